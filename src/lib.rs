@@ -1,0 +1,1 @@
+//! Live prices and trading signals for dashboards.

@@ -1,0 +1,2 @@
+//! Starts orion-server.
+fn main() {}
