@@ -1,1 +1,2 @@
 //! Live prices and trading signals for dashboards.
+pub mod domain;

@@ -1,0 +1,156 @@
+//! Bars (candles): open, high, low and close of a span of time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Symbol;
+
+/// One bar of one instrument; prices are mids on the instrument's grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bar {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// When the bar begins; a multiple of its interval since the epoch.
+    pub opened_at: DateTime<Utc>,
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+    /// Sum of the volumes that came with the prices; 0 where the source knows none.
+    pub volume: f64,
+}
+
+impl Bar {
+    /// A bar that has seen one price.
+    pub fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: f64, volume: f64) -> Self {
+        Self { symbol, opened_at, open: price, high: price, low: price, close: price, volume }
+    }
+
+    /// Takes in one more price.
+    pub fn update(&mut self, price: f64, volume: f64) {
+        self.high = self.high.max(price);
+        self.low = self.low.min(price);
+        self.close = price;
+        self.volume += volume;
+    }
+
+    /// Takes in the bar that follows within the same longer interval.
+    fn extend(&mut self, next: &Self) {
+        self.high = self.high.max(next.high);
+        self.low = self.low.min(next.low);
+        self.close = next.close;
+        self.volume += next.volume;
+    }
+}
+
+/// The lengths of bar that are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BarInterval {
+    /// `1m`
+    OneMinute,
+    /// `5m`
+    FiveMinutes,
+    /// `15m`
+    FifteenMinutes,
+    /// `1h`
+    OneHour,
+}
+
+impl BarInterval {
+    /// Reads `1m`, `5m`, `15m` or `1h`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "1m" => Some(Self::OneMinute),
+            "5m" => Some(Self::FiveMinutes),
+            "15m" => Some(Self::FifteenMinutes),
+            "1h" => Some(Self::OneHour),
+            _ => None,
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneMinute => "1m",
+            Self::FiveMinutes => "5m",
+            Self::FifteenMinutes => "15m",
+            Self::OneHour => "1h",
+        }
+    }
+
+    /// How long a bar is.
+    pub const fn length(self) -> Duration {
+        Duration::from_secs(60 * self.minutes() as u64)
+    }
+
+    /// How many one-minute bars make one.
+    pub const fn minutes(self) -> u32 {
+        match self {
+            Self::OneMinute => 1,
+            Self::FiveMinutes => 5,
+            Self::FifteenMinutes => 15,
+            Self::OneHour => 60,
+        }
+    }
+
+    /// The beginning of the bar that `at` falls into.
+    pub fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let length = i64::from(self.minutes()) * 60;
+        let seconds = at.timestamp().div_euclid(length) * length;
+        DateTime::from_timestamp(seconds, 0).unwrap_or(at)
+    }
+}
+
+/// Joins bars of one instrument, oldest first, to bars of a longer interval.
+pub fn aggregate(bars: impl IntoIterator<Item = Bar>, interval: BarInterval) -> Vec<Bar> {
+    let mut joined: Vec<Bar> = Vec::new();
+    for bar in bars {
+        let opened_at = interval.floor(bar.opened_at);
+        match joined.last_mut() {
+            Some(last) if last.opened_at == opened_at => last.extend(&bar),
+            _ => joined.push(Bar { opened_at, ..bar }),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::parse_time;
+
+    fn bar(at: &str, [open, high, low, close]: [f64; 4], volume: f64) -> Bar {
+        Bar { symbol: Symbol::new("EURUSD"), opened_at: parse_time(at).unwrap(), open, high, low, close, volume }
+    }
+
+    #[test]
+    fn minutes_join_to_longer_bars() {
+        let minutes = [
+            bar("2026-01-15T07:04:00Z", [1.0, 1.5, 0.9, 1.2], 3.0),
+            bar("2026-01-15T07:05:00Z", [1.2, 1.3, 1.1, 1.3], 1.0),
+            bar("2026-01-15T07:07:00Z", [1.3, 1.9, 1.2, 1.4], 2.0),
+            bar("2026-01-15T07:09:00Z", [1.4, 1.4, 0.8, 0.9], 4.0),
+        ];
+        assert_eq!(
+            aggregate(minutes, BarInterval::FiveMinutes),
+            [
+                bar("2026-01-15T07:00:00Z", [1.0, 1.5, 0.9, 1.2], 3.0),
+                bar("2026-01-15T07:05:00Z", [1.2, 1.9, 0.8, 0.9], 7.0),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bar_keeps_its_extremes() {
+        let mut bar = Bar::opening(Symbol::new("EURUSD"), parse_time("2026-01-15T07:04:00Z").unwrap(), 1.1, 0.0);
+        for price in [1.2, 1.0, 1.15] {
+            bar.update(price, 1.0);
+        }
+        assert_eq!((bar.open, bar.high, bar.low, bar.close, bar.volume), (1.1, 1.2, 1.0, 1.15, 3.0));
+    }
+}

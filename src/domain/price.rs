@@ -1,0 +1,140 @@
+//! Prices on their way through: the tick that a source saw, and the update that dashboards are told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Symbol;
+
+/// The name of a source as it stands on the wire: `simulator`, `replay`, `push`, … Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceName(Arc<str>);
+
+impl SourceName {
+    /// Takes `name` as it is.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name, such as `simulator`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What kind of feed a source is; decides the quality that its prices can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feed {
+    /// A market, as it happens.
+    Live,
+    /// A market, some minutes late by contract.
+    Delayed,
+    /// Invented.
+    Simulated,
+    /// Recorded earlier.
+    Replayed,
+}
+
+/// How far a published price can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quality {
+    /// From a market, and fresh.
+    Live,
+    /// From a market, and not quite fresh.
+    Delayed,
+    /// Too old to act on.
+    Stale,
+    /// The market is closed.
+    Closed,
+    /// Invented by the simulator.
+    Simulated,
+    /// From a recording.
+    Replayed,
+}
+
+impl Quality {
+    /// The name on every wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Delayed => "delayed",
+            Self::Stale => "stale",
+            Self::Closed => "closed",
+            Self::Simulated => "simulated",
+            Self::Replayed => "replayed",
+        }
+    }
+}
+
+/// What a source knows of a price.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Quote {
+    /// Both sides of the book.
+    BidAsk {
+        /// Best price to sell at.
+        bid: f64,
+        /// Best price to buy at, not below `bid`.
+        ask: f64,
+    },
+    /// The last traded price.
+    Last(f64),
+}
+
+impl Quote {
+    /// Mid of bid and ask, or the last price; not rounded.
+    pub fn mid(self) -> f64 {
+        match self {
+            Self::BidAsk { bid, ask } => f64::midpoint(bid, ask),
+            Self::Last(price) => price,
+        }
+    }
+}
+
+/// One observation of one instrument's price. All numbers are finite and positive: the border refuses others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tick {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The price.
+    pub quote: Quote,
+    /// Volume traded with it, in the sender's unit.
+    pub volume: Option<f64>,
+    /// When the sender saw it.
+    pub observed_at: DateTime<Utc>,
+    /// What kind of feed it came over.
+    pub feed: Feed,
+    /// Who sent it.
+    pub source: SourceName,
+}
+
+/// What dashboards are told of an instrument's price: rounded, compared with the update before, and marked with its quality.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceUpdate {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// Mid of bid and ask on the instrument's grid, or the last price.
+    pub price: f64,
+    /// When the price was observed, not when it was sent.
+    pub timestamp: DateTime<Utc>,
+    /// Difference to the price published before.
+    pub change: f64,
+    /// The same in percent (0.02 is 0.02 %), four decimals.
+    pub change_percent: f64,
+    /// Volume, where the source knows it.
+    pub volume: Option<f64>,
+    /// Bid and ask, where the source knows them.
+    pub bid_ask: Option<(f64, f64)>,
+    /// How far it can be trusted.
+    pub quality: Quality,
+    /// Who sent it.
+    pub source: SourceName,
+}

@@ -1,0 +1,104 @@
+//! The two clocks of the server, and how a time is written and read.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+
+/// One reading of both clocks.
+///
+/// Whatever is measured as a span (a signal's life, the age of a price) uses `mono`, so that a wall clock that jumps
+/// changes no deadline. Whatever is told to somebody (a timestamp) uses `wall`. In a replay both run on the file's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Wall-clock time, UTC.
+    pub wall: DateTime<Utc>,
+    /// Time since the process (or the replayed file) began; never goes back.
+    pub mono: Duration,
+}
+
+impl Now {
+    /// Both clocks `span` later: for tests and replays.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self { wall: self.wall + span, mono: self.mono + span }
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds, `2024-09-01T10:30:00.000Z`: the form of every time that leaves the server.
+pub fn iso(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Reads a time as senders write it: ISO 8601 with a zone, without one (taken as UTC), with a space instead of `T`, or a
+/// Unix epoch in seconds, milliseconds, microseconds or nanoseconds (told apart by size).
+///
+/// Returns `None` for anything else and for years outside 1970–9999. Sub-millisecond digits are cut off: nothing here
+/// carries more, and what is stored has to equal what was sent.
+pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    let parsed = if let Ok(epoch) = text.parse::<f64>() {
+        from_epoch(epoch)?
+    } else {
+        DateTime::parse_from_rfc3339(text)
+            .map(|at| at.to_utc())
+            .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z").map(|at| at.to_utc()))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.and_utc()))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.and_utc()))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y.%m.%d %H:%M:%S%.f").map(|at| at.and_utc()))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").map(|at| at.and_utc()))
+            .ok()?
+    };
+    let millis = parsed.timestamp_millis();
+    (0..=LAST_MILLIS).contains(&millis).then(|| DateTime::from_timestamp_millis(millis))?
+}
+
+/// 9999-12-31T23:59:59.999Z, the last instant that ISO 8601 writes with four digits of year.
+const LAST_MILLIS: i64 = 253_402_300_799_999;
+
+fn from_epoch(epoch: f64) -> Option<DateTime<Utc>> {
+    let millis = match epoch.abs() {
+        e if !e.is_finite() => return None,
+        e if e < 1e11 => epoch * 1e3,
+        e if e < 1e14 => epoch,
+        e if e < 1e17 => epoch / 1e3,
+        _ => epoch / 1e6,
+    };
+    DateTime::from_timestamp_millis(millis.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_one_instant_is_the_same() {
+        let expected = "2024-09-01T10:30:00.000Z";
+        for text in [
+            "2024-09-01T10:30:00.000Z",
+            "2024-09-01T10:30:00Z",
+            "2024-09-01T17:30:00+07:00",
+            "2024-09-01T10:30:00",
+            "2024-09-01 10:30:00",
+            "2024.09.01 10:30:00",
+            "2024-09-01T10:30",
+            "1725186600",
+            "1725186600000",
+            "1725186600000000",
+            "1725186600000000000",
+        ] {
+            assert_eq!(parse_time(text).map(iso).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in ["", "yesterday", "NaN", "inf", "-5", "2024-13-01T00:00:00Z", "99999-01-01T00:00:00Z"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_below_the_millisecond_are_cut() {
+        assert_eq!(parse_time("2024-09-01T10:30:00.123999Z").map(iso).as_deref(), Some("2024-09-01T10:30:00.123Z"));
+    }
+}
