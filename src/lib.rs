@@ -1,2 +1,5 @@
 //! Live prices and trading signals for dashboards.
 pub mod domain;
+pub mod pipeline;
+pub mod tasks;
+pub mod telemetry;

@@ -1,0 +1,144 @@
+//! One task, one name, one owner: background work is spawned here, and nowhere else.
+//!
+//! A task that the server cannot do without ends the process when it ends early or panics; work for one connection is
+//! only tracked, because one client must never be able to stop the others.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why a process has to stop although nobody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskFailure {
+    /// The task returned while the process was still meant to run.
+    #[error("task '{0}' ended unexpectedly")]
+    Ended(&'static str),
+    /// The task returned an error.
+    #[error("task '{0}' failed: {1}")]
+    Failed(&'static str, String),
+    /// The task panicked.
+    #[error("task '{0}' panicked")]
+    Panicked(&'static str),
+}
+
+/// All background work of a process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    essential: Arc<Mutex<JoinSet<(&'static str, Result<(), String>)>>>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    failed: Arc<Mutex<Option<TaskFailure>>>,
+    failure: CancellationToken,
+}
+
+impl Tasks {
+    /// Nothing running yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the process begins to stop; every essential task returns soon after.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs work that the process cannot do without. It returns `Ok` once [`stopping`](Self::stopping) is cancelled; an
+    /// earlier end, an error or a panic makes [`failure`](Self::failure) return.
+    pub fn spawn<F, E>(&self, name: &'static str, work: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+    {
+        let (tasks, inner) = (self.clone(), tokio::spawn(work));
+        self.essential.lock().spawn(async move {
+            let failure = match inner.await {
+                Ok(Ok(())) if tasks.stop.is_cancelled() => None,
+                Ok(Ok(())) => Some(TaskFailure::Ended(name)),
+                Ok(Err(error)) => Some(TaskFailure::Failed(name, error.to_string())),
+                Err(error) if error.is_panic() => Some(TaskFailure::Panicked(name)),
+                Err(_) => None,
+            };
+            if let Some(failure) = failure {
+                tasks.failed.lock().get_or_insert(failure);
+                tasks.failure.cancel();
+            }
+            (name, Ok(()))
+        });
+    }
+
+    /// Runs the work of one connection.
+    pub fn spawn_connection<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.connections.spawn(work);
+    }
+
+    /// Waits for the first essential task that fails.
+    pub async fn failure(&self) -> TaskFailure {
+        self.failure.cancelled().await;
+        self.failed.lock().clone().unwrap_or(TaskFailure::Ended("unknown"))
+    }
+
+    /// Tells all essential tasks to end and waits for them and for all connections, at most `deadline` long.
+    ///
+    /// Returns the number of connections that had not ended by then.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.stop.cancel();
+        self.connections.close();
+        let mut essential = std::mem::take(&mut *self.essential.lock());
+        let all = async {
+            self.connections.wait().await;
+            while essential.join_next().await.is_some() {}
+        };
+        match tokio::time::timeout(deadline, all).await {
+            Ok(()) => 0,
+            Err(_) => self.connections.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_essential_task_that_ends_early_is_named() {
+        let tasks = Tasks::new();
+        tasks.spawn("publisher", async { Ok::<_, String>(()) });
+        assert_eq!(tasks.failure().await, TaskFailure::Ended("publisher"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_named() {
+        let tasks = Tasks::new();
+        tasks.spawn("publisher", async {
+            if tasks_panic() {
+                panic!("for the test");
+            }
+            Ok::<_, String>(())
+        });
+        assert_eq!(tasks.failure().await, TaskFailure::Panicked("publisher"));
+    }
+
+    fn tasks_panic() -> bool {
+        true
+    }
+
+    #[tokio::test]
+    async fn draining_waits_for_what_stops_and_counts_what_does_not() {
+        let tasks = Tasks::new();
+        let stopping = tasks.stopping();
+        tasks.spawn("publisher", async move {
+            stopping.cancelled().await;
+            Ok::<_, String>(())
+        });
+        tasks.spawn_connection(std::future::pending());
+        assert_eq!(tasks.drain(Duration::from_millis(20)).await, 1);
+    }
+}

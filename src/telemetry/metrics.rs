@@ -1,0 +1,172 @@
+//! Every metric, with its help text. One [`Metrics`] a process, handed to whoever counts; there is no global registry.
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// A metric that cannot be registered or printed.
+pub type MetricsError = prometheus::Error;
+
+/// All metrics of a process.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the help texts below say it")]
+pub struct Metrics {
+    registry: Registry,
+    pub connections: IntGaugeVec,
+    pub connections_total: IntCounterVec,
+    pub disconnects_total: IntCounterVec,
+    pub refused_total: IntCounterVec,
+    pub events_in_total: IntCounterVec,
+    pub rejected_total: IntCounterVec,
+    pub events_published_total: IntCounterVec,
+    pub deliveries_total: IntCounterVec,
+    pub dropped_total: IntCounterVec,
+    pub queue_depth: IntGaugeVec,
+    pub publish_seconds: Histogram,
+    pub signals_pending: IntGauge,
+    pub source_up: IntGaugeVec,
+    pub source_reconnects_total: IntCounterVec,
+    pub source_ticks_total: IntCounterVec,
+    pub http_requests_total: IntCounterVec,
+    pub http_request_seconds: Histogram,
+    pub store_commit_seconds: Histogram,
+    pub store_batch_size: Histogram,
+    pub store_log_bytes: IntGauge,
+    pub store_errors_total: IntCounter,
+    pub store_bars_dropped_total: IntCounter,
+    pub started_at: Gauge,
+}
+
+/// Sub-millisecond to seconds: what publishing and committing take.
+const FAST: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+impl Metrics {
+    /// Declares all metrics.
+    ///
+    /// # Errors
+    /// When two have the same name.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new_custom(Some("orion".into()), None)?;
+        let r = &registry;
+        Ok(Self {
+            connections: gauges(r, "connections", "Open client connections", &["transport", "namespace"])?,
+            connections_total: counters(
+                r,
+                "connections_total",
+                "Client connections so far",
+                &["transport", "namespace"],
+            )?,
+            disconnects_total: counters(r, "disconnects_total", "Ended client connections", &["namespace", "reason"])?,
+            refused_total: counters(r, "refused_total", "Connections and requests refused at the door", &["reason"])?,
+            events_in_total: counters(r, "events_in_total", "Ticks and signals taken in", &["kind", "source"])?,
+            rejected_total: counters(r, "rejected_total", "Pushes and ticks that were not taken", &["kind", "reason"])?,
+            events_published_total: counters(r, "events_published_total", "Events published", &["kind"])?,
+            deliveries_total: counters(r, "deliveries_total", "Events queued for a client", &["kind", "transport"])?,
+            dropped_total: counters(
+                r,
+                "dropped_total",
+                "Deliveries replaced by newer ones or lost with a slow client",
+                &["queue"],
+            )?,
+            queue_depth: gauges(r, "queue_depth", "Entries waiting in a queue", &["queue"])?,
+            publish_seconds: histogram(
+                r,
+                "publish_seconds",
+                "Time from an event's birth to its last client's queue",
+                &FAST,
+            )?,
+            signals_pending: gauge(r, "signals_pending", "Signals that have not ended")?,
+            source_up: gauges(r, "source_up", "Whether a source delivers (1) or is down (0)", &["source"])?,
+            source_reconnects_total: counters(
+                r,
+                "source_reconnects_total",
+                "Times a source had to connect again",
+                &["source"],
+            )?,
+            source_ticks_total: counters(r, "source_ticks_total", "Ticks read from a source", &["source"])?,
+            http_requests_total: counters(
+                r,
+                "http_requests_total",
+                "HTTP requests answered",
+                &["route", "method", "status"],
+            )?,
+            http_request_seconds: histogram(r, "http_request_seconds", "Time to answer an HTTP request", &FAST)?,
+            store_commit_seconds: histogram(
+                r,
+                "store_commit_seconds",
+                "Time to commit a batch to the signal log",
+                &FAST,
+            )?,
+            store_batch_size: histogram(
+                r,
+                "store_batch_size",
+                "Signal events per commit",
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0],
+            )?,
+            store_log_bytes: gauge(r, "store_log_bytes", "Size of the database and its write-ahead log")?,
+            store_errors_total: counter(r, "store_errors_total", "Failed commits")?,
+            store_bars_dropped_total: counter(r, "store_bars_dropped_total", "Bars that were not stored")?,
+            started_at: {
+                let gauge = Gauge::new("start_time_seconds", "Unix time at which the process started")?;
+                r.register(Box::new(gauge.clone()))?;
+                gauge
+            },
+            registry,
+        })
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be printed, which would be a defect.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        let mut buffer = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer).into_owned())
+    }
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricsError> {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, MetricsError> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
+    let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
+    let metric = IntCounter::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, MetricsError> {
+    let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_printed_with_their_help() {
+        let metrics = Metrics::new().unwrap();
+        metrics.connections.with_label_values(&["websocket", "/"]).inc();
+        let text = metrics.render().unwrap();
+        assert!(text.contains("# HELP orion_connections Open client connections"), "{text}");
+        assert!(text.contains("orion_connections{namespace=\"/\",transport=\"websocket\"} 1"), "{text}");
+    }
+}

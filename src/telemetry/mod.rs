@@ -1,0 +1,5 @@
+//! What the operator sees: the log, and every metric.
+
+mod metrics;
+
+pub use metrics::{Metrics, MetricsError};
