@@ -1,0 +1,60 @@
+//! How numbers are written: as JavaScript writes them, so that 5000.0 is `5000`.
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+/// Largest integer that a JSON number carries exactly in JavaScript.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// Writes a finite number; one without a fraction is written without one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(&self.0, serializer)
+    }
+}
+
+/// For `#[serde(serialize_with)]` on an `f64`.
+pub fn number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    debug_assert!(value.is_finite(), "non-finite numbers are refused at the border");
+    if value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER {
+        serializer.serialize_i64(*value as i64)
+    } else {
+        serializer.serialize_f64(*value)
+    }
+}
+
+/// For `#[serde(serialize_with)]` on an `Option<f64>`.
+pub fn optional<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => number(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// For `#[serde(serialize_with)]` on a list of numbers.
+pub fn list<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut seq = serializer.serialize_seq(Some(values.len()))?;
+    for value in values {
+        seq.serialize_element(&Number(*value))?;
+    }
+    seq.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_javascript_writes_them() {
+        for (value, text) in
+            [(5000.0, "5000"), (0.0, "0"), (-0.0, "0"), (1.0852, "1.0852"), (-0.5, "-0.5"), (1e-5, "0.00001")]
+        {
+            let written = serde_json::to_string(&Number(value)).unwrap();
+            assert_eq!(written.parse::<f64>().unwrap(), text.parse::<f64>().unwrap());
+            assert!(!written.ends_with(".0"), "{written}");
+        }
+    }
+}

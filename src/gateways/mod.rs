@@ -1,0 +1,3 @@
+//! The ways out: transports, and one dialect for each dashboard.
+
+pub mod dialects;
