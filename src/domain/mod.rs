@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod input;
 mod instrument;
 mod killzone;
 mod price;
@@ -13,6 +14,7 @@ mod time;
 
 pub use bar::{Bar, BarInterval, aggregate};
 pub use event::{Class, Cursor, CursorError, Event, Position};
+pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};

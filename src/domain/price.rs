@@ -14,6 +14,9 @@ use super::Symbol;
 pub struct SourceName(Arc<str>);
 
 impl SourceName {
+    /// The simulator's name: what it made ends when real prices come.
+    pub const SIMULATOR: &'static str = "simulator";
+
     /// Takes `name` as it is.
     pub fn new(name: &str) -> Self {
         Self(name.into())

@@ -220,7 +220,7 @@ impl SignalDraft {
     }
 
     /// Whether it says anything beyond a status.
-    fn has_content(&self) -> bool {
+    pub fn has_content(&self) -> bool {
         *self != Self { status: self.status, invalidation: self.invalidation.clone(), ..Self::default() }
     }
 }

@@ -1,57 +1,8 @@
 //! The way in: the one bounded channel to the pipeline.
 
-use std::sync::Arc;
-
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{Contradiction, Fault, Feed, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick};
-
-/// What can be told to the pipeline.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// Prices seen together; taken whole.
-    Ticks(Vec<Tick>),
-    /// Something about a signal: a new one, other content, or its end.
-    Signal {
-        /// Which signal.
-        id: SignalId,
-        /// What is said of it.
-        draft: Box<SignalDraft>,
-        /// Who says it.
-        source: SourceName,
-        /// What kind of feed the sayer is: a simulator cannot speak of a symbol that has real prices.
-        feed: Feed,
-    },
-}
-
-/// What the pipeline answers once everything before it and the input itself are durable.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Accepted {
-    /// The ticks were taken.
-    Ticks,
-    /// The signal as it is now.
-    Signal(Arc<Signal>),
-}
-
-/// Why the pipeline did not take an input. It changed nothing.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Rejection {
-    /// The new signal is not whole or its levels contradict each other.
-    #[error("{} invalid field(s)", .0.len())]
-    Faults(Vec<Fault>),
-    /// The signal has ended otherwise, or cannot be changed so.
-    #[error(transparent)]
-    Contradiction(#[from] Contradiction),
-    /// No signal has this id, and the draft does not make a new one.
-    #[error("no signal has the id '{0}'")]
-    UnknownSignal(SignalId),
-    /// A simulated input for a symbol that has real prices.
-    #[error("{0} has prices from a real source")]
-    SourceReplaced(Symbol),
-    /// Another clock runs the process: a recording is being replayed.
-    #[error("a recording is being replayed; pushes are off meanwhile")]
-    Replaying,
-}
+use crate::domain::{Accepted, Input, Rejection};
 
 /// Why a submitted input got no [`Accepted`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -2,4 +2,5 @@
 
 mod handle;
 
-pub use handle::{Accepted, Handle, Input, Rejection, Request, Stopped, SubmitError};
+pub use crate::domain::{Accepted, Input, Rejection};
+pub use handle::{Handle, Request, Stopped, SubmitError};

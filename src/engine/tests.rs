@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{Direction, Feed, Quality, Quote, SignalState, SignalStatus, Symbol, parse_time};
+
+const TTL: Duration = Duration::from_secs(300);
+
+fn now() -> Now {
+    Now { wall: parse_time("2026-01-14T15:00:00Z").unwrap(), mono: Duration::from_secs(100) }
+}
+
+fn at(seconds: u64) -> Now {
+    now().plus(Duration::from_secs(seconds))
+}
+
+fn engine() -> Engine {
+    let list = Instruments::documented().into_iter().chain(Instruments::futures());
+    Engine::new(Arc::new(Instruments::new(list).unwrap()), TTL, 5)
+}
+
+fn tick(symbol: &str, quote: Quote, feed: Feed, now: Now) -> Tick {
+    let source = SourceName::new(if feed == Feed::Simulated { SourceName::SIMULATOR } else { "push" });
+    Tick { symbol: Symbol::new(symbol), quote, volume: None, observed_at: now.wall, feed, source }
+}
+
+fn last(symbol: &str, price: f64, feed: Feed, now: Now) -> Input {
+    Input::Ticks(vec![tick(symbol, Quote::Last(price), feed, now)])
+}
+
+fn signal(id: &str, draft: SignalDraft, feed: Feed) -> Input {
+    let source = SourceName::new(if feed == Feed::Simulated { SourceName::SIMULATOR } else { "push" });
+    Input::Signal { id: SignalId::new(id).unwrap(), draft: Box::new(draft), source, feed }
+}
+
+fn draft() -> SignalDraft {
+    SignalDraft {
+        symbol: Some(Symbol::new("EURUSD")),
+        direction: Some(Direction::Long),
+        entry_price: Some(1.085),
+        ..SignalDraft::default()
+    }
+}
+
+fn states(changes: &[Change]) -> Vec<(&str, &SignalState)> {
+    changes.iter().map(|change| (change.signal.id.as_str(), &change.signal.state)).collect()
+}
+
+#[test]
+fn a_price_is_published_once_a_beat_and_again_after_the_quiet() {
+    let mut engine = engine();
+    engine.process(last("EURUSD", 1.0850, Feed::Live, now()), now());
+    engine.process(last("EURUSD", 1.0852, Feed::Live, now()), now());
+    let published: Vec<_> = (0..12).map(|beat| engine.publish(at(beat)).len()).collect();
+    assert_eq!(published, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn change_is_against_the_price_published_before() {
+    let mut engine = engine();
+    for (price, expected) in
+        [(1.0850, (0.0, 0.0)), (1.0852, (0.0002, 0.0184)), (1.0852, (0.0, 0.0)), (1.084, (-0.0012, -0.1106))]
+    {
+        engine.process(last("EURUSD", price, Feed::Live, now()), now());
+        let update = engine.publish(now()).remove(0);
+        assert_eq!((update.change, update.change_percent), expected);
+    }
+}
+
+#[test]
+fn the_mid_is_on_the_grid_and_so_are_bid_and_ask() {
+    let mut engine = engine();
+    let quote = Quote::BidAsk { bid: 5000.25, ask: 5000.749_999 };
+    engine.process(Input::Ticks(vec![tick("ES", quote, Feed::Live, now())]), now());
+    let update = engine.publish(now()).remove(0);
+    assert_eq!((update.price, update.bid_ask), (5000.5, Some((5000.25, 5000.75))));
+}
+
+#[test]
+fn a_live_price_ages_by_arrival() {
+    let mut engine = engine();
+    engine.process(last("EURUSD", 1.085, Feed::Live, now()), now());
+    let mut quality = |seconds| (0..5).flat_map(|_| engine.publish(at(seconds))).last().map(|update| update.quality);
+    assert_eq!(quality(0), Some(Quality::Live));
+    assert_eq!(quality(16), Some(Quality::Delayed));
+    assert_eq!(quality(61), Some(Quality::Stale));
+    let weekend = 3 * 24 * 3600;
+    assert_eq!(quality(weekend), Some(Quality::Closed));
+}
+
+#[test]
+fn a_real_price_takes_the_symbol_from_the_simulator() {
+    let mut engine = engine();
+    engine.process(last("EURUSD", 1.08, Feed::Simulated, now()), now());
+    engine.process(last("GBPUSD", 1.27, Feed::Simulated, now()), now());
+    engine.process(signal("demo", draft(), Feed::Simulated), now());
+    engine.process(signal("real", draft(), Feed::Live), now());
+    let gbp = SignalDraft { symbol: Some(Symbol::new("GBPUSD")), entry_price: None, ..draft() };
+    engine.process(signal("other", gbp, Feed::Simulated), now());
+
+    let outcome = engine.process(last("EURUSD", 1.09, Feed::Live, now()), now());
+    assert_eq!(states(&outcome.changes), [("demo", &SignalState::Invalidated(Invalidation::SOURCE_REPLACED))]);
+    let later = engine.process(last("EURUSD", 1.07, Feed::Simulated, now()), now());
+    assert_eq!(later.changes, []);
+    let eurusd = engine.publish(now()).into_iter().find(|update| update.symbol.as_str() == "EURUSD").unwrap();
+    assert_eq!((eurusd.price, eurusd.quality), (1.09, Quality::Live));
+    let refused = engine.process(signal("demo2", draft(), Feed::Simulated), now()).answer;
+    assert_eq!(refused, Err(Rejection::SourceReplaced(Symbol::new("EURUSD"))));
+}
+
+#[test]
+fn a_pending_signal_ends_once_at_its_deadline() {
+    let mut engine = engine();
+    engine.process(signal("a", draft(), Feed::Live), now());
+    assert_eq!(engine.next_deadline(), Some(now().mono + TTL));
+    assert_eq!(engine.expire(at(299)), []);
+    let changes = engine.expire(at(301));
+    assert_eq!(states(&changes), [("a", &SignalState::Invalidated(Invalidation::TIMEOUT))]);
+    assert_eq!(changes[0].signal.updated_at, now().wall + TTL);
+    assert_eq!(engine.expire(at(302)), []);
+    assert_eq!(engine.next_deadline(), None);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_ends_nothing_early_and_nothing_late() {
+    for jump in [3600, -7200] {
+        let mut engine = engine();
+        engine.process(signal("a", draft(), Feed::Live), now());
+        let jumped = |seconds: u64| Now { wall: now().wall + chrono::TimeDelta::seconds(jump), ..at(seconds) };
+        assert_eq!(engine.expire(jumped(299)), []);
+        assert_eq!(engine.expire(jumped(300)).len(), 1);
+    }
+}
+
+#[test]
+fn an_end_disarms_the_deadline() {
+    let mut engine = engine();
+    engine.process(signal("a", draft(), Feed::Live), now());
+    engine.process(signal("a", SignalDraft::ending(SignalStatus::Confirmed, None), Feed::Live), at(10));
+    assert_eq!(engine.pending(), 0);
+    assert_eq!(engine.expire(at(400)), []);
+}
+
+#[test]
+fn what_could_not_be_stored_is_taken_back() {
+    let mut engine = engine();
+    engine.process(signal("kept", draft(), Feed::Live), now());
+    let mut changes = engine.process(signal("new", draft(), Feed::Live), now()).changes;
+    changes.extend(
+        engine.process(signal("kept", SignalDraft::ending(SignalStatus::Confirmed, None), Feed::Live), now()).changes,
+    );
+    changes.extend(
+        engine.process(signal("new", SignalDraft::ending(SignalStatus::Confirmed, None), Feed::Live), now()).changes,
+    );
+    engine.undo(changes.into_iter());
+    assert!(!engine.knows(&SignalId::new("new").unwrap()));
+    assert_eq!(engine.pending(), 1);
+    assert_eq!(states(&engine.expire(at(300))), [("kept", &SignalState::Invalidated(Invalidation::TIMEOUT))]);
+}
+
+#[test]
+fn a_recalled_signal_keeps_its_deadline() {
+    let mut first = engine();
+    let made = first.process(signal("a", draft(), Feed::Live), now()).changes.remove(0).signal;
+    for (down, due_after) in [(100, 200), (300, 0), (900, 0)] {
+        let mut engine = engine();
+        let restarted = Now { wall: at(down).wall, mono: Duration::ZERO };
+        engine.recall([made.as_ref().clone()], restarted);
+        assert_eq!(engine.next_deadline(), Some(Duration::from_secs(due_after)), "{down}");
+    }
+}
+
+#[test]
+fn an_unknown_id_needs_a_whole_signal() {
+    let mut engine = engine();
+    let end = SignalDraft::ending(SignalStatus::Confirmed, None);
+    let unknown = Rejection::UnknownSignal(SignalId::new("a").unwrap());
+    assert_eq!(engine.process(signal("a", end, Feed::Live), now()).answer, Err(unknown));
+    let partial = SignalDraft { entry_price: Some(1.0), ..SignalDraft::default() };
+    let Err(Rejection::Faults(faults)) = engine.process(signal("a", partial, Feed::Live), now()).answer else {
+        panic!()
+    };
+    assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), ["symbol", "direction"]);
+}
+
+#[test]
+fn bars_follow_the_arrival() {
+    let mut engine = engine();
+    for (seconds, price) in [(0, 1.08), (20, 1.09), (59, 1.07), (60, 1.06)] {
+        engine.process(last("EURUSD", price, Feed::Live, now()), at(seconds));
+    }
+    let bars: Vec<_> = engine.changed_bars().iter().map(|bar| (bar.open, bar.high, bar.low, bar.close)).collect();
+    assert_eq!(bars, [(1.08, 1.09, 1.07, 1.07), (1.06, 1.06, 1.06, 1.06)]);
+    assert_eq!(engine.changed_bars(), []);
+}
