@@ -2,6 +2,7 @@
 pub mod domain;
 pub mod engine;
 pub mod gateways;
+pub mod hub;
 pub mod pipeline;
 pub mod tasks;
 pub mod telemetry;

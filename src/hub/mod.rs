@@ -1,0 +1,153 @@
+//! What is live: the hub keeps what a newcomer needs and delivers every publication to everybody who asked for it.
+//!
+//! Publishing and joining exclude each other, so that between a newcomer's snapshot and its first live event nothing is
+//! missed and nothing doubled.
+
+mod clients;
+mod outbox;
+mod publication;
+mod recent;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
+
+use crate::domain::{Event, Position, PriceUpdate, Symbol};
+use crate::telemetry::Metrics;
+pub use clients::{Clients, Membership};
+pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
+pub use publication::{Encoding, Publication};
+use recent::Recent;
+pub use topics::{Selection, Topics};
+
+/// Somebody that publications are delivered to: a transport with clients of its own.
+pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// Hands a batch to every client concerned. Called in publishing order, never twice at a time; must not block.
+    fn deliver(&self, batch: &[Arc<Publication>]);
+}
+
+/// What everybody is told, and what has been told lately.
+#[derive(Debug)]
+pub struct Hub {
+    present: Mutex<Present>,
+    sinks: RwLock<Vec<Arc<dyn Sink>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a newcomer finds; nothing is published while somebody looks at it.
+#[derive(Debug)]
+pub struct Present {
+    position: Position,
+    prices: BTreeMap<Symbol, Arc<Publication>>,
+    recent: Recent,
+}
+
+/// Signals that a snapshot holds at most, the latest ones.
+pub const MAX_SNAPSHOT_SIGNALS: usize = 200;
+
+impl Hub {
+    /// A hub whose log stands at `position`. Signals changed longer ago than `replay_window` leave the snapshot.
+    pub fn new(position: Position, replay_window: Duration, metrics: Arc<Metrics>) -> Self {
+        let present = Present { position, prices: BTreeMap::new(), recent: Recent::new(replay_window) };
+        Self { present: Mutex::new(present), sinks: RwLock::default(), metrics }
+    }
+
+    /// Delivers to `sink` from now on.
+    pub fn add_sink(&self, sink: Arc<dyn Sink>) {
+        self.sinks.write().push(sink);
+    }
+
+    /// Takes in what the log remembers, without telling anybody: for the start.
+    pub fn recall(&self, signals: impl IntoIterator<Item = Publication>) {
+        let present = &mut *self.present.lock();
+        for publication in signals {
+            present.recent.recall(Arc::new(publication));
+        }
+    }
+
+    /// Publishes a batch: first it becomes part of the present, then everybody who is connected gets it.
+    pub fn publish(&self, batch: &[Arc<Publication>]) {
+        let mut present = self.present.lock();
+        for publication in batch {
+            present.take(publication);
+        }
+        for sink in self.sinks.read().iter() {
+            sink.deliver(batch);
+        }
+        drop(present);
+        for publication in batch {
+            self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
+            self.metrics.publish_seconds.observe(publication.age().as_secs_f64());
+        }
+    }
+
+    /// Runs `look` while nothing is published: for joining.
+    pub fn hold<R>(&self, look: impl FnOnce(&Present) -> R) -> R {
+        look(&self.present.lock())
+    }
+
+    /// Forgets signals that have left the replay window.
+    pub fn tidy(&self, now: DateTime<Utc>) {
+        self.present.lock().recent.tidy(now);
+    }
+
+    /// Last published price of every symbol.
+    pub fn prices(&self) -> Vec<Arc<PriceUpdate>> {
+        let price = |publication: &Arc<Publication>| match publication.event() {
+            Event::Price(update) => Some(update.clone()),
+            Event::Signal(_) => None,
+        };
+        self.present.lock().prices.values().filter_map(price).collect()
+    }
+
+    /// Where the log stands: the last ordered event that was published.
+    pub fn position(&self) -> Position {
+        self.present.lock().position.clone()
+    }
+}
+
+impl Present {
+    fn take(&mut self, publication: &Arc<Publication>) {
+        match publication.event() {
+            Event::Price(update) => {
+                self.prices.insert(update.symbol.clone(), publication.clone());
+            }
+            Event::Signal(_) => {
+                if let Some(seq) = publication.seq() {
+                    self.position.seq = seq;
+                }
+                self.recent.remember(publication.clone());
+            }
+        }
+    }
+
+    /// Where the log stands.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Last price of each symbol that `wanted` selects.
+    pub fn prices(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
+        self.prices.iter().filter(|(symbol, _)| wanted(symbol)).map(|(_, price)| price.clone()).collect()
+    }
+
+    /// Each signal that is pending or changed within the replay window, as it is now, oldest change first.
+    pub fn signals(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
+        let mut signals: Vec<_> =
+            self.recent.signals().filter(|publication| wanted(publication.event().symbol())).cloned().collect();
+        signals.drain(..signals.len().saturating_sub(MAX_SNAPSHOT_SIGNALS));
+        signals
+    }
+
+    /// The ordered events after `seq`, or `None` when the hub does not remember that far.
+    pub fn after(&self, seq: u64) -> Option<Vec<Arc<Publication>>> {
+        self.recent.after(seq, self.position.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests;

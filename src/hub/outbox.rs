@@ -1,0 +1,171 @@
+//! What waits for one native client: the latest price of each symbol, and every ordered frame.
+//!
+//! A client that reads slowly loses outdated prices only. When even the ordered frames would not fit, the outbox closes:
+//! the client is cut, comes back, and gets what it missed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{Publication, Topics};
+use crate::domain::{Class, Event, Symbol};
+use crate::telemetry::Metrics;
+
+/// Ordered frames that may wait for one client: a snapshot, the tail of a replay, and room for what is live.
+const MAX_ORDERED: usize = 2048;
+
+/// The queue between the hub and one client's write loop.
+#[derive(Debug)]
+pub struct Outbox {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    topics: Topics,
+    prices: BTreeMap<Symbol, Arc<Publication>>,
+    ordered: VecDeque<Ordered>,
+    closed: bool,
+}
+
+/// An ordered thing to write.
+#[derive(Debug, Clone)]
+pub enum Ordered {
+    /// An event, still to be put into the client's dialect.
+    Event(Arc<Publication>),
+    /// A frame of this client's own, such as an answer.
+    Frame(Utf8Bytes),
+}
+
+/// All that is due for a client, prices first.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Latest prices.
+    pub prices: Vec<Arc<Publication>>,
+    /// Ordered events and answers.
+    pub ordered: Vec<Ordered>,
+}
+
+/// The client fell too far behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the client is too slow for its signals")]
+pub struct OutboxClosed;
+
+impl Outbox {
+    /// An empty outbox that gets nothing yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { waiting: Mutex::default(), wake: Notify::new(), metrics }
+    }
+
+    /// What the client gets from now on. Call it inside of [`Hub::hold`](super::Hub::hold), with the snapshot.
+    pub fn set_topics(&self, topics: Topics) {
+        self.waiting.lock().topics = topics;
+    }
+
+    /// What the client gets.
+    pub fn topics(&self) -> Topics {
+        self.waiting.lock().topics.clone()
+    }
+
+    /// Queues the publications that the client asked for, and wakes its write loop once.
+    pub fn offer(&self, batch: &[Arc<Publication>]) {
+        let mut waiting = self.waiting.lock();
+        let mut taken = false;
+        for publication in batch {
+            if waiting.topics.contain(publication.event()) {
+                waiting.push(publication, &self.metrics);
+                taken = true;
+            }
+        }
+        drop(waiting);
+        if taken {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Queues publications whatever the client asked for: for a snapshot or a replay.
+    pub fn put(&self, batch: impl IntoIterator<Item = Arc<Publication>>) {
+        let mut waiting = self.waiting.lock();
+        for publication in batch {
+            waiting.push(&publication, &self.metrics);
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Queues a frame of the client's own, behind all ordered events.
+    pub fn answer(&self, frame: Utf8Bytes) {
+        let mut waiting = self.waiting.lock();
+        waiting.push_ordered(Ordered::Frame(frame), &self.metrics);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Waits until something is due and takes all of it.
+    ///
+    /// # Errors
+    /// [`OutboxClosed`] when the client fell too far behind; what was waiting is gone.
+    pub async fn due(&self) -> Result<Batch, OutboxClosed> {
+        loop {
+            let batch = self.take()?;
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Takes all that is due now.
+    ///
+    /// # Errors
+    /// [`OutboxClosed`] when the client fell too far behind.
+    pub fn take(&self) -> Result<Batch, OutboxClosed> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Err(OutboxClosed);
+        }
+        Ok(Batch {
+            prices: std::mem::take(&mut waiting.prices).into_values().collect(),
+            ordered: waiting.ordered.drain(..).collect(),
+        })
+    }
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.prices.is_empty() && self.ordered.is_empty()
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, publication: &Arc<Publication>, metrics: &Metrics) {
+        match (publication.event().class(), publication.event()) {
+            (Class::State, Event::Price(update)) => {
+                if self.prices.insert(update.symbol.clone(), publication.clone()).is_some() {
+                    metrics.dropped_total.with_label_values(&["outbox_prices"]).inc();
+                }
+            }
+            _ => self.push_ordered(Ordered::Event(publication.clone()), metrics),
+        }
+    }
+
+    fn push_ordered(&mut self, ordered: Ordered, metrics: &Metrics) {
+        if self.closed {
+            return;
+        }
+        if self.ordered.len() >= MAX_ORDERED {
+            metrics.dropped_total.with_label_values(&["outbox_ordered"]).inc_by(self.ordered.len() as u64 + 1);
+            self.closed = true;
+            self.ordered.clear();
+            self.prices.clear();
+            return;
+        }
+        self.ordered.push_back(ordered);
+    }
+}

@@ -1,0 +1,82 @@
+//! An event on its way out, encoded once for each form it leaves in.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::time::Instant;
+
+use crate::domain::{Event, Position, Symbol};
+
+/// The forms in which an event can leave. Which bytes they are is the business of the dialects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// ORION's bare object.
+    OrionObject,
+    /// ORION's frame around it.
+    OrionFrame,
+}
+
+impl Encoding {
+    const COUNT: usize = 2;
+}
+
+/// An event with its place in the log, shared by all its receivers.
+#[derive(Debug)]
+pub struct Publication {
+    event: Event,
+    position: Option<Position>,
+    born: Instant,
+    encoded: [OnceLock<Utf8Bytes>; Encoding::COUNT],
+}
+
+impl Publication {
+    /// A state: it has no place in the log.
+    pub fn state(event: Event) -> Self {
+        Self::new(event, None)
+    }
+
+    /// An ordered event at its place in the log.
+    pub fn ordered(event: Event, position: Position) -> Self {
+        Self::new(event, Some(position))
+    }
+
+    fn new(event: Event, position: Option<Position>) -> Self {
+        Self { event, position, born: Instant::now(), encoded: Default::default() }
+    }
+
+    /// What happened.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Its place in the log, for ordered events.
+    pub fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
+    }
+
+    /// The how-manieth event of the log it is.
+    pub fn seq(&self) -> Option<u64> {
+        self.position.as_ref().map(|position| position.seq)
+    }
+
+    /// Time since it was made.
+    pub fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// The event in `encoding`: made by `encode` the first time, shared after that.
+    pub fn encoded(self: &Arc<Self>, encoding: Encoding, encode: impl FnOnce(&Arc<Self>) -> Utf8Bytes) -> &Utf8Bytes {
+        self.encoded[encoding as usize].get_or_init(|| encode(self))
+    }
+}
+
+impl Event {
+    /// The symbol that it is about.
+    pub fn symbol(&self) -> &Symbol {
+        match self {
+            Self::Signal(signal) => &signal.symbol,
+            Self::Price(update) => &update.symbol,
+        }
+    }
+}

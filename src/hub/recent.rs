@@ -1,0 +1,87 @@
+//! The ordered events of the last while: each signal as it is now for snapshots, and the tail of the log for joining.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Publication;
+use crate::domain::{Event, SignalId};
+
+/// Events of the log's tail that are kept, so that a client that catches up can join without asking the log under the lock.
+const TAIL: usize = 1024;
+/// Signals that are kept for snapshots; beyond that the longest unchanged leaves, pending or not.
+const MAX_SIGNALS: usize = 2048;
+
+#[derive(Debug)]
+pub(super) struct Recent {
+    window: Duration,
+    /// Latest state of each signal, by the place of its last change.
+    by_seq: BTreeMap<u64, Arc<Publication>>,
+    seq_of: HashMap<SignalId, u64>,
+    tail: VecDeque<Arc<Publication>>,
+}
+
+impl Recent {
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, by_seq: BTreeMap::new(), seq_of: HashMap::new(), tail: VecDeque::new() }
+    }
+
+    /// Takes in an event that has just been published.
+    pub(super) fn remember(&mut self, publication: Arc<Publication>) {
+        self.recall(publication.clone());
+        self.tail.push_back(publication);
+        if self.tail.len() > TAIL {
+            self.tail.pop_front();
+        }
+    }
+
+    /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
+    pub(super) fn recall(&mut self, publication: Arc<Publication>) {
+        let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return };
+        if let Some(before) = self.seq_of.insert(signal.id.clone(), seq) {
+            self.by_seq.remove(&before);
+        }
+        self.by_seq.insert(seq, publication);
+        while self.by_seq.len() > MAX_SIGNALS {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, publication)) = self.by_seq.pop_first()
+            && let Event::Signal(signal) = publication.event()
+        {
+            self.seq_of.remove(&signal.id);
+        }
+    }
+
+    /// Drops ended signals that have left the window.
+    pub(super) fn tidy(&mut self, now: DateTime<Utc>) {
+        let window = self.window;
+        self.by_seq.retain(|_, publication| {
+            let Event::Signal(signal) = publication.event() else { return false };
+            let keep = signal.state.is_pending() || signal.updated_at + window > now;
+            if !keep {
+                self.seq_of.remove(&signal.id);
+            }
+            keep
+        });
+    }
+
+    /// Latest state of each signal, oldest change first.
+    pub(super) fn signals(&self) -> impl Iterator<Item = &Arc<Publication>> {
+        self.by_seq.values()
+    }
+
+    /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.
+    pub(super) fn after(&self, seq: u64, head: u64) -> Option<Vec<Arc<Publication>>> {
+        if seq >= head {
+            return Some(Vec::new());
+        }
+        let first = self.tail.front()?.seq()?;
+        (first <= seq + 1)
+            .then(|| self.tail.iter().filter(|publication| publication.seq() > Some(seq)).cloned().collect())
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+use crate::domain::{
+    Direction, Instruments, Now, Quality, Signal, SignalDraft, SignalId, SignalState, SourceName, parse_time,
+};
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
+}
+
+fn hub() -> Hub {
+    Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), metrics())
+}
+
+fn start() -> DateTime<Utc> {
+    parse_time("2026-01-14T15:00:00Z").unwrap()
+}
+
+fn price(symbol: &str, price: f64) -> Arc<Publication> {
+    Arc::new(Publication::state(Event::Price(Arc::new(PriceUpdate {
+        symbol: Symbol::new(symbol),
+        price,
+        timestamp: start(),
+        change: 0.0,
+        change_percent: 0.0,
+        volume: None,
+        bid_ask: None,
+        quality: Quality::Live,
+        source: SourceName::new("push"),
+    }))))
+}
+
+fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Publication> {
+    let instrument = Instruments::documented().swap_remove(0);
+    let draft = SignalDraft { direction: Some(Direction::Long), ..SignalDraft::default() };
+    let now = Now { wall: start(), mono: Duration::ZERO };
+    let source = SourceName::new("push");
+    let signal =
+        Signal::create(SignalId::new(id).unwrap(), &draft, &instrument, source, now, Duration::from_secs(300)).unwrap();
+    let signal = Signal { state, ..signal };
+    Arc::new(Publication::ordered(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
+}
+
+fn seqs(publications: &[Arc<Publication>]) -> Vec<u64> {
+    publications.iter().filter_map(|publication| publication.seq()).collect()
+}
+
+#[test]
+fn a_snapshot_holds_each_signal_once_as_it_is_now() {
+    let hub = hub();
+    hub.publish(&[signal("a", 1, SignalState::Pending), signal("b", 2, SignalState::Pending)]);
+    hub.publish(&[signal("a", 3, SignalState::Confirmed)]);
+    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [2, 3]);
+    assert_eq!(hub.position().to_string(), "e:3");
+}
+
+#[test]
+fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_not() {
+    let hub = hub();
+    hub.publish(&[signal("a", 1, SignalState::Confirmed), signal("b", 2, SignalState::Pending)]);
+    hub.tidy(start() + Duration::from_secs(599));
+    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [1, 2]);
+    hub.tidy(start() + Duration::from_secs(600));
+    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [2]);
+}
+
+#[test]
+fn a_snapshot_is_bounded_to_the_latest() {
+    let hub = hub();
+    let many: Vec<_> = (1..=500).map(|seq| signal(&seq.to_string(), seq, SignalState::Pending)).collect();
+    hub.publish(&many);
+    let snapshot = hub.hold(|present| seqs(&present.signals(|_| true)));
+    assert_eq!(snapshot, (301..=500).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_tail_answers_only_for_what_it_holds_without_holes() {
+    let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), metrics());
+    let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
+    hub.recall([old]);
+    assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
+    assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
+    hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
+    assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![8, 9]));
+    assert_eq!(hub.hold(|present| present.after(8).map(|events| seqs(&events))), Some(vec![9]));
+    assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None);
+}
+
+#[test]
+fn a_slow_client_loses_outdated_prices_and_no_signal() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_topics(Topics::all());
+    for value in [1.0, 2.0, 3.0] {
+        outbox.offer(&[price("EURUSD", value), price("GBPUSD", value)]);
+    }
+    outbox.offer(&[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
+    let batch = outbox.take().unwrap();
+    let prices: Vec<_> = batch
+        .prices
+        .iter()
+        .map(|publication| match publication.event() {
+            Event::Price(update) => (update.symbol.as_str().to_owned(), update.price),
+            Event::Signal(_) => panic!(),
+        })
+        .collect();
+    assert_eq!(prices, [("EURUSD".to_owned(), 3.0), ("GBPUSD".to_owned(), 3.0)]);
+    assert_eq!(batch.ordered.len(), 2);
+}
+
+#[test]
+fn a_client_that_is_too_slow_for_its_signals_is_closed_not_shortened() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_topics(Topics::all());
+    for seq in 1..5000 {
+        outbox.offer(&[signal("a", seq, SignalState::Pending)]);
+    }
+    assert_eq!(outbox.take().unwrap_err(), OutboxClosed);
+}
+
+#[test]
+fn a_client_gets_only_what_it_asked_for() {
+    let outbox = Outbox::new(metrics());
+    let only = Selection::Only([Symbol::new("GBPUSD")].into());
+    outbox.set_topics(Topics { prices: only, signals: Selection::None });
+    outbox.offer(&[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
+    assert!(outbox.take().unwrap().is_empty());
+    outbox.offer(&[price("GBPUSD", 1.0)]);
+    assert_eq!(outbox.take().unwrap().prices.len(), 1);
+}
+
+#[test]
+fn selections_add_and_subtract() {
+    let only = |symbols: &[&str]| Selection::Only(symbols.iter().map(|symbol| Symbol::new(symbol)).collect());
+    assert_eq!(only(&["A"]).with(&only(&["B"])), only(&["A", "B"]));
+    assert_eq!(only(&["A"]).with(&Selection::All), Selection::All);
+    assert_eq!(only(&["A", "B"]).without(&only(&["A"])), only(&["B"]));
+    assert_eq!(only(&["A"]).without(&only(&["A"])), Selection::None);
+    assert_eq!(Selection::All.without(&only(&["A"])), Selection::All);
+    assert_eq!(only(&["A"]).without(&Selection::All), Selection::None);
+}

@@ -1,0 +1,92 @@
+//! What a client asked for.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{Event, Symbol};
+
+/// Which symbols of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// None: the client is not in the channel.
+    #[default]
+    None,
+    /// Every symbol, those to come included.
+    All,
+    /// These.
+    Only(BTreeSet<Symbol>),
+}
+
+impl Selection {
+    /// Whether it holds `symbol`.
+    pub fn contains(&self, symbol: &Symbol) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(symbols) => symbols.contains(symbol),
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// This and what `more` selects.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        match (self, more) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::None, other) | (other, Self::None) => other.clone(),
+            (Self::Only(one), Self::Only(other)) => Self::Only(one.union(other).cloned().collect()),
+        }
+    }
+
+    /// This without what `less` selects. From `All` nothing but all of it can be taken: symbols to come are part of it.
+    #[must_use]
+    pub fn without(&self, less: &Self) -> Self {
+        match (self, less) {
+            (_, Self::All) => Self::None,
+            (Self::Only(one), Self::Only(other)) => {
+                let rest: BTreeSet<Symbol> = one.difference(other).cloned().collect();
+                if rest.is_empty() { Self::None } else { Self::Only(rest) }
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
+/// A client's subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Topics {
+    /// Symbols whose prices it gets.
+    pub prices: Selection,
+    /// Symbols whose signals it gets.
+    pub signals: Selection,
+}
+
+impl Topics {
+    /// Everything.
+    pub fn all() -> Self {
+        Self { prices: Selection::All, signals: Selection::All }
+    }
+
+    /// Whether the client gets `event`.
+    pub fn contain(&self, event: &Event) -> bool {
+        match event {
+            Event::Price(update) => self.prices.contains(&update.symbol),
+            Event::Signal(signal) => self.signals.contains(&signal.symbol),
+        }
+    }
+
+    /// These and `more`.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        Self { prices: self.prices.with(&more.prices), signals: self.signals.with(&more.signals) }
+    }
+
+    /// These without `less`.
+    #[must_use]
+    pub fn without(&self, less: &Self) -> Self {
+        Self { prices: self.prices.without(&less.prices), signals: self.signals.without(&less.signals) }
+    }
+}
