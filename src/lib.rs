@@ -1,4 +1,5 @@
 //! Live prices and trading signals for dashboards.
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
