@@ -1,5 +1,6 @@
 //! Live prices and trading signals for dashboards.
 pub mod domain;
+pub mod door;
 pub mod gateways;
 pub mod pipeline;
 pub mod tasks;
