@@ -11,6 +11,7 @@
 
 mod accept;
 mod body;
+mod compact;
 mod connection;
 mod kill;
 mod live;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 pub use body::{BodyTimeout, RequestBody};
+pub use compact::{CompactHead, CompactHeadService};
 pub use kill::{KillSwitch, Reason};
 pub use stream::{GuardedStream, Socket};
 
