@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod door;
 pub mod engine;
 pub mod gateways;
 pub mod hub;
