@@ -190,6 +190,36 @@ describe("a cut connection", () => {
     });
   }
 
+  test("the adapter cut in the middle of a replay, again and again, tells every event once, in order", async () => {
+    const adapter = new OrionAdapter(through, { ...QUICK, transports: ["websocket"] });
+    const inbox = recordAdapter(adapter);
+    try {
+      await inbox.next("subscribed");
+      proxy.cut();
+      await inbox.next("reconnecting");
+      const ids: string[] = [];
+      for (let i = 0; i < 60; i += 1) ids.push(await pushSignal(server));
+      for (const allowance of [6_000, 12_000, 18_000]) {
+        const mark = inbox.mark;
+        proxy.mend(allowance);
+        await inbox.next("connected", undefined, { from: mark });
+        await inbox.next("reconnecting", undefined, { from: mark });
+        assert.equal(inbox.all("subscribed", mark).length, 0, "the replay was not finished");
+        proxy.cut();
+      }
+      const before = story(signalsOf(inbox), ids).length;
+      assert.ok(before > 0 && before < ids.length, `${before} of ${ids.length} came through the cuts`);
+      const mark = inbox.mark;
+      proxy.mend();
+      const [answer] = await inbox.next("subscribed", undefined, { from: mark });
+      assert.equal(answer.recovered, true);
+      assert.deepEqual(story(signalsOf(inbox), ids), ids.map((_, i) => `${i} pending`));
+    } finally {
+      proxy.mend();
+      adapter.close();
+    }
+  });
+
   test("the adapter says when a snapshot replaced the gap", async () => {
     const ids = await lifeBefore(server);
     const adapter = new OrionAdapter(through, { ...QUICK, since: "another-log:7" });
@@ -253,6 +283,7 @@ describe("a cut connection", () => {
       const ids = await lifeBefore(server);
       const [frame] = await inbox.next("signal", (f) => f.payload.id === ids[2]);
       assert.deepEqual(Object.keys(frame), ["type", "payload", "cursor"]);
+      assert.equal(inbox.all("subscribed").length, 1, "only the dashboard's own subscription");
 
       const mark = inbox.mark;
       proxy.cut();

@@ -6,6 +6,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class CuttingProxy {
   readonly #pairs = new Set<[Socket, Socket]>();
   #open = true;
+  /** Bytes from the server after which a connection made from now on ends. */
+  #allowance = Number.POSITIVE_INFINITY;
 
   private constructor(
     private readonly server: Server,
@@ -30,8 +32,10 @@ export class CuttingProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
   }
 
-  mend(): void {
+  /** Lets connections through again; with an allowance each ends in the middle of what the server sends. */
+  mend(allowance = Number.POSITIVE_INFINITY): void {
     this.#open = true;
+    this.#allowance = allowance;
   }
 
   async end(): Promise<void> {
@@ -56,6 +60,13 @@ export class CuttingProxy {
         upstream.destroy();
       });
     }
-    client.pipe(upstream).pipe(client);
+    client.pipe(upstream);
+    let left = this.#allowance;
+    upstream.on("data", (chunk: Buffer) => {
+      if (left <= 0) return;
+      client.write(left < chunk.length ? chunk.subarray(0, left) : chunk);
+      left -= chunk.length;
+      if (left <= 0) client.destroySoon();
+    });
   }
 }
