@@ -2,5 +2,6 @@
 pub mod domain;
 pub mod gateways;
 pub mod pipeline;
+pub mod sources;
 pub mod tasks;
 pub mod telemetry;
