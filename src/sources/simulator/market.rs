@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::profile::{Factor, Profile, activity};
-use crate::domain::{Feed, Instrument, Instruments, Quote, SourceName, Tick};
+use super::profile::{Factor, Hour, Profile};
+use crate::domain::{Feed, Instrument, Instruments, Quote, Session, SourceName, Tick};
 
 const DAY: f64 = 86_400.0;
 /// Pull back to the anchor, per second: half of a deviation is gone after five days, so prices stay plausible for months.
@@ -41,11 +41,11 @@ struct Path {
     name: String,
     /// Logarithm of price by anchor.
     deviation: f64,
-    /// Standard deviation per square root of a second, before [`activity`].
+    /// Standard deviation per square root of a second, before the hour counts.
     volatility: f64,
     factor: (Factor, f64),
-    /// The instrument whose trading hours it keeps.
-    leader: Arc<Instrument>,
+    /// The trading hours that it keeps.
+    session: Session,
 }
 
 /// One instrument and its prices.
@@ -81,7 +81,7 @@ impl Market {
                 deviation: 0.0,
                 volatility: profile.daily_volatility / DAY.sqrt(),
                 factor: profile.factor,
-                leader: instrument.clone(),
+                session: instrument.session,
             });
             self.paths.len() - 1
         });
@@ -92,13 +92,13 @@ impl Market {
 
     /// Lets `dt` pass until `now`; the ticks that came of it.
     pub fn step(&mut self, now: DateTime<Utc>, dt: Duration) -> Vec<Tick> {
-        let dt = dt.as_secs_f64();
+        let (dt, hour) = (dt.as_secs_f64(), Hour::at(now));
         let moods: [f64; Factor::COUNT] = std::array::from_fn(|_| StandardNormal.sample(&mut self.rng));
         for path in &mut self.paths {
             let (factor, correlation) = path.factor;
             let alone: f64 = StandardNormal.sample(&mut self.rng);
             let draw = correlation * moods[factor as usize] + (1.0 - correlation * correlation).sqrt() * alone;
-            let volatility = path.volatility * activity(&path.leader, now);
+            let volatility = path.volatility * hour.of(path.session).activity;
             path.deviation = reverting(path.deviation, REVERSION, volatility, dt, draw);
         }
         let mut ticks = Vec::with_capacity(self.books.len());
@@ -112,7 +112,7 @@ impl Market {
             if self.opened && !ticking {
                 continue;
             }
-            let closed = if book.instrument.session.is_open(now) { 1.0 } else { 1.5 };
+            let closed = if hour.of(book.instrument.session).open { 1.0 } else { 1.5 };
             book.quote(self.paths[book.path].deviation, width * closed);
             ticks.push(Tick {
                 symbol: book.instrument.symbol.clone(),
@@ -141,7 +141,7 @@ impl Market {
     pub(super) fn volatility(&self, index: usize, now: DateTime<Utc>) -> f64 {
         let book = &self.books[index];
         let path = &self.paths[book.path];
-        path.volatility * activity(&path.leader, now) * book.bid
+        path.volatility * Hour::at(now).of(path.session).activity * book.bid
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{InstrumentClass, Session, Symbol, parse_time};
+    use crate::domain::{InstrumentClass, Symbol, parse_time};
 
     const BEAT: Duration = Duration::from_millis(250);
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Instrument, InstrumentClass, Killzone};
+use crate::domain::{Instrument, InstrumentClass, Killzone, Session};
 
 /// A mood that many instruments share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,19 +107,48 @@ impl Profile {
     }
 }
 
-/// How lively an instrument is at `at`, compared with its average: more in the killzones, less outside trading hours, but
-/// never dead, because a demo at the weekend has to move too.
-pub(super) fn activity(instrument: &Instrument, at: DateTime<Utc>) -> f64 {
-    if !instrument.session.is_open(at) {
-        return 0.7;
+/// What the hour makes of the markets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hour {
+    forex: Mood,
+    globex: Mood,
+    always: Mood,
+}
+
+/// What the hour makes of one market.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mood {
+    /// Whether it is open.
+    pub(super) open: bool,
+    /// How lively it is, compared with its average.
+    pub(super) activity: f64,
+}
+
+impl Hour {
+    /// Looks at the clock once for all instruments.
+    pub(super) fn at(at: DateTime<Utc>) -> Self {
+        let zone = Killzone::at(at);
+        let lively = match zone {
+            _ if !zone.is_active(at) => 0.9,
+            Killzone::Asia => 0.85,
+            Killzone::Lunch => 0.95,
+            Killzone::Pm => 1.25,
+            Killzone::London => 1.4,
+            Killzone::NyAm => 1.7,
+        };
+        let mood = |session: Session| {
+            let open = session.is_open(at);
+            // Quiet, but never dead: a demo at the weekend has to move too.
+            Mood { open, activity: if open { lively } else { 0.7 } }
+        };
+        Self { forex: mood(Session::Forex), globex: mood(Session::Globex), always: mood(Session::Always) }
     }
-    let zone = Killzone::at(at);
-    match zone {
-        _ if !zone.is_active(at) => 0.9,
-        Killzone::Asia => 0.85,
-        Killzone::Lunch => 0.95,
-        Killzone::Pm => 1.25,
-        Killzone::London => 1.4,
-        Killzone::NyAm => 1.7,
+
+    pub(super) fn of(&self, session: Session) -> Mood {
+        match session {
+            Session::Forex => self.forex,
+            Session::Globex => self.globex,
+            Session::Always => self.always,
+        }
     }
 }
