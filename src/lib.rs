@@ -2,5 +2,6 @@
 pub mod domain;
 pub mod gateways;
 pub mod pipeline;
+pub mod store;
 pub mod tasks;
 pub mod telemetry;
