@@ -7,5 +7,6 @@ pub mod engine;
 pub mod gateways;
 pub mod hub;
 pub mod pipeline;
+pub mod sources;
 pub mod tasks;
 pub mod telemetry;
