@@ -1,10 +1,12 @@
 //! Live prices and trading signals for dashboards.
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod door;
 pub mod engine;
 pub mod gateways;
+pub mod http;
 pub mod hub;
 pub mod pipeline;
 pub mod sources;

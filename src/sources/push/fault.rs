@@ -19,7 +19,7 @@ pub enum PushFault {
 
 impl PushFault {
     /// The fault of a body of which `unknown_symbols` faults are nothing but unknown symbols; `None` without any fault.
-    pub(super) fn of(faults: Vec<Fault>, unknown_symbols: usize) -> Option<Self> {
+    pub fn of(faults: Vec<Fault>, unknown_symbols: usize) -> Option<Self> {
         match faults.len() {
             0 => None,
             all if all == unknown_symbols => Some(Self::UnknownSymbol(faults)),
