@@ -39,18 +39,19 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
     };
     let hash = u64::from_be_bytes(std::array::from_fn(|index| metadata.sha256_hash()[index]));
     let etag = format!("\"{hash:016x}\"");
-    let unchanged = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    let mut response = if unchanged {
-        StatusCode::NOT_MODIFIED.into_response()
+    let charset = if metadata.mimetype().starts_with("text/") { "; charset=utf-8" } else { "" };
+    let page = page_headers(&format!("{}{charset}", metadata.mimetype()));
+    if is_known(headers, &etag) {
+        (StatusCode::NOT_MODIFIED, page, [(ETAG, etag)]).into_response()
     } else {
-        let text = metadata.mimetype().starts_with("text/");
-        let charset = if text { "; charset=utf-8" } else { "" };
-        (page_headers(&format!("{}{charset}", metadata.mimetype())), Body::from(data)).into_response()
-    };
-    if let Ok(etag) = etag.parse() {
-        response.headers_mut().insert(ETAG, etag);
+        (page, [(ETAG, etag)], Body::from(data)).into_response()
     }
-    response
+}
+
+/// Whether the browser has this version already; a proxy that compresses marks it as weak.
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
+    known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag)
 }
 
 /// Asked for anew each time, because a new binary brings a new page under the same names; answered 304 mostly.

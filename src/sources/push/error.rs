@@ -18,7 +18,7 @@ pub enum PushError {
     #[error("The signal is {} already and cannot change any more", .0.name())]
     Terminal(SignalStatus),
     /// No signal has this id, and the push makes no new one.
-    #[error("No signal has this id; a new one needs symbol and direction")]
+    #[error("No signal has this id, and this does not make a new one")]
     UnknownSignal,
     /// Somebody else's prices are in force.
     #[error("{0} has prices from a real source")]

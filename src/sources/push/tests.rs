@@ -381,6 +381,10 @@ async fn the_answers_are_the_documented_ones() {
     assert!(matches!(inputs.recv().await.unwrap(), Input::Signal { feed: Feed::Live, .. }));
     assert_eq!(json(push.signal(&with(json!({"dry_run": true}))).await.unwrap()), answer("pending", true));
     assert!(inputs.try_recv().is_err(), "a dry run reached the pipeline");
+    let levels = with(json!({"dry_run": true, "stop_loss": null, "sl": 1.09}));
+    let fault = push.signal(&levels).await.unwrap_err().body();
+    let stop = "must be below the entry price of a long signal";
+    assert_eq!(fault.details, Some(json!({"fields": {"sl": stop}})));
     let end = json!({"status": "confirmed"});
     assert_eq!(json(push.update("sig_001", &end).await.unwrap()), answer("confirmed", false));
 
