@@ -3,6 +3,7 @@
 //! A source only knows how to live through *one* connection; [`supervise`] connects again, backs off, and keeps the
 //! state that `/ready` and `/metrics` show.
 
+pub mod push;
 pub mod replay;
 pub mod simulator;
 mod states;
