@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/client-test/dist"]
+#[folder = "client-test/dist"]
 #[allow_missing = true]
 struct Page;
 

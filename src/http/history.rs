@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, Reader};
+use crate::domain::number::number;
 use crate::domain::{Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, iso, parse_time};
-use crate::gateways::dialects::number::number;
 use crate::gateways::dialects::orion::SignalObject;
 use crate::store::{HistoryQuery, Since};
 

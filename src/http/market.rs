@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::AppState;
 use super::params::Reader;
+use crate::domain::number::number;
 use crate::domain::{Instrument, InstrumentClass};
-use crate::gateways::dialects::number::number;
 use crate::gateways::dialects::orion::PriceObject;
 
 #[derive(Debug, Serialize)]

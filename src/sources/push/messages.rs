@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::gateways::dialects::number::number;
+use crate::domain::number::number;
 
 /// The answer to a pushed signal or to its end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
