@@ -118,21 +118,15 @@ impl Lanes {
     /// Waits for something to do.
     pub(super) fn next(&self, patience: Duration, wanted: Wanted) -> Work {
         let mut state = self.state.lock();
-        let mut timed_out = false;
-        loop {
-            if !state.appends.is_empty() {
-                return Work::Appends(state.take_appends());
-            }
-            if wanted == Wanted::Everything && !state.bars.is_empty() {
-                return Work::Bars(state.take_bars());
-            }
-            if state.phase != Phase::Open {
-                return Work::End;
-            }
-            if timed_out {
-                return Work::Nothing;
-            }
-            timed_out = self.wake.wait_for(&mut state, patience).timed_out();
+        self.wake.wait_while_for(&mut state, |state| state.is_idle(wanted), patience);
+        if !state.appends.is_empty() {
+            Work::Appends(state.take_appends())
+        } else if wanted == Wanted::Everything && !state.bars.is_empty() {
+            Work::Bars(state.take_bars())
+        } else if state.phase == Phase::Open {
+            Work::Nothing
+        } else {
+            Work::End
         }
     }
 
@@ -171,6 +165,11 @@ enum Order {
 }
 
 impl State {
+    fn is_idle(&self, wanted: Wanted) -> bool {
+        let bars = wanted == Wanted::Everything && !self.bars.is_empty();
+        self.appends.is_empty() && !bars && self.phase == Phase::Open
+    }
+
     fn take_in(&mut self, bar: &Bar, order: Order) -> bool {
         let key = (bar.symbol.clone(), bar.opened_at.timestamp_millis());
         let full = self.bars.len() >= BARS;

@@ -12,6 +12,8 @@ use crate::domain::{Bar, BarInterval, Killzone, Signal, SignalId, SignalStatus, 
 
 /// Most rows that one question returns.
 const MAX_ROWS: usize = 1_000;
+/// Up to so many events, it is quicker to sort what changed since a cursor than to look for it among all signals.
+const SORTED_EVENTS: u64 = 10_000;
 
 /// Which signals of the history are asked for. Everything that is `None` is not asked about.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,6 +144,10 @@ fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
 
 /// One page of the history.
 pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite::Result<Page> {
+    let recent = match query.since {
+        Some(Since::Seq(seq)) => schema::head(connection)?.seq.saturating_sub(seq) <= SORTED_EVENTS,
+        Some(Since::Time(_)) | None => true,
+    };
     let (mut sql, mut parameters) = (
         String::from("SELECT s.first_seq, e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq WHERE 1"),
         Vec::new(),
@@ -163,7 +169,9 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
         only(" AND s.killzone = ?", Some(killzone.name().to_owned().into()));
     }
     match query.since {
-        Some(Since::Seq(seq)) => only(" AND s.last_seq > ?", Some(integer(seq).into())),
+        Some(Since::Seq(seq)) if recent => only(" AND s.last_seq > ?", Some(integer(seq).into())),
+        // With a plus, SQLite goes by the order of creation, and stops at the end of the page instead of sorting the log.
+        Some(Since::Seq(seq)) => only(" AND +s.last_seq > ?", Some(integer(seq).into())),
         Some(Since::Time(at)) => only(" AND s.updated_at > ?", Some(at.timestamp_millis().into())),
         None => {}
     }

@@ -381,6 +381,18 @@ async fn closing_writes_what_waits_and_nothing_after() {
 }
 
 #[test]
+fn a_log_that_was_being_made_when_the_process_died_is_made_again() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join(DATABASE_FILE), "").unwrap();
+    drop(open(dir.path()));
+    let dir = TempDir::new().unwrap();
+    let bare = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
+    bare.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(bare);
+    assert_eq!(open(dir.path()).1.position.seq, 0);
+}
+
+#[test]
 fn a_second_owner_of_the_directory_is_refused() {
     let dir = TempDir::new().unwrap();
     let first = open(dir.path());
@@ -751,11 +763,17 @@ fn a_long_export_goes_in_pages() {
     let dir = TempDir::new().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (store, _) = open(dir.path());
-    let events = (0..2_500).map(|number| pending(&number.to_string())).collect();
+    let events = (0..10_500).map(|number| pending(&number.to_string())).collect();
     runtime.block_on(store.append(events)).unwrap();
     let mut json = Vec::new();
-    assert_eq!(export(dir.path(), ExportFormat::Json, &mut json), Ok(2_500));
-    assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&json).unwrap().len(), 2_500);
+    assert_eq!(export(dir.path(), ExportFormat::Json, &mut json), Ok(10_500));
+    assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&json).unwrap().len(), 10_500);
+    // Cursors from near and from far find the same signals.
+    for (seq, newest) in [(0, "10499"), (10_400, "10499"), (10_500, "")] {
+        let query = HistoryQuery { since: Some(Since::Seq(seq)), limit: 1, ..everything() };
+        let page = runtime.block_on(store.reader().history(query)).unwrap();
+        assert_eq!(ids(&page.signals).concat(), newest, "{seq}");
+    }
     let closed = export(dir.path(), ExportFormat::Csv, Closed);
     assert_eq!(closed, Err(StoreError::Output(std::io::ErrorKind::BrokenPipe)));
 }
