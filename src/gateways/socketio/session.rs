@@ -133,7 +133,8 @@ impl Session {
         self.act(socket, said);
     }
 
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) {
+    /// Does one thing. Returns whether the client catches up from then on.
+    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> bool {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
@@ -153,19 +154,23 @@ impl Session {
                 self.acknowledge_with(&mut caller, &answer, &request);
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
-            Command::Subscribe => self.subscribe(socket, &data, caller),
+            Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {}
         }
+        false
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) {
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> bool {
         let request = Request::parse(data, &self.gateway.instruments);
         self.report(socket, &caller, &request);
+        // Read before the state is locked: who holds the hub locks states, so nobody may do it the other way round.
+        let head = self.gateway.hub.position();
         let mut state = self.state.lock();
         // Who already gets signals has missed none of them.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
-        let from = since.as_deref().map(|since| resume::place(since, &self.gateway.hub.position()));
+        let from = since.as_deref().map(|since| resume::place(since, &head));
+        let catches_up = matches!(from, Some(Some(_)));
         match from {
             Some(Some(seq)) => {
                 state.catching_up = true;
@@ -184,6 +189,7 @@ impl Session {
                 self.join_with_snapshot(socket, &request, caller, None);
             }
         }
+        catches_up
     }
 
     /// Snapshot of what is newly joined, then live: one step against publishing.
@@ -220,17 +226,19 @@ impl Session {
         self.resume_listening(&socket);
     }
 
-    /// Does what the client said meanwhile; another replay puts the rest off again.
+    /// Does what the client said meanwhile; another replay puts the rest off again. What it says now goes to the end of
+    /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
     fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
-        self.state.lock().catching_up = false;
         loop {
             let mut state = self.state.lock();
-            if state.catching_up {
+            let Some(said) = state.waiting.pop_front() else {
+                state.catching_up = false;
+                return;
+            };
+            drop(state);
+            if self.act(socket, said) {
                 return;
             }
-            let Some(said) = state.waiting.pop_front() else { return };
-            drop(state);
-            self.act(socket, said);
         }
     }
 
