@@ -23,7 +23,7 @@ use crate::gateways::resume::{self, Gone, Resumed, Returning};
 use crate::hub::{Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
 
-/// What a client says while it still catches up waits its turn, up to this many.
+/// What a client says while it still joins or catches up waits its turn, up to this many.
 const MAX_WAITING: usize = 32;
 /// A client that catches up and does not read is cut after this long.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
@@ -58,7 +58,8 @@ struct State {
     topics: Topics,
     /// From the handshake, for the first subscription that presents none of its own.
     since: Option<String>,
-    catching_up: bool,
+    /// What the client says waits: it has not joined its namespace yet, or it catches up.
+    busy: bool,
     waiting: VecDeque<Said>,
     end: Option<&'static str>,
 }
@@ -82,7 +83,7 @@ impl Session {
             namespace: socket.ns().to_owned(),
             transport,
             since: Instant::now(),
-            state: Mutex::new(State { since, ..State::default() }),
+            state: Mutex::new(State { since, busy: true, ..State::default() }),
             gateway,
             cuts,
         };
@@ -109,13 +110,12 @@ impl Session {
     /// Takes one thing that the client says, in the order in which it says them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
-        let Some((command, data)) = unwrap_message(command, data) else {
-            self.tell(socket, &caller, "error", &fault("invalid_message", "a message is an object with a known type"));
-            return;
-        };
+        // What stays a message could not be understood.
+        let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
-        if state.catching_up && command != Command::Ping {
+        // A ping can be answered meanwhile, but nothing at all before the namespace is joined.
+        if state.busy && (command != Command::Ping || !socket.connected()) {
             if state.waiting.len() < MAX_WAITING {
                 state.waiting.push_back(said);
             } else {
@@ -155,7 +155,9 @@ impl Session {
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
-            Command::Message => {}
+            Command::Message => {
+                self.tell(socket, &caller, "error", &fault("invalid_message", "a message is an object with a known type"));
+            }
         }
         false
     }
@@ -173,7 +175,7 @@ impl Session {
         let catches_up = matches!(from, Some(Some(_)));
         match from {
             Some(Some(seq)) => {
-                state.catching_up = true;
+                state.busy = true;
                 drop(state);
                 let (session, socket) = (self.clone(), socket.clone());
                 self.gateway.tasks.clone().spawn_connection(async move {
@@ -223,16 +225,16 @@ impl Session {
                 self.cuts.cut(&socket);
             }
         }
-        self.resume_listening(&socket);
+        self.listen(&socket);
     }
 
     /// Does what the client said meanwhile; another replay puts the rest off again. What it says now goes to the end of
     /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
-    fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
+    pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
             let Some(said) = state.waiting.pop_front() else {
-                state.catching_up = false;
+                state.busy = false;
                 return;
             };
             drop(state);
