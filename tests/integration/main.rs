@@ -1,5 +1,9 @@
 //! The one integration binary: promises of the README, tried on real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 
+mod draining;
+mod process;
 mod rooms;
+mod support;
