@@ -219,10 +219,13 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 /// What a newcomer is told of the time before this process.
 fn remember(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
-    hub.recall(recovered.recent.iter().map(|(seq, signal)| {
+    let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };
-        Publication::ordered(Event::Signal(Arc::new(signal.clone())), position)
-    }));
+        Publication::placed(Event::Signal(Arc::new(signal.clone())), position)
+    });
+    let published =
+        recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
+    hub.recall(signals.chain(published));
 }
 
 fn pipeline(
