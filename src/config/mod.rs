@@ -1,13 +1,34 @@
 //! Every setting, one struct per concern, with its default in the field's doc.
 //!
 //! Settings come from the defaults, then a TOML file, then the environment; they are validated as a whole and do not
-//! change after that.
+//! change after that. What an operator reads about them is `default.toml`, which a test holds to these structs.
+//!
+//! To add a setting: a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` when not every
+//! value is usable. A short environment name goes to `names.rs` and `.env.example`.
 
+mod auth;
+mod error;
+mod instruments;
+mod load;
+mod log;
+mod names;
+mod origins;
 mod secret;
 mod settings;
+mod sources;
+mod validate;
+mod value;
 
+pub use auth::{Auth, ReadAuth};
+pub use error::{ConfigError, Problem};
+pub use instruments::{InstrumentEntry, InstrumentSet};
+pub use load::{Environment, Loaded, environment};
+pub use log::{Log, LogFormat};
+pub use origins::AllowedOrigins;
 pub use secret::Secret;
-pub use settings::{
-    Auth, Data, Heartbeat, InstrumentEntry, InstrumentSet, Log, LogFormat, Publish, ReadAuth, Replay, ReplaySpeed, Server,
-    Settings, Signals, Simulator, Socketio, SourceKind,
-};
+pub use settings::{Data, Heartbeat, Publish, Server, Settings, Signals, Socketio};
+pub use sources::{Replay, ReplaySpeed, Simulator, SourceKind, Sources};
+pub use value::List;
+
+/// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
+pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

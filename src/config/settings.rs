@@ -1,22 +1,27 @@
-//! The settings themselves.
+//! The settings themselves; those with types of their own live beside this file.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Secret;
-use crate::domain::{InstrumentClass, Session};
+use super::value::{self, duration};
+use super::{AllowedOrigins, Auth, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// All settings of a process.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Built-in instruments: `default`, `futures`. Default both.
+    pub instrument_sets: List<InstrumentSet>,
     /// The listening side.
     pub server: Server,
     /// What is kept on disk.
     pub data: Data,
-    /// Enabled sources: `simulator`, `replay`; empty (or `none`) for push only. Default `simulator`.
+    /// The sources that run by themselves.
     pub sources: Sources,
     /// The simulator.
     pub simulator: Simulator,
@@ -24,10 +29,6 @@ pub struct Settings {
     pub replay: Replay,
     /// Who may write and read.
     pub auth: Auth,
-    /// Built-in instruments: `default`, `futures`. Default both.
-    pub instrument_sets: InstrumentSets,
-    /// More instruments, or other definitions of the built-in ones. Default none.
-    pub instruments: Vec<InstrumentEntry>,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -38,196 +39,165 @@ pub struct Settings {
     pub socketio: Socketio,
     /// What is logged.
     pub log: Log,
+    /// More instruments, or other definitions of the built-in ones. Default none.
+    pub instruments: Vec<InstrumentEntry>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            instrument_sets: vec![InstrumentSet::Default, InstrumentSet::Futures].into(),
+            server: Server::default(),
+            data: Data::default(),
+            sources: Sources::default(),
+            simulator: Simulator::default(),
+            replay: Replay::default(),
+            auth: Auth::default(),
+            publish: Publish::default(),
+            signals: Signals::default(),
+            heartbeat: Heartbeat::default(),
+            socketio: Socketio::default(),
+            log: Log::default(),
+            instruments: Vec::new(),
+        }
+    }
 }
 
 /// The listening side.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address to listen on. Default `0.0.0.0`.
-    pub host: std::net::IpAddr,
+    #[serde(deserialize_with = "host")]
+    pub host: IpAddr,
     /// TCP port; 0 lets the system choose. Default 8080.
+    #[serde(deserialize_with = "value::whole")]
     pub port: u16,
-    /// Origins for CORS and WebSocket handshakes, or `*`. Default `*`.
-    pub allowed_origins: CommaList,
-    /// Time from SIGTERM to the end of the process. Default 10 s.
-    #[serde(with = "humantime_serde")]
+    /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
+    pub allowed_origins: AllowedOrigins,
+    /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
+    #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// Most connections at a time, over all transports. Default 20000.
+    #[serde(deserialize_with = "value::whole")]
     pub max_connections: usize,
 }
 
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::UNSPECIFIED.into(),
+            port: 8080,
+            allowed_origins: AllowedOrigins::default(),
+            drain_timeout: Duration::from_secs(10),
+            max_connections: 20_000,
+        }
+    }
+}
+
+impl Server {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim() {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        address => address.trim_matches(['[', ']']).parse().map_err(|_| {
+            serde::de::Error::custom(format_args!("{text:?} is no IP address, such as 0.0.0.0, 127.0.0.1 or ::"))
+        }),
+    }
+}
+
 /// What is kept on disk.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
     /// Folder of the embedded database. Default `./data`.
+    #[serde(deserialize_with = "value::text")]
     pub dir: PathBuf,
     /// How long signals and their changes are kept. Default 365 days.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub signal_retention: Duration,
     /// How long one-minute bars are kept. Default 30 days.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub bar_retention: Duration,
 }
 
-/// A source that the server runs by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// Invented prices and demo signals.
-    Simulator,
-    /// A recording.
-    Replay,
-}
-
-/// A set of built-in instruments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InstrumentSet {
-    /// The seven of the ORION documents.
-    Default,
-    /// MNQ NQ MES ES.
-    Futures,
-}
-
-/// The simulator.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Simulator {
-    /// Same seed, same prices. Default 1.
-    pub seed: u64,
-    /// Time between two ticks of an instrument. Default 250 ms.
-    #[serde(with = "humantime_serde")]
-    pub tick_interval: Duration,
-    /// Mean time between two demo signals; 0 for none. Default 12 s.
-    #[serde(with = "humantime_serde")]
-    pub signal_interval: Duration,
-}
-
-/// The replay of a recording.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Replay {
-    /// CSV of ticks `time,bid,ask` or bars `time,open,high,low,close[,volume]`. Needed by the source `replay`.
-    pub file: Option<PathBuf>,
-    /// Its symbol, in any spelling. Needed by the source `replay`.
-    pub symbol: Option<String>,
-    /// `1` as recorded, `60` sixty times as fast, `max` as fast as it can be read. Default 1.
-    pub speed: ReplaySpeed,
-}
-
-/// Who may write and read.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// Bearer token for everything that writes. Unset: writing is refused.
-    pub ingest_token: Option<Secret>,
-    /// Token of admin streams and endpoints. Unset: they are refused.
-    pub admin_token: Option<Secret>,
-    /// `open`: public streams need no token; `required`: they do. Default `open`.
-    pub read_auth: ReadAuth,
-    /// One shared token for reading.
-    pub read_token: Option<Secret>,
-}
-
-/// Whether public streams need a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadAuth {
-    /// They do not.
-    #[default]
-    Open,
-    /// They do.
-    Required,
-}
-
-/// An instrument of the operator's own.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InstrumentEntry {
-    /// Canonical name, upper case.
-    pub symbol: String,
-    /// Name for people. Default: the symbol.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// forex, metal, index, future, crypto or stock.
-    pub class: InstrumentClass,
-    /// Decimals of a price, 0–8.
-    pub digits: u8,
-    /// Smallest step. Default 10^-digits.
-    #[serde(default)]
-    pub tick_size: Option<f64>,
-    /// Other spellings.
-    #[serde(default)]
-    pub aliases: Vec<String>,
-    /// forex, globex or always. Default by class: forex; globex for metal, index and future; always.
-    #[serde(default)]
-    pub session: Option<Session>,
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: "./data".into(), signal_retention: 365 * DAY, bar_retention: 30 * DAY }
+    }
 }
 
 /// How prices are published.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Publish {
     /// Each symbol is published at most once per interval; 100 ms to 5 s. Default 1 s.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub interval: Duration,
 }
 
+impl Default for Publish {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1) }
+    }
+}
+
 /// The life of signals.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Signals {
-    /// Life of a pending signal. Default 5 min.
-    #[serde(with = "humantime_serde")]
+    /// Life of a pending signal; 1 s to 24 h. Default 5 min.
+    #[serde(with = "duration")]
     pub ttl: Duration,
-    /// A newcomer is told of the signals changed within this time. Default 10 min.
-    #[serde(with = "humantime_serde")]
+    /// A newcomer is told of the signals changed within this time; at most 24 h. Default 10 min.
+    #[serde(with = "duration")]
     pub replay_window: Duration,
 }
 
+impl Default for Signals {
+    fn default() -> Self {
+        Self { ttl: Duration::from_mins(5), replay_window: Duration::from_mins(10) }
+    }
+}
+
 /// How connections are kept alive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Heartbeat {
     /// Time between two protocol pings on native WebSockets. Default 25 s.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub protocol_ping: Duration,
-    /// A native peer silent for this long is closed. Default 60 s.
-    #[serde(with = "humantime_serde")]
+    /// A native peer silent for this long is closed; longer than `protocol_ping`. Default 60 s.
+    #[serde(with = "duration")]
     pub peer_timeout: Duration,
 }
 
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { protocol_ping: Duration::from_secs(25), peer_timeout: Duration::from_mins(1) }
+    }
+}
+
 /// Socket.IO's own timers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Socketio {
     /// Time between two Engine.IO pings. Default 25 s.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub ping_interval: Duration,
     /// Time in which a ping has to be answered. Default 20 s.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub ping_timeout: Duration,
 }
 
-/// What is logged.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// Filter directives of tracing. Default `info`.
-    pub filter: String,
-    /// `pretty` for people, `json` for machines. Default `pretty`.
-    pub format: LogFormat,
-}
-
-/// Form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Pretty,
-    /// For machines.
-    Json,
+impl Default for Socketio {
+    fn default() -> Self {
+        Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the operator sees: the log, and every metric.
 
+pub mod logging;
 mod metrics;
 
 pub use metrics::{Metrics, MetricsError};

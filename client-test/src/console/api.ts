@@ -1,0 +1,30 @@
+/** The reading routes of the server the page came from. */
+
+import type { Instrument, SignalHistory, SignalPage } from "../messages.ts";
+
+/** From `#token=…`, which never leaves the browser, or from `?token=…`. */
+export const token: string | undefined =
+  new URLSearchParams(location.hash.slice(1)).get("token") ??
+  new URLSearchParams(location.search).get("token") ??
+  undefined;
+
+export async function instruments(): Promise<readonly Instrument[]> {
+  const body = await get<readonly Instrument[] | { instruments: readonly Instrument[] }>("/api/instruments");
+  return "instruments" in body ? body.instruments : body;
+}
+
+export function signals(query: Record<string, string>, signal: AbortSignal): Promise<SignalPage> {
+  return get(`/api/signals?${new URLSearchParams(query)}`, signal);
+}
+
+export function signalHistory(id: string): Promise<SignalHistory> {
+  return get(`/api/signals/${encodeURIComponent(id)}`);
+}
+
+async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  const response = await fetch(path, { headers, signal: signal ?? null });
+  const body = (await response.json().catch(() => null)) as { error?: string } | null;
+  if (!response.ok || body === null) throw new Error(body?.error ?? `the server answered ${response.status}`);
+  return body as T;
+}

@@ -1,0 +1,117 @@
+/** Numbers and times as the console prints them. */
+
+import type { Instrument, Signal } from "../messages.ts";
+
+const digitsOf = new Map<string, number>();
+const nameOf = new Map<string, string>();
+const order = new Map<string, number>();
+
+/** Until this is called numbers print as they were sent. */
+export function learnInstruments(instruments: readonly Instrument[]): void {
+  for (const { symbol, digits, name } of instruments) {
+    digitsOf.set(symbol, digits);
+    nameOf.set(symbol, name);
+    order.set(symbol, order.get(symbol) ?? order.size);
+  }
+}
+
+export function instrumentName(symbol: string): string {
+  return nameOf.get(symbol) ?? "";
+}
+
+/** The server's order first, then whatever else arrives. */
+export function instrumentOrder(symbol: string): number {
+  return order.get(symbol) ?? Number.MAX_SAFE_INTEGER;
+}
+
+export function price(symbol: string, value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const digits = digitsOf.get(symbol);
+  return digits === undefined ? String(value) : value.toFixed(digits);
+}
+
+/** A price as head and tail, the tail being the tenth of a pip that eyes skip. */
+export function splitPrice(symbol: string, value: number): [head: string, tail: string] {
+  const text = price(symbol, value);
+  const digits = digitsOf.get(symbol);
+  return digits === 5 || digits === 3 ? [text.slice(0, -1), text.slice(-1)] : [text, ""];
+}
+
+export function change(symbol: string, value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  return sign(value) + price(symbol, Math.abs(value));
+}
+
+export function percent(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  // Changes from one second to the next are tiny: two decimals would show 0.00 for ever.
+  return `${sign(value)}${Math.abs(value).toFixed(Math.abs(value) < 1 ? 3 : 2)} %`;
+}
+
+export function confidence(value: number): string {
+  return Number.isFinite(value) ? `${Math.round(value * 100)} %` : "–";
+}
+
+export function ratio(value: number): string {
+  return Number.isFinite(value) ? `${+value.toFixed(2)} : 1` : "–";
+}
+
+function sign(value: number): string {
+  if (value > 0) return "+";
+  return value < 0 ? "−" : "";
+}
+
+/** 4s, 12m, 3h, 2d. */
+export function age(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}
+
+/** 4:07 until a deadline, 0:00 once it is past. */
+export function countdown(milliseconds: number): string {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
+  if (!Number.isFinite(seconds)) return "–";
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+export function clock(time: string | number): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? "–" : date.toISOString().slice(11, 19);
+}
+
+/** The day stands before the time unless it is today. */
+export function dayAndClock(time: string, now: number): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "–";
+  const text = date.toISOString();
+  const today = new Date(now).toISOString().slice(0, 10);
+  return text.startsWith(today) ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 19)}`;
+}
+
+const KILLZONES: Record<string, string> = {
+  asia: "Asia",
+  london: "London",
+  ny_am: "New York AM",
+  lunch: "Lunch",
+  pm: "New York PM",
+};
+
+export function killzone(name: string): string {
+  return KILLZONES[name] ?? words(name);
+}
+
+/** `stop_touched` → `Stop touched`. */
+export function words(code: string): string {
+  const text = code.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Where a signal's data came from, as far as it is not a market. */
+export function origin(signal: Signal): "simulated" | "replayed" | "market" {
+  if (signal.reason.startsWith("Simulated:") || signal.source.startsWith("simulat")) return "simulated";
+  return signal.source.startsWith("replay") ? "replayed" : "market";
+}

@@ -1,0 +1,179 @@
+/** The list of past signals, page by page, and the dialog with the states of one. */
+
+import type { HistoryEntry, Signal, SignalPage } from "../messages.ts";
+import * as api from "./api.ts";
+import { serverNow } from "./clock.ts";
+import { el, must, setHidden, setText } from "./dom.ts";
+import * as format from "./format.ts";
+
+const PAGE = "50";
+
+/** Live signals refresh the first page, but a burst of them only once. */
+const REFRESH_DELAY = 1_000;
+
+export class History {
+  readonly #body = must("[data-list='history']");
+  readonly #empty = must("[data-empty='history']");
+  readonly #note = must("[data-field='history-note']");
+  readonly #page = must("[data-field='history-page']");
+  readonly #newer = must<HTMLButtonElement>("[data-action='newer']");
+  readonly #older = must<HTMLButtonElement>("[data-action='older']");
+  readonly #status = must<HTMLSelectElement>("[data-field='history-status']");
+  readonly #dialog = new SignalDialog();
+  /** `before` of every page on the way here; the first page has none. */
+  #trail: (string | null)[] = [null];
+  #next: string | null = null;
+  #shown: readonly Signal[] = [];
+  #loading: AbortController | undefined;
+  #refresh: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param onShown Called whenever other signals are shown. */
+  constructor(private readonly onShown: () => void) {
+    this.#newer.addEventListener("click", () => this.#go(this.#trail.slice(0, -1)));
+    this.#older.addEventListener("click", () => this.#go([...this.#trail, this.#next]));
+    this.#status.addEventListener("change", () => this.#go([null]));
+    this.#body.addEventListener("click", (event) => {
+      const row = (event.target as Element).closest<HTMLElement>("[data-history-id]");
+      if (row?.dataset["historyId"] !== undefined) void this.#dialog.open(row.dataset["historyId"]);
+    });
+  }
+
+  /** Something happened: the first page is out of date. */
+  touch(): void {
+    if (this.#trail.length > 1 || this.#refresh !== undefined) return;
+    this.#refresh = setTimeout(() => {
+      this.#refresh = undefined;
+      if (this.#trail.length === 1) void this.load();
+    }, REFRESH_DELAY);
+  }
+
+  shows(origin: ReturnType<typeof format.origin>): boolean {
+    return this.#shown.some((signal) => format.origin(signal) === origin);
+  }
+
+  /** After the instruments became known. */
+  refresh(): void {
+    this.#print();
+  }
+
+  async load(): Promise<void> {
+    this.#loading?.abort();
+    const loading = (this.#loading = new AbortController());
+    const query: Record<string, string> = { limit: PAGE };
+    const before = this.#trail.at(-1);
+    if (before !== null && before !== undefined) query["before"] = before;
+    if (this.#status.value !== "") query["status"] = this.#status.value;
+    try {
+      const page = await api.signals(query, loading.signal);
+      setText(this.#note, "");
+      this.#show(page);
+    } catch (error) {
+      if (!loading.signal.aborted) setText(this.#note, `Not available: ${String((error as Error).message)}`);
+    }
+  }
+
+  #go(trail: (string | null)[]): void {
+    this.#trail = trail.length === 0 ? [null] : trail;
+    void this.load();
+  }
+
+  #show(page: SignalPage): void {
+    this.#shown = page.signals;
+    this.#next = page.next;
+    setText(this.#page, String(this.#trail.length));
+    this.#newer.disabled = this.#trail.length === 1;
+    this.#older.disabled = page.next === null;
+    this.#print();
+    this.onShown();
+  }
+
+  #print(): void {
+    const now = serverNow();
+    const known = new Map([...this.#body.children].map((row) => [(row as HTMLElement).dataset["historyId"], row]));
+    const rows = this.#shown.map((signal) => {
+      const fresh = historyRow(signal, now);
+      const row = known.get(signal.id);
+      if (row === undefined) return fresh;
+      // The row, and with it the focus, stays where its content is the same.
+      return row.isEqualNode(fresh) ? row : fresh;
+    });
+    if (rows.some((row, i) => this.#body.children[i] !== row) || rows.length !== this.#body.childElementCount) {
+      this.#body.replaceChildren(...rows);
+    }
+    setHidden(this.#empty, rows.length > 0);
+  }
+}
+
+function historyRow(signal: Signal, now: number): HTMLElement {
+  const { id, symbol, status, direction } = signal;
+  const ended = status === "pending" ? "–" : format.dayAndClock(signal.updated_at, now);
+  const open = el("button", { type: "button", class: "open", title: "Show the states of this signal" });
+  open.append(format.dayAndClock(signal.entry_time, now));
+  return el(
+    "tr",
+    { "data-history-id": id, "data-status": status, "data-direction": direction },
+    el("td", {}, open),
+    el("td", {}, ended),
+    el("th", { scope: "row" }, symbol),
+    el("td", {}, el("span", { class: "direction" }, direction)),
+    el("td", {}, el("span", { class: "status" }, status)),
+    el("td", {}, signal.invalidation === null ? "–" : format.words(signal.invalidation)),
+    el("td", { class: "num" }, format.price(symbol, signal.entry_price)),
+    el("td", { class: "wide" }, signal.reason),
+    el("td", {}, el("span", { class: "badge", "data-quality": format.origin(signal) }, signal.source)),
+  );
+}
+
+class SignalDialog {
+  readonly #dialog = must<HTMLDialogElement>("[data-dialog='signal']");
+  readonly #title = must("#detail-title");
+  readonly #id = must("[data-field='detail-id']");
+  readonly #facts = must("[data-list='detail-facts']");
+  readonly #states = must("[data-list='detail-states']");
+
+  async open(id: string): Promise<void> {
+    setText(this.#title, "Signal");
+    setText(this.#id, id);
+    this.#facts.replaceChildren();
+    this.#states.replaceChildren(el("li", {}, "Loading"));
+    if (!this.#dialog.open) this.#dialog.showModal();
+    try {
+      const { signal, history } = await api.signalHistory(id);
+      if (this.#id.textContent !== id) return;
+      setText(this.#title, `${signal.symbol} ${signal.direction}`);
+      this.#facts.replaceChildren(...facts(signal));
+      this.#states.replaceChildren(...history.map((entry) => state(entry)));
+    } catch (error) {
+      this.#states.replaceChildren(el("li", {}, `Not available: ${String((error as Error).message)}`));
+    }
+  }
+}
+
+function facts(signal: Signal): HTMLElement[] {
+  const { symbol } = signal;
+  const rows: [string, string][] = [
+    ["Entry", format.price(symbol, signal.entry_price)],
+    ["Stop", format.price(symbol, signal.stop_loss)],
+    ...signal.take_profits.map((value, i): [string, string] => [
+      signal.tp_modes[i] ?? `TP${i + 1}`,
+      format.price(symbol, value),
+    ]),
+    ["R:R", format.ratio(signal.rr_target)],
+    ["Confidence", format.confidence(signal.confidence)],
+    ["Killzone", format.killzone(signal.killzone)],
+    ["Setup", signal.reason],
+    ["Source", signal.source],
+  ];
+  return rows.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value)));
+}
+
+function state({ status, at, reason, source }: HistoryEntry): HTMLElement {
+  const what = [reason === null || reason === undefined ? "" : format.words(reason), source ? `by ${source}` : ""];
+  return el(
+    "li",
+    { "data-status": status },
+    el("span", { class: "status" }, status),
+    el("time", { datetime: at }, `${at.slice(0, 10)} ${at.slice(11, 23)}`),
+    el("span", { class: "why" }, what.filter((part) => part !== "").join(", ")),
+  );
+}

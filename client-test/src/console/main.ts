@@ -1,0 +1,86 @@
+/** The console page: wires the adapter to the views. */
+
+import type { Signal } from "../messages.ts";
+import { OrionAdapter } from "../orion-adapter.ts";
+import * as api from "./api.ts";
+import { forgetServerTime, learnServerTime } from "./clock.ts";
+import { ConnectionView } from "./connection.ts";
+import { must, setHidden, setText } from "./dom.ts";
+import { learnInstruments } from "./format.ts";
+import { History } from "./history.ts";
+import { PriceTable } from "./prices.ts";
+import { SignalBoard } from "./signals.ts";
+
+const PING_EVERY = 5_000;
+
+const connection = new ConnectionView();
+const prices = new PriceTable();
+const board = new SignalBoard();
+const history = new History(showBanners);
+const announcer = must("[data-field='announcer']");
+const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
+
+/** A snapshot is not news: only what comes after its end is announced. */
+let live = false;
+
+function showBanners(): void {
+  for (const origin of ["simulated", "replayed"] as const) {
+    const shown = prices.shows(origin) || board.shows(origin) || history.shows(origin);
+    setHidden(must(`[data-banner="${origin}"]`), !shown);
+  }
+}
+
+function showSignal(signal: Signal): void {
+  const changed = board.update(signal);
+  if (changed && live) setText(announcer, `${signal.symbol} ${signal.direction} ${signal.status}`);
+  history.touch();
+  showBanners();
+}
+
+async function loadInstruments(): Promise<void> {
+  try {
+    learnInstruments(await api.instruments());
+  } catch {
+    return; // Prices print as they were sent; the next connect asks again.
+  }
+  prices.refresh();
+  board.refresh();
+  history.refresh();
+}
+
+orion.on("state", (state, transport) => {
+  if (state === "connected" && !live) {
+    forgetServerTime();
+    orion.ping(performance.now());
+    void loadInstruments();
+    void history.load();
+  }
+  if (state !== "connected") live = false;
+  connection.show(state, transport);
+});
+orion.on("price_update", (price) => {
+  prices.update(price);
+  showBanners();
+});
+orion.on("signal", showSignal);
+orion.on("subscribed", () => {
+  live = true;
+});
+orion.on("resync", ({ signals }) => {
+  board.forgetPendingExcept(signals);
+  showBanners();
+});
+orion.on("pong", ({ timestamp, server_time }) => {
+  const roundTrip = performance.now() - Number(timestamp);
+  learnServerTime(server_time, roundTrip);
+  connection.measured(roundTrip);
+});
+
+setInterval(() => {
+  connection.tick();
+  prices.tick();
+  board.tick();
+}, 1_000);
+setInterval(() => orion.ping(performance.now()), PING_EVERY);
+
+orion.connect();

@@ -1,0 +1,89 @@
+/** The three columns of signals. A card changes column when its signal changes status. */
+
+import type { Signal, SignalStatus } from "../messages.ts";
+import { SignalCard } from "./card.ts";
+import { must, setHidden, setText } from "./dom.ts";
+import * as format from "./format.ts";
+
+/** Cards kept per column; the oldest leave first. */
+const CARDS = 50;
+
+class Column {
+  readonly #root: HTMLElement;
+  readonly #cards: HTMLElement;
+  readonly #count: HTMLElement;
+  readonly #empty: HTMLElement;
+
+  constructor(status: SignalStatus) {
+    this.#root = must(`[data-column="${status}"]`);
+    this.#cards = must(".cards", this.#root);
+    this.#count = must(".count", this.#root);
+    this.#empty = must(".empty", this.#root);
+  }
+
+  /** Puts the card on top and returns the id of the one that had to leave. */
+  put(card: SignalCard): string | undefined {
+    this.#cards.prepend(card.node);
+    if (this.#cards.childElementCount <= CARDS) return undefined;
+    const last = this.#cards.lastElementChild as HTMLElement;
+    last.remove();
+    return last.dataset["signalId"];
+  }
+
+  recount(): void {
+    const count = this.#cards.childElementCount;
+    setText(this.#count, String(count));
+    setHidden(this.#empty, count > 0);
+  }
+}
+
+export class SignalBoard {
+  readonly #cards = new Map<string, SignalCard>();
+  readonly #columns: Record<SignalStatus, Column> = {
+    pending: new Column("pending"),
+    confirmed: new Column("confirmed"),
+    invalidated: new Column("invalidated"),
+  };
+
+  /** Takes the whole signal; says whether it is new or changed its status. */
+  update(signal: Signal): boolean {
+    const column = this.#columns[signal.status];
+    if (column === undefined) return false;
+    const known = this.#cards.get(signal.id);
+    const stays = known?.last.status === signal.status;
+    const card = known ?? new SignalCard(signal);
+    if (known !== undefined) known.update(signal);
+    if (stays) return false;
+    this.#cards.set(signal.id, card);
+    const gone = column.put(card);
+    if (gone !== undefined) this.#cards.delete(gone);
+    this.#recount();
+    return true;
+  }
+
+  /** After a gap that a snapshot replaced: what was pending and is not in it has ended unseen. */
+  forgetPendingExcept(ids: ReadonlySet<string>): void {
+    for (const [id, card] of this.#cards) {
+      if (card.last.status !== "pending" || ids.has(id)) continue;
+      card.node.remove();
+      this.#cards.delete(id);
+    }
+    this.#recount();
+  }
+
+  shows(origin: ReturnType<typeof format.origin>): boolean {
+    return [...this.#cards.values()].some((card) => format.origin(card.last) === origin);
+  }
+
+  refresh(): void {
+    for (const card of this.#cards.values()) card.print();
+  }
+
+  tick(): void {
+    for (const card of this.#cards.values()) card.tick();
+  }
+
+  #recount(): void {
+    for (const column of Object.values(this.#columns)) column.recount();
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * What travels between orion-server and a dashboard, as types.
+ *
+ * Field names are the server's wire names. Everything is `readonly`: a message
+ * describes what happened and is never edited.
+ */
+
+export type Channel = "signals" | "prices";
+
+export type SignalStatus = "pending" | "confirmed" | "invalidated";
+
+/** How far a price can be trusted. Only `live` is a market price of this moment. */
+export type Quality = "live" | "delayed" | "stale" | "closed" | "simulated" | "replayed";
+
+export interface Signal {
+  readonly id: string;
+  readonly status: SignalStatus;
+  readonly direction: "long" | "short";
+  readonly symbol: string;
+  readonly entry_time: string;
+  readonly entry_price: number | null;
+  readonly stop_loss: number | null;
+  readonly take_profits: readonly number[];
+  /** One label per take profit, e.g. `TP1 30%`; may be empty. */
+  readonly tp_modes: readonly string[];
+  readonly reason: string;
+  /** 0 to 1. */
+  readonly confidence: number;
+  readonly rr_target: number;
+  readonly killzone: "asia" | "london" | "ny_am" | "lunch" | "pm";
+  /** False when `killzone` is only the window that ended last. */
+  readonly killzone_active: boolean;
+  /** Same as `entry_price`, for older readers. */
+  readonly price: number | null;
+  readonly updated_at: string;
+  /** When the server ends the signal if it is still pending then. */
+  readonly expires_at: string;
+  /** Why it was invalidated (`timeout`, `stop_touched`, `manual` …), else null. */
+  readonly invalidation: string | null;
+  readonly source: string;
+}
+
+export interface PriceUpdate {
+  readonly symbol: string;
+  readonly price: number;
+  /** When the price was observed, not when it was sent. */
+  readonly timestamp: string;
+  readonly change: number;
+  /** In percent: 0.02 is 0.02 %. */
+  readonly change_percent: number;
+  readonly volume?: number;
+  readonly bid?: number;
+  readonly ask?: number;
+  readonly quality: Quality;
+  readonly source: string;
+}
+
+/** What a client wants to hear. Without `symbols`: every symbol. */
+export interface Selection {
+  readonly channels: readonly Channel[];
+  readonly symbols?: readonly string[] | undefined;
+}
+
+/** The server's answer to `subscribe`, sent after the snapshot or the replay. */
+export interface Subscribed {
+  readonly channels: readonly Channel[];
+  /** Null when not narrowed. */
+  readonly symbols: readonly string[] | null;
+  /** Where live begins. */
+  readonly cursor: string;
+  /** True: exactly the missed events came. False: a snapshot replaced the gap. Null: nothing was to be resumed. */
+  readonly recovered: boolean | null;
+}
+
+export interface Pong {
+  readonly timestamp: unknown;
+  readonly server_time: string;
+}
+
+export interface ServerError {
+  readonly error: string;
+  readonly code: string;
+  readonly details?: unknown;
+}
+
+/** The messages of a dashboard written for `{type, payload}`. */
+export type Message =
+  | { readonly type: "signal"; readonly payload: Signal; readonly cursor: string }
+  | { readonly type: "price_update"; readonly payload: PriceUpdate };
+
+/** One state in the life of a signal, as `GET /api/signals/{id}` tells it. */
+export interface HistoryEntry {
+  readonly status: SignalStatus;
+  readonly at: string;
+  readonly reason: string | null;
+  readonly source: string;
+  readonly cursor: string;
+}
+
+export interface SignalHistory {
+  readonly signal: Signal;
+  readonly history: readonly HistoryEntry[];
+}
+
+export interface SignalPage {
+  readonly signals: readonly Signal[];
+  readonly cursor: string;
+  /** Pass as `before` to get the next older page; null on the last one. */
+  readonly next: string | null;
+}
+
+export interface Instrument {
+  readonly symbol: string;
+  readonly name: string;
+  readonly class: "forex" | "metal" | "index" | "future";
+  readonly digits: number;
+  readonly tick_size: number;
+  readonly aliases: readonly string[];
+}

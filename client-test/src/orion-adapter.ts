@@ -1,0 +1,257 @@
+/**
+ * Gives a dashboard written for `{type, payload}` messages the same messages
+ * over Socket.IO.
+ *
+ * ```ts
+ * const orion = new OrionAdapter("https://api.example.com");
+ * orion.on("message", (message) => dispatch(message.type, message.payload));
+ * orion.on("state", (state) => showConnection(state));
+ * ```
+ *
+ * The adapter subscribes on every connect and says where it stopped, so that
+ * after a loss it gets exactly the signals it missed. Where the server cannot
+ * do that any more, a snapshot replaces the gap and `resync` says so.
+ */
+
+import { io, type Socket } from "socket.io-client";
+import { Emitter } from "./emitter.ts";
+import type { Message, Pong, PriceUpdate, Selection, ServerError, Signal, Subscribed } from "./messages.ts";
+
+/**
+ * `connecting` until the first success, `reconnecting` after a loss, `refused`
+ * when the server does not accept the token (no further attempt is made),
+ * `disconnected` before `connect()` and after `close()`.
+ */
+export type ConnectionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "refused";
+
+export interface OrionOptions extends Partial<Selection> {
+  /** Sent in the handshake; a function is asked again on every attempt. */
+  readonly token?: string | (() => string | undefined) | undefined;
+  /** Where the engine lives; `/ws/signals/` works as well as the default `/socket.io/`. */
+  readonly path?: string;
+  /** WebSocket first, long polling where that fails. */
+  readonly transports?: ("websocket" | "polling")[];
+  /** A cursor kept from an earlier page life. */
+  readonly since?: string;
+  /** Default true. */
+  readonly autoConnect?: boolean;
+  readonly reconnectionDelay?: number;
+  readonly reconnectionDelayMax?: number;
+}
+
+/** What a snapshot that replaced a gap contained. */
+export interface Resync {
+  readonly cursor: string;
+  /** Ids of the signals in it. A pending signal that is not among them has ended meanwhile. */
+  readonly signals: ReadonlySet<string>;
+}
+
+interface Events {
+  message: [message: Message];
+  signal: [signal: Signal, cursor: string];
+  price_update: [price: PriceUpdate];
+  subscribed: [answer: Subscribed];
+  resync: [resync: Resync];
+  pong: [pong: Pong];
+  /** Answers to frames given to `sendRaw`. */
+  answer: [answer: unknown];
+  state: [state: ConnectionState, transport: string | null];
+  error: [error: ServerError];
+}
+
+/** How many signals of an unfinished replay are remembered to recognize them when it starts over. */
+const REPLAY_MEMORY = 10_000;
+
+/** Pause before asking again where Socket.IO would give up for good, in milliseconds. */
+const RETRY_AFTER = 2_000;
+
+export class OrionAdapter extends Emitter<Events> {
+  readonly #socket: Socket;
+  #state: ConnectionState = "disconnected";
+  #selection: Selection;
+  #cursor: string | null;
+  #everConnected = false;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Subscribe requests of this connection that are not answered yet. */
+  #unanswered = 0;
+  /** Signals delivered since `#cursor` while no answer told yet what they were part of. */
+  readonly #early = new Set<string>();
+  /** Ids that arrived between `subscribe` and its answer. */
+  #arrived = new Set<string>();
+
+  /** @param url A server (`https://host`) or a namespace (`wss://host/ws/signals`); without it the page's own origin. */
+  constructor(url?: string, options: OrionOptions = {}) {
+    super();
+    this.#selection = { channels: options.channels ?? ["signals", "prices"], symbols: options.symbols };
+    this.#cursor = options.since ?? null;
+    const { token } = options;
+    const settings = {
+      path: options.path ?? "/socket.io/",
+      transports: options.transports ?? ["websocket", "polling"],
+      tryAllTransports: true,
+      forceNew: true,
+      autoConnect: false,
+      reconnectionDelay: options.reconnectionDelay ?? 500,
+      reconnectionDelayMax: options.reconnectionDelayMax ?? 5_000,
+      auth: (give: (credentials: object) => void) => {
+        const value = typeof token === "function" ? token() : token;
+        give(value === undefined ? {} : { token: value });
+      },
+    };
+    this.#socket = url === undefined ? io(settings) : io(url, settings);
+    this.#listen();
+    if (options.autoConnect !== false) this.connect();
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Name of the transport in use, null while there is none. */
+  get transport(): string | null {
+    return this.#socket.connected ? this.#socket.io.engine.transport.name : null;
+  }
+
+  /** Where the next subscription resumes. Null until the first answer. */
+  get cursor(): string | null {
+    return this.#cursor;
+  }
+
+  connect(): void {
+    if (this.#socket.active) return;
+    this.#setState(this.#everConnected ? "reconnecting" : "connecting");
+    this.#socket.connect();
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+    this.#socket.disconnect();
+    this.#setState("disconnected");
+  }
+
+  /**
+   * Hears exactly this from now on. Another selection than the present one
+   * brings its own snapshot; with `since` the signals after that cursor instead.
+   */
+  subscribe(selection: Selection, since?: string): void {
+    const before = this.#selection;
+    const changed = !sameSelection(before, selection);
+    this.#selection = selection;
+    if (since !== undefined) this.#cursor = since;
+    else if (changed) this.#cursor = null;
+    if (!this.#socket.connected) return;
+    if (changed && before.channels.length > 0) this.#socket.emit("unsubscribe", toRequest(before));
+    this.#request(since ?? null);
+  }
+
+  unsubscribe(selection: Selection): void {
+    const left = this.#selection.channels.filter((channel) => !selection.channels.includes(channel));
+    this.#selection = { ...this.#selection, channels: left };
+    if (this.#socket.connected) this.#socket.emit("unsubscribe", toRequest(selection));
+  }
+
+  /** Asks for a `pong`, which brings `timestamp` back unchanged beside the server's time. */
+  ping(timestamp: unknown = Date.now()): void {
+    if (this.#socket.connected) this.#socket.emit("ping", { timestamp });
+  }
+
+  /** Hands a frame to the server as it is; it judges and answers with an `answer` event. */
+  sendRaw(frame: unknown): void {
+    if (this.#socket.connected) this.#socket.emit("message", frame);
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
+    socket.on("connect", () => this.#connected());
+    socket.on("disconnect", (reason) => this.#lost(reason));
+    socket.on("connect_error", (error) => this.#failed(error));
+    socket.on("signal", (signal: Signal, meta: { cursor: string }) => this.#signal(signal, meta.cursor));
+    socket.on("price_update", (price: PriceUpdate) => {
+      this.emit("price_update", price);
+      this.emit("message", { type: "price_update", payload: price });
+    });
+    socket.on("subscribed", (answer: Subscribed) => this.#answered(answer));
+    socket.on("pong", (pong: Pong) => this.emit("pong", pong));
+    socket.on("message", (answer: unknown) => this.emit("answer", answer));
+    socket.on("error", (error: ServerError) => this.emit("error", error));
+  }
+
+  #connected(): void {
+    this.#everConnected = true;
+    this.#unanswered = 0;
+    const { engine } = this.#socket.io;
+    engine.once("upgrade", () => this.#setState(this.#state));
+    this.#setState("connected");
+    // A listener of `connected` may have subscribed already.
+    if (this.#selection.channels.length > 0 && this.#unanswered === 0) this.#request(this.#cursor);
+  }
+
+  #lost(reason: string): void {
+    if (reason === "io client disconnect") return;
+    this.#setState("reconnecting");
+    if (!this.#socket.active) this.#retryLater();
+  }
+
+  #failed(error: Error & { data?: Partial<ServerError> }): void {
+    this.emit("error", { error: error.message, code: error.data?.code ?? "connect_failed" });
+    if (this.#socket.active) return;
+    // A namespace is missing only while a server starts or stops; any other refusal is about the token.
+    if (error.message === "Invalid namespace") this.#retryLater();
+    else this.#setState("refused");
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.connect(), RETRY_AFTER * (0.5 + Math.random()));
+  }
+
+  #request(since: string | null): void {
+    this.#unanswered += 1;
+    this.#arrived = new Set();
+    this.#socket.emit("subscribe", { ...toRequest(this.#selection), ...(since === null ? {} : { since }) });
+  }
+
+  #signal(signal: Signal, cursor: string): void {
+    if (this.#unanswered === 0) {
+      this.#cursor = cursor;
+    } else {
+      // Replay or snapshot? The answer will tell. Until then the cursor stays where it was, so that
+      // a loss in the middle starts the same replay again, and what came already is not told twice.
+      this.#arrived.add(signal.id);
+      const key = `${cursor} ${signal.id}`;
+      if (this.#early.has(key)) return;
+      if (this.#early.size === REPLAY_MEMORY) {
+        this.#early.clear();
+        this.#cursor = cursor;
+      }
+      this.#early.add(key);
+    }
+    this.emit("signal", signal, cursor);
+    this.emit("message", { type: "signal", payload: signal, cursor });
+  }
+
+  #answered(answer: Subscribed): void {
+    this.#unanswered = Math.max(0, this.#unanswered - 1);
+    if (this.#unanswered === 0) {
+      this.#cursor = answer.cursor;
+      this.#early.clear();
+    }
+    this.emit("subscribed", answer);
+    if (answer.recovered === false) this.emit("resync", { cursor: answer.cursor, signals: this.#arrived });
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state;
+    this.emit("state", state, this.transport);
+  }
+}
+
+function toRequest({ channels, symbols }: Selection): object {
+  return symbols === undefined ? { channels } : { channels, symbols };
+}
+
+function sameSelection(a: Selection, b: Selection): boolean {
+  const key = ({ channels, symbols }: Selection) =>
+    JSON.stringify([[...channels].sort(), symbols === undefined ? null : [...symbols].sort()]);
+  return key(a) === key(b);
+}

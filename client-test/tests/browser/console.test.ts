@@ -1,0 +1,157 @@
+/** The console page in headless Chromium, as the real binary serves it. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import type { Browser, Page } from "playwright-core";
+import { signalBody } from "../support/bodies.ts";
+import { launch, screenshot } from "../support/browser.ts";
+import { startServer, type OrionServer } from "../support/server.ts";
+import { assertPrice, assertSignal } from "../support/shapes.ts";
+
+const SYMBOLS = ["EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "US30", "NAS100", "SPX500", "MNQ", "NQ", "MES", "ES"];
+
+let server: OrionServer;
+let browser: Browser;
+let page: Page;
+/** Errors of the page: scripts, and what its content policy refused. */
+const faults: string[] = [];
+
+before(async () => {
+  server = await startServer();
+  browser = await launch();
+  page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
+  page.setDefaultTimeout(10_000);
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (line) => {
+    if (/Content Security Policy/i.test(line.text())) faults.push(line.text());
+  });
+  await page.goto(server.url);
+});
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+const price = (symbol: string) => page.locator(`[data-symbol="${symbol}"] [data-field="price"]`);
+const card = (column: string, id: string) => page.locator(`[data-column="${column}"] [data-signal-id="${id}"]`);
+
+test("it connects and shows every instrument with its own digits", async () => {
+  await page.locator('[data-connection-state="connected"]').waitFor();
+  for (const symbol of SYMBOLS) await price(symbol).waitFor();
+  assert.match(await price("EURUSD").innerText(), /^\d\.\d{5}$/);
+  assert.match(await price("USDJPY").innerText(), /^\d+\.\d{3}$/);
+  assert.match(await price("MNQ").innerText(), /^\d+\.(00|25|50|75)$/);
+});
+
+test("prices move", async () => {
+  const before = await price("EURUSD").innerText();
+  await page.waitForFunction(
+    ([selector, text]) => document.querySelector(selector!)?.textContent !== text,
+    ['[data-symbol="EURUSD"] [data-field="price"]', before],
+  );
+});
+
+test("it says that the data is simulated", async () => {
+  const banner = page.locator('[data-banner="simulated"]');
+  await banner.waitFor({ state: "visible" });
+  assert.match(await banner.innerText(), /Simulated data/);
+  assert.equal(await page.locator('[data-symbol="EURUSD"] [data-field="quality"]').innerText(), "simulated");
+  assert.equal(await page.locator('[data-banner="replayed"]').isVisible(), false);
+});
+
+test("a pushed signal appears as pending and moves to confirmed when it is", async () => {
+  const text = '<img src=x onerror="window.injected=1"> & <b>text</b>';
+  const body = signalBody({ reason: text });
+  assert.equal((await server.post("/api/signals", body)).status, 200);
+  const pending = card("pending", body.id);
+  await pending.waitFor();
+  assert.equal(await pending.locator('[data-field="reason"]').textContent(), text, "text stays text");
+  assert.match(await pending.locator('[data-field="countdown"]').innerText(), /^[45]:\d\d$/);
+  assert.equal(await pending.locator('[data-field="entry"]').innerText(), "1.08500");
+  await screenshot(page, "pending");
+  const node = await pending.elementHandle();
+
+  assert.equal((await server.patch(`/api/signals/${body.id}`, { status: "confirmed" })).status, 200);
+  await card("confirmed", body.id).waitFor();
+  assert.equal(await pending.count(), 0);
+  const same = await card("confirmed", body.id).evaluate((now, then) => now === then, node);
+  assert.ok(same, "it is the same node");
+  assert.equal(await page.evaluate("window.injected"), undefined);
+
+  const row = page.locator(`[data-history-id="${body.id}"][data-status="confirmed"]`);
+  await row.getByRole("button").click();
+  const states = page.locator("[data-list='detail-states'] li");
+  await states.nth(1).waitFor();
+  assert.deepEqual(await states.locator(".status").allTextContents(), ["pending", "confirmed"]);
+  await screenshot(page, "states");
+  await page.keyboard.press("Escape");
+});
+
+test("an invalidated signal shows why", async () => {
+  const body = signalBody();
+  await server.post("/api/signals", body);
+  await card("pending", body.id).waitFor();
+  await server.patch(`/api/signals/${body.id}`, { status: "invalidated", reason: "stop_touched" });
+  const ended = card("invalidated", body.id).locator('[data-field="invalidation"]');
+  await ended.waitFor();
+  assert.equal(await ended.innerText(), "Stop touched");
+  await screenshot(page, "console");
+});
+
+test("OrionWebSocket takes the place of WebSocket in a page", async () => {
+  const client = fileURLToPath(new URL("../../src/orion-websocket.ts", import.meta.url));
+  const { outputFiles } = await build({
+    stdin: {
+      resolveDir: fileURLToPath(new URL(".", import.meta.url)),
+      contents: `
+        import { OrionWebSocket as WebSocket } from ${JSON.stringify(client)};
+        const got = (globalThis.got = []);
+        const ws = (globalThis.ws = new WebSocket("ws://" + location.host + "/ws/signals"));
+        ws.onopen = () => ws.send(JSON.stringify({ type: "subscribe", channels: ["signals", "prices"], timestamp: new Date().toISOString() }));
+        ws.onmessage = (event) => got.push(JSON.parse(event.data));`,
+    },
+    bundle: true,
+    format: "iife",
+    write: false,
+  });
+  const body = signalBody();
+  await server.post("/api/signals", body);
+  await page.evaluate(outputFiles[0]!.text);
+  // Functions, not text: the page's content policy forbids eval to waitForFunction.
+  const frame = await page.waitForFunction(
+    (id) => (globalThis as any).got.find((f: any) => f.type === "signal" && f.payload.id === id),
+    body.id,
+  );
+  const signal: any = await frame.jsonValue();
+  assert.deepEqual(Object.keys(signal), ["type", "payload", "cursor"]);
+  assertSignal(signal.payload);
+  const update: any = await (
+    await page.waitForFunction(() => (globalThis as any).got.find((f: any) => f.type === "price_update"))
+  ).jsonValue();
+  assertPrice(update.payload);
+  await page.evaluate("ws.close()");
+});
+
+test("it shows a loss and comes back by itself", async () => {
+  await server.stop();
+  await page.locator('[data-connection-state="reconnecting"]').waitFor();
+  await page.locator('[data-banner="offline"]').waitFor({ state: "visible" });
+  await screenshot(page, "reconnecting");
+  server = await startServer({ port: server.port, dataDir: server.dataDir });
+  await page.locator('[data-connection-state="connected"]').waitFor({ timeout: 15_000 });
+  await page.locator('[data-banner="offline"]').waitFor({ state: "hidden" });
+  await page.locator('[data-symbol="EURUSD"][data-flash]').waitFor();
+});
+
+test("on a phone nothing is wider than the screen", async () => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  const overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+  assert.equal(overflow, 0);
+  await screenshot(page, "phone");
+});
+
+test("the page had no errors and kept its content policy", () => {
+  assert.deepEqual(faults, []);
+});

@@ -1,0 +1,143 @@
+//! The command line: which command, where the settings come from, and the commands that need no running server.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
+
+/// Exit code of a command that did what it should.
+pub const EXIT_OK: u8 = 0;
+/// Exit code of any failure that is not the configuration's.
+pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of a wrong command line or configuration (`EX_USAGE`).
+pub const EXIT_CONFIG: u8 = 64;
+
+const AFTER_HELP: &str = "\
+Environment:
+  PORT                 port to listen on [8080]
+  ORION_SOURCES        simulator, replay, or none for pushed data only [simulator]
+  ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
+  ORION_DATA_DIR       where the database lives [./data]
+  ORION_SIGNAL_TTL     life of a pending signal [5m]
+  ORION_LOG            what is logged, such as debug or info,orion_server=debug [info]
+  ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
+
+All settings and their variables: orion-server default-config
+Exit codes: 0 clean stop, 64 wrong command line or configuration, 1 any other failure";
+
+/// Live prices and trading signals for dashboards, over Socket.IO and WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "orion-server", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// TOML file with settings, instead of the one that the environment names
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Subcommand)]
+pub enum Command {
+    /// Run the server (the default)
+    #[default]
+    Serve,
+    /// Check the configuration and print the settings in effect
+    CheckConfig,
+    /// Print every setting with its default, as a TOML file to start from
+    DefaultConfig,
+}
+
+/// Reads the command line, `args` beginning with the program's name.
+///
+/// # Errors
+/// The exit code when there is nothing more to do: help, version or what is wrong has been printed.
+pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, u8> {
+    Cli::try_parse_from(args).map_err(|answer| match answer.print() {
+        _ if answer.use_stderr() => EXIT_CONFIG,
+        Ok(()) => EXIT_OK,
+        Err(_) => EXIT_FAILURE,
+    })
+}
+
+impl Cli {
+    /// What to do.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or_default()
+    }
+
+    /// Loads the settings.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn load(&self, env: &Environment) -> Result<Loaded, ConfigError> {
+        Settings::load(env, self.config.as_deref())
+    }
+}
+
+/// `check-config`: says that the configuration is usable, what is odd about it, and the settings in effect.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn check_config(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "configuration ok")?;
+    for warning in &loaded.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let file = loaded.file.as_ref().map(|file| format!("{}, ", file.display())).unwrap_or_default();
+    writeln!(out, "\n# In effect, from defaults, {file}environment:")?;
+    write!(out, "{}", toml::to_string(&loaded.settings).map_err(io::Error::other)?)
+}
+
+/// `default-config`: every setting with its default.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn default_config(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(DEFAULT_CONFIG.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn command(args: &str) -> Result<Command, u8> {
+        parse(std::iter::once("orion-server").chain(args.split_whitespace())).map(|cli| cli.command())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        assert_eq!(command(""), Ok(Command::Serve));
+        assert_eq!(command("--config a.toml serve"), Ok(Command::Serve));
+        assert_eq!(command("check-config --config a.toml"), Ok(Command::CheckConfig));
+        assert_eq!(command("default-config"), Ok(Command::DefaultConfig));
+    }
+
+    #[test]
+    fn help_ends_well_and_a_wrong_command_line_does_not() {
+        assert_eq!([command("--help"), command("--version")], [Err(EXIT_OK), Err(EXIT_OK)]);
+        assert_eq!([command("swerve"), command("--colour"), command("--config")], [const { Err(EXIT_CONFIG) }; 3]);
+    }
+
+    #[test]
+    fn a_checked_configuration_is_printed_without_its_secrets() {
+        let env = Environment::from([("ORION_INGEST_TOKEN".to_owned(), "hunter2".to_owned())]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let loaded = Settings::load(&env, Some(file.path())).unwrap();
+        let mut out = Vec::new();
+        check_config(&loaded, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.starts_with("configuration ok\nwarning: the simulator runs"), "{out}");
+        assert!(out.contains("ingest_token = \"***\"") && !out.contains("hunter2"), "{out}");
+    }
+}

@@ -1,0 +1,34 @@
+//! Who may write and read.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Secret, value};
+
+/// Who may write and read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Bearer token for everything that writes. Default unset: writing is refused.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub ingest_token: Option<Secret>,
+    /// Token of admin streams and endpoints. Default unset: they are refused.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub admin_token: Option<Secret>,
+    /// `open`: public streams need no token; `required`: they do. Default `open`.
+    #[serde(deserialize_with = "value::choice")]
+    pub read_auth: ReadAuth,
+    /// One shared token for reading. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub read_token: Option<Secret>,
+}
+
+/// Whether public streams need a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadAuth {
+    /// They do not.
+    #[default]
+    Open,
+    /// They do.
+    Required,
+}

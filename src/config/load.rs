@@ -1,0 +1,236 @@
+//! Loading: defaults ← TOML file ← environment.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError as LayerError, File, FileFormat};
+use toml::de::{DeTable, DeValue};
+
+use super::error::{hint, one_line};
+use super::names::{self, CONFIG_FILE};
+use super::{ConfigError, Problem, Settings};
+
+/// The environment's variables, as a map so that tests bring their own.
+pub type Environment = BTreeMap<String, String>;
+
+/// Where the file is looked for when nothing names it.
+const DEFAULT_FILE: &str = "orion.toml";
+
+/// The process's environment. What is no UTF-8 comes with replacement characters, which no setting accepts.
+pub fn environment() -> Environment {
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Settings and how they came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The settings, validated.
+    pub settings: Settings,
+    /// What the operator should know; a line each.
+    pub warnings: Vec<String>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Loads and validates the settings. The file is `config_flag`, else what `ORION_CONFIG` names, else `./orion.toml` if it
+    /// is there.
+    ///
+    /// # Errors
+    /// When the file or a value cannot be used, see [`ConfigError`].
+    pub fn load(env: &Environment, config_flag: Option<&Path>) -> Result<Loaded, ConfigError> {
+        Self::load_with(env, config_flag, Path::new(DEFAULT_FILE))
+    }
+
+    pub(super) fn load_with(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<Loaded, ConfigError> {
+        let mut layers = Layers::default();
+        let (path, text) = read_file(env, flag, default)?.unzip();
+        let mut builder = Config::builder();
+        if let (Some(path), Some(text)) = (&path, &text) {
+            layers.add_file(path, text)?;
+            builder = builder.add_source(File::from_str(text, FileFormat::Toml));
+        }
+        let mut warnings = layers.add_environment(env)?;
+        for (key, (_, value)) in &layers.env {
+            builder = builder.set_override(key, value.as_str()).map_err(|error| layers.explain(error))?;
+        }
+        let settings: Self =
+            builder.build().and_then(Config::try_deserialize).map_err(|error| layers.explain(error))?;
+        settings.validate().map_err(|problem| layers.locate(problem))?;
+        warnings.extend(settings.warnings());
+        Ok(Loaded { settings, warnings, file: path })
+    }
+}
+
+fn read_file(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let variable = env.get(CONFIG_FILE).filter(|path| !path.is_empty()).map(Path::new);
+    let named = flag.or(variable);
+    let path = named.unwrap_or(default);
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ConfigError::Unreadable { path: path.to_owned(), reason: one_line(&error.to_string()) }),
+    }
+}
+
+/// Where values come from, so that an error can say it.
+#[derive(Default)]
+struct Layers {
+    file: String,
+    /// Key, such as `instruments[0].digits`, to its line in the file.
+    lines: BTreeMap<String, usize>,
+    /// Key to variable and value.
+    env: BTreeMap<String, (String, String)>,
+}
+
+impl Layers {
+    /// Notes the lines of a file's keys.
+    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        self.file = path.display().to_string();
+        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+            place: format!("{}:{}", self.file, error.span().map_or(1, |span| line(text, span.start))),
+            reason: one_line(error.message()),
+        })?;
+        self.add_table(table.get_ref(), text, ("", ""), &names::keys())
+    }
+
+    /// `path` says where the table is (`instruments[0]`), `kind` what it is (`instruments[]`).
+    fn add_table(
+        &mut self,
+        table: &DeTable<'_>,
+        text: &str,
+        (path, kind): (&str, &str),
+        known: &[String],
+    ) -> Result<(), ConfigError> {
+        for (key, value) in table {
+            let (path, kind) = (names::join(path, key.get_ref()), names::join(kind, key.get_ref()));
+            self.lines.insert(path.clone(), line(text, key.span().start));
+            let items = format!("{kind}[]");
+            match value.get_ref() {
+                DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+                    return Err(self.locate(Problem::new(path, "is out of range")));
+                }
+                _ if known.contains(&kind) => {}
+                DeValue::Table(table) if within(&kind, known) => self.add_table(table, text, (&path, &kind), known)?,
+                DeValue::Array(list) if within(&items, known) => {
+                    for (index, item) in list.iter().enumerate() {
+                        let path = format!("{path}[{index}]");
+                        self.lines.insert(path.clone(), line(text, item.span().start));
+                        match item.get_ref() {
+                            DeValue::Table(table) => self.add_table(table, text, (&path, &items), known)?,
+                            _ => return Err(self.locate(Problem::new(path, "must be a table"))),
+                        }
+                    }
+                }
+                _ if within(&kind, known) => {
+                    return Err(self.locate(Problem::new(&path, format!("must be a table: [{path}]"))));
+                }
+                _ if within(&items, known) => {
+                    return Err(self.locate(Problem::new(&path, format!("must be a list of tables: [[{path}]]"))));
+                }
+                _ => return Err(self.unknown(&path, &kind, known)),
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, path: &str, kind: &str, known: &[String]) -> ConfigError {
+        let section = |key: &String| key.split_once('.').map(|(section, _)| section.to_owned());
+        let same_name = || known.iter().find(|key| key.rsplit('.').next() == Some(kind)).cloned();
+        let suggestion = names::nearest(kind, known.iter().cloned().chain(known.iter().filter_map(section)));
+        ConfigError::UnknownKey {
+            place: format!("{}:{}", self.file, self.line_of(path).unwrap_or(1)),
+            key: one_line(path),
+            suggestion: suggestion.or_else(same_name),
+        }
+    }
+
+    /// Takes the variables that are settings; returns warnings about those that look like settings and are none.
+    fn add_environment(&mut self, env: &Environment) -> Result<Vec<String>, ConfigError> {
+        // An empty variable is an unset one: `NAME=` in an environment file, `${NAME:-}` in a compose file.
+        let get = |name: &str| env.get(name).filter(|value| !value.trim().is_empty());
+        let mut known = vec![CONFIG_FILE.to_owned()];
+        for key in names::keys().into_iter().filter(|key| names::fits_environment(key)) {
+            let long = names::long(&key);
+            let short = names::short(&key).map_or_else(|| long.clone(), str::to_owned);
+            let used = match (get(&short), get(&long)) {
+                (Some(one), Some(other)) if one != other => {
+                    return Err(ConfigError::TwoValues { key, short, long });
+                }
+                (Some(value), _) => Some((short.clone(), value.clone())),
+                (None, Some(value)) => Some((long.clone(), value.clone())),
+                (None, None) => None,
+            };
+            known.extend([short, long]);
+            if let Some((name, value)) = used {
+                let is_text = !value.contains('\u{fffd}');
+                self.env.insert(key.clone(), (name, value));
+                if !is_text {
+                    return Err(self.locate(Problem::new(key, "is not valid UTF-8")));
+                }
+            }
+        }
+        let unknown = env.keys().filter(|name| name.starts_with("ORION_") && !known.contains(name));
+        Ok(unknown
+            .map(|name| {
+                // Compared without the prefix that they all share.
+                let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
+                let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
+                let suggestion = suggestion.map(|name| format!("ORION_{name}"));
+                format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
+            })
+            .collect())
+    }
+
+    /// Turns an error of the layers' crate into a line of ours.
+    fn explain(&self, error: LayerError) -> ConfigError {
+        let (key, reason) = match error {
+            LayerError::At { error, key: Some(key), .. } => (key, error.to_string()),
+            LayerError::Type { unexpected, expected, key: Some(key), .. } => {
+                (key, format!("invalid type: {unexpected}, expected {expected}"))
+            }
+            LayerError::NotFound(key) => (key, "is missing".to_owned()),
+            other => return ConfigError::Syntax { place: self.file.clone(), reason: one_line(&other.to_string()) },
+        };
+        // The crate writes `instruments[0]digits`.
+        let key = key.replace(']', "].").trim_end_matches('.').to_owned();
+        let reason = if names::is_secret(&key) { "must be a text in quotes" } else { &reason };
+        self.locate(Problem::new(key, reason.replace("unknown variant", "unknown value")))
+    }
+
+    /// Adds where the value comes from: the variable, or file and line, or what would set it.
+    fn locate(&self, Problem { key, reason }: Problem) -> ConfigError {
+        let place = if let Some((variable, _)) = self.env.get(&key) {
+            format!("{variable} ({key})")
+        } else if let Some(line) = self.line_of(&key) {
+            format!("{}:{line}: {key}", self.file)
+        } else if let Some(short) = names::short(&key) {
+            format!("{key} ({short})")
+        } else {
+            key
+        };
+        ConfigError::Setting { place, reason }
+    }
+
+    /// The line of a key, or of the table that lacks it.
+    fn line_of(&self, key: &str) -> Option<usize> {
+        let table = || key.rsplit_once('.').filter(|(table, _)| table.ends_with(']'));
+        self.lines.get(key).or_else(|| self.lines.get(table()?.0)).copied()
+    }
+}
+
+/// Whether a table of this kind holds settings.
+fn within(kind: &str, known: &[String]) -> bool {
+    known.iter().any(|key| key.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The line of an offset, counted from 1.
+fn line(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,389 @@
+//! Precedence, every line an operator can be shown, and the files that document the settings.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{DEFAULT_CONFIG, ReplaySpeed, SourceKind};
+
+/// A folder with an `orion.toml`, and an environment.
+struct Given {
+    folder: tempfile::TempDir,
+    env: Environment,
+}
+
+impl Given {
+    fn new(file: &str, env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        if !file.is_empty() {
+            std::fs::write(folder.path().join("orion.toml"), file).unwrap();
+        }
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { folder, env }
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        Settings::load_with(&self.env, None, &self.folder.path().join("orion.toml"))
+    }
+
+    /// The error's line, with the folder cut off.
+    fn error(&self) -> String {
+        let folder = format!("{}/", self.folder.path().display());
+        self.load().map(|loaded| loaded.warnings).unwrap_err().to_string().replace(&folder, "")
+    }
+}
+
+fn settings(file: &str, env: &[(&str, &str)]) -> Settings {
+    Given::new(file, env).load().unwrap().settings
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let loaded = Given::new("", &[("PATH", "/bin"), ("HOME", "/root")]).load().unwrap();
+    assert_eq!(loaded, Loaded { settings: Settings::default(), warnings: vec![], file: None });
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[signals]\nttl = '2m'\nreplay_window = '1m'\n[server]\nport = 9000";
+    let given = settings(file, &[("ORION_SIGNAL_TTL", "30s"), ("PORT", "")]);
+    assert_eq!(given.signals.ttl, Duration::from_secs(30));
+    assert_eq!(given.signals.replay_window, Duration::from_mins(1));
+    assert_eq!((given.server.port, given.publish), (9000, Settings::default().publish));
+}
+
+#[test]
+fn a_setting_has_a_long_name_and_perhaps_a_short_one() {
+    for env in [("PORT", "81"), ("ORION_SERVER__PORT", "81")] {
+        assert_eq!(settings("", &[env]).server.port, 81);
+    }
+    assert_eq!(settings("", &[("ORION_SIMULATOR__SEED", "18446744073709551615")]).simulator.seed, u64::MAX);
+    assert_eq!(settings("", &[("PORT", "81"), ("ORION_SERVER__PORT", "81")]).server.port, 81);
+}
+
+#[test]
+fn the_file_is_the_flags_then_the_variables_then_the_folders() {
+    let given = Given::new("[server]\nport = 1", &[]);
+    let path = |name: &str| given.folder.path().join(name);
+    std::fs::write(path("flag.toml"), "[server]\nport = 2").unwrap();
+    std::fs::write(path("variable.toml"), "[server]\nport = 3").unwrap();
+    let env = Environment::from([("ORION_CONFIG".to_owned(), path("variable.toml").display().to_string())]);
+    let port = |env: &Environment, flag: Option<&str>| {
+        let loaded = Settings::load_with(env, flag.map(path).as_deref(), &path("orion.toml")).unwrap();
+        assert!(loaded.file.is_some());
+        loaded.settings.server.port
+    };
+    assert_eq!(port(&Environment::new(), None), 1);
+    assert_eq!(port(&env, None), 3);
+    assert_eq!(port(&env, Some("flag.toml")), 2);
+}
+
+#[test]
+fn lists_and_speeds_are_read_as_they_are_written() {
+    for file in ["[sources]\nenabled = 'none'", "[sources]\nenabled = []", "sources.enabled = ['none']"] {
+        assert!(settings(file, &[]).sources.enabled.is_empty(), "{file}");
+    }
+    assert_eq!(settings("", &[("ORION_SOURCES", "simulator, ")]).sources.enabled.to_vec(), [SourceKind::Simulator]);
+    for (text, speed) in [("60", ReplaySpeed::Times(60.0)), ("0.5", ReplaySpeed::Times(0.5)), ("max", ReplaySpeed::Max)]
+    {
+        assert_eq!(settings("", &[("ORION_REPLAY_SPEED", text)]).replay.speed, speed);
+        assert_eq!(settings(&format!("[replay]\nspeed = '{text}'"), &[]).replay.speed, speed);
+    }
+    assert_eq!(settings("[replay]\nspeed = 60", &[]).replay.speed, ReplaySpeed::Times(60.0));
+}
+
+#[test]
+fn an_unusable_file_is_refused_in_one_line() {
+    let expected = [
+        ("[server\nport = 1", "orion.toml:1: unclosed table, expected `]`"),
+        ("[server]\nport = 1\nport = 2", "orion.toml:3: duplicate key"),
+        (
+            "\n[publish]\nintervall = '1s'",
+            "orion.toml:3: unknown setting 'publish.intervall' (did you mean 'publish.interval'?)",
+        ),
+        ("[publsh]\ninterval = '1s'", "orion.toml:1: unknown setting 'publsh' (did you mean 'publish'?)"),
+        ("port = 80", "orion.toml:1: unknown setting 'port' (did you mean 'server.port'?)"),
+        ("colour = 'red'", "orion.toml:1: unknown setting 'colour'"),
+        ("server = 5", "orion.toml:1: server: must be a table: [server]"),
+        ("instruments = 5", "orion.toml:1: instruments: must be a list of tables: [[instruments]]"),
+        ("instruments = [5]", "orion.toml:1: instruments[0]: must be a table"),
+        ("[server]\nport = true", "orion.toml:2: server.port: invalid type: boolean `true`, expected a whole number"),
+        (
+            "[server]\nport = 80.5",
+            "orion.toml:2: server.port: invalid type: floating point `80.5`, expected a whole number",
+        ),
+        ("[server]\nport = 65536", "orion.toml:2: server.port: 65536 is out of range"),
+        ("[simulator]\nseed = 99999999999999999999", "orion.toml:2: simulator.seed: is out of range"),
+        ("[server]\nport = -1", "orion.toml:2: server.port: -1 is out of range"),
+        (
+            "[signals]\nttl = 300",
+            "orion.toml:2: signals.ttl: invalid type: integer `300`, expected a duration such as 250ms, 10s, 5m or 30d",
+        ),
+        ("[log]\nformat = 'xml'", "orion.toml:2: log.format: unknown value `xml`, expected `pretty` or `json`"),
+        ("[log]\nformat = {}", "orion.toml:2: log.format: invalid type: map, expected a text in quotes"),
+        ("[[instruments]]\nsymbol = 'BTCUSD'\nclass = 'crypto'", "orion.toml:1: instruments[0].digits: is missing"),
+        (
+            "[[instruments]]\nsymbol = 'BTCUSD'\ndigit = 2",
+            "orion.toml:3: unknown setting 'instruments[0].digit' (did you mean 'instruments[].digits'?)",
+        ),
+        (
+            "[[instruments]]\nsymbol = 'BTCUSD'\nclass = 'coin'\ndigits = 2",
+            "orion.toml:3: instruments[0].class: unknown value `coin`, expected one of `forex`, `metal`, `index`, `future`, \
+             `crypto`, `stock`",
+        ),
+    ];
+    for (file, line) in expected {
+        assert_eq!(Given::new(file, &[]).error(), line, "{file}");
+    }
+}
+
+#[test]
+fn a_named_file_has_to_be_readable() {
+    let given = Given::new("", &[("ORION_CONFIG", "/nowhere/orion.toml")]);
+    assert_eq!(given.error(), "/nowhere/orion.toml: cannot be read: No such file or directory (os error 2)");
+    let given = Given::new("", &[]);
+    let folder = given.folder.path();
+    let error = Settings::load_with(&given.env, Some(folder), &folder.join("orion.toml")).unwrap_err().to_string();
+    assert!(error.ends_with(": cannot be read: Is a directory (os error 21)"), "{error}");
+}
+
+#[test]
+fn an_unusable_variable_is_refused_in_one_line() {
+    let expected = [
+        ("PORT", "http", "PORT (server.port): invalid value: string \"http\", expected a whole number"),
+        ("PORT", "-1", "PORT (server.port): invalid value: string \"-1\", expected a whole number"),
+        ("PORT", "65536", "PORT (server.port): 65536 is out of range"),
+        (
+            "ORION_SERVER__PORT",
+            "x\ny",
+            "ORION_SERVER__PORT (server.port): invalid value: string \"x\\ny\", expected a whole number",
+        ),
+        (
+            "ORION_HOST",
+            "example.com",
+            "ORION_HOST (server.host): \"example.com\" is no IP address, such as 0.0.0.0, 127.0.0.1 or ::",
+        ),
+        (
+            "ORION_SIGNAL_TTL",
+            "soon",
+            "ORION_SIGNAL_TTL (signals.ttl): invalid value: string \"soon\", expected a duration such as 250ms, 10s, 5m or 30d",
+        ),
+        (
+            "ORION_SOURCES",
+            "simulator,mt6",
+            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected `simulator` or `replay`",
+        ),
+        (
+            "ORION_INSTRUMENTS",
+            "forex",
+            "ORION_INSTRUMENTS (instrument_sets): unknown value `forex`, expected `default` or `futures`",
+        ),
+        (
+            "ORION_READ_AUTH",
+            "a\u{1b}[2J\nb",
+            "ORION_READ_AUTH (auth.read_auth): unknown value `a\\u{1b}[2J b`, expected `open` or `required`",
+        ),
+        (
+            "ORION_ALLOWED_ORIGINS",
+            "app.example.com",
+            "ORION_ALLOWED_ORIGINS (server.allowed_origins): \"app.example.com\" is no origin: use scheme://host or \
+             scheme://host:port, or *",
+        ),
+        (
+            "ORION_REPLAY_SPEED",
+            "-1",
+            "ORION_REPLAY_SPEED (replay.speed): must be a factor from 0.001 to 1000000, such as 1 or 60, or 'max'",
+        ),
+        ("ORION_DATA_DIR", "/\u{fffd}", "ORION_DATA_DIR (data.dir): is not valid UTF-8"),
+    ];
+    for (name, value, line) in expected {
+        assert_eq!(Given::new("", &[(name, value)]).error(), line, "{name}={value}");
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_in_one_line() {
+    let tape = tempfile::NamedTempFile::new().unwrap();
+    let tape = tape.path().to_str().unwrap();
+    let replay = ("ORION_SOURCES", "replay");
+    let expected: &[(&[(&str, &str)], &str)] = &[
+        (
+            &[("ORION_SOURCES", "simulator,replay")],
+            "ORION_SOURCES (sources.enabled): 'replay' cannot run beside other sources: everything runs on the recording's clock",
+        ),
+        (&[replay], "replay.file (ORION_REPLAY_FILE): the source 'replay' needs it (a CSV file)"),
+        (
+            &[replay, ("ORION_REPLAY_FILE", "/nowhere.csv")],
+            "ORION_REPLAY_FILE (replay.file): there is no file \"/nowhere.csv\"",
+        ),
+        (
+            &[replay, ("ORION_REPLAY_FILE", tape)],
+            "replay.symbol (ORION_REPLAY_SYMBOL): the source 'replay' needs it (what the file holds)",
+        ),
+        (
+            &[replay, ("ORION_REPLAY_FILE", tape), ("ORION_REPLAY_SYMBOL", "DOGE")],
+            "ORION_REPLAY_SYMBOL (replay.symbol): unknown symbol 'DOGE'",
+        ),
+        (
+            &[("ORION_READ_AUTH", "required")],
+            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN): nobody could connect",
+        ),
+        (
+            &[("ORION_INSTRUMENTS", "none")],
+            "ORION_INSTRUMENTS (instrument_sets): there is no instrument: name a set or add [[instruments]]",
+        ),
+        (
+            &[("ORION_PUBLISH_INTERVAL", "50ms")],
+            "ORION_PUBLISH_INTERVAL (publish.interval): must be 100ms to 5s, not 50ms",
+        ),
+        (&[("ORION_SIGNAL_TTL", "500ms")], "ORION_SIGNAL_TTL (signals.ttl): must be 1s to 1d, not 500ms"),
+        (
+            &[("ORION_ADMIN_TOKEN", "***")],
+            "ORION_ADMIN_TOKEN (auth.admin_token): '***' is what check-config prints for a secret, not the secret",
+        ),
+        (&[("ORION_DRAIN_TIMEOUT", "1s")], "ORION_DRAIN_TIMEOUT (server.drain_timeout): must be 2s to 10m, not 1s"),
+        (
+            &[("ORION_HEARTBEAT__PROTOCOL_PING", "60s")],
+            "heartbeat.peer_timeout: must be longer than heartbeat.protocol_ping (1m): silent peers are told apart by pings",
+        ),
+        (
+            &[("ORION_LOG", "info,a=b=c")],
+            "ORION_LOG (log.filter): error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
+        ),
+        (&[("ORION_LOG", "warning")], "ORION_LOG (log.filter): \"warning\" is neither a level nor target=level"),
+        (
+            &[("ORION_SERVER__MAX_CONNECTIONS", "0")],
+            "ORION_SERVER__MAX_CONNECTIONS (server.max_connections): must be at least 1",
+        ),
+        (
+            &[("ORION_SIGNAL_TTL", "1m"), ("ORION_SIGNALS__TTL", "2m")],
+            "ORION_SIGNAL_TTL and ORION_SIGNALS__TTL both set 'signals.ttl', but to different values",
+        ),
+    ];
+    for (env, line) in expected {
+        assert_eq!(Given::new("", env).error(), *line);
+    }
+}
+
+#[test]
+fn a_catalogue_that_contradicts_itself_is_refused_by_its_line() {
+    let entry = |symbol: &str, rest: &str| format!("[[instruments]]\nsymbol = '{symbol}'\nclass = 'crypto'\n{rest}\n");
+    for (file, line) in [
+        (
+            entry("BTCUSD", "digits = 2\naliases = ['GOLD']"),
+            "orion.toml:1: instruments[0]: 'GOLD' is claimed by both XAUUSD and BTCUSD",
+        ),
+        (
+            entry("BTCUSD", "digits = 2") + &entry("ETHUSD", "digits = 2\ntick_size = 0.001"),
+            "orion.toml:5: instruments[1]: ETHUSD: tick_size must be a positive multiple of 10^-digits",
+        ),
+        (
+            entry("BTCUSD", "digits = 2") + &entry("BTCUSD", "digits = 2"),
+            "orion.toml:5: instruments[1]: BTCUSD: is defined twice",
+        ),
+    ] {
+        assert_eq!(Given::new(&file, &[]).error(), line);
+    }
+}
+
+#[test]
+fn what_works_but_is_hardly_meant_is_warned_of() {
+    for (env, begins) in [
+        (
+            &[("ORION_SIGNAL_TTTL", "1m")][..],
+            "unknown variable ORION_SIGNAL_TTTL (did you mean 'ORION_SIGNAL_TTL'?) is ignored",
+        ),
+        (&[("ORION_FOO", "1")], "unknown variable ORION_FOO is ignored"),
+        (&[("ORION_INGEST_TOKEN", "t0ken")], "the simulator runs although an ingest token is set"),
+        (&[("ORION_SOURCES", "none")], "nothing can come in"),
+        (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
+        (&[("ORION_READ_TOKEN", "t0ken")], "a read token is set, but"),
+    ] {
+        let warnings = Given::new("", env).load().unwrap().warnings;
+        assert!(matches!(&warnings[..], [only] if only.starts_with(begins)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_secret_is_in_no_message_and_no_printed_setting() {
+    let secret = "c0rrect-horse";
+    let names = ["ORION_INGEST_TOKEN", "ORION_ADMIN_TOKEN", "ORION_READ_TOKEN"];
+    let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
+    let loaded = Given::new("", &env).load().unwrap();
+    let printed = format!("{loaded:?}{}", toml::to_string(&loaded.settings).unwrap());
+    assert!(!printed.contains("c0rrect") && printed.contains("ingest_token = \"***\""), "{printed}");
+
+    for value in ["98765", "[\"98765\"]", "{ a = 98765 }", "98765.5"] {
+        let error = Given::new(&format!("[auth]\ningest_token = {value}"), &[]).error();
+        assert_eq!(error, "orion.toml:2: auth.ingest_token: must be a text in quotes");
+    }
+    let error = Given::new("[auth]\ningest_token = '98765", &[]).error();
+    assert!(error.starts_with("orion.toml:2: ") && !error.contains("98765"), "{error}");
+    let both = [("ORION_READ_TOKEN", "98765"), ("ORION_AUTH__READ_TOKEN", "98764")];
+    assert!(!Given::new("", &both).error().contains("9876"));
+}
+
+#[test]
+fn effective_settings_are_printed_as_a_file_that_loads() {
+    let printed = toml::to_string(&Settings::default()).unwrap();
+    assert_eq!(settings(&printed, &[]), Settings::default(), "{printed}");
+}
+
+/// `default.toml` with its settings in effect.
+fn uncommented() -> String {
+    let setting = |line: &str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
+    DEFAULT_CONFIG.lines().map(|line| if setting(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_printed_file_holds_the_defaults_and_every_setting_with_its_variable() {
+    assert_eq!(settings(DEFAULT_CONFIG, &[]), Settings::default());
+    assert_eq!(settings(&uncommented(), &[]), Settings::default());
+
+    let (mut section, mut comment, mut documented) = (String::new(), String::new(), Vec::new());
+    for line in uncommented().lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if line.starts_with('#') {
+            comment.push_str(line);
+            continue;
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            let key = names::join(&section, name);
+            let variable = names::short(&key).map_or_else(|| names::long(&key), str::to_owned);
+            assert!(comment.ends_with(&format!("({variable})")), "{key}: {comment}");
+            documented.push(key);
+        }
+        comment.clear();
+    }
+    let mut known: Vec<String> = names::keys().into_iter().filter(|key| names::fits_environment(key)).collect();
+    known.sort();
+    documented.sort();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_printed_example_of_an_instrument_works_and_names_all_its_keys() {
+    let example: Vec<&str> = DEFAULT_CONFIG.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+    let example = example.join("\n");
+    let catalogue = settings(&example, &[]).instruments().unwrap();
+    assert_eq!(catalogue.resolve("btc/usd").unwrap().tick_size, 0.01);
+    for key in names::keys().iter().filter_map(|key| key.strip_prefix("instruments[].").map(str::to_owned)) {
+        assert!(example.contains(&format!("\n{key} = ")), "{key}");
+    }
+}
+
+#[test]
+fn the_environment_example_has_every_short_name_with_its_default() {
+    let example = include_str!("../../.env.example");
+    let pairs: Vec<(&str, &str)> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='))
+        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .collect();
+    let mut names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+    let mut expected: Vec<&str> = names::SHORT.iter().map(|(name, _)| *name).chain([CONFIG_FILE]).collect();
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    let loaded = Given::new("", &pairs).load().unwrap();
+    assert_eq!((loaded.settings, loaded.warnings), (Settings::default(), vec![]));
+}

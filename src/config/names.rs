@@ -1,0 +1,137 @@
+//! How settings are called: their keys, their names in the environment, and what a misspelt one may have meant.
+
+use serde_json::Value;
+
+use super::{InstrumentEntry, Settings};
+use crate::domain::InstrumentClass;
+
+/// The variable that names the configuration file.
+pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
+
+/// Short environment names and their settings. Every setting also has its long name, see [`long`].
+pub(super) const SHORT: [(&str, &str); 19] = [
+    ("PORT", "server.port"),
+    ("ORION_HOST", "server.host"),
+    ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
+    ("ORION_DRAIN_TIMEOUT", "server.drain_timeout"),
+    ("ORION_DATA_DIR", "data.dir"),
+    ("ORION_SOURCES", "sources.enabled"),
+    ("ORION_REPLAY_FILE", "replay.file"),
+    ("ORION_REPLAY_SYMBOL", "replay.symbol"),
+    ("ORION_REPLAY_SPEED", "replay.speed"),
+    ("ORION_INGEST_TOKEN", "auth.ingest_token"),
+    ("ORION_ADMIN_TOKEN", "auth.admin_token"),
+    ("ORION_READ_AUTH", "auth.read_auth"),
+    ("ORION_READ_TOKEN", "auth.read_token"),
+    ("ORION_INSTRUMENTS", "instrument_sets"),
+    ("ORION_PUBLISH_INTERVAL", "publish.interval"),
+    ("ORION_SIGNAL_TTL", "signals.ttl"),
+    ("ORION_REPLAY_WINDOW", "signals.replay_window"),
+    ("ORION_LOG", "log.filter"),
+    ("ORION_LOG_FORMAT", "log.format"),
+];
+
+/// The short environment name of a setting.
+pub(super) fn short(key: &str) -> Option<&'static str> {
+    SHORT.iter().find(|(_, of)| *of == key).map(|(name, _)| *name)
+}
+
+/// The long environment name of a setting: `ORION_SIGNALS__TTL` for `signals.ttl`.
+pub(super) fn long(key: &str) -> String {
+    format!("ORION_{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Whether the value of a setting must never be shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.ends_with("_token") || key.ends_with("_secret")
+}
+
+/// Whether a setting can be given in the environment: a list of tables cannot.
+pub(super) fn fits_environment(key: &str) -> bool {
+    !key.starts_with("instruments")
+}
+
+/// The key of every setting, such as `server.port` and `instruments[].symbol`, read off [`Settings`] itself.
+pub(super) fn keys() -> Vec<String> {
+    let example = InstrumentEntry {
+        symbol: String::new(),
+        name: None,
+        class: InstrumentClass::Forex,
+        digits: 0,
+        tick_size: None,
+        aliases: Vec::new(),
+        session: None,
+    };
+    let settings = Settings { instruments: vec![example], ..Settings::default() };
+    let mut keys = Vec::new();
+    collect(&serde_json::to_value(settings).unwrap_or_default(), "", &mut keys);
+    keys
+}
+
+fn collect(value: &Value, path: &str, keys: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                collect(field, &join(path, name), keys);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for item in items {
+                collect(item, &format!("{path}[]"), keys);
+            }
+        }
+        _ => keys.push(path.to_owned()),
+    }
+}
+
+/// The path of a key inside a table.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The candidate that `name` is most probably a misspelling of.
+pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
+    let most = (name.len() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(name, &candidate), candidate))
+        .filter(|(edits, _)| *edits <= most)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance: how many letters have to be put in, left out or replaced.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, r) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_short_name_stands_for_a_setting() {
+        let keys = keys();
+        for (name, key) in SHORT {
+            assert!(keys.iter().any(|known| known == key), "{name} {key}");
+        }
+        assert!(keys.contains(&"instruments[].tick_size".to_owned()));
+    }
+
+    #[test]
+    fn misspellings_are_recognized() {
+        assert_eq!((distance("intervall", "interval"), distance("", "abc"), distance("kitten", "sitting")), (1, 3, 3));
+        assert_eq!(nearest("publish.intervall", keys()), Some("publish.interval".into()));
+        assert_eq!(nearest("colour", keys()), None);
+    }
+}

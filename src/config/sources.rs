@@ -1,0 +1,125 @@
+//! Where prices and signals come from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::List;
+use super::value::{self, duration};
+
+/// The sources that run by themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sources {
+    /// `simulator` or `replay`; empty (or `none`) for push only. Default `simulator`.
+    pub enabled: List<SourceKind>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { enabled: vec![SourceKind::Simulator].into() }
+    }
+}
+
+/// A source that the server runs by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// Invented prices and demo signals.
+    Simulator,
+    /// A recording.
+    Replay,
+}
+
+/// The simulator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Simulator {
+    /// Same seed, same prices. Default 1.
+    #[serde(deserialize_with = "value::whole")]
+    pub seed: u64,
+    /// Time between two ticks of an instrument; 10 ms to 5 s. Default 250 ms.
+    #[serde(with = "duration")]
+    pub tick_interval: Duration,
+    /// Mean time between two demo signals; 0 for none. Default 12 s.
+    #[serde(with = "duration")]
+    pub signal_interval: Duration,
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        Self { seed: 1, tick_interval: Duration::from_millis(250), signal_interval: Duration::from_secs(12) }
+    }
+}
+
+/// The replay of a recording.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replay {
+    /// CSV of ticks `time,bid,ask` or bars `time,open,high,low,close[,volume]`. Needed by the source `replay`. Default
+    /// unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub file: Option<PathBuf>,
+    /// Its symbol, in any spelling. Needed by the source `replay`. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub symbol: Option<String>,
+    /// `1` as recorded, `60` sixty times as fast, `max` as fast as it can be read. Default 1.
+    pub speed: ReplaySpeed,
+}
+
+/// How fast a recording is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ReplaySpeed {
+    /// So many times as fast as it was recorded; positive and finite.
+    Times(f64),
+    /// As fast as it can be read.
+    Max,
+}
+
+impl Default for ReplaySpeed {
+    fn default() -> Self {
+        Self::Times(1.0)
+    }
+}
+
+impl FromStr for ReplaySpeed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "max" => Ok(Self::Max),
+            // Bounds that keep every waiting time representable.
+            number => match number.parse() {
+                Ok(times) if (0.001..=1_000_000.0).contains(&times) => Ok(Self::Times(times)),
+                _ => Err("must be a factor from 0.001 to 1000000, such as 1 or 60, or 'max'"),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for ReplaySpeed {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ReplaySpeed> for String {
+    fn from(speed: ReplaySpeed) -> Self {
+        speed.to_string()
+    }
+}
+
+impl fmt::Display for ReplaySpeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(times) => write!(f, "{times}"),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}

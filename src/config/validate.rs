@@ -1,0 +1,158 @@
+//! What settings have to fulfil, each and together.
+
+use std::time::Duration;
+
+use super::value::duration;
+use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use crate::domain::{Instruments, InstrumentsError};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const CENTURY: Duration = Duration::from_hours(36_500 * 24);
+
+impl Settings {
+    /// Checks everything that a type cannot.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used, or not together with others.
+    pub fn validate(&self) -> Result<(), Problem> {
+        self.check_durations()?;
+        self.check_auth()?;
+        let instruments = self.check_instruments()?;
+        self.check_replay(&instruments)?;
+        if self.server.max_connections == 0 {
+            return Err(Problem::new("server.max_connections", "must be at least 1"));
+        }
+        if self.data.dir.as_os_str().is_empty() {
+            return Err(Problem::new("data.dir", "must not be empty"));
+        }
+        self.check_log()
+    }
+
+    /// What works, but probably not as it was meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let simulator = self.sources.enabled.contains(&SourceKind::Simulator);
+        let replay = self.sources.enabled.contains(&SourceKind::Replay);
+        let pushed = self.auth.ingest_token.is_some();
+        let cases = [
+            (
+                simulator && pushed,
+                "the simulator runs although an ingest token is set: a pushed price takes its symbol from the simulator \
+                 and ends its demo signals, all other symbols stay simulated; ORION_SOURCES=none for pushed data only",
+            ),
+            (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
+            (
+                self.sources.enabled.is_empty() && !pushed,
+                "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
+            (
+                self.auth.read_auth == ReadAuth::Open && self.auth.read_token.is_some(),
+                "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
+            ),
+        ];
+        cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    }
+
+    fn check_log(&self) -> Result<(), Problem> {
+        if self.log.filter.trim().is_empty() {
+            return Err(Problem::new("log.filter", "must not be empty; 'off' silences the log"));
+        }
+        if let Some(word) = self.log.stray_word() {
+            return Err(Problem::new("log.filter", format!("{word:?} is neither a level nor target=level")));
+        }
+        self.log.env_filter().map(drop).map_err(|error| Problem::new("log.filter", error.to_string()))
+    }
+
+    fn check_auth(&self) -> Result<(), Problem> {
+        let tokens = [
+            ("auth.ingest_token", &self.auth.ingest_token),
+            ("auth.admin_token", &self.auth.admin_token),
+            ("auth.read_token", &self.auth.read_token),
+        ];
+        for (key, token) in tokens {
+            if token.as_ref().is_some_and(Secret::is_mask) {
+                return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
+            }
+        }
+        if self.auth.read_auth == ReadAuth::Required && self.auth.read_token.is_none() {
+            return Err(Problem::new(
+                "auth.read_auth",
+                "'required' needs auth.read_token (ORION_READ_TOKEN): nobody could connect",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_durations(&self) -> Result<(), Problem> {
+        let ranges = [
+            ("server.drain_timeout", self.server.drain_timeout, 2 * SECOND, 600 * SECOND),
+            ("data.signal_retention", self.data.signal_retention, DAY, CENTURY),
+            ("data.bar_retention", self.data.bar_retention, HOUR, CENTURY),
+            ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
+            ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
+            ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
+            ("signals.ttl", self.signals.ttl, SECOND, DAY),
+            ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
+            ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
+            ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
+            ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
+            ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),
+        ];
+        for (key, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                let [value, least, most] = [value, least, most].map(duration::text);
+                return Err(Problem::new(key, format!("must be {least} to {most}, not {value}")));
+            }
+        }
+        if self.heartbeat.peer_timeout <= self.heartbeat.protocol_ping {
+            let ping = duration::text(self.heartbeat.protocol_ping);
+            return Err(Problem::new(
+                "heartbeat.peer_timeout",
+                format!("must be longer than heartbeat.protocol_ping ({ping}): silent peers are told apart by pings"),
+            ));
+        }
+        let signals = self.simulator.signal_interval;
+        if !signals.is_zero() && signals < 100 * MS {
+            return Err(Problem::new("simulator.signal_interval", "must be 0s (none) or at least 100ms"));
+        }
+        Ok(())
+    }
+
+    fn check_instruments(&self) -> Result<Instruments, Problem> {
+        let instruments = self.instruments().map_err(|error| {
+            let symbol = match &error {
+                InstrumentsError::Ambiguous { second, .. } => second,
+                InstrumentsError::Invalid { symbol, .. } => symbol,
+            };
+            let index = self.instruments.iter().rposition(|entry| entry.symbol == symbol.as_str());
+            let key = index.map_or_else(|| "instruments".to_owned(), |index| format!("instruments[{index}]"));
+            Problem::new(key, error.to_string())
+        })?;
+        if instruments.iter().next().is_none() {
+            return Err(Problem::new("instrument_sets", "there is no instrument: name a set or add [[instruments]]"));
+        }
+        Ok(instruments)
+    }
+
+    fn check_replay(&self, instruments: &Instruments) -> Result<(), Problem> {
+        if !self.sources.enabled.contains(&SourceKind::Replay) {
+            return Ok(());
+        }
+        if self.sources.enabled.len() > 1 {
+            return Err(Problem::new(
+                "sources.enabled",
+                "'replay' cannot run beside other sources: everything runs on the recording's clock",
+            ));
+        }
+        let needed = |key, name| Problem::new(key, format!("the source 'replay' needs it ({name})"));
+        let file = self.replay.file.as_ref().ok_or_else(|| needed("replay.file", "a CSV file"))?;
+        if !file.is_file() {
+            return Err(Problem::new("replay.file", format!("there is no file {:?}", file.display())));
+        }
+        let symbol = self.replay.symbol.as_ref().ok_or_else(|| needed("replay.symbol", "what the file holds"))?;
+        instruments.resolve(symbol).map(drop).map_err(|error| Problem::new("replay.symbol", error.to_string()))
+    }
+}

@@ -1,0 +1,221 @@
+//! How single values are read: strictly (the `config` crate would take `true` for a port), with errors for people.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Several values: an array, or one text with commas between them; `none` is no value. Duplicates count once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct List<T>(Vec<T>);
+
+impl<T: PartialEq> From<Vec<T>> for List<T> {
+    fn from(items: Vec<T>) -> Self {
+        let mut list = Vec::with_capacity(items.len());
+        for item in items {
+            if !list.contains(&item) {
+                list.push(item);
+            }
+        }
+        Self(list)
+    }
+}
+
+impl<T> Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'de, T: DeserializeOwned + PartialEq> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned + PartialEq> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of texts, or one text with commas between its parts")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<List<T>, E> {
+        list(text.split(','))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+        let mut texts = Vec::<Text>::new();
+        while let Some(text) = items.next_element()? {
+            texts.push(text);
+        }
+        list(texts.iter().map(|text| text.0.as_str()))
+    }
+}
+
+fn list<'a, T: DeserializeOwned + PartialEq, E: Error>(texts: impl Iterator<Item = &'a str>) -> Result<List<T>, E> {
+    let texts: Vec<&str> = texts.map(str::trim).filter(|text| !text.is_empty()).collect();
+    if texts == ["none"] {
+        return Ok(List(Vec::new()));
+    }
+    let items: Result<Vec<T>, E> = texts.into_iter().map(|text| T::deserialize(StrDeserializer::new(text))).collect();
+    Ok(items?.into())
+}
+
+/// A text and nothing that could be turned into one.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// A text.
+pub(super) fn text<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<T, D::Error> {
+    Text::deserialize(deserializer).map(|text| text.0.into())
+}
+
+/// One of an enum's names.
+pub(super) fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(StrDeserializer::new(Text::deserialize(deserializer)?.0.trim()))
+}
+
+/// One of an enum's names, for a setting whose default depends on others.
+pub(super) fn optional_choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    choice(deserializer).map(Some)
+}
+
+/// A text; the empty one means unset, as in `ORION_INGEST_TOKEN=` of an environment file.
+pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let text = Text::deserialize(deserializer)?.0;
+    Ok((!text.trim().is_empty()).then(|| text.into()))
+}
+
+/// A whole number, also as a text: the environment has nothing else.
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    struct Whole;
+    impl Visitor<'_> for Whole {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number")
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+            u64::try_from(number).map_err(|_| out_of_range(number))
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+            text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+    let number = deserializer.deserialize_any(Whole)?;
+    T::try_from(number).map_err(|_| out_of_range(number))
+}
+
+fn out_of_range<E: Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!("{number} is out of range"))
+}
+
+/// Durations such as `250ms`, `10s`, `5m`, `30d`.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use humantime_serde::re::humantime::{format_duration, parse_duration};
+    use serde::{Serializer, de};
+
+    use super::{Deserializer, Unexpected, Visitor, fmt};
+
+    struct DurationVisitor;
+
+    impl Visitor<'_> for DurationVisitor {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as 250ms, 10s, 5m or 30d")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            parse_duration(text.trim()).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+
+    /// Reads a duration.
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_any(DurationVisitor)
+    }
+
+    /// Writes a duration as [`text`].
+    pub(in super::super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(*span))
+    }
+
+    /// The duration in the largest unit in which it is whole: 365 days are `365d`, not `11months 30days …`.
+    pub(in super::super) fn text(span: Duration) -> String {
+        let millis = span.as_millis();
+        if span.is_zero() || !span.subsec_nanos().is_multiple_of(1_000_000) {
+            return format_duration(span).to_string();
+        }
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
+            .into_iter()
+            .find(|(_, unit)| millis.is_multiple_of(*unit))
+            .map_or_else(String::new, |(name, unit)| format!("{}{name}", millis / unit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_is_written_in_its_largest_whole_unit() {
+        for (span, text) in [
+            (Duration::from_hours(365 * 24), "365d"),
+            (Duration::from_mins(90), "90m"),
+            (Duration::from_mins(5), "5m"),
+            (Duration::from_millis(1500), "1500ms"),
+            (Duration::ZERO, "0s"),
+            (Duration::from_micros(1500), "1ms 500us"),
+        ] {
+            assert_eq!(duration::text(span), text);
+        }
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text_with_commas() {
+        let read = |json: &str| serde_json::from_str::<List<String>>(json).map(|list| list.to_vec());
+        assert_eq!(read("\"a, b,,a\"").unwrap(), ["a", "b"]);
+        assert_eq!(read("[\"a\",\"b\"]").unwrap(), ["a", "b"]);
+        assert!(read("\"none\"").unwrap().is_empty() && read("[]").unwrap().is_empty());
+        assert!(read("5").is_err() && read("[5]").is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! Ends one connection from anywhere: from the stream itself, from a gateway, or from the door when the process stops.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+/// Why a connection was ended from our side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The peer did not take a write for the write time-out.
+    #[error("the peer does not read")]
+    SlowReader,
+    /// The connection's queue overflowed; the peer must come back and recover.
+    #[error("the peer cannot keep up")]
+    Overloaded,
+    /// The process stops.
+    #[error("the server is stopping")]
+    Draining,
+    /// No request had arrived when the head time-out ran out.
+    #[error("no request arrived in time")]
+    NoRequest,
+    /// The peer was silent for longer than the heartbeat allows.
+    #[error("the peer is silent")]
+    Silent,
+    /// The token of the connection has ended or was revoked.
+    #[error("the credentials have ended")]
+    Unauthorized,
+    /// The peer broke a rule of the endpoint.
+    #[error("the peer broke a rule")]
+    Policy,
+}
+
+impl Reason {
+    /// The reason as a metric label and log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SlowReader => "slow_reader",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::NoRequest => "no_request",
+            Self::Silent => "silent",
+            Self::Unauthorized => "unauthorized",
+            Self::Policy => "policy",
+        }
+    }
+
+    /// Whether what the kernel still holds for the peer is thrown away: up to 4 MB each, for a peer that does not read.
+    pub(super) fn discards_output(self) -> bool {
+        matches!(self, Self::SlowReader | Self::Overloaded)
+    }
+}
+
+impl From<Reason> for io::Error {
+    fn from(reason: Reason) -> Self {
+        Self::new(io::ErrorKind::ConnectionAborted, reason)
+    }
+}
+
+/// Ends the connection it belongs to. A clone ends the same connection.
+///
+/// Every request carries the switch of its connection in its extensions.
+#[derive(Debug, Clone, Default)]
+pub struct KillSwitch(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The first reason stands.
+    reason: OnceLock<Reason>,
+    /// Whoever waits in a read of the stream.
+    reader: AtomicWaker,
+    /// Whoever waits in a write of the stream; often another task.
+    writer: AtomicWaker,
+    /// Whoever waits in [`KillSwitch::wait`].
+    waiting: Notify,
+}
+
+/// A timer of the stream wakes both sides, since either may be the one that is still there.
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
+
+impl KillSwitch {
+    /// A switch that no stream listens to yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes every read and write of the connection fail from now on, and wakes those that wait. The first reason stands.
+    pub fn kill(&self, reason: Reason) {
+        if self.0.reason.set(reason).is_ok() {
+            self.0.wake_by_ref();
+            self.0.waiting.notify_waiters();
+        }
+    }
+
+    /// Why the connection was killed, if it was.
+    pub fn killed(&self) -> Option<Reason> {
+        self.0.reason.get().copied()
+    }
+
+    /// Waits until the connection is killed; for ever if it ends in another way.
+    pub async fn wait(&self) -> Reason {
+        loop {
+            let notified = self.0.waiting.notified();
+            if let Some(reason) = self.killed() {
+                return reason;
+            }
+            notified.await;
+        }
+    }
+
+    pub(super) fn register_reader(&self, waker: &Waker) {
+        self.0.reader.register(waker);
+    }
+
+    pub(super) fn register_writer(&self, waker: &Waker) {
+        self.0.writer.register(waker);
+    }
+
+    pub(super) fn wake_reader(&self) {
+        self.0.reader.wake();
+    }
+
+    pub(super) fn waker_of_both(&self) -> Waker {
+        Waker::from(Arc::clone(&self.0))
+    }
+
+    /// Forgets the wakers: a switch may outlive its stream, and a waker keeps the memory of its task.
+    pub(super) fn forget_wakers(&self) {
+        self.0.reader.take();
+        self.0.writer.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_stands_and_ends_the_wait() {
+        let switch = KillSwitch::new();
+        let waiting = switch.wait();
+        tokio::pin!(waiting);
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        switch.clone().kill(Reason::Overloaded);
+        switch.kill(Reason::Draining);
+        assert_eq!(waiting.await, Reason::Overloaded);
+        assert_eq!(switch.killed(), Some(Reason::Overloaded));
+        assert_eq!(switch.wait().await, Reason::Overloaded);
+    }
+}

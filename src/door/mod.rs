@@ -1,0 +1,169 @@
+//! The door: how a connection comes in, what it may cost while it is there, and how it ends.
+//!
+//! ```text
+//!  accept ─► admit (limit) ─► GuardedStream ─► hyper (head and body in time) ─► service
+//!                 │                  ▲                                             │
+//!                 └─ KillSwitch ─────┘◄──────────── request extensions ────────────┘
+//! ```
+//!
+//! A connection counts as live until its stream is dropped, also after it became a WebSocket. HTTP/1 only: the proxy in
+//! front speaks HTTP/2 for us.
+
+mod accept;
+mod body;
+mod compact;
+mod connection;
+mod kill;
+mod live;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+pub use body::{BodyTimeout, RequestBody};
+pub use compact::{CompactHead, CompactHeadService};
+pub use kill::{KillSwitch, Reason};
+pub use stream::{GuardedStream, Socket};
+
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Connections that may wait to be accepted: a reconnect storm overflows the usual 128, and its clients wait a second.
+const BACKLOG: u32 = 4096;
+
+/// What the door allows a connection.
+#[derive(Debug, Clone)]
+pub struct DoorConfig {
+    /// Most connections at a time. Default 20,000.
+    pub max_connections: usize,
+    /// Time from accepting a connection to the end of its first request's head. Default 15 s.
+    pub head_timeout: Duration,
+    /// Time from one answer to the end of the next request's head; above the pool time-out of a proxy. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Time for the whole of a request's body. Default 30 s.
+    pub body_timeout: Duration,
+    /// Time that a write may wait for a peer that does not read. Default 10 s.
+    pub write_timeout: Duration,
+    /// Largest request head, in bytes. Default 64 KiB.
+    pub max_head: usize,
+}
+
+impl Default for DoorConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            head_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            max_head: 64 * 1024,
+        }
+    }
+}
+
+/// Who is at the other end of the connection, proxy or client; in the extensions of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The address that the connection came from.
+    pub addr: SocketAddr,
+}
+
+/// The two steps of a stop. Cancelling the second alone does both.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Closes the listener and idle connections; what is in flight is answered.
+    pub stop_accepting: CancellationToken,
+    /// Ends every connection that is still there.
+    pub kill_all: CancellationToken,
+}
+
+/// Listens on `addr` with a backlog that a reconnect storm fits into.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves `service` on `listener` until `stop`, and returns when the last connection has ended.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    config: DoorConfig,
+    tasks: Tasks,
+    metrics: Metrics,
+    stop: Stop,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    Door::new(config, tasks, metrics).serve(listener, service, stop).await;
+}
+
+/// The door of one listener. A clone is the same door.
+#[derive(Debug, Clone)]
+pub struct Door {
+    config: Arc<DoorConfig>,
+    live: Arc<live::Live>,
+    tasks: Tasks,
+    metrics: Metrics,
+}
+
+impl Door {
+    /// A door that nobody has come through.
+    pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
+        let live = live::Live::new(config.max_connections);
+        Self { config: Arc::new(config), live, tasks, metrics }
+    }
+
+    /// How many connections are open, upgraded ones included.
+    pub fn connections(&self) -> usize {
+        self.live.count()
+    }
+
+    /// Ends every connection that is open now.
+    pub fn kill_all(&self, reason: Reason) {
+        self.live.kill_all(reason);
+    }
+
+    /// Serves `service` on `listener` until `stop`, and returns when the last connection has ended.
+    ///
+    /// It waits without a deadline for streams that somebody holds on to; the caller has one.
+    pub async fn serve<S, B>(&self, listener: TcpListener, service: S, stop: Stop)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        // Takes the listener, so that it is closed when this returns.
+        accept::run(self, listener, service, &stop).await;
+        tokio::select! {
+            () = self.live.emptied() => return,
+            () = stop.kill_all.cancelled() => {}
+        }
+        self.kill_all(Reason::Draining);
+        self.live.emptied().await;
+    }
+}

@@ -1,0 +1,357 @@
+//! A socket that does not let a peer that stopped reading hold on to our memory or to our tasks.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::kill::{KillSwitch, Reason};
+use super::live::Place;
+
+/// What a [`GuardedStream`] guards.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// Makes closing throw away what the peer has not taken yet.
+    fn discard_unsent(&self);
+}
+
+impl Socket for TcpStream {
+    fn discard_unsent(&self) {
+        if let Err(error) = self.set_zero_linger() {
+            tracing::debug!(%error, "unsent bytes stay with the kernel");
+        }
+    }
+}
+
+/// Guards a socket in three ways.
+///
+/// - A write that the peer does not take for `write_timeout` kills the connection: reads and writes fail from then on,
+///   so that reader and writer tasks both end.
+/// - Nothing is read while a write waits. A peer that asks (pings, subscribes) without reading the answers is held back
+///   by TCP, instead of filling our memory.
+/// - The [`KillSwitch`] makes reads and writes fail at once.
+///
+/// A write that was given up while it waited must be followed by another one, by a shutdown, or by dropping the stream:
+/// reading rests until then, at most for `write_timeout`.
+#[derive(Debug)]
+pub struct GuardedStream<S: Socket> {
+    inner: S,
+    kill: KillSwitch,
+    write_timeout: Duration,
+    /// What waits for the peer, and the time at which that has lasted too long.
+    blocked: Option<(Waits, Pin<Box<Sleep>>)>,
+    /// Counts the connection as live for as long as its stream exists, also after an upgrade.
+    place: Option<Place>,
+}
+
+/// An operation that waits for the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Write,
+    Flush,
+}
+
+impl<S: Socket> GuardedStream<S> {
+    /// Guards `inner`; `kill` ends it.
+    pub fn new(inner: S, kill: KillSwitch, write_timeout: Duration) -> Self {
+        Self { inner, kill, write_timeout, blocked: None, place: None }
+    }
+
+    /// Keeps the connection's place among the live ones until the stream is dropped.
+    pub(super) fn in_place(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.kill.killed().map_or(Ok(()), |reason| Err(reason.into()))
+    }
+
+    /// Ready when the operation that waits has waited too long, or the connection was killed.
+    fn poll_given_up(&mut self) -> Poll<io::Error> {
+        if let Some((_, deadline)) = &mut self.blocked {
+            let waker = self.kill.waker_of_both();
+            if deadline.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                self.kill.kill(Reason::SlowReader);
+            }
+        }
+        match self.check() {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        }
+    }
+
+    /// Takes the outcome of a write or flush and keeps the account of what waits.
+    fn settle<T>(&mut self, cx: &Context<'_>, what: Waits, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            if self.blocked.as_ref().is_some_and(|(waits, _)| *waits == what) {
+                self.unblock();
+            }
+            return outcome;
+        }
+        self.kill.register_writer(cx.waker());
+        let timeout = self.write_timeout;
+        self.blocked.get_or_insert_with(|| (what, Box::pin(tokio::time::sleep(timeout))));
+        self.poll_given_up().map(Err)
+    }
+
+    fn unblock(&mut self) {
+        self.blocked = None;
+        self.kill.wake_reader();
+    }
+}
+
+impl<S: Socket> AsyncRead for GuardedStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        if self.blocked.is_none()
+            && let ready @ Poll::Ready(_) = Pin::new(&mut self.inner).poll_read(cx, buf)
+        {
+            return ready;
+        }
+        self.kill.register_reader(cx.waker());
+        self.poll_given_up().map(Err)
+    }
+}
+
+impl<S: Socket> AsyncWrite for GuardedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.settle(cx, Waits::Write, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.settle(cx, Waits::Write, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.inner).poll_flush(cx);
+        self.settle(cx, Waits::Flush, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.inner).poll_shutdown(cx);
+        if outcome.is_ready() && self.blocked.is_some() {
+            self.unblock();
+        }
+        self.settle(cx, Waits::Flush, outcome)
+    }
+}
+
+impl<S: Socket> Drop for GuardedStream<S> {
+    fn drop(&mut self) {
+        self.kill.forget_wakers();
+        if self.kill.killed().is_some_and(Reason::discards_output) {
+            self.inner.discard_unsent();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A socket that notes a read attempted while its last write could not go through.
+    #[derive(Debug)]
+    struct Watched {
+        inner: TcpStream,
+        write_waits: bool,
+        read_meanwhile: Arc<AtomicBool>,
+    }
+
+    impl Socket for Watched {
+        fn discard_unsent(&self) {
+            self.inner.discard_unsent();
+        }
+    }
+
+    impl AsyncRead for Watched {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.read_meanwhile.fetch_or(self.write_waits, Ordering::SeqCst);
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Watched {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
+            self.write_waits = outcome.is_pending();
+            outcome
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_shutdown(cx)
+        }
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    fn reason(error: &io::Error) -> Option<Reason> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+
+    async fn write_for_ever(mut writer: impl AsyncWrite + Unpin) -> io::Error {
+        let chunk = vec![b'x'; 64 * 1024];
+        loop {
+            if let Err(error) = writer.write_all(&chunk).await {
+                return error;
+            }
+        }
+    }
+
+    /// Writes until a write waits, and gives it up. Returns how much went through.
+    async fn fill(writer: &mut (impl AsyncWrite + Unpin)) -> usize {
+        let chunk = vec![b'x'; 64 * 1024];
+        let mut total = 0;
+        while let Ok(written) = timeout(SHORT / 4, writer.write(&chunk)).await {
+            total += written.unwrap();
+        }
+        total
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_cut_and_reader_and_writer_both_end() {
+        let (client, server) = pair().await;
+        let kill = KillSwitch::new();
+        let (mut reader, writer) = tokio::io::split(GuardedStream::new(server, kill.clone(), SHORT));
+        let mut byte = [0];
+        let ends = async { tokio::join!(reader.read(&mut byte), write_for_ever(writer)) };
+        let (read, written) = timeout(LONG, ends).await.expect("both end");
+        assert_eq!(reason(&read.unwrap_err()), Some(Reason::SlowReader));
+        assert_eq!(reason(&written), Some(Reason::SlowReader));
+        assert_eq!(kill.killed(), Some(Reason::SlowReader));
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_given_up_still_ends_the_reader() {
+        let (client, server) = pair().await;
+        let (mut reader, mut writer) = tokio::io::split(GuardedStream::new(server, KillSwitch::new(), SHORT));
+        fill(&mut writer).await;
+        let read = timeout(LONG, reader.read(&mut [0])).await.expect("the reader ends");
+        assert_eq!(reason(&read.unwrap_err()), Some(Reason::SlowReader));
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn closing_after_a_slow_reader_throws_away_what_it_did_not_take() {
+        let (mut client, server) = pair().await;
+        write_for_ever(GuardedStream::new(server, KillSwitch::new(), SHORT)).await;
+        let mut taken = Vec::new();
+        let error = client.read_to_end(&mut taken).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_a_write_waits() {
+        let (client, server) = pair().await;
+        let read_meanwhile = Arc::new(AtomicBool::new(false));
+        let watched = Watched { inner: server, write_waits: false, read_meanwhile: Arc::clone(&read_meanwhile) };
+        let (mut reader, mut writer) = tokio::io::split(GuardedStream::new(watched, KillSwitch::new(), SHORT));
+        // Reads as fast as it can, and answers as much as it reads, in another future.
+        let (answers, mut asked) = tokio::sync::mpsc::channel::<usize>(1 << 20);
+        let read = async move {
+            let (mut buffer, mut total) = (vec![0; 16 * 1024], 0);
+            while let Ok(n @ 1..) = reader.read(&mut buffer).await {
+                total += n;
+                answers.try_send(n).unwrap();
+            }
+            total
+        };
+        let write = async move {
+            while let Some(n) = asked.recv().await {
+                if writer.write_all(&vec![b'p'; n]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let flood = write_for_ever(client);
+        let ((), total, _) = timeout(LONG, async { tokio::join!(write, read, flood) }).await.expect("all end");
+        assert!(total > 0);
+        assert!(!read_meanwhile.load(Ordering::SeqCst), "read while a write waited");
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "the reader has to be another task, woken by the writer alone")]
+    async fn reading_goes_on_when_the_peer_reads_again() {
+        let (mut client, server) = pair().await;
+        let (mut reader, mut writer) = tokio::io::split(GuardedStream::new(server, KillSwitch::new(), LONG));
+        let filled = fill(&mut writer).await;
+        client.write_all(b"hello").await.unwrap();
+        let mut read = tokio::spawn(async move {
+            let mut greeting = [0; 5];
+            reader.read_exact(&mut greeting).await.unwrap();
+            greeting
+        });
+        assert!(timeout(SHORT / 4, &mut read).await.is_err(), "nothing is read meanwhile");
+        let write = async { writer.write_all(b"end").await.unwrap() };
+        let drain = async { client.read_exact(&mut vec![0; filled + 3]).await.unwrap() };
+        timeout(LONG, async { tokio::join!(write, drain) }).await.expect("everything arrives");
+        assert_eq!(&timeout(LONG / 4, read).await.expect("the reader is woken").unwrap(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn the_kill_switch_ends_a_parked_read() {
+        let (client, server) = pair().await;
+        let kill = KillSwitch::new();
+        let mut stream = GuardedStream::new(server, kill.clone(), LONG);
+        let read = async {
+            let error = stream.read(&mut [0]).await.unwrap_err();
+            (reason(&error), reason(&stream.write(b"x").await.unwrap_err()))
+        };
+        let (reasons, ()) = timeout(LONG, async { tokio::join!(read, async { kill.kill(Reason::Draining) }) })
+            .await
+            .expect("the read ends");
+        assert_eq!(reasons, (Some(Reason::Draining), Some(Reason::Draining)));
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn the_kill_switch_ends_a_parked_write() {
+        let (client, server) = pair().await;
+        let kill = KillSwitch::new();
+        let writing = write_for_ever(GuardedStream::new(server, kill.clone(), LONG));
+        tokio::pin!(writing);
+        assert!(timeout(SHORT / 4, &mut writing).await.is_err(), "the write waits");
+        kill.kill(Reason::Overloaded);
+        let error = timeout(LONG, writing).await.expect("the write ends");
+        assert_eq!(reason(&error), Some(Reason::Overloaded));
+        drop(client);
+    }
+}

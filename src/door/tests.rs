@@ -1,0 +1,300 @@
+//! The door on real sockets.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt as _, service_fn};
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(20);
+
+type Answer = Response<Full<Bytes>>;
+
+fn quick() -> DoorConfig {
+    DoorConfig { head_timeout: SHORT, body_timeout: SHORT, write_timeout: SHORT, ..DoorConfig::default() }
+}
+
+/// What the service under test shows and is told.
+#[derive(Clone)]
+struct Probe {
+    /// The connection of each request that arrived.
+    arrived: mpsc::Sender<(KillSwitch, Peer)>,
+    /// `/wait` is answered when there is a permit.
+    answer: Arc<Semaphore>,
+    /// How an upgraded connection ended.
+    ended: mpsc::Sender<io::Error>,
+}
+
+impl Probe {
+    async fn answer(self, mut request: Request<RequestBody>) -> Result<Answer, Infallible> {
+        let extensions = request.extensions();
+        let connection = (extensions.get().cloned().unwrap(), *extensions.get().unwrap());
+        self.arrived.send(connection).await.unwrap();
+        let mut answer = Answer::default();
+        match request.uri().path() {
+            "/wait" => self.answer.acquire().await.unwrap().forget(),
+            "/panic" => panic!("for the test"),
+            "/body" => {
+                if let Err(error) = request.body_mut().collect().await {
+                    *answer.status_mut() = http::StatusCode::REQUEST_TIMEOUT;
+                    *answer.body_mut() = Full::from(error.to_string());
+                }
+            }
+            "/large" => *answer.body_mut() = Full::from(vec![b'x'; 64 << 20]),
+            "/upgrade" => {
+                *answer.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+                answer.headers_mut().insert(http::header::CONNECTION, "upgrade".parse().unwrap());
+                answer.headers_mut().insert(http::header::UPGRADE, "echo".parse().unwrap());
+                self.echo(request);
+            }
+            _ => *answer.body_mut() = Full::from("hello"),
+        }
+        Ok(answer)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "as a WebSocket library does it")]
+    fn echo(self, request: Request<RequestBody>) {
+        tokio::spawn(async move {
+            let upgraded = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+            let (mut reader, mut writer) = tokio::io::split(upgraded);
+            let error = tokio::io::copy(&mut reader, &mut writer).await.unwrap_err();
+            self.ended.send(error).await.unwrap();
+        });
+    }
+}
+
+struct Fixture {
+    addr: SocketAddr,
+    door: Door,
+    stop: Stop,
+    served: JoinHandle<()>,
+    arrived: mpsc::Receiver<(KillSwitch, Peer)>,
+    answer: Arc<Semaphore>,
+    ended: mpsc::Receiver<io::Error>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test is the owner")]
+fn start(config: DoorConfig) -> Fixture {
+    let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let door = Door::new(config, Tasks::new(), Metrics::new().unwrap());
+    let stop = Stop::default();
+    let (arrived_tx, arrived) = mpsc::channel(16);
+    let (ended_tx, ended) = mpsc::channel(16);
+    let answer = Arc::new(Semaphore::new(0));
+    let probe = Probe { arrived: arrived_tx, answer: Arc::clone(&answer), ended: ended_tx };
+    let service = BoxCloneSyncService::new(
+        service_fn(move |request| probe.clone().answer(request)).map_err(|never: Infallible| match never {}),
+    );
+    let served = tokio::spawn({
+        let (door, stop) = (door.clone(), stop.clone());
+        async move { door.serve::<BoxCloneSyncService<_, Answer, BoxError>, _>(listener, service, stop).await }
+    });
+    Fixture { addr, door, stop, served, arrived, answer, ended }
+}
+
+impl Fixture {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    async fn send(&self, request: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    fn refused(&self, reason: &str) -> u64 {
+        self.door.metrics.refused_total.with_label_values(&[reason]).get()
+    }
+
+    async fn finished(self) {
+        timeout(LONG, self.served).await.expect("serve returns").unwrap();
+    }
+}
+
+/// All that comes until the connection ends.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset ends it as well.
+    timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server closes").ok();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One answer with a body of `hello`.
+async fn hello(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    while !text.ends_with("hello") {
+        let byte = timeout(LONG, stream.read_u8()).await.expect("an answer").unwrap();
+        text.push(byte.into());
+    }
+    text
+}
+
+const UPGRADE: &str = "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+async fn upgraded(fixture: &Fixture) -> TcpStream {
+    let mut stream = fixture.send(UPGRADE).await;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(timeout(LONG, stream.read_u8()).await.expect("an answer").unwrap().into());
+    }
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    stream
+}
+
+#[tokio::test]
+async fn silence_and_half_a_head_are_cut_at_the_head_timeout() {
+    let fixture = start(quick());
+    for said in ["", "GET / HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = fixture.send(said).await;
+        assert_eq!(rest(&mut stream).await, "");
+    }
+    fixture.stop.stop_accepting.cancel();
+    let (metrics, tasks) = (fixture.door.metrics.clone(), fixture.door.tasks.clone());
+    fixture.finished().await;
+    assert_eq!(tasks.drain(LONG).await, 0);
+    assert_eq!(metrics.refused_total.with_label_values(&["no_request"]).get(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_head_timeout_and_ends_at_the_idle_timeout() {
+    let fixture = start(DoorConfig { idle_timeout: SHORT * 4, ..quick() });
+    let started = tokio::time::Instant::now();
+    let mut stream = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hello(&mut stream).await;
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(started.elapsed() >= SHORT * 4, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_fails_in_time() {
+    let mut fixture = start(quick());
+    let mut stream = fixture.send("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("did not arrive in time"), "{answer}");
+    assert_eq!(fixture.arrived.recv().await.unwrap().1.addr, stream.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let fixture = start(DoorConfig { max_head: 8 * 1024, ..quick() });
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(9 * 1024));
+    let mut stream = fixture.send(&head).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut() {
+    let mut fixture = start(quick());
+    let stream = fixture.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let (kill, _) = fixture.arrived.recv().await.unwrap();
+    assert_eq!(timeout(LONG, kill.wait()).await.expect("cut"), Reason::SlowReader);
+    fixture.stop.stop_accepting.cancel();
+    fixture.finished().await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_flood_on_an_upgraded_connection_that_does_not_read_is_held_back_and_cut() {
+    let mut fixture = start(quick());
+    let mut stream = upgraded(&fixture).await;
+    let (kill, _) = fixture.arrived.recv().await.unwrap();
+    let chunk = vec![b'p'; 64 * 1024];
+    let flood = async { while stream.write_all(&chunk).await.is_ok() {} };
+    timeout(LONG, flood).await.expect("the flood ends");
+    assert_eq!(kill.killed(), Some(Reason::SlowReader));
+    let error = fixture.ended.recv().await.unwrap();
+    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Reason::SlowReader));
+}
+
+#[tokio::test]
+async fn the_switch_from_the_extensions_ends_an_upgraded_connection() {
+    let mut fixture = start(quick());
+    let mut stream = upgraded(&fixture).await;
+    let (kill, _) = fixture.arrived.recv().await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    hello(&mut stream).await;
+    kill.kill(Reason::Overloaded);
+    assert_eq!(rest(&mut stream).await, "");
+    let error = fixture.ended.recv().await.unwrap();
+    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Reason::Overloaded));
+    fixture.stop.stop_accepting.cancel();
+    fixture.finished().await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_only_its_connection() {
+    let fixture = start(quick());
+    let mut other = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hello(&mut other).await;
+    let mut unlucky = fixture.send("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(rest(&mut unlucky).await, "");
+    other.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    hello(&mut other).await;
+    hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+}
+
+#[tokio::test]
+async fn over_the_limit_a_connection_gets_503_until_there_is_room() {
+    let fixture = start(DoorConfig { max_connections: 1, ..quick() });
+    let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hello(&mut first).await;
+    let mut second = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(rest(&mut second).await.as_bytes(), accept::BUSY);
+    assert_eq!(fixture.refused("connections"), 1);
+    assert_eq!(fixture.door.connections(), 1);
+    fixture.door.kill_all(Reason::Draining);
+    rest(&mut first).await;
+    fixture.door.live.emptied().await;
+    hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_is_in_flight_and_closes_what_is_idle() {
+    let mut fixture = start(quick());
+    let mut idle = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hello(&mut idle).await;
+    fixture.arrived.recv().await.unwrap();
+    let mut busy = fixture.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    fixture.arrived.recv().await.unwrap();
+    fixture.stop.stop_accepting.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    assert!(TcpStream::connect(fixture.addr).await.is_err(), "the listener is closed");
+    assert!(!fixture.served.is_finished());
+    fixture.answer.add_permits(1);
+    let answer = rest(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    fixture.finished().await;
+}
+
+#[tokio::test]
+async fn the_second_step_of_a_stop_ends_everything() {
+    let mut fixture = start(quick());
+    let mut websocket = upgraded(&fixture).await;
+    let mut waiting = fixture.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    fixture.arrived.recv().await.unwrap();
+    fixture.arrived.recv().await.unwrap();
+    fixture.stop.kill_all.cancel();
+    assert_eq!(rest(&mut websocket).await, "");
+    assert_eq!(rest(&mut waiting).await, "");
+    let error = fixture.ended.recv().await.unwrap();
+    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Reason::Draining));
+    fixture.finished().await;
+}

@@ -1,0 +1,202 @@
+//! The log: what it holds, and how a line looks.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::time::SystemTime;
+
+use chrono::DateTime;
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+use crate::domain::iso;
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter does not parse.
+    #[error("log.filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The process logs already.
+    #[error(transparent)]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Starts logging to standard output, where container platforms collect it: coloured only on a terminal, and not when
+/// `NO_COLOR` is set.
+///
+/// # Errors
+/// When the filter does not parse or logging was started before.
+pub fn init(log: &Log) -> Result<(), LoggingError> {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = !no_color && io::stdout().is_terminal();
+    let layer = layer(log.format, io::stdout, ansi);
+    tracing_subscriber::registry().with(log.env_filter()?).with(layer).try_init()?;
+    Ok(())
+}
+
+fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // A reader that went away must not take the server with it: what cannot be written is lost, silently.
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(Clock).log_internal_errors(false);
+    match format {
+        LogFormat::Pretty => layer.compact().with_ansi(ansi).fmt_fields(OneLine).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        w.write_str(&iso(DateTime::from(SystemTime::now())))
+    }
+}
+
+/// Writes `message name=value name=value` on one line: a line break in a value from outside would forge a line, and the
+/// formatter of tracing-subscriber lets it pass when a field is recorded by `%`.
+struct OneLine;
+
+impl<'writer> FormatFields<'writer> for OneLine {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor =
+            LineVisitor { ansi: writer.has_ansi_escapes(), writer: &mut writer, first: true, result: Ok(()) };
+        fields.record(&mut visitor);
+        visitor.result
+    }
+}
+
+struct LineVisitor<'a> {
+    writer: &'a mut dyn fmt::Write,
+    ansi: bool,
+    first: bool,
+    result: fmt::Result,
+}
+
+impl LineVisitor<'_> {
+    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) -> fmt::Result {
+        if !std::mem::take(&mut self.first) {
+            self.writer.write_char(' ')?;
+        }
+        match field.name() {
+            "message" => {}
+            name if self.ansi => write!(self.writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?,
+            name => write!(self.writer, "{name}=")?,
+        }
+        fmt::write(&mut Escaping(&mut *self.writer), value)
+    }
+}
+
+impl Visit for LineVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // `log.target` and the like: where a record of the `log` crate came from, shown already.
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = self.write(field, format_args!("{value:?}"));
+        }
+    }
+}
+
+/// Escapes control characters.
+struct Escaping<'a>(&'a mut dyn fmt::Write);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !text.contains(char::is_control) {
+            return self.0.write_str(text);
+        }
+        text.chars().try_for_each(|c| match c {
+            c if c.is_control() => write!(self.0, "{}", c.escape_default()),
+            c => self.0.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(log: &Log, ansi: bool, what: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let layer = layer(log.format, move || sink.clone(), ansi);
+        let subscriber = tracing_subscriber::registry().with(log.env_filter().unwrap()).with(layer);
+        tracing::subscriber::with_default(subscriber, what);
+        String::from_utf8(lines.0.lock().clone()).unwrap()
+    }
+
+    const NASTY: &str = "a\nb\r\u{1b}[2J\u{7}\u{9b}2J\tc";
+
+    #[test]
+    fn a_pretty_line_stays_one_line_whatever_a_client_sends() {
+        let log = Log::default();
+        let line = logged(&log, false, || {
+            let span = tracing::info_span!("connection", id = %NASTY);
+            tracing::info!(parent: &span, by_display = %NASTY, by_debug = ?NASTY, plain = NASTY, count = 1, "said {NASTY}");
+        });
+        assert!(line.ends_with('\n') && !line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
+        let escaped = r"a\nb\r\u{1b}[2J\u{7}\u{9b}2J\tc";
+        assert!(line.contains(&format!("said {escaped} by_display={escaped} by_debug=\"{escaped}\"")), "{line}");
+        assert!(line.contains(&format!("id={escaped}")) && line.contains("count=1"), "{line}");
+        let coloured = logged(&log, true, || tracing::info!(by_display = %NASTY, "hello"));
+        assert!(coloured.contains("\u{1b}[") && !coloured.contains("\u{1b}[2J"), "{coloured:?}");
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_flat_fields_and_a_utc_time_in_milliseconds() {
+        let log = Log { format: LogFormat::Json, ..Log::default() };
+        let line = logged(&log, true, || tracing::warn!(symbol = %NASTY, receivers = 3, "published"));
+        assert_eq!(line.matches('\n').count(), 1);
+        let object: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&object["level"], &object["message"], &object["symbol"], &object["receivers"]),
+            (&"WARN".into(), &"published".into(), &NASTY.into(), &3.into())
+        );
+        let at = object["timestamp"].as_str().unwrap();
+        assert!(at.len() == 24 && at.ends_with('Z') && DateTime::parse_from_rfc3339(at).is_ok(), "{at}");
+    }
+
+    #[test]
+    fn the_socket_crates_are_silent_unless_the_operator_asks_for_them() {
+        let say = || {
+            tracing::error!(target: "socketioxide::client", "one");
+            tracing::error!(target: "engineioxide", "two");
+            tracing::debug!(target: "socketioxide", "three");
+            tracing::info!("ours");
+        };
+        let filter = |filter: &str| Log { filter: filter.into(), ..Log::default() };
+        let line = logged(&filter("info"), false, say);
+        assert!(line.contains("ours") && !line.contains("one") && !line.contains("two"), "{line}");
+        let line = logged(&filter("socketioxide=debug"), false, say);
+        assert!(line.contains("one") && line.contains("three") && !line.contains("ours"), "{line}");
+    }
+}
