@@ -16,7 +16,7 @@ CLIENT_PAGE := $(CLIENT)/dist/index.html
 CLIENT_SOURCES := $(shell find $(CLIENT)/src -type f 2>/dev/null) $(wildcard $(CLIENT)/build.mjs)
 
 # Whether Node.js 20 or newer and npm are here.
-has_node := command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null
+has_node := command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null
 
 # Installs the first of the packages named in $(1) that there is, or says what to install.
 define apt_install
