@@ -7,6 +7,7 @@ mod event;
 mod input;
 mod instrument;
 mod killzone;
+pub mod number;
 mod price;
 mod session;
 mod signal;

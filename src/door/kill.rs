@@ -109,6 +109,11 @@ impl KillSwitch {
         self.0.reason.get().copied()
     }
 
+    /// Whether nobody else holds the switch any more: its connection has ended.
+    pub fn is_orphaned(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Waits until the connection is killed; for ever if it ends in another way.
     pub async fn wait(&self) -> Reason {
         loop {

@@ -69,7 +69,7 @@ fn change_is_against_the_price_published_before() {
 #[test]
 fn the_mid_is_on_the_grid_and_so_are_bid_and_ask() {
     let mut engine = engine();
-    let quote = Quote::BidAsk { bid: 5000.25, ask: 5000.749_999 };
+    let quote = Quote::BidAsk { bid: 5000.25, ask: 5_000.749_999 };
     engine.process(Input::Ticks(vec![tick("ES", quote, Feed::Live, now())]), now());
     let update = engine.publish(now()).remove(0);
     assert_eq!((update.price, update.bid_ask), (5000.5, Some((5000.25, 5000.75))));

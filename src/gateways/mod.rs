@@ -1,3 +1,52 @@
 //! The ways out: transports, and one dialect for each dashboard.
+//!
+//! A gateway knows the hub, which tells it everything, and the way into the pipeline, for clients that push. It never
+//! sees the engine.
 
+mod admission;
+pub mod close;
+pub mod command;
 pub mod dialects;
+mod resume;
+pub mod socketio;
+pub mod ws;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Tokens;
+use crate::config::{AllowedOrigins, Heartbeat};
+use crate::domain::Instruments;
+use crate::hub::{Clients, Hub};
+use crate::sources::push::Push;
+use crate::store::Reader;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// What every transport needs.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What is live.
+    pub hub: Arc<Hub>,
+    /// Native clients.
+    pub clients: Arc<Clients>,
+    /// What was, for clients that come back.
+    pub log: Reader,
+    /// The way in, for clients that push.
+    pub push: Push,
+    /// What may be subscribed to.
+    pub instruments: Arc<Instruments>,
+    /// Who may read and write.
+    pub tokens: Tokens,
+    /// Pages that may connect.
+    pub origins: AllowedOrigins,
+    /// How connections are kept alive.
+    pub heartbeat: Heartbeat,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the work for a connection is run.
+    pub tasks: Tasks,
+    /// Cancelled when clients have to leave.
+    pub draining: CancellationToken,
+}

@@ -29,19 +29,13 @@ impl Clients {
         self.outboxes.write().insert(id, outbox);
         Membership { clients: self.clone(), id }
     }
-
-    /// How many are connected.
-    pub fn len(&self) -> usize {
-        self.outboxes.read().len()
-    }
-
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Sink for Clients {
+    fn clients(&self) -> usize {
+        self.outboxes.read().len()
+    }
+
     fn deliver(&self, batch: &[Arc<Publication>]) {
         for outbox in self.outboxes.read().values() {
             outbox.offer(batch);

@@ -28,6 +28,9 @@ pub use topics::{Selection, Topics};
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Hands a batch to every client concerned. Called in publishing order, never twice at a time; must not block.
     fn deliver(&self, batch: &[Arc<Publication>]);
+
+    /// How many clients it has.
+    fn clients(&self) -> usize;
 }
 
 /// What everybody is told, and what has been told lately.
@@ -93,6 +96,11 @@ impl Hub {
     /// Forgets signals that have left the replay window.
     pub fn tidy(&self, now: DateTime<Utc>) {
         self.present.lock().recent.tidy(now);
+    }
+
+    /// How many clients are connected, over all transports.
+    pub fn clients(&self) -> usize {
+        self.sinks.read().iter().map(|sink| sink.clients()).sum()
     }
 
     /// Last published price of every symbol.

@@ -1,6 +1,323 @@
 //! The single writer: everything that happens goes through this loop, in one order.
+//!
+//! Commit, then publish, then acknowledge. While one batch of changes is being committed the loop goes on: prices are
+//! published, and further changes gather for the next batch, so that a burst of pushes shares a commit. An answer waits
+//! for everything before it, because it may rest on it.
 
+pub mod clock;
 mod handle;
 
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, trace, warn};
+
 pub use crate::domain::{Accepted, Input, Rejection};
+use crate::domain::{Change, Event, Feed, Now, Position, Signal};
+use crate::engine::Engine;
+use crate::hub::{Hub, Publication};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use clock::Clock;
 pub use handle::{Handle, Request, Stopped, SubmitError};
+
+/// Requests taken from the channel at a time.
+const MAX_REQUESTS: usize = 256;
+/// Events published without a yield in between, so that client queues are emptied meanwhile.
+const CHUNK: usize = 64;
+/// Answers that may wait for a commit before no more requests are taken.
+const MAX_WAITING: usize = 4096;
+/// After a failed commit nothing is ended by the clock for this long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often changed bars are handed to the store.
+const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
+
+/// An unchanged price is published again after this long.
+pub const MAX_QUIET: Duration = Duration::from_secs(5);
+
+type Commit = Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send>>;
+
+/// Changes that become durable together, and the answers that wait for them.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    answers: Vec<Answer>,
+}
+
+struct Answer {
+    to: oneshot::Sender<Result<Accepted, SubmitError>>,
+    is: Result<Accepted, Rejection>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.answers.is_empty()
+    }
+}
+
+/// The loop and all that it owns.
+pub struct Pipeline {
+    engine: Engine,
+    clock: Clock,
+    store: Arc<Store>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    epoch: Arc<str>,
+    gathering: Batch,
+    committing: Option<(Batch, Commit)>,
+    patience: Option<Instant>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("engine", &self.engine).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline whose engine begins with `pending`, as the log remembers them.
+    pub fn new(
+        mut engine: Engine,
+        clock: Clock,
+        store: Arc<Store>,
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+        pending: Vec<Signal>,
+    ) -> Self {
+        engine.recall(pending, clock.now());
+        let epoch = hub.position().epoch;
+        Self {
+            engine,
+            clock,
+            store,
+            hub,
+            metrics,
+            epoch,
+            gathering: Batch::default(),
+            committing: None,
+            patience: None,
+        }
+    }
+
+    /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
+    ///
+    /// # Errors
+    /// None yet that could not be survived; the store's failures are answered to those who push.
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        publish_interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut beat = steady(publish_interval);
+        let mut save_bars = steady(SAVE_BARS_EVERY);
+        let mut taken = Vec::with_capacity(MAX_REQUESTS);
+        while !(requests.is_closed() && requests.is_empty() && self.is_settled()) {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                committed = committed(&mut self.committing), if self.committing.is_some() => self.settle(committed).await,
+                _ = beat.tick() => self.publish_prices().await,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
+                _ = save_bars.tick() => self.save_bars(),
+                count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.gathering.answers.len() < MAX_WAITING => {
+                    if count > 0 {
+                        self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
+                        self.take(&mut taken).await;
+                    }
+                }
+                () = stop.cancelled(), if !requests.is_closed() => requests.close(),
+            }
+            self.commit();
+        }
+        self.save_bars();
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.committing.is_none() && self.gathering.is_empty()
+    }
+
+    /// When the next pending signal ends by itself.
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.clock.instant(self.engine.next_deadline()?)?;
+        Some(self.patience.map_or(due, |patience| due.max(patience)))
+    }
+
+    async fn take(&mut self, taken: &mut Vec<Request>) {
+        let lost = self.recall_spoken_of(taken).await;
+        for Request { input, answer } in taken.drain(..) {
+            if let (Err(error), Input::Signal { .. }) = (&lost, &input) {
+                reply(answer, Err(SubmitError::NotStored(error.clone())));
+                continue;
+            }
+            self.take_one(input, answer);
+        }
+    }
+
+    fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
+        count(&self.metrics, &input);
+        if self.clock.is_recording() {
+            match &input {
+                Input::Ticks(ticks) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => {
+                    for tick in ticks {
+                        self.clock.advance(tick.observed_at);
+                    }
+                }
+                _ => return reply(to, Err(Rejection::Replaying.into())),
+            }
+            let expired = self.engine.expire(self.clock.now());
+            self.gathering.changes.extend(expired);
+        }
+        let outcome = self.engine.process(input, self.clock.now());
+        self.gathering.changes.extend(outcome.changes);
+        match to {
+            Some(to) if self.is_settled() => reply(Some(to), outcome.answer.map_err(SubmitError::Rejected)),
+            Some(to) => self.gathering.answers.push(Answer { to, is: outcome.answer }),
+            None => {
+                if let Err(rejection) = outcome.answer {
+                    trace!(%rejection, "an input was not taken");
+                }
+            }
+        }
+    }
+
+    /// Reads signals that are spoken of and have left memory from the log, so that a retry after a restart is known.
+    async fn recall_spoken_of(&mut self, taken: &[Request]) -> Result<(), String> {
+        let mut unknown = HashSet::new();
+        for request in taken {
+            if let Input::Signal { id, feed, .. } = &request.input
+                && *feed != Feed::Simulated
+                && !self.engine.knows(id)
+            {
+                unknown.insert(id.clone());
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = unknown.into_iter().collect();
+        let found = self.store.reader().find(&ids).await.map_err(|error| error.to_string())?;
+        self.engine.recall(found.into_values(), self.clock.now());
+        Ok(())
+    }
+
+    fn expire(&mut self) {
+        let changes = self.engine.expire(self.clock.now());
+        self.gathering.changes.extend(changes);
+    }
+
+    /// Begins to commit what has gathered, unless a commit is under way.
+    fn commit(&mut self) {
+        if self.committing.is_some() || self.gathering.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.gathering);
+        let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
+        let commit: Commit =
+            if signals.is_empty() { Box::pin(std::future::ready(Ok(0))) } else { Box::pin(self.store.append(signals)) };
+        self.committing = Some((batch, commit));
+    }
+
+    async fn settle(&mut self, (batch, committed): (Batch, Result<u64, StoreError>)) {
+        match committed {
+            Ok(first) => {
+                self.patience = None;
+                self.publish_changes(&batch.changes, first).await;
+                for Answer { to, is } in batch.answers {
+                    reply(Some(to), is.map_err(SubmitError::Rejected));
+                }
+            }
+            Err(error) => self.take_back(batch, &error),
+        }
+        self.metrics.signals_pending.set(self.engine.pending() as i64);
+    }
+
+    /// What gathered meanwhile may rest on what could not be stored: both are taken back.
+    fn take_back(&mut self, batch: Batch, error: &StoreError) {
+        let gathered = std::mem::take(&mut self.gathering);
+        warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
+        self.engine.undo(batch.changes.into_iter().chain(gathered.changes));
+        for Answer { to, .. } in batch.answers.into_iter().chain(gathered.answers) {
+            reply(Some(to), Err(SubmitError::NotStored(error.to_string())));
+        }
+        self.patience = Some(Instant::now() + RETRY_AFTER);
+    }
+
+    async fn publish_changes(&mut self, changes: &[Change], first: u64) {
+        let publications = changes.iter().zip(first..).map(|(change, seq)| {
+            let Signal { id, symbol, state, .. } = change.signal.as_ref();
+            info!(%id, %symbol, status = state.status().name(), seq, clients = self.hub.clients(), "signal");
+            let position = Position { epoch: self.epoch.clone(), seq };
+            Arc::new(Publication::ordered(Event::Signal(change.signal.clone()), position))
+        });
+        let publications: Vec<_> = publications.collect();
+        self.publish(&publications).await;
+    }
+
+    async fn publish_prices(&mut self) {
+        let now: Now = self.clock.now();
+        let updates = self.engine.publish(now);
+        let publications: Vec<_> = updates
+            .into_iter()
+            .map(|update| {
+                trace!(symbol = %update.symbol, price = update.price, "price");
+                Arc::new(Publication::state(Event::Price(update)))
+            })
+            .collect();
+        self.publish(&publications).await;
+        self.hub.tidy(now.wall);
+    }
+
+    async fn publish(&mut self, publications: &[Arc<Publication>]) {
+        for chunk in publications.chunks(CHUNK) {
+            self.hub.publish(chunk);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn save_bars(&mut self) {
+        let bars = self.engine.changed_bars();
+        if !bars.is_empty() {
+            self.store.save_bars(bars);
+        }
+    }
+}
+
+async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<u64, StoreError>) {
+    let Some((_, commit)) = committing else { return std::future::pending().await };
+    let result = commit.await;
+    let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
+    (batch, result)
+}
+
+fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Result<Accepted, SubmitError>) {
+    if let Some(to) = to {
+        // Whoever asked may have left meanwhile.
+        to.send(answer).ok();
+    }
+}
+
+fn count(metrics: &Metrics, input: &Input) {
+    match input {
+        Input::Ticks(ticks) => {
+            if let Some(tick) = ticks.first() {
+                let taken = metrics.events_in_total.with_label_values(&["tick", tick.source.as_str()]);
+                taken.inc_by(ticks.len() as u64);
+            }
+        }
+        Input::Signal { source, .. } => metrics.events_in_total.with_label_values(&["signal", source.as_str()]).inc(),
+    }
+}
+
+fn steady(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}

@@ -2,11 +2,15 @@
 //!
 //! Field names and their order follow the ORION documents; what the server adds comes after them.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
-use super::number::{list, number, optional};
-use crate::domain::{PriceUpdate, Signal, SignalState, iso};
+use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::number::{list, number, optional};
+use crate::domain::{Event, Position, PriceUpdate, Signal, SignalState, Symbol, iso};
+use crate::hub::{Encoding, Publication};
 
 /// A signal as every ORION client reads it: always whole.
 #[derive(Debug, Serialize)]
@@ -106,15 +110,96 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
     }
 }
 
-/// A frame of the native endpoint: the payload in its envelope, with the cursor where it has one.
+/// The bare object of a publication, encoded once.
+pub fn object(publication: &Arc<Publication>) -> &Utf8Bytes {
+    publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
+        Event::Signal(signal) => encode(&SignalObject::from(signal.as_ref())),
+        Event::Price(update) => encode(&PriceObject::from(update.as_ref())),
+    })
+}
+
+/// The native frame of a publication, encoded once.
+pub fn frame(publication: &Arc<Publication>) -> &Utf8Bytes {
+    publication.encoded(Encoding::OrionFrame, |publication| {
+        let cursor = publication.position();
+        envelope(publication.event().kind(), object(publication), cursor)
+    })
+}
+
+/// The native frame of a signal from the log.
+pub fn signal_frame(signal: &Signal, position: &Position) -> Utf8Bytes {
+    envelope("signal", &encode(&SignalObject::from(signal)), Some(position))
+}
+
+/// The object is JSON already; it is set into its envelope as it is.
+fn envelope(kind: &str, payload: &str, cursor: Option<&Position>) -> Utf8Bytes {
+    match cursor {
+        Some(cursor) => format!(r#"{{"type":"{kind}","payload":{payload},"cursor":"{cursor}"}}"#).into(),
+        None => format!(r#"{{"type":"{kind}","payload":{payload}}}"#).into(),
+    }
+}
+
+/// Encodes one of our own wire structs.
+pub fn encode<T: Serialize>(value: &T) -> Utf8Bytes {
+    // Our own structs have string keys and finite numbers only, so there is nothing that could fail.
+    serde_json::to_string(value).unwrap_or_default().into()
+}
+
+/// What a Socket.IO client gets beside a signal: where it stands in the log.
 #[derive(Debug, Serialize)]
-pub struct Frame<'a> {
-    /// Kind of the payload.
+pub struct Meta {
+    /// Cursor of the event.
+    pub cursor: String,
+}
+
+/// The answer to `subscribe`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Subscribed {
+    /// Channels that were asked for and exist.
+    pub channels: Vec<&'static str>,
+    /// Symbols that they were narrowed to; null for all.
+    pub symbols: Option<Vec<Symbol>>,
+    /// Where live begins.
+    pub cursor: String,
+    /// Whether the gap since the presented cursor was filled; null when none was presented.
+    pub recovered: Option<bool>,
+}
+
+/// The answer to `unsubscribe`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unsubscribed {
+    /// Channels that were named and exist.
+    pub channels: Vec<&'static str>,
+    /// Symbols that were named; null for all.
+    pub symbols: Option<Vec<Symbol>>,
+}
+
+/// The answer to `ping`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pong {
+    /// The client's own time, unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Value>,
+    /// Ours.
+    pub server_time: String,
+}
+
+/// Something a client said could not be understood.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ErrorObject {
+    /// A sentence for a person.
+    pub error: String,
+    /// A word for a program.
+    pub code: &'static str,
+}
+
+/// A native frame whose fields stand beside its type.
+#[derive(Debug, Serialize)]
+pub struct Typed<'a, T> {
+    /// Kind of the frame.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The bare object.
-    pub payload: &'a RawValue,
-    /// Where the event stands in the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+    /// Its fields.
+    #[serde(flatten)]
+    pub fields: &'a T,
 }

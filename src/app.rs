@@ -1,0 +1,300 @@
+//! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tracing::{info, warn};
+
+use crate::auth::Tokens;
+use crate::config::{ReplaySpeed, Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position};
+use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
+use crate::engine::Engine;
+use crate::gateways::socketio::{self, Cuts, EntryLayer};
+use crate::gateways::{Gateway, ws};
+use crate::http::{self, AppState, Phase, Readiness};
+use crate::hub::{Clients, Hub, Publication, Sink};
+use crate::pipeline::clock::{self, Clock};
+use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::sources::push::Push;
+use crate::sources::replay::{self, Replay};
+use crate::sources::simulator::{self, Simulator};
+use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::store::{Health, Options, Recovered, Store};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
+const NOTICE: Duration = Duration::from_secs(1);
+/// How long native clients have for their half of the close.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Runs a whole process: until SIGTERM or SIGINT, or until something that it cannot do without fails.
+///
+/// # Errors
+/// When it cannot start, or had to stop by itself.
+pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(async {
+        let address = settings.server.address();
+        let listener = door::listen(address).with_context(|| format!("cannot listen on {address}"))?;
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let shutdown = async move {
+            tokio::select! {
+                _ = term.recv() => info!("SIGTERM: stopping"),
+                _ = int.recv() => info!("SIGINT: stopping"),
+            }
+        };
+        run(listener, settings, shutdown).await
+    })
+}
+
+/// Serves on `listener` until `shutdown` completes, and drains.
+///
+/// # Errors
+/// When it cannot start, or something that it cannot do without failed.
+pub async fn run(listener: TcpListener, settings: &Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let app = App::start(listener, settings)?;
+    let failure = tokio::select! {
+        () = shutdown => None,
+        failure = app.tasks.failure() => Some(failure),
+    };
+    app.stop(settings.server.drain_timeout).await;
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+/// The rooms of a running process, as far as stopping needs them.
+struct App {
+    tasks: Tasks,
+    readiness: Arc<Readiness>,
+    gateway: Arc<Gateway>,
+    door: Door,
+    doors: Stop,
+    store: Arc<Store>,
+}
+
+impl App {
+    fn start(listener: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
+        let tasks = Tasks::new();
+        let metrics = Arc::new(Metrics::new()?);
+        let instruments = Arc::new(settings.instruments()?);
+        let (store, recovered) = open_store(settings, &metrics)?;
+        let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));
+        remember(&hub, &recovered);
+
+        let clients = Arc::new(Clients::default());
+        hub.add_sink(clients.clone());
+        let (handle, requests) = Handle::channel();
+        let wall: WallClock = Arc::new(clock::wall);
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let states = SourceStates::new(&metrics);
+        let gateway = Arc::new(Gateway {
+            hub: hub.clone(),
+            clients,
+            log: store.reader(),
+            push: push.clone(),
+            instruments: instruments.clone(),
+            tokens: Tokens::new(&settings.auth),
+            origins: settings.server.allowed_origins.clone(),
+            heartbeat: settings.heartbeat.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            draining: CancellationToken::new(),
+        });
+
+        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
+        tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
+        tasks.spawn("store", store.closed());
+        spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
+        let readiness = readiness(&store, &states);
+        let door = Door::new(
+            DoorConfig { max_connections: settings.server.max_connections, ..DoorConfig::default() },
+            tasks.clone(),
+            metrics.as_ref().clone(),
+        );
+        let doors = Stop::default();
+        let state = AppState {
+            push,
+            tokens: Arc::new(gateway.tokens.clone()),
+            metrics,
+            instruments,
+            hub,
+            history: store.reader(),
+            readiness: readiness.clone(),
+            clock: wall,
+            started: Instant::now(),
+        };
+        let app = Self { tasks, readiness, gateway, door, doors, store };
+        app.open(listener, state, settings)?;
+        Ok(app)
+    }
+
+    /// Puts the services around each other and lets the first client in.
+    fn open(&self, listener: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
+        let address = listener.local_addr()?;
+        let cuts = Cuts::new(self.tasks.clone());
+        let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
+        self.gateway.hub.add_sink(Arc::new(rooms));
+        let router = http::router(state, ws::routes(self.gateway.clone()));
+        let engine = engine.layer(router);
+        let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
+        cuts.set_engine(BoxCloneSyncService::new(polls));
+        let service = ServiceBuilder::new()
+            .layer(http::cors::layer(settings.server.allowed_origins.clone()))
+            .layer(EntryLayer::new(self.gateway.clone(), cuts))
+            .layer(CompactHead)
+            .service(engine);
+        let (door, doors, stopping) = (self.door.clone(), self.doors.clone(), self.tasks.stopping());
+        self.tasks.spawn("door", async move {
+            door.serve(listener, service, doors).await;
+            // It ends as part of the drain; nothing else ends it.
+            stopping.cancelled().await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        self.readiness.set(Phase::Serving);
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        Ok(())
+    }
+
+    /// Tells everybody, in the order in which they come back best: those in front of us, native clients, Socket.IO clients.
+    async fn stop(self, drain_timeout: Duration) {
+        let deadline = Instant::now() + drain_timeout;
+        self.readiness.set(Phase::Draining);
+        sleep(NOTICE.min(drain_timeout / 4)).await;
+        self.gateway.draining.cancel();
+        self.doors.stop_accepting.cancel();
+        let natives = async {
+            while self.gateway.clients.clients() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(GOODBYE.min(drain_timeout / 4), natives).await.is_err() {
+            info!("some clients did not answer the close");
+        }
+        self.door.kill_all(Reason::Draining);
+        self.doors.kill_all.cancel();
+        let left = self.tasks.drain(deadline.saturating_duration_since(Instant::now())).await;
+        if left > 0 {
+            warn!(left, "stopped before all connections had ended");
+        }
+        if let Err(error) = self.store.close().await {
+            warn!(%error, "the log was not closed cleanly");
+        }
+        info!("stopped");
+    }
+}
+
+fn into_response<B>(response: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    response.map(Body::new)
+}
+
+fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Arc<Store>, Recovered)> {
+    let options = Options {
+        signal_retention: settings.data.signal_retention,
+        bar_retention: settings.data.bar_retention,
+        recent_since: clock::wall() - settings.signals.replay_window,
+        clock: clock::wall,
+    };
+    let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;
+    info!(
+        dir = %settings.data.dir.display(), position = %recovered.position, pending = recovered.pending.len(),
+        "signal log opened"
+    );
+    Ok((Arc::new(store), recovered))
+}
+
+/// What a newcomer is told of the time before this process.
+fn remember(hub: &Hub, recovered: &Recovered) {
+    let Position { epoch, .. } = &recovered.position;
+    hub.recall(recovered.recent.iter().map(|(seq, signal)| {
+        let position = Position { epoch: epoch.clone(), seq: *seq };
+        Publication::ordered(Event::Signal(Arc::new(signal.clone())), position)
+    }));
+}
+
+fn pipeline(
+    settings: &Settings,
+    instruments: &Arc<Instruments>,
+    store: &Arc<Store>,
+    hub: &Arc<Hub>,
+    metrics: &Arc<Metrics>,
+    recovered: Recovered,
+) -> Pipeline {
+    let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
+    let clock = if replaying { Clock::recording() } else { Clock::system() };
+    let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
+    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32);
+    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending)
+}
+
+/// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
+fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
+    let readiness = Arc::new(Readiness::default());
+    let store = store.clone();
+    readiness.ask(move || match store.health() {
+        Health::Ok => None,
+        Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
+    });
+    let states = states.clone();
+    readiness.ask(move || {
+        let down = states
+            .list()
+            .into_iter()
+            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+        let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
+        (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
+    });
+    readiness
+}
+
+fn spawn_sources(
+    settings: &Settings,
+    instruments: &Arc<Instruments>,
+    handle: &Handle,
+    metrics: &Metrics,
+    states: &SourceStates,
+    tasks: &Tasks,
+    wall: &WallClock,
+) -> anyhow::Result<()> {
+    for kind in settings.sources.enabled.iter() {
+        let (handle, stop) = (handle.clone(), tasks.stopping());
+        match kind {
+            SourceKind::Simulator => {
+                let options = simulator::Options {
+                    seed: settings.simulator.seed,
+                    tick_interval: settings.simulator.tick_interval,
+                    signal_interval: settings.simulator.signal_interval,
+                    signal_ttl: settings.signals.ttl,
+                };
+                let simulator = Simulator::new(options, instruments, wall.clone());
+                tasks.spawn("simulator", sources::supervise(simulator, handle, metrics, states, stop));
+            }
+            SourceKind::Replay => {
+                let options = replay::Options {
+                    file: settings.replay.file.clone().unwrap_or_default(),
+                    symbol: settings.replay.symbol.clone().unwrap_or_default(),
+                    speed: match settings.replay.speed {
+                        ReplaySpeed::Times(factor) => replay::Speed::Factor(factor),
+                        ReplaySpeed::Max => replay::Speed::Max,
+                    },
+                };
+                let replay = Replay::new(options, instruments)?;
+                tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
+            }
+        }
+    }
+    Ok(())
+}

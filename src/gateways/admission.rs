@@ -1,0 +1,87 @@
+//! Who may open a connection: asked before the handshake is answered, and for Socket.IO's `auth` once more after it.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, Uri};
+
+use super::Gateway;
+use super::command::fault;
+use crate::auth::{AuthError, handshake_token, origin_allowed};
+
+/// Why a connection was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The process is stopping.
+    #[error("the server is stopping; connect again")]
+    Draining,
+    /// The page is not on the list.
+    #[error("this origin may not connect; see ORION_ALLOWED_ORIGINS")]
+    Origin,
+    /// The token is missing or wrong.
+    #[error(transparent)]
+    Token(#[from] AuthError),
+}
+
+impl Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Origin => "origin_not_allowed",
+            Self::Token(_) => "unauthorized",
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Token(_) => StatusCode::UNAUTHORIZED,
+        };
+        (status, Json(fault(self.code(), self.to_string()))).into_response()
+    }
+}
+
+impl Gateway {
+    /// Whether a connection may be made from where it comes; `is_new` is false for further requests of a session.
+    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), Refusal> {
+        let refusal = if is_new && self.draining.is_cancelled() {
+            Refusal::Draining
+        } else if !origin_allowed(&self.origins, headers) {
+            Refusal::Origin
+        } else {
+            return Ok(());
+        };
+        Err(self.refused(refusal))
+    }
+
+    /// Whether the handshake's own token, if it has one, is good; one in Socket.IO's `auth` comes after it.
+    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+        match handshake_token(headers, uri) {
+            Ok(None) => Ok(()),
+            Ok(Some(token)) => self.tokens.reader(Some(&token)).map_err(|error| self.refused(error.into())),
+            Err(error) => Err(self.refused(error.into())),
+        }
+    }
+
+    /// Whether a client may read, by its handshake's token or by `auth`.
+    pub(super) fn admit_reader(&self, headers: &HeaderMap, uri: &Uri, auth: Option<&str>) -> Result<(), Refusal> {
+        let token = match auth {
+            Some(token) => Some(token.to_owned()),
+            None => handshake_token(headers, uri).map_err(|error| self.refused(error.into()))?,
+        };
+        self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))
+    }
+
+    /// Whether the handshake's token may write.
+    pub(super) fn may_push(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        let token = handshake_token(headers, uri).ok().flatten();
+        self.tokens.ingest(token.as_deref()).is_ok()
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refusal {
+        self.metrics.refused_total.with_label_values(&[refusal.code()]).inc();
+        refusal
+    }
+}

@@ -1,0 +1,57 @@
+//! The table of close codes: why the server ends a native connection, and what that tells the client.
+//!
+//! Never 1000: the dashboards take it for "done" and do not come back.
+
+use axum::extract::ws::CloseFrame;
+
+/// Why we close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// Nothing was heard of the peer for too long.
+    Silent,
+    /// A token in a frame was wrong, or none may be used.
+    Policy,
+    /// The process is stopping: come back.
+    Restart,
+    /// The client is too slow for its signals: come back and catch up.
+    TooSlow,
+}
+
+impl Close {
+    /// Code of RFC 6455 and its registry.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Silent => 1001,
+            Self::Policy => 1008,
+            Self::Restart => 1012,
+            Self::TooSlow => 1013,
+        }
+    }
+
+    /// Reason in the frame, and label of the disconnect metric.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Policy => "invalid token",
+            Self::Restart => "restart",
+            Self::TooSlow => "too slow",
+        }
+    }
+
+    /// The frame.
+    pub fn frame(self) -> CloseFrame {
+        CloseFrame { code: self.code(), reason: self.reason().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_close_tells_a_dashboard_to_stay_away() {
+        for close in [Close::Silent, Close::Policy, Close::Restart, Close::TooSlow] {
+            assert_ne!(close.code(), 1000);
+        }
+    }
+}

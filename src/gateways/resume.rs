@@ -1,0 +1,85 @@
+//! How a client that was away gets what it missed: pages from the log while it is still far behind, then one step that
+//! hands over the rest and joins it to what is live.
+
+use std::sync::Arc;
+
+use crate::domain::{Position, Signal};
+use crate::hub::{Hub, Present, Publication};
+use crate::store::{Reader, StoreError};
+
+/// Events read from the log at a time.
+pub(super) const PAGE: usize = 200;
+
+/// The client is gone; nobody needs the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// How the attempt to resume ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// The gap is filled and the client has joined.
+    Joined,
+    /// The cursor is too old, or was never of this log: the client needs a snapshot.
+    Impossible,
+    /// The client left meanwhile.
+    Gone,
+}
+
+/// A client that comes back.
+pub(super) trait Returning: Send {
+    /// Writes a page of what was missed, and waits for the client where it must.
+    fn send(&mut self, page: Vec<(Position, Signal)>) -> impl Future<Output = Result<(), Gone>> + Send;
+
+    /// Hands over what is still missing and joins the client, while nothing is published.
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>);
+}
+
+/// Where a presented cursor points, if it is one of this log's.
+pub(super) fn place(cursor: &str, head: &Position) -> Option<u64> {
+    let position: Position = cursor.parse().ok()?;
+    (position.epoch == head.epoch && position.seq <= head.seq).then_some(position.seq)
+}
+
+/// Brings a client from `seq` to the present.
+///
+/// # Errors
+/// When the log cannot be read; the client has not joined.
+pub(super) async fn resume(
+    hub: &Hub,
+    log: &Reader,
+    mut seq: u64,
+    client: &mut impl Returning,
+) -> Result<Resumed, StoreError> {
+    loop {
+        let joined = hub.hold(|present| present.after(seq).map(|rest| client.join(present, rest)));
+        if joined.is_some() {
+            return Ok(Resumed::Joined);
+        }
+        let epoch = hub.position().epoch;
+        let page = log.events_after(seq, PAGE).await?;
+        // Events are numbered without holes, so a page that does not begin with the next one has lost some to pruning.
+        match (page.first(), page.last()) {
+            (Some((first, _)), Some((last, _))) if *first == seq + 1 => seq = *last,
+            _ => return Ok(Resumed::Impossible),
+        }
+        let page = page.into_iter().map(|(seq, signal)| (Position { epoch: epoch.clone(), seq }, signal)).collect();
+        if client.send(page).await.is_err() {
+            return Ok(Resumed::Gone);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cursor_of_this_log_has_a_place() {
+        let head = Position { epoch: "abc".into(), seq: 10 };
+        assert_eq!(place("abc:10", &head), Some(10));
+        assert_eq!(place("abc:0", &head), Some(0));
+        for cursor in ["abc:11", "abd:5", "nonsense", "", "abc:-1"] {
+            assert_eq!(place(cursor, &head), None, "{cursor}");
+        }
+    }
+}

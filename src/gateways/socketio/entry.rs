@@ -1,0 +1,126 @@
+//! What every request passes before Socket.IO and the router see it: who may connect, and the second path of the engine.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use http::{Request, Uri, header};
+use tower::{BoxError, Layer, Service};
+
+use super::cut::Cuts;
+use crate::door::KillSwitch;
+use crate::gateways::Gateway;
+
+/// The native endpoint that is Socket.IO's too, for clients that set `path`.
+const SECOND_PATH: &str = "/ws/signals";
+
+/// Puts an [`Entry`] around a service.
+#[derive(Debug, Clone)]
+pub struct EntryLayer {
+    gateway: Arc<Gateway>,
+    cuts: Cuts,
+}
+
+impl EntryLayer {
+    /// The layer.
+    pub fn new(gateway: Arc<Gateway>, cuts: Cuts) -> Self {
+        Self { gateway, cuts }
+    }
+}
+
+impl<S> Layer<S> for EntryLayer {
+    type Service = Entry<S>;
+
+    fn layer(&self, inner: S) -> Entry<S> {
+        Entry { inner, gateway: self.gateway.clone(), cuts: self.cuts.clone() }
+    }
+}
+
+/// The first service that a request meets.
+#[derive(Debug, Clone)]
+pub struct Entry<S> {
+    inner: S,
+    gateway: Arc<Gateway>,
+    cuts: Cuts,
+}
+
+impl<S, B, R> Service<Request<B>> for Entry<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let engine = engine_uri(request.uri());
+        let upgrade = request.headers().contains_key(header::UPGRADE);
+        if engine.is_some() || upgrade {
+            let sid = engine.as_ref().and_then(|uri| query_value(uri, "sid"));
+            let admitted = self.gateway.admit_connection(request.headers(), sid.is_none());
+            // Native endpoints judge tokens themselves: what they are good for differs.
+            let admitted = admitted.and_then(|()| match &engine {
+                Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
+                None => Ok(()),
+            });
+            if let Err(refusal) = admitted {
+                return Box::pin(std::future::ready(Ok(refusal.into_response())));
+            }
+            if let (true, Some(sid), Some(switch)) = (upgrade, sid, request.extensions().get::<KillSwitch>()) {
+                self.cuts.upgraded(sid, switch.clone());
+            }
+        }
+        if let Some(uri) = engine {
+            *request.uri_mut() = uri;
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+    }
+}
+
+/// Where the engine finds the request, if it is one of its own.
+fn engine_uri(uri: &Uri) -> Option<Uri> {
+    if uri.path().starts_with("/socket.io") {
+        return Some(uri.clone());
+    }
+    let second = uri.path().strip_prefix(SECOND_PATH).is_some_and(|rest| rest.is_empty() || rest == "/");
+    let query = uri.query().filter(|_| second && query_value(uri, "EIO").is_some())?;
+    format!("/socket.io/?{query}").parse().ok()
+}
+
+fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_answers_on_both_paths() {
+        for (uri, expected) in [
+            ("/socket.io/?EIO=4&transport=polling", Some("/socket.io/?EIO=4&transport=polling")),
+            ("/ws/signals/?EIO=4&transport=websocket&sid=a", Some("/socket.io/?EIO=4&transport=websocket&sid=a")),
+            ("/ws/signals?EIO=3&transport=polling", Some("/socket.io/?EIO=3&transport=polling")),
+            ("/ws/signals", None),
+            ("/ws/signals?since=e:1", None),
+            ("/ws/signalsx?EIO=4", None),
+            ("/api/signals?EIO=4", None),
+        ] {
+            let found = engine_uri(&uri.parse().unwrap()).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), expected, "{uri}");
+        }
+    }
+}

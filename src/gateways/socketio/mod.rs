@@ -1,0 +1,97 @@
+//! Socket.IO: namespaces, the events a client may send, and the rooms that publications go to.
+//!
+//! | room | what is emitted into it |
+//! |---|---|
+//! | `prices`, `prices:<SYMBOL>` | `price_update` |
+//! | `signals`, `signals:<SYMBOL>` | `signal` |
+
+mod cut;
+mod entry;
+mod rooms;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use socketioxide::ParserConfig;
+use socketioxide::SocketIo;
+use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::socket::DisconnectReason;
+
+pub use cut::Cuts;
+pub use entry::{Entry, EntryLayer};
+pub use rooms::Rooms;
+use session::{Command, Session};
+
+use super::Gateway;
+use super::admission::Refusal;
+use crate::config;
+
+/// Namespaces that behave alike: a client's URL decides which one it asks for.
+pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
+
+/// Packets that may wait for one client. The bound counts what is queued without a yield; it costs nothing while idle.
+const MAX_QUEUED_PACKETS: usize = 4096;
+/// Largest message that a client may send, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// Read buffer of a WebSocket, in bytes: clients send little.
+const READ_BUFFER: usize = 512;
+/// A session that has not asked for a namespace by then is dropped.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Builds the engine with its namespaces.
+pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
+    let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(MAX_MESSAGE);
+    let (layer, io) = SocketIo::builder()
+        .ping_interval(settings.ping_interval)
+        .ping_timeout(settings.ping_timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .max_buffer_size(MAX_QUEUED_PACKETS)
+        .max_payload(MAX_MESSAGE as u64)
+        .ws_max_message_size(MAX_MESSAGE)
+        .ws_max_frame_size(MAX_MESSAGE)
+        .ws_read_buffer_size(READ_BUFFER)
+        .with_parser(parser)
+        .build_layer();
+    for namespace in NAMESPACES {
+        let (gateway, cuts) = (gateway.clone(), cuts.clone());
+        // Handlers are registered before the client is told that it is connected: an event sent at once would be lost else.
+        let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
+            std::future::ready(admit(&gateway, &cuts, &socket, auth.ok().as_ref()))
+        };
+        io.ns(namespace, (async |_: SocketRef| {}).with(admit));
+    }
+    let rooms = Rooms::new(io, cuts.clone(), gateway.metrics.clone());
+    (layer, rooms)
+}
+
+fn admit(gateway: &Arc<Gateway>, cuts: &Cuts, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refusal> {
+    let field = |name: &str| auth.and_then(|auth| auth.get(name)).and_then(Value::as_str);
+    let handshake = socket.req_parts();
+    gateway.admit_reader(&handshake.headers, &handshake.uri, field("token"))?;
+    let since = field("since").map(str::to_owned);
+    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, since));
+    socket.extensions.insert(session.clone());
+
+    // The work is done in the closure's body, not in a future: a client's events would overtake each other else.
+    let on = |event: &'static str, command: Command| {
+        let session = session.clone();
+        socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
+            session.take(&socket, command, data.unwrap_or(Value::Null), ack);
+            std::future::ready(())
+        });
+    };
+    on("subscribe", Command::Subscribe);
+    on("unsubscribe", Command::Unsubscribe);
+    on("ping", Command::Ping);
+    on("message", Command::Message);
+    let session = session.clone();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        session.ended(reason);
+        std::future::ready(())
+    });
+    Ok(())
+}

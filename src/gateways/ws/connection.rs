@@ -1,0 +1,212 @@
+//! The life of one native connection: it writes what is due, reads what is said, and notices silence.
+
+use std::sync::Arc;
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::info;
+
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::resume::Gone;
+use crate::hub::{Batch, Ordered, Outbox, Publication};
+
+/// How long we wait for the peer's half of the close.
+const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What is particular about a dashboard: what a newcomer gets, how events are written, and what may be said.
+pub(super) trait Conversation: Send {
+    /// The path it is held on: a label of metrics and logs.
+    fn endpoint(&self) -> &'static str;
+
+    /// Puts what a newcomer gets into the client's outbox and joins it to what is live.
+    fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
+
+    /// An event in this dialect; `None` when this client is not told.
+    fn frame<'a>(&self, publication: &'a Arc<Publication>) -> Option<&'a Utf8Bytes>;
+
+    /// Takes what the client said; answers go into its outbox. An error ends the connection.
+    fn said(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
+}
+
+/// The writing side of a connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// What waits for this client.
+    pub(super) outbox: Arc<Outbox>,
+    gateway: Arc<Gateway>,
+    sink: SplitSink<WebSocket, Message>,
+}
+
+impl Client {
+    /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.
+    pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
+        for frame in frames {
+            self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
+        }
+        self.sink.flush().await.map_err(|_| Gone)
+    }
+
+    /// Writes a batch with one flush.
+    async fn write_batch<C: Conversation>(&mut self, batch: Batch, conversation: &C) -> Result<(), Gone> {
+        let (mut prices, mut signals) = (0, 0);
+        for publication in &batch.prices {
+            if let Some(frame) = conversation.frame(publication) {
+                self.sink.feed(Message::Text(frame.clone())).await.map_err(|_| Gone)?;
+                prices += 1;
+            }
+        }
+        for ordered in &batch.ordered {
+            let frame = match ordered {
+                Ordered::Event(publication) => conversation.frame(publication),
+                Ordered::Frame(frame) => Some(frame),
+            };
+            if let Some(frame) = frame {
+                self.sink.feed(Message::Text(frame.clone())).await.map_err(|_| Gone)?;
+                signals += u64::from(matches!(ordered, Ordered::Event(_)));
+            }
+        }
+        self.sink.flush().await.map_err(|_| Gone)?;
+        let delivered = &self.gateway.metrics.deliveries_total;
+        delivered.with_label_values(&["price_update", "native"]).inc_by(prices);
+        delivered.with_label_values(&["signal", "native"]).inc_by(signals);
+        Ok(())
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// The peer closed it, or it broke.
+    Peer,
+    /// We close it.
+    Ours(Close),
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve<C: Conversation>(socket: WebSocket, gateway: Arc<Gateway>, mut conversation: C) {
+    let presence = Presence::new(&gateway, conversation.endpoint());
+    let (sink, mut stream) = socket.split();
+    let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
+    let _membership = gateway.clients.join(outbox.clone());
+    let mut client = Client { outbox, gateway, sink };
+    let end = talk(&mut client, &mut stream, &mut conversation).await;
+    if let End::Ours(close) = end {
+        say_goodbye(&mut client, &mut stream, close).await;
+    }
+    presence.left(end);
+}
+
+async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<WebSocket>, conversation: &mut C) -> End {
+    let gateway = client.gateway.clone();
+    let heartbeat = gateway.heartbeat.clone();
+    if conversation.open(client).await.is_err() {
+        return End::Peer;
+    }
+    let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    let outbox = client.outbox.clone();
+    loop {
+        // Reading waits while a write is blocked: what a peer says can fill no memory as long as it does not listen.
+        let said = tokio::select! {
+            () = gateway.draining.cancelled() => return End::Ours(Close::Restart),
+            due = outbox.due() => {
+                let Ok(batch) = due else { return End::Ours(Close::TooSlow) };
+                if client.write_batch(batch, conversation).await.is_err() {
+                    return End::Peer;
+                }
+                continue;
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > heartbeat.peer_timeout {
+                    return End::Ours(Close::Silent);
+                }
+                if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
+                    return End::Peer;
+                }
+                continue;
+            }
+            frame = stream.next() => {
+                let Some(Ok(message)) = frame else { return End::Peer };
+                heard = Instant::now();
+                message
+            }
+        };
+        let text = match &said {
+            Message::Text(text) => text.as_str(),
+            // Refused by the conversation as no JSON, like any other text that it cannot read.
+            Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+            // The reply to a ping or a close is written by the library with the next flush; the stream ends after a close.
+            Message::Ping(_) | Message::Close(_) => {
+                if client.sink.flush().await.is_err() {
+                    return End::Peer;
+                }
+                continue;
+            }
+            Message::Pong(_) => continue,
+        };
+        if let Err(close) = conversation.said(client, text).await {
+            return End::Ours(close);
+        }
+    }
+}
+
+/// Writes what is still due and the close frame, and waits for the peer's.
+async fn say_goodbye(client: &mut Client, stream: &mut SplitStream<WebSocket>, close: Close) {
+    let goodbye = async {
+        if let Ok(batch) = client.outbox.take() {
+            let frames = batch.ordered.into_iter().filter_map(|ordered| match ordered {
+                Ordered::Frame(frame) => Some(frame),
+                Ordered::Event(_) => None,
+            });
+            client.write(frames).await?;
+        }
+        client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
+        while let Some(Ok(_)) = stream.next().await {}
+        Ok::<_, Gone>(())
+    };
+    // A peer that does not answer is dropped all the same.
+    timeout(CLOSE_PATIENCE, goodbye).await.ok();
+}
+
+/// Counts a connection for as long as it is there.
+struct Presence {
+    gateway: Arc<Gateway>,
+    endpoint: &'static str,
+    since: Instant,
+    end: Option<End>,
+}
+
+impl Presence {
+    fn new(gateway: &Arc<Gateway>, endpoint: &'static str) -> Self {
+        gateway.metrics.connections.with_label_values(&["native", endpoint]).inc();
+        gateway.metrics.connections_total.with_label_values(&["native", endpoint]).inc();
+        info!(endpoint, "WebSocket client connected");
+        Self { gateway: gateway.clone(), endpoint, since: Instant::now(), end: None }
+    }
+
+    fn left(mut self, end: End) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let reason = match self.end {
+            Some(End::Peer) => "peer",
+            Some(End::Ours(close)) => close.reason(),
+            None => "aborted",
+        };
+        self.gateway.metrics.connections.with_label_values(&["native", self.endpoint]).dec();
+        self.gateway.metrics.disconnects_total.with_label_values(&[self.endpoint, reason]).inc();
+        info!(
+            endpoint = self.endpoint,
+            reason,
+            seconds = self.since.elapsed().as_secs_f64(),
+            "WebSocket client disconnected"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! Native WebSocket: one loop for all dialects, and one file for each conversation.
+
+mod connection;
+mod orion;
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize;
+
+use super::Gateway;
+use super::command::fault;
+use connection::{Client, Conversation, serve};
+use orion::Orion;
+
+/// Largest message that a client may send, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// Read buffer, in bytes: clients send little.
+const READ_BUFFER: usize = 1024;
+/// What is written is collected up to this many bytes before it goes to the socket; a whole batch is flushed at its end.
+const WRITE_BUFFER: usize = 16 * 1024;
+/// What may wait behind a blocked socket, in bytes, before the connection is given up.
+const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+
+/// The native endpoints.
+pub fn routes(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/ws/signals", get(dashboard))
+        .route("/ws/signals/", get(dashboard))
+        .route("/api/websocket", get(pusher))
+        .with_state(gateway)
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// What a client may say before it speaks.
+#[derive(Debug, Default, Deserialize)]
+struct Opening {
+    since: Option<String>,
+}
+
+async fn dashboard(
+    State(gateway): State<Arc<Gateway>>,
+    Query(Opening { since }): Query<Opening>,
+    headers: HeaderMap,
+    uri: Uri,
+    upgrade: Upgrade,
+) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    if let Err(refusal) = gateway.admit_reader(&headers, &uri, None) {
+        return refusal.into_response();
+    }
+    let may_push = gateway.may_push(&headers, &uri);
+    let conversation = Orion::dashboard(gateway.clone(), since, may_push);
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    let may_push = gateway.may_push(&headers, &uri);
+    // A pusher may still send its token in a frame; one that is wrong already is told so at once.
+    if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
+        return refusal.into_response();
+    }
+    let may_read = may_push || gateway.admit_reader(&headers, &uri, None).is_ok();
+    let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+fn upgrade_required() -> Response {
+    let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade")];
+    let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
+    (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
+}
+
+/// Sets the limits that every native endpoint has.
+fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+}

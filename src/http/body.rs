@@ -1,0 +1,62 @@
+//! Reading of a JSON body: what it may call itself, how large it may be, and how long it may take.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::error::ApiError;
+
+/// Most bytes of an ordinary body.
+pub(super) const SMALL: usize = 64 * 1024;
+/// Most bytes of a batch.
+pub(super) const BATCH: usize = 256 * 1024;
+/// Bytes of a refused body that are still read and thrown away. A sender that is cut off while it writes sees a broken
+/// connection instead of the answer.
+const DISCARDED: usize = 1024 * 1024;
+/// Time in which the whole body has to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A JSON body of at most `LIMIT` bytes.
+#[derive(Debug)]
+pub(super) struct JsonBody<const LIMIT: usize>(pub Value);
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        if !may_be_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
+        let bytes = read.await.map_err(|_| ApiError::RequestTimeout)??;
+        Ok(Self(serde_json::from_slice(&bytes)?))
+    }
+}
+
+/// Anything that calls itself JSON, plain text (webhooks send JSON so), or nothing at all.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let mime = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(mime.as_str(), "application/json" | "text/json" | "text/plain") || mime.ends_with("+json")
+}
+
+async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let (mut read, mut seen) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::RequestTimeout)?;
+        let Some(data) = frame.data_ref() else { continue };
+        seen += data.len();
+        if seen <= limit {
+            read.extend_from_slice(data);
+        } else if seen > DISCARDED {
+            break;
+        }
+    }
+    if seen > limit { Err(ApiError::PayloadTooLarge(limit)) } else { Ok(read.into()) }
+}

@@ -1,0 +1,64 @@
+//! The console page that the binary carries, as `npm run build` in `client-test` left it.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, StatusCode};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+#[derive(RustEmbed)]
+#[folder = "client-test/dist"]
+#[allow_missing = true]
+struct Page;
+
+const INDEX: &str = "index.html";
+
+/// The page loads nothing from elsewhere, runs nothing inline, and cannot be framed.
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>orion-server</title>\
+    <p>orion-server is running, but this binary was built without its console page.\
+    <p>To build it: <code>cd client-test &amp;&amp; npm ci &amp;&amp; npm run build</code>, then build the server again. \
+    <code>make run</code> does both.\n";
+
+/// `/` and a route for each file of the page.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let index = get(|headers: HeaderMap| async move { file(INDEX, &headers) });
+    Page::iter().fold(Router::new().route("/", index), |routes, name| {
+        let path = format!("/{name}");
+        routes.route(&path, get(move |headers: HeaderMap| async move { file(&name, &headers) }))
+    })
+}
+
+fn file(name: &str, headers: &HeaderMap) -> Response {
+    let Some(EmbeddedFile { data, metadata, .. }) = Page::get(name) else {
+        return (page_headers("text/html; charset=utf-8"), NOT_BUILT).into_response();
+    };
+    let hash = u64::from_be_bytes(std::array::from_fn(|index| metadata.sha256_hash()[index]));
+    let etag = format!("\"{hash:016x}\"");
+    let charset = if metadata.mimetype().starts_with("text/") { "; charset=utf-8" } else { "" };
+    let page = page_headers(&format!("{}{charset}", metadata.mimetype()));
+    if is_known(headers, &etag) {
+        (StatusCode::NOT_MODIFIED, page, [(ETAG, etag)]).into_response()
+    } else {
+        (page, [(ETAG, etag)], Body::from(data)).into_response()
+    }
+}
+
+/// Whether the browser has this version already; a proxy that compresses marks it as weak.
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
+    known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag)
+}
+
+/// Asked for anew each time, because a new binary brings a new page under the same names; answered 304 mostly.
+fn page_headers(content_type: &str) -> [(HeaderName, String); 3] {
+    [
+        (CONTENT_TYPE, content_type.to_owned()),
+        (CACHE_CONTROL, "no-cache".to_owned()),
+        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+    ]
+}

@@ -1,0 +1,150 @@
+//! Which web pages may read the answers: CORS around the whole stack, Socket.IO included.
+//!
+//! Reading is open to every page where the settings say `*`; writing only to pages listed by name. tower-http's layer
+//! sends part of its headers whatever the origin, so this one decides first and sends second.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use tower::{Layer, Service};
+
+use crate::config::AllowedOrigins;
+
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, Content-Type, X-Admin-Token, X-ARIA-TOKEN, X-Request-Id");
+const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
+const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+
+/// Puts CORS around a service.
+#[derive(Debug, Clone)]
+pub struct CorsLayer {
+    origins: Arc<AllowedOrigins>,
+}
+
+/// CORS for these origins.
+pub fn layer(origins: AllowedOrigins) -> CorsLayer {
+    CorsLayer { origins: Arc::new(origins) }
+}
+
+impl<S> Layer<S> for CorsLayer {
+    type Service = Cors<S>;
+
+    fn layer(&self, inner: S) -> Cors<S> {
+        Cors { origins: self.origins.clone(), inner }
+    }
+}
+
+/// A service with CORS around it.
+#[derive(Debug, Clone)]
+pub struct Cors<S> {
+    origins: Arc<AllowedOrigins>,
+    inner: S,
+}
+
+/// What a request is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    /// Reading over long polling, which posts.
+    Stream,
+    Write,
+}
+
+impl Access {
+    fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        if path == "/socket.io"
+            || path.starts_with("/socket.io/")
+            || path == "/ws/signals"
+            || path.starts_with("/ws/signals/")
+        {
+            return Self::Stream;
+        }
+        let method = match *request.method() {
+            Method::OPTIONS => request
+                .headers()
+                .get(ACCESS_CONTROL_REQUEST_METHOD)
+                .map_or(Method::GET.as_str().as_bytes(), HeaderValue::as_bytes),
+            ref method => method.as_str().as_bytes(),
+        };
+        if matches!(method, b"GET" | b"HEAD") { Self::Read } else { Self::Write }
+    }
+
+    /// Browsers remember the methods of an address for as long as they are told: what a page learns when it asks to read
+    /// must not let it write.
+    const fn methods(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Read => "GET, HEAD",
+            Self::Stream => "GET, POST",
+            Self::Write => "GET, HEAD, POST, PATCH, PUT, DELETE",
+        })
+    }
+}
+
+/// The origin that may see the answer: any, the one that asks, or none.
+fn allowed(origins: &AllowedOrigins, access: Access, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+    if access != Access::Write && origins.any() {
+        return Some(ANY);
+    }
+    origin.filter(|origin| origin.to_str().is_ok_and(|origin| origins.names(origin))).cloned()
+}
+
+impl<S, Req, Res> Service<Request<Req>> for Cors<S>
+where
+    S: Service<Request<Req>, Response = Response<Res>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    Res: Default + Send + 'static,
+{
+    type Response = Response<Res>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Res>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        let access = Access::of(&request);
+        let allowed = allowed(&self.origins, access, request.headers().get(ORIGIN));
+        // An answer that depends on who asks must not be kept for others.
+        let varies = allowed.as_ref().is_none_or(|origin| *origin != ANY);
+        if request.method() == Method::OPTIONS {
+            let mut response = Response::new(Res::default());
+            if allowed.is_some() {
+                let headers = response.headers_mut();
+                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, access.methods());
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+                headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+            }
+            stamp(response.headers_mut(), allowed, varies);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if allowed.is_some() {
+                response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            }
+            stamp(response.headers_mut(), allowed, varies);
+            Ok(response)
+        })
+    }
+}
+
+fn stamp(headers: &mut HeaderMap, allowed: Option<HeaderValue>, varies: bool) {
+    if let Some(origin) = allowed {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    if varies {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+    }
+}

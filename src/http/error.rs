@@ -1,0 +1,142 @@
+//! The only place where errors become HTTP responses: `{"error","code","details"?}` with a fitting status.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+use crate::auth::AuthError;
+use crate::sources::push::{ErrorBody, PushError, PushFault};
+use crate::store::StoreError;
+
+/// Why a request got no answer of success.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// A push was not taken.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// A bad or missing token.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Not from this page, or not for this user.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The body is no JSON.
+    #[error("The body is not valid JSON: {0}")]
+    InvalidJson(#[from] serde_json::Error),
+    /// The path or the query cannot be read.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The body says that it is something else than JSON.
+    #[error("The body must be JSON: Content-Type: application/json")]
+    UnsupportedMediaType,
+    /// The body is too large.
+    #[error("The body must not be larger than {0} bytes")]
+    PayloadTooLarge(usize),
+    /// The body did not come in time, or broke off.
+    #[error("The body did not arrive")]
+    RequestTimeout,
+    /// No such route.
+    #[error("There is nothing here")]
+    NotFound,
+    /// No such signal.
+    #[error("No signal has this id")]
+    SignalNotFound,
+    /// The route does not know this method.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// The log cannot be read now. The reason is for our log: it may name files.
+    #[error("The history cannot be read now; please try again later")]
+    Unreadable(#[from] StoreError),
+    /// A defect of ours.
+    #[error("Something went wrong here")]
+    Internal,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Push(error) => push_status(error),
+            Self::Auth(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::InvalidJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NotFound | Self::SignalNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> ErrorBody {
+        let code = match self {
+            Self::Push(error) => return error.body(),
+            Self::Auth(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::InvalidJson(_) => "invalid_json",
+            Self::BadRequest(_) => "bad_request",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::PayloadTooLarge(_) => "payload_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::NotFound => "not_found",
+            Self::SignalNotFound => "signal_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unreadable(_) => "unavailable",
+            Self::Internal => "internal",
+        };
+        ErrorBody { error: self.to_string(), code, details: None }
+    }
+}
+
+fn push_status(error: &PushError) -> StatusCode {
+    match error {
+        PushError::Fault(PushFault::UnknownSymbol(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+        PushError::Fault(PushFault::Invalid(_)) => StatusCode::BAD_REQUEST,
+        PushError::Terminal(_) | PushError::SourceReplaced(_) => StatusCode::CONFLICT,
+        PushError::UnknownSignal => StatusCode::NOT_FOUND,
+        PushError::NotStored(_)
+        | PushError::TimedOut
+        | PushError::Overloaded
+        | PushError::Replaying
+        | PushError::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl From<PushFault> for ApiError {
+    fn from(fault: PushFault) -> Self {
+        Self::Push(fault.into())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Unreadable(error) = &self {
+            tracing::warn!(%error, "the history cannot be read");
+        }
+        let status = self.status();
+        let mut response = (status, Json(self.body())).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = if matches!(self, Self::Push(PushError::Overloaded)) { "1" } else { "5" };
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,134 @@
+//! What was: signals with their states, and bars.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::AppState;
+use super::error::ApiError;
+use super::params::{Params, Reader};
+use crate::domain::number::number;
+use crate::domain::{Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, iso, parse_time};
+use crate::gateways::dialects::orion::SignalObject;
+use crate::store::{HistoryQuery, Since};
+
+type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+#[derive(Debug, Serialize)]
+struct SignalsObject<'a> {
+    signals: Vec<SignalObject<'a>>,
+    /// Where the log stood before the page was read: resuming from here misses nothing.
+    cursor: String,
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LifeObject<'a> {
+    signal: SignalObject<'a>,
+    history: Vec<StateObject<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct StateObject<'a> {
+    status: &'static str,
+    at: String,
+    reason: Option<&'a str>,
+    source: &'a str,
+    cursor: String,
+}
+
+#[derive(Debug, Serialize)]
+struct BarsObject<'a> {
+    symbol: &'a str,
+    interval: &'static str,
+    bars: Vec<BarObject>,
+}
+
+#[derive(Debug, Serialize)]
+struct BarObject {
+    time: String,
+    #[serde(serialize_with = "number")]
+    open: f64,
+    #[serde(serialize_with = "number")]
+    high: f64,
+    #[serde(serialize_with = "number")]
+    low: f64,
+    #[serde(serialize_with = "number")]
+    close: f64,
+    #[serde(serialize_with = "number")]
+    volume: f64,
+}
+
+impl From<&Bar> for BarObject {
+    fn from(bar: &Bar) -> Self {
+        let Bar { opened_at, open, high, low, close, volume, .. } = *bar;
+        Self { time: iso(opened_at), open, high, low, close, volume }
+    }
+}
+
+/// `GET /api/signals`
+pub(super) async fn signals(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+    let mut params = Params::new(query)?;
+    let head = state.hub.position();
+    let query = HistoryQuery {
+        status: params.read("status", "pending, confirmed or invalidated", status),
+        symbol: params.symbol(&state.instruments),
+        killzone: params.read("killzone", &Killzone::ALL.map(Killzone::name).join(", "), Killzone::parse),
+        since: params.read("since", "a cursor of this server or a time", |text| since(text, &head)),
+        before: params.read("before", "the `next` of the page before", |text| text.parse().ok()),
+        limit: params.limit(50, 500),
+    };
+    params.finish()?;
+    let page = state.history.history(query).await?;
+    let signals = page.signals.iter().map(SignalObject::from).collect();
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(SignalsObject { signals, cursor: head.to_string(), next }).into_response())
+}
+
+/// `GET /api/signals/{id}`
+pub(super) async fn signal(
+    _: Reader,
+    State(state): State<AppState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let id = SignalId::new(&id?).ok_or(ApiError::SignalNotFound)?;
+    let (signal, states) = state.history.signal(&id).await?.ok_or(ApiError::SignalNotFound)?;
+    let epoch = state.hub.position().epoch;
+    let history = states.iter().map(|state| StateObject {
+        status: state.status.name(),
+        at: iso(state.at),
+        reason: state.reason.as_deref(),
+        source: state.source.as_str(),
+        cursor: Position { epoch: epoch.clone(), seq: state.seq }.to_string(),
+    });
+    Ok(Json(LifeObject { signal: SignalObject::from(&signal), history: history.collect() }).into_response())
+}
+
+/// `GET /api/bars`
+pub(super) async fn bars(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+    let mut params = Params::new(query)?;
+    params.require("symbol");
+    let symbol = params.symbol(&state.instruments);
+    let interval = params.read("interval", "1m, 5m, 15m or 1h", BarInterval::parse).unwrap_or(BarInterval::OneMinute);
+    let limit = params.limit(200, 1_000);
+    params.finish()?;
+    let symbol = symbol.ok_or(ApiError::Internal)?;
+    let bars = state.history.bars(&symbol, interval, limit).await?;
+    let bars = bars.iter().map(BarObject::from).collect();
+    Ok(Json(BarsObject { symbol: symbol.as_str(), interval: interval.name(), bars }).into_response())
+}
+
+fn status(text: &str) -> Option<SignalStatus> {
+    let all = [SignalStatus::Pending, SignalStatus::Confirmed, SignalStatus::Invalidated];
+    all.into_iter().find(|status| status.name().eq_ignore_ascii_case(text))
+}
+
+/// A cursor of this log, or a time.
+fn since(text: &str, head: &Position) -> Option<Since> {
+    match text.parse::<Cursor>() {
+        Ok(cursor) => (cursor.epoch == head.epoch).then_some(Since::Seq(cursor.seq)),
+        Err(_) => parse_time(text).map(Since::Time),
+    }
+}

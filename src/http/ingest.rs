@@ -1,0 +1,55 @@
+//! The writing routes: pushed signals and prices.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, State};
+use http::request::Parts;
+
+use super::AppState;
+use super::body::{BATCH, JsonBody, SMALL};
+use super::error::ApiError;
+use crate::auth;
+use crate::sources::push::{PricesAnswer, SignalAnswer};
+
+/// Proof that the request may write. Comes before the body among a handler's arguments, so that a stranger's body is not
+/// even read.
+#[derive(Debug)]
+pub(super) struct Writer;
+
+impl FromRequestParts<AppState> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        state.tokens.ingest(auth::bearer(&parts.headers)?)?;
+        Ok(Self)
+    }
+}
+
+/// `POST /api/signals`
+pub(super) async fn signal(
+    _: Writer,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<SMALL>,
+) -> Result<Json<SignalAnswer>, ApiError> {
+    Ok(Json(state.push.signal(&body).await?))
+}
+
+/// `PATCH /api/signals/{id}`
+pub(super) async fn update(
+    _: Writer,
+    State(state): State<AppState>,
+    id: Result<Path<String>, PathRejection>,
+    JsonBody(body): JsonBody<SMALL>,
+) -> Result<Json<SignalAnswer>, ApiError> {
+    let Path(id) = id?;
+    Ok(Json(state.push.update(&id, &body).await?))
+}
+
+/// `POST /api/prices`
+pub(super) async fn prices(
+    _: Writer,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<BATCH>,
+) -> Result<Json<PricesAnswer>, ApiError> {
+    Ok(Json(state.push.prices(&body).await?))
+}

@@ -1,0 +1,63 @@
+//! Plain HTTP: pushing, asking, watching the server, and the console page.
+//!
+//! [`router`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
+
+mod body;
+mod console;
+pub mod cors;
+mod error;
+mod history;
+mod ingest;
+mod market;
+mod observe;
+mod ops;
+mod params;
+mod readiness;
+mod router;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::auth::Tokens;
+use crate::domain::Instruments;
+use crate::hub::Hub;
+use crate::sources::WallClock;
+use crate::sources::push::Push;
+use crate::store::Reader;
+use crate::telemetry::Metrics;
+
+pub use error::ApiError;
+pub use readiness::{Phase, Readiness};
+pub use router::router;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The way in for pushed signals and prices.
+    pub push: Push,
+    /// Who may write and read.
+    pub tokens: Arc<Tokens>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The catalogue.
+    pub instruments: Arc<Instruments>,
+    /// Last prices, and where the log stands.
+    pub hub: Arc<Hub>,
+    /// Signals and bars of the past.
+    pub history: Reader,
+    /// What `/ready` says.
+    pub readiness: Arc<Readiness>,
+    /// The wall clock.
+    pub clock: WallClock,
+    /// When the process began, for its age.
+    pub started: Instant,
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppState").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
+}

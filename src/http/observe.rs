@@ -1,0 +1,85 @@
+//! Around every request: an id, a span, the counters, and the headers that every answer carries.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::telemetry::Metrics;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id of a request that is taken over from its sender.
+const MAX_ID: usize = 64;
+
+/// Names, counts and times a request. Neither its query nor its headers are looked at: tokens may be in there.
+pub(super) async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let method = method(request.method());
+    let id = request_id(request.headers());
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let (status, took) = (response.status(), began.elapsed());
+    metrics.http_requests_total.with_label_values(&[route, method, status.as_str()]).inc();
+    metrics.http_request_seconds.observe(took.as_secs_f64());
+    span.in_scope(|| {
+        let (status, seconds) = (status.as_u16(), took.as_secs_f64());
+        match route {
+            "/health" | "/ready" | "/metrics" => tracing::trace!(status, seconds, "answered"),
+            _ => tracing::debug!(status, seconds, "answered"),
+        }
+    });
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// The sender's id where it can stand in a log line, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sane = |id: &&HeaderValue| {
+        (1..=MAX_ID).contains(&id.len())
+            && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    };
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
+        let id = Uuid::new_v4().to_string();
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// A method of HTTP, or `other`: a label must not take whatever is sent.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// What a request is told whose handler panicked. The process lives on.
+#[allow(clippy::needless_pass_by_value, reason = "what the layer hands over")]
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("not a text"), "a request handler panicked");
+    ApiError::Internal.into_response()
+}

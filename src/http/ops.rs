@@ -1,0 +1,47 @@
+//! What operators and their machines ask.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use super::AppState;
+use super::error::ApiError;
+use super::readiness::Phase;
+use crate::domain::iso;
+
+/// `GET /health`: the process lives. Depends on nothing.
+pub(super) async fn health(State(state): State<AppState>) -> Response {
+    let body = json!({
+        "status": "OK",
+        "timestamp": iso((state.clock)()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": state.started.elapsed().as_secs(),
+    });
+    Json(body).into_response()
+}
+
+/// `GET /ready`: whether clients may be sent here. A server that suffers still serves.
+pub(super) async fn ready(State(state): State<AppState>) -> Response {
+    let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status }))).into_response();
+    match state.readiness.phase() {
+        Phase::Starting => unavailable("starting"),
+        Phase::Draining => unavailable("draining"),
+        Phase::Serving => {
+            let reasons = state.readiness.reasons();
+            let status = if reasons.is_empty() { "ok" } else { "degraded" };
+            Json(json!({ "status": status, "reasons": reasons })).into_response()
+        }
+    }
+}
+
+/// `GET /metrics`: Prometheus text.
+pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
+    let text = state.metrics.render().map_err(|error| {
+        tracing::error!(%error, "metrics cannot be printed");
+        ApiError::Internal
+    })?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}

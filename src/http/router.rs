@@ -1,0 +1,29 @@
+//! Every HTTP route, in one function.
+
+use axum::routing::get;
+use axum::{Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::error::ApiError;
+use super::{AppState, console, history, ingest, market, observe, ops};
+
+/// All routes. `streams` are those of the gateways, which bring their own state.
+pub fn router(state: AppState, streams: Router) -> Router {
+    let metrics = state.metrics.clone();
+    Router::new()
+        .route("/api/signals", get(history::signals).post(ingest::signal))
+        .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
+        .route("/api/prices", get(market::prices).post(ingest::prices))
+        .route("/api/bars", get(history::bars))
+        .route("/api/instruments", get(market::instruments))
+        .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
+        .route("/metrics", get(ops::metrics))
+        .merge(console::routes())
+        .with_state(state)
+        .merge(streams)
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}

@@ -1,0 +1,111 @@
+//! Where prices come from: the [`Source`] trait, what a source is given to speak through, and the sources themselves.
+//!
+//! A source only knows how to live through *one* connection; [`supervise`] connects again, backs off, and keeps the
+//! state that `/ready` and `/metrics` show.
+
+pub mod push;
+pub mod replay;
+pub mod simulator;
+mod states;
+mod supervise;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use prometheus::IntCounter;
+
+use crate::domain::{Feed, SignalDraft, SignalId, SourceName, Tick};
+use crate::pipeline::{Handle, Input, Stopped};
+
+pub use states::{SourceState, SourceStates, SourceStatus};
+pub use supervise::supervise;
+
+/// The wall clock as a source is given it.
+pub type WallClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// Something that prices come from.
+pub trait Source: Send {
+    /// The name on the wire, in metrics and in logs.
+    fn name(&self) -> SourceName;
+
+    /// What kind of feed it is.
+    fn feed(&self) -> Feed;
+
+    /// Lives through one connection. Dropped at any await when the process stops.
+    ///
+    /// # Errors
+    /// [`SourceError`], whose kind decides whether it is called again.
+    fn run(&mut self, out: &Feeder) -> impl Future<Output = Result<Finished, SourceError>> + Send;
+}
+
+/// A source has said all that it will ever say. The server goes on with the last prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished;
+
+/// Why one connection of a source ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It may work next time.
+    #[error("{0}")]
+    Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// It will never work: the process ends, because its operator asked for this source.
+    #[error("{0}")]
+    Fatal(Box<dyn std::error::Error + Send + Sync>),
+    /// Nobody listens any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl SourceError {
+    /// An error that may not come again.
+    pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Transient(error.into())
+    }
+
+    /// An error that will come again.
+    pub fn fatal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+/// What a source speaks through: the way into the pipeline, with the counting and the state kept on the side.
+#[derive(Debug)]
+pub struct Feeder {
+    name: SourceName,
+    feed: Feed,
+    handle: Handle,
+    states: SourceStates,
+    taken: IntCounter,
+}
+
+impl Feeder {
+    /// Says that the connection stands although no tick has come yet; the first tick says it as well.
+    pub fn live(&self) {
+        self.states.live(&self.name);
+    }
+
+    /// Hands ticks on, oldest first; waits while the pipeline is busy.
+    ///
+    /// # Errors
+    /// [`SourceError::Stopped`].
+    pub async fn ticks(&self, ticks: Vec<Tick>) -> Result<(), SourceError> {
+        if ticks.is_empty() {
+            return Ok(());
+        }
+        let count = ticks.len() as u64;
+        self.handle.send(Input::Ticks(ticks)).await?;
+        self.taken.inc_by(count);
+        self.states.ticked(&self.name);
+        Ok(())
+    }
+
+    /// Hands something about a signal on. Whether it is taken is the pipeline's business.
+    ///
+    /// # Errors
+    /// [`SourceError::Stopped`].
+    pub async fn signal(&self, id: SignalId, draft: SignalDraft) -> Result<(), SourceError> {
+        let (source, feed) = (self.name.clone(), self.feed);
+        Ok(self.handle.send(Input::Signal { id, draft: Box::new(draft), source, feed }).await?)
+    }
+}

@@ -1,0 +1,50 @@
+//! What a pusher is answered, over HTTP and over WebSocket alike.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::number::number;
+
+/// The answer to a pushed signal or to its end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the documented answer, field by field")]
+pub struct SignalAnswer {
+    pub success: bool,
+    pub message: &'static str,
+    pub signal_id: String,
+    pub status: &'static str,
+    pub dry_run: bool,
+    /// Always false: notifications are sent elsewhere.
+    pub line_sent: bool,
+    pub timestamp: String,
+}
+
+/// The answer to pushed prices.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs, reason = "the documented answers, field by field")]
+pub enum PricesAnswer {
+    /// To a single price.
+    One {
+        success: bool,
+        message: &'static str,
+        symbol: String,
+        #[serde(serialize_with = "number")]
+        price: f64,
+        timestamp: String,
+    },
+    /// To a batch.
+    Batch { success: bool, message: &'static str, accepted: usize },
+}
+
+/// Every error that leaves the server as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ErrorBody {
+    /// A sentence for a person.
+    pub error: String,
+    /// The same for a program.
+    pub code: &'static str,
+    /// What is known beyond that, such as `fields`: each bad field and what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}

@@ -1,0 +1,171 @@
+//! Signals and prices that somebody pushes, over HTTP or over WebSocket.
+//!
+//! Decoding is pure ([`parse_signal`], [`parse_prices`]) and lenient: every documented spelling is understood, and what is
+//! wrong is named all at once. [`Push`] hands the result to the pipeline and words the answer.
+
+mod error;
+mod fault;
+mod fields;
+mod messages;
+mod price;
+mod signal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::WallClock;
+use crate::domain::{Accepted, Feed, Input, Instruments, SignalDraft, SignalId, SignalStatus, SourceName, iso};
+use crate::pipeline::Handle;
+use crate::telemetry::Metrics;
+
+pub use error::{PushError, field_details};
+pub use fault::PushFault;
+pub use messages::{ErrorBody, PricesAnswer, SignalAnswer};
+pub use price::{PushedPrices, parse_prices};
+pub use signal::{PushedSignal, parse_end, parse_signal};
+
+use fields::Written;
+
+/// The name of this source on the wire.
+pub const SOURCE: &str = "push";
+/// How long a pusher waits for the pipeline.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The way in for pushers. Cheap to clone.
+#[derive(Clone)]
+pub struct Push {
+    handle: Handle,
+    instruments: Arc<Instruments>,
+    clock: WallClock,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Push {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Push").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl Push {
+    /// A way into the pipeline behind `handle`.
+    pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
+        Self { handle, instruments, clock, metrics }
+    }
+
+    /// Takes a pushed signal: a new one, other content for a pending one, or its end. `Ok` means that it is durable and
+    /// published, except for a dry run, which is only looked at.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
+        // A dry run is no event.
+        self.counted("signal", self.take_signal(value).await, |answer| u64::from(!answer.dry_run))
+    }
+
+    /// Ends a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn update(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
+        self.counted("signal", self.take_end(id, value).await, |_| 1)
+    }
+
+    /// Takes one pushed price or a batch, which is taken whole or not at all.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was taken then.
+    pub async fn prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
+        self.counted("price_update", self.take_prices(value).await, |answer| match answer {
+            PricesAnswer::One { .. } => 1,
+            PricesAnswer::Batch { accepted, .. } => *accepted as u64,
+        })
+    }
+
+    async fn take_signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
+        let PushedSignal { id, draft, dry_run, written } = parse_signal(value, &self.instruments)?;
+        if dry_run {
+            let faults = signal::level_faults(&draft, &self.instruments);
+            if !faults.is_empty() {
+                return Err(PushError::faults(faults, &written));
+            }
+            let status = draft.status.unwrap_or(SignalStatus::Pending);
+            return Ok(self.signal_answer(&id, status, dry_run));
+        }
+        let status = self.submit_signal(&id, draft, &written).await?;
+        Ok(self.signal_answer(&id, status, dry_run))
+    }
+
+    async fn take_end(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
+        let draft = parse_end(value)?;
+        let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
+        let status = self.submit_signal(&id, draft, &Written::default()).await?;
+        Ok(self.signal_answer(&id, status, false))
+    }
+
+    async fn take_prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
+        match parse_prices(value, &self.instruments, (self.clock)())? {
+            PushedPrices::One(tick) => {
+                let price = tick.quote.mid();
+                let price = self.instruments.get(&tick.symbol).map_or(price, |instrument| instrument.round(price));
+                let (symbol, timestamp) = (tick.symbol.to_string(), iso(tick.observed_at));
+                self.submit(Input::Ticks(vec![tick]), &Written::default()).await?;
+                Ok(PricesAnswer::One { success: true, message: "Price update received", symbol, price, timestamp })
+            }
+            PushedPrices::Batch(ticks) => {
+                let accepted = ticks.len();
+                self.submit(Input::Ticks(ticks), &Written::default()).await?;
+                Ok(PricesAnswer::Batch { success: true, message: "Price updates received", accepted })
+            }
+        }
+    }
+
+    async fn submit_signal(
+        &self,
+        id: &SignalId,
+        draft: SignalDraft,
+        written: &Written,
+    ) -> Result<SignalStatus, PushError> {
+        let said = draft.status.unwrap_or(SignalStatus::Pending);
+        let source = SourceName::new(SOURCE);
+        let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source, feed: Feed::Live };
+        match self.submit(input, written).await? {
+            Accepted::Signal(signal) => Ok(signal.state.status()),
+            Accepted::Ticks => Ok(said),
+        }
+    }
+
+    async fn submit(&self, input: Input, written: &Written) -> Result<Accepted, PushError> {
+        match tokio::time::timeout(PATIENCE, self.handle.submit(input)).await {
+            Ok(answer) => answer.map_err(|error| PushError::submitting(error, written)),
+            Err(_) => Err(PushError::TimedOut),
+        }
+    }
+
+    fn signal_answer(&self, id: &SignalId, status: SignalStatus, dry_run: bool) -> SignalAnswer {
+        SignalAnswer {
+            success: true,
+            message: "Signal received successfully",
+            signal_id: id.to_string(),
+            status: status.name(),
+            dry_run,
+            line_sent: false,
+            timestamp: iso((self.clock)()),
+        }
+    }
+
+    fn counted<T>(&self, kind: &str, result: Result<T, PushError>, count: impl Fn(&T) -> u64) -> Result<T, PushError> {
+        match &result {
+            Ok(answer) => self.metrics.events_in_total.with_label_values(&[kind, SOURCE]).inc_by(count(answer)),
+            Err(error) => {
+                self.metrics.rejected_total.with_label_values(&[kind, error.code()]).inc();
+                tracing::debug!(kind, code = error.code(), "push not taken");
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

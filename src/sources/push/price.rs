@@ -1,0 +1,99 @@
+//! Pushed prices: one, or a batch that is taken whole or not at all.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use super::SOURCE;
+use super::fault::PushFault;
+use super::fields::{self, Fields, REQUIRED};
+use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
+
+/// Prices in a batch.
+const MAX_BATCH: usize = 1_000;
+/// How far a sender's clock may be ahead of ours, in minutes.
+const MAX_AHEAD_MINUTES: i64 = 5;
+const MAX_VOLUME: f64 = 1e15;
+
+/// What was pushed of prices.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PushedPrices {
+    /// A bare price.
+    One(Tick),
+    /// What came as `{"prices":[…]}`.
+    Batch(Vec<Tick>),
+}
+
+/// Reads one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`.
+///
+/// # Errors
+/// [`PushFault`] with every fault; those of a batch are named `prices[3].symbol`.
+pub fn parse_prices(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<PushedPrices, PushFault> {
+    let object = unwrap(value).ok_or_else(|| PushFault::body("must be a JSON object"))?;
+    let Some(batch) = object.get("prices").filter(|batch| !batch.is_null()) else {
+        let mut fields = Fields::new(object, String::new());
+        let tick = read_tick(&mut fields, instruments, now);
+        fields.finish()?;
+        return tick.map(PushedPrices::One).ok_or_else(|| PushFault::body("is no price"));
+    };
+    let entries = batch.as_array().filter(|entries| (1..=MAX_BATCH).contains(&entries.len()));
+    let Some(entries) = entries else {
+        let mut fields = Fields::new(object, String::new());
+        fields.fault("prices", format!("must be a list of 1 to {MAX_BATCH} prices"));
+        return Err(PushFault::Invalid(fields.into_faults().0));
+    };
+    let (mut ticks, mut faults, mut unknown_symbols) = (Vec::with_capacity(entries.len()), Vec::new(), 0);
+    let nothing = Map::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let mut fields = Fields::new(entry.as_object().unwrap_or(&nothing), format!("prices[{index}]."));
+        ticks.extend(read_tick(&mut fields, instruments, now));
+        let (of_entry, unknown) = fields.into_faults();
+        faults.extend(of_entry);
+        unknown_symbols += unknown;
+    }
+    PushFault::of(faults, unknown_symbols).map_or(Ok(PushedPrices::Batch(ticks)), Err)
+}
+
+fn unwrap(value: &Value) -> Option<&Map<String, Value>> {
+    let object = value.as_object()?;
+    let wrapped = object.get("type").and_then(Value::as_str) == Some("price_update");
+    let inner = wrapped.then(|| ["data", "payload"].iter().find_map(|name| object.get(*name)?.as_object()));
+    inner.flatten().or(Some(object))
+}
+
+fn read_tick(fields: &mut Fields<'_>, instruments: &Instruments, now: DateTime<Utc>) -> Option<Tick> {
+    let instrument = fields.instrument(instruments);
+    if !fields.has(&["symbol"]) {
+        fields.fault("symbol", REQUIRED);
+    }
+    let mut price = |name| fields.read(&[name], |value| fields::price(value, instrument));
+    let (last, bid, ask) = (price("price"), price("bid"), price("ask"));
+    match (fields.has(&["bid"]), fields.has(&["ask"])) {
+        (true, false) => fields.fault("ask", "is required beside bid"),
+        (false, true) => fields.fault("bid", "is required beside ask"),
+        (false, false) if !fields.has(&["price"]) => fields.fault("price", "is required, or bid and ask"),
+        _ => {}
+    }
+    let quote = match (bid, ask) {
+        (Some(bid), Some(ask)) if bid > ask => {
+            fields.fault("bid", "must not be above ask");
+            None
+        }
+        (Some(bid), Some(ask)) => Some(Quote::BidAsk { bid, ask }),
+        _ => last.map(Quote::Last),
+    };
+    let volume = fields.read(&["volume"], |value| fields::number_within(value, 0.0, MAX_VOLUME));
+    let observed_at = fields.read(&["timestamp", "time"], |value| match fields::time(value)? {
+        at if at - now > TimeDelta::minutes(MAX_AHEAD_MINUTES) => {
+            Err(format!("must not be more than {MAX_AHEAD_MINUTES} minutes ahead of the server's clock"))
+        }
+        at => Ok(at),
+    });
+    Some(Tick {
+        symbol: instrument?.symbol.clone(),
+        quote: quote?,
+        volume,
+        observed_at: observed_at.unwrap_or(now),
+        feed: Feed::Live,
+        source: SourceName::new(SOURCE),
+    })
+}

@@ -1,0 +1,116 @@
+//! The progress line of a replay: how far it is, and how long it will still take.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::recording::{Counts, Step};
+use crate::domain::iso;
+
+/// Time between two lines.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How far a replay is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    file: String,
+    /// Size of the file in bytes.
+    size: u64,
+    began: Instant,
+    next_line: Instant,
+    at: Option<DateTime<Utc>>,
+    read: Counts,
+    ticks: u64,
+}
+
+impl Progress {
+    pub(super) fn new(file: String, size: u64) -> Self {
+        let began = Instant::now();
+        Self { file, size, began, next_line: began + EVERY, at: None, read: Counts::default(), ticks: 0 }
+    }
+
+    /// When the next line is due.
+    pub(super) fn next_line(&self) -> Instant {
+        self.next_line
+    }
+
+    /// Notes what has been sent; logs when a line is due.
+    pub(super) fn sent(&mut self, last: &Step, count: usize) {
+        self.at = Some(last.tick.observed_at);
+        self.read = last.read;
+        self.ticks += count as u64;
+        self.log_if_due();
+    }
+
+    pub(super) fn log_if_due(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_line {
+            self.next_line = now + EVERY;
+            tracing::info!(file = self.file, "replaying: {}", self.line(now - self.began));
+        }
+    }
+
+    /// The last line; `read` is how far the whole file went.
+    pub(super) fn finish(&mut self, read: Counts) {
+        self.read = read;
+        tracing::info!(file = self.file, "replayed: {}", self.line(self.began.elapsed()));
+    }
+
+    fn line(&self, elapsed: Duration) -> String {
+        let Counts { rows, bad, backwards, bytes } = self.read;
+        let done = if self.size == 0 { 1.0 } else { (bytes as f64 / self.size as f64).clamp(0.0, 1.0) };
+        let at = self.at.map_or_else(|| "beginning".into(), iso);
+        let left_out = match bad + backwards {
+            0 => String::new(),
+            _ => format!(", left out {bad} bad and {backwards} that go back in time"),
+        };
+        let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done) / done);
+        let time = match left {
+            Ok(left) if left.is_zero() => format!(", in {:.1} s", elapsed.as_secs_f64()),
+            Ok(left) => format!(", {} left", for_people(left)),
+            Err(_) => String::new(),
+        };
+        format!("{at}, {rows} rows, {} ticks, {:.1} %{left_out}{time}", self.ticks, done * 100.0)
+    }
+}
+
+/// `2 h 5 min`, `3 min 20 s` or `7 s`.
+fn for_people(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::parse_time;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_says_where_how_far_and_how_long() {
+        let mut progress = Progress::new("ticks.csv".into(), 1000);
+        assert_eq!(progress.line(Duration::from_secs(10)), "beginning, 0 rows, 0 ticks, 0.0 %");
+        progress.at = parse_time("2026-01-15T07:00:00Z");
+        progress.read = Counts { rows: 25, bad: 0, backwards: 0, bytes: 250 };
+        progress.ticks = 25;
+        let line = progress.line(Duration::from_secs(100));
+        assert_eq!(line, "2026-01-15T07:00:00.000Z, 25 rows, 25 ticks, 25.0 %, 5 min 0 s left");
+        progress.read = Counts { rows: 99, bad: 2, backwards: 1, bytes: 1000 };
+        let line = progress.line(Duration::from_millis(1500));
+        assert_eq!(
+            line,
+            "2026-01-15T07:00:00.000Z, 99 rows, 25 ticks, 100.0 %, left out 2 bad and 1 that go back in time, in 1.5 s"
+        );
+    }
+
+    #[test]
+    fn spans_are_for_people() {
+        for (seconds, text) in [(7, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")] {
+            assert_eq!(for_people(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The demo desk: makes trading signals on simulated prices and ends them as those prices say.
+//!
+//! Pure, like the market. A long is filled on the ask and ends on the bid, a short the other way round. All distances are
+//! measured in the market's present volatility, so a signal's fate takes about the same time at noon and at the weekend.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Exp1};
+
+use super::market::{Book, Market};
+use crate::domain::{Direction, Invalidation, SignalDraft, SignalId, SignalStatus};
+
+/// Most signals that are followed at a time.
+const MAX_OPEN: usize = 12;
+/// The first signals come quickly and are decided quickly, so that a new dashboard soon shows every state.
+const OPENING: u32 = 8;
+/// Mean time, in seconds, that a path takes to leave the band between stop and confirmation.
+const MEAN_LIFE: f64 = 30.0;
+/// The same for the first signals.
+const OPENING_LIFE: f64 = 14.0;
+/// How many times farther the far end of the band is than the near one.
+const SKEW: f64 = 3.0;
+/// Share of the signals that are meant to be confirmed.
+const CONFIRMED: f64 = 0.6;
+/// Weight that the earlier outcomes keep when a new one comes.
+const MEMORY: f64 = 0.9;
+/// The entry waits for a pullback of this many standard deviations of a second.
+const PULLBACK: f64 = 0.4;
+
+const SETUPS: [&str; 5] = [
+    "Simulated: MSS+FVG setup",
+    "Simulated: liquidity sweep and FVG",
+    "Simulated: BOS with FVG retest",
+    "Simulated: CHoCH and order block",
+    "Simulated: session high/low sweep, MSS",
+];
+
+/// Demo signals and the ones still open.
+#[derive(Debug)]
+pub struct Desk {
+    rng: StdRng,
+    interval: Duration,
+    ttl: Duration,
+    /// Seconds until the next signal.
+    next_in: f64,
+    made: u32,
+    /// Weighted count of the signals that have ended, and of those among them that were confirmed.
+    ended: (f64, f64),
+    open: Vec<Open>,
+}
+
+/// A signal whose fate is not decided.
+#[derive(Debug)]
+struct Open {
+    id: SignalId,
+    /// Place of its instrument in the market.
+    instrument: usize,
+    levels: Levels,
+    filled: bool,
+    age: Duration,
+}
+
+/// The prices that decide, all on the grid.
+#[derive(Debug, Clone, PartialEq)]
+struct Levels {
+    direction: Direction,
+    entry: f64,
+    /// Beyond the entry, the good way.
+    confirmed: f64,
+    stop: f64,
+    /// Probability of the good end, about.
+    chance: f64,
+}
+
+impl Desk {
+    /// A desk that makes a signal every `interval` in the mean (never when it is zero) and forgets one that is as old as
+    /// `ttl`: by then the server has ended it.
+    ///
+    /// The time of the start goes into the seed: a restarted server must not make the ids that its log knows already.
+    pub fn new(seed: u64, started_at: DateTime<Utc>, interval: Duration, ttl: Duration) -> Self {
+        let started = started_at.timestamp_millis() as u64;
+        let rng = StdRng::seed_from_u64(seed ^ started.rotate_left(20));
+        Self { rng, interval, ttl, next_in: 0.0, made: 0, ended: (0.0, 0.0), open: Vec::new() }
+    }
+
+    /// Lets `dt` pass until `now`, after the market has moved; what is to be said of which signals.
+    pub fn step(&mut self, market: &Market, now: DateTime<Utc>, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
+        let mut said = self.decide(market, dt);
+        if self.interval.is_zero() {
+            return said;
+        }
+        self.next_in -= dt.as_secs_f64();
+        if self.next_in <= 0.0 && self.open.len() < MAX_OPEN && !market.books().is_empty() {
+            said.push(self.make(market, now));
+            self.next_in = self.wait();
+        }
+        said
+    }
+
+    fn wait(&mut self) -> f64 {
+        let mean = self.interval.as_secs_f64();
+        if self.made < OPENING {
+            return mean / 6.0;
+        }
+        let draw: f64 = Exp1.sample(&mut self.rng);
+        mean * draw.min(3.0)
+    }
+
+    /// Ends the open signals that the prices have decided.
+    fn decide(&mut self, market: &Market, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
+        let (ended, ttl) = (&mut self.ended, self.ttl);
+        let mut said = Vec::new();
+        self.open.retain_mut(|open| {
+            open.age += dt;
+            let book = &market.books()[open.instrument];
+            open.filled |= open.levels.filled_by(book);
+            let end = open.levels.end(book, open.filled);
+            if end.is_none() && open.age < ttl {
+                return true;
+            }
+            let good = matches!(end, Some(SignalStatus::Confirmed));
+            *ended = (ended.0 * MEMORY + 1.0, ended.1 * MEMORY + f64::from(u8::from(good)));
+            if let Some(status) = end {
+                let reason = (!good).then_some(Invalidation::STOP_TOUCHED);
+                said.push((open.id.clone(), SignalDraft::ending(status, reason)));
+            }
+            false
+        });
+        said
+    }
+
+    fn make(&mut self, market: &Market, now: DateTime<Utc>) -> (SignalId, SignalDraft) {
+        let instrument = self.choose(market);
+        let book = &market.books()[instrument];
+        let direction = if self.rng.random_bool(0.5) { Direction::Long } else { Direction::Short };
+        let life = if self.made < OPENING { OPENING_LIFE } else { MEAN_LIFE };
+        let levels =
+            Levels::around(book, direction, market.volatility(instrument, now), life, self.wants_confirmation());
+        let id = SignalId::from(uuid::Builder::from_random_bytes(self.rng.random()).into_uuid());
+        let risk = levels.entry - levels.stop;
+        let targets = [1.0, 2.0, 3.0].map(|ratio| book.instrument.round(levels.entry + ratio * risk));
+        let draft = SignalDraft {
+            direction: Some(direction),
+            symbol: Some(book.instrument.symbol.clone()),
+            entry_time: Some(now),
+            entry_price: Some(levels.entry),
+            stop_loss: Some(levels.stop),
+            take_profits: Some(targets.to_vec()),
+            tp_modes: Some(["TP1 30%", "TP2 40%", "Runner 30%"].map(String::from).to_vec()),
+            reason: SETUPS.choose(&mut self.rng).map(ToString::to_string),
+            confidence: Some(f64::from(self.rng.random_range(55u8..=95)) / 100.0),
+            ..SignalDraft::default()
+        };
+        self.open.push(Open { id: id.clone(), instrument, levels, filled: false, age: Duration::ZERO });
+        self.made = self.made.saturating_add(1);
+        (id, draft)
+    }
+
+    /// One of the instruments with the fewest open signals.
+    fn choose(&mut self, market: &Market) -> usize {
+        let open = |index: usize| self.open.iter().filter(|open| open.instrument == index).count();
+        let counts: Vec<usize> = (0..market.books().len()).map(open).collect();
+        let fewest = counts.iter().min().copied().unwrap_or(0);
+        let free: Vec<usize> = (0..counts.len()).filter(|index| counts[*index] == fewest).collect();
+        free.choose(&mut self.rng).copied().unwrap_or(0)
+    }
+
+    /// Whether the next signal should rather end well, for the outcomes to come out as [`CONFIRMED`] says. The prices
+    /// decide all the same; the desk only chooses which side of the band is the near one.
+    fn wants_confirmation(&self) -> bool {
+        let expected: f64 = self.open.iter().map(|open| open.levels.chance).sum();
+        self.ended.1 + expected <= CONFIRMED * (self.ended.0 + self.open.len() as f64)
+    }
+}
+
+impl Levels {
+    /// Levels near the present price: a path of this volatility leaves the band between stop and confirmation after
+    /// `life` seconds in the mean (σ²·life = good·bad), through the nearer end with a probability of three quarters.
+    fn around(book: &Book, direction: Direction, volatility: f64, life: f64, wants_confirmation: bool) -> Self {
+        let (sign, instrument) = (direction.sign(), &book.instrument);
+        let tick = instrument.tick_size;
+        let near = volatility * (life / SKEW).sqrt();
+        let (good, bad) = if wants_confirmation { (near, near * SKEW) } else { (near * SKEW, near) };
+        let (buy, sell) = Self::sides(book, direction);
+        let entry = instrument.round(buy - sign * PULLBACK * volatility);
+        // At least a tick beyond the entry, so that rounding cannot make levels meet.
+        let good = good.max(sign * (entry - sell) + tick);
+        let bad = bad.max(2.0 * tick + (sign * (sell - entry)).max(0.0));
+        Self {
+            direction,
+            entry,
+            confirmed: instrument.round(sell + sign * good),
+            stop: instrument.round(sell - sign * bad),
+            chance: bad / (good + bad),
+        }
+    }
+
+    /// The price at which the position is opened, and the one at which it is closed.
+    fn sides(book: &Book, direction: Direction) -> (f64, f64) {
+        match direction {
+            Direction::Long => (book.ask, book.bid),
+            Direction::Short => (book.bid, book.ask),
+        }
+    }
+
+    fn filled_by(&self, book: &Book) -> bool {
+        let (buy, _) = Self::sides(book, self.direction);
+        self.direction.sign() * (buy - self.entry) <= 0.0
+    }
+
+    /// How the signal ends at these prices; a stop counts before anything else.
+    fn end(&self, book: &Book, filled: bool) -> Option<SignalStatus> {
+        let (_, sell) = Self::sides(book, self.direction);
+        let beyond = |level: f64| self.direction.sign() * (sell - level);
+        if beyond(self.stop) <= 0.0 {
+            return Some(SignalStatus::Invalidated);
+        }
+        (filled && beyond(self.confirmed) >= 0.0).then_some(SignalStatus::Confirmed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use super::*;
+    use crate::domain::{Instruments, Now, Signal, SignalState, SourceName, parse_time};
+
+    const BEAT: Duration = Duration::from_millis(250);
+    const TTL: Duration = Duration::from_mins(5);
+    const MEAN: Duration = Duration::from_secs(12);
+
+    fn catalogue() -> Instruments {
+        Instruments::new(Instruments::documented().into_iter().chain(Instruments::futures())).unwrap()
+    }
+
+    /// A simulated dashboard: every signal that was made, with its state and when it came and ended.
+    struct Run {
+        signals: BTreeMap<SignalId, (Signal, f64, Option<f64>)>,
+        most_open: usize,
+        /// When there was first a signal of every state at a time.
+        complete_at: Option<f64>,
+    }
+
+    fn run(seed: u64, start: DateTime<Utc>, lasting: Duration) -> Run {
+        let instruments = catalogue();
+        let mut market = Market::new(&instruments, seed, SourceName::new("simulator"));
+        let mut desk = Desk::new(seed, start, MEAN, TTL);
+        let mut now = Now { wall: start, mono: Duration::ZERO };
+        let mut run = Run { signals: BTreeMap::new(), most_open: 0, complete_at: None };
+        while now.mono < lasting {
+            now = now.plus(BEAT);
+            market.step(now.wall, BEAT);
+            for (id, draft) in desk.step(&market, now.wall, BEAT) {
+                run.tell(&instruments, id, &draft, now);
+            }
+            run.most_open = run.most_open.max(desk.open.len());
+            let states = [SignalStatus::Pending, SignalStatus::Confirmed, SignalStatus::Invalidated];
+            if run.complete_at.is_none() && states.into_iter().all(|status| run.count(status) > 0) {
+                run.complete_at = Some(now.mono.as_secs_f64());
+            }
+        }
+        run
+    }
+
+    impl Run {
+        fn tell(&mut self, instruments: &Instruments, id: SignalId, draft: &SignalDraft, now: Now) {
+            let at = now.mono.as_secs_f64();
+            if let Some((signal, _, ended)) = self.signals.get_mut(&id) {
+                let instrument = instruments.get(&signal.symbol).unwrap();
+                *signal = signal.amend(draft, instrument, now).unwrap().expect("an end changes the signal");
+                *ended = Some(at);
+            } else {
+                let instrument = instruments.get(draft.symbol.as_ref().unwrap()).unwrap();
+                let signal =
+                    Signal::create(id.clone(), draft, instrument, SourceName::new("simulator"), now, TTL).unwrap();
+                self.signals.insert(id, (signal, at, None));
+            }
+        }
+
+        fn count(&self, status: SignalStatus) -> usize {
+            self.signals.values().filter(|(signal, ..)| signal.state.status() == status).count()
+        }
+    }
+
+    fn starts() -> Vec<DateTime<Utc>> {
+        [
+            "2026-01-14T14:30:00Z",
+            "2026-01-14T23:00:00Z",
+            "2026-01-17T12:00:00Z",
+            "2026-07-15T07:00:00Z",
+            "2026-03-08T06:59:00Z",
+        ]
+        .map(|text| parse_time(text).unwrap())
+        .to_vec()
+    }
+
+    #[test]
+    fn all_three_states_appear_within_two_minutes() {
+        // Every seed from another start; all 1000 pairs pass too, in 17 s.
+        let times: Vec<Option<f64>> = (0..200)
+            .map(|seed| run(seed, starts()[seed as usize % starts().len()], Duration::from_mins(2)).complete_at)
+            .collect();
+        let in_time = times.iter().flatten().count();
+        assert!(in_time >= 199, "{in_time} of 200");
+        let mean = times.iter().flatten().sum::<f64>() / in_time as f64;
+        assert!(mean < 30.0, "{mean}");
+    }
+
+    #[test]
+    fn signals_live_some_seconds_and_most_end_well() {
+        for start in starts() {
+            let (mut lives, mut confirmed, mut stopped, mut open) = (Vec::new(), 0, 0, 0);
+            for seed in 0..4 {
+                let run = run(seed, start, Duration::from_mins(20));
+                confirmed += run.count(SignalStatus::Confirmed);
+                stopped += run.count(SignalStatus::Invalidated);
+                open += run.count(SignalStatus::Pending);
+                assert!(run.most_open <= MAX_OPEN);
+                assert!((60..160).contains(&run.signals.len()), "{} signals in 20 minutes", run.signals.len());
+                lives.extend(run.signals.values().filter_map(|(_, from, to)| Some((*to)? - from)));
+            }
+            let mean = lives.iter().sum::<f64>() / lives.len() as f64;
+            let share = confirmed as f64 / (confirmed + stopped + open) as f64;
+            assert!((15.0..60.0).contains(&mean), "{mean}");
+            assert!((0.5..0.65).contains(&share), "{share}");
+        }
+    }
+
+    #[test]
+    fn a_signal_is_whole_and_says_that_it_is_simulated() {
+        let run = run(5, starts()[0], Duration::from_mins(30));
+        for (id, (signal, ..)) in &run.signals {
+            assert_eq!(uuid::Uuid::parse_str(id.as_str()).unwrap().get_version_num(), 4);
+            assert!(signal.reason.starts_with("Simulated:"), "{}", signal.reason);
+            assert!((0.55..=0.95).contains(&signal.confidence));
+            assert_eq!((signal.rr_target, signal.take_profits.len(), signal.tp_modes.len()), (3.0, 3, 3), "{signal:?}");
+            if let SignalState::Invalidated(reason) = &signal.state {
+                assert_eq!(*reason, Invalidation::STOP_TOUCHED);
+            }
+        }
+        let directions: HashSet<Direction> = run.signals.values().map(|(signal, ..)| signal.direction).collect();
+        let symbols: HashSet<String> = run.signals.values().map(|(signal, ..)| signal.symbol.to_string()).collect();
+        assert_eq!((directions.len(), symbols.len()), (2, 11));
+    }
+
+    #[test]
+    fn a_restart_makes_other_ids_and_the_same_start_makes_the_same() {
+        let ids = |start| run(1, start, Duration::from_mins(2)).signals.into_keys().collect::<HashSet<_>>();
+        let start = starts()[0];
+        assert_eq!(ids(start), ids(start));
+        assert!(ids(start).is_disjoint(&ids(start + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn without_an_interval_there_are_no_signals() {
+        let (market, start) = (Market::new(&catalogue(), 1, SourceName::new("simulator")), starts()[0]);
+        let mut desk = Desk::new(1, start, Duration::ZERO, TTL);
+        assert!((0..1000).all(|_| desk.step(&market, start, BEAT).is_empty()));
+    }
+
+    #[test]
+    fn a_long_is_filled_on_the_ask_and_ends_on_the_bid() {
+        let levels = Levels { direction: Direction::Long, entry: 1.08, confirmed: 1.081, stop: 1.079, chance: 0.5 };
+        let mut market = Market::new(&catalogue(), 1, SourceName::new("simulator"));
+        let book = &mut market.books_mut()[0];
+        let mut end = |bid: f64, ask: f64, filled| {
+            (book.bid, book.ask) = (bid, ask);
+            (levels.filled_by(book), levels.end(book, filled))
+        };
+        assert_eq!(end(1.0799, 1.0801, false), (false, None), "only the bid is at the entry");
+        assert_eq!(end(1.0798, 1.08, false), (true, None));
+        assert_eq!(end(1.0809, 1.0811, true), (false, None), "only the ask is beyond");
+        assert_eq!(end(1.081, 1.0812, true), (false, Some(SignalStatus::Confirmed)));
+        assert_eq!(end(1.081, 1.0812, false), (false, None), "it ran away without a fill");
+        assert_eq!(end(1.079, 1.0792, true), (true, Some(SignalStatus::Invalidated)));
+    }
+}

@@ -1,0 +1,147 @@
+//! The simulator: invented prices of every instrument, and demo signals on them. All that it says is marked `simulated`.
+
+mod desk;
+mod market;
+mod profile;
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+pub use desk::Desk;
+pub use market::Market;
+
+use super::{Feeder, Finished, Source, SourceError, WallClock};
+use crate::domain::{Feed, Instruments, SourceName};
+
+/// What the simulator is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Same seed, same prices.
+    pub seed: u64,
+    /// Time between two beats; on each most instruments tick.
+    pub tick_interval: Duration,
+    /// Mean time between two demo signals; zero for none.
+    pub signal_interval: Duration,
+    /// The server's time to live of a pending signal.
+    pub signal_ttl: Duration,
+}
+
+/// The source `simulator`.
+pub struct Simulator {
+    options: Options,
+    market: Market,
+    desk: Desk,
+    clock: WallClock,
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Simulator {
+    /// The name on the wire.
+    pub const NAME: &'static str = "simulator";
+
+    /// A simulator of every instrument of the catalogue, which begins now.
+    pub fn new(options: Options, instruments: &Instruments, clock: WallClock) -> Self {
+        let Options { seed, signal_interval, signal_ttl, .. } = options;
+        let market = Market::new(instruments, seed, SourceName::new(Self::NAME));
+        let desk = Desk::new(seed, clock(), signal_interval, signal_ttl);
+        Self { options, market, desk, clock }
+    }
+}
+
+impl Source for Simulator {
+    fn name(&self) -> SourceName {
+        SourceName::new(Self::NAME)
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Simulated
+    }
+
+    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+        // The market is told the nominal beat, not the measured one: the same seed then gives the same prices on every run.
+        let beat = self.options.tick_interval.max(Duration::from_millis(1));
+        let mut beats = tokio::time::interval(beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            let now = (self.clock)();
+            out.ticks(self.market.step(now, beat)).await?;
+            for (id, draft) in self.desk.step(&self.market, now, beat) {
+                out.signal(id, draft).await?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::domain::parse_time;
+    use crate::pipeline::{Handle, Input};
+    use crate::sources::{SourceState, SourceStates, supervise};
+    use crate::telemetry::Metrics;
+
+    /// What the pipeline gets within `lasting`.
+    async fn inputs(options: Options, lasting: Duration) -> Vec<Input> {
+        let metrics = Metrics::new().unwrap();
+        let states = SourceStates::new(&metrics);
+        let (handle, mut receiver) = Handle::channel();
+        let stop = CancellationToken::new();
+        let instruments = Instruments::new(Instruments::documented()).unwrap();
+        let (began, wall) = (Instant::now(), parse_time("2026-01-17T12:00:00Z").unwrap());
+        let clock: WallClock = Arc::new(move || wall + began.elapsed());
+        let simulator = Simulator::new(options, &instruments, clock);
+        let supervised = supervise(simulator, handle, &metrics, &states, stop.clone());
+        let watch = async {
+            tokio::time::sleep(lasting).await;
+            assert_eq!(states.list()[0].state, SourceState::Live);
+            assert!(states.list()[0].last_tick_age.unwrap() <= options.tick_interval);
+            stop.cancel();
+        };
+        tokio::join!(supervised, watch).0.unwrap();
+        let mut inputs = Vec::new();
+        while let Ok(request) = receiver.try_recv() {
+            inputs.push(request.input);
+        }
+        inputs
+    }
+
+    const OPTIONS: Options = Options {
+        seed: 1,
+        tick_interval: Duration::from_millis(250),
+        signal_interval: Duration::from_secs(12),
+        signal_ttl: Duration::from_mins(5),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_is_one_batch_and_the_first_one_has_every_instrument() {
+        let inputs = inputs(OPTIONS, Duration::from_millis(10_100)).await;
+        let batches: Vec<usize> = inputs
+            .iter()
+            .filter_map(|input| if let Input::Ticks(ticks) = input { Some(ticks.len()) } else { None })
+            .collect();
+        assert_eq!((batches.len(), batches[0]), (41, 7));
+        assert!(batches.iter().sum::<usize>() < 41 * 7, "some instruments skip a beat");
+        let signals = inputs.iter().filter(|input| matches!(input, Input::Signal { feed: Feed::Simulated, source, .. } if source.as_str() == "simulator"));
+        assert!(signals.count() >= 4, "the first signals come quickly");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_seed_and_start_say_the_same() {
+        let first = inputs(OPTIONS, Duration::from_mins(1)).await;
+        assert_eq!(first, inputs(OPTIONS, Duration::from_mins(1)).await);
+        assert_ne!(first, inputs(Options { seed: 2, ..OPTIONS }, Duration::from_mins(1)).await);
+    }
+}

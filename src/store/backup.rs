@@ -1,0 +1,95 @@
+//! Copying a log while a server writes it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::error::StoreError;
+use super::{offline, schema};
+
+/// Pages (of 4 KiB) between two reports of progress.
+const PAGES_AT_ONCE: i32 = 1_024;
+/// Between two attempts at a page that another program holds.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Copies the log in the data directory `place` (or in the file `place`) to the new file `to`, also beside a running
+/// server, and tells `progress` the percentage done.
+///
+/// The copy has an epoch of its own, so that a cursor of the original never leads into it.
+///
+/// # Errors
+/// [`StoreError::Exists`] when there is something at `to`; nothing is left there after any error.
+pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), StoreError> {
+    if to.exists() {
+        return Err(StoreError::Exists(to.into()));
+    }
+    let (file, source) = offline::open(place)?;
+    let partial = Partial::beside(to);
+    copy(&file, &source, &partial.0, progress)?;
+    let io = |error| StoreError::io(to, &error);
+    File::open(&partial.0).and_then(|copy| copy.sync_all()).map_err(io)?;
+    // The copy took its time; whatever came into being meanwhile stays.
+    if to.exists() {
+        return Err(StoreError::Exists(to.into()));
+    }
+    fs::rename(&partial.0, to).map_err(io)?;
+    let parent = match to.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)
+}
+
+fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8)) -> Result<(), StoreError> {
+    let reading = |error| StoreError::sqlite(file, &error);
+    let writing = |error| StoreError::sqlite(to, &error);
+    // A copy begins anew whenever the source changes under it. In one snapshot the source does not change.
+    let snapshot = source.unchecked_transaction().map_err(reading)?;
+    snapshot.query_row("SELECT count(*) FROM meta", [], |_| Ok(())).map_err(reading)?;
+    let mut target = Connection::open(to).map_err(writing)?;
+    let copy = Backup::new(&snapshot, &mut target).map_err(writing)?;
+    loop {
+        match copy.step(PAGES_AT_ONCE).map_err(writing)? {
+            StepResult::Done => break,
+            StepResult::More => {
+                let step = copy.progress();
+                progress((100 * (step.pagecount - step.remaining) / step.pagecount.max(1)).clamp(0, 99) as u8);
+            }
+            _ => std::thread::sleep(RETRY),
+        }
+    }
+    drop(copy);
+    // One file is the whole copy. A server turns the write-ahead log on again.
+    target.pragma_update(None, "journal_mode", "DELETE").map_err(writing)?;
+    target.pragma_update(None, "synchronous", "FULL").map_err(writing)?;
+    schema::set_epoch(&target).map_err(writing)?;
+    target.close().map_err(|(_, error)| writing(error))?;
+    progress(100);
+    Ok(())
+}
+
+/// A copy that is not whole yet; removed unless it was renamed.
+struct Partial(PathBuf);
+
+impl Partial {
+    fn beside(to: &Path) -> Self {
+        let mut name = OsString::from(".");
+        name.push(to.file_name().unwrap_or_default());
+        name.push(format!(".{}.partial", std::process::id()));
+        Self(to.with_file_name(name))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let mut journal = self.0.clone().into_os_string();
+        journal.push("-journal");
+        for leftover in [self.0.clone(), journal.into()] {
+            fs::remove_file(leftover).ok();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is written, inside of a transaction that somebody else begins and commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::chain::{Link, Row};
+use super::schema;
+use crate::domain::{Bar, Signal, SignalState};
+
+/// Most rows that one transaction prunes: an append that arrives meanwhile waits for no more than these.
+const PRUNED_AT_ONCE: usize = 250;
+
+/// Appends changes of signals after `head`; returns the new head.
+pub(super) fn append<'a>(
+    transaction: &Connection,
+    head: Link,
+    signals: impl Iterator<Item = &'a Arc<Signal>>,
+    stored_at: DateTime<Utc>,
+) -> rusqlite::Result<Link> {
+    let mut event = transaction.prepare_cached(
+        "INSERT INTO signal_events (seq, at, stored_at, signal_id, status, reason, source, body, hash) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let mut state = transaction.prepare_cached(
+        "INSERT INTO signals (first_seq, last_seq, id, status, symbol, killzone, updated_at) \
+         VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq, status = excluded.status, \
+         symbol = excluded.symbol, killzone = excluded.killzone, updated_at = excluded.updated_at",
+    )?;
+    let mut head = head;
+    for signal in signals {
+        let body = serde_json::to_string(&**signal)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let row = Row {
+            seq: head.seq + 1,
+            at: signal.updated_at.timestamp_millis(),
+            stored_at: stored_at.timestamp_millis(),
+            signal_id: signal.id.as_str(),
+            status: signal.state.status().name(),
+            reason: match &signal.state {
+                SignalState::Invalidated(reason) => Some(reason.as_str()),
+                SignalState::Pending | SignalState::Confirmed => None,
+            },
+            source: signal.source.as_str(),
+            body: &body,
+        };
+        let (seq, hash) = (row.seq, row.hash(&head.hash));
+        event.execute((
+            seq,
+            row.at,
+            row.stored_at,
+            row.signal_id,
+            row.status,
+            row.reason,
+            row.source,
+            row.body,
+            hash,
+        ))?;
+        state.execute((seq, row.signal_id, row.status, signal.symbol.as_str(), signal.killzone.name(), row.at))?;
+        head = Link { seq: row.seq, hash };
+    }
+    Ok(head)
+}
+
+/// Takes back what stands after `head`: events whose commit was reported as failed and reached the disk after all.
+pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<()> {
+    let seq = head.seq;
+    transaction.execute("DELETE FROM signal_events WHERE seq > ?1", [seq])?;
+    transaction.execute("DELETE FROM signals WHERE first_seq > ?1", [seq])?;
+    transaction.execute(
+        "UPDATE signals SET (last_seq, status, symbol, killzone, updated_at) = \
+         (SELECT seq, status, body ->> 'symbol', body ->> 'killzone', at FROM signal_events \
+          WHERE signal_id = signals.id ORDER BY seq DESC LIMIT 1) \
+         WHERE last_seq > ?1",
+        [seq],
+    )?;
+    Ok(())
+}
+
+/// Stores one-minute bars; of two that tell of the same minute, both are right about its extremes.
+pub(super) fn save_bars(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO bars (symbol, opened_at, open, high, low, close, volume) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (symbol, opened_at) DO UPDATE SET high = max(high, excluded.high), \
+         low = min(low, excluded.low), close = excluded.close, volume = max(volume, excluded.volume)",
+    )?;
+    for bar in bars {
+        let opened_at = bar.opened_at.timestamp_millis();
+        statement.execute((bar.symbol.as_str(), opened_at, bar.open, bar.high, bar.low, bar.close, bar.volume))?;
+    }
+    Ok(())
+}
+
+/// Removes some of the oldest events when they were stored before `kept_since` and their signals have ended.
+///
+/// Only ever from the front: what is left is whole from the anchor on. Returns the number of events removed.
+pub(super) fn prune_events(transaction: &Connection, kept_since: DateTime<Utc>) -> rusqlite::Result<u64> {
+    let anchor = schema::anchor(transaction)?;
+    let mut oldest = transaction.prepare_cached(
+        "SELECT e.seq, e.hash, e.stored_at, s.status = 'pending' FROM signal_events e \
+         JOIN signals s ON s.id = e.signal_id WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
+    )?;
+    let mut rows = oldest.query((anchor.seq, PRUNED_AT_ONCE))?;
+    let mut last = anchor;
+    while let Some(row) = rows.next()? {
+        let (stored_at, pending): (i64, bool) = (row.get(2)?, row.get(3)?);
+        if pending || stored_at >= kept_since.timestamp_millis() {
+            break;
+        }
+        last = schema::link(row)?;
+    }
+    if last != anchor {
+        let seq = last.seq;
+        transaction.prepare_cached("DELETE FROM signals WHERE last_seq <= ?1")?.execute([seq])?;
+        transaction.prepare_cached("DELETE FROM signal_events WHERE seq <= ?1")?.execute([seq])?;
+        schema::set_anchor(transaction, last)?;
+    }
+    Ok(last.seq - anchor.seq)
+}
+
+/// Removes some of the oldest bars; returns how many.
+///
+/// A symbol's newest bar counts as its present, so that a recording from long ago is kept as long as everything else.
+pub(super) fn prune_bars(transaction: &Connection, now: DateTime<Utc>, kept: Duration) -> rusqlite::Result<u64> {
+    let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let mut next_symbol = transaction.prepare_cached("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
+    let mut newest = transaction.prepare_cached("SELECT max(opened_at) FROM bars WHERE symbol = ?1")?;
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM bars WHERE symbol = ?1 AND opened_at IN \
+         (SELECT opened_at FROM bars WHERE symbol = ?1 AND opened_at < ?2 ORDER BY opened_at LIMIT ?3)",
+    )?;
+    let (mut removed, mut symbol) = (0, String::new());
+    while let Some(next) = next_symbol.query_row([&symbol], |row| row.get::<_, Option<String>>(0))? {
+        symbol = next;
+        let present: i64 = newest.query_row([&symbol], |row| row.get(0))?;
+        let before = present.min(now.timestamp_millis()).saturating_sub(kept);
+        removed += delete.execute((&symbol, before, PRUNED_AT_ONCE))?;
+        if removed >= PRUNED_AT_ONCE {
+            break;
+        }
+    }
+    Ok(removed as u64)
+}
+
+/// Writes and removes as much as a group of pushes needs, to see whether there is room again.
+pub(super) fn probe(transaction: &Connection, step: Probe) -> rusqlite::Result<()> {
+    match step {
+        Probe::Write => transaction
+            .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(65536))", [])
+            .map(drop),
+        Probe::Remove => transaction.execute("DELETE FROM meta WHERE key = 'probe'", []).map(drop),
+    }
+}
+
+/// The two transactions of a probe. In one they would cancel each other before anything was written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Probe {
+    Write,
+    Remove,
+}

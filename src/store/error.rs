@@ -1,0 +1,129 @@
+//! What can go wrong with the log, in words for the person who has to mend it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::LOCK_FILE;
+
+/// Why the log could not be opened, written or read. Cheap enough to be told to everybody who shared a commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data directory.
+    #[error(
+        "another orion-server process owns the data directory {}: stop it, or give this one a directory of its own \
+         (ORION_DATA_DIR)",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The database was written by a newer version of this program.
+    #[error(
+        "{} has schema {found}, this orion-server knows up to {known}: install the newer version again, or restore a \
+         backup made by this one",
+        .file.display()
+    )]
+    Newer {
+        /// The database.
+        file: PathBuf,
+        /// Its schema version.
+        found: usize,
+        /// The newest schema version that this program knows.
+        known: usize,
+    },
+    /// The database cannot be what this program wrote.
+    #[error(
+        "{} is damaged ({what}); nothing was changed. Put a backup in its place (made with `orion-server backup`; remove \
+         the -wal and -shm files beside it too), or move the file away to begin a new log",
+        .file.display()
+    )]
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A row of the log is not what was written once.
+    #[error("the log is broken at event {seq}: {what}")]
+    Broken {
+        /// The first event that does not fit.
+        seq: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// No space is left.
+    #[error("the disk with {} is full", .0.display())]
+    Full(PathBuf),
+    /// The disk or the file cannot be written.
+    #[error("{} is read-only", .0.display())]
+    ReadOnly(PathBuf),
+    /// Another program holds the database, or too many readers wait.
+    #[error("the signal log is busy: {0}")]
+    Busy(String),
+    /// The disk failed, or the system refused.
+    #[error("{}: {what}", .file.display())]
+    Io {
+        /// The file or directory.
+        file: PathBuf,
+        /// What the system says.
+        what: String,
+    },
+    /// There is no log in this place.
+    #[error("there is no signal log at {}", .0.display())]
+    Missing(PathBuf),
+    /// Something is there already, and is not overwritten.
+    #[error("{} exists already and is not overwritten", .0.display())]
+    Exists(PathBuf),
+    /// Whoever takes an export takes no more of it.
+    #[error("the export cannot be written: {0}")]
+    Output(io::ErrorKind),
+    /// The store is closed.
+    #[error("the signal log is closed")]
+    Closed,
+    /// The thread that writes has panicked.
+    #[error("the thread that writes the signal log has panicked")]
+    Panicked,
+}
+
+impl StoreError {
+    /// Wraps an error of the file system.
+    pub(super) fn io(file: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(file.into()),
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(file.into()),
+            _ => Self::Io { file: file.into(), what: error.to_string() },
+        }
+    }
+
+    /// Sorts an error of SQLite by what a person has to do about it.
+    pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(file.into()),
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly(file.into()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::Busy(format!("another program has locked {}", file.display()))
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { file: file.into(), what: error.to_string() }
+            }
+            // SQLite tells a read-only file system apart from a failing disk only by the errno it does not pass on.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if on_read_only_disk(file) => {
+                Self::ReadOnly(file.into())
+            }
+            Some(_) => Self::Io { file: file.into(), what: error.to_string() },
+            // A column of another type, a missing row: what is stored is not what this program stores.
+            None => Self::Damaged { file: file.into(), what: error.to_string() },
+        }
+    }
+
+    /// Whether the connection that met this error is as good as before.
+    pub(super) const fn spares_connection(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Busy(_))
+    }
+}
+
+fn on_read_only_disk(file: &Path) -> bool {
+    let lock = file.with_file_name(LOCK_FILE);
+    let opened = std::fs::OpenOptions::new().append(true).open(lock);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}

@@ -1,0 +1,167 @@
+//! Writing all events out for other programs, a page at a time, however long the log is.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::error::StoreError;
+use super::offline::{self, Event};
+use crate::domain::{Invalidation, Signal, SignalState, iso};
+
+/// Events that are read at once. Between two pages the log is let go of, because whoever reads the output may be slow.
+const PAGE: usize = 1_000;
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// A header line and one line per event; targets and their labels are separated by `|`.
+    Csv,
+    /// One array with one object per event.
+    Json,
+}
+
+/// Writes every event of the log in the data directory `place` (or in the file `place`) to `out`, oldest first, also
+/// beside a running server. Returns the number of events.
+///
+/// # Errors
+/// [`StoreError::Output`] when `out` takes no more, else what is wrong with the log.
+pub fn export(place: &Path, format: ExportFormat, mut out: impl Write) -> Result<u64, StoreError> {
+    let (file, connection) = offline::open(place)?;
+    let io = |error: io::Error| StoreError::Output(error.kind());
+    let mut page = Page { format, bytes: Vec::new(), events: 0, last: 0 };
+    loop {
+        page.read(&connection, &file)?;
+        out.write_all(&page.bytes).map_err(io)?;
+        if page.bytes.is_empty() {
+            break;
+        }
+        page.bytes.clear();
+    }
+    if format == ExportFormat::Json {
+        out.write_all(if page.events == 0 { b"[]\n" } else { b"\n]\n" }).map_err(io)?;
+    }
+    out.flush().map_err(io)?;
+    Ok(page.events)
+}
+
+struct Page {
+    format: ExportFormat,
+    bytes: Vec<u8>,
+    events: u64,
+    last: u64,
+}
+
+#[derive(Serialize)]
+struct JsonEvent<'a> {
+    seq: u64,
+    at: String,
+    stored_at: String,
+    signal: &'a RawValue,
+    hash: String,
+}
+
+const COLUMNS: [&str; 21] = [
+    "seq",
+    "at",
+    "stored_at",
+    "id",
+    "status",
+    "invalidation",
+    "source",
+    "direction",
+    "symbol",
+    "entry_time",
+    "entry_price",
+    "stop_loss",
+    "take_profits",
+    "tp_modes",
+    "reason",
+    "confidence",
+    "rr_target",
+    "killzone",
+    "model",
+    "expires_at",
+    "hash",
+];
+
+impl Page {
+    fn read(&mut self, connection: &Connection, file: &Path) -> Result<(), StoreError> {
+        let sqlite = |error| StoreError::sqlite(file, &error);
+        let mut statement = connection.prepare_cached(Event::AFTER).map_err(sqlite)?;
+        let mut rows = statement.query((self.last, PAGE)).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let event = Event::read(row).map_err(sqlite)?;
+            let unreadable =
+                |error: String| StoreError::Broken { seq: event.row.seq, what: format!("it cannot be read: {error}") };
+            match self.format {
+                ExportFormat::Csv => self.csv(&event).map_err(|error| unreadable(error.to_string()))?,
+                ExportFormat::Json => self.json(&event).map_err(|error| unreadable(error.to_string()))?,
+            }
+            self.last = event.row.seq;
+            self.events += 1;
+        }
+        Ok(())
+    }
+
+    fn json(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
+        self.bytes.extend_from_slice(if self.events == 0 { b"[\n" } else { b",\n" });
+        let line = JsonEvent {
+            seq: event.row.seq,
+            at: instant(event.row.at),
+            stored_at: instant(event.row.stored_at),
+            signal: serde_json::from_str(event.row.body)?,
+            hash: hex(event.hash),
+        };
+        serde_json::to_writer(&mut self.bytes, &line)
+    }
+
+    fn csv(&mut self, event: &Event<'_>) -> Result<(), Box<dyn std::error::Error>> {
+        let signal: Signal = serde_json::from_str(event.row.body)?;
+        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let invalidation = match &signal.state {
+            SignalState::Invalidated(reason) => Invalidation::as_str(reason),
+            SignalState::Pending | SignalState::Confirmed => "",
+        };
+        let mut writer = csv::Writer::from_writer(&mut self.bytes);
+        if self.events == 0 {
+            writer.write_record(COLUMNS)?;
+        }
+        writer.write_record([
+            &event.row.seq.to_string(),
+            &instant(event.row.at),
+            &instant(event.row.stored_at),
+            signal.id.as_str(),
+            signal.state.status().name(),
+            invalidation,
+            signal.source.as_str(),
+            signal.direction.name(),
+            signal.symbol.as_str(),
+            &iso(signal.entry_time),
+            &number(signal.entry_price),
+            &number(signal.stop_loss),
+            &signal.take_profits.iter().map(f64::to_string).collect::<Vec<_>>().join("|"),
+            &signal.tp_modes.join("|"),
+            &signal.reason,
+            &signal.confidence.to_string(),
+            &signal.rr_target.to_string(),
+            signal.killzone.name(),
+            signal.model.as_deref().unwrap_or_default(),
+            &iso(signal.expires_at),
+            &hex(event.hash),
+        ])?;
+        writer.flush()?;
+        Ok(())
+    }
+}
+
+fn instant(millis: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(millis).map(iso).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}

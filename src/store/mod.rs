@@ -1,0 +1,202 @@
+//! The durable signal log: every change of a signal is a row, committed before anybody is told, chained by hashes.
+//!
+//! ```text
+//! append ──► lanes ──► writer (one thread, group commit) ──► orion.db ◄── reader (a few connections)
+//! save_bars ─┘           between commits: bars, pruning, probes              ▲
+//!                                                   verify, backup, export ──┘  (from other processes)
+//! ```
+//!
+//! Numbers of events have no gaps. What [`Store::append`] answers with `Ok` survives `kill -9` and a power cut. What it
+//! answers with an error is not in the log of this process; a disk that failed in the middle of a commit may bring it
+//! back at the next start.
+
+mod backup;
+mod chain;
+mod commit;
+mod error;
+mod export;
+mod faults;
+mod lanes;
+mod offline;
+mod open;
+mod queries;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+pub use backup::backup;
+pub use error::StoreError;
+pub use export::{ExportFormat, export};
+#[doc(hidden)]
+pub use faults::Fault;
+pub use open::Recovered;
+pub use queries::{HistoryQuery, Page, Since, StateRow};
+pub use reader::Reader;
+pub use verify::{Verified, verify};
+pub use writer::Health;
+
+use crate::domain::{Bar, Signal};
+use crate::telemetry::Metrics;
+use lanes::{Append, End, Lanes};
+use writer::{Identity, Shared, Writer};
+
+/// The database, in the data directory.
+const DATABASE_FILE: &str = "orion.db";
+/// The file whose lock says that a process owns the data directory.
+const LOCK_FILE: &str = "orion.lock";
+
+/// How a log is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long events are kept after they were stored.
+    pub signal_retention: Duration,
+    /// How long one-minute bars are kept, reckoned from the newest of their symbol.
+    pub bar_retention: Duration,
+    /// Which signals are [`Recovered::recent`]: those changed at this time or later.
+    pub recent_since: DateTime<Utc>,
+    /// The wall clock; decides what is too old, and nothing else.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// The log of this process, and the only way to write it. Closed when dropped.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    reader: Reader,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the log in the data directory `dir`, making both if need be, and starts its writer.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has the directory, [`StoreError::Newer`] and [`StoreError::Damaged`]
+    /// when the file there is not to be written by this program (not a byte of it is changed), else what the disk says.
+    pub fn open(dir: &Path, options: Options, metrics: Arc<Metrics>) -> Result<(Self, Recovered), StoreError> {
+        let opened = open::open(dir, options.recent_since)?;
+        let shared = Arc::new(Shared {
+            lanes: Lanes::default(),
+            health: Mutex::new(Health::Ok),
+            faults: faults::Faults::default(),
+            ended: watch::Sender::new(false),
+        });
+        let reader = Reader::new(&opened.file);
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            metrics: Arc::clone(&metrics),
+            options,
+            epoch: Arc::clone(&opened.recovered.position.epoch),
+            head: opened.head,
+            connection: Some(opened.connection),
+            identity: Identity::of(&opened.file),
+            prune_at: (options.clock)(),
+            file: opened.file,
+            lock: opened.lock,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| StoreError::io(dir, &error))?;
+        let thread = Mutex::new(Some(thread));
+        Ok((Self { shared, metrics, reader, thread }, opened.recovered))
+    }
+
+    /// Appends changes of signals, in this order, all or none. Returns the number of the first; the others follow it.
+    ///
+    /// The place in the log is decided by the call, not by when the future is polled. Batches that wait at the same time
+    /// share a transaction, and its fate.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::ReadOnly`] and the like: nothing of it is in the log, and the next attempt may
+    /// succeed. [`StoreError::Closed`] and [`StoreError::Panicked`]: none will.
+    pub fn append(
+        &self,
+        signals: Vec<Arc<Signal>>,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        let (answer, answered) = oneshot::channel();
+        let queued = self.shared.lanes.append(Append { signals, answer });
+        let shared = Arc::clone(&self.shared);
+        async move {
+            queued?;
+            match answered.await {
+                Ok(answer) => answer,
+                // The writer went away with the batch in its hands.
+                Err(_) => Err(shared.lanes.end().unwrap_or(End::Panicked).into()),
+            }
+        }
+    }
+
+    /// Stores one-minute bars when no append waits. A bar that is stored already is joined with its newer self.
+    ///
+    /// Best effort: while the disk refuses, up to 4,096 bars wait; what has no place is dropped and counted.
+    pub fn save_bars(&self, bars: Vec<Bar>) {
+        let dropped = self.shared.lanes.save(bars);
+        self.metrics.store_bars_dropped_total.inc_by(dropped);
+    }
+
+    /// Asks the log.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Whether the log can be written.
+    pub fn health(&self) -> Health {
+        self.shared.health.lock().clone()
+    }
+
+    /// Waits until the writer has ended: by [`close`](Self::close), or by its own fault.
+    ///
+    /// # Errors
+    /// [`StoreError::Panicked`] in the latter case: nothing can be stored any more, and the process has to stop.
+    pub fn closed(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
+        let mut ended = self.shared.ended.subscribe();
+        let shared = Arc::clone(&self.shared);
+        async move {
+            // `shared` keeps the sender alive, so that waiting cannot fail.
+            ended.wait_for(|ended| *ended).await.ok();
+            match shared.lanes.end() {
+                Some(End::Panicked) => Err(StoreError::Panicked),
+                Some(End::Closed) | None => Ok(()),
+            }
+        }
+    }
+
+    /// Writes what waits, closes the file and gives the data directory back. Further appends fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Panicked`] when the writer had ended by its own fault before.
+    pub fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
+        self.shared.lanes.close();
+        self.closed()
+    }
+
+    /// Plays a disk that fails, for tests.
+    #[doc(hidden)]
+    pub fn play(&self, fault: Fault) {
+        self.shared.faults.set(fault);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.lanes.close();
+        if let Some(thread) = self.thread.get_mut().take() {
+            // A panic was told to everybody who asked.
+            thread.join().ok();
+        }
+    }
+}

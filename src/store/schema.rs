@@ -1,0 +1,182 @@
+//! The tables, and how a connection to them is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite_migration::{M, Migrations};
+
+use super::chain::Link;
+use super::error::StoreError;
+
+/// `ORIO` in SQLite's header, so that another program's database is not taken for a log.
+pub(super) const APPLICATION_ID: usize = 0x4f52_494f;
+
+/// How long a statement waits for another program's lock. Short: everybody who pushes waits with it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the write-ahead log is cut back to after a long reader let it grow; bytes.
+const WAL_LIMIT: i64 = 64 << 20;
+
+/// Only ever append to this list: a migration that was released has run on somebody's log.
+const STEPS: [&str; 1] = ["
+PRAGMA application_id = 0x4f52494f;
+
+CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Every change of every signal, append-only. Times are Unix milliseconds. `reason` is that of an invalidation.
+CREATE TABLE signal_events (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    signal_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    source TEXT NOT NULL,
+    body TEXT NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX signal_events_by_signal ON signal_events (signal_id);
+
+-- Where every signal is now. Its content is the body of the event `last_seq`.
+CREATE TABLE signals (
+    first_seq INTEGER PRIMARY KEY,
+    last_seq INTEGER NOT NULL UNIQUE,
+    id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    killzone TEXT NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX signals_pending ON signals (first_seq) WHERE status = 'pending';
+CREATE INDEX signals_by_symbol ON signals (symbol, first_seq);
+CREATE INDEX signals_by_change ON signals (updated_at);
+
+-- One-minute bars.
+CREATE TABLE bars (
+    symbol TEXT NOT NULL,
+    opened_at INTEGER NOT NULL,
+    open REAL NOT NULL,
+    high REAL NOT NULL,
+    low REAL NOT NULL,
+    close REAL NOT NULL,
+    volume REAL NOT NULL,
+    PRIMARY KEY (symbol, opened_at)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// The newest schema version that this program knows.
+pub(super) const VERSION: usize = STEPS.len();
+
+/// Brings the schema up to date and gives a new log its name.
+pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    Migrations::new(STEPS.map(M::up).into()).to_latest(connection).map_err(|error| match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::sqlite(file, &err),
+        other => StoreError::Damaged { file: file.into(), what: other.to_string() },
+    })?;
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    if epoch(&transaction).map_err(sqlite)?.is_none() {
+        set_epoch(&transaction).map_err(sqlite)?;
+    }
+    transaction.commit().map_err(sqlite)
+}
+
+/// Opens the one connection that writes.
+pub(super) fn open_writer(file: &Path, create: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit returns when it is on the disk, which is what an acknowledged signal is promised.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
+    settle(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a connection that can only read, beside a process that writes.
+pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    settle(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that nobody else has open, leaving not even a lock behind.
+pub(super) fn open_untouched(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(file), flags)?;
+    settle(&connection)?;
+    Ok(connection)
+}
+
+fn uri(file: &Path) -> String {
+    let path: Vec<String> = file
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(*byte).to_string(),
+            other => format!("%{other:02x}"),
+        })
+        .collect();
+    format!("file:{}?immutable=1", path.concat())
+}
+
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    // Without memory maps a failing disk is an error instead of a signal that kills the process.
+    connection.pragma_update(None, "mmap_size", 0)?;
+    // Every combination of the history's filters is one statement.
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// The name of the log; `None` in a database that is not one yet.
+pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional()
+}
+
+/// Gives the log a new name: cursors of any other no longer lead into it.
+pub(super) fn set_epoch(connection: &Connection) -> rusqlite::Result<()> {
+    let name: String = std::iter::repeat_with(|| ALPHABET[rand::random_range(0..ALPHABET.len())])
+        .map(char::from)
+        .take(EPOCH_LENGTH)
+        .collect();
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', ?1)", [name])?;
+    Ok(())
+}
+
+const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+/// 36^10 names: two logs never share one by chance.
+const EPOCH_LENGTH: usize = 10;
+
+/// The last pruned row; the start of the chain when nothing was pruned.
+pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
+    let value = "SELECT (SELECT value FROM meta WHERE key = 'anchor_seq'), value FROM meta WHERE key = 'anchor_hash'";
+    let anchor = connection.prepare_cached(value)?.query_row([], link).optional()?;
+    Ok(anchor.unwrap_or(Link::START))
+}
+
+/// Notes the last pruned row.
+pub(super) fn set_anchor(connection: &Connection, anchor: Link) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
+    statement.execute(("anchor_seq", anchor.seq))?;
+    statement.execute(("anchor_hash", anchor.hash))?;
+    Ok(())
+}
+
+/// The newest row of the log.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
+    let newest = "SELECT seq, hash FROM signal_events ORDER BY seq DESC LIMIT 1";
+    match connection.prepare_cached(newest)?.query_row([], link).optional()? {
+        Some(head) => Ok(head),
+        None => anchor(connection),
+    }
+}
+
+/// Reads a row of `seq, hash`.
+pub(super) fn link(row: &rusqlite::Row<'_>) -> rusqlite::Result<Link> {
+    Ok(Link { seq: row.get(0)?, hash: row.get(1)? })
+}

@@ -1,0 +1,80 @@
+//! Checking a whole log: the chain of hashes from the anchor to the head, and that the current states follow from it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::chain::Link;
+use super::error::StoreError;
+use super::offline::{self, Event};
+use super::{open, schema};
+
+/// A log that was found whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Events that were checked.
+    pub events: u64,
+    /// Number of the first one; one past `last_seq` when there are none.
+    pub first_seq: u64,
+    /// Number of the last one.
+    pub last_seq: u64,
+    /// Events that were pruned from the front; their hash still anchors the chain.
+    pub pruned: u64,
+}
+
+/// Checks the log in the data directory `place` (or in the file `place`, such as a backup), also beside a running server.
+///
+/// # Errors
+/// [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::Damaged`] when the file
+/// cannot be read.
+pub fn verify(place: &Path) -> Result<Verified, StoreError> {
+    let (file, connection) = offline::open(place)?;
+    let sqlite = |error| StoreError::sqlite(&file, &error);
+    // One snapshot for all that follows, however much is appended and pruned meanwhile.
+    let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
+    let anchor = schema::anchor(&snapshot).map_err(sqlite)?;
+    let head = walk(&snapshot, &file, anchor)?;
+    check_states(&snapshot, anchor).map_err(sqlite)?.map_or(Ok(()), Err)?;
+    open::check_pages(&snapshot, &file)?;
+    Ok(Verified { events: head.seq - anchor.seq, first_seq: anchor.seq + 1, last_seq: head.seq, pruned: anchor.seq })
+}
+
+/// Checks all rows after `from` and returns the last one.
+pub(super) fn walk(connection: &Connection, file: &Path, from: Link) -> Result<Link, StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let mut statement = connection.prepare_cached(Event::AFTER).map_err(sqlite)?;
+    let mut rows = statement.query((from.seq, -1)).map_err(sqlite)?;
+    let mut link = from;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let followed = match Event::read(row) {
+            Ok(event) => link.follow(&event.row, event.hash),
+            Err(error) => Err(error.to_string()),
+        };
+        link = followed.map_err(|what| StoreError::Broken { seq: link.seq + 1, what })?;
+    }
+    Ok(link)
+}
+
+/// Checks that every signal's state is its last event; returns the first one that is not.
+fn check_states(connection: &Connection, anchor: Link) -> rusqlite::Result<Option<StoreError>> {
+    // An event without a state, newer than its state, or older than the signal's first one.
+    let events = "SELECT e.seq FROM signal_events e LEFT JOIN signals s ON s.id = e.signal_id \
+                  WHERE s.id IS NULL OR e.seq > s.last_seq OR e.seq < s.first_seq ORDER BY e.seq LIMIT 1";
+    // A state without its event, or of other content.
+    let states = "SELECT s.last_seq FROM signals s LEFT JOIN signal_events e ON e.seq = s.last_seq \
+                  WHERE e.seq IS NULL OR e.signal_id <> s.id OR e.status <> s.status OR e.at <> s.updated_at \
+                  OR e.body ->> 'symbol' <> s.symbol OR e.body ->> 'killzone' <> s.killzone \
+                  ORDER BY s.last_seq LIMIT 1";
+    // A state that claims a first event which is another signal's. Those before the anchor are gone.
+    let firsts = "SELECT s.first_seq FROM signals s LEFT JOIN signal_events e ON e.seq = s.first_seq \
+                  WHERE NOT s.first_seq BETWEEN 1 AND ?1 AND e.signal_id IS NOT s.id ORDER BY s.first_seq LIMIT 1";
+    for (sql, parameters) in [(events, vec![]), (states, vec![]), (firsts, vec![anchor.seq])] {
+        let mut statement = connection.prepare(sql)?;
+        let mut found = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(0))?;
+        if let Some(seq) = found.next().transpose()? {
+            let what = "the current state of its signal does not follow from it".to_owned();
+            return Ok(Some(StoreError::Broken { seq, what }));
+        }
+    }
+    Ok(None)
+}

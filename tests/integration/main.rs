@@ -1,0 +1,5 @@
+//! The one integration binary: promises of the README, tried on real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod rooms;
