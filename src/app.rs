@@ -86,6 +86,7 @@ impl App {
     fn start(listener: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
+        metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));

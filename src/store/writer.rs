@@ -141,6 +141,7 @@ impl Writer {
                 timer.observe_duration();
                 self.metrics.store_batch_size.observe((new_head.seq - head.seq + new_published - published) as f64);
                 (self.head, self.published) = (new_head, new_published);
+                self.measure();
                 let mut receipt = Receipt { first_signal: head.seq + 1, first_published: published + 1 };
                 for append in appends {
                     // Whoever stopped waiting finds it in the log.
@@ -148,7 +149,6 @@ impl Writer {
                     receipt.first_signal += append.signals.len() as u64;
                     receipt.first_published += append.published.len() as u64;
                 }
-                self.measure();
             }
             Err(error) => {
                 timer.stop_and_discard();
