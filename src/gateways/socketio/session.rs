@@ -344,7 +344,7 @@ impl Returning for Comeback<'_> {
 
     fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) {
         let (session, socket, wanted) = (self.session, self.socket, &self.request.topics);
-        for publication in rest.iter().filter(|publication| wanted.signals.contains(publication.event().symbol())) {
+        for publication in rest.iter().filter(|publication| wanted.contain(publication.event())) {
             session.delivered(socket, emit_signal(socket, publication));
         }
         let before = session.state.lock().topics.prices.clone();
