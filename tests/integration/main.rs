@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 
 mod draining;
+mod joining;
 mod process;
 mod rooms;
+mod slow_clients;
 mod support;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -227,6 +228,36 @@ pub(crate) fn signal(id: &str) -> Value {
     })
 }
 
+/// Connections that a flood comes over.
+const PUSHERS: usize = 16;
+
+/// Pushes signals that have ended already as fast as they are taken, each with so many letters in its reason. Returns
+/// when all of them are acknowledged.
+pub(crate) async fn flood(addr: SocketAddr, name: &str, count: usize, letters: usize) {
+    let reason = "x".repeat(letters);
+    let mut pushers = JoinSet::new();
+    for pusher in 0..PUSHERS {
+        let mut body = signal("");
+        body["status"] = json!("confirmed");
+        body["reason"] = json!(reason);
+        let name = name.to_owned();
+        pushers.spawn(async move {
+            let mut client = Native::connect(addr, "/api/websocket").await;
+            client.send(&json!({"type": "auth", "token": TOKEN})).await;
+            let mine = (pusher..count).step_by(PUSHERS);
+            for number in mine.clone() {
+                body["id"] = json!(format!("{name}-{number}"));
+                client.send(&json!({"type": "signal", "data": body})).await;
+            }
+            for answer in 0..=mine.count() {
+                let told = soon("the answer to a push", client.next()).await.unwrap();
+                assert_eq!(told["success"], true, "answer {answer}: {told}");
+            }
+        });
+    }
+    pushers.join_all().await;
+}
+
 /// The place in the log that a cursor names.
 pub(crate) fn seq(cursor: &Value) -> u64 {
     cursor.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
@@ -280,7 +311,12 @@ impl Native {
     }
 
     pub(crate) async fn say(&mut self, text: impl Into<String>) {
-        self.0.send(Message::text(text.into())).await.unwrap();
+        assert!(self.try_say(text).await, "the server is gone");
+    }
+
+    /// Whether the server was still there.
+    pub(crate) async fn try_say(&mut self, text: impl Into<String>) -> bool {
+        self.0.send(Message::text(text.into())).await.is_ok()
     }
 
     /// The next frame, or the close code with which the server ended it; 1006 where it just broke.

@@ -90,7 +90,12 @@ impl Socket {
     }
 
     pub(crate) async fn say(&mut self, packet: impl Into<String>) {
-        self.socket.send(Message::text(packet.into())).await.unwrap();
+        assert!(self.try_say(packet).await, "the server is gone");
+    }
+
+    /// Whether the server was still there.
+    pub(crate) async fn try_say(&mut self, packet: impl Into<String>) -> bool {
+        self.socket.send(Message::text(packet.into())).await.is_ok()
     }
 
     pub(crate) async fn emit(&mut self, event: &str, argument: &Value) {
