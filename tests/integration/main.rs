@@ -5,7 +5,10 @@
 
 mod draining;
 mod joining;
+mod life;
+mod limits;
 mod process;
+mod replaying;
 mod rooms;
 mod slow_clients;
 mod support;

@@ -258,6 +258,13 @@ pub(crate) async fn flood(addr: SocketAddr, name: &str, count: usize, letters: u
     pushers.join_all().await;
 }
 
+/// How many decimals a number is written with.
+pub(crate) fn decimals(number: &str) -> usize {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let written = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len()) as i64;
+    (written - exponent.parse::<i64>().unwrap()).max(0) as usize
+}
+
 /// The place in the log that a cursor names.
 pub(crate) fn seq(cursor: &Value) -> u64 {
     cursor.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()

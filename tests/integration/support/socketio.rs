@@ -119,7 +119,8 @@ impl Socket {
     pub(crate) async fn next(&mut self) -> Result<Packet, Ended> {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.say("3").await,
+                // Whether it is gone shows with the next read.
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => drop(self.try_say("3").await),
                 Some(Ok(Message::Text(text))) => return Ok(Packet::parse(&text)),
                 Some(Ok(Message::Close(frame))) => return Err(Ended(Some(frame.map_or(1005, |f| f.code.into())))),
                 Some(Ok(_)) => {}
