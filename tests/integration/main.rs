@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 
 mod draining;
+mod goldens;
 mod joining;
 mod life;
 mod limits;
@@ -12,3 +13,4 @@ mod replaying;
 mod rooms;
 mod slow_clients;
 mod support;
+mod whole;
