@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
+#![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
 mod draining;
 mod goldens;

@@ -138,7 +138,13 @@ fn any_price() -> impl Strategy<Value = f64> {
 
 fn any_levels() -> impl Strategy<Value = (Direction, Option<f64>, Option<f64>, Option<Vec<f64>>)> {
     let steps = vec(0.0001f64..0.05, 0..6);
-    (prop_oneof![Just(Direction::Long), Just(Direction::Short)], any_price(), of(0.0001f64..0.05), of(steps), any::<bool>())
+    (
+        prop_oneof![Just(Direction::Long), Just(Direction::Short)],
+        any_price(),
+        of(0.0001f64..0.05),
+        of(steps),
+        any::<bool>(),
+    )
         .prop_map(|(direction, entry, stop, steps, bare)| {
             let at = |distance: f64| entry * (1.0 + direction.sign() * distance);
             let mut far = 0.0;

@@ -156,7 +156,12 @@ impl Session {
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {
-                self.tell(socket, &caller, "error", &fault("invalid_message", "a message is an object with a known type"));
+                self.tell(
+                    socket,
+                    &caller,
+                    "error",
+                    &fault("invalid_message", "a message is an object with a known type"),
+                );
             }
         }
         false
