@@ -101,6 +101,7 @@ impl Store {
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
             head: opened.head,
+            pruned: opened.anchor.seq,
             connection: Some(opened.connection),
             identity: Identity::of(&opened.file),
             prune_at: (options.clock)(),

@@ -41,6 +41,7 @@ pub(super) struct Opened {
     pub(super) lock: File,
     pub(super) connection: Connection,
     pub(super) head: Link,
+    pub(super) anchor: Link,
     pub(super) recovered: Recovered,
 }
 
@@ -54,13 +55,14 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
     let head = schema::head(&connection).map_err(sqlite)?;
+    let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
     let recovered = Recovered {
         position: Position { epoch: epoch.into(), seq: head.seq },
         pending: queries::pending(&connection).map_err(sqlite)?,
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
     };
-    Ok(Opened { file, lock, connection, head, recovered })
+    Ok(Opened { file, lock, connection, head, anchor, recovered })
 }
 
 fn make_directory(dir: &Path) -> Result<(), StoreError> {

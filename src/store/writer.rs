@@ -59,6 +59,8 @@ pub(super) struct Writer {
     pub(super) epoch: Arc<str>,
     /// The last event that was committed. Numbers are given from here, so that a failed transaction leaves no gap.
     pub(super) head: Link,
+    /// How many events were pruned from the front, ever.
+    pub(super) pruned: u64,
     /// `None` after an error that a connection may not survive; the next attempt opens another.
     pub(super) connection: Option<Connection>,
     /// Which files the connection has open.
@@ -174,9 +176,11 @@ impl Writer {
         let pruned = self.transact(|transaction| {
             let events = commit::prune_events(transaction, kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC))?;
             // One or the other, so that a chunk stays a chunk.
-            if events > 0 { Ok(events) } else { commit::prune_bars(transaction, now, bars) }
+            let bars = if events > 0 { 0 } else { commit::prune_bars(transaction, now, bars)? };
+            Ok((events, bars))
         });
-        let pause = if matches!(pruned, Ok(0)) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
+        self.pruned += pruned.as_ref().map_or(0, |(events, _)| *events);
+        let pause = if matches!(pruned, Ok((0, 0))) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
         self.prune_at = now + pause;
         self.measure();
     }
@@ -272,6 +276,8 @@ impl Writer {
     fn measure(&self) {
         let bytes = open::length(&self.file).unwrap_or(0) + open::length(&open::wal_file(&self.file)).unwrap_or(0);
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        // Numbers have no gaps.
+        self.metrics.store_events.set((self.head.seq - self.pruned) as i64);
     }
 
     fn close(self) {

@@ -138,6 +138,13 @@ async fn export_and_verify_work_beside_a_server_that_writes() {
     assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), ""));
     assert!(text(&again.stderr).ends_with("exists already and is not overwritten\n"), "{again:?}");
 
+    let metrics =
+        server.http.get(format!("http://{}/metrics", server.address)).send().await.unwrap().text().await.unwrap();
+    let names = ["commit_seconds_count", "batch_size_sum 120", "log_bytes", "events 120", "errors_total 0"];
+    for name in names.map(|name| format!("\norion_store_{name}")) {
+        assert!(metrics.contains(&name), "no {name} in {metrics}");
+    }
+
     let verify = run(dir.path(), &["verify"]).await;
     assert_eq!(text(&verify.stdout), "ok: 120 events, seq 1–120, 0 pruned before\n");
 }
