@@ -86,6 +86,7 @@ impl App {
     fn start(listener: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
+        metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));
@@ -219,10 +220,13 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 /// What a newcomer is told of the time before this process.
 fn remember(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
-    hub.recall(recovered.recent.iter().map(|(seq, signal)| {
+    let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };
-        Publication::ordered(Event::Signal(Arc::new(signal.clone())), position)
-    }));
+        Publication::placed(Event::Signal(Arc::new(signal.clone())), position)
+    });
+    let published =
+        recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
+    hub.recall(signals.chain(published));
 }
 
 fn pipeline(

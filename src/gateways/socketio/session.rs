@@ -40,6 +40,13 @@ pub(super) enum Command {
     Message,
 }
 
+/// Whether a command is still at work after it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Replay,
+}
+
 /// Where an answer goes.
 struct Caller {
     /// Answers are wrapped as `message` instead of being events of their own.
@@ -133,7 +140,8 @@ impl Session {
         self.act(socket, said);
     }
 
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) {
+    /// Does what was said. Says whether a replay has begun, which goes on by itself.
+    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
@@ -153,19 +161,22 @@ impl Session {
                 self.acknowledge_with(&mut caller, &answer, &request);
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
-            Command::Subscribe => self.subscribe(socket, &data, caller),
+            Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {}
         }
+        Begun::Nothing
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) {
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
         let request = Request::parse(data, &self.gateway.instruments);
         self.report(socket, &caller, &request);
+        // Read before our own lock is taken: joining takes the two the other way round.
+        let head = self.gateway.hub.position();
         let mut state = self.state.lock();
         // Who already gets signals has missed none of them.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
-        let from = since.as_deref().map(|since| resume::place(since, &self.gateway.hub.position()));
+        let from = since.as_deref().map(|since| resume::place(since, &head));
         match from {
             Some(Some(seq)) => {
                 state.catching_up = true;
@@ -174,6 +185,7 @@ impl Session {
                 self.gateway.tasks.clone().spawn_connection(async move {
                     session.catch_up(socket, seq, request, caller).await;
                 });
+                return Begun::Replay;
             }
             Some(None) => {
                 drop(state);
@@ -184,6 +196,7 @@ impl Session {
                 self.join_with_snapshot(socket, &request, caller, None);
             }
         }
+        Begun::Nothing
     }
 
     /// Snapshot of what is newly joined, then live: one step against publishing.
@@ -220,17 +233,18 @@ impl Session {
         self.resume_listening(&socket);
     }
 
-    /// Does what the client said meanwhile; another replay puts the rest off again.
+    /// Does what the client said meanwhile, in its order; a further replay puts the rest off again.
     fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
-        self.state.lock().catching_up = false;
         loop {
             let mut state = self.state.lock();
-            if state.catching_up {
+            let Some(said) = state.waiting.pop_front() else {
+                state.catching_up = false;
+                return;
+            };
+            drop(state);
+            if self.act(socket, said) == Begun::Replay {
                 return;
             }
-            let Some(said) = state.waiting.pop_front() else { return };
-            drop(state);
-            self.act(socket, said);
         }
     }
 
@@ -334,7 +348,7 @@ impl Returning for Comeback<'_> {
 
     fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) {
         let (session, socket, wanted) = (self.session, self.socket, &self.request.topics);
-        for publication in rest.iter().filter(|publication| wanted.signals.contains(publication.event().symbol())) {
+        for publication in rest.iter().filter(|publication| wanted.contain(publication.event())) {
             session.delivered(socket, emit_signal(socket, publication));
         }
         let before = session.state.lock().topics.prices.clone();
