@@ -29,6 +29,10 @@ const MAX_WAITING: usize = 32;
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a full queue is looked at again while catching up.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
+/// A client that speaks before it is connected waits at most this long for it.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+/// How often that is looked at again.
+const CONNECT_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a client may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +62,18 @@ struct State {
     topics: Topics,
     /// From the handshake, for the first subscription that presents none of its own.
     since: Option<String>,
-    catching_up: bool,
+    /// It is still connecting or catching up; what it says meanwhile waits.
+    busy: bool,
     waiting: VecDeque<Said>,
     end: Option<&'static str>,
+}
+
+/// Whether the client is ready for the next thing it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Now,
+    /// After the replay that has begun; it sees to the rest.
+    Later,
 }
 
 /// A client on a namespace. Counts as connected until it is dropped.
@@ -115,25 +128,28 @@ impl Session {
         };
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
-        if state.catching_up && command != Command::Ping {
-            if state.waiting.len() < MAX_WAITING {
-                state.waiting.push_back(said);
-            } else {
-                drop(state);
-                self.tell(
-                    socket,
-                    &said.caller,
-                    "error",
-                    &fault("busy", "the replay is still running; try again after it"),
-                );
+        // The library refuses what is emitted before it has finished connecting; such an answer would be lost.
+        let connected = socket.connected();
+        if connected && (command == Command::Ping || !state.busy) {
+            drop(state);
+            self.act(socket, said);
+        } else if state.waiting.len() < MAX_WAITING {
+            state.waiting.push_back(said);
+            if !std::mem::replace(&mut state.busy, true) {
+                let (session, socket) = (self.clone(), socket.clone());
+                self.gateway
+                    .tasks
+                    .clone()
+                    .spawn_connection(async move { session.listen_when_connected(&socket).await });
             }
-            return;
+        } else {
+            drop(state);
+            let busy = fault("busy", "the replay is still running; try again after it");
+            self.tell(socket, &said.caller, "error", &busy);
         }
-        drop(state);
-        self.act(socket, said);
     }
 
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) {
+    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Next {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
@@ -153,37 +169,38 @@ impl Session {
                 self.acknowledge_with(&mut caller, &answer, &request);
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
-            Command::Subscribe => self.subscribe(socket, &data, caller),
+            Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {}
         }
+        Next::Now
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) {
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Next {
         let request = Request::parse(data, &self.gateway.instruments);
         self.report(socket, &caller, &request);
+        // Asked before the state is locked: joining takes the two the other way round.
+        let head = self.gateway.hub.position();
         let mut state = self.state.lock();
         // Who already gets signals has missed none of them.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
-        let from = since.as_deref().map(|since| resume::place(since, &self.gateway.hub.position()));
+        let from = since.as_deref().map(|since| resume::place(since, &head));
+        if let Some(Some(_)) = from {
+            state.busy = true;
+        }
+        drop(state);
         match from {
             Some(Some(seq)) => {
-                state.catching_up = true;
-                drop(state);
                 let (session, socket) = (self.clone(), socket.clone());
                 self.gateway.tasks.clone().spawn_connection(async move {
                     session.catch_up(socket, seq, request, caller).await;
                 });
+                return Next::Later;
             }
-            Some(None) => {
-                drop(state);
-                self.join_with_snapshot(socket, &request, caller, Some(false));
-            }
-            None => {
-                drop(state);
-                self.join_with_snapshot(socket, &request, caller, None);
-            }
+            Some(None) => self.join_with_snapshot(socket, &request, caller, Some(false)),
+            None => self.join_with_snapshot(socket, &request, caller, None),
         }
+        Next::Now
     }
 
     /// Snapshot of what is newly joined, then live: one step against publishing.
@@ -206,31 +223,39 @@ impl Session {
         match resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await {
             Ok(Resumed::Joined) => {}
             Ok(Resumed::Gone) => self.cuts.cut(&socket),
-            Ok(Resumed::Impossible) => {
+            impossible => {
+                if let Err(error) = impossible {
+                    // It is told, and gets its prices: those must not wait for a disk.
+                    warn!(sid = %self.id, %error, "a replay could not be read");
+                }
                 if let Some(caller) = returning.caller {
                     self.join_with_snapshot(&socket, &request, caller, Some(false));
                 }
-            }
-            Err(error) => {
-                // Without its replay the client would have a hole; it comes back and tries again.
-                warn!(sid = %self.id, %error, "a replay could not be read");
-                self.cuts.cut(&socket);
             }
         }
         self.resume_listening(&socket);
     }
 
-    /// Does what the client said meanwhile; another replay puts the rest off again.
+    async fn listen_when_connected(self: Arc<Self>, socket: &SocketRef) {
+        let until = Instant::now() + CONNECT_PATIENCE;
+        while !socket.connected() && Instant::now() < until {
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
+        self.resume_listening(socket);
+    }
+
+    /// Does what the client said meanwhile, before anything that it says now; another replay puts the rest off again.
     fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
-        self.state.lock().catching_up = false;
         loop {
             let mut state = self.state.lock();
-            if state.catching_up {
+            let Some(said) = state.waiting.pop_front() else {
+                state.busy = false;
+                return;
+            };
+            drop(state);
+            if self.act(socket, said) == Next::Later {
                 return;
             }
-            let Some(said) = state.waiting.pop_front() else { return };
-            drop(state);
-            self.act(socket, said);
         }
     }
 
