@@ -98,12 +98,7 @@ impl Pushers {
                     let body = json!({ "status": "invalidated", "reason": "stop_touched" });
                     (Method::PATCH, path.as_str(), body, ("invalidated", Some("stop_touched")))
                 }
-                _ => (
-                    Method::POST,
-                    "/api/signals",
-                    json!({ "id": id, "status": "confirmed" }),
-                    ("confirmed", None),
-                ),
+                _ => (Method::POST, "/api/signals", json!({ "id": id, "status": "confirmed" }), ("confirmed", None)),
             };
             self.note(&id, |life| (life.ended, life.end) = (Sent::Tried, Some(end)));
             let (status, answer) = self.deliver(method, path, &body).await;

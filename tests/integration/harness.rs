@@ -202,9 +202,10 @@ pub(crate) async fn read_log(dir: &Path) -> Vec<LogEntry> {
             store.close().await.unwrap();
             return log;
         }
-        log.extend(page.into_iter().map(|(seq, signal)| {
-            (seq, signal.id.as_str().to_owned(), signal.state.status().name().to_owned())
-        }));
+        log.extend(
+            page.into_iter()
+                .map(|(seq, signal)| (seq, signal.id.as_str().to_owned(), signal.state.status().name().to_owned())),
+        );
     }
 }
 
@@ -265,17 +266,31 @@ impl Client {
         let (socket, _) = timeout(PATIENCE, connecting).await.map_err(|e| text(&e))?.map_err(|e| text(&e))?;
         let mut client = Self { socket, way };
         let asked = since.map_or(json!({}), |since| json!({ "since": since }));
-        let said = match way {
-            Way::Query => vec![],
-            Way::Frame if since.is_none() => vec![],
-            Way::Frame => vec![json!({ "type": "subscribe", "since": since }).to_string()],
-            Way::Auth => vec![format!("40{asked}"), "42[\"subscribe\"]".to_owned()],
-            Way::Subscribe => vec!["40".to_owned(), format!("42{}", json!(["subscribe", asked]))],
-        };
-        for text in said {
-            client.say(text).await?;
+        match way {
+            Way::Query => {}
+            Way::Frame if since.is_none() => {}
+            Way::Frame => client.say(json!({ "type": "subscribe", "since": since }).to_string()).await?,
+            Way::Auth => {
+                client.connect_namespace(&asked).await?;
+                client.say("42[\"subscribe\"]".into()).await?;
+            }
+            Way::Subscribe => {
+                client.connect_namespace(&json!({})).await?;
+                client.say(format!("42{}", json!(["subscribe", asked]))).await?;
+            }
         }
         Ok(client)
+    }
+
+    /// Connects to `/` and waits for the answer, as every Socket.IO client does before it says anything else.
+    async fn connect_namespace(&mut self, auth: &Value) -> Result<(), String> {
+        self.say(format!("40{auth}")).await?;
+        while let Some(Ok(message)) = self.socket.next().await {
+            if message.to_text().is_ok_and(|text| text.starts_with("40")) {
+                return Ok(());
+            }
+        }
+        Err("it ended before it was connected".into())
     }
 
     pub(crate) async fn say(&mut self, text: String) -> Result<(), String> {
