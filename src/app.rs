@@ -114,7 +114,9 @@ impl App {
 
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-        tasks.spawn("store", store.closed());
+        // Only its own failure is of interest here: it is closed when everybody else has ended.
+        let (closed, stopping) = (store.closed(), tasks.stopping());
+        tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
         let readiness = readiness(&store, &states);
         let door = Door::new(

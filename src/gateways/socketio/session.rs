@@ -23,7 +23,7 @@ use crate::gateways::resume::{self, Gone, Resumed, Returning};
 use crate::hub::{Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
 
-/// What a client says while it still catches up waits its turn, up to this many.
+/// What a client says while it still joins or catches up waits its turn, up to this many.
 const MAX_WAITING: usize = 32;
 /// A client that catches up and does not read is cut after this long.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
@@ -65,7 +65,8 @@ struct State {
     topics: Topics,
     /// From the handshake, for the first subscription that presents none of its own.
     since: Option<String>,
-    catching_up: bool,
+    /// What the client says waits: it has not joined its namespace yet, or it catches up.
+    busy: bool,
     waiting: VecDeque<Said>,
     end: Option<&'static str>,
 }
@@ -89,7 +90,7 @@ impl Session {
             namespace: socket.ns().to_owned(),
             transport,
             since: Instant::now(),
-            state: Mutex::new(State { since, ..State::default() }),
+            state: Mutex::new(State { since, busy: true, ..State::default() }),
             gateway,
             cuts,
         };
@@ -116,13 +117,12 @@ impl Session {
     /// Takes one thing that the client says, in the order in which it says them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
-        let Some((command, data)) = unwrap_message(command, data) else {
-            self.tell(socket, &caller, "error", &fault("invalid_message", "a message is an object with a known type"));
-            return;
-        };
+        // What stays a message could not be understood.
+        let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
-        if state.catching_up && command != Command::Ping {
+        // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
+        if state.busy && (command != Command::Ping || !socket.connected()) {
             if state.waiting.len() < MAX_WAITING {
                 state.waiting.push_back(said);
             } else {
@@ -162,7 +162,14 @@ impl Session {
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
-            Command::Message => {}
+            Command::Message => {
+                self.tell(
+                    socket,
+                    &caller,
+                    "error",
+                    &fault("invalid_message", "a message is an object with a known type"),
+                );
+            }
         }
         Begun::Nothing
     }
@@ -179,7 +186,7 @@ impl Session {
         let from = since.as_deref().map(|since| resume::place(since, &head));
         match from {
             Some(Some(seq)) => {
-                state.catching_up = true;
+                state.busy = true;
                 drop(state);
                 let (session, socket) = (self.clone(), socket.clone());
                 self.gateway.tasks.clone().spawn_connection(async move {
@@ -219,26 +226,26 @@ impl Session {
         match resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await {
             Ok(Resumed::Joined) => {}
             Ok(Resumed::Gone) => self.cuts.cut(&socket),
-            Ok(Resumed::Impossible) => {
+            impossible => {
+                if let Err(error) = impossible {
+                    // It is told, and gets its prices: those must not wait for a disk.
+                    warn!(sid = %self.id, %error, "a replay could not be read");
+                }
                 if let Some(caller) = returning.caller {
                     self.join_with_snapshot(&socket, &request, caller, Some(false));
                 }
             }
-            Err(error) => {
-                // Without its replay the client would have a hole; it comes back and tries again.
-                warn!(sid = %self.id, %error, "a replay could not be read");
-                self.cuts.cut(&socket);
-            }
         }
-        self.resume_listening(&socket);
+        self.listen(&socket);
     }
 
-    /// Does what the client said meanwhile, in its order; a further replay puts the rest off again.
-    fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
+    /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
+    /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
+    pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
             let Some(said) = state.waiting.pop_front() else {
-                state.catching_up = false;
+                state.busy = false;
                 return;
             };
             drop(state);
