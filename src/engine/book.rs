@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::domain::{Change, Invalidation, Now, Signal, SignalId, SignalState, SourceName, Symbol};
 
-/// Ended signals that stay in memory; older ones are read from the log again when somebody speaks of them.
-const MAX_ENDED: usize = 10_000;
+/// Ended signals that stay in memory; older ones are read from the log again when somebody speaks of them. More
+/// than can wait to be stored at a time: those are not in the log yet, and may have to be taken back.
+const MAX_ENDED: usize = 16_384;
 /// Pending signals that are kept; more are refused.
 const MAX_PENDING: usize = 100_000;
 /// Deadlines handled at a time, so that a mass expiry is committed in pieces.

@@ -2,13 +2,21 @@
 //! hands over the rest and joins it to what is live.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::debug;
 
 use crate::domain::{Position, Signal};
 use crate::hub::{Hub, Present, Publication};
 use crate::store::{Reader, StoreError};
 
 /// Events read from the log at a time.
-pub(super) const PAGE: usize = 200;
+const PAGE: usize = 200;
+/// How long a page that cannot be read is asked for again.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause before that.
+const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// The client is gone; nobody needs the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,20 +59,42 @@ pub(super) async fn resume(
     client: &mut impl Returning,
 ) -> Result<Resumed, StoreError> {
     loop {
-        let joined = hub.hold(|present| present.after(seq).map(|rest| client.join(present, rest)));
+        let (head, joined) = hub.hold(|present| {
+            let joined = present.after(seq).map(|rest| client.join(present, rest));
+            (present.position().clone(), joined)
+        });
         if joined.is_some() {
             return Ok(Resumed::Joined);
         }
-        let epoch = hub.position().epoch;
-        let page = log.events_after(seq, PAGE).await?;
+        let mut page = read_page(log, seq).await?;
+        // What is committed and not published yet will come live.
+        page.retain(|(at, _)| *at <= head.seq);
         // Events are numbered without holes, so a page that does not begin with the next one has lost some to pruning.
         match (page.first(), page.last()) {
             (Some((first, _)), Some((last, _))) if *first == seq + 1 => seq = *last,
             _ => return Ok(Resumed::Impossible),
         }
-        let page = page.into_iter().map(|(seq, signal)| (Position { epoch: epoch.clone(), seq }, signal)).collect();
+        let page =
+            page.into_iter().map(|(seq, signal)| (Position { epoch: head.epoch.clone(), seq }, signal)).collect();
         if client.send(page).await.is_err() {
             return Ok(Resumed::Gone);
+        }
+    }
+}
+
+/// Reads the events after `seq`. When everybody comes back at once, the log may be too busy for a moment.
+///
+/// # Errors
+/// When the log cannot be read for longer than that.
+pub(super) async fn read_page(log: &Reader, seq: u64) -> Result<Vec<(u64, Signal)>, StoreError> {
+    let until = Instant::now() + READ_PATIENCE;
+    loop {
+        match log.events_after(seq, PAGE).await {
+            Err(error) if Instant::now() < until => {
+                debug!(%error, "a page of the log is read again");
+                sleep(READ_PAUSE).await;
+            }
+            outcome => return outcome,
         }
     }
 }

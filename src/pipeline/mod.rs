@@ -31,7 +31,7 @@ pub use handle::{Handle, Request, Stopped, SubmitError};
 const MAX_REQUESTS: usize = 256;
 /// Events published without a yield in between, so that client queues are emptied meanwhile.
 const CHUNK: usize = 64;
-/// Answers that may wait for a commit before no more requests are taken.
+/// Answers, or changes, that may wait for a commit before no more are taken.
 const MAX_WAITING: usize = 4096;
 /// After a failed commit nothing is ended by the clock for this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -125,9 +125,11 @@ impl Pipeline {
                 biased;
                 committed = committed(&mut self.committing), if self.committing.is_some() => self.settle(committed).await,
                 _ = beat.tick() => self.publish_prices().await,
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && self.has_room() => {
+                    self.expire();
+                }
                 _ = save_bars.tick() => self.save_bars(),
-                count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.gathering.answers.len() < MAX_WAITING => {
+                count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
                         self.take(&mut taken).await;
@@ -143,6 +145,11 @@ impl Pipeline {
 
     fn is_settled(&self) -> bool {
         self.committing.is_none() && self.gathering.is_empty()
+    }
+
+    /// Whether more may gather while a commit is under way: what is not stored yet must not leave the engine's memory.
+    fn has_room(&self) -> bool {
+        self.gathering.answers.len().max(self.gathering.changes.len()) < MAX_WAITING
     }
 
     /// When the next pending signal ends by itself.

@@ -103,6 +103,7 @@ impl Store {
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
             head: opened.head,
+            pruned: opened.anchor.seq,
             published: opened.published,
             connection: Some(opened.connection),
             identity: Identity::of(&opened.file),

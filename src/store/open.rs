@@ -43,6 +43,7 @@ pub(super) struct Opened {
     pub(super) lock: File,
     pub(super) connection: Connection,
     pub(super) head: Link,
+    pub(super) anchor: Link,
     pub(super) published: u64,
     pub(super) recovered: Recovered,
 }
@@ -57,6 +58,7 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
     let head = schema::head(&connection).map_err(sqlite)?;
+    let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
     let recovered = Recovered {
         position: Position { epoch: epoch.into(), seq: head.seq },
@@ -65,7 +67,7 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
         published: passing::all(&connection).map_err(sqlite)?,
     };
     let published = passing::head(&connection).map_err(sqlite)?;
-    Ok(Opened { file, lock, connection, head, published, recovered })
+    Ok(Opened { file, lock, connection, head, anchor, published, recovered })
 }
 
 fn make_directory(dir: &Path) -> Result<(), StoreError> {

@@ -591,7 +591,8 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     CLOCK.store(61, Ordering::SeqCst);
     drop(store);
 
-    let (store, _) = open_with(dir.path(), options).unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (store, _) = Store::open(dir.path(), options, Arc::clone(&metrics)).unwrap();
     let reader = store.reader();
     while reader.oldest_seq().await.unwrap() < 601 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -599,6 +600,7 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(reader.oldest_seq().await, Ok(601), "a pending signal and all after it are kept");
     assert_eq!(reader.events_after(0, 100).await.unwrap().len(), 4);
+    assert_eq!(metrics.store_events.get(), 4);
     let page = reader.history(everything()).await.unwrap();
     assert_eq!(ids(&page.signals), ["late", "after", "stays"]);
     assert_eq!(verify(dir.path()), Ok(Verified { events: 4, first_seq: 601, last_seq: 604, pruned: 600 }));

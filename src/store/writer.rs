@@ -59,6 +59,8 @@ pub(super) struct Writer {
     pub(super) epoch: Arc<str>,
     /// The last event that was committed. Numbers are given from here, so that a failed transaction leaves no gap.
     pub(super) head: Link,
+    /// How many events were pruned from the front, ever.
+    pub(super) pruned: u64,
     /// The last published message that was committed.
     pub(super) published: u64,
     /// `None` after an error that a connection may not survive; the next attempt opens another.
@@ -179,12 +181,14 @@ impl Writer {
             let events = commit::prune_events(transaction, kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC))?;
             // One or the other, so that a chunk stays a chunk.
             if events > 0 {
-                return Ok(events);
+                return Ok((events, events));
             }
             let bars = commit::prune_bars(transaction, now, bars)?;
-            if bars > 0 { Ok(bars) } else { passing::prune(transaction) }
+            let rows = if bars > 0 { bars } else { passing::prune(transaction)? };
+            Ok((rows, events))
         });
-        let pause = if matches!(pruned, Ok(0)) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
+        self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);
+        let pause = if matches!(pruned, Ok((0, _))) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
         self.prune_at = now + pause;
         self.measure();
     }
@@ -282,6 +286,8 @@ impl Writer {
     fn measure(&self) {
         let bytes = open::length(&self.file).unwrap_or(0) + open::length(&open::wal_file(&self.file)).unwrap_or(0);
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        // Numbers have no gaps.
+        self.metrics.store_events.set((self.head.seq - self.pruned) as i64);
     }
 
     fn close(self) {

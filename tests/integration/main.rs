@@ -4,13 +4,17 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
+mod commands;
 mod draining;
+mod durability;
 mod goldens;
+mod harness;
 mod joining;
 mod life;
 mod limits;
 mod process;
 mod replaying;
+mod resume;
 mod rooms;
 mod slow_clients;
 mod support;

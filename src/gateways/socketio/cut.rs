@@ -72,6 +72,8 @@ impl Cuts {
 
     /// Cuts a client at its transport.
     pub(super) fn cut(&self, socket: &SocketRef) {
+        // What it has missed must not be followed by something later: that would move its cursor past the hole.
+        socket.leave_all();
         let sid = socket.id.to_string();
         match socket.transport_type() {
             TransportType::Websocket => {

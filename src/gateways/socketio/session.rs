@@ -40,6 +40,13 @@ pub(super) enum Command {
     Message,
 }
 
+/// Whether a command is still at work after it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Replay,
+}
+
 /// Where an answer goes.
 struct Caller {
     /// Answers are wrapped as `message` instead of being events of their own.
@@ -114,7 +121,7 @@ impl Session {
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
-        // A ping can be answered meanwhile, but nothing at all before the namespace is joined.
+        // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
         if state.busy && (command != Command::Ping || !socket.connected()) {
             if state.waiting.len() < MAX_WAITING {
                 state.waiting.push_back(said);
@@ -133,8 +140,8 @@ impl Session {
         self.act(socket, said);
     }
 
-    /// Does one thing. Returns whether the client catches up from then on.
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> bool {
+    /// Does what was said. Says whether a replay has begun, which goes on by itself.
+    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
@@ -164,20 +171,19 @@ impl Session {
                 );
             }
         }
-        false
+        Begun::Nothing
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> bool {
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
         let request = Request::parse(data, &self.gateway.instruments);
         self.report(socket, &caller, &request);
-        // Read before the state is locked: who holds the hub locks states, so nobody may do it the other way round.
+        // Read before our own lock is taken: joining takes the two the other way round.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
         // Who already gets signals has missed none of them.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
         let from = since.as_deref().map(|since| resume::place(since, &head));
-        let catches_up = matches!(from, Some(Some(_)));
         match from {
             Some(Some(seq)) => {
                 state.busy = true;
@@ -186,6 +192,7 @@ impl Session {
                 self.gateway.tasks.clone().spawn_connection(async move {
                     session.catch_up(socket, seq, request, caller).await;
                 });
+                return Begun::Replay;
             }
             Some(None) => {
                 drop(state);
@@ -196,7 +203,7 @@ impl Session {
                 self.join_with_snapshot(socket, &request, caller, None);
             }
         }
-        catches_up
+        Begun::Nothing
     }
 
     /// Snapshot of what is newly joined, then live: one step against publishing.
@@ -219,21 +226,20 @@ impl Session {
         match resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await {
             Ok(Resumed::Joined) => {}
             Ok(Resumed::Gone) => self.cuts.cut(&socket),
-            Ok(Resumed::Impossible) => {
+            impossible => {
+                if let Err(error) = impossible {
+                    // It is told, and gets its prices: those must not wait for a disk.
+                    warn!(sid = %self.id, %error, "a replay could not be read");
+                }
                 if let Some(caller) = returning.caller {
                     self.join_with_snapshot(&socket, &request, caller, Some(false));
                 }
-            }
-            Err(error) => {
-                // Without its replay the client would have a hole; it comes back and tries again.
-                warn!(sid = %self.id, %error, "a replay could not be read");
-                self.cuts.cut(&socket);
             }
         }
         self.listen(&socket);
     }
 
-    /// Does what the client said meanwhile; another replay puts the rest off again. What it says now goes to the end of
+    /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
     /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
     pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
@@ -243,7 +249,7 @@ impl Session {
                 return;
             };
             drop(state);
-            if self.act(socket, said) {
+            if self.act(socket, said) == Begun::Replay {
                 return;
             }
         }

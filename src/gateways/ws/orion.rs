@@ -12,7 +12,7 @@ use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
-use crate::gateways::resume::{self, Gone, PAGE, Resumed, Returning};
+use crate::gateways::resume::{self, Gone, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
 
@@ -90,7 +90,7 @@ impl Orion {
     async fn fill_in(&mut self, client: &mut Client, mut seq: u64, request: &Request) -> Result<bool, Gone> {
         let epoch = self.gateway.hub.position().epoch;
         while seq < self.complete_after {
-            let page = match self.gateway.log.events_after(seq, PAGE).await {
+            let page = match resume::read_page(&self.gateway.log, seq).await {
                 Ok(page) if page.first().is_some_and(|(first, _)| *first == seq + 1) => page,
                 _ => return Ok(false),
             };
@@ -121,11 +121,17 @@ impl Orion {
             self.join_with_snapshot(client, &request, Some(false));
             return Ok(());
         };
-        if client.outbox.topics().signals.is_none() {
+        let before = client.outbox.topics().signals;
+        if before.is_none() {
             return self.catch_up(client, seq, &request).await;
         }
         let filled = self.fill_in(client, seq, &request).await?;
-        self.join_with_snapshot(client, &request, Some(filled));
+        if filled && request.topics.signals == before {
+            self.complete_after = self.complete_after.min(seq);
+        }
+        // Of symbols that it did not have until now, it gets only what the snapshot tells.
+        let widened = before.with(&request.topics.signals) != before;
+        self.join_with_snapshot(client, &request, Some(filled && !widened));
         Ok(())
     }
 

@@ -1,0 +1,255 @@
+//! A dashboard that comes back gets exactly what it missed: each event once, in order, without a hole.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::harness::{
+    Client, LogEntry, PATIENCE, Server, TOKEN, Told, Way, data_dir, read_log, report, seq, signal, times,
+};
+
+/// Dashboards of each kind.
+const CLIENTS: usize = 50;
+const PUSHERS: usize = 4;
+
+/// What is known about the process under test at any moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Scene {
+    /// Where it listens; `None` while it is away.
+    address: Option<SocketAddr>,
+    /// The last event, once nothing more will be published.
+    head: Option<u64>,
+}
+
+/// Pushes signals until `left` is used up, two of three with an end; the same again after every lost answer.
+async fn push(name: String, left: Arc<AtomicUsize>, mut scene: watch::Receiver<Scene>, pace: Duration) {
+    let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+    while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        let id = format!("{name}-{}", left.load(Ordering::SeqCst));
+        let mut bodies = vec![signal(&id)];
+        match rand::random_range(0..3) {
+            0 => {}
+            1 => bodies.push(json!({ "id": id, "status": "confirmed" })),
+            _ => bodies.push(json!({ "id": id, "status": "invalidated" })),
+        }
+        for body in bodies {
+            loop {
+                let address = scene.wait_for(|scene| scene.address.is_some()).await.unwrap().address.unwrap();
+                let request = http.request(Method::POST, format!("http://{address}/api/signals"));
+                match request.bearer_auth(TOKEN).json(&body).send().await.map(|answer| answer.status()) {
+                    // Its time may have been up before the end arrived.
+                    Ok(StatusCode::OK | StatusCode::CONFLICT) => break,
+                    Ok(StatusCode::SERVICE_UNAVAILABLE) | Err(_) => {}
+                    Ok(status) => panic!("{status} for {body}"),
+                }
+                timeout(Duration::from_millis(20), scene.changed()).await.ok();
+            }
+        }
+        sleep(pace.mul_f64(rand::random_range(0.0..2.0))).await;
+    }
+}
+
+/// A dashboard that keeps its cursor, as the adapter does.
+#[derive(Debug)]
+struct Dashboard {
+    name: String,
+    way: Way,
+    cursor: String,
+    seen: Vec<LogEntry>,
+    connections: usize,
+}
+
+impl Dashboard {
+    fn new(number: usize, way: Way, cursor: &str) -> Self {
+        Self { name: format!("{way:?}-{number}"), way, cursor: cursor.into(), seen: Vec::new(), connections: 0 }
+    }
+
+    fn take(&mut self, told: Told) {
+        match told {
+            Told::Signal { signal, cursor } => {
+                let text = |name: &str| signal[name].as_str().unwrap().to_owned();
+                self.seen.push((seq(&cursor), text("id"), text("status")));
+                self.cursor = cursor;
+            }
+            Told::Subscribed { cursor, recovered } => {
+                assert_eq!(recovered, Some(true), "{} had {}", self.name, self.cursor);
+                assert!(seq(&cursor) >= seq(&self.cursor), "{} had {} and got {cursor}", self.name, self.cursor);
+                self.cursor = cursor;
+            }
+            Told::Price(_) => {}
+            Told::Other(other) => panic!("{}: {other}", self.name),
+        }
+    }
+
+    fn has_all(&self, scene: &watch::Receiver<Scene>) -> bool {
+        scene.borrow().head == Some(seq(&self.cursor))
+    }
+
+    /// Listens until it has everything, until it is cut, or for `spell`.
+    async fn listen(&mut self, address: SocketAddr, spell: Duration, scene: &mut watch::Receiver<Scene>) {
+        let Ok(mut client) = Client::connect(address, self.way, Some(&self.cursor)).await else { return };
+        self.connections += 1;
+        let end = Instant::now() + spell;
+        while !self.has_all(scene) {
+            tokio::select! {
+                told = client.told() => match told {
+                    Some(told) => self.take(told),
+                    None => return,
+                },
+                changed = scene.changed() => changed.unwrap(),
+                () = sleep_until(end) => return,
+            }
+        }
+    }
+
+    /// Comes and goes until it has everything.
+    async fn live(mut self, mut scene: watch::Receiver<Scene>, longest: Duration, away: Duration) -> Self {
+        while !self.has_all(&scene) {
+            let Scene { address, head } = *scene.wait_for(|scene| scene.address.is_some()).await.unwrap();
+            let spell = if head.is_some() { PATIENCE } else { longest.mul_f64(rand::random_range(0.0..1.0)) };
+            self.listen(address.unwrap(), spell, &mut scene).await;
+            sleep(away.mul_f64(rand::random_range(0.0..1.0))).await;
+        }
+        self
+    }
+}
+
+/// Every dashboard saw the log, and nothing else.
+fn compare(dashboards: &[Dashboard], log: &[LogEntry]) {
+    for Dashboard { name, seen, .. } in dashboards {
+        if let Some(at) = (0..seen.len().max(log.len())).find(|at| seen.get(*at) != log.get(*at)) {
+            let around = |list: &[LogEntry]| {
+                format!("{:?}", &list[at.saturating_sub(2).min(list.len())..(at + 3).min(list.len())])
+            };
+            panic!("{name} saw {} and not {}", around(seen), around(log));
+        }
+    }
+}
+
+async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
+    let mut results = Vec::new();
+    while let Some(result) = tasks.join_next().await {
+        results.push(result.unwrap());
+    }
+    results
+}
+
+/// Waits until no signal is pending; returns the number of the last event.
+async fn settled(server: &Server) -> u64 {
+    let api = server.api();
+    crate::harness::until("every signal has ended", async || {
+        api.get("/api/signals?status=pending").await.1["signals"].as_array().is_some_and(Vec::is_empty)
+    })
+    .await;
+    seq(&api.cursor().await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
+    let signals = times("ORION_DROP_SIGNALS", 400);
+    let restarts = 4;
+    let (dir, _guard) = data_dir();
+    let env = [("ORION_SIGNAL_TTL", "3s"), ("ORION_DRAIN_TIMEOUT", "2s")];
+    let mut server = Server::start(&dir, &env).await;
+    let start = server.api().cursor().await;
+    let (scene, watched) = watch::channel(Scene { address: Some(server.address), head: None });
+    let mut dashboards = JoinSet::new();
+    for number in 0..CLIENTS {
+        for way in [if number % 2 == 0 { Way::Auth } else { Way::Subscribe }, Way::Query] {
+            dashboards.spawn(Dashboard::new(number, way, &start).live(
+                watched.clone(),
+                Duration::from_millis(1_500),
+                Duration::from_secs(1),
+            ));
+        }
+    }
+    let mut pushers = JoinSet::new();
+    for restart in 0..=restarts {
+        let left = Arc::new(AtomicUsize::new(signals / (restarts + 1)));
+        for pusher in 0..PUSHERS {
+            pushers.spawn(push(
+                format!("{restart}-{pusher}"),
+                left.clone(),
+                watched.clone(),
+                Duration::from_millis(20),
+            ));
+        }
+        if restart == restarts {
+            break;
+        }
+        // In the middle of it.
+        while left.load(Ordering::SeqCst) > signals / (restarts + 1) / 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        if restart % 2 == 0 {
+            server.kill().await;
+        } else {
+            server.stop().await;
+        }
+        scene.send_modify(|scene| scene.address = None);
+        server = Server::start(&dir, &env).await;
+        scene.send_modify(|scene| scene.address = Some(server.address));
+        join(&mut pushers).await;
+    }
+    join(&mut pushers).await;
+    let head = settled(&server).await;
+    scene.send_modify(|scene| scene.head = Some(head));
+    let dashboards = timeout(2 * PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
+    server.stop().await;
+    let log = read_log(&dir).await;
+    assert_eq!(log.len() as u64, head);
+    compare(&dashboards, &log);
+    let connections: usize = dashboards.iter().map(|dashboard| dashboard.connections).sum();
+    report(&format!(
+        "random drops: {} dashboards, {connections} connections, {signals} signals, {head} events, {restarts} restarts",
+        dashboards.len()
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
+    let (dir, _guard) = data_dir();
+    let mut server = Server::start(&dir, &[]).await;
+    let start = server.api().cursor().await;
+    let (scene, watched) = watch::channel(Scene { address: Some(server.address), head: None });
+    let (left, mut pushers) = (Arc::new(AtomicUsize::new(2_400)), JoinSet::new());
+    for pusher in 0..8 {
+        pushers.spawn(push(pusher.to_string(), left.clone(), watched.clone(), Duration::ZERO));
+    }
+    let mut dashboards = JoinSet::new();
+    for beginning in 1..=8 {
+        // All the time somebody begins at the very start, the last of them thousands of events later.
+        while left.load(Ordering::SeqCst) > 2_400 - beginning * 260 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        for way in [Way::Query, Way::Auth, Way::Subscribe] {
+            dashboards.spawn(Dashboard::new(beginning, way, &start).live(
+                watched.clone(),
+                3 * PATIENCE,
+                Duration::from_millis(10),
+            ));
+        }
+        if beginning == 5 {
+            // The hub has forgotten everything: all of it comes from the log.
+            scene.send_modify(|scene| scene.address = None);
+            server.kill().await;
+            server = Server::start(&dir, &[]).await;
+            scene.send_modify(|scene| scene.address = Some(server.address));
+        }
+    }
+    join(&mut pushers).await;
+    let head = seq(&server.api().cursor().await);
+    assert!(head > 2_500, "{head}");
+    scene.send_modify(|scene| scene.head = Some(head));
+    let dashboards = timeout(2 * PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
+    server.stop().await;
+    compare(&dashboards, &read_log(&dir).await);
+    report(&format!("catching up: {} dashboards from 0 to {head} while it was published", dashboards.len()));
+}
