@@ -67,7 +67,7 @@ fn append(store: &Arc<Store>, first: u64, pushers: u64, iterations: u64) -> Dura
                 let store = Arc::clone(store);
                 tokio::spawn(async move {
                     for number in 0..each {
-                        store.append(vec![signal(first + pusher * each + number)]).await.unwrap();
+                        store.append(vec![signal(first + pusher * each + number)], Vec::new()).await.unwrap();
                     }
                 })
             })

@@ -86,6 +86,7 @@ impl App {
     fn start(listener: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
+        metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));
@@ -113,7 +114,9 @@ impl App {
 
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-        tasks.spawn("store", store.closed());
+        // Only its own failure is of interest here: it is closed when everybody else has ended.
+        let (closed, stopping) = (store.closed(), tasks.stopping());
+        tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
         let readiness = readiness(&store, &states);
         let door = Door::new(
@@ -219,10 +222,13 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 /// What a newcomer is told of the time before this process.
 fn remember(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
-    hub.recall(recovered.recent.iter().map(|(seq, signal)| {
+    let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };
-        Publication::ordered(Event::Signal(Arc::new(signal.clone())), position)
-    }));
+        Publication::placed(Event::Signal(Arc::new(signal.clone())), position)
+    });
+    let published =
+        recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
+    hub.recall(signals.chain(published));
 }
 
 fn pipeline(

@@ -4,29 +4,45 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use orion_server::cli::{self, Cli, Command};
+use orion_server::config::Loaded;
 use orion_server::telemetry::logging;
 use orion_server::{app, config};
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()).and_then(|cli| run(&cli)) {
-        Ok(()) => cli::EXIT_OK.into(),
-        Err(code) => code.into(),
+    cli::parse(std::env::args_os()).and_then(|cli| run(&cli)).unwrap_or_else(|code| code).into()
+}
+
+/// The exit code, as an error when it has been said what went wrong.
+fn run(cli: &Cli) -> Result<u8, u8> {
+    let load = || cli.load(&config::environment()).map_err(|error| complain(cli::EXIT_CONFIG, &error));
+    match cli.command() {
+        Command::Serve => serve(&load()?),
+        Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
+        Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
+        Command::Log(command) => {
+            let place = match command.place() {
+                Some(place) => place.to_owned(),
+                None => load()?.settings.data.dir,
+            };
+            command.run(&place).map_err(failed)
+        }
     }
 }
 
-fn run(cli: &Cli) -> Result<(), u8> {
-    if cli.command() == Command::DefaultConfig {
-        return cli::default_config(&mut io::stdout()).map_err(failed);
-    }
-    let loaded = cli.load(&config::environment()).map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
-    if cli.command() == Command::CheckConfig {
-        return cli::check_config(&loaded, &mut io::stdout()).map_err(failed);
-    }
+fn serve(loaded: &Loaded) -> Result<u8, u8> {
     logging::init(&loaded.settings.log).map_err(failed)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    app::run_until_signalled(&loaded.settings).map_err(failed)
+    app::run_until_signalled(&loaded.settings).map(|()| cli::EXIT_OK).map_err(failed)
+}
+
+/// Whoever takes no more of the output has had enough of it.
+fn printed(outcome: io::Result<()>) -> Result<u8, u8> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(cli::EXIT_OK),
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> u8 {

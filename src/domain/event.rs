@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{PriceUpdate, Signal};
+use super::{Audience, Kind, PriceUpdate, Published, Signal, Symbol};
 
 /// Something that dashboards are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,17 @@ pub enum Event {
     Signal(Arc<Signal>),
     /// An instrument has a price.
     Price(Arc<PriceUpdate>),
+    /// Somebody published something that this server does not make.
+    Published(Arc<Published>),
+}
+
+/// What a state is the state of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateKey {
+    /// The price of an instrument.
+    Price(Symbol),
+    /// Something published: whose, what, and which.
+    Published(Audience, Kind, Arc<str>),
 }
 
 /// How an event is delivered. There is no third way.
@@ -25,20 +36,29 @@ pub enum Class {
 }
 
 impl Event {
-    /// The table of all events and their class.
-    pub const fn class(&self) -> Class {
-        match self {
-            Self::Signal(_) => Class::Ordered,
-            Self::Price(_) => Class::State,
-        }
-    }
-
     /// Name of the kind, for metrics and logs.
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Signal(_) => "signal",
             Self::Price(_) => "price_update",
+            Self::Published(published) => published.kind.name(),
         }
+    }
+
+    /// What a newer event replaces; `None` for ordered events, which nothing replaces.
+    pub fn state_key(&self) -> Option<StateKey> {
+        match self {
+            Self::Price(update) => Some(StateKey::Price(update.symbol.clone())),
+            Self::Published(published) if published.kind.class() == Class::State => {
+                Some(StateKey::Published(published.audience.clone(), published.kind, published.key.clone()))
+            }
+            Self::Signal(_) | Self::Published(_) => None,
+        }
+    }
+
+    /// The class: a state has a key, everything else is ordered.
+    pub fn class(&self) -> Class {
+        if self.state_key().is_some() { Class::State } else { Class::Ordered }
     }
 }
 

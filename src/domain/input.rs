@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Contradiction, Fault, Feed, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick};
+use super::{Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick};
 
 /// What can be told to the pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub enum Input {
         /// What kind of feed the sayer is: a simulator cannot speak of a symbol that has real prices.
         feed: Feed,
     },
+    /// Messages to pass on; taken whole.
+    Publish(Vec<Published>),
 }
 
 /// What is answered once everything before it and the input itself are durable.
@@ -29,6 +31,8 @@ pub enum Accepted {
     Ticks,
     /// The signal as it is now.
     Signal(Arc<Signal>),
+    /// The messages were published.
+    Published,
 }
 
 /// Why an input was not taken. It changed nothing.

@@ -55,6 +55,11 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 /// 9999-12-31T23:59:59.999Z, the last instant that ISO 8601 writes with four digits of year.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
+/// An instant as the log keeps it: Unix milliseconds.
+pub fn parse_epoch_millis(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis.clamp(0, LAST_MILLIS)).unwrap_or_default()
+}
+
 fn from_epoch(epoch: f64) -> Option<DateTime<Utc>> {
     let millis = match epoch.abs() {
         e if !e.is_finite() => return None,

@@ -56,7 +56,7 @@ impl Request {
         };
         let mut topics = Topics::default();
         match names(channels, "channels", &mut faults) {
-            None => topics = Topics { prices: selection.clone(), signals: selection },
+            None => topics = Topics { prices: selection.clone(), signals: selection, ..topics },
             Some(channels) => {
                 for channel in channels {
                     match channel.as_str() {
@@ -140,8 +140,8 @@ mod tests {
 
     #[test]
     fn every_form_of_subscribe() {
-        let both = Topics::all();
-        let prices = Topics { prices: Selection::All, signals: Selection::None };
+        let both = Topics::market();
+        let prices = Topics { prices: Selection::All, signals: Selection::None, ..Topics::default() };
         for (form, topics) in [
             (json!(null), both.clone()),
             (json!({}), both.clone()),
@@ -155,9 +155,12 @@ mod tests {
             (json!({"channels":"prices"}), prices),
             (
                 json!({"channels":["prices"],"symbols":["EUR/USD","GOLD"]}),
-                Topics { prices: only(&["EURUSD", "XAUUSD"]), signals: Selection::None },
+                Topics { prices: only(&["EURUSD", "XAUUSD"]), signals: Selection::None, ..Topics::default() },
             ),
-            (json!({"symbols":"EURUSD"}), Topics { prices: only(&["EURUSD"]), signals: only(&["EURUSD"]) }),
+            (
+                json!({"symbols":"EURUSD"}),
+                Topics { prices: only(&["EURUSD"]), signals: only(&["EURUSD"]), ..Topics::default() },
+            ),
             (json!([]), Topics::default()),
         ] {
             let request = parse(&form);
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_named_and_the_rest_holds() {
         let request = parse(&json!({"channels":["prices","trades"],"symbols":["EURUSD","AAPL"],"since":"e:7"}));
-        assert_eq!(request.topics, Topics { prices: only(&["EURUSD"]), signals: Selection::None });
+        assert_eq!(request.topics, Topics { prices: only(&["EURUSD"]), signals: Selection::None, ..Topics::default() });
         assert_eq!(request.since.as_deref(), Some("e:7"));
         assert_eq!(
             request.faults,

@@ -1,6 +1,6 @@
 //! Plain HTTP: pushing, asking, watching the server, and the console page.
 //!
-//! [`router`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
+//! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
 mod body;
 mod console;

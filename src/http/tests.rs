@@ -97,15 +97,15 @@ fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> 
             let outcome = engine.process(input, Now { wall: now(), mono: Duration::ZERO });
             let signals: Vec<_> = outcome.changes.iter().map(|change| change.signal.clone()).collect();
             if !signals.is_empty() {
-                let first = store.append(signals.clone()).await.unwrap();
+                let first = store.append(signals.clone(), Vec::new()).await.unwrap().first_signal;
                 let epoch = hub.position().epoch;
                 let at = |seq| Position { epoch: epoch.clone(), seq };
                 let batch: Vec<_> = (first..).zip(signals).collect();
-                let ordered = |(seq, signal)| Arc::new(Publication::ordered(Event::Signal(signal), at(seq)));
+                let ordered = |(seq, signal)| Arc::new(Publication::placed(Event::Signal(signal), at(seq)));
                 hub.publish(&batch.into_iter().map(ordered).collect::<Vec<_>>());
             }
             let prices = engine.publish(Now { wall: now(), mono: Duration::ZERO });
-            let state = |price| Arc::new(Publication::state(Event::Price(price)));
+            let state = |price| Arc::new(Publication::unplaced(Event::Price(price)));
             hub.publish(&prices.into_iter().map(state).collect::<Vec<_>>());
             if let Some(to) = answer {
                 to.send(outcome.answer.map_err(Into::into)).ok();

@@ -5,6 +5,7 @@
 
 mod clients;
 mod outbox;
+mod passing;
 mod publication;
 mod recent;
 mod topics;
@@ -16,13 +17,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Event, Position, PriceUpdate, Symbol};
+use crate::domain::{Event, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
+use passing::Passing;
 pub use publication::{Encoding, Publication};
 use recent::Recent;
-pub use topics::{Selection, Topics};
+pub use topics::{Audiences, Selection, Topics};
 
 /// Somebody that publications are delivered to: a transport with clients of its own.
 pub trait Sink: std::fmt::Debug + Send + Sync {
@@ -47,6 +49,7 @@ pub struct Present {
     position: Position,
     prices: BTreeMap<Symbol, Arc<Publication>>,
     recent: Recent,
+    passing: Passing,
 }
 
 /// Signals that a snapshot holds at most, the latest ones.
@@ -55,7 +58,12 @@ pub const MAX_SNAPSHOT_SIGNALS: usize = 200;
 impl Hub {
     /// A hub whose log stands at `position`. Signals changed longer ago than `replay_window` leave the snapshot.
     pub fn new(position: Position, replay_window: Duration, metrics: Arc<Metrics>) -> Self {
-        let present = Present { position, prices: BTreeMap::new(), recent: Recent::new(replay_window) };
+        let present = Present {
+            position,
+            prices: BTreeMap::new(),
+            recent: Recent::new(replay_window),
+            passing: Passing::default(),
+        };
         Self { present: Mutex::new(present), sinks: RwLock::default(), metrics }
     }
 
@@ -65,10 +73,13 @@ impl Hub {
     }
 
     /// Takes in what the log remembers, without telling anybody: for the start.
-    pub fn recall(&self, signals: impl IntoIterator<Item = Publication>) {
+    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>) {
         let present = &mut *self.present.lock();
-        for publication in signals {
-            present.recent.recall(Arc::new(publication));
+        for publication in publications.into_iter().map(Arc::new) {
+            match publication.event() {
+                Event::Published(published) => present.passing.remember(published, &publication),
+                Event::Signal(_) | Event::Price(_) => present.recent.recall(publication),
+            }
         }
     }
 
@@ -107,7 +118,7 @@ impl Hub {
     pub fn prices(&self) -> Vec<Arc<PriceUpdate>> {
         let price = |publication: &Arc<Publication>| match publication.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) => None,
+            Event::Signal(_) | Event::Published(_) => None,
         };
         self.present.lock().prices.values().filter_map(price).collect()
     }
@@ -130,6 +141,7 @@ impl Present {
                 }
                 self.recent.remember(publication.clone());
             }
+            Event::Published(published) => self.passing.remember(published, publication),
         }
     }
 
@@ -146,15 +158,29 @@ impl Present {
     /// Each signal that is pending or changed within the replay window, as it is now, oldest change first.
     pub fn signals(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
         let mut signals: Vec<_> =
-            self.recent.signals().filter(|publication| wanted(publication.event().symbol())).cloned().collect();
+            self.recent.signals().filter(|publication| is_about(publication, &wanted)).cloned().collect();
         signals.drain(..signals.len().saturating_sub(MAX_SNAPSHOT_SIGNALS));
         signals
     }
 
-    /// The ordered events after `seq`, or `None` when the hub does not remember that far.
+    /// Latest published states that `wanted` selects.
+    pub fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
+        self.passing.states(wanted)
+    }
+
+    /// The last published ordered messages that `wanted` selects, oldest first.
+    pub fn messages(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
+        self.passing.messages(wanted)
+    }
+
+    /// The signal events after `seq`, or `None` when the hub does not remember that far.
     pub fn after(&self, seq: u64) -> Option<Vec<Arc<Publication>>> {
         self.recent.after(seq, self.position.seq)
     }
+}
+
+fn is_about(publication: &Publication, wanted: impl Fn(&Symbol) -> bool) -> bool {
+    matches!(publication.event(), Event::Signal(signal) if wanted(&signal.symbol))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What waits for one native client: the latest price of each symbol, and every ordered frame.
+//! What waits for one native client: the latest of each state, such as a symbol's price, and every ordered frame.
 //!
-//! A client that reads slowly loses outdated prices only. When even the ordered frames would not fit, the outbox closes:
+//! A client that reads slowly loses outdated states only. When even the ordered frames would not fit, the outbox closes:
 //! the client is cut, comes back, and gets what it missed.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,11 +11,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Publication, Topics};
-use crate::domain::{Class, Event, Symbol};
+use crate::domain::StateKey;
 use crate::telemetry::Metrics;
 
 /// Ordered frames that may wait for one client: a snapshot, the tail of a replay, and room for what is live.
 const MAX_ORDERED: usize = 2048;
+
+/// States that may wait for one client: all symbols, and more bots and balances than a page shows.
+const MAX_STATES: usize = 1024;
 
 /// The queue between the hub and one client's write loop.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     topics: Topics,
-    prices: BTreeMap<Symbol, Arc<Publication>>,
+    states: BTreeMap<StateKey, Arc<Publication>>,
     ordered: VecDeque<Ordered>,
     closed: bool,
 }
@@ -42,11 +45,11 @@ pub enum Ordered {
     Frame(Utf8Bytes),
 }
 
-/// All that is due for a client, prices first.
+/// All that is due for a client, states first.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Latest prices.
-    pub prices: Vec<Arc<Publication>>,
+    /// Latest prices and other states.
+    pub states: Vec<Arc<Publication>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
 }
@@ -130,7 +133,7 @@ impl Outbox {
             return Err(OutboxClosed);
         }
         Ok(Batch {
-            prices: std::mem::take(&mut waiting.prices).into_values().collect(),
+            states: std::mem::take(&mut waiting.states).into_values().collect(),
             ordered: waiting.ordered.drain(..).collect(),
         })
     }
@@ -139,19 +142,24 @@ impl Outbox {
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.prices.is_empty() && self.ordered.is_empty()
+        self.states.is_empty() && self.ordered.is_empty()
     }
 }
 
 impl Waiting {
     fn push(&mut self, publication: &Arc<Publication>, metrics: &Metrics) {
-        match (publication.event().class(), publication.event()) {
-            (Class::State, Event::Price(update)) => {
-                if self.prices.insert(update.symbol.clone(), publication.clone()).is_some() {
-                    metrics.dropped_total.with_label_values(&["outbox_prices"]).inc();
-                }
-            }
-            _ => self.push_ordered(Ordered::Event(publication.clone()), metrics),
+        let Some(key) = publication.event().state_key() else {
+            return self.push_ordered(Ordered::Event(publication.clone()), metrics);
+        };
+        if self.closed {
+            return;
+        }
+        if self.states.insert(key, publication.clone()).is_some() {
+            metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
+        }
+        while self.states.len() > MAX_STATES {
+            self.states.pop_last();
+            metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
         }
     }
 
@@ -163,7 +171,7 @@ impl Waiting {
             metrics.dropped_total.with_label_values(&["outbox_ordered"]).inc_by(self.ordered.len() as u64 + 1);
             self.closed = true;
             self.ordered.clear();
-            self.prices.clear();
+            self.states.clear();
             return;
         }
         self.ordered.push_back(ordered);

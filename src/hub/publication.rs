@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-use crate::domain::{Event, Position, Symbol};
+use crate::domain::{Event, Position};
 
 /// The forms in which an event can leave. Which bytes they are is the business of the dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +15,16 @@ pub enum Encoding {
     OrionObject,
     /// ORION's frame around it.
     OrionFrame,
+    /// ARIA PRO's messages.
+    Aria,
+    /// Sentio's messages.
+    Sentio,
+    /// The bot platform's messages.
+    Bots,
 }
 
 impl Encoding {
-    const COUNT: usize = 2;
+    const COUNT: usize = 5;
 }
 
 /// An event with its place in the log, shared by all its receivers.
@@ -27,17 +33,17 @@ pub struct Publication {
     event: Event,
     position: Option<Position>,
     born: Instant,
-    encoded: [OnceLock<Utf8Bytes>; Encoding::COUNT],
+    encoded: [OnceLock<Box<[Utf8Bytes]>>; Encoding::COUNT],
 }
 
 impl Publication {
-    /// A state: it has no place in the log.
-    pub fn state(event: Event) -> Self {
+    /// An event without a place in the signal log.
+    pub fn unplaced(event: Event) -> Self {
         Self::new(event, None)
     }
 
-    /// An ordered event at its place in the log.
-    pub fn ordered(event: Event, position: Position) -> Self {
+    /// A signal event at its place in the log.
+    pub fn placed(event: Event, position: Position) -> Self {
         Self::new(event, Some(position))
     }
 
@@ -50,12 +56,12 @@ impl Publication {
         &self.event
     }
 
-    /// Its place in the log, for ordered events.
+    /// Its place in the signal log.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
 
-    /// The how-manieth event of the log it is.
+    /// The how-manieth event of the signal log it is.
     pub fn seq(&self) -> Option<u64> {
         self.position.as_ref().map(|position| position.seq)
     }
@@ -65,18 +71,12 @@ impl Publication {
         self.born.elapsed()
     }
 
-    /// The event in `encoding`: made by `encode` the first time, shared after that.
-    pub fn encoded(self: &Arc<Self>, encoding: Encoding, encode: impl FnOnce(&Arc<Self>) -> Utf8Bytes) -> &Utf8Bytes {
-        self.encoded[encoding as usize].get_or_init(|| encode(self))
-    }
-}
-
-impl Event {
-    /// The symbol that it is about.
-    pub fn symbol(&self) -> &Symbol {
-        match self {
-            Self::Signal(signal) => &signal.symbol,
-            Self::Price(update) => &update.symbol,
-        }
+    /// The messages that the event is in `encoding`: made by `encode` the first time, shared after that.
+    pub fn encoded(
+        self: &Arc<Self>,
+        encoding: Encoding,
+        encode: impl FnOnce(&Arc<Self>) -> Vec<Utf8Bytes>,
+    ) -> &[Utf8Bytes] {
+        self.encoded[encoding as usize].get_or_init(|| encode(self).into_boxed_slice())
     }
 }

@@ -16,7 +16,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn price(symbol: &str, price: f64) -> Arc<Publication> {
-    Arc::new(Publication::state(Event::Price(Arc::new(PriceUpdate {
+    Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
         symbol: Symbol::new(symbol),
         price,
         timestamp: start(),
@@ -37,7 +37,7 @@ fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Publication> {
     let signal =
         Signal::create(SignalId::new(id).unwrap(), &draft, &instrument, source, now, Duration::from_secs(300)).unwrap();
     let signal = Signal { state, ..signal };
-    Arc::new(Publication::ordered(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
+    Arc::new(Publication::placed(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
 }
 
 fn seqs(publications: &[Arc<Publication>]) -> Vec<u64> {
@@ -88,18 +88,18 @@ fn the_tail_answers_only_for_what_it_holds_without_holes() {
 #[test]
 fn a_slow_client_loses_outdated_prices_and_no_signal() {
     let outbox = Outbox::new(metrics());
-    outbox.set_topics(Topics::all());
+    outbox.set_topics(Topics::market());
     for value in [1.0, 2.0, 3.0] {
         outbox.offer(&[price("EURUSD", value), price("GBPUSD", value)]);
     }
     outbox.offer(&[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
     let batch = outbox.take().unwrap();
     let prices: Vec<_> = batch
-        .prices
+        .states
         .iter()
         .map(|publication| match publication.event() {
             Event::Price(update) => (update.symbol.as_str().to_owned(), update.price),
-            Event::Signal(_) => panic!(),
+            _ => panic!(),
         })
         .collect();
     assert_eq!(prices, [("EURUSD".to_owned(), 3.0), ("GBPUSD".to_owned(), 3.0)]);
@@ -109,7 +109,7 @@ fn a_slow_client_loses_outdated_prices_and_no_signal() {
 #[test]
 fn a_client_that_is_too_slow_for_its_signals_is_closed_not_shortened() {
     let outbox = Outbox::new(metrics());
-    outbox.set_topics(Topics::all());
+    outbox.set_topics(Topics::market());
     for seq in 1..5000 {
         outbox.offer(&[signal("a", seq, SignalState::Pending)]);
     }
@@ -120,11 +120,11 @@ fn a_client_that_is_too_slow_for_its_signals_is_closed_not_shortened() {
 fn a_client_gets_only_what_it_asked_for() {
     let outbox = Outbox::new(metrics());
     let only = Selection::Only([Symbol::new("GBPUSD")].into());
-    outbox.set_topics(Topics { prices: only, signals: Selection::None });
+    outbox.set_topics(Topics { prices: only, signals: Selection::None, ..Topics::default() });
     outbox.offer(&[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
     assert!(outbox.take().unwrap().is_empty());
     outbox.offer(&[price("GBPUSD", 1.0)]);
-    assert_eq!(outbox.take().unwrap().prices.len(), 1);
+    assert_eq!(outbox.take().unwrap().states.len(), 1);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What a client asked for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::domain::{Event, Symbol};
+use crate::domain::{Audience, Event, Symbol};
 
 /// Which symbols of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,12 +63,41 @@ pub struct Topics {
     pub prices: Selection,
     /// Symbols whose signals it gets.
     pub signals: Selection,
+    /// Whose published messages it gets.
+    pub published: Audiences,
+}
+
+/// Whose published messages a client gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audiences {
+    /// Those for everybody.
+    pub all: bool,
+    /// Those for administrators.
+    pub admin: bool,
+    /// Those for this user.
+    pub user: Option<Arc<str>>,
+}
+
+impl Audiences {
+    /// Whether it holds `audience`.
+    pub fn contain(&self, audience: &Audience) -> bool {
+        match audience {
+            Audience::All => self.all,
+            Audience::Admin => self.admin,
+            Audience::User(user) => self.user.as_ref() == Some(user),
+        }
+    }
 }
 
 impl Topics {
-    /// Everything.
-    pub fn all() -> Self {
-        Self { prices: Selection::All, signals: Selection::All }
+    /// All prices and signals.
+    pub fn market() -> Self {
+        Self { prices: Selection::All, signals: Selection::All, published: Audiences::default() }
+    }
+
+    /// All prices and signals, and what is published for everybody.
+    pub fn public() -> Self {
+        Self { published: Audiences { all: true, ..Audiences::default() }, ..Self::market() }
     }
 
     /// Whether the client gets `event`.
@@ -75,18 +105,27 @@ impl Topics {
         match event {
             Event::Price(update) => self.prices.contains(&update.symbol),
             Event::Signal(signal) => self.signals.contains(&signal.symbol),
+            Event::Published(published) => self.published.contain(&published.audience),
         }
     }
 
-    /// These and `more`.
+    /// These and the prices and signals of `more`.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
-        Self { prices: self.prices.with(&more.prices), signals: self.signals.with(&more.signals) }
+        Self {
+            prices: self.prices.with(&more.prices),
+            signals: self.signals.with(&more.signals),
+            published: self.published.clone(),
+        }
     }
 
-    /// These without `less`.
+    /// These without the prices and signals of `less`.
     #[must_use]
     pub fn without(&self, less: &Self) -> Self {
-        Self { prices: self.prices.without(&less.prices), signals: self.signals.without(&less.signals) }
+        Self {
+            prices: self.prices.without(&less.prices),
+            signals: self.signals.without(&less.signals),
+            published: self.published.clone(),
+        }
     }
 }

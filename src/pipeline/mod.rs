@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Position, Signal};
+use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal};
 use crate::engine::Engine;
 use crate::hub::{Hub, Publication};
-use crate::store::{Store, StoreError};
+use crate::store::{Receipt, Store, StoreError};
 use crate::telemetry::Metrics;
 use clock::Clock;
 pub use handle::{Handle, Request, Stopped, SubmitError};
@@ -41,12 +41,13 @@ const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
 /// An unchanged price is published again after this long.
 pub const MAX_QUIET: Duration = Duration::from_secs(5);
 
-type Commit = Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send>>;
+type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
 
 /// Changes that become durable together, and the answers that wait for them.
 #[derive(Default)]
 struct Batch {
     changes: Vec<Change>,
+    published: Vec<Published>,
     answers: Vec<Answer>,
 }
 
@@ -57,7 +58,7 @@ struct Answer {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.answers.is_empty()
+        self.changes.is_empty() && self.published.is_empty() && self.answers.is_empty()
     }
 }
 
@@ -182,6 +183,9 @@ impl Pipeline {
             let expired = self.engine.expire(self.clock.now());
             self.gathering.changes.extend(expired);
         }
+        if let Input::Publish(messages) = &input {
+            self.gathering.published.extend(messages.iter().cloned());
+        }
         let outcome = self.engine.process(input, self.clock.now());
         self.gathering.changes.extend(outcome.changes);
         match to {
@@ -227,16 +231,20 @@ impl Pipeline {
         }
         let batch = std::mem::take(&mut self.gathering);
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
-        let commit: Commit =
-            if signals.is_empty() { Box::pin(std::future::ready(Ok(0))) } else { Box::pin(self.store.append(signals)) };
+        let commit: Commit = if signals.is_empty() && batch.published.is_empty() {
+            Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
+        } else {
+            Box::pin(self.store.append(signals, batch.published.clone()))
+        };
         self.committing = Some((batch, commit));
     }
 
-    async fn settle(&mut self, (batch, committed): (Batch, Result<u64, StoreError>)) {
+    async fn settle(&mut self, (batch, committed): (Batch, Result<Receipt, StoreError>)) {
         match committed {
             Ok(first) => {
                 self.patience = None;
-                self.publish_changes(&batch.changes, first).await;
+                self.publish_changes(&batch.changes, first.first_signal).await;
+                self.pass_on(batch.published, first.first_published).await;
                 for Answer { to, is } in batch.answers {
                     reply(Some(to), is.map_err(SubmitError::Rejected));
                 }
@@ -262,9 +270,16 @@ impl Pipeline {
             let Signal { id, symbol, state, .. } = change.signal.as_ref();
             info!(%id, %symbol, status = state.status().name(), seq, clients = self.hub.clients(), "signal");
             let position = Position { epoch: self.epoch.clone(), seq };
-            Arc::new(Publication::ordered(Event::Signal(change.signal.clone()), position))
+            Arc::new(Publication::placed(Event::Signal(change.signal.clone()), position))
         });
         let publications: Vec<_> = publications.collect();
+        self.publish(&publications).await;
+    }
+
+    async fn pass_on(&mut self, messages: Vec<Published>, first: u64) {
+        let numbered = messages.into_iter().zip(first..).map(|(message, seq)| Published { seq, ..message });
+        let publications: Vec<_> =
+            numbered.map(|message| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))).collect();
         self.publish(&publications).await;
     }
 
@@ -275,7 +290,7 @@ impl Pipeline {
             .into_iter()
             .map(|update| {
                 trace!(symbol = %update.symbol, price = update.price, "price");
-                Arc::new(Publication::state(Event::Price(update)))
+                Arc::new(Publication::unplaced(Event::Price(update)))
             })
             .collect();
         self.publish(&publications).await;
@@ -297,7 +312,7 @@ impl Pipeline {
     }
 }
 
-async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<u64, StoreError>) {
+async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<Receipt, StoreError>) {
     let Some((_, commit)) = committing else { return std::future::pending().await };
     let result = commit.await;
     let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
@@ -320,6 +335,11 @@ fn count(metrics: &Metrics, input: &Input) {
             }
         }
         Input::Signal { source, .. } => metrics.events_in_total.with_label_values(&["signal", source.as_str()]).inc(),
+        Input::Publish(messages) => {
+            for message in messages {
+                metrics.events_in_total.with_label_values(&[message.kind.name(), "push"]).inc();
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where prices come from: the [`Source`] trait, what a source is given to speak through, and the sources themselves.
 //!
-//! A source only knows how to live through *one* connection; [`supervise`] connects again, backs off, and keeps the
+//! A source only knows how to live through *one* connection; [`supervise()`] connects again, backs off, and keeps the
 //! state that `/ready` and `/metrics` show.
 
 pub mod push;

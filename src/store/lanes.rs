@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use crate::domain::{Bar, Signal, Symbol};
+use crate::domain::{Bar, Published, Signal, Symbol};
 
 /// Appends that may wait; another one is refused. The pipeline has one in flight.
 const APPENDS: usize = 1_024;
@@ -19,11 +19,21 @@ const BARS: usize = 4_096;
 /// Bars that share a transaction: an append that arrives meanwhile waits for no more than these.
 const BARS_AT_ONCE: usize = 256;
 
+/// Where an append stands: its events have consecutive numbers from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Number of its first signal event.
+    pub first_signal: u64,
+    /// Number of its first published message.
+    pub first_published: u64,
+}
+
 /// Changes that go into the log together, or not at all.
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) signals: Vec<Arc<Signal>>,
-    pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
+    pub(super) published: Vec<Published>,
+    pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
 }
 
 /// What the writer does next.
@@ -196,7 +206,7 @@ impl State {
         let mut events = 0;
         let together = self.appends.iter().take_while(|append| {
             let first = events == 0;
-            events += append.signals.len();
+            events += append.signals.len() + append.published.len();
             first || events <= EVENTS_AT_ONCE
         });
         let count = together.count();

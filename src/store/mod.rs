@@ -19,6 +19,7 @@ mod faults;
 mod lanes;
 mod offline;
 mod open;
+mod passing;
 mod queries;
 mod reader;
 mod schema;
@@ -42,13 +43,14 @@ pub use error::StoreError;
 pub use export::{ExportFormat, export};
 #[doc(hidden)]
 pub use faults::Fault;
+pub use lanes::Receipt;
 pub use open::Recovered;
 pub use queries::{HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
 pub use verify::{Verified, verify};
 pub use writer::Health;
 
-use crate::domain::{Bar, Signal};
+use crate::domain::{Bar, Published, Signal};
 use crate::telemetry::Metrics;
 use lanes::{Append, End, Lanes};
 use writer::{Identity, Shared, Writer};
@@ -101,6 +103,8 @@ impl Store {
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
             head: opened.head,
+            pruned: opened.anchor.seq,
+            published: opened.published,
             connection: Some(opened.connection),
             identity: Identity::of(&opened.file),
             prune_at: (options.clock)(),
@@ -115,7 +119,8 @@ impl Store {
         Ok((Self { shared, metrics, reader, thread }, opened.recovered))
     }
 
-    /// Appends changes of signals, in this order, all or none. Returns the number of the first; the others follow it.
+    /// Appends changes of signals and published messages, in this order, all or none. Returns the numbers of the first;
+    /// the others follow them.
     ///
     /// The place in the log is decided by the call, not by when the future is polled. Batches that wait at the same time
     /// share a transaction, and its fate.
@@ -126,9 +131,10 @@ impl Store {
     pub fn append(
         &self,
         signals: Vec<Arc<Signal>>,
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        published: Vec<Published>,
+    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
         let (answer, answered) = oneshot::channel();
-        let queued = self.shared.lanes.append(Append { signals, answer });
+        let queued = self.shared.lanes.append(Append { signals, published, answer });
         let shared = Arc::clone(&self.shared);
         async move {
             queued?;

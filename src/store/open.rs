@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
-use super::{DATABASE_FILE, LOCK_FILE, queries, schema};
-use crate::domain::{Position, Signal};
+use super::{DATABASE_FILE, LOCK_FILE, passing, queries, schema};
+use crate::domain::{Position, Published, Signal};
 
 /// Events whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
@@ -31,6 +31,8 @@ pub struct Recovered {
     /// Each signal changed since the time asked for, as it is now, with the number of its last event; oldest change
     /// first. At most the last 1,000.
     pub recent: Vec<(u64, Signal)>,
+    /// Published messages that are kept, oldest first.
+    pub published: Vec<Published>,
 }
 
 /// An opened log, before its writer runs.
@@ -41,6 +43,8 @@ pub(super) struct Opened {
     pub(super) lock: File,
     pub(super) connection: Connection,
     pub(super) head: Link,
+    pub(super) anchor: Link,
+    pub(super) published: u64,
     pub(super) recovered: Recovered,
 }
 
@@ -54,13 +58,16 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
     let head = schema::head(&connection).map_err(sqlite)?;
+    let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
     let recovered = Recovered {
         position: Position { epoch: epoch.into(), seq: head.seq },
         pending: queries::pending(&connection).map_err(sqlite)?,
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
+        published: passing::all(&connection).map_err(sqlite)?,
     };
-    Ok(Opened { file, lock, connection, head, recovered })
+    let published = passing::head(&connection).map_err(sqlite)?;
+    Ok(Opened { file, lock, connection, head, anchor, published, recovered })
 }
 
 fn make_directory(dir: &Path) -> Result<(), StoreError> {

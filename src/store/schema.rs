@@ -19,7 +19,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAL_LIMIT: i64 = 64 << 20;
 
 /// Only ever append to this list: a migration that was released has run on somebody's log.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 PRAGMA application_id = 0x4f52494f;
 
 CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -63,7 +64,21 @@ CREATE TABLE bars (
     volume REAL NOT NULL,
     PRIMARY KEY (symbol, opened_at)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- Messages of others. `key` is null for ordered ones; of a state it says which one of its kind it is.
+CREATE TABLE published (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    audience TEXT NOT NULL,
+    key TEXT,
+    data TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX published_states ON published (audience, kind, key) WHERE key IS NOT NULL;
+CREATE INDEX published_messages ON published (audience, seq) WHERE key IS NULL;
+",
+];
 
 /// The newest schema version that this program knows.
 pub(super) const VERSION: usize = STEPS.len();

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    BarInterval, Direction, Invalidation, Killzone, Position, SignalId, SignalState, SignalStatus, SourceName, Symbol,
-    parse_time,
+    Audience, BarInterval, Direction, Invalidation, Killzone, Kind, Position, SignalId, SignalState, SignalStatus,
+    SourceName, Symbol, parse_time,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -58,6 +58,14 @@ fn signal(id: &str, state: SignalState) -> Signal {
     }
 }
 
+impl Store {
+    /// Appends signals only, and gives the number of the first.
+    fn log(&self, signals: Vec<Arc<Signal>>) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        let appended = self.append(signals, Vec::new());
+        async move { appended.await.map(|receipt| receipt.first_signal) }
+    }
+}
+
 fn pending(id: &str) -> Arc<Signal> {
     Arc::new(signal(id, SignalState::Pending))
 }
@@ -76,7 +84,7 @@ async fn filled(dir: &Path) -> Vec<Arc<Signal>> {
     let events =
         vec![pending("a"), pending("b"), confirmed("a"), pending("c"), timed_out("b"), confirmed("d"), pending("c")];
     let (store, _) = open(dir);
-    assert_eq!(store.append(events.clone()).await, Ok(1));
+    assert_eq!(store.log(events.clone()).await, Ok(1));
     store.close().await.unwrap();
     events
 }
@@ -135,7 +143,7 @@ async fn what_was_appended_comes_back_after_a_restart() {
     assert!(page.iter().map(|(seq, _)| *seq).eq(3..=5));
     assert_eq!(reader.events_after(u64::MAX, 3).await, Ok(vec![]));
     assert_eq!(reader.oldest_seq().await, Ok(1));
-    assert_eq!(store.append(vec![pending("e")]).await, Ok(8));
+    assert_eq!(store.log(vec![pending("e")]).await, Ok(8));
 }
 
 #[tokio::test]
@@ -180,7 +188,7 @@ async fn the_history_is_filtered() {
         updated_at: start() + DAY,
         ..signal("e", SignalState::Confirmed)
     };
-    store.append(vec![Arc::new(other)]).await.unwrap();
+    store.log(vec![Arc::new(other)]).await.unwrap();
     for (query, expected) in [
         (everything(), vec!["e", "d", "c", "b", "a"]),
         (HistoryQuery { status: Some(SignalStatus::Pending), ..everything() }, vec!["c"]),
@@ -216,13 +224,13 @@ async fn pages_of_the_history_have_no_doubles_and_no_holes_while_signals_arrive(
     let (store, _) = open(dir.path());
     let name = |number: usize| format!("s{number:03}");
     for number in 0..100 {
-        store.append(vec![pending(&name(number))]).await.unwrap();
+        store.log(vec![pending(&name(number))]).await.unwrap();
     }
     let (mut seen, mut before, mut arriving) = (Vec::new(), None, 100);
     loop {
         let page = store.reader().history(HistoryQuery { before, limit: 9, ..everything() }).await.unwrap();
         seen.extend(ids(&page.signals).iter().map(ToString::to_string));
-        store.append(vec![pending(&name(arriving)), confirmed(&name(arriving / 2))]).await.unwrap();
+        store.log(vec![pending(&name(arriving)), confirmed(&name(arriving / 2))]).await.unwrap();
         arriving += 1;
         before = page.next;
         if before.is_none() {
@@ -237,7 +245,7 @@ async fn waiting_batches_share_a_transaction() {
     let dir = TempDir::new().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
-    let appends: Vec<_> = (0..200).map(|number| store.append(vec![pending(&number.to_string())])).collect();
+    let appends: Vec<_> = (0..200).map(|number| store.log(vec![pending(&number.to_string())])).collect();
     for (number, append) in appends.into_iter().enumerate() {
         assert_eq!(append.await, Ok(number as u64 + 1));
     }
@@ -246,8 +254,8 @@ async fn waiting_batches_share_a_transaction() {
     assert!(commits < 100, "{commits} commits");
     assert!(metrics.store_log_bytes.get() > 0);
     // A future that nobody waits for is no lost batch.
-    drop(store.append(vec![pending("unwatched")]));
-    assert_eq!(store.append(vec![pending("next")]).await, Ok(202));
+    drop(store.log(vec![pending("unwatched")]));
+    assert_eq!(store.log(vec![pending("next")]).await, Ok(202));
 }
 
 #[tokio::test]
@@ -259,10 +267,10 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         let file = dir.path().join(DATABASE_FILE);
         let metrics = Arc::new(Metrics::new().unwrap());
         let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
-        assert_eq!(store.append(vec![pending("a")]).await, Ok(1));
+        assert_eq!(store.log(vec![pending("a")]).await, Ok(1));
 
         store.play(fault);
-        let refused = [store.append(vec![pending("b"), pending("c")]), store.append(vec![confirmed("a")])];
+        let refused = [store.log(vec![pending("b"), pending("c")]), store.log(vec![confirmed("a")])];
         for append in refused {
             assert_eq!(append.await, Err(error(file.clone())));
         }
@@ -273,7 +281,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
 
         store.play(Fault::None);
         healed(&store).await;
-        assert_eq!(store.append(vec![confirmed("a"), pending("b")]).await, Ok(2));
+        assert_eq!(store.log(vec![confirmed("a"), pending("b")]).await, Ok(2));
         store.close().await.unwrap();
         drop(store);
         assert_eq!(verify(dir.path()), Ok(Verified { events: 3, first_seq: 1, last_seq: 3, pruned: 0 }));
@@ -298,9 +306,9 @@ async fn healed(store: &Store) {
 async fn an_event_that_was_refused_and_reached_the_disk_is_taken_back() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    store.append(vec![pending("a"), pending("b")]).await.unwrap();
+    store.log(vec![pending("a"), pending("b")]).await.unwrap();
     store.play(Fault::ReadOnly);
-    store.append(vec![pending("c")]).await.unwrap_err();
+    store.log(vec![pending("c")]).await.unwrap_err();
     // What a commit leaves behind whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = schema::head(&connection).unwrap();
@@ -308,7 +316,7 @@ async fn an_event_that_was_refused_and_reached_the_disk_is_taken_back() {
     drop(connection);
     store.play(Fault::None);
     healed(&store).await;
-    assert_eq!(store.append(vec![timed_out("b")]).await, Ok(3));
+    assert_eq!(store.log(vec![timed_out("b")]).await, Ok(3));
     assert_eq!(
         store.reader().history(everything()).await.unwrap().signals,
         [(*timed_out("b")).clone(), (*pending("a")).clone()]
@@ -321,12 +329,12 @@ async fn another_log_put_in_place_of_an_open_one_is_not_written() {
     let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     filled(other.path()).await;
     let (store, _) = open(dir.path());
-    store.append(vec![pending("a")]).await.unwrap();
+    store.log(vec![pending("a")]).await.unwrap();
     for name in [DATABASE_FILE, "orion.db-wal", "orion.db-shm"] {
         fs::remove_file(dir.path().join(name)).ok();
     }
     fs::copy(other.path().join(DATABASE_FILE), dir.path().join(DATABASE_FILE)).unwrap();
-    let told = store.append(vec![pending("b")]).await;
+    let told = store.log(vec![pending("b")]).await;
     assert!(matches!(&told, Err(StoreError::Io { what, .. }) if what.contains("restart")), "{told:?}");
     drop(store);
     assert_eq!(verify(dir.path()).unwrap().last_seq, 7);
@@ -337,14 +345,14 @@ async fn another_log_put_in_place_of_an_open_one_is_not_written() {
 async fn nothing_is_acknowledged_into_a_file_that_was_removed() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    store.append(vec![pending("a")]).await.unwrap();
+    store.log(vec![pending("a")]).await.unwrap();
     // Nobody else has the write-ahead log open: closing saves what is in it, and the next one begins.
     fs::remove_file(dir.path().join("orion.db-wal")).unwrap();
-    assert_eq!(store.append(vec![pending("b")]).await, Ok(2));
+    assert_eq!(store.log(vec![pending("b")]).await, Ok(2));
     assert_eq!(verify(dir.path()).map(|verified| verified.last_seq), Ok(2));
     fs::remove_file(dir.path().join(DATABASE_FILE)).unwrap();
     for _ in 0..2 {
-        store.append(vec![pending("c")]).await.unwrap_err();
+        store.log(vec![pending("c")]).await.unwrap_err();
     }
 }
 
@@ -354,9 +362,9 @@ async fn a_panic_of_the_writer_is_told_to_everybody() {
     let (store, _) = open(dir.path());
     let closed = store.closed();
     store.play(Fault::Panic);
-    assert_eq!(store.append(vec![pending("a")]).await, Err(StoreError::Panicked));
+    assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
     assert_eq!(closed.await, Err(StoreError::Panicked));
-    assert_eq!(store.append(vec![pending("a")]).await, Err(StoreError::Panicked));
+    assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
     assert_eq!(store.close().await, Err(StoreError::Panicked));
     // The directory is free again.
     open(dir.path());
@@ -366,11 +374,11 @@ async fn a_panic_of_the_writer_is_told_to_everybody() {
 async fn closing_writes_what_waits_and_nothing_after() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    let last = store.append(vec![pending("a")]);
+    let last = store.log(vec![pending("a")]);
     store.save_bars(vec![bar(0, 1.0)]);
     store.close().await.unwrap();
     assert_eq!(last.await, Ok(1));
-    assert_eq!(store.append(vec![pending("b")]).await, Err(StoreError::Closed));
+    assert_eq!(store.log(vec![pending("b")]).await, Err(StoreError::Closed));
     assert_eq!(store.closed().await, Ok(()));
     let names: Vec<_> = bytes(dir.path()).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [DATABASE_FILE], "the file alone is the log");
@@ -408,7 +416,7 @@ async fn a_newer_database_is_refused() {
     edit(dir.path(), "PRAGMA user_version = 99");
     let before = bytes(dir.path());
     let file = dir.path().join(DATABASE_FILE);
-    assert_eq!(refused(dir.path()), StoreError::Newer { file, found: 99, known: 1 });
+    assert_eq!(refused(dir.path()), StoreError::Newer { file, found: 99, known: schema::VERSION });
     assert_eq!(bytes(dir.path()), before);
 }
 
@@ -482,10 +490,10 @@ async fn flipped_bytes_are_noticed() {
 async fn a_damaged_file_with_a_write_ahead_log_is_not_touched() {
     let (running, dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (store, _) = open(running.path());
-    store.append((0..200).map(|number| pending(&number.to_string())).collect()).await.unwrap();
+    store.log((0..200).map(|number| pending(&number.to_string())).collect()).await.unwrap();
     drop(store);
     let (store, _) = open(running.path());
-    store.append(vec![pending("newest")]).await.unwrap();
+    store.log(vec![pending("newest")]).await.unwrap();
     let crashed = |damage: fn(&mut Vec<u8>)| {
         let mut database = fs::read(running.path().join(DATABASE_FILE)).unwrap();
         damage(&mut database);
@@ -555,7 +563,7 @@ async fn a_log_is_verified_while_it_is_written() {
     let mut number = 0;
     while !verifying.is_finished() {
         number += 1;
-        store.append(vec![pending(&number.to_string()), confirmed(&number.to_string())]).await.unwrap();
+        store.log(vec![pending(&number.to_string()), confirmed(&number.to_string())]).await.unwrap();
     }
     let seen: Vec<u64> = verifying.await.unwrap().into_iter().collect::<Result<_, _>>().unwrap();
     assert!(seen.is_sorted(), "{seen:?}");
@@ -577,13 +585,14 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     let mut events: Vec<_> = (0..300).flat_map(|n| [pending(&n.to_string()), confirmed(&n.to_string())]).collect();
     events.push(pending("stays"));
     events.push(confirmed("after"));
-    store.append(events).await.unwrap();
+    store.log(events).await.unwrap();
     CLOCK.store(59, Ordering::SeqCst);
-    store.append(vec![pending("late"), confirmed("late")]).await.unwrap();
+    store.log(vec![pending("late"), confirmed("late")]).await.unwrap();
     CLOCK.store(61, Ordering::SeqCst);
     drop(store);
 
-    let (store, _) = open_with(dir.path(), options).unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (store, _) = Store::open(dir.path(), options, Arc::clone(&metrics)).unwrap();
     let reader = store.reader();
     while reader.oldest_seq().await.unwrap() < 601 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -591,10 +600,11 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(reader.oldest_seq().await, Ok(601), "a pending signal and all after it are kept");
     assert_eq!(reader.events_after(0, 100).await.unwrap().len(), 4);
+    assert_eq!(metrics.store_events.get(), 4);
     let page = reader.history(everything()).await.unwrap();
     assert_eq!(ids(&page.signals), ["late", "after", "stays"]);
     assert_eq!(verify(dir.path()), Ok(Verified { events: 4, first_seq: 601, last_seq: 604, pruned: 600 }));
-    assert_eq!(store.append(vec![confirmed("stays")]).await, Ok(605));
+    assert_eq!(store.log(vec![confirmed("stays")]).await, Ok(605));
     CLOCK.store(1000, Ordering::SeqCst);
     drop((store, reader));
 
@@ -607,7 +617,7 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     assert_eq!(verify(dir.path()), Ok(Verified { events: 0, first_seq: 606, last_seq: 605, pruned: 605 }));
     let (store, recovered) = open_with(dir.path(), options).unwrap();
     assert_eq!(recovered.position.seq, 605);
-    assert_eq!(store.append(vec![pending("new")]).await, Ok(606));
+    assert_eq!(store.log(vec![pending("new")]).await, Ok(606));
     drop(store);
     assert_eq!(verify(dir.path()).map(|verified| verified.last_seq), Ok(606));
     edit(dir.path(), "UPDATE meta SET value = zeroblob(32) WHERE key = 'anchor_hash'");
@@ -667,7 +677,7 @@ async fn a_backup_is_whole_and_another_log() {
     let (store, _) = open(dir.path());
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let events: Vec<_> = (0..3_000).map(|number| pending(&number.to_string())).collect();
-    store.append(events).await.unwrap();
+    store.log(events).await.unwrap();
     let (to, path, done) = (dir.path().join("copy.db"), dir.path().to_owned(), Arc::clone(&stop));
     let copying = tokio::task::spawn_blocking({
         let to = to.clone();
@@ -679,7 +689,7 @@ async fn a_backup_is_whole_and_another_log() {
         }
     });
     while !stop.load(Ordering::SeqCst) {
-        store.append(vec![confirmed("1")]).await.unwrap();
+        store.log(vec![confirmed("1")]).await.unwrap();
     }
     let (outcome, told) = copying.await.unwrap();
     assert_eq!(outcome, Ok(()));
@@ -764,7 +774,7 @@ fn a_long_export_goes_in_pages() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (store, _) = open(dir.path());
     let events = (0..10_500).map(|number| pending(&number.to_string())).collect();
-    runtime.block_on(store.append(events)).unwrap();
+    runtime.block_on(store.log(events)).unwrap();
     let mut json = Vec::new();
     assert_eq!(export(dir.path(), ExportFormat::Json, &mut json), Ok(10_500));
     assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&json).unwrap().len(), 10_500);
@@ -808,19 +818,19 @@ proptest! {
             match then {
                 0 => {
                     store.play(Fault::Full);
-                    prop_assert!(runtime.block_on(store.append(batch)).is_err());
+                    prop_assert!(runtime.block_on(store.log(batch)).is_err());
                     store.play(Fault::None);
                     continue;
                 }
                 1 => {
-                    let unwatched = store.append(batch.clone());
+                    let unwatched = store.log(batch.clone());
                     drop(store);
                     prop_assert_eq!(runtime.block_on(unwatched), Ok(first));
                     let (opened, again) = open(dir.path());
                     prop_assert_eq!(again.position.epoch, recovered.position.epoch.clone());
                     store = opened;
                 }
-                _ => prop_assert_eq!(runtime.block_on(store.append(batch.clone())), Ok(first)),
+                _ => prop_assert_eq!(runtime.block_on(store.log(batch.clone())), Ok(first)),
             }
             expected.extend(batch);
         }
@@ -837,4 +847,58 @@ proptest! {
         prop_assert!(read.iter().map(|(_, signal)| signal).eq(expected.iter().map(|signal| &**signal)));
         prop_assert_eq!(verify(dir.path()).unwrap().last_seq, expected.len() as u64);
     }
+}
+
+fn message(kind: Kind, audience: Audience, key: &str, data: &str) -> Published {
+    Published { seq: 0, kind, audience, key: key.into(), data: data.into(), at: start() }
+}
+
+#[tokio::test]
+async fn published_messages_come_back_states_as_the_latest_and_the_rest_in_order() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let user = || Audience::User("u".into());
+    let first = vec![
+        message(Kind::Balances, user(), "luno", "1"),
+        message(Kind::Notification, user(), "", "2"),
+        message(Kind::Balances, user(), "kraken", "3"),
+    ];
+    let second = vec![message(Kind::Balances, user(), "luno", "4"), message(Kind::OrderUpdate, Audience::All, "", "5")];
+    assert_eq!(store.append(vec![pending("a")], first).await.map(|receipt| receipt.first_published), Ok(1));
+    assert_eq!(store.append(Vec::new(), second).await.map(|receipt| receipt.first_published), Ok(4));
+    store.close().await.unwrap();
+    drop(store);
+    let (_store, recovered) = open(dir.path());
+    let kept: Vec<_> = recovered.published.iter().map(|message| (message.seq, &*message.data)).collect();
+    assert_eq!(kept, [(2, "2"), (3, "3"), (4, "4"), (5, "5")]);
+}
+
+#[tokio::test]
+async fn the_ordered_messages_of_an_audience_are_bounded() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let audience = |number: u64| if number.is_multiple_of(2) { Audience::Admin } else { Audience::User("u".into()) };
+    let many = (1..=200).map(|number| message(Kind::Alerts, audience(number), "", &number.to_string())).collect();
+    store.append(Vec::new(), many).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let (store, recovered) = open(dir.path());
+    assert_eq!(
+        recovered.published.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        (101..=200).collect::<Vec<_>>()
+    );
+    let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")]).await;
+    assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
+}
+
+#[tokio::test]
+async fn a_message_that_was_refused_is_not_there() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    store.play(Fault::Full);
+    let lost = message(Kind::Alerts, Audience::All, "", &"x".repeat(100_000));
+    assert!(store.append(Vec::new(), vec![lost]).await.is_err());
+    store.play(Fault::None);
+    let kept = message(Kind::Alerts, Audience::All, "", "kept");
+    assert_eq!(store.append(Vec::new(), vec![kept]).await.map(|receipt| receipt.first_published), Ok(1));
 }

@@ -14,8 +14,8 @@ use super::chain::Link;
 use super::commit::{self, Probe};
 use super::error::StoreError;
 use super::faults::Faults;
-use super::lanes::{Append, End, Lanes, Wanted, Work};
-use super::{Options, open, queries, schema};
+use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
+use super::{Options, open, passing, queries, schema};
 use crate::domain::Bar;
 use crate::telemetry::Metrics;
 
@@ -59,6 +59,10 @@ pub(super) struct Writer {
     pub(super) epoch: Arc<str>,
     /// The last event that was committed. Numbers are given from here, so that a failed transaction leaves no gap.
     pub(super) head: Link,
+    /// How many events were pruned from the front, ever.
+    pub(super) pruned: u64,
+    /// The last published message that was committed.
+    pub(super) published: u64,
     /// `None` after an error that a connection may not survive; the next attempt opens another.
     pub(super) connection: Option<Connection>,
     /// Which files the connection has open.
@@ -127,24 +131,26 @@ impl Writer {
 
     /// One transaction for everybody who waits, and everybody's answer after it.
     fn append(&mut self, appends: Vec<Append>) {
-        let (head, stored_at) = (self.head, (self.options.clock)());
+        let (head, published, stored_at) = (self.head, self.published, (self.options.clock)());
         let timer = self.metrics.store_commit_seconds.start_timer();
         let committed = self.transact(|transaction| {
-            commit::append(transaction, head, appends.iter().flat_map(|append| &append.signals), stored_at)
+            let signals = appends.iter().flat_map(|append| &append.signals);
+            let head = commit::append(transaction, head, signals, stored_at)?;
+            Ok((head, passing::append(transaction, published, appends.iter().flat_map(|append| &append.published))?))
         });
         match committed {
-            Ok(new_head) => {
+            Ok((new_head, new_published)) => {
                 timer.observe_duration();
-                self.metrics.store_batch_size.observe((new_head.seq - head.seq) as f64);
-                self.head = new_head;
-                let mut seq = head.seq + 1;
-                for append in appends {
-                    let events = append.signals.len() as u64;
-                    // Whoever stopped waiting finds it in the log.
-                    append.answer.send(Ok(seq)).ok();
-                    seq += events;
-                }
+                self.metrics.store_batch_size.observe((new_head.seq - head.seq + new_published - published) as f64);
+                (self.head, self.published) = (new_head, new_published);
                 self.measure();
+                let mut receipt = Receipt { first_signal: head.seq + 1, first_published: published + 1 };
+                for append in appends {
+                    // Whoever stopped waiting finds it in the log.
+                    append.answer.send(Ok(receipt)).ok();
+                    receipt.first_signal += append.signals.len() as u64;
+                    receipt.first_published += append.published.len() as u64;
+                }
             }
             Err(error) => {
                 timer.stop_and_discard();
@@ -174,9 +180,15 @@ impl Writer {
         let pruned = self.transact(|transaction| {
             let events = commit::prune_events(transaction, kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC))?;
             // One or the other, so that a chunk stays a chunk.
-            if events > 0 { Ok(events) } else { commit::prune_bars(transaction, now, bars) }
+            if events > 0 {
+                return Ok((events, events));
+            }
+            let bars = commit::prune_bars(transaction, now, bars)?;
+            let rows = if bars > 0 { bars } else { passing::prune(transaction)? };
+            Ok((rows, events))
         });
-        let pause = if matches!(pruned, Ok(0)) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
+        self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);
+        let pause = if matches!(pruned, Ok((0, _))) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
         self.prune_at = now + pause;
         self.measure();
     }
@@ -226,7 +238,8 @@ impl Writer {
         let mut connection = schema::open_writer(&self.file, OpenFlags::empty()).map_err(sqlite)?;
         let epoch = schema::epoch(&connection).map_err(sqlite)?;
         let head = schema::head(&connection).map_err(sqlite)?;
-        if epoch.as_deref() == Some(&*self.epoch) && head == self.head {
+        let published = passing::head(&connection).map_err(sqlite)?;
+        if epoch.as_deref() == Some(&*self.epoch) && head == self.head && published <= self.published {
             return Ok(connection);
         }
         let here = match queries::link_at(&connection, self.head.seq).map_err(sqlite)? {
@@ -239,6 +252,7 @@ impl Writer {
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
         commit::rewind(&transaction, self.head).map_err(sqlite)?;
+        passing::rewind(&transaction, self.published).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
         Ok(connection)
     }
@@ -272,6 +286,8 @@ impl Writer {
     fn measure(&self) {
         let bytes = open::length(&self.file).unwrap_or(0) + open::length(&open::wal_file(&self.file)).unwrap_or(0);
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        // Numbers have no gaps.
+        self.metrics.store_events.set((self.head.seq - self.pruned) as i64);
     }
 
     fn close(self) {

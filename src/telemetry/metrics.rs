@@ -33,6 +33,7 @@ pub struct Metrics {
     pub store_commit_seconds: Histogram,
     pub store_batch_size: Histogram,
     pub store_log_bytes: IntGauge,
+    pub store_events: IntGauge,
     pub store_errors_total: IntCounter,
     pub store_bars_dropped_total: IntCounter,
     pub started_at: Gauge,
@@ -105,6 +106,7 @@ impl Metrics {
                 &[1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0],
             )?,
             store_log_bytes: gauge(r, "store_log_bytes", "Size of the database and its write-ahead log")?,
+            store_events: gauge(r, "store_events", "Signal events in the log")?,
             store_errors_total: counter(r, "store_errors_total", "Failed commits")?,
             store_bars_dropped_total: counter(r, "store_bars_dropped_total", "Bars that were not stored")?,
             started_at: {

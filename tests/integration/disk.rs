@@ -165,27 +165,34 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     assert!(created.iter().copied().eq(&acknowledged), "{created:?} instead of {acknowledged:?}");
 }
 
+/// The process ends with 1 and says in one line what is wrong with which directory.
+async fn refuses_in_a_line(dir: &Path, what: &str) {
+    let output = Server::refused(dir, &[]).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(what) && stderr.contains(dir.to_str().unwrap()), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_disk_that_is_full_or_read_only_from_the_start_it_says_so_and_ends() {
+async fn a_known_log_is_served_from_a_full_disk_and_none_is_begun_there() {
     let Some(disk) = SmallDisk::mount("size=2m") else { return };
     let server = Server::start(&disk.data(), &[]).await;
     assert_eq!(server.api().push(&signal("one")).await.0, StatusCode::OK);
     server.kill().await;
-    let clear = |what: &str, output: std::process::Output| {
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains(what) && stderr.contains(disk.mount.path().to_str().unwrap()), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    };
-    let before = snapshot(&disk.data());
     disk.fill();
-    clear("full", Server::refused(&disk.data(), &[]).await);
-    clear("full", Server::refused(&disk.mount.path().join("new"), &[]).await);
-    assert_eq!(snapshot(&disk.data()), before);
+    refuses_in_a_line(&disk.mount.path().join("new"), "full").await;
+    let server = Server::start(&disk.data(), &[]).await;
+    let mut client = Client::connect(server.address, Way::Query, None).await.unwrap();
+    assert_eq!(client.until_subscribed().await.0.len(), 1);
+    price(&server, 1.081).await;
+    hears(&mut client, 1.081).await;
+    server.kill().await;
     disk.free();
+
     disk.remount("ro");
-    clear("read-only", Server::refused(&disk.data(), &[]).await);
-    clear("read-only", Server::refused(&disk.mount.path().join("other"), &[]).await);
+    refuses_in_a_line(&disk.data(), "read-only").await;
+    refuses_in_a_line(&disk.mount.path().join("other"), "read-only").await;
     disk.remount("rw");
     let server = Server::start(&disk.data(), &[]).await;
     assert_eq!(server.api().history("one").await.len(), 1);

@@ -145,6 +145,23 @@ test("it shows a loss and comes back by itself", async () => {
   await page.locator('[data-symbol="EURUSD"][data-flash]').waitFor();
 });
 
+for (const width of [1280, 1361, 1400, 1500, 1501, 1920, 390]) {
+  test(`at ${width} px nothing of a card or a price is cut off`, async () => {
+    await page.setViewportSize({ width, height: 1000 });
+    const cut = await page.evaluate(() =>
+      [...document.querySelectorAll(".card *, .cards, .prices .scroll")]
+        .filter((node) => {
+          const frame = (node.closest(".card") ?? node.closest(".panel"))!.getBoundingClientRect();
+          const box = node.getBoundingClientRect();
+          const shortened = getComputedStyle(node).textOverflow === "ellipsis";
+          return box.right > frame.right + 0.5 || (!shortened && node.scrollWidth > node.clientWidth && node.clientWidth > 0);
+        })
+        .map((node) => `${node.tagName} ${node.className}`),
+    );
+    assert.deepEqual(cut, []);
+  });
+}
+
 test("on a phone nothing is wider than the screen", async () => {
   await page.setViewportSize({ width: 390, height: 844 });
   const overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");

@@ -136,7 +136,7 @@ export async function startServer({ env = {}, port, dataDir }: ServerOptions = {
 /** Settings of suites that make all data themselves: no simulator, quick publishing. */
 export const PUSH_ONLY = { ORION_SOURCES: "none", ORION_PUBLISH_INTERVAL: "100ms" };
 
-function binary(): string {
+export function binary(): string {
   const built = ["release", "debug"].map((profile) =>
     fileURLToPath(new URL(`../../../target/${profile}/orion-server`, import.meta.url)),
   );

@@ -2,3 +2,4 @@
 //! the names of its fields.
 
 pub mod orion;
+pub mod shape;

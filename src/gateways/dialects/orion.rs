@@ -110,19 +110,21 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
     }
 }
 
-/// The bare object of a publication, encoded once.
-pub fn object(publication: &Arc<Publication>) -> &Utf8Bytes {
-    publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
-        Event::Signal(signal) => encode(&SignalObject::from(signal.as_ref())),
-        Event::Price(update) => encode(&PriceObject::from(update.as_ref())),
-    })
+/// The bare object of a signal or a price, encoded once; `None` for what ORION does not read.
+pub fn object(publication: &Arc<Publication>) -> Option<&Utf8Bytes> {
+    let objects = publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
+        Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
+        Event::Price(update) => vec![encode(&PriceObject::from(update.as_ref()))],
+        Event::Published(_) => Vec::new(),
+    });
+    objects.first()
 }
 
-/// The native frame of a publication, encoded once.
-pub fn frame(publication: &Arc<Publication>) -> &Utf8Bytes {
+/// The native frame of a signal or a price, encoded once; none for what ORION does not read.
+pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::OrionFrame, |publication| {
-        let cursor = publication.position();
-        envelope(publication.event().kind(), object(publication), cursor)
+        let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
+        object(publication).map(frame).into_iter().collect()
     })
 }
 

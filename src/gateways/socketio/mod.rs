@@ -62,7 +62,14 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
             std::future::ready(admit(&gateway, &cuts, &socket, auth.ok().as_ref()))
         };
-        io.ns(namespace, (async |_: SocketRef| {}).with(admit));
+        // What the client said between being told that it is connected and being so could not be answered: it has waited.
+        let connected = |socket: SocketRef| {
+            if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+                session.listen(&socket);
+            }
+            std::future::ready(())
+        };
+        io.ns(namespace, connected.with(admit));
     }
     let rooms = Rooms::new(io, cuts.clone(), gateway.metrics.clone());
     (layer, rooms)

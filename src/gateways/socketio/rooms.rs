@@ -73,7 +73,7 @@ impl Sink for Rooms {
                 }
                 match publication.event() {
                     Event::Price(update) => {
-                        if let Some(object) = raw(orion::object(publication)) {
+                        if let Some(object) = raw(publication) {
                             self.broadcast_price(namespace, object, rooms_of("prices", &update.symbol));
                         }
                     }
@@ -82,6 +82,7 @@ impl Sink for Rooms {
                         let delivered = self.metrics.deliveries_total.with_label_values(&["signal", "socketio"]);
                         delivered.inc_by(receivers as u64);
                     }
+                    Event::Published(_) => {}
                 }
             }
         }
@@ -124,12 +125,12 @@ pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics) {
 
 /// Emits a price to one client.
 pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
-    raw(orion::object(publication)).map_or(Ok(()), |object| socket.emit("price_update", object))
+    raw(publication).map_or(Ok(()), |object| socket.emit("price_update", object))
 }
 
 /// Emits a signal with its cursor to one client.
 pub(super) fn emit_signal(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
-    let Some(object) = raw(orion::object(publication)) else { return Ok(()) };
+    let Some(object) = raw(publication) else { return Ok(()) };
     let cursor = publication.position().map(ToString::to_string).unwrap_or_default();
     socket.emit("signal", &(object, Meta { cursor }))
 }
@@ -140,6 +141,6 @@ pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Posi
 }
 
 /// What we encoded ourselves, to be embedded as it is.
-fn raw(object: &str) -> Option<&RawValue> {
-    serde_json::from_str(object).ok()
+fn raw(publication: &Arc<Publication>) -> Option<&RawValue> {
+    serde_json::from_str(orion::object(publication)?).ok()
 }

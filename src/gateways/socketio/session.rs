@@ -23,16 +23,12 @@ use crate::gateways::resume::{self, Gone, Resumed, Returning};
 use crate::hub::{Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
 
-/// What a client says while it still catches up waits its turn, up to this many.
+/// What a client says while it still joins or catches up waits its turn, up to this many.
 const MAX_WAITING: usize = 32;
 /// A client that catches up and does not read is cut after this long.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a full queue is looked at again while catching up.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
-/// A client that speaks before it is connected waits at most this long for it.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
-/// How often that is looked at again.
-const CONNECT_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a client may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +38,13 @@ pub(super) enum Command {
     Ping,
     /// Any of the above as `{"type":…}`; answers go out as `message` too.
     Message,
+}
+
+/// Whether a command is still at work after it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Replay,
 }
 
 /// Where an answer goes.
@@ -62,18 +65,10 @@ struct State {
     topics: Topics,
     /// From the handshake, for the first subscription that presents none of its own.
     since: Option<String>,
-    /// It is still connecting or catching up; what it says meanwhile waits.
+    /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
     waiting: VecDeque<Said>,
     end: Option<&'static str>,
-}
-
-/// Whether the client is ready for the next thing it said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Now,
-    /// After the replay that has begun; it sees to the rest.
-    Later,
 }
 
 /// A client on a namespace. Counts as connected until it is dropped.
@@ -95,7 +90,7 @@ impl Session {
             namespace: socket.ns().to_owned(),
             transport,
             since: Instant::now(),
-            state: Mutex::new(State { since, ..State::default() }),
+            state: Mutex::new(State { since, busy: true, ..State::default() }),
             gateway,
             cuts,
         };
@@ -122,34 +117,31 @@ impl Session {
     /// Takes one thing that the client says, in the order in which it says them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
-        let Some((command, data)) = unwrap_message(command, data) else {
-            self.tell(socket, &caller, "error", &fault("invalid_message", "a message is an object with a known type"));
-            return;
-        };
+        // What stays a message could not be understood.
+        let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
-        // The library refuses what is emitted before it has finished connecting; such an answer would be lost.
-        let connected = socket.connected();
-        if connected && (command == Command::Ping || !state.busy) {
-            drop(state);
-            self.act(socket, said);
-        } else if state.waiting.len() < MAX_WAITING {
-            state.waiting.push_back(said);
-            if !std::mem::replace(&mut state.busy, true) {
-                let (session, socket) = (self.clone(), socket.clone());
-                self.gateway
-                    .tasks
-                    .clone()
-                    .spawn_connection(async move { session.listen_when_connected(&socket).await });
+        // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
+        if state.busy && (command != Command::Ping || !socket.connected()) {
+            if state.waiting.len() < MAX_WAITING {
+                state.waiting.push_back(said);
+            } else {
+                drop(state);
+                self.tell(
+                    socket,
+                    &said.caller,
+                    "error",
+                    &fault("busy", "the replay is still running; try again after it"),
+                );
             }
-        } else {
-            drop(state);
-            let busy = fault("busy", "the replay is still running; try again after it");
-            self.tell(socket, &said.caller, "error", &busy);
+            return;
         }
+        drop(state);
+        self.act(socket, said);
     }
 
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Next {
+    /// Does what was said. Says whether a replay has begun, which goes on by itself.
+    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
@@ -170,37 +162,48 @@ impl Session {
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
-            Command::Message => {}
+            Command::Message => {
+                self.tell(
+                    socket,
+                    &caller,
+                    "error",
+                    &fault("invalid_message", "a message is an object with a known type"),
+                );
+            }
         }
-        Next::Now
+        Begun::Nothing
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Next {
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
         let request = Request::parse(data, &self.gateway.instruments);
         self.report(socket, &caller, &request);
-        // Asked before the state is locked: joining takes the two the other way round.
+        // Read before our own lock is taken: joining takes the two the other way round.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
         // Who already gets signals has missed none of them.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
         let from = since.as_deref().map(|since| resume::place(since, &head));
-        if let Some(Some(_)) = from {
-            state.busy = true;
-        }
-        drop(state);
         match from {
             Some(Some(seq)) => {
+                state.busy = true;
+                drop(state);
                 let (session, socket) = (self.clone(), socket.clone());
                 self.gateway.tasks.clone().spawn_connection(async move {
                     session.catch_up(socket, seq, request, caller).await;
                 });
-                return Next::Later;
+                return Begun::Replay;
             }
-            Some(None) => self.join_with_snapshot(socket, &request, caller, Some(false)),
-            None => self.join_with_snapshot(socket, &request, caller, None),
+            Some(None) => {
+                drop(state);
+                self.join_with_snapshot(socket, &request, caller, Some(false));
+            }
+            None => {
+                drop(state);
+                self.join_with_snapshot(socket, &request, caller, None);
+            }
         }
-        Next::Now
+        Begun::Nothing
     }
 
     /// Snapshot of what is newly joined, then live: one step against publishing.
@@ -233,19 +236,12 @@ impl Session {
                 }
             }
         }
-        self.resume_listening(&socket);
+        self.listen(&socket);
     }
 
-    async fn listen_when_connected(self: Arc<Self>, socket: &SocketRef) {
-        let until = Instant::now() + CONNECT_PATIENCE;
-        while !socket.connected() && Instant::now() < until {
-            tokio::time::sleep(CONNECT_PAUSE).await;
-        }
-        self.resume_listening(socket);
-    }
-
-    /// Does what the client said meanwhile, before anything that it says now; another replay puts the rest off again.
-    fn resume_listening(self: &Arc<Self>, socket: &SocketRef) {
+    /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
+    /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
+    pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
             let Some(said) = state.waiting.pop_front() else {
@@ -253,7 +249,7 @@ impl Session {
                 return;
             };
             drop(state);
-            if self.act(socket, said) == Next::Later {
+            if self.act(socket, said) == Begun::Replay {
                 return;
             }
         }
@@ -359,7 +355,7 @@ impl Returning for Comeback<'_> {
 
     fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) {
         let (session, socket, wanted) = (self.session, self.socket, &self.request.topics);
-        for publication in rest.iter().filter(|publication| wanted.signals.contains(publication.event().symbol())) {
+        for publication in rest.iter().filter(|publication| wanted.contain(publication.event())) {
             session.delivered(socket, emit_signal(socket, publication));
         }
         let before = session.state.lock().topics.prices.clone();

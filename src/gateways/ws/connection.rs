@@ -1,11 +1,12 @@
 //! The life of one native connection: it writes what is due, reads what is said, and notices silence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tracing::info;
 
 use crate::gateways::Gateway;
@@ -14,7 +15,7 @@ use crate::gateways::resume::Gone;
 use crate::hub::{Batch, Ordered, Outbox, Publication};
 
 /// How long we wait for the peer's half of the close.
-const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is particular about a dashboard: what a newcomer gets, how events are written, and what may be said.
 pub(super) trait Conversation: Send {
@@ -24,11 +25,19 @@ pub(super) trait Conversation: Send {
     /// Puts what a newcomer gets into the client's outbox and joins it to what is live.
     fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// An event in this dialect; `None` when this client is not told.
-    fn frame<'a>(&self, publication: &'a Arc<Publication>) -> Option<&'a Utf8Bytes>;
+    /// Adds the frames that an event is for this client: none, one, or several.
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
 
     /// Takes what the client said; answers go into its outbox. An error ends the connection.
     fn said(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
+
+    /// How often [`beat`](Self::beat) is called; `None` for never.
+    fn beat_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Puts what is due at regular times into the client's outbox.
+    fn beat(&mut self, _client: &mut Client) {}
 }
 
 /// The writing side of a connection.
@@ -50,28 +59,27 @@ impl Client {
     }
 
     /// Writes a batch with one flush.
-    async fn write_batch<C: Conversation>(&mut self, batch: Batch, conversation: &C) -> Result<(), Gone> {
-        let (mut prices, mut signals) = (0, 0);
-        for publication in &batch.prices {
-            if let Some(frame) = conversation.frame(publication) {
-                self.sink.feed(Message::Text(frame.clone())).await.map_err(|_| Gone)?;
-                prices += 1;
+    async fn write_batch<C: Conversation>(&mut self, batch: Batch, conversation: &mut C) -> Result<(), Gone> {
+        let mut frames = Vec::new();
+        for publication in &batch.states {
+            conversation.frames(publication, &mut frames);
+        }
+        let states = frames.len() as u64;
+        let mut answers = 0;
+        for ordered in batch.ordered {
+            match ordered {
+                Ordered::Event(publication) => conversation.frames(&publication, &mut frames),
+                Ordered::Frame(frame) => {
+                    answers += 1;
+                    frames.push(frame);
+                }
             }
         }
-        for ordered in &batch.ordered {
-            let frame = match ordered {
-                Ordered::Event(publication) => conversation.frame(publication),
-                Ordered::Frame(frame) => Some(frame),
-            };
-            if let Some(frame) = frame {
-                self.sink.feed(Message::Text(frame.clone())).await.map_err(|_| Gone)?;
-                signals += u64::from(matches!(ordered, Ordered::Event(_)));
-            }
-        }
-        self.sink.flush().await.map_err(|_| Gone)?;
+        let ordered = frames.len() as u64 - states - answers;
+        self.write(frames).await?;
         let delivered = &self.gateway.metrics.deliveries_total;
-        delivered.with_label_values(&["price_update", "native"]).inc_by(prices);
-        delivered.with_label_values(&["signal", "native"]).inc_by(signals);
+        delivered.with_label_values(&["state", "native"]).inc_by(states);
+        delivered.with_label_values(&["ordered", "native"]).inc_by(ordered);
         Ok(())
     }
 }
@@ -107,6 +115,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beat = conversation.beat_interval().map(|period| interval_at(Instant::now() + period, period));
     let mut heard = Instant::now();
     let outbox = client.outbox.clone();
     loop {
@@ -127,6 +136,10 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                 if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
                     return End::Peer;
                 }
+                continue;
+            }
+            () = tick(beat.as_mut()) => {
+                conversation.beat(client);
                 continue;
             }
             frame = stream.next() => {
@@ -151,6 +164,15 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
         if let Err(close) = conversation.said(client, text).await {
             return End::Ours(close);
         }
+    }
+}
+
+async fn tick(beat: Option<&mut Interval>) {
+    match beat {
+        Some(beat) => {
+            beat.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

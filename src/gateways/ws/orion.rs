@@ -60,7 +60,7 @@ impl Orion {
             }
             self.told.extend(signals.iter().filter_map(|publication| match publication.event() {
                 Event::Signal(signal) => Some(signal.id.clone()),
-                Event::Price(_) => None,
+                Event::Price(_) | Event::Published(_) => None,
             }));
             client
                 .outbox
@@ -185,7 +185,7 @@ impl Conversation for Orion {
         if self.endpoint == PUSHER {
             return Ok(());
         }
-        let request = Request { topics: Topics::all(), ..Request::default() };
+        let request = Request { topics: Topics::market(), ..Request::default() };
         match self.since.take() {
             None => self.join_with_snapshot(client, &request, None),
             Some(since) => match resume::place(&since, &self.gateway.hub.position()) {
@@ -196,8 +196,8 @@ impl Conversation for Orion {
         Ok(())
     }
 
-    fn frame<'a>(&self, publication: &'a Arc<Publication>) -> Option<&'a Utf8Bytes> {
-        Some(orion::frame(publication))
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(orion::frames(publication));
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
@@ -246,7 +246,7 @@ impl Returning for Comeback<'_> {
         let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
         let before = outbox.topics();
         outbox.put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
-        outbox.put(rest.into_iter().filter(|publication| wanted.signals.contains(publication.event().symbol())));
+        outbox.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
         join(outbox, present, self.request, Some(true));
     }
 }

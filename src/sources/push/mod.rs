@@ -132,7 +132,7 @@ impl Push {
         let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source, feed: Feed::Live };
         match self.submit(input, written).await? {
             Accepted::Signal(signal) => Ok(signal.state.status()),
-            Accepted::Ticks => Ok(said),
+            Accepted::Ticks | Accepted::Published => Ok(said),
         }
     }
 

@@ -1,10 +1,14 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
+mod log;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub use log::{CommandError, LogCommand};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -26,7 +30,7 @@ Environment:
   ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
 
 All settings and their variables: orion-server default-config
-Exit codes: 0 clean stop, 64 wrong command line or configuration, 1 any other failure";
+Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure";
 
 /// Live prices and trading signals for dashboards, over Socket.IO and WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -49,6 +53,9 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Work on the signal log.
+    #[command(flatten)]
+    Log(LogCommand),
 }
 
 /// Reads the command line, `args` beginning with the program's name.
@@ -102,6 +109,8 @@ pub fn default_config(out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -127,6 +136,25 @@ mod tests {
     fn help_ends_well_and_a_wrong_command_line_does_not() {
         assert_eq!([command("--help"), command("--version")], [Err(EXIT_OK), Err(EXIT_OK)]);
         assert_eq!([command("swerve"), command("--colour"), command("--config")], [const { Err(EXIT_CONFIG) }; 3]);
+    }
+
+    #[test]
+    fn commands_on_the_log_take_what_they_need_and_show_an_example() {
+        for line in ["verify", "export --format csv", "backup copy.db"] {
+            for (line, expected) in [(line.to_owned(), None), (format!("{line} --dir /data"), Some(Path::new("/data")))]
+            {
+                let Ok(Command::Log(command)) = command(&line) else { panic!("{line} is a command on the log") };
+                assert_eq!(command.place(), expected, "{line}");
+            }
+        }
+        for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db"] {
+            assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
+        }
+        for name in ["verify", "export", "backup"] {
+            let mut cli = <Cli as CommandFactory>::command();
+            let help = cli.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            assert!(help.contains(&format!("Example:\n  orion-server {name} ")), "{help}");
+        }
     }
 
     #[test]

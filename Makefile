@@ -1,0 +1,127 @@
+# `make run` and `make test` are all that is needed; `make` alone lists the rest.
+# On Debian and Ubuntu both install the system packages they lack. Rust and Node.js are yours to bring.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Where rustup puts cargo, for a shell that was open before rustup came.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CLIENT := client-test
+CLIENT_MODULES := $(CLIENT)/node_modules/.package-lock.json
+CLIENT_PAGE := $(CLIENT)/dist/index.html
+CLIENT_SOURCES := $(shell find $(CLIENT)/src -type f 2>/dev/null) $(wildcard $(CLIENT)/build.mjs)
+
+# Whether Node.js 20 or newer and npm are here.
+has_node := command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null
+
+# Installs the first of the packages named in $(1) that there is, or says what to install.
+define apt_install
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+if ! command -v apt-get >/dev/null || { [ -n "$$sudo" ] && ! command -v sudo >/dev/null; }; then \
+  echo "please install $(firstword $(1)) with this system's package manager" >&2; exit 1; \
+fi; \
+echo "installing $(firstword $(1))"; \
+$$sudo apt-get update --quiet=2; \
+for package in $(1); do \
+  if $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $$package >/dev/null; then exit 0; fi; \
+done; \
+echo "could not install any of: $(1)" >&2; exit 1
+endef
+
+## Running
+
+.PHONY: run
+run: need-rust page ## Serve on http://localhost:8080/ with simulated data (PORT and ORION_* apply)
+	exec cargo run --release --locked
+
+.PHONY: build
+build: need-rust page ## Build the release binary, with the console page if Node.js is here
+	cargo build --release --locked
+
+.PHONY: client
+client: need-node $(CLIENT_PAGE) ## Build the console page and the browser client
+
+# The server works without the page, so nothing about it may keep `make run` from serving.
+.PHONY: page
+page:
+	@if $(has_node); then \
+	  $(MAKE) client || echo "the console page could not be built: serving without it" >&2; \
+	else \
+	  echo "no npm with Node.js 20 or newer: serving without the console page" >&2; \
+	fi
+
+## Checking
+
+.PHONY: test
+test: need-rust need-node client lint test-rust test-client test-browser ## Everything that CI runs
+
+.PHONY: lint
+lint: need-rust ## Format, clippy and documentation
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+
+# Tests with hundreds of clients need more than the 1,024 descriptors of a plain login shell. `--all-targets` leaves
+# out the examples in the documentation, and runs every benchmark once.
+.PHONY: test-rust
+test-rust: need-rust ## Unit and integration tests; every benchmark once
+	cargo test --doc --locked
+	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
+
+# What the suites drive.
+test-client test-browser: export ORION_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/orion-server
+
+.PHONY: test-client
+test-client: client build ## Suites with the real clients against the release binary
+	cd $(CLIENT) && npm run typecheck
+	cd $(CLIENT) && npm test
+
+.PHONY: test-browser
+test-browser: client build need-browser ## The console page in headless Chromium
+	cd $(CLIENT) && npm run test:browser
+
+.PHONY: deny
+deny: need-rust ## Licences, advisories and sources of the dependencies (cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny --locked check
+
+.PHONY: bench
+bench: need-rust ## Run the benchmarks
+	cargo bench --locked
+
+.PHONY: fmt
+fmt: need-rust ## Format the Rust code
+	cargo fmt
+
+## What they need
+
+$(CLIENT_MODULES): $(CLIENT)/package.json $(CLIENT)/package-lock.json
+	cd $(CLIENT) && npm ci --no-audit --no-fund
+	touch $@
+
+# Only when something changed: a new page means a new binary.
+$(CLIENT_PAGE): $(CLIENT_MODULES) $(CLIENT_SOURCES)
+	cd $(CLIENT) && npm run build
+	touch $@
+
+.PHONY: need-rust
+need-rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { $(call apt_install,build-essential); }
+
+.PHONY: need-node
+need-node:
+	@$(has_node) || { echo "npm with Node.js 20 or newer is missing: see https://nodejs.org" >&2; exit 1; }
+
+# On Ubuntu `chromium-browser` brings the snap.
+.PHONY: need-browser
+need-browser:
+	@[ -x "$${CHROME:-}" ] || command -v google-chrome chromium chromium-browser >/dev/null || { $(call apt_install,chromium chromium-browser); }
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

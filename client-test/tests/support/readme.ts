@@ -1,0 +1,35 @@
+/** The snippets of the README that are marked to be run: `<!-- run: browser -->` before a fenced block. */
+
+import { readFileSync } from "node:fs";
+
+const README = new URL("../../../README.md", import.meta.url);
+
+/** How a marked block is run; `browser` and `page` (what a page's own script imports) in tests/browser. */
+export const MARKS = ["browser", "page", "websocat", "node", "node-v2", "push", "frames", "commands"] as const;
+export type Mark = (typeof MARKS)[number];
+
+export interface Snippet {
+  readonly mark: Mark;
+  readonly code: string;
+  /** For the name of a test: mark and line. */
+  readonly name: string;
+}
+
+export function snippets(): Snippet[] {
+  const text = readFileSync(README, "utf8");
+  const marked = text.matchAll(/^<!-- run: (?<mark>.*?) -->\n(?:```\w*\n(?<code>.*?)^```$)?/gms);
+  return [...marked].map(({ index, groups }) => {
+    const { mark, code } = groups ?? {};
+    const name = `${mark} (README.md:${text.slice(0, index).split("\n").length})`;
+    if (!MARKS.some((known) => known === mark)) throw new Error(`${name}: nothing knows how to run that`);
+    if (code === undefined) throw new Error(`${name}: no fenced block follows the mark`);
+    return { mark: mark as Mark, code, name };
+  });
+}
+
+/** The snippet as written but for the place of the server. */
+export function pointedAt({ code, name }: Snippet, port: number): string {
+  const pointed = code.replaceAll("localhost:8080", `localhost:${port}`).replaceAll("https://<host>", `http://localhost:${port}`);
+  if (pointed === code) throw new Error(`${name} names no server: localhost:8080 or https://<host>`);
+  return pointed;
+}

@@ -1,0 +1,226 @@
+//! The commands on the signal log. They need no running server, and work beside one.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tokio::time::Instant;
+
+use super::{EXIT_FAILURE, EXIT_OK};
+use crate::store::{self, ExportFormat, StoreError};
+
+/// Bytes that are collected before they are written out.
+const BUFFER: usize = 64 << 10;
+/// Between two reports of progress to a person who watches.
+const WATCHED: Duration = Duration::from_millis(200);
+/// Between two reports of progress that end up in some log; most backups are done before the first.
+const UNWATCHED: Duration = Duration::from_secs(5);
+
+/// What to do with the signal log.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum LogCommand {
+    /// Check the signal log: was any event edited, lost or damaged?
+    ///
+    /// Follows the chain of hashes over all stored events, and checks the database around it. Works beside a running
+    /// server, and on backups. Exits with 1 when something is wrong, and names the first event that is.
+    #[command(after_help = "Example:\n  orion-server verify --dir orion-backup.db")]
+    Verify {
+        /// The log.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write every change of every signal as CSV or JSON
+    ///
+    /// Oldest first, also beside a running server.
+    #[command(after_help = "Example:\n  orion-server export --format csv > signals.csv")]
+    Export {
+        /// csv: a header and one line per event; json: an array with one object per event
+        #[arg(long, hide_possible_values = true, value_name = "csv|json")]
+        format: ExportFormat,
+        /// A new file to write, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The log.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Copy the database to a new file, also while the server runs
+    ///
+    /// The copy has an epoch of its own: a dashboard's cursor of before gets a snapshot from it, never other signals than
+    /// it means. To restore, stop the server, put the copy in the place of orion.db, and remove orion.db-wal and
+    /// orion.db-shm.
+    #[command(after_help = "Example:\n  orion-server backup orion-backup.db")]
+    Backup {
+        /// The copy; never overwritten
+        file: PathBuf,
+        /// The log.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where the log is.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Place {
+    /// Data directory, or a database file such as a backup, instead of the directory in the settings
+    #[arg(long, value_name = "DIR|FILE")]
+    dir: Option<PathBuf>,
+}
+
+/// Why a command did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The log, or the copy of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file that is to be written.
+    #[error("{}: {error}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Standard output.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Store(error) => *error == StoreError::Output(io::ErrorKind::BrokenPipe),
+            Self::File { .. } => false,
+        }
+    }
+}
+
+impl LogCommand {
+    /// The place that the command line names.
+    pub fn place(&self) -> Option<&Path> {
+        let (Self::Verify { place } | Self::Export { place, .. } | Self::Backup { place, .. }) = self;
+        place.dir.as_deref()
+    }
+
+    /// Does it to the log at `place` and returns the exit code. Whoever takes no more of the output has had enough of it.
+    ///
+    /// # Errors
+    /// When it could not be done.
+    pub fn run(&self, place: &Path) -> Result<u8, CommandError> {
+        let mut out = io::stdout().lock();
+        let outcome = match self {
+            Self::Verify { .. } => verify(place, &mut out),
+            Self::Export { format, output: None, .. } => {
+                store::export(place, *format, BufWriter::with_capacity(BUFFER, out))
+                    .map(|_| EXIT_OK)
+                    .map_err(CommandError::from)
+            }
+            Self::Export { format, output: Some(file), .. } => export(place, *format, file, &mut out),
+            Self::Backup { file, .. } => backup(place, file, &mut out),
+        };
+        match outcome {
+            Err(error) if error.is_broken_pipe() => Ok(EXIT_OK),
+            outcome => outcome,
+        }
+    }
+}
+
+/// A broken chain is a result like a whole one.
+fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    match store::verify(place) {
+        Ok(found) => {
+            write!(out, "ok: {} events", found.events)?;
+            if found.events > 0 {
+                write!(out, ", seq {}–{}", found.first_seq, found.last_seq)?;
+            }
+            writeln!(out, ", {} pruned before", found.pruned)?;
+            Ok(EXIT_OK)
+        }
+        Err(StoreError::Broken { seq, what }) => {
+            // The exit code says it too.
+            writeln!(out, "broken at seq {seq}: {what}").ok();
+            Ok(EXIT_FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn export(place: &Path, format: ExportFormat, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    // The database itself is easily named by mistake.
+    let output = File::create_new(file).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Exists(file.into()).into(),
+        _ => CommandError::File { file: file.into(), error },
+    })?;
+    match store::export(place, format, BufWriter::with_capacity(BUFFER, output)) {
+        Ok(events) => {
+            writeln!(out, "ok: {events} events in {}", file.display())?;
+            Ok(EXIT_OK)
+        }
+        Err(error) => {
+            // The first error is the one to tell.
+            fs::remove_file(file).ok();
+            Err(error.into())
+        }
+    }
+}
+
+fn backup(place: &Path, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    let stderr = io::stderr();
+    let terminal = stderr.is_terminal();
+    let mut progress = Progress { out: stderr, terminal, told: Instant::now() };
+    store::backup(place, file, |percent| progress.tell(percent)).inspect_err(|_| progress.wipe())?;
+    progress.wipe();
+    let bytes = fs::metadata(file).map_err(|error| CommandError::File { file: file.into(), error })?.len();
+    writeln!(out, "ok: copied to {} ({:.1} MiB)", file.display(), bytes as f64 / f64::from(1 << 20))?;
+    Ok(EXIT_OK)
+}
+
+/// How far a copy is: one line that changes for a person, a line now and then for a log.
+struct Progress<W> {
+    out: W,
+    terminal: bool,
+    told: Instant,
+}
+
+impl<W: Write> Progress<W> {
+    fn tell(&mut self, percent: u8) {
+        let pause = if self.terminal { WATCHED } else { UNWATCHED };
+        if self.told.elapsed() < pause {
+            return;
+        }
+        self.told = Instant::now();
+        let (start, end) = if self.terminal { ("\r", "") } else { ("", "\n") };
+        // Nobody is left to tell when standard error is closed.
+        write!(self.out, "{start}backup: {percent} %{end}").and_then(|()| self.out.flush()).ok();
+    }
+
+    /// Makes room for the result.
+    fn wipe(&mut self) {
+        if self.terminal {
+            write!(self.out, "\r\x1b[K").and_then(|()| self.out.flush()).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_is_told_now_and_then() {
+        for (terminal, pause, expected) in
+            [(false, UNWATCHED, "backup: 7 %\n"), (true, WATCHED, "\rbackup: 7 %\r\x1b[K")]
+        {
+            let mut progress = Progress { out: Vec::new(), terminal, told: Instant::now() };
+            progress.tell(3);
+            tokio::time::advance(pause).await;
+            progress.tell(7);
+            progress.tell(8);
+            progress.wipe();
+            assert_eq!(String::from_utf8(progress.out).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Checks a published object field by field and writes it down again in the documented order.
+//!
+//! Forgiving about spelling (numbers as text, upper case), strict about meaning, all faults at once. Fields that nobody
+//! documented stay as they are, behind the others: a page may read more than its documents say.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{Fault, iso, number::Number, parse_time};
+
+/// Longest text of a field that says nothing else, in characters.
+pub const MAX_TEXT: usize = 2_000;
+
+/// What came of a published object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// Of a state: which one of its kind it is; empty where there is only one.
+    pub key: String,
+    /// The `data` that goes out, encoded.
+    pub data: String,
+}
+
+/// Whether a field has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A fault when it is missing or null.
+    Required,
+    /// Left out when it is missing; null stays null.
+    Optional,
+}
+
+/// One object on its way through.
+#[derive(Debug)]
+pub struct Shape<'a> {
+    object: &'a Map<String, Value>,
+    taken: Vec<&'a str>,
+    written: Vec<(&'static str, Value)>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Shape<'a> {
+    /// Begins with an object.
+    ///
+    /// # Errors
+    /// When `data` is none.
+    pub fn of(data: &'a Value) -> Result<Self, Vec<Fault>> {
+        let object = data.as_object().ok_or_else(|| vec![Fault::new("data", "must be an object")])?;
+        Ok(Self { object, taken: Vec::new(), written: Vec::new(), faults: Vec::new() })
+    }
+
+    /// Looks at the first of `spellings` that is there and not null, and takes all of them.
+    pub fn take(&mut self, spellings: &[&'static str]) -> Option<&'a Value> {
+        let mut found = None;
+        for spelling in spellings {
+            if let Some((name, value)) = self.object.get_key_value(*spelling) {
+                self.taken.push(name);
+                found = found.or_else(|| Some(value).filter(|value| !value.is_null()));
+            }
+        }
+        found
+    }
+
+    /// Writes a field; one that is written already is replaced.
+    pub fn put(&mut self, name: &'static str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.written.iter_mut().find(|(written, _)| *written == name) {
+            Some((_, old)) => *old = value,
+            None => self.written.push((name, value)),
+        }
+    }
+
+    /// What was written under a name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.written.iter().find(|(written, _)| *written == name).map(|(_, value)| value)
+    }
+
+    /// Notes what is wrong.
+    pub fn fault(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.faults.push(Fault::new(field, reason));
+    }
+
+    /// Takes a field (`spellings[0]` is its documented name), checks it with `read`, and writes what that gives.
+    pub fn field(
+        &mut self,
+        spellings: &[&'static str],
+        need: Need,
+        read: impl FnOnce(&Value) -> Result<Value, String>,
+    ) {
+        let name = spellings[0];
+        let was_null = spellings.iter().any(|spelling| self.object.get(*spelling).is_some_and(Value::is_null));
+        match (self.take(spellings), need) {
+            (Some(value), _) => match read(value) {
+                Ok(value) => self.put(name, value),
+                Err(reason) => self.fault(name, reason),
+            },
+            (None, Need::Required) => self.fault(name, "is required"),
+            (None, Need::Optional) if was_null => self.put(name, Value::Null),
+            (None, Need::Optional) => {}
+        }
+    }
+
+    /// Text of 1 to `max` characters; numbers are taken as their text.
+    pub fn text(&mut self, spellings: &[&'static str], need: Need, max: usize) {
+        self.field(spellings, need, |value| text(value, max).map(Value::from));
+    }
+
+    /// A finite number.
+    pub fn number(&mut self, spellings: &[&'static str], need: Need) {
+        self.field(spellings, need, |value| number(value).map(json_number));
+    }
+
+    /// A number within bounds, both included.
+    pub fn number_within(&mut self, spellings: &[&'static str], need: Need, min: f64, max: f64) {
+        self.field(spellings, need, |value| {
+            let number = number(value).ok().filter(|number| (min..=max).contains(number));
+            number.map(json_number).ok_or_else(|| format!("must be a number from {min} to {max}"))
+        });
+    }
+
+    /// One of some words, in lower case.
+    pub fn choice(&mut self, spellings: &[&'static str], need: Need, words: &[&str]) {
+        self.field(spellings, need, |value| {
+            let word = value
+                .as_str()
+                .map(|word| word.trim().to_ascii_lowercase())
+                .filter(|word| words.contains(&word.as_str()));
+            word.map(Value::from).ok_or_else(|| format!("must be one of {}", words.join(", ")))
+        });
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, spellings: &[&'static str], need: Need) {
+        self.field(spellings, need, |value| {
+            value.as_bool().map(Value::from).ok_or_else(|| "must be true or false".into())
+        });
+    }
+
+    /// A time in any spelling; leaves as ISO 8601 with zone.
+    pub fn time(&mut self, spellings: &[&'static str], need: Need) {
+        self.field(spellings, need, |value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let at = parse_time(&text).ok_or_else(|| "must be an ISO 8601 time or a Unix epoch".to_owned())?;
+            Ok(iso(at).into())
+        });
+    }
+
+    /// An object, as it is.
+    pub fn object(&mut self, spellings: &[&'static str], need: Need) {
+        self.field(spellings, need, |value| match value {
+            Value::Object(_) => Ok(value.clone()),
+            _ => Err("must be an object".into()),
+        });
+    }
+
+    /// The object as it goes out: documented fields in the order in which they were read, then the rest.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn finish(self) -> Result<String, Vec<Fault>> {
+        if !self.faults.is_empty() {
+            return Err(self.faults);
+        }
+        let rest = self.object.iter().filter(|(name, _)| !self.taken.contains(&name.as_str()));
+        let rest = rest.filter(|(name, _)| !self.written.iter().any(|(written, _)| written == name));
+        let written = self.written.iter().map(|(name, value)| (*name, value));
+        let fields = written.chain(rest.map(|(name, value)| (name.as_str(), value)));
+        let fields = fields.map(|(name, value)| format!("{}:{value}", Value::from(name)));
+        Ok(format!("{{{}}}", fields.collect::<Vec<_>>().join(",")))
+    }
+}
+
+/// Text of 1 to `max` characters; a number is taken as its text.
+pub fn text(value: &Value, max: usize) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    text.filter(|text| (1..=max).contains(&text.chars().count()))
+        .ok_or_else(|| format!("must be text of 1 to {max} characters"))
+}
+
+/// A finite number, or text that is one.
+pub fn number(value: &Value) -> Result<f64, String> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| number.is_finite()).ok_or_else(|| "must be a number".to_owned())
+}
+
+/// A number as JavaScript writes it.
+pub fn json_number(number: f64) -> Value {
+    serde_json::to_value(Number(number)).unwrap_or(Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_leave_in_order_and_unknown_ones_stay() {
+        let data = json!({"extra":[1],"price":"1.0850","SIDE":1,"side":"BUY","id":7,"note":null,"at":1_725_186_600});
+        let mut shape = Shape::of(&data).unwrap();
+        shape.text(&["id"], Need::Required, 10);
+        shape.choice(&["side"], Need::Required, &["buy", "sell"]);
+        shape.number(&["price"], Need::Required);
+        shape.text(&["note"], Need::Optional, 10);
+        shape.time(&["timestamp", "at"], Need::Optional);
+        let expected = r#"{"id":"7","side":"buy","price":1.085,"note":null,"timestamp":"2024-09-01T10:30:00.000Z","SIDE":1,"extra":[1]}"#;
+        assert_eq!(shape.finish().as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn all_faults_are_named() {
+        let data = json!({"side":"up","price":"x"});
+        let mut shape = Shape::of(&data).unwrap();
+        shape.text(&["id"], Need::Required, 10);
+        shape.choice(&["side"], Need::Required, &["buy", "sell"]);
+        shape.number(&["price"], Need::Required);
+        assert_eq!(
+            shape.finish().unwrap_err(),
+            [
+                Fault::new("id", "is required"),
+                Fault::new("side", "must be one of buy, sell"),
+                Fault::new("price", "must be a number"),
+            ]
+        );
+        assert_eq!(Shape::of(&json!([])).unwrap_err(), [Fault::new("data", "must be an object")]);
+    }
+}

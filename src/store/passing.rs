@@ -1,0 +1,92 @@
+//! Published messages: the latest of every state, and the last ordered ones of each audience. They share the transactions of
+//! the signal log, but not its numbers and its chain.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::domain::{Audience, Class, Kind, Published, parse_epoch_millis};
+
+/// Ordered messages that are kept for one user, and for administrators.
+const KEPT: u64 = 50;
+/// Ordered messages that are kept for everybody: more kinds, more readers.
+const KEPT_FOR_ALL: u64 = 500;
+/// States that are kept over all audiences; the longest unchanged go first.
+const KEPT_STATES: u64 = 20_000;
+
+/// Stores messages after number `head`; returns the new head.
+pub(super) fn append<'a>(
+    transaction: &Connection,
+    head: u64,
+    messages: impl Iterator<Item = &'a Published>,
+) -> rusqlite::Result<u64> {
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO published (seq, at, kind, audience, key, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut replace = transaction
+        .prepare_cached("DELETE FROM published WHERE audience = ?1 AND kind = ?2 AND key = ?3 AND key IS NOT NULL")?;
+    let mut forget = transaction.prepare_cached(
+        "DELETE FROM published WHERE key IS NULL AND audience = ?1 AND seq <= \
+         (SELECT seq FROM published WHERE key IS NULL AND audience = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    )?;
+    let mut head = head;
+    for message in messages {
+        head += 1;
+        let audience = message.audience.to_string();
+        let key = (message.kind.class() == Class::State).then_some(&*message.key);
+        if key.is_some() {
+            replace.execute((&audience, message.kind.name(), key))?;
+        }
+        let at = message.at.timestamp_millis();
+        insert.execute((head, at, message.kind.name(), &audience, key, &*message.data))?;
+        if key.is_none() {
+            forget.execute((&audience, if message.audience == Audience::All { KEPT_FOR_ALL } else { KEPT }))?;
+        }
+    }
+    Ok(head)
+}
+
+/// Takes back what stands after `head`.
+pub(super) fn rewind(transaction: &Connection, head: u64) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM published WHERE seq > ?1", [head])?;
+    Ok(())
+}
+
+/// Removes states beyond those that are kept; called now and then, not at every append.
+pub(super) fn prune(transaction: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM published WHERE key IS NOT NULL AND seq <= \
+         (SELECT seq FROM published WHERE key IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
+    )?;
+    statement.execute([KEPT_STATES]).map(|removed| removed as u64)
+}
+
+/// The number of the newest message, also when it has been forgotten since.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<u64> {
+    let newest = "SELECT seq FROM sqlite_sequence WHERE name = 'published'";
+    Ok(connection.query_row(newest, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Everything that is kept, oldest first.
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Published>> {
+    let mut statement = connection.prepare("SELECT seq, at, kind, audience, key, data FROM published ORDER BY seq")?;
+    let rows = statement.query_map([], read)?;
+    // A kind that a newer version knew and this one does not is left alone.
+    rows.filter_map(Result::transpose).collect()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {
+    let kind: Option<Kind> = row.get_ref(2)?.as_str()?.parse().ok();
+    let audience = match row.get_ref(3)?.as_str()? {
+        "all" => Some(Audience::All),
+        "admin" => Some(Audience::Admin),
+        other => other.strip_prefix("user:").map(|user| Audience::User(user.into())),
+    };
+    let key: Option<String> = row.get(4)?;
+    let (seq, at, data) = (row.get(0)?, parse_epoch_millis(row.get(1)?), row.get::<_, String>(5)?);
+    Ok(kind.zip(audience).map(|(kind, audience)| Published {
+        seq,
+        kind,
+        audience,
+        key: key.unwrap_or_default().into(),
+        data: data.into(),
+        at,
+    }))
+}

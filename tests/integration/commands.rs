@@ -1,0 +1,248 @@
+//! `verify`, `export` and `backup` of the real binary, beside a running server and on what it leaves.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+const TOKEN: &str = "commands-token";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary with nothing of this process's environment.
+fn orion(cwd: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orion-server"));
+    command.env_clear().current_dir(cwd).kill_on_drop(true);
+    command
+}
+
+async fn run(dir: &Path, args: &[&str]) -> Output {
+    let mut command = orion(dir);
+    command.env("ORION_DATA_DIR", dir).args(args);
+    timeout(PATIENCE, command.output()).await.expect("it ends").unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A server that takes pushes and nothing else; killed when dropped, because what it acknowledged survives that.
+struct Server {
+    address: String,
+    http: reqwest::Client,
+    _process: Child,
+    _log: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    async fn start(dir: &Path) -> Self {
+        let mut command = orion(dir);
+        command
+            .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_SOURCES", "none"), ("ORION_LOG_FORMAT", "json")])
+            // A pipe that nobody empties would stop the server when it is full.
+            .env("ORION_LOG", "orion_server::app=info")
+            .env("ORION_DATA_DIR", dir)
+            .env("ORION_INGEST_TOKEN", TOKEN)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let mut log = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                let line: Value = serde_json::from_str(&line).unwrap();
+                if line["message"] == "listening" {
+                    return line["address"].as_str().unwrap().to_owned();
+                }
+            }
+            panic!("it ended before it listened");
+        };
+        let address = timeout(PATIENCE, address).await.expect("it listens");
+        Self { address, http: reqwest::Client::new(), _process: process, _log: log }
+    }
+
+    async fn push(&self, body: Value) {
+        let url = format!("http://{}/api/signals", self.address);
+        let answer = self.http.post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{body}");
+    }
+
+    async fn push_new(&self, id: usize) {
+        let body = json!({"id": format!("s{id}"), "symbol": "EURUSD", "direction": "long", "entry_price": 1.085,
+            "stop_loss": 1.082, "take_profits": [1.088], "reason": "a, \"b\"\nc", "confidence": 0.8});
+        self.push(body).await;
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// The answer to the subscription that a native client has from the start.
+    async fn subscribed(&self, query: &str) -> Value {
+        let url = format!("ws://{}/ws/signals{query}", self.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        loop {
+            let frame = timeout(PATIENCE, socket.next()).await.expect("an answer").unwrap().unwrap();
+            let Ok(frame) = serde_json::from_slice::<Value>(&frame.into_data()) else { continue };
+            if frame["type"] == "subscribed" {
+                return frame;
+            }
+        }
+    }
+}
+
+/// All ids in an export, which has to be whole.
+fn exported(csv: &[u8]) -> Vec<String> {
+    let mut reader = csv::Reader::from_reader(csv);
+    assert_eq!(reader.headers().unwrap().iter().take(4).collect::<Vec<_>>(), ["seq", "at", "stored_at", "id"]);
+    reader.records().map(|record| record.unwrap()[3].to_owned()).collect()
+}
+
+#[tokio::test]
+async fn export_and_verify_work_beside_a_server_that_writes() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(dir.path()).await;
+    for id in 0..20 {
+        server.push_new(id).await;
+    }
+    let pushing = async {
+        for id in 20..120 {
+            server.push_new(id).await;
+        }
+    };
+    let looking = async {
+        for _ in 0..3 {
+            let export = run(dir.path(), &["export", "--format", "csv"]).await;
+            assert_eq!((export.status.code(), text(&export.stderr)), (Some(0), ""));
+            let ids = exported(&export.stdout);
+            assert!(ids.len() >= 20, "{ids:?}");
+            assert_eq!(ids, (0..ids.len()).map(|id| format!("s{id}")).collect::<Vec<_>>());
+            let verify = run(dir.path(), &["verify"]).await;
+            assert!(text(&verify.stdout).starts_with("ok: "), "{verify:?}");
+        }
+    };
+    tokio::join!(pushing, looking);
+
+    let file = dir.path().join("signals.json");
+    let export = ["export", "--format", "json", "--output", file.to_str().unwrap()];
+    let first = run(dir.path(), &export).await;
+    assert_eq!(text(&first.stdout), format!("ok: 120 events in {}\n", file.display()));
+    let events: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!((events.len(), &events[119]["signal"]["id"]), (120, &json!("s119")));
+    let again = run(dir.path(), &export).await;
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), ""));
+    assert!(text(&again.stderr).ends_with("exists already and is not overwritten\n"), "{again:?}");
+
+    let metrics =
+        server.http.get(format!("http://{}/metrics", server.address)).send().await.unwrap().text().await.unwrap();
+    let names = ["commit_seconds_count", "batch_size_sum 120", "log_bytes", "events 120", "errors_total 0"];
+    for name in names.map(|name| format!("\norion_store_{name}")) {
+        assert!(metrics.contains(&name), "no {name} in {metrics}");
+    }
+
+    let verify = run(dir.path(), &["verify"]).await;
+    assert_eq!(text(&verify.stdout), "ok: 120 events, seq 1–120, 0 pruned before\n");
+}
+
+#[tokio::test]
+async fn an_export_into_a_closed_pipe_ends_quietly() {
+    let dir = TempDir::new().unwrap();
+    Server::start(dir.path()).await.push_new(1).await;
+    for args in [&["export", "--format", "csv"][..], &["export", "--format", "json"], &["verify"], &["default-config"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = orion(dir.path());
+        let command = command.env("ORION_DATA_DIR", dir.path()).args(args).stdout(writer).stderr(Stdio::piped());
+        let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+        assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_a_live_database_serves_the_same_history_under_another_epoch() {
+    let (dir, restored) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let original = Server::start(dir.path()).await;
+    for id in 0..5 {
+        original.push_new(id).await;
+    }
+    original.push(json!({"id": "s1", "status": "confirmed"})).await;
+    let cursor = original.subscribed("").await["cursor"].as_str().unwrap().to_owned();
+
+    let copy = dir.path().join("copy.db");
+    let backup = run(dir.path(), &["backup", copy.to_str().unwrap()]).await;
+    assert_eq!((backup.status.code(), text(&backup.stderr)), (Some(0), ""));
+    assert!(text(&backup.stdout).starts_with(&format!("ok: copied to {} (", copy.display())), "{backup:?}");
+    let before = std::fs::read(&copy).unwrap();
+    let verify = run(restored.path(), &["verify", "--dir", copy.to_str().unwrap()]).await;
+    assert_eq!(text(&verify.stdout), "ok: 6 events, seq 1–6, 0 pruned before\n");
+    let again = run(dir.path(), &["backup", copy.to_str().unwrap()]).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(std::fs::read(&copy).unwrap(), before, "nothing touches a backup");
+
+    // What is pushed from here on goes other ways in the two logs.
+    original.push_new(5).await;
+    std::fs::copy(&copy, restored.path().join("orion.db")).unwrap();
+    let restored = Server::start(restored.path()).await;
+    restored.push_new(6).await;
+    let resume = format!("?since={cursor}");
+    assert_eq!(original.subscribed(&resume).await["recovered"], true);
+    let answer = restored.subscribed(&resume).await;
+    assert_eq!(answer["recovered"], false);
+    let epochs = [&cursor, answer["cursor"].as_str().unwrap()].map(|cursor| cursor.split_once(':').unwrap().0);
+    assert_ne!(epochs[0], epochs[1]);
+
+    for path in ["/api/signals/s1", "/api/signals/s4"] {
+        let theirs = original.get(path).await.to_string().replace(epochs[0], epochs[1]);
+        assert_eq!(restored.get(path).await.to_string(), theirs);
+    }
+    let page = restored.get("/api/signals").await;
+    let ids: Vec<_> = page["signals"].as_array().unwrap().iter().map(|signal| &signal["id"]).collect();
+    assert_eq!(ids, ["s6", "s4", "s3", "s2", "s1", "s0"]);
+}
+
+#[tokio::test]
+async fn verify_names_a_row_that_was_tampered_with() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(dir.path()).await;
+    for id in 0..4 {
+        server.push_new(id).await;
+    }
+    drop(server);
+    let database = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
+    let edit = "UPDATE signal_events SET body = replace(body, '1.085', '1.086') WHERE seq = 3";
+    assert_eq!(database.execute(edit, []).unwrap(), 1);
+
+    let verify = run(dir.path(), &["verify"]).await;
+    assert_eq!((verify.status.code(), text(&verify.stderr)), (Some(1), ""));
+    assert!(text(&verify.stdout).starts_with("broken at seq 3: "), "{verify:?}");
+    // Saving what can be saved is not verifying.
+    let copy = dir.path().join("copy.db");
+    assert_eq!(run(dir.path(), &["backup", copy.to_str().unwrap()]).await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn commands_find_the_log_through_the_settings_and_tell_who_is_at_fault() {
+    let dir = TempDir::new().unwrap();
+    drop(Server::start(dir.path()).await);
+    let failed = |output: &Output| (output.status.code(), text(&output.stdout).is_empty());
+
+    std::fs::write(dir.path().join("settings.toml"), "[data]\ndir = \"nowhere\"\n").unwrap();
+    let missing = orion(dir.path()).args(["verify", "--config", "settings.toml"]).output().await.unwrap();
+    assert_eq!(failed(&missing), (Some(1), true));
+    assert_eq!(text(&missing.stderr), "orion-server: there is no signal log at nowhere\n");
+    let args = ["verify", "--config", "settings.toml", "--dir", "."];
+    let named = orion(dir.path()).args(args).output().await.unwrap();
+    assert_eq!(text(&named.stdout), "ok: 0 events, 0 pruned before\n", "{named:?}");
+
+    let wrong = orion(dir.path()).args(["verify"]).env("ORION_SIGNAL_TTL", "soon").output().await.unwrap();
+    assert_eq!(failed(&wrong), (Some(64), true), "{wrong:?}");
+    for args in [&["export"][..], &["export", "--format", "xml"], &["backup"]] {
+        assert_eq!(failed(&run(dir.path(), args).await), (Some(64), true), "{args:?}");
+    }
+}

@@ -1,0 +1,120 @@
+//! `kill -TERM` with everybody connected.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, soon};
+
+const NATIVE: usize = 200;
+const SOCKETS: usize = 250;
+const POLLING: usize = 50;
+const DRAIN: Duration = Duration::from_secs(8);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_500_clients_tells_everybody_and_exits_0_in_time() {
+    assert!(descriptors() > 1_500, "`ulimit -n` is too low for this test");
+    let drain = format!("{}s", DRAIN.as_secs());
+    // The simulator as it comes, and no token, so that nothing is there to warn of.
+    let mut server = Server::start_with(BTreeMap::from([("ORION_DRAIN_TIMEOUT", drain.as_str())])).await;
+    let addr = server.addr;
+    let (mut natives, mut sockets, mut polling) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    for number in 0..NATIVE {
+        let path = if number % 2 == 0 { "/ws/signals" } else { "/ws/signals/" };
+        let mut client = Native::connect(addr, path).await;
+        client.frame("subscribed").await;
+        natives.spawn(async move {
+            loop {
+                if let Err(code) = client.next().await {
+                    return code;
+                }
+            }
+        });
+    }
+    for _ in 0..SOCKETS {
+        let mut client = Socket::open(addr).await;
+        client.subscribe(&json!(null)).await;
+        client.event("subscribed").await;
+        sockets.spawn(async move {
+            loop {
+                match client.next().await {
+                    Ok(Packet::Disconnected) => panic!("a Socket.IO client was told to stay away"),
+                    Ok(_) => {}
+                    Err(ended) => return ended,
+                }
+            }
+        });
+    }
+    for number in 0..POLLING {
+        let protocol = if number % 2 == 0 { Protocol::Eio4 } else { Protocol::Eio3 };
+        let mut client = Polling::open(addr, protocol).await;
+        client.subscribe(&json!(null)).await;
+        client.event("subscribed").await;
+        polling.spawn(async move {
+            loop {
+                match client.next().await {
+                    Ok(Packet::Disconnected) => panic!("a polling client was told to stay away"),
+                    Ok(_) => {}
+                    Err(status) => return status,
+                }
+            }
+        });
+    }
+    server.until("orion_connections", "", |count| count == (NATIVE + SOCKETS + POLLING) as f64).await;
+    // A head that is not finished yet when the listener closes: its request is a new session of the time after.
+    let mut late = TcpStream::connect(addr).await.unwrap();
+    late.write_all(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: orion\r\n").await.unwrap();
+
+    let began = Instant::now();
+    server.terminate();
+    let (status, body) = soon("/ready turns 503", not_ready(&server)).await;
+    assert_eq!((status, body["status"].as_str()), (503, Some("draining")));
+    assert!(server.get("/health").await.0 == 200, "alive while it says that it is not ready");
+
+    soon("the listener closes", closed(addr)).await;
+    late.write_all(b"\r\n").await.unwrap();
+    let mut answer = String::new();
+    // Cut at the end of the drain, after the answer.
+    soon("the late answer", late.read_to_string(&mut answer)).await.ok();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"draining\""), "{answer}");
+
+    let codes = soon("all native clients are closed", natives.join_all()).await;
+    assert_eq!(codes, vec![1012; NATIVE]);
+    let ends = soon("all Socket.IO clients lose their transport", sockets.join_all()).await;
+    assert_eq!(ends, vec![Ended(None); SOCKETS]);
+    soon("all polling clients lose their transport", polling.join_all()).await;
+    let exit = server.exit().await;
+    let took = began.elapsed();
+    assert_eq!(exit.code(), Some(0));
+    assert!(took < DRAIN, "took {took:?}");
+    eprintln!("drained {} clients in {took:?}", NATIVE + SOCKETS + POLLING);
+    server.logged("stopped").await;
+    assert_eq!(server.complaints(), Vec::<String>::new(), "nothing above info");
+}
+
+async fn not_ready(server: &Server) -> (u16, serde_json::Value) {
+    loop {
+        let ready = server.get("/ready").await;
+        if ready.0 != 200 {
+            return ready;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn closed(addr: SocketAddr) {
+    while TcpStream::connect(addr).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn descriptors() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,193 @@
+//! Joining what is live: at once after connecting, in a crowd, and while signals are published at full speed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, flood, seq, signal, soon};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_clients_that_subscribe_the_moment_they_are_connected_all_get_their_snapshot() {
+    let server = Server::push_only().await;
+    server.push(&signal("before")).await;
+    server.post("/api/prices", &json!({"symbol": "EURUSD", "bid": 1.08510, "ask": 1.08516})).await;
+    server.until("orion_events_published_total", "price_update", |count| count > 0.0).await;
+    let addr = server.addr;
+    let mut clients = JoinSet::new();
+    for _ in 0..500 {
+        clients.spawn(async move {
+            let mut client = Socket::open(addr).await;
+            client.say("40").await;
+            client.connected().await;
+            client.emit("subscribe", &json!(["prices", "signals"])).await;
+            let mut told = Vec::new();
+            loop {
+                match soon("the snapshot", client.next()).await {
+                    Ok(Packet::Event(event, _)) => told.push(event),
+                    other => panic!("{other:?} after {told:?}"),
+                }
+                if told.last().is_some_and(|event| event == "subscribed") {
+                    return told;
+                }
+            }
+        });
+    }
+    for told in soon("everybody joins", clients.join_all()).await {
+        assert_eq!(told, ["price_update", "signal", "subscribed"]);
+    }
+    server.stop().await;
+}
+
+/// No known client does this; the protocol wants it to wait for the answer, and the reference server closes it too.
+#[tokio::test]
+async fn a_client_that_speaks_before_it_is_connected_is_cut_instead_of_waiting_for_an_answer() {
+    let server = Server::push_only().await;
+    let mut client = Socket::open(server.addr).await;
+    client.socket.feed(Message::text("40")).await.unwrap();
+    client.socket.feed(Message::text(r#"42["subscribe"]"#)).await.unwrap();
+    client.socket.flush().await.unwrap();
+    // Connected and answered if its task ran in between, else cut: never left alone.
+    let end = soon("an answer or an end", async {
+        loop {
+            match client.next().await {
+                Ok(Packet::Event(event, _)) if event == "subscribed" => return None,
+                Ok(Packet::Disconnected) => panic!("told to stay away"),
+                Ok(_) => {}
+                Err(Ended(code)) => return Some(code),
+            }
+        }
+    });
+    assert_ne!(end.await, Some(Some(1000)));
+    server.stop().await;
+}
+
+/// What a client was told of signals: those of the snapshot, where live began, and those after.
+#[derive(Debug, Default)]
+struct Told {
+    snapshot: Vec<u64>,
+    cursor: Option<u64>,
+    live: Vec<u64>,
+}
+
+impl Told {
+    /// Takes what came; true once there is enough of it.
+    fn take(&mut self, event: &str, cursor: &Value) -> bool {
+        match (event, self.cursor) {
+            ("subscribed", None) => self.cursor = Some(seq(cursor)),
+            ("signal", None) => self.snapshot.push(seq(cursor)),
+            ("signal", Some(_)) => self.live.push(seq(cursor)),
+            _ => {}
+        }
+        self.live.len() >= 300
+    }
+
+    fn check(&self) {
+        let cursor = self.cursor.unwrap();
+        assert!(self.snapshot.is_sorted_by(|one, next| one < next), "the snapshot is not in order: {self:?}");
+        assert!(self.snapshot.last().is_none_or(|last| *last <= cursor), "the snapshot reaches beyond live: {self:?}");
+        let expected: Vec<u64> = (cursor + 1..).take(self.live.len()).collect();
+        assert_eq!(self.live, expected, "a gap or a double after {cursor}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_joins_while_signals_are_published_misses_nothing_and_gets_nothing_twice() {
+    let server = Server::push_only().await;
+    let addr = server.addr;
+    let enough = CancellationToken::new();
+    let pushing = tokio::spawn({
+        let enough = enough.clone();
+        async move {
+            let mut round = 0;
+            while !enough.is_cancelled() {
+                round += 1;
+                flood(addr, &format!("r{round}"), 400, 100).await;
+            }
+        }
+    });
+    let mut clients = JoinSet::new();
+    for number in 0u64..45 {
+        clients.spawn(async move {
+            // Some moment or other.
+            tokio::time::sleep(Duration::from_millis(number * 37 % 1_000)).await;
+            let mut told = Told::default();
+            match number % 3 {
+                0 => {
+                    let mut client = Native::connect(addr, "/ws/signals").await;
+                    loop {
+                        let frame = client.next().await.unwrap();
+                        if told.take(frame["type"].as_str().unwrap(), &frame["cursor"]) {
+                            break;
+                        }
+                    }
+                }
+                1 => {
+                    let mut client = Socket::over(TcpStream::connect(addr).await.unwrap(), addr, Protocol::Eio4).await;
+                    client.subscribe(&json!("signals")).await;
+                    loop {
+                        let Packet::Event(event, args) = client.next().await.unwrap() else { panic!("cut") };
+                        if told.take(&event, &args.last().unwrap()["cursor"]) {
+                            break;
+                        }
+                    }
+                }
+                _ => {
+                    let mut client = Polling::open(addr, Protocol::Eio3).await;
+                    client.subscribe(&json!("signals")).await;
+                    loop {
+                        let Packet::Event(event, args) = client.next().await.unwrap() else { panic!("cut") };
+                        if told.take(&event, &args.last().unwrap()["cursor"]) {
+                            break;
+                        }
+                    }
+                }
+            }
+            told
+        });
+    }
+    let told = soon("everybody has seen enough", clients.join_all()).await;
+    enough.cancel();
+    pushing.await.unwrap();
+    for told in &told {
+        told.check();
+    }
+    let joined: BTreeMap<u64, ()> = told.iter().filter_map(|told| Some((told.cursor?, ()))).collect();
+    assert!(joined.len() > 10, "they joined at too few places to show anything: {joined:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_subscribes_and_leaves_without_end_holds_nobody_up() {
+    let server = Server::push_only().await;
+    let addr = server.addr;
+    flood(addr, "before", 400, 100).await;
+    let (_, picture) = server.get("/api/signals?limit=1").await;
+    let epoch = picture["cursor"].as_str().unwrap().split_once(':').unwrap().0.to_owned();
+    // Replays end while further subscriptions with cursors arrive: two ways to lock the hub and a session cross here.
+    let mut restless = JoinSet::new();
+    for _ in 0..8 {
+        let since = format!("{epoch}:0");
+        restless.spawn(async move {
+            let mut client = Socket::open(addr).await;
+            client.subscribe(&json!({"channels": "signals", "since": since})).await;
+            let mut answers = 0;
+            for _ in 0..40 {
+                client.emit("unsubscribe", &Value::Null).await;
+                client.emit("subscribe", &json!({"channels": "signals", "since": since})).await;
+                client.emit("subscribe", &json!({"channels": "prices"})).await;
+                answers += usize::from(client.event("subscribed").await.len() == 1);
+            }
+            answers
+        });
+    }
+    flood(addr, "meanwhile", 800, 100).await;
+    assert_eq!(soon("all are answered", restless.join_all()).await, [40; 8]);
+    server.push(&signal("after")).await;
+    server.stop().await;
+}
