@@ -78,7 +78,7 @@ fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(Kind, Vec<P
 /// Where a fault of the data is, seen from the event.
 fn within_data(field: &str) -> String {
     match field {
-        "data" | "type" => field.to_owned(),
+        "data" => field.to_owned(),
         entry if entry.starts_with('[') => format!("data{entry}"),
         field if field.starts_with("data[") => field.to_owned(),
         field => format!("data.{field}"),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 
 mod commands;
+mod demo;
 mod draining;
 mod durability;
 mod goldens;

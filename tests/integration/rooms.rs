@@ -81,7 +81,9 @@ fn only_push_and_states_of_the_sources_are_used_outside() {
         source_files(&src.join(room), &mut files);
         for path in files {
             let text = fs::read_to_string(&path).unwrap();
-            for what in ["sources::simulator", "sources::replay", "store::Store,", "pipeline::Pipeline"] {
+            for what in
+                ["sources::demo", "sources::simulator", "sources::replay", "store::Store,", "pipeline::Pipeline"]
+            {
                 assert!(!text.contains(what), "{} uses {what}", path.display());
             }
         }
