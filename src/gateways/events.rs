@@ -35,32 +35,25 @@ pub fn read(body: &Value, now: DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>
 
 /// `prefix` stands before the names of faults.
 fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(Kind, Vec<Published>), Vec<Fault>> {
-    let named = |field: &str, reason: String| Fault::new(format!("{prefix}{field}"), reason);
     let Some(event) = event.as_object() else {
         return Err(vec![Fault::new(prefix.trim_end_matches('.'), "must be an object {type, data}")]);
     };
-    let (kind, mut faults) = match kind(event) {
-        Ok(kind) => (Some(kind), Vec::new()),
-        Err(reason) => (None, vec![named("type", reason)]),
+    let mut faults = Vec::new();
+    let mut fault = |field: &str, reason: String| faults.push(Fault::new(format!("{prefix}{field}"), reason));
+    let kind = kind(event).map_err(|reason| fault("type", reason)).ok();
+    let parsed = match (kind, event.get("data").filter(|data| !data.is_null())) {
+        (Some(kind), Some(data)) => published::parse(kind, data, now),
+        (_, None) => Err(vec![Fault::new("data", "is required")]),
+        (None, _) => Err(Vec::new()),
     };
-    let data = event.get("data").filter(|data| !data.is_null());
-    let parsed = match (kind, data) {
-        (Some(kind), Some(data)) => published::parse(kind, data, now)
-            .map_err(|more| {
-                faults.extend(more.into_iter().map(|fault| named(&within_data(&fault.field), fault.reason)))
-            })
-            .ok(),
-        (_, None) => {
-            faults.push(named("data", "is required".to_owned()));
-            None
+    let parsed = parsed.map_err(|within| {
+        for Fault { field, reason } in within {
+            fault(&within_data(&field), reason);
         }
-        (None, _) => None,
-    };
-    let audience = audience(event, kind)
-        .map_err(|more| faults.extend(more.into_iter().map(|(field, reason)| named(field, reason))))
-        .ok();
+    });
+    let audience = audience(event, kind).map_err(|(field, reason)| fault(field, reason));
     match (kind, parsed, audience) {
-        (Some(kind), Some(parsed), Some(audience)) if faults.is_empty() => {
+        (Some(kind), Ok(parsed), Ok(audience)) => {
             let message = |parsed: shape::Parsed| Published {
                 seq: 0,
                 kind,
@@ -97,9 +90,9 @@ fn kind(event: &Map<String, Value>) -> Result<Kind, String> {
     }
 }
 
-/// Whom the event is for, or each field that is wrong about it. What is an administrator's never goes to anybody else.
-fn audience(event: &Map<String, Value>, kind: Option<Kind>) -> Result<Audience, Vec<(&'static str, String)>> {
-    let one = |field, reason: &str| vec![(field, reason.to_owned())];
+/// Whom the event is for, or the field that is wrong about it. What is an administrator's never goes to anybody else.
+fn audience(event: &Map<String, Value>, kind: Option<Kind>) -> Result<Audience, (&'static str, String)> {
+    let one = |field, reason: &str| (field, reason.to_owned());
     let given = |name: &str| event.get(name).filter(|value| !value.is_null());
     let user = given("user").map(|user| shape::text(user, Audience::MAX_USER).map_err(|reason| one("user", &reason)));
     let user = user.transpose()?;

@@ -8,15 +8,15 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn one(body: Value) -> Published {
-    match read(&body, now()).unwrap() {
+fn one(body: &Value) -> Published {
+    match read(body, now()).unwrap() {
         PushedEvents::One(_, mut messages) if messages.len() == 1 => messages.remove(0),
         other => panic!("{other:?}"),
     }
 }
 
-fn faults(body: Value) -> Vec<String> {
-    read(&body, now()).unwrap_err().into_iter().map(|fault| format!("{}: {}", fault.field, fault.reason)).collect()
+fn faults(body: &Value) -> Vec<String> {
+    read(body, now()).unwrap_err().into_iter().map(|fault| format!("{}: {}", fault.field, fault.reason)).collect()
 }
 
 fn wallet(user: &str) -> Value {
@@ -38,7 +38,7 @@ fn an_event_is_for_whom_it_names() {
     ] {
         let mut event = json!({"type": "wallet", "data": data, "ts": "2026-01-14T16:30:00.000Z"});
         event.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
-        let message = one(event);
+        let message = one(&event);
         assert_eq!((message.kind, message.audience, message.at), (Kind::Wallet, audience, now()));
         assert_eq!(&*message.data, r#"{"event":"balance_update"}"#);
     }
@@ -64,7 +64,7 @@ fn audiences_that_contradict_themselves_are_refused() {
     ] {
         let mut event = json!({"type": kind, "data": {"event": "x", "users": []}});
         event.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
-        let faults = faults(event);
+        let faults = faults(&event);
         assert_eq!(faults.last().map(String::as_str), Some(expected), "{faults:?}");
     }
 }
@@ -81,7 +81,7 @@ fn every_fault_of_a_batch_is_named_by_its_place() {
         "wallet",
         {"type": "metrics", "data": []}
     ]});
-    let mut faults = faults(body);
+    let mut faults = faults(&body);
     assert!(faults[0].starts_with("events[1].type: 'trade' is no message type; the types are order_update, idea,"));
     faults.remove(0);
     assert_eq!(
@@ -100,10 +100,10 @@ fn every_fault_of_a_batch_is_named_by_its_place() {
 
 #[test]
 fn bodies_that_are_no_events_are_refused() {
-    assert_eq!(faults(json!([])), ["body: must be a JSON object"]);
-    assert_eq!(faults(json!({})), ["type: is required", "data: is required"]);
+    assert_eq!(faults(&json!([])), ["body: must be a JSON object"]);
+    assert_eq!(faults(&json!({})), ["type: is required", "data: is required"]);
     for events in [json!([]), json!({}), json!("x"), json!(vec![wallet("u"); MAX_BATCH + 1])] {
-        assert_eq!(faults(json!({"events": events})), ["events: must be a list of 1 to 1000 events"]);
+        assert_eq!(faults(&json!({"events": events})), ["events: must be a list of 1 to 1000 events"]);
     }
 }
 

@@ -56,7 +56,7 @@ impl Account {
         let quantity = if buys { f64::from(rng.random_range(1..=9u32)) / 1000.0 } else { self.coins };
         let total = quantity * coin.price;
         let fee = total * FEE;
-        let pnl = (!buys).then(|| total - fee - self.cost);
+        let pnl = (!buys).then_some(total - fee - self.cost);
         if buys {
             (self.zar, self.coins, self.cost) = (self.zar - total - fee, quantity, total + fee);
         } else {
@@ -90,7 +90,7 @@ impl Account {
         })
     }
 
-    pub(super) fn decision(&self, id: &str, coin: &Quoted, rng: &mut StdRng, now: DateTime<Utc>) -> Value {
+    pub(super) fn decision(id: &str, coin: &Quoted, rng: &mut StdRng, now: DateTime<Utc>) -> Value {
         let decision = ["buy", "sell", "hold"][rng.random_range(0..3)];
         let mut score = || number(rng.random_range(-0.2..1.0), 2);
         let scores = json!({ "technical": score(), "sentiment": score(), "risk": score() });
@@ -150,7 +150,7 @@ impl Account {
         })
     }
 
-    pub(super) fn notification(&self, stock: &Quoted, now: DateTime<Utc>) -> Value {
+    pub(super) fn notification(stock: &Quoted, now: DateTime<Utc>) -> Value {
         json!({
             "type": "success", "title": "Simulated: trade executed",
             "message": format!("Simulated: the {} buy order was executed", stock.symbol),

@@ -95,13 +95,13 @@ impl Desk {
                 Kind::Trades => ("", account.trade(&id, &coin, rng, now)),
                 Kind::Bots => (Account::BOT, account.bot(&coin)),
                 Kind::Balances => (Account::PLATFORM, account.balances(&coin)),
-                Kind::Decisions => ("", account.decision(&id, &coin, rng, now)),
+                Kind::Decisions => ("", Account::decision(&id, &coin, rng, now)),
                 Kind::Metrics => ("", account.metrics(&coin)),
                 Kind::Alerts => ("", Account::alert(&id, now)),
                 Kind::Wallet => ("", account.wallet()),
                 Kind::AiTasks => ("", Account::ai_task(&id, now - TimeDelta::seconds(5), now)),
                 Kind::Earnings => ("", account.earnings(&coin, now)),
-                _ => ("", account.notification(&stock, now)),
+                _ => ("", Account::notification(&stock, now)),
             };
             (Audience::User(account.user.clone()), key.to_owned(), data)
         };
@@ -270,9 +270,8 @@ mod tests {
         for (kind, name, _) in Kind::ALL {
             let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
             match audiences[..] {
-                [Audience::All] => {}
                 [Audience::Admin] => assert!(name.starts_with("admin_")),
-                [Audience::User(_), Audience::User(_)] => {}
+                [Audience::All] | [Audience::User(_), Audience::User(_)] => {}
                 _ => panic!("{name}: {audiences:?}"),
             }
         }

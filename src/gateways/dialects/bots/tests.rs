@@ -14,16 +14,12 @@ fn read(kind: Kind, data: &Value) -> (String, Value) {
     (parsed.key, serde_json::from_str(&parsed.data).unwrap())
 }
 
-fn written(kind: Kind, data: Value) -> String {
-    parse(kind, &data, now()).unwrap().remove(0).data
+fn written(kind: Kind, data: &Value) -> String {
+    parse(kind, data, now()).unwrap().remove(0).data
 }
 
-fn faults(kind: Kind, data: Value) -> Vec<String> {
-    parse(kind, &data, now())
-        .unwrap_err()
-        .into_iter()
-        .map(|fault| format!("{} {}", fault.field, fault.reason))
-        .collect()
+fn faults(kind: Kind, data: &Value) -> Vec<String> {
+    parse(kind, data, now()).unwrap_err().into_iter().map(|fault| format!("{} {}", fault.field, fault.reason)).collect()
 }
 
 #[test]
@@ -105,7 +101,7 @@ fn a_bare_decision_has_nothing_made_up() {
     let data =
         json!({"id": 7, "symbol": "BTC-ZAR", "decision": "HOLD", "confidence": "85", "stops": {"stop_loss": "1.5"}});
     let expected = r#"{"id":"7","symbol":"BTC-ZAR","decision":"hold","confidence":0.85,"reasoning":[],"stops":{"stop_loss":"1.5"},"stop_loss":1.5,"timestamp":"2026-01-14T16:30:05.000Z"}"#;
-    assert_eq!(written(Kind::Decisions, data), expected);
+    assert_eq!(written(Kind::Decisions, &data), expected);
     let data = json!({
         "id": "d", "symbol": "X", "decision": "buy", "confidence": 1, "reasoning": ["a", 2], "timestamp": 1_768_408_200,
         "regime_state": {"regime": "range", "confidence": 70, "since": 3}, "position_size_multiplier": 0.5,
@@ -124,10 +120,10 @@ fn sums_that_the_documents_define_are_filled_in() {
         "trade_id": "t", "exchange": "valr", "pair": "ETH-ZAR", "side": "SELL", "amount": 0.1, "price": 3, "status": "Filled"
     });
     let expected = r#"{"id":"t","platform":"valr","symbol":"ETH-ZAR","side":"sell","quantity":0.1,"price":3,"total":0.3,"status":"filled","timestamp":"2026-01-14T16:30:05.000Z"}"#;
-    assert_eq!(written(Kind::Trades, trade), expected);
+    assert_eq!(written(Kind::Trades, &trade), expected);
     let balances = json!({"platform": "all", "balances": {"BTC": {"free": 0.1, "locked": "0.2"}}});
     let expected = r#"{"platform":"all","balances":{"BTC":{"free":0.1,"locked":0.2,"total":0.3}}}"#;
-    assert_eq!(written(Kind::Balances, balances), expected);
+    assert_eq!(written(Kind::Balances, &balances), expected);
 }
 
 #[test]
@@ -140,7 +136,7 @@ fn the_pages_own_sums_of_whales_are_taken_too() {
     let (_, read) = read(Kind::Whale, &data);
     assert_eq!((&read["exchanges"], &read["summary"]), (&data["exchanges"], &data["summary"]));
     assert_eq!(
-        faults(Kind::Whale, json!({"exchanges": {"binance": {"BTC": 1}}, "summary": []})),
+        faults(Kind::Whale, &json!({"exchanges": {"binance": {"BTC": 1}}, "summary": []})),
         [
             "exchanges must be an object exchange → coin → object of numbers",
             "summary must be an object coin → object of numbers"
@@ -236,6 +232,6 @@ fn what_is_wrong_is_named_all_at_once() {
         (Kind::Tick, json!({}), vec!["type tick is no message of the bot platform"]),
     ];
     for (kind, data, expected) in table {
-        assert_eq!(faults(kind, data), expected, "{}", kind.name());
+        assert_eq!(faults(kind, &data), expected, "{}", kind.name());
     }
 }
