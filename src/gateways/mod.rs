@@ -7,6 +7,7 @@ mod admission;
 pub mod close;
 pub mod command;
 pub mod dialects;
+pub mod events;
 mod resume;
 pub mod socketio;
 pub mod ws;

@@ -1,6 +1,6 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -14,6 +14,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals", get(history::signals).post(ingest::signal))
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
+        .route("/api/events", post(ingest::events))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
         .route("/health", get(ops::health))

@@ -21,6 +21,8 @@ use crate::pipeline::{self, Handle};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
+mod events;
+
 const TTL: Duration = Duration::from_mins(5);
 
 fn now() -> DateTime<Utc> {
