@@ -18,6 +18,10 @@ const MAX_NAME: usize = 128;
 /// All faults at once; also for a type that ARIA does not read.
 pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
+    if kind == Kind::OrderUpdate {
+        // The page cuts its last eight characters off: it has to be text.
+        shape.text(&["order_id", "ticket"], Need::Required, MAX_NAME);
+    }
     shape.text(&["symbol", "pair"], Need::Required, MAX_SYMBOL);
     match kind {
         Kind::Tick => tick(&mut shape),
@@ -61,8 +65,6 @@ fn signal(shape: &mut Shape<'_>) {
 }
 
 fn order_update(shape: &mut Shape<'_>) {
-    // The page cuts its last eight characters off: it has to be text.
-    shape.text(&["order_id", "ticket"], Need::Required, MAX_NAME);
     side(shape, Need::Required);
     status(shape);
     shape.number(&["volume"], Need::Required);
