@@ -179,11 +179,18 @@ pub struct Heartbeat {
     /// A native peer silent for this long is closed; longer than `protocol_ping`. Default 60 s.
     #[serde(with = "duration")]
     pub peer_timeout: Duration,
+    /// Time between two `ping` messages to dashboards whose protocol has them; nobody has to answer. Default 30 s.
+    #[serde(with = "duration")]
+    pub app_ping: Duration,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { protocol_ping: Duration::from_secs(25), peer_timeout: Duration::from_mins(1) }
+        Self {
+            protocol_ping: Duration::from_secs(25),
+            peer_timeout: Duration::from_mins(1),
+            app_ping: Duration::from_secs(30),
+        }
     }
 }
 

@@ -113,6 +113,7 @@ impl Settings {
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
+            ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
             ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
             ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),
         ];

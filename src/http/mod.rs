@@ -2,6 +2,9 @@
 //!
 //! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
+mod aria;
+#[cfg(test)]
+mod aria_tests;
 mod body;
 mod console;
 pub mod cors;

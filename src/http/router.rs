@@ -5,7 +5,7 @@ use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, console, history, ingest, market, observe, ops};
+use super::{AppState, aria, console, history, ingest, market, observe, ops};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -21,10 +21,22 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics))
         .merge(console::routes())
+        .merge(aria_routes())
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}
+
+/// What ARIA's page asks for by paths of its own.
+fn aria_routes() -> Router<AppState> {
+    Router::new()
+        .route("/signals/history", get(aria::history))
+        .route("/trading/positions", get(aria::positions))
+        .route("/trading/account-info", get(aria::account))
+        .route("/trading/risk-metrics", get(aria::risk))
+        .route("/monitoring/metrics", get(aria::usage))
+        .route("/monitoring/performance/metrics", get(aria::performance))
 }
