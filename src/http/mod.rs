@@ -14,6 +14,7 @@ mod ops;
 mod params;
 mod readiness;
 mod router;
+mod sentio;
 #[cfg(test)]
 mod tests;
 

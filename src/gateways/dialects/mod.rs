@@ -2,4 +2,5 @@
 //! the names of its fields.
 
 pub mod orion;
+pub mod sentio;
 pub mod shape;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod orion;
+mod sentio;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/ws/signals", get(dashboard))
         .route("/ws/signals/", get(dashboard))
         .route("/api/websocket", get(pusher))
+        .merge(sentio::routes())
         .with_state(gateway)
 }
 
