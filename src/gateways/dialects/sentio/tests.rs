@@ -33,7 +33,7 @@ fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -
     Arc::new(Publication::unplaced(Event::Signal(Arc::new(signal))))
 }
 
-fn published(kind: Kind, audience: Audience, second: i64, data: &Value) -> Vec<Arc<Publication>> {
+fn published(kind: Kind, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Publication>> {
     let parsed = parse(kind, data, at(second)).unwrap();
     let message = |parsed: super::super::shape::Parsed| Published {
         seq: 1,
@@ -107,14 +107,14 @@ fn the_other_frames_as_they_leave() {
 #[test]
 fn what_is_published_for_administrators_leaves_on_their_channel_only() {
     let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
-    let message = published(Kind::AdminRevenue, Audience::Admin, 0, &revenue);
+    let message = published(Kind::AdminRevenue, &Audience::Admin, 0, &revenue);
     let golden = concat!(
         r#"{"type":"admin_revenue","data":{"monthly_recurring_revenue":109.5,"#,
         r#""revenue_by_tier":{"basic":10,"pro":99.5}},"timestamp":"2026-01-15T10:30:00.000Z"}"#
     );
-    assert_eq!(admin_frames(&message[0]).first().map(|frame| frame.as_str()), Some(golden));
-    assert!(admin_frames(&published(Kind::AdminRevenue, Audience::All, 0, &revenue)[0]).is_empty());
-    let other = published(Kind::Notification, Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
+    assert_eq!(admin_frames(&message[0]).first().map(Utf8Bytes::as_str), Some(golden));
+    assert!(admin_frames(&published(Kind::AdminRevenue, &Audience::All, 0, &revenue)[0]).is_empty());
+    let other = published(Kind::Notification, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
     assert!(admin_frames(&other[0]).is_empty());
 }
 
@@ -137,15 +137,15 @@ fn the_list_holds_the_latest_living_signal_of_each_symbol() {
 fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
     let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
-    sources.extend(published(Kind::TradeSignals, Audience::All, 5, &entry("EUR/USD", "hold")));
-    sources.extend(published(Kind::TradeSignals, Audience::All, 5, &entry("aapl", "sell")));
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("aapl", "sell")));
     let words = |sources: &[Arc<Publication>], names: Option<&[&str]>| {
         let list: Vec<Value> = serde_json::from_str(&list(sources, names)).unwrap();
         let words: Vec<_> = list.iter().map(|entry| format!("{} {}", entry["symbol"], entry["signal"])).collect();
         words.join(", ").replace('"', "")
     };
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD buy");
-    sources.extend(published(Kind::TradeSignals, Audience::All, 11, &entry("EUR/USD", "hold")));
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 11, &entry("EUR/USD", "hold")));
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD hold");
     assert_eq!(words(&sources, Some(&["eurusd", "EUR/USD"])), "EUR/USD hold, EURUSD hold", "by the client's names");
     assert_eq!(words(&sources, Some(&["Aapl", "MSFT"])), "AAPL sell");
