@@ -108,6 +108,7 @@ impl App {
             tokens: Tokens::new(&settings.auth),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
+            sentio: settings.sentio.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),

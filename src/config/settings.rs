@@ -39,6 +39,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Socket.IO's own timers.
     pub socketio: Socketio,
+    /// What is particular to Sentio's streams.
+    pub sentio: Sentio,
     /// What is logged.
     pub log: Log,
     /// More instruments, or other definitions of the built-in ones. Default none.
@@ -60,6 +62,7 @@ impl Default for Settings {
             signals: Signals::default(),
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
+            sentio: Sentio::default(),
             log: Log::default(),
             instruments: Vec::new(),
         }
@@ -209,5 +212,20 @@ pub struct Socketio {
 impl Default for Socketio {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// What is particular to Sentio's streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sentio {
+    /// Time between two `update`s of a market-data stream; 100 ms to 1 min. Default 5 s.
+    #[serde(with = "duration")]
+    pub update_interval: Duration,
+}
+
+impl Default for Sentio {
+    fn default() -> Self {
+        Self { update_interval: Duration::from_secs(5) }
     }
 }

@@ -114,6 +114,7 @@ impl Settings {
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
+            ("sentio.update_interval", self.sentio.update_interval, 100 * MS, 60 * SECOND),
             ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
             ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),
         ];

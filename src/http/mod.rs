@@ -17,6 +17,7 @@ mod ops;
 mod params;
 mod readiness;
 mod router;
+mod sentio;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, aria, console, history, ingest, market, observe, ops};
+use super::{AppState, aria, console, history, ingest, market, observe, ops, sentio};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -17,6 +17,10 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/events", post(ingest::events))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
+        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
+        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
+        .route("/api/v1/market/quotes", get(sentio::quotes))
+        .route("/api/v1/market/history/{symbol}", get(sentio::history))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics))

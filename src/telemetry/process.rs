@@ -31,6 +31,8 @@ pub struct Usage {
     pub cpu_percent: Option<f64>,
     /// Memory in use.
     pub resident_bytes: Option<u64>,
+    /// The same in percent of the machine's memory.
+    pub resident_percent: Option<f64>,
     /// Memory reserved.
     pub virtual_bytes: Option<u64>,
     /// Memory of the machine that is still to be had, in percent.
@@ -86,11 +88,14 @@ fn read() -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kilobytes = |name| field(&status, name).map(|kilobytes| kilobytes * 1024);
-    let available = field(&memory, "MemAvailable").zip(field(&memory, "MemTotal"));
+    let total = field(&memory, "MemTotal");
+    let share = |part: u64, total: u64| 100.0 * part as f64 / total as f64;
+    let available = field(&memory, "MemAvailable").zip(total);
     Usage {
         resident_bytes: kilobytes("VmRSS"),
+        resident_percent: field(&status, "VmRSS").zip(total).map(|(held, total)| share(held, total)),
         virtual_bytes: kilobytes("VmSize"),
-        available_percent: available.map(|(available, total)| 100.0 * available as f64 / total as f64),
+        available_percent: available.map(|(available, total)| share(available, total)),
         threads: field(&status, "Threads"),
         open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
         ..Usage::default()

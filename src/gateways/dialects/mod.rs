@@ -5,4 +5,5 @@ pub mod aria;
 pub mod bots;
 pub mod orion;
 pub mod published;
+pub mod sentio;
 pub mod shape;

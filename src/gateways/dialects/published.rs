@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::bots;
 use super::shape::{Parsed, json_number};
+use super::{aria, bots, sentio};
 use crate::domain::{Fault, Kind};
 
 /// Checks the `data` of a message, and brings it into the shape in which its dashboard reads it. A list may become several
@@ -25,7 +25,16 @@ pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>
         | Kind::SystemHealth
         | Kind::Wallet
         | Kind::AiTasks => bots::parse(kind, data, now),
-        other => Err(vec![Fault::new("type", format!("{} cannot be published yet", other.name()))]),
+        Kind::OrderUpdate | Kind::Idea | Kind::PreparedPayload | Kind::Bar | Kind::Tick | Kind::Signal => {
+            aria::parse(kind, data, now).map(|parsed| vec![parsed])
+        }
+        Kind::TradeSignals
+        | Kind::Earnings
+        | Kind::Notification
+        | Kind::AdminUsers
+        | Kind::AdminSubscribers
+        | Kind::AdminRevenue
+        | Kind::AdminUserAnalytics => sentio::publish::parse(kind, data, now),
     }
 }
 

@@ -3,6 +3,7 @@
 mod aria;
 mod connection;
 mod orion;
+mod sentio;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/ws", get(trading_desk))
         .route("/ws/", get(trading_desk))
         .route("/monitoring/ws/performance", get(performance))
+        .merge(sentio::routes())
         .with_state(gateway)
 }
 

@@ -215,6 +215,7 @@ fn the_servers_own_state_is_whole_even_where_nothing_is_known() {
         uptime: Duration::from_millis(90_061_234),
         cpu_percent: Some(1.26),
         resident_bytes: Some(30_000_000),
+        resident_percent: None,
         virtual_bytes: Some(1_500_000_000),
         available_percent: Some(73.04),
         threads: Some(5),
