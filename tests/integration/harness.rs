@@ -28,8 +28,7 @@ pub(crate) fn times(name: &str, short: usize) -> usize {
 
 /// Prints a line of a long test's report.
 pub(crate) fn report(line: &str) {
-    use std::io::Write;
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    eprintln!("{line}");
 }
 
 /// A new data directory; the second value removes it.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use orion_server::pipeline::clock::wall;
+use orion_server::store;
+use orion_server::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
@@ -12,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::harness::{
-    Client, LogEntry, PATIENCE, Server, TOKEN, Told, Way, data_dir, read_log, report, seq, signal, times,
+    Client, LogEntry, PATIENCE, Server, TOKEN, Told, Way, data_dir, read_log, report, seq, signal, times, until,
 };
 
 /// Dashboards of each kind.
@@ -144,7 +147,7 @@ async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
 /// Waits until no signal is pending; returns the number of the last event.
 async fn settled(server: &Server) -> u64 {
     let api = server.api();
-    crate::harness::until("every signal has ended", async || {
+    until("every signal has ended", async || {
         api.get("/api/signals?status=pending").await.1["signals"].as_array().is_some_and(Vec::is_empty)
     })
     .await;
@@ -252,4 +255,159 @@ async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
     server.stop().await;
     compare(&dashboards, &read_log(&dir).await);
     report(&format!("catching up: {} dashboards from 0 to {head} while it was published", dashboards.len()));
+}
+
+/// Prunes what has ended from the front of a log that no process has.
+async fn prune(dir: &std::path::Path) {
+    let options = store::Options {
+        signal_retention: Duration::ZERO,
+        bar_retention: Duration::from_hours(24),
+        recent_since: wall(),
+        clock: wall,
+    };
+    let (store, _) = store::Store::open(dir, options, Metrics::new().unwrap().into()).unwrap();
+    let reader = store.reader();
+    until("the log is pruned", async || reader.oldest_seq().await.unwrap() > 1).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
+    let (dir, _guard) = data_dir();
+    let server = Server::start(&dir, &[]).await;
+    let start = server.api().cursor().await;
+    for body in [signal("ended"), json!({ "id": "ended", "status": "confirmed" }), signal("open")] {
+        assert_eq!(server.api().push(&body).await.0, StatusCode::OK);
+    }
+    server.stop().await;
+    // What ended is gone now; what is pending stays.
+    prune(&dir).await;
+    let server = Server::start(&dir, &[]).await;
+    let head = server.api().cursor().await;
+    let epoch = head.split_once(':').unwrap().0;
+    assert_eq!(seq(&head), 3);
+    let nowhere = [
+        ("of another log", "abcdefghij:1".to_owned()),
+        ("ahead", format!("{epoch}:4")),
+        ("far ahead", format!("{epoch}:18446744073709551615")),
+        ("pruned", start.clone()),
+        ("nonsense", "nonsense".to_owned()),
+        ("negative", format!("{epoch}:-1")),
+        ("empty", String::new()),
+    ];
+    for way in Way::ALL {
+        for (kind, cursor) in &nowhere {
+            let context = format!("{way:?}, {kind}");
+            let mut client = Client::connect(server.address, way, Some(cursor)).await.unwrap();
+            let (mut signals, mut cursor, mut recovered) = client.until_subscribed().await;
+            if way == Way::Frame {
+                // It has the snapshot from connecting, and nothing is told twice.
+                assert_eq!(recovered, None, "{context}");
+                let again;
+                (again, cursor, recovered) = client.until_subscribed().await;
+                assert_eq!(again, [], "{context}");
+            }
+            assert_eq!((cursor.as_str(), recovered), (head.as_str(), Some(false)), "{context}");
+            let (signal, at) = signals.pop().unwrap();
+            assert_eq!((&signal["id"], &at), (&json!("open"), &head), "{context}");
+            assert_eq!(signals, [], "{context}");
+        }
+        // The oldest one that leads somewhere.
+        let mut client = Client::connect(server.address, way, Some(&format!("{epoch}:2"))).await.unwrap();
+        if way == Way::Frame {
+            client.until_subscribed().await;
+        }
+        let (signals, cursor, recovered) = client.until_subscribed().await;
+        assert_eq!((cursor.as_str(), recovered), (head.as_str(), Some(true)), "{way:?}");
+        assert_eq!(signals.len(), usize::from(way != Way::Frame), "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_with_a_cursor_brings_what_this_connection_has_not_had_and_only_once() {
+    let (dir, _guard) = data_dir();
+    // With no window the snapshot tells what is pending, and nothing of what has ended.
+    let server = Server::start(&dir, &[("ORION_REPLAY_WINDOW", "0s")]).await;
+    let start = server.api().cursor().await;
+    for body in [signal("ended"), json!({ "id": "ended", "status": "confirmed" }), signal("open")] {
+        assert_eq!(server.api().push(&body).await.0, StatusCode::OK);
+    }
+    sleep(Duration::from_millis(300)).await;
+    let mut client = Client::connect(server.address, Way::Frame, None).await.unwrap();
+    let ids = |signals: &[(serde_json::Value, String)]| -> Vec<String> {
+        signals.iter().map(|(signal, _)| format!("{} {}", signal["id"], signal["status"]).replace('"', "")).collect()
+    };
+    assert_eq!(ids(&client.until_subscribed().await.0), ["open pending"]);
+    let frame = json!({ "type": "subscribe", "since": start }).to_string();
+    client.say(frame.clone()).await.unwrap();
+    let (missed, _, recovered) = client.until_subscribed().await;
+    assert_eq!((ids(&missed), recovered), (vec!["ended pending".into(), "ended confirmed".into()], Some(true)));
+    client.say(frame).await.unwrap();
+    assert_eq!(client.until_subscribed().await.0, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_a_restart_changes_nothing() {
+    let (dir, _guard) = data_dir();
+    let server = Server::start(&dir, &[]).await;
+    let (confirm, end) =
+        (json!({ "status": "confirmed" }), json!({ "status": "invalidated", "reason": "stop_touched" }));
+    let pushed = |id: &str, change: &serde_json::Value| {
+        let mut body = change.clone();
+        body["id"] = id.into();
+        body
+    };
+    for id in ["open", "confirmed", "patched", "ended"] {
+        assert_eq!(server.api().push(&signal(id)).await.0, StatusCode::OK);
+    }
+    assert_eq!(server.api().push(&pushed("confirmed", &confirm)).await.0, StatusCode::OK);
+    assert_eq!(server.api().patch("patched", &confirm).await.0, StatusCode::OK);
+    assert_eq!(server.api().patch("ended", &end).await.0, StatusCode::OK);
+    let head = server.api().cursor().await;
+
+    let mut server = Some(server);
+    for restart in 0..2 {
+        let old = server.take().unwrap();
+        if restart == 0 {
+            old.kill().await;
+        } else {
+            old.stop().await;
+        }
+        let server = server.insert(Server::start(&dir, &[]).await);
+        let api = server.api();
+        let mut client = Client::connect(server.address, Way::Query, Some(&head)).await.unwrap();
+        assert_eq!(client.until_subscribed().await, (vec![], head.clone(), Some(true)));
+        for id in ["open", "confirmed", "patched", "ended"] {
+            let (status, answer) = api.push(&signal(id)).await;
+            assert_eq!(status, StatusCode::OK, "{id}: {answer}");
+        }
+        for (id, change, other) in
+            [("confirmed", &confirm, &end), ("patched", &confirm, &end), ("ended", &end, &confirm)]
+        {
+            assert_eq!(api.patch(id, change).await.0, StatusCode::OK, "{id}");
+            assert_eq!(api.push(&pushed(id, &json!({ "status": change["status"] }))).await.0, StatusCode::OK, "{id}");
+            for (status, answer) in
+                [api.patch(id, other).await, api.push(&pushed(id, &json!({ "status": other["status"] }))).await]
+            {
+                assert_eq!(
+                    (status, &answer["code"]),
+                    (StatusCode::CONFLICT, &json!("signal_terminal")),
+                    "{id}: {answer}"
+                );
+            }
+        }
+        assert_eq!(api.cursor().await, head, "a retry became an event");
+        assert_eq!(api.history("open").await.len(), 1);
+    }
+    let server = server.unwrap();
+    // The first thing that anybody hears is something new.
+    let mut client = Client::connect(server.address, Way::Auth, Some(&head)).await.unwrap();
+    client.until_subscribed().await;
+    assert_eq!(server.api().patch("open", &end).await.0, StatusCode::OK);
+    let told = timeout(PATIENCE, client.told()).await.unwrap().unwrap();
+    let Told::Signal { signal, cursor } = told else { panic!("{told:?}") };
+    assert_eq!(
+        (&signal["id"], &signal["invalidation"], seq(&cursor)),
+        (&json!("open"), &json!("stop_touched"), seq(&head) + 1)
+    );
 }

@@ -1,0 +1,333 @@
+//! A disk that is full, read-only or damaged: pushers are told, prices flow, and what is on the disk stays as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orion_server::domain::{Direction, Feed, Input, Instruments, SignalDraft, SignalId, SourceName, Symbol};
+use orion_server::engine::Engine;
+use orion_server::hub::Hub;
+use orion_server::pipeline::clock::{Clock, wall};
+use orion_server::pipeline::{Handle, Pipeline, SubmitError};
+use orion_server::store::{self, Fault, Health, Options, Store};
+use orion_server::telemetry::Metrics;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Client, PATIENCE, Server, Told, Way, data_dir, read_log, report, signal, until};
+
+/// A small disk of our own, in memory; unmounted when dropped.
+struct SmallDisk {
+    mount: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None` when this user may not mount.
+    fn mount(options: &str) -> Option<Self> {
+        let mount = tempfile::tempdir().unwrap();
+        let command = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(mount.path()).output();
+        if command.is_ok_and(|output| output.status.success()) {
+            return Some(Self { mount });
+        }
+        report("skipped: no tmpfs can be mounted here");
+        None
+    }
+
+    fn data(&self) -> PathBuf {
+        self.mount.path().join("data")
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.mount.path().join("ballast")
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut file = fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
+        for size in [65_536, 4_096, 512, 1] {
+            while file.write_all(&vec![1; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let status = Command::new("mount").args(["-o", &options]).arg(self.mount.path()).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.mount.path()).status().ok();
+    }
+}
+
+async fn ready(server: &Server) -> Value {
+    let (status, ready) = server.api().get("/ready").await;
+    assert_eq!(status, StatusCode::OK, "{ready}");
+    ready
+}
+
+async fn price(server: &Server, price: f64) {
+    let body = json!({ "symbol": "EURUSD", "price": price });
+    let (status, answer) = server.api().send(Method::POST, "/api/prices", &body).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+/// Waits until the client is told this price.
+async fn hears(client: &mut Client, price: f64) {
+    let heard = async {
+        loop {
+            match client.told().await.expect("the connection stays") {
+                Told::Price(update) if update["price"] == price => return,
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, heard).await.expect("prices keep flowing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
+    let Some(disk) = SmallDisk::mount("size=4m") else { return };
+    let server = Server::start(&disk.data(), &[("ORION_SIGNAL_TTL", "3s")]).await;
+    let api = server.api();
+    let mut old = Client::connect(server.address, Way::Query, None).await.unwrap();
+    assert_eq!(api.push(&signal("before")).await.0, StatusCode::OK);
+    let mut acknowledged = vec!["before".to_owned()];
+
+    disk.fill();
+    // What is left of a page or of the write-ahead log may still take some.
+    let mut refused = Vec::new();
+    for number in 0.. {
+        let id = format!("during-{number}");
+        let (status, answer) = api.push(&signal(&id)).await;
+        if status == StatusCode::OK {
+            acknowledged.push(id);
+            continue;
+        }
+        assert_eq!(
+            (status, answer["code"].as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, Some("not_stored")),
+            "{answer}"
+        );
+        assert!(answer["error"].as_str().is_some_and(|error| error.contains("Cannot be stored now")), "{answer}");
+        refused.push(id);
+        if refused.len() == 5 {
+            break;
+        }
+    }
+    let health = ready(&server).await;
+    assert_eq!(health["status"], "degraded");
+    assert!(health.to_string().contains("full"), "{health}");
+    price(&server, 1.081).await;
+    hears(&mut old, 1.081).await;
+    let mut new = Client::connect(server.address, Way::Query, None).await.unwrap();
+    price(&server, 1.082).await;
+    hears(&mut new, 1.082).await;
+    // Long enough for the deadline of the pending one to pass, which cannot be stored either.
+    until("the end of the first is due", async || {
+        price(&server, 1.083).await;
+        let expires_at = api.get("/api/signals/before").await.1["signal"]["expires_at"].as_str().unwrap().to_owned();
+        orion_server::domain::parse_time(&expires_at).unwrap() < wall()
+    })
+    .await;
+    assert_eq!(ready(&server).await["status"], "degraded");
+
+    disk.free();
+    until("it heals without anybody pushing", async || ready(&server).await["status"] == "ok").await;
+    for id in &refused {
+        assert_eq!(api.push(&signal(id)).await.0, StatusCode::OK);
+    }
+    acknowledged.extend(refused);
+    for id in &acknowledged {
+        until("it ends at its deadline", async || api.history(id).await.len() == 2).await;
+        let (_, life) = api.get(&format!("/api/signals/{id}")).await;
+        assert_eq!(life["history"][1]["reason"], "timeout");
+        assert_eq!(life["history"][1]["at"], life["signal"]["expires_at"]);
+    }
+    server.stop().await;
+    store::verify(&disk.data()).unwrap();
+    let log = read_log(&disk.data()).await;
+    let mut created: Vec<_> = log.iter().filter(|(.., status)| status == "pending").map(|(_, id, _)| id).collect();
+    created.sort();
+    acknowledged.sort();
+    assert!(created.iter().copied().eq(&acknowledged), "{created:?} instead of {acknowledged:?}");
+}
+
+/// The process ends with 1 and says in one line what is wrong with which directory.
+async fn refuses_in_a_line(dir: &Path, what: &str) {
+    let output = Server::refused(dir, &[]).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(what) && stderr.contains(dir.to_str().unwrap()), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_log_is_served_from_a_full_disk_and_none_is_begun_there() {
+    let Some(disk) = SmallDisk::mount("size=2m") else { return };
+    let server = Server::start(&disk.data(), &[]).await;
+    assert_eq!(server.api().push(&signal("one")).await.0, StatusCode::OK);
+    server.kill().await;
+    disk.fill();
+    refuses_in_a_line(&disk.mount.path().join("new"), "full").await;
+    let server = Server::start(&disk.data(), &[]).await;
+    let mut client = Client::connect(server.address, Way::Query, None).await.unwrap();
+    assert_eq!(client.until_subscribed().await.0.len(), 1);
+    price(&server, 1.081).await;
+    hears(&mut client, 1.081).await;
+    server.kill().await;
+    disk.free();
+
+    disk.remount("ro");
+    refuses_in_a_line(&disk.data(), "read-only").await;
+    refuses_in_a_line(&disk.mount.path().join("other"), "read-only").await;
+    disk.remount("rw");
+    let server = Server::start(&disk.data(), &[]).await;
+    assert_eq!(server.api().history("one").await.len(), 1);
+}
+
+/// Content of the database and its write-ahead log.
+fn snapshot(dir: &Path) -> Vec<Vec<u8>> {
+    ["orion.db", "orion.db-wal"].map(|name| fs::read(dir.join(name)).unwrap_or_default()).into()
+}
+
+/// A log with some events, left by a process that stopped cleanly.
+async fn some_log(dir: &Path) {
+    let server = Server::start(dir, &[]).await;
+    for number in 0..100 {
+        assert_eq!(server.api().push(&signal(&format!("s-{number}"))).await.0, StatusCode::OK);
+    }
+    server.stop().await;
+}
+
+/// The process ends with 1, names the file, says `what`, and leaves it as it was.
+async fn refuses(dir: &Path, what: &[&str]) {
+    let before = snapshot(dir);
+    let output = Server::refused(dir, &[]).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for what in what {
+        assert!(stderr.contains(what), "no '{what}' in: {stderr}");
+    }
+    assert_eq!(snapshot(dir), before, "it was touched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_database_is_named_and_not_touched() {
+    let (dir, _guard) = data_dir();
+    some_log(&dir).await;
+    let file = dir.join("orion.db");
+    let whole = fs::read(&file).unwrap();
+    let advice = ["orion.db is damaged", "backup", "move the file away"];
+
+    let mut garbled = whole.clone();
+    let middle = garbled.len() / 2;
+    garbled[middle..middle + 8_192].fill(0x5a);
+    for damaged in [garbled, whole[..whole.len() / 2].to_vec(), b"no database at all".to_vec()] {
+        fs::write(&file, damaged).unwrap();
+        refuses(&dir, &advice).await;
+    }
+    // Somebody edited a row: SQLite finds nothing wrong, the chain of hashes does.
+    fs::write(&file, &whole).unwrap();
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let edit = "UPDATE signal_events SET body = replace(body, 'MSS', 'XXX') WHERE seq = 50";
+    assert_eq!(connection.execute(edit, []).unwrap(), 1);
+    connection.close().unwrap();
+    refuses(&dir, &["orion.db is damaged", "event 50"]).await;
+
+    fs::write(&file, &whole).unwrap();
+    Server::start(&dir, &[]).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_database_is_refused() {
+    let (dir, _guard) = data_dir();
+    some_log(&dir).await;
+    let connection = rusqlite::Connection::open(dir.join("orion.db")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    connection.close().unwrap();
+    refuses(&dir, &["orion.db has schema 99", "install the newer version"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_directory_has_one_owner() {
+    let (dir, _guard) = data_dir();
+    let server = Server::start(&dir, &[]).await;
+    assert_eq!(server.api().push(&signal("one")).await.0, StatusCode::OK);
+    refuses(&dir, &["another orion-server process owns the data directory", dir.to_str().unwrap()]).await;
+    assert_eq!(server.api().push(&signal("two")).await.0, StatusCode::OK);
+}
+
+/// Signals that come due while nothing can be stored.
+const DUE: usize = 12_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_that_came_due_on_a_read_only_disk_all_end_when_it_heals() {
+    let (dir, _guard) = data_dir();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let options = Options {
+        signal_retention: Duration::from_hours(24),
+        bar_retention: Duration::from_hours(24),
+        recent_since: wall(),
+        clock: wall,
+    };
+    let (store, recovered) = Store::open(&dir, options, metrics.clone()).unwrap();
+    let store = Arc::new(store);
+    let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, metrics.clone()));
+    let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
+    let ttl = Duration::from_secs(8);
+    let engine = Engine::new(instruments, ttl, 5);
+    let pipeline = Pipeline::new(engine, Clock::system(), store.clone(), hub.clone(), metrics, vec![]);
+    let (handle, requests) = Handle::channel();
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pipeline.run(requests, Duration::from_millis(100), stop.clone()));
+
+    let push = |id: String| Input::Signal {
+        id: SignalId::new(&id).unwrap(),
+        draft: Box::new(SignalDraft {
+            symbol: Some(Symbol::new("EURUSD")),
+            direction: Some(Direction::Long),
+            entry_price: Some(1.085),
+            stop_loss: Some(1.082),
+            take_profits: Some(vec![1.09]),
+            ..SignalDraft::default()
+        }),
+        source: SourceName::new("push"),
+        feed: Feed::Live,
+    };
+    for number in 0..DUE - 1 {
+        handle.send(push(number.to_string())).await.unwrap();
+    }
+    handle.submit(push("last".into())).await.unwrap();
+    assert_eq!(hub.position().seq, DUE as u64);
+    store.play(Fault::ReadOnly);
+    let refused = handle.submit(push("refused".into())).await.unwrap_err();
+    assert!(matches!(&refused, SubmitError::NotStored(why) if why.contains("read-only")), "{refused}");
+    assert!(matches!(store.health(), Health::Failing { .. }));
+    tokio::time::sleep(ttl).await;
+    assert_eq!(hub.position().seq, DUE as u64, "told before it was stored");
+
+    store.play(Fault::None);
+    until("all have ended", async || hub.position().seq == 2 * DUE as u64).await;
+    assert_eq!(store.health(), Health::Ok);
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let verified = store::verify(&dir).unwrap();
+    assert_eq!(verified.events, 2 * DUE as u64);
+    assert!(read_log(&dir).await.iter().all(|(_, id, _)| id != "refused"));
+}
