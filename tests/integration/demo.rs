@@ -2,7 +2,7 @@
 //! out.
 
 use chrono::TimeDelta;
-use orion_server::domain::{Kind, parse_time};
+use orion_server::domain::parse_time;
 use orion_server::gateways::dialects::published;
 use orion_server::sources::demo::Desk;
 use serde_json::Value;
@@ -15,9 +15,6 @@ fn everything_that_the_demo_desk_says_has_the_shape_of_its_dialect() {
         for beat in 0..120 {
             let now = start + TimeDelta::seconds(beat);
             for message in desk.step(now) {
-                if message.kind < Kind::Trades {
-                    continue; // Its dialect is not here yet.
-                }
                 let data: Value = serde_json::from_str(&message.data).unwrap();
                 let parsed = published::parse(message.kind, &data, now);
                 let parsed = parsed.unwrap_or_else(|faults| panic!("{faults:?}: {message:?}")).remove(0);

@@ -115,3 +115,52 @@ fn a_batch_keeps_its_order() {
         assert_eq!(message.audience, Audience::User(n.to_string().into()));
     }
 }
+
+#[test]
+fn what_the_documents_broadcast_is_published_as_written() {
+    for (kind, audience, data) in [
+        ("tick", Audience::All, json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503})),
+        ("signal", Audience::All, json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5})),
+        (
+            "order_update",
+            Audience::All,
+            json!({"order_id": "ORD_1704110400_1234", "symbol": "EURUSD", "side": "buy", "status": "filled", "volume": 0.1,
+                   "price": 1.08500}),
+        ),
+        (
+            "trade_signals",
+            Audience::All,
+            json!([{"symbol": "AAPL", "signal": "buy", "confidence": 0.85, "timestamp": "2024-10-05T10:30:00"}]),
+        ),
+        (
+            "earnings",
+            Audience::User("user_001".into()),
+            json!({"portfolio_value": 100_000.0, "total_return": 5000.0, "daily_pnl": 250.0, "win_rate": 0.65}),
+        ),
+        (
+            "notification",
+            Audience::User("user_001".into()),
+            json!({"type": "success", "title": "Trade Executed", "message": "Your AAPL buy order has been executed",
+                   "timestamp": "2024-10-05T10:30:00"}),
+        ),
+        (
+            "admin_users",
+            Audience::Admin,
+            json!({"total_users": 150, "active_subscriptions": 120, "monthly_revenue": 15_000.0}),
+        ),
+    ] {
+        let user = if let Audience::User(user) = &audience { json!(**user) } else { json!(null) };
+        let message = one(&json!({"type": kind, "data": data, "user": user}));
+        assert_eq!((message.kind.name(), message.audience), (kind, audience), "{}", message.data);
+    }
+    let earnings = one(&json!({"type": "earnings", "data": {"user_id": "u", "portfolio_value": 1}}));
+    assert_eq!(earnings.audience, Audience::User("u".into()), "it names whose they are");
+    let faults = faults(&json!({"events": [
+        {"type": "trade_signals", "data": [{"symbol": "AAPL", "confidence": 1}]},
+        {"type": "notification", "data": {"type": "bad", "message": "x"}}
+    ]}));
+    assert_eq!(
+        faults,
+        ["events[0].data[0].signal: is required", "events[1].data.type: must be one of success, warning, error, info"]
+    );
+}
