@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -170,7 +171,6 @@ impl Pipeline {
     }
 
     fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
-        count(&self.metrics, &input);
         if self.clock.is_recording() {
             match &input {
                 Input::Ticks(ticks) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => {
@@ -186,7 +186,11 @@ impl Pipeline {
         if let Input::Publish(messages) = &input {
             self.gathering.published.extend(messages.iter().cloned());
         }
+        let count = counter(&self.metrics, &input);
         let outcome = self.engine.process(input, self.clock.now());
+        if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
+            taken.inc_by(events);
+        }
         self.gathering.changes.extend(outcome.changes);
         match to {
             Some(to) if self.is_settled() => reply(Some(to), outcome.answer.map_err(SubmitError::Rejected)),
@@ -326,18 +330,15 @@ fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Res
     }
 }
 
-fn count(metrics: &Metrics, input: &Input) {
-    match input {
-        Input::Ticks(ticks) => {
-            if let Some(tick) = ticks.first() {
-                let taken = metrics.events_in_total.with_label_values(&["tick", tick.source.as_str()]);
-                taken.inc_by(ticks.len() as u64);
-            }
-        }
-        Input::Signal { source, .. } => metrics.events_in_total.with_label_values(&["signal", source.as_str()]).inc(),
-        // A message does not say who sent it: counted where it comes in.
-        Input::Publish(_) => {}
-    }
+/// Where an input is counted once it is taken, and as how many events. Published messages do not say who sent them: they
+/// are counted where they come in.
+fn counter(metrics: &Metrics, input: &Input) -> Option<(IntCounter, u64)> {
+    let (kind, source, events) = match input {
+        Input::Ticks(ticks) => ("tick", &ticks.first()?.source, ticks.len() as u64),
+        Input::Signal { source, .. } => ("signal", source, 1),
+        Input::Publish(_) => return None,
+    };
+    Some((metrics.events_in_total.with_label_values(&[kind, source.as_str()]), events))
 }
 
 fn steady(period: Duration) -> Interval {

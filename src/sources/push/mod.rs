@@ -72,8 +72,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
-        // A dry run is no event.
-        self.counted("signal", self.take_signal(value).await, |answer| u64::from(!answer.dry_run))
+        self.noted("signal", self.take_signal(value).await)
     }
 
     /// Ends a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
@@ -81,7 +80,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn update(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
-        self.counted("signal", self.take_end(id, value).await, |_| 1)
+        self.noted("signal", self.take_end(id, value).await)
     }
 
     /// Takes one pushed price or a batch, which is taken whole or not at all.
@@ -89,10 +88,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was taken then.
     pub async fn prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
-        self.counted("price_update", self.take_prices(value).await, |answer| match answer {
-            PricesAnswer::One { .. } => 1,
-            PricesAnswer::Batch { accepted, .. } => *accepted as u64,
-        })
+        self.noted("price_update", self.take_prices(value).await)
     }
 
     /// Publishes one event or a batch, which is taken whole or not at all. `read` is told the time and reads the body: only
@@ -201,13 +197,6 @@ impl Push {
             line_sent: false,
             timestamp: iso((self.clock)()),
         }
-    }
-
-    fn counted<T>(&self, kind: &str, result: Result<T, PushError>, count: impl Fn(&T) -> u64) -> Result<T, PushError> {
-        if let Ok(answer) = &result {
-            self.metrics.events_in_total.with_label_values(&[kind, SOURCE]).inc_by(count(answer));
-        }
-        self.noted(kind, result)
     }
 
     fn noted<T>(&self, kind: &str, result: Result<T, PushError>) -> Result<T, PushError> {

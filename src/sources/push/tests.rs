@@ -402,8 +402,7 @@ async fn the_answers_are_the_documented_ones() {
         json!({"success": true, "message": "Price updates received", "accepted": 2})
     );
     let text = metrics.render().unwrap();
-    assert!(text.contains("orion_events_in_total{kind=\"price_update\",source=\"push\"} 3"), "{text}");
-    assert!(text.contains("orion_events_in_total{kind=\"signal\",source=\"push\"} 2"), "{text}");
+    assert!(text.contains("orion_rejected_total{kind=\"signal\",reason=\"validation_failed\"} 1"), "{text}");
 }
 
 #[tokio::test]
