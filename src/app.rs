@@ -25,6 +25,7 @@ use crate::http::{self, AppState, Phase, Readiness};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::sources::demo::{Demo, Desk};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
@@ -107,6 +108,7 @@ impl App {
             tokens: Tokens::new(&settings.auth),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
+            sentio: settings.sentio.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -301,6 +303,12 @@ fn spawn_sources(
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
         }
+    }
+    if settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay) {
+        let users = settings.demo.users.iter().map(|user| user.as_str().into());
+        let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
+        let demo = Demo::new(desk, wall.clone());
+        tasks.spawn("demo desk", sources::supervise(demo, handle.clone(), metrics, states, tasks.stopping()));
     }
     Ok(())
 }

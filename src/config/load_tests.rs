@@ -56,6 +56,7 @@ fn a_setting_has_a_long_name_and_perhaps_a_short_one() {
     for env in [("PORT", "81"), ("ORION_SERVER__PORT", "81")] {
         assert_eq!(settings("", &[env]).server.port, 81);
     }
+    assert!(settings("", &[("ORION_DEMO_DESK", "1")]).demo.desk && settings("[demo]\ndesk = true", &[]).demo.desk);
     assert_eq!(settings("", &[("ORION_SIMULATOR__SEED", "18446744073709551615")]).simulator.seed, u64::MAX);
     assert_eq!(settings("", &[("PORT", "81"), ("ORION_SERVER__PORT", "81")]).server.port, 81);
 }
@@ -248,6 +249,10 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         (
             &[("ORION_LOG", "info,a=b=c")],
             "ORION_LOG (log.filter): error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
+        ),
+        (
+            &[("ORION_DEMO_DESK", "2")],
+            "ORION_DEMO_DESK (demo.desk): invalid value: string \"2\", expected true or false",
         ),
         (&[("ORION_LOG", "warning")], "ORION_LOG (log.filter): \"warning\" is neither a level nor target=level"),
         (

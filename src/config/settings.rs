@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, Auth, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
+use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub simulator: Simulator,
     /// The replay of a recording.
     pub replay: Replay,
+    /// The demo desk.
+    pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
     /// How prices are published.
@@ -37,6 +39,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Socket.IO's own timers.
     pub socketio: Socketio,
+    /// What is particular to Sentio's streams.
+    pub sentio: Sentio,
     /// What is logged.
     pub log: Log,
     /// More instruments, or other definitions of the built-in ones. Default none.
@@ -52,11 +56,13 @@ impl Default for Settings {
             sources: Sources::default(),
             simulator: Simulator::default(),
             replay: Replay::default(),
+            demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
+            sentio: Sentio::default(),
             log: Log::default(),
             instruments: Vec::new(),
         }
@@ -176,11 +182,18 @@ pub struct Heartbeat {
     /// A native peer silent for this long is closed; longer than `protocol_ping`. Default 60 s.
     #[serde(with = "duration")]
     pub peer_timeout: Duration,
+    /// Time between two `ping` messages to dashboards whose protocol has them; nobody has to answer. Default 30 s.
+    #[serde(with = "duration")]
+    pub app_ping: Duration,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { protocol_ping: Duration::from_secs(25), peer_timeout: Duration::from_mins(1) }
+        Self {
+            protocol_ping: Duration::from_secs(25),
+            peer_timeout: Duration::from_mins(1),
+            app_ping: Duration::from_secs(30),
+        }
     }
 }
 
@@ -199,5 +212,20 @@ pub struct Socketio {
 impl Default for Socketio {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// What is particular to Sentio's streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sentio {
+    /// Time between two `update`s of a market-data stream; 100 ms to 1 min. Default 5 s.
+    #[serde(with = "duration")]
+    pub update_interval: Duration,
+}
+
+impl Default for Sentio {
+    fn default() -> Self {
+        Self { update_interval: Duration::from_secs(5) }
     }
 }

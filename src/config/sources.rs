@@ -55,6 +55,23 @@ impl Default for Simulator {
     }
 }
 
+/// The demo desk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Demo {
+    /// Whether a simulated desk publishes orders, trades, balances, … for dashboards under development. Default off.
+    #[serde(deserialize_with = "value::flag")]
+    pub desk: bool,
+    /// The user ids that it publishes for. Default `demo`.
+    pub users: List<String>,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self { desk: false, users: vec!["demo".to_owned()].into() }
+    }
+}
+
 /// The replay of a recording.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

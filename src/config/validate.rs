@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::value::duration;
 use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
-use crate::domain::{Instruments, InstrumentsError};
+use crate::domain::{Audience, Instruments, InstrumentsError};
 
+/// Each gets messages of its own every few seconds.
+const MAX_DEMO_USERS: usize = 100;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -28,6 +30,7 @@ impl Settings {
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
+        self.check_demo()?;
         self.check_log()
     }
 
@@ -44,9 +47,10 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed,
+                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
             ),
+            (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
             (
                 self.auth.read_auth == ReadAuth::Open && self.auth.read_token.is_some(),
@@ -54,6 +58,17 @@ impl Settings {
             ),
         ];
         cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    }
+
+    fn check_demo(&self) -> Result<(), Problem> {
+        let users = &self.demo.users;
+        if users.len() > MAX_DEMO_USERS {
+            return Err(Problem::new("demo.users", format!("must be at most {MAX_DEMO_USERS}")));
+        }
+        match users.iter().find(|user| user.chars().count() > Audience::MAX_USER) {
+            Some(_) => Err(Problem::new("demo.users", format!("an id has at most {} characters", Audience::MAX_USER))),
+            None => Ok(()),
+        }
     }
 
     fn check_log(&self) -> Result<(), Problem> {
@@ -98,6 +113,8 @@ impl Settings {
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
+            ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
+            ("sentio.update_interval", self.sentio.update_interval, 100 * MS, 60 * SECOND),
             ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
             ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),
         ];

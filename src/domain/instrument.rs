@@ -208,6 +208,12 @@ impl Instruments {
         bare.into_iter().find_map(|bare| self.by_spelling.get(bare))
     }
 
+    /// The instrument with this name or alias, in any case and with any separators; nothing is stripped or guessed. For
+    /// names that need not be ours, where `MESA` is a share and not a broker's way to write `MES`.
+    pub fn named(&self, spelling: &str) -> Option<&Arc<Instrument>> {
+        if spelling.len() > MAX_SPELLING { None } else { self.by_spelling.get(&normalize(spelling)) }
+    }
+
     /// The instrument with exactly this canonical name.
     pub fn get(&self, symbol: &Symbol) -> Option<&Arc<Instrument>> {
         self.by_spelling.get(symbol.as_str())
@@ -383,6 +389,17 @@ mod tests {
             );
         }
         assert!(all.resolve(&"X".repeat(100_000)).is_err_and(|unknown| unknown.0.len() == MAX_SPELLING));
+    }
+
+    #[test]
+    fn a_name_is_not_guessed_at() {
+        let all = all();
+        for (spelling, symbol) in [("eur/usd", Some("EURUSD")), (" Gold ", Some("XAUUSD")), ("MES", Some("MES"))] {
+            assert_eq!(all.named(spelling).map(|i| i.symbol.as_str()), symbol, "{spelling}");
+        }
+        for spelling in ["MESA", "ESE", "EURUSD.m", "MESZ6", "AAPL", ""] {
+            assert_eq!(all.named(spelling), None, "{spelling}");
+        }
     }
 
     #[test]

@@ -43,9 +43,33 @@ pub fn list<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Er
     seq.end()
 }
 
+/// `a − b` of two decimal numbers, with no more decimals than they are written with: 1.08503 − 1.085 is 0.00003.
+pub fn difference(a: f64, b: f64) -> f64 {
+    let decimals = decimals(a).max(decimals(b));
+    // `+ 0.0` turns −0.0 into 0.0. What was just printed can be read.
+    format!("{:.decimals$}", a - b).parse().unwrap_or(a - b) + 0.0
+}
+
+fn decimals(value: f64) -> usize {
+    value.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_has_no_more_decimals_than_its_terms() {
+        for (a, b, expected) in [
+            (1.08503, 1.085, "0.00003"),
+            (1.1, 1.1, "0"),
+            (2650.45, 2650.2, "0.25"),
+            (1.0, 1.3, "-0.3"),
+            (5.0, 3.0, "2"),
+        ] {
+            assert_eq!(difference(a, b).to_string(), expected);
+        }
+    }
 
     #[test]
     fn numbers_are_written_as_javascript_writes_them() {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Symbol;
+use super::number::difference;
 
 /// The name of a source as it stands on the wire: `simulator`, `replay`, `push`, … Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,4 +141,17 @@ pub struct PriceUpdate {
     pub quality: Quality,
     /// Who sent it.
     pub source: SourceName,
+}
+
+impl PriceUpdate {
+    /// Bid and ask for readers who need both: the price itself where they are not known.
+    pub fn sides(&self) -> (f64, f64) {
+        self.bid_ask.unwrap_or((self.price, self.price))
+    }
+
+    /// What bid and ask are apart, in the instrument's digits; 0 where they are not known.
+    pub fn spread(&self) -> f64 {
+        let (bid, ask) = self.sides();
+        difference(ask, bid)
+    }
 }

@@ -1,6 +1,6 @@
 //! The table of close codes: why the server ends a native connection, and what that tells the client.
 //!
-//! Never 1000: the dashboards take it for "done" and do not come back.
+//! Codes from 4000 on are those of a dashboard's own back end. Never 1000: the dashboards take it for "done" and do not come back.
 
 use axum::extract::ws::CloseFrame;
 
@@ -11,6 +11,12 @@ pub enum Close {
     Silent,
     /// A token in a frame was wrong, or none may be used.
     Policy,
+    /// The token of an administrator was missing or wrong.
+    AdminToken,
+    /// The first frame of an administrator's raw stream held no token.
+    NoAdminToken,
+    /// The first frame of an administrator's raw stream held another token.
+    WrongAdminToken,
     /// The process is stopping: come back.
     Restart,
     /// The client is too slow for its signals: come back and catch up.
@@ -22,9 +28,11 @@ impl Close {
     pub const fn code(self) -> u16 {
         match self {
             Self::Silent => 1001,
-            Self::Policy => 1008,
+            Self::Policy | Self::AdminToken => 1008,
             Self::Restart => 1012,
             Self::TooSlow => 1013,
+            Self::NoAdminToken => 4001,
+            Self::WrongAdminToken => 4003,
         }
     }
 
@@ -33,6 +41,8 @@ impl Close {
         match self {
             Self::Silent => "silent",
             Self::Policy => "invalid token",
+            Self::AdminToken | Self::WrongAdminToken => "Invalid admin token",
+            Self::NoAdminToken => "No admin token",
             Self::Restart => "restart",
             Self::TooSlow => "too slow",
         }
@@ -50,7 +60,8 @@ mod tests {
 
     #[test]
     fn no_close_tells_a_dashboard_to_stay_away() {
-        for close in [Close::Silent, Close::Policy, Close::Restart, Close::TooSlow] {
+        let admin = [Close::AdminToken, Close::NoAdminToken, Close::WrongAdminToken];
+        for close in [Close::Silent, Close::Policy, Close::Restart, Close::TooSlow].into_iter().chain(admin) {
             assert_ne!(close.code(), 1000);
         }
     }

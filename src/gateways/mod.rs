@@ -7,6 +7,7 @@ mod admission;
 pub mod close;
 pub mod command;
 pub mod dialects;
+pub mod events;
 mod resume;
 pub mod socketio;
 pub mod ws;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
-use crate::config::{AllowedOrigins, Heartbeat};
+use crate::config::{AllowedOrigins, Heartbeat, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
 use crate::sources::push::Push;
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub origins: AllowedOrigins,
     /// How connections are kept alive.
     pub heartbeat: Heartbeat,
+    /// Sentio's timers.
+    pub sentio: Sentio,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// Where the work for a connection is run.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tower::{Layer, Service};
@@ -21,6 +22,8 @@ const HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, X-Admin-Token, X-ARIA-TOKEN, X-Request-Id");
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
+/// Where ARIA's routes begin.
+const ARIA: [&str; 3] = ["/signals/", "/trading/", "/monitoring/"];
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// Puts CORS around a service.
@@ -53,6 +56,8 @@ pub struct Cors<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
+    /// Reading by ARIA's page, which asks with credentials: those are refused by browsers under `*`.
+    ReadWithCredentials,
     /// Reading over long polling, which posts.
     Stream,
     Write,
@@ -75,14 +80,18 @@ impl Access {
                 .map_or(Method::GET.as_str().as_bytes(), HeaderValue::as_bytes),
             ref method => method.as_str().as_bytes(),
         };
-        if matches!(method, b"GET" | b"HEAD") { Self::Read } else { Self::Write }
+        match method {
+            b"GET" | b"HEAD" if ARIA.iter().any(|prefix| path.starts_with(prefix)) => Self::ReadWithCredentials,
+            b"GET" | b"HEAD" => Self::Read,
+            _ => Self::Write,
+        }
     }
 
     /// Browsers remember the methods of an address for as long as they are told: what a page learns when it asks to read
     /// must not let it write.
     const fn methods(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Read => "GET, HEAD",
+            Self::Read | Self::ReadWithCredentials => "GET, HEAD",
             Self::Stream => "GET, POST",
             Self::Write => "GET, HEAD, POST, PATCH, PUT, DELETE",
         })
@@ -91,8 +100,13 @@ impl Access {
 
 /// The origin that may see the answer: any, the one that asks, or none.
 fn allowed(origins: &AllowedOrigins, access: Access, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
-    if access != Access::Write && origins.any() {
-        return Some(ANY);
+    if origins.any() {
+        match access {
+            Access::Read | Access::Stream => return Some(ANY),
+            // No cookie of ours exists: whose page it is changes nothing in the answer.
+            Access::ReadWithCredentials => return origin.cloned(),
+            Access::Write => {}
+        }
     }
     origin.filter(|origin| origin.to_str().is_ok_and(|origin| origins.names(origin))).cloned()
 }
@@ -125,7 +139,7 @@ where
                 headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
                 headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
             }
-            stamp(response.headers_mut(), allowed, varies);
+            stamp(response.headers_mut(), access, allowed, varies);
             return Box::pin(std::future::ready(Ok(response)));
         }
         let answer = self.inner.call(request);
@@ -134,14 +148,17 @@ where
             if allowed.is_some() {
                 response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             }
-            stamp(response.headers_mut(), allowed, varies);
+            stamp(response.headers_mut(), access, allowed, varies);
             Ok(response)
         })
     }
 }
 
-fn stamp(headers: &mut HeaderMap, allowed: Option<HeaderValue>, varies: bool) {
+fn stamp(headers: &mut HeaderMap, access: Access, allowed: Option<HeaderValue>, varies: bool) {
     if let Some(origin) = allowed {
+        if access == Access::ReadWithCredentials {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
     if varies {

@@ -1,20 +1,18 @@
 //! What was: signals with their states, and bars.
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::AppState;
 use super::error::ApiError;
-use super::params::{Params, Reader};
+use super::params::{Params, RawQuery, Reader};
 use crate::domain::number::number;
 use crate::domain::{Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, iso, parse_time};
 use crate::gateways::dialects::orion::SignalObject;
 use crate::store::{HistoryQuery, Since};
-
-type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 #[derive(Debug, Serialize)]
 struct SignalsObject<'a> {

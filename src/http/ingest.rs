@@ -1,4 +1,4 @@
-//! The writing routes: pushed signals and prices.
+//! The writing routes: pushed signals, prices and events.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -9,7 +9,8 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, SMALL};
 use super::error::ApiError;
 use crate::auth;
-use crate::sources::push::{PricesAnswer, SignalAnswer};
+use crate::gateways::events;
+use crate::sources::push::{EventsAnswer, PricesAnswer, SignalAnswer};
 
 /// Proof that the request may write. Comes before the body among a handler's arguments, so that a stranger's body is not
 /// even read.
@@ -52,4 +53,13 @@ pub(super) async fn prices(
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<PricesAnswer>, ApiError> {
     Ok(Json(state.push.prices(&body).await?))
+}
+
+/// `POST /api/events`
+pub(super) async fn events(
+    _: Writer,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<BATCH>,
+) -> Result<Json<EventsAnswer>, ApiError> {
+    Ok(Json(state.push.events(|now| events::read(&body, now)).await?))
 }

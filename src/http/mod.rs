@@ -2,6 +2,9 @@
 //!
 //! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
+mod aria;
+#[cfg(test)]
+mod aria_tests;
 mod body;
 mod console;
 pub mod cors;
@@ -14,6 +17,7 @@ mod ops;
 mod params;
 mod readiness;
 mod router;
+mod sentio;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,9 @@ use crate::auth;
 use crate::domain::{Fault, Instruments, Symbol};
 use crate::sources::push::PushFault;
 
+/// The query as it was sent, or what was wrong with it.
+pub(super) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
 /// Proof that the request may read.
 #[derive(Debug)]
 pub(super) struct Reader;
@@ -36,7 +39,7 @@ pub(super) struct Params {
 }
 
 impl Params {
-    pub(super) fn new(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Self, ApiError> {
+    pub(super) fn new(query: RawQuery) -> Result<Self, ApiError> {
         Ok(Self { pairs: query?.0, faults: Vec::new(), unknown_symbols: 0 })
     }
 
@@ -83,7 +86,8 @@ impl Params {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// A parameter as it was sent.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 }

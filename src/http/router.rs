@@ -1,11 +1,11 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, console, history, ingest, market, observe, ops};
+use super::{AppState, aria, console, history, ingest, market, observe, ops, sentio};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -14,16 +14,33 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals", get(history::signals).post(ingest::signal))
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
+        .route("/api/events", post(ingest::events))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
+        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
+        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
+        .route("/api/v1/market/quotes", get(sentio::quotes))
+        .route("/api/v1/market/history/{symbol}", get(sentio::history))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics))
         .merge(console::routes())
+        .merge(aria_routes())
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}
+
+/// What ARIA's page asks for by paths of its own.
+fn aria_routes() -> Router<AppState> {
+    Router::new()
+        .route("/signals/history", get(aria::history))
+        .route("/trading/positions", get(aria::positions))
+        .route("/trading/account-info", get(aria::account))
+        .route("/trading/risk-metrics", get(aria::risk))
+        .route("/monitoring/metrics", get(aria::usage))
+        .route("/monitoring/performance/metrics", get(aria::performance))
 }

@@ -21,13 +21,15 @@ use crate::pipeline::{self, Handle};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
+mod events;
+
 const TTL: Duration = Duration::from_mins(5);
 
 fn now() -> DateTime<Utc> {
     parse_time("2026-01-15T10:30:00.000Z").unwrap()
 }
 
-struct Server {
+pub(super) struct Server {
     app: Router,
     state: AppState,
     store: Arc<Store>,
@@ -35,11 +37,11 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(ReadAuth::Open)
     }
 
-    fn with(read_auth: ReadAuth) -> Self {
+    pub(super) fn with(read_auth: ReadAuth) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let options = store::Options {
@@ -74,7 +76,7 @@ impl Server {
         self.app.clone().oneshot(request).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
         answer(self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await).await
     }
 
@@ -83,7 +85,7 @@ impl Server {
         answer(self.send(request.body(Body::from(body.to_string())).unwrap()).await).await
     }
 
-    async fn push(&self, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn push(&self, body: Value) -> (StatusCode, Value) {
         self.write(Method::POST, "/api/signals", body).await
     }
 }
@@ -466,18 +468,23 @@ async fn the_console_is_served_or_says_how_to_build_it() {
     assert!(script.headers()["content-type"].to_str().unwrap().contains("javascript"));
 }
 
-/// Status and CORS headers of a request from a page of `origin`.
-async fn cors(allowed: &str, origin: &str, method: &str, path: &str, asks: Option<&str>) -> [Option<String>; 3] {
+/// The answer to a request behind the CORS layer.
+pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Response<Body> {
     let origins: AllowedOrigins = serde_json::from_value(json!(allowed)).unwrap();
     let inner =
         tower::service_fn(async |_: Request<Body>| Ok::<_, std::convert::Infallible>(Response::new(Body::empty())));
+    let response = super::cors::layer(origins).layer(inner).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response
+}
+
+/// CORS headers of a request from a page of `origin`.
+async fn cors(allowed: &str, origin: &str, method: &str, path: &str, asks: Option<&str>) -> [Option<String>; 3] {
     let mut request = Request::builder().method(method).uri(path).header("origin", origin);
     if let Some(asks) = asks {
         request = request.header("access-control-request-method", asks);
     }
-    let response =
-        super::cors::layer(origins).layer(inner).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
+    let response = through_cors(allowed, request.body(Body::empty()).unwrap()).await;
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     ["access-control-allow-origin", "access-control-allow-methods", "vary"].map(header)
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Event, Position, PriceUpdate, Published, Symbol};
+use crate::domain::{Audience, Event, Kind, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
@@ -166,6 +166,11 @@ impl Present {
     /// Latest published states that `wanted` selects.
     pub fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
         self.passing.states(wanted)
+    }
+
+    /// Latest published states of one kind for one audience, by their keys; quick however many others there are.
+    pub fn states_of(&self, audience: &Audience, kind: Kind) -> impl Iterator<Item = &Arc<Publication>> {
+        self.passing.states_of(audience, kind)
     }
 
     /// The last published ordered messages that `wanted` selects, oldest first.

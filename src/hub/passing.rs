@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::Publication;
-use crate::domain::{Audience, Event, Published, StateKey};
+use crate::domain::{Audience, Event, Kind, Published, StateKey};
 
 /// Ordered messages that are kept for one audience.
 const MAX_MESSAGES: usize = 50;
@@ -53,6 +53,12 @@ impl Passing {
 
     pub(super) fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
         self.states.values().filter(|publication| is_wanted(publication, &wanted)).cloned().collect()
+    }
+
+    pub(super) fn states_of(&self, audience: &Audience, kind: Kind) -> impl Iterator<Item = &Arc<Publication>> {
+        let first = StateKey::Published(audience.clone(), kind, "".into());
+        let of_kind = move |key: &StateKey| matches!(key, StateKey::Published(whose, what, _) if whose == audience && *what == kind);
+        self.states.range(first..).take_while(move |(key, _)| of_kind(key)).map(|(_, publication)| publication)
     }
 
     pub(super) fn messages(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {

@@ -3,6 +3,7 @@
 //! A source only knows how to live through *one* connection; [`supervise()`] connects again, backs off, and keeps the
 //! state that `/ready` and `/metrics` show.
 
+pub mod demo;
 pub mod push;
 pub mod replay;
 pub mod simulator;
@@ -13,9 +14,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 
-use crate::domain::{Feed, SignalDraft, SignalId, SourceName, Tick};
+use crate::domain::{Feed, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
 
 pub use states::{SourceState, SourceStates, SourceStatus};
@@ -77,6 +78,7 @@ pub struct Feeder {
     handle: Handle,
     states: SourceStates,
     taken: IntCounter,
+    events: IntCounterVec,
 }
 
 impl Feeder {
@@ -107,5 +109,18 @@ impl Feeder {
     pub async fn signal(&self, id: SignalId, draft: SignalDraft) -> Result<(), SourceError> {
         let (source, feed) = (self.name.clone(), self.feed);
         Ok(self.handle.send(Input::Signal { id, draft: Box::new(draft), source, feed }).await?)
+    }
+
+    /// Hands messages on that others are to be told as they are; taken whole.
+    ///
+    /// # Errors
+    /// [`SourceError::Stopped`].
+    pub async fn publish(&self, messages: Vec<Published>) -> Result<(), SourceError> {
+        let kinds: Vec<_> = messages.iter().map(|message| message.kind).collect();
+        self.handle.send(Input::Publish(messages)).await?;
+        for kind in kinds {
+            self.events.with_label_values(&[kind.name(), self.name.as_str()]).inc();
+        }
+        Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub fn supervise<S: Source>(
     states.set(&name, SourceState::Connecting);
     let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
     let reconnects = metrics.source_reconnects_total.with_label_values(&[name.as_str()]);
-    let out = Feeder { name, feed, handle, states: states.clone(), taken };
+    let out = Feeder { name, feed, handle, states: states.clone(), taken, events: metrics.events_in_total.clone() };
     async move {
         let stopped = stop.clone();
         stopped.run_until_cancelled(connect_again(source, out, &stop, || reconnects.inc())).await.unwrap_or(Ok(()))

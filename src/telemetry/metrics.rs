@@ -1,9 +1,13 @@
 //! Every metric, with its help text. One [`Metrics`] a process, handed to whoever counts; there is no global registry.
 
+use std::sync::Arc;
+
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+
+use super::Process;
 
 /// A metric that cannot be registered or printed.
 pub type MetricsError = prometheus::Error;
@@ -37,6 +41,7 @@ pub struct Metrics {
     pub store_errors_total: IntCounter,
     pub store_bars_dropped_total: IntCounter,
     pub started_at: Gauge,
+    pub process: Arc<Process>,
 }
 
 /// Sub-millisecond to seconds: what publishing and committing take.
@@ -114,6 +119,7 @@ impl Metrics {
                 r.register(Box::new(gauge.clone()))?;
                 gauge
             },
+            process: Arc::default(),
             registry,
         })
     }

@@ -41,10 +41,10 @@ fn instrument(symbol: &str) -> Instrument {
     all.into_iter().find(|instrument| instrument.symbol == Symbol::new(symbol)).unwrap()
 }
 
-fn signal(symbol: &str, draft: SignalDraft) -> Signal {
+fn signal(symbol: &str, draft: &SignalDraft) -> Signal {
     let id = SignalId::new("orion-7f3a").unwrap();
     let ttl = Duration::from_mins(5);
-    Signal::create(id, &draft, &instrument(symbol), SourceName::new("push"), now(), ttl).unwrap()
+    Signal::create(id, draft, &instrument(symbol), SourceName::new("push"), now(), ttl).unwrap()
 }
 
 fn documented() -> SignalDraft {
@@ -84,7 +84,7 @@ fn told(signal: &Signal, seq: u64) -> String {
 
 #[test]
 fn signals() {
-    let pending = signal("EURUSD", documented());
+    let pending = signal("EURUSD", &documented());
     let end = |status, reason| {
         let draft = SignalDraft::ending(status, reason);
         let later = Now { wall: at("2024-09-01T10:32:07.250Z"), mono: Duration::from_secs(128) };
@@ -98,14 +98,15 @@ fn signals() {
         take_profits: Some(vec![19_200.0, 19_150.4]),
         ..SignalDraft::default()
     };
-    assert_snapshot!(lines([
+    let text = lines([
         ("pending", told(&pending, 41)),
         ("confirmed", told(&end(SignalStatus::Confirmed, None), 42)),
         ("invalidated by the clock", told(&end(SignalStatus::Invalidated, Some(Invalidation::TIMEOUT)), 43)),
         ("invalidated by hand", told(&end(SignalStatus::Invalidated, None), 44)),
-        ("only what is required", told(&signal("XAUUSD", bare), 45)),
-        ("on a grid of quarters", told(&signal("MNQ", future), 46)),
-    ]));
+        ("only what is required", told(&signal("XAUUSD", &bare), 45)),
+        ("on a grid of quarters", told(&signal("MNQ", &future), 46)),
+    ]);
+    assert_snapshot!(text);
 }
 
 #[test]
@@ -131,14 +132,15 @@ fn prices() {
         let [frame] = frames(&publication) else { panic!("one frame") };
         frame.to_string()
     };
-    assert_snapshot!(lines([
+    let text = lines([
         ("bid, ask and volume", told(moved)),
         ("bid and ask", told(update("USDJPY", 147.5, Some((147.498, 147.502)), None, Quality::Simulated, "simulator"))),
         ("the last price alone", told(update("NAS100", 19_250.0, None, None, Quality::Replayed, "replay"))),
         ("volume alone", told(update("XAUUSD", 2_504.35, None, Some(0.5), Quality::Stale, "push"))),
         ("delayed", told(update("ES", 5_650.25, None, None, Quality::Delayed, "push"))),
         ("closed", told(update("US30", 41_500.0, None, None, Quality::Closed, "push"))),
-    ]));
+    ]);
+    assert_snapshot!(text);
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn conversation() {
     let pong = Pong { timestamp: Some(json!(1_725_186_600_000_u64)), server_time: AT.into() };
     let bare = Pong { timestamp: None, server_time: AT.into() };
     let error = ErrorObject { error: "unknown symbol 'AAPL'".into(), code: "unknown_symbol" };
-    assert_snapshot!(lines([
+    let text = lines([
         ("subscribed", native("subscribed", &everything)),
         ("subscribed, narrowed, not recovered", native("subscribed", &narrowed)),
         ("subscribed, recovered", native("subscribed", &Subscribed { recovered: Some(true), ..narrowed.clone() })),
@@ -173,7 +175,8 @@ fn conversation() {
         ("error", native("error", &error)),
         ("error over Socket.IO", encode(&error).to_string()),
         ("beside a signal over Socket.IO", encode(&Meta { cursor: position(41).to_string() }).to_string()),
-    ]));
+    ]);
+    assert_snapshot!(text);
 }
 
 /// Frames of different types in one list.
@@ -195,7 +198,8 @@ mod erased {
 fn close_codes() {
     let all =
         [("silent", Close::Silent), ("policy", Close::Policy), ("restart", Close::Restart), ("slow", Close::TooSlow)];
-    assert_snapshot!(lines(all.map(|(name, close)| (name, format!("{} {}", close.code(), close.reason())))));
+    let text = lines(all.map(|(name, close)| (name, format!("{} {}", close.code(), close.reason()))));
+    assert_snapshot!(text);
 }
 
 #[test]
@@ -217,12 +221,13 @@ fn answers_to_pushes() {
         timestamp: AT.into(),
     };
     let batch = PricesAnswer::Batch { success: true, message: "Price updates received", accepted: 11 };
-    assert_snapshot!(lines([
+    let text = lines([
         ("signal", encode(&signal("pending", false)).to_string()),
         ("signal, dry run", encode(&signal("confirmed", true)).to_string()),
         ("price", encode(&price).to_string()),
         ("prices", encode(&batch).to_string()),
-    ]));
+    ]);
+    assert_snapshot!(text);
 }
 
 #[tokio::test]

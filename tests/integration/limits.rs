@@ -134,7 +134,7 @@ async fn binary_frames_and_floods_of_unknown_events_are_survived() {
             socket.say(announce).await;
         }
         for _ in 0..100 {
-            if socket.socket.send(Message::binary(Bytes::from_static(&[4, 1, 2]))).await.is_err() {
+            if socket.stream.send(Message::binary(Bytes::from_static(&[4, 1, 2]))).await.is_err() {
                 break;
             }
         }

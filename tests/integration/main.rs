@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
-#![allow(clippy::print_stderr, reason = "figures of a run, for who asks with --nocapture")]
+#![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
 mod commands;
+mod demo;
 mod disk;
 mod draining;
 mod durability;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::{Request, Uri, header};
+use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
@@ -17,6 +17,9 @@ use crate::gateways::Gateway;
 
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
+
+/// What `/` is as a WebSocket, where Sentio's page opens its base address; as a page it stays the console.
+const ROOT_STREAM: &str = "/ws/market-data";
 
 /// Puts an [`Entry`] around a service.
 #[derive(Debug, Clone)]
@@ -81,7 +84,7 @@ where
                 self.cuts.upgraded(sid, switch.clone());
             }
         }
-        if let Some(uri) = engine {
+        if let Some(uri) = engine.or_else(|| root_stream_uri(request.uri(), request.headers())) {
             *request.uri_mut() = uri;
         }
         let answer = self.inner.call(request);
@@ -99,6 +102,18 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
     format!("/socket.io/?{query}").parse().ok()
 }
 
+/// Where the router finds a WebSocket that was opened on `/`.
+fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
+    let protocol = headers.get(header::UPGRADE).filter(|_| uri.path() == "/")?;
+    if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
+        return None;
+    }
+    match uri.query() {
+        Some(query) => format!("{ROOT_STREAM}?{query}").parse().ok(),
+        None => Some(Uri::from_static(ROOT_STREAM)),
+    }
+}
+
 fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -107,6 +122,19 @@ fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_websocket_on_the_root_is_market_data_and_everything_else_is_not() {
+        let to = |uri: &str, upgrade: &'static str| {
+            let headers = [(header::UPGRADE, http::HeaderValue::from_static(upgrade))].into_iter().collect();
+            root_stream_uri(&uri.parse().unwrap(), &headers).map(|uri| uri.to_string())
+        };
+        assert_eq!(to("/", "websocket").as_deref(), Some("/ws/market-data"));
+        assert_eq!(to("/?token=a%2Bb", "WebSocket").as_deref(), Some("/ws/market-data?token=a%2Bb"));
+        assert_eq!(to("/", "h2c"), None);
+        assert_eq!(to("/ws/signals", "websocket"), None);
+        assert_eq!(root_stream_uri(&Uri::from_static("/"), &HeaderMap::new()), None);
+    }
 
     #[test]
     fn the_engine_answers_on_both_paths() {

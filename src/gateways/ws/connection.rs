@@ -28,6 +28,9 @@ pub(super) trait Conversation: Send {
     /// Adds the frames that an event is for this client: none, one, or several.
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
 
+    /// Adds what follows from all events of a batch together, after their own frames.
+    fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
+
     /// Takes what the client said; answers go into its outbox. An error ends the connection.
     fn said(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
 
@@ -75,6 +78,7 @@ impl Client {
                 }
             }
         }
+        conversation.batch_end(&mut frames);
         let ordered = frames.len() as u64 - states - answers;
         self.write(frames).await?;
         let delivered = &self.gateway.metrics.deliveries_total;

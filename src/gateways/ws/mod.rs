@@ -1,7 +1,9 @@
 //! Native WebSocket: one loop for all dialects, and one file for each conversation.
 
+mod aria;
 mod connection;
 mod orion;
+mod sentio;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use serde::Deserialize;
 
 use super::Gateway;
 use super::command::fault;
+use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
 use orion::Orion;
 
@@ -35,6 +38,10 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/ws/signals", get(dashboard))
         .route("/ws/signals/", get(dashboard))
         .route("/api/websocket", get(pusher))
+        .route("/ws", get(trading_desk))
+        .route("/ws/", get(trading_desk))
+        .route("/monitoring/ws/performance", get(performance))
+        .merge(sentio::routes())
         .with_state(gateway)
 }
 
@@ -71,6 +78,37 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     }
     let may_read = may_push || gateway.admit_reader(&headers, &uri, None).is_ok();
     let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+/// What an ARIA client may say before it speaks.
+#[derive(Debug, Default, Deserialize)]
+struct Channels {
+    channels: Option<String>,
+}
+
+/// ARIA's `/ws`; there the token may also come in a header of its own.
+async fn trading_desk(
+    State(gateway): State<Arc<Gateway>>,
+    Query(Channels { channels }): Query<Channels>,
+    headers: HeaderMap,
+    uri: Uri,
+    upgrade: Upgrade,
+) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    if let Err(refusal) = gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
+        return refusal.into_response();
+    }
+    let conversation = Aria::new(gateway.clone(), channels.as_deref());
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    if let Err(refusal) = gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
+        return refusal.into_response();
+    }
+    let conversation = Performance::new(gateway.clone());
     bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
 }
 

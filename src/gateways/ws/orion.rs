@@ -12,6 +12,7 @@ use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
+use crate::gateways::events;
 use crate::gateways::resume::{self, Gone, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
@@ -170,6 +171,7 @@ impl Orion {
         let push = &self.gateway.push;
         let frame = match kind {
             "signal" => push.signal(data).await.map(|answer| encode(&answer)),
+            "event" => push.events(|now| events::read(data, now)).await.map(|answer| encode(&answer)),
             _ => push.prices(data).await.map(|answer| encode(&answer)),
         };
         client.outbox.answer(frame.unwrap_or_else(|error| encode(&error.body())));
@@ -217,7 +219,7 @@ impl Conversation for Orion {
             }
             Some("pong") => {}
             Some("auth") => self.authenticate(client, &frame)?,
-            Some(kind @ ("signal" | "price_update")) => self.push(client, kind, &frame).await,
+            Some(kind @ ("signal" | "price_update" | "event")) => self.push(client, kind, &frame).await,
             None if frame.get("id").is_some() => self.push(client, "signal", &frame).await,
             Some(other) => {
                 answer(client, "error", &fault("unknown_type", format!("unknown type '{}'", short(other))));

@@ -37,6 +37,23 @@ pub enum PricesAnswer {
     Batch { success: bool, message: &'static str, accepted: usize },
 }
 
+/// The answer to published events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs, reason = "the documented answers, field by field")]
+pub enum EventsAnswer {
+    /// To a single event.
+    One {
+        success: bool,
+        message: &'static str,
+        #[serde(rename = "type")]
+        kind: &'static str,
+        timestamp: String,
+    },
+    /// To a batch.
+    Batch { success: bool, message: &'static str, accepted: usize },
+}
+
 /// Every error that leaves the server as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorBody {

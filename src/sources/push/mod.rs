@@ -1,4 +1,4 @@
-//! Signals and prices that somebody pushes, over HTTP or over WebSocket.
+//! Signals, prices and events that somebody pushes, over HTTP or over WebSocket.
 //!
 //! Decoding is pure ([`parse_signal`], [`parse_prices`]) and lenient: every documented spelling is understood, and what is
 //! wrong is named all at once. [`Push`] hands the result to the pipeline and words the answer.
@@ -13,16 +13,19 @@ mod signal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::WallClock;
-use crate::domain::{Accepted, Feed, Input, Instruments, SignalDraft, SignalId, SignalStatus, SourceName, iso};
+use crate::domain::{
+    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, iso,
+};
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
 pub use error::{PushError, field_details};
 pub use fault::PushFault;
-pub use messages::{ErrorBody, PricesAnswer, SignalAnswer};
+pub use messages::{ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 pub use price::{PushedPrices, parse_prices};
 pub use signal::{PushedSignal, parse_end, parse_signal};
 
@@ -32,6 +35,15 @@ use fields::Written;
 pub const SOURCE: &str = "push";
 /// How long a pusher waits for the pipeline.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Published messages, as the gateways have read them: one event may be several messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushedEvents {
+    /// A bare event.
+    One(Kind, Vec<Published>),
+    /// What came as `{"events":[…]}`: how many events, and their messages.
+    Batch(usize, Vec<Published>),
+}
 
 /// The way in for pushers. Cheap to clone.
 #[derive(Clone)]
@@ -81,6 +93,42 @@ impl Push {
             PricesAnswer::One { .. } => 1,
             PricesAnswer::Batch { accepted, .. } => *accepted as u64,
         })
+    }
+
+    /// Publishes one event or a batch, which is taken whole or not at all. `read` is told the time and reads the body: only
+    /// the dialects know what the messages look like.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn events(
+        &self,
+        read: impl FnOnce(DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>>,
+    ) -> Result<EventsAnswer, PushError> {
+        let taken = self.take_events(read((self.clock)())).await;
+        if let Ok((_, kinds)) = &taken {
+            for kind in kinds {
+                self.metrics.events_in_total.with_label_values(&[kind.name(), SOURCE]).inc();
+            }
+        }
+        self.noted("event", taken).map(|(answer, _)| answer)
+    }
+
+    async fn take_events(
+        &self,
+        events: Result<PushedEvents, Vec<Fault>>,
+    ) -> Result<(EventsAnswer, Vec<Kind>), PushError> {
+        let (answer, messages) = match events.map_err(PushFault::Invalid)? {
+            PushedEvents::One(kind, messages) => {
+                let (kind, timestamp) = (kind.name(), iso((self.clock)()));
+                (EventsAnswer::One { success: true, message: "Event published", kind, timestamp }, messages)
+            }
+            PushedEvents::Batch(accepted, messages) => {
+                (EventsAnswer::Batch { success: true, message: "Events published", accepted }, messages)
+            }
+        };
+        let kinds = messages.iter().map(|message| message.kind).collect();
+        self.submit(Input::Publish(messages), &Written::default()).await?;
+        Ok((answer, kinds))
     }
 
     async fn take_signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
@@ -156,12 +204,16 @@ impl Push {
     }
 
     fn counted<T>(&self, kind: &str, result: Result<T, PushError>, count: impl Fn(&T) -> u64) -> Result<T, PushError> {
-        match &result {
-            Ok(answer) => self.metrics.events_in_total.with_label_values(&[kind, SOURCE]).inc_by(count(answer)),
-            Err(error) => {
-                self.metrics.rejected_total.with_label_values(&[kind, error.code()]).inc();
-                tracing::debug!(kind, code = error.code(), "push not taken");
-            }
+        if let Ok(answer) = &result {
+            self.metrics.events_in_total.with_label_values(&[kind, SOURCE]).inc_by(count(answer));
+        }
+        self.noted(kind, result)
+    }
+
+    fn noted<T>(&self, kind: &str, result: Result<T, PushError>) -> Result<T, PushError> {
+        if let Err(error) = &result {
+            self.metrics.rejected_total.with_label_values(&[kind, error.code()]).inc();
+            tracing::debug!(kind, code = error.code(), "push not taken");
         }
         result
     }

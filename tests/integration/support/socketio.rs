@@ -71,17 +71,17 @@ pub(crate) struct Ended(pub(crate) Option<u16>);
 pub(crate) struct Socket {
     pub(crate) sid: String,
     protocol: Protocol,
-    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) stream: WebSocketStream<TcpStream>,
 }
 
 impl Socket {
     /// Opens a session on its own TCP connection, as WebSocket from the start.
     pub(crate) async fn over(stream: TcpStream, addr: SocketAddr, protocol: Protocol) -> Self {
         let path = format!("/socket.io/?EIO={}&transport=websocket", protocol.version());
-        let socket = open(stream, addr, &path, &[]).await.unwrap();
-        let mut client = Self { sid: String::new(), protocol, socket };
+        let stream = open(stream, addr, &path, &[]).await.unwrap();
+        let mut client = Self { sid: String::new(), protocol, stream };
         let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
-        client.sid = handshake["sid"].as_str().unwrap().to_owned();
+        handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);
         client
     }
 
@@ -95,7 +95,7 @@ impl Socket {
 
     /// Whether the server was still there.
     pub(crate) async fn try_say(&mut self, packet: impl Into<String>) -> bool {
-        self.socket.send(Message::text(packet.into())).await.is_ok()
+        self.stream.send(Message::text(packet.into())).await.is_ok()
     }
 
     pub(crate) async fn emit(&mut self, event: &str, argument: &Value) {
@@ -118,7 +118,7 @@ impl Socket {
     /// The next packet; pings are answered on the way.
     pub(crate) async fn next(&mut self) -> Result<Packet, Ended> {
         loop {
-            match self.socket.next().await {
+            match self.stream.next().await {
                 // Whether it is gone shows with the next read.
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => drop(self.try_say("3").await),
                 Some(Ok(Message::Text(text))) => return Ok(Packet::parse(&text)),
@@ -159,7 +159,7 @@ impl Polling {
         let url = format!("http://{addr}/socket.io/?EIO={}&transport=polling", protocol.version());
         let mut client = Self { sid: String::new(), protocol, http, url, arrived: VecDeque::new() };
         let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
-        client.sid = handshake["sid"].as_str().unwrap().to_owned();
+        handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);
         client.url = format!("{}&sid={}", client.url, client.sid);
         client
     }
@@ -254,8 +254,8 @@ fn split_by_length(text: &str) -> Vec<String> {
 /// Takes a polling session to a WebSocket on its own TCP connection, as real clients do it.
 pub(crate) async fn upgrade(polling: Polling, stream: TcpStream, addr: SocketAddr) -> Socket {
     let path = format!("/socket.io/?EIO={}&transport=websocket&sid={}", polling.protocol.version(), polling.sid);
-    let socket = open(stream, addr, &path, &[]).await.unwrap();
-    let mut client = Socket { sid: polling.sid.clone(), protocol: polling.protocol, socket };
+    let stream = open(stream, addr, &path, &[]).await.unwrap();
+    let mut client = Socket { sid: polling.sid.clone(), protocol: polling.protocol, stream };
     client.say("2probe").await;
     let probed = soon("3probe", client.next()).await;
     assert_eq!(probed, Ok(Packet::Other("3probe".into())));

@@ -1,0 +1,184 @@
+//! Channels: the server's names (`tick`, `order_update`), the page's plural ones (`ticks`, `orders`), and one symbol's
+//! (`symbol:EURUSD`, `tick:EURUSD`).
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Everything.
+const ALL: &str = "all";
+/// Channels that one client may name.
+const MAX_NAMES: usize = 256;
+/// Longest name, in characters.
+const MAX_NAME: usize = 64;
+
+/// The channels of one client: never none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channels {
+    names: BTreeSet<String>,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { names: BTreeSet::from([ALL.to_owned()]) }
+    }
+}
+
+impl Channels {
+    /// Exactly these; all if there are none.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let mut channels = Self { names: BTreeSet::new() };
+        channels.add(names);
+        channels.or_all()
+    }
+
+    /// These as well.
+    pub fn add(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            let name = name.trim();
+            if self.names.len() < MAX_NAMES && (1..=MAX_NAME).contains(&name.chars().count()) {
+                self.names.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// Without these. Who has all channels keeps all, and who would have none gets all.
+    pub fn remove(&mut self, names: impl IntoIterator<Item = String>) {
+        let has_all = self.is_all();
+        for name in names {
+            self.names.remove(name.trim());
+        }
+        if has_all {
+            self.names.insert(ALL.to_owned());
+        }
+        *self = std::mem::take(self).or_all();
+    }
+
+    fn or_all(self) -> Self {
+        if self.names.is_empty() { Self::default() } else { self }
+    }
+
+    /// Whether they hold everything.
+    pub fn is_all(&self) -> bool {
+        self.names.contains(ALL)
+    }
+
+    /// Whether they hold a message of type `kind` about `symbol`.
+    pub fn contain(&self, kind: &str, symbol: Option<&str>) -> bool {
+        self.is_all() || self.names.iter().any(|name| matches(name, kind, symbol))
+    }
+
+    /// Their names, sorted.
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// The names in a client's message: a list, one name, or nothing.
+    pub fn named(value: Option<&Value>) -> Vec<String> {
+        let name = |value: &Value| match value {
+            Value::String(name) => Some(name.clone()),
+            _ => None,
+        };
+        match value {
+            Some(Value::Array(entries)) => entries.iter().take(MAX_NAMES).filter_map(name).collect(),
+            Some(value) => name(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The names in `?channels=a,b`.
+    pub fn listed(list: &str) -> Vec<String> {
+        list.split(',').take(MAX_NAMES).map(str::to_owned).collect()
+    }
+}
+
+fn matches(name: &str, kind: &str, symbol: Option<&str>) -> bool {
+    match name.split_once(':') {
+        None => is_channel(name, kind),
+        Some((channel, wanted)) => {
+            (channel == "symbol" || is_channel(channel, kind))
+                && symbol.is_some_and(|symbol| symbol.eq_ignore_ascii_case(wanted.trim()))
+        }
+    }
+}
+
+/// Whether a channel, in singular or plural, is the one of a type.
+fn is_channel(name: &str, kind: &str) -> bool {
+    let singular = name.strip_suffix('s').unwrap_or(name);
+    let channel = match singular {
+        "order" => "order_update",
+        other => other,
+    };
+    // Ideas go out under two names.
+    channel == kind || (channel == "idea" && kind == "smc_idea")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(names: &[&str]) -> Channels {
+        Channels::of(names.iter().map(|name| (*name).to_owned()))
+    }
+
+    #[test]
+    fn names_in_singular_and_plural_and_of_one_symbol() {
+        for (name, kind, symbol) in [
+            ("tick", "tick", "EURUSD"),
+            ("ticks", "tick", "EURUSD"),
+            ("tick:EURUSD", "tick", "EURUSD"),
+            ("ticks:eurusd", "tick", "EURUSD"),
+            ("symbol:EURUSD", "signal", "EURUSD"),
+            ("orders", "order_update", "EURUSD"),
+            ("order:EURUSD", "order_update", "EURUSD"),
+            ("idea", "smc_idea", "EURUSD"),
+            ("smc_idea", "smc_idea", "EURUSD"),
+            ("prepared_payload", "prepared_payload", "EURUSD"),
+        ] {
+            assert!(of(&[name]).contain(kind, Some(symbol)), "{name}");
+        }
+        for (name, kind) in [
+            ("tick", "signal"),
+            ("tick:GBPUSD", "tick"),
+            ("symbol:GBPUSD", "tick"),
+            ("smc_idea", "idea"),
+            ("x", "tick"),
+        ] {
+            assert!(!of(&[name]).contain(kind, Some("EURUSD")), "{name}");
+        }
+        assert!(!of(&["symbol:EURUSD"]).contain("tick", None));
+    }
+
+    #[test]
+    fn a_subscription_adds_and_never_narrows_below_all() {
+        let mut channels = Channels::default();
+        channels.add(["ticks".to_owned()]);
+        assert_eq!(channels, of(&["all", "ticks"]));
+        channels.remove(["ticks".to_owned(), "all".to_owned(), "signals".to_owned()]);
+        assert_eq!(channels, Channels::default());
+    }
+
+    #[test]
+    fn only_a_replacement_without_all_narrows_and_none_is_all() {
+        let mut channels = of(&["tick", " signal "]);
+        assert!(!channels.is_all());
+        channels.remove(["tick".to_owned(), "signal".to_owned()]);
+        assert!(channels.is_all());
+        assert!(of(&[]).is_all());
+        assert!(of(&["", "  "]).is_all());
+    }
+
+    #[test]
+    fn what_a_client_names_is_bounded() {
+        let long = "x".repeat(MAX_NAME + 1);
+        assert!(Channels::of([long]).is_all());
+        let many = Channels::of((0..1_000).map(|number| number.to_string()));
+        assert_eq!(many.names().len(), MAX_NAMES);
+        assert_eq!(Channels::named(Some(&json!(["a", 1, null, {}]))), ["a"]);
+        assert_eq!(Channels::named(Some(&json!("a"))), ["a"]);
+        assert_eq!(Channels::named(None), Vec::<String>::new());
+        assert_eq!(Channels::listed("a,b"), ["a", "b"]);
+    }
+}

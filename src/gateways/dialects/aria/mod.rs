@@ -1,0 +1,245 @@
+//! ARIA PRO: `{type, timestamp, data}` for everything that is told, flat frames for the talk about the connection.
+//!
+//! What the page reads without asking whether it is there, is always there and of the right type.
+
+mod channels;
+mod control;
+mod published;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::orion::encode;
+use crate::domain::number::{number, optional};
+use crate::domain::{Direction, Event, Kind, PriceUpdate, Signal, iso};
+use crate::hub::{Encoding, Publication};
+
+pub use channels::Channels;
+pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
+pub use published::parse;
+pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
+
+/// `tick`.
+#[derive(Debug, Serialize)]
+struct TickObject<'a> {
+    symbol: &'a str,
+    #[serde(serialize_with = "number")]
+    bid: f64,
+    #[serde(serialize_with = "number")]
+    ask: f64,
+    #[serde(serialize_with = "number")]
+    spread: f64,
+    timestamp: String,
+    quality: &'static str,
+    source: &'a str,
+}
+
+impl<'a> From<&'a PriceUpdate> for TickObject<'a> {
+    fn from(update: &'a PriceUpdate) -> Self {
+        let (bid, ask) = update.sides();
+        Self {
+            symbol: update.symbol.as_str(),
+            bid,
+            ask,
+            spread: update.spread(),
+            timestamp: iso(update.timestamp),
+            quality: update.quality.name(),
+            source: update.source.as_str(),
+        }
+    }
+}
+
+/// A time, in one of the two ways in which the page reads it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Time {
+    Iso(String),
+    Millis(i64),
+}
+
+/// `signal`, live and in the history.
+#[derive(Debug, Serialize)]
+pub struct SignalObject<'a> {
+    symbol: &'a str,
+    side: &'static str,
+    /// Confidence, 0–1.
+    #[serde(serialize_with = "number")]
+    strength: f64,
+    /// Confidence, 0–100.
+    #[serde(serialize_with = "number")]
+    confidence: f64,
+    model: &'a str,
+    timestamp: Time,
+    #[serde(flatten)]
+    levels: Levels,
+    id: &'a str,
+    source: &'a str,
+}
+
+impl<'a> SignalObject<'a> {
+    /// As the history tells it: with its time in milliseconds.
+    pub fn past(signal: &'a Signal) -> Self {
+        Self { timestamp: Time::Millis(signal.entry_time.timestamp_millis()), ..Self::from(signal) }
+    }
+}
+
+impl<'a> From<&'a Signal> for SignalObject<'a> {
+    fn from(signal: &'a Signal) -> Self {
+        Self {
+            symbol: signal.symbol.as_str(),
+            side: side(signal.direction),
+            strength: signal.confidence,
+            confidence: percent(signal.confidence),
+            model: signal.model.as_deref().unwrap_or(signal.source.as_str()),
+            timestamp: Time::Iso(iso(signal.entry_time)),
+            levels: Levels::from(signal),
+            id: signal.id.as_str(),
+            source: signal.source.as_str(),
+        }
+    }
+}
+
+/// `idea` and `smc_idea`. Without `timeframe`: a signal has none.
+#[derive(Debug, Serialize)]
+struct IdeaObject<'a> {
+    symbol: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(serialize_with = "number")]
+    confidence: f64,
+    #[serde(flatten)]
+    levels: Levels,
+    reasoning: &'a str,
+    timestamp: String,
+    id: &'a str,
+    source: &'a str,
+}
+
+impl<'a> From<&'a Signal> for IdeaObject<'a> {
+    fn from(signal: &'a Signal) -> Self {
+        Self {
+            symbol: signal.symbol.as_str(),
+            kind: side(signal.direction),
+            confidence: percent(signal.confidence),
+            levels: Levels::from(signal),
+            reasoning: &signal.reason,
+            timestamp: iso(signal.entry_time),
+            id: signal.id.as_str(),
+            source: signal.source.as_str(),
+        }
+    }
+}
+
+/// The prices of a signal, as far as they are known.
+#[derive(Debug, Serialize)]
+struct Levels {
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    entry_price: Option<f64>,
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    stop_loss: Option<f64>,
+    /// The first target.
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    take_profit: Option<f64>,
+}
+
+impl From<&Signal> for Levels {
+    fn from(signal: &Signal) -> Self {
+        Self {
+            entry_price: signal.entry_price,
+            stop_loss: signal.stop_loss,
+            take_profit: signal.take_profits.first().copied(),
+        }
+    }
+}
+
+const fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Long => "buy",
+        Direction::Short => "sell",
+    }
+}
+
+/// 0–1 with four decimals as 0–100 with two.
+fn percent(confidence: f64) -> f64 {
+    (confidence * 1e4).round() / 1e2
+}
+
+/// The frames of an event, encoded once; none for what ARIA does not read.
+pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
+    publication.encoded(Encoding::Aria, |publication| {
+        let event = publication.event();
+        kinds(event).iter().map(|kind| frame(kind, event)).collect()
+    })
+}
+
+/// The frames of an event with the type of each.
+pub fn messages(publication: &Arc<Publication>) -> impl Iterator<Item = (&'static str, &Utf8Bytes)> {
+    kinds(publication.event()).iter().copied().zip(frames(publication))
+}
+
+/// The types of the messages that an event is.
+fn kinds(event: &Event) -> &'static [&'static str] {
+    match event {
+        Event::Price(_) => &["tick"],
+        Event::Signal(signal) if is_news(signal) => &["signal", "idea", "smc_idea"],
+        // How a signal ended has no message here.
+        Event::Signal(_) => &[],
+        Event::Published(published) => match published.kind {
+            Kind::OrderUpdate => &["order_update"],
+            // One page listens to the one name, one to the other.
+            Kind::Idea => &["idea", "smc_idea"],
+            Kind::PreparedPayload => &["prepared_payload"],
+            Kind::Bar => &["bar"],
+            Kind::Tick => &["tick"],
+            Kind::Signal => &["signal"],
+            _ => &[],
+        },
+    }
+}
+
+/// Whether a signal is pending, or came with its end already.
+fn is_news(signal: &Signal) -> bool {
+    signal.state.is_pending() || signal.updated_at == signal.accepted_at
+}
+
+fn frame(kind: &str, event: &Event) -> Utf8Bytes {
+    match event {
+        Event::Price(update) => envelope(kind, &iso(update.timestamp), &encode(&TickObject::from(update.as_ref()))),
+        Event::Signal(signal) => {
+            let signal = signal.as_ref();
+            let data = match kind {
+                "signal" => encode(&SignalObject::from(signal)),
+                _ => encode(&IdeaObject::from(signal)),
+            };
+            envelope(kind, &iso(signal.updated_at), &data)
+        }
+        Event::Published(published) => envelope(kind, &iso(published.at), &published.data),
+    }
+}
+
+/// The object is JSON already; it is set into its envelope as it is.
+fn envelope(kind: &str, timestamp: &str, data: &str) -> Utf8Bytes {
+    format!(r#"{{"type":"{kind}","timestamp":"{timestamp}","data":{data}}}"#).into()
+}
+
+/// What an event is about, for clients that want some symbols only.
+pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct About<'a> {
+        #[serde(borrow)]
+        symbol: Cow<'a, str>,
+    }
+    match event {
+        Event::Price(update) => Some(update.symbol.as_str().into()),
+        Event::Signal(signal) => Some(signal.symbol.as_str().into()),
+        Event::Published(published) => {
+            serde_json::from_str::<About<'_>>(&published.data).ok().map(|about| about.symbol)
+        }
+    }
+}

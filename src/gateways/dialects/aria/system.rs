@@ -1,0 +1,109 @@
+//! What the performance page reads of the server itself. It tracks no models, so it says that there are none.
+
+use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::encode;
+use crate::domain::number::{number, optional};
+use crate::telemetry::Usage;
+
+const MEGABYTE: f64 = 1024.0 * 1024.0;
+
+/// The machine's load: `GET /monitoring/metrics`.
+#[derive(Debug, Serialize)]
+pub struct UsageObject {
+    /// Of this process, in percent of all processors.
+    #[serde(serialize_with = "optional")]
+    cpu_usage: Option<f64>,
+    /// Of the machine, in percent.
+    #[serde(serialize_with = "optional")]
+    memory_usage: Option<f64>,
+}
+
+impl From<Usage> for UsageObject {
+    fn from(usage: Usage) -> Self {
+        Self {
+            cpu_usage: usage.cpu_percent.map(tenths),
+            memory_usage: usage.available_percent.map(|available| tenths(100.0 - available)),
+        }
+    }
+}
+
+/// `metrics` of `system_metrics`. The page asks for `system.memory` without looking whether it is there.
+#[derive(Debug, Serialize)]
+pub struct MetricsObject {
+    system: SystemObject,
+    models_tracked: u32,
+    total_inferences: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct SystemObject {
+    #[serde(serialize_with = "number")]
+    uptime_seconds: f64,
+    #[serde(serialize_with = "optional")]
+    cpu_percent: Option<f64>,
+    memory: MemoryObject,
+    threads: Option<u64>,
+    open_files: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryObject {
+    #[serde(serialize_with = "optional")]
+    rss_mb: Option<f64>,
+    #[serde(serialize_with = "optional")]
+    vms_mb: Option<f64>,
+    #[serde(serialize_with = "optional")]
+    available_percent: Option<f64>,
+}
+
+impl From<Usage> for MetricsObject {
+    fn from(usage: Usage) -> Self {
+        let megabytes = |bytes: u64| tenths(bytes as f64 / MEGABYTE);
+        let memory = MemoryObject {
+            rss_mb: usage.resident_bytes.map(megabytes),
+            vms_mb: usage.virtual_bytes.map(megabytes),
+            available_percent: usage.available_percent.map(tenths),
+        };
+        let system = SystemObject {
+            uptime_seconds: tenths(usage.uptime.as_secs_f64()),
+            cpu_percent: usage.cpu_percent.map(tenths),
+            memory,
+            threads: usage.threads,
+            open_files: usage.open_files,
+        };
+        Self { system, models_tracked: 0, total_inferences: 0 }
+    }
+}
+
+/// `GET /monitoring/performance/metrics`: `system` is the whole of `metrics`.
+#[derive(Debug, Serialize)]
+pub struct PerformanceObject {
+    system: MetricsObject,
+    models: Map<String, Value>,
+    symbols: Map<String, Value>,
+    thresholds: Map<String, Value>,
+}
+
+impl From<Usage> for PerformanceObject {
+    fn from(usage: Usage) -> Self {
+        Self { system: usage.into(), models: Map::new(), symbols: Map::new(), thresholds: Map::new() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Report<'a> {
+    SystemMetrics { metrics: &'a MetricsObject, timestamp: &'a str },
+}
+
+/// The frame of the performance page.
+pub fn system_metrics(usage: Usage, timestamp: &str) -> Utf8Bytes {
+    encode(&Report::SystemMetrics { metrics: &usage.into(), timestamp })
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

@@ -1,0 +1,70 @@
+//! Which dialect reads a published message.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::shape::{Parsed, json_number};
+use super::{aria, bots, sentio};
+use crate::domain::{Fault, Kind};
+
+/// Checks the `data` of a message, and brings it into the shape in which its dashboard reads it. A list may become several
+/// messages, each the state of something else.
+///
+/// # Errors
+/// All faults, named within `data`.
+pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+    let data = &clean(data.clone());
+    match kind {
+        Kind::Trades
+        | Kind::Bots
+        | Kind::Balances
+        | Kind::Decisions
+        | Kind::Metrics
+        | Kind::Whale
+        | Kind::Alerts
+        | Kind::SystemHealth
+        | Kind::Wallet
+        | Kind::AiTasks => bots::parse(kind, data, now),
+        Kind::OrderUpdate | Kind::Idea | Kind::PreparedPayload | Kind::Bar | Kind::Tick | Kind::Signal => {
+            aria::parse(kind, data, now).map(|parsed| vec![parsed])
+        }
+        Kind::TradeSignals
+        | Kind::Earnings
+        | Kind::Notification
+        | Kind::AdminUsers
+        | Kind::AdminSubscribers
+        | Kind::AdminRevenue
+        | Kind::AdminUserAnalytics => sentio::publish::parse(kind, data, now),
+    }
+}
+
+/// Numbers as JavaScript writes them, also where no document names the field: `5000.0` is `5000`.
+fn clean(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => json_number(float),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(clean).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, clean(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_leave_clean_at_any_depth() {
+        let data: Value = serde_json::from_str(
+            r#"{"event":"x","amount":1.0,"more":[5000.0,{"a":-0.0,"b":0.1,"c":12345678901234567890}]}"#,
+        )
+        .unwrap();
+        let parsed = parse(Kind::Wallet, &data, DateTime::UNIX_EPOCH).unwrap().remove(0);
+        assert_eq!(parsed.data, r#"{"event":"x","amount":1,"more":[5000,{"a":0,"b":0.1,"c":12345678901234567890}]}"#);
+        assert_eq!(json!(null), clean(json!(null)));
+    }
+}

@@ -1,0 +1,228 @@
+//! What may be published for Sentio: the bodies of its documents and those that its pages read, checked field by field.
+//!
+//! A page crashes on a number that is text, and on a signal without a word for it; nothing of the kind gets through.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::watchlist::MAX_SYMBOL;
+use crate::domain::{Audience, Fault, Kind, iso};
+use crate::gateways::dialects::shape::Need::{Optional, Required};
+use crate::gateways::dialects::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
+
+/// Signals that one message may carry.
+const MAX_SIGNALS: usize = 256;
+/// Longest word, such as a tier or a state.
+const MAX_WORD: usize = 64;
+
+/// Reads what was published. Everything is one message, but for `trade_signals`: each of its entries is a state of its
+/// own, with the symbol for its key.
+///
+/// # Errors
+/// All faults at once.
+pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+    let data = match kind {
+        Kind::TradeSignals => return trade_signals(data, now),
+        Kind::Earnings => earnings(data, now)?,
+        Kind::Notification => notification(data)?,
+        Kind::AdminUsers => admin_users(data)?,
+        Kind::AdminSubscribers => admin_subscribers(data)?,
+        Kind::AdminRevenue => admin_revenue(data)?,
+        Kind::AdminUserAnalytics => admin_user_analytics(data)?,
+        _ => return Err(vec![Fault::new("type", "is no message of Sentio's")]),
+    };
+    Ok(vec![Parsed { key: String::new(), data }])
+}
+
+/// A list of signals, or one.
+fn trade_signals(data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+    let Some(list) = data.as_array() else {
+        return trade_signal(data, now).map(|signal| vec![signal]);
+    };
+    if !(1..=MAX_SIGNALS).contains(&list.len()) {
+        return Err(vec![Fault::new("data", format!("must be a list of 1 to {MAX_SIGNALS} signals"))]);
+    }
+    each(list, "data", |entry| trade_signal(entry, now))
+}
+
+fn trade_signal(data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.field(&["symbol"], Required, |value| {
+        let symbol = value.as_str().map(|symbol| symbol.trim().to_uppercase());
+        let symbol = symbol.filter(|symbol| (1..=MAX_SYMBOL).contains(&symbol.chars().count()));
+        symbol.map(Value::from).ok_or_else(|| format!("must be text of 1 to {MAX_SYMBOL} characters"))
+    });
+    shape.choice(&["signal"], Required, &["buy", "sell", "hold", "error"]);
+    let failed = shape.get("signal").is_some_and(|signal| signal == "error");
+    shape.number_within(&["confidence"], if failed { Optional } else { Required }, 0.0, 1.0);
+    if failed && shape.get("confidence").is_none_or(Value::is_null) {
+        // What could not be reckoned has no confidence, which the page can only show as a number.
+        shape.put("confidence", 0);
+    }
+    shape.number_within(&["consensus_strength"], Optional, 0.0, 1.0);
+    stamp(&mut shape, now);
+    shape.text(&["error"], Optional, MAX_TEXT);
+    let key = shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Parsed { key, data: shape.finish()? })
+}
+
+fn earnings(data: &Value, now: DateTime<Utc>) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.text(&["user_id"], Optional, Audience::MAX_USER);
+    shape.number(&["portfolio_value"], Required);
+    for name in ["total_return", "total_return_pct", "daily_pnl", "total_trades"] {
+        shape.number(&[name], Optional);
+    }
+    shape.number_within(&["win_rate"], Optional, 0.0, 1.0);
+    nested(&mut shape, "profit_sharing", profit_sharing);
+    stamp(&mut shape, now);
+    shape.finish()
+}
+
+fn profit_sharing(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.number(&["total_shared"], Optional);
+    shape.number_within(&["rate"], Optional, 0.0, 1.0);
+    shape.flag(&["enabled"], Optional);
+    shape.finish()
+}
+
+/// The page puts the envelope's time in the place of the message's own.
+fn notification(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.choice(&["type"], Required, &["success", "warning", "error", "info"]);
+    shape.text(&["title"], Optional, MAX_TEXT);
+    shape.text(&["message"], Required, MAX_TEXT);
+    shape.time(&["timestamp"], Optional);
+    shape.finish()
+}
+
+/// The page reads `users`; the documents send totals and no list, which leaves with an empty one.
+fn admin_users(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    let totals = ["total_users", "active_subscriptions", "monthly_revenue"];
+    let has_totals = totals.iter().any(|name| data.get(name).is_some_and(|total| !total.is_null()));
+    rows(&mut shape, "users", has_totals, |user| {
+        let mut shape = member(user)?;
+        shape.number(&["profit_sharing_balance"], Optional);
+        shape.number(&["total_profits_shared"], Optional);
+        shape.finish()
+    });
+    for name in totals {
+        shape.number(&[name], Optional);
+    }
+    shape.finish()
+}
+
+fn admin_subscribers(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    rows(&mut shape, "subscribers", false, |subscriber| {
+        let mut shape = member(subscriber)?;
+        nested(&mut shape, "features", features);
+        shape.finish()
+    });
+    shape.finish()
+}
+
+fn features(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.number(&["max_concurrent_trades"], Optional);
+    shape.number(&["max_strategies"], Optional);
+    shape.flag(&["day_trading"], Optional);
+    shape.flag(&["api_access"], Optional);
+    shape.finish()
+}
+
+fn admin_revenue(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.number(&["monthly_recurring_revenue", "monthly_revenue"], Required);
+    shape.field(&["revenue_by_tier"], Optional, numbers);
+    shape.field(&["subscribers_by_tier"], Optional, numbers);
+    shape.finish()
+}
+
+fn admin_user_analytics(data: &Value) -> Result<String, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.number(&["total_users"], Required);
+    shape.field(&["by_status"], Optional, numbers);
+    shape.field(&["by_tier"], Optional, numbers);
+    shape.finish()
+}
+
+/// A user or subscriber.
+fn member(data: &Value) -> Result<Shape<'_>, Vec<Fault>> {
+    let mut shape = Shape::of(data)?;
+    shape.text(&["user_id"], Required, Audience::MAX_USER);
+    for name in ["tier", "status", "start_date"] {
+        shape.text(&[name], Optional, MAX_WORD);
+    }
+    Ok(shape)
+}
+
+/// The time that the sender says, else ours.
+fn stamp(shape: &mut Shape<'_>, now: DateTime<Utc>) {
+    shape.time(&["timestamp"], Optional);
+    if shape.get("timestamp").is_none_or(Value::is_null) {
+        shape.put("timestamp", iso(now));
+    }
+}
+
+/// An object whose values are numbers.
+fn numbers(value: &Value) -> Result<Value, String> {
+    let read = |(name, value): (&String, &Value)| Some((name.clone(), json_number(number(value).ok()?)));
+    let numbers = value.as_object().and_then(|object| object.iter().map(read).collect::<Option<Map<_, _>>>());
+    numbers.map(Value::Object).ok_or_else(|| "must be an object of numbers".into())
+}
+
+/// An object within the object.
+fn nested(shape: &mut Shape<'_>, name: &'static str, read: impl Fn(&Value) -> Result<String, Vec<Fault>>) {
+    let Some(value) = shape.take(&[name]) else { return };
+    match read(value) {
+        Ok(object) => shape.put(name, again(&object)),
+        Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+    }
+}
+
+/// A list of objects, always written.
+fn rows(
+    shape: &mut Shape<'_>,
+    name: &'static str,
+    may_be_missing: bool,
+    read: impl Fn(&Value) -> Result<String, Vec<Fault>>,
+) {
+    match shape.take(&[name]) {
+        None if may_be_missing => shape.put(name, Vec::<Value>::new()),
+        None => shape.fault(name, "is required"),
+        Some(Value::Array(list)) => match each(list, name, read) {
+            Ok(rows) => shape.put(name, rows.iter().map(|row| again(row)).collect::<Vec<_>>()),
+            Err(faults) => faults.into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+        },
+        Some(_) => shape.fault(name, "must be a list"),
+    }
+}
+
+/// Reads each entry of a list; faults are named `list[0].field`.
+fn each<T>(list: &[Value], name: &str, read: impl Fn(&Value) -> Result<T, Vec<Fault>>) -> Result<Vec<T>, Vec<Fault>> {
+    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    for (index, entry) in list.iter().enumerate() {
+        match read(entry) {
+            Ok(entry) => entries.push(entry),
+            Err(more) => faults.extend(within(&format!("{name}[{index}]"), more)),
+        }
+    }
+    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+}
+
+/// Names faults by their place. `data` is what a shape calls itself.
+fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
+    let name = |fault: Fault| match fault.field.as_str() {
+        "data" => Fault::new(place, fault.reason),
+        field => Fault::new(format!("{place}.{field}"), fault.reason),
+    };
+    faults.into_iter().map(name).collect()
+}
+
+/// An object that was written, to be written into another.
+fn again(object: &str) -> Value {
+    serde_json::from_str(object).unwrap_or(Value::Null)
+}

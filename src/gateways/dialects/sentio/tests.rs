@@ -1,0 +1,313 @@
+//! Every message of the dialect, byte for byte, and the rules of the list.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::publish::parse;
+use super::*;
+use crate::domain::{
+    Fault, Instrument, Invalidation, Now, Published, Quality, SignalDraft, SignalId, SourceName, Symbol, parse_time,
+};
+
+fn at(second: i64) -> DateTime<Utc> {
+    parse_time("2026-01-15T10:30:00Z").unwrap() + chrono::TimeDelta::seconds(second)
+}
+
+fn instruments() -> Instruments {
+    Instruments::new(Instruments::documented()).unwrap()
+}
+
+fn instrument(symbol: &str) -> Instrument {
+    instruments().named(symbol).unwrap().as_ref().clone()
+}
+
+fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -> Arc<Publication> {
+    let draft = SignalDraft { direction: Some(direction), confidence: Some(0.85), ..SignalDraft::default() };
+    let now = Now { wall: at(second), mono: Duration::ZERO };
+    let id = SignalId::new("s").unwrap();
+    let signal =
+        Signal::create(id, &draft, &instrument(symbol), SourceName::new("push"), now, Duration::from_secs(300));
+    let signal = Signal { state, ..signal.unwrap() };
+    Arc::new(Publication::unplaced(Event::Signal(Arc::new(signal))))
+}
+
+fn published(kind: Kind, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Publication>> {
+    let parsed = parse(kind, data, at(second)).unwrap();
+    let message = |parsed: super::super::shape::Parsed| Published {
+        seq: 1,
+        kind,
+        audience: audience.clone(),
+        key: parsed.key.into(),
+        data: parsed.data.into(),
+        at: at(second),
+    };
+    parsed.into_iter().map(|it| Arc::new(Publication::unplaced(Event::Published(Arc::new(message(it)))))).collect()
+}
+
+fn price(symbol: &str, price: f64, bid_ask: Option<(f64, f64)>, volume: Option<f64>) -> Arc<Publication> {
+    Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
+        symbol: Symbol::new(symbol),
+        price,
+        timestamp: at(0),
+        change: 0.0002,
+        change_percent: 0.0184,
+        volume,
+        bid_ask,
+        quality: Quality::Live,
+        source: SourceName::new("push"),
+    }))))
+}
+
+fn list(sources: &[Arc<Publication>], names: Option<&[&str]>) -> String {
+    let instruments = instruments();
+    let watchlist = names.map(|names| Watchlist::of(names.iter().copied(), &instruments));
+    array(&signal_list(sources, watchlist.as_ref(), &instruments))
+}
+
+#[test]
+fn a_list_of_signals_as_it_leaves() {
+    let sources = [signal("EURUSD", 0, Direction::Long, SignalState::Pending)];
+    let frame = frame("trade_signals", &list(&sources, None), at(1));
+    let golden = concat!(
+        r#"{"type":"trade_signals","data":[{"symbol":"EURUSD","signal":"buy","confidence":0.85,"#,
+        r#""consensus_strength":0.85,"timestamp":"2026-01-15T10:30:00.000Z"}],"timestamp":"2026-01-15T10:30:01.000Z"}"#
+    );
+    assert_eq!(frame.as_str(), golden);
+}
+
+#[test]
+fn quotes_as_they_leave() {
+    let prices = [price("EURUSD", 1.0851, Some((1.085, 1.0852)), Some(1200.0)), price("US30", 35000.0, None, None)];
+    let watchlist = Watchlist::of(["eurusd", "us30"], &instruments());
+    let golden = concat!(
+        r#"[{"symbol":"EURUSD","price":1.0851,"bid":1.085,"ask":1.0852,"volume":1200,"change":0.0002,"#,
+        r#""change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z"},"#,
+        r#"{"symbol":"US30","price":35000,"bid":35000,"ask":35000,"change":0.0002,"change_pct":0.0184,"#,
+        r#""timestamp":"2026-01-15T10:30:00.000Z"}]"#
+    );
+    assert_eq!(array(&quote_list(&prices, &watchlist)), golden);
+}
+
+#[test]
+fn the_other_frames_as_they_leave() {
+    assert_eq!(pong(at(0)).as_str(), r#"{"type":"pong","timestamp":"2026-01-15T10:30:00.000Z"}"#);
+    assert_eq!(
+        error("Unknown action: \"x\"", at(0)).as_str(),
+        r#"{"type":"error","message":"Unknown action: \"x\"","timestamp":"2026-01-15T10:30:00.000Z"}"#
+    );
+    let status = Status { status: "running", cpu: Some(1.5), memory: None, active_users: 3, timestamp: iso(at(0)) };
+    assert_eq!(
+        serde_json::to_string(&StatusFrame { status, logs: Vec::new() }).unwrap(),
+        r#"{"status":{"status":"running","cpu":1.5,"active_users":3,"timestamp":"2026-01-15T10:30:00.000Z"},"logs":[]}"#
+    );
+}
+
+#[test]
+fn what_is_published_for_administrators_leaves_on_their_channel_only() {
+    let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
+    let message = published(Kind::AdminRevenue, &Audience::Admin, 0, &revenue);
+    let golden = concat!(
+        r#"{"type":"admin_revenue","data":{"monthly_recurring_revenue":109.5,"#,
+        r#""revenue_by_tier":{"basic":10,"pro":99.5}},"timestamp":"2026-01-15T10:30:00.000Z"}"#
+    );
+    assert_eq!(admin_frames(&message[0]).first().map(Utf8Bytes::as_str), Some(golden));
+    assert!(admin_frames(&published(Kind::AdminRevenue, &Audience::All, 0, &revenue)[0]).is_empty());
+    let other = published(Kind::Notification, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
+    assert!(admin_frames(&other[0]).is_empty());
+}
+
+#[test]
+fn the_list_holds_the_latest_living_signal_of_each_symbol() {
+    let gone = SignalState::Invalidated(Invalidation::TIMEOUT);
+    let sources = [
+        signal("EURUSD", 0, Direction::Short, SignalState::Confirmed),
+        signal("EURUSD", 5, Direction::Long, gone.clone()),
+        signal("GBPUSD", 1, Direction::Short, SignalState::Pending),
+        signal("GBPUSD", 2, Direction::Long, SignalState::Confirmed),
+        signal("XAUUSD", 3, Direction::Long, gone),
+    ];
+    let list: Value = serde_json::from_str(&list(&sources, None)).unwrap();
+    let told: Vec<_> = list.as_array().unwrap().iter().map(|entry| (&entry["symbol"], &entry["signal"])).collect();
+    assert_eq!(told, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
+}
+
+#[test]
+fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
+    let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
+    let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("aapl", "sell")));
+    let words = |sources: &[Arc<Publication>], names: Option<&[&str]>| {
+        let list: Vec<Value> = serde_json::from_str(&list(sources, names)).unwrap();
+        let words: Vec<_> = list.iter().map(|entry| format!("{} {}", entry["symbol"], entry["signal"])).collect();
+        words.join(", ").replace('"', "")
+    };
+    assert_eq!(words(&sources, None), "AAPL sell, EURUSD buy");
+    sources.extend(published(Kind::TradeSignals, &Audience::All, 11, &entry("EUR/USD", "hold")));
+    assert_eq!(words(&sources, None), "AAPL sell, EURUSD hold");
+    assert_eq!(words(&sources, Some(&["eurusd", "EUR/USD"])), "EUR/USD hold, EURUSD hold", "by the client's names");
+    assert_eq!(words(&sources, Some(&["Aapl", "MSFT"])), "AAPL sell");
+    assert_eq!(words(&sources, Some(&["MSFT"])), "");
+}
+
+#[test]
+fn a_watchlist_goes_by_one_name_and_stays_within_bounds() {
+    let instruments = instruments();
+    let mut watched = Watchlist::of(["eur/usd", "GOLD", "BTC-ZAR", "", " ", &"X".repeat(33)], &instruments);
+    assert_eq!(watched.names("XAUUSD").collect::<Vec<_>>(), ["GOLD"]);
+    assert!(watched.holds("EURUSD") && watched.holds("BTC-ZAR") && !watched.holds("GOLD"));
+    watched.remove(["EURUSD", "xauusd", "btc-zar", "never"], &instruments);
+    assert!(watched.is_empty());
+    let names: Vec<_> = (0..1000).map(|number| format!("S{number}")).collect();
+    watched.add(names.iter().map(String::as_str), &instruments);
+    assert!(watched.holds("S255") && !watched.holds("S256"));
+}
+
+#[test]
+fn the_bodies_of_the_documents_are_taken_as_written() {
+    let cases = [
+        (
+            Kind::TradeSignals,
+            json!([{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123456"}]),
+            r#"{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123Z"}"#,
+        ),
+        (
+            Kind::Earnings,
+            json!({"portfolio_value":100_000.00,"total_return":5000.00,"daily_pnl":250.00,"win_rate":0.65}),
+            concat!(
+                r#"{"portfolio_value":100000,"total_return":5000,"daily_pnl":250,"win_rate":0.65,"#,
+                r#""timestamp":"2026-01-15T10:30:00.000Z"}"#
+            ),
+        ),
+        (
+            Kind::Notification,
+            json!({
+                "type":"success","title":"Trade Executed","message":"Your AAPL buy order has been executed",
+                "timestamp":"2024-10-05T10:30:00",
+            }),
+            concat!(
+                r#"{"type":"success","title":"Trade Executed","message":"Your AAPL buy order has been executed","#,
+                r#""timestamp":"2024-10-05T10:30:00.000Z"}"#
+            ),
+        ),
+        (
+            Kind::AdminUsers,
+            json!({"total_users":150,"active_subscriptions":120,"monthly_revenue":15000.00}),
+            r#"{"users":[],"total_users":150,"active_subscriptions":120,"monthly_revenue":15000}"#,
+        ),
+        (
+            Kind::AdminSubscribers,
+            json!({"subscribers":[{"user_id":7,"tier":"pro","features":{"max_strategies":"3","day_trading":true}}]}),
+            r#"{"subscribers":[{"features":{"day_trading":true,"max_strategies":3},"tier":"pro","user_id":"7"}]}"#,
+        ),
+        (
+            Kind::AdminUserAnalytics,
+            json!({"total_users":3,"by_status":{"active":"2"},"by_tier":{"pro":1}}),
+            r#"{"total_users":3,"by_status":{"active":2},"by_tier":{"pro":1}}"#,
+        ),
+    ];
+    for (kind, body, golden) in cases {
+        let parsed = parse(kind, &body, at(0)).unwrap();
+        assert_eq!(parsed.iter().map(|one| one.data.as_str()).collect::<Vec<_>>(), [golden], "{body}");
+    }
+}
+
+#[test]
+fn each_signal_of_a_list_is_a_state_of_its_symbol() {
+    let body = json!([
+        {"symbol":" btc-zar ","signal":"HOLD","confidence":"0.4","consensus_strength":1},
+        {"symbol":"AAPL","signal":"error","error":"no data"},
+    ]);
+    let parsed = parse(Kind::TradeSignals, &body, at(0)).unwrap();
+    assert_eq!(parsed.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["BTC-ZAR", "AAPL"]);
+    assert_eq!(
+        parsed[1].data,
+        r#"{"symbol":"AAPL","signal":"error","confidence":0,"timestamp":"2026-01-15T10:30:00.000Z","error":"no data"}"#
+    );
+    let one = parse(Kind::TradeSignals, &body[0], at(0)).unwrap();
+    assert_eq!(one, parsed[..1]);
+}
+
+#[test]
+fn what_would_crash_a_page_is_refused_by_name() {
+    let fields = |kind, body: Value| -> Vec<String> {
+        parse(kind, &body, at(0)).unwrap_err().into_iter().map(|Fault { field, .. }| field).collect()
+    };
+    let signals = json!([{"symbol":"AAPL","signal":"buy","confidence":0.5}, {"signal":"up","confidence":"NaN"}, 7]);
+    assert_eq!(
+        fields(Kind::TradeSignals, signals),
+        ["data[1].symbol", "data[1].signal", "data[1].confidence", "data[2]"]
+    );
+    assert_eq!(fields(Kind::TradeSignals, json!({"symbol":"A","signal":"buy"})), ["confidence"]);
+    assert_eq!(fields(Kind::TradeSignals, json!([])), ["data"]);
+    assert_eq!(
+        fields(Kind::Earnings, json!({"portfolio_value":"much","win_rate":65,"profit_sharing":{"rate":2}})),
+        ["portfolio_value", "win_rate", "profit_sharing.rate"]
+    );
+    assert_eq!(fields(Kind::Notification, json!({"type":"fatal"})), ["type", "message"]);
+    assert_eq!(fields(Kind::AdminUsers, json!({})), ["users"]);
+    assert_eq!(
+        fields(Kind::AdminUsers, json!({"users":[{"user_id":"u","profit_sharing_balance":"x"}, {}]})),
+        ["users[0].profit_sharing_balance", "users[1].user_id"]
+    );
+    assert_eq!(fields(Kind::AdminSubscribers, json!({"subscribers":{}})), ["subscribers"]);
+    assert_eq!(
+        fields(Kind::AdminRevenue, json!({"monthly_recurring_revenue":1,"revenue_by_tier":{"pro":null}})),
+        ["revenue_by_tier"]
+    );
+    assert_eq!(fields(Kind::AdminUserAnalytics, json!({"by_tier":[]})), ["total_users", "by_tier"]);
+    assert_eq!(fields(Kind::Bots, json!({})), ["type"]);
+}
+
+/// Whether no number in `text` has more digits than its instrument, or one is missing that the page needs.
+fn is_clean(text: &str, digits: usize) -> bool {
+    let fits = |number: &str| number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= digits);
+    let value: Value = serde_json::from_str(text).unwrap();
+    let numbers = ["price", "bid", "ask", "change"].iter().map(|name| value[*name].to_string());
+    numbers.into_iter().all(|number| number.parse::<f64>().is_ok_and(f64::is_finite) && fits(&number))
+}
+
+proptest! {
+    #[test]
+    fn numbers_leave_clean(which in 0usize..7, raw in 0.5f64..400_000.0, spread in 0.0f64..1.0, change in -50.0f64..50.0) {
+        let instrument = Instruments::documented().swap_remove(which);
+        let (bid, ask) = (instrument.round(raw), instrument.round(raw + spread));
+        let update = PriceUpdate {
+            symbol: instrument.symbol.clone(),
+            price: instrument.round(f64::midpoint(bid, ask)),
+            timestamp: at(0),
+            change: instrument.round_digits(change),
+            change_percent: 0.1,
+            volume: None,
+            bid_ask: Some((bid, ask)),
+            quality: Quality::Live,
+            source: SourceName::new("push"),
+        };
+        let publication = Arc::new(Publication::unplaced(Event::Price(Arc::new(update))));
+        let quote = quote(&publication, "X").unwrap();
+        prop_assert!(is_clean(&quote, usize::from(instrument.digits)), "{}", quote);
+    }
+
+    #[test]
+    fn nothing_that_is_published_panics_or_leaves_a_number_as_text(text in "\\PC{0,40}", number in any::<f64>()) {
+        for value in [json!(text), json!(number), json!(number.to_string()), json!([text]), json!({text.clone(): number})] {
+            for (kind, _, _) in Kind::ALL {
+                parse(kind, &value, at(0)).ok();
+            }
+            for (kind, data, name) in [
+                (Kind::TradeSignals, json!({"symbol":"A","signal":"buy","confidence":value}), "confidence"),
+                (Kind::Earnings, json!({"portfolio_value":value}), "portfolio_value"),
+                (Kind::AdminUsers, json!({"total_users":value}), "total_users"),
+                (Kind::AdminRevenue, json!({"monthly_revenue":value}), "monthly_recurring_revenue"),
+                (Kind::AdminUserAnalytics, json!({"total_users":value}), "total_users"),
+            ] {
+                for parsed in parse(kind, &data, at(0)).unwrap_or_default() {
+                    let data: Value = serde_json::from_str(&parsed.data).unwrap();
+                    prop_assert!(data[name].is_number() || data[name].is_null(), "{}", data);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `/ws/admin`: what was published for administrators, or the server's own state, after the administrator's token.
+//!
+//! The page opens it twice: with `{"action":"subscribe","admin_token":…}` for the messages, and with the bare token for
+//! `{status, logs}`. Neither may get what the other reads: the one crashes on a frame without a type, the other without
+//! logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+
+use super::{Client, Conversation, Said};
+use crate::domain::{Audience, iso};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::dialects::orion::encode;
+use crate::gateways::dialects::sentio::{self, Status, StatusFrame};
+use crate::gateways::resume::Gone;
+use crate::hub::{Audiences, Publication, Topics};
+use crate::pipeline::clock;
+
+/// Time between two states of the server.
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// One administrator's connection.
+#[derive(Debug)]
+pub(super) struct Admin {
+    gateway: Arc<Gateway>,
+    form: Form,
+}
+
+/// Which of the two streams it is.
+#[derive(Debug)]
+enum Form {
+    /// Not known yet: nothing was said.
+    Unknown,
+    /// What was published.
+    Messages,
+    /// The server's own state.
+    Status,
+}
+
+impl Admin {
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, form: Form::Unknown }
+    }
+
+    fn register(&mut self, client: &Client, said: &Said) -> Result<(), Close> {
+        if let Err(refusal) = self.gateway.tokens.admin(said.text("admin_token")) {
+            client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
+            return Err(Close::AdminToken);
+        }
+        self.form = Form::Messages;
+        self.gateway.hub.hold(|present| {
+            client.outbox.put(present.states(|published| {
+                published.audience == Audience::Admin && sentio::is_administrative(published.kind)
+            }));
+            client.outbox.set_topics(Topics {
+                published: Audiences { admin: true, ..Audiences::default() },
+                ..Topics::default()
+            });
+        });
+        said.answer_ping(client);
+        Ok(())
+    }
+
+    fn register_raw(&mut self, client: &Client, token: &str) -> Result<(), Close> {
+        if token.is_empty() {
+            return Err(Close::NoAdminToken);
+        }
+        self.gateway.tokens.admin(Some(token)).map_err(|_| Close::WrongAdminToken)?;
+        self.form = Form::Status;
+        self.send_status(client);
+        Ok(())
+    }
+
+    fn send_status(&self, client: &Client) {
+        if !matches!(self.form, Form::Status) {
+            return;
+        }
+        let usage = self.gateway.metrics.process.usage();
+        let status = Status {
+            status: if self.gateway.draining.is_cancelled() { "stopping" } else { "running" },
+            cpu: usage.cpu_percent.map(two_decimals),
+            memory: usage.resident_percent.map(two_decimals),
+            active_users: self.gateway.hub.clients(),
+            timestamp: iso(clock::wall()),
+        };
+        client.outbox.answer(encode(&StatusFrame { status, logs: Vec::new() }));
+    }
+}
+
+impl Conversation for Admin {
+    fn endpoint(&self) -> &'static str {
+        "/ws/admin"
+    }
+
+    async fn open(&mut self, _: &mut Client) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(sentio::admin_frames(publication));
+    }
+
+    fn beat_interval(&self) -> Option<Duration> {
+        Some(STATUS_INTERVAL)
+    }
+
+    fn beat(&mut self, client: &mut Client) {
+        self.send_status(client);
+    }
+
+    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        match self.form {
+            Form::Unknown => {
+                // Text that was meant as an object, but is none, is no token either.
+                let token = text.trim();
+                if token.starts_with('{') {
+                    let Some(said) = Said::read(client, token) else { return Ok(()) };
+                    return self.register(client, &said);
+                }
+                self.register_raw(client, token)
+            }
+            Form::Messages => {
+                if let Some(said) = Said::read(client, text) {
+                    said.answer(client);
+                }
+                Ok(())
+            }
+            // Its page says nothing more, and reads nothing else.
+            Form::Status => Ok(()),
+        }
+    }
+}
+
+fn two_decimals(percent: f64) -> f64 {
+    (percent * 100.0).round() / 100.0
+}

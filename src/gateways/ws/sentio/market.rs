@@ -1,0 +1,83 @@
+//! `/ws/market-data`: the quotes of the subscribed symbols at once, and again at regular times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+
+use super::{Client, Conversation, Said};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::dialects::sentio::{self, Watchlist};
+use crate::gateways::resume::Gone;
+use crate::hub::Publication;
+use crate::pipeline::clock;
+
+/// One panel of prices. It looks at the prices when it is due, so that publishing costs nothing for it.
+#[derive(Debug)]
+pub(super) struct Market {
+    gateway: Arc<Gateway>,
+    /// What it wants, once it has said so.
+    watchlist: Option<Watchlist>,
+}
+
+impl Market {
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, watchlist: None }
+    }
+
+    /// Sends the quotes of `watchlist`, if there are any: an unknown symbol is silent.
+    fn send(&self, client: &Client, kind: &str, watchlist: &Watchlist) {
+        if watchlist.is_empty() {
+            return;
+        }
+        let prices = self.gateway.hub.hold(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+        let quotes = sentio::quote_list(&prices, watchlist);
+        if !quotes.is_empty() {
+            client.outbox.answer(sentio::frame(kind, &sentio::array(&quotes), clock::wall()));
+        }
+    }
+}
+
+impl Conversation for Market {
+    fn endpoint(&self) -> &'static str {
+        "/ws/market-data"
+    }
+
+    async fn open(&mut self, _: &mut Client) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    fn frames(&mut self, _: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {}
+
+    fn beat_interval(&self) -> Option<Duration> {
+        Some(self.gateway.sentio.update_interval)
+    }
+
+    fn beat(&mut self, client: &mut Client) {
+        if let Some(watchlist) = &self.watchlist {
+            self.send(client, "update", watchlist);
+        }
+    }
+
+    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let Some(said) = Said::read(client, text) else { return Ok(()) };
+        let symbols = said.symbols();
+        let instruments = &self.gateway.instruments;
+        match (&mut self.watchlist, said.action()) {
+            (None, _) => {
+                let watchlist = Watchlist::of(symbols, instruments);
+                self.send(client, "quotes", &watchlist);
+                self.watchlist = Some(watchlist);
+                said.answer_ping(client);
+            }
+            (Some(watchlist), Some("subscribe")) if !symbols.is_empty() => {
+                watchlist.add(symbols.iter().copied(), instruments);
+                self.send(client, "quotes", &Watchlist::of(symbols, instruments));
+            }
+            (Some(watchlist), Some("unsubscribe")) if !symbols.is_empty() => watchlist.remove(symbols, instruments),
+            _ => said.answer(client),
+        }
+        Ok(())
+    }
+}

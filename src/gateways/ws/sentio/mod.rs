@@ -1,0 +1,110 @@
+//! Sentio's conversations: nothing is sent before the client's first frame, which registers it whatever its action is.
+
+mod admin;
+mod market;
+mod signals;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, Uri};
+use serde_json::{Map, Value};
+
+use super::{Client, Conversation, Upgrade, bounded, serve, upgrade_required};
+use crate::gateways::Gateway;
+use crate::gateways::command::short;
+use crate::gateways::dialects::sentio;
+use crate::pipeline::clock;
+use admin::Admin;
+use market::Market;
+use signals::Signals;
+
+/// Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/ws/trade-signals", get(signals))
+        .route("/ws/market-data", get(market))
+        .route("/ws/admin", get(admin))
+}
+
+async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
+    public(gateway, &headers, &uri, upgrade, Signals::new)
+}
+
+async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
+    public(gateway, &headers, &uri, upgrade, Market::new)
+}
+
+/// Administrators present their token in the first frame, so the handshake needs none.
+async fn admin(State(gateway): State<Arc<Gateway>>, upgrade: Upgrade) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    let conversation = Admin::new(gateway.clone());
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+fn public<C: Conversation + 'static>(
+    gateway: Arc<Gateway>,
+    headers: &HeaderMap,
+    uri: &Uri,
+    upgrade: Upgrade,
+    conversation: impl FnOnce(Arc<Gateway>) -> C,
+) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    if let Err(refusal) = gateway.admit_reader(headers, uri, None) {
+        return refusal.into_response();
+    }
+    let conversation = conversation(gateway.clone());
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+}
+
+/// A frame of a client.
+#[derive(Debug)]
+struct Said(Map<String, Value>);
+
+impl Said {
+    /// Reads a frame; one that is no JSON object is answered.
+    fn read(client: &Client, text: &str) -> Option<Self> {
+        let said = serde_json::from_str(text).ok().map(Self);
+        if said.is_none() {
+            client.outbox.answer(sentio::error("Invalid JSON: a frame is one JSON object", clock::wall()));
+        }
+        said
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.text("action")
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// The symbols that it names: a list, or one text with commas.
+    fn symbols(&self) -> Vec<&str> {
+        match self.0.get("symbols") {
+            Some(Value::Array(symbols)) => symbols.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(symbols)) => symbols.split(',').collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Answers what needs no more than the frame: a ping, and anything unknown.
+    fn answer(&self, client: &Client) {
+        let now = clock::wall();
+        let answer = match self.action() {
+            Some("ping") => sentio::pong(now),
+            action => sentio::error(&format!("Unknown action: {}", short(action.unwrap_or("none"))), now),
+        };
+        client.outbox.answer(answer);
+    }
+
+    /// Answers a ping that was the first frame.
+    fn answer_ping(&self, client: &Client) {
+        if self.action() == Some("ping") {
+            self.answer(client);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `/ws/trade-signals`: the list of current signals, whole, after each change that concerns the client.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+
+use super::{Client, Conversation, Said};
+use crate::domain::Instruments;
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::dialects::sentio::{self, Watchlist};
+use crate::gateways::resume::Gone;
+use crate::hub::{Audiences, Publication, Selection, Topics};
+use crate::pipeline::clock;
+
+/// One panel of trade signals.
+#[derive(Debug)]
+pub(super) struct Signals {
+    gateway: Arc<Gateway>,
+    wanted: Wanted,
+    /// The list that the client has.
+    sent: String,
+    /// Whether something happened that may have changed it.
+    changed: bool,
+}
+
+/// What a client wants to see.
+#[derive(Debug)]
+enum Wanted {
+    /// It has said nothing yet.
+    Nothing,
+    /// It named no symbols.
+    Everything,
+    /// These; none after it took back the last one.
+    Only(Watchlist),
+}
+
+impl Wanted {
+    fn watchlist(&self) -> Option<&Watchlist> {
+        match self {
+            Self::Only(watchlist) => Some(watchlist),
+            Self::Nothing | Self::Everything => None,
+        }
+    }
+
+    fn topics(&self) -> Topics {
+        let signals = match self {
+            Self::Nothing => return Topics::default(),
+            Self::Everything => Selection::All,
+            Self::Only(watchlist) => watchlist.selection(),
+        };
+        Topics { signals, published: Audiences { all: true, ..Audiences::default() }, ..Topics::default() }
+    }
+
+    fn add(&mut self, symbols: Vec<&str>, instruments: &Instruments) {
+        match self {
+            Self::Only(watchlist) => watchlist.add(symbols, instruments),
+            // Who names symbols after he got everything wants these.
+            Self::Nothing | Self::Everything => {
+                let watchlist = Watchlist::of(symbols, instruments);
+                *self = if watchlist.is_empty() { Self::Everything } else { Self::Only(watchlist) };
+            }
+        }
+    }
+
+    fn remove(&mut self, symbols: Vec<&str>, instruments: &Instruments) {
+        if let Self::Only(watchlist) = self {
+            watchlist.remove(symbols, instruments);
+        }
+    }
+}
+
+impl Signals {
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, wanted: Wanted::Nothing, sent: String::new(), changed: false }
+    }
+
+    /// Joins the client to what it wants and tells it how that is now.
+    fn show(&mut self, client: &Client) {
+        let topics = self.wanted.topics();
+        let sources = self.gateway.hub.hold(|present| {
+            client.outbox.set_topics(topics);
+            sentio::signal_sources(present, self.wanted.watchlist())
+        });
+        self.sent.clear();
+        if let Some(frame) = self.list(&sources) {
+            client.outbox.answer(frame);
+        }
+    }
+
+    /// The list, unless it is empty or the client has it.
+    fn list(&mut self, sources: &[Arc<Publication>]) -> Option<Utf8Bytes> {
+        let entries = sentio::signal_list(sources, self.wanted.watchlist(), &self.gateway.instruments);
+        let list = sentio::array(&entries);
+        if entries.is_empty() || list == self.sent {
+            return None;
+        }
+        let frame = sentio::frame("trade_signals", &list, clock::wall());
+        self.sent = list;
+        Some(frame)
+    }
+}
+
+impl Conversation for Signals {
+    fn endpoint(&self) -> &'static str {
+        "/ws/trade-signals"
+    }
+
+    async fn open(&mut self, _: &mut Client) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {
+        self.changed |= sentio::concerns_signals(publication.event());
+    }
+
+    /// One list for all that happened together.
+    fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
+        if std::mem::take(&mut self.changed) {
+            let sources = self.gateway.hub.hold(|present| sentio::signal_sources(present, self.wanted.watchlist()));
+            frames.extend(self.list(&sources));
+        }
+    }
+
+    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let Some(said) = Said::read(client, text) else { return Ok(()) };
+        let (symbols, gateway) = (said.symbols(), self.gateway.clone());
+        if matches!(self.wanted, Wanted::Nothing) {
+            self.wanted.add(symbols, &gateway.instruments);
+            self.show(client);
+            said.answer_ping(client);
+            return Ok(());
+        }
+        match said.action() {
+            Some("subscribe") if !symbols.is_empty() => self.wanted.add(symbols, &gateway.instruments),
+            Some("unsubscribe") if !symbols.is_empty() => self.wanted.remove(symbols, &gateway.instruments),
+            _ => {
+                said.answer(client);
+                return Ok(());
+            }
+        }
+        self.show(client);
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! What ARIA's page asks, over the routes.
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::tests::{Server, through_cors};
+use crate::config::ReadAuth;
+
+#[tokio::test]
+async fn the_history_is_told_as_the_page_reads_it() {
+    let server = Server::new();
+    for (id, symbol) in [("a", "EURUSD"), ("b", "GBPUSD")] {
+        let body = json!({
+            "id": id, "symbol": symbol, "direction": "short", "entry_price": 1.2, "confidence": 0.87, "model": "LSTM",
+            "entry_time": "2026-01-15T10:29:00Z",
+        });
+        assert_eq!(server.push(body).await.0, StatusCode::OK);
+    }
+    let (status, body) = server.get("/signals/history?symbol=EURUSD&limit=50").await;
+    let signal = json!({
+        "symbol": "EURUSD", "side": "sell", "strength": 0.87, "confidence": 87, "model": "LSTM",
+        "timestamp": 1_768_472_940_000_i64, "entry_price": 1.2, "id": "a", "source": "push",
+    });
+    assert_eq!((status, body), (StatusCode::OK, json!({ "signals": [signal] })));
+    let ids = |body: &Value| body["signals"].as_array().unwrap().iter().map(|s| s["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&server.get("/signals/history").await.1), ["b", "a"]);
+    assert_eq!(ids(&server.get("/signals/history?limit=1").await.1), ["b"]);
+    let unknown = server.get("/signals/history?symbol=BTCUSD&limit=50").await;
+    assert_eq!(unknown, (StatusCode::OK, json!({ "signals": [] })), "the page offers it");
+    assert_eq!(server.get("/signals/history?limit=x").await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_nobody_knows_is_empty_and_crashes_no_page() {
+    let server = Server::new();
+    for (path, expected) in [
+        ("/trading/positions", json!({ "positions": [], "count": 0 })),
+        ("/trading/account-info", json!({ "account": null, "risk_metrics": null })),
+        ("/trading/risk-metrics", Value::Null),
+    ] {
+        assert_eq!(server.get(path).await, (StatusCode::OK, expected), "{path}");
+    }
+    let usage = server.get("/monitoring/metrics").await.1;
+    assert_eq!(usage.as_object().unwrap().keys().collect::<Vec<_>>(), ["cpu_usage", "memory_usage"]);
+    let performance = server.get("/monitoring/performance/metrics").await.1;
+    assert!(performance["system"]["system"]["memory"].is_object(), "{performance}");
+    for name in ["models", "symbols", "thresholds"] {
+        assert_eq!(performance[name], json!({}), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_reading_needs_one() {
+    let server = Server::with(ReadAuth::Required);
+    for path in ["/signals/history", "/trading/positions", "/monitoring/metrics"] {
+        assert_eq!(server.get(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_may_read_with_credentials_wherever_it_comes_from() {
+    let (a, b) = ("https://a.example", "https://b.example");
+    let answer = async |allowed: &str, origin: &str, method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("origin", origin);
+        let response = through_cors(allowed, request.body(Body::empty()).unwrap()).await;
+        ["access-control-allow-origin", "access-control-allow-credentials", "vary"]
+            .map(|name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()))
+    };
+    let text = |value: &str| Some(value.to_owned());
+    for path in ["/signals/history", "/trading/positions", "/monitoring/metrics"] {
+        assert_eq!(answer("*", a, Method::GET, path).await, [text(a), text("true"), text("Origin")], "{path}");
+        assert_eq!(answer(a, a, Method::GET, path).await, [text(a), text("true"), text("Origin")], "{path}");
+        assert_eq!(answer(a, b, Method::GET, path).await, [None, None, text("Origin")], "{path}");
+        assert_eq!(answer("*", a, Method::POST, path).await, [None, None, text("Origin")], "{path}");
+    }
+    assert_eq!(answer("*", a, Method::GET, "/api/signals").await, [text("*"), None, None]);
+}

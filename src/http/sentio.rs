@@ -1,0 +1,168 @@
+//! What Sentio's pages ask over HTTP while they have no stream: current signals, quotes, and the history of prices.
+//!
+//! A symbol that nobody knows is no error there: the answer is empty, and in the right shape.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Days, NaiveTime, Utc};
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use super::AppState;
+use super::error::ApiError;
+use super::params::{Params, Reader};
+use crate::domain::{Bar, BarInterval, Event, iso, parse_time};
+use crate::gateways::dialects::sentio::{self, BarObject, Watchlist, array, json};
+
+type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// Bars that one answer holds at most.
+const MAX_BARS: usize = 1_000;
+/// What the page asks for unless it is told otherwise.
+const DEFAULT_TIMEFRAME: &str = "1day";
+
+#[derive(Debug, Serialize)]
+struct HistoryObject<'a> {
+    status: &'static str,
+    symbol: String,
+    timeframe: &'a str,
+    data: Vec<BarObject>,
+    count: usize,
+}
+
+/// `GET /api/v1/dashboard/trade-signals`: the list that the stream sends; of all symbols when none is named.
+pub(super) async fn trade_signals(
+    _: Reader,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
+    let watchlist = Some(&watchlist).filter(|watchlist| !watchlist.is_empty());
+    let sources = state.hub.hold(|present| sentio::signal_sources(present, watchlist));
+    let signals = sentio::signal_list(&sources, watchlist, &state.instruments);
+    let (count, list, now) = (signals.len(), array(&signals), iso((state.clock)()));
+    Ok(encoded(format!(r#"{{"signals":{list},"count":{count},"timestamp":"{now}"}}"#)))
+}
+
+/// `GET /api/v1/market/quote/{symbol}`: null when there is no price.
+pub(super) async fn quote(
+    _: Reader,
+    State(state): State<AppState>,
+    symbol: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let watchlist = Watchlist::of([symbol?.as_str()], &state.instruments);
+    let quote = quotes_of(&state, &watchlist).pop().map_or_else(|| "null".to_owned(), |(_, quote)| quote);
+    Ok(encoded(format!(r#"{{"status":"success","quote":{quote}}}"#)))
+}
+
+/// `GET /api/v1/market/quotes?symbols=A,B`: by symbol, without those that have no price.
+pub(super) async fn quotes(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+    let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
+    let quotes = quotes_of(&state, &watchlist);
+    let (count, now) = (quotes.len(), iso((state.clock)()));
+    let quotes: Vec<_> = quotes.iter().map(|(name, quote)| format!("{}:{quote}", json(name))).collect();
+    let quotes = quotes.join(",");
+    Ok(encoded(format!(r#"{{"status":"success","quotes":{{{quotes}}},"count":{count},"timestamp":"{now}"}}"#)))
+}
+
+/// `GET /api/v1/market/history/{symbol}`: bars of this server's own prices. A timeframe that is not kept has none.
+pub(super) async fn history(
+    _: Reader,
+    State(state): State<AppState>,
+    symbol: Result<Path<String>, PathRejection>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    let symbol = symbol?.trim().to_uppercase();
+    let mut params = Params::new(query)?;
+    let timeframe = params.read("timeframe", "text", |text| Some(text.to_owned()));
+    let from = params.read("start_date", "a date or an ISO 8601 time", |text| day_or_time(text, 0));
+    let to = params.read("end_date", "a date or an ISO 8601 time", |text| day_or_time(text, 1));
+    params.finish()?;
+    let timeframe = timeframe.as_deref().unwrap_or(DEFAULT_TIMEFRAME);
+    let mut bars = match (state.instruments.named(&symbol), Timeframe::parse(timeframe)) {
+        (Some(instrument), Some(Timeframe::Kept(interval))) => {
+            state.history.bars(&instrument.symbol, interval, MAX_BARS).await?
+        }
+        (Some(instrument), Some(Timeframe::Days)) => {
+            days(&state.history.bars(&instrument.symbol, BarInterval::OneHour, MAX_BARS).await?)
+        }
+        _ => Vec::new(),
+    };
+    bars.retain(|bar| from.is_none_or(|from| bar.opened_at >= from) && to.is_none_or(|to| bar.opened_at < to));
+    let data: Vec<_> = bars.iter().map(BarObject::from).collect();
+    let count = data.len();
+    Ok(Json(HistoryObject { status: "success", symbol, timeframe, data, count }).into_response())
+}
+
+/// A length of bar, in the spellings of the page and of its market data provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timeframe {
+    Kept(BarInterval),
+    /// Put together from hours.
+    Days,
+}
+
+impl Timeframe {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim().to_ascii_lowercase().as_str() {
+            "1m" | "1min" | "1minute" => Self::Kept(BarInterval::OneMinute),
+            "5m" | "5min" | "5minute" => Self::Kept(BarInterval::FiveMinutes),
+            "15m" | "15min" | "15minute" => Self::Kept(BarInterval::FifteenMinutes),
+            "1h" | "1hour" | "60min" => Self::Kept(BarInterval::OneHour),
+            "1d" | "1day" | "day" | "daily" => Self::Days,
+            _ => return None,
+        })
+    }
+}
+
+/// Bars of a UTC day each, from shorter ones in their order.
+fn days(bars: &[Bar]) -> Vec<Bar> {
+    let mut days: Vec<Bar> = Vec::new();
+    for bar in bars {
+        let opened_at = bar.opened_at.date_naive().and_time(NaiveTime::MIN).and_utc();
+        match days.last_mut().filter(|day| day.opened_at == opened_at) {
+            Some(day) => {
+                day.high = day.high.max(bar.high);
+                day.low = day.low.min(bar.low);
+                day.close = bar.close;
+                day.volume += bar.volume;
+            }
+            None => days.push(Bar { opened_at, ..bar.clone() }),
+        }
+    }
+    days
+}
+
+/// A time, or the beginning of a day and so many days later: the last day of a range belongs to it.
+fn day_or_time(text: &str, later: u64) -> Option<DateTime<Utc>> {
+    match text.trim().parse::<chrono::NaiveDate>() {
+        Ok(day) => Some(day.checked_add_days(Days::new(later))?.and_time(NaiveTime::MIN).and_utc()),
+        Err(_) => parse_time(text),
+    }
+}
+
+/// Each quote with the name by which it was asked for.
+fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
+    let prices = state.hub.hold(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+    let named = prices.iter().filter_map(|price| match price.event() {
+        Event::Price(update) => Some((update.symbol.as_str(), price)),
+        Event::Signal(_) | Event::Published(_) => None,
+    });
+    let each = named.flat_map(|(symbol, price)| {
+        watchlist.names(symbol).filter_map(|name| Some((name.to_owned(), sentio::quote(price, name)?)))
+    });
+    each.collect()
+}
+
+/// The symbols of a query: `symbols=A,B`, `symbols[]=A&symbols[]=B`, `symbols[0]=A`.
+fn symbols(query: &[(String, String)]) -> impl Iterator<Item = &str> {
+    let named = query.iter().filter(|(name, _)| name == "symbols" || name.starts_with("symbols["));
+    named.flat_map(|(_, symbols)| symbols.split(','))
+}
+
+/// What is JSON already.
+fn encoded(body: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}

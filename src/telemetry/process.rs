@@ -1,0 +1,152 @@
+//! The state of this very process: what it uses of the machine, as the kernel tells it.
+//!
+//! Where the kernel tells nothing (there is no `/proc`), nothing is said.
+
+use std::fs;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// A reading is good for this long: whoever asks more often gets the same, so that asking costs nothing.
+const FRESH: Duration = Duration::from_secs(1);
+/// Unit of the times in `/proc/self/stat`: a constant of Linux' interface to programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Reads the state of the process.
+#[derive(Debug)]
+pub struct Process {
+    started: Instant,
+    last: Mutex<Option<Reading>>,
+}
+
+/// What a process uses. `None` where the system does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usage {
+    /// Time since the start.
+    pub uptime: Duration,
+    /// Processor time since the reading before, in percent of all processors that it may use.
+    pub cpu_percent: Option<f64>,
+    /// Memory in use.
+    pub resident_bytes: Option<u64>,
+    /// The same in percent of the machine's memory.
+    pub resident_percent: Option<f64>,
+    /// Memory reserved.
+    pub virtual_bytes: Option<u64>,
+    /// Memory of the machine that is still to be had, in percent.
+    pub available_percent: Option<f64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// Open files and connections.
+    pub open_files: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    at: Instant,
+    /// Processor time since the start, in seconds.
+    cpu: Option<f64>,
+    usage: Usage,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { started: Instant::now(), last: Mutex::default() }
+    }
+}
+
+impl Process {
+    /// The state of now, or of a second ago.
+    pub fn usage(&self) -> Usage {
+        let mut last = self.last.lock();
+        let now = Instant::now();
+        let uptime = now - self.started;
+        match last.as_ref() {
+            Some(reading) if now - reading.at < FRESH => Usage { uptime, ..reading.usage },
+            before => {
+                // The process began with no processor time used.
+                let (since, used) = before.map_or((self.started, Some(0.0)), |reading| (reading.at, reading.cpu));
+                let cpu = cpu_seconds();
+                let cpu_percent = cpu.zip(used).and_then(|(cpu, used)| percent(cpu - used, now - since));
+                let usage = Usage { uptime, cpu_percent, ..read() };
+                *last = Some(Reading { at: now, cpu, usage });
+                usage
+            }
+        }
+    }
+}
+
+fn percent(cpu_seconds: f64, span: Duration) -> Option<f64> {
+    let processors = available_parallelism().map_or(1, NonZero::get) as f64;
+    let percent = 100.0 * cpu_seconds / (span.as_secs_f64() * processors);
+    percent.is_finite().then(|| percent.clamp(0.0, 100.0))
+}
+
+fn read() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = |name| field(&status, name).map(|kilobytes| kilobytes * 1024);
+    let total = field(&memory, "MemTotal");
+    let share = |part: u64, total: u64| 100.0 * part as f64 / total as f64;
+    let available = field(&memory, "MemAvailable").zip(total);
+    Usage {
+        resident_bytes: kilobytes("VmRSS"),
+        resident_percent: field(&status, "VmRSS").zip(total).map(|(held, total)| share(held, total)),
+        virtual_bytes: kilobytes("VmSize"),
+        available_percent: available.map(|(available, total)| share(available, total)),
+        threads: field(&status, "Threads"),
+        open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
+        ..Usage::default()
+    }
+}
+
+/// The number in a line such as `VmRSS:     1234 kB`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Processor time of the process, its own and the kernel's on its behalf.
+fn cpu_seconds() -> Option<f64> {
+    ticks(&fs::read_to_string("/proc/self/stat").ok()?).map(|ticks| ticks / TICKS_PER_SECOND)
+}
+
+/// The 14th and 15th field; the second is the program's name in brackets and may hold anything.
+fn ticks(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some(next()? + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_by_their_whole_name() {
+        let status = "Name:\torion\nVmRSSX:\t1 kB\nVmRSS:\t  2048 kB\nThreads:\t5\n";
+        assert_eq!((field(status, "VmRSS"), field(status, "Threads")), (Some(2048), Some(5)));
+        assert_eq!(field(status, "VmSize"), None);
+    }
+
+    #[test]
+    fn processor_time_stands_behind_a_name_that_may_hold_anything() {
+        assert_eq!(ticks("7 (a) b) R 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0 5"), Some(42.0));
+        assert_eq!(ticks("7 (a) R 1"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_tells_everything() {
+        let usage = Process::default().usage();
+        assert!(usage.resident_bytes.is_some_and(|bytes| bytes > 100_000), "{usage:?}");
+        assert!(usage.virtual_bytes >= usage.resident_bytes, "{usage:?}");
+        assert!(usage.threads.is_some_and(|threads| threads > 0), "{usage:?}");
+        assert!(usage.open_files.is_some_and(|files| files > 0), "{usage:?}");
+        assert!(usage.available_percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{usage:?}");
+        assert!(usage.cpu_percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{usage:?}");
+    }
+}
