@@ -274,7 +274,7 @@ async fn a_data_directory_has_one_owner() {
 const DUE: usize = 12_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_that_came_due_on_a_read_only_disk_all_end_when_it_heals() {
+async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards() {
     let (dir, _guard) = data_dir();
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = Options {
@@ -287,7 +287,7 @@ async fn signals_that_came_due_on_a_read_only_disk_all_end_when_it_heals() {
     let store = Arc::new(store);
     let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, metrics.clone()));
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
-    let ttl = Duration::from_secs(8);
+    let ttl = Duration::from_secs(6);
     let engine = Engine::new(instruments, ttl, 5);
     let pipeline = Pipeline::new(engine, Clock::system(), store.clone(), hub.clone(), metrics, vec![]);
     let (handle, requests) = Handle::channel();
@@ -317,10 +317,15 @@ async fn signals_that_came_due_on_a_read_only_disk_all_end_when_it_heals() {
     let refused = handle.submit(push("refused".into())).await.unwrap_err();
     assert!(matches!(&refused, SubmitError::NotStored(why) if why.contains("read-only")), "{refused}");
     assert!(matches!(store.health(), Health::Failing { .. }));
-    tokio::time::sleep(ttl).await;
-    assert_eq!(hub.position().seq, DUE as u64, "told before it was stored");
 
+    // From here on a commit fails only after a while, and all of them come due meanwhile.
+    let holder = rusqlite::Connection::open(dir.join("orion.db")).unwrap();
+    holder.busy_timeout(PATIENCE).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     store.play(Fault::None);
+    tokio::time::sleep(ttl + Duration::from_secs(4)).await;
+    assert_eq!(hub.position().seq, DUE as u64, "told before it was stored");
+    holder.execute_batch("ROLLBACK").unwrap();
     until("all have ended", async || hub.position().seq == 2 * DUE as u64).await;
     assert_eq!(store.health(), Health::Ok);
     stop.cancel();

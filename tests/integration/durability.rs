@@ -21,7 +21,7 @@ use crate::harness::{Server, data_dir, read_log, report, seq, signal, times};
 
 const TTL: Duration = Duration::from_secs(2);
 const PUSHERS: usize = 6;
-/// How late the end of a signal may show while the process is up.
+/// How late the end of a signal may show, reckoned from its deadline or from when the process was up again.
 const LATE: TimeDelta = TimeDelta::milliseconds(1_500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,7 +113,7 @@ impl Pushers {
 }
 
 /// Compares what the process tells of a signal with what its pusher knew before (`known`) and knows afterwards (`now`).
-fn judge(id: &str, told: &Value, known: &Life, now: &Life, asked_at: DateTime<Utc>) -> bool {
+fn judge(id: &str, told: &Value, known: &Life, now: &Life, up_since: DateTime<Utc>, asked_at: DateTime<Utc>) -> bool {
     let states = told["history"].as_array().map(Vec::as_slice).unwrap_or_default();
     let context = || format!("{id}: {known:?} {now:?} {told}");
     let state = |at: usize| (states[at]["status"].as_str().unwrap(), states[at]["reason"].as_str());
@@ -130,7 +130,11 @@ fn judge(id: &str, told: &Value, known: &Life, now: &Life, asked_at: DateTime<Ut
             context()
         );
         let expires_at = parse_time(told["signal"]["expires_at"].as_str().unwrap()).unwrap();
-        assert!(asked_at < expires_at + LATE, "its deadline has passed, asked at {asked_at}: {}", context());
+        assert!(
+            asked_at < expires_at.max(up_since) + LATE,
+            "its deadline has passed, asked at {asked_at}: {}",
+            context()
+        );
         return false;
     }
     if state(1) == ("invalidated", Some("timeout")) {
@@ -148,7 +152,7 @@ fn judge(id: &str, told: &Value, known: &Life, now: &Life, asked_at: DateTime<Ut
 
 /// Asks for every signal that was not seen whole before.
 async fn check(server: &Server, lives: &Lives) {
-    let api = server.api();
+    let (api, up_since) = (server.api(), wall());
     let open: Vec<_> = {
         let lives = lives.lock();
         lives.iter().filter(|(_, life)| !life.done).map(|(id, life)| (id.clone(), life.clone())).collect()
@@ -158,7 +162,7 @@ async fn check(server: &Server, lives: &Lives) {
         let (_, told) = api.get(&format!("/api/signals/{id}")).await;
         let mut lives = lives.lock();
         let life = lives.get_mut(&id).unwrap();
-        life.done = judge(&id, &told, &known, life, asked_at) && life.ended != Sent::Tried;
+        life.done = judge(&id, &told, &known, life, up_since, asked_at) && life.ended != Sent::Tried;
     }
 }
 
