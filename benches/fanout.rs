@@ -8,7 +8,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use chrono::DateTime;
@@ -19,6 +19,7 @@ use orion_server::domain::{
 use orion_server::gateways::dialects::{aria, orion, sentio};
 use orion_server::hub::{Audiences, Clients, Hub, Membership, Outbox, Publication, Selection, Topics};
 use orion_server::telemetry::Metrics;
+use tokio::time::Instant;
 
 const CLIENTS: [usize; 3] = [1, 100, 1_000];
 
@@ -127,11 +128,14 @@ fn signal() -> Arc<Signal> {
     Arc::new(Signal::create(id, &draft, &instrument, SourceName::new("push"), now, Duration::from_mins(5)).unwrap())
 }
 
+/// A client: its place among all, and its outbox.
+type Joined = (Membership, Arc<Outbox>);
+
 /// The hub with clients of every conversation, and the log's next number.
 struct Desk {
     hub: Hub,
     instruments: Instruments,
-    queues: Vec<(Queue, Vec<(Membership, Arc<Outbox>)>)>,
+    queues: Vec<(Queue, Vec<Joined>)>,
     seq: u64,
 }
 
@@ -181,6 +185,13 @@ fn dialects(criterion: &mut Criterion) {
             bencher.iter_custom(|times| (0..times).map(|_| desk.publish(&signal)[index]).sum());
         });
     }
+    // Both of the same publication, so that a busy machine does not come between them.
+    group.bench_function("between the first dialect and the last", |bencher| {
+        bencher.iter_custom(|times| {
+            let apart = |last: Vec<Duration>| *last.iter().max().unwrap() - *last.iter().min().unwrap();
+            (0..times).map(|_| apart(desk.publish(&signal))).sum()
+        });
+    });
     group.finish();
 }
 
