@@ -1,6 +1,9 @@
 //! What a delivery costs between the pipeline and the write loops: the hub publishes a tick of 11 prices to native clients,
 //! and each takes what is due and looks up the shared frames, as its loop does. Compare the cost of an element, which is one
 //! delivery, between the numbers of clients, and with the floor: 11 shared frames pushed to a plain vector for each.
+//!
+//! And how far apart the dashboards hear of one signal: it is published to 100 clients of each conversation, whose loops take
+//! turns, and for each dialect the time is told from there until the frames of its last client are encoded and queued.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program that prints its findings")]
 
 use std::hint::black_box;
@@ -10,10 +13,13 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use chrono::DateTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orion_server::domain::{Event, Instruments, Position, PriceUpdate, Quality, SourceName};
-use orion_server::gateways::dialects::orion;
-use orion_server::hub::{Clients, Hub, Outbox, Publication, Topics};
+use orion_server::domain::{
+    Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
+};
+use orion_server::gateways::dialects::{aria, orion, sentio};
+use orion_server::hub::{Audiences, Clients, Hub, Membership, Outbox, Publication, Selection, Topics};
 use orion_server::telemetry::Metrics;
+use tokio::time::Instant;
 
 const CLIENTS: [usize; 3] = [1, 100, 1_000];
 
@@ -84,5 +90,110 @@ fn fanout(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fanout);
+/// What a conversation queues for one client when a signal is due: the shared frames, or Sentio's list of all that are current.
+type Queue = fn(&Hub, &Instruments, &Arc<Publication>) -> Vec<Utf8Bytes>;
+
+/// The conversations, what their clients join, and what they queue.
+fn conversations() -> [(&'static str, Topics, Queue); 3] {
+    let list = Topics {
+        signals: Selection::All,
+        published: Audiences { all: true, ..Audiences::default() },
+        ..Topics::default()
+    };
+    [
+        ("orion", Topics::market(), |_, _, publication| orion::frames(publication).to_vec()),
+        ("aria", Topics::public(), |_, _, publication| aria::frames(publication).to_vec()),
+        ("sentio", list, |hub, instruments, publication| {
+            let Event::Signal(signal) = publication.event() else { return Vec::new() };
+            let sources = hub.hold(|present| sentio::signal_sources(present, None));
+            let list = sentio::array(&sentio::signal_list(&sources, None, instruments));
+            vec![sentio::frame("trade_signals", &list, signal.updated_at)]
+        }),
+    ]
+}
+
+fn signal() -> Arc<Signal> {
+    let draft = SignalDraft {
+        direction: Some(Direction::Long),
+        entry_price: Some(1.085),
+        stop_loss: Some(1.082),
+        take_profits: Some(vec![1.088, 1.092, 1.096]),
+        reason: Some("MSS+FVG setup".into()),
+        confidence: Some(0.85),
+        ..SignalDraft::default()
+    };
+    let now = Now { wall: DateTime::from_timestamp(1_725_186_600, 0).unwrap(), mono: Duration::from_secs(1) };
+    let id = SignalId::new("sig_001").unwrap();
+    let instrument = Instruments::documented().swap_remove(0);
+    Arc::new(Signal::create(id, &draft, &instrument, SourceName::new("push"), now, Duration::from_mins(5)).unwrap())
+}
+
+/// A client: its place among all, and its outbox.
+type Joined = (Membership, Arc<Outbox>);
+
+/// The hub with clients of every conversation, and the log's next number.
+struct Desk {
+    hub: Hub,
+    instruments: Instruments,
+    queues: Vec<(Queue, Vec<Joined>)>,
+    seq: u64,
+}
+
+impl Desk {
+    fn of(clients: usize) -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
+        let hub = Hub::new(position, Duration::from_mins(10), metrics.clone());
+        let everybody = Arc::new(Clients::default());
+        hub.add_sink(everybody.clone());
+        let join = |topics: &Topics| {
+            let outbox = Arc::new(Outbox::new(metrics.clone()));
+            outbox.set_topics(topics.clone());
+            (everybody.join(outbox.clone()), outbox)
+        };
+        let queues = conversations().map(|(_, topics, queue)| (queue, (0..clients).map(|_| join(&topics)).collect()));
+        let all = Instruments::documented().into_iter().chain(Instruments::futures());
+        Self { hub, instruments: Instruments::new(all).unwrap(), queues: queues.into(), seq: 0 }
+    }
+
+    /// Publishes the signal once; how long it took until the last client of each conversation had its frames.
+    fn publish(&mut self, signal: &Arc<Signal>) -> Vec<Duration> {
+        self.seq += 1;
+        let position = Position { epoch: "k3x9a1b2c3".into(), seq: self.seq };
+        let batch = [Arc::new(Publication::placed(Event::Signal(signal.clone()), position))];
+        let mut last = vec![Duration::ZERO; self.queues.len()];
+        let published = Instant::now();
+        self.hub.publish(&batch);
+        for client in 0..self.queues[0].1.len() {
+            for ((queue, outboxes), last) in self.queues.iter().zip(&mut last) {
+                let due = outboxes[client].1.take().unwrap();
+                assert_eq!(due.ordered.len(), 1, "every client is told, once");
+                black_box(queue(&self.hub, &self.instruments, &batch[0]));
+                *last = published.elapsed();
+            }
+        }
+        last
+    }
+}
+
+fn dialects(criterion: &mut Criterion) {
+    const CLIENTS_EACH: usize = 100;
+    let mut group = criterion.benchmark_group("one signal, 100 clients of each dialect");
+    let (mut desk, signal) = (Desk::of(CLIENTS_EACH), signal());
+    for (index, (name, ..)) in conversations().into_iter().enumerate() {
+        group.bench_function(BenchmarkId::new("published until the last is queued", name), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| desk.publish(&signal)[index]).sum());
+        });
+    }
+    // Both of the same publication, so that a busy machine does not come between them.
+    group.bench_function("between the first dialect and the last", |bencher| {
+        bencher.iter_custom(|times| {
+            let apart = |last: Vec<Duration>| last.iter().max().unwrap().saturating_sub(*last.iter().min().unwrap());
+            (0..times).map(|_| apart(desk.publish(&signal))).sum()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, fanout, dialects);
 criterion_main!(benches);

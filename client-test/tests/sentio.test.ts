@@ -6,10 +6,10 @@ import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { pushPrice, pushSignal } from "./support/bodies.ts";
 import { connectNative, type Native } from "./support/clients.ts";
+import { ISO, openPanel } from "./support/sentio.ts";
 import { PUSH_ONLY, startServer, TOKEN, type OrionServer } from "./support/server.ts";
 
 const ADMIN = "suite-admin";
-const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const ENDPOINTS = ["/ws/trade-signals", "/ws/market-data", "/ws/admin"];
 
 let server: OrionServer;
@@ -29,46 +29,8 @@ async function publish(type: string, data: unknown, audience?: string): Promise<
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
 }
 
-/** A panel: it subscribes when it is open, pings, and checks each frame as its page would crash on it. */
-async function panel(path: string, first: unknown): Promise<Native> {
-  const native = await connectNative(server.wsUrl + path);
-  native.ws.on("message", (data) => assertReadable(JSON.parse(String(data))));
-  native.send(first);
-  return native;
-}
-
-/** What the pages do with a frame without looking first. */
-function assertReadable(frame: any): void {
-  if (frame.type === undefined) {
-    frame.logs.map((line: string) => line);
-    assert.equal(typeof frame.status, "object");
-    return;
-  }
-  frame.type.startsWith("admin_");
-  assert.match(frame.timestamp, ISO);
-  if (frame.type === "trade_signals") {
-    assert.ok(frame.data.length > 0);
-    for (const signal of frame.data) {
-      signal.signal.toUpperCase();
-      assert.ok(!Number.isNaN(Number((signal.confidence * 100).toFixed(1))), "confidence");
-      assert.match(signal.timestamp, ISO);
-    }
-  }
-  if (frame.type === "quotes" || frame.type === "update") {
-    for (const quote of frame.data) {
-      quote.price.toFixed(2);
-      if (quote.change !== undefined && quote.change_pct !== undefined) {
-        quote.change.toFixed(2);
-        quote.change_pct.toFixed(2);
-      }
-      for (const name of ["high", "low"]) if (quote[name]) quote[name].toFixed(2);
-      assert.ok(typeof quote.bid === "number" && typeof quote.ask === "number");
-    }
-  }
-  if (frame.type === "admin_revenue") {
-    frame.data.monthly_recurring_revenue?.toFixed(2);
-    for (const amount of Object.values<any>(frame.data.revenue_by_tier ?? {})) amount.toFixed(2);
-  }
+function panel(path: string, first: unknown): Promise<Native> {
+  return openPanel(server.wsUrl + path, first);
 }
 
 /** The pong is answered behind everything that was sent before. */

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::domain::number::{number, optional};
 use crate::domain::{Audience, Bar, Direction, Event, Instruments, Kind, PriceUpdate, Signal, SignalState, iso};
@@ -227,7 +228,7 @@ pub fn array(entries: &[String]) -> String {
 
 /// Text as JSON.
 pub fn json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 fn entries<'a>(
@@ -258,7 +259,13 @@ fn fields(event: &Event) -> Option<String> {
         Event::Price(update) => serde_json::to_string(&QuoteFields::from(update.as_ref())),
         Event::Published(published) => {
             let symbol = format!("{{\"symbol\":{},", json(&published.key));
-            return published.data.strip_prefix(&symbol).map(ToOwned::to_owned);
+            if let Some(fields) = published.data.strip_prefix(&symbol) {
+                return Some(fields.to_owned());
+            }
+            // The symbol need not come first.
+            let mut entry = serde_json::from_str::<Map<String, Value>>(&published.data).ok()?;
+            entry.remove("symbol");
+            serde_json::to_string(&entry)
         }
     };
     object.ok()?.strip_prefix('{').map(ToOwned::to_owned)

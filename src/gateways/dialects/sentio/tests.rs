@@ -133,6 +133,25 @@ fn the_list_holds_the_latest_living_signal_of_each_symbol() {
     assert_eq!(told, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
 }
 
+/// The demo desk does not pass through `parse`, and writes its fields in the order of the alphabet.
+#[test]
+fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
+    let entry = Published {
+        seq: 1,
+        kind: Kind::TradeSignals,
+        audience: Audience::All,
+        key: "AAPL".into(),
+        data: r#"{"confidence":0.5,"signal":"hold","simulated":true,"symbol":"AAPL","timestamp":"t"}"#.into(),
+        at: at(0),
+    };
+    let sources = [Arc::new(Publication::unplaced(Event::Published(Arc::new(entry))))];
+    let list = signal_list(&sources, None, &instruments());
+    assert_eq!(
+        array(&list),
+        r#"[{"symbol":"AAPL","confidence":0.5,"signal":"hold","simulated":true,"timestamp":"t"}]"#
+    );
+}
+
 #[test]
 fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
