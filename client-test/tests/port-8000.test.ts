@@ -19,6 +19,7 @@ test("ARIA PRO and Sentio on port 8000: one signal and one price reach every pan
     env: {
       ...PUSH_ONLY,
       ORION_ADMIN_TOKEN: ADMIN,
+      ORION_DEMO_DESK: "1",
       ORION_HEARTBEAT__APP_PING: `${HEARTBEAT}ms`,
       ORION_SENTIO__UPDATE_INTERVAL: "200ms",
     },
@@ -27,13 +28,15 @@ test("ARIA PRO and Sentio on port 8000: one signal and one price reach every pan
   const desk = new Panel("ws://localhost:8000/ws", { heartbeat: HEARTBEAT, channels: ["ticks", "signals"] });
   t.after(() => desk.unmount());
   await desk.inbox.next("connection");
+  const documented = { action: "subscribe", symbols: ["AAPL", "GOOGL", "MSFT"], user_id: "user_001" };
+  const demo = await openPanel("ws://localhost:8000/ws/trade-signals", documented);
   const named = { action: "subscribe", symbols: ["EURUSD"], user_id: "user_001" };
   const signals = await openPanel("ws://localhost:8000/ws/trade-signals", named);
   // Where it has REACT_APP_WS_URL, LivePrices takes it for a whole address.
   const prices = await openPanel("ws://localhost:8000", { action: "subscribe", symbols: ["EURUSD"] });
   const compiled = await openPanel("ws://localhost:8000/ws/market-data", { action: "subscribe", symbols: ["EURUSD"] });
   const status = await openPanel("ws://localhost:8000/ws/admin", ADMIN);
-  t.after(() => [signals, prices, compiled, status].forEach(({ ws }) => ws.terminate()));
+  t.after(() => [demo, signals, prices, compiled, status].forEach(({ ws }) => ws.terminate()));
 
   const id = await pushSignal(server);
   const price = await pushPrice(server);
@@ -45,6 +48,11 @@ test("ARIA PRO and Sentio on port 8000: one signal and one price reach every pan
     await inbox.next("update", ({ data }) => data[0].price === price && data[0].ask === price);
   }
   await status.inbox.next("untyped", (frame) => frame.status.status === "running");
+
+  // What only the demo desk makes, within its ten seconds.
+  const patience = { timeout: 15_000 };
+  await demo.inbox.next("trade_signals", ({ data }) => data.length === 3, patience);
+  await desk.inbox.next("order_update", ({ data }) => data.simulated === true, patience);
 
   signals.send({ action: "ping" });
   await signals.inbox.next("pong");
