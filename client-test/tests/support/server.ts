@@ -125,7 +125,7 @@ export async function startServer({ env = {}, port, dataDir }: ServerOptions = {
   const deadline = Date.now() + READY_WITHIN;
   // There is no event to wait for across the process border: ask, with a bound.
   while (Date.now() < deadline && server.running) {
-    const ready = await fetch(`${server.url}/ready`).catch(() => null);
+    const ready = await fetch(`${server.url}/ready`, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
     if (ready?.status === 200) return server;
     await pause(50);
   }
