@@ -18,9 +18,21 @@ const READ_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause before that.
 const READ_PAUSE: Duration = Duration::from_millis(100);
 
+/// A client that reads nothing for this long while it should join is gone.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause before it is tried again.
+const JOIN_PAUSE: Duration = Duration::from_millis(20);
+
 /// The client is gone; nobody needs the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
+
+/// A client's queue is full of what it has not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom {
+    /// The last event that found a place; `None` when the first did not.
+    pub(super) reached: Option<u64>,
+}
 
 /// How the attempt to resume ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +51,10 @@ pub(super) trait Returning: Send {
     fn send(&mut self, page: Vec<(Position, Signal)>) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Hands over what is still missing and joins the client, while nothing is published.
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>);
+    ///
+    /// # Errors
+    /// When there is no room for all of it: the client has not joined, and is tried again a little later.
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom>;
 }
 
 /// Where a presented cursor points, if it is one of this log's.
@@ -58,13 +73,23 @@ pub(super) async fn resume(
     mut seq: u64,
     client: &mut impl Returning,
 ) -> Result<Resumed, StoreError> {
+    let mut patience = Instant::now() + JOIN_PATIENCE;
     loop {
         let (head, joined) = hub.hold(|present| {
             let joined = present.after(seq).map(|rest| client.join(present, rest));
             (present.position().clone(), joined)
         });
-        if joined.is_some() {
-            return Ok(Resumed::Joined);
+        match joined {
+            Some(Ok(())) => return Ok(Resumed::Joined),
+            Some(Err(NoRoom { reached: None })) if Instant::now() > patience => return Ok(Resumed::Gone),
+            Some(Err(NoRoom { reached })) => {
+                if let Some(reached) = reached {
+                    (seq, patience) = (reached, Instant::now() + JOIN_PATIENCE);
+                }
+                sleep(JOIN_PAUSE).await;
+                continue;
+            }
+            None => {}
         }
         let mut page = read_page(log, seq).await?;
         // What is committed and not published yet will come live.

@@ -19,7 +19,7 @@ use crate::domain::{Position, Signal, iso};
 use crate::gateways::Gateway;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed};
-use crate::gateways::resume::{self, Gone, Resumed, Returning};
+use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::hub::{Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
 
@@ -353,16 +353,27 @@ impl Returning for Comeback<'_> {
         Ok(())
     }
 
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) {
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
         let (session, socket, wanted) = (self.session, self.socket, &self.request.topics);
-        for publication in rest.iter().filter(|publication| wanted.contain(publication.event())) {
-            session.delivered(socket, emit_signal(socket, publication));
+        let mut reached = None;
+        let full =
+            |sent: &Result<(), SendError>| matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)));
+        for publication in &rest {
+            if wanted.contain(publication.event()) && full(&emit_signal(socket, publication)) {
+                return Err(NoRoom { reached });
+            }
+            reached = publication.seq();
         }
         let before = session.state.lock().topics.prices.clone();
-        session.emit_prices(socket, present, &wanted.prices, &before);
+        for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
+            if full(&rooms::emit_price(socket, &price)) {
+                return Err(NoRoom { reached });
+            }
+        }
         if let Some(caller) = self.caller.take() {
             session.join(socket, present, self.request, caller, Some(true));
         }
+        Ok(())
     }
 }
 

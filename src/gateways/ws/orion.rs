@@ -13,7 +13,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
 use crate::gateways::events;
-use crate::gateways::resume::{self, Gone, Resumed, Returning};
+use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
 
@@ -244,12 +244,14 @@ impl Returning for Comeback<'_> {
         self.client.write(frames).await
     }
 
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) {
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
+        // The pages before went past the outbox, which has room for the whole tail of the log.
         let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
         let before = outbox.topics();
         outbox.put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
         outbox.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
         join(outbox, present, self.request, Some(true));
+        Ok(())
     }
 }
 
