@@ -16,12 +16,12 @@ use tracing::{info, warn};
 
 use crate::auth::Tokens;
 use crate::config::{ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position};
+use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, ws};
-use crate::http::{self, AppState, Phase, Readiness};
+use crate::http::{self, AppState};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
@@ -32,7 +32,7 @@ use crate::sources::simulator::{self, Simulator};
 use crate::sources::{self, SourceState, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Phase, Readiness};
 
 /// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -90,7 +90,12 @@ impl App {
         metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
-        let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));
+        let hub = Arc::new(Hub::new(
+            recovered.position.clone(),
+            settings.signals.replay_window,
+            settings.data.messages_per_user as usize,
+            metrics.clone(),
+        ));
         remember(&hub, &recovered);
 
         let clients = Arc::new(Clients::default());
@@ -99,13 +104,17 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let states = SourceStates::new(&metrics);
+        let readiness = readiness(&store, &states);
+        let tokens = tokens(settings, &recovered);
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
             log: store.reader(),
             push: push.clone(),
+            handle: handle.clone(),
+            readiness: readiness.clone(),
             instruments: instruments.clone(),
-            tokens: Tokens::new(&settings.auth),
+            tokens: tokens.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
@@ -120,7 +129,6 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let readiness = readiness(&store, &states);
         let door = Door::new(
             DoorConfig { max_connections: settings.server.max_connections, ..DoorConfig::default() },
             tasks.clone(),
@@ -129,7 +137,8 @@ impl App {
         let doors = Stop::default();
         let state = AppState {
             push,
-            tokens: Arc::new(gateway.tokens.clone()),
+            handle,
+            tokens: tokens.clone(),
             metrics,
             instruments,
             hub,
@@ -138,6 +147,11 @@ impl App {
             clock: wall,
             started: Instant::now(),
         };
+        let watch = tokens.keep_watch(tasks.stopping());
+        tasks.spawn("logins", async move {
+            watch.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
         let app = Self { tasks, readiness, gateway, door, doors, store };
         app.open(listener, state, settings)?;
         Ok(app)
@@ -211,6 +225,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         signal_retention: settings.data.signal_retention,
         bar_retention: settings.data.bar_retention,
         recent_since: clock::wall() - settings.signals.replay_window,
+        messages_per_user: settings.data.messages_per_user.into(),
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;
@@ -231,6 +246,16 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     let published =
         recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
     hub.recall(signals.chain(published));
+}
+
+fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
+    let tokens = Tokens::new(&settings.auth, clock::wall);
+    for UserNote { user, not_before, .. } in &recovered.users {
+        if let Some(not_before) = not_before {
+            tokens.revoke(user, *not_before);
+        }
+    }
+    Arc::new(tokens)
 }
 
 fn pipeline(

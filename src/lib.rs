@@ -25,7 +25,7 @@
 //! | [`telemetry`] | the log, every metric | config, domain |
 //! | [`tasks`] | background work by name | nothing of ours |
 //! | [`door`] | accepting connections, and ending them | tasks, telemetry |
-//! | [`auth`] | tokens | config |
+//! | [`auth`] | tokens, and whom they name | config, domain |
 //! | [`engine`] | the rules | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | what is live, and delivery | domain, telemetry |

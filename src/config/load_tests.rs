@@ -226,7 +226,7 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         ),
         (
             &[("ORION_READ_AUTH", "required")],
-            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN): nobody could connect",
+            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
         ),
         (
             &[("ORION_INSTRUMENTS", "none")],

@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 21] = [
+pub(super) const SHORT: [(&str, &str); 23] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -25,6 +25,8 @@ pub(super) const SHORT: [(&str, &str); 21] = [
     ("ORION_ADMIN_TOKEN", "auth.admin_token"),
     ("ORION_READ_AUTH", "auth.read_auth"),
     ("ORION_READ_TOKEN", "auth.read_token"),
+    ("ORION_JWT_SECRET", "auth.jwt_secret"),
+    ("ORION_SENTIO_TRUST_USER_ID", "sentio.trust_user_id"),
     ("ORION_INSTRUMENTS", "instrument_sets"),
     ("ORION_PUBLISH_INTERVAL", "publish.interval"),
     ("ORION_SIGNAL_TTL", "signals.ttl"),

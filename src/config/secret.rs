@@ -25,6 +25,11 @@ impl Secret {
         self.0 == MASK
     }
 
+    /// The secret itself, for what has to compute with it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `candidate` is this secret; takes the same time wherever they differ.
     pub fn matches(&self, candidate: &str) -> bool {
         self.0.as_bytes().ct_eq(candidate.as_bytes()).into()

@@ -8,6 +8,8 @@ use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
 const MAX_DEMO_USERS: usize = 100;
+/// HS256 asks for a key as long as its hash (RFC 7518 §3.2); bytes.
+const LEAST_JWT_SECRET: usize = 32;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -29,6 +31,9 @@ impl Settings {
         }
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
+        }
+        if !(1..=1_000).contains(&self.data.messages_per_user) {
+            return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
         self.check_demo()?;
         self.check_log()
@@ -55,6 +60,14 @@ impl Settings {
             (
                 self.auth.read_auth == ReadAuth::Open && self.auth.read_token.is_some(),
                 "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
+            ),
+            (
+                self.auth.jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < LEAST_JWT_SECRET),
+                "auth.jwt_secret is shorter than 32 bytes: it can be guessed from a single token",
+            ),
+            (
+                self.sentio.trust_user_id,
+                "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
             ),
         ];
         cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
@@ -86,16 +99,18 @@ impl Settings {
             ("auth.ingest_token", &self.auth.ingest_token),
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
+            ("auth.jwt_secret", &self.auth.jwt_secret),
         ];
         for (key, token) in tokens {
             if token.as_ref().is_some_and(Secret::is_mask) {
                 return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
             }
         }
-        if self.auth.read_auth == ReadAuth::Required && self.auth.read_token.is_none() {
+        let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
+        if self.auth.read_auth == ReadAuth::Required && !readable {
             return Err(Problem::new(
                 "auth.read_auth",
-                "'required' needs auth.read_token (ORION_READ_TOKEN): nobody could connect",
+                "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
             ));
         }
         Ok(())

@@ -20,7 +20,7 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
-pub use published::{Audience, Kind, Published, UnknownKind};
+pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
 pub use session::Session;
 pub use signal::{
     Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,

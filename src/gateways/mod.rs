@@ -20,10 +20,11 @@ use crate::auth::Tokens;
 use crate::config::{AllowedOrigins, Heartbeat, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
+use crate::pipeline::Handle;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Readiness};
 
 /// What every transport needs.
 #[derive(Debug)]
@@ -36,10 +37,14 @@ pub struct Gateway {
     pub log: Reader,
     /// The way in, for clients that push.
     pub push: Push,
+    /// The way in, for what is remembered of users.
+    pub handle: Handle,
+    /// What the server suffers from.
+    pub readiness: Arc<Readiness>,
     /// What may be subscribed to.
     pub instruments: Arc<Instruments>,
     /// Who may read and write.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.

@@ -15,7 +15,6 @@ mod market;
 mod observe;
 mod ops;
 mod params;
-mod readiness;
 mod router;
 mod sentio;
 #[cfg(test)]
@@ -28,13 +27,13 @@ use tokio::time::Instant;
 use crate::auth::Tokens;
 use crate::domain::Instruments;
 use crate::hub::Hub;
+use crate::pipeline::Handle;
 use crate::sources::WallClock;
 use crate::sources::push::Push;
 use crate::store::Reader;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
-pub use readiness::{Phase, Readiness};
 pub use router::router;
 
 /// What the handlers work with. Cheap to clone.
@@ -42,6 +41,8 @@ pub use router::router;
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
+    /// The way in for what is remembered of users.
+    pub handle: Handle,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

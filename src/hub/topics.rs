@@ -79,6 +79,22 @@ pub struct Audiences {
 }
 
 impl Audiences {
+    /// Those for everybody, and nothing else.
+    pub fn everybody() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// All that one user may read.
+    pub fn of_user(user: Arc<str>, admin: bool) -> Self {
+        Self { all: true, admin, user: Some(user) }
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> impl Iterator<Item = Audience> {
+        let (all, admin) = (self.all.then_some(Audience::All), self.admin.then_some(Audience::Admin));
+        all.into_iter().chain(admin).chain(self.user.clone().map(Audience::User))
+    }
+
     /// Whether it holds `audience`.
     pub fn contain(&self, audience: &Audience) -> bool {
         match audience {

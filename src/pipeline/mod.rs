@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal};
+use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, UserNote};
 use crate::engine::Engine;
 use crate::hub::{Hub, Publication};
 use crate::store::{Receipt, Store, StoreError};
@@ -49,6 +49,7 @@ type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
 struct Batch {
     changes: Vec<Change>,
     published: Vec<Published>,
+    notes: Vec<UserNote>,
     answers: Vec<Answer>,
 }
 
@@ -58,8 +59,12 @@ struct Answer {
 }
 
 impl Batch {
+    fn has_nothing_to_store(&self) -> bool {
+        self.changes.is_empty() && self.published.is_empty() && self.notes.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.published.is_empty() && self.answers.is_empty()
+        self.has_nothing_to_store() && self.answers.is_empty()
     }
 }
 
@@ -178,13 +183,16 @@ impl Pipeline {
                         self.clock.advance(tick.observed_at);
                     }
                 }
+                Input::Note(_) => {}
                 _ => return reply(to, Err(Rejection::Replaying.into())),
             }
             let expired = self.engine.expire(self.clock.now());
             self.gathering.changes.extend(expired);
         }
-        if let Input::Publish(messages) = &input {
-            self.gathering.published.extend(messages.iter().cloned());
+        match &input {
+            Input::Publish(messages) => self.gathering.published.extend(messages.iter().cloned()),
+            Input::Note(notes) => self.gathering.notes.extend(notes.iter().cloned()),
+            Input::Ticks(_) | Input::Signal { .. } => {}
         }
         let count = counter(&self.metrics, &input);
         let outcome = self.engine.process(input, self.clock.now());
@@ -235,10 +243,10 @@ impl Pipeline {
         }
         let batch = std::mem::take(&mut self.gathering);
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
-        let commit: Commit = if signals.is_empty() && batch.published.is_empty() {
+        let commit: Commit = if batch.has_nothing_to_store() {
             Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
         } else {
-            Box::pin(self.store.append(signals, batch.published.clone()))
+            Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
         };
         self.committing = Some((batch, commit));
     }
@@ -336,7 +344,7 @@ fn counter(metrics: &Metrics, input: &Input) -> Option<(IntCounter, u64)> {
     let (kind, source, events) = match input {
         Input::Ticks(ticks) => ("tick", &ticks.first()?.source, ticks.len() as u64),
         Input::Signal { source, .. } => ("signal", source, 1),
-        Input::Publish(_) => return None,
+        Input::Publish(_) | Input::Note(_) => return None,
     };
     Some((metrics.events_in_total.with_label_values(&[kind, source.as_str()]), events))
 }

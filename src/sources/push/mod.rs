@@ -176,7 +176,7 @@ impl Push {
         let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source, feed: Feed::Live };
         match self.submit(input, written).await? {
             Accepted::Signal(signal) => Ok(signal.state.status()),
-            Accepted::Ticks | Accepted::Published => Ok(said),
+            Accepted::Ticks | Accepted::Published | Accepted::Noted => Ok(said),
         }
     }
 
