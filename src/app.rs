@@ -19,12 +19,13 @@ use crate::config::{ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
+use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
-use crate::gateways::{Gateway, ws};
+use crate::gateways::{Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
@@ -32,7 +33,7 @@ use crate::sources::simulator::{self, Simulator};
 use crate::sources::{self, SourceState, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, Phase, Readiness};
+use crate::telemetry::{Metrics, Phase, Readiness, STORE};
 
 /// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -118,6 +119,7 @@ impl App {
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
+            price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -137,7 +139,6 @@ impl App {
         let doors = Stop::default();
         let state = AppState {
             push,
-            handle,
             tokens: tokens.clone(),
             metrics,
             instruments,
@@ -163,7 +164,8 @@ impl App {
         let cuts = Cuts::new(self.tasks.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         self.gateway.hub.add_sink(Arc::new(rooms));
-        let router = http::router(state, ws::routes(self.gateway.clone()));
+        let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
+        let router = http::router(state, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         cuts.set_engine(BoxCloneSyncService::new(polls));
@@ -270,19 +272,21 @@ fn pipeline(
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32);
-    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending)
+    // Only users of the bot platform read it, and without a secret for their tokens there are none.
+    let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
+    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
 fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
-    readiness.ask(move || match store.health() {
+    readiness.ask(STORE, move || match store.health() {
         Health::Ok => None,
         Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
     });
     let states = states.clone();
-    readiness.ask(move || {
+    readiness.ask("sources", move || {
         let down = states
             .list()
             .into_iter()

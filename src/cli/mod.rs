@@ -1,6 +1,7 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
 mod log;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use log::{CommandError, LogCommand};
+pub use token::{TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -53,6 +55,11 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Make a user token, for dashboards with private streams
+    ///
+    /// Prints the token, signed with the configured secret (ORION_JWT_SECRET), and nothing else.
+    #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
+    Token(TokenCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -29,6 +29,7 @@ pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
 pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
 pub use value::List;
+pub use value::duration::parse as parse_duration;
 
 /// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

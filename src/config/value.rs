@@ -188,8 +188,13 @@ pub(super) mod duration {
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            parse_duration(text.trim()).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
         }
+    }
+
+    /// Reads a duration such as `250ms`, `10s`, `5m` or `30d`.
+    pub fn parse(text: &str) -> Option<Duration> {
+        parse_duration(text.trim()).ok()
     }
 
     /// Reads a duration.

@@ -2,10 +2,12 @@
 //!
 //! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
+mod admin;
 mod aria;
 #[cfg(test)]
 mod aria_tests;
 mod body;
+mod bots;
 mod console;
 pub mod cors;
 mod error;
@@ -27,7 +29,6 @@ use tokio::time::Instant;
 use crate::auth::Tokens;
 use crate::domain::Instruments;
 use crate::hub::Hub;
-use crate::pipeline::Handle;
 use crate::sources::WallClock;
 use crate::sources::push::Push;
 use crate::store::Reader;
@@ -41,8 +42,6 @@ pub use router::router;
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
-    /// The way in for what is remembered of users.
-    pub handle: Handle,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

@@ -59,8 +59,7 @@ impl Server {
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
         let state = AppState {
-            push: Push::new(handle.clone(), instruments.clone(), Arc::new(now), metrics.clone()),
-            handle,
+            push: Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone()),
             tokens: Arc::new(Tokens::new(&auth, now)),
             metrics,
             instruments,
@@ -404,8 +403,8 @@ async fn readiness_follows_the_phase_and_the_complaints() {
     assert_eq!(server.get("/ready").await, unavailable("starting"));
     server.state.readiness.set(crate::telemetry::Phase::Serving);
     assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": []})));
-    server.state.readiness.ask(|| None);
-    server.state.readiness.ask(|| Some("disk full".into()));
+    server.state.readiness.ask("x", || None);
+    server.state.readiness.ask("x", || Some("disk full".into()));
     let degraded = json!({"status": "degraded", "reasons": ["disk full"]});
     assert_eq!(server.get("/ready").await, (StatusCode::OK, degraded));
     server.state.readiness.set(crate::telemetry::Phase::Draining);

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus::IntCounter;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -68,6 +69,9 @@ impl Batch {
     }
 }
 
+/// What is published of a signal beside the signal itself, in the same commit.
+pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<Published>;
+
 /// The loop and all that it owns.
 pub struct Pipeline {
     engine: Engine,
@@ -76,6 +80,7 @@ pub struct Pipeline {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     epoch: Arc<str>,
+    announce: Option<Announce>,
     gathering: Batch,
     committing: Option<(Batch, Commit)>,
     patience: Option<Instant>,
@@ -106,10 +111,18 @@ impl Pipeline {
             hub,
             metrics,
             epoch,
+            announce: None,
             gathering: Batch::default(),
             committing: None,
             patience: None,
         }
+    }
+
+    /// Publishes what `announce` makes of each change of a signal, too.
+    #[must_use]
+    pub fn announcing(mut self, announce: Option<Announce>) -> Self {
+        self.announce = announce;
+        self
     }
 
     /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
@@ -241,7 +254,11 @@ impl Pipeline {
         if self.committing.is_some() || self.gathering.is_empty() {
             return;
         }
-        let batch = std::mem::take(&mut self.gathering);
+        let mut batch = std::mem::take(&mut self.gathering);
+        if let Some(announce) = self.announce {
+            let now = self.clock.now().wall;
+            batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
+        }
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
         let commit: Commit = if batch.has_nothing_to_store() {
             Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))

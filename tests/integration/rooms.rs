@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("telemetry", &["config", "domain"]),
     ("tasks", &[]),
     ("door", &["tasks", "telemetry"]),
-    ("auth", &["config"]),
+    ("auth", &["config", "domain"]),
     ("engine", &["domain"]),
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("sources", &["domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
     ("http", &["auth", "config", "domain", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
-    ("cli", &["config", "store"]),
+    ("cli", &["auth", "config", "domain", "store"]),
 ];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use super::WallClock;
 use crate::domain::{
-    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, iso,
+    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName,
+    UserNote, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
@@ -107,6 +108,14 @@ impl Push {
             }
         }
         self.noted("event", taken).map(|(answer, _)| answer)
+    }
+
+    /// Remembers something of a user. `Ok` means that it is durable.
+    ///
+    /// # Errors
+    /// [`PushError`]; it may not be remembered then.
+    pub async fn note(&self, note: UserNote) -> Result<(), PushError> {
+        self.submit(Input::Note(vec![note]), &Written::default()).await.map(drop)
     }
 
     async fn take_events(
