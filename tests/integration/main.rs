@@ -14,6 +14,7 @@ mod harness;
 mod joining;
 mod life;
 mod limits;
+mod personal;
 mod process;
 mod replaying;
 mod resume;
