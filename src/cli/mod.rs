@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use log::{CommandError, LogCommand};
-pub use token::{TokenCommand, token};
+pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -57,7 +57,7 @@ pub enum Command {
     DefaultConfig,
     /// Make a user token, for dashboards with private streams
     ///
-    /// Prints the token, signed with the configured secret (ORION_JWT_SECRET), and nothing else.
+    /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
     #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
     Token(TokenCommand),
     /// Work on the signal log.
