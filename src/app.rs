@@ -26,6 +26,7 @@ use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
@@ -127,7 +128,13 @@ impl App {
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
             push,
             tokens: Arc::new(gateway.tokens.clone()),
             metrics,

@@ -35,7 +35,9 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
         }
         let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
         let bytes = read.await.map_err(|_| ApiError::RequestTimeout)??;
-        Ok(Self(serde_json::from_slice(&bytes)?))
+        // MetaTrader ends its texts with a zero byte, which easily ends up in the body.
+        let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Ok(Self(serde_json::from_slice(text)?))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::auth::Tokens;
 use crate::domain::Instruments;
 use crate::hub::Hub;
 use crate::sources::WallClock;
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::telemetry::Metrics;
@@ -42,6 +43,8 @@ pub use router::router;
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
+    /// The way in for Expert Advisors.
+    pub metatrader: MetaTrader,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

@@ -15,6 +15,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
         .route("/api/events", post(ingest::events))
+        .route("/api/mt/ticks", post(ingest::metatrader))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
         .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))

@@ -18,6 +18,8 @@ use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
 use crate::hub::Publication;
 use crate::pipeline::{self, Handle};
+use crate::sources::SourceStates;
+use crate::sources::metatrader::MetaTrader;
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
@@ -57,8 +59,11 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
+        let states = SourceStates::new(&metrics);
         let state = AppState {
-            push: Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone()),
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), Arc::new(now), metrics.clone(), states),
+            push,
             tokens: Arc::new(Tokens::new(&auth)),
             metrics,
             instruments,

@@ -4,6 +4,7 @@
 //! state that `/ready` and `/metrics` show.
 
 pub mod demo;
+pub mod metatrader;
 pub mod push;
 pub mod replay;
 pub mod simulator;
@@ -105,7 +106,7 @@ impl Feeder {
     /// Says that the connection stands, but that nothing comes although it should; the next tick, or
     /// [`live`](Self::live), says the contrary.
     pub fn stalled(&self) {
-        self.states.stalled(&self.name);
+        self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
@@ -119,7 +120,8 @@ impl Feeder {
         let count = ticks.len() as u64;
         self.handle.send(Input::Ticks(ticks)).await?;
         self.taken.inc_by(count);
-        self.states.ticked(&self.name);
+        self.states.live(&self.name);
+        self.states.counted(&self.name, count as usize);
         Ok(())
     }
 

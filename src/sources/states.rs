@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use prometheus::IntGaugeVec;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
@@ -101,11 +102,13 @@ struct Entry {
     /// Whether its prices are late by contract.
     delayed: bool,
     last_tick: Option<Instant>,
+    /// When somebody who calls us last did, and how long he may be silent.
+    called: Option<(Instant, Duration)>,
 }
 
 impl Entry {
     fn new(state: SourceState) -> Self {
-        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None }
+        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None, called: None }
     }
 
     fn enter(&mut self, state: SourceState) {
@@ -163,19 +166,45 @@ impl SourceStates {
         self.live(name);
     }
 
-    /// Notes that a source is connected, but mute.
-    pub(super) fn stalled(&self, name: &SourceName) {
+    /// Notes that a source is connected, but mute, and why.
+    pub(super) fn stalled(&self, name: &SourceName, why: &str) {
         if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
-            tracing::warn!(source = %name, "source is connected, but nothing comes");
+            tracing::warn!(source = %name, why, "source has stalled");
             self.set(name, SourceState::Stalled);
         }
     }
 
-    /// Notes that a tick went to the pipeline.
-    pub(super) fn ticked(&self, name: &SourceName) {
-        self.live(name);
+    /// Lists a source that calls us, and has not yet. It has no series in the metrics before it does.
+    pub(super) fn off(&self, name: &SourceName) {
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+    }
+
+    /// Notes that a source called us, which it is to do again within `silence`.
+    pub(super) fn called(&self, name: &SourceName, silence: Duration) {
+        let mut entries = self.entries.write();
+        let entry = entries.entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+        entry.called = Some((Instant::now(), silence));
+    }
+
+    /// Notes that ticks went to the pipeline.
+    pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             entry.last_tick = Some(Instant::now());
+        }
+    }
+
+    /// Notices sources that do not call any more, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) {
+        let mut look = interval(Duration::from_secs(1));
+        while stop.run_until_cancelled(look.tick()).await.is_some() {
+            let is_silent = |entry: &Entry| {
+                entry.state.delivers() && entry.called.is_some_and(|(at, silence)| at.elapsed() > silence)
+            };
+            let silent: Vec<_> =
+                self.entries.read().iter().filter(|(_, e)| is_silent(e)).map(|(name, _)| name.clone()).collect();
+            for name in silent {
+                self.stalled(&name, "it does not call any more");
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod harness;
 mod joining;
 mod life;
 mod limits;
+mod metatrader;
 mod process;
 mod replaying;
 mod resume;
