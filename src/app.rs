@@ -21,7 +21,7 @@ use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, ws};
-use crate::http::{self, AppState, Phase, Readiness};
+use crate::http::{self, AppState, Phase, Readiness, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
@@ -30,6 +30,7 @@ use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
+use crate::sources::tradingview::TradingView;
 use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
@@ -133,8 +134,10 @@ impl App {
             watched.watch(stopping).await;
             Ok::<_, std::convert::Infallible>(())
         });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: Arc::new(gateway.tokens.clone()),
             metrics,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use super::{Problem, ReadAuth, Secret, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -30,6 +30,7 @@ impl Settings {
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
+        self.check_tradingview()?;
         self.check_demo()?;
         self.check_log()
     }
@@ -47,8 +48,15 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
+                self.sources.enabled.is_empty()
+                    && !pushed
+                    && !self.demo.desk
+                    && self.tradingview.webhook_token.is_none(),
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (
+                !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
+                "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
@@ -58,6 +66,20 @@ impl Settings {
             ),
         ];
         cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    }
+
+    fn check_tradingview(&self) -> Result<(), Problem> {
+        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
+            let reason =
+                "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
+            return Err(Problem::new("tradingview.webhook_token", reason));
+        }
+        match proxy_header.as_deref().map(http::HeaderName::try_from) {
+            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
+            _ => Ok(()),
+        }
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -86,6 +108,7 @@ impl Settings {
             ("auth.ingest_token", &self.auth.ingest_token),
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
             if token.as_ref().is_some_and(Secret::is_mask) {

@@ -20,6 +20,7 @@ mod router;
 mod sentio;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use crate::telemetry::Metrics;
 pub use error::ApiError;
 pub use readiness::{Phase, Readiness};
 pub use router::router;
+pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct AppState {
     pub push: Push,
     /// The way in for Expert Advisors.
     pub metatrader: MetaTrader,
+    /// TradingView's webhook.
+    pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

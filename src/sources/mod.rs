@@ -10,6 +10,7 @@ pub mod replay;
 pub mod simulator;
 mod states;
 mod supervise;
+pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -21,4 +21,5 @@ mod resume;
 mod rooms;
 mod slow_clients;
 mod support;
+mod tradingview;
 mod whole;
