@@ -22,15 +22,17 @@ use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, PriceFrames, sse, ws};
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::sources::tradingview::TradingView;
+use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Phase, Readiness, STORE};
@@ -137,7 +139,15 @@ impl App {
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),
             metrics,
@@ -287,10 +297,7 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     });
     let states = states.clone();
     readiness.ask("sources", move || {
-        let down = states
-            .list()
-            .into_iter()
-            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });

@@ -27,7 +27,7 @@ pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
+pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;
 pub use value::duration::parse as parse_duration;
 

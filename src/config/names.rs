@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 23] = [
+pub(super) const SHORT: [(&str, &str); 24] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -19,6 +19,7 @@ pub(super) const SHORT: [(&str, &str); 23] = [
     ("ORION_REPLAY_FILE", "replay.file"),
     ("ORION_REPLAY_SYMBOL", "replay.symbol"),
     ("ORION_REPLAY_SPEED", "replay.speed"),
+    ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
+use super::{
+    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources, Tradingview,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub simulator: Simulator,
     /// The replay of a recording.
     pub replay: Replay,
+    /// TradingView's alert webhook.
+    pub tradingview: Tradingview,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -56,6 +60,7 @@ impl Default for Settings {
             sources: Sources::default(),
             simulator: Simulator::default(),
             replay: Replay::default(),
+            tradingview: Tradingview::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),

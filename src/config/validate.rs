@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use super::{Problem, ReadAuth, Secret, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -35,6 +35,7 @@ impl Settings {
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
+        self.check_tradingview()?;
         self.check_demo()?;
         self.check_log()
     }
@@ -52,8 +53,15 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
+                self.sources.enabled.is_empty()
+                    && !pushed
+                    && !self.demo.desk
+                    && self.tradingview.webhook_token.is_none(),
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (
+                !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
+                "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
@@ -71,6 +79,20 @@ impl Settings {
             ),
         ];
         cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    }
+
+    fn check_tradingview(&self) -> Result<(), Problem> {
+        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
+            let reason =
+                "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
+            return Err(Problem::new("tradingview.webhook_token", reason));
+        }
+        match proxy_header.as_deref().map(http::HeaderName::try_from) {
+            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
+            _ => Ok(()),
+        }
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -100,6 +122,7 @@ impl Settings {
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
             ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
             if token.as_ref().is_some_and(Secret::is_mask) {

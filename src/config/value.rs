@@ -13,6 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct List<T>(Vec<T>);
 
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T: PartialEq> From<Vec<T>> for List<T> {
     fn from(items: Vec<T>) -> Self {
         let mut list = Vec::with_capacity(items.len());

@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod holidays;
 mod input;
 mod instrument;
 mod killzone;
