@@ -29,7 +29,7 @@ use crate::sources::demo::{Demo, Desk};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -258,10 +258,7 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     });
     let states = states.clone();
     readiness.ask(move || {
-        let down = states
-            .list()
-            .into_iter()
-            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });

@@ -15,15 +15,23 @@ use crate::telemetry::Metrics;
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
+    /// Not in use: nobody has sent anything over it yet.
+    Off,
     /// Opening its connection.
     Connecting,
-    /// Connected.
+    /// Connected, and its prices are those of now.
     Live,
+    /// Connected, and its prices are some minutes late by contract.
+    Delayed,
+    /// Connected, but nothing comes although its market is open.
+    Stalled,
     /// Lost; connects again after this time.
     Waiting {
         /// How long still.
         retry_in: Duration,
     },
+    /// The provider does not accept the key, the account or the plan. It is not asked again: the operator has to act.
+    Refused,
     /// Has said all that it had to say.
     Finished,
     /// Will not come back.
@@ -31,15 +39,29 @@ pub enum SourceState {
 }
 
 impl SourceState {
-    /// `connecting`, `live`, `waiting`, `finished` or `failed`.
+    /// `off`, `connecting`, `live`, `delayed`, `stalled`, `waiting`, `refused`, `finished` or `failed`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Off => "off",
             Self::Connecting => "connecting",
             Self::Live => "live",
+            Self::Delayed => "delayed",
+            Self::Stalled => "stalled",
             Self::Waiting { .. } => "waiting",
+            Self::Refused => "refused",
             Self::Finished => "finished",
             Self::Failed => "failed",
         }
+    }
+
+    /// Whether prices come from it, on time or late.
+    pub const fn delivers(self) -> bool {
+        matches!(self, Self::Live | Self::Delayed)
+    }
+
+    /// Whether prices ought to come from it and do not.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::Stalled | Self::Waiting { .. } | Self::Refused | Self::Failed)
     }
 }
 
@@ -74,7 +96,27 @@ pub struct SourceStates {
 struct Entry {
     state: SourceState,
     since: Instant,
+    /// Since when the present connection stands.
+    connected: Option<Instant>,
+    /// Whether its prices are late by contract.
+    delayed: bool,
     last_tick: Option<Instant>,
+}
+
+impl Entry {
+    fn new(state: SourceState) -> Self {
+        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None }
+    }
+
+    fn enter(&mut self, state: SourceState) {
+        (self.state, self.since) = (state, Instant::now());
+        match state {
+            SourceState::Live | SourceState::Delayed | SourceState::Stalled => {
+                self.connected.get_or_insert(self.since);
+            }
+            _ => self.connected = None,
+        }
+    }
 }
 
 impl SourceStates {
@@ -101,20 +143,31 @@ impl SourceStates {
 
     /// Notes a change of state.
     pub(super) fn set(&self, name: &SourceName, state: SourceState) {
-        self.up.with_label_values(&[name.as_str()]).set(i64::from(state == SourceState::Live));
-        let since = Instant::now();
-        self.entries
-            .write()
-            .entry(name.clone())
-            .and_modify(|entry| (entry.state, entry.since) = (state, since))
-            .or_insert(Entry { state, since, last_tick: None });
+        self.up.with_label_values(&[name.as_str()]).set(i64::from(state.delivers()));
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(state)).enter(state);
     }
 
     /// Notes that a source is connected; does nothing when that is known.
     pub(super) fn live(&self, name: &SourceName) {
-        if self.live_for(name).is_none() {
-            tracing::info!(source = %name, "source is live");
-            self.set(name, SourceState::Live);
+        let (state, delayed) = self.entries.read().get(name).map_or((None, false), |e| (Some(e.state), e.delayed));
+        let reached = if delayed { SourceState::Delayed } else { SourceState::Live };
+        if state != Some(reached) {
+            tracing::info!(source = %name, state = reached.name(), "source is live");
+            self.set(name, reached);
+        }
+    }
+
+    /// Notes that a source's prices are late by contract, from now on.
+    pub(super) fn delayed(&self, name: &SourceName) {
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Connecting)).delayed = true;
+        self.live(name);
+    }
+
+    /// Notes that a source is connected, but mute.
+    pub(super) fn stalled(&self, name: &SourceName) {
+        if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
+            tracing::warn!(source = %name, "source is connected, but nothing comes");
+            self.set(name, SourceState::Stalled);
         }
     }
 
@@ -126,9 +179,8 @@ impl SourceStates {
         }
     }
 
-    /// How long a source has been live; `None` when it is not.
-    pub(super) fn live_for(&self, name: &SourceName) -> Option<Duration> {
-        let entries = self.entries.read();
-        entries.get(name).filter(|entry| entry.state == SourceState::Live).map(|entry| entry.since.elapsed())
+    /// How long the present connection of a source has lasted; `None` without one.
+    pub(super) fn connected_for(&self, name: &SourceName) -> Option<Duration> {
+        self.entries.read().get(name)?.connected.map(|at| at.elapsed())
     }
 }
