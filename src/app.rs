@@ -15,7 +15,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::Tokens;
-use crate::config::{ReplaySpeed, Settings, SourceKind};
+use crate::config::{self, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
@@ -26,6 +26,7 @@ use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::oanda::{self, Oanda};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
@@ -265,6 +266,17 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     readiness
 }
 
+fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
+    let options = oanda::Options {
+        url: settings.address().to_owned(),
+        token: settings.token.clone().context("oanda.token is missing")?,
+        account: settings.account.clone().context("oanda.account is missing")?,
+        instruments: settings.instruments.to_vec(),
+        silence: oanda::Options::SILENCE,
+    };
+    Ok(Oanda::new(options, instruments, wall.clone())?)
+}
+
 fn spawn_sources(
     settings: &Settings,
     instruments: &Arc<Instruments>,
@@ -298,6 +310,10 @@ fn spawn_sources(
                 };
                 let replay = Replay::new(options, instruments)?;
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
+            }
+            SourceKind::Oanda => {
+                let oanda = oanda(&settings.oanda, instruments, wall)?;
+                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
             }
         }
     }

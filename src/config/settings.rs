@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
+use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Oanda, Replay, Simulator, Sources};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub simulator: Simulator,
     /// The replay of a recording.
     pub replay: Replay,
+    /// OANDA's pricing stream.
+    pub oanda: Oanda,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -56,6 +58,7 @@ impl Default for Settings {
             sources: Sources::default(),
             simulator: Simulator::default(),
             replay: Replay::default(),
+            oanda: Oanda::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),

@@ -14,7 +14,7 @@ use super::value::{self, duration};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
-    /// `simulator` or `replay`; empty (or `none`) for push only. Default `simulator`.
+    /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
     pub enabled: List<SourceKind>,
 }
 
@@ -32,6 +32,8 @@ pub enum SourceKind {
     Simulator,
     /// A recording.
     Replay,
+    /// OANDA's pricing stream.
+    Oanda,
 }
 
 /// The simulator.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use super::{Problem, ReadAuth, Settings, SourceKind};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -24,6 +25,7 @@ impl Settings {
         self.check_auth()?;
         let instruments = self.check_instruments()?;
         self.check_replay(&instruments)?;
+        self.check_providers()?;
         if self.server.max_connections == 0 {
             return Err(Problem::new("server.max_connections", "must be at least 1"));
         }
@@ -57,7 +59,8 @@ impl Settings {
                 "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
             ),
         ];
-        cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+        let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
+        cases.chain(self.provider_warnings()).collect()
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -88,9 +91,7 @@ impl Settings {
             ("auth.read_token", &self.auth.read_token),
         ];
         for (key, token) in tokens {
-            if token.as_ref().is_some_and(Secret::is_mask) {
-                return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
-            }
+            check_mask(key, token.as_ref())?;
         }
         if self.auth.read_auth == ReadAuth::Required && self.auth.read_token.is_none() {
             return Err(Problem::new(

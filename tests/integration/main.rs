@@ -15,6 +15,7 @@ mod joining;
 mod life;
 mod limits;
 mod process;
+mod providers;
 mod replaying;
 mod resume;
 mod rooms;
