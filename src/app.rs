@@ -26,6 +26,7 @@ use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::{self, Cluster, Massive};
 use crate::sources::oanda::{self, Oanda};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
@@ -277,6 +278,25 @@ fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) 
     Ok(Oanda::new(options, instruments, wall.clone())?)
 }
 
+/// A source for each cluster that something is asked of.
+fn massive(
+    settings: &config::Massive,
+    instruments: &Instruments,
+    wall: &WallClock,
+) -> anyhow::Result<Vec<(&'static str, Massive)>> {
+    let clusters =
+        [("massive", Cluster::Forex, &settings.instruments), ("massive indices", Cluster::Indices, &settings.indices)];
+    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
+    wanted
+        .map(|(task, cluster, names)| {
+            let key = settings.key.clone().context("massive.key is missing")?;
+            let mut options = massive::Options::new(settings.address(), cluster, key);
+            (options.instruments, options.delayed) = (names.to_vec(), settings.delayed);
+            Ok((task, Massive::new(options, instruments, wall.clone())?))
+        })
+        .collect()
+}
+
 fn spawn_sources(
     settings: &Settings,
     instruments: &Arc<Instruments>,
@@ -314,6 +334,12 @@ fn spawn_sources(
             SourceKind::Oanda => {
                 let oanda = oanda(&settings.oanda, instruments, wall)?;
                 tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
+            }
+            SourceKind::Massive => {
+                for (name, massive) in massive(&settings.massive, instruments, wall)? {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
+                }
             }
         }
     }

@@ -171,7 +171,7 @@ fn an_unusable_variable_is_refused_in_one_line() {
         (
             "ORION_SOURCES",
             "simulator,mt6",
-            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`",
+            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`",
         ),
         (
             "ORION_INSTRUMENTS",
@@ -246,6 +246,15 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
                 ("ORION_OANDA__INSTRUMENTS", "AUD_USD"),
             ],
             "ORION_OANDA__INSTRUMENTS (oanda.instruments): none of them is an instrument of this server",
+        ),
+        (&[("ORION_SOURCES", "massive")], "massive.key (ORION_MASSIVE_KEY): the source 'massive' needs it"),
+        (
+            &[("ORION_SOURCES", "massive"), ("ORION_MASSIVE_KEY", "k"), ("ORION_MASSIVE__INDICES", "SPX")],
+            "ORION_MASSIVE__INDICES (massive.indices): \"SPX\" is no index of Massive's, such as I:SPX",
+        ),
+        (
+            &[("ORION_MASSIVE__URL", "https://socket.massive.com")],
+            "ORION_MASSIVE__URL (massive.url): is no address, such as wss://host or wss://host:port",
         ),
         (
             &[("ORION_READ_AUTH", "required")],
@@ -372,7 +381,8 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
 #[test]
 fn a_secret_is_in_no_message_and_no_printed_setting() {
     let secret = "c0rrect-horse";
-    let names = ["ORION_INGEST_TOKEN", "ORION_ADMIN_TOKEN", "ORION_READ_TOKEN", "ORION_OANDA_TOKEN"];
+    let names =
+        ["ORION_INGEST_TOKEN", "ORION_ADMIN_TOKEN", "ORION_READ_TOKEN", "ORION_OANDA_TOKEN", "ORION_MASSIVE_KEY"];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
     let loaded = Given::new("", &env).load().unwrap();
     let printed = format!("{loaded:?}{}", toml::to_string(&loaded.settings).unwrap());

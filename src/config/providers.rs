@@ -60,6 +60,47 @@ impl Oanda {
     }
 }
 
+/// Massive's (formerly Polygon's) WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Massive {
+    /// API key. Needed by the source `massive`. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub key: Option<Secret>,
+    /// Whether the plan's prices come late. Default no.
+    #[serde(deserialize_with = "value::flag")]
+    pub delayed: bool,
+    /// Another address, such as a proxy's. Default: Massive's own.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub url: Option<String>,
+    /// Currency pairs and metals. Default: those of the ORION documents.
+    pub instruments: List<String>,
+    /// Cash indices, such as `I:SPX`. Default none: they are not the contracts of the same name.
+    pub indices: List<String>,
+}
+
+impl Default for Massive {
+    fn default() -> Self {
+        Self {
+            key: None,
+            delayed: false,
+            url: None,
+            instruments: names(["C:EURUSD", "C:GBPUSD", "C:USDJPY", "C:XAUUSD"]),
+            indices: names([]),
+        }
+    }
+}
+
+impl Massive {
+    /// Where the clusters are, without a `/` at its end.
+    pub fn address(&self) -> &str {
+        address(
+            self.url.as_deref(),
+            if self.delayed { "wss://delayed.massive.com" } else { "wss://socket.massive.com" },
+        )
+    }
+}
+
 fn names<const N: usize>(names: [&str; N]) -> List<String> {
     names.map(str::to_owned).to_vec().into()
 }
@@ -90,15 +131,32 @@ impl Settings {
             }
             self.check_names("oanda.instruments", instruments)?;
         }
+        check_mask("massive.key", self.massive.key.as_ref())?;
+        check_address("massive.url", self.massive.url.as_deref(), &["wss", "ws"])?;
+        if self.uses(SourceKind::Massive) {
+            let Massive { key, instruments, indices, .. } = &self.massive;
+            check_key("massive", "massive.key", key.as_ref())?;
+            if let Some(name) = indices.iter().find(|name| !name.starts_with("I:")) {
+                let reason = format!("{name:?} is no index of Massive's, such as I:SPX");
+                return Err(Problem::new("massive.indices", reason));
+            }
+            if !indices.is_empty() {
+                self.check_names("massive.indices", indices)?;
+            }
+            if indices.is_empty() || !instruments.is_empty() {
+                self.check_names("massive.instruments", instruments)?;
+            }
+        }
         Ok(())
     }
 
     /// What an operator should know about the providers that are enabled.
     pub(super) fn provider_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for (kind, name, key, url) in
-            [(SourceKind::Oanda, "oanda", self.oanda.token.is_some(), self.oanda.url.as_deref())]
-        {
+        for (kind, name, key, url) in [
+            (SourceKind::Oanda, "oanda", self.oanda.token.is_some(), self.oanda.url.as_deref()),
+            (SourceKind::Massive, "massive", self.massive.key.is_some(), self.massive.url.as_deref()),
+        ] {
             if !self.uses(kind) {
                 if key {
                     warnings.push(format!("a key for {name} is set, but ORION_SOURCES does not name {name}"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Oanda, Replay, Simulator, Sources};
+use super::{
+    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay, Simulator, Sources,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,6 +31,8 @@ pub struct Settings {
     pub replay: Replay,
     /// OANDA's pricing stream.
     pub oanda: Oanda,
+    /// Massive's WebSocket.
+    pub massive: Massive,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -59,6 +63,7 @@ impl Default for Settings {
             simulator: Simulator::default(),
             replay: Replay::default(),
             oanda: Oanda::default(),
+            massive: Massive::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),

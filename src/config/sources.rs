@@ -34,6 +34,8 @@ pub enum SourceKind {
     Replay,
     /// OANDA's pricing stream.
     Oanda,
+    /// Massive's WebSocket.
+    Massive,
 }
 
 /// The simulator.

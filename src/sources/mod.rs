@@ -4,6 +4,7 @@
 //! state that `/ready` and `/metrics` show.
 
 pub mod demo;
+pub mod massive;
 pub mod net;
 pub mod oanda;
 mod order;

@@ -3,6 +3,7 @@
 //! A provider's module plays it and names what it is made of; [`contract!`] holds every source to the same promises.
 
 mod contract;
+mod massive;
 mod oanda;
 mod stage;
 

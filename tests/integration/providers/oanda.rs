@@ -6,11 +6,11 @@ use chrono::DateTime;
 use orion_server::config::Secret;
 use orion_server::sources::Source;
 use orion_server::sources::oanda::{Oanda, Options};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::contract::{Provider, contract};
-use super::stage::{Act, Price, Stage};
+use super::stage::{Act, Price, Stage, head};
 
 const ACCOUNT: &str = "101-001-1234567-001";
 /// The real one sends every 5 s.
@@ -106,15 +106,6 @@ fn line(price: Price) -> String {
          \"asks\":[{{\"price\":\"{ask:.5}\",\"liquidity\":10000000}}],\"closeoutBid\":\"{bid:.5}\",\"closeoutAsk\":\"{ask:.5}\",\
          \"status\":\"tradeable\",\"tradeable\":true,\"instrument\":\"{name}\"}}\n"
     )
-}
-
-/// The head of a request, in lower case where case does not matter.
-async fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    String::from_utf8(head).unwrap()
 }
 
 async fn answer(stream: &mut TcpStream, status: &str, headers: &str, body: &str) {
