@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources, Tradingview,
+    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay, Simulator, Sources,
+    Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -31,6 +32,10 @@ pub struct Settings {
     pub replay: Replay,
     /// TradingView's alert webhook.
     pub tradingview: Tradingview,
+    /// OANDA's pricing stream.
+    pub oanda: Oanda,
+    /// Massive's WebSocket.
+    pub massive: Massive,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -61,6 +66,8 @@ impl Default for Settings {
             simulator: Simulator::default(),
             replay: Replay::default(),
             tradingview: Tradingview::default(),
+            oanda: Oanda::default(),
+            massive: Massive::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),

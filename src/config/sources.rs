@@ -15,7 +15,7 @@ use super::{List, Secret};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
-    /// `simulator` or `replay`; empty (or `none`) for push only. Default `simulator`.
+    /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
     pub enabled: List<SourceKind>,
 }
 
@@ -33,6 +33,10 @@ pub enum SourceKind {
     Simulator,
     /// A recording.
     Replay,
+    /// OANDA's pricing stream.
+    Oanda,
+    /// Massive's WebSocket.
+    Massive,
 }
 
 /// The simulator.

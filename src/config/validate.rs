@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind, Tradingview};
+use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -26,6 +27,7 @@ impl Settings {
         self.check_auth()?;
         let instruments = self.check_instruments()?;
         self.check_replay(&instruments)?;
+        self.check_providers()?;
         if self.server.max_connections == 0 {
             return Err(Problem::new("server.max_connections", "must be at least 1"));
         }
@@ -78,7 +80,8 @@ impl Settings {
                 "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
             ),
         ];
-        cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+        let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
+        cases.chain(self.provider_warnings()).collect()
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
@@ -125,9 +128,7 @@ impl Settings {
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
-            if token.as_ref().is_some_and(Secret::is_mask) {
-                return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
-            }
+            check_mask(key, token.as_ref())?;
         }
         let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
         if self.auth.read_auth == ReadAuth::Required && !readable {

@@ -4,7 +4,11 @@
 //! state that `/ready` and `/metrics` show.
 
 pub mod demo;
+pub mod massive;
 pub mod metatrader;
+pub mod net;
+pub mod oanda;
+mod order;
 pub mod push;
 pub mod replay;
 pub mod simulator;
@@ -18,8 +22,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use prometheus::{IntCounter, IntCounterVec};
 
-use crate::domain::{Feed, Published, SignalDraft, SignalId, SourceName, Tick};
+use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
+use crate::telemetry::Metrics;
 
 pub use states::{SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
@@ -40,6 +45,40 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError`], whose kind decides whether it is called again.
     fn run(&mut self, out: &Feeder) -> impl Future<Output = Result<Finished, SourceError>> + Send;
+}
+
+/// Settings that no source can be made of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// Nothing to subscribe to.
+    #[error("{0}.instruments: none of them is in the catalogue")]
+    NoInstrument(&'static str),
+    /// An address that is none; it is not repeated, because a key may be in it.
+    #[error("{0}: makes no valid address")]
+    Address(&'static str),
+    /// A key with characters that no key has.
+    #[error("{0}: has characters that no key has")]
+    Key(&'static str),
+}
+
+/// The instruments behind a provider's names, without those that the catalogue does not have; each instrument once, so that no
+/// two feeds mix in one stream of prices.
+fn subscriptions(
+    source: &'static str,
+    names: &[String],
+    catalogue: &Instruments,
+) -> Result<Vec<(String, Arc<Instrument>)>, OptionsError> {
+    let mut found: Vec<(String, Arc<Instrument>)> = Vec::new();
+    for name in names {
+        match catalogue.resolve(name) {
+            Ok(instrument) if found.iter().any(|(_, other)| other.symbol == instrument.symbol) => {
+                tracing::warn!(source, name, symbol = %instrument.symbol, "has a name already; this one is left out");
+            }
+            Ok(instrument) => found.push((name.clone(), instrument.clone())),
+            Err(_) => tracing::info!(source, name, "is not in the catalogue; it is left out"),
+        }
+    }
+    if found.is_empty() { Err(OptionsError::NoInstrument(source)) } else { Ok(found) }
 }
 
 /// A source has said all that it will ever say. The server goes on with the last prices.
@@ -90,9 +129,16 @@ pub struct Feeder {
     states: SourceStates,
     taken: IntCounter,
     events: IntCounterVec,
+    rejected: IntCounterVec,
 }
 
 impl Feeder {
+    fn new(name: SourceName, feed: Feed, handle: Handle, metrics: &Metrics, states: &SourceStates) -> Self {
+        let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
+        let (events, rejected) = (metrics.events_in_total.clone(), metrics.rejected_total.clone());
+        Self { name, feed, handle, states: states.clone(), taken, events, rejected }
+    }
+
     /// Says that the connection stands although no tick has come yet; the first tick says it as well.
     pub fn live(&self) {
         self.states.live(&self.name);
@@ -124,6 +170,11 @@ impl Feeder {
         self.states.live(&self.name);
         self.states.counted(&self.name, count as usize);
         Ok(())
+    }
+
+    /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejected.with_label_values(&["tick", reason]).inc();
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -16,6 +16,7 @@ mod life;
 mod limits;
 mod metatrader;
 mod process;
+mod providers;
 mod replaying;
 mod resume;
 mod rooms;

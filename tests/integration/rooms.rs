@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
-    ("sources", &["domain", "pipeline", "telemetry"]),
+    ("sources", &["config", "domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
     ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
     ("cli", &["auth", "config", "domain", "store"]),
