@@ -19,6 +19,11 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
+        Command::Backtest(command) => {
+            let settings = load()?.settings;
+            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
+            command.run(&instruments).map_err(failed)
+        }
         Command::Log(command) => {
             let place = match command.place() {
                 Some(place) => place.to_owned(),

@@ -1,5 +1,6 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
+mod backtest;
 mod log;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use backtest::{BacktestCommand, BacktestCommandError};
 pub use log::{CommandError, LogCommand};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
@@ -53,6 +55,12 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Run the detectors over a recording and write what they found
+    ///
+    /// Swings, sweeps, breaks of structure and fair value gaps, each with the bar at whose close it was known. Bars are
+    /// counted from 0 and taken with the prices of the file; times without a zone are UTC.
+    #[command(after_help = "Example:\n  orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+    Backtest(BacktestCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

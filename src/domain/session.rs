@@ -2,7 +2,7 @@
 //!
 //! Weekly hours as OANDA and the CME publish them, without holidays (`Session::Always` for what never closes).
 
-use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike, Utc, Weekday};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,12 @@ impl Session {
     }
 }
 
+/// The trading day of an instant: it begins at 17:00 New York time of the evening before, so that Sunday's evening belongs to
+/// Monday.
+pub fn trading_day(at: DateTime<Utc>) -> NaiveDate {
+    (at.with_timezone(&New_York).naive_local() + TimeDelta::hours(7)).date()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +69,18 @@ mod tests {
         assert!(open(Session::Globex, "2026-01-14T21:59:00Z"), "Wednesday 16:59 EST");
         assert!(!open(Session::Globex, "2026-01-14T22:30:00Z"), "Wednesday 17:30 EST");
         assert!(open(Session::Globex, "2026-01-14T23:00:00Z"), "Wednesday 18:00 EST");
+    }
+
+    #[test]
+    fn a_trading_day_begins_at_five_pm_in_new_york() {
+        for (at, day) in [
+            ("2026-01-14T21:59:59Z", "2026-01-14"),
+            ("2026-01-14T22:00:00Z", "2026-01-15"),
+            ("2026-01-18T22:30:00Z", "2026-01-19"),
+            ("2026-07-14T20:59:59Z", "2026-07-14"),
+            ("2026-07-14T21:00:00Z", "2026-07-15"),
+        ] {
+            assert_eq!(trading_day(parse_time(at).unwrap()).to_string(), day, "{at}");
+        }
     }
 }

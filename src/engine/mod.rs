@@ -6,6 +6,7 @@
 mod bars;
 mod board;
 mod book;
+pub mod detect;
 
 use std::sync::Arc;
 use std::time::Duration;
