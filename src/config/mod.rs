@@ -15,6 +15,7 @@ mod names;
 mod origins;
 mod secret;
 mod settings;
+mod setups;
 mod sources;
 mod validate;
 mod value;
@@ -27,6 +28,7 @@ pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
+pub use setups::Setups;
 pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
 pub use value::List;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Symbol;
 
@@ -79,7 +80,7 @@ impl Bar {
     }
 
     /// Takes in the bar that follows within the same longer interval.
-    fn extend(&mut self, next: &Self) {
+    pub fn extend(&mut self, next: &Self) {
         self.high = self.high.max(next.high);
         self.low = self.low.min(next.low);
         self.close = next.close;
@@ -88,15 +89,19 @@ impl Bar {
 }
 
 /// The lengths of bar that are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BarInterval {
     /// `1m`
+    #[serde(rename = "1m")]
     OneMinute,
     /// `5m`
+    #[serde(rename = "5m")]
     FiveMinutes,
     /// `15m`
+    #[serde(rename = "15m")]
     FifteenMinutes,
     /// `1h`
+    #[serde(rename = "1h")]
     OneHour,
 }
 

@@ -11,6 +11,7 @@ pub mod number;
 mod price;
 mod published;
 mod session;
+mod setup;
 mod signal;
 mod time;
 
@@ -22,6 +23,7 @@ pub use killzone::Killzone;
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
 pub use published::{Audience, Kind, Published, UnknownKind};
 pub use session::{Session, trading_day};
+pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{
     Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,
 };
