@@ -33,7 +33,8 @@
 //! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
-//! | [`cli`] | the command line | auth, config, domain, store |
+//! | [`backtest`] | recordings through the engine's rules | domain, engine, sources (replay) |
+//! | [`cli`] | the command line | auth, backtest, config, domain, store |
 //! | [`app`] | the only wiring | all |
 //!
 //! `tests/integration/rooms.rs` holds the rooms to this table.
@@ -54,6 +55,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod domain;

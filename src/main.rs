@@ -27,6 +27,11 @@ fn run(cli: &Cli) -> Result<u8, u8> {
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
         }
+        Command::Backtest(command) => {
+            let settings = load()?.settings;
+            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
+            command.run(&instruments).map_err(failed)
+        }
         Command::Log(command) => {
             let place = match command.place() {
                 Some(place) => place.to_owned(),

@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 29] = [
+pub(super) const SHORT: [(&str, &str); 30] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -37,6 +37,7 @@ pub(super) const SHORT: [(&str, &str); 29] = [
     ("ORION_PUBLISH_INTERVAL", "publish.interval"),
     ("ORION_SIGNAL_TTL", "signals.ttl"),
     ("ORION_REPLAY_WINDOW", "signals.replay_window"),
+    ("ORION_SETUPS", "setups.enabled"),
     ("ORION_LOG", "log.filter"),
     ("ORION_LOG_FORMAT", "log.format"),
 ];

@@ -39,6 +39,7 @@ impl Settings {
         }
         self.check_tradingview()?;
         self.check_demo()?;
+        self.setups.check()?;
         self.check_log()
     }
 
@@ -150,6 +151,7 @@ impl Settings {
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
+            ("setups.cool_down", self.setups.cool_down, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),

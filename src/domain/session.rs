@@ -2,7 +2,7 @@
 //!
 //! Hours as OANDA and the CME publish them, with their holidays and short days (`Session::Always` for what never closes).
 
-use chrono::{DateTime, Days, NaiveDate, Timelike, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,12 @@ impl Session {
             None => is_eve || minute < ends,
         }
     }
+}
+
+/// The trading day of an instant: it begins at 17:00 New York time of the evening before, so that Sunday's evening belongs to
+/// Monday.
+pub fn trading_day(at: DateTime<Utc>) -> NaiveDate {
+    (at.with_timezone(&New_York).naive_local() + TimeDelta::hours(7)).date()
 }
 
 #[cfg(test)]
@@ -94,6 +100,19 @@ mod tests {
             ("2026-07-05T22:30:00Z", true, true), // Sunday, 18:30 EDT
         ] {
             assert_eq!((open(Session::Forex, at), open(Session::Globex, at)), (forex, globex), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_trading_day_begins_at_five_pm_in_new_york() {
+        for (at, day) in [
+            ("2026-01-14T21:59:59Z", "2026-01-14"),
+            ("2026-01-14T22:00:00Z", "2026-01-15"),
+            ("2026-01-18T22:30:00Z", "2026-01-19"),
+            ("2026-07-14T20:59:59Z", "2026-07-14"),
+            ("2026-07-14T21:00:00Z", "2026-07-15"),
+        ] {
+            assert_eq!(trading_day(parse_time(at).unwrap()).to_string(), day, "{at}");
         }
     }
 }
