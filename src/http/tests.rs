@@ -62,6 +62,7 @@ impl Server {
             push: Push::new(handle.clone(), instruments.clone(), Arc::new(now), metrics.clone()),
             handle,
             tokens: Arc::new(Tokens::new(&auth, now)),
+            open_users: OpenUsers::Only(["demo".into()].into()),
             metrics,
             instruments,
             hub,
