@@ -14,12 +14,13 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
-use crate::auth::Tokens;
+use crate::auth::{OpenUsers, Tokens};
 use crate::config::{self, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
+use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
@@ -120,6 +121,8 @@ impl App {
             readiness: readiness.clone(),
             instruments: instruments.clone(),
             tokens: tokens.clone(),
+            open_users: open_users(settings),
+            presence: Arc::new(Presence::new(handle.clone(), &recovered.users)),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
@@ -152,6 +155,7 @@ impl App {
             tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),
+            open_users: open_users(settings),
             metrics,
             instruments,
             hub,
@@ -163,6 +167,11 @@ impl App {
         let watch = tokens.keep_watch(tasks.stopping());
         tasks.spawn("logins", async move {
             watch.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let keep = gateway.presence.clone().keep_saved(tasks.stopping());
+        tasks.spawn("presence", async move {
+            keep.await;
             Ok::<_, std::convert::Infallible>(())
         });
         let app = Self { tasks, readiness, gateway, door, doors, store };
@@ -212,6 +221,11 @@ impl App {
         };
         if timeout(GOODBYE.min(drain_timeout / 4), natives).await.is_err() {
             info!("some clients did not answer the close");
+        }
+        // The last chance while the pipeline still listens.
+        let saved = timeout(GOODBYE.min(drain_timeout / 4), self.gateway.presence.save()).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            warn!("what has reached whom could not be stored: some notifications will come again");
         }
         self.door.kill_all(Reason::Draining);
         self.doors.kill_all.cancel();
@@ -270,6 +284,19 @@ fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
         }
     }
     Arc::new(tokens)
+}
+
+/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
+fn open_users(settings: &Settings) -> OpenUsers {
+    if settings.sentio.trust_user_id {
+        return OpenUsers::Everybody;
+    }
+    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
+    OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
+}
+
+fn desk_runs(settings: &Settings) -> bool {
+    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
 }
 
 fn pipeline(
@@ -383,7 +410,7 @@ fn spawn_sources(
             }
         }
     }
-    if settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay) {
+    if desk_runs(settings) {
         let users = settings.demo.users.iter().map(|user| user.as_str().into());
         let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
         let demo = Demo::new(desk, wall.clone());

@@ -82,9 +82,13 @@ impl Id {
             Self::Text(text) => text,
             Self::Number(number) => number.to_string(),
         };
-        let fits = (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        fits.then_some(text)
+        is_user_id(&text).then_some(text)
     }
+}
+
+/// Whether somebody can have this id.
+pub(super) fn is_user_id(text: &str) -> bool {
+    (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// What a token of ours says.

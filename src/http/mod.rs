@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::auth::Tokens;
+use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::hub::Hub;
 use crate::sources::WallClock;
@@ -51,6 +51,8 @@ pub struct AppState {
     pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
+    /// Whose data a bare id opens.
+    pub open_users: OpenUsers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The catalogue.

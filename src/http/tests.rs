@@ -71,6 +71,7 @@ impl Server {
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),
+            open_users: OpenUsers::Only(["demo".into()].into()),
             metrics,
             instruments,
             hub,
