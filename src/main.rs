@@ -22,8 +22,9 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Token(command) => {
             let auth = load()?.settings.auth;
-            match cli::token(&auth, &command, clock::wall(), &mut io::stdout()) {
-                Ok(written) => printed(written),
+            match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
+                Ok(Ok(code)) => Ok(code),
+                Ok(Err(error)) => printed(Err(error)),
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
         }

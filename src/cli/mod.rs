@@ -60,7 +60,9 @@ pub enum Command {
     /// Make a user token, for dashboards with private streams
     ///
     /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
-    #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
+    #[command(
+        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
+    )]
     Token(TokenCommand),
     /// Run the detectors over a recording and write what they found
     ///

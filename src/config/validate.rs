@@ -126,6 +126,7 @@ impl Settings {
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
             ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("auth.jwt_previous_secret", &self.auth.jwt_previous_secret),
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
@@ -137,6 +138,9 @@ impl Settings {
                 "auth.read_auth",
                 "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
             ));
+        }
+        if self.auth.jwt_previous_secret.is_some() && self.auth.jwt_secret.is_none() {
+            return Err(Problem::new("auth.jwt_previous_secret", "needs auth.jwt_secret, which it is the one before"));
         }
         Ok(())
     }
