@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod private;
 mod process;
+mod quiet_logs;
 mod replaying;
 mod resume;
 mod rooms;
