@@ -36,6 +36,8 @@ pub enum SourceKind {
     Oanda,
     /// Massive's WebSocket.
     Massive,
+    /// Alpha Vantage's REST service.
+    AlphaVantage,
 }
 
 /// The simulator.
