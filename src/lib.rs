@@ -33,7 +33,7 @@
 //! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (push), auth, config, domain, telemetry |
-//! | [`cli`] | the command line | config, store |
+//! | [`cli`] | the command line | config, sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!
 //! `tests/integration/rooms.rs` holds the rooms to this table.

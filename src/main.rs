@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use orion_server::cli::{self, Cli, Command};
 use orion_server::config::Loaded;
+use orion_server::pipeline::clock;
 use orion_server::telemetry::logging;
 use orion_server::{app, config};
 
@@ -18,6 +19,10 @@ fn run(cli: &Cli) -> Result<u8, u8> {
     match cli.command() {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
+        Command::Doctor(doctor) => {
+            let loaded = cli.load(&config::environment());
+            doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
+        }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Log(command) => {
             let place = match command.place() {

@@ -1,5 +1,6 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
+mod doctor;
 mod log;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use doctor::Doctor;
 pub use log::{CommandError, LogCommand};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
@@ -53,6 +55,12 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Check the configuration and all that the server needs, and say what to fix
+    ///
+    /// A line for each check: keys, clock, time zones, data directory, disk space, port, enabled providers, and the address
+    /// that TradingView's alerts go to. Changes nothing. Exits with 1 when something is to be fixed.
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(Doctor),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -7,6 +7,7 @@
 mod commands;
 mod demo;
 mod disk;
+mod doctor;
 mod draining;
 mod durability;
 mod goldens;
