@@ -24,7 +24,7 @@ pub const EXIT_CONFIG: u8 = 64;
 const AFTER_HELP: &str = "\
 Environment:
   PORT                 port to listen on [8080]
-  ORION_SOURCES        simulator, replay, or none for pushed data only [simulator]
+  ORION_SOURCES        simulator, replay, oanda, massive, alpha_vantage, or none for pushed data only [simulator]
   ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
   ORION_DATA_DIR       where the database lives [./data]
   ORION_SIGNAL_TTL     life of a pending signal [5m]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use orion_server::domain::{Quote, parse_time};
 use serde_json::Value;
 
 use super::contract::{Provider, price};
-use super::stage::{Act, Stage};
-use super::{KEY, WRONG_KEY, alpha_vantage, massive, no_key_in, oanda};
-use crate::support::{Server, soon};
+use super::stage::{Act, Price, Stage};
+use super::{KEY, Rig, WRONG_KEY, alpha_vantage, massive, no_key_in, oanda};
+use crate::support::{PATIENCE, Server, soon};
 
 /// Waits until the board says what `of` expects of EURUSD's price.
 async fn price_of(server: &Server, of: impl Fn(&Value) -> bool) -> Value {
@@ -97,4 +98,39 @@ async fn a_refused_key_stops_neither_the_server_nor_shows_up() {
         says_no_key(&server).await;
         server.stop().await;
     }
+}
+
+/// The ticks of a recording as a source tells them.
+async fn told<P: Provider>(recording: &[Price]) -> Vec<(String, Quote, i64)> {
+    let stage = P::play(vec![recording.iter().copied().map(Act::Price).collect()]).await;
+    let mut rig = Rig::run(P::source(&stage, KEY, PATIENCE));
+    let ticks = rig.ticks(recording.len()).await;
+    rig.end().await;
+    ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())).collect()
+}
+
+#[tokio::test]
+async fn a_real_recording_is_told_the_same_by_each_stream() {
+    let file = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
+    let Ok(text) = std::fs::read_to_string(file) else {
+        eprintln!("skipped: {file} is not here");
+        return;
+    };
+    let mut recording: Vec<Price> = Vec::new();
+    for line in text.lines().skip(1).take(20_000) {
+        let mut fields = line.split(',');
+        let at = parse_time(fields.next().unwrap()).unwrap().timestamp_millis();
+        let mut number = || fields.next().unwrap().parse().unwrap();
+        let price = Price { symbol: "EURUSD", bid: number(), ask: number(), at };
+        // The same price of the same moment twice is one.
+        if recording.last() != Some(&price) {
+            recording.push(price);
+        }
+    }
+    let expected: Vec<_> = recording
+        .iter()
+        .map(|price| ("EURUSD".to_owned(), Quote::BidAsk { bid: price.bid, ask: price.ask }, price.at))
+        .collect();
+    assert!(told::<oanda::Played>(&recording).await == expected, "OANDA's stream");
+    assert!(told::<massive::Played>(&recording).await == expected, "Massive's socket");
 }
