@@ -1,5 +1,7 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod providers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{self, ReplaySpeed, Settings, SourceKind};
+use crate::config::{ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
@@ -28,9 +30,7 @@ use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
-use crate::sources::massive::{self, Cluster, Massive};
 use crate::sources::metatrader::MetaTrader;
-use crate::sources::oanda::{self, Oanda};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
@@ -334,36 +334,6 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     readiness
 }
 
-fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
-    let options = oanda::Options {
-        url: settings.address().to_owned(),
-        token: settings.token.clone().context("oanda.token is missing")?,
-        account: settings.account.clone().context("oanda.account is missing")?,
-        instruments: settings.instruments.to_vec(),
-        silence: oanda::Options::SILENCE,
-    };
-    Ok(Oanda::new(options, instruments, wall.clone())?)
-}
-
-/// A source for each cluster that something is asked of.
-fn massive(
-    settings: &config::Massive,
-    instruments: &Instruments,
-    wall: &WallClock,
-) -> anyhow::Result<Vec<(&'static str, Massive)>> {
-    let clusters =
-        [("massive", Cluster::Forex, &settings.instruments), ("massive indices", Cluster::Indices, &settings.indices)];
-    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
-    wanted
-        .map(|(task, cluster, names)| {
-            let key = settings.key.clone().context("massive.key is missing")?;
-            let mut options = massive::Options::new(settings.address(), cluster, key);
-            (options.instruments, options.delayed) = (names.to_vec(), settings.delayed);
-            Ok((task, Massive::new(options, instruments, wall.clone())?))
-        })
-        .collect()
-}
-
 fn spawn_sources(
     settings: &Settings,
     instruments: &Arc<Instruments>,
@@ -399,14 +369,18 @@ fn spawn_sources(
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
             SourceKind::Oanda => {
-                let oanda = oanda(&settings.oanda, instruments, wall)?;
+                let oanda = providers::oanda(settings, instruments, wall)?;
                 tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
             }
             SourceKind::Massive => {
-                for (name, massive) in massive(&settings.massive, instruments, wall)? {
+                for (name, massive) in providers::massive(settings, instruments, wall)? {
                     let (handle, stop) = (handle.clone(), stop.clone());
                     tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
                 }
+            }
+            SourceKind::AlphaVantage => {
+                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
+                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
             }
         }
     }

@@ -19,6 +19,10 @@ fn run(cli: &Cli) -> Result<u8, u8> {
     match cli.command() {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
+        Command::Doctor(doctor) => {
+            let loaded = cli.load(&config::environment());
+            doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
+        }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Token(command) => {
             let auth = load()?.settings.auth;

@@ -171,7 +171,8 @@ fn an_unusable_variable_is_refused_in_one_line() {
         (
             "ORION_SOURCES",
             "simulator,mt6",
-            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`",
+            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`, \
+             `alpha_vantage`",
         ),
         (
             "ORION_INSTRUMENTS",
@@ -225,38 +226,6 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             &[replay, ("ORION_REPLAY_FILE", tape), ("ORION_REPLAY_SYMBOL", "DOGE")],
             "ORION_REPLAY_SYMBOL (replay.symbol): unknown symbol 'DOGE'",
         ),
-        (&[OANDA], "oanda.token (ORION_OANDA_TOKEN): the source 'oanda' needs it"),
-        (&[OANDA, ("ORION_OANDA_TOKEN", "t0ken")], "oanda.account (ORION_OANDA_ACCOUNT): the source 'oanda' needs it"),
-        (
-            &[OANDA, ("ORION_OANDA_TOKEN", "t0\nken"), ("ORION_OANDA_ACCOUNT", "1")],
-            "ORION_OANDA_TOKEN (oanda.token): has characters that no key has: white space, a line break or letters beyond ASCII",
-        ),
-        (
-            &[OANDA, ("ORION_OANDA_TOKEN", "t0ken"), ("ORION_OANDA_ACCOUNT", "../1")],
-            "ORION_OANDA_ACCOUNT (oanda.account): is no account id, such as 001-001-1234567-001",
-        ),
-        (
-            &[("ORION_OANDA__URL", "oanda.example?key=1")],
-            "ORION_OANDA__URL (oanda.url): is no address, such as https://host or https://host:port",
-        ),
-        (
-            &[
-                OANDA,
-                ("ORION_OANDA_TOKEN", "t0ken"),
-                ("ORION_OANDA_ACCOUNT", "1"),
-                ("ORION_OANDA__INSTRUMENTS", "AUD_USD"),
-            ],
-            "ORION_OANDA__INSTRUMENTS (oanda.instruments): none of them is an instrument of this server",
-        ),
-        (&[("ORION_SOURCES", "massive")], "massive.key (ORION_MASSIVE_KEY): the source 'massive' needs it"),
-        (
-            &[("ORION_SOURCES", "massive"), ("ORION_MASSIVE_KEY", "k"), ("ORION_MASSIVE__INDICES", "SPX")],
-            "ORION_MASSIVE__INDICES (massive.indices): \"SPX\" is no index of Massive's, such as I:SPX",
-        ),
-        (
-            &[("ORION_MASSIVE__URL", "https://socket.massive.com")],
-            "ORION_MASSIVE__URL (massive.url): is no address, such as wss://host or wss://host:port",
-        ),
         (
             &[("ORION_READ_AUTH", "required")],
             "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
@@ -303,6 +272,55 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         (
             &[("ORION_SIGNAL_TTL", "1m"), ("ORION_SIGNALS__TTL", "2m")],
             "ORION_SIGNAL_TTL and ORION_SIGNALS__TTL both set 'signals.ttl', but to different values",
+        ),
+    ];
+    for (env, line) in expected {
+        assert_eq!(Given::new("", env).error(), *line);
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_work_is_refused_in_one_line() {
+    let expected: &[(&[(&str, &str)], &str)] = &[
+        (&[OANDA], "oanda.token (ORION_OANDA_TOKEN): the source 'oanda' needs it"),
+        (&[OANDA, ("ORION_OANDA_TOKEN", "t0ken")], "oanda.account (ORION_OANDA_ACCOUNT): the source 'oanda' needs it"),
+        (
+            &[OANDA, ("ORION_OANDA_TOKEN", "t0\nken"), ("ORION_OANDA_ACCOUNT", "1")],
+            "ORION_OANDA_TOKEN (oanda.token): has characters that no key has: white space, a line break or letters beyond ASCII",
+        ),
+        (
+            &[OANDA, ("ORION_OANDA_TOKEN", "t0ken"), ("ORION_OANDA_ACCOUNT", "../1")],
+            "ORION_OANDA_ACCOUNT (oanda.account): is no account id, such as 001-001-1234567-001",
+        ),
+        (
+            &[("ORION_OANDA__URL", "oanda.example?key=1")],
+            "ORION_OANDA__URL (oanda.url): is no address, such as https://host or https://host:port",
+        ),
+        (
+            &[
+                OANDA,
+                ("ORION_OANDA_TOKEN", "t0ken"),
+                ("ORION_OANDA_ACCOUNT", "1"),
+                ("ORION_OANDA__INSTRUMENTS", "AUD_USD"),
+            ],
+            "ORION_OANDA__INSTRUMENTS (oanda.instruments): none of them is an instrument of this server",
+        ),
+        (&[("ORION_SOURCES", "massive")], "massive.key (ORION_MASSIVE_KEY): the source 'massive' needs it"),
+        (
+            &[("ORION_SOURCES", "massive"), ("ORION_MASSIVE_KEY", "k"), ("ORION_MASSIVE__INDICES", "SPX")],
+            "ORION_MASSIVE__INDICES (massive.indices): \"SPX\" is no index of Massive's, such as I:SPX",
+        ),
+        (
+            &[("ORION_MASSIVE__URL", "https://socket.massive.com")],
+            "ORION_MASSIVE__URL (massive.url): is no address, such as wss://host or wss://host:port",
+        ),
+        (
+            &[("ORION_SOURCES", "alpha_vantage"), ("ORION_ALPHA_VANTAGE_KEY", "a&b")],
+            "ORION_ALPHA_VANTAGE_KEY (alpha_vantage.key): has characters that no key has: only letters, digits, - and _",
+        ),
+        (
+            &[("ORION_ALPHA_VANTAGE__DAILY_REQUESTS", "0")],
+            "ORION_ALPHA_VANTAGE__DAILY_REQUESTS (alpha_vantage.daily_requests): must be 1 to 100000",
         ),
     ];
     for (env, line) in expected {
@@ -399,6 +417,7 @@ fn a_secret_is_in_no_message_and_no_printed_setting() {
         "ORION_TRADINGVIEW_TOKEN",
         "ORION_OANDA_TOKEN",
         "ORION_MASSIVE_KEY",
+        "ORION_ALPHA_VANTAGE_KEY",
     ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
     let loaded = Given::new("", &env).load().unwrap();

@@ -27,7 +27,7 @@ pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use load::{Environment, Loaded, environment};
 pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
-pub use providers::{Massive, Oanda, OandaEnvironment};
+pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
 pub use setups::Setups;

@@ -37,6 +37,8 @@ pub enum SourceKind {
     Oanda,
     /// Massive's WebSocket.
     Massive,
+    /// Alpha Vantage's REST service.
+    AlphaVantage,
 }
 
 /// The simulator.

@@ -33,6 +33,7 @@ pub struct Metrics {
     pub source_up: IntGaugeVec,
     pub source_reconnects_total: IntCounterVec,
     pub source_ticks_total: IntCounterVec,
+    pub source_budget: IntGaugeVec,
     pub http_requests_total: IntCounterVec,
     pub http_request_seconds: Histogram,
     pub store_commit_seconds: Histogram,
@@ -97,6 +98,7 @@ impl Metrics {
                 &["source"],
             )?,
             source_ticks_total: counters(r, "source_ticks_total", "Ticks read from a source", &["source"])?,
+            source_budget: gauges(r, "source_budget", "Requests that a source has left today", &["source"])?,
             http_requests_total: counters(
                 r,
                 "http_requests_total",

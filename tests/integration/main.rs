@@ -9,6 +9,7 @@ mod bots;
 mod commands;
 mod demo;
 mod disk;
+mod doctor;
 mod draining;
 mod durability;
 mod goldens;
