@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources, Tradingview,
+    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Prices, Replay, Simulator, Sources,
+    Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -35,6 +36,8 @@ pub struct Settings {
     pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
+    /// How far prices are believed, and whose they are.
+    pub prices: Prices,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -63,6 +66,7 @@ impl Default for Settings {
             tradingview: Tradingview::default(),
             demo: Demo::default(),
             auth: Auth::default(),
+            prices: Prices::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             heartbeat: Heartbeat::default(),

@@ -9,6 +9,7 @@ mod demo;
 mod disk;
 mod draining;
 mod durability;
+mod failover;
 mod goldens;
 mod harness;
 mod joining;
