@@ -251,6 +251,14 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             &[("ORION_TRADINGVIEW__PROXY_HEADER", "a b")],
             "ORION_TRADINGVIEW__PROXY_HEADER (tradingview.proxy_header): is no name of a header",
         ),
+        (
+            &[("ORION_PRICES__JUMP_LIMIT", "-1")],
+            "ORION_PRICES__JUMP_LIMIT (prices.jump_limit): must be 0 to 1000, not -1",
+        ),
+        (
+            &[("ORION_PRICES__STALE_AFTER", "10s")],
+            "ORION_PRICES__STALE_AFTER (prices.stale_after): must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet",
+        ),
         (&[("ORION_DRAIN_TIMEOUT", "1s")], "ORION_DRAIN_TIMEOUT (server.drain_timeout): must be 2s to 10m, not 1s"),
         (
             &[("ORION_HEARTBEAT__PROTOCOL_PING", "60s")],

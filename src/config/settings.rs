@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay,
-    Setups, Simulator, Sources, Tradingview,
+    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
+    Replay, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -42,6 +42,8 @@ pub struct Settings {
     pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
+    /// How far prices are believed, and whose they are.
+    pub prices: Prices,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -75,6 +77,7 @@ impl Default for Settings {
             alpha_vantage: AlphaVantage::default(),
             demo: Demo::default(),
             auth: Auth::default(),
+            prices: Prices::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             setups: Setups::default(),

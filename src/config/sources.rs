@@ -41,6 +41,13 @@ pub enum SourceKind {
     AlphaVantage,
 }
 
+impl SourceKind {
+    /// The name under which it is listed, which is also that of its prices on the wire.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    }
+}
+
 /// The simulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -12,6 +12,7 @@ mod disk;
 mod doctor;
 mod draining;
 mod durability;
+mod failover;
 mod goldens;
 mod harness;
 mod joining;
