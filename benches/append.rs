@@ -67,7 +67,10 @@ fn append(store: &Arc<Store>, first: u64, pushers: u64, iterations: u64) -> Dura
                 let store = Arc::clone(store);
                 tokio::spawn(async move {
                     for number in 0..each {
-                        store.append(vec![signal(first + pusher * each + number)], Vec::new()).await.unwrap();
+                        store
+                            .append(vec![signal(first + pusher * each + number)], Vec::new(), Vec::new())
+                            .await
+                            .unwrap();
                     }
                 })
             })
@@ -102,6 +105,7 @@ impl Tally {
 fn main() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
+        messages_per_user: 50,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: now(),

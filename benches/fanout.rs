@@ -45,7 +45,7 @@ fn fanout(criterion: &mut Criterion) {
     for clients in CLIENTS {
         let metrics = Arc::new(Metrics::new().unwrap());
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
-        let hub = Hub::new(position, Duration::from_mins(10), metrics.clone());
+        let hub = Hub::new(position, Duration::from_mins(10), 50, metrics.clone());
         let everybody = Arc::new(Clients::default());
         hub.add_sink(everybody.clone());
         let outboxes: Vec<_> = (0..clients)
@@ -143,7 +143,7 @@ impl Desk {
     fn of(clients: usize) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
-        let hub = Hub::new(position, Duration::from_mins(10), metrics.clone());
+        let hub = Hub::new(position, Duration::from_mins(10), 50, metrics.clone());
         let everybody = Arc::new(Clients::default());
         hub.add_sink(everybody.clone());
         let join = |topics: &Topics| {

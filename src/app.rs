@@ -16,23 +16,26 @@ use tracing::{info, warn};
 
 use crate::auth::Tokens;
 use crate::config::{ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position};
+use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
+use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
-use crate::gateways::{Gateway, ws};
-use crate::http::{self, AppState, Phase, Readiness};
+use crate::gateways::{Gateway, PriceFrames, sse, ws};
+use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::sources::tradingview::TradingView;
+use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Phase, Readiness, STORE};
 
 /// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -90,7 +93,12 @@ impl App {
         metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
-        let hub = Arc::new(Hub::new(recovered.position.clone(), settings.signals.replay_window, metrics.clone()));
+        let hub = Arc::new(Hub::new(
+            recovered.position.clone(),
+            settings.signals.replay_window,
+            settings.data.messages_per_user as usize,
+            metrics.clone(),
+        ));
         remember(&hub, &recovered);
 
         let clients = Arc::new(Clients::default());
@@ -99,16 +107,21 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let states = SourceStates::new(&metrics);
+        let readiness = readiness(&store, &states);
+        let tokens = tokens(settings, &recovered);
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
             log: store.reader(),
             push: push.clone(),
+            handle: handle.clone(),
+            readiness: readiness.clone(),
             instruments: instruments.clone(),
-            tokens: Tokens::new(&settings.auth),
+            tokens: tokens.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
+            price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -120,16 +133,23 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let readiness = readiness(&store, &states);
         let door = Door::new(
             DoorConfig { max_connections: settings.server.max_connections, ..DoorConfig::default() },
             tasks.clone(),
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
-            tokens: Arc::new(gateway.tokens.clone()),
+            tokens: tokens.clone(),
             metrics,
             instruments,
             hub,
@@ -138,6 +158,11 @@ impl App {
             clock: wall,
             started: Instant::now(),
         };
+        let watch = tokens.keep_watch(tasks.stopping());
+        tasks.spawn("logins", async move {
+            watch.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
         let app = Self { tasks, readiness, gateway, door, doors, store };
         app.open(listener, state, settings)?;
         Ok(app)
@@ -149,7 +174,8 @@ impl App {
         let cuts = Cuts::new(self.tasks.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         self.gateway.hub.add_sink(Arc::new(rooms));
-        let router = http::router(state, ws::routes(self.gateway.clone()));
+        let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
+        let router = http::router(state, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         cuts.set_engine(BoxCloneSyncService::new(polls));
@@ -211,6 +237,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         signal_retention: settings.data.signal_retention,
         bar_retention: settings.data.bar_retention,
         recent_since: clock::wall() - settings.signals.replay_window,
+        messages_per_user: settings.data.messages_per_user.into(),
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;
@@ -233,6 +260,16 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     hub.recall(signals.chain(published));
 }
 
+fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
+    let tokens = Tokens::new(&settings.auth, clock::wall);
+    for UserNote { user, not_before, .. } in &recovered.users {
+        if let Some(not_before) = not_before {
+            tokens.revoke(user, *not_before);
+        }
+    }
+    Arc::new(tokens)
+}
+
 fn pipeline(
     settings: &Settings,
     instruments: &Arc<Instruments>,
@@ -246,23 +283,22 @@ fn pipeline(
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
-    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending)
+    // Only users of the bot platform read it, and without a secret for their tokens there are none.
+    let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
+    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
 fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
-    readiness.ask(move || match store.health() {
+    readiness.ask(STORE, move || match store.health() {
         Health::Ok => None,
         Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
     });
     let states = states.clone();
-    readiness.ask(move || {
-        let down = states
-            .list()
-            .into_iter()
-            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+    readiness.ask("sources", move || {
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });

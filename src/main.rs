@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use orion_server::cli::{self, Cli, Command};
 use orion_server::config::Loaded;
+use orion_server::pipeline::clock;
 use orion_server::telemetry::logging;
 use orion_server::{app, config};
 
@@ -23,6 +24,13 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             let settings = load()?.settings;
             let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
             command.run(&instruments).map_err(failed)
+        }
+        Command::Token(command) => {
+            let auth = load()?.settings.auth;
+            match cli::token(&auth, &command, clock::wall(), &mut io::stdout()) {
+                Ok(written) => printed(written),
+                Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
+            }
         }
         Command::Log(command) => {
             let place = match command.place() {

@@ -2,6 +2,7 @@
 
 mod backtest;
 mod log;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
 pub use log::{CommandError, LogCommand};
+pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -61,6 +63,11 @@ pub enum Command {
     /// counted from 0 and taken with the prices of the file; times without a zone are UTC.
     #[command(after_help = "Example:\n  orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
     Backtest(BacktestCommand),
+    /// Make a user token, for dashboards with private streams
+    ///
+    /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
+    #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
+    Token(TokenCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

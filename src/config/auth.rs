@@ -20,6 +20,16 @@ pub struct Auth {
     /// One shared token for reading. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub read_token: Option<Secret>,
+    /// Secret of user tokens: JSON Web Tokens signed with HS256; at least 32 bytes. Default unset: private streams are
+    /// refused.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub jwt_secret: Option<Secret>,
+    /// The `aud` that a user token must have. Default unset: not looked at.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub jwt_audience: Option<String>,
+    /// The `iss` that a user token must have. Default unset: not looked at.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub jwt_issuer: Option<String>,
 }
 
 /// Whether public streams need a token.

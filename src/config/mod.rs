@@ -29,8 +29,9 @@ pub use origins::AllowedOrigins;
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
 pub use setups::Setups;
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
+pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;
+pub use value::duration::parse as parse_duration;
 
 /// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 22] = [
+pub(super) const SHORT: [(&str, &str); 25] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -19,12 +19,15 @@ pub(super) const SHORT: [(&str, &str); 22] = [
     ("ORION_REPLAY_FILE", "replay.file"),
     ("ORION_REPLAY_SYMBOL", "replay.symbol"),
     ("ORION_REPLAY_SPEED", "replay.speed"),
+    ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
     ("ORION_ADMIN_TOKEN", "auth.admin_token"),
     ("ORION_READ_AUTH", "auth.read_auth"),
     ("ORION_READ_TOKEN", "auth.read_token"),
+    ("ORION_JWT_SECRET", "auth.jwt_secret"),
+    ("ORION_SENTIO_TRUST_USER_ID", "sentio.trust_user_id"),
     ("ORION_INSTRUMENTS", "instrument_sets"),
     ("ORION_PUBLISH_INTERVAL", "publish.interval"),
     ("ORION_SIGNAL_TTL", "signals.ttl"),

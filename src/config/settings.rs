@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::value::{self, duration};
 use super::{
     AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Setups, Simulator, Sources,
+    Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -29,6 +30,8 @@ pub struct Settings {
     pub simulator: Simulator,
     /// The replay of a recording.
     pub replay: Replay,
+    /// TradingView's alert webhook.
+    pub tradingview: Tradingview,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -60,6 +63,7 @@ impl Default for Settings {
             sources: Sources::default(),
             simulator: Simulator::default(),
             replay: Replay::default(),
+            tradingview: Tradingview::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),
@@ -136,11 +140,14 @@ pub struct Data {
     /// How long one-minute bars are kept. Default 30 days.
     #[serde(with = "duration")]
     pub bar_retention: Duration,
+    /// Ordered messages (trades, notifications, ...) that are kept for each user who may be away; 1 to 1000. Default 50.
+    #[serde(deserialize_with = "value::whole")]
+    pub messages_per_user: u32,
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Self { dir: "./data".into(), signal_retention: 365 * DAY, bar_retention: 30 * DAY }
+        Self { dir: "./data".into(), signal_retention: 365 * DAY, bar_retention: 30 * DAY, messages_per_user: 50 }
     }
 }
 
@@ -231,10 +238,12 @@ pub struct Sentio {
     /// Time between two `update`s of a market-data stream; 100 ms to 1 min. Default 5 s.
     #[serde(with = "duration")]
     pub update_interval: Duration,
+    /// Whether a bare `user_id` opens a user's streams: whoever knows an id reads them. Default no.
+    pub trust_user_id: bool,
 }
 
 impl Default for Sentio {
     fn default() -> Self {
-        Self { update_interval: Duration::from_secs(5) }
+        Self { update_interval: Duration::from_secs(5), trust_user_id: false }
     }
 }

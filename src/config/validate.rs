@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use super::{Problem, ReadAuth, Secret, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
 const MAX_DEMO_USERS: usize = 100;
+/// HS256 asks for a key as long as its hash (RFC 7518 §3.2); bytes.
+const LEAST_JWT_SECRET: usize = 32;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -30,6 +32,10 @@ impl Settings {
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
+        if !(1..=1_000).contains(&self.data.messages_per_user) {
+            return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
+        }
+        self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
         self.check_log()
@@ -48,8 +54,15 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
+                self.sources.enabled.is_empty()
+                    && !pushed
+                    && !self.demo.desk
+                    && self.tradingview.webhook_token.is_none(),
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (
+                !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
+                "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
@@ -57,8 +70,30 @@ impl Settings {
                 self.auth.read_auth == ReadAuth::Open && self.auth.read_token.is_some(),
                 "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
             ),
+            (
+                self.auth.jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < LEAST_JWT_SECRET),
+                "auth.jwt_secret is shorter than 32 bytes: it can be guessed from a single token",
+            ),
+            (
+                self.sentio.trust_user_id,
+                "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
+            ),
         ];
         cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    }
+
+    fn check_tradingview(&self) -> Result<(), Problem> {
+        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
+            let reason =
+                "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
+            return Err(Problem::new("tradingview.webhook_token", reason));
+        }
+        match proxy_header.as_deref().map(http::HeaderName::try_from) {
+            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
+            _ => Ok(()),
+        }
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -87,16 +122,19 @@ impl Settings {
             ("auth.ingest_token", &self.auth.ingest_token),
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
+            ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
             if token.as_ref().is_some_and(Secret::is_mask) {
                 return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
             }
         }
-        if self.auth.read_auth == ReadAuth::Required && self.auth.read_token.is_none() {
+        let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
+        if self.auth.read_auth == ReadAuth::Required && !readable {
             return Err(Problem::new(
                 "auth.read_auth",
-                "'required' needs auth.read_token (ORION_READ_TOKEN): nobody could connect",
+                "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
             ));
         }
         Ok(())

@@ -13,6 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct List<T>(Vec<T>);
 
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T: PartialEq> From<Vec<T>> for List<T> {
     fn from(items: Vec<T>) -> Self {
         let mut list = Vec::with_capacity(items.len());
@@ -217,8 +223,13 @@ pub(super) mod duration {
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            parse_duration(text.trim()).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
         }
+    }
+
+    /// Reads a duration such as `250ms`, `10s`, `5m` or `30d`.
+    pub fn parse(text: &str) -> Option<Duration> {
+        parse_duration(text.trim()).ok()
     }
 
     /// Reads a duration.

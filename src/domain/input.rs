@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick};
+use super::{Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick, UserNote};
 
 /// What can be told to the pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub enum Input {
     },
     /// Messages to pass on; taken whole.
     Publish(Vec<Published>),
+    /// Things to remember of users; kept together, told to nobody.
+    Note(Vec<UserNote>),
 }
 
 /// What is answered once everything before it and the input itself are durable.
@@ -33,6 +35,8 @@ pub enum Accepted {
     Signal(Arc<Signal>),
     /// The messages were published.
     Published,
+    /// The notes are kept.
+    Noted,
 }
 
 /// Why an input was not taken. It changed nothing.

@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod holidays;
 mod input;
 mod instrument;
 mod killzone;
@@ -21,7 +22,7 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
-pub use published::{Audience, Kind, Published, UnknownKind};
+pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
 pub use session::{Session, trading_day};
 pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{

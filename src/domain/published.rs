@@ -118,6 +118,17 @@ impl fmt::Display for Audience {
     }
 }
 
+/// What is remembered of a user; what is absent stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserNote {
+    /// The user's id.
+    pub user: Arc<str>,
+    /// Tokens that were made before are revoked. Only ever moves on.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The last message that reached him on a stream that has no cursor. Only ever moves on.
+    pub seen: Option<u64>,
+}
+
 /// A message that somebody published, checked and brought into the shape in which its dashboard reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {

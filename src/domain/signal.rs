@@ -281,6 +281,11 @@ pub struct Change {
 }
 
 impl Signal {
+    /// Whether it is pending, or came with its end already: what dashboards that are not told how a signal ended hear of.
+    pub fn is_news(&self) -> bool {
+        self.state.is_pending() || self.updated_at == self.accepted_at
+    }
+
     /// Makes a new signal of a draft.
     ///
     /// # Errors

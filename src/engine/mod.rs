@@ -82,6 +82,7 @@ impl Engine {
             Input::Ticks(ticks) => Outcome { changes: self.take_ticks(ticks, now), answer: Ok(Accepted::Ticks) },
             // Passed on as it is: there is no rule of ours that could change it.
             Input::Publish(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Published) },
+            Input::Note(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Noted) },
             Input::Signal { id, draft, source, feed } => match self.take_signal(id, &draft, source, feed, now) {
                 Ok((signal, change)) => {
                     Outcome { changes: change.into_iter().collect(), answer: Ok(Accepted::Signal(signal)) }

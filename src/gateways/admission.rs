@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::Gateway;
 use super::command::fault;
-use crate::auth::{AuthError, handshake_token, origin_allowed};
+use crate::auth::{AuthError, Login, handshake_token, origin_allowed};
 
 /// Why a connection was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,18 +60,33 @@ impl Gateway {
     pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
-            Ok(Some(token)) => self.tokens.reader(Some(&token)).map_err(|error| self.refused(error.into())),
+            Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.refused(error.into())),
             Err(error) => Err(self.refused(error.into())),
         }
     }
 
-    /// Whether a client may read, by its handshake's token or by `auth`.
-    pub(super) fn admit_reader(&self, headers: &HeaderMap, uri: &Uri, auth: Option<&str>) -> Result<(), Refusal> {
+    /// Whether a client may read, by its handshake's token or by `auth`. A connection by a user token ends with the token:
+    /// it holds on to the login.
+    pub(super) fn admit_reader(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        auth: Option<&str>,
+    ) -> Result<Option<Login>, Refusal> {
         let token = match auth {
             Some(token) => Some(token.to_owned()),
             None => handshake_token(headers, uri).map_err(|error| self.refused(error.into()))?,
         };
-        self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))
+        let identity = self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))?;
+        Ok(identity.map(|identity| self.tokens.login(identity)))
+    }
+
+    /// Whose streams a client may read, by its handshake's token.
+    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
+        let token = handshake_token(headers, uri);
+        let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
+        let identity = identity.map_err(|error| self.refused(error.into()))?;
+        Ok(self.tokens.login(identity))
     }
 
     /// Whether the handshake's token may write.

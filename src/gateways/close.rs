@@ -4,6 +4,8 @@
 
 use axum::extract::ws::CloseFrame;
 
+use crate::auth::AuthError;
+
 /// Why we close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
@@ -11,6 +13,10 @@ pub enum Close {
     Silent,
     /// A token in a frame was wrong, or none may be used.
     Policy,
+    /// The token that the connection rests on has expired.
+    Expired,
+    /// The token that the connection rests on was revoked.
+    Revoked,
     /// The token of an administrator was missing or wrong.
     AdminToken,
     /// The first frame of an administrator's raw stream held no token.
@@ -28,7 +34,7 @@ impl Close {
     pub const fn code(self) -> u16 {
         match self {
             Self::Silent => 1001,
-            Self::Policy | Self::AdminToken => 1008,
+            Self::Policy | Self::AdminToken | Self::Expired | Self::Revoked => 1008,
             Self::Restart => 1012,
             Self::TooSlow => 1013,
             Self::NoAdminToken => 4001,
@@ -41,11 +47,18 @@ impl Close {
         match self {
             Self::Silent => "silent",
             Self::Policy => "invalid token",
+            Self::Expired => "token expired",
+            Self::Revoked => "token revoked",
             Self::AdminToken | Self::WrongAdminToken => "Invalid admin token",
             Self::NoAdminToken => "No admin token",
             Self::Restart => "restart",
             Self::TooSlow => "too slow",
         }
+    }
+
+    /// Why a connection ends whose user token is judged so.
+    pub fn of_login(judged: Result<(), AuthError>) -> Self {
+        if judged == Err(AuthError::Revoked) { Self::Revoked } else { Self::Expired }
     }
 
     /// The frame.
@@ -61,7 +74,9 @@ mod tests {
     #[test]
     fn no_close_tells_a_dashboard_to_stay_away() {
         let admin = [Close::AdminToken, Close::NoAdminToken, Close::WrongAdminToken];
-        for close in [Close::Silent, Close::Policy, Close::Restart, Close::TooSlow].into_iter().chain(admin) {
+        let tokens = [Close::Policy, Close::Expired, Close::Revoked];
+        let others = [Close::Silent, Close::Restart, Close::TooSlow];
+        for close in admin.into_iter().chain(tokens).chain(others) {
             assert_ne!(close.code(), 1000);
         }
     }

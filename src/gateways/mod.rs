@@ -4,26 +4,32 @@
 //! sees the engine.
 
 mod admission;
+mod bots;
 pub mod close;
 pub mod command;
+pub mod cursor;
 pub mod dialects;
 pub mod events;
 mod resume;
 pub mod socketio;
+pub mod sse;
 pub mod ws;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use bots::PriceFrames;
+
 use crate::auth::Tokens;
 use crate::config::{AllowedOrigins, Heartbeat, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
+use crate::pipeline::Handle;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Readiness};
 
 /// What every transport needs.
 #[derive(Debug)]
@@ -36,16 +42,22 @@ pub struct Gateway {
     pub log: Reader,
     /// The way in, for clients that push.
     pub push: Push,
+    /// The way in, for what is remembered of users.
+    pub handle: Handle,
+    /// What the server suffers from.
+    pub readiness: Arc<Readiness>,
     /// What may be subscribed to.
     pub instruments: Arc<Instruments>,
     /// Who may read and write.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.
     pub heartbeat: Heartbeat,
     /// Sentio's timers.
     pub sentio: Sentio,
+    /// What all clients of the bot platform are told of prices.
+    pub price_frames: PriceFrames,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// Where the work for a connection is run.

@@ -2,10 +2,12 @@
 //!
 //! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
+mod admin;
 mod aria;
 #[cfg(test)]
 mod aria_tests;
 mod body;
+mod bots;
 mod console;
 pub mod cors;
 mod error;
@@ -15,11 +17,11 @@ mod market;
 mod observe;
 mod ops;
 mod params;
-mod readiness;
 mod router;
 mod sentio;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -29,19 +31,24 @@ use crate::auth::Tokens;
 use crate::domain::Instruments;
 use crate::hub::Hub;
 use crate::sources::WallClock;
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::store::Reader;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
-pub use readiness::{Phase, Readiness};
 pub use router::router;
+pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
+    /// The way in for Expert Advisors.
+    pub metatrader: MetaTrader,
+    /// TradingView's webhook.
+    pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::AppState;
 use super::error::ApiError;
-use super::readiness::Phase;
 use crate::domain::iso;
+use crate::telemetry::Phase;
 
 /// `GET /health`: the process lives. Depends on nothing.
 pub(super) async fn health(State(state): State<AppState>) -> Response {

@@ -24,7 +24,7 @@ impl FromRequestParts<AppState> for Reader {
         // Where no token is needed, a strange header does no harm.
         let token = auth::bearer(&parts.headers);
         match state.tokens.reader(token.unwrap_or_default()) {
-            Ok(()) => Ok(Self),
+            Ok(_) => Ok(Self),
             Err(refused) => Err(token.err().unwrap_or(refused).into()),
         }
     }

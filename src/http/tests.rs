@@ -18,6 +18,9 @@ use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
 use crate::hub::Publication;
 use crate::pipeline::{self, Handle};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::tradingview::TradingView;
+use crate::sources::{SourceStates, WallClock};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
@@ -48,18 +51,26 @@ impl Server {
             signal_retention: Duration::from_hours(24 * 365 * 100),
             bar_retention: Duration::from_hours(24 * 365 * 100),
             recent_since: now(),
+            messages_per_user: 50,
             clock: now,
         };
         let (store, recovered) = Store::open(dir.path(), options, metrics.clone()).unwrap();
         let store = Arc::new(store);
         let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
-        let hub = Arc::new(Hub::new(recovered.position, Duration::from_mins(10), metrics.clone()));
+        let hub = Arc::new(Hub::new(recovered.position, Duration::from_mins(10), 50, metrics.clone()));
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
+        let states = SourceStates::new(&metrics);
+        let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
+        let alerts =
+            TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            push: Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone()),
-            tokens: Arc::new(Tokens::new(&auth)),
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states),
+            tradingview: Webhook::new(&settings, alerts),
+            push,
+            tokens: Arc::new(Tokens::new(&auth, now)),
             metrics,
             instruments,
             hub,
@@ -99,7 +110,7 @@ fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> 
             let outcome = engine.process(input, Now { wall: now(), mono: Duration::ZERO });
             let signals: Vec<_> = outcome.changes.iter().map(|change| change.signal.clone()).collect();
             if !signals.is_empty() {
-                let first = store.append(signals.clone(), Vec::new()).await.unwrap().first_signal;
+                let first = store.append(signals.clone(), Vec::new(), Vec::new()).await.unwrap().first_signal;
                 let epoch = hub.position().epoch;
                 let at = |seq| Position { epoch: epoch.clone(), seq };
                 let batch: Vec<_> = (first..).zip(signals).collect();
@@ -289,7 +300,7 @@ async fn writing_needs_its_token() {
     assert_eq!(post(Some("Bearer wrong")).await, unauthorized("Invalid token"));
 
     let mut state = server.state.clone();
-    state.tokens = Arc::default();
+    state.tokens = Arc::new(Tokens::new(&Auth::default(), now));
     let app = router(state, Router::new());
     let request =
         request(Method::POST, "/api/prices").header("authorization", "Bearer in").body(Body::empty()).unwrap();
@@ -400,13 +411,13 @@ async fn readiness_follows_the_phase_and_the_complaints() {
     let server = Server::new();
     let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, json!({"status": status}));
     assert_eq!(server.get("/ready").await, unavailable("starting"));
-    server.state.readiness.set(Phase::Serving);
+    server.state.readiness.set(crate::telemetry::Phase::Serving);
     assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": []})));
-    server.state.readiness.ask(|| None);
-    server.state.readiness.ask(|| Some("disk full".into()));
+    server.state.readiness.ask("x", || None);
+    server.state.readiness.ask("x", || Some("disk full".into()));
     let degraded = json!({"status": "degraded", "reasons": ["disk full"]});
     assert_eq!(server.get("/ready").await, (StatusCode::OK, degraded));
-    server.state.readiness.set(Phase::Draining);
+    server.state.readiness.set(crate::telemetry::Phase::Draining);
     assert_eq!(server.get("/ready").await, unavailable("draining"));
     let (status, health) = server.get("/health").await;
     let version = env!("CARGO_PKG_VERSION");

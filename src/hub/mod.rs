@@ -56,13 +56,14 @@ pub struct Present {
 pub const MAX_SNAPSHOT_SIGNALS: usize = 200;
 
 impl Hub {
-    /// A hub whose log stands at `position`. Signals changed longer ago than `replay_window` leave the snapshot.
-    pub fn new(position: Position, replay_window: Duration, metrics: Arc<Metrics>) -> Self {
+    /// A hub whose log stands at `position`. Signals changed longer ago than `replay_window` leave the snapshot; the last
+    /// `messages_per_user` ordered messages of each user are kept.
+    pub fn new(position: Position, replay_window: Duration, messages_per_user: usize, metrics: Arc<Metrics>) -> Self {
         let present = Present {
             position,
             prices: BTreeMap::new(),
             recent: Recent::new(replay_window),
-            passing: Passing::default(),
+            passing: Passing::new(messages_per_user),
         };
         Self { present: Mutex::new(present), sinks: RwLock::default(), metrics }
     }
@@ -81,6 +82,7 @@ impl Hub {
                 Event::Signal(_) | Event::Price(_) => present.recent.recall(publication),
             }
         }
+        present.passing.recalled();
     }
 
     /// Publishes a batch: first it becomes part of the present, then everybody who is connected gets it.
@@ -173,9 +175,15 @@ impl Present {
         self.passing.states_of(audience, kind)
     }
 
-    /// The last published ordered messages that `wanted` selects, oldest first.
-    pub fn messages(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
-        self.passing.messages(wanted)
+    /// The ordered messages for `audiences` that are kept and come after number `seq`, oldest first, and whether these are
+    /// all that there were.
+    pub fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+        self.passing.messages_after(audiences, seq)
+    }
+
+    /// The number of the last published message, state or ordered.
+    pub fn last_message(&self) -> u64 {
+        self.passing.last()
     }
 
     /// The signal events after `seq`, or `None` when the hub does not remember that far.

@@ -3,26 +3,40 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::Publication;
+use super::{Audiences, Publication};
 use crate::domain::{Audience, Event, Kind, Published, StateKey};
 
-/// Ordered messages that are kept for one audience.
-const MAX_MESSAGES: usize = 50;
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const MAX_MESSAGES_FOR_ALL: usize = 500;
 /// States and audiences that are kept; beyond that the longest unchanged leaves.
 const MAX_KEPT: usize = 20_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Passing {
     states: BTreeMap<StateKey, Arc<Publication>>,
-    messages: BTreeMap<Audience, VecDeque<Arc<Publication>>>,
+    messages: BTreeMap<Audience, Messages>,
+    messages_per_user: usize,
     /// What to forget first: the keys of `states` by the number of their message.
     by_age: BTreeMap<u64, StateKey>,
+    last: u64,
+}
+
+/// The last ordered messages of one audience.
+#[derive(Debug, Default)]
+struct Messages {
+    kept: VecDeque<Arc<Publication>>,
+    /// Number of the last message that is not kept any more; 0 when all are.
+    forgotten: u64,
 }
 
 impl Passing {
+    pub(super) fn new(messages_per_user: usize) -> Self {
+        Self { states: BTreeMap::new(), messages: BTreeMap::new(), messages_per_user, by_age: BTreeMap::new(), last: 0 }
+    }
+
+    /// Takes in what has just been published.
     pub(super) fn remember(&mut self, published: &Published, publication: &Arc<Publication>) {
+        self.last = self.last.max(published.seq);
         let Some(key) = publication.event().state_key() else {
             return self.remember_message(&published.audience, publication);
         };
@@ -40,19 +54,36 @@ impl Passing {
     }
 
     fn remember_message(&mut self, audience: &Audience, publication: &Arc<Publication>) {
-        let most = if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { MAX_MESSAGES };
+        let most = self.most(audience);
         let messages = self.messages.entry(audience.clone()).or_default();
-        messages.push_back(publication.clone());
-        if messages.len() > most {
-            messages.pop_front();
+        messages.kept.push_back(publication.clone());
+        if messages.kept.len() > most {
+            messages.forgotten = messages.kept.pop_front().map_or(0, |oldest| number(&oldest));
         }
         if self.messages.len() > MAX_KEPT {
             self.messages.pop_last();
         }
     }
 
+    fn most(&self, audience: &Audience) -> usize {
+        if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { self.messages_per_user }
+    }
+
+    /// Ends the taking in of what the log kept: where it kept as much as it may, there may have been more.
+    pub(super) fn recalled(&mut self) {
+        let (for_all, for_one) = (MAX_MESSAGES_FOR_ALL, self.messages_per_user);
+        for (audience, messages) in &mut self.messages {
+            let most = if *audience == Audience::All { for_all } else { for_one };
+            if messages.kept.len() >= most {
+                let before = messages.kept.front().map_or(0, |oldest| number(oldest) - 1);
+                messages.forgotten = messages.forgotten.max(before);
+            }
+        }
+    }
+
     pub(super) fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
-        self.states.values().filter(|publication| is_wanted(publication, &wanted)).cloned().collect()
+        let is_wanted = |publication: &&Arc<Publication>| matches!(publication.event(), Event::Published(published) if wanted(published));
+        self.states.values().filter(is_wanted).cloned().collect()
     }
 
     pub(super) fn states_of(&self, audience: &Audience, kind: Kind) -> impl Iterator<Item = &Arc<Publication>> {
@@ -61,17 +92,24 @@ impl Passing {
         self.states.range(first..).take_while(move |(key, _)| of_kind(key)).map(|(_, publication)| publication)
     }
 
-    pub(super) fn messages(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
-        let messages = self.messages.values().flatten();
-        let mut wanted: Vec<_> = messages.filter(|publication| is_wanted(publication, &wanted)).cloned().collect();
-        wanted.sort_by_key(|publication| match publication.event() {
-            Event::Published(published) => published.seq,
-            _ => 0,
-        });
-        wanted
+    pub(super) fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+        let (mut found, mut whole) = (Vec::new(), true);
+        for messages in audiences.each().filter_map(|audience| self.messages.get(&audience)) {
+            whole &= messages.forgotten <= seq;
+            found.extend(messages.kept.iter().rev().take_while(|message| number(message) > seq).cloned());
+        }
+        found.sort_unstable_by_key(|message| number(message));
+        (found, whole)
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 }
 
-fn is_wanted(publication: &Publication, wanted: impl Fn(&Published) -> bool) -> bool {
-    matches!(publication.event(), Event::Published(published) if wanted(published))
+fn number(publication: &Publication) -> u64 {
+    match publication.event() {
+        Event::Published(published) => published.seq,
+        Event::Signal(_) | Event::Price(_) => 0,
+    }
 }

@@ -8,7 +8,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 fn hub() -> Hub {
-    Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), metrics())
+    Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), 50, metrics())
 }
 
 fn start() -> DateTime<Utc> {
@@ -74,7 +74,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
 
 #[test]
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
-    let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), metrics());
+    let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
     hub.recall([old]);
     assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");

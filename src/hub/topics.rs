@@ -79,6 +79,31 @@ pub struct Audiences {
 }
 
 impl Audiences {
+    /// Those for everybody, and nothing else.
+    pub fn everybody() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// One of them.
+    pub fn only(audience: &Audience) -> Self {
+        match audience {
+            Audience::All => Self::everybody(),
+            Audience::Admin => Self { admin: true, ..Self::default() },
+            Audience::User(user) => Self { user: Some(user.clone()), ..Self::default() },
+        }
+    }
+
+    /// All that one user may read.
+    pub fn of_user(user: Arc<str>, admin: bool) -> Self {
+        Self { all: true, admin, user: Some(user) }
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> impl Iterator<Item = Audience> {
+        let (all, admin) = (self.all.then_some(Audience::All), self.admin.then_some(Audience::Admin));
+        all.into_iter().chain(admin).chain(self.user.clone().map(Audience::User))
+    }
+
     /// Whether it holds `audience`.
     pub fn contain(&self, audience: &Audience) -> bool {
         match audience {

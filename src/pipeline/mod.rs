@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus::IntCounter;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, SourceName, Tick};
+use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, SourceName, Tick, UserNote};
 use crate::engine::{Engine, Outcome};
 use crate::hub::{Hub, Publication};
 use crate::store::{Receipt, Store, StoreError};
@@ -49,6 +50,7 @@ type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
 struct Batch {
     changes: Vec<Change>,
     published: Vec<Published>,
+    notes: Vec<UserNote>,
     answers: Vec<Answer>,
 }
 
@@ -58,10 +60,17 @@ struct Answer {
 }
 
 impl Batch {
+    fn has_nothing_to_store(&self) -> bool {
+        self.changes.is_empty() && self.published.is_empty() && self.notes.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.published.is_empty() && self.answers.is_empty()
+        self.has_nothing_to_store() && self.answers.is_empty()
     }
 }
+
+/// What is published of a signal beside the signal itself, in the same commit.
+pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<Published>;
 
 /// The loop and all that it owns.
 pub struct Pipeline {
@@ -71,6 +80,7 @@ pub struct Pipeline {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     epoch: Arc<str>,
+    announce: Option<Announce>,
     gathering: Batch,
     committing: Option<(Batch, Commit)>,
     patience: Option<Instant>,
@@ -101,10 +111,18 @@ impl Pipeline {
             hub,
             metrics,
             epoch,
+            announce: None,
             gathering: Batch::default(),
             committing: None,
             patience: None,
         }
+    }
+
+    /// Publishes what `announce` makes of each change of a signal, too.
+    #[must_use]
+    pub fn announcing(mut self, announce: Option<Announce>) -> Self {
+        self.announce = announce;
+        self
     }
 
     /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
@@ -173,14 +191,18 @@ impl Pipeline {
     async fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
         let count = counter(&self.metrics, &input);
         let outcome = match (self.clock.is_recording(), input) {
-            (false, input) => {
-                if let Input::Publish(messages) = &input {
-                    self.gathering.published.extend(messages.iter().cloned());
+            (true, Input::Ticks(ticks)) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => self.replay(&ticks),
+            (true, Input::Ticks(_) | Input::Signal { .. } | Input::Publish(_)) => {
+                return reply(to, Err(Rejection::Replaying.into()));
+            }
+            (_, input) => {
+                match &input {
+                    Input::Publish(messages) => self.gathering.published.extend(messages.iter().cloned()),
+                    Input::Note(notes) => self.gathering.notes.extend(notes.iter().cloned()),
+                    Input::Ticks(_) | Input::Signal { .. } => {}
                 }
                 self.engine.process(input, self.clock.now())
             }
-            (true, Input::Ticks(ticks)) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => self.replay(&ticks),
-            (true, _) => return reply(to, Err(Rejection::Replaying.into())),
         };
         if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
             taken.inc_by(events);
@@ -265,12 +287,16 @@ impl Pipeline {
         if self.committing.is_some() || self.gathering.is_empty() {
             return;
         }
-        let batch = std::mem::take(&mut self.gathering);
+        let mut batch = std::mem::take(&mut self.gathering);
+        if let Some(announce) = self.announce {
+            let now = self.clock.now().wall;
+            batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
+        }
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
-        let commit: Commit = if signals.is_empty() && batch.published.is_empty() {
+        let commit: Commit = if batch.has_nothing_to_store() {
             Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
         } else {
-            Box::pin(self.store.append(signals, batch.published.clone()))
+            Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
         };
         self.committing = Some((batch, commit));
     }
@@ -368,7 +394,7 @@ fn counter(metrics: &Metrics, input: &Input) -> Option<(IntCounter, u64)> {
     let (kind, source, events) = match input {
         Input::Ticks(ticks) => ("tick", &ticks.first()?.source, ticks.len() as u64),
         Input::Signal { source, .. } => ("signal", source, 1),
-        Input::Publish(_) => return None,
+        Input::Publish(_) | Input::Note(_) => return None,
     };
     Some((metrics.events_in_total.with_label_values(&[kind, source.as_str()]), events))
 }

@@ -4,11 +4,13 @@
 //! state that `/ready` and `/metrics` show.
 
 pub mod demo;
+pub mod metatrader;
 pub mod push;
 pub mod replay;
 pub mod simulator;
 mod states;
 mod supervise;
+pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -50,6 +52,10 @@ pub enum SourceError {
     /// It may work next time.
     #[error("{0}")]
     Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// The provider does not accept the key, the account or the plan: it is not asked again. The process goes on without
+    /// the source, and `/ready` says so.
+    #[error("{0}")]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
     /// It will never work: the process ends, because its operator asked for this source.
     #[error("{0}")]
     Fatal(Box<dyn std::error::Error + Send + Sync>),
@@ -62,6 +68,11 @@ impl SourceError {
     /// An error that may not come again.
     pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Transient(error.into())
+    }
+
+    /// A refusal that only the operator can change.
+    pub fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Refused(error.into())
     }
 
     /// An error that will come again.
@@ -87,6 +98,18 @@ impl Feeder {
         self.states.live(&self.name);
     }
 
+    /// Says that the connection stands, and that its prices are some minutes late by contract: from now on the source is
+    /// `delayed` where it would be `live`. The ticks say it themselves too, see [`Feed::Delayed`].
+    pub fn delayed(&self) {
+        self.states.delayed(&self.name);
+    }
+
+    /// Says that the connection stands, but that nothing comes although it should; the next tick, or
+    /// [`live`](Self::live), says the contrary.
+    pub fn stalled(&self) {
+        self.states.stalled(&self.name, "connected, but nothing comes");
+    }
+
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
     ///
     /// # Errors
@@ -98,7 +121,8 @@ impl Feeder {
         let count = ticks.len() as u64;
         self.handle.send(Input::Ticks(ticks)).await?;
         self.taken.inc_by(count);
-        self.states.ticked(&self.name);
+        self.states.live(&self.name);
+        self.states.counted(&self.name, count as usize);
         Ok(())
     }
 

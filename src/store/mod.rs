@@ -25,6 +25,7 @@ mod reader;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod users;
 mod verify;
 mod writer;
 
@@ -50,7 +51,7 @@ pub use reader::Reader;
 pub use verify::{Verified, verify};
 pub use writer::Health;
 
-use crate::domain::{Bar, Published, Signal};
+use crate::domain::{Bar, Published, Signal, UserNote};
 use crate::telemetry::Metrics;
 use lanes::{Append, End, Lanes};
 use writer::{Identity, Shared, Writer};
@@ -69,6 +70,8 @@ pub struct Options {
     pub bar_retention: Duration,
     /// Which signals are [`Recovered::recent`]: those changed at this time or later.
     pub recent_since: DateTime<Utc>,
+    /// Ordered messages that are kept for one user, and for administrators.
+    pub messages_per_user: u64,
     /// The wall clock; decides what is too old, and nothing else.
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -119,7 +122,7 @@ impl Store {
         Ok((Self { shared, metrics, reader, thread }, opened.recovered))
     }
 
-    /// Appends changes of signals and published messages, in this order, all or none. Returns the numbers of the first;
+    /// Appends changes of signals and published messages, and keeps notes of users, all or none. Returns the numbers of the first;
     /// the others follow them.
     ///
     /// The place in the log is decided by the call, not by when the future is polled. Batches that wait at the same time
@@ -132,9 +135,10 @@ impl Store {
         &self,
         signals: Vec<Arc<Signal>>,
         published: Vec<Published>,
+        notes: Vec<UserNote>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
         let (answer, answered) = oneshot::channel();
-        let queued = self.shared.lanes.append(Append { signals, published, answer });
+        let queued = self.shared.lanes.append(Append { signals, published, notes, answer });
         let shared = Arc::clone(&self.shared);
         async move {
             queued?;

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
-use super::{DATABASE_FILE, LOCK_FILE, passing, queries, schema};
-use crate::domain::{Position, Published, Signal};
+use super::{DATABASE_FILE, LOCK_FILE, passing, queries, schema, users};
+use crate::domain::{Position, Published, Signal, UserNote};
 
 /// Events whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
@@ -33,6 +33,8 @@ pub struct Recovered {
     pub recent: Vec<(u64, Signal)>,
     /// Published messages that are kept, oldest first.
     pub published: Vec<Published>,
+    /// What is remembered of users, in no order.
+    pub users: Vec<UserNote>,
 }
 
 /// An opened log, before its writer runs.
@@ -65,6 +67,7 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
         pending: queries::pending(&connection).map_err(sqlite)?,
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
         published: passing::all(&connection).map_err(sqlite)?,
+        users: users::all(&connection).map_err(sqlite)?,
     };
     let published = passing::head(&connection).map_err(sqlite)?;
     Ok(Opened { file, lock, connection, head, anchor, published, recovered })

@@ -5,18 +5,17 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::{Audience, Class, Kind, Published, parse_epoch_millis};
 
-/// Ordered messages that are kept for one user, and for administrators.
-const KEPT: u64 = 50;
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const KEPT_FOR_ALL: u64 = 500;
 /// States that are kept over all audiences; the longest unchanged go first.
 const KEPT_STATES: u64 = 20_000;
 
-/// Stores messages after number `head`; returns the new head.
+/// Stores messages after number `head`, of which `kept` stay for one user; returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: u64,
     messages: impl Iterator<Item = &'a Published>,
+    kept: u64,
 ) -> rusqlite::Result<u64> {
     let mut insert = transaction
         .prepare_cached("INSERT INTO published (seq, at, kind, audience, key, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
@@ -37,7 +36,7 @@ pub(super) fn append<'a>(
         let at = message.at.timestamp_millis();
         insert.execute((head, at, message.kind.name(), &audience, key, &*message.data))?;
         if key.is_none() {
-            forget.execute((&audience, if message.audience == Audience::All { KEPT_FOR_ALL } else { KEPT }))?;
+            forget.execute((&audience, if message.audience == Audience::All { KEPT_FOR_ALL } else { kept }))?;
         }
     }
     Ok(head)

@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAL_LIMIT: i64 = 64 << 20;
 
 /// Only ever append to this list: a migration that was released has run on somebody's log.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 PRAGMA application_id = 0x4f52494f;
 
@@ -77,6 +77,16 @@ CREATE TABLE published (
 ) STRICT;
 CREATE UNIQUE INDEX published_states ON published (audience, kind, key) WHERE key IS NOT NULL;
 CREATE INDEX published_messages ON published (audience, seq) WHERE key IS NULL;
+",
+    "
+-- What is remembered of users. `not_before`: tokens made before are revoked. `seen`: the last message that reached him.
+CREATE TABLE users (
+    user TEXT NOT NULL PRIMARY KEY,
+    not_before INTEGER,
+    seen INTEGER,
+    noted INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX users_by_age ON users (noted);
 ",
 ];
 

@@ -24,7 +24,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn options() -> Options {
-    Options { signal_retention: DAY, bar_retention: DAY, recent_since: start(), clock: start }
+    Options { signal_retention: DAY, bar_retention: DAY, recent_since: start(), messages_per_user: 50, clock: start }
 }
 
 fn open_with(dir: &Path, options: Options) -> Result<(Store, Recovered), StoreError> {
@@ -61,7 +61,7 @@ fn signal(id: &str, state: SignalState) -> Signal {
 impl Store {
     /// Appends signals only, and gives the number of the first.
     fn log(&self, signals: Vec<Arc<Signal>>) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
-        let appended = self.append(signals, Vec::new());
+        let appended = self.append(signals, Vec::new(), Vec::new());
         async move { appended.await.map(|receipt| receipt.first_signal) }
     }
 }
@@ -864,8 +864,8 @@ async fn published_messages_come_back_states_as_the_latest_and_the_rest_in_order
         message(Kind::Balances, user(), "kraken", "3"),
     ];
     let second = vec![message(Kind::Balances, user(), "luno", "4"), message(Kind::OrderUpdate, Audience::All, "", "5")];
-    assert_eq!(store.append(vec![pending("a")], first).await.map(|receipt| receipt.first_published), Ok(1));
-    assert_eq!(store.append(Vec::new(), second).await.map(|receipt| receipt.first_published), Ok(4));
+    assert_eq!(store.append(vec![pending("a")], first, Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
+    assert_eq!(store.append(Vec::new(), second, Vec::new()).await.map(|receipt| receipt.first_published), Ok(4));
     store.close().await.unwrap();
     drop(store);
     let (_store, recovered) = open(dir.path());
@@ -879,7 +879,7 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
     let (store, _) = open(dir.path());
     let audience = |number: u64| if number.is_multiple_of(2) { Audience::Admin } else { Audience::User("u".into()) };
     let many = (1..=200).map(|number| message(Kind::Alerts, audience(number), "", &number.to_string())).collect();
-    store.append(Vec::new(), many).await.unwrap();
+    store.append(Vec::new(), many, Vec::new()).await.unwrap();
     store.close().await.unwrap();
     drop(store);
     let (store, recovered) = open(dir.path());
@@ -887,7 +887,7 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         recovered.published.iter().map(|message| message.seq).collect::<Vec<_>>(),
         (101..=200).collect::<Vec<_>>()
     );
-    let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")]).await;
+    let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }
 
@@ -897,8 +897,8 @@ async fn a_message_that_was_refused_is_not_there() {
     let (store, _) = open(dir.path());
     store.play(Fault::Full);
     let lost = message(Kind::Alerts, Audience::All, "", &"x".repeat(100_000));
-    assert!(store.append(Vec::new(), vec![lost]).await.is_err());
+    assert!(store.append(Vec::new(), vec![lost], Vec::new()).await.is_err());
     store.play(Fault::None);
     let kept = message(Kind::Alerts, Audience::All, "", "kept");
-    assert_eq!(store.append(Vec::new(), vec![kept]).await.map(|receipt| receipt.first_published), Ok(1));
+    assert_eq!(store.append(Vec::new(), vec![kept], Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
 }

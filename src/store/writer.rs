@@ -15,7 +15,7 @@ use super::commit::{self, Probe};
 use super::error::StoreError;
 use super::faults::Faults;
 use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
-use super::{Options, open, passing, queries, schema};
+use super::{Options, open, passing, queries, schema, users};
 use crate::domain::Bar;
 use crate::telemetry::Metrics;
 
@@ -132,11 +132,14 @@ impl Writer {
     /// One transaction for everybody who waits, and everybody's answer after it.
     fn append(&mut self, appends: Vec<Append>) {
         let (head, published, stored_at) = (self.head, self.published, (self.options.clock)());
+        let kept = self.options.messages_per_user;
         let timer = self.metrics.store_commit_seconds.start_timer();
         let committed = self.transact(|transaction| {
             let signals = appends.iter().flat_map(|append| &append.signals);
             let head = commit::append(transaction, head, signals, stored_at)?;
-            Ok((head, passing::append(transaction, published, appends.iter().flat_map(|append| &append.published))?))
+            users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+            let messages = appends.iter().flat_map(|append| &append.published);
+            Ok((head, passing::append(transaction, published, messages, kept)?))
         });
         match committed {
             Ok((new_head, new_published)) => {
@@ -184,7 +187,7 @@ impl Writer {
                 return Ok((events, events));
             }
             let bars = commit::prune_bars(transaction, now, bars)?;
-            let rows = if bars > 0 { bars } else { passing::prune(transaction)? };
+            let rows = if bars > 0 { bars } else { passing::prune(transaction)? + users::prune(transaction)? };
             Ok((rows, events))
         });
         self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);

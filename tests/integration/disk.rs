@@ -278,6 +278,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     let (dir, _guard) = data_dir();
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = Options {
+        messages_per_user: 50,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: wall(),
@@ -285,7 +286,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     };
     let (store, recovered) = Store::open(&dir, options, metrics.clone()).unwrap();
     let store = Arc::new(store);
-    let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, metrics.clone()));
+    let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, 50, metrics.clone()));
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
     let ttl = Duration::from_secs(6);
     let engine = Engine::new(instruments, ttl, 5);

@@ -187,6 +187,7 @@ pub(crate) type LogEntry = (u64, String, String);
 pub(crate) async fn read_log(dir: &Path) -> Vec<LogEntry> {
     use orion_server::{pipeline::clock, store, telemetry::Metrics};
     let options = store::Options {
+        messages_per_user: 50,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: clock::wall(),

@@ -260,6 +260,7 @@ async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
 /// Prunes what has ended from the front of a log that no process has.
 async fn prune(dir: &std::path::Path) {
     let options = store::Options {
+        messages_per_user: 50,
         signal_retention: Duration::ZERO,
         bar_retention: Duration::from_hours(24),
         recent_since: wall(),

@@ -10,16 +10,16 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("telemetry", &["config", "domain"]),
     ("tasks", &[]),
     ("door", &["tasks", "telemetry"]),
-    ("auth", &["config"]),
+    ("auth", &["config", "domain"]),
     ("engine", &["domain"]),
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
     ("sources", &["domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
-    ("http", &["auth", "config", "domain", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
+    ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
     ("backtest", &["domain", "engine", "sources"]),
-    ("cli", &["backtest", "config", "domain", "store"]),
+    ("cli", &["auth", "backtest", "config", "domain", "store"]),
 ];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {

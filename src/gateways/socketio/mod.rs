@@ -65,6 +65,7 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         // What the client said between being told that it is connected and being so could not be answered: it has waited.
         let connected = |socket: SocketRef| {
             if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+                session.end_with_login(&socket);
                 session.listen(&socket);
             }
             std::future::ready(())
@@ -78,9 +79,9 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
 fn admit(gateway: &Arc<Gateway>, cuts: &Cuts, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refusal> {
     let field = |name: &str| auth.and_then(|auth| auth.get(name)).and_then(Value::as_str);
     let handshake = socket.req_parts();
-    gateway.admit_reader(&handshake.headers, &handshake.uri, field("token"))?;
+    let login = gateway.admit_reader(&handshake.headers, &handshake.uri, field("token"))?;
     let since = field("since").map(str::to_owned);
-    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, since));
+    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, login, since));
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in a future: a client's events would overtake each other else.

@@ -11,10 +11,12 @@ use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SendError, SocketError, TransportType};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::cut::Cuts;
 use super::rooms::{self, emit_signal};
+use crate::auth::Login;
 use crate::domain::{Position, Signal, iso};
 use crate::gateways::Gateway;
 use crate::gateways::command::{Request, fault, short};
@@ -79,17 +81,28 @@ pub(super) struct Session {
     namespace: String,
     transport: &'static str,
     since: Instant,
+    login: Option<Login>,
+    /// Cancelled when the client is gone.
+    closed: CancellationToken,
     state: Mutex<State>,
 }
 
 impl Session {
-    pub(super) fn open(gateway: Arc<Gateway>, cuts: Cuts, socket: &SocketRef, since: Option<String>) -> Self {
+    pub(super) fn open(
+        gateway: Arc<Gateway>,
+        cuts: Cuts,
+        socket: &SocketRef,
+        login: Option<Login>,
+        since: Option<String>,
+    ) -> Self {
         let transport = transport_name(socket.transport_type());
         let session = Self {
             id: socket.id.to_string(),
             namespace: socket.ns().to_owned(),
             transport,
             since: Instant::now(),
+            login,
+            closed: CancellationToken::new(),
             state: Mutex::new(State { since, busy: true, ..State::default() }),
             gateway,
             cuts,
@@ -99,6 +112,19 @@ impl Session {
         session.gateway.metrics.connections_total.with_label_values(&labels).inc();
         info!(sid = %session.id, namespace = %session.namespace, transport, protocol = ?socket.protocol(), "Socket.IO client connected");
         session
+    }
+
+    /// Cuts the client when the user token that it came with ends. It comes back by itself, is refused at the handshake,
+    /// and so knows that it has to log in.
+    pub(super) fn end_with_login(&self, socket: &SocketRef) {
+        let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
+        let (closed, cuts, socket, sid) = (self.closed.clone(), self.cuts.clone(), socket.clone(), self.id.clone());
+        self.gateway.tasks.spawn_connection(async move {
+            if closed.run_until_cancelled(end.cancelled()).await.is_some() {
+                info!(sid, "the user token has ended");
+                cuts.cut(&socket);
+            }
+        });
     }
 
     pub(super) fn ended(&self, reason: DisconnectReason) {
@@ -379,6 +405,7 @@ impl Returning for Comeback<'_> {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.closed.cancel();
         let metrics = &self.gateway.metrics;
         metrics.connections.with_label_values(&[self.transport, self.namespace.as_str()]).dec();
         let reason = self.state.lock().end.unwrap_or("left while connecting");

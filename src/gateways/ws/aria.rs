@@ -16,7 +16,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::aria::{self, Channels};
 use crate::gateways::resume::Gone;
-use crate::hub::{Publication, Topics};
+use crate::hub::{Audiences, Publication, Topics};
 use crate::pipeline::clock;
 
 const DESK: &str = "/ws";
@@ -94,11 +94,12 @@ impl Conversation for Aria {
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([aria::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &Published| published.audience == Audience::All;
+        let everybody = Audiences::everybody();
         self.gateway.hub.hold(|present| {
             client.outbox.put(present.prices(|_| true));
             client.outbox.put(present.states(for_all));
             client.outbox.put(present.signals(|_| true));
-            client.outbox.put(latest(present.messages(for_all)));
+            client.outbox.put(latest(present.messages_after(&everybody, 0).0));
             client.outbox.set_topics(Topics::public());
         });
         Ok(())

@@ -7,8 +7,10 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::auth::Login;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::resume::Gone;
@@ -41,6 +43,11 @@ pub(super) trait Conversation: Send {
 
     /// Puts what is due at regular times into the client's outbox.
     fn beat(&mut self, _client: &mut Client) {}
+
+    /// What the client is told before we close.
+    fn farewell(&self, _close: Close) -> Option<Utf8Bytes> {
+        None
+    }
 }
 
 /// The writing side of a connection.
@@ -50,9 +57,20 @@ pub(super) struct Client {
     pub(super) outbox: Arc<Outbox>,
     gateway: Arc<Gateway>,
     sink: SplitSink<WebSocket, Message>,
+    login: Option<Login>,
 }
 
 impl Client {
+    /// The connection rests on this user token from now on, and ends with it.
+    pub(super) fn log_in(&mut self, login: Login) {
+        self.login = Some(login);
+    }
+
+    /// Why the user token that the connection rests on has ended.
+    fn login_end(&self) -> Close {
+        Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
+    }
+
     /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.
     pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
         for frame in frames {
@@ -98,15 +116,20 @@ enum End {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<C: Conversation>(socket: WebSocket, gateway: Arc<Gateway>, mut conversation: C) {
+pub(super) async fn serve<C: Conversation>(
+    socket: WebSocket,
+    gateway: Arc<Gateway>,
+    login: Option<Login>,
+    mut conversation: C,
+) {
     let presence = Presence::new(&gateway, conversation.endpoint());
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
-    let mut client = Client { outbox, gateway, sink };
+    let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     if let End::Ours(close) = end {
-        say_goodbye(&mut client, &mut stream, close).await;
+        say_goodbye(&mut client, &mut stream, conversation.farewell(close), close).await;
     }
     presence.left(end);
 }
@@ -123,9 +146,11 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     let mut heard = Instant::now();
     let outbox = client.outbox.clone();
     loop {
+        let login_end = client.login.as_ref().map(|login| login.end().clone());
         // Reading waits while a write is blocked: what a peer says can fill no memory as long as it does not listen.
         let said = tokio::select! {
             () = gateway.draining.cancelled() => return End::Ours(Close::Restart),
+            () = ended(login_end.as_ref()) => return End::Ours(client.login_end()),
             due = outbox.due() => {
                 let Ok(batch) = due else { return End::Ours(Close::TooSlow) };
                 if client.write_batch(batch, conversation).await.is_err() {
@@ -171,6 +196,13 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     }
 }
 
+async fn ended(login: Option<&CancellationToken>) {
+    match login {
+        Some(end) => end.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn tick(beat: Option<&mut Interval>) {
     match beat {
         Some(beat) => {
@@ -181,14 +213,19 @@ async fn tick(beat: Option<&mut Interval>) {
 }
 
 /// Writes what is still due and the close frame, and waits for the peer's.
-async fn say_goodbye(client: &mut Client, stream: &mut SplitStream<WebSocket>, close: Close) {
+async fn say_goodbye(
+    client: &mut Client,
+    stream: &mut SplitStream<WebSocket>,
+    farewell: Option<Utf8Bytes>,
+    close: Close,
+) {
     let goodbye = async {
         if let Ok(batch) = client.outbox.take() {
             let frames = batch.ordered.into_iter().filter_map(|ordered| match ordered {
                 Ordered::Frame(frame) => Some(frame),
                 Ordered::Event(_) => None,
             });
-            client.write(frames).await?;
+            client.write(frames.chain(farewell)).await?;
         }
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         while let Some(Ok(_)) = stream.next().await {}

@@ -1,6 +1,7 @@
 //! Native WebSocket: one loop for all dialects, and one file for each conversation.
 
 mod aria;
+mod bots;
 mod connection;
 mod orion;
 mod sentio;
@@ -41,6 +42,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/ws", get(trading_desk))
         .route("/ws/", get(trading_desk))
         .route("/monitoring/ws/performance", get(performance))
+        .route("/api/ws", get(bots::handshake))
+        .route("/api/ws/", get(bots::handshake))
         .merge(sentio::routes())
         .with_state(gateway)
 }
@@ -61,12 +64,13 @@ async fn dashboard(
     upgrade: Upgrade,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
-    if let Err(refusal) = gateway.admit_reader(&headers, &uri, None) {
-        return refusal.into_response();
-    }
+    let login = match gateway.admit_reader(&headers, &uri, None) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
     let may_push = gateway.may_push(&headers, &uri);
     let conversation = Orion::dashboard(gateway.clone(), since, may_push);
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -76,9 +80,10 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
         return refusal.into_response();
     }
-    let may_read = may_push || gateway.admit_reader(&headers, &uri, None).is_ok();
+    let login = gateway.admit_reader(&headers, &uri, None);
+    let may_read = may_push || login.is_ok();
     let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(move |socket| serve(socket, gateway, login.ok().flatten(), conversation))
 }
 
 /// What an ARIA client may say before it speaks.
@@ -96,20 +101,22 @@ async fn trading_desk(
     upgrade: Upgrade,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
-    if let Err(refusal) = gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
-        return refusal.into_response();
-    }
+    let login = match gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
     let conversation = Aria::new(gateway.clone(), channels.as_deref());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
-    if let Err(refusal) = gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
-        return refusal.into_response();
-    }
+    let login = match gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
     let conversation = Performance::new(gateway.clone());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 fn upgrade_required() -> Response {

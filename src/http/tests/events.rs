@@ -1,7 +1,8 @@
 //! `POST /api/events` over the real pipeline: what is answered is stored, in order, and there after a restart.
 
 use super::*;
-use crate::domain::{Audience, Kind, Published};
+use crate::domain::Kind;
+use crate::hub::Audiences;
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
 use tokio_util::sync::CancellationToken;
@@ -46,11 +47,11 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
     assert_eq!(publish(&server, batch).await, (StatusCode::OK, accepted));
     publish(&server, wallet("u", "4")).await;
 
-    let user = Audience::User("u".into());
-    let (messages, states) = server.state.hub.hold(|present| {
-        let of_user = |message: &Published| message.audience == user;
-        (present.messages(of_user), present.states(|message| message.kind == Kind::Bots))
-    });
+    let user = Audiences { user: Some("u".into()), ..Audiences::default() };
+    let (messages, states) = server
+        .state
+        .hub
+        .hold(|present| (present.messages_after(&user, 0).0, present.states(|message| message.kind == Kind::Bots)));
     let data = |publications: Vec<Arc<Publication>>| -> Vec<String> {
         let data = publications.iter().map(|publication| match publication.event() {
             Event::Published(published) => published.data.to_string(),
@@ -69,7 +70,13 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
     drop((store, state, app));
     let metrics = Arc::new(Metrics::new().unwrap());
     let year = Duration::from_hours(24 * 365);
-    let options = store::Options { signal_retention: year, bar_retention: year, recent_since: now(), clock: now };
+    let options = store::Options {
+        signal_retention: year,
+        bar_retention: year,
+        recent_since: now(),
+        messages_per_user: 50,
+        clock: now,
+    };
     let (_store, recovered) = Store::open(dir.path(), options, metrics).unwrap();
     let kept: Vec<_> = recovered.published.iter().map(|m| format!("{} {} {}", m.audience, m.key, m.data)).collect();
     assert_eq!(
@@ -96,7 +103,7 @@ async fn a_batch_with_a_fault_publishes_nothing_and_names_it() {
     assert_eq!(body["error"], "Invalid fields: events[1].data.status, events[2].type");
     let fields = &body["details"]["fields"];
     assert_eq!(fields["events[1].data.status"], "must be one of running, stopped, paused, error");
-    assert!(server.state.hub.hold(|present| present.messages(|_| true).is_empty()));
+    assert!(server.state.hub.hold(|present| present.last_message() == 0));
     let rejected = server.state.metrics.rejected_total.with_label_values(&["event", "validation_failed"]).get();
     assert_eq!(rejected, 1);
 

@@ -45,10 +45,14 @@ impl Admin {
         Self { gateway, form: Form::Unknown }
     }
 
-    fn register(&mut self, client: &Client, said: &Said) -> Result<(), Close> {
-        if let Err(refusal) = self.gateway.tokens.admin(said.text("admin_token")) {
-            client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
-            return Err(Close::AdminToken);
+    fn register(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
+        match self.gateway.tokens.admin(said.text("admin_token")) {
+            Ok(None) => {}
+            Ok(Some(identity)) => client.log_in(self.gateway.tokens.login(identity)),
+            Err(refusal) => {
+                client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
+                return Err(Close::AdminToken);
+            }
         }
         self.form = Form::Messages;
         self.gateway.hub.hold(|present| {
@@ -64,11 +68,13 @@ impl Admin {
         Ok(())
     }
 
-    fn register_raw(&mut self, client: &Client, token: &str) -> Result<(), Close> {
+    fn register_raw(&mut self, client: &mut Client, token: &str) -> Result<(), Close> {
         if token.is_empty() {
             return Err(Close::NoAdminToken);
         }
-        self.gateway.tokens.admin(Some(token)).map_err(|_| Close::WrongAdminToken)?;
+        if let Some(identity) = self.gateway.tokens.admin(Some(token)).map_err(|_| Close::WrongAdminToken)? {
+            client.log_in(self.gateway.tokens.login(identity));
+        }
         self.form = Form::Status;
         self.send_status(client);
         Ok(())

@@ -42,7 +42,7 @@ async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
 async fn admin(State(gateway): State<Arc<Gateway>>, upgrade: Upgrade) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
     let conversation = Admin::new(gateway.clone());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, None, conversation))
 }
 
 fn public<C: Conversation + 'static>(
@@ -53,11 +53,12 @@ fn public<C: Conversation + 'static>(
     conversation: impl FnOnce(Arc<Gateway>) -> C,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
-    if let Err(refusal) = gateway.admit_reader(headers, uri, None) {
-        return refusal.into_response();
-    }
+    let login = match gateway.admit_reader(headers, uri, None) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
     let conversation = conversation(gateway.clone());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, conversation))
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 /// A frame of a client.

@@ -1,0 +1,96 @@
+//! Who is connected by a user token, so that the end of the token ends the connection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{AuthError, Identity};
+
+/// How often tokens that have expired are looked for.
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The live connections that rest on a user token, and which tokens are worth nothing any more.
+#[derive(Debug, Default)]
+pub(super) struct Logins(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    live: HashMap<u64, (Identity, CancellationToken)>,
+    next: u64,
+    /// Tokens of these users that were made before these times are revoked.
+    not_before: HashMap<Arc<str>, DateTime<Utc>>,
+}
+
+impl State {
+    fn judge(&self, identity: &Identity, now: DateTime<Utc>) -> Result<(), AuthError> {
+        if identity.has_expired(now) {
+            Err(AuthError::Expired)
+        } else if self.not_before.get(&identity.user).is_some_and(|not_before| identity.issued_at < *not_before) {
+            Err(AuthError::Revoked)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Logins {
+    pub(super) fn judge(&self, identity: &Identity, now: DateTime<Utc>) -> Result<(), AuthError> {
+        self.0.lock().judge(identity, now)
+    }
+
+    pub(super) fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {
+        let mut state = self.0.lock();
+        let known = state.not_before.entry(user.clone()).or_insert(not_before);
+        *known = not_before.max(*known);
+    }
+
+    /// Ends every connection whose token is worth nothing any more.
+    pub(super) fn sweep(&self, now: DateTime<Utc>) {
+        let state = &mut *self.0.lock();
+        let ended: Vec<_> = state.live.iter().filter(|(_, (who, _))| state.judge(who, now).is_err()).collect();
+        for (_, (_, end)) in ended {
+            end.cancel();
+        }
+    }
+}
+
+/// A connection that rests on a user token. Counts as live until it is dropped.
+#[derive(Debug)]
+pub struct Login {
+    identity: Identity,
+    end: CancellationToken,
+    id: u64,
+    logins: Arc<Logins>,
+}
+
+impl Login {
+    pub(super) fn new(logins: Arc<Logins>, identity: Identity) -> Self {
+        let end = CancellationToken::new();
+        let mut state = logins.0.lock();
+        let id = state.next;
+        state.next += 1;
+        state.live.insert(id, (identity.clone(), end.clone()));
+        drop(state);
+        Self { identity, end, id, logins }
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Cancelled when the token has expired or was revoked: the connection has to end.
+    pub fn end(&self) -> &CancellationToken {
+        &self.end
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        self.logins.0.lock().live.remove(&self.id);
+    }
+}

@@ -1,0 +1,211 @@
+//! Who may write, who may read, who somebody is, and from which web pages.
+//!
+//! Tokens are compared in constant time, and never printed or sent back. Every way in presents its token here: a header
+//! of a request, the query of a handshake, or a frame. There are shared tokens, which the settings name, and user tokens
+//! ([`Identity`]), which end: with them the connections that rest on them ([`Login`]).
+
+mod jwt;
+mod logins;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use axum::extract::Query;
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, Uri};
+
+use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
+use jwt::Jwt;
+pub use jwt::{Identity, mint};
+pub use logins::Login;
+use logins::{Logins, SWEEP_INTERVAL};
+
+/// Why somebody was refused. The texts are meant for him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// The server has no such token: nobody can present it.
+    #[error("Refused: the server has no token for this; its operator sets {0}")]
+    NotSet(&'static str),
+    /// No token came along.
+    #[error("A token is needed: Authorization: Bearer <token>")]
+    Missing,
+    /// There is an `Authorization` header, but no bearer token in it.
+    #[error("Invalid authorization format")]
+    Malformed,
+    /// The token is not the right one.
+    #[error("Invalid token")]
+    Wrong,
+    /// The user token has ended.
+    #[error("The token has expired: log in again")]
+    Expired,
+    /// The user's tokens were called back.
+    #[error("The token was revoked: log in again")]
+    Revoked,
+}
+
+/// The tokens of the settings, and those made with their secret.
+#[derive(Debug)]
+pub struct Tokens {
+    ingest: Option<Secret>,
+    admin: Option<Secret>,
+    read: Option<Secret>,
+    read_auth: ReadAuth,
+    jwt: Option<Jwt>,
+    logins: Arc<Logins>,
+    clock: fn() -> DateTime<Utc>,
+}
+
+impl Tokens {
+    /// The tokens that the settings name. User tokens are judged on `clock`.
+    pub fn new(auth: &Auth, clock: fn() -> DateTime<Utc>) -> Self {
+        let jwt = Jwt::new(auth);
+        let Auth { ingest_token, admin_token, read_auth, read_token, .. } = auth.clone();
+        Self {
+            ingest: ingest_token,
+            admin: admin_token,
+            read: read_token,
+            read_auth,
+            jwt,
+            logins: Arc::default(),
+            clock,
+        }
+    }
+
+    /// Whether `token` may write.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it may not.
+    pub fn ingest(&self, token: Option<&str>) -> Result<(), AuthError> {
+        check(self.ingest.as_ref(), "ORION_INGEST_TOKEN", token)
+    }
+
+    /// Whether `token` may administer: the shared one, or an administrator's own, who is then named.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it may not.
+    pub fn admin(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+        let shared = check(self.admin.as_ref(), "ORION_ADMIN_TOKEN", token);
+        match (shared, &self.jwt) {
+            (Ok(()), _) => Ok(None),
+            (Err(AuthError::NotSet(_) | AuthError::Wrong), Some(_)) if token.is_some() => match self.user(token) {
+                Ok(identity) if identity.admin => Ok(Some(identity)),
+                Ok(_) => Err(AuthError::Wrong),
+                Err(error) => Err(error),
+            },
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Whom a user token names.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it names nobody.
+    pub fn user(&self, token: Option<&str>) -> Result<Identity, AuthError> {
+        let jwt = self.jwt.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
+        let now = (self.clock)();
+        let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now)?;
+        self.logins.judge(&identity, now)?;
+        Ok(identity)
+    }
+
+    /// Whether `token` may read what is public: any, or none, unless the settings require one. A user token names its
+    /// user; where user tokens are in use, one that is good for nothing is refused even where none is needed.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it may not.
+    pub fn reader(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+        let required = self.read_auth == ReadAuth::Required;
+        let Some(presented) = token else {
+            return match (required, &self.jwt) {
+                (false, _) => Ok(None),
+                (true, Some(_)) => Err(AuthError::Missing),
+                (true, None) => check(self.read.as_ref(), "ORION_READ_TOKEN", None).map(|()| None),
+            };
+        };
+        let matches = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
+        if matches(&self.read) || (!required && (matches(&self.ingest) || matches(&self.admin))) {
+            return Ok(None);
+        }
+        match &self.jwt {
+            Some(_) => self.user(token).map(Some),
+            None if required => check(self.read.as_ref(), "ORION_READ_TOKEN", token).map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the token that a connection rests on is still good.
+    ///
+    /// # Errors
+    /// [`AuthError::Expired`] or [`AuthError::Revoked`] when it is not.
+    pub fn still_good(&self, login: &Login) -> Result<(), AuthError> {
+        self.logins.judge(login.identity(), (self.clock)())
+    }
+
+    /// Notes a connection that rests on a user token.
+    pub fn login(&self, identity: Identity) -> Login {
+        Login::new(self.logins.clone(), identity)
+    }
+
+    /// Calls back the tokens of `user` that were made before `not_before`, and ends the connections that rest on them.
+    pub fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {
+        self.logins.revoke(user, not_before);
+        self.logins.sweep((self.clock)());
+    }
+
+    /// Ends connections whose tokens have expired, until `stop`.
+    pub async fn keep_watch(self: Arc<Self>, stop: CancellationToken) {
+        let watch = async {
+            loop {
+                sleep(SWEEP_INTERVAL).await;
+                self.logins.sweep((self.clock)());
+            }
+        };
+        stop.run_until_cancelled(watch).await;
+    }
+}
+
+fn check(secret: Option<&Secret>, setting: &'static str, token: Option<&str>) -> Result<(), AuthError> {
+    let secret = secret.ok_or(AuthError::NotSet(setting))?;
+    let token = token.ok_or(AuthError::Missing)?;
+    if secret.matches(token) { Ok(()) } else { Err(AuthError::Wrong) }
+}
+
+/// The token of an `Authorization: Bearer` header, if there is such a header.
+///
+/// # Errors
+/// [`AuthError::Malformed`] when the header says something else.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().map_err(|_| AuthError::Malformed)?;
+    let (scheme, token) = value.trim().split_once(' ').ok_or(AuthError::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(AuthError::Malformed) }
+}
+
+/// The token of a handshake: the bearer header, else `?token=`, which is there because browsers cannot set headers on a
+/// WebSocket. Plain requests use [`bearer`]: a token does not belong into a URL.
+///
+/// # Errors
+/// [`AuthError::Malformed`] when the header is no bearer token.
+pub fn handshake_token(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>, AuthError> {
+    if let Some(token) = bearer(headers)? {
+        return Ok(Some(token.to_owned()));
+    }
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
+    Ok(query.into_iter().find_map(|(name, value)| (name == "token" && !value.is_empty()).then_some(value)))
+}
+
+/// Whether a WebSocket handshake may come from the page it comes from: a listed origin, the server's own page, or no page
+/// at all (programs send no `Origin`).
+pub fn origin_allowed(origins: &AllowedOrigins, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return origins.any() };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let same =
+        origin.split_once("://").zip(host).is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host));
+    same || origins.allows(origin)
+}

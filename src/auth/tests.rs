@@ -1,0 +1,198 @@
+use chrono::TimeDelta;
+use http::HeaderValue;
+use serde_json::json;
+
+use super::*;
+use crate::domain::parse_time;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn now() -> DateTime<Utc> {
+    parse_time("2026-01-15T10:30:00Z").unwrap()
+}
+
+fn with_secret() -> Auth {
+    Auth { jwt_secret: Some(Secret::new(SECRET)), ..Auth::default() }
+}
+
+/// A token with these claims, signed with HS256.
+fn signed(secret: &str, claims: &serde_json::Value) -> String {
+    // Makes sure that the algorithm is there.
+    mint(&with_secret(), "x", false, now(), TimeDelta::hours(1)).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256), claims, &key).unwrap()
+}
+
+fn seconds(later: i64) -> i64 {
+    now().timestamp() + later
+}
+
+fn tokens(read_auth: ReadAuth) -> Tokens {
+    let secret = |token| Some(Secret::new(token));
+    Tokens::new(&Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() }, now)
+}
+
+fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
+    pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+}
+
+#[test]
+fn each_token_opens_its_own_door() {
+    let open = tokens(ReadAuth::Open);
+    assert_eq!(open.ingest(Some("in")), Ok(()));
+    assert_eq!(open.ingest(Some("out")), Err(AuthError::Wrong));
+    assert_eq!(open.ingest(None), Err(AuthError::Missing));
+    assert_eq!(open.admin(Some("in")), Err(AuthError::NotSet("ORION_ADMIN_TOKEN")));
+    assert_eq!(open.reader(None), Ok(None));
+    let required = tokens(ReadAuth::Required);
+    assert_eq!(required.reader(Some("out")), Ok(None));
+    assert_eq!(required.reader(None), Err(AuthError::Missing));
+    assert_eq!(required.reader(Some("in")), Err(AuthError::Wrong));
+    assert_eq!(Tokens::new(&Auth::default(), now).ingest(Some("")), Err(AuthError::NotSet("ORION_INGEST_TOKEN")));
+    assert!(!format!("{required:?}").contains("out\""));
+}
+
+#[test]
+fn a_token_comes_in_the_header_or_in_the_query_of_a_handshake() {
+    let uri = |text: &str| text.parse::<Uri>().unwrap();
+    for (value, token) in [
+        ("Bearer abc", Ok(Some("abc"))),
+        ("bearer  abc ", Ok(Some("abc"))),
+        ("Bearer", Err(AuthError::Malformed)),
+        ("Token abc", Err(AuthError::Malformed)),
+        ("abc", Err(AuthError::Malformed)),
+    ] {
+        assert_eq!(bearer(&headers(&[(AUTHORIZATION, value)])), token, "{value}");
+    }
+    let none = HeaderMap::new();
+    assert_eq!(handshake_token(&none, &uri("/ws/signals?since=x&token=a%2Bb")), Ok(Some("a+b".into())));
+    assert_eq!(handshake_token(&none, &uri("/ws/signals")), Ok(None));
+    assert_eq!(handshake_token(&none, &uri("/ws/signals?token=")), Ok(None));
+    let both = headers(&[(AUTHORIZATION, "Bearer abc")]);
+    assert_eq!(handshake_token(&both, &uri("/ws/signals?token=x")), Ok(Some("abc".into())));
+}
+
+#[test]
+fn a_page_of_another_origin_is_refused_unless_listed() {
+    let listed: AllowedOrigins = serde_json::from_str(r#""https://app.example""#).unwrap();
+    let from = |origin: &str| headers(&[(ORIGIN, origin), (HOST, "feed.example:8080")]);
+    assert!(origin_allowed(&listed, &from("https://app.example")));
+    assert!(origin_allowed(&listed, &from("http://feed.example:8080")), "our own console");
+    assert!(origin_allowed(&listed, &HeaderMap::new()), "no browser");
+    for origin in ["https://evil.example", "null", "http://feed.example", "https://app.example.evil"] {
+        assert!(!origin_allowed(&listed, &from(origin)), "{origin}");
+        assert!(origin_allowed(&AllowedOrigins::default(), &from(origin)), "{origin}");
+    }
+}
+
+#[test]
+fn a_minted_token_names_its_user_until_it_ends() {
+    let tokens = Tokens::new(&with_secret(), now);
+    let token = |admin, ttl| mint(&with_secret(), "demo", admin, now(), TimeDelta::seconds(ttl)).unwrap();
+    let identity = tokens.user(Some(&token(false, 60))).unwrap();
+    assert_eq!((&*identity.user, identity.admin, identity.expires_at), ("demo", false, now() + TimeDelta::seconds(60)));
+    assert!(tokens.user(Some(&token(true, 60))).unwrap().admin);
+    assert!(tokens.user(Some(&token(false, -4))).is_ok(), "clocks differ a little");
+    assert_eq!(tokens.user(Some(&token(false, -5))), Err(AuthError::Expired));
+    assert_eq!(tokens.user(None), Err(AuthError::Missing));
+    let none = Tokens::new(&Auth::default(), now);
+    assert_eq!(none.user(Some(&token(false, 60))), Err(AuthError::NotSet("ORION_JWT_SECRET")));
+    assert_eq!(mint(&with_secret(), "", false, now(), TimeDelta::hours(1)), Err(AuthError::Wrong));
+}
+
+#[test]
+fn a_token_of_another_issuer_is_read_by_what_it_says() {
+    let tokens = Tokens::new(&with_secret(), now);
+    for (claims, user) in [
+        (json!({"sub": "a", "exp": seconds(60)}), Ok("a")),
+        (json!({"user_id": "a", "exp": seconds(60)}), Ok("a")),
+        (json!({"sub": "a", "user_id": "b", "exp": seconds(60), "role": "user", "scope": "read"}), Ok("a")),
+        (json!({"sub": 42, "exp": seconds(60)}), Ok("42")),
+        (json!({"sub": "a", "exp": seconds(60) as f64 + 0.5}), Ok("a")),
+        (json!({"sub": "a"}), Err(AuthError::Wrong)),
+        (json!({"sub": "a", "exp": "tomorrow"}), Err(AuthError::Wrong)),
+        (json!({"exp": seconds(60)}), Err(AuthError::Wrong)),
+        (json!({"sub": "", "exp": seconds(60)}), Err(AuthError::Wrong)),
+        (json!({"sub": "a\nb", "exp": seconds(60)}), Err(AuthError::Wrong)),
+        (json!({"sub": "a".repeat(129), "exp": seconds(60)}), Err(AuthError::Wrong)),
+        (json!({"sub": "a", "exp": seconds(60), "nbf": seconds(60)}), Err(AuthError::Wrong)),
+        (json!({"sub": "a", "exp": seconds(-60)}), Err(AuthError::Expired)),
+    ] {
+        let found = tokens.user(Some(&signed(SECRET, &claims)));
+        assert_eq!(found.as_ref().map(|identity| &*identity.user).map_err(|error| *error), user, "{claims}");
+    }
+    let wrong = signed("another secret of thirty-two bytes", &json!({"sub": "a", "exp": seconds(60)}));
+    assert_eq!(tokens.user(Some(&wrong)), Err(AuthError::Wrong));
+}
+
+#[test]
+fn only_hs256_is_an_algorithm_here() {
+    let tokens = Tokens::new(&with_secret(), now);
+    // {"alg":"none","typ":"JWT"} and {"alg":"HS512","typ":"JWT"} before the payload of a good token.
+    let good = signed(SECRET, &json!({"sub": "a", "exp": seconds(60)}));
+    let parts: Vec<_> = good.split('.').collect();
+    for header in ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9"] {
+        for signature in ["", parts[2]] {
+            let forged = format!("{header}.{}.{signature}", parts[1]);
+            assert_eq!(tokens.user(Some(&forged)), Err(AuthError::Wrong), "{forged}");
+        }
+    }
+    for nonsense in ["", ".", "..", "a.b.c", &good[1..], &good[..good.len() - 1], &"a".repeat(1 << 20)] {
+        assert_eq!(tokens.user(Some(nonsense)), Err(AuthError::Wrong));
+    }
+    assert!(tokens.user(Some(&good)).is_ok());
+}
+
+#[test]
+fn an_audience_and_an_issuer_are_asked_for_when_configured() {
+    let settings = Auth { jwt_audience: Some("orion".into()), jwt_issuer: Some("bank".into()), ..with_secret() };
+    let tokens = Tokens::new(&settings, now);
+    let claims = |aud: &str, iss: &str| json!({"sub": "a", "exp": seconds(60), "aud": aud, "iss": iss});
+    assert!(tokens.user(Some(&signed(SECRET, &claims("orion", "bank")))).is_ok());
+    assert!(tokens.user(Some(&mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap())).is_ok());
+    for wrong in [claims("else", "bank"), claims("orion", "else"), json!({"sub": "a", "exp": seconds(60)})] {
+        assert_eq!(tokens.user(Some(&signed(SECRET, &wrong))), Err(AuthError::Wrong), "{wrong}");
+    }
+    let open = Tokens::new(&with_secret(), now);
+    assert!(open.user(Some(&signed(SECRET, &claims("x", "y")))).is_ok(), "not looked at unless configured");
+}
+
+#[test]
+fn a_user_token_reads_and_an_administrators_administers() {
+    let settings =
+        Auth { admin_token: Some(Secret::new("root")), ingest_token: Some(Secret::new("in")), ..with_secret() };
+    let tokens = Tokens::new(&settings, now);
+    let user = mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap();
+    let admin = mint(&settings, "b", true, now(), TimeDelta::hours(1)).unwrap();
+    assert_eq!(tokens.reader(Some(&user)).unwrap().unwrap().user, "a".into());
+    assert_eq!(tokens.reader(Some("nonsense")), Err(AuthError::Wrong), "even where none is needed");
+    assert_eq!((tokens.reader(Some("in")), tokens.reader(Some("root"))), (Ok(None), Ok(None)));
+    assert_eq!(tokens.admin(Some("root")), Ok(None));
+    assert_eq!(tokens.admin(Some(&admin)).unwrap().unwrap().user, "b".into());
+    assert_eq!(tokens.admin(Some(&user)), Err(AuthError::Wrong));
+    assert_eq!(tokens.admin(None), Err(AuthError::Missing));
+    let required = Tokens::new(&Auth { read_auth: ReadAuth::Required, ..settings }, now);
+    assert_eq!(required.reader(Some(&user)).unwrap().unwrap().user, "a".into());
+    assert_eq!((required.reader(None), required.reader(Some("in"))), (Err(AuthError::Missing), Err(AuthError::Wrong)));
+    assert_eq!(required.ingest(Some(&admin)), Err(AuthError::Wrong), "nobody writes by a user token");
+}
+
+#[test]
+fn what_is_revoked_ends_and_what_comes_after_does_not() {
+    let tokens = Tokens::new(&with_secret(), now);
+    let made = |user: &str, at: i64| {
+        mint(&with_secret(), user, false, now() + TimeDelta::seconds(at), TimeDelta::hours(1)).unwrap()
+    };
+    let login = |token: &str| tokens.login(tokens.user(Some(token)).unwrap());
+    let (before, after, other) = (login(&made("a", -1)), login(&made("a", 0)), login(&made("b", -1)));
+    tokens.revoke(&"a".into(), now());
+    let ended = [&before, &after, &other].map(|login| login.end().is_cancelled());
+    assert_eq!(ended, [true, false, false]);
+    assert_eq!(tokens.still_good(&before), Err(AuthError::Revoked));
+    assert_eq!(tokens.user(Some(&made("a", -1))), Err(AuthError::Revoked));
+    assert!(tokens.user(Some(&made("a", 0))).is_ok());
+    tokens.revoke(&"a".into(), now() - TimeDelta::hours(1));
+    assert_eq!(tokens.user(Some(&made("a", -1))), Err(AuthError::Revoked), "a revocation is not taken back");
+    let undated = signed(SECRET, &json!({"sub": "a", "exp": seconds(60)}));
+    assert_eq!(tokens.user(Some(&undated)), Err(AuthError::Revoked));
+}
