@@ -20,11 +20,7 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
-        Command::Backtest(command) => {
-            let settings = load()?.settings;
-            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
-            command.run(&instruments).map_err(failed)
-        }
+        Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
         Command::Token(command) => {
             let auth = load()?.settings.auth;
             match cli::token(&auth, &command, clock::wall(), &mut io::stdout()) {
