@@ -41,7 +41,8 @@ impl fmt::Display for SourceName {
 }
 
 /// What kind of feed a source is; decides the quality that its prices can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Feed {
     /// A market, as it happens.
     Live,

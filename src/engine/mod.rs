@@ -9,6 +9,7 @@ mod book;
 pub mod detect;
 mod gate;
 mod lanes;
+mod outcomes;
 mod rules;
 mod setups;
 
@@ -17,12 +18,14 @@ use std::time::Duration;
 
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
-    PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick, TickFault,
+    Outcome as Record, PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName,
+    Tick, TickFault,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
 use book::SignalBook;
 pub use lanes::{LaneStatus, Notice};
+use outcomes::Outcomes;
 pub use rules::PriceRules;
 use setups::watch::Watch;
 use setups::{Found, Setups};
@@ -45,6 +48,7 @@ pub struct Engine {
     book: SignalBook,
     setups: Setups,
     watch: Watch,
+    outcomes: Outcomes,
     confirm_pushed_by_price: bool,
     notices: Vec<Notice>,
 }
@@ -61,6 +65,7 @@ impl Engine {
             book: SignalBook::new(ttl),
             setups: Setups::new(SetupRules { enabled: Vec::new(), ..SetupRules::default() }, ttl),
             watch: Watch::default(),
+            outcomes: Outcomes::default(),
             confirm_pushed_by_price: false,
             notices: Vec::new(),
         }
@@ -163,7 +168,8 @@ impl Engine {
                 self.bars.forget(&tick.symbol);
                 self.setups.forget(&tick.symbol);
                 let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
-                self.unwatch(&ended);
+                self.outcomes.forget(&tick.symbol);
+                self.note(&ended);
                 changes.extend(ended);
             }
             Taken::StandsBy => return Ok(None),
@@ -175,6 +181,9 @@ impl Engine {
     fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         let trusted = self.setups.trusts(tick.feed == Feed::Simulated);
         for closed in self.bars.take(instrument, tick, now.wall) {
+            if closed.interval == BarInterval::OneMinute && tick.feed != Feed::Simulated {
+                self.outcomes.minute(&closed);
+            }
             if trusted {
                 self.close(&closed, instrument, now, changes);
             }
@@ -185,6 +194,10 @@ impl Engine {
         if self.setups.trusts(tick.feed == Feed::Simulated) {
             let ended = self.watch.price(instrument, tick.quote, now.wall);
             self.end(ended, now, changes);
+        }
+        // Nothing invented enters the record.
+        if tick.feed != Feed::Simulated {
+            self.outcomes.price(instrument, tick);
         }
     }
 
@@ -204,7 +217,7 @@ impl Engine {
             && !self.book.is_full()
         {
             self.watch.add(&signal, zone_far);
-            changes.push(self.book.put(signal, now));
+            changes.push(self.put(signal, now));
         }
     }
 
@@ -212,7 +225,7 @@ impl Engine {
         for (id, state) in ended {
             if let Some(signal) = self.book.get(&id).filter(|signal| signal.state.is_pending()) {
                 let ended = signal.as_ref().clone().ended(state, now.wall);
-                changes.push(self.book.put(ended, now));
+                changes.push(self.put(ended, now));
             }
         }
     }
@@ -227,9 +240,17 @@ impl Engine {
         }
     }
 
-    fn unwatch(&mut self, ended: &[Change]) {
-        for Change { signal, .. } in ended {
-            self.watch.remove(&signal.symbol, &signal.id);
+    fn put(&mut self, signal: Signal, now: Now) -> Change {
+        let change = self.book.put(signal, now);
+        self.outcomes.note(&change);
+        change
+    }
+
+    /// Notes ends that the book has made by itself.
+    fn note(&mut self, ended: &[Change]) {
+        for change in ended {
+            self.watch.remove(&change.signal.symbol, &change.signal.id);
+            self.outcomes.note(change);
         }
     }
 
@@ -269,15 +290,33 @@ impl Engine {
             None => Signal::create(id, draft, instrument, source, now, self.book.ttl()).map_err(Rejection::Faults)?,
         };
         self.keep_watch(&signal);
-        let change = self.book.put(signal, now);
+        let change = self.put(signal, now);
         Ok((change.signal.clone(), Some(change)))
     }
 
     /// Ends every pending signal whose time is up.
     pub fn expire(&mut self, now: Now) -> Vec<Change> {
         let expired = self.book.expire(now);
-        self.unwatch(&expired);
+        self.note(&expired);
         expired
+    }
+
+    /// Goes on with the records of confirmed signals from the log. Their prices were not watched meanwhile, and the records
+    /// say so.
+    pub fn recall_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
+        for signal in confirmed {
+            self.outcomes.recall(signal);
+        }
+    }
+
+    /// The records of confirmed signals that have ended since the last call.
+    pub fn ended_records(&mut self) -> Vec<Record> {
+        self.outcomes.take()
+    }
+
+    /// Takes records back that could not be stored; they come again.
+    pub fn keep_records(&mut self, records: Vec<Record>) {
+        self.outcomes.put_back(records);
     }
 
     /// When the next pending signal's time is up, on the monotonic clock.
@@ -292,6 +331,7 @@ impl Engine {
                 Some(previous) => self.keep_watch(&previous.clone()),
                 None => self.watch.remove(&change.signal.symbol, &change.signal.id),
             }
+            self.outcomes.undo(&change);
             self.book.undo(change);
         }
     }
@@ -315,6 +355,9 @@ impl Engine {
     pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
             self.keep_watch(&signal);
+            if signal.state.is_pending() {
+                self.outcomes.recall(&signal);
+            }
             self.book.recall(signal, now);
         }
     }
