@@ -209,11 +209,14 @@ mod tests {
             tracing::error!(target: "socketioxide::client", "one");
             tracing::error!(target: "engineioxide", "two");
             tracing::debug!(target: "socketioxide", "three");
+            tracing::trace!(target: "tungstenite::protocol", "a frame");
             tracing::info!("ours");
         };
         let filter = |filter: &str| Log { filter: filter.into(), ..Log::default() };
         let line = logged(&filter("info"), false, say);
         assert!(line.contains("ours") && !line.contains("one") && !line.contains("two"), "{line}");
+        let line = logged(&filter("trace"), false, say);
+        assert!(line.contains("ours") && !line.contains("one") && !line.contains("a frame"), "{line}");
         let line = logged(&filter("socketioxide=debug"), false, say);
         assert!(line.contains("one") && line.contains("three") && !line.contains("ours"), "{line}");
     }
