@@ -18,6 +18,7 @@ mod process;
 mod replaying;
 mod resume;
 mod rooms;
+mod sentio_users;
 mod slow_clients;
 mod support;
 mod whole;

@@ -84,12 +84,6 @@ impl Client {
         }
     }
 
-    /// Asks the client to confirm `receipt`; the question leaves with whatever is written next.
-    pub(super) async fn ask(&mut self, receipt: u64) -> Result<(), Gone> {
-        let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-        self.sink.feed(ping).await.map_err(|_| Gone)
-    }
-
     /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.
     pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
         for frame in frames {
@@ -122,7 +116,8 @@ impl Client {
         let ordered = frames.len() as u64 - states - answers;
         for (index, frame) in frames.into_iter().enumerate() {
             while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
-                self.ask(receipt).await?;
+                let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
+                self.sink.feed(ping).await.map_err(|_| Gone)?;
             }
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
         }
