@@ -15,25 +15,30 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{ReplaySpeed, Settings, SourceKind};
+use crate::config::{self, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
+use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
-use crate::gateways::{Gateway, ws};
-use crate::http::{self, AppState};
+use crate::gateways::{Gateway, PriceFrames, sse, ws};
+use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::{self, Cluster, Massive};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::oanda::{self, Oanda};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::sources::tradingview::TradingView;
+use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, Phase, Readiness};
+use crate::telemetry::{Metrics, Phase, Readiness, STORE};
 
 /// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -121,6 +126,7 @@ impl App {
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
+            price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -138,9 +144,16 @@ impl App {
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
-            handle,
             tokens: tokens.clone(),
             open_users: open_users(settings),
             metrics,
@@ -172,7 +185,8 @@ impl App {
         let cuts = Cuts::new(self.tasks.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         self.gateway.hub.add_sink(Arc::new(rooms));
-        let router = http::router(state, ws::routes(self.gateway.clone()));
+        let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
+        let router = http::router(state, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         cuts.set_engine(BoxCloneSyncService::new(polls));
@@ -296,28 +310,58 @@ fn pipeline(
     let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
-    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32);
-    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending)
+    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
+        .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
+    // Only users of the bot platform read it, and without a secret for their tokens there are none.
+    let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
+    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
 fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
-    readiness.ask(move || match store.health() {
+    readiness.ask(STORE, move || match store.health() {
         Health::Ok => None,
         Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
     });
     let states = states.clone();
-    readiness.ask(move || {
-        let down = states
-            .list()
-            .into_iter()
-            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+    readiness.ask("sources", move || {
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
     readiness
+}
+
+fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
+    let options = oanda::Options {
+        url: settings.address().to_owned(),
+        token: settings.token.clone().context("oanda.token is missing")?,
+        account: settings.account.clone().context("oanda.account is missing")?,
+        instruments: settings.instruments.to_vec(),
+        silence: oanda::Options::SILENCE,
+    };
+    Ok(Oanda::new(options, instruments, wall.clone())?)
+}
+
+/// A source for each cluster that something is asked of.
+fn massive(
+    settings: &config::Massive,
+    instruments: &Instruments,
+    wall: &WallClock,
+) -> anyhow::Result<Vec<(&'static str, Massive)>> {
+    let clusters =
+        [("massive", Cluster::Forex, &settings.instruments), ("massive indices", Cluster::Indices, &settings.indices)];
+    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
+    wanted
+        .map(|(task, cluster, names)| {
+            let key = settings.key.clone().context("massive.key is missing")?;
+            let mut options = massive::Options::new(settings.address(), cluster, key);
+            (options.instruments, options.delayed) = (names.to_vec(), settings.delayed);
+            Ok((task, Massive::new(options, instruments, wall.clone())?))
+        })
+        .collect()
 }
 
 fn spawn_sources(
@@ -353,6 +397,16 @@ fn spawn_sources(
                 };
                 let replay = Replay::new(options, instruments)?;
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
+            }
+            SourceKind::Oanda => {
+                let oanda = oanda(&settings.oanda, instruments, wall)?;
+                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
+            }
+            SourceKind::Massive => {
+                for (name, massive) in massive(&settings.massive, instruments, wall)? {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use orion_server::cli::{self, Cli, Command};
 use orion_server::config::Loaded;
+use orion_server::pipeline::clock;
 use orion_server::telemetry::logging;
 use orion_server::{app, config};
 
@@ -19,6 +20,19 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
+        Command::Token(command) => {
+            let auth = load()?.settings.auth;
+            match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
+                Ok(Ok(code)) => Ok(code),
+                Ok(Err(error)) => printed(Err(error)),
+                Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
+            }
+        }
+        Command::Backtest(command) => {
+            let settings = load()?.settings;
+            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
+            command.run(&instruments).map_err(failed)
+        }
         Command::Log(command) => {
             let place = match command.place() {
                 Some(place) => place.to_owned(),

@@ -22,7 +22,7 @@ use http::{HeaderMap, Uri};
 
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use jwt::Jwt;
-pub use jwt::{Identity, mint};
+pub use jwt::{Identity, mint, read_unverified};
 pub use logins::Login;
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, Stranger};

@@ -1,6 +1,8 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
+mod backtest;
 mod log;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -8,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use backtest::{BacktestCommand, BacktestCommandError};
 pub use log::{CommandError, LogCommand};
+pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -53,6 +57,19 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Make a user token, for dashboards with private streams
+    ///
+    /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
+    #[command(
+        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
+    )]
+    Token(TokenCommand),
+    /// Run the detectors over a recording and write what they found
+    ///
+    /// Swings, sweeps, breaks of structure and fair value gaps, each with the bar at whose close it was known. Bars are
+    /// counted from 0 and taken with the prices of the file; times without a zone are UTC.
+    #[command(after_help = "Example:\n  orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+    Backtest(BacktestCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -13,8 +13,10 @@ mod load;
 mod log;
 mod names;
 mod origins;
+mod providers;
 mod secret;
 mod settings;
+mod setups;
 mod sources;
 mod validate;
 mod value;
@@ -25,10 +27,13 @@ pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use load::{Environment, Loaded, environment};
 pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
+pub use providers::{Massive, Oanda, OandaEnvironment};
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
+pub use setups::Setups;
+pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;
+pub use value::duration::parse as parse_duration;
 
 /// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

@@ -4,6 +4,8 @@
 
 use axum::extract::ws::CloseFrame;
 
+use crate::auth::AuthError;
+
 /// Why we close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
@@ -52,6 +54,11 @@ impl Close {
             Self::Restart => "restart",
             Self::TooSlow => "too slow",
         }
+    }
+
+    /// Why a connection ends whose user token is judged so.
+    pub fn of_login(judged: Result<(), AuthError>) -> Self {
+        if judged == Err(AuthError::Revoked) { Self::Revoked } else { Self::Expired }
     }
 
     /// The frame.

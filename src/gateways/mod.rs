@@ -4,18 +4,23 @@
 //! sees the engine.
 
 mod admission;
+mod bots;
 pub mod close;
 pub mod command;
+pub mod cursor;
 pub mod dialects;
 pub mod events;
 pub mod presence;
 mod resume;
 pub mod socketio;
+pub mod sse;
 pub mod ws;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+
+pub use bots::PriceFrames;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, Heartbeat, Sentio};
@@ -57,6 +62,8 @@ pub struct Gateway {
     pub heartbeat: Heartbeat,
     /// Sentio's timers.
     pub sentio: Sentio,
+    /// What all clients of the bot platform are told of prices.
+    pub price_frames: PriceFrames,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// Where the work for a connection is run.

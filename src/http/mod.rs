@@ -2,10 +2,12 @@
 //!
 //! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
 
+mod admin;
 mod aria;
 #[cfg(test)]
 mod aria_tests;
 mod body;
+mod bots;
 mod console;
 pub mod cors;
 mod error;
@@ -19,6 +21,7 @@ mod router;
 mod sentio;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -27,22 +30,25 @@ use tokio::time::Instant;
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::hub::Hub;
-use crate::pipeline::Handle;
 use crate::sources::WallClock;
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
 pub use router::router;
+pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
-    /// The way in for what is remembered of users.
-    pub handle: Handle,
+    /// The way in for Expert Advisors.
+    pub metatrader: MetaTrader,
+    /// TradingView's webhook.
+    pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// Whose data a bare id opens.

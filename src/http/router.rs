@@ -1,11 +1,11 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, aria, console, history, ingest, market, observe, ops, sentio};
+use super::{AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio, webhooks};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -15,13 +15,17 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
         .route("/api/events", post(ingest::events))
+        .route("/api/mt/ticks", post(ingest::metatrader))
+        .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
+        .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics))
         .merge(console::routes())
         .merge(aria_routes())
+        .merge(bots_routes())
         .merge(sentio_routes())
         .with_state(state)
         .merge(streams)
@@ -29,6 +33,20 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}
+
+/// What the bot platform's pages ask for.
+fn bots_routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/auth/me", get(bots::me))
+        .route("/api/trades/recent", get(bots::trades))
+        .route("/api/bots", get(bots::bots))
+        .route("/api/wallet/balances", get(bots::wallet))
+        .route("/api/portfolio/summary", get(bots::portfolio))
+        .route("/api/system/health", get(bots::system_health))
+        .route("/api/prices/live", get(bots::prices))
+        .route("/api/advanced/decisions/recent", get(bots::decisions))
+        .route("/api/advanced/whale/summary", get(bots::whales))
 }
 
 /// What ARIA's page asks for by paths of its own.

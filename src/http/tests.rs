@@ -18,6 +18,9 @@ use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
 use crate::hub::Publication;
 use crate::pipeline::{self, Handle};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::tradingview::TradingView;
+use crate::sources::{SourceStates, WallClock};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
@@ -58,9 +61,15 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
+        let states = SourceStates::new(&metrics);
+        let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
+        let alerts =
+            TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            push: Push::new(handle.clone(), instruments.clone(), Arc::new(now), metrics.clone()),
-            handle,
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states),
+            tradingview: Webhook::new(&settings, alerts),
+            push,
             tokens: Arc::new(Tokens::new(&auth, now)),
             open_users: OpenUsers::Only(["demo".into()].into()),
             metrics,
@@ -405,8 +414,8 @@ async fn readiness_follows_the_phase_and_the_complaints() {
     assert_eq!(server.get("/ready").await, unavailable("starting"));
     server.state.readiness.set(crate::telemetry::Phase::Serving);
     assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": []})));
-    server.state.readiness.ask(|| None);
-    server.state.readiness.ask(|| Some("disk full".into()));
+    server.state.readiness.ask("x", || None);
+    server.state.readiness.ask("x", || Some("disk full".into()));
     let degraded = json!({"status": "degraded", "reasons": ["disk full"]});
     assert_eq!(server.get("/ready").await, (StatusCode::OK, degraded));
     server.state.readiness.set(crate::telemetry::Phase::Draining);

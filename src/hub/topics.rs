@@ -84,6 +84,15 @@ impl Audiences {
         Self { all: true, ..Self::default() }
     }
 
+    /// One of them.
+    pub fn only(audience: &Audience) -> Self {
+        match audience {
+            Audience::All => Self::everybody(),
+            Audience::Admin => Self { admin: true, ..Self::default() },
+            Audience::User(user) => Self { user: Some(user.clone()), ..Self::default() },
+        }
+    }
+
     /// All that one user may read.
     pub fn of_user(user: Arc<str>, admin: bool) -> Self {
         Self { all: true, admin, user: Some(user) }

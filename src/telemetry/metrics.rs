@@ -26,6 +26,7 @@ pub struct Metrics {
     pub events_published_total: IntCounterVec,
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
+    pub pongs_missing_total: IntCounter,
     pub queue_depth: IntGaugeVec,
     pub publish_seconds: Histogram,
     pub signals_pending: IntGauge,
@@ -74,6 +75,11 @@ impl Metrics {
                 "dropped_total",
                 "Deliveries replaced by newer ones or lost with a slow client",
                 &["queue"],
+            )?,
+            pongs_missing_total: counter(
+                r,
+                "pongs_missing_total",
+                "Pings of ours on the bot platform's stream that had no pong when the next was due",
             )?,
             queue_depth: gauges(r, "queue_depth", "Entries waiting in a queue", &["queue"])?,
             publish_seconds: histogram(

@@ -7,4 +7,4 @@ mod readiness;
 
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};
-pub use readiness::{Phase, Readiness};
+pub use readiness::{Phase, Readiness, STORE};

@@ -18,10 +18,13 @@ pub enum Phase {
 /// Asks one part of the server what it suffers from; `None` when it is well.
 type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
+/// The part that keeps signals.
+pub const STORE: &str = "store";
+
 /// What `/ready` says. The app sets the phase; the parts that can suffer are asked when somebody wants to know.
 pub struct Readiness {
     phase: RwLock<Phase>,
-    checks: RwLock<Vec<Check>>,
+    checks: RwLock<Vec<(&'static str, Check)>>,
 }
 
 impl Default for Readiness {
@@ -37,9 +40,14 @@ impl fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    /// Adds something to ask: `None` is well, `Some` a short reason such as `disk full`. Must not block.
-    pub fn ask(&self, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        self.checks.write().push(Box::new(check));
+    /// Adds a part to ask: `None` is well, `Some` a short reason such as `disk full`. Must not block.
+    pub fn ask(&self, part: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.checks.write().push((part, Box::new(check)));
+    }
+
+    /// Whether a part suffers now.
+    pub fn suffers(&self, part: &str) -> bool {
+        self.checks.read().iter().any(|(asked, check)| *asked == part && check().is_some())
     }
 
     /// Moves on.
@@ -54,6 +62,6 @@ impl Readiness {
 
     /// What it suffers from now.
     pub fn reasons(&self) -> Vec<String> {
-        self.checks.read().iter().filter_map(|check| check()).collect()
+        self.checks.read().iter().filter_map(|(_, check)| check()).collect()
     }
 }

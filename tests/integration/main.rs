@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
+mod absent;
+mod bots;
 mod commands;
 mod demo;
 mod disk;
@@ -14,11 +16,18 @@ mod harness;
 mod joining;
 mod life;
 mod limits;
+mod metatrader;
+mod personal;
+mod private;
 mod process;
+mod providers;
+mod quiet_logs;
 mod replaying;
 mod resume;
 mod rooms;
 mod sentio_users;
 mod slow_clients;
 mod support;
+mod tokens;
+mod tradingview;
 mod whole;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test module needs all of it")]
 
 mod socketio;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -191,6 +192,11 @@ impl Server {
     /// The first line with this message, now or later.
     pub(crate) async fn logged(&self, message: &str) -> Value {
         soon(message, self.log.line(message)).await.expect(message)
+    }
+
+    /// Everything that was logged so far.
+    pub(crate) fn log_text(&self) -> String {
+        self.log.lines.lock().join("\n")
     }
 
     /// Every line above `info`.

@@ -24,7 +24,7 @@ pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>
         | Kind::Alerts
         | Kind::SystemHealth
         | Kind::Wallet
-        | Kind::AiTasks => bots::parse(kind, data, now),
+        | Kind::AiTasks => bots::publish::parse(kind, data, now),
         Kind::OrderUpdate | Kind::Idea | Kind::PreparedPayload | Kind::Bar | Kind::Tick | Kind::Signal => {
             aria::parse(kind, data, now).map(|parsed| vec![parsed])
         }

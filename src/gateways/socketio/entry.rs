@@ -21,6 +21,9 @@ const SECOND_PATH: &str = "/ws/signals";
 /// What `/` is as a WebSocket, where Sentio's page opens its base address; as a page it stays the console.
 const ROOT_STREAM: &str = "/ws/market-data";
 
+/// The bot platform's stream.
+const BOTS: &str = "/api/ws";
+
 /// Puts an [`Entry`] around a service.
 #[derive(Debug, Clone)]
 pub struct EntryLayer {
@@ -84,7 +87,8 @@ where
                 self.cuts.upgraded(sid, switch.clone());
             }
         }
-        if let Some(uri) = engine.or_else(|| root_stream_uri(request.uri(), request.headers())) {
+        let native = || root_stream_uri(request.uri(), request.headers()).or_else(|| misspelt_query_uri(request.uri()));
+        if let Some(uri) = engine.or_else(native) {
             *request.uri_mut() = uri;
         }
         let answer = self.inner.call(request);
@@ -114,6 +118,13 @@ fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
     }
 }
 
+/// What was meant by `/api/ws&token=…`, as one release of the bot platform's page asks: the query has no question mark.
+fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {
+    let query = uri.path().strip_prefix(BOTS)?.strip_prefix('&')?;
+    let rest = uri.query().map(|query| format!("&{query}")).unwrap_or_default();
+    format!("{BOTS}?{query}{rest}").parse().ok()
+}
+
 fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -134,6 +145,23 @@ mod tests {
         assert_eq!(to("/", "h2c"), None);
         assert_eq!(to("/ws/signals", "websocket"), None);
         assert_eq!(root_stream_uri(&Uri::from_static("/"), &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_query_without_a_question_mark_is_one_on_the_bot_platforms_stream_alone() {
+        for (uri, expected) in [
+            ("/api/ws&token=a.b.c", Some("/api/ws?token=a.b.c")),
+            ("/api/ws&token=a?last_event_id=5", Some("/api/ws?token=a&last_event_id=5")),
+            ("/api/ws?token=a", None),
+            ("/api/wsx&token=a", None),
+            ("/ws&token=a", None),
+        ] {
+            assert_eq!(
+                misspelt_query_uri(&uri.parse().unwrap()).map(|uri| uri.to_string()).as_deref(),
+                expected,
+                "{uri}"
+            );
+        }
     }
 
     #[test]

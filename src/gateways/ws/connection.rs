@@ -11,7 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::auth::{AuthError, Login};
+use crate::auth::Login;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::resume::Gone;
@@ -78,10 +78,7 @@ impl Client {
 
     /// Why the user token that the connection rests on has ended.
     fn login_end(&self) -> Close {
-        match self.login.as_ref().map(|login| self.gateway.tokens.still_good(login)) {
-            Some(Err(AuthError::Revoked)) => Close::Revoked,
-            _ => Close::Expired,
-        }
+        Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
     }
 
     /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.

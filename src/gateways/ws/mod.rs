@@ -1,6 +1,7 @@
 //! Native WebSocket: one loop for all dialects, and one file for each conversation.
 
 mod aria;
+mod bots;
 mod connection;
 mod orion;
 mod sentio;
@@ -41,6 +42,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/ws", get(trading_desk))
         .route("/ws/", get(trading_desk))
         .route("/monitoring/ws/performance", get(performance))
+        .route("/api/ws", get(bots::handshake))
+        .route("/api/ws/", get(bots::handshake))
         .merge(sentio::routes())
         .with_state(gateway)
 }

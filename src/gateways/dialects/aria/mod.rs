@@ -187,7 +187,7 @@ pub fn messages(publication: &Arc<Publication>) -> impl Iterator<Item = (&'stati
 fn kinds(event: &Event) -> &'static [&'static str] {
     match event {
         Event::Price(_) => &["tick"],
-        Event::Signal(signal) if is_news(signal) => &["signal", "idea", "smc_idea"],
+        Event::Signal(signal) if signal.is_news() => &["signal", "idea", "smc_idea"],
         // How a signal ended has no message here.
         Event::Signal(_) => &[],
         Event::Published(published) => match published.kind {
@@ -201,11 +201,6 @@ fn kinds(event: &Event) -> &'static [&'static str] {
             _ => &[],
         },
     }
-}
-
-/// Whether a signal is pending, or came with its end already.
-fn is_news(signal: &Signal) -> bool {
-    signal.state.is_pending() || signal.updated_at == signal.accepted_at
 }
 
 fn frame(kind: &str, event: &Event) -> Utf8Bytes {

@@ -1,237 +1,192 @@
-//! The documents' bodies as they are written, the pages' shapes, and what is wrong named by its field.
+//! The frames to the byte, and the answers of the polled routes.
 
-use serde_json::json;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::parse_time;
+use crate::domain::{
+    Audience, Direction, Event, Instruments, Now, Position, Published, Signal, SignalDraft, SignalId, SignalState,
+    SourceName, parse_time,
+};
+use crate::gateways::cursor::MessageCursor;
+use crate::hub::Publication;
+use crate::telemetry::Usage;
 
 fn now() -> DateTime<Utc> {
-    parse_time("2026-01-14T16:30:05.000Z").unwrap()
+    parse_time("2026-01-14T16:30:00Z").unwrap()
 }
 
-fn read(kind: Kind, data: &Value) -> (String, Value) {
-    let parsed = parse(kind, data, now()).unwrap().remove(0);
-    (parsed.key, serde_json::from_str(&parsed.data).unwrap())
+fn log() -> Position {
+    Position { epoch: "e".into(), seq: 0 }
 }
 
-fn written(kind: Kind, data: &Value) -> String {
-    parse(kind, data, now()).unwrap().remove(0).data
+fn published(seq: u64, kind: Kind, data: &Value) -> Published {
+    let parsed = publish::parse(kind, data, now()).unwrap().remove(0);
+    Published { seq, kind, audience: Audience::All, key: parsed.key.into(), data: parsed.data.into(), at: now() }
 }
 
-fn faults(kind: Kind, data: &Value) -> Vec<String> {
-    parse(kind, data, now()).unwrap_err().into_iter().map(|fault| format!("{} {}", fault.field, fault.reason)).collect()
-}
-
-#[test]
-fn the_documented_bodies_pass_as_written() {
-    for (kind, key, body) in [
-        (
-            Kind::Trades,
-            "",
-            r#"{"id":"trade_12345","bot_id":"bot_abc","platform":"luno","symbol":"BTC-ZAR","side":"buy","quantity":0.001,"price":850000,"total":850,"fee":2.55,"status":"filled","pnl":null,"timestamp":"2026-01-14T16:30:00.000Z"}"#,
-        ),
-        (
-            Kind::Bots,
-            "bot_abc",
-            r#"{"id":"bot_abc","name":"BTC Scalper","platform":"luno","symbol":"BTC-ZAR","status":"running","trading_mode":"paper","risk_mode":"conservative","capital":5000,"pnl":150.5,"trades_count":42,"win_rate":0.68,"last_trade":"2026-01-14T16:25:00.000Z"}"#,
-        ),
-        (
-            Kind::Balances,
-            "luno",
-            r#"{"platform":"luno","balances":{"BTC":{"free":0.025,"locked":0.001,"total":0.026},"ZAR":{"free":10000,"locked":500,"total":10500}},"total_value_zar":32500}"#,
-        ),
-        (
-            Kind::Metrics,
-            "",
-            r#"{"total_pnl":1250.5,"total_pnl_percent":12.5,"active_bots":5,"total_bots":8,"total_trades":342,"win_rate":0.68,"exposure":0.45,"risk_level":"moderate","uptime_seconds":86400,"trades_per_hour":2.5}"#,
-        ),
-        (
-            Kind::Whale,
-            "",
-            r#"{"coin":"BTC","platform":"binance","flow_type":"inflow","amount":150.5,"value_usd":6500000,"timestamp":"2026-01-14T16:30:00.000Z","signal":"bullish"}"#,
-        ),
-        (
-            Kind::Alerts,
-            "",
-            r#"{"id":"alert_123","severity":"warning","category":"risk","title":"High Exposure Detected","message":"Total exposure at 75% - consider reducing positions","bot_id":"bot_abc","platform":"luno","action_required":true,"timestamp":"2026-01-14T16:30:00.000Z"}"#,
-        ),
-        (
-            Kind::SystemHealth,
-            "",
-            r#"{"status":"healthy","uptime":86400,"cpu_percent":45.5,"memory_percent":62.3,"disk_percent":35,"database":"connected","redis":"connected","exchange_connections":{"binance":"connected","kraken":"connected","kucoin":"connected","luno":"connected","valr":"connected"},"last_trade":"2026-01-14T16:25:00.000Z","error_rate":0.01}"#,
-        ),
-        (
-            Kind::Wallet,
-            "",
-            r#"{"event":"deposit_confirmed","platform":"luno","asset":"BTC","amount":0.01,"address":"bc1q...","txid":"abc123...","confirmations":3,"status":"confirmed"}"#,
-        ),
-        (
-            Kind::AiTasks,
-            "",
-            r#"{"task_id":"task_xyz","task_type":"bodyguard_check","status":"completed","progress":1,"result":{"checks_failed":0,"checks_passed":15,"issues":[]},"started_at":"2026-01-14T16:28:00.000Z","completed_at":"2026-01-14T16:30:00.000Z"}"#,
-        ),
-    ] {
-        let parsed = parse(kind, &serde_json::from_str(body).unwrap(), now()).unwrap();
-        assert_eq!(parsed, [Parsed { key: key.to_owned(), data: body.to_owned() }]);
-    }
+fn written(message: Published, history: &[Published]) -> String {
+    let publication = |message: Published| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))));
+    let history = history.iter().cloned().map(publication).collect();
+    frame(&publication(message), &log(), || history).unwrap().to_string()
 }
 
 #[test]
-fn a_documented_decision_leaves_as_its_panel_reads_it() {
-    let body = json!({
-        "id": "decision_xyz", "bot_id": "bot_abc", "symbol": "BTC-ZAR", "platform": "luno", "decision": "buy",
-        "confidence": 0.85, "reasoning": "Strong bullish momentum, RSI oversold",
-        "market_data": {"price": 850_000, "volume_24h": 125_000_000, "rsi": 35, "macd": "bullish"},
-        "regime_state": "trending_up", "component_scores": {"technical": 0.82, "sentiment": 0.78, "risk": 0.90},
-        "sizing": {"quantity": 0.001, "capital": 850, "risk_per_trade": 0.02},
-        "stops": {"stop_loss": 825_000, "take_profit": 875_000}, "timestamp": "2026-01-14T16:30:00.000Z"
-    });
-    let mut expected = body.clone();
-    expected["reasoning"] = json!(["Strong bullish momentum, RSI oversold"]);
-    expected["regime_state"] = json!({"regime": "trending_up", "confidence": null});
-    expected["market_data"]["volume"] = json!(125_000_000);
-    (expected["stop_loss"], expected["take_profit"]) = (json!(825_000), json!(875_000));
-    let (_, first) = read(Kind::Decisions, &body);
-    assert_eq!(first, expected);
-    assert_eq!(read(Kind::Decisions, &first).1, expected, "what left can come in again");
-}
-
-#[test]
-fn a_bare_decision_has_nothing_made_up() {
-    let data =
-        json!({"id": 7, "symbol": "BTC-ZAR", "decision": "HOLD", "confidence": "85", "stops": {"stop_loss": "1.5"}});
-    let expected = r#"{"id":"7","symbol":"BTC-ZAR","decision":"hold","confidence":0.85,"reasoning":[],"stops":{"stop_loss":"1.5"},"stop_loss":1.5,"timestamp":"2026-01-14T16:30:05.000Z"}"#;
-    assert_eq!(written(Kind::Decisions, &data), expected);
-    let data = json!({
-        "id": "d", "symbol": "X", "decision": "buy", "confidence": 1, "reasoning": ["a", 2], "timestamp": 1_768_408_200,
-        "regime_state": {"regime": "range", "confidence": 70, "since": 3}, "position_size_multiplier": 0.5,
-        "market_data": {"price": "1.5", "change_24h": null}
-    });
-    let (_, read) = read(Kind::Decisions, &data);
-    assert_eq!(read["reasoning"], json!(["a", "2"]));
-    assert_eq!(read["regime_state"], json!({"regime": "range", "confidence": 0.7, "since": 3}));
-    assert_eq!(read["market_data"], json!({"price": 1.5}));
-    assert_eq!(read["timestamp"], "2026-01-14T16:30:00.000Z");
-}
-
-#[test]
-fn sums_that_the_documents_define_are_filled_in() {
-    let trade = json!({
-        "trade_id": "t", "exchange": "valr", "pair": "ETH-ZAR", "side": "SELL", "amount": 0.1, "price": 3, "status": "Filled"
-    });
-    let expected = r#"{"id":"t","platform":"valr","symbol":"ETH-ZAR","side":"sell","quantity":0.1,"price":3,"total":0.3,"status":"filled","timestamp":"2026-01-14T16:30:05.000Z"}"#;
-    assert_eq!(written(Kind::Trades, &trade), expected);
-    let balances = json!({"platform": "all", "balances": {"BTC": {"free": 0.1, "locked": "0.2"}}});
-    let expected = r#"{"platform":"all","balances":{"BTC":{"free":0.1,"locked":0.2,"total":0.3}}}"#;
-    assert_eq!(written(Kind::Balances, &balances), expected);
-}
-
-#[test]
-fn the_pages_own_sums_of_whales_are_taken_too() {
-    let data = json!({
-        "exchanges": {"binance": {"BTC": {"inflow": 1, "outflow": 2}}},
-        "summary": {"BTC": {"total_inflow": 1, "total_outflow": 2, "net_flow": -1}},
-        "signals": [], "last_update": "2026-01-14T16:30:00Z"
-    });
-    let (_, read) = read(Kind::Whale, &data);
-    assert_eq!((&read["exchanges"], &read["summary"]), (&data["exchanges"], &data["summary"]));
+fn an_ordered_message_has_a_place_and_a_state_has_none() {
+    let wallet = published(7, Kind::Wallet, &json!({"event": "balance_update"}));
     assert_eq!(
-        faults(Kind::Whale, &json!({"exchanges": {"binance": {"BTC": 1}}, "summary": []})),
-        [
-            "exchanges must be an object exchange → coin → object of numbers",
-            "summary must be an object coin → object of numbers"
-        ]
+        written(wallet, &[]),
+        r#"{"type":"wallet","data":{"event":"balance_update"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z","sequence":7,"cursor":"e:m7"}"#
+    );
+    let bot = published(8, Kind::Bots, &json!({"id": "b", "status": "running"}));
+    assert_eq!(
+        written(bot, &[]),
+        r#"{"type":"bots","data":{"id":"b","status":"running"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
     );
 }
 
 #[test]
-fn what_is_wrong_is_named_all_at_once() {
-    let table = [
-        (Kind::Trades, json!([]), vec!["data must be an object"]),
-        (
-            Kind::Trades,
-            json!({"id": "", "side": "long", "quantity": "x", "price": null, "pnl": {}}),
-            vec![
-                "id must be text of 1 to 128 characters",
-                "platform is required",
-                "symbol is required",
-                "side must be one of buy, sell",
-                "quantity must be a number",
-                "price is required",
-                "status is required",
-                "pnl must be a number",
-            ],
-        ),
-        (
-            Kind::Bots,
-            json!({"status": "active", "win_rate": 101, "trades_count": -1, "last_trade": "soon"}),
-            vec![
-                "id is required",
-                "status must be one of running, stopped, paused, error",
-                "trades_count must be a number from 0 to 1000000000000000",
-                "win_rate must be a number from 0 to 1, or up to 100 in percent",
-                "last_trade must be an ISO 8601 time or a Unix epoch",
-            ],
-        ),
-        (
-            Kind::Balances,
-            json!({"balances": {"A": 1, "B": {"free": 1}, "C": {"free": "x"}}}),
-            vec![
-                "platform is required",
-                "balances.A must be an object {free, locked}",
-                "balances.B.locked is required",
-                "balances.C.free must be a number",
-                "balances.C.locked is required",
-            ],
-        ),
-        (
-            Kind::Decisions,
-            json!({
-                "id": "d", "symbol": "BTC-ZAR", "decision": "buy", "reasoning": [{}], "regime_state": {"confidence": 1},
-                "component_scores": {"risk": 2}, "market_data": {"price": "high"}, "stops": {"stop_loss": []}
-            }),
-            vec![
-                "confidence is required",
-                "reasoning must be text, or a list of texts, of at most 2000 characters",
-                "market_data price must be a number",
-                "regime_state must be a word or an object {regime, confidence}",
-                "component_scores.risk must be a number from -1 to 1",
-                "stops.stop_loss must be a number",
-            ],
-        ),
-        (Kind::Metrics, json!({"total_pnl": "lots"}), vec!["total_pnl must be a number"]),
-        (
-            Kind::Whale,
-            json!({"coin": "BTC", "flow_type": "in", "amount": -1}),
-            vec![
-                "platform is required",
-                "flow_type must be one of inflow, outflow",
-                "amount must be a number from 0 to 1000000000000000000",
-            ],
-        ),
-        (
-            Kind::Alerts,
-            json!({"id": "a", "severity": "bad", "action_required": "yes"}),
-            vec![
-                "severity must be one of info, warning, error, critical",
-                "message is required",
-                "action_required must be true or false",
-            ],
-        ),
-        (
-            Kind::SystemHealth,
-            json!({"exchange_connections": {"luno": 1}}),
-            vec!["exchange_connections must be an object exchange → state"],
-        ),
-        (Kind::Wallet, json!({"amount": true}), vec!["event is required", "amount must be a number"]),
-        (
-            Kind::AiTasks,
-            json!({"task_id": "t", "task_type": "prediction", "status": "running"}),
-            vec!["progress is required"],
-        ),
-        (Kind::Tick, json!({}), vec!["type tick is no message of the bot platform"]),
-    ];
-    for (kind, data, expected) in table {
-        assert_eq!(faults(kind, &data), expected, "{}", kind.name());
-    }
+fn metrics_have_the_texts_of_the_dashboards_tiles() {
+    let metrics =
+        json!({"total_pnl": 1250.5, "active_bots": 5, "exposure": 0.45, "risk_level": "moderate", "win_rate": 0.68});
+    let frame: Value = serde_json::from_str(&written(published(1, Kind::Metrics, &metrics), &[])).unwrap();
+    assert_eq!(frame["data"], metrics);
+    let tiles = json!({"totalProfit": "R1250.50", "activeBots": "5", "exposure": "45.00%", "riskLevel": "moderate"});
+    assert_eq!(frame["payload"], tiles);
+    let frame: Value = serde_json::from_str(&written(published(1, Kind::Metrics, &json!({})), &[])).unwrap();
+    assert_eq!(frame["payload"], json!({}));
+}
+
+#[test]
+fn a_whale_brings_the_sums_so_far() {
+    let movement = |seq, flow: &str, amount: f64| {
+        let data = json!({"coin": "BTC", "platform": "binance", "flow_type": flow, "amount": amount});
+        published(seq, Kind::Whale, &data)
+    };
+    let history = [movement(1, "inflow", 0.1), movement(2, "inflow", 0.2), movement(4, "outflow", 9.0)];
+    let frame: Value = serde_json::from_str(&written(movement(3, "outflow", 0.1), &history)).unwrap();
+    assert_eq!(frame["data"]["exchanges"], json!({"binance": {"BTC": {"inflow": 0.3, "outflow": 0.1}}}));
+    let summary = json!({"BTC": {"total_inflow": 0.3, "total_outflow": 0.1, "net_flow": 0.2}});
+    assert_eq!(frame["data"]["summary"], summary);
+    assert_eq!((&frame["data"]["coin"], &frame["data"]["amount"]), (&json!("BTC"), &json!(0.1)));
+
+    let sums = json!({"exchanges": {"luno": {"BTC": {"inflow": 5, "outflow": 1}}}, "summary": {}});
+    let history = [movement(1, "inflow", 0.1), published(2, Kind::Whale, &sums), movement(3, "inflow", 1.0)];
+    let all = rest::whales(history.iter());
+    let exchanges =
+        json!({"binance": {"BTC": {"inflow": 1, "outflow": 0}}, "luno": {"BTC": {"inflow": 5, "outflow": 1}}});
+    assert_eq!((&all["exchanges"], &all["signals"]), (&exchanges, &json!([])));
+}
+
+#[test]
+fn the_servers_own_frames_speak_to_both_clients() {
+    let cursor = MessageCursor::new(&log(), 42);
+    assert_eq!(
+        connected("demo", Mode::WebSocket, &cursor, Some(true), now()).as_str(),
+        r#"{"type":"connection","status":"Connected","data":{"mode":"ws","status":"connected"},"user_id":"demo","current_sequence":42,"cursor":"e:m42","recovered":true,"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
+    );
+    let closing = Closing { code: "TOKEN_EXPIRED", message: "log in again" };
+    assert_eq!(
+        disconnected(Mode::ServerSentEvents, closing, now()).as_str(),
+        r#"{"type":"connection","status":"Disconnected","data":{"code":"TOKEN_EXPIRED","mode":"sse","reason":"log in again","status":"disconnected"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
+    );
+    assert_eq!(
+        error("UNKNOWN_TYPE", "unknown type 'x'", now()).as_str(),
+        r#"{"type":"error","data":{"code":"UNKNOWN_TYPE","message":"unknown type 'x'"},"message":"unknown type 'x'","ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
+    );
+    assert_eq!(ping(now()).as_str(), r#"{"timestamp":1768408200000,"type":"ping"}"#);
+    assert_eq!(
+        pong(Some(&json!(1_705_251_000_000_u64)), now()).as_str(),
+        r#"{"server_time":"2026-01-14T16:30:00.000Z","timestamp":1705251000000,"type":"pong"}"#
+    );
+    assert_eq!(
+        replayed(3, &cursor, false, now()).as_str(),
+        r#"{"type":"replay_complete","data":{"count":3},"current_sequence":42,"cursor":"e:m42","recovered":false,"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
+    );
+}
+
+#[test]
+fn the_servers_state_is_its_own_and_the_platforms_knowledge_is_merged_in() {
+    let usage = Usage { uptime: std::time::Duration::from_secs(60), cpu_percent: Some(1.234), ..Usage::default() };
+    let state = ServerState { healthy: false, database: true, usage };
+    let platform = published(
+        1,
+        Kind::SystemHealth,
+        &json!({"status": "healthy", "uptime": 5, "redis": "connected", "exchange_connections": {"luno": "connected"}}),
+    );
+    let later = published(2, Kind::SystemHealth, &json!({"redis": "lost"}));
+    let health = system_health(&state, [&platform, &later].into_iter(), now());
+    assert_eq!(
+        Value::from(health),
+        json!({
+            "status": "degraded", "uptime": 60, "database": "connected", "cpu_percent": 1.23, "redis": "lost",
+            "exchange_connections": {"luno": "connected"}, "timestamp": "2026-01-14T16:30:00.000Z"
+        })
+    );
+}
+
+#[test]
+fn a_new_signal_is_a_decision_and_its_end_is_none() {
+    let instrument = Instruments::documented().swap_remove(0);
+    let draft = SignalDraft {
+        direction: Some(Direction::Short),
+        reason: Some("FVG".into()),
+        confidence: Some(0.85),
+        stop_loss: Some(1.09),
+        ..SignalDraft::default()
+    };
+    let at = Now { wall: now(), mono: std::time::Duration::ZERO };
+    let ttl = std::time::Duration::from_secs(300);
+    let id = SignalId::new("s1").unwrap();
+    let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), at, ttl).unwrap();
+    let decision = decision_of(&signal, now()).unwrap();
+    assert_eq!((decision.kind, &decision.audience), (Kind::Decisions, &Audience::All));
+    let data: Value = serde_json::from_str(&decision.data).unwrap();
+    assert_eq!(
+        data,
+        json!({
+            "id": "s1", "bot_id": "orion", "symbol": instrument.symbol.as_str(), "platform": "orion", "decision": "sell",
+            "confidence": 0.85, "reasoning": ["FVG"], "stops": {"stop_loss": 1.09}, "stop_loss": 1.09,
+            "timestamp": "2026-01-14T16:30:00.000Z"
+        })
+    );
+    // What leaves is what a publisher could have sent.
+    assert!(publish::parse(Kind::Decisions, &data, now()).is_ok());
+    let later = now() + ttl;
+    let ended = Signal { state: SignalState::Confirmed, updated_at: later, ..signal };
+    assert!(decision_of(&ended, later).is_none());
+}
+
+#[test]
+fn a_wallet_is_the_sum_of_its_platforms_unless_somebody_published_the_sum() {
+    let amounts = |free: f64| json!({"free": free, "locked": 0, "total": free});
+    let luno =
+        json!({"platform": "luno", "balances": {"ZAR": amounts(100.0), "BTC": amounts(0.1)}, "total_value_zar": 900});
+    let valr = json!({"platform": "valr", "balances": {"ZAR": amounts(50.5), "BTC": amounts(0.2)}});
+    let all = json!({"platform": "all", "balances": {}, "total_value_zar": 1000});
+    let [luno, valr, all] = [luno, valr, all].map(|data| published(1, Kind::Balances, &data));
+    let wallet = rest::wallet("demo", [&luno, &valr].into_iter(), now());
+    let master = json!({"total_zar": 950.5, "zar_balance": 150.5, "btc_balance": 0.3});
+    assert_eq!((&wallet["user_id"], &wallet["master_wallet"]), (&json!("demo"), &master));
+    assert_eq!(wallet["exchanges"]["valr"]["balances"]["BTC"], amounts(0.2));
+    let wallet = rest::wallet("demo", [&luno, &valr, &all].into_iter(), now());
+    assert_eq!(wallet["master_wallet"]["total_zar"], 1000);
+
+    let metrics = published(2, Kind::Metrics, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
+    let trade = |pnl: Value| {
+        let trade = json!({"id": "t", "platform": "luno", "symbol": "BTC-ZAR", "side": "buy", "quantity": 1, "price": 2,
+            "fee": 0.1, "status": "filled", "pnl": pnl});
+        published(3, Kind::Trades, &trade)
+    };
+    let trades = [trade(json!(null)), trade(json!(2.5))];
+    let summary = rest::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now());
+    assert_eq!(
+        (&summary["equity"], &summary["net_pnl"], &summary["win_rate"]),
+        (&json!(900), &json!(12.5), &json!(0.5))
+    );
+    assert_eq!((&summary["realized_pnl"], &summary["fees_total"]), (&json!(2.5), &json!(0.2)));
+    let unknown = rest::portfolio([].into_iter(), None, None::<std::iter::Empty<_>>, now());
+    assert!(["equity", "realized_pnl", "drawdown_max", "win_rate"].iter().all(|name| unknown[*name].is_null()));
 }

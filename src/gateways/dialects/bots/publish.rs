@@ -7,8 +7,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 use crate::domain::{Fault, Kind, iso};
+use crate::gateways::dialects::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 
 use Need::{Optional, Required};
 
@@ -349,7 +349,7 @@ fn known(shape: &Shape<'_>, name: &str) -> Option<f64> {
 }
 
 /// Without the noise of binary fractions.
-fn decimals(amount: f64) -> f64 {
+pub(super) fn decimals(amount: f64) -> f64 {
     let rounded = (amount * 1e8).round() / 1e8;
     if rounded.is_finite() { rounded } else { amount }
 }

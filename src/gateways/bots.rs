@@ -1,0 +1,217 @@
+//! What one user of the bot platform gets, whichever way it reaches him: the same frames over WebSocket and as
+//! server-sent events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Uri};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Gateway;
+use super::close::Close;
+use super::cursor::MessageCursor;
+use super::dialects::bots::{self, Closing, Mode, ServerState};
+use crate::auth::Identity;
+use crate::domain::{Class, Event, Kind, Position, Published};
+use crate::hub::{Audiences, Outbox, Present, Publication, Topics};
+use crate::pipeline::clock;
+use crate::telemetry::STORE;
+
+/// Time between two tellings of all prices: what the platform's own back end does.
+const PRICES_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two tellings of the server's own state.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// All prices as they go out, made once for everybody who is due at about the same time.
+#[derive(Debug, Default)]
+pub struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
+
+impl PriceFrames {
+    /// Frames are shared for this long.
+    const FRESH: Duration = Duration::from_secs(1);
+
+    fn get(&self, make: impl FnOnce() -> [Utf8Bytes; 2]) -> [Utf8Bytes; 2] {
+        let mut last = self.0.lock();
+        match &*last {
+            Some((made, frames)) if made.elapsed() < Self::FRESH => frames.clone(),
+            _ => last.insert((Instant::now(), make())).1.clone(),
+        }
+    }
+}
+
+/// One user's stream.
+#[derive(Debug)]
+pub(super) struct Feed {
+    gateway: Arc<Gateway>,
+    user: Arc<str>,
+    audiences: Audiences,
+    /// Which log the numbers of messages are of.
+    log: Position,
+    mode: Mode,
+    prices_due: Instant,
+    health_due: Instant,
+}
+
+impl Feed {
+    pub(super) fn new(gateway: Arc<Gateway>, identity: &Identity, mode: Mode) -> Self {
+        let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
+        let (log, now) = (gateway.hub.position(), Instant::now());
+        Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
+    }
+
+    /// Puts the states as they are, and what was missed since `since`, into the outbox, and joins it to what is live.
+    /// Returns the frame that comes before all of it.
+    pub(super) fn join(&self, outbox: &Outbox, since: Option<&str>) -> Utf8Bytes {
+        let (head, recovered) = self.gateway.hub.hold(|present| {
+            for audience in self.audiences.each() {
+                let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
+                // The server's own state has its own time.
+                for kind in states.filter(|kind| *kind != Kind::SystemHealth) {
+                    outbox.put(present.states_of(&audience, kind).cloned());
+                }
+            }
+            let recovered = since.map(|since| {
+                let (missed, whole) = self.missed(present, since);
+                outbox.put(missed);
+                whole
+            });
+            outbox.set_topics(Topics { published: self.audiences.clone(), ..Topics::default() });
+            (head(present), recovered)
+        });
+        bots::connected(&self.user, self.mode, &head, recovered, clock::wall())
+    }
+
+    /// Puts everything that is kept after `since` into the outbox once more, and the end of it.
+    pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
+        self.gateway.hub.hold(|present| {
+            let (missed, whole) = self.missed(present, since);
+            let count = missed.len();
+            outbox.put(missed);
+            outbox.answer(bots::replayed(count, &head(present), whole, clock::wall()));
+        });
+    }
+
+    /// The ordered messages after `since` that are kept, and whether these are all. Of a place that this log does not know,
+    /// everything that is kept comes.
+    fn missed(&self, present: &Present, since: &str) -> (Vec<Arc<Publication>>, bool) {
+        let cursor = MessageCursor::parse(since).ok();
+        let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
+        let (mut missed, whole) = present.messages_after(&self.audiences, known.unwrap_or(0));
+        missed.retain(|publication| message(publication).is_some_and(|message| bots::KINDS.contains(&message.kind)));
+        (missed, whole && known.is_some())
+    }
+
+    /// The frame of an event, if it is one of this platform.
+    pub(super) fn frame(&self, publication: &Arc<Publication>) -> Option<Utf8Bytes> {
+        let message = message(publication)?;
+        if message.kind == Kind::SystemHealth {
+            return Some(self.health(clock::wall()));
+        }
+        let history = || {
+            let audience = Audiences::only(&message.audience);
+            self.gateway.hub.hold(|present| present.messages_after(&audience, 0).0)
+        };
+        bots::frame(publication, &self.log, history).cloned()
+    }
+
+    /// The cursor of an event, where it has one. Only ordered messages do: a state may overtake them, and a client that
+    /// stopped at the state would skip those it has not had.
+    pub(super) fn cursor(&self, publication: &Publication) -> Option<MessageCursor> {
+        let message = message(publication).filter(|message| message.kind.class() == Class::Ordered)?;
+        Some(MessageCursor::new(&self.log, message.seq))
+    }
+
+    /// How often [`due`](Self::due) has to be asked.
+    pub(super) const BEAT: Duration = PRICES_INTERVAL;
+
+    /// What is due at regular times: at once after joining, then every few seconds.
+    pub(super) fn due(&mut self) -> Vec<Utf8Bytes> {
+        let (now, mut frames) = (Instant::now(), Vec::new());
+        if self.prices_due <= now {
+            self.prices_due = now + PRICES_INTERVAL;
+            frames.extend(self.prices());
+        }
+        if self.health_due <= now {
+            self.health_due = now + HEALTH_INTERVAL;
+            frames.push(self.health(clock::wall()));
+        }
+        frames
+    }
+
+    fn prices(&self) -> [Utf8Bytes; 2] {
+        self.gateway.price_frames.get(|| {
+            let prices = self.gateway.hub.prices();
+            bots::prices(prices.iter().map(AsRef::as_ref), clock::wall())
+        })
+    }
+
+    fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
+        let published: Vec<_> = self.gateway.hub.hold(|present| {
+            let of = |audience| present.states_of(&audience, Kind::SystemHealth).cloned().collect::<Vec<_>>();
+            self.audiences.each().flat_map(of).collect()
+        });
+        let state = self.gateway.server_state();
+        bots::health_frame(&state, published.iter().filter_map(|publication| message(publication)), now)
+    }
+
+    /// What the user is told before we close.
+    pub(super) fn farewell(&self, close: Close) -> Utf8Bytes {
+        bots::disconnected(self.mode, closing(close), clock::wall())
+    }
+}
+
+impl Gateway {
+    /// What the server knows of itself.
+    fn server_state(&self) -> ServerState {
+        ServerState {
+            healthy: self.readiness.reasons().is_empty(),
+            database: !self.readiness.suffers(STORE),
+            usage: self.metrics.process.usage(),
+        }
+    }
+}
+
+/// The cursor that a request presents: as the page's back end calls it, as ours does, or as a browser does by itself.
+pub(super) fn cursor_of_request(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
+    let named = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let header = || headers.get("last-event-id")?.to_str().ok().map(str::to_owned);
+    // A browser that comes back on its own still has the first URL, and the header is newer.
+    let cursor = header().or_else(|| named("last_event_id")).or_else(|| named("since"));
+    cursor.filter(|cursor| !cursor.is_empty())
+}
+
+/// The cursor that a frame presents.
+pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
+    let fields = ["last_sequence", "last_event_id", "since"];
+    let cursor = fields.iter().find_map(|name| frame.get(name).filter(|value| !value.is_null()))?;
+    MessageCursor::read(cursor).ok().map(|cursor| cursor.to_string())
+}
+
+fn head(present: &Present) -> MessageCursor {
+    MessageCursor::new(present.position(), present.last_message())
+}
+
+fn message(publication: &Publication) -> Option<&Published> {
+    match publication.event() {
+        Event::Published(published) => Some(published),
+        Event::Signal(_) | Event::Price(_) => None,
+    }
+}
+
+/// Why the connection ends, in this platform's words.
+fn closing(close: Close) -> Closing {
+    let (code, message) = match close {
+        Close::Expired => ("TOKEN_EXPIRED", "the token has expired: log in again"),
+        Close::Revoked => ("TOKEN_REVOKED", "the token was revoked: log in again"),
+        Close::Restart => ("RESTARTING", "the server restarts: connect again"),
+        Close::TooSlow => ("TOO_SLOW", "this client reads too slowly: connect again"),
+        other => ("CLOSED", other.reason()),
+    };
+    Closing { code, message }
+}

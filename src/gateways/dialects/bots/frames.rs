@@ -1,0 +1,223 @@
+//! The frames themselves.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{KINDS, ServerState, system_health, whale};
+use crate::domain::{Class, Event, Kind, Position, PriceUpdate, Published, iso};
+use crate::gateways::cursor::MessageCursor;
+use crate::gateways::dialects::orion::PriceObject;
+use crate::gateways::dialects::orion::encode;
+use crate::hub::{Encoding, Publication};
+
+/// Behind the data: when it was so, and for ordered messages the place in their order.
+#[derive(Debug, Serialize)]
+struct Place {
+    ts: String,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+/// How a client is connected, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By WebSocket.
+    WebSocket,
+    /// By server-sent events.
+    ServerSentEvents,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "ws",
+            Self::ServerSentEvents => "sse",
+        }
+    }
+}
+
+/// Why a connection is closed, for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// In upper case.
+    pub code: &'static str,
+    /// For a person.
+    pub message: &'static str,
+}
+
+/// The frame of what somebody published, encoded once; none for what is not read here. Its number is one of `log`;
+/// `history` are the messages of the same audience so far, of which the sums of `whale` are made.
+pub fn frame<'a>(
+    publication: &'a Arc<Publication>,
+    log: &Position,
+    history: impl FnOnce() -> Vec<Arc<Publication>>,
+) -> Option<&'a Utf8Bytes> {
+    let Event::Published(published) = publication.event() else { return None };
+    if !KINDS.contains(&published.kind) {
+        return None;
+    }
+    publication.encoded(Encoding::Bots, |_| vec![encode_published(published, log, history)]).first()
+}
+
+fn encode_published(
+    published: &Published,
+    log: &Position,
+    history: impl FnOnce() -> Vec<Arc<Publication>>,
+) -> Utf8Bytes {
+    let at = iso(published.at);
+    let ordered = published.kind.class() == Class::Ordered;
+    let place = Place {
+        ts: at.clone(),
+        timestamp: at,
+        sequence: ordered.then_some(published.seq),
+        cursor: ordered.then(|| MessageCursor::new(log, published.seq).to_string()),
+    };
+    let place = serde_json::to_string(&place).unwrap_or_default();
+    let place = place.trim_start_matches('{');
+    let name = published.kind.name();
+    let whole = match published.kind {
+        Kind::Whale => whale::merged(published, &history()),
+        _ => None,
+    };
+    let data = whole.as_deref().unwrap_or(&published.data);
+    match published.kind {
+        Kind::Metrics => {
+            format!(r#"{{"type":"{name}","data":{data},"payload":{},{place}"#, tiles(&published.data)).into()
+        }
+        _ => format!(r#"{{"type":"{name}","data":{data},{place}"#).into(),
+    }
+}
+
+/// What the dashboard's tiles print as it is: texts.
+fn tiles(data: &str) -> Value {
+    let metrics: Map<String, Value> = serde_json::from_str(data).unwrap_or_default();
+    let number = |name: &str| metrics.get(name).and_then(Value::as_f64);
+    let mut tiles = Map::new();
+    if let Some(profit) = number("total_pnl") {
+        tiles.insert("totalProfit".into(), format!("R{profit:.2}").into());
+    }
+    if let Some(active) = number("active_bots") {
+        tiles.insert("activeBots".into(), active.to_string().into());
+    }
+    if let Some(exposure) = number("exposure") {
+        tiles.insert("exposure".into(), format!("{:.2}%", exposure * 100.0).into());
+    }
+    if let Some(level) = metrics.get("risk_level").and_then(Value::as_str) {
+        tiles.insert("riskLevel".into(), level.into());
+    }
+    tiles.into()
+}
+
+/// A frame of the server's own, in the order of the documents.
+#[derive(Debug, Serialize)]
+struct Own<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    data: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(flatten)]
+    head: Option<Head<'a>>,
+    ts: &'a str,
+    timestamp: &'a str,
+}
+
+/// Where the stream stands.
+#[derive(Debug, Serialize)]
+struct Head<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    current_sequence: u64,
+    cursor: String,
+    recovered: Option<bool>,
+}
+
+impl Own<'_> {
+    fn of(kind: &'static str, data: Value) -> Self {
+        Self { kind, status: None, data, message: None, head: None, ts: "", timestamp: "" }
+    }
+
+    fn at(self, now: DateTime<Utc>) -> Utf8Bytes {
+        let now = iso(now);
+        encode(&Own { ts: &now, timestamp: &now, ..self })
+    }
+}
+
+/// The first frame: the dashboard's lamps turn green on `Connected` at the top, the documents have `connected` in `data`.
+///
+/// `current_sequence` is where live begins; `recovered` says whether all that was missed since the cursor follows.
+pub fn connected(
+    user: &str,
+    mode: Mode,
+    cursor: &MessageCursor,
+    recovered: Option<bool>,
+    now: DateTime<Utc>,
+) -> Utf8Bytes {
+    let data = json!({ "status": "connected", "mode": mode.name() });
+    let head = Head { user_id: Some(user), current_sequence: cursor.seq, cursor: cursor.to_string(), recovered };
+    Own { status: Some("Connected"), head: Some(head), ..Own::of("connection", data) }.at(now)
+}
+
+/// The last frame before we close.
+pub fn disconnected(mode: Mode, closing: Closing, now: DateTime<Utc>) -> Utf8Bytes {
+    let Closing { code, message } = closing;
+    let data = json!({ "status": "disconnected", "mode": mode.name(), "code": code, "reason": message });
+    Own { status: Some("Disconnected"), ..Own::of("connection", data) }.at(now)
+}
+
+/// Something that could not be done; `code` in upper case.
+pub fn error(code: &str, message: &str, now: DateTime<Utc>) -> Utf8Bytes {
+    Own { message: Some(message), ..Own::of("error", json!({ "code": code, "message": message })) }.at(now)
+}
+
+/// Asks whether the client is there; the number is milliseconds since 1970.
+pub fn ping(now: DateTime<Utc>) -> Utf8Bytes {
+    encode(&json!({ "type": "ping", "timestamp": now.timestamp_millis() }))
+}
+
+/// The answer to a client's ping: with its own number, from which it reckons the round trip.
+pub fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
+    let timestamp = timestamp.cloned().unwrap_or_else(|| now.timestamp_millis().into());
+    encode(&json!({ "type": "pong", "timestamp": timestamp, "server_time": iso(now) }))
+}
+
+/// How the server is, see [`system_health`].
+pub fn health_frame<'a>(
+    state: &ServerState,
+    published: impl Iterator<Item = &'a Published>,
+    now: DateTime<Utc>,
+) -> Utf8Bytes {
+    Own::of("system_health", system_health(state, published, now).into()).at(now)
+}
+
+/// Ends a replay that was asked for.
+pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: DateTime<Utc>) -> Utf8Bytes {
+    let head =
+        Head { user_id: None, current_sequence: cursor.seq, cursor: cursor.to_string(), recovered: Some(recovered) };
+    Own { head: Some(head), ..Own::of("replay_complete", json!({ "count": count })) }.at(now)
+}
+
+/// All prices, in the two forms that the pages read.
+pub fn prices<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, now: DateTime<Utc>) -> [Utf8Bytes; 2] {
+    let (prices, now) = (price_map(updates), iso(now));
+    [
+        format!(r#"{{"type":"live_prices","prices":{prices},"ts":"{now}","timestamp":"{now}"}}"#).into(),
+        format!(r#"{{"type":"prices_update","data":{{"prices":{prices}}},"ts":"{now}","timestamp":"{now}"}}"#).into(),
+    ]
+}
+
+/// Prices by their symbols, as JSON.
+pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>) -> String {
+    let entries =
+        updates.map(|update| format!("{}:{}", json!(update.symbol.as_str()), encode(&PriceObject::from(update))));
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+}

@@ -1,0 +1,127 @@
+//! What the pages ask over HTTP: made of what was published, in the shapes that they read. What is not known is null or
+//! absent, never made up.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::publish::decimals;
+use super::whale::Sums;
+use crate::domain::{Published, iso};
+use crate::gateways::dialects::shape::json_number;
+
+/// The platform under which a sum over all platforms is published.
+const ALL_PLATFORMS: &str = "all";
+/// The currency of the totals.
+const CURRENCY: &str = "ZAR";
+
+/// `{"trades":[…]}`, newest first.
+pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>) -> String {
+    format!(r#"{{"trades":{}}}"#, list(newest_first))
+}
+
+/// `{"success","count","decisions":[…]}`, newest first.
+pub fn decisions<'a>(newest_first: impl Iterator<Item = &'a Published>) -> String {
+    let decisions: Vec<_> = newest_first.collect();
+    let count = decisions.len();
+    format!(r#"{{"success":true,"count":{count},"decisions":{}}}"#, list(decisions.into_iter()))
+}
+
+/// A bare list, as the page iterates over it.
+pub fn list<'a>(messages: impl Iterator<Item = &'a Published>) -> String {
+    let data: Vec<&str> = messages.map(|message| &*message.data).collect();
+    format!("[{}]", data.join(","))
+}
+
+/// What one user holds on each platform, and in all.
+pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a Published>, now: DateTime<Utc>) -> Value {
+    let holdings = Holdings::of(balances);
+    let mut master = Map::new();
+    master.insert("total_zar".into(), json_number(holdings.total_zar));
+    for (asset, amount) in &holdings.assets {
+        master.insert(format!("{}_balance", asset.to_lowercase()), json_number(*amount));
+    }
+    json!({ "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "timestamp": iso(now) })
+}
+
+/// How one user stands: equity of his balances, his metrics, and the sums of his trades, which are only known when all of
+/// them are at hand.
+pub fn portfolio<'a>(
+    balances: impl Iterator<Item = &'a Published>,
+    metrics: Option<&Published>,
+    all_trades: Option<impl Iterator<Item = &'a Published>>,
+    now: DateTime<Utc>,
+) -> Value {
+    let holdings = Holdings::of(balances);
+    let metrics: Map<String, Value> =
+        metrics.and_then(|metrics| serde_json::from_str(&metrics.data).ok()).unwrap_or_default();
+    let trades = all_trades.map(|trades| {
+        let trades = trades.filter_map(|trade| serde_json::from_str::<Map<String, Value>>(&trade.data).ok());
+        trades.fold((0.0, 0.0), |(realized, fees), trade| {
+            let number = |name: &str| trade.get(name).and_then(Value::as_f64).unwrap_or_default();
+            (realized + number("pnl"), fees + number("fee"))
+        })
+    });
+    let sum = |sum: Option<f64>| sum.map_or(Value::Null, |sum| json_number(decimals(sum)));
+    let known = |name: &str| metrics.get(name).cloned().unwrap_or(Value::Null);
+    json!({
+        "equity": if holdings.is_empty() { Value::Null } else { json_number(holdings.total_zar) },
+        "realized_pnl": sum(trades.map(|(realized, _)| realized)),
+        "unrealized_pnl": null,
+        "fees_total": sum(trades.map(|(_, fees)| fees)),
+        "net_pnl": known("total_pnl"),
+        "drawdown_current": null,
+        "drawdown_max": null,
+        "win_rate": known("win_rate"),
+        "total_trades": known("total_trades"),
+        "active_bots": known("active_bots"),
+        "exposure": known("exposure"),
+        "risk_level": known("risk_level"),
+        "timestamp": iso(now)
+    })
+}
+
+/// The sums of the movements of large holders, oldest first.
+pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a Published>) -> Value {
+    let mut whales = serde_json::to_value(Sums::of(oldest_first)).unwrap_or_default();
+    whales["signals"] = json!([]);
+    whales
+}
+
+#[derive(Debug, Default)]
+struct Holdings {
+    exchanges: Map<String, Value>,
+    assets: std::collections::BTreeMap<String, f64>,
+    total_zar: f64,
+}
+
+impl Holdings {
+    /// A sum over all platforms, where somebody published one, is not added to its parts.
+    fn of<'a>(balances: impl Iterator<Item = &'a Published>) -> Self {
+        let mut holdings = Self::default();
+        let mut sum = None;
+        for message in balances {
+            let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
+            let total = data.get("total_value_zar").and_then(Value::as_f64);
+            if &*message.key == ALL_PLATFORMS {
+                sum = total;
+                continue;
+            }
+            let assets = data.get("balances").and_then(Value::as_object);
+            for (asset, amounts) in assets.into_iter().flatten() {
+                let amount = amounts.get("total").and_then(Value::as_f64).unwrap_or_default();
+                let held = holdings.assets.entry(asset.clone()).or_default();
+                *held = decimals(*held + amount);
+            }
+            // Without a total only the currency itself is known to be worth what it is.
+            let in_zar = || assets?.get(CURRENCY)?.get("total")?.as_f64();
+            holdings.total_zar = decimals(holdings.total_zar + total.or_else(in_zar).unwrap_or_default());
+            holdings.exchanges.insert(message.key.to_string(), data.into());
+        }
+        holdings.total_zar = sum.unwrap_or(holdings.total_zar);
+        holdings
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exchanges.is_empty() && self.total_zar == 0.0
+    }
+}

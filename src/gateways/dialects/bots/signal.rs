@@ -1,0 +1,63 @@
+//! A signal of ours as a decision of the bot `orion`.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::number::{number, optional};
+use crate::domain::{Audience, Direction, Kind, Published, Signal, iso};
+
+/// The bot and the platform that our signals are the decisions of.
+const ORION: &str = "orion";
+
+/// What is known of a signal; the rest of a decision (sizing, regime, scores) stays away.
+#[derive(Debug, Serialize)]
+struct DecisionObject<'a> {
+    id: &'a str,
+    bot_id: &'static str,
+    symbol: &'a str,
+    platform: &'static str,
+    decision: &'static str,
+    #[serde(serialize_with = "number")]
+    confidence: f64,
+    reasoning: Vec<&'a str>,
+    stops: Stops,
+    #[serde(flatten)]
+    levels: Stops,
+    timestamp: String,
+}
+
+/// The panel reads them at the top, the documents have them in `stops`.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Stops {
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    stop_loss: Option<f64>,
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    take_profit: Option<f64>,
+}
+
+/// The decision that a change of a signal is: one when it is new, or while it is pending and said anew; how it ended is
+/// none.
+pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<Published> {
+    if !signal.is_news() {
+        return None;
+    }
+    let levels = Stops { stop_loss: signal.stop_loss, take_profit: signal.take_profits.first().copied() };
+    let object = DecisionObject {
+        id: signal.id.as_str(),
+        bot_id: ORION,
+        symbol: signal.symbol.as_str(),
+        platform: ORION,
+        decision: match signal.direction {
+            Direction::Long => "buy",
+            Direction::Short => "sell",
+        },
+        confidence: signal.confidence,
+        reasoning: Some(signal.reason.as_str()).filter(|reason| !reason.is_empty()).into_iter().collect(),
+        stops: levels,
+        levels,
+        timestamp: iso(signal.entry_time),
+    };
+    let data = serde_json::to_string(&object).ok()?;
+    let (kind, audience) = (Kind::Decisions, Audience::All);
+    Some(Published { seq: 0, kind, audience, key: "".into(), data: data.into(), at: now })
+}

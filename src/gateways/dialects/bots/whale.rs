@@ -1,0 +1,95 @@
+//! The movements of large holders, summed up as the page keeps them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::publish::decimals;
+use crate::domain::number::number;
+use crate::domain::{Event, Kind, Published, iso};
+use crate::hub::Publication;
+
+/// What went in and out of one exchange.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Flow {
+    #[serde(serialize_with = "number")]
+    inflow: f64,
+    #[serde(serialize_with = "number")]
+    outflow: f64,
+}
+
+/// What went in and out of all of them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Sum {
+    #[serde(serialize_with = "number")]
+    total_inflow: f64,
+    #[serde(serialize_with = "number")]
+    total_outflow: f64,
+    #[serde(serialize_with = "number")]
+    net_flow: f64,
+}
+
+/// The sums of the movements that are kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Sums {
+    exchanges: BTreeMap<String, BTreeMap<String, Flow>>,
+    summary: BTreeMap<String, Sum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update: Option<String>,
+}
+
+impl Sums {
+    /// Sums up what was published, oldest first. Sums that somebody published take the place of all before.
+    pub(super) fn of<'a>(messages: impl Iterator<Item = &'a Published>) -> Self {
+        let mut sums = Self::default();
+        for message in messages.filter(|message| message.kind == Kind::Whale) {
+            let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
+            if data.contains_key("exchanges") {
+                sums = serde_json::from_value(data.into()).unwrap_or_default();
+            } else {
+                sums.add(&data);
+            }
+            sums.last_update = Some(iso(message.at));
+        }
+        sums
+    }
+
+    fn add(&mut self, movement: &Map<String, Value>) {
+        let text = |name: &str| movement.get(name).and_then(Value::as_str);
+        let (Some(exchange), Some(coin)) = (text("platform"), text("coin")) else { return };
+        let Some(amount) = movement.get("amount").and_then(Value::as_f64) else { return };
+        let flow = self.exchanges.entry(exchange.to_owned()).or_default().entry(coin.to_owned()).or_default();
+        let total = self.summary.entry(coin.to_owned()).or_default();
+        let (side, sum) = if text("flow_type") == Some("inflow") {
+            (&mut flow.inflow, &mut total.total_inflow)
+        } else {
+            (&mut flow.outflow, &mut total.total_outflow)
+        };
+        *side = decimals(*side + amount);
+        *sum = decimals(*sum + amount);
+        total.net_flow = decimals(total.total_inflow - total.total_outflow);
+    }
+}
+
+/// A movement with the sums up to it, which the page merges into what it has; `None` when it is made of sums already.
+pub(super) fn merged(published: &Published, history: &[Arc<Publication>]) -> Option<String> {
+    let mut data: Map<String, Value> = serde_json::from_str(&published.data).ok()?;
+    if data.contains_key("exchanges") {
+        return None;
+    }
+    let until = history.iter().filter_map(|publication| match publication.event() {
+        Event::Published(message) if message.seq < published.seq && message.audience == published.audience => {
+            Some(message.as_ref())
+        }
+        _ => None,
+    });
+    if let Ok(Value::Object(sums)) = serde_json::to_value(Sums::of(until.chain([published]))) {
+        data.extend(sums);
+    }
+    serde_json::to_string(&data).ok()
+}

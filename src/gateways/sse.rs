@@ -1,0 +1,184 @@
+//! Server-sent events: the bot platform's stream for pages whose WebSocket does not open.
+//!
+//! The events have no names, because the page listens to `message` alone, and ordered ones carry their cursor as `id`, so
+//! that a browser that comes back by itself says where it stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::extract::ws::Utf8Bytes;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Uri};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tracing::info;
+
+use super::Gateway;
+use super::bots::{Feed, cursor_of_request};
+use super::close::Close;
+use super::dialects::bots::Mode;
+use crate::auth::Login;
+use crate::hub::{Membership, Ordered, Outbox, Publication};
+
+const ENDPOINT: &str = "/api/realtime/events";
+/// A comment is written when nothing else was for this long, so that nothing on the way takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long the browser waits before it comes back, in milliseconds.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// The endpoint.
+pub fn routes(gateway: Arc<Gateway>) -> Router {
+    Router::new().route(ENDPOINT, get(events)).with_state(gateway)
+}
+
+async fn events(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri) -> Response {
+    let login = gateway.admit_connection(&headers, true).and_then(|()| gateway.admit_user(&headers, &uri));
+    let login = match login {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let events = Events::open(gateway, login, cursor_of_request(&headers, &uri).as_deref());
+    let body = Body::from_stream(stream::unfold(events, |mut events| async move {
+        let chunk = events.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(chunk), events))
+    }));
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-cache"),
+        // A proxy in front must pass each event on at once.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
+}
+
+/// One stream, until its client is gone.
+struct Events {
+    gateway: Arc<Gateway>,
+    feed: Feed,
+    login: Login,
+    outbox: Arc<Outbox>,
+    _membership: Membership,
+    beat: Interval,
+    keep_alive: Interval,
+    /// What comes before everything else.
+    first: Option<String>,
+    since: Instant,
+    end: Option<Close>,
+}
+
+impl Events {
+    fn open(gateway: Arc<Gateway>, login: Login, since: Option<&str>) -> Self {
+        let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+        let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
+        let membership = gateway.clients.join(outbox.clone());
+        let mut first = RETRY.to_owned();
+        for frame in std::iter::once(feed.join(&outbox, since)).chain(feed.due()) {
+            write(&mut first, None, &frame);
+        }
+        gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).inc();
+        gateway.metrics.connections_total.with_label_values(&["sse", ENDPOINT]).inc();
+        info!(endpoint = ENDPOINT, "event stream opened");
+        Self {
+            beat: every(Feed::BEAT),
+            keep_alive: every(KEEP_ALIVE),
+            gateway,
+            feed,
+            login,
+            outbox,
+            _membership: membership,
+            first: Some(first),
+            since: Instant::now(),
+            end: None,
+        }
+    }
+
+    /// What is to be written next; `None` after the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first.into());
+        }
+        if self.end.is_some() {
+            return None;
+        }
+        let mut chunk = String::new();
+        tokio::select! {
+            () = self.gateway.draining.cancelled() => self.finish(Close::Restart, &mut chunk),
+            () = self.login.end().cancelled() => {
+                let close = Close::of_login(self.gateway.tokens.still_good(&self.login));
+                self.finish(close, &mut chunk);
+            }
+            due = self.outbox.due() => match due {
+                Ok(batch) => {
+                    let delivered = &self.gateway.metrics.deliveries_total;
+                    for publication in &batch.states {
+                        self.event(&mut chunk, publication);
+                    }
+                    delivered.with_label_values(&["state", "sse"]).inc_by(batch.states.len() as u64);
+                    for ordered in &batch.ordered {
+                        match ordered {
+                            Ordered::Event(publication) => self.event(&mut chunk, publication),
+                            Ordered::Frame(frame) => write(&mut chunk, None, frame),
+                        }
+                    }
+                    delivered.with_label_values(&["ordered", "sse"]).inc_by(batch.ordered.len() as u64);
+                }
+                Err(_) => self.finish(Close::TooSlow, &mut chunk),
+            },
+            _ = self.beat.tick() => {
+                for frame in self.feed.due() {
+                    write(&mut chunk, None, &frame);
+                }
+            }
+            _ = self.keep_alive.tick() => chunk.push_str(": still here\n\n"),
+        }
+        if !chunk.is_empty() {
+            self.keep_alive.reset();
+        }
+        Some(chunk.into())
+    }
+
+    fn event(&self, chunk: &mut String, publication: &Arc<Publication>) {
+        if let Some(frame) = self.feed.frame(publication) {
+            let id = self.feed.cursor(publication).map(|cursor| cursor.to_string());
+            write(chunk, id.as_deref(), &frame);
+        }
+    }
+
+    fn finish(&mut self, close: Close, chunk: &mut String) {
+        write(chunk, None, &self.feed.farewell(close));
+        self.end = Some(close);
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let reason = self.end.map_or("peer", Close::reason);
+        self.gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).dec();
+        self.gateway.metrics.disconnects_total.with_label_values(&[ENDPOINT, reason]).inc();
+        let seconds = self.since.elapsed().as_secs_f64();
+        info!(endpoint = ENDPOINT, reason, seconds, "event stream closed");
+    }
+}
+
+/// Frames are JSON in one line.
+fn write(chunk: &mut String, id: Option<&str>, frame: &Utf8Bytes) {
+    if let Some(id) = id {
+        chunk.push_str("id: ");
+        chunk.push_str(id);
+        chunk.push('\n');
+    }
+    chunk.push_str("data: ");
+    chunk.push_str(frame.as_str());
+    chunk.push_str("\n\n");
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}

@@ -1,0 +1,138 @@
+//! What the bot platform's pages ask over HTTP, by their user's token: on loading, and again and again where no stream
+//! opens. All of it is made of what was published for the user and for everybody.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::error::ApiError;
+use super::params::{Params, RawQuery, Reader};
+use crate::auth::{self, Identity};
+use crate::domain::{Event, Kind, Published, iso};
+use crate::gateways::dialects::bots::{price_map, rest};
+use crate::hub::{Audiences, Present, Publication};
+use crate::telemetry::STORE;
+
+/// Messages of one answer, unless the request names another number.
+const DEFAULT_LIMIT: usize = 50;
+/// Most messages of one answer.
+const MAX_LIMIT: usize = 500;
+
+/// Whose request it is, by his bearer token. One in the query does not count: URLs end up in logs.
+#[derive(Debug)]
+pub(super) struct User(Identity);
+
+impl FromRequestParts<AppState> for User {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Ok(Self(state.tokens.user(auth::bearer(&parts.headers)?)?))
+    }
+}
+
+impl User {
+    fn audiences(&self) -> Audiences {
+        Audiences::of_user(self.0.user.clone(), self.0.admin)
+    }
+}
+
+/// `GET /api/auth/me`: who the token names. The page goes to its login on 401.
+pub(super) async fn me(User(identity): User) -> Json<Value> {
+    let Identity { user, admin, expires_at, .. } = identity;
+    let role = if admin { "admin" } else { "user" };
+    Json(json!({ "id": user, "user_id": user, "role": role, "is_admin": admin, "expires_at": iso(expires_at) }))
+}
+
+/// `GET /api/trades/recent`
+pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+    let newest_first = recent(&user, &state, Kind::Trades, query)?;
+    Ok(encoded(rest::trades(newest_first.iter().filter_map(message))))
+}
+
+/// `GET /api/advanced/decisions/recent`
+pub(super) async fn decisions(
+    user: User,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    let newest_first = recent(&user, &state, Kind::Decisions, query)?;
+    Ok(encoded(rest::decisions(newest_first.iter().filter_map(message))))
+}
+
+/// `GET /api/bots`: a bare list.
+pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
+    let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
+    encoded(rest::list(bots.iter().filter_map(message)))
+}
+
+/// `GET /api/wallet/balances`
+pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
+    let balances = state.hub.hold(|present| states(present, &user.audiences(), Kind::Balances));
+    Json(rest::wallet(&user.0.user, balances.iter().filter_map(message), (state.clock)()))
+}
+
+/// `GET /api/portfolio/summary`
+pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json<Value> {
+    let audiences = user.audiences();
+    let (balances, metrics, (messages, whole)) = state.hub.hold(|present| {
+        let states = |kind| states(present, &audiences, kind);
+        (states(Kind::Balances), states(Kind::Metrics), present.messages_after(&audiences, 0))
+    });
+    let trades = messages.iter().filter_map(message).filter(|message| message.kind == Kind::Trades);
+    let metrics = metrics.iter().filter_map(message).next_back();
+    let balances = balances.iter().filter_map(message);
+    Json(rest::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
+}
+
+/// `GET /api/advanced/whale/summary`
+pub(super) async fn whales(user: User, State(state): State<AppState>) -> Json<Value> {
+    let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
+    Json(rest::whales(messages.iter().filter_map(message)))
+}
+
+/// `GET /api/system/health`: needs no token.
+pub(super) async fn system_health(State(state): State<AppState>) -> Json<Value> {
+    let healthy = state.readiness.reasons().is_empty();
+    let database = if state.readiness.suffers(STORE) { "failing" } else { "connected" };
+    let status = if healthy { "healthy" } else { "degraded" };
+    Json(json!({ "status": status, "timestamp": iso((state.clock)()), "database": database }))
+}
+
+/// `GET /api/prices/live`: by symbol; public as all prices are.
+pub(super) async fn prices(_: Reader, State(state): State<AppState>) -> Response {
+    let prices = state.hub.prices();
+    encoded(price_map(prices.iter().map(AsRef::as_ref)))
+}
+
+/// Ordered messages of one kind, newest first.
+fn recent(user: &User, state: &AppState, kind: Kind, query: RawQuery) -> Result<Vec<Arc<Publication>>, ApiError> {
+    let mut params = Params::new(query)?;
+    let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT);
+    params.finish()?;
+    let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
+    let of_kind = |publication: &Arc<Publication>| message(publication).is_some_and(|message| message.kind == kind);
+    Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
+}
+
+/// States of one kind: those for everybody, and after them the user's own.
+fn states(present: &Present, audiences: &Audiences, kind: Kind) -> Vec<Arc<Publication>> {
+    audiences.each().flat_map(|audience| present.states_of(&audience, kind).cloned().collect::<Vec<_>>()).collect()
+}
+
+fn message(publication: &Arc<Publication>) -> Option<&Published> {
+    match publication.event() {
+        Event::Published(message) => Some(message),
+        Event::Signal(_) | Event::Price(_) => None,
+    }
+}
+
+/// What is JSON already.
+fn encoded(body: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
