@@ -148,8 +148,12 @@ pub(super) async fn serve<C: Conversation>(
     let _membership = gateway.clients.join(outbox.clone());
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
-    if let End::Ours(close) = end {
-        say_goodbye(&mut client, &mut stream, &mut conversation, close).await;
+    match end {
+        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
+        // It may have confirmed something before it went, although a write has failed since.
+        End::Peer => {
+            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation)).await.ok();
+        }
     }
     presence.left(end);
 }
@@ -219,6 +223,15 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     }
 }
 
+/// Reads to the end, for nothing but what the peer confirms.
+async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C) {
+    while let Some(Ok(message)) = stream.next().await {
+        if let Message::Pong(payload) = message {
+            confirm(conversation, &payload);
+        }
+    }
+}
+
 /// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
 fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
     if let Ok(receipt) = pong.try_into() {
@@ -259,11 +272,7 @@ async fn say_goodbye<C: Conversation>(
             client.write(frames.chain(farewell)).await?;
         }
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
-        while let Some(Ok(message)) = stream.next().await {
-            if let Message::Pong(payload) = message {
-                confirm(conversation, &payload);
-            }
-        }
+        hear_out(stream, conversation).await;
         Ok::<_, Gone>(())
     };
     // A peer that does not answer is dropped all the same.
