@@ -14,23 +14,28 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
-use crate::auth::Tokens;
-use crate::config::{ReplaySpeed, Settings, SourceKind};
+use crate::auth::{OpenUsers, Tokens};
+use crate::config::{self, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
+use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, PriceFrames, sse, ws};
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::{self, Cluster, Massive};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::oanda::{self, Oanda};
 use crate::sources::push::Push;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceState, SourceStates, WallClock};
+use crate::sources::tradingview::TradingView;
+use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Phase, Readiness, STORE};
@@ -116,6 +121,8 @@ impl App {
             readiness: readiness.clone(),
             instruments: instruments.clone(),
             tokens: tokens.clone(),
+            open_users: open_users(settings),
+            presence: Arc::new(Presence::new(handle.clone(), &recovered.users)),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
@@ -137,9 +144,18 @@ impl App {
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),
+            open_users: open_users(settings),
             metrics,
             instruments,
             hub,
@@ -151,6 +167,11 @@ impl App {
         let watch = tokens.keep_watch(tasks.stopping());
         tasks.spawn("logins", async move {
             watch.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let keep = gateway.presence.clone().keep_saved(tasks.stopping());
+        tasks.spawn("presence", async move {
+            keep.await;
             Ok::<_, std::convert::Infallible>(())
         });
         let app = Self { tasks, readiness, gateway, door, doors, store };
@@ -200,6 +221,11 @@ impl App {
         };
         if timeout(GOODBYE.min(drain_timeout / 4), natives).await.is_err() {
             info!("some clients did not answer the close");
+        }
+        // The last chance while the pipeline still listens.
+        let saved = timeout(GOODBYE.min(drain_timeout / 4), self.gateway.presence.save()).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            warn!("what has reached whom could not be stored: some notifications will come again");
         }
         self.door.kill_all(Reason::Draining);
         self.doors.kill_all.cancel();
@@ -260,6 +286,19 @@ fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
     Arc::new(tokens)
 }
 
+/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
+fn open_users(settings: &Settings) -> OpenUsers {
+    if settings.sentio.trust_user_id {
+        return OpenUsers::Everybody;
+    }
+    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
+    OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
+}
+
+fn desk_runs(settings: &Settings) -> bool {
+    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
+}
+
 fn pipeline(
     settings: &Settings,
     instruments: &Arc<Instruments>,
@@ -271,7 +310,8 @@ fn pipeline(
     let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
-    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32);
+    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
+        .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
@@ -287,14 +327,41 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
     });
     let states = states.clone();
     readiness.ask("sources", move || {
-        let down = states
-            .list()
-            .into_iter()
-            .filter(|source| matches!(source.state, SourceState::Waiting { .. } | SourceState::Failed));
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
     readiness
+}
+
+fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
+    let options = oanda::Options {
+        url: settings.address().to_owned(),
+        token: settings.token.clone().context("oanda.token is missing")?,
+        account: settings.account.clone().context("oanda.account is missing")?,
+        instruments: settings.instruments.to_vec(),
+        silence: oanda::Options::SILENCE,
+    };
+    Ok(Oanda::new(options, instruments, wall.clone())?)
+}
+
+/// A source for each cluster that something is asked of.
+fn massive(
+    settings: &config::Massive,
+    instruments: &Instruments,
+    wall: &WallClock,
+) -> anyhow::Result<Vec<(&'static str, Massive)>> {
+    let clusters =
+        [("massive", Cluster::Forex, &settings.instruments), ("massive indices", Cluster::Indices, &settings.indices)];
+    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
+    wanted
+        .map(|(task, cluster, names)| {
+            let key = settings.key.clone().context("massive.key is missing")?;
+            let mut options = massive::Options::new(settings.address(), cluster, key);
+            (options.instruments, options.delayed) = (names.to_vec(), settings.delayed);
+            Ok((task, Massive::new(options, instruments, wall.clone())?))
+        })
+        .collect()
 }
 
 fn spawn_sources(
@@ -331,9 +398,19 @@ fn spawn_sources(
                 let replay = Replay::new(options, instruments)?;
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
+            SourceKind::Oanda => {
+                let oanda = oanda(&settings.oanda, instruments, wall)?;
+                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
+            }
+            SourceKind::Massive => {
+                for (name, massive) in massive(&settings.massive, instruments, wall)? {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
+                }
+            }
         }
     }
-    if settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay) {
+    if desk_runs(settings) {
         let users = settings.demo.users.iter().map(|user| user.as_str().into());
         let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
         let demo = Demo::new(desk, wall.clone());

@@ -22,10 +22,16 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Token(command) => {
             let auth = load()?.settings.auth;
-            match cli::token(&auth, &command, clock::wall(), &mut io::stdout()) {
-                Ok(written) => printed(written),
+            match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
+                Ok(Ok(code)) => Ok(code),
+                Ok(Err(error)) => printed(Err(error)),
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
+        }
+        Command::Backtest(command) => {
+            let settings = load()?.settings;
+            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
+            command.run(&instruments).map_err(failed)
         }
         Command::Log(command) => {
             let place = match command.place() {

@@ -157,6 +157,13 @@ marked("commands", (snippet) => {
   }
 });
 
+marked("token", (snippet) => {
+  const path = `${dirname(binary())}${delimiter}${process.env["PATH"]}`;
+  const run = bash(snippet.code, { PATH: path });
+  assert.equal(run.status, 0, run.stderr);
+  assert.match(run.stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+});
+
 function bash(code: string, env: Record<string, string> = {}, cwd = PACKAGE) {
   return spawnSync("bash", ["-eu", "-o", "pipefail", "-c", code], {
     cwd,

@@ -1,5 +1,6 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
+mod backtest;
 mod log;
 mod token;
 
@@ -9,8 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use backtest::{BacktestCommand, BacktestCommandError};
 pub use log::{CommandError, LogCommand};
-pub use token::{TokenCommand, token};
+pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 
@@ -57,9 +59,17 @@ pub enum Command {
     DefaultConfig,
     /// Make a user token, for dashboards with private streams
     ///
-    /// Prints the token, signed with the configured secret (ORION_JWT_SECRET), and nothing else.
-    #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
+    /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
+    #[command(
+        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
+    )]
     Token(TokenCommand),
+    /// Run the detectors over a recording and write what they found
+    ///
+    /// Swings, sweeps, breaks of structure and fair value gaps, each with the bar at whose close it was known. Bars are
+    /// counted from 0 and taken with the prices of the file; times without a zone are UTC.
+    #[command(after_help = "Example:\n  orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+    Backtest(BacktestCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -20,6 +20,11 @@ impl Secret {
         Self(secret.as_ref().trim().to_owned())
     }
 
+    /// The secret itself, for the header or the address that carries it to its owner; never for a text that is shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this is what [`Secret`] prints: copied from the printed settings, and known to everybody.
     pub(super) fn is_mask(&self) -> bool {
         self.0 == MASK
@@ -28,6 +33,11 @@ impl Secret {
     /// The secret itself, for what has to compute with it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it has as many bytes, all of this kind.
+    pub(super) fn consists_of(&self, bytes: std::ops::RangeInclusive<usize>, kind: impl Fn(u8) -> bool) -> bool {
+        bytes.contains(&self.0.len()) && self.0.bytes().all(kind)
     }
 
     /// Whether `candidate` is this secret; takes the same time wherever they differ.

@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Simulator, Sources};
+use super::{
+    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay, Setups, Simulator,
+    Sources, Tradingview,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -27,6 +30,12 @@ pub struct Settings {
     pub simulator: Simulator,
     /// The replay of a recording.
     pub replay: Replay,
+    /// TradingView's alert webhook.
+    pub tradingview: Tradingview,
+    /// OANDA's pricing stream.
+    pub oanda: Oanda,
+    /// Massive's WebSocket.
+    pub massive: Massive,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
@@ -35,6 +44,8 @@ pub struct Settings {
     pub publish: Publish,
     /// The life of signals.
     pub signals: Signals,
+    /// The server's own setups.
+    pub setups: Setups,
     /// How connections are kept alive.
     pub heartbeat: Heartbeat,
     /// Socket.IO's own timers.
@@ -56,10 +67,14 @@ impl Default for Settings {
             sources: Sources::default(),
             simulator: Simulator::default(),
             replay: Replay::default(),
+            tradingview: Tradingview::default(),
+            oanda: Oanda::default(),
+            massive: Massive::default(),
             demo: Demo::default(),
             auth: Auth::default(),
             publish: Publish::default(),
             signals: Signals::default(),
+            setups: Setups::default(),
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
             sentio: Sentio::default(),
@@ -167,11 +182,15 @@ pub struct Signals {
     /// A newcomer is told of the signals changed within this time; at most 24 h. Default 10 min.
     #[serde(with = "duration")]
     pub replay_window: Duration,
+    /// Whether prices confirm and invalidate pushed signals too, by the rules of the server's own. Default off: whoever
+    /// pushed a signal ends it, or the deadline.
+    #[serde(deserialize_with = "value::flag")]
+    pub confirm_pushed_by_price: bool,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { ttl: Duration::from_mins(5), replay_window: Duration::from_mins(10) }
+        Self { ttl: Duration::from_mins(5), replay_window: Duration::from_mins(10), confirm_pushed_by_price: false }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind};
+use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -26,6 +27,7 @@ impl Settings {
         self.check_auth()?;
         let instruments = self.check_instruments()?;
         self.check_replay(&instruments)?;
+        self.check_providers()?;
         if self.server.max_connections == 0 {
             return Err(Problem::new("server.max_connections", "must be at least 1"));
         }
@@ -35,7 +37,9 @@ impl Settings {
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
+        self.check_tradingview()?;
         self.check_demo()?;
+        self.setups.check()?;
         self.check_log()
     }
 
@@ -52,8 +56,15 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
+                self.sources.enabled.is_empty()
+                    && !pushed
+                    && !self.demo.desk
+                    && self.tradingview.webhook_token.is_none(),
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (
+                !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
+                "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
@@ -70,7 +81,22 @@ impl Settings {
                 "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
             ),
         ];
-        cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+        let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
+        cases.chain(self.provider_warnings()).collect()
+    }
+
+    fn check_tradingview(&self) -> Result<(), Problem> {
+        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
+            let reason =
+                "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
+            return Err(Problem::new("tradingview.webhook_token", reason));
+        }
+        match proxy_header.as_deref().map(http::HeaderName::try_from) {
+            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
+            _ => Ok(()),
+        }
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -100,11 +126,11 @@ impl Settings {
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
             ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("auth.jwt_previous_secret", &self.auth.jwt_previous_secret),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
-            if token.as_ref().is_some_and(Secret::is_mask) {
-                return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
-            }
+            check_mask(key, token.as_ref())?;
         }
         let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
         if self.auth.read_auth == ReadAuth::Required && !readable {
@@ -112,6 +138,9 @@ impl Settings {
                 "auth.read_auth",
                 "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
             ));
+        }
+        if self.auth.jwt_previous_secret.is_some() && self.auth.jwt_secret.is_none() {
+            return Err(Problem::new("auth.jwt_previous_secret", "needs auth.jwt_secret, which it is the one before"));
         }
         Ok(())
     }
@@ -126,6 +155,7 @@ impl Settings {
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
+            ("setups.cool_down", self.setups.cool_down, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),

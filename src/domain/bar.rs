@@ -3,8 +3,43 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Symbol;
+
+/// The prices of a bar, without its name and time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candle {
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+}
+
+impl Candle {
+    /// A bar that has seen one price.
+    pub fn opening(price: f64) -> Self {
+        Self { open: price, high: price, low: price, close: price }
+    }
+
+    /// Takes in one more price.
+    pub fn update(&mut self, price: f64) {
+        self.high = self.high.max(price);
+        self.low = self.low.min(price);
+        self.close = price;
+    }
+
+    /// Takes in the bar that follows within the same longer interval.
+    pub fn extend(&mut self, next: &Self) {
+        self.high = self.high.max(next.high);
+        self.low = self.low.min(next.low);
+        self.close = next.close;
+    }
+}
 
 /// One bar of one instrument; prices are mids on the instrument's grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +61,11 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// Its prices.
+    pub fn candle(&self) -> Candle {
+        Candle { open: self.open, high: self.high, low: self.low, close: self.close }
+    }
+
     /// A bar that has seen one price.
     pub fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: f64, volume: f64) -> Self {
         Self { symbol, opened_at, open: price, high: price, low: price, close: price, volume }
@@ -40,7 +80,7 @@ impl Bar {
     }
 
     /// Takes in the bar that follows within the same longer interval.
-    fn extend(&mut self, next: &Self) {
+    pub fn extend(&mut self, next: &Self) {
         self.high = self.high.max(next.high);
         self.low = self.low.min(next.low);
         self.close = next.close;
@@ -49,15 +89,19 @@ impl Bar {
 }
 
 /// The lengths of bar that are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BarInterval {
     /// `1m`
+    #[serde(rename = "1m")]
     OneMinute,
     /// `5m`
+    #[serde(rename = "5m")]
     FiveMinutes,
     /// `15m`
+    #[serde(rename = "15m")]
     FifteenMinutes,
     /// `1h`
+    #[serde(rename = "1h")]
     OneHour,
 }
 

@@ -54,6 +54,12 @@ impl Killzone {
         (begins..ends).contains(&minute_in_new_york(at))
     }
 
+    /// The window that is open at `at`.
+    pub fn active_at(at: DateTime<Utc>) -> Option<Self> {
+        let minute = minute_in_new_york(at);
+        Self::ALL.into_iter().find(|zone| (zone.window().0..zone.window().1).contains(&minute))
+    }
+
     /// The window that is open at `at`, else the one that ended last: dashboards crash on a signal without one.
     pub fn at(at: DateTime<Utc>) -> Self {
         let minute = minute_in_new_york(at);

@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod holidays;
 mod input;
 mod instrument;
 mod killzone;
@@ -11,17 +12,19 @@ pub mod number;
 mod price;
 mod published;
 mod session;
+mod setup;
 mod signal;
 mod time;
 
-pub use bar::{Bar, BarInterval, aggregate};
+pub use bar::{Bar, BarInterval, Candle, aggregate};
 pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
 pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
-pub use session::Session;
+pub use session::{Session, trading_day};
+pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{
     Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,
 };

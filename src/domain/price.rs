@@ -18,6 +18,9 @@ impl SourceName {
     /// The simulator's name: what it made ends when real prices come.
     pub const SIMULATOR: &'static str = "simulator";
 
+    /// The name of the server's own setups.
+    pub const SETUPS: &'static str = "ict";
+
     /// Takes `name` as it is.
     pub fn new(name: &str) -> Self {
         Self(name.into())

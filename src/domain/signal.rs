@@ -105,6 +105,14 @@ impl Invalidation {
     pub const STOP_TOUCHED: Self = Self(Cow::Borrowed("stop_touched"));
     /// Somebody took it back.
     pub const MANUAL: Self = Self(Cow::Borrowed("manual"));
+    /// A minute closed beyond the far edge of the gap that it was to be entered at.
+    pub const CLOSED_THROUGH_FVG: Self = Self(Cow::Borrowed("closed_through_fvg"));
+    /// The market's structure shifted the other way.
+    pub const OPPOSITE_MSS: Self = Self(Cow::Borrowed("opposite_mss"));
+    /// A price came outside of the trading hours.
+    pub const MARKET_CLOSED: Self = Self(Cow::Borrowed("market_closed"));
+    /// Prices stayed away too long to know what happened.
+    pub const STALE_DATA: Self = Self(Cow::Borrowed("stale_data"));
     /// The prices it was made from were replaced by those of another source.
     pub const SOURCE_REPLACED: Self = Self(Cow::Borrowed("source_replaced"));
 
@@ -132,6 +140,12 @@ pub enum SignalState {
     Confirmed,
     /// Ended badly, and why.
     Invalidated(Invalidation),
+}
+
+impl From<Invalidation> for SignalState {
+    fn from(reason: Invalidation) -> Self {
+        Self::Invalidated(reason)
+    }
 }
 
 impl SignalState {

@@ -1,50 +1,242 @@
-//! One-minute bars, built from the ticks as they arrive.
+//! Bars of every length, built from the ticks as they arrive: mid, bid and ask.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Bar, BarInterval, Instrument, Symbol, Tick};
+use crate::domain::{Bar, BarInterval, Candle, Instrument, Quote, Symbol, Tick};
 
-/// The bar that each instrument is in, and those that ended since they were last asked for.
+/// A bar with both sides of the book; where a source knows only one price, they are all that.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct QuoteBar {
+    /// The mids, on the instrument's grid.
+    pub(super) mid: Bar,
+    pub(super) bid: Candle,
+    pub(super) ask: Candle,
+}
+
+impl QuoteBar {
+    fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: &Prices) -> Self {
+        Self {
+            mid: Bar::opening(symbol, opened_at, price.mid, price.volume),
+            bid: Candle::opening(price.bid),
+            ask: Candle::opening(price.ask),
+        }
+    }
+
+    fn update(&mut self, price: &Prices) {
+        self.mid.update(price.mid, price.volume);
+        self.bid.update(price.bid);
+        self.ask.update(price.ask);
+    }
+
+    fn extend(&mut self, next: &Self) {
+        self.mid.extend(&next.mid);
+        self.bid.extend(&next.bid);
+        self.ask.extend(&next.ask);
+    }
+
+    /// What bid and ask were apart at the end, not rounded.
+    pub(super) fn spread(&self) -> f64 {
+        self.ask.close - self.bid.close
+    }
+}
+
+/// A bar that will not change any more.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Closed {
+    pub(super) interval: BarInterval,
+    pub(super) bar: QuoteBar,
+}
+
+impl Closed {
+    /// The first instant after it.
+    pub(super) fn ends_at(&self) -> DateTime<Utc> {
+        self.bar.mid.opened_at + self.interval.length()
+    }
+}
+
+/// Lengths that are joined from minutes.
+const LONGER: [BarInterval; 3] = [BarInterval::FiveMinutes, BarInterval::FifteenMinutes, BarInterval::OneHour];
+
+/// The bars that one instrument is in.
+#[derive(Debug)]
+struct Forming {
+    minute: QuoteBar,
+    changed: bool,
+    longer: [Option<QuoteBar>; 3],
+}
+
+struct Prices {
+    mid: f64,
+    bid: f64,
+    ask: f64,
+    volume: f64,
+}
+
+/// The bars that each instrument is in, and the minutes that ended since they were last asked for.
+///
+/// A bar ends with the first tick after it. A span without ticks has no bar, of whatever length: gaps stay gaps.
 #[derive(Debug, Default)]
 pub(super) struct BarBuilder {
-    forming: BTreeMap<Symbol, (Bar, bool)>,
+    forming: BTreeMap<Symbol, Forming>,
     ended: Vec<Bar>,
 }
 
 impl BarBuilder {
-    /// Takes a tick in at the time of its arrival: a sender's own clock cannot bend the bars.
-    pub(super) fn take(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
-        let price = instrument.round(tick.quote.mid());
-        let volume = tick.volume.unwrap_or(0.0);
+    /// Takes a tick in at the time of its arrival (a sender's own clock cannot bend the bars); the bars that end with it,
+    /// shorter ones first.
+    pub(super) fn take(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) -> Vec<Closed> {
+        let mid = instrument.round(tick.quote.mid());
+        let (bid, ask) = match tick.quote {
+            Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
+            Quote::Last(_) => (mid, mid),
+        };
+        let price = Prices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0) };
         let opened_at = BarInterval::OneMinute.floor(at);
-        let opening = || Bar::opening(tick.symbol.clone(), opened_at, price, volume);
+        let opening = || QuoteBar::opening(tick.symbol.clone(), opened_at, &price);
         match self.forming.get_mut(&tick.symbol) {
             // A clock that went back continues the bar it was in.
-            Some((bar, changed)) if opened_at <= bar.opened_at => {
-                bar.update(price, volume);
-                *changed = true;
+            Some(forming) if opened_at <= forming.minute.mid.opened_at => {
+                forming.minute.update(&price);
+                forming.changed = true;
+                Vec::new()
             }
-            Some((bar, changed)) => {
-                let ended = std::mem::replace(bar, opening());
-                *changed = true;
-                self.ended.push(ended);
+            Some(forming) => {
+                let closed = forming.replace(opening());
+                self.ended.extend(closed.first().map(|closed| closed.bar.mid.clone()));
+                closed
             }
             None => {
-                self.forming.insert(tick.symbol.clone(), (opening(), true));
+                self.start(tick.symbol.clone(), opening(), true);
+                Vec::new()
             }
         }
     }
 
-    /// Ended bars, then the forming ones that changed.
+    /// Takes in a minute of before; the bars that end with it. For the past of a symbol that has had no tick yet.
+    pub(super) fn recall(&mut self, bar: Bar) -> Vec<Closed> {
+        let symbol = bar.symbol.clone();
+        let bar = QuoteBar { bid: bar.candle(), ask: bar.candle(), mid: bar };
+        match self.forming.get_mut(&symbol) {
+            Some(forming) if bar.mid.opened_at <= forming.minute.mid.opened_at => Vec::new(),
+            Some(forming) => forming.replace(bar),
+            None => {
+                self.start(symbol, bar, false);
+                Vec::new()
+            }
+        }
+    }
+
+    fn start(&mut self, symbol: Symbol, minute: QuoteBar, changed: bool) {
+        self.forming.insert(symbol, Forming { minute, changed, longer: [const { None }; 3] });
+    }
+
+    /// Forgets what a symbol's bars are made of: its prices come from elsewhere from now on.
+    pub(super) fn forget(&mut self, symbol: &Symbol) {
+        if let Some(Forming { minute, changed: true, .. }) = self.forming.remove(symbol) {
+            self.ended.push(minute.mid);
+        }
+    }
+
+    /// Ended minutes, then the forming ones that changed.
     pub(super) fn take_changed(&mut self) -> Vec<Bar> {
         let mut bars = std::mem::take(&mut self.ended);
-        for (bar, changed) in self.forming.values_mut() {
-            if std::mem::take(changed) {
-                bars.push(bar.clone());
+        for forming in self.forming.values_mut() {
+            if std::mem::take(&mut forming.changed) {
+                bars.push(forming.minute.mid.clone());
             }
         }
         bars
+    }
+}
+
+impl Forming {
+    /// Begins the next minute; what ends with the one before.
+    fn replace(&mut self, next: QuoteBar) -> Vec<Closed> {
+        let now = next.mid.opened_at;
+        let minute = std::mem::replace(&mut self.minute, next);
+        self.changed = true;
+        let mut closed = vec![Closed { interval: BarInterval::OneMinute, bar: minute }];
+        for (interval, forming) in LONGER.into_iter().zip(&mut self.longer) {
+            let minute = &closed[0].bar;
+            let opened_at = interval.floor(minute.mid.opened_at);
+            let bar = match forming.take() {
+                Some(mut bar) => {
+                    bar.extend(minute);
+                    bar
+                }
+                None => QuoteBar { mid: Bar { opened_at, ..minute.mid.clone() }, ..minute.clone() },
+            };
+            if interval.floor(now) > opened_at {
+                closed.push(Closed { interval, bar });
+            } else {
+                *forming = Some(bar);
+            }
+        }
+        closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Feed, Instruments, SourceName, parse_time};
+
+    fn take(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
+        let instrument = &Instruments::documented()[0];
+        let observed_at = parse_time(at).unwrap();
+        let tick = Tick {
+            symbol: instrument.symbol.clone(),
+            quote: Quote::BidAsk { bid, ask },
+            volume: None,
+            observed_at,
+            feed: Feed::Live,
+            source: SourceName::new("push"),
+        };
+        let closed = bars.take(instrument, &tick, observed_at);
+        closed.into_iter().map(|c| (c.interval.name(), c.bar.mid.opened_at.to_string(), c.bar.bid)).collect()
+    }
+
+    #[test]
+    fn every_length_ends_with_the_first_tick_after_it_and_gaps_stay_gaps() {
+        let mut bars = BarBuilder::default();
+        assert_eq!(take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1002), []);
+        assert_eq!(take(&mut bars, "2026-01-15T07:58:50Z", 1.2, 1.2002), []);
+        let minute = Candle { open: 1.1, high: 1.2, low: 1.1, close: 1.2 };
+        let closed = take(&mut bars, "2026-01-15T07:59:00Z", 1.3, 1.3002);
+        assert_eq!(closed, [("1m", "2026-01-15 07:58:00 UTC".to_owned(), minute)]);
+        let hour = Candle { open: 1.1, high: 1.3, low: 1.1, close: 1.3 };
+        let closed = take(&mut bars, "2026-01-15T08:31:00Z", 1.0, 1.0002);
+        assert_eq!(
+            closed[1..],
+            [("5m", "07:55"), ("15m", "07:45"), ("1h", "07:00")]
+                .map(|(name, at)| { (name, format!("2026-01-15 {at}:00 UTC"), hour) })
+        );
+        assert_eq!(closed.len(), 4, "half an hour without ticks has no bars");
+    }
+
+    #[test]
+    fn a_past_of_minutes_goes_on_with_ticks() {
+        let instrument = &Instruments::documented()[0];
+        let mut bars = BarBuilder::default();
+        for minute in 0..5 {
+            let opened_at = parse_time(&format!("2026-01-15T07:0{minute}:00Z")).unwrap();
+            bars.recall(Bar::opening(instrument.symbol.clone(), opened_at, 1.1, 1.0));
+        }
+        let closed = take(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
+        assert_eq!(closed.iter().map(|closed| closed.0).collect::<Vec<_>>(), ["1m", "5m"]);
+    }
+
+    #[test]
+    fn both_sides_have_bars_of_their_own() {
+        let instrument = &Instruments::documented()[0];
+        let mut bars = BarBuilder::default();
+        take(&mut bars, "2026-01-15T07:00:00Z", 1.1, 1.1004);
+        take(&mut bars, "2026-01-15T07:00:01Z", 1.1001, 1.1002);
+        let forming = &bars.forming[&instrument.symbol].minute;
+        assert_eq!((forming.bid.high, forming.ask.high, forming.ask.low), (1.1001, 1.1004, 1.1002));
+        assert_eq!((forming.mid.open, forming.mid.close), (1.1002, 1.10015));
+        assert!((forming.spread() - 0.0001).abs() < 1e-9);
     }
 }

@@ -21,6 +21,10 @@ struct Entry {
     due: Duration,
 }
 
+fn made_here(source: &SourceName) -> bool {
+    [SourceName::SIMULATOR, SourceName::SETUPS].contains(&source.as_str())
+}
+
 /// Signals by id.
 #[derive(Debug)]
 pub(super) struct SignalBook {
@@ -131,13 +135,13 @@ impl SignalBook {
             .collect()
     }
 
-    /// Ends the pending signals that the simulator made of `symbol`'s prices.
+    /// Ends the pending signals that the simulator, or a setup, made of `symbol`'s simulated prices.
     pub(super) fn end_simulated(&mut self, symbol: &Symbol, reason: &Invalidation, now: Now) -> Vec<Change> {
         let demo: Vec<Signal> = self
             .deadlines
             .iter()
             .filter_map(|(_, id)| self.get(id))
-            .filter(|signal| signal.symbol == *symbol && signal.source.as_str() == SourceName::SIMULATOR)
+            .filter(|signal| signal.symbol == *symbol && made_here(&signal.source))
             .map(|signal| signal.as_ref().clone())
             .collect();
         demo.into_iter()

@@ -6,17 +6,21 @@
 mod bars;
 mod board;
 mod book;
+pub mod detect;
+mod setups;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Accepted, Bar, Change, Contradiction, Fault, Feed, Input, Instruments, Invalidation, Now, PriceUpdate, Rejection,
-    Signal, SignalDraft, SignalId, SourceName, Tick,
+    Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
+    PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick,
 };
-use bars::BarBuilder;
+use bars::{BarBuilder, Closed};
 use board::PriceBoard;
 use book::SignalBook;
+use setups::watch::Watch;
+use setups::{Found, Setups};
 
 /// What an input did.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +38,13 @@ pub struct Engine {
     board: PriceBoard,
     bars: BarBuilder,
     book: SignalBook,
+    setups: Setups,
+    watch: Watch,
+    confirm_pushed_by_price: bool,
 }
 
 impl Engine {
-    /// An engine that knows no price and no signal.
+    /// An engine that knows no price and no signal, and looks for no setups.
     ///
     /// `ttl` is the life of a pending signal; an unchanged price is published again after `quiet_beats` beats.
     pub fn new(instruments: Arc<Instruments>, ttl: Duration, quiet_beats: u32) -> Self {
@@ -46,6 +53,26 @@ impl Engine {
             board: PriceBoard::new(quiet_beats),
             bars: BarBuilder::default(),
             book: SignalBook::new(ttl),
+            setups: Setups::new(SetupRules { enabled: Vec::new(), ..SetupRules::default() }, ttl),
+            watch: Watch::default(),
+            confirm_pushed_by_price: false,
+        }
+    }
+
+    /// The same with setups of its own. `confirm_pushed_by_price` has prices decide about everybody's pending signals by the
+    /// rules of its own ones; otherwise whoever pushed a signal ends it, or the deadline.
+    #[must_use]
+    pub fn with_setups(self, rules: SetupRules, confirm_pushed_by_price: bool) -> Self {
+        let setups = Setups::new(rules, self.book.ttl());
+        Self { setups, confirm_pushed_by_price, ..self }
+    }
+
+    /// Takes in the past of an instrument, oldest minute first, before its first tick. Nothing is published of it.
+    pub fn warm_up(&mut self, minutes: impl IntoIterator<Item = Bar>) {
+        for minute in minutes {
+            for closed in self.bars.recall(minute) {
+                self.setups.recall(&closed);
+            }
         }
     }
 
@@ -68,17 +95,102 @@ impl Engine {
     fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
         for tick in ticks {
-            let Some(instrument) = self.instruments.get(&tick.symbol) else { continue };
-            let taken = self.board.take(instrument, &tick, now);
-            if taken.is_refused() {
-                continue;
-            }
-            self.bars.take(instrument, &tick, now.wall);
-            if taken.replaces_simulator() {
-                changes.extend(self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now));
+            if let Some(instrument) = self.accept(&tick, now, &mut changes) {
+                self.close_bars(&instrument, &tick, now, &mut changes);
+                self.decide(&instrument, &tick, now, &mut changes);
             }
         }
         changes
+    }
+
+    /// Takes a tick of a recording, whose clock is the ticks' own: whatever is due at its time is done with it, in the order
+    /// in which it would have happened. Minutes that ended come first, then deadlines, then the price.
+    pub fn replay(&mut self, tick: &Tick, now: Now) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let accepted = self.accept(tick, now, &mut changes);
+        if let Some(instrument) = &accepted {
+            self.close_bars(instrument, tick, now, &mut changes);
+        }
+        changes.extend(self.expire(now));
+        if let Some(instrument) = &accepted {
+            self.decide(instrument, tick, now, &mut changes);
+        }
+        changes
+    }
+
+    /// Puts a price on the board; the instrument, unless the price is refused.
+    fn accept(&mut self, tick: &Tick, now: Now, changes: &mut Vec<Change>) -> Option<Arc<Instrument>> {
+        let instrument = self.instruments.get(&tick.symbol)?.clone();
+        let taken = self.board.take(&instrument, tick, now);
+        if taken.replaces_simulator() {
+            self.bars.forget(&tick.symbol);
+            self.setups.forget(&tick.symbol);
+            let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
+            self.unwatch(&ended);
+            changes.extend(ended);
+        }
+        (!taken.is_refused()).then_some(instrument)
+    }
+
+    fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
+        let trusted = self.setups.trusts(tick.feed == Feed::Simulated);
+        for closed in self.bars.take(instrument, tick, now.wall) {
+            if trusted {
+                self.close(&closed, instrument, now, changes);
+            }
+        }
+    }
+
+    fn decide(&mut self, instrument: &Instrument, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
+        if self.setups.trusts(tick.feed == Feed::Simulated) {
+            let ended = self.watch.price(instrument, tick.quote, now.wall);
+            self.end(ended, now, changes);
+        }
+    }
+
+    /// What a closed bar means for signals: first for those there are, then a new one.
+    fn close(&mut self, closed: &Closed, instrument: &Arc<Instrument>, now: Now, changes: &mut Vec<Change>) {
+        if closed.interval == BarInterval::OneMinute {
+            let ended = self.watch.minute(closed);
+            self.end(ended, now, changes);
+        }
+        let verdict = self.setups.take(closed, instrument, now);
+        if let Some(direction) = verdict.shift {
+            let ended = self.watch.shift(&instrument.symbol, direction);
+            self.end(ended, now, changes);
+        }
+        if let Some(Found { signal, zone_far }) = verdict.found
+            && !self.knows(&signal.id)
+            && !self.book.is_full()
+        {
+            self.watch.add(&signal, zone_far);
+            changes.push(self.book.put(signal, now));
+        }
+    }
+
+    fn end(&mut self, ended: Vec<(SignalId, SignalState)>, now: Now, changes: &mut Vec<Change>) {
+        for (id, state) in ended {
+            if let Some(signal) = self.book.get(&id).filter(|signal| signal.state.is_pending()) {
+                let ended = signal.as_ref().clone().ended(state, now.wall);
+                changes.push(self.book.put(ended, now));
+            }
+        }
+    }
+
+    /// Has prices decide about a signal, or not any more.
+    fn keep_watch(&mut self, signal: &Signal) {
+        let ours = signal.source.as_str() == SourceName::SETUPS;
+        if signal.state.is_pending() && (ours || self.confirm_pushed_by_price) {
+            self.watch.add(signal, None);
+        } else {
+            self.watch.remove(&signal.symbol, &signal.id);
+        }
+    }
+
+    fn unwatch(&mut self, ended: &[Change]) {
+        for Change { signal, .. } in ended {
+            self.watch.remove(&signal.symbol, &signal.id);
+        }
     }
 
     fn take_signal(
@@ -116,13 +228,16 @@ impl Engine {
             None if self.book.is_full() => return Err(Rejection::TooManyPending),
             None => Signal::create(id, draft, instrument, source, now, self.book.ttl()).map_err(Rejection::Faults)?,
         };
+        self.keep_watch(&signal);
         let change = self.book.put(signal, now);
         Ok((change.signal.clone(), Some(change)))
     }
 
     /// Ends every pending signal whose time is up.
     pub fn expire(&mut self, now: Now) -> Vec<Change> {
-        self.book.expire(now)
+        let expired = self.book.expire(now);
+        self.unwatch(&expired);
+        expired
     }
 
     /// When the next pending signal's time is up, on the monotonic clock.
@@ -133,6 +248,10 @@ impl Engine {
     /// Takes back changes that could not be stored, latest first.
     pub fn undo(&mut self, changes: impl DoubleEndedIterator<Item = Change>) {
         for change in changes.rev() {
+            match &change.previous {
+                Some(previous) => self.keep_watch(&previous.clone()),
+                None => self.watch.remove(&change.signal.symbol, &change.signal.id),
+            }
             self.book.undo(change);
         }
     }
@@ -155,6 +274,7 @@ impl Engine {
     /// Takes in signals from the log: at the start, and when one is spoken of that has left memory.
     pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
+            self.keep_watch(&signal);
             self.book.recall(signal, now);
         }
     }

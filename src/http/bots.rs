@@ -80,13 +80,14 @@ pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Va
 /// `GET /api/portfolio/summary`
 pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json<Value> {
     let audiences = user.audiences();
-    let (balances, metrics, messages) = state.hub.hold(|present| {
+    let (balances, metrics, (messages, whole)) = state.hub.hold(|present| {
         let states = |kind| states(present, &audiences, kind);
-        (states(Kind::Balances), states(Kind::Metrics), present.messages_after(&audiences, 0).0)
+        (states(Kind::Balances), states(Kind::Metrics), present.messages_after(&audiences, 0))
     });
     let trades = messages.iter().filter_map(message).filter(|message| message.kind == Kind::Trades);
     let metrics = metrics.iter().filter_map(message).next_back();
-    Json(rest::portfolio(balances.iter().filter_map(message), metrics, trades, (state.clock)()))
+    let balances = balances.iter().filter_map(message);
+    Json(rest::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
 }
 
 /// `GET /api/advanced/whale/summary`

@@ -21,29 +21,38 @@ mod router;
 mod sentio;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::auth::Tokens;
+use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::hub::Hub;
 use crate::sources::WallClock;
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
 pub use router::router;
+pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
+    /// The way in for Expert Advisors.
+    pub metatrader: MetaTrader,
+    /// TradingView's webhook.
+    pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
+    /// Whose data a bare id opens.
+    pub open_users: OpenUsers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The catalogue.

@@ -1,11 +1,11 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio};
+use super::{AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio, webhooks};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -15,12 +15,10 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
         .route("/api/events", post(ingest::events))
+        .route("/api/mt/ticks", post(ingest::metatrader))
+        .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
-        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
-        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
-        .route("/api/v1/market/quotes", get(sentio::quotes))
-        .route("/api/v1/market/history/{symbol}", get(sentio::history))
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
@@ -28,6 +26,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .merge(console::routes())
         .merge(aria_routes())
         .merge(bots_routes())
+        .merge(sentio_routes())
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -59,4 +58,18 @@ fn aria_routes() -> Router<AppState> {
         .route("/trading/risk-metrics", get(aria::risk))
         .route("/monitoring/metrics", get(aria::usage))
         .route("/monitoring/performance/metrics", get(aria::performance))
+}
+
+/// What Sentio's pages ask for by paths of their own.
+fn sentio_routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
+        .route("/api/v1/dashboard/earnings", get(sentio::earnings))
+        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
+        .route("/api/v1/market/quotes", get(sentio::quotes))
+        .route("/api/v1/market/history/{symbol}", get(sentio::history))
+        .route("/api/v1/admin/users", get(sentio::admin_users))
+        .route("/api/v1/admin/subscribers", get(sentio::admin_subscribers))
+        .route("/api/v1/admin/analytics/revenue", get(sentio::admin_revenue))
+        .route("/api/v1/admin/analytics/users", get(sentio::admin_user_analytics))
 }

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, UserNote};
-use crate::engine::Engine;
+use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, SourceName, Tick, UserNote};
+use crate::engine::{Engine, Outcome};
 use crate::hub::{Hub, Publication};
 use crate::store::{Receipt, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -184,35 +184,31 @@ impl Pipeline {
                 reply(answer, Err(SubmitError::NotStored(error.clone())));
                 continue;
             }
-            self.take_one(input, answer);
+            self.take_one(input, answer).await;
         }
     }
 
-    fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
-        if self.clock.is_recording() {
-            match &input {
-                Input::Ticks(ticks) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => {
-                    for tick in ticks {
-                        self.clock.advance(tick.observed_at);
-                    }
-                }
-                Input::Note(_) => {}
-                _ => return reply(to, Err(Rejection::Replaying.into())),
-            }
-            let expired = self.engine.expire(self.clock.now());
-            self.gathering.changes.extend(expired);
-        }
-        match &input {
-            Input::Publish(messages) => self.gathering.published.extend(messages.iter().cloned()),
-            Input::Note(notes) => self.gathering.notes.extend(notes.iter().cloned()),
-            Input::Ticks(_) | Input::Signal { .. } => {}
-        }
+    async fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
         let count = counter(&self.metrics, &input);
-        let outcome = self.engine.process(input, self.clock.now());
+        let outcome = match (self.clock.is_recording(), input) {
+            (true, Input::Ticks(ticks)) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => self.replay(&ticks),
+            (true, Input::Ticks(_) | Input::Signal { .. } | Input::Publish(_)) => {
+                return reply(to, Err(Rejection::Replaying.into()));
+            }
+            (_, input) => {
+                match &input {
+                    Input::Publish(messages) => self.gathering.published.extend(messages.iter().cloned()),
+                    Input::Note(notes) => self.gathering.notes.extend(notes.iter().cloned()),
+                    Input::Ticks(_) | Input::Signal { .. } => {}
+                }
+                self.engine.process(input, self.clock.now())
+            }
+        };
         if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
             taken.inc_by(events);
         }
-        self.gathering.changes.extend(outcome.changes);
+        let changes = self.unknown_to_the_log(outcome.changes).await;
+        self.gathering.changes.extend(changes);
         match to {
             Some(to) if self.is_settled() => reply(Some(to), outcome.answer.map_err(SubmitError::Rejected)),
             Some(to) => self.gathering.answers.push(Answer { to, is: outcome.answer }),
@@ -222,6 +218,43 @@ impl Pipeline {
                 }
             }
         }
+    }
+
+    /// Takes ticks of a recording one by one, each at its own time: how they are batched must not matter.
+    fn replay(&mut self, ticks: &[Tick]) -> Outcome {
+        let mut changes = Vec::new();
+        for tick in ticks {
+            self.clock.advance(tick.observed_at);
+            changes.extend(self.engine.replay(tick, self.clock.now()));
+        }
+        Outcome { changes, answer: Ok(Accepted::Ticks) }
+    }
+
+    /// The changes without those of setups that the log knows from an earlier run over the same prices: a signal has one
+    /// life.
+    async fn unknown_to_the_log(&mut self, changes: Vec<Change>) -> Vec<Change> {
+        let is_new =
+            |change: &&Change| change.previous.is_none() && change.signal.source.as_str() == SourceName::SETUPS;
+        let found: Vec<_> = changes.iter().filter(is_new).map(|change| change.signal.id.clone()).collect();
+        if found.is_empty() {
+            return changes;
+        }
+        let known = match self.store.reader().find(&found).await {
+            Ok(known) => known,
+            Err(error) => {
+                warn!(%error, "cannot ask the log: setups just found are left out");
+                self.engine.undo(changes.into_iter());
+                return Vec::new();
+            }
+        };
+        let (old, new): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| known.contains_key(&change.signal.id));
+        if !old.is_empty() {
+            info!(setups = known.len(), "found again what the log has of an earlier run");
+            self.engine.undo(old.into_iter());
+            self.engine.recall(known.into_values(), self.clock.now());
+        }
+        new
     }
 
     /// Reads signals that are spoken of and have left memory from the log, so that a retry after a restart is known.

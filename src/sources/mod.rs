@@ -4,11 +4,17 @@
 //! state that `/ready` and `/metrics` show.
 
 pub mod demo;
+pub mod massive;
+pub mod metatrader;
+pub mod net;
+pub mod oanda;
+mod order;
 pub mod push;
 pub mod replay;
 pub mod simulator;
 mod states;
 mod supervise;
+pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,8 +22,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use prometheus::{IntCounter, IntCounterVec};
 
-use crate::domain::{Feed, Published, SignalDraft, SignalId, SourceName, Tick};
+use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
+use crate::telemetry::Metrics;
 
 pub use states::{SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
@@ -40,6 +47,40 @@ pub trait Source: Send {
     fn run(&mut self, out: &Feeder) -> impl Future<Output = Result<Finished, SourceError>> + Send;
 }
 
+/// Settings that no source can be made of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// Nothing to subscribe to.
+    #[error("{0}.instruments: none of them is in the catalogue")]
+    NoInstrument(&'static str),
+    /// An address that is none; it is not repeated, because a key may be in it.
+    #[error("{0}: makes no valid address")]
+    Address(&'static str),
+    /// A key with characters that no key has.
+    #[error("{0}: has characters that no key has")]
+    Key(&'static str),
+}
+
+/// The instruments behind a provider's names, without those that the catalogue does not have; each instrument once, so that no
+/// two feeds mix in one stream of prices.
+fn subscriptions(
+    source: &'static str,
+    names: &[String],
+    catalogue: &Instruments,
+) -> Result<Vec<(String, Arc<Instrument>)>, OptionsError> {
+    let mut found: Vec<(String, Arc<Instrument>)> = Vec::new();
+    for name in names {
+        match catalogue.resolve(name) {
+            Ok(instrument) if found.iter().any(|(_, other)| other.symbol == instrument.symbol) => {
+                tracing::warn!(source, name, symbol = %instrument.symbol, "has a name already; this one is left out");
+            }
+            Ok(instrument) => found.push((name.clone(), instrument.clone())),
+            Err(_) => tracing::info!(source, name, "is not in the catalogue; it is left out"),
+        }
+    }
+    if found.is_empty() { Err(OptionsError::NoInstrument(source)) } else { Ok(found) }
+}
+
 /// A source has said all that it will ever say. The server goes on with the last prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished;
@@ -50,6 +91,10 @@ pub enum SourceError {
     /// It may work next time.
     #[error("{0}")]
     Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// The provider does not accept the key, the account or the plan: it is not asked again. The process goes on without
+    /// the source, and `/ready` says so.
+    #[error("{0}")]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
     /// It will never work: the process ends, because its operator asked for this source.
     #[error("{0}")]
     Fatal(Box<dyn std::error::Error + Send + Sync>),
@@ -62,6 +107,11 @@ impl SourceError {
     /// An error that may not come again.
     pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Transient(error.into())
+    }
+
+    /// A refusal that only the operator can change.
+    pub fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Refused(error.into())
     }
 
     /// An error that will come again.
@@ -79,12 +129,31 @@ pub struct Feeder {
     states: SourceStates,
     taken: IntCounter,
     events: IntCounterVec,
+    rejected: IntCounterVec,
 }
 
 impl Feeder {
+    fn new(name: SourceName, feed: Feed, handle: Handle, metrics: &Metrics, states: &SourceStates) -> Self {
+        let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
+        let (events, rejected) = (metrics.events_in_total.clone(), metrics.rejected_total.clone());
+        Self { name, feed, handle, states: states.clone(), taken, events, rejected }
+    }
+
     /// Says that the connection stands although no tick has come yet; the first tick says it as well.
     pub fn live(&self) {
         self.states.live(&self.name);
+    }
+
+    /// Says that the connection stands, and that its prices are some minutes late by contract: from now on the source is
+    /// `delayed` where it would be `live`. The ticks say it themselves too, see [`Feed::Delayed`].
+    pub fn delayed(&self) {
+        self.states.delayed(&self.name);
+    }
+
+    /// Says that the connection stands, but that nothing comes although it should; the next tick, or
+    /// [`live`](Self::live), says the contrary.
+    pub fn stalled(&self) {
+        self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
@@ -98,8 +167,14 @@ impl Feeder {
         let count = ticks.len() as u64;
         self.handle.send(Input::Ticks(ticks)).await?;
         self.taken.inc_by(count);
-        self.states.ticked(&self.name);
+        self.states.live(&self.name);
+        self.states.counted(&self.name, count as usize);
         Ok(())
+    }
+
+    /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejected.with_label_values(&["tick", reason]).inc();
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

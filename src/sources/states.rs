@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use prometheus::IntGaugeVec;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
@@ -15,15 +16,23 @@ use crate::telemetry::Metrics;
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
+    /// Not in use: nobody has sent anything over it yet.
+    Off,
     /// Opening its connection.
     Connecting,
-    /// Connected.
+    /// Connected, and its prices are those of now.
     Live,
+    /// Connected, and its prices are some minutes late by contract.
+    Delayed,
+    /// Connected, but nothing comes although its market is open.
+    Stalled,
     /// Lost; connects again after this time.
     Waiting {
         /// How long still.
         retry_in: Duration,
     },
+    /// The provider does not accept the key, the account or the plan. It is not asked again: the operator has to act.
+    Refused,
     /// Has said all that it had to say.
     Finished,
     /// Will not come back.
@@ -31,15 +40,29 @@ pub enum SourceState {
 }
 
 impl SourceState {
-    /// `connecting`, `live`, `waiting`, `finished` or `failed`.
+    /// `off`, `connecting`, `live`, `delayed`, `stalled`, `waiting`, `refused`, `finished` or `failed`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Off => "off",
             Self::Connecting => "connecting",
             Self::Live => "live",
+            Self::Delayed => "delayed",
+            Self::Stalled => "stalled",
             Self::Waiting { .. } => "waiting",
+            Self::Refused => "refused",
             Self::Finished => "finished",
             Self::Failed => "failed",
         }
+    }
+
+    /// Whether prices come from it, on time or late.
+    pub const fn delivers(self) -> bool {
+        matches!(self, Self::Live | Self::Delayed)
+    }
+
+    /// Whether prices ought to come from it and do not.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::Stalled | Self::Waiting { .. } | Self::Refused | Self::Failed)
     }
 }
 
@@ -74,7 +97,29 @@ pub struct SourceStates {
 struct Entry {
     state: SourceState,
     since: Instant,
+    /// Since when the present connection stands.
+    connected: Option<Instant>,
+    /// Whether its prices are late by contract.
+    delayed: bool,
     last_tick: Option<Instant>,
+    /// When somebody who calls us last did, and how long he may be silent.
+    called: Option<(Instant, Duration)>,
+}
+
+impl Entry {
+    fn new(state: SourceState) -> Self {
+        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None, called: None }
+    }
+
+    fn enter(&mut self, state: SourceState) {
+        (self.state, self.since) = (state, Instant::now());
+        match state {
+            SourceState::Live | SourceState::Delayed | SourceState::Stalled => {
+                self.connected.get_or_insert(self.since);
+            }
+            _ => self.connected = None,
+        }
+    }
 }
 
 impl SourceStates {
@@ -101,34 +146,70 @@ impl SourceStates {
 
     /// Notes a change of state.
     pub(super) fn set(&self, name: &SourceName, state: SourceState) {
-        self.up.with_label_values(&[name.as_str()]).set(i64::from(state == SourceState::Live));
-        let since = Instant::now();
-        self.entries
-            .write()
-            .entry(name.clone())
-            .and_modify(|entry| (entry.state, entry.since) = (state, since))
-            .or_insert(Entry { state, since, last_tick: None });
+        self.up.with_label_values(&[name.as_str()]).set(i64::from(state.delivers()));
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(state)).enter(state);
     }
 
     /// Notes that a source is connected; does nothing when that is known.
     pub(super) fn live(&self, name: &SourceName) {
-        if self.live_for(name).is_none() {
-            tracing::info!(source = %name, "source is live");
-            self.set(name, SourceState::Live);
+        let (state, delayed) = self.entries.read().get(name).map_or((None, false), |e| (Some(e.state), e.delayed));
+        let reached = if delayed { SourceState::Delayed } else { SourceState::Live };
+        if state != Some(reached) {
+            tracing::info!(source = %name, state = reached.name(), "source is live");
+            self.set(name, reached);
         }
     }
 
-    /// Notes that a tick went to the pipeline.
-    pub(super) fn ticked(&self, name: &SourceName) {
+    /// Notes that a source's prices are late by contract, from now on.
+    pub(super) fn delayed(&self, name: &SourceName) {
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Connecting)).delayed = true;
         self.live(name);
+    }
+
+    /// Notes that a source is connected, but mute, and why.
+    pub(super) fn stalled(&self, name: &SourceName, why: &str) {
+        if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
+            tracing::warn!(source = %name, why, "source has stalled");
+            self.set(name, SourceState::Stalled);
+        }
+    }
+
+    /// Lists a source that calls us, and has not yet. It has no series in the metrics before it does.
+    pub(super) fn off(&self, name: &SourceName) {
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+    }
+
+    /// Notes that a source called us, which it is to do again within `silence`.
+    pub(super) fn called(&self, name: &SourceName, silence: Duration) {
+        let mut entries = self.entries.write();
+        let entry = entries.entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+        entry.called = Some((Instant::now(), silence));
+    }
+
+    /// Notes that ticks went to the pipeline.
+    pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             entry.last_tick = Some(Instant::now());
         }
     }
 
-    /// How long a source has been live; `None` when it is not.
-    pub(super) fn live_for(&self, name: &SourceName) -> Option<Duration> {
-        let entries = self.entries.read();
-        entries.get(name).filter(|entry| entry.state == SourceState::Live).map(|entry| entry.since.elapsed())
+    /// Notices sources that do not call any more, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) {
+        let mut look = interval(Duration::from_secs(1));
+        while stop.run_until_cancelled(look.tick()).await.is_some() {
+            let is_silent = |entry: &Entry| {
+                entry.state.delivers() && entry.called.is_some_and(|(at, silence)| at.elapsed() > silence)
+            };
+            let silent: Vec<_> =
+                self.entries.read().iter().filter(|(_, e)| is_silent(e)).map(|(name, _)| name.clone()).collect();
+            for name in silent {
+                self.stalled(&name, "it does not call any more");
+            }
+        }
+    }
+
+    /// How long the present connection of a source has lasted; `None` without one.
+    pub(super) fn connected_for(&self, name: &SourceName) -> Option<Duration> {
+        self.entries.read().get(name)?.connected.map(|at| at.elapsed())
     }
 }

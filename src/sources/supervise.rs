@@ -1,4 +1,5 @@
-//! Keeps one source running: connects again after a loss, backs off, ends the process when it can never work.
+//! Keeps one source running: connects again after a loss, backs off, leaves it alone when it is refused, and ends the
+//! process when it can never work.
 
 use std::time::Duration;
 
@@ -35,9 +36,8 @@ pub fn supervise<S: Source>(
 ) -> impl Future<Output = Result<(), SourceError>> + Send + use<S> {
     let (name, feed) = (source.name(), source.feed());
     states.set(&name, SourceState::Connecting);
-    let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
     let reconnects = metrics.source_reconnects_total.with_label_values(&[name.as_str()]);
-    let out = Feeder { name, feed, handle, states: states.clone(), taken, events: metrics.events_in_total.clone() };
+    let out = Feeder::new(name, feed, handle, metrics, states);
     async move {
         let stopped = stop.clone();
         stopped.run_until_cancelled(connect_again(source, out, &stop, || reconnects.inc())).await.unwrap_or(Ok(()))
@@ -70,8 +70,14 @@ async fn connect_again<S: Source>(
                 states.set(name, SourceState::Failed);
                 return Err(error);
             }
+            Err(SourceError::Refused(error)) => {
+                states.set(name, SourceState::Refused);
+                tracing::error!(source = %name, %error, "source refused; it is not asked again before a restart");
+                stop.cancelled().await;
+                return Ok(());
+            }
             Err(SourceError::Transient(error)) => {
-                if states.live_for(name).is_some_and(|lasted| lasted >= STABLE) {
+                if states.connected_for(name).is_some_and(|lasted| lasted >= STABLE) {
                     waits = BACK_OFF.build();
                 }
                 let retry_in = waits.next().unwrap_or(STABLE);
@@ -100,6 +106,7 @@ mod tests {
     /// What a connection of the test source does: lives so long, with a tick at its beginning, and ends so.
     enum Life {
         Lost(Duration),
+        Refused,
         Broken,
         Over,
     }
@@ -133,6 +140,7 @@ mod tests {
                     tokio::time::sleep(lasted).await;
                     Err(SourceError::transient("connection reset"))
                 }
+                Some(Life::Refused) => Err(SourceError::refused("the key is not known")),
                 Some(Life::Broken) => Err(SourceError::fatal("no such file")),
                 Some(Life::Over) | None => Ok(Finished),
             }
@@ -184,6 +192,51 @@ mod tests {
         let (end, _, status, _) = live([Life::Broken]).await;
         assert_eq!(end.unwrap_err().to_string(), "no such file");
         assert_eq!(status.state, SourceState::Failed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_is_not_tried_again() {
+        let (end, gaps, status, metrics) = live([Life::Lost(Duration::ZERO), Life::Refused, Life::Over]).await;
+        assert!(end.is_ok(), "the process goes on");
+        assert_eq!((gaps.len(), status.state), (1, SourceState::Refused));
+        assert_eq!(metrics.source_up.with_label_values(&["script"]).get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_prices_and_silence_are_told_apart() {
+        struct Late;
+        impl Source for Late {
+            fn name(&self) -> SourceName {
+                SourceName::new("late")
+            }
+
+            fn feed(&self) -> Feed {
+                Feed::Delayed
+            }
+
+            async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+                let state = || out.states.list()[0].state;
+                out.live();
+                assert_eq!(state(), SourceState::Live);
+                out.delayed();
+                assert_eq!(state(), SourceState::Delayed);
+                out.stalled();
+                assert_eq!(state(), SourceState::Stalled);
+                assert!(out.states.connected_for(&out.name).is_some(), "mute, but connected");
+                out.live();
+                assert_eq!(state(), SourceState::Delayed, "still late");
+                Ok(Finished)
+            }
+        }
+        let metrics = Metrics::new().unwrap();
+        let (handle, _receiver) = Handle::channel();
+        let stop = CancellationToken::new();
+        let supervised = supervise(Late, handle, &metrics, &SourceStates::new(&metrics), stop.clone());
+        let (end, ()) = tokio::join!(supervised, async {
+            tokio::task::yield_now().await;
+            stop.cancel();
+        });
+        assert!(end.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

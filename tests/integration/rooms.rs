@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → rooms that it may use. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("telemetry", &["config", "domain"]),
@@ -15,10 +15,11 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
-    ("sources", &["domain", "pipeline", "telemetry"]),
+    ("sources", &["config", "domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
-    ("http", &["auth", "config", "domain", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
-    ("cli", &["auth", "config", "domain", "store"]),
+    ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
+    ("backtest", &["domain", "engine", "sources"]),
+    ("cli", &["auth", "backtest", "config", "domain", "store"]),
 ];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {

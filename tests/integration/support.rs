@@ -194,6 +194,11 @@ impl Server {
         soon(message, self.log.line(message)).await.expect(message)
     }
 
+    /// Everything that was logged so far.
+    pub(crate) fn log_text(&self) -> String {
+        self.log.lines.lock().join("\n")
+    }
+
     /// Every line above `info`.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let lines = self.log.lines.lock();

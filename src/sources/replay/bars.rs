@@ -8,7 +8,7 @@ use super::row::BarQuotes;
 use crate::domain::Quote;
 
 /// Bars that are looked at before the first is let go, to learn how long one is.
-const LOOK_AHEAD: usize = 256;
+pub(crate) const LOOK_AHEAD: usize = 256;
 
 /// A bar with whatever the caller wants back with its ticks.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl<M: Clone> Unrolling<M> {
     }
 
     fn release(&mut self, keep: usize) -> Vec<BarTick<M>> {
-        let usual = *self.usual.get_or_insert_with(|| usual_gap(&self.waiting));
+        let usual = *self.usual.get_or_insert_with(|| usual_gap(self.waiting.iter().map(|bar| bar.opened_at)));
         let mut ticks = Vec::new();
         while self.waiting.len() > keep {
             let Some(bar) = self.waiting.pop_front() else { break };
@@ -68,10 +68,10 @@ impl<M: Clone> Unrolling<M> {
 }
 
 /// The most frequent time between two bars, the shorter of two equally frequent ones; a minute for a single bar.
-fn usual_gap<M>(bars: &VecDeque<TimedBar<M>>) -> TimeDelta {
+pub(crate) fn usual_gap(opened_at: impl Iterator<Item = DateTime<Utc>> + Clone) -> TimeDelta {
     let mut counts: HashMap<TimeDelta, usize> = HashMap::new();
-    for (bar, next) in bars.iter().zip(bars.iter().skip(1)) {
-        *counts.entry(next.opened_at - bar.opened_at).or_default() += 1;
+    for (bar, next) in opened_at.clone().zip(opened_at.skip(1)) {
+        *counts.entry(next - bar).or_default() += 1;
     }
     let most = counts.into_iter().max_by_key(|(gap, count)| (*count, std::cmp::Reverse(*gap)));
     most.map_or(TimeDelta::minutes(1), |(gap, _)| gap)

@@ -22,8 +22,10 @@ use tokio::time::{Instant, sleep_until};
 pub use layout::LayoutError;
 pub use recording::Problem;
 
+pub(crate) use self::bars::{LOOK_AHEAD, usual_gap};
 use self::progress::Progress;
-use self::recording::{Counts, Recording, Step};
+pub(crate) use self::recording::{Counts, Recording, Step};
+pub(crate) use self::row::{BarQuotes, Row, RowPrices};
 use super::{Feeder, Finished, Source, SourceError};
 use crate::domain::{Feed, Instrument, Instruments, SourceName, UnknownSymbol};
 

@@ -55,27 +55,34 @@ pub enum Problem {
 
 /// How much of the file has been read, and how much of that was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Rows, good and bad.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     /// Rows that could not be read.
-    pub(super) bad: u64,
+    pub(crate) bad: u64,
     /// Rows that went back in time.
-    pub(super) backwards: u64,
+    pub(crate) backwards: u64,
     /// Bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// A tick of the recording, and how far the file had been read when it came.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
-    pub(super) tick: Tick,
-    pub(super) read: Counts,
+pub(crate) struct Step {
+    pub(crate) tick: Tick,
+    pub(crate) read: Counts,
+}
+
+/// What a line of the file is; an empty one is neither good nor counted.
+enum Line {
+    Good(Row),
+    Bad,
+    End,
 }
 
 /// An open recording.
 #[derive(Debug)]
-pub(super) struct Recording<R> {
+pub(crate) struct Recording<R> {
     input: R,
     line: Vec<u8>,
     line_number: u64,
@@ -97,7 +104,7 @@ pub(super) struct Recording<R> {
 
 impl<R: BufRead> Recording<R> {
     /// Looks at the first line.
-    pub(super) fn open(input: R, instrument: Arc<Instrument>, source: SourceName) -> Result<Self, Problem> {
+    pub(crate) fn open(input: R, instrument: Arc<Instrument>, source: SourceName) -> Result<Self, Problem> {
         let mut recording = Self {
             input,
             line: Vec::new(),
@@ -134,64 +141,89 @@ impl<R: BufRead> Recording<R> {
     }
 
     /// The next ticks, oldest first; none at the end.
-    pub(super) fn next_chunk(&mut self) -> Result<Vec<Step>, Problem> {
+    pub(crate) fn next_chunk(&mut self) -> Result<Vec<Step>, Problem> {
         let mut steps = Vec::new();
         while steps.is_empty() && !self.ended {
             let until = self.counts.rows + CHUNK;
             while self.counts.rows < until {
-                if !self.next_row(&mut steps)? {
-                    self.end(&mut steps)?;
-                    break;
+                match self.next_row()? {
+                    Some(row) => self.take(row, &mut steps),
+                    None => {
+                        let ticks = self.bars.finish();
+                        self.unrolled(ticks, &mut steps);
+                        break;
+                    }
                 }
             }
         }
         Ok(steps)
     }
 
+    /// The next row as it stands in the file, after the bad ones before it; `None` at the end.
+    pub(crate) fn next_row(&mut self) -> Result<Option<Row>, Problem> {
+        while !self.ended {
+            match self.read_row()? {
+                Line::Good(row) => return Ok(Some(row)),
+                Line::Bad => {}
+                Line::End => self.end()?,
+            }
+        }
+        Ok(None)
+    }
+
     /// How far it has been read.
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Reads one line; `false` at the end.
-    fn next_row(&mut self, steps: &mut Vec<Step>) -> Result<bool, Problem> {
+    /// What is wrong with the first row that was left out, and where it is.
+    pub(crate) fn first_fault(&self) -> Option<&str> {
+        self.first_fault.as_deref()
+    }
+
+    fn read_row(&mut self) -> Result<Line, Problem> {
         if !std::mem::take(&mut self.first_line_waits) && !self.read_line()? {
-            return Ok(false);
+            return Ok(Line::End);
         }
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
-        if !text.trim().is_empty() {
-            self.counts.rows += 1;
-            let text = text.trim_start_matches('\u{feff}');
-            let row = if self.line_is_cut {
-                Err(RowFault { column: None, reason: format!("is longer than {MAX_LINE} bytes") })
-            } else {
-                Row::parse(text, &self.layout, &self.instrument)
-            };
-            match row {
-                Ok(row) => self.take(row, steps),
-                Err(fault) => {
-                    self.counts.bad += 1;
-                    self.complain(&fault);
-                }
-            }
-        }
+        let read = if text.trim().is_empty() { Line::Bad } else { self.read_text(&text) };
         self.line = line;
-        if self.last_at.is_none() && self.counts.rows >= HOPELESS { Err(self.hopeless()) } else { Ok(true) }
+        if self.last_at.is_none() && self.counts.rows >= HOPELESS { Err(self.hopeless()) } else { Ok(read) }
+    }
+
+    fn read_text(&mut self, text: &str) -> Line {
+        self.counts.rows += 1;
+        let text = text.trim_start_matches('\u{feff}');
+        let row = if self.line_is_cut {
+            Err(RowFault { column: None, reason: format!("is longer than {MAX_LINE} bytes") })
+        } else {
+            Row::parse(text, &self.layout, &self.instrument)
+        };
+        let row = match row {
+            Ok(row) => row,
+            Err(fault) => {
+                self.counts.bad += 1;
+                self.complain(&fault);
+                return Line::Bad;
+            }
+        };
+        // Two ticks may share a millisecond; two bars cannot open at once.
+        let goes_back = match row.prices {
+            RowPrices::Tick(_) => self.last_at.is_some_and(|last| row.at < last),
+            RowPrices::Bar(_) => self.last_at.is_some_and(|last| row.at <= last),
+        };
+        if goes_back {
+            self.counts.backwards += 1;
+            self.complain(&RowFault { column: None, reason: "goes back in time".into() });
+            return Line::Bad;
+        }
+        self.last_at = Some(row.at);
+        Line::Good(row)
     }
 
     fn take(&mut self, row: Row, steps: &mut Vec<Step>) {
         let Row { at, prices, volume } = row;
-        // Two ticks may share a millisecond; two bars cannot open at once.
-        let goes_back = match prices {
-            RowPrices::Tick(_) => self.last_at.is_some_and(|last| at < last),
-            RowPrices::Bar(_) => self.last_at.is_some_and(|last| at <= last),
-        };
-        if goes_back {
-            self.counts.backwards += 1;
-            return self.complain(&RowFault { column: None, reason: "goes back in time".into() });
-        }
-        self.last_at = Some(at);
         match prices {
             RowPrices::Tick(quote) => steps.push(self.step(at, quote, volume, self.counts)),
             RowPrices::Bar(quotes) => {
@@ -211,17 +243,12 @@ impl<R: BufRead> Recording<R> {
         Step { tick: Tick { symbol, quote, volume, observed_at: at, feed: Feed::Replayed, source }, read }
     }
 
-    fn end(&mut self, steps: &mut Vec<Step>) -> Result<(), Problem> {
+    fn end(&mut self) -> Result<(), Problem> {
         self.ended = true;
         if self.counts.rows == 0 {
             return Err(Problem::NoRows);
         }
-        if self.last_at.is_none() {
-            return Err(self.hopeless());
-        }
-        let ticks = self.bars.finish();
-        self.unrolled(ticks, steps);
-        Ok(())
+        if self.last_at.is_none() { Err(self.hopeless()) } else { Ok(()) }
     }
 
     fn hopeless(&mut self) -> Problem {

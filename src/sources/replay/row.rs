@@ -7,27 +7,27 @@ use crate::domain::{Instrument, Quote, parse_time};
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Time of the tick, or time at which the bar opens.
-    pub(super) at: DateTime<Utc>,
-    pub(super) prices: RowPrices,
-    pub(super) volume: Option<f64>,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) prices: RowPrices,
+    pub(crate) volume: Option<f64>,
 }
 
 /// The prices of a tick or of a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum RowPrices {
+pub(crate) enum RowPrices {
     Tick(Quote),
     Bar(BarQuotes),
 }
 
 /// Open, high, low and close of a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct BarQuotes {
-    pub(super) open: Quote,
-    pub(super) high: Quote,
-    pub(super) low: Quote,
-    pub(super) close: Quote,
+pub(crate) struct BarQuotes {
+    pub(crate) open: Quote,
+    pub(crate) high: Quote,
+    pub(crate) low: Quote,
+    pub(crate) close: Quote,
 }
 
 /// What is wrong with a line, and where.

@@ -190,7 +190,7 @@ pub fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&json!({ "type": "pong", "timestamp": timestamp, "server_time": iso(now) }))
 }
 
-/// How the server is, see [`system_health`](super::system_health).
+/// How the server is, see [`system_health`].
 pub fn health_frame<'a>(
     state: &ServerState,
     published: impl Iterator<Item = &'a Published>,

@@ -43,27 +43,31 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a Published>, now
     json!({ "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "timestamp": iso(now) })
 }
 
-/// How one user stands: equity of his balances, profits of his trades and his metrics.
+/// How one user stands: equity of his balances, his metrics, and the sums of his trades, which are only known when all of
+/// them are at hand.
 pub fn portfolio<'a>(
     balances: impl Iterator<Item = &'a Published>,
     metrics: Option<&Published>,
-    trades: impl Iterator<Item = &'a Published>,
+    all_trades: Option<impl Iterator<Item = &'a Published>>,
     now: DateTime<Utc>,
 ) -> Value {
     let holdings = Holdings::of(balances);
     let metrics: Map<String, Value> =
         metrics.and_then(|metrics| serde_json::from_str(&metrics.data).ok()).unwrap_or_default();
-    let (mut realized, mut fees, mut seen) = (0.0, 0.0, 0_u32);
-    for trade in trades.filter_map(|trade| serde_json::from_str::<Map<String, Value>>(&trade.data).ok()) {
-        let number = |name: &str| trade.get(name).and_then(Value::as_f64).unwrap_or_default();
-        (realized, fees, seen) = (realized + number("pnl"), fees + number("fee"), seen + 1);
-    }
+    let trades = all_trades.map(|trades| {
+        let trades = trades.filter_map(|trade| serde_json::from_str::<Map<String, Value>>(&trade.data).ok());
+        trades.fold((0.0, 0.0), |(realized, fees), trade| {
+            let number = |name: &str| trade.get(name).and_then(Value::as_f64).unwrap_or_default();
+            (realized + number("pnl"), fees + number("fee"))
+        })
+    });
+    let sum = |sum: Option<f64>| sum.map_or(Value::Null, |sum| json_number(decimals(sum)));
     let known = |name: &str| metrics.get(name).cloned().unwrap_or(Value::Null);
     json!({
         "equity": if holdings.is_empty() { Value::Null } else { json_number(holdings.total_zar) },
-        "realized_pnl": if seen == 0 { Value::Null } else { json_number(decimals(realized)) },
+        "realized_pnl": sum(trades.map(|(realized, _)| realized)),
         "unrealized_pnl": null,
-        "fees_total": if seen == 0 { Value::Null } else { json_number(decimals(fees)) },
+        "fees_total": sum(trades.map(|(_, fees)| fees)),
         "net_pnl": known("total_pnl"),
         "drawdown_current": null,
         "drawdown_max": null,
@@ -72,7 +76,6 @@ pub fn portfolio<'a>(
         "active_bots": known("active_bots"),
         "exposure": known("exposure"),
         "risk_level": known("risk_level"),
-        "trades_counted": seen,
         "timestamp": iso(now)
     })
 }

@@ -181,12 +181,12 @@ fn a_wallet_is_the_sum_of_its_platforms_unless_somebody_published_the_sum() {
         published(3, Kind::Trades, &trade)
     };
     let trades = [trade(json!(null)), trade(json!(2.5))];
-    let summary = rest::portfolio([&luno].into_iter(), Some(&metrics), trades.iter(), now());
+    let summary = rest::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now());
     assert_eq!(
         (&summary["equity"], &summary["net_pnl"], &summary["win_rate"]),
         (&json!(900), &json!(12.5), &json!(0.5))
     );
     assert_eq!((&summary["realized_pnl"], &summary["fees_total"]), (&json!(2.5), &json!(0.2)));
-    let unknown = rest::portfolio([].into_iter(), None, [].into_iter(), now());
+    let unknown = rest::portfolio([].into_iter(), None, None::<std::iter::Empty<_>>, now());
     assert!(["equity", "realized_pnl", "drawdown_max", "win_rate"].iter().all(|name| unknown[*name].is_null()));
 }

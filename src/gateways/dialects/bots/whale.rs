@@ -24,7 +24,7 @@ struct Flow {
 /// What went in and out of all of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Total {
+struct Sum {
     #[serde(serialize_with = "number")]
     total_inflow: f64,
     #[serde(serialize_with = "number")]
@@ -38,7 +38,7 @@ struct Total {
 #[serde(default)]
 pub(super) struct Sums {
     exchanges: BTreeMap<String, BTreeMap<String, Flow>>,
-    summary: BTreeMap<String, Total>,
+    summary: BTreeMap<String, Sum>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<String>,
 }

@@ -1,0 +1,223 @@
+//! What the detectors find in a recording, as a file that other implementations can be compared with.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{BacktestError, open};
+use crate::domain::{BarInterval, Candle, Instrument, Quote};
+use crate::engine::detect::{Recorded, Recorder};
+use crate::sources::replay::{BarQuotes, LOOK_AHEAD, Problem, Recording, Row, RowPrices, usual_gap};
+
+/// How the detectors are set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventsOptions {
+    /// Length of the bars. Shorter ones and ticks are joined to it, longer ones are taken as they are.
+    pub interval: BarInterval,
+    /// Bars on both sides of a swing.
+    pub swing: usize,
+}
+
+/// What was read and found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsReport {
+    /// Bars that the detectors took.
+    pub bars: u64,
+    /// Events that were found.
+    pub events: usize,
+    /// Rows of the file that could not be used, and what is wrong with the first one.
+    pub left_out: Option<(u64, String)>,
+    /// How long the file's own bars are, when that is longer than asked for.
+    pub longer: Option<TimeDelta>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    input: String,
+    #[serde(rename = "L")]
+    swing: usize,
+    index_base: u8,
+    note: &'static str,
+    events: &'a [Recorded],
+}
+
+/// Runs the detectors over `file` and writes what they found to `out` as one JSON object: `{"input", "L", "index_base",
+/// "note", "events"}`. Bars are counted from 0 and taken with the prices of the file; ticks become bars of their mids.
+///
+/// # Errors
+/// [`BacktestError`] when the file is no recording or `out` takes no more.
+pub fn detector_events(
+    file: &Path,
+    instrument: &Arc<Instrument>,
+    options: EventsOptions,
+    out: impl Write,
+) -> Result<EventsReport, BacktestError> {
+    let mut recording = open(file, instrument)?;
+    let fail = |problem| BacktestError::new(file, problem);
+    let mut ahead = VecDeque::new();
+    while ahead.len() < LOOK_AHEAD
+        && let Some(row) = recording.next_row().map_err(fail)?
+    {
+        ahead.push_back(row);
+    }
+    let own_length = bar_length(&ahead);
+    let asked = TimeDelta::minutes(options.interval.minutes().into());
+    let mut bars = Bars {
+        instrument,
+        joined: own_length.is_none_or(|own| own < asked).then_some(options.interval),
+        forming: None,
+        recorder: Recorder::new(options.swing),
+    };
+    while let Some(row) = next(&mut ahead, &mut recording).map_err(fail)? {
+        bars.take(&row);
+    }
+    let recorder = bars.finish();
+    let document = Document {
+        input: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        swing: options.swing,
+        index_base: 0,
+        note: "n = bar at whose close the event is known",
+        events: recorder.events(),
+    };
+    serde_json::to_writer(out, &document).map_err(|error| fail(Problem::Io(error.into())))?;
+    let counts = recording.counts();
+    let left_out = recording.first_fault().map(|first| (counts.bad + counts.backwards, first.to_owned()));
+    let longer = own_length.filter(|own| *own > asked);
+    Ok(EventsReport { bars: recorder.bars(), events: recorder.events().len(), left_out, longer })
+}
+
+fn next<R: std::io::BufRead>(ahead: &mut VecDeque<Row>, recording: &mut Recording<R>) -> Result<Option<Row>, Problem> {
+    match ahead.pop_front() {
+        Some(row) => Ok(Some(row)),
+        None => recording.next_row(),
+    }
+}
+
+/// How long the file's bars are; `None` for ticks.
+fn bar_length(rows: &VecDeque<Row>) -> Option<TimeDelta> {
+    matches!(rows.front()?.prices, RowPrices::Bar(_)).then(|| usual_gap(rows.iter().map(|row| row.at)))
+}
+
+/// Rows on their way to the detectors.
+struct Bars<'a> {
+    instrument: &'a Instrument,
+    /// Rows are joined to bars of this interval.
+    joined: Option<BarInterval>,
+    forming: Option<(DateTime<Utc>, Candle)>,
+    recorder: Recorder,
+}
+
+impl Bars<'_> {
+    fn take(&mut self, row: &Row) {
+        let candle = match row.prices {
+            RowPrices::Tick(quote) => Candle::opening(self.price(quote)),
+            RowPrices::Bar(BarQuotes { open, high, low, close }) => Candle {
+                open: self.price(open),
+                high: self.price(high),
+                low: self.price(low),
+                close: self.price(close),
+            },
+        };
+        let Some(interval) = self.joined else { return self.recorder.push(&candle) };
+        let opened_at = interval.floor(row.at);
+        match &mut self.forming {
+            Some((forming, bar)) if *forming == opened_at => bar.extend(&candle),
+            forming => {
+                if let Some((_, ended)) = forming.replace((opened_at, candle)) {
+                    self.recorder.push(&ended);
+                }
+            }
+        }
+    }
+
+    /// The last bar ends with the file.
+    fn finish(mut self) -> Recorder {
+        if let Some((_, last)) = self.forming {
+            self.recorder.push(&last);
+        }
+        self.recorder
+    }
+
+    fn price(&self, quote: Quote) -> f64 {
+        match quote {
+            Quote::Last(price) => price,
+            Quote::BidAsk { .. } => self.instrument.round(quote.mid()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::Instruments;
+
+    const OPTIONS: EventsOptions = EventsOptions { interval: BarInterval::OneMinute, swing: 3 };
+
+    fn run(csv: &str, options: EventsOptions) -> Result<(EventsReport, Value), BacktestError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), csv).unwrap();
+        let instrument = Arc::new(Instruments::documented().swap_remove(0));
+        let mut out = Vec::new();
+        let report = detector_events(file.path(), &instrument, options, &mut out)?;
+        Ok((report, serde_json::from_slice(&out).unwrap()))
+    }
+
+    #[test]
+    fn the_file_is_that_of_the_reference() {
+        let walk = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/detect/fixtures");
+        let instrument = Arc::new(Instruments::documented().swap_remove(0));
+        let mut out = Vec::new();
+        let report = detector_events(&walk.join("walk.csv"), &instrument, OPTIONS, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), std::fs::read_to_string(walk.join("walk_causal_L3.json")).unwrap());
+        assert_eq!(report, EventsReport { bars: 400, events: 352, left_out: None, longer: None });
+    }
+
+    /// Twelve minutes that rise and fall.
+    fn minutes(time: impl Fn(usize) -> String) -> String {
+        let rows = [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 4, 5].into_iter().enumerate().map(|(n, step)| {
+            let low = 1.1 + f64::from(step) / 1e3;
+            format!("{},{low},{},{low},{low},1\n", time(n), low + 0.0005)
+        });
+        format!("time,open,high,low,close,volume\n{}", rows.collect::<Vec<_>>().concat())
+    }
+
+    #[test]
+    fn every_way_to_write_the_time_gives_the_same() {
+        let (_, expected) = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), OPTIONS).unwrap();
+        assert!(!expected["events"].as_array().unwrap().is_empty());
+        for csv in [
+            minutes(|n| format!("2026-01-15 07:{n:02}:00")),
+            minutes(|n| format!("2026.01.15 07:{n:02}:00")),
+            minutes(|n| format!("2026-01-15T07:{n:02}:00+00:00")),
+            minutes(|n| format!("{}", 1_768_460_400 + 60 * n)),
+        ] {
+            assert_eq!(run(&csv, OPTIONS).unwrap().1["events"], expected["events"], "{csv}");
+        }
+    }
+
+    #[test]
+    fn shorter_bars_and_ticks_are_joined_and_longer_ones_taken_as_they_are() {
+        let five = EventsOptions { interval: BarInterval::FiveMinutes, swing: 1 };
+        let report = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), five).unwrap().0;
+        assert_eq!((report.bars, report.longer), (3, None));
+        let report = run(&minutes(|n| format!("2026-01-15T{n:02}:00:00")), five).unwrap().0;
+        assert_eq!((report.bars, report.longer), (12, Some(TimeDelta::hours(1))));
+        let ticks: Vec<_> = (0..180).map(|n| format!("{},1.1,1.1002", 1_768_460_400 + n)).collect();
+        assert_eq!(run(&ticks.join("\n"), OPTIONS).unwrap().0.bars, 3);
+    }
+
+    #[test]
+    fn rows_that_are_left_out_are_told() {
+        let csv = format!("{}2026-01-15T07:30:00,1.1,1.0,1.2,1.1,1\n", minutes(|n| format!("2026-01-15T07:{n:02}:00")));
+        let (rows, first) = run(&csv, OPTIONS).unwrap().0.left_out.unwrap();
+        assert_eq!((rows, first.as_str()), (1, "line 14, column 'high': is not the highest price of its bar"));
+        let error = run("time,bid\n", OPTIONS).unwrap_err().to_string();
+        assert!(error.contains("its columns hold neither ticks"), "{error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The server's own setups.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{self, duration};
+use super::{List, Problem};
+use crate::domain::{BarInterval, Killzone, QuietWindow, SetupKind, SetupRules, Target};
+
+/// Which setups the server looks for, and what they have to fulfil.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Setups {
+    /// `mss_fvg`, `order_block`, `liquidity_sweep`, `bos`, `premium_discount`; an earlier one is preferred. Default all.
+    pub enabled: List<SetupKind>,
+    /// Whether they are looked for in the simulator's prices too. Default off.
+    #[serde(deserialize_with = "value::flag")]
+    pub in_simulated_prices: bool,
+    /// Bars that they are read from: `1m`, `5m`, `15m`, `1h`. Default 5m.
+    #[serde(deserialize_with = "value::choice")]
+    pub interval: BarInterval,
+    /// Bars on both sides of a swing; 1 to 50. Default 5.
+    #[serde(deserialize_with = "value::whole")]
+    pub swing: usize,
+    /// Windows in which they are published. Default London, New York's morning and afternoon.
+    pub killzones: List<Killzone>,
+    /// Windows of New York time in which they are not, such as around a release of figures. Default none.
+    pub quiet: List<QuietWindow>,
+    /// Time between two signals of one instrument; at most 24 h. Default 3 h.
+    #[serde(with = "duration")]
+    pub cool_down: Duration,
+    /// Least risk in spreads; 0 to 100. Default 5.
+    #[serde(deserialize_with = "value::number")]
+    pub min_risk_spreads: f64,
+    /// Least risk in average true ranges of 14 bars; 0.1 to 10. Default 1.
+    #[serde(deserialize_with = "value::number")]
+    pub min_risk_atr: f64,
+    /// Most risk in average true ranges; at least `min_risk_atr`, at most 100. Default 4.
+    #[serde(deserialize_with = "value::number")]
+    pub max_risk_atr: f64,
+    /// A setup is published when price is this near to its entry, in average true ranges; 0.05 to 10. Default 0.25.
+    #[serde(deserialize_with = "value::number")]
+    pub reach_atr: f64,
+    /// Distance in units of the risk and share of the position, from near to far; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
+    pub take_profits: List<Target>,
+}
+
+impl Default for Setups {
+    fn default() -> Self {
+        let rules = SetupRules::default();
+        Self {
+            enabled: rules.enabled.into(),
+            in_simulated_prices: rules.in_simulated_prices,
+            interval: rules.interval,
+            swing: rules.swing,
+            killzones: rules.killzones.into(),
+            quiet: rules.quiet.into(),
+            cool_down: rules.cool_down,
+            min_risk_spreads: rules.min_spreads,
+            min_risk_atr: rules.min_atr,
+            max_risk_atr: rules.max_atr,
+            reach_atr: rules.reach_atr,
+            take_profits: rules.targets.into(),
+        }
+    }
+}
+
+impl Setups {
+    /// The rules for the engine.
+    pub fn rules(&self) -> SetupRules {
+        SetupRules {
+            enabled: self.enabled.to_vec(),
+            in_simulated_prices: self.in_simulated_prices,
+            interval: self.interval,
+            swing: self.swing,
+            killzones: self.killzones.to_vec(),
+            quiet: self.quiet.to_vec(),
+            cool_down: self.cool_down,
+            min_spreads: self.min_risk_spreads,
+            min_atr: self.min_risk_atr,
+            max_atr: self.max_risk_atr,
+            reach_atr: self.reach_atr,
+            targets: self.take_profits.to_vec(),
+        }
+    }
+
+    /// Checks what a type cannot; durations apart.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if !(1..=50).contains(&self.swing) {
+            return Err(Problem::new("setups.swing", "must be 1 to 50 bars"));
+        }
+        let ranges = [
+            ("setups.min_risk_spreads", self.min_risk_spreads, 0.0, 100.0),
+            ("setups.min_risk_atr", self.min_risk_atr, 0.1, 10.0),
+            ("setups.max_risk_atr", self.max_risk_atr, self.min_risk_atr, 100.0),
+            ("setups.reach_atr", self.reach_atr, 0.05, 10.0),
+        ];
+        for (key, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(Problem::new(key, format!("must be {least} to {most}, not {value}")));
+            }
+        }
+        let targets = &self.take_profits;
+        let shares: f64 = targets.iter().map(|target| target.share).sum();
+        if !(1..=10).contains(&targets.len()) || !targets.is_sorted_by(|near, far| near.ratio < far.ratio) {
+            return Err(Problem::new("setups.take_profits", "must be 1 to 10 targets, from near to far"));
+        }
+        if (shares - 100.0).abs() > 0.01 {
+            return Err(Problem::new("setups.take_profits", format!("their shares must make 100 %, not {shares} %")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_rules_and_sound() {
+        assert_eq!(Setups::default().rules(), SetupRules::default());
+        assert_eq!(Setups::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_makes_no_sound_signal_is_refused() {
+        let targets = |texts: &[&str]| texts.iter().map(|text| Target::parse(text).unwrap()).collect::<Vec<_>>().into();
+        let default = Setups::default;
+        for (key, setups) in [
+            ("setups.swing", Setups { swing: 0, ..default() }),
+            ("setups.min_risk_atr", Setups { min_risk_atr: 0.0, ..default() }),
+            ("setups.max_risk_atr", Setups { max_risk_atr: 0.5, ..default() }),
+            ("setups.reach_atr", Setups { reach_atr: f64::NAN, ..default() }),
+            ("setups.take_profits", Setups { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
+            ("setups.take_profits", Setups { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
+            ("setups.take_profits", Setups { take_profits: targets(&[]), ..default() }),
+        ] {
+            assert_eq!(setups.check().map_err(|problem| problem.key), Err(key.to_owned()));
+        }
+    }
+}

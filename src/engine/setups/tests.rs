@@ -1,0 +1,325 @@
+//! What is promised of the server's own signals, on a random walk in trading hours.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{
+    Change, Feed, Input, Instruments, Invalidation, QuietWindow, Quote, SetupKind, SignalState, SignalStatus, Tick,
+    parse_time,
+};
+use crate::engine::Engine;
+
+const TTL: Duration = Duration::from_secs(300);
+const SPREAD: f64 = 0.0001;
+
+fn instruments() -> Arc<Instruments> {
+    Arc::new(Instruments::new(Instruments::documented()).unwrap())
+}
+
+fn engine(rules: SetupRules) -> Engine {
+    Engine::new(instruments(), TTL, 5).with_setups(rules, false)
+}
+
+fn tick(at: &str, seconds: i64, mid: f64, feed: Feed) -> (Tick, Now) {
+    let began = parse_time(at).unwrap();
+    let observed_at = began + TimeDelta::seconds(seconds);
+    let quote = Quote::BidAsk { bid: mid - SPREAD / 2.0, ask: mid + SPREAD / 2.0 };
+    let (symbol, source) = (Symbol::new("EURUSD"), SourceName::new("push"));
+    let mono = (observed_at - began).to_std().unwrap();
+    (Tick { symbol, quote, volume: None, observed_at, feed, source }, Now { wall: observed_at, mono })
+}
+
+/// A tick every 15 s for `days` from Sunday's opening on, steps by a fixed generator.
+fn walk(days: i64, feed: Feed) -> impl Iterator<Item = (Tick, Now)> {
+    let mut state = 42u64;
+    let mut price = 1.1;
+    (0..days * 24 * 60 * 4).map(move |n| {
+        let mut sum = 0.0;
+        for _ in 0..4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            sum += (state >> 40) as f64 / f64::from(1 << 24) - 0.5;
+        }
+        price += sum * 0.000_12;
+        tick("2026-01-11T22:00:00Z", n * 15, price, feed)
+    })
+}
+
+fn run(engine: &mut Engine, ticks: impl Iterator<Item = (Tick, Now)>) -> Vec<Change> {
+    ticks.flat_map(|(tick, now)| engine.replay(&tick, now)).collect()
+}
+
+fn found(changes: &[Change]) -> Vec<&Arc<Signal>> {
+    changes.iter().filter(|change| change.previous.is_none()).map(|change| &change.signal).collect()
+}
+
+#[test]
+fn every_signal_is_sound_and_has_one_short_life() {
+    let rules = SetupRules::default();
+    let changes = run(&mut engine(rules.clone()), walk(5, Feed::Replayed));
+    let signals = found(&changes);
+    assert!((5..=20).contains(&signals.len()), "{} in five days", signals.len());
+    let instruments = instruments();
+    let mut last: Option<DateTime<Utc>> = None;
+    for signal in &signals {
+        let (entry, stop) = (signal.entry_price.unwrap(), signal.stop_loss.unwrap());
+        let instrument = instruments.get(&signal.symbol).unwrap();
+        let sign = signal.direction.sign();
+        for price in [entry, stop].iter().chain(&signal.take_profits) {
+            assert_eq!(instrument.round(*price), *price);
+        }
+        let risk = sign * (entry - stop);
+        assert!(risk >= rules.min_spreads * SPREAD - 1e-9, "{risk}");
+        for (target, ratio) in signal.take_profits.iter().zip([1.0, 2.0, 3.0]) {
+            assert!((sign * (target - entry) - ratio * risk).abs() < instrument.tick_size / 2.0);
+        }
+        assert_eq!(signal.tp_modes, ["TP1 30%", "TP2 40%", "TP3 30%"]);
+        assert_eq!((signal.rr_target, signal.source.as_str()), (3.0, "ict"));
+        assert!((0.0..=1.0).contains(&signal.confidence));
+        assert!(SetupKind::named_in(&signal.reason).is_some_and(|kind| signal.reason.starts_with(kind.name())));
+        let zone = Killzone::active_at(signal.accepted_at);
+        assert!(zone == Some(signal.killzone) && rules.killzones.contains(&signal.killzone));
+        assert!(last.is_none_or(|last| signal.accepted_at - last >= TimeDelta::hours(3)));
+        last = Some(signal.accepted_at);
+    }
+    let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
+    for Change { signal, previous } in changes.iter().filter(|change| change.previous.is_some()) {
+        assert!(previous.as_ref().is_some_and(|previous| previous.state.is_pending()));
+        assert!(signal.updated_at <= signal.expires_at);
+        let end = match &signal.state {
+            SignalState::Invalidated(reason) => reason.as_str(),
+            other => other.status().name(),
+        };
+        *ends.entry(end).or_default() += 1;
+    }
+    assert_eq!(ends.values().sum::<usize>(), signals.len(), "each ended once");
+    assert!(ends.contains_key("confirmed") && ends.contains_key("timeout"), "{ends:?}");
+}
+
+#[test]
+fn the_same_prices_make_the_same_signals_with_the_same_ids() {
+    let all = || run(&mut engine(SetupRules::default()), walk(3, Feed::Replayed));
+    let (one, other) = (all(), all());
+    assert!(!one.is_empty());
+    assert_eq!(one, other);
+}
+
+#[test]
+fn invented_prices_make_no_signals_unless_asked_for() {
+    assert_eq!(run(&mut engine(SetupRules::default()), walk(3, Feed::Simulated)), []);
+    let asked = SetupRules { in_simulated_prices: true, ..SetupRules::default() };
+    assert!(!run(&mut engine(asked), walk(3, Feed::Simulated)).is_empty());
+}
+
+#[test]
+fn only_the_setups_that_are_on_are_found() {
+    for kind in [SetupKind::MssFvg, SetupKind::OrderBlock, SetupKind::Bos] {
+        let rules = SetupRules { enabled: vec![kind], ..SetupRules::default() };
+        let changes = run(&mut engine(rules), walk(5, Feed::Replayed));
+        let reasons: Vec<_> = found(&changes).iter().map(|signal| SetupKind::named_in(&signal.reason)).collect();
+        assert!(!reasons.is_empty() && reasons.iter().all(|named| *named == Some(kind)), "{kind:?} {reasons:?}");
+    }
+    let none = SetupRules { enabled: vec![], ..SetupRules::default() };
+    assert_eq!(run(&mut engine(none), walk(2, Feed::Replayed)), []);
+}
+
+#[test]
+fn quiet_windows_stay_quiet() {
+    let all_day = QuietWindow::parse("00:00-24:00").unwrap();
+    let rules = SetupRules { quiet: vec![all_day], ..SetupRules::default() };
+    assert_eq!(run(&mut engine(rules), walk(2, Feed::Replayed)), []);
+}
+
+#[test]
+fn a_past_of_bars_spares_the_first_hours() {
+    let first = |engine: &mut Engine, skip: usize| {
+        run(engine, walk(4, Feed::Replayed).skip(skip)).first().map(|change| change.signal.accepted_at)
+    };
+    let day = 24 * 60 * 4;
+    let mut whole = engine(SetupRules::default());
+    run(&mut whole, walk(2, Feed::Replayed));
+    let minutes = whole.changed_bars();
+    let mut warm = engine(SetupRules::default());
+    warm.warm_up(minutes);
+    let (cold, warm) = (first(&mut engine(SetupRules::default()), 2 * day), first(&mut warm, 2 * day));
+    assert!(warm.unwrap() <= cold.unwrap());
+}
+
+/// A long from 1.1000 with its stop at 1.0990, and what a series of mids at half-minute steps makes of it.
+fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
+    let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
+    let instruments = instruments();
+    let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
+    let draft = SignalDraft {
+        direction: Some(Direction::Long),
+        entry_price: Some(1.1),
+        stop_loss: Some(1.099),
+        ..SignalDraft::default()
+    };
+    let id = SignalId::new("a").unwrap();
+    let signal = Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap();
+    let (mut watch, mut bars) = (watch::Watch::default(), crate::engine::bars::BarBuilder::default());
+    watch.add(&signal, zone_far);
+    for (n, mid) in mids.iter().enumerate() {
+        let (tick, now) = tick("2026-01-14T15:00:00Z", n as i64 * 30, *mid, Feed::Live);
+        let closed = bars.take(instrument, &tick, now.wall);
+        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.minute(closed)).collect();
+        ended.extend(watch.price(instrument, tick.quote, now.wall));
+        if let Some((_, state)) = ended.pop() {
+            return Some((n, state));
+        }
+    }
+    None
+}
+
+#[test]
+fn prices_decide_by_the_side_that_trades() {
+    let confirmed = Some((2, SignalState::Confirmed));
+    assert_eq!(fate(None, &[1.0999, 1.1001, 1.1001]), confirmed, "entered, and the minute closed above");
+    assert_eq!(fate(None, &[1.1, 1.1003, 1.1003]), None, "the ask never came down to the entry");
+    assert_eq!(fate(None, &[1.0999, 1.0999, 1.1001]), None, "the minute closed below");
+    let stopped = |n| Some((n, Invalidation::STOP_TOUCHED.into()));
+    assert_eq!(fate(None, &[1.0999, 1.09905]), stopped(1), "the bid is at the stop");
+    assert_eq!(fate(None, &[1.0999, 1.09906]), None, "it is not yet");
+    assert_eq!(fate(None, &[1.0980, 1.1005, 1.1005]), stopped(0), "the stop comes before all else in a minute");
+    let through = Some((2, Invalidation::CLOSED_THROUGH_FVG.into()));
+    assert_eq!(fate(Some(1.0995), &[1.0999, 1.0994, 1.0994]), through);
+    assert_eq!(fate(Some(1.0995), &[1.0994, 1.0996, 1.0996]), None, "a wick through it is no close");
+}
+
+#[test]
+fn silence_and_closed_markets_end_what_cannot_be_known() {
+    let (signal, instrument) = {
+        let instruments = instruments();
+        let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap().clone();
+        let (_, now) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
+        let draft = SignalDraft {
+            direction: Some(Direction::Short),
+            entry_price: Some(1.1),
+            stop_loss: Some(1.101),
+            ..SignalDraft::default()
+        };
+        let id = SignalId::new("a").unwrap();
+        (Signal::create(id, &draft, &instrument, SourceName::new("ict"), now, TTL).unwrap(), instrument)
+    };
+    let after = |seconds: i64| {
+        let mut watch = watch::Watch::default();
+        watch.add(&signal, None);
+        let (tick, now) = tick("2026-01-16T21:58:00Z", seconds, 1.1, Feed::Live);
+        watch.price(&instrument, tick.quote, now.wall).pop().map(|(_, state)| state)
+    };
+    assert_eq!(after(60), None);
+    assert_eq!(after(120), Some(Invalidation::MARKET_CLOSED.into()), "Friday, 17:00 in New York");
+    let mut watch = watch::Watch::default();
+    let earlier = Signal { updated_at: signal.updated_at - TimeDelta::minutes(3), ..signal.clone() };
+    watch.add(&earlier, None);
+    let (tick, now) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
+    let ended = watch.price(&instrument, tick.quote, now.wall).pop().map(|(_, state)| state);
+    assert_eq!(ended, Some(Invalidation::STALE_DATA.into()));
+}
+
+#[test]
+fn a_shift_the_other_way_ends_it() {
+    let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
+    let instruments = instruments();
+    let symbol = Symbol::new("EURUSD");
+    let draft = SignalDraft {
+        direction: Some(Direction::Long),
+        entry_price: Some(1.1),
+        stop_loss: Some(1.09),
+        ..SignalDraft::default()
+    };
+    let id = SignalId::new("a").unwrap();
+    let signal =
+        Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
+    let mut watch = watch::Watch::default();
+    watch.add(&signal, None);
+    assert_eq!(watch.shift(&symbol, Direction::Long), []);
+    let ended = watch.shift(&symbol, Direction::Short);
+    assert_eq!(ended, [(signal.id.clone(), Invalidation::OPPOSITE_MSS.into())]);
+}
+
+/// A pushed long from 1.1 with its stop at 1.099, and the prices that would confirm it.
+fn pushed(confirm_pushed_by_price: bool) -> Vec<SignalStatus> {
+    let mut engine = Engine::new(instruments(), TTL, 5).with_setups(SetupRules::default(), confirm_pushed_by_price);
+    let draft = SignalDraft {
+        symbol: Some(Symbol::new("EURUSD")),
+        direction: Some(Direction::Long),
+        entry_price: Some(1.1),
+        stop_loss: Some(1.099),
+        ..SignalDraft::default()
+    };
+    let id = SignalId::new("a").unwrap();
+    let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
+    let input = Input::Signal { id, draft: Box::new(draft), source: SourceName::new("push"), feed: Feed::Live };
+    engine.process(input, now);
+    let ticks =
+        [(1, 1.0999), (50, 1.1002), (61, 1.1002)].map(|(at, mid)| tick("2026-01-14T15:00:00Z", at, mid, Feed::Live));
+    let changes = ticks.into_iter().flat_map(|(tick, now)| engine.process(Input::Ticks(vec![tick]), now).changes);
+    changes.map(|change| change.signal.state.status()).collect()
+}
+
+#[test]
+fn prices_leave_pushed_signals_alone_unless_asked_to() {
+    assert_eq!(pushed(false), []);
+    assert_eq!(pushed(true), [SignalStatus::Confirmed]);
+}
+
+#[test]
+fn what_could_not_be_stored_is_watched_as_before() {
+    let ticks: Vec<_> = walk(2, Feed::Replayed).collect();
+    let mut engine = engine(SetupRules::default());
+    for (tick, now) in &ticks {
+        let changes = engine.replay(tick, *now);
+        if changes.iter().any(|change| change.previous.is_some()) {
+            engine.undo(changes.into_iter());
+            assert_eq!(engine.pending(), 1);
+            return;
+        }
+    }
+    panic!("no signal ended");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Levels are sound whatever is found, or there are none.
+    #[test]
+    fn levels_are_sound(
+        entry in 1.0f64..1.2,
+        distance in 0.0f64..0.01,
+        atr in 0.00001f64..0.01,
+        spread in 0.0f64..0.001,
+        away in -0.001f64..0.001,
+        long in any::<bool>(),
+    ) {
+        let instruments = instruments();
+        let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
+        let direction = if long { Direction::Long } else { Direction::Short };
+        let candidate = Candidate {
+            kind: SetupKind::Bos,
+            direction,
+            entry,
+            wrong_at: entry - direction.sign() * distance,
+            level: entry,
+            zone_far: None,
+            after_sweep: false,
+            takes_level: false,
+            displacement: 0.0,
+            gap: 0.0,
+        };
+        let rules = SetupRules::default();
+        let yardstick = levels::Yardstick { atr, spread, close: entry + away };
+        if let Some(levels) = levels::lay(&rules, &candidate, instrument, &yardstick) {
+            let risk = direction.sign() * (levels.entry - levels.stop);
+            prop_assert!(risk >= rules.min_spreads * spread - 1e-9 && risk >= rules.min_atr * atr - 1e-9);
+            prop_assert!(risk <= rules.max_atr * atr + instrument.tick_size * 1.5);
+            prop_assert!(levels.targets.iter().all(|target| instrument.round(*target) == *target));
+            prop_assert!(levels.targets.is_sorted_by(|a, b| direction.sign() * (b - a) > 0.0));
+        }
+    }
+}
