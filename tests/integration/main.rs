@@ -17,6 +17,7 @@ mod joining;
 mod life;
 mod limits;
 mod metatrader;
+mod personal;
 mod private;
 mod process;
 mod providers;

@@ -131,11 +131,17 @@ impl Session {
     /// and so knows that it has to log in.
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
-        let (closed, cuts, socket, sid) = (self.closed.clone(), self.cuts.clone(), socket.clone(), self.id.clone());
+        let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
+        let (cuts, socket, sid) = (self.cuts.clone(), socket.clone(), self.id.clone());
         self.gateway.tasks.spawn_connection(async move {
-            if closed.run_until_cancelled(end.cancelled()).await.is_some() {
-                info!(sid, "the user token has ended");
-                cuts.cut(&socket);
+            tokio::select! {
+                () = end.cancelled() => {
+                    info!(sid, "the user token has ended");
+                    cuts.cut(&socket);
+                }
+                // A stop does not wait for tokens.
+                () = closed.cancelled() => {}
+                () = draining.cancelled() => {}
             }
         });
     }
