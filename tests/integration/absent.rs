@@ -202,15 +202,18 @@ async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_re
 /// What a page is told that comes back from `since`: whether that is all that it missed, and the numbers.
 async fn caught_up(addr: SocketAddr, way: Way, token: &str, since: &str, last: usize) -> (Value, Vec<usize>) {
     let mut stream = Stream::expect(addr, way, token, Some(since)).await;
-    let recovered = stream.frame("connection").await["recovered"].clone();
-    let mut told = Vec::new();
+    let (mut recovered, mut told) = (None, Vec::new());
     soon("what was missed", async {
-        while told.last() != Some(&last) {
-            told.extend(number(&stream.next().await.unwrap()));
+        while told.last() != Some(&last) || recovered.is_none() {
+            let frame = stream.next().await.unwrap();
+            if frame["type"] == "connection" {
+                recovered = Some(frame["recovered"].clone());
+            }
+            told.extend(number(&frame));
         }
     })
     .await;
-    (recovered, told)
+    (recovered.unwrap(), told)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -261,10 +261,18 @@ async fn of_a_thousand_messages_each_user_gets_his_own_and_what_is_for_all() {
         }
         others.spawn(poll(server.addr, token.clone(), expected.clone(), is_done.clone()));
     }
-    for path in ["/ws/signals", "/ws", "/ws/trade-signals"] {
+    let named = json!({ "action": "subscribe", "symbols": [], "user_id": "ana" });
+    for (path, first) in [
+        ("/ws/signals", None),
+        ("/ws", None),
+        ("/ws/trade-signals", Some(&named)),
+        ("/ws/earnings", Some(&named)),
+        ("/ws/notifications", Some(&named)),
+        ("/ws/user/ana", None),
+    ] {
         let mut native = Native::connect(server.addr, path).await;
-        if path == "/ws/trade-signals" {
-            native.send(&json!({ "action": "subscribe", "symbols": [], "user_id": "ana" })).await;
+        if let Some(first) = first {
+            native.send(first).await;
         }
         others.spawn(stranger(native, path, is_done.clone()));
     }
