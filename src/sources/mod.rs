@@ -6,6 +6,7 @@
 pub mod demo;
 pub mod metatrader;
 pub mod push;
+mod rate;
 pub mod replay;
 pub mod simulator;
 mod states;
@@ -21,7 +22,7 @@ use prometheus::{IntCounter, IntCounterVec};
 use crate::domain::{Feed, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
 
-pub use states::{SourceState, SourceStates, SourceStatus};
+pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
 
 /// The wall clock as a source is given it.
@@ -108,6 +109,11 @@ impl Feeder {
     /// [`live`](Self::live), says the contrary.
     pub fn stalled(&self) {
         self.states.stalled(&self.name, "connected, but nothing comes");
+    }
+
+    /// Says how much of the provider's allowance is used.
+    pub fn budget(&self, budget: Budget) {
+        self.states.budget(&self.name, budget);
     }
 
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
