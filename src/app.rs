@@ -17,20 +17,23 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::Tokens;
-use crate::config::{ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position};
+use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position, Session, SourceName};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
-use crate::engine::Engine;
+use crate::engine::{Engine, PriceRules};
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, ws};
-use crate::http::{self, AppState, Phase, Readiness};
+use crate::http::{self, AppState, Phase, Readiness, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Feeds, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
-use crate::sources::push::Push;
+use crate::sources::massive::Cluster;
+use crate::sources::metatrader::{self, MetaTrader};
+use crate::sources::push::{self, Push};
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
+use crate::sources::tradingview::{self, TradingView};
 use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
@@ -117,19 +120,29 @@ impl App {
         });
 
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
+        let feeds = pipeline.feeds();
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
         // Only its own failure is of interest here: it is closed when everybody else has ended.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let readiness = readiness(&store, &states);
+        let readiness = readiness(&store, &states, &feeds);
         let door = Door::new(
             DoorConfig { max_connections: settings.server.max_connections, ..DoorConfig::default() },
             tasks.clone(),
             metrics.as_ref().clone(),
         );
         let doors = Stop::default();
+        let (watched, stopping) = (states.clone(), tasks.stopping());
+        let patience = patience(settings.prices, instruments.clone());
+        tasks.spawn("source watch", async move {
+            watched.watch(stopping, patience).await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: Arc::new(gateway.tokens.clone()),
             metrics,
@@ -246,12 +259,13 @@ fn pipeline(
     let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
-    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32);
+    let engine =
+        Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32).with_rules(price_rules(settings));
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending)
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
-fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
+fn readiness(store: &Arc<Store>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
     readiness.ask(move || match store.health() {
@@ -264,7 +278,44 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
+    let feeds = feeds.clone();
+    readiness.ask(move || feeds.complaint());
     readiness
+}
+
+/// How long a source that follows markets may be without a price; `None` while all of them are closed.
+fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+    move || {
+        let now = clock::wall();
+        let follows = |session: Session| session != Session::Always && session.is_open(now);
+        let patience = if Session::is_busy(now) { prices.stale_after } else { prices.stale_after_quiet };
+        instruments.iter().any(|instrument| follows(instrument.session)).then_some(patience)
+    }
+}
+
+/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
+/// in which they are listed, with the last resort at the end.
+fn price_rules(settings: &Settings) -> PriceRules {
+    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
+        settings.prices;
+    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let (last, listed): (Vec<_>, Vec<_>) =
+        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
+    let names = |kind: &SourceKind| {
+        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
+        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    };
+    let listed = listed.into_iter().chain(last).flat_map(names);
+    PriceRules {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        jump_limit,
+        priority: callers.map(SourceName::new).chain(listed).collect(),
+        switch_after,
+        return_after,
+        divergence: divergence / 100.0,
+    }
 }
 
 fn spawn_sources(

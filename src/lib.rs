@@ -32,7 +32,7 @@
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (push), auth, config, domain, telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
 //! | [`cli`] | the command line | config, sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!

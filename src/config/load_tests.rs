@@ -242,6 +242,22 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             &[("ORION_ADMIN_TOKEN", "***")],
             "ORION_ADMIN_TOKEN (auth.admin_token): '***' is what check-config prints for a secret, not the secret",
         ),
+        (
+            &[("ORION_TRADINGVIEW_TOKEN", "short")],
+            "ORION_TRADINGVIEW_TOKEN (tradingview.webhook_token): must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it",
+        ),
+        (
+            &[("ORION_TRADINGVIEW__PROXY_HEADER", "a b")],
+            "ORION_TRADINGVIEW__PROXY_HEADER (tradingview.proxy_header): is no name of a header",
+        ),
+        (
+            &[("ORION_PRICES__JUMP_LIMIT", "-1")],
+            "ORION_PRICES__JUMP_LIMIT (prices.jump_limit): must be 0 to 1000, not -1",
+        ),
+        (
+            &[("ORION_PRICES__STALE_AFTER", "10s")],
+            "ORION_PRICES__STALE_AFTER (prices.stale_after): must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet",
+        ),
         (&[("ORION_DRAIN_TIMEOUT", "1s")], "ORION_DRAIN_TIMEOUT (server.drain_timeout): must be 2s to 10m, not 1s"),
         (
             &[("ORION_HEARTBEAT__PROTOCOL_PING", "60s")],
@@ -387,6 +403,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
         (&[("ORION_FOO", "1")], "unknown variable ORION_FOO is ignored"),
         (&[("ORION_INGEST_TOKEN", "t0ken")], "the simulator runs although an ingest token is set"),
         (&[("ORION_SOURCES", "none")], "nothing can come in"),
+        (&[("ORION_TRADINGVIEW__ADDRESSES", "1.2.3.4")], "tradingview.addresses has no effect"),
         (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
         (&[("ORION_READ_TOKEN", "t0ken")], "a read token is set, but"),
         (&[("ORION_OANDA_TOKEN", "t0ken")], "a key for oanda is set, but ORION_SOURCES does not name oanda"),
@@ -398,7 +415,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
 
 #[test]
 fn a_secret_is_in_no_message_and_no_printed_setting() {
-    let secret = "c0rrect-horse";
+    let secret = "c0rrect-horse-battery";
     let names = [
         "ORION_INGEST_TOKEN",
         "ORION_ADMIN_TOKEN",
@@ -406,6 +423,7 @@ fn a_secret_is_in_no_message_and_no_printed_setting() {
         "ORION_OANDA_TOKEN",
         "ORION_MASSIVE_KEY",
         "ORION_ALPHA_VANTAGE_KEY",
+        "ORION_TRADINGVIEW_TOKEN",
     ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
     let loaded = Given::new("", &env).load().unwrap();

@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod names;
 mod origins;
+mod prices;
 mod providers;
 mod secret;
 mod settings;
@@ -26,10 +27,11 @@ pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use load::{Environment, Loaded, environment};
 pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
+pub use prices::Prices;
 pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
 pub use secret::Secret;
 pub use settings::{Data, Heartbeat, Publish, Sentio, Server, Settings, Signals, Socketio};
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources};
+pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;
 
 /// Every setting with its default, its meaning and its environment name, as a TOML file to start from.

@@ -30,6 +30,11 @@ impl Secret {
         self.0 == MASK
     }
 
+    /// Whether it has as many bytes, all of this kind.
+    pub(super) fn consists_of(&self, bytes: std::ops::RangeInclusive<usize>, kind: impl Fn(u8) -> bool) -> bool {
+        bytes.contains(&self.0.len()) && self.0.bytes().all(kind)
+    }
+
     /// Whether `candidate` is this secret; takes the same time wherever they differ.
     pub fn matches(&self, candidate: &str) -> bool {
         self.0.as_bytes().ct_eq(candidate.as_bytes()).into()

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay,
-    Simulator, Sources,
+    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
+    Replay, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -36,10 +36,14 @@ pub struct Settings {
     pub massive: Massive,
     /// Alpha Vantage's REST service.
     pub alpha_vantage: AlphaVantage,
+    /// TradingView's alert webhook.
+    pub tradingview: Tradingview,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
+    /// How far prices are believed, and whose they are.
+    pub prices: Prices,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -68,8 +72,10 @@ impl Default for Settings {
             oanda: Oanda::default(),
             massive: Massive::default(),
             alpha_vantage: AlphaVantage::default(),
+            tradingview: Tradingview::default(),
             demo: Demo::default(),
             auth: Auth::default(),
+            prices: Prices::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             heartbeat: Heartbeat::default(),

@@ -1,14 +1,15 @@
 //! Where prices and signals come from.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::List;
 use super::value::{self, duration};
+use super::{List, Secret};
 
 /// The sources that run by themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,13 @@ pub enum SourceKind {
     AlphaVantage,
 }
 
+impl SourceKind {
+    /// The name under which it is listed, which is also that of its prices on the wire.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    }
+}
+
 /// The simulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,6 +67,21 @@ impl Default for Simulator {
     fn default() -> Self {
         Self { seed: 1, tick_interval: Duration::from_millis(250), signal_interval: Duration::from_secs(12) }
     }
+}
+
+/// TradingView's alert webhook.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tradingview {
+    /// The last part of the webhook's path, 16 to 128 letters, digits, `-` and `_`. Default unset: there is no webhook.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub webhook_token: Option<Secret>,
+    /// Addresses that it may be called from; none for any. Default none.
+    pub addresses: List<IpAddr>,
+    /// The header in which the proxy in front says whose address it saw; unset: the connection's own address counts.
+    /// Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub proxy_header: Option<String>,
 }
 
 /// The demo desk.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Settings, SourceKind};
+use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -32,6 +32,8 @@ impl Settings {
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
+        self.check_prices()?;
+        self.check_tradingview()?;
         self.check_demo()?;
         self.check_log()
     }
@@ -49,8 +51,15 @@ impl Settings {
             ),
             (replay && pushed, "an ingest token is set, but pushes are refused while a recording is replayed"),
             (
-                self.sources.enabled.is_empty() && !pushed && !self.demo.desk,
+                self.sources.enabled.is_empty()
+                    && !pushed
+                    && !self.demo.desk
+                    && self.tradingview.webhook_token.is_none(),
                 "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+            ),
+            (
+                !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
+                "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
@@ -61,6 +70,36 @@ impl Settings {
         ];
         let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
         cases.chain(self.provider_warnings()).collect()
+    }
+
+    fn check_prices(&self) -> Result<(), Problem> {
+        let prices = &self.prices;
+        if !(prices.delayed_after <= prices.stale_after && prices.stale_after <= prices.stale_after_quiet) {
+            let reason = "must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet";
+            return Err(Problem::new("prices.stale_after", reason));
+        }
+        for (key, value, most) in
+            [("prices.jump_limit", prices.jump_limit, 1000.0), ("prices.divergence", prices.divergence, 100.0)]
+        {
+            if !(0.0..=most).contains(&value) {
+                return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tradingview(&self) -> Result<(), Problem> {
+        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
+            let reason =
+                "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
+            return Err(Problem::new("tradingview.webhook_token", reason));
+        }
+        match proxy_header.as_deref().map(http::HeaderName::try_from) {
+            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
+            _ => Ok(()),
+        }
     }
 
     fn check_demo(&self) -> Result<(), Problem> {
@@ -89,6 +128,7 @@ impl Settings {
             ("auth.ingest_token", &self.auth.ingest_token),
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
@@ -110,6 +150,11 @@ impl Settings {
             ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
             ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
+            ("prices.delayed_after", self.prices.delayed_after, SECOND, HOUR),
+            ("prices.stale_after", self.prices.stale_after, SECOND, HOUR),
+            ("prices.stale_after_quiet", self.prices.stale_after_quiet, SECOND, DAY),
+            ("prices.switch_after", self.prices.switch_after, SECOND, HOUR),
+            ("prices.return_after", self.prices.return_after, SECOND, DAY),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),

@@ -13,6 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct List<T>(Vec<T>);
 
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T: PartialEq> From<Vec<T>> for List<T> {
     fn from(items: Vec<T>) -> Self {
         let mut list = Vec::with_capacity(items.len());
@@ -163,6 +169,36 @@ pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D)
     }
     let number = deserializer.deserialize_any(Whole)?;
     T::try_from(number).map_err(|_| out_of_range(number))
+}
+
+/// A finite number, also as a text: the environment has nothing else.
+pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Decimal;
+    impl Visitor<'_> for Decimal {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+            Ok(number)
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+            text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+    let number = deserializer.deserialize_any(Decimal)?;
+    if number.is_finite() { Ok(number) } else { Err(out_of_range(number)) }
 }
 
 fn out_of_range<E: Error>(number: impl fmt::Display) -> E {

@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod holidays;
 mod input;
 mod instrument;
 mod killzone;
@@ -19,7 +20,7 @@ pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
-pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
+pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Kind, Published, UnknownKind};
 pub use session::Session;
 pub use signal::{

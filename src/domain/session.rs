@@ -1,10 +1,12 @@
 //! Trading hours: when a market is open, in New York wall-clock time.
 //!
-//! Weekly hours as OANDA and the CME publish them, without holidays (`Session::Always` for what never closes).
+//! Hours as OANDA and the CME publish them, with their holidays and short days (`Session::Always` for what never closes).
 
-use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
+use chrono::{DateTime, Days, NaiveDate, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
+
+use super::holidays::{self, Ending};
 
 /// Which weekly timetable an instrument trades on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,20 +21,28 @@ pub enum Session {
 }
 
 impl Session {
+    /// Whether London or New York trade: 02:00–16:00 in New York. In the other hours even open markets may be silent for
+    /// minutes.
+    pub fn is_busy(at: DateTime<Utc>) -> bool {
+        (2..16).contains(&at.with_timezone(&New_York).hour())
+    }
+
     /// Whether the market is open at `at`.
     pub fn is_open(self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&New_York);
         let minute = local.hour() * 60 + local.minute();
-        let (opens, closes, daily_break) = match self {
+        let (begins, ends, special): (u32, u32, fn(NaiveDate) -> Option<Ending>) = match self {
             Self::Always => return true,
-            Self::Forex => (17 * 60, 17 * 60, false),
-            Self::Globex => (18 * 60, 17 * 60, true),
+            Self::Forex => (17 * 60, 17 * 60, holidays::forex),
+            Self::Globex => (18 * 60, 17 * 60, holidays::globex),
         };
-        match local.weekday() {
-            Weekday::Sat => false,
-            Weekday::Sun => minute >= opens,
-            Weekday::Fri => minute < closes,
-            _ => !daily_break || minute < closes || minute >= opens,
+        // A trading day begins on the evening before its date.
+        let (date, is_eve) =
+            if minute >= begins { (local.date_naive() + Days::new(1), true) } else { (local.date_naive(), false) };
+        match special(date) {
+            Some(Ending::Closed) => false,
+            Some(Ending::At(end)) => is_eve || minute < end,
+            None => is_eve || minute < ends,
         }
     }
 }
@@ -63,5 +73,33 @@ mod tests {
         assert!(open(Session::Globex, "2026-01-14T21:59:00Z"), "Wednesday 16:59 EST");
         assert!(!open(Session::Globex, "2026-01-14T22:30:00Z"), "Wednesday 17:30 EST");
         assert!(open(Session::Globex, "2026-01-14T23:00:00Z"), "Wednesday 18:00 EST");
+    }
+
+    #[test]
+    fn holidays_close_what_they_close() {
+        for (at, forex, globex) in [
+            ("2025-11-27T17:59:00Z", true, true),   // Thanksgiving, 12:59 EST
+            ("2025-11-27T18:00:00Z", true, false),  // 13:00
+            ("2025-11-27T22:59:00Z", true, false),  // 17:59
+            ("2025-11-27T23:00:00Z", true, true),   // 18:00: Friday's trading day
+            ("2025-11-28T18:15:00Z", true, false),  // 13:15
+            ("2025-12-24T18:14:00Z", true, true),   // Christmas Eve, 13:14
+            ("2025-12-24T18:15:00Z", true, false),  // 13:15
+            ("2025-12-24T21:59:00Z", true, false),  // 16:59
+            ("2025-12-24T22:00:00Z", false, false), // 17:00
+            ("2025-12-25T15:00:00Z", false, false), // Christmas
+            ("2025-12-25T22:00:00Z", true, false),  // 17:00
+            ("2025-12-25T23:00:00Z", true, true),   // 18:00
+            ("2025-12-31T21:59:00Z", true, true),   // New Year's Eve, 16:59
+            ("2025-12-31T23:30:00Z", false, false), // 18:30
+            ("2026-01-01T23:30:00Z", true, true),
+            ("2026-04-02T22:30:00Z", true, false), // the evening before Good Friday
+            ("2026-04-03T15:00:00Z", true, false), // Good Friday
+            ("2026-07-03T17:30:00Z", true, false), // Independence Day is kept on Friday, 13:30 EDT
+            ("2026-07-03T22:30:00Z", false, false),
+            ("2026-07-05T22:30:00Z", true, true), // Sunday, 18:30 EDT
+        ] {
+            assert_eq!((open(Session::Forex, at), open(Session::Globex, at)), (forex, globex), "{at}");
+        }
     }
 }

@@ -6,17 +6,22 @@
 mod bars;
 mod board;
 mod book;
+mod gate;
+mod lanes;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
     Accepted, Bar, Change, Contradiction, Fault, Feed, Input, Instruments, Invalidation, Now, PriceUpdate, Rejection,
-    Signal, SignalDraft, SignalId, SourceName, Tick,
+    Signal, SignalDraft, SignalId, SourceName, Tick, TickFault,
 };
 use bars::BarBuilder;
-use board::PriceBoard;
+use board::{PriceBoard, Taken};
 use book::SignalBook;
+pub use lanes::{LaneStatus, Notice};
+pub use rules::PriceRules;
 
 /// What an input did.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +39,7 @@ pub struct Engine {
     board: PriceBoard,
     bars: BarBuilder,
     book: SignalBook,
+    notices: Vec<Notice>,
 }
 
 impl Engine {
@@ -46,13 +52,24 @@ impl Engine {
             board: PriceBoard::new(quiet_beats),
             bars: BarBuilder::default(),
             book: SignalBook::new(ttl),
+            notices: Vec::new(),
         }
+    }
+
+    /// The same engine with these rules for prices.
+    #[must_use]
+    pub fn with_rules(mut self, rules: PriceRules) -> Self {
+        self.board.set_rules(rules);
+        self
     }
 
     /// Takes one input.
     pub fn process(&mut self, input: Input, now: Now) -> Outcome {
         match input {
-            Input::Ticks(ticks) => Outcome { changes: self.take_ticks(ticks, now), answer: Ok(Accepted::Ticks) },
+            Input::Ticks(ticks) => {
+                let (changes, refused) = self.take_ticks(ticks, now);
+                Outcome { changes, answer: Ok(Accepted::Ticks(refused)) }
+            }
             // Passed on as it is: there is no rule of ours that could change it.
             Input::Publish(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Published) },
             Input::Signal { id, draft, source, feed } => match self.take_signal(id, &draft, source, feed, now) {
@@ -64,20 +81,34 @@ impl Engine {
         }
     }
 
-    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for tick in ticks {
+    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
+        let (mut changes, mut refused) = (Vec::new(), Vec::new());
+        for (index, tick) in ticks.into_iter().enumerate() {
             let Some(instrument) = self.instruments.get(&tick.symbol) else { continue };
-            let taken = self.board.take(instrument, &tick, now);
-            if taken.is_refused() {
-                continue;
+            match self.board.take(instrument, &tick, now, &mut self.notices) {
+                Taken::Accepted => {}
+                Taken::ReplacedSimulator => {
+                    changes.extend(self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now));
+                }
+                Taken::StandsBy => continue,
+                Taken::Refused(fault) => {
+                    refused.push((index, fault));
+                    continue;
+                }
             }
             self.bars.take(instrument, &tick, now.wall);
-            if taken.replaces_simulator() {
-                changes.extend(self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now));
-            }
         }
-        changes
+        (changes, refused)
+    }
+
+    /// What an operator should know of the sources since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Every source of every symbol that has prices.
+    pub fn lanes(&self, now: Now) -> Vec<LaneStatus> {
+        self.board.lanes(now)
     }
 
     fn take_signal(

@@ -22,6 +22,19 @@ const DISCARDED: usize = 1024 * 1024;
 /// Time in which the whole body has to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A body of at most `LIMIT` bytes, whatever it calls itself.
+#[derive(Debug)]
+pub(super) struct RawBody<const LIMIT: usize>(pub Bytes);
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
+        Ok(Self(read.await.map_err(|_| ApiError::RequestTimeout)??))
+    }
+}
+
 /// A JSON body of at most `LIMIT` bytes.
 #[derive(Debug)]
 pub(super) struct JsonBody<const LIMIT: usize>(pub Value);
@@ -29,13 +42,14 @@ pub(super) struct JsonBody<const LIMIT: usize>(pub Value);
 impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         if !may_be_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
-        let bytes = read.await.map_err(|_| ApiError::RequestTimeout)??;
-        Ok(Self(serde_json::from_slice(&bytes)?))
+        let RawBody::<LIMIT>(bytes) = RawBody::from_request(request, state).await?;
+        // MetaTrader ends its texts with a zero byte, which easily ends up in the body.
+        let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Ok(Self(serde_json::from_slice(text)?))
     }
 }
 

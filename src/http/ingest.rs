@@ -1,4 +1,4 @@
-//! The writing routes: pushed signals, prices and events.
+//! The writing routes: pushed signals, prices and events, and what Expert Advisors post.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -10,6 +10,7 @@ use super::body::{BATCH, JsonBody, SMALL};
 use super::error::ApiError;
 use crate::auth;
 use crate::gateways::events;
+use crate::sources::metatrader;
 use crate::sources::push::{EventsAnswer, PricesAnswer, SignalAnswer};
 
 /// Proof that the request may write. Comes before the body among a handler's arguments, so that a stranger's body is not
@@ -62,4 +63,13 @@ pub(super) async fn events(
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
     Ok(Json(state.push.events(|now| events::read(&body, now)).await?))
+}
+
+/// `POST /api/mt/ticks`: batches and signals of an Expert Advisor.
+pub(super) async fn metatrader(
+    _: Writer,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<BATCH>,
+) -> Result<Json<metatrader::Answer>, ApiError> {
+    Ok(Json(state.metatrader.take(&body).await?))
 }

@@ -20,6 +20,7 @@ mod router;
 mod sentio;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::auth::Tokens;
 use crate::domain::Instruments;
 use crate::hub::Hub;
 use crate::sources::WallClock;
+use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::telemetry::Metrics;
@@ -36,12 +38,17 @@ use crate::telemetry::Metrics;
 pub use error::ApiError;
 pub use readiness::{Phase, Readiness};
 pub use router::router;
+pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     /// The way in for pushed signals and prices.
     pub push: Push,
+    /// The way in for Expert Advisors.
+    pub metatrader: MetaTrader,
+    /// TradingView's webhook.
+    pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
     /// What is counted.

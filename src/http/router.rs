@@ -1,11 +1,11 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, aria, console, history, ingest, market, observe, ops, sentio};
+use super::{AppState, aria, console, history, ingest, market, observe, ops, sentio, webhooks};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -15,6 +15,8 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
         .route("/api/events", post(ingest::events))
+        .route("/api/mt/ticks", post(ingest::metatrader))
+        .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
         .route("/api/bars", get(history::bars))
         .route("/api/instruments", get(market::instruments))
         .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))

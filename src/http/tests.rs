@@ -18,6 +18,9 @@ use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
 use crate::hub::Publication;
 use crate::pipeline::{self, Handle};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::tradingview::TradingView;
+use crate::sources::{SourceStates, WallClock};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
@@ -57,8 +60,15 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
+        let states = SourceStates::new(&metrics);
+        let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
+        let alerts =
+            TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            push: Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone()),
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states),
+            tradingview: Webhook::new(&settings, alerts),
+            push,
             tokens: Arc::new(Tokens::new(&auth)),
             metrics,
             instruments,

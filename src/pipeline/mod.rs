@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod handle;
+mod notices;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -27,6 +28,8 @@ use crate::store::{Receipt, Store, StoreError};
 use crate::telemetry::Metrics;
 use clock::Clock;
 pub use handle::{Handle, Request, Stopped, SubmitError};
+use notices::Reporter;
+pub use notices::{Feeds, LaneStatus};
 
 /// Requests taken from the channel at a time.
 const MAX_REQUESTS: usize = 256;
@@ -70,6 +73,7 @@ pub struct Pipeline {
     store: Arc<Store>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     epoch: Arc<str>,
     gathering: Batch,
     committing: Option<(Batch, Commit)>,
@@ -99,12 +103,18 @@ impl Pipeline {
             clock,
             store,
             hub,
+            reporter: Reporter::new(metrics.clone()),
             metrics,
             epoch,
             gathering: Batch::default(),
             committing: None,
             patience: None,
         }
+    }
+
+    /// The sources of every symbol, for as long as the pipeline runs.
+    pub fn feeds(&self) -> Feeds {
+        self.reporter.feeds()
     }
 
     /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
@@ -188,6 +198,9 @@ impl Pipeline {
         }
         let count = counter(&self.metrics, &input);
         let outcome = self.engine.process(input, self.clock.now());
+        for notice in self.engine.take_notices() {
+            self.reporter.report(notice);
+        }
         if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
             taken.inc_by(events);
         }
@@ -298,6 +311,9 @@ impl Pipeline {
             })
             .collect();
         self.publish(&publications).await;
+        if self.reporter.is_due() {
+            self.reporter.tell(self.engine.lanes(now));
+        }
         self.hub.tidy(now.wall);
     }
 

@@ -6,6 +6,7 @@
 pub mod alpha_vantage;
 pub mod demo;
 pub mod massive;
+pub mod metatrader;
 pub mod net;
 pub mod oanda;
 mod order;
@@ -14,6 +15,7 @@ pub mod replay;
 pub mod simulator;
 mod states;
 mod supervise;
+pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -154,7 +156,7 @@ impl Feeder {
     /// Says that the connection stands, but that nothing comes although it should; the next tick, or
     /// [`live`](Self::live), says the contrary.
     pub fn stalled(&self) {
-        self.states.stalled(&self.name);
+        self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
@@ -168,13 +170,15 @@ impl Feeder {
         let count = ticks.len() as u64;
         self.handle.send(Input::Ticks(ticks)).await?;
         self.taken.inc_by(count);
-        self.states.ticked(&self.name);
+        self.states.live(&self.name);
+        self.states.counted(&self.name, count as usize);
         Ok(())
     }
 
     /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
+        self.states.rejected(&self.name, reason);
     }
 
     /// Notes how many requests the provider's budget still has today.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use prometheus::IntGaugeVec;
-use tokio::time::Instant;
+use prometheus::{IntCounterVec, IntGaugeVec};
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
@@ -90,6 +91,7 @@ pub struct SourceStatus {
 pub struct SourceStates {
     entries: Arc<RwLock<BTreeMap<SourceName, Entry>>>,
     up: IntGaugeVec,
+    rejected: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -101,11 +103,36 @@ struct Entry {
     /// Whether its prices are late by contract.
     delayed: bool,
     last_tick: Option<Instant>,
+    rejected: u64,
+    /// Whether it calls, but without prices.
+    mute: bool,
+    /// When somebody who calls us last did, and how long he may be silent.
+    called: Option<(Instant, Duration)>,
 }
 
 impl Entry {
     fn new(state: SourceState) -> Self {
-        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None }
+        Self {
+            state,
+            since: Instant::now(),
+            connected: None,
+            delayed: false,
+            last_tick: None,
+            rejected: 0,
+            mute: false,
+            called: None,
+        }
+    }
+
+    /// What is missed of a source that calls us.
+    fn missed(&mut self, patience: Option<(Duration, Instant)>) -> Option<&'static str> {
+        let (called, silence) = self.called.filter(|_| self.state.delivers())?;
+        if called.elapsed() > silence {
+            return Some("it does not call any more");
+        }
+        let since = self.last_tick.max(self.connected)?;
+        self.mute = patience.is_some_and(|(patience, opened)| since.max(opened).elapsed() > patience);
+        self.mute.then_some("it calls, but has no prices, although its market is open")
     }
 
     fn enter(&mut self, state: SourceState) {
@@ -122,7 +149,7 @@ impl Entry {
 impl SourceStates {
     /// No source yet.
     pub fn new(metrics: &Metrics) -> Self {
-        Self { entries: Arc::default(), up: metrics.source_up.clone() }
+        Self { entries: Arc::default(), up: metrics.source_up.clone(), rejected: metrics.source_rejected_total.clone() }
     }
 
     /// All sources, by name.
@@ -163,19 +190,66 @@ impl SourceStates {
         self.live(name);
     }
 
-    /// Notes that a source is connected, but mute.
-    pub(super) fn stalled(&self, name: &SourceName) {
+    /// Notes that a source is connected, but mute, and why.
+    pub(super) fn stalled(&self, name: &SourceName, why: &str) {
         if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
-            tracing::warn!(source = %name, "source is connected, but nothing comes");
+            tracing::warn!(source = %name, why, "source has stalled");
             self.set(name, SourceState::Stalled);
         }
     }
 
-    /// Notes that a tick went to the pipeline.
-    pub(super) fn ticked(&self, name: &SourceName) {
-        self.live(name);
+    /// Lists a source that calls us, and has not yet. It has no series in the metrics before it does.
+    pub(super) fn off(&self, name: &SourceName) {
+        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+    }
+
+    /// Notes that a source called us, which it is to do again within `silence`.
+    pub(super) fn called(&self, name: &SourceName, silence: Duration) {
+        let mut entries = self.entries.write();
+        let entry = entries.entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+        entry.called = Some((Instant::now(), silence));
+    }
+
+    /// Notes that ticks went to the pipeline.
+    pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
-            entry.last_tick = Some(Instant::now());
+            (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
+        }
+    }
+
+    /// Counts a tick that is not handed on, `reason` being a word such as `unknown_symbol`.
+    pub(super) fn rejected(&self, name: &SourceName, reason: &str) {
+        self.rejected.with_label_values(&[name.as_str(), reason]).inc();
+        if let Some(entry) = self.entries.write().get_mut(name) {
+            entry.rejected += 1;
+        }
+    }
+
+    /// Notes that a source called us with nothing but a sign of life.
+    pub(super) fn alive(&self, name: &SourceName) {
+        if !self.entries.read().get(name).is_some_and(|entry| entry.mute) {
+            self.live(name);
+        }
+    }
+
+    /// Notices, until `stop`, sources that do not call any more, and those that call without a price for longer than
+    /// `patience` says, which is `None` while all markets are closed.
+    pub async fn watch(self, stop: CancellationToken, patience: impl Fn() -> Option<Duration>) {
+        let mut look = interval(Duration::from_secs(1));
+        let mut opened = None;
+        while stop.run_until_cancelled(look.tick()).await.is_some() {
+            // Nothing is missed of the time in which the markets were closed.
+            let patience = patience().map(|patience| (patience, *opened.get_or_insert_with(Instant::now)));
+            if patience.is_none() {
+                opened = None;
+            }
+            let found: Vec<_> = {
+                let mut entries = self.entries.write();
+                entries.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.missed(patience)?))).collect()
+            };
+            for (name, why) in found {
+                self.stalled(&name, why);
+            }
         }
     }
 

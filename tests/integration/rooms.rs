@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
     ("sources", &["config", "domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
-    ("http", &["auth", "config", "domain", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
+    ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
     ("cli", &["config", "sources", "store"]),
 ];
 

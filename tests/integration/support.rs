@@ -194,7 +194,7 @@ impl Server {
     }
 
     /// Everything that was logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         self.log.lines.lock().join("\n")
     }
 

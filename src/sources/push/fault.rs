@@ -28,7 +28,7 @@ impl PushFault {
     }
 
     /// A body that is wrong as a whole.
-    pub(super) fn body(reason: &str) -> Self {
+    pub(in crate::sources) fn body(reason: &str) -> Self {
         Self::Invalid(vec![Fault::new("body", reason)])
     }
 

@@ -9,14 +9,14 @@ use crate::domain::{Direction, Fault, Instrument, Instruments, SignalStatus, par
 /// Prices at or above this are nobody's prices.
 const PRICE_LIMIT: f64 = 1e9;
 /// Says the same to every missing field, so that [`PushFault`] can tell that nothing else is wrong.
-pub(super) const REQUIRED: &str = "is required";
+pub(in crate::sources) const REQUIRED: &str = "is required";
 
 /// What a value should have been, for a person.
-pub(super) type Reason = String;
+pub(in crate::sources) type Reason = String;
 
 /// The fields of one object, and what was found wrong with them.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(in crate::sources) struct Fields<'a> {
     object: &'a Map<String, Value>,
     /// What stands before a field's name in a fault: `prices[3].` within a batch, else nothing.
     prefix: String,
@@ -27,11 +27,11 @@ pub(super) struct Fields<'a> {
 
 /// Which spelling the sender chose, where it is not the documented one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Written(Vec<(&'static str, &'static str)>);
+pub(in crate::sources) struct Written(Vec<(&'static str, &'static str)>);
 
 impl Written {
     /// Names a fault's field as the sender wrote it.
-    pub(super) fn name(&self, fault: Fault) -> Fault {
+    pub(in crate::sources) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
             Some((_, written)) => Fault { field: (*written).to_owned(), ..fault },
             None => fault,
@@ -40,17 +40,17 @@ impl Written {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
+    pub(in crate::sources) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
         Self { object, prefix, faults: Vec::new(), unknown_symbols: 0, written: Written::default() }
     }
 
     /// Whether one of the spellings is there and not null.
-    pub(super) fn has(&self, spellings: &[&'static str]) -> bool {
+    pub(in crate::sources) fn has(&self, spellings: &[&'static str]) -> bool {
         self.find(spellings).is_some()
     }
 
     /// Whether nothing is wrong so far.
-    pub(super) fn is_faultless(&self) -> bool {
+    pub(in crate::sources) fn is_faultless(&self) -> bool {
         self.faults.is_empty()
     }
 
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads the first of `spellings` (the documented one comes first) that is there; null is absent.
-    pub(super) fn read<T>(
+    pub(in crate::sources) fn read<T>(
         &mut self,
         spellings: &[&'static str],
         read: impl FnOnce(&'a Value) -> Result<T, Reason>,
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Like [`read`](Self::read) for a list, whose entries have faults of their own.
-    pub(super) fn read_list<T>(
+    pub(in crate::sources) fn read_list<T>(
         &mut self,
         spellings: &[&'static str],
         max: usize,
@@ -96,7 +96,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The instrument that `symbol` names in whatever spelling.
-    pub(super) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
+    pub(in crate::sources) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
         let spelling = self.read(&["symbol"], |value| match value {
             Value::String(spelling) if !spelling.trim().is_empty() => Ok(spelling.as_str()),
             _ => Err("must be the name of an instrument".to_owned()),
@@ -111,12 +111,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
+    pub(in crate::sources) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
         self.faults.push(Fault::new(format!("{}{field}", self.prefix), reason));
     }
 
     /// Adds what the domain finds wrong, under the sender's spelling; a field that is already named is not named again.
-    pub(super) fn add(&mut self, faults: Vec<Fault>) {
+    pub(in crate::sources) fn add(&mut self, faults: Vec<Fault>) {
         for fault in faults {
             let fault = self.written.name(fault);
             if !self.faults.iter().any(|known| root(&known.field) == fault.field) {
@@ -126,12 +126,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The spellings that were used, when nothing is wrong.
-    pub(super) fn finish(self) -> Result<Written, PushFault> {
+    pub(in crate::sources) fn finish(self) -> Result<Written, PushFault> {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(self.written), Err)
     }
 
     /// What is wrong, and how much of it is only an unknown symbol.
-    pub(super) fn into_faults(self) -> (Vec<Fault>, usize) {
+    pub(in crate::sources) fn into_faults(self) -> (Vec<Fault>, usize) {
         (self.faults, self.unknown_symbols)
     }
 }
@@ -142,7 +142,7 @@ fn root(field: &str) -> &str {
 }
 
 /// A finite number, or text that is one.
-pub(super) fn number(value: &Value) -> Result<f64, Reason> {
+pub(in crate::sources) fn number(value: &Value) -> Result<f64, Reason> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -152,13 +152,13 @@ pub(super) fn number(value: &Value) -> Result<f64, Reason> {
 }
 
 /// A number within bounds, both included.
-pub(super) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, Reason> {
+pub(in crate::sources) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, Reason> {
     let wrong = || format!("must be a number from {min} to {max}");
     number(value).ok().filter(|number| (min..=max).contains(number)).ok_or_else(wrong)
 }
 
 /// A price above zero, also once it is on the instrument's grid.
-pub(super) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, Reason> {
+pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, Reason> {
     let number = number(value).ok().filter(|price| *price > 0.0 && *price < PRICE_LIMIT);
     let number = number.ok_or_else(|| "must be a number above 0 and below 1000000000".to_owned())?;
     match instrument {
@@ -170,20 +170,20 @@ pub(super) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f6
 }
 
 /// Model score: 0 to 1, or above 1 to 100 in percent.
-pub(super) fn confidence(value: &Value) -> Result<f64, Reason> {
+pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, Reason> {
     let wrong = || "must be a number from 0 to 1, or up to 100 in percent".to_owned();
     let score = number_within(value, 0.0, 100.0).map_err(|_| wrong())?;
     Ok(if score > 1.0 { score / 100.0 } else { score })
 }
 
 /// Text of at most `max` characters.
-pub(super) fn text(value: &Value, max: usize) -> Result<&str, Reason> {
+pub(in crate::sources) fn text(value: &Value, max: usize) -> Result<&str, Reason> {
     let text = value.as_str().filter(|text| text.chars().count() <= max);
     text.ok_or_else(|| format!("must be text of at most {max} characters"))
 }
 
 /// ISO 8601 or a Unix epoch, as text or number.
-pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
+pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
     let time = match value {
         Value::String(text) => parse_time(text),
         Value::Number(epoch) => parse_time(&epoch.to_string()),
@@ -193,7 +193,7 @@ pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
 }
 
 /// `true` or `false`, also as text.
-pub(super) fn flag(value: &Value) -> Result<bool, Reason> {
+pub(in crate::sources) fn flag(value: &Value) -> Result<bool, Reason> {
     match value {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -202,7 +202,7 @@ pub(super) fn flag(value: &Value) -> Result<bool, Reason> {
     }
 }
 
-pub(super) fn direction(value: &Value) -> Result<Direction, Reason> {
+pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, Reason> {
     match word(value).as_deref() {
         Some("long" | "buy") => Ok(Direction::Long),
         Some("short" | "sell") => Ok(Direction::Short),
@@ -210,7 +210,7 @@ pub(super) fn direction(value: &Value) -> Result<Direction, Reason> {
     }
 }
 
-pub(super) fn status(value: &Value) -> Result<SignalStatus, Reason> {
+pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, Reason> {
     match word(value).as_deref() {
         Some("pending") => Ok(SignalStatus::Pending),
         Some("confirmed") => Ok(SignalStatus::Confirmed),

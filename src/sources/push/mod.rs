@@ -5,7 +5,7 @@
 
 mod error;
 mod fault;
-mod fields;
+pub(super) mod fields;
 mod messages;
 mod price;
 mod signal;
@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use super::WallClock;
 use crate::domain::{
-    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, iso,
+    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, Tick,
+    TickFault, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
@@ -32,7 +33,7 @@ pub use signal::{PushedSignal, parse_end, parse_signal};
 use fields::Written;
 
 /// The name of this source on the wire.
-pub const SOURCE: &str = "push";
+pub const SOURCE: &str = SourceName::PUSH;
 /// How long a pusher waits for the pipeline.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,7 +73,21 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
-        self.noted("signal", self.take_signal(value).await)
+        self.noted("signal", self.take_signal(value, &SourceName::new(SOURCE)).await)
+    }
+
+    /// Takes a signal that came another way, under the name of its source.
+    pub(super) async fn signal_from(&self, source: &SourceName, value: &Value) -> Result<SignalAnswer, PushError> {
+        self.noted("signal", self.take_signal(value, source).await)
+    }
+
+    /// Takes ticks that came another way and have been looked at. Those that are not believed are named.
+    pub(super) async fn submit_ticks(&self, ticks: Vec<Tick>) -> Result<Vec<(usize, TickFault)>, PushError> {
+        let taken = self.submit(Input::Ticks(ticks), &Written::default()).await;
+        self.noted("tick", taken).map(|accepted| match accepted {
+            Accepted::Ticks(refused) => refused,
+            Accepted::Signal(_) | Accepted::Published => Vec::new(),
+        })
     }
 
     /// Ends a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
@@ -127,7 +142,7 @@ impl Push {
         Ok((answer, kinds))
     }
 
-    async fn take_signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
+    async fn take_signal(&self, value: &Value, source: &SourceName) -> Result<SignalAnswer, PushError> {
         let PushedSignal { id, draft, dry_run, written } = parse_signal(value, &self.instruments)?;
         if dry_run {
             let faults = signal::level_faults(&draft, &self.instruments);
@@ -137,14 +152,15 @@ impl Push {
             let status = draft.status.unwrap_or(SignalStatus::Pending);
             return Ok(self.signal_answer(&id, status, dry_run));
         }
-        let status = self.submit_signal(&id, draft, &written).await?;
+        let status = self.submit_signal(&id, draft, source, &written).await?;
         Ok(self.signal_answer(&id, status, dry_run))
     }
 
     async fn take_end(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
         let draft = parse_end(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
-        let status = self.submit_signal(&id, draft, &Written::default()).await?;
+        let source = SourceName::new(SOURCE);
+        let status = self.submit_signal(&id, draft, &source, &Written::default()).await?;
         Ok(self.signal_answer(&id, status, false))
     }
 
@@ -169,14 +185,14 @@ impl Push {
         &self,
         id: &SignalId,
         draft: SignalDraft,
+        source: &SourceName,
         written: &Written,
     ) -> Result<SignalStatus, PushError> {
         let said = draft.status.unwrap_or(SignalStatus::Pending);
-        let source = SourceName::new(SOURCE);
-        let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source, feed: Feed::Live };
+        let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source: source.clone(), feed: Feed::Live };
         match self.submit(input, written).await? {
             Accepted::Signal(signal) => Ok(signal.state.status()),
-            Accepted::Ticks | Accepted::Published => Ok(said),
+            Accepted::Ticks(_) | Accepted::Published => Ok(said),
         }
     }
 

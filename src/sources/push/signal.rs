@@ -128,7 +128,7 @@ fn read_draft(fields: &mut Fields<'_>, instruments: &Instruments) -> SignalDraft
         direction,
         symbol: instrument.map(|instrument| instrument.symbol.clone()),
         entry_time: fields.read(&["entry_time", "time", "timestamp"], fields::time),
-        entry_price: fields.read(&["entry_price", "price"], price),
+        entry_price: fields.read(&["entry_price", "price", "entry"], price),
         stop_loss: fields.read(&["stop_loss", "sl"], price),
         take_profits: read_targets(fields, price),
         tp_modes: fields

@@ -64,7 +64,7 @@ async fn says_no_key(server: &Server) {
         let (_, body) = server.get(path).await;
         no_key_in(&body.to_string());
     }
-    no_key_in(&server.log());
+    no_key_in(&server.log_text());
 }
 
 #[tokio::test]

@@ -1,0 +1,92 @@
+//! Webhooks: whose secret is a part of the path, because the sender can set no header.
+//!
+//! To anybody without the secret nothing is there: the answer is that of a path that does not exist, whatever was asked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::AppState;
+use super::body::{RawBody, SMALL};
+use super::error::ApiError;
+use crate::config::{Secret, Tradingview};
+use crate::door::Peer;
+use crate::sources::tradingview::{Answer, TradingView};
+
+/// The webhook of TradingView, and who may call it.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    token: Option<Secret>,
+    addresses: Arc<[IpAddr]>,
+    proxy_header: Option<Arc<str>>,
+    alerts: TradingView,
+}
+
+impl Webhook {
+    /// The webhook with what the settings say about it.
+    pub fn new(settings: &Tradingview, alerts: TradingView) -> Self {
+        Self {
+            token: settings.webhook_token.clone(),
+            addresses: settings.addresses.to_vec().into(),
+            proxy_header: settings.proxy_header.as_deref().map(Into::into),
+            alerts,
+        }
+    }
+
+    /// Why a request is not from TradingView, for the metrics.
+    fn refusal(&self, method: &Method, token: &str, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<&'static str> {
+        if method != Method::POST || !self.token.as_ref().is_some_and(|secret| secret.matches(token)) {
+            return Some("webhook_token");
+        }
+        let from = match &self.proxy_header {
+            // What the proxy itself has seen stands last; the rest may be written by anybody.
+            Some(name) => headers
+                .get_all(&**name)
+                .iter()
+                .next_back()
+                .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()),
+            None => peer,
+        };
+        let listed = |from: IpAddr| self.addresses.contains(&from.to_canonical());
+        (!self.addresses.is_empty() && !from.is_some_and(listed)).then_some("webhook_address")
+    }
+}
+
+/// Proof that the request is from TradingView. Comes before the body, so that a stranger's body is not even read.
+#[derive(Debug)]
+pub(super) struct Sender;
+
+impl FromRequestParts<AppState> for Sender {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let token: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let token = token.map_err(|_| ApiError::NotFound)?;
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.addr.ip());
+        match state.tradingview.refusal(&parts.method, &token, peer, &parts.headers) {
+            None => Ok(Self),
+            Some(reason) => {
+                state.metrics.refused_total.with_label_values(&[reason]).inc();
+                tracing::debug!(reason, "a call of the webhook was refused");
+                Err(ApiError::NotFound)
+            }
+        }
+    }
+}
+
+/// `POST /api/webhooks/tradingview/{token}`
+pub(super) async fn tradingview(
+    _: Sender,
+    State(state): State<AppState>,
+    RawBody(body): RawBody<SMALL>,
+) -> Result<Response, ApiError> {
+    let answer = state.tradingview.alerts.take(&body).await?;
+    let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(answer)).into_response())
+}

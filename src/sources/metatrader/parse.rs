@@ -1,0 +1,177 @@
+//! From what an Expert Advisor posts to ticks and signals. The format is ours; `ea/README.md` shows it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value, json};
+
+use super::messages::Refused;
+use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
+use crate::sources::push::PushFault;
+use crate::sources::push::fields::{self, Fields, REQUIRED};
+
+/// Ticks in a batch.
+const MAX_TICKS: usize = 1_000;
+/// Targets that are described; more are refused with the signal.
+const MAX_TARGETS: usize = 10;
+/// No clock on earth is further away from UTC, in seconds.
+const MAX_OFFSET: f64 = 14.0 * 3600.0;
+/// A tick from further in the future than this is dated at its arrival.
+const AHEAD: TimeDelta = TimeDelta::seconds(5);
+/// Letters of a refused symbol that are sent back.
+const MAX_SPELLING: usize = 32;
+
+/// What was posted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// What changed since the last batch; nothing, as a sign of life.
+    Ticks(Batch),
+    /// A signal, in the spelling of pushed signals.
+    Signal {
+        /// Which kind of terminal says it.
+        source: SourceName,
+        /// The signal.
+        signal: Value,
+    },
+}
+
+/// A batch of ticks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// `mt5` or `mt4`.
+    pub source: SourceName,
+    /// Its number, as the Expert Advisor counts.
+    pub seq: u64,
+    /// How far the broker's clock is ahead of UTC, in seconds.
+    pub utc_offset: Option<i64>,
+    /// Whether the terminal is connected to its broker.
+    pub connected: bool,
+    /// Whether ticks were dated in the future.
+    pub ahead: bool,
+    /// The ticks that can be used: place in the batch, symbol as it was sent, tick.
+    pub ticks: Vec<(usize, String, Tick)>,
+    /// The others.
+    pub refused: Vec<Refused>,
+}
+
+/// Reads what was posted: `{"v":1,"type":"ticks"|"signal",…}`.
+///
+/// # Errors
+/// [`PushFault`] when the whole cannot be read; single ticks are refused on their own.
+pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Message, PushFault> {
+    let object = value.as_object().ok_or_else(|| PushFault::body("must be a JSON object"))?;
+    let mut head = Fields::new(object, String::new());
+    head.read(&["v"], |version| match fields::number(version) {
+        Ok(1.0) => Ok(()),
+        _ => Err("must be 1: this server and the Expert Advisor do not fit together".to_owned()),
+    });
+    let source = head.read(&["src"], |source| {
+        let name = super::SOURCES.into_iter().find(|name| source.as_str() == Some(name));
+        name.ok_or_else(|| format!("must be one of {}", super::SOURCES.join(", ")))
+    });
+    let source = SourceName::new(source.unwrap_or(super::SOURCES[0]));
+    match object.get("type").and_then(Value::as_str) {
+        Some("ticks") => read_batch(head, source, instruments, now).map(Message::Ticks),
+        Some("signal") => {
+            head.finish()?;
+            Ok(Message::Signal { source, signal: signal(object) })
+        }
+        _ => {
+            head.fault("type", "must be ticks or signal");
+            head.finish()?;
+            Err(PushFault::body("is neither ticks nor a signal"))
+        }
+    }
+}
+
+fn read_batch(
+    mut head: Fields<'_>,
+    source: SourceName,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+) -> Result<Batch, PushFault> {
+    let seq = head.read(&["seq"], |seq| seq.as_u64().ok_or_else(|| "must be a whole number".to_owned()));
+    let utc_offset = head.read(&["utc_off"], |offset| fields::number_within(offset, -MAX_OFFSET, MAX_OFFSET));
+    let connected = head.read(&["connected"], fields::flag).unwrap_or(true);
+    let entries = head.read(&["ticks"], |ticks| match ticks {
+        Value::Array(entries) if entries.len() <= MAX_TICKS => Ok(entries),
+        _ => Err(format!("must be a list of at most {MAX_TICKS} ticks")),
+    });
+    for field in ["seq", "ticks"] {
+        if !head.has(&[field]) {
+            head.fault(field, REQUIRED);
+        }
+    }
+    head.finish()?;
+    let mut batch = Batch {
+        source,
+        seq: seq.unwrap_or_default(),
+        utc_offset: utc_offset.map(|offset| offset as i64),
+        connected,
+        ahead: false,
+        ticks: Vec::new(),
+        refused: Vec::new(),
+    };
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let symbol: String = entry["s"].as_str().unwrap_or_default().chars().take(MAX_SPELLING).collect();
+        match read_tick(entry, &batch.source, instruments, now) {
+            Ok((tick, ahead)) => {
+                batch.ahead |= ahead;
+                batch.ticks.push((index, symbol, tick));
+            }
+            Err((code, reason)) => batch.refused.push(Refused { index, symbol, code, reason }),
+        }
+    }
+    Ok(batch)
+}
+
+/// One tick, and whether it was dated in the future.
+fn read_tick(
+    entry: &Value,
+    source: &SourceName,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+) -> Result<(Tick, bool), (&'static str, String)> {
+    let invalid = |reason: String| ("invalid", reason);
+    let spelling = entry["s"].as_str().ok_or_else(|| invalid("s must be the name of a symbol".to_owned()))?;
+    let instrument = instruments.resolve(spelling).map_err(|unknown| ("unknown_symbol", unknown.to_string()))?;
+    let price =
+        |name: &str| fields::price(&entry[name], Some(instrument)).map_err(|why| invalid(format!("{name} {why}")));
+    let (bid, ask) = (price("b")?, price("a")?);
+    if bid > ask {
+        return Err(invalid("b must not be above a".to_owned()));
+    }
+    let at = match &entry["t"] {
+        Value::Null => now,
+        time => fields::time(time).map_err(|why| invalid(format!("t {why}")))?,
+    };
+    let ahead = at - now > AHEAD;
+    let tick = Tick {
+        symbol: instrument.symbol.clone(),
+        quote: Quote::BidAsk { bid, ask },
+        volume: None,
+        observed_at: if ahead { now } else { at },
+        feed: Feed::Live,
+        source: source.clone(),
+    };
+    Ok((tick, ahead))
+}
+
+/// A signal of the Expert Advisor in the spelling of pushed signals: what it calls setup and time frame are the reason,
+/// and the share of each target is its label.
+fn signal(object: &Map<String, Value>) -> Value {
+    let mut signal = object.clone();
+    let words: Vec<&str> = ["setup", "tf"].iter().filter_map(|name| object.get(*name)?.as_str()).collect();
+    if !object.contains_key("reason") && !words.is_empty() {
+        signal.insert("reason".to_owned(), json!(words.join(" ")));
+    }
+    let targets = object.get("take_profits").and_then(Value::as_array);
+    if let Some(targets) = targets.filter(|targets| targets.len() <= MAX_TARGETS && !object.contains_key("tp_modes")) {
+        let modes = targets.iter().enumerate().map(|(index, target)| {
+            let share = fields::number_within(target.get("pct")?, 0.0, 100.0).ok()?;
+            Some(format!("TP{} {share}%", index + 1))
+        });
+        if let Some(modes) = modes.collect::<Option<Vec<_>>>() {
+            signal.insert("tp_modes".to_owned(), json!(modes));
+        }
+    }
+    Value::Object(signal)
+}

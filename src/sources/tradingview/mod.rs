@@ -1,0 +1,139 @@
+//! Prices and signals from TradingView's alert webhooks.
+//!
+//! TradingView gives an answer 3 s, says nothing about repeats, and expands its placeholders into whatever there is: [`parse()`]
+//! is pure and forgives what that leads to; [`TradingView`] remembers what came, hands it on and answers in time.
+//!
+//! Format: <https://www.tradingview.com/support/solutions/43000529348/>.
+
+mod mend;
+mod parse;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::push::{Push, PushError};
+use super::{SourceStates, WallClock};
+use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, iso};
+use crate::telemetry::Metrics;
+
+pub use parse::{Alert, Read, parse};
+use seen::Seen;
+
+/// The name of this source on the wire.
+pub const SOURCE: &str = "tradingview";
+/// An answer is given after this long, whether or not the alert has been stored by then: after 3 s nobody listens.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The way in for alerts. Cheap to clone.
+#[derive(Clone)]
+pub struct TradingView {
+    push: Push,
+    instruments: Arc<Instruments>,
+    clock: WallClock,
+    metrics: Arc<Metrics>,
+    states: SourceStates,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl std::fmt::Debug for TradingView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TradingView").field("push", &self.push).finish_non_exhaustive()
+    }
+}
+
+/// What became of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the documented answers, field by field")]
+pub enum Answer {
+    /// It was a signal, or the end of one; it is on the disk.
+    Signal { success: bool, signal_id: String, status: &'static str, timestamp: String },
+    /// It was a price.
+    Price { success: bool, symbol: String, delayed: bool, timestamp: String },
+    /// It came before.
+    Duplicate { success: bool, timestamp: String },
+    /// It says nothing that is passed on.
+    Ignored { success: bool, message: &'static str, timestamp: String },
+    /// It was understood, and is stored as soon as that is possible.
+    Queued { success: bool, timestamp: String },
+}
+
+impl TradingView {
+    /// A way in beside `push`, listed in `states` from now on.
+    pub fn new(
+        push: Push,
+        instruments: Arc<Instruments>,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+        states: SourceStates,
+    ) -> Self {
+        states.off(&SourceName::new(SOURCE));
+        Self { push, instruments, clock, metrics, states, seen: Arc::default() }
+    }
+
+    /// Takes the body of an alert.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was taken then.
+    pub async fn take(&self, body: &[u8]) -> Result<Answer, PushError> {
+        let now = (self.clock)();
+        let Read { alert, key } = parse(body, &self.instruments, now).map_err(|fault| {
+            let error = PushError::from(fault);
+            self.metrics.rejected_total.with_label_values(&["alert", error.code()]).inc();
+            tracing::warn!(%error, "an alert of TradingView cannot be used");
+            error
+        })?;
+        self.states.live(&SourceName::new(SOURCE));
+        let timestamp = iso(now);
+        if !self.seen.lock().is_new(key, Instant::now()) {
+            return Ok(Answer::Duplicate { success: true, timestamp });
+        }
+        let taken = match tokio::time::timeout(ANSWER_WITHIN, self.hand_on(alert, timestamp.clone())).await {
+            Ok(taken) => taken,
+            // It has been told to the pipeline, which takes it whether or not somebody waits.
+            Err(_) => Ok(Answer::Queued { success: true, timestamp }),
+        };
+        if taken.is_err() {
+            self.seen.lock().forget(key);
+        }
+        taken
+    }
+
+    async fn hand_on(&self, alert: Alert, timestamp: String) -> Result<Answer, PushError> {
+        match alert {
+            Alert::Signal(signal) => {
+                let taken = self.push.signal_from(&SourceName::new(SOURCE), &signal).await.inspect_err(|error| {
+                    tracing::warn!(%error, "a signal of TradingView was not taken");
+                })?;
+                let (signal_id, status) = (taken.signal_id, taken.status);
+                Ok(Answer::Signal { success: true, signal_id, status, timestamp })
+            }
+            Alert::Price(tick) => {
+                let (symbol, delayed) = (tick.symbol.to_string(), tick.feed == Feed::Delayed);
+                if let Some((_, fault)) = self.price(tick).await?.first() {
+                    let message = match fault {
+                        TickFault::Jump => "too far from the prices before it; the next one may confirm it",
+                        TickFault::NotPositive | TickFault::Crossed => "no price",
+                    };
+                    return Ok(Answer::Ignored { success: true, message, timestamp });
+                }
+                Ok(Answer::Price { success: true, symbol, delayed, timestamp })
+            }
+            Alert::Nothing(message) => Ok(Answer::Ignored { success: true, message, timestamp }),
+        }
+    }
+
+    async fn price(&self, tick: Tick) -> Result<Vec<(usize, TickFault)>, PushError> {
+        let refused = self.push.submit_ticks(vec![tick]).await?;
+        self.metrics.source_ticks_total.with_label_values(&[SOURCE]).inc();
+        self.states.counted(&SourceName::new(SOURCE), 1);
+        Ok(refused)
+    }
+}

@@ -1,0 +1,155 @@
+//! A stand-in of the Expert Advisor in `ea/`: sends, over a socket of its own, exactly the bytes that it sends.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Native, Server, TOKEN, soon};
+
+/// `OrionBridge`, as far as the wire is concerned.
+struct Terminal<'a> {
+    server: &'a Server,
+    seq: u64,
+}
+
+impl Terminal<'_> {
+    /// What `Ticks()` and `OnTimer()` put together.
+    fn batch(&mut self, ticks: &[(&str, &str, &str, u32, i64)]) -> String {
+        self.seq += 1;
+        let ticks: Vec<_> = ticks
+            .iter()
+            .map(|(s, b, a, d, t)| format!("{{\"s\":\"{s}\",\"b\":{b},\"a\":{a},\"d\":{d},\"t\":{t}}}"))
+            .collect();
+        format!(
+            "{{\"v\":1,\"type\":\"ticks\",\"src\":\"mt5\",\"seq\":{},\"utc_off\":10800,\"connected\":true,\"ticks\":[{}]}}",
+            self.seq,
+            ticks.join(",")
+        )
+    }
+
+    /// What `WebRequest()` sends, and its answer.
+    async fn deliver(&self, json: &[u8], token: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(self.server.addr).await.unwrap();
+        let head = format!(
+            "POST /api/mt/ticks HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\nHost: {}\r\n\
+             Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: MetaTrader 5 Terminal/5.4755 (Windows NT 10.0; x64)\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.server.addr,
+            json.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(json).await.unwrap();
+        let mut answer = Vec::new();
+        soon("an answer", stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    async fn send(&self, json: &str) -> (u16, Value) {
+        self.deliver(json.as_bytes(), TOKEN).await
+    }
+}
+
+fn millis() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+#[tokio::test]
+async fn prices_of_a_terminal_reach_the_dashboards() {
+    let server = Server::push_only().await;
+    let mut client = Native::connect(server.addr, "/ws/signals").await;
+    let mut terminal = Terminal { server: &server, seq: 0 };
+
+    let at = millis();
+    let batch = terminal.batch(&[
+        ("EURUSD.m", "1.08512", "1.08524", 5, at),
+        ("US30.cash", "42150.40", "42152.10", 2, at),
+        ("GER40", "19000.0", "19001.0", 1, at),
+    ]);
+    let (status, answer) = terminal.send(&batch).await;
+    assert_eq!(
+        (status, &answer["accepted"], &answer["seq"], &answer["duplicate"]),
+        (200, &json!(2), &json!(1), &json!(false))
+    );
+    assert_eq!(
+        answer["rejected"],
+        json!([{"index": 2, "symbol": "GER40", "code": "unknown_symbol", "reason": "unknown symbol 'GER40'"}])
+    );
+    let price = loop {
+        let price = client.frame("price_update").await;
+        if price["payload"]["symbol"] == "EURUSD" {
+            break price["payload"].clone();
+        }
+    };
+    assert_eq!((&price["bid"], &price["ask"], &price["source"]), (&json!(1.08512), &json!(1.08524), &json!("mt5")));
+    assert_eq!(price["quality"], "live");
+    let sent = chrono::DateTime::from_timestamp_millis(at).unwrap();
+    assert_eq!(price["timestamp"], sent.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+
+    // The acknowledgement got lost: the same batch again.
+    let (status, answer) = terminal.send(&batch).await;
+    assert_eq!((status, &answer["accepted"], &answer["duplicate"]), (200, &json!(0), &json!(true)));
+    assert!((server.metric("orion_source_ticks_total", "mt5").await - 2.0).abs() < 0.1);
+
+    // Nothing changed: a sign of life. The zero byte is what a careless program leaves at the end.
+    let beat = format!("{}\0", terminal.batch(&[]));
+    let (status, answer) = terminal.send(&beat).await;
+    assert_eq!((status, &answer["accepted"]), (200, &json!(0)));
+
+    let (status, answer) = terminal.deliver(beat.as_bytes(), "another").await;
+    assert_eq!((status, &answer["code"]), (401, &json!("unauthorized")));
+    let (status, answer) = terminal.send("{\"v\":2,\"type\":\"ticks\"}").await;
+    assert_eq!((status, &answer["code"]), (400, &json!("validation_failed")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_signal_of_a_terminal_is_durable_and_taken_once() {
+    let server = Server::push_only().await;
+    let mut client = Native::connect(server.addr, "/ws/signals").await;
+    let terminal = Terminal { server: &server, seq: 0 };
+    let sent = "{\"v\":1,\"type\":\"signal\",\"src\":\"mt5\",\"id\":\"EURUSD.m-MSS+FVG-M15-1-1732093200\",\"symbol\":\"EURUSD.m\",\
+                \"setup\":\"MSS+FVG\",\"tf\":\"M15\",\"direction\":\"long\",\"entry\":1.08500,\"stop_loss\":1.08200,\
+                \"take_profits\":[{\"price\":1.08800,\"pct\":50},{\"price\":1.09200,\"pct\":50}],\"confidence\":0.85}";
+    for _ in 0..2 {
+        let (status, answer) = terminal.send(sent).await;
+        assert_eq!((status, &answer["status"]), (200, &json!("pending")), "{answer}");
+    }
+    let signal = client.frame("signal").await["payload"].clone();
+    assert_eq!(
+        (&signal["symbol"], &signal["source"], &signal["reason"]),
+        (&json!("EURUSD"), &json!("mt5"), &json!("MSS+FVG M15"))
+    );
+    assert_eq!(signal["tp_modes"], json!(["TP1 50%", "TP2 50%"]));
+    assert!((server.metric("orion_events_published_total", "signal").await - 1.0).abs() < 0.1, "once");
+    let wrong = sent.replace("\"entry\":1.08500", "\"entry\":0");
+    let (status, answer) = terminal.send(&wrong).await;
+    assert_eq!(status, 400);
+    assert!(answer["details"]["fields"]["entry"].is_string(), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_falls_silent_is_missed() {
+    let server = Server::push_only().await;
+    assert_eq!(server.get("/ready").await.1["status"], "ok", "nobody misses a terminal that never called");
+    let mut terminal = Terminal { server: &server, seq: 0 };
+    let beat = terminal.batch(&[]).replace("\"connected\":true", "\"connected\":false");
+    terminal.send(&beat).await;
+    let (_, ready) = server.get("/ready").await;
+    assert_eq!(ready["reasons"], json!(["sources that do not deliver: mt5 (stalled)"]));
+    let beat = terminal.batch(&[]);
+    terminal.send(&beat).await;
+    assert_eq!(server.get("/ready").await.1["status"], "ok");
+    soon("it is missed after 15 s", async {
+        while server.get("/ready").await.1["status"] == "ok" {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await;
+    server.stop().await;
+}
