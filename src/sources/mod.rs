@@ -11,6 +11,7 @@ pub mod net;
 pub mod oanda;
 mod order;
 pub mod push;
+mod rate;
 pub mod replay;
 pub mod simulator;
 mod states;
@@ -27,7 +28,7 @@ use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, Signa
 use crate::pipeline::{Handle, Input, Stopped};
 use crate::telemetry::Metrics;
 
-pub use states::{SourceState, SourceStates, SourceStatus};
+pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
 
 /// The wall clock as a source is given it.
@@ -157,6 +158,11 @@ impl Feeder {
     /// [`live`](Self::live), says the contrary.
     pub fn stalled(&self) {
         self.states.stalled(&self.name, "connected, but nothing comes");
+    }
+
+    /// Says how much of the provider's allowance is used.
+    pub fn budget(&self, budget: Budget) {
+        self.states.budget(&self.name, budget);
     }
 
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
