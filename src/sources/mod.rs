@@ -162,6 +162,7 @@ impl Feeder {
 
     /// Says how much of the provider's allowance is used.
     pub fn budget(&self, budget: Budget) {
+        self.budget.with_label_values(&[self.name.as_str()]).set(budget.limit.saturating_sub(budget.used).into());
         self.states.budget(&self.name, budget);
     }
 
@@ -185,11 +186,6 @@ impl Feeder {
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
         self.states.rejected(&self.name, reason);
-    }
-
-    /// Notes how many requests the provider's budget still has today.
-    pub fn budget(&self, left: u32) {
-        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -80,6 +80,13 @@ async fn every_provider_gives_the_same_published_price_and_no_line_shows_a_key()
         if name != "alpha_vantage" {
             published.push((told["price"].clone(), told["timestamp"].clone(), told["quality"].clone()));
         }
+        let (_, sources) = server.get("/api/sources").await;
+        let source = sources["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).unwrap();
+        let budget = &source["budget"];
+        match name {
+            "alpha_vantage" => assert_eq!((&budget["used"], &budget["limit"]), (&1.into(), &25.into()), "{source}"),
+            _ => assert!(budget.is_null() && source["rejected"].as_u64() > Some(1), "{source}"),
+        }
         says_no_key(&server).await;
         server.stop().await;
     }
