@@ -30,6 +30,7 @@ use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::Cluster;
 use crate::sources::metatrader::{self, MetaTrader};
 use crate::sources::push::{self, Push};
 use crate::sources::replay::{self, Replay};
@@ -359,12 +360,18 @@ fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Optio
 }
 
 /// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
-/// in which they are listed.
+/// in which they are listed, with the last resort at the end.
 fn price_rules(settings: &Settings) -> PriceRules {
     let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
         settings.prices;
     let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
-    let listed = settings.sources.enabled.iter().map(|kind| SourceName::new(&kind.name()));
+    let (last, listed): (Vec<_>, Vec<_>) =
+        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
+    let names = |kind: &SourceKind| {
+        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
+        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    };
+    let listed = listed.into_iter().chain(last).flat_map(names);
     PriceRules {
         delayed_after,
         stale_after,

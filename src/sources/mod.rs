@@ -162,6 +162,7 @@ impl Feeder {
 
     /// Says how much of the provider's allowance is used.
     pub fn budget(&self, budget: Budget) {
+        self.budget.with_label_values(&[self.name.as_str()]).set(budget.limit.saturating_sub(budget.used).into());
         self.states.budget(&self.name, budget);
     }
 
@@ -184,11 +185,7 @@ impl Feeder {
     /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
-    }
-
-    /// Notes how many requests the provider's budget still has today.
-    pub fn budget(&self, left: u32) {
-        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
+        self.states.rejected(&self.name, reason);
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -6,8 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::sources::Budget as Report;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -21,6 +23,11 @@ struct Spent {
     /// When all calls made so far would have been due, evenly spread: the theoretical arrival time of the generic cell
     /// rate algorithm (ITU-T I.371).
     due: DateTime<Utc>,
+}
+
+/// The beginning of the next day, in UTC.
+fn midnight_after(day: NaiveDate) -> DateTime<Utc> {
+    day.succ_opt().unwrap_or(day).and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The calls of a day.
@@ -59,13 +66,17 @@ impl Budget {
     /// How long to wait before the next call; zero when it may be made now.
     pub(super) fn wait(&mut self, now: DateTime<Utc>) -> Duration {
         self.turn(now);
-        let midnight = || (now.date_naive() + TimeDelta::days(1)).and_time(chrono::NaiveTime::MIN).and_utc();
         let at = if self.left() == 0 {
-            midnight()
+            midnight_after(now.date_naive())
         } else {
             self.spent.due - self.step() * i32::try_from(self.burst.saturating_sub(1)).unwrap_or(i32::MAX)
         };
         (at - now).to_std().unwrap_or_default()
+    }
+
+    /// How much of this day's calls is used.
+    pub(super) fn report(&self) -> Report {
+        Report { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
     }
 
     /// Calls that are left of this day.

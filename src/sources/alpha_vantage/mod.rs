@@ -136,13 +136,15 @@ impl AlphaVantage {
         loop {
             let budget = self.budget()?;
             let wait = budget.wait(wall());
-            out.budget(budget.left());
+            out.budget(budget.report());
             if wait.is_zero() {
                 break;
             }
             sleep(wait.min(LOOK)).await;
         }
-        self.note(|budget| budget.spend(wall()))
+        self.note(|budget| budget.spend(wall()))?;
+        out.budget(self.budget()?.report());
+        Ok(())
     }
 
     fn note(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {

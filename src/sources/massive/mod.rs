@@ -41,7 +41,8 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    const fn source(self) -> &'static str {
+    /// The name of its source on the wire.
+    pub const fn source(self) -> &'static str {
         match self {
             Self::Forex => "massive",
             Self::Indices => "massive_indices",

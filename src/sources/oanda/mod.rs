@@ -10,7 +10,7 @@ mod parse;
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -91,8 +91,7 @@ impl Oanda {
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, bearer),
-            (ACCEPT, HeaderValue::from_static("application/json")),
-            ("accept-datetime-format".parse().unwrap_or(ACCEPT), HeaderValue::from_static("RFC3339")),
+            (HeaderName::from_static("accept-datetime-format"), HeaderValue::from_static("RFC3339")),
         ]);
         let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
         Ok(Self { http, address, headers, token, names, silence, order, wall, source })

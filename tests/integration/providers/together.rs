@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use orion_server::domain::{Quote, parse_time};
+use orion_server::pipeline::clock;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::contract::{Provider, price};
 use super::stage::{Act, Price, Stage};
@@ -25,29 +27,37 @@ async fn price_of(server: &Server, of: impl Fn(&Value) -> bool) -> Value {
     .await
 }
 
+/// The settings of a provider that is played there.
+fn settings(stage: &Stage, name: &str, key: &str) -> Vec<(&'static str, String)> {
+    let address = |scheme: &str| format!("{scheme}://{}", stage.addr);
+    match name {
+        "oanda" => vec![
+            ("ORION_OANDA_TOKEN", key.into()),
+            ("ORION_OANDA_ACCOUNT", "101-001-1234567-001".into()),
+            ("ORION_OANDA__URL", address("http")),
+            ("ORION_OANDA__INSTRUMENTS", "EUR_USD,USD_JPY,XAU_USD".into()),
+        ],
+        "massive" => vec![
+            ("ORION_MASSIVE_KEY", key.into()),
+            ("ORION_MASSIVE__URL", address("ws")),
+            ("ORION_MASSIVE__INSTRUMENTS", "C:EURUSD,C:USDJPY,C:XAUUSD".into()),
+        ],
+        _ => vec![
+            ("ORION_ALPHA_VANTAGE_KEY", key.into()),
+            ("ORION_ALPHA_VANTAGE__URL", address("http")),
+            ("ORION_ALPHA_VANTAGE__INSTRUMENTS", "EURUSD".into()),
+        ],
+    }
+}
+
+async fn start_with(sources: &str, settings: Vec<(&'static str, String)>) -> Server {
+    let own = settings.iter().map(|(name, value)| (*name, value.as_str()));
+    let common = [("ORION_SOURCES", sources), ("ORION_LOG", "trace"), ("ORION_INGEST_TOKEN", "")];
+    Server::start(&own.chain(common).collect::<Vec<_>>()).await
+}
+
 async fn start(stage: &Stage, name: &str, key: &str) -> Server {
-    let http = format!("http://{}", stage.addr);
-    let ws = format!("ws://{}", stage.addr);
-    let settings: &[(&str, &str)] = match name {
-        "oanda" => &[
-            ("ORION_OANDA_TOKEN", key),
-            ("ORION_OANDA_ACCOUNT", "101-001-1234567-001"),
-            ("ORION_OANDA__URL", &http),
-            ("ORION_OANDA__INSTRUMENTS", "EUR_USD,USD_JPY,XAU_USD"),
-        ],
-        "massive" => &[
-            ("ORION_MASSIVE_KEY", key),
-            ("ORION_MASSIVE__URL", &ws),
-            ("ORION_MASSIVE__INSTRUMENTS", "C:EURUSD,C:USDJPY,C:XAUUSD"),
-        ],
-        _ => &[
-            ("ORION_ALPHA_VANTAGE_KEY", key),
-            ("ORION_ALPHA_VANTAGE__URL", &http),
-            ("ORION_ALPHA_VANTAGE__INSTRUMENTS", "EURUSD"),
-        ],
-    };
-    let common = [("ORION_SOURCES", name), ("ORION_LOG", "trace"), ("ORION_INGEST_TOKEN", "")];
-    Server::start(&[settings, &common].concat()).await
+    start_with(name, settings(stage, name, key)).await
 }
 
 async fn play(name: &str, plan: Vec<Vec<Act>>) -> Stage {
@@ -80,6 +90,13 @@ async fn every_provider_gives_the_same_published_price_and_no_line_shows_a_key()
         if name != "alpha_vantage" {
             published.push((told["price"].clone(), told["timestamp"].clone(), told["quality"].clone()));
         }
+        let (_, sources) = server.get("/api/sources").await;
+        let source = sources["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).unwrap();
+        let budget = &source["budget"];
+        match name {
+            "alpha_vantage" => assert_eq!((&budget["used"], &budget["limit"]), (&1.into(), &25.into()), "{source}"),
+            _ => assert!(budget.is_null() && source["rejected"].as_u64() > Some(1), "{source}"),
+        }
         says_no_key(&server).await;
         server.stop().await;
     }
@@ -98,6 +115,51 @@ async fn a_refused_key_stops_neither_the_server_nor_shows_up() {
         says_no_key(&server).await;
         server.stop().await;
     }
+}
+
+/// A price of this moment.
+fn now(bid: f64) -> Price {
+    Price { symbol: "EURUSD", bid, ask: bid + 0.0001, at: clock::wall().timestamp_millis() }
+}
+
+#[tokio::test]
+async fn when_one_stream_falls_silent_the_other_takes_over() {
+    let oanda = play("oanda", vec![vec![Act::Price(now(1.1)), Act::Mute]]).await;
+    let (open, gate) = watch::channel(false);
+    let massive = massive::special(move |mut socket: massive::Socket| {
+        let mut gate = gate.clone();
+        async move {
+            for _ in 0..3 {
+                let Some(asked) = massive::heard(&mut socket).await else { return };
+                let channel = asked["params"].as_str().unwrap();
+                massive::say(&mut socket, vec![massive::status("success", &format!("subscribed to: {channel}"))]).await;
+            }
+            gate.wait_for(|open| *open).await.unwrap();
+            let mut bid = 1.1;
+            while massive::say(&mut socket, vec![massive::quote(now(bid))]).await {
+                bid += 1e-5;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    })
+    .await;
+    // Short enough for a test, and the same on a weekend.
+    let waits = [
+        "ORION_PRICES__DELAYED_AFTER",
+        "ORION_PRICES__STALE_AFTER",
+        "ORION_PRICES__STALE_AFTER_QUIET",
+        "ORION_PRICES__SWITCH_AFTER",
+    ];
+    let mut all: Vec<_> = waits.map(|name| (name, "1s".to_owned())).into();
+    all.extend(settings(&oanda, "oanda", KEY));
+    all.extend(settings(&massive, "massive", KEY));
+    let server = start_with("oanda,massive", all).await;
+    price_of(&server, |told| told["source"] == "oanda").await;
+    open.send_replace(true);
+    let told = price_of(&server, |told| told["source"] == "massive").await;
+    assert_eq!(told["quality"], "live", "{told}");
+    says_no_key(&server).await;
+    server.stop().await;
 }
 
 /// The ticks of a recording as a source tells them.
