@@ -19,6 +19,7 @@ mod ops;
 mod params;
 mod router;
 mod sentio;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod webhooks;

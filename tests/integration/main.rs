@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
+mod backtesting;
 mod commands;
 mod demo;
 mod disk;
