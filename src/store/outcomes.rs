@@ -17,13 +17,16 @@ const PRUNED_AT_ONCE: usize = 250;
 pub(super) fn append<'a>(
     transaction: &Connection,
     outcomes: impl Iterator<Item = &'a Outcome>,
+    stored_at: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
-    let mut statement = transaction
-        .prepare_cached("INSERT OR IGNORE INTO outcomes (signal_id, closed_at, body) VALUES (?1, ?2, ?3)")?;
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO outcomes (signal_id, closed_at, stored_at, body) VALUES (?1, ?2, ?3, ?4)",
+    )?;
     for outcome in outcomes {
         let body =
             serde_json::to_string(outcome).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        statement.execute((outcome.signal.as_str(), outcome.closed_at.timestamp_millis(), body))?;
+        let (closed_at, stored_at) = (outcome.closed_at.timestamp_millis(), stored_at.timestamp_millis());
+        statement.execute((outcome.signal.as_str(), closed_at, stored_at, body))?;
     }
     Ok(())
 }
@@ -51,11 +54,11 @@ pub(super) fn open(connection: &Connection, since: DateTime<Utc>) -> rusqlite::R
     connection.prepare(sql)?.query_map((since.timestamp_millis(), MAX_OPEN), |row| signal(row, 0))?.collect()
 }
 
-/// Removes some of the oldest records when they ended before `kept_since`; returns how many.
+/// Removes some of the oldest records when they were stored before `kept_since`; returns how many.
 pub(super) fn prune(transaction: &Connection, kept_since: DateTime<Utc>) -> rusqlite::Result<u64> {
     let mut statement = transaction.prepare_cached(
         "DELETE FROM outcomes WHERE signal_id IN \
-         (SELECT signal_id FROM outcomes WHERE closed_at < ?1 ORDER BY closed_at LIMIT ?2)",
+         (SELECT signal_id FROM outcomes WHERE stored_at < ?1 ORDER BY stored_at LIMIT ?2)",
     )?;
     statement.execute((kept_since.timestamp_millis(), PRUNED_AT_ONCE)).map(|removed| removed as u64)
 }

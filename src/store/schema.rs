@@ -93,9 +93,11 @@ CREATE INDEX users_by_age ON users (noted);
 CREATE TABLE outcomes (
     signal_id TEXT NOT NULL PRIMARY KEY,
     closed_at INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX outcomes_by_end ON outcomes (closed_at);
+CREATE INDEX outcomes_by_end ON outcomes (closed_at, signal_id);
+CREATE INDEX outcomes_by_age ON outcomes (stored_at);
 -- Whether any of its prices was invented. Nobody remembers that of the bars from before.
 ALTER TABLE bars ADD COLUMN simulated INTEGER NOT NULL DEFAULT 1;
 ",

@@ -138,7 +138,7 @@ impl Writer {
             let signals = appends.iter().flat_map(|append| &append.signals);
             let head = commit::append(transaction, head, signals, stored_at)?;
             users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
-            outcomes::append(transaction, appends.iter().flat_map(|append| &append.outcomes))?;
+            outcomes::append(transaction, appends.iter().flat_map(|append| &append.outcomes), stored_at)?;
             let messages = appends.iter().flat_map(|append| &append.published);
             Ok((head, passing::append(transaction, published, messages, kept)?))
         });
