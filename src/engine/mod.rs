@@ -82,6 +82,9 @@ impl Engine {
     /// Takes in the past of an instrument, oldest minute first, before its first tick. Nothing is published of it.
     pub fn warm_up(&mut self, minutes: impl IntoIterator<Item = Bar>) {
         for minute in minutes {
+            if self.instruments.get(&minute.symbol).is_none() {
+                continue;
+            }
             for closed in self.bars.recall(minute) {
                 self.setups.recall(&closed);
             }

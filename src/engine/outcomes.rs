@@ -69,6 +69,7 @@ impl Outcomes {
 
     /// Takes a change back.
     pub(super) fn undo(&mut self, change: &Change) {
+        self.ended.retain(|outcome| outcome.signal != change.signal.id);
         match &change.previous {
             Some(previous) => self.note(&Change { signal: previous.clone(), previous: None }),
             None => {
@@ -81,6 +82,9 @@ impl Outcomes {
 
     /// Follows a signal of the log whose prices have not been watched for a while.
     pub(super) fn recall(&mut self, signal: &Signal) {
+        if signal.source.as_str() == SourceName::SIMULATOR {
+            return;
+        }
         let followed = self.followed.entry(signal.symbol.clone()).or_default();
         if followed.len() < MAX_FOLLOWED && followed.iter().all(|followed| followed.signal.id != signal.id) {
             followed.extend(Followed::new(&Arc::new(signal.clone()), true));
