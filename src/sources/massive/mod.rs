@@ -159,6 +159,15 @@ impl Massive {
         Ok(Self { options, address, channels, names, order, wall, source, complained: false })
     }
 
+    /// The prices in a frame; what is none is left out.
+    pub fn read(&self, frame: &str) -> Vec<Tick> {
+        let heard = parse::frame(frame, &self.names, self.feed(), &self.source);
+        heard
+            .into_iter()
+            .filter_map(|heard| if let Ok(Heard::Tick(tick)) = heard { Some(tick) } else { None })
+            .collect()
+    }
+
     /// From the first word to the accepted key.
     async fn greet(&self, link: &mut Link) -> Result<(), SourceError> {
         let deadline = Instant::now() + PATIENCE;

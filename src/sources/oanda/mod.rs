@@ -23,7 +23,7 @@ use super::net::{self, Http, NetError};
 use super::order::Order;
 use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instruments, SourceName};
+use crate::domain::{Feed, Instruments, SourceName, Tick};
 
 /// Longest explanation of a refusal that is read.
 const MAX_REFUSAL: usize = 16 * 1024;
@@ -95,6 +95,17 @@ impl Oanda {
         ]);
         let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
         Ok(Self { http, address, headers, token, names, silence, order, wall, source })
+    }
+
+    /// The prices in a piece of the stream; what is none is left out.
+    pub fn read(&self, stream: &[u8]) -> Vec<Tick> {
+        let (mut lines, mut ticks) = (Lines::default(), Vec::new());
+        lines.take(stream, |line| {
+            if let Some(Ok(Heard::Tick(tick))) = line.map(|line| parse::line(line, &self.names, &self.source)) {
+                ticks.push(tick);
+            }
+        });
+        ticks
     }
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> SourceError {
