@@ -203,7 +203,6 @@ fn an_unusable_variable_is_refused_in_one_line() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn settings_that_contradict_each_other_are_refused_in_one_line() {
     let tape = tempfile::NamedTempFile::new().unwrap();
     let tape = tape.path().to_str().unwrap();

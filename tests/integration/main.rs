@@ -27,6 +27,7 @@ mod quiet_logs;
 mod replaying;
 mod resume;
 mod rooms;
+mod sentio_users;
 mod slow_clients;
 mod support;
 mod tokens;
