@@ -285,7 +285,7 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     });
     let published =
         recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
-    hub.recall(signals.chain(published));
+    hub.recall(signals.chain(published), &recovered.forgotten);
 }
 
 fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
