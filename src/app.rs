@@ -1,5 +1,7 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod providers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +17,10 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{self, ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position, UserNote};
+use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position, Session, SourceName, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
-use crate::engine::Engine;
+use crate::engine::{Engine, PriceRules};
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
@@ -26,15 +28,13 @@ use crate::gateways::{Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
-use crate::sources::massive::{self, Cluster, Massive};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::oanda::{self, Oanda};
-use crate::sources::push::Push;
+use crate::sources::metatrader::{self, MetaTrader};
+use crate::sources::push::{self, Push};
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::tradingview::TradingView;
+use crate::sources::tradingview::{self, TradingView};
 use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
@@ -110,8 +110,11 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let states = SourceStates::new(&metrics);
-        let readiness = readiness(&store, &states);
         let tokens = tokens(settings, &recovered);
+        let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
+        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
+        let feeds = pipeline.feeds();
+        let readiness = readiness(&store, &states, &feeds);
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
@@ -122,7 +125,7 @@ impl App {
             instruments: instruments.clone(),
             tokens: tokens.clone(),
             open_users: open_users(settings),
-            presence: Arc::new(Presence::new(handle.clone(), &recovered.users)),
+            presence,
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
@@ -132,7 +135,6 @@ impl App {
             draining: CancellationToken::new(),
         });
 
-        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
         // Only its own failure is of interest here: it is closed when everybody else has ended.
         let (closed, stopping) = (store.closed(), tasks.stopping());
@@ -145,8 +147,9 @@ impl App {
         );
         let doors = Stop::default();
         let (watched, stopping) = (states.clone(), tasks.stopping());
+        let patience = patience(settings.prices, instruments.clone());
         tasks.spawn("source watch", async move {
-            watched.watch(stopping).await;
+            watched.watch(stopping, patience).await;
             Ok::<_, std::convert::Infallible>(())
         });
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
@@ -311,6 +314,7 @@ fn pipeline(
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
+        .with_rules(price_rules(settings))
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
@@ -318,7 +322,7 @@ fn pipeline(
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
-fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
+fn readiness(store: &Arc<Store>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
     readiness.ask(STORE, move || match store.health() {
@@ -331,37 +335,38 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
+    let feeds = feeds.clone();
+    readiness.ask("feeds", move || feeds.complaint());
     readiness
 }
 
-fn oanda(settings: &config::Oanda, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
-    let options = oanda::Options {
-        url: settings.address().to_owned(),
-        token: settings.token.clone().context("oanda.token is missing")?,
-        account: settings.account.clone().context("oanda.account is missing")?,
-        instruments: settings.instruments.to_vec(),
-        silence: oanda::Options::SILENCE,
-    };
-    Ok(Oanda::new(options, instruments, wall.clone())?)
+/// How long a source that follows markets may be without a price; `None` while all of them are closed.
+fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+    move || {
+        let now = clock::wall();
+        let follows = |session: Session| session != Session::Always && session.is_open(now);
+        let patience = if Session::is_busy(now) { prices.stale_after } else { prices.stale_after_quiet };
+        instruments.iter().any(|instrument| follows(instrument.session)).then_some(patience)
+    }
 }
 
-/// A source for each cluster that something is asked of.
-fn massive(
-    settings: &config::Massive,
-    instruments: &Instruments,
-    wall: &WallClock,
-) -> anyhow::Result<Vec<(&'static str, Massive)>> {
-    let clusters =
-        [("massive", Cluster::Forex, &settings.instruments), ("massive indices", Cluster::Indices, &settings.indices)];
-    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
-    wanted
-        .map(|(task, cluster, names)| {
-            let key = settings.key.clone().context("massive.key is missing")?;
-            let mut options = massive::Options::new(settings.address(), cluster, key);
-            (options.instruments, options.delayed) = (names.to_vec(), settings.delayed);
-            Ok((task, Massive::new(options, instruments, wall.clone())?))
-        })
-        .collect()
+/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
+/// in which they are listed.
+fn price_rules(settings: &Settings) -> PriceRules {
+    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
+        settings.prices;
+    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let listed = settings.sources.enabled.iter().map(|kind| SourceName::new(&kind.name()));
+    PriceRules {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        jump_limit,
+        priority: callers.map(SourceName::new).chain(listed).collect(),
+        switch_after,
+        return_after,
+        divergence: divergence / 100.0,
+    }
 }
 
 fn spawn_sources(
@@ -399,14 +404,18 @@ fn spawn_sources(
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
             SourceKind::Oanda => {
-                let oanda = oanda(&settings.oanda, instruments, wall)?;
+                let oanda = providers::oanda(settings, instruments, wall)?;
                 tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
             }
             SourceKind::Massive => {
-                for (name, massive) in massive(&settings.massive, instruments, wall)? {
+                for (name, massive) in providers::massive(settings, instruments, wall)? {
                     let (handle, stop) = (handle.clone(), stop.clone());
                     tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
                 }
+            }
+            SourceKind::AlphaVantage => {
+                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
+                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
             }
         }
     }

@@ -34,7 +34,7 @@
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
 //! | [`backtest`] | recordings through the engine's rules | domain, engine, sources (replay) |
-//! | [`cli`] | the command line | auth, backtest, config, domain, store |
+//! | [`cli`] | the command line | auth, backtest, config, domain, sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!
 //! `tests/integration/rooms.rs` holds the rooms to this table.

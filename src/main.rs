@@ -19,7 +19,12 @@ fn run(cli: &Cli) -> Result<u8, u8> {
     match cli.command() {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
+        Command::Doctor(doctor) => {
+            let loaded = cli.load(&config::environment());
+            doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
+        }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
+        Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
         Command::Token(command) => {
             let auth = load()?.settings.auth;
             match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
@@ -27,11 +32,6 @@ fn run(cli: &Cli) -> Result<u8, u8> {
                 Ok(Err(error)) => printed(Err(error)),
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
-        }
-        Command::Backtest(command) => {
-            let settings = load()?.settings;
-            let instruments = settings.instruments().map_err(|error| complain(cli::EXIT_CONFIG, &error))?;
-            command.run(&instruments).map_err(failed)
         }
         Command::Log(command) => {
             let place = match command.place() {

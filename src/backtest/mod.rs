@@ -1,6 +1,9 @@
 //! Recordings run through the engine's own rules, without a server.
 
 mod events;
+mod html;
+mod report;
+mod run;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use events::{EventsOptions, EventsReport, detector_events};
+pub use report::{FileReport, Report};
+pub use run::{Run, RunOptions, run};
 
 use crate::domain::{Instrument, SourceName};
 use crate::sources::replay::{Problem, Recording, Replay};

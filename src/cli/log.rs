@@ -1,22 +1,17 @@
 //! The commands on the signal log. They need no running server, and work beside one.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tokio::time::Instant;
 
+use super::progress::Progress;
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::store::{self, ExportFormat, StoreError};
 
 /// Bytes that are collected before they are written out.
 const BUFFER: usize = 64 << 10;
-/// Between two reports of progress to a person who watches.
-const WATCHED: Duration = Duration::from_millis(200);
-/// Between two reports of progress that end up in some log; most backups are done before the first.
-const UNWATCHED: Duration = Duration::from_secs(5);
 
 /// What to do with the signal log.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -168,59 +163,10 @@ fn export(place: &Path, format: ExportFormat, file: &Path, out: &mut impl Write)
 }
 
 fn backup(place: &Path, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
-    let stderr = io::stderr();
-    let terminal = stderr.is_terminal();
-    let mut progress = Progress { out: stderr, terminal, told: Instant::now() };
+    let mut progress = Progress::new("backup");
     store::backup(place, file, |percent| progress.tell(percent)).inspect_err(|_| progress.wipe())?;
     progress.wipe();
     let bytes = fs::metadata(file).map_err(|error| CommandError::File { file: file.into(), error })?.len();
     writeln!(out, "ok: copied to {} ({:.1} MiB)", file.display(), bytes as f64 / f64::from(1 << 20))?;
     Ok(EXIT_OK)
-}
-
-/// How far a copy is: one line that changes for a person, a line now and then for a log.
-struct Progress<W> {
-    out: W,
-    terminal: bool,
-    told: Instant,
-}
-
-impl<W: Write> Progress<W> {
-    fn tell(&mut self, percent: u8) {
-        let pause = if self.terminal { WATCHED } else { UNWATCHED };
-        if self.told.elapsed() < pause {
-            return;
-        }
-        self.told = Instant::now();
-        let (start, end) = if self.terminal { ("\r", "") } else { ("", "\n") };
-        // Nobody is left to tell when standard error is closed.
-        write!(self.out, "{start}backup: {percent} %{end}").and_then(|()| self.out.flush()).ok();
-    }
-
-    /// Makes room for the result.
-    fn wipe(&mut self) {
-        if self.terminal {
-            write!(self.out, "\r\x1b[K").and_then(|()| self.out.flush()).ok();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn progress_is_told_now_and_then() {
-        for (terminal, pause, expected) in
-            [(false, UNWATCHED, "backup: 7 %\n"), (true, WATCHED, "\rbackup: 7 %\r\x1b[K")]
-        {
-            let mut progress = Progress { out: Vec::new(), terminal, told: Instant::now() };
-            progress.tell(3);
-            tokio::time::advance(pause).await;
-            progress.tell(7);
-            progress.tell(8);
-            progress.wipe();
-            assert_eq!(String::from_utf8(progress.out).unwrap(), expected);
-        }
-    }
 }

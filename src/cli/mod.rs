@@ -1,7 +1,9 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
 mod backtest;
+mod doctor;
 mod log;
+mod progress;
 mod token;
 
 use std::ffi::OsString;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
+pub use doctor::Doctor;
 pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
@@ -26,7 +29,7 @@ pub const EXIT_CONFIG: u8 = 64;
 const AFTER_HELP: &str = "\
 Environment:
   PORT                 port to listen on [8080]
-  ORION_SOURCES        simulator, replay, or none for pushed data only [simulator]
+  ORION_SOURCES        simulator, replay, oanda, massive, alpha_vantage, or none for pushed data only [simulator]
   ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
   ORION_DATA_DIR       where the database lives [./data]
   ORION_SIGNAL_TTL     life of a pending signal [5m]
@@ -57,6 +60,14 @@ pub enum Command {
     CheckConfig,
     /// Print every setting with its default, as a TOML file to start from
     DefaultConfig,
+    /// Run recordings through the rules that find signals, and report what came of them
+    ///
+    /// The same engine as in the server, as fast as it goes: the signals are those of a replay. The result is a table; --json
+    /// and --html write all of it. With --events only the detectors run, and what they found is written: swings, sweeps,
+    /// breaks of structure and fair value gaps, each with the bar at whose close it was known.
+    #[command(after_help = "Examples:\n  orion-server backtest --html report.html eurusd_m1.csv xauusd_m1.csv\n  \
+        orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+    Backtest(BacktestCommand),
     /// Make a user token, for dashboards with private streams
     ///
     /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
@@ -64,12 +75,12 @@ pub enum Command {
         after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
     )]
     Token(TokenCommand),
-    /// Run the detectors over a recording and write what they found
+    /// Check the configuration and all that the server needs, and say what to fix
     ///
-    /// Swings, sweeps, breaks of structure and fair value gaps, each with the bar at whose close it was known. Bars are
-    /// counted from 0 and taken with the prices of the file; times without a zone are UTC.
-    #[command(after_help = "Example:\n  orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
-    Backtest(BacktestCommand),
+    /// A line for each check: keys, clock, time zones, data directory, disk space, port, enabled providers, and the address
+    /// that TradingView's alerts go to. Changes nothing. Exits with 1 when something is to be fixed.
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(Doctor),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

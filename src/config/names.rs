@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 30] = [
+pub(super) const SHORT: [(&str, &str); 31] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -25,6 +25,7 @@ pub(super) const SHORT: [(&str, &str); 30] = [
     ("ORION_OANDA_ENVIRONMENT", "oanda.environment"),
     ("ORION_MASSIVE_KEY", "massive.key"),
     ("ORION_MASSIVE_DELAYED", "massive.delayed"),
+    ("ORION_ALPHA_VANTAGE_KEY", "alpha_vantage.key"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),

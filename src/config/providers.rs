@@ -101,6 +101,36 @@ impl Massive {
     }
 }
 
+/// Alpha Vantage's REST service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlphaVantage {
+    /// API key. Needed by the source `alpha_vantage`. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub key: Option<Secret>,
+    /// Requests a day; 1 to 100,000. Default 25.
+    #[serde(deserialize_with = "value::whole")]
+    pub daily_requests: u32,
+    /// Another address, such as a proxy's. Default: Alpha Vantage's own.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub url: Option<String>,
+    /// Pairs. Default: those of the ORION documents.
+    pub instruments: List<String>,
+}
+
+impl Default for AlphaVantage {
+    fn default() -> Self {
+        Self { key: None, daily_requests: 25, url: None, instruments: names(["EURUSD", "GBPUSD", "USDJPY", "XAUUSD"]) }
+    }
+}
+
+impl AlphaVantage {
+    /// Where the service is, without a `/` at its end.
+    pub fn address(&self) -> &str {
+        address(self.url.as_deref(), "https://www.alphavantage.co")
+    }
+}
+
 fn names<const N: usize>(names: [&str; N]) -> List<String> {
     names.map(str::to_owned).to_vec().into()
 }
@@ -147,6 +177,22 @@ impl Settings {
                 self.check_names("massive.instruments", instruments)?;
             }
         }
+        check_mask("alpha_vantage.key", self.alpha_vantage.key.as_ref())?;
+        check_address("alpha_vantage.url", self.alpha_vantage.url.as_deref(), &["https", "http"])?;
+        if !(1..=100_000).contains(&self.alpha_vantage.daily_requests) {
+            return Err(Problem::new("alpha_vantage.daily_requests", "must be 1 to 100000"));
+        }
+        if self.uses(SourceKind::AlphaVantage) {
+            let AlphaVantage { key, instruments, .. } = &self.alpha_vantage;
+            check_key("alpha_vantage", "alpha_vantage.key", key.as_ref())?;
+            let plain = |key: &Secret| key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+            // It travels in an address.
+            if !key.as_ref().is_some_and(plain) {
+                let reason = "has characters that no key has: only letters, digits, - and _";
+                return Err(Problem::new("alpha_vantage.key", reason));
+            }
+            self.check_names("alpha_vantage.instruments", instruments)?;
+        }
         Ok(())
     }
 
@@ -156,6 +202,12 @@ impl Settings {
         for (kind, name, key, url) in [
             (SourceKind::Oanda, "oanda", self.oanda.token.is_some(), self.oanda.url.as_deref()),
             (SourceKind::Massive, "massive", self.massive.key.is_some(), self.massive.url.as_deref()),
+            (
+                SourceKind::AlphaVantage,
+                "alpha_vantage",
+                self.alpha_vantage.key.is_some(),
+                self.alpha_vantage.url.as_deref(),
+            ),
         ] {
             if !self.uses(kind) {
                 if key {

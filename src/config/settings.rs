@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Replay, Setups, Simulator,
-    Sources, Tradingview,
+    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
+    Replay, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -36,10 +36,14 @@ pub struct Settings {
     pub oanda: Oanda,
     /// Massive's WebSocket.
     pub massive: Massive,
+    /// Alpha Vantage's REST service.
+    pub alpha_vantage: AlphaVantage,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
+    /// How far prices are believed, and whose they are.
+    pub prices: Prices,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -70,8 +74,10 @@ impl Default for Settings {
             tradingview: Tradingview::default(),
             oanda: Oanda::default(),
             massive: Massive::default(),
+            alpha_vantage: AlphaVantage::default(),
             demo: Demo::default(),
             auth: Auth::default(),
+            prices: Prices::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             setups: Setups::default(),

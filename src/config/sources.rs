@@ -37,6 +37,15 @@ pub enum SourceKind {
     Oanda,
     /// Massive's WebSocket.
     Massive,
+    /// Alpha Vantage's REST service.
+    AlphaVantage,
+}
+
+impl SourceKind {
+    /// The name under which it is listed, which is also that of its prices on the wire.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    }
 }
 
 /// The simulator.

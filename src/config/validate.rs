@@ -37,6 +37,7 @@ impl Settings {
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
+        self.check_prices()?;
         self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
@@ -83,6 +84,22 @@ impl Settings {
         ];
         let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
         cases.chain(self.provider_warnings()).collect()
+    }
+
+    fn check_prices(&self) -> Result<(), Problem> {
+        let prices = &self.prices;
+        if !(prices.delayed_after <= prices.stale_after && prices.stale_after <= prices.stale_after_quiet) {
+            let reason = "must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet";
+            return Err(Problem::new("prices.stale_after", reason));
+        }
+        for (key, value, most) in
+            [("prices.jump_limit", prices.jump_limit, 1000.0), ("prices.divergence", prices.divergence, 100.0)]
+        {
+            if !(0.0..=most).contains(&value) {
+                return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
+            }
+        }
+        Ok(())
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
@@ -153,6 +170,11 @@ impl Settings {
             ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
             ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
+            ("prices.delayed_after", self.prices.delayed_after, SECOND, HOUR),
+            ("prices.stale_after", self.prices.stale_after, SECOND, HOUR),
+            ("prices.stale_after_quiet", self.prices.stale_after_quiet, SECOND, DAY),
+            ("prices.switch_after", self.prices.switch_after, SECOND, HOUR),
+            ("prices.return_after", self.prices.return_after, SECOND, DAY),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
             ("setups.cool_down", self.setups.cool_down, Duration::ZERO, DAY),

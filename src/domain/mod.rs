@@ -9,11 +9,13 @@ mod input;
 mod instrument;
 mod killzone;
 pub mod number;
+mod outcome;
 mod price;
 mod published;
 mod session;
 mod setup;
 mod signal;
+mod stats;
 mod time;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
@@ -21,11 +23,13 @@ pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
-pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick};
+pub use outcome::{Outcome, OutcomeClass, shares};
+pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
 pub use session::{Session, trading_day};
 pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{
     Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,
 };
+pub use stats::{Breakdown, FEW, Rate, Stats};
 pub use time::{Now, iso, parse_epoch_millis, parse_time};

@@ -21,6 +21,12 @@ pub enum Session {
 }
 
 impl Session {
+    /// Whether London or New York trade: 02:00–16:00 in New York. In the other hours even open markets may be silent for
+    /// minutes.
+    pub fn is_busy(at: DateTime<Utc>) -> bool {
+        (2..16).contains(&at.with_timezone(&New_York).hour())
+    }
+
     /// Whether the market is open at `at`.
     pub fn is_open(self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&New_York);

@@ -7,6 +7,10 @@ mod bars;
 mod board;
 mod book;
 pub mod detect;
+mod gate;
+mod lanes;
+mod outcomes;
+mod rules;
 mod setups;
 
 use std::sync::Arc;
@@ -14,11 +18,15 @@ use std::time::Duration;
 
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
-    PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick,
+    Outcome as Record, PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName,
+    Tick, TickFault,
 };
 use bars::{BarBuilder, Closed};
-use board::PriceBoard;
+use board::{PriceBoard, Taken};
 use book::SignalBook;
+pub use lanes::{LaneStatus, Notice};
+use outcomes::Outcomes;
+pub use rules::PriceRules;
 use setups::watch::Watch;
 use setups::{Found, Setups};
 
@@ -40,7 +48,9 @@ pub struct Engine {
     book: SignalBook,
     setups: Setups,
     watch: Watch,
+    outcomes: Outcomes,
     confirm_pushed_by_price: bool,
+    notices: Vec<Notice>,
 }
 
 impl Engine {
@@ -55,7 +65,9 @@ impl Engine {
             book: SignalBook::new(ttl),
             setups: Setups::new(SetupRules { enabled: Vec::new(), ..SetupRules::default() }, ttl),
             watch: Watch::default(),
+            outcomes: Outcomes::default(),
             confirm_pushed_by_price: false,
+            notices: Vec::new(),
         }
     }
 
@@ -76,10 +88,20 @@ impl Engine {
         }
     }
 
+    /// The same engine with these rules for prices.
+    #[must_use]
+    pub fn with_rules(mut self, rules: PriceRules) -> Self {
+        self.board.set_rules(rules);
+        self
+    }
+
     /// Takes one input.
     pub fn process(&mut self, input: Input, now: Now) -> Outcome {
         match input {
-            Input::Ticks(ticks) => Outcome { changes: self.take_ticks(ticks, now), answer: Ok(Accepted::Ticks) },
+            Input::Ticks(ticks) => {
+                let (changes, refused) = self.take_ticks(ticks, now);
+                Outcome { changes, answer: Ok(Accepted::Ticks(refused)) }
+            }
             // Passed on as it is: there is no rule of ours that could change it.
             Input::Publish(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Published) },
             Input::Note(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Noted) },
@@ -92,22 +114,36 @@ impl Engine {
         }
     }
 
-    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for tick in ticks {
-            if let Some(instrument) = self.accept(&tick, now, &mut changes) {
-                self.close_bars(&instrument, &tick, now, &mut changes);
-                self.decide(&instrument, &tick, now, &mut changes);
+    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
+        let (mut changes, mut refused) = (Vec::new(), Vec::new());
+        for (index, tick) in ticks.into_iter().enumerate() {
+            match self.accept(&tick, now, &mut changes) {
+                Ok(Some(instrument)) => {
+                    self.close_bars(&instrument, &tick, now, &mut changes);
+                    self.decide(&instrument, &tick, now, &mut changes);
+                }
+                Ok(None) => {}
+                Err(fault) => refused.push((index, fault)),
             }
         }
-        changes
+        (changes, refused)
+    }
+
+    /// What an operator should know of the sources since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Every source of every symbol that has prices.
+    pub fn lanes(&self, now: Now) -> Vec<LaneStatus> {
+        self.board.lanes(now)
     }
 
     /// Takes a tick of a recording, whose clock is the ticks' own: whatever is due at its time is done with it, in the order
     /// in which it would have happened. Minutes that ended come first, then deadlines, then the price.
     pub fn replay(&mut self, tick: &Tick, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
-        let accepted = self.accept(tick, now, &mut changes);
+        let accepted = self.accept(tick, now, &mut changes).unwrap_or_default();
         if let Some(instrument) = &accepted {
             self.close_bars(instrument, tick, now, &mut changes);
         }
@@ -118,23 +154,36 @@ impl Engine {
         changes
     }
 
-    /// Puts a price on the board; the instrument, unless the price is refused.
-    fn accept(&mut self, tick: &Tick, now: Now, changes: &mut Vec<Change>) -> Option<Arc<Instrument>> {
-        let instrument = self.instruments.get(&tick.symbol)?.clone();
-        let taken = self.board.take(&instrument, tick, now);
-        if taken.replaces_simulator() {
-            self.bars.forget(&tick.symbol);
-            self.setups.forget(&tick.symbol);
-            let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
-            self.unwatch(&ended);
-            changes.extend(ended);
+    /// Puts a price on the board; the instrument, unless it is unknown or another source is in force.
+    fn accept(
+        &mut self,
+        tick: &Tick,
+        now: Now,
+        changes: &mut Vec<Change>,
+    ) -> Result<Option<Arc<Instrument>>, TickFault> {
+        let Some(instrument) = self.instruments.get(&tick.symbol).cloned() else { return Ok(None) };
+        match self.board.take(&instrument, tick, now, &mut self.notices) {
+            Taken::Accepted => {}
+            Taken::ReplacedSimulator => {
+                self.bars.forget(&tick.symbol);
+                self.setups.forget(&tick.symbol);
+                let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
+                self.outcomes.forget(&tick.symbol);
+                self.note(&ended);
+                changes.extend(ended);
+            }
+            Taken::StandsBy => return Ok(None),
+            Taken::Refused(fault) => return Err(fault),
         }
-        (!taken.is_refused()).then_some(instrument)
+        Ok(Some(instrument))
     }
 
     fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         let trusted = self.setups.trusts(tick.feed == Feed::Simulated);
         for closed in self.bars.take(instrument, tick, now.wall) {
+            if closed.interval == BarInterval::OneMinute && tick.feed != Feed::Simulated {
+                self.outcomes.minute(&closed);
+            }
             if trusted {
                 self.close(&closed, instrument, now, changes);
             }
@@ -145,6 +194,10 @@ impl Engine {
         if self.setups.trusts(tick.feed == Feed::Simulated) {
             let ended = self.watch.price(instrument, tick.quote, now.wall);
             self.end(ended, now, changes);
+        }
+        // Nothing invented enters the record.
+        if tick.feed != Feed::Simulated {
+            self.outcomes.price(instrument, tick);
         }
     }
 
@@ -164,7 +217,7 @@ impl Engine {
             && !self.book.is_full()
         {
             self.watch.add(&signal, zone_far);
-            changes.push(self.book.put(signal, now));
+            changes.push(self.put(signal, now));
         }
     }
 
@@ -172,7 +225,7 @@ impl Engine {
         for (id, state) in ended {
             if let Some(signal) = self.book.get(&id).filter(|signal| signal.state.is_pending()) {
                 let ended = signal.as_ref().clone().ended(state, now.wall);
-                changes.push(self.book.put(ended, now));
+                changes.push(self.put(ended, now));
             }
         }
     }
@@ -187,9 +240,17 @@ impl Engine {
         }
     }
 
-    fn unwatch(&mut self, ended: &[Change]) {
-        for Change { signal, .. } in ended {
-            self.watch.remove(&signal.symbol, &signal.id);
+    fn put(&mut self, signal: Signal, now: Now) -> Change {
+        let change = self.book.put(signal, now);
+        self.outcomes.note(&change);
+        change
+    }
+
+    /// Notes ends that the book has made by itself.
+    fn note(&mut self, ended: &[Change]) {
+        for change in ended {
+            self.watch.remove(&change.signal.symbol, &change.signal.id);
+            self.outcomes.note(change);
         }
     }
 
@@ -229,15 +290,33 @@ impl Engine {
             None => Signal::create(id, draft, instrument, source, now, self.book.ttl()).map_err(Rejection::Faults)?,
         };
         self.keep_watch(&signal);
-        let change = self.book.put(signal, now);
+        let change = self.put(signal, now);
         Ok((change.signal.clone(), Some(change)))
     }
 
     /// Ends every pending signal whose time is up.
     pub fn expire(&mut self, now: Now) -> Vec<Change> {
         let expired = self.book.expire(now);
-        self.unwatch(&expired);
+        self.note(&expired);
         expired
+    }
+
+    /// Goes on with the records of confirmed signals from the log. Their prices were not watched meanwhile, and the records
+    /// say so.
+    pub fn recall_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
+        for signal in confirmed {
+            self.outcomes.recall(signal);
+        }
+    }
+
+    /// The records of confirmed signals that have ended since the last call.
+    pub fn ended_records(&mut self) -> Vec<Record> {
+        self.outcomes.take()
+    }
+
+    /// Takes records back that could not be stored; they come again.
+    pub fn keep_records(&mut self, records: Vec<Record>) {
+        self.outcomes.put_back(records);
     }
 
     /// When the next pending signal's time is up, on the monotonic clock.
@@ -252,6 +331,7 @@ impl Engine {
                 Some(previous) => self.keep_watch(&previous.clone()),
                 None => self.watch.remove(&change.signal.symbol, &change.signal.id),
             }
+            self.outcomes.undo(&change);
             self.book.undo(change);
         }
     }
@@ -275,6 +355,9 @@ impl Engine {
     pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
             self.keep_watch(&signal);
+            if signal.state.is_pending() {
+                self.outcomes.recall(&signal);
+            }
             self.book.recall(signal, now);
         }
     }

@@ -3,6 +3,7 @@
 //! A source only knows how to live through *one* connection; [`supervise()`] connects again, backs off, and keeps the
 //! state that `/ready` and `/metrics` show.
 
+pub mod alpha_vantage;
 pub mod demo;
 pub mod massive;
 pub mod metatrader;
@@ -20,7 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
@@ -130,13 +131,15 @@ pub struct Feeder {
     taken: IntCounter,
     events: IntCounterVec,
     rejected: IntCounterVec,
+    budget: IntGaugeVec,
 }
 
 impl Feeder {
     fn new(name: SourceName, feed: Feed, handle: Handle, metrics: &Metrics, states: &SourceStates) -> Self {
         let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
         let (events, rejected) = (metrics.events_in_total.clone(), metrics.rejected_total.clone());
-        Self { name, feed, handle, states: states.clone(), taken, events, rejected }
+        let budget = metrics.source_budget.clone();
+        Self { name, feed, handle, states: states.clone(), taken, events, rejected, budget }
     }
 
     /// Says that the connection stands although no tick has come yet; the first tick says it as well.
@@ -175,6 +178,11 @@ impl Feeder {
     /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
+    }
+
+    /// Notes how many requests the provider's budget still has today.
+    pub fn budget(&self, left: u32) {
+        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

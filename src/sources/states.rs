@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use prometheus::IntGaugeVec;
+use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +91,7 @@ pub struct SourceStatus {
 pub struct SourceStates {
     entries: Arc<RwLock<BTreeMap<SourceName, Entry>>>,
     up: IntGaugeVec,
+    rejected: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -102,13 +103,36 @@ struct Entry {
     /// Whether its prices are late by contract.
     delayed: bool,
     last_tick: Option<Instant>,
+    rejected: u64,
+    /// Whether it calls, but without prices.
+    mute: bool,
     /// When somebody who calls us last did, and how long he may be silent.
     called: Option<(Instant, Duration)>,
 }
 
 impl Entry {
     fn new(state: SourceState) -> Self {
-        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None, called: None }
+        Self {
+            state,
+            since: Instant::now(),
+            connected: None,
+            delayed: false,
+            last_tick: None,
+            rejected: 0,
+            mute: false,
+            called: None,
+        }
+    }
+
+    /// What is missed of a source that calls us.
+    fn missed(&mut self, patience: Option<(Duration, Instant)>) -> Option<&'static str> {
+        let (called, silence) = self.called.filter(|_| self.state.delivers())?;
+        if called.elapsed() > silence {
+            return Some("it does not call any more");
+        }
+        let since = self.last_tick.max(self.connected)?;
+        self.mute = patience.is_some_and(|(patience, opened)| since.max(opened).elapsed() > patience);
+        self.mute.then_some("it calls, but has no prices, although its market is open")
     }
 
     fn enter(&mut self, state: SourceState) {
@@ -125,7 +149,7 @@ impl Entry {
 impl SourceStates {
     /// No source yet.
     pub fn new(metrics: &Metrics) -> Self {
-        Self { entries: Arc::default(), up: metrics.source_up.clone() }
+        Self { entries: Arc::default(), up: metrics.source_up.clone(), rejected: metrics.source_rejected_total.clone() }
     }
 
     /// All sources, by name.
@@ -189,21 +213,42 @@ impl SourceStates {
     /// Notes that ticks went to the pipeline.
     pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
-            entry.last_tick = Some(Instant::now());
+            (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
         }
     }
 
-    /// Notices sources that do not call any more, until `stop`.
-    pub async fn watch(self, stop: CancellationToken) {
+    /// Counts a tick that is not handed on, `reason` being a word such as `unknown_symbol`.
+    pub(super) fn rejected(&self, name: &SourceName, reason: &str) {
+        self.rejected.with_label_values(&[name.as_str(), reason]).inc();
+        if let Some(entry) = self.entries.write().get_mut(name) {
+            entry.rejected += 1;
+        }
+    }
+
+    /// Notes that a source called us with nothing but a sign of life.
+    pub(super) fn alive(&self, name: &SourceName) {
+        if !self.entries.read().get(name).is_some_and(|entry| entry.mute) {
+            self.live(name);
+        }
+    }
+
+    /// Notices, until `stop`, sources that do not call any more, and those that call without a price for longer than
+    /// `patience` says, which is `None` while all markets are closed.
+    pub async fn watch(self, stop: CancellationToken, patience: impl Fn() -> Option<Duration>) {
         let mut look = interval(Duration::from_secs(1));
+        let mut opened = None;
         while stop.run_until_cancelled(look.tick()).await.is_some() {
-            let is_silent = |entry: &Entry| {
-                entry.state.delivers() && entry.called.is_some_and(|(at, silence)| at.elapsed() > silence)
+            // Nothing is missed of the time in which the markets were closed.
+            let patience = patience().map(|patience| (patience, *opened.get_or_insert_with(Instant::now)));
+            if patience.is_none() {
+                opened = None;
+            }
+            let found: Vec<_> = {
+                let mut entries = self.entries.write();
+                entries.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.missed(patience)?))).collect()
             };
-            let silent: Vec<_> =
-                self.entries.read().iter().filter(|(_, e)| is_silent(e)).map(|(name, _)| name.clone()).collect();
-            for name in silent {
-                self.stalled(&name, "it does not call any more");
+            for (name, why) in found {
+                self.stalled(&name, why);
             }
         }
     }

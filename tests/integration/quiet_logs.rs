@@ -23,6 +23,8 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
         }
         for path in
             ["/ws/signals", "/ws", "/api/websocket", "/monitoring/ws/performance", "/ws/market-data", "/", "/nothing"]
+                .into_iter()
+                .chain(["/ws/earnings", "/ws/notifications", "/ws/user/u1"])
         {
             let uri = format!("ws://{addr}{path}?token={token}&since={token}&user_id={token}");
             if let Ok((socket, _)) = tokio_tungstenite::connect_async(uri).await {
@@ -39,6 +41,11 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
             // Whoever was let in is answered, and all others are closed.
             admin.try_say(json!({ "action": "ping" }).to_string()).await;
             soon("an answer", admin.next()).await.ok();
+        }
+        for path in ["/ws/earnings", "/ws/notifications", "/ws/user/u1"] {
+            let mut panel = Native::connect(addr, path).await;
+            panel.send(&json!({ "action": token, "user_id": token, "token": token })).await;
+            soon("an answer", panel.next()).await.ok();
         }
         for path in ["/ws/signals", "/ws"] {
             let mut native = Native::connect(addr, path).await;

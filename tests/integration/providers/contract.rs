@@ -11,6 +11,9 @@ use super::stage::{Act, Price, Stage};
 
 /// A provider that can be played.
 pub(crate) trait Provider {
+    /// Whether each price is asked for on a connection of its own.
+    const POLLED: bool = false;
+
     /// Plays it on loopback.
     async fn play(plan: Vec<Vec<Act>>) -> Stage;
 
@@ -83,23 +86,23 @@ pub(crate) async fn delivers_each_tick_once_unaltered_and_in_order<P: Provider>(
 }
 
 pub(crate) async fn survives_garbage<P: Provider>() {
-    let plan = vec![Act::Garbage, Act::Price(price(0)), Act::Garbage, Act::Price(price(1))];
+    let plan = vec![Act::Garbage, Act::Price(price(0)), Act::Garbage, Act::Price(price(3))];
     let stage = P::play(vec![plan]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
-    for number in 0..2 {
+    for number in [0, 3] {
         assert_told(&rig.tick().await, price(number));
     }
-    assert!(rig.rejected("malformed") > 1);
+    assert!(rig.rejected("malformed") >= 2);
     rig.end().await;
-    assert_eq!(stage.came(), 1, "garbage ends no connection");
+    assert!(P::POLLED || stage.came() == 1, "garbage ends no connection");
 }
 
 pub(crate) async fn comes_back_from_silence<P: Provider>() {
-    let stage = P::play(vec![vec![Act::Price(price(0)), Act::Mute], prices(1..2)]).await;
+    let stage = P::play(vec![vec![Act::Price(price(0)), Act::Mute], prices(3..4)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, SHORT));
     assert_told(&rig.tick().await, price(0));
     stage.until(2).await;
-    assert_told(&rig.tick().await, price(1));
+    assert_told(&rig.tick().await, price(3));
     rig.end().await;
 }
 
@@ -115,7 +118,7 @@ pub(crate) async fn comes_back_from_every_loss<P: Provider>() {
     }
     assert_eq!((rig.rejected("duplicate"), rig.rejected("late")), (1, 1));
     rig.end().await;
-    assert_eq!(stage.came(), 3);
+    assert!(P::POLLED || stage.came() == 3);
 }
 
 pub(crate) async fn a_refused_key_is_not_tried_again<P: Provider>() {
@@ -132,7 +135,7 @@ pub(crate) async fn waits_and_comes_back_when_it_asked_too_much<P: Provider>() {
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
     assert_told(&rig.tick().await, price(0));
     rig.end().await;
-    assert_eq!(stage.came(), 2);
+    assert!(P::POLLED || stage.came() == 2);
 }
 
 pub(crate) async fn comes_back_after_an_outage<P: Provider>() {
@@ -140,7 +143,7 @@ pub(crate) async fn comes_back_after_an_outage<P: Provider>() {
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
     assert_told(&rig.tick().await, price(0));
     rig.end().await;
-    assert_eq!(stage.came(), 2);
+    assert!(P::POLLED || stage.came() == 2);
 }
 
 /// A pipeline that takes nothing for longer than the silence that ends a link slows the source down, and costs no tick.

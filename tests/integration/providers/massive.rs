@@ -21,7 +21,7 @@ use crate::support::soon;
 
 type Socket = WebSocketStream<TcpStream>;
 
-struct Played;
+pub(super) struct Played;
 
 contract!(Played);
 

@@ -2,10 +2,12 @@
 //!
 //! A provider's module plays it and names what it is made of; [`contract!`] holds every source to the same promises.
 
+mod alpha_vantage;
 mod contract;
 mod massive;
 mod oanda;
 mod stage;
+mod together;
 
 use std::collections::VecDeque;
 use std::io;

@@ -17,7 +17,7 @@ const ACCOUNT: &str = "101-001-1234567-001";
 const HEARTBEAT: Duration = Duration::from_millis(50);
 const GARBAGE: &str = "\r\n<html>502</html>\nnull\n{\"type\":\"PRICE\"}\n{\"errorMessage\":\"?\"}\n\u{0}\u{1}\n{\"type\":\"PRICE\",\"time\":\"2026-01-26T12:34:56Z\",\"instrument\":\"EUR_USD\",\"bids\":[{\"price\":\"NaN\"}],\"asks\":[{\"price\":\"1\"}]}\n{\"type\":\"SOMETHING_NEW\"}\n";
 
-struct Played;
+pub(super) struct Played;
 
 contract!(Played);
 

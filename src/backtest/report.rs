@@ -1,0 +1,203 @@
+//! What backtests came to: as a table, as JSON, and in the words that a reader has to know them with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Run;
+use crate::domain::{Breakdown, FEW, Outcome, OutcomeClass, Rate, Signal, SignalState, Stats, iso};
+
+/// All runs together.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Version of the program.
+    version: &'static str,
+    /// What the sample can show, and what not.
+    pub sample: Vec<String>,
+    /// Each recording.
+    pub files: Vec<FileReport>,
+    /// Statistics of all outcomes.
+    pub statistics: Breakdown,
+    /// Records of confirmed signals, by recording, in the order in which they ended.
+    pub outcomes: Vec<Outcome>,
+    /// Every change of every signal, by recording: what a server would have in its log.
+    pub changes: Vec<Arc<Signal>>,
+}
+
+/// One recording.
+#[derive(Debug, Serialize)]
+pub struct FileReport {
+    /// Its name.
+    pub file: String,
+    /// What it holds.
+    pub symbol: String,
+    /// Time of its first price.
+    pub from: Option<String>,
+    /// Time of its last price.
+    pub to: Option<String>,
+    /// Minutes that had a price.
+    pub minutes: u64,
+    /// Prices.
+    pub ticks: u64,
+    /// Rows that could not be used.
+    pub rows_left_out: u64,
+    /// Trading days that had prices.
+    pub trading_days: usize,
+    /// Signals per trading day, on average.
+    pub signals_per_day: f64,
+    /// Signals of each trading day.
+    pub days: BTreeMap<String, u64>,
+    /// How the signals ended: `confirmed`, the reason of an invalidation, or `pending` at the end of the recording.
+    pub ends: BTreeMap<String, u64>,
+    /// Statistics of its outcomes.
+    pub statistics: Stats,
+}
+
+impl Report {
+    /// Puts runs together.
+    pub fn new(runs: Vec<Run>) -> Self {
+        let files: Vec<_> = runs.iter().map(FileReport::new).collect();
+        let (mut outcomes, mut changes) = (Vec::new(), Vec::new());
+        for run in runs {
+            outcomes.extend(run.outcomes);
+            changes.extend(run.changes);
+        }
+        let statistics = Breakdown::of(&outcomes);
+        let sample = sample(&files, &statistics.all, &outcomes);
+        Self { version: env!("CARGO_PKG_VERSION"), sample, files, statistics, outcomes, changes }
+    }
+
+    /// For a terminal.
+    pub fn table(&self) -> String {
+        let heads = ["", "days", "signals", "per day", "confirmed", "trades", "win rate", "mean R", "drawdown R"];
+        let mut lines = vec![line(heads)];
+        for file in &self.files {
+            let confirmed = file.ends.get("confirmed").copied().unwrap_or_default();
+            let counts = (file.trading_days, file.signals(), confirmed);
+            lines.push(line(cells(&file.symbol, Some(counts), &file.statistics).each_ref().map(String::as_str)));
+        }
+        let all = ("all".to_owned(), &self.statistics.all);
+        for (name, stats) in self.statistics.setup.iter().map(|(name, stats)| (name.clone(), stats)).chain([all]) {
+            lines.push(line(cells(&name, None, stats).each_ref().map(String::as_str)));
+        }
+        lines.push(String::new());
+        for file in &self.files {
+            let days: Vec<_> = file.days.values().map(u64::to_string).collect();
+            let ends: Vec<_> = file.ends.iter().map(|(end, count)| format!("{end} {count}")).collect();
+            lines.push(format!("{}: signals by day {}; {}", file.symbol, days.join(" "), ends.join(", ")));
+        }
+        lines.push(String::new());
+        lines.extend(self.sample.iter().cloned());
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+fn line([first, rest @ ..]: [&str; 9]) -> String {
+    let rest: Vec<_> = rest.iter().map(|cell| format!("{cell:>13}")).collect();
+    format!("{first:<24}{}", rest.concat())
+}
+
+impl FileReport {
+    fn new(run: &Run) -> Self {
+        let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+        let mut last: BTreeMap<&str, &Signal> = BTreeMap::new();
+        for signal in &run.changes {
+            last.insert(signal.id.as_str(), signal);
+        }
+        for signal in last.values() {
+            let end = match &signal.state {
+                SignalState::Invalidated(reason) => reason.as_str(),
+                other => other.status().name(),
+            };
+            *ends.entry(end.to_owned()).or_default() += 1;
+        }
+        let signals: u64 = run.days.values().sum();
+        Self {
+            file: run.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            symbol: run.symbol.to_string(),
+            from: run.span.map(|(first, _)| iso(first)),
+            to: run.span.map(|(_, last)| iso(last)),
+            minutes: run.minutes,
+            ticks: run.ticks,
+            rows_left_out: run.left_out.as_ref().map_or(0, |(rows, _)| *rows),
+            trading_days: run.days.len(),
+            signals_per_day: signals as f64 / run.days.len().max(1) as f64,
+            days: run.days.iter().map(|(day, count)| (day.to_string(), *count)).collect(),
+            ends,
+            statistics: Stats::of(&run.outcomes),
+        }
+    }
+
+    fn signals(&self) -> u64 {
+        self.days.values().sum()
+    }
+}
+
+/// A row of the table; days, signals and confirmed ones where they are known.
+pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats) -> [String; 9] {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let rate =
+        |Rate { rate, low, high }: Rate| format!("{:.0} ({:.0}–{:.0}) %", rate * 100.0, low * 100.0, high * 100.0);
+    [
+        name.to_owned(),
+        or_none(counts.map(|(days, ..)| days.to_string())),
+        or_none(counts.map(|(_, signals, _)| signals.to_string())),
+        or_none(counts.map(|(days, signals, _)| format!("{:.2}", signals as f64 / days.max(1) as f64))),
+        counts.map_or_else(|| stats.signals.to_string(), |(.., confirmed)| confirmed.to_string()),
+        stats.trades.to_string(),
+        or_none(stats.win_rate.map(rate)),
+        or_none(stats.expectancy_r.map(|mean| format!("{mean:+.2}"))),
+        format!("{:.2}", stats.max_drawdown_r),
+    ]
+}
+
+/// The plain words about what these numbers are.
+fn sample(files: &[FileReport], all: &Stats, outcomes: &[Outcome]) -> Vec<String> {
+    let days: usize = files.iter().map(|file| file.trading_days).sum();
+    let symbols: Vec<_> = files.iter().map(|file| file.symbol.as_str()).collect();
+    let mut said = vec![format!(
+        "The sample: {} trades of {} confirmed signals on {days} trading days of {}.",
+        all.trades,
+        all.signals,
+        symbols.join(", ")
+    )];
+    if all.few {
+        said.push(format!("With fewer than {FEW} trades no rate in here says anything about another sample."));
+    }
+    if let Some((low, high)) = interval(outcomes) {
+        let shows = if low > 0.0 {
+            "lies above 0 in this sample, which is no promise for another"
+        } else if high < 0.0 {
+            "lies below 0: these rules lost in this sample"
+        } else {
+            "includes 0: the sample shows no edge"
+        };
+        said.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
+    }
+    let ambiguous = all.classes.get(&OutcomeClass::Ambiguous).copied().unwrap_or_default();
+    said.push(format!(
+        "Minutes that hold the stop and a target count as the stop: {ambiguous} of these trades. Where the recording has bars, \
+         the order of prices inside them is assumed; with ticks it is known."
+    ));
+    said.push(
+        "The spread is in the results where the recording has bid and ask; commission, slippage and swaps are not."
+            .into(),
+    );
+    said.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
+    said
+}
+
+/// Mean result ± 1.96 standard errors.
+fn interval(outcomes: &[Outcome]) -> Option<(f64, f64)> {
+    let results: Vec<f64> = outcomes.iter().filter(|outcome| outcome.counts()).map(|outcome| outcome.r).collect();
+    if results.len() < 2 {
+        return None;
+    }
+    let n = results.len() as f64;
+    let mean = results.iter().sum::<f64>() / n;
+    let variance = results.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = 1.96 * (variance / n).sqrt();
+    Some((mean - half, mean + half))
+}

@@ -1,0 +1,92 @@
+//! What became of confirmed signals, in units of their risk (R).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol};
+
+/// How a signal's record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeClass {
+    /// Every target was reached.
+    Targets,
+    /// The stop was traded, perhaps after some targets.
+    Stop,
+    /// Stop and next target lie in one minute: counted as the stop, whichever came first.
+    Ambiguous,
+    /// Its time ran out; closed at the last price.
+    Expired,
+    /// The entry was never traded: there was no position.
+    NotFilled,
+    /// Prices were not watched throughout, because the server was down. Counted nowhere.
+    Interrupted,
+}
+
+/// The record of one confirmed signal.
+///
+/// `r` is `Σ share·dir·(exit − entry)/|entry − stop|`: the stop is the one that it was confirmed with, a gap through it exits
+/// at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long
+/// leaves on the bid, a short on the ask; costs beyond the spread are not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The signal.
+    pub signal: SignalId,
+    /// What it traded.
+    pub symbol: Symbol,
+    /// Which way.
+    pub direction: Direction,
+    /// The setup that its reason names.
+    pub setup: Option<SetupKind>,
+    /// Window of the trading day.
+    pub killzone: Killzone,
+    /// Who sent it.
+    pub source: SourceName,
+    /// Its model score, 0–1.
+    pub confidence: f64,
+    /// Where the prices came from.
+    pub feed: Feed,
+    /// Its entry.
+    pub entry: f64,
+    /// Its stop.
+    pub stop: f64,
+    /// When the record begins.
+    pub confirmed_at: DateTime<Utc>,
+    /// When it ended.
+    pub closed_at: DateTime<Utc>,
+    /// How it ended.
+    pub class: OutcomeClass,
+    /// Targets that were reached.
+    pub targets_hit: usize,
+    /// Targets that it had.
+    pub targets: usize,
+    /// Result in R; 0 without a position.
+    pub r: f64,
+    /// Best price in R.
+    pub mfe: f64,
+    /// Worst price in R.
+    pub mae: f64,
+}
+
+impl Outcome {
+    /// Whether there was a position that was watched to its end.
+    pub fn counts(&self) -> bool {
+        !matches!(self.class, OutcomeClass::NotFilled | OutcomeClass::Interrupted)
+    }
+}
+
+/// What part of the position each target closes, from the labels (`TP1 30%`); equal parts unless all say it and make 100 %.
+pub fn shares(signal: &Signal) -> Vec<f64> {
+    let count = signal.take_profits.len();
+    let share = |mode: &String| -> Option<f64> {
+        let number = mode.trim().strip_suffix('%')?.rsplit(' ').next()?;
+        number.parse().ok().filter(|share: &f64| *share > 0.0)
+    };
+    let told: Option<Vec<f64>> = signal.tp_modes.iter().map(share).collect();
+    match told {
+        Some(told) if told.len() == count && (told.iter().sum::<f64>() - 100.0).abs() < 0.01 => {
+            told.iter().map(|share| share / 100.0).collect()
+        }
+        _ => vec![1.0 / count as f64; count],
+    }
+}
