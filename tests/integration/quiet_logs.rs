@@ -24,6 +24,8 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
         }
         for path in
             ["/ws/signals", "/ws", "/api/websocket", "/monitoring/ws/performance", "/ws/market-data", "/", "/nothing"]
+                .into_iter()
+                .chain(["/ws/earnings", "/ws/notifications", "/ws/user/u1"])
         {
             let uri = format!("ws://{addr}{path}?token={token}&since={token}&user_id={token}");
             if let Ok((socket, _)) = tokio_tungstenite::connect_async(uri).await {
@@ -41,7 +43,12 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
             admin.try_say(json!({ "action": "ping" }).to_string()).await;
             soon("an answer", admin.next()).await.ok();
         }
-        for path in ["/ws/signals", "/ws", "/ws/earnings", "/ws/user/ana"] {
+        for path in ["/ws/earnings", "/ws/notifications", "/ws/user/u1"] {
+            let mut panel = Native::connect(addr, path).await;
+            panel.send(&json!({ "action": token, "user_id": token, "token": token })).await;
+            soon("an answer", panel.next()).await.ok();
+        }
+        for path in ["/ws/signals", "/ws"] {
             let mut native = Native::connect(addr, path).await;
             for said in [token.clone(), json!({ "type": token, "since": token, "token": token }).to_string()] {
                 native.say(said).await;
