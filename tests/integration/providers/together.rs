@@ -1,15 +1,20 @@
 //! The whole server with every provider: the same prices whoever sends them, and no key in anything it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use orion_server::domain::{Quote, parse_time};
-use orion_server::pipeline::clock;
-use serde_json::Value;
+use orion_server::domain::{Accepted, Input, Quote, parse_time};
+use orion_server::pipeline::{Handle, Request, clock};
+use orion_server::sources::SourceStates;
+use orion_server::sources::metatrader::MetaTrader;
+use orion_server::sources::push::Push;
+use orion_server::telemetry::Metrics;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::contract::{Provider, price};
 use super::stage::{Act, Price, Stage};
-use super::{KEY, Rig, WRONG_KEY, alpha_vantage, massive, no_key_in, oanda};
+use super::{KEY, Rig, WRONG_KEY, alpha_vantage, catalogue, massive, no_key_in, oanda, wall};
 use crate::support::{PATIENCE, Server, soon};
 
 /// Waits until the board says what `of` expects of EURUSD's price.
@@ -171,6 +176,34 @@ async fn told<P: Provider>(recording: &[Price]) -> Vec<(String, Quote, i64)> {
     ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())).collect()
 }
 
+/// The same as a terminal's Expert Advisor sends it: in batches, its broker's clock reckoned back to UTC.
+async fn told_by_terminal(recording: &[Price]) -> Vec<(String, Quote, i64)> {
+    let (handle, mut requests) = Handle::channel();
+    let (instruments, metrics) = (Arc::new(catalogue()), Arc::new(Metrics::new().unwrap()));
+    let push = Push::new(handle, instruments.clone(), wall(), metrics.clone());
+    let states = SourceStates::new(&metrics);
+    let terminal = MetaTrader::new(push, instruments, wall(), metrics, states);
+    let taking = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(Request { input, answer }) = requests.recv().await {
+            let Input::Ticks(ticks) = input else { panic!("{input:?}") };
+            taken.extend(ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())));
+            answer.unwrap().send(Ok(Accepted::Ticks(Vec::new()))).unwrap();
+        }
+        taken
+    });
+    for (seq, prices) in recording.chunks(100).enumerate() {
+        let tick = |price: &Price| json!({ "s": "EURUSD.m", "b": price.bid, "a": price.ask, "d": 5, "t": price.at });
+        let ticks: Vec<_> = prices.iter().map(tick).collect();
+        let batch = json!({
+            "v": 1, "type": "ticks", "src": "mt5", "seq": seq + 1, "utc_off": 10_800, "connected": true, "ticks": ticks
+        });
+        terminal.take(&batch).await.unwrap();
+    }
+    drop(terminal);
+    taking.await.unwrap()
+}
+
 #[tokio::test]
 async fn a_real_recording_is_told_the_same_by_each_stream() {
     let file = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
@@ -195,4 +228,7 @@ async fn a_real_recording_is_told_the_same_by_each_stream() {
         .collect();
     assert!(told::<oanda::Played>(&recording).await == expected, "OANDA's stream");
     assert!(told::<massive::Played>(&recording).await == expected, "Massive's socket");
+    let told = told_by_terminal(&recording).await;
+    let differing = told.iter().zip(&expected).find(|(told, expected)| told != expected);
+    assert_eq!((differing, told.len()), (None, expected.len()), "a terminal");
 }
