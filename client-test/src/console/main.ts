@@ -9,6 +9,7 @@ import { must, setHidden, setText } from "./dom.ts";
 import { learnInstruments } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
+import { RecordView } from "./record.ts";
 import { SignalBoard } from "./signals.ts";
 
 const PING_EVERY = 5_000;
@@ -17,6 +18,7 @@ const connection = new ConnectionView();
 const prices = new PriceTable();
 const board = new SignalBoard();
 const history = new History(showBanners);
+const record = new RecordView();
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
 
@@ -54,6 +56,7 @@ orion.on("state", (state, transport) => {
     orion.ping(performance.now());
     void loadInstruments();
     void history.load();
+    void record.load();
   }
   if (state !== "connected") live = false;
   connection.show(state, transport);
