@@ -1,5 +1,7 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod providers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,24 +16,26 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
-use crate::auth::Tokens;
-use crate::config::{ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position, UserNote};
+use crate::auth::{OpenUsers, Tokens};
+use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position, Session, SourceName, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
-use crate::engine::Engine;
+use crate::engine::{Engine, PriceRules};
 use crate::gateways::dialects::bots::decision_of;
+use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
 use crate::gateways::{Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline};
 use crate::sources::demo::{Demo, Desk};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
+use crate::sources::massive::Cluster;
+use crate::sources::metatrader::{self, MetaTrader};
+use crate::sources::push::{self, Push};
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::tradingview::TradingView;
+use crate::sources::tradingview::{self, TradingView};
 use crate::sources::{self, SourceStates, WallClock};
 use crate::store::{Health, Options, Recovered, Store};
 use crate::tasks::Tasks;
@@ -107,8 +111,11 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let states = SourceStates::new(&metrics);
-        let readiness = readiness(&store, &states);
         let tokens = tokens(settings, &recovered);
+        let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
+        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
+        let feeds = pipeline.feeds();
+        let readiness = readiness(&store, &states, &feeds);
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
@@ -118,6 +125,8 @@ impl App {
             readiness: readiness.clone(),
             instruments: instruments.clone(),
             tokens: tokens.clone(),
+            open_users: open_users(settings),
+            presence,
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             sentio: settings.sentio.clone(),
@@ -127,7 +136,6 @@ impl App {
             draining: CancellationToken::new(),
         });
 
-        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
         // Only its own failure is of interest here: it is closed when everybody else has ended.
         let (closed, stopping) = (store.closed(), tasks.stopping());
@@ -140,16 +148,26 @@ impl App {
         );
         let doors = Stop::default();
         let (watched, stopping) = (states.clone(), tasks.stopping());
+        let patience = patience(settings.prices, instruments.clone());
         tasks.spawn("source watch", async move {
-            watched.watch(stopping).await;
+            watched.watch(stopping, patience).await;
             Ok::<_, std::convert::Infallible>(())
         });
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            metatrader: MetaTrader::new(
+                push.clone(),
+                instruments.clone(),
+                wall.clone(),
+                metrics.clone(),
+                states.clone(),
+            ),
+            states,
+            feeds,
             tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),
+            open_users: open_users(settings),
             metrics,
             instruments,
             hub,
@@ -161,6 +179,11 @@ impl App {
         let watch = tokens.keep_watch(tasks.stopping());
         tasks.spawn("logins", async move {
             watch.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let keep = gateway.presence.clone().keep_saved(tasks.stopping());
+        tasks.spawn("presence", async move {
+            keep.await;
             Ok::<_, std::convert::Infallible>(())
         });
         let app = Self { tasks, readiness, gateway, door, doors, store };
@@ -211,6 +234,11 @@ impl App {
         if timeout(GOODBYE.min(drain_timeout / 4), natives).await.is_err() {
             info!("some clients did not answer the close");
         }
+        // The last chance while the pipeline still listens.
+        let saved = timeout(GOODBYE.min(drain_timeout / 4), self.gateway.presence.save()).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            warn!("what has reached whom could not be stored: some notifications will come again");
+        }
         self.door.kill_all(Reason::Draining);
         self.doors.kill_all.cancel();
         let left = self.tasks.drain(deadline.saturating_duration_since(Instant::now())).await;
@@ -257,7 +285,7 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     });
     let published =
         recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
-    hub.recall(signals.chain(published));
+    hub.recall(signals.chain(published), &recovered.forgotten);
 }
 
 fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
@@ -268,6 +296,19 @@ fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
         }
     }
     Arc::new(tokens)
+}
+
+/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
+fn open_users(settings: &Settings) -> OpenUsers {
+    if settings.sentio.trust_user_id {
+        return OpenUsers::Everybody;
+    }
+    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
+    OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
+}
+
+fn desk_runs(settings: &Settings) -> bool {
+    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
 }
 
 fn pipeline(
@@ -282,11 +323,12 @@ fn pipeline(
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
+        .with_rules(price_rules(settings))
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
     // A recording is of another time.
     if !replaying {
         engine.warm_up(recovered.minutes);
-        engine.interrupt_records(&recovered.unrecorded, clock.now());
+        engine.interrupt_records(&recovered.unrecorded);
     }
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
@@ -294,7 +336,7 @@ fn pipeline(
 }
 
 /// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
-fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
+fn readiness(store: &Arc<Store>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
     readiness.ask(STORE, move || match store.health() {
@@ -307,7 +349,44 @@ fn readiness(store: &Arc<Store>, states: &SourceStates) -> Arc<Readiness> {
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
+    let feeds = feeds.clone();
+    readiness.ask("feeds", move || feeds.complaint());
     readiness
+}
+
+/// How long a source that follows markets may be without a price; `None` while all of them are closed.
+fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+    move || {
+        let now = clock::wall();
+        let follows = |session: Session| session != Session::Always && session.is_open(now);
+        let patience = if Session::is_busy(now) { prices.stale_after } else { prices.stale_after_quiet };
+        instruments.iter().any(|instrument| follows(instrument.session)).then_some(patience)
+    }
+}
+
+/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
+/// in which they are listed, with the last resort at the end.
+fn price_rules(settings: &Settings) -> PriceRules {
+    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
+        settings.prices;
+    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let (last, listed): (Vec<_>, Vec<_>) =
+        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
+    let names = |kind: &SourceKind| {
+        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
+        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    };
+    let listed = listed.into_iter().chain(last).flat_map(names);
+    PriceRules {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        jump_limit,
+        priority: callers.map(SourceName::new).chain(listed).collect(),
+        switch_after,
+        return_after,
+        divergence: divergence / 100.0,
+    }
 }
 
 fn spawn_sources(
@@ -344,9 +423,23 @@ fn spawn_sources(
                 let replay = Replay::new(options, instruments)?;
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
+            SourceKind::Oanda => {
+                let oanda = providers::oanda(settings, instruments, wall)?;
+                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
+            }
+            SourceKind::Massive => {
+                for (name, massive) in providers::massive(settings, instruments, wall)? {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
+                }
+            }
+            SourceKind::AlphaVantage => {
+                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
+                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
+            }
         }
     }
-    if settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay) {
+    if desk_runs(settings) {
         let users = settings.demo.users.iter().map(|user| user.as_str().into());
         let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
         let demo = Demo::new(desk, wall.clone());

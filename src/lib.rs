@@ -31,11 +31,11 @@
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | what is live, and delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
-//! | [`sources`] | where prices come from | domain, pipeline (its handle), telemetry |
+//! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
 //! | [`backtest`] | recordings through the engine's rules | domain, engine, sources (replay) |
-//! | [`cli`] | the command line | auth, backtest, config, domain, store |
+//! | [`cli`] | the command line | auth, backtest, config, domain, sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!
 //! `tests/integration/rooms.rs` holds the rooms to this table.

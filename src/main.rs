@@ -19,12 +19,17 @@ fn run(cli: &Cli) -> Result<u8, u8> {
     match cli.command() {
         Command::Serve => serve(&load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
+        Command::Doctor(doctor) => {
+            let loaded = cli.load(&config::environment());
+            doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
+        }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
         Command::Token(command) => {
             let auth = load()?.settings.auth;
-            match cli::token(&auth, &command, clock::wall(), &mut io::stdout()) {
-                Ok(written) => printed(written),
+            match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
+                Ok(Ok(code)) => Ok(code),
+                Ok(Err(error)) => printed(Err(error)),
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
         }

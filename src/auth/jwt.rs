@@ -45,7 +45,8 @@ impl Identity {
 
 /// Reads and makes tokens.
 pub(super) struct Jwt {
-    verifying: DecodingKey,
+    /// The secret, and the one before it.
+    verifying: Vec<DecodingKey>,
     validation: Validation,
 }
 
@@ -82,9 +83,13 @@ impl Id {
             Self::Text(text) => text,
             Self::Number(number) => number.to_string(),
         };
-        let fits = (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        fits.then_some(text)
+        is_user_id(&text).then_some(text)
     }
+}
+
+/// Whether somebody can have this id.
+pub(super) fn is_user_id(text: &str) -> bool {
+    (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// What a token of ours says.
@@ -117,7 +122,9 @@ impl Jwt {
         required.extend(auth.jwt_audience.as_ref().map(|_| "aud"));
         required.extend(auth.jwt_issuer.as_ref().map(|_| "iss"));
         validation.set_required_spec_claims(&required);
-        Some(Self { verifying: DecodingKey::from_secret(secret.expose().as_bytes()), validation })
+        let secrets = [Some(secret), auth.jwt_previous_secret.as_ref()].into_iter().flatten();
+        let verifying = secrets.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes())).collect();
+        Some(Self { verifying, validation })
     }
 
     /// Whom the token names.
@@ -125,8 +132,8 @@ impl Jwt {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::Wrong);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation);
-        let claims = claims.map_err(|_| AuthError::Wrong)?.claims;
+        let mut read = self.verifying.iter().map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation));
+        let claims = read.find_map(Result::ok).ok_or(AuthError::Wrong)?.claims;
         let user = claims.sub.and_then(Id::text).or_else(|| claims.user_id.and_then(Id::text));
         let identity = Identity {
             user: user.ok_or(AuthError::Wrong)?.into(),
@@ -163,6 +170,14 @@ pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeD
     };
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|_| AuthError::Wrong)
+}
+
+/// What a token says, whoever signed it: for a person to look at, never to rely on.
+///
+/// # Errors
+/// [`AuthError::Wrong`] when it is no token.
+pub fn read_unverified(token: &str) -> Result<serde_json::Value, AuthError> {
+    jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| AuthError::Wrong)
 }
 
 fn instant(seconds: f64) -> DateTime<Utc> {

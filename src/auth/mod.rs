@@ -6,6 +6,7 @@
 
 mod jwt;
 mod logins;
+mod open;
 #[cfg(test)]
 mod tests;
 
@@ -21,9 +22,10 @@ use http::{HeaderMap, Uri};
 
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use jwt::Jwt;
-pub use jwt::{Identity, mint};
+pub use jwt::{Identity, mint, read_unverified};
 pub use logins::Login;
 use logins::{Logins, SWEEP_INTERVAL};
+pub use open::{OpenUsers, Stranger};
 
 /// Why somebody was refused. The texts are meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -136,6 +138,14 @@ impl Tokens {
             None if required => check(self.read.as_ref(), "ORION_READ_TOKEN", token).map(|()| None),
             None => Ok(None),
         }
+    }
+
+    /// Whom a token names where nobody needs one to come in: one that is presented has to be good all the same.
+    ///
+    /// # Errors
+    /// [`AuthError`] when it is not.
+    pub fn visitor(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+        token.map_or(Ok(None), |token| self.reader(Some(token)))
     }
 
     /// Whether the token that a connection rests on is still good.

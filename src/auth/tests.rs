@@ -196,3 +196,27 @@ fn what_is_revoked_ends_and_what_comes_after_does_not() {
     let undated = signed(SECRET, &json!({"sub": "a", "exp": seconds(60)}));
     assert_eq!(tokens.user(Some(&undated)), Err(AuthError::Revoked));
 }
+
+#[test]
+fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
+    let old = mint(&with_secret(), "a", false, now(), TimeDelta::hours(1)).unwrap();
+    let changed = |previous: Option<&str>| Auth {
+        jwt_secret: Some(Secret::new("another secret of thirty-two bytes")),
+        jwt_previous_secret: previous.map(Secret::new),
+        ..Auth::default()
+    };
+    let both = Tokens::new(&changed(Some(SECRET)), now);
+    let new = mint(&changed(Some(SECRET)), "a", false, now(), TimeDelta::hours(1)).unwrap();
+    assert!(both.user(Some(&old)).is_ok() && both.user(Some(&new)).is_ok());
+    let after = Tokens::new(&changed(None), now);
+    assert_eq!(after.user(Some(&old)), Err(AuthError::Wrong));
+    assert!(after.user(Some(&new)).is_ok(), "made with the new one");
+}
+
+#[test]
+fn what_a_token_says_can_be_read_without_its_secret() {
+    let token = mint(&with_secret(), "a", true, now(), TimeDelta::hours(1)).unwrap();
+    let said = read_unverified(&token).unwrap();
+    assert_eq!((&said["sub"], &said["role"], &said["exp"]), (&json!("a"), &json!("admin"), &json!(seconds(3600))));
+    assert_eq!(read_unverified("nonsense"), Err(AuthError::Wrong));
+}

@@ -1,6 +1,7 @@
 //! The command line: which command, where the settings come from, and the commands that need no running server.
 
 mod backtest;
+mod doctor;
 mod log;
 mod progress;
 mod token;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
+pub use doctor::Doctor;
 pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
@@ -27,7 +29,7 @@ pub const EXIT_CONFIG: u8 = 64;
 const AFTER_HELP: &str = "\
 Environment:
   PORT                 port to listen on [8080]
-  ORION_SOURCES        simulator, replay, or none for pushed data only [simulator]
+  ORION_SOURCES        simulator, replay, oanda, massive, alpha_vantage, or none for pushed data only [simulator]
   ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
   ORION_DATA_DIR       where the database lives [./data]
   ORION_SIGNAL_TTL     life of a pending signal [5m]
@@ -69,8 +71,16 @@ pub enum Command {
     /// Make a user token, for dashboards with private streams
     ///
     /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
-    #[command(after_help = "Example:\n  orion-server token --user demo --ttl 12h")]
+    #[command(
+        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
+    )]
     Token(TokenCommand),
+    /// Check the configuration and all that the server needs, and say what to fix
+    ///
+    /// A line for each check: keys, clock, time zones, data directory, disk space, port, enabled providers, and the address
+    /// that TradingView's alerts go to. Changes nothing. Exits with 1 when something is to be fixed.
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(Doctor),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -24,6 +24,9 @@ pub struct Auth {
     /// refused.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_secret: Option<Secret>,
+    /// The secret before: tokens signed with it are still good. For the time of a change. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub jwt_previous_secret: Option<Secret>,
     /// The `aud` that a user token must have. Default unset: not looked at.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_audience: Option<String>,

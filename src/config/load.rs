@@ -1,7 +1,7 @@
 //! Loading: defaults ← TOML file ← environment.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError as LayerError, File, FileFormat};
@@ -16,6 +16,9 @@ pub type Environment = BTreeMap<String, String>;
 
 /// Where the file is looked for when nothing names it.
 const DEFAULT_FILE: &str = "orion.toml";
+
+/// Largest file that is taken for a secret, in bytes.
+const MAX_SECRET: u64 = 16 * 1024;
 
 /// The process's environment. What is no UTF-8 comes with replacement characters, which no setting accepts.
 pub fn environment() -> Environment {
@@ -155,6 +158,11 @@ impl Layers {
         for key in names::keys().into_iter().filter(|key| names::fits_environment(key)) {
             let long = names::long(&key);
             let short = names::short(&key).map_or_else(|| long.clone(), str::to_owned);
+            if names::is_secret(&key) {
+                let files = [names::file(&short), names::file(&long)];
+                self.add_secret_file(&key, &files, [&short, &long].into_iter().find(|name| get(name).is_some()), get)?;
+                known.extend(files);
+            }
             let used = match (get(&short), get(&long)) {
                 (Some(one), Some(other)) if one != other => {
                     return Err(ConfigError::TwoValues { key, short, long });
@@ -182,6 +190,33 @@ impl Layers {
                 format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
             })
             .collect())
+    }
+
+    /// Takes a secret from the file that one of these variables names, which is how container platforms hand secrets over.
+    fn add_secret_file<'a>(
+        &mut self,
+        key: &str,
+        files: &[String],
+        direct: Option<&String>,
+        get: impl Fn(&str) -> Option<&'a String>,
+    ) -> Result<(), ConfigError> {
+        let Some((name, path)) = files.iter().find_map(|name| Some((name, get(name)?))) else { return Ok(()) };
+        let refuse = |reason: &str| ConfigError::Setting { place: format!("{name} ({key})"), reason: one_line(reason) };
+        if let Some(direct) = direct {
+            return Err(refuse(&format!("{direct} is set as well: leave one of them out")));
+        }
+        let file = std::fs::File::open(path.trim()).map_err(|error| refuse(&format!("cannot be read: {error}")))?;
+        let mut secret = String::new();
+        let size = file.take(MAX_SECRET + 1).read_to_string(&mut secret);
+        match size.map_err(|error| refuse(&format!("cannot be read: {error}")))? {
+            0 => Err(refuse("the file is empty")),
+            size if size as u64 > MAX_SECRET => Err(refuse("the file is too large for a secret")),
+            _ if secret.trim().is_empty() => Err(refuse("the file is empty")),
+            _ => {
+                self.env.insert(key.to_owned(), (name.clone(), secret.trim().to_owned()));
+                Ok(())
+            }
+        }
     }
 
     /// Turns an error of the layers' crate into a line of ours.

@@ -171,7 +171,8 @@ fn an_unusable_variable_is_refused_in_one_line() {
         (
             "ORION_SOURCES",
             "simulator,mt6",
-            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected `simulator` or `replay`",
+            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`, \
+             `alpha_vantage`",
         ),
         (
             "ORION_INSTRUMENTS",
@@ -249,6 +250,14 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             &[("ORION_TRADINGVIEW__PROXY_HEADER", "a b")],
             "ORION_TRADINGVIEW__PROXY_HEADER (tradingview.proxy_header): is no name of a header",
         ),
+        (
+            &[("ORION_PRICES__JUMP_LIMIT", "-1")],
+            "ORION_PRICES__JUMP_LIMIT (prices.jump_limit): must be 0 to 1000, not -1",
+        ),
+        (
+            &[("ORION_PRICES__STALE_AFTER", "10s")],
+            "ORION_PRICES__STALE_AFTER (prices.stale_after): must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet",
+        ),
         (&[("ORION_DRAIN_TIMEOUT", "1s")], "ORION_DRAIN_TIMEOUT (server.drain_timeout): must be 2s to 10m, not 1s"),
         (
             &[("ORION_HEARTBEAT__PROTOCOL_PING", "60s")],
@@ -275,6 +284,95 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
     for (env, line) in expected {
         assert_eq!(Given::new("", env).error(), *line);
     }
+}
+
+#[test]
+fn a_provider_that_cannot_work_is_refused_in_one_line() {
+    let expected: &[(&[(&str, &str)], &str)] = &[
+        (&[OANDA], "oanda.token (ORION_OANDA_TOKEN): the source 'oanda' needs it"),
+        (&[OANDA, ("ORION_OANDA_TOKEN", "t0ken")], "oanda.account (ORION_OANDA_ACCOUNT): the source 'oanda' needs it"),
+        (
+            &[OANDA, ("ORION_OANDA_TOKEN", "t0\nken"), ("ORION_OANDA_ACCOUNT", "1")],
+            "ORION_OANDA_TOKEN (oanda.token): has characters that no key has: white space, a line break or letters beyond ASCII",
+        ),
+        (
+            &[OANDA, ("ORION_OANDA_TOKEN", "t0ken"), ("ORION_OANDA_ACCOUNT", "../1")],
+            "ORION_OANDA_ACCOUNT (oanda.account): is no account id, such as 001-001-1234567-001",
+        ),
+        (
+            &[("ORION_OANDA__URL", "oanda.example?key=1")],
+            "ORION_OANDA__URL (oanda.url): is no address, such as https://host or https://host:port",
+        ),
+        (
+            &[
+                OANDA,
+                ("ORION_OANDA_TOKEN", "t0ken"),
+                ("ORION_OANDA_ACCOUNT", "1"),
+                ("ORION_OANDA__INSTRUMENTS", "AUD_USD"),
+            ],
+            "ORION_OANDA__INSTRUMENTS (oanda.instruments): none of them is an instrument of this server",
+        ),
+        (&[("ORION_SOURCES", "massive")], "massive.key (ORION_MASSIVE_KEY): the source 'massive' needs it"),
+        (
+            &[("ORION_SOURCES", "massive"), ("ORION_MASSIVE_KEY", "k"), ("ORION_MASSIVE__INDICES", "SPX")],
+            "ORION_MASSIVE__INDICES (massive.indices): \"SPX\" is no index of Massive's, such as I:SPX",
+        ),
+        (
+            &[("ORION_MASSIVE__URL", "https://socket.massive.com")],
+            "ORION_MASSIVE__URL (massive.url): is no address, such as wss://host or wss://host:port",
+        ),
+        (
+            &[("ORION_SOURCES", "alpha_vantage"), ("ORION_ALPHA_VANTAGE_KEY", "a&b")],
+            "ORION_ALPHA_VANTAGE_KEY (alpha_vantage.key): has characters that no key has: only letters, digits, - and _",
+        ),
+        (
+            &[("ORION_ALPHA_VANTAGE__DAILY_REQUESTS", "0")],
+            "ORION_ALPHA_VANTAGE__DAILY_REQUESTS (alpha_vantage.daily_requests): must be 1 to 100000",
+        ),
+    ];
+    for (env, line) in expected {
+        assert_eq!(Given::new("", env).error(), *line);
+    }
+}
+
+const OANDA: (&str, &str) = ("ORION_SOURCES", "oanda");
+
+#[test]
+fn a_secret_may_stand_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let token = file("token", "hunter2\n");
+    for name in ["ORION_INGEST_TOKEN_FILE", "ORION_AUTH__INGEST_TOKEN_FILE"] {
+        let loaded =
+            Given::new("[auth]\ningest_token = 'other'", &[(name, &token), ("ORION_SOURCES", "none")]).load().unwrap();
+        assert!(
+            loaded.settings.auth.ingest_token.unwrap().matches("hunter2"),
+            "over the file of settings, without its end"
+        );
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+    let large = file("large", &"x".repeat(20_000));
+    for (path, reason) in [
+        ("/nowhere/token", "cannot be read: No such file or directory (os error 2)"),
+        (&file("empty", ""), "the file is empty"),
+        (&file("blank", " \n"), "the file is empty"),
+        (&large, "the file is too large for a secret"),
+    ] {
+        let error = Given::new("", &[("ORION_OANDA_TOKEN_FILE", path)]).error();
+        assert_eq!(error, format!("ORION_OANDA_TOKEN_FILE (oanda.token): {reason}"));
+    }
+    let both = [("ORION_READ_TOKEN", "98765"), ("ORION_READ_TOKEN_FILE", &*token)];
+    let error = Given::new("", &both).error();
+    assert_eq!(
+        error,
+        "ORION_READ_TOKEN_FILE (auth.read_token): ORION_READ_TOKEN is set as well: leave one of them out"
+    );
+    let typo =
+        Given::new("", &[("ORION_OANDA_TOKN_FILE", &*token), ("ORION_SOURCES", "simulator")]).load().unwrap().warnings;
+    assert_eq!(typo, ["unknown variable ORION_OANDA_TOKN_FILE (did you mean 'ORION_OANDA_TOKEN_FILE'?) is ignored"]);
 }
 
 #[test]
@@ -311,6 +409,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
         (&[("ORION_TRADINGVIEW__ADDRESSES", "1.2.3.4")], "tradingview.addresses has no effect"),
         (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
         (&[("ORION_READ_TOKEN", "t0ken")], "a read token is set, but"),
+        (&[("ORION_OANDA_TOKEN", "t0ken")], "a key for oanda is set, but ORION_SOURCES does not name oanda"),
     ] {
         let warnings = Given::new("", env).load().unwrap().warnings;
         assert!(matches!(&warnings[..], [only] if only.starts_with(begins)), "{warnings:?}");
@@ -320,7 +419,17 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
 #[test]
 fn a_secret_is_in_no_message_and_no_printed_setting() {
     let secret = "c0rrect-horse-battery";
-    let names = ["ORION_INGEST_TOKEN", "ORION_ADMIN_TOKEN", "ORION_READ_TOKEN", "ORION_TRADINGVIEW_TOKEN"];
+    let names = [
+        "ORION_INGEST_TOKEN",
+        "ORION_ADMIN_TOKEN",
+        "ORION_READ_TOKEN",
+        "ORION_JWT_SECRET",
+        "ORION_TRADINGVIEW_TOKEN",
+        "ORION_OANDA_TOKEN",
+        "ORION_MASSIVE_KEY",
+        "ORION_ALPHA_VANTAGE_KEY",
+        "ORION_TRADINGVIEW_TOKEN",
+    ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
     let loaded = Given::new("", &env).load().unwrap();
     let printed = format!("{loaded:?}{}", toml::to_string(&loaded.settings).unwrap());

@@ -34,12 +34,13 @@ impl Log {
     }
 
     /// The filter, after our own directives: socketioxide and engineioxide log a client's bad payload as an `error`, which
-    /// would let anybody fill the log. Directives of the operator for them win.
+    /// would let anybody fill the log, and tungstenite traces every frame, of which some hold tokens. Directives of the
+    /// operator that name them win.
     ///
     /// # Errors
     /// When [`Log::filter`] does not parse.
     pub fn env_filter(&self) -> Result<EnvFilter, ParseError> {
-        EnvFilter::builder().parse(format!("socketioxide=off,engineioxide=off,{}", self.filter))
+        EnvFilter::builder().parse(format!("socketioxide=off,engineioxide=off,tungstenite=info,{}", self.filter))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 25] = [
+pub(super) const SHORT: [(&str, &str); 31] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -20,6 +20,12 @@ pub(super) const SHORT: [(&str, &str); 25] = [
     ("ORION_REPLAY_SYMBOL", "replay.symbol"),
     ("ORION_REPLAY_SPEED", "replay.speed"),
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
+    ("ORION_OANDA_TOKEN", "oanda.token"),
+    ("ORION_OANDA_ACCOUNT", "oanda.account"),
+    ("ORION_OANDA_ENVIRONMENT", "oanda.environment"),
+    ("ORION_MASSIVE_KEY", "massive.key"),
+    ("ORION_MASSIVE_DELAYED", "massive.delayed"),
+    ("ORION_ALPHA_VANTAGE_KEY", "alpha_vantage.key"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
@@ -47,9 +53,14 @@ pub(super) fn long(key: &str) -> String {
     format!("ORION_{}", key.replace('.', "__").to_uppercase())
 }
 
+/// The variable that names a file with the value of a secret setting: `ORION_OANDA_TOKEN_FILE` for `ORION_OANDA_TOKEN`.
+pub(super) fn file(variable: &str) -> String {
+    format!("{variable}_FILE")
+}
+
 /// Whether the value of a setting must never be shown.
 pub(super) fn is_secret(key: &str) -> bool {
-    key.ends_with("_token") || key.ends_with("_secret")
+    ["token", "secret", "key"].iter().any(|name| key.ends_with(name))
 }
 
 /// Whether a setting can be given in the environment: a list of tables cannot.

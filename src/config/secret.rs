@@ -20,6 +20,11 @@ impl Secret {
         Self(secret.as_ref().trim().to_owned())
     }
 
+    /// The secret itself, for the header or the address that carries it to its owner; never for a text that is shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this is what [`Secret`] prints: copied from the printed settings, and known to everybody.
     pub(super) fn is_mask(&self) -> bool {
         self.0 == MASK

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Replay, Setups, Simulator, Sources,
-    Tradingview,
+    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
+    Replay, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -32,10 +32,18 @@ pub struct Settings {
     pub replay: Replay,
     /// TradingView's alert webhook.
     pub tradingview: Tradingview,
+    /// OANDA's pricing stream.
+    pub oanda: Oanda,
+    /// Massive's WebSocket.
+    pub massive: Massive,
+    /// Alpha Vantage's REST service.
+    pub alpha_vantage: AlphaVantage,
     /// The demo desk.
     pub demo: Demo,
     /// Who may write and read.
     pub auth: Auth,
+    /// How far prices are believed, and whose they are.
+    pub prices: Prices,
     /// How prices are published.
     pub publish: Publish,
     /// The life of signals.
@@ -64,8 +72,12 @@ impl Default for Settings {
             simulator: Simulator::default(),
             replay: Replay::default(),
             tradingview: Tradingview::default(),
+            oanda: Oanda::default(),
+            massive: Massive::default(),
+            alpha_vantage: AlphaVantage::default(),
             demo: Demo::default(),
             auth: Auth::default(),
+            prices: Prices::default(),
             publish: Publish::default(),
             signals: Signals::default(),
             setups: Setups::default(),

@@ -31,16 +31,16 @@ pub struct Setups {
     #[serde(with = "duration")]
     pub cool_down: Duration,
     /// Least risk in spreads; 0 to 100. Default 5.
-    #[serde(deserialize_with = "value::number")]
+    #[serde(deserialize_with = "value::decimal")]
     pub min_risk_spreads: f64,
     /// Least risk in average true ranges of 14 bars; 0.1 to 10. Default 1.
-    #[serde(deserialize_with = "value::number")]
+    #[serde(deserialize_with = "value::decimal")]
     pub min_risk_atr: f64,
     /// Most risk in average true ranges; at least `min_risk_atr`, at most 100. Default 4.
-    #[serde(deserialize_with = "value::number")]
+    #[serde(deserialize_with = "value::decimal")]
     pub max_risk_atr: f64,
     /// A setup is published when price is this near to its entry, in average true ranges; 0.05 to 10. Default 0.25.
-    #[serde(deserialize_with = "value::number")]
+    #[serde(deserialize_with = "value::decimal")]
     pub reach_atr: f64,
     /// Distance in units of the risk and share of the position, from near to far; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
     pub take_profits: List<Target>,

@@ -15,7 +15,7 @@ use super::{List, Secret};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sources {
-    /// `simulator` or `replay`; empty (or `none`) for push only. Default `simulator`.
+    /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
     pub enabled: List<SourceKind>,
 }
 
@@ -33,6 +33,19 @@ pub enum SourceKind {
     Simulator,
     /// A recording.
     Replay,
+    /// OANDA's pricing stream.
+    Oanda,
+    /// Massive's WebSocket.
+    Massive,
+    /// Alpha Vantage's REST service.
+    AlphaVantage,
+}
+
+impl SourceKind {
+    /// The name under which it is listed, which is also that of its prices on the wire.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    }
 }
 
 /// The simulator.

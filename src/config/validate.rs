@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Secret, Settings, SourceKind, Tradingview};
+use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -26,6 +27,7 @@ impl Settings {
         self.check_auth()?;
         let instruments = self.check_instruments()?;
         self.check_replay(&instruments)?;
+        self.check_providers()?;
         if self.server.max_connections == 0 {
             return Err(Problem::new("server.max_connections", "must be at least 1"));
         }
@@ -35,6 +37,7 @@ impl Settings {
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
+        self.check_prices()?;
         self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
@@ -79,7 +82,24 @@ impl Settings {
                 "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
             ),
         ];
-        cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+        let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
+        cases.chain(self.provider_warnings()).collect()
+    }
+
+    fn check_prices(&self) -> Result<(), Problem> {
+        let prices = &self.prices;
+        if !(prices.delayed_after <= prices.stale_after && prices.stale_after <= prices.stale_after_quiet) {
+            let reason = "must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet";
+            return Err(Problem::new("prices.stale_after", reason));
+        }
+        for (key, value, most) in
+            [("prices.jump_limit", prices.jump_limit, 1000.0), ("prices.divergence", prices.divergence, 100.0)]
+        {
+            if !(0.0..=most).contains(&value) {
+                return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
+            }
+        }
+        Ok(())
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
@@ -123,12 +143,11 @@ impl Settings {
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
             ("auth.jwt_secret", &self.auth.jwt_secret),
+            ("auth.jwt_previous_secret", &self.auth.jwt_previous_secret),
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
         ];
         for (key, token) in tokens {
-            if token.as_ref().is_some_and(Secret::is_mask) {
-                return Err(Problem::new(key, "'***' is what check-config prints for a secret, not the secret"));
-            }
+            check_mask(key, token.as_ref())?;
         }
         let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
         if self.auth.read_auth == ReadAuth::Required && !readable {
@@ -136,6 +155,9 @@ impl Settings {
                 "auth.read_auth",
                 "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
             ));
+        }
+        if self.auth.jwt_previous_secret.is_some() && self.auth.jwt_secret.is_none() {
+            return Err(Problem::new("auth.jwt_previous_secret", "needs auth.jwt_secret, which it is the one before"));
         }
         Ok(())
     }
@@ -148,6 +170,11 @@ impl Settings {
             ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
             ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),
+            ("prices.delayed_after", self.prices.delayed_after, SECOND, HOUR),
+            ("prices.stale_after", self.prices.stale_after, SECOND, HOUR),
+            ("prices.stale_after_quiet", self.prices.stale_after_quiet, SECOND, DAY),
+            ("prices.switch_after", self.prices.switch_after, SECOND, HOUR),
+            ("prices.return_after", self.prices.return_after, SECOND, DAY),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
             ("setups.cool_down", self.setups.cool_down, Duration::ZERO, DAY),

@@ -171,10 +171,10 @@ pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D)
     T::try_from(number).map_err(|_| out_of_range(number))
 }
 
-/// A number, also as a text: the environment has nothing else.
-pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    struct Number;
-    impl Visitor<'_> for Number {
+/// A finite number, also as a text: the environment has nothing else.
+pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Decimal;
+    impl Visitor<'_> for Decimal {
         type Value = f64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,11 +185,11 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, 
             Ok(number)
         }
 
-        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+        fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
             Ok(number as f64)
         }
 
-        fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
             Ok(number as f64)
         }
 
@@ -197,7 +197,8 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, 
             text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
         }
     }
-    deserializer.deserialize_any(Number)
+    let number = deserializer.deserialize_any(Decimal)?;
+    if number.is_finite() { Ok(number) } else { Err(out_of_range(number)) }
 }
 
 fn out_of_range<E: Error>(number: impl fmt::Display) -> E {

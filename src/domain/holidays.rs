@@ -101,7 +101,7 @@ impl Rule {
 }
 
 /// Easter Sunday of the Gregorian calendar: the anonymous algorithm of 1876 (Meeus, *Astronomical Algorithms*, chapter 8).
-#[expect(clippy::many_single_char_names, reason = "the letters of the book")]
+#[expect(clippy::many_single_char_names, reason = "the letters of the source")]
 fn easter(year: i32) -> Option<NaiveDate> {
     let (a, b, c) = (year % 19, year / 100, year % 100);
     let (d, e) = (b / 4, b % 4);

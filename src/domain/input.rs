@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick, UserNote};
+use super::{
+    Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick, TickFault, UserNote,
+};
 
 /// What can be told to the pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +31,8 @@ pub enum Input {
 /// What is answered once everything before it and the input itself are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Accepted {
-    /// The ticks were taken.
-    Ticks,
+    /// The ticks were taken, but for those that were not believed: place among them and reason.
+    Ticks(Vec<(usize, TickFault)>),
     /// The signal as it is now.
     Signal(Arc<Signal>),
     /// The messages were published.

@@ -17,6 +17,8 @@ pub struct SourceName(Arc<str>);
 impl SourceName {
     /// The simulator's name: what it made ends when real prices come.
     pub const SIMULATOR: &'static str = "simulator";
+    /// The name of what anybody pushes: its senders' clocks and jumps are their own.
+    pub const PUSH: &'static str = "push";
 
     /// The name of the server's own setups.
     pub const SETUPS: &'static str = "ict";
@@ -122,6 +124,31 @@ pub struct Tick {
     pub feed: Feed,
     /// Who sent it.
     pub source: SourceName,
+}
+
+/// Why a tick is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum TickFault {
+    /// A price is zero, negative or not finite.
+    #[error("a price must be a positive number")]
+    NotPositive,
+    /// The bid is above the ask.
+    #[error("the bid must not be above the ask")]
+    Crossed,
+    /// It is too far from the prices before it, and nothing has confirmed it yet.
+    #[error("too far from the prices before it; the next one may confirm it")]
+    Jump,
+}
+
+impl TickFault {
+    /// The name in metrics and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotPositive => "not_positive",
+            Self::Crossed => "crossed",
+            Self::Jump => "jump",
+        }
+    }
 }
 
 /// What dashboards are told of an instrument's price: rounded, compared with the update before, and marked with its quality.

@@ -21,6 +21,12 @@ pub enum Session {
 }
 
 impl Session {
+    /// Whether London or New York trade: 02:00–16:00 in New York. In the other hours even open markets may be silent for
+    /// minutes.
+    pub fn is_busy(at: DateTime<Utc>) -> bool {
+        (2..16).contains(&at.with_timezone(&New_York).hour())
+    }
+
     /// Whether the market is open at `at`.
     pub fn is_open(self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&New_York);
@@ -76,19 +82,6 @@ mod tests {
     }
 
     #[test]
-    fn a_trading_day_begins_at_five_pm_in_new_york() {
-        for (at, day) in [
-            ("2026-01-14T21:59:59Z", "2026-01-14"),
-            ("2026-01-14T22:00:00Z", "2026-01-15"),
-            ("2026-01-18T22:30:00Z", "2026-01-19"),
-            ("2026-07-14T20:59:59Z", "2026-07-14"),
-            ("2026-07-14T21:00:00Z", "2026-07-15"),
-        ] {
-            assert_eq!(trading_day(parse_time(at).unwrap()).to_string(), day, "{at}");
-        }
-    }
-
-    #[test]
     fn holidays_close_what_they_close() {
         for (at, forex, globex) in [
             ("2025-11-27T17:59:00Z", true, true),   // Thanksgiving, 12:59 EST
@@ -113,6 +106,19 @@ mod tests {
             ("2026-07-05T22:30:00Z", true, true), // Sunday, 18:30 EDT
         ] {
             assert_eq!((open(Session::Forex, at), open(Session::Globex, at)), (forex, globex), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_trading_day_begins_at_five_pm_in_new_york() {
+        for (at, day) in [
+            ("2026-01-14T21:59:59Z", "2026-01-14"),
+            ("2026-01-14T22:00:00Z", "2026-01-15"),
+            ("2026-01-18T22:30:00Z", "2026-01-19"),
+            ("2026-07-14T20:59:59Z", "2026-07-14"),
+            ("2026-07-14T21:00:00Z", "2026-07-15"),
+        ] {
+            assert_eq!(trading_day(parse_time(at).unwrap()).to_string(), day, "{at}");
         }
     }
 }

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Timelike, Utc};
-use chrono_tz::America::New_York;
+use super::lanes::{LaneStatus, Lanes, Notice, Offered};
+use super::rules::PriceRules;
+use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};
 
-use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Symbol, Tick};
-
-/// A live price older than this is not quite fresh any more.
-const DELAYED_AFTER: Duration = Duration::from_secs(15);
-/// A live price older than this is stale while London or New York trade.
-const STALE_AFTER_BUSY: Duration = Duration::from_secs(60);
-/// And this in the quiet hours: EURUSD was seen silent for 212 s.
-const STALE_AFTER_QUIET: Duration = Duration::from_secs(300);
+/// A price that is older than this when it comes in, without being one of a steady stream, was made in another time: what a
+/// provider sends on a Saturday is Friday's. Up to this the arrival counts: clocks differ.
+const FROM_ANOTHER_TIME: Duration = Duration::from_mins(5);
+/// Ticks that are no further apart than this are a steady stream.
+const STREAM: Duration = Duration::from_mins(1);
 
 /// What the board did with a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,18 +20,10 @@ pub(super) enum Taken {
     Accepted,
     /// The first real price of a symbol that was simulated until now.
     ReplacedSimulator,
-    /// A simulated price of a symbol that has real ones.
-    Refused,
-}
-
-impl Taken {
-    pub(super) fn is_refused(self) -> bool {
-        self == Self::Refused
-    }
-
-    pub(super) fn replaces_simulator(self) -> bool {
-        self == Self::ReplacedSimulator
-    }
+    /// Another source is in force; a simulated one never is where there are real prices.
+    StandsBy,
+    /// It is not believed.
+    Refused(TickFault),
 }
 
 #[derive(Debug)]
@@ -41,6 +31,8 @@ struct Row {
     instrument: Arc<Instrument>,
     tick: Tick,
     arrived: Duration,
+    /// How old it was already when it came.
+    behind: Duration,
     changed: bool,
     quiet_beats: u32,
     published: Option<Arc<PriceUpdate>>,
@@ -50,20 +42,44 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct PriceBoard {
     rows: BTreeMap<Symbol, Row>,
+    lanes: BTreeMap<Symbol, Lanes>,
     max_quiet_beats: u32,
+    rules: PriceRules,
 }
 
 impl PriceBoard {
     pub(super) fn new(max_quiet_beats: u32) -> Self {
-        Self { rows: BTreeMap::new(), max_quiet_beats }
+        Self { rows: BTreeMap::new(), lanes: BTreeMap::new(), max_quiet_beats, rules: PriceRules::default() }
     }
 
-    pub(super) fn take(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now) -> Taken {
+    pub(super) fn set_rules(&mut self, rules: PriceRules) {
+        self.rules = rules;
+    }
+
+    pub(super) fn take(
+        &mut self,
+        instrument: &Arc<Instrument>,
+        tick: &Tick,
+        now: Now,
+        notices: &mut Vec<Notice>,
+    ) -> Taken {
+        let was_simulated = self.rows.get(&tick.symbol).map(|row| row.tick.feed == Feed::Simulated);
+        if tick.feed == Feed::Simulated && was_simulated == Some(false) {
+            return Taken::StandsBy;
+        }
+        let lanes = self.lanes.entry(tick.symbol.clone()).or_insert_with(Lanes::new);
+        let is_open = instrument.session.is_open(now.wall);
+        match lanes.offer(tick, now, is_open, &self.rules, notices) {
+            Offered::InForce => {}
+            Offered::StandsBy => return Taken::StandsBy,
+            Offered::Refused(fault) => return Taken::Refused(fault),
+        }
         let Some(row) = self.rows.get_mut(&tick.symbol) else {
             let row = Row {
                 instrument: instrument.clone(),
                 tick: tick.clone(),
                 arrived: now.mono,
+                behind: behind(None, tick, now),
                 changed: true,
                 quiet_beats: 0,
                 published: None,
@@ -71,14 +87,19 @@ impl PriceBoard {
             self.rows.insert(tick.symbol.clone(), row);
             return Taken::Accepted;
         };
-        let (was_simulated, is_simulated) = (row.tick.feed == Feed::Simulated, tick.feed == Feed::Simulated);
-        if is_simulated && !was_simulated {
-            return Taken::Refused;
-        }
+        row.behind = behind(Some((&row.tick, row.arrived)), tick, now);
         row.tick = tick.clone();
         row.arrived = now.mono;
         row.changed = true;
-        if was_simulated && !is_simulated { Taken::ReplacedSimulator } else { Taken::Accepted }
+        if was_simulated == Some(true) && tick.feed != Feed::Simulated {
+            Taken::ReplacedSimulator
+        } else {
+            Taken::Accepted
+        }
+    }
+
+    pub(super) fn lanes(&self, now: Now) -> Vec<LaneStatus> {
+        self.lanes.iter().flat_map(|(symbol, lanes)| lanes.status(symbol, now.mono)).collect()
     }
 
     pub(super) fn has_real_prices(&self, symbol: &Symbol) -> bool {
@@ -87,24 +108,24 @@ impl PriceBoard {
 
     /// One beat: every row that changed, and every row that was quiet for too long.
     pub(super) fn publish(&mut self, now: Now) -> Vec<Arc<PriceUpdate>> {
-        let max_quiet_beats = self.max_quiet_beats;
-        self.rows.values_mut().filter_map(|row| row.beat(now, max_quiet_beats)).collect()
+        let (max_quiet_beats, rules) = (self.max_quiet_beats, &self.rules);
+        self.rows.values_mut().filter_map(|row| row.beat(now, max_quiet_beats, rules)).collect()
     }
 }
 
 impl Row {
-    fn beat(&mut self, now: Now, max_quiet_beats: u32) -> Option<Arc<PriceUpdate>> {
+    fn beat(&mut self, now: Now, max_quiet_beats: u32, rules: &PriceRules) -> Option<Arc<PriceUpdate>> {
         self.quiet_beats += 1;
         if !self.changed && self.quiet_beats < max_quiet_beats {
             return None;
         }
         (self.changed, self.quiet_beats) = (false, 0);
-        let update = Arc::new(self.update(now));
+        let update = Arc::new(self.update(now, rules));
         self.published = Some(update.clone());
         Some(update)
     }
 
-    fn update(&self, now: Now) -> PriceUpdate {
+    fn update(&self, now: Now, rules: &PriceRules) -> PriceUpdate {
         let Self { instrument, tick, .. } = self;
         let price = instrument.round(tick.quote.mid());
         let before = self.published.as_ref().map_or(price, |update| update.price);
@@ -119,39 +140,50 @@ impl Row {
                 Quote::BidAsk { bid, ask } => Some((instrument.round(bid), instrument.round(ask))),
                 Quote::Last(_) => None,
             },
-            quality: quality(tick.feed, instrument, now.mono.saturating_sub(self.arrived), now.wall),
+            quality: self.quality(now, rules),
             source: tick.source.clone(),
         }
     }
+
+    /// A price that has just come in is fresh whatever the timetable says; an old one is `closed` outside of the trading hours
+    /// and `stale` within them.
+    fn quality(&self, now: Now, rules: &PriceRules) -> Quality {
+        match self.tick.feed {
+            Feed::Simulated => return Quality::Simulated,
+            Feed::Replayed => return Quality::Replayed,
+            Feed::Live | Feed::Delayed => {}
+        }
+        let age = now.mono.saturating_sub(self.arrived) + self.behind;
+        let stale_after = if Session::is_busy(now.wall) { rules.stale_after } else { rules.stale_after_quiet };
+        if age > rules.delayed_after && !self.instrument.session.is_open(now.wall) {
+            Quality::Closed
+        } else if age > stale_after {
+            Quality::Stale
+        } else if age > rules.delayed_after || self.tick.feed == Feed::Delayed {
+            Quality::Delayed
+        } else {
+            Quality::Live
+        }
+    }
+}
+
+/// How old a tick was when it came, where its date says so and can be believed: not within a steady stream, which is of now
+/// whatever its clock says, and not where prices come late by contract.
+fn behind(before: Option<(&Tick, Duration)>, tick: &Tick, now: Now) -> Duration {
+    let is_stream = before.is_some_and(|(before, arrived)| {
+        before.source == tick.source
+            && before.observed_at < tick.observed_at
+            && now.mono.saturating_sub(arrived) <= STREAM
+    });
+    if tick.feed != Feed::Live || tick.source.as_str() == SourceName::PUSH || is_stream {
+        return Duration::ZERO;
+    }
+    let behind = (now.wall - tick.observed_at).to_std().unwrap_or_default();
+    if behind > FROM_ANOTHER_TIME { behind } else { Duration::ZERO }
 }
 
 /// In percent, four decimals; 0 where there is nothing to compare with.
 fn percent(change: f64, before: f64) -> f64 {
     let percent = (change / before * 1e6).round() / 1e4 + 0.0;
     if percent.is_finite() { percent } else { 0.0 }
-}
-
-/// A price that has just come in is fresh whatever the timetable says; an old one is `closed` outside of the trading hours
-/// and `stale` within them.
-fn quality(feed: Feed, instrument: &Instrument, age: Duration, at: DateTime<Utc>) -> Quality {
-    match feed {
-        Feed::Simulated => return Quality::Simulated,
-        Feed::Replayed => return Quality::Replayed,
-        Feed::Live | Feed::Delayed => {}
-    }
-    let stale_after = if is_busy(at) { STALE_AFTER_BUSY } else { STALE_AFTER_QUIET };
-    if age > DELAYED_AFTER && !instrument.session.is_open(at) {
-        Quality::Closed
-    } else if age > stale_after {
-        Quality::Stale
-    } else if age > DELAYED_AFTER || feed == Feed::Delayed {
-        Quality::Delayed
-    } else {
-        Quality::Live
-    }
-}
-
-/// From London's morning to New York's close: 02:00–16:00 in New York.
-fn is_busy(at: DateTime<Utc>) -> bool {
-    (2..16).contains(&at.with_timezone(&New_York).hour())
 }

@@ -7,7 +7,10 @@ mod bars;
 mod board;
 mod book;
 pub mod detect;
+mod gate;
+mod lanes;
 mod outcomes;
+mod rules;
 mod setups;
 
 use std::sync::Arc;
@@ -16,12 +19,14 @@ use std::time::Duration;
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
     Outcome as Record, PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName,
-    Tick,
+    Tick, TickFault,
 };
 use bars::{BarBuilder, Closed};
-use board::PriceBoard;
+use board::{PriceBoard, Taken};
 use book::SignalBook;
+pub use lanes::{LaneStatus, Notice};
 use outcomes::Outcomes;
+pub use rules::PriceRules;
 use setups::watch::Watch;
 use setups::{Found, Setups};
 
@@ -45,6 +50,7 @@ pub struct Engine {
     watch: Watch,
     outcomes: Outcomes,
     confirm_pushed_by_price: bool,
+    notices: Vec<Notice>,
 }
 
 impl Engine {
@@ -61,6 +67,7 @@ impl Engine {
             watch: Watch::default(),
             outcomes: Outcomes::default(),
             confirm_pushed_by_price: false,
+            notices: Vec::new(),
         }
     }
 
@@ -84,10 +91,20 @@ impl Engine {
         }
     }
 
+    /// The same engine with these rules for prices.
+    #[must_use]
+    pub fn with_rules(mut self, rules: PriceRules) -> Self {
+        self.board.set_rules(rules);
+        self
+    }
+
     /// Takes one input.
     pub fn process(&mut self, input: Input, now: Now) -> Outcome {
         match input {
-            Input::Ticks(ticks) => Outcome { changes: self.take_ticks(ticks, now), answer: Ok(Accepted::Ticks) },
+            Input::Ticks(ticks) => {
+                let (changes, refused) = self.take_ticks(ticks, now);
+                Outcome { changes, answer: Ok(Accepted::Ticks(refused)) }
+            }
             // Passed on as it is: there is no rule of ours that could change it.
             Input::Publish(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Published) },
             Input::Note(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Noted) },
@@ -100,22 +117,36 @@ impl Engine {
         }
     }
 
-    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for tick in ticks {
-            if let Some(instrument) = self.accept(&tick, now, &mut changes) {
-                self.close_bars(&instrument, &tick, now, &mut changes);
-                self.decide(&instrument, &tick, now, &mut changes);
+    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
+        let (mut changes, mut refused) = (Vec::new(), Vec::new());
+        for (index, tick) in ticks.into_iter().enumerate() {
+            match self.accept(&tick, now, &mut changes) {
+                Ok(Some(instrument)) => {
+                    self.close_bars(&instrument, &tick, now, &mut changes);
+                    self.decide(&instrument, &tick, now, &mut changes);
+                }
+                Ok(None) => {}
+                Err(fault) => refused.push((index, fault)),
             }
         }
-        changes
+        (changes, refused)
+    }
+
+    /// What an operator should know of the sources since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Every source of every symbol that has prices.
+    pub fn lanes(&self, now: Now) -> Vec<LaneStatus> {
+        self.board.lanes(now)
     }
 
     /// Takes a tick of a recording, whose clock is the ticks' own: whatever is due at its time is done with it, in the order
     /// in which it would have happened. Minutes that ended come first, then deadlines, then the price.
     pub fn replay(&mut self, tick: &Tick, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
-        let accepted = self.accept(tick, now, &mut changes);
+        let accepted = self.accept(tick, now, &mut changes).unwrap_or_default();
         if let Some(instrument) = &accepted {
             self.close_bars(instrument, tick, now, &mut changes);
         }
@@ -126,19 +157,28 @@ impl Engine {
         changes
     }
 
-    /// Puts a price on the board; the instrument, unless the price is refused.
-    fn accept(&mut self, tick: &Tick, now: Now, changes: &mut Vec<Change>) -> Option<Arc<Instrument>> {
-        let instrument = self.instruments.get(&tick.symbol)?.clone();
-        let taken = self.board.take(&instrument, tick, now);
-        if taken.replaces_simulator() {
-            self.bars.forget(&tick.symbol);
-            self.setups.forget(&tick.symbol);
-            let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
-            self.outcomes.forget(&tick.symbol);
-            self.note(&ended);
-            changes.extend(ended);
+    /// Puts a price on the board; the instrument, unless it is unknown or another source is in force.
+    fn accept(
+        &mut self,
+        tick: &Tick,
+        now: Now,
+        changes: &mut Vec<Change>,
+    ) -> Result<Option<Arc<Instrument>>, TickFault> {
+        let Some(instrument) = self.instruments.get(&tick.symbol).cloned() else { return Ok(None) };
+        match self.board.take(&instrument, tick, now, &mut self.notices) {
+            Taken::Accepted => {}
+            Taken::ReplacedSimulator => {
+                self.bars.forget(&tick.symbol);
+                self.setups.forget(&tick.symbol);
+                let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
+                self.outcomes.forget(&tick.symbol);
+                self.note(&ended);
+                changes.extend(ended);
+            }
+            Taken::StandsBy => return Ok(None),
+            Taken::Refused(fault) => return Err(fault),
         }
-        (!taken.is_refused()).then_some(instrument)
+        Ok(Some(instrument))
     }
 
     fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
@@ -266,9 +306,9 @@ impl Engine {
 
     /// Ends the records of confirmed signals from the log that were open when the process before ended: their prices were not
     /// watched meanwhile, and the records say so.
-    pub fn interrupt_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>, now: Now) {
+    pub fn interrupt_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
         for signal in confirmed {
-            self.outcomes.interrupt(signal, now.wall);
+            self.outcomes.interrupt(signal);
         }
     }
 

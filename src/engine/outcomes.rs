@@ -33,6 +33,8 @@ struct Followed {
     /// `|entry − stop|`: what an R is.
     unit: f64,
     shares: Vec<f64>,
+    /// The process before ended while it was open.
+    interrupted: bool,
     /// The price at which the position was entered.
     fill: Option<f64>,
     /// The present minute, on the side that leaves.
@@ -72,12 +74,14 @@ impl Outcomes {
         }
     }
 
-    /// Ends the record of a confirmed signal from the log: what prices did meanwhile nobody knows.
-    pub(super) fn interrupt(&mut self, signal: &Signal, at: DateTime<Utc>) {
+    /// Ends the record of a confirmed signal from the log once there are prices again: what they did meanwhile nobody
+    /// knows.
+    pub(super) fn interrupt(&mut self, signal: &Signal) {
         if signal.source.as_str() != SourceName::SIMULATOR
             && let Some(followed) = Followed::new(&Arc::new(signal.clone()))
         {
-            self.ended.push(followed.outcome(OutcomeClass::Interrupted, at));
+            let interrupted = Followed { interrupted: true, ..followed };
+            self.followed.entry(signal.symbol.clone()).or_default().push(interrupted);
         }
     }
 
@@ -132,6 +136,7 @@ impl Followed {
             stop,
             unit,
             shares: shares(signal),
+            interrupted: false,
             fill: None,
             minute: None,
             feed: Feed::Live,
@@ -153,6 +158,9 @@ impl Followed {
             Direction::Short => (bid, ask),
         };
         self.feed = feed;
+        if self.interrupted {
+            return;
+        }
         self.fill.get_or_insert(enters);
         self.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
     }
@@ -165,6 +173,9 @@ impl Followed {
 
     /// How the record ends with the minute that has just ended, if it does.
     fn close_minute(&mut self, at: DateTime<Utc>) -> Option<OutcomeClass> {
+        if self.interrupted {
+            return Some(OutcomeClass::Interrupted);
+        }
         let (minute, fill) = (self.minute.take()?, self.fill?);
         if self.came_too_late(fill) {
             return Some(OutcomeClass::NotFilled);
@@ -319,6 +330,37 @@ mod tests {
         let not_filled = Some((OutcomeClass::NotFilled, 0, 0.0));
         assert_eq!(told(record("push", &[1.1008, 1.105, 1.105])), not_filled, "the first target was gone");
         assert_eq!(told(record("push", &[1.098, 1.105, 1.105])), not_filled, "so was the stop");
+    }
+
+    #[test]
+    fn what_was_open_when_the_process_ended_counts_nowhere() {
+        let open = record("ict", &[1.0998, 1.1, 1.1]);
+        assert_eq!(open, None);
+        let instrument = Instruments::documented().swap_remove(0);
+        let draft = SignalDraft {
+            direction: Some(Direction::Long),
+            status: Some(crate::domain::SignalStatus::Confirmed),
+            entry_price: Some(1.1),
+            stop_loss: Some(1.099),
+            take_profits: Some(vec![1.101]),
+            ..SignalDraft::default()
+        };
+        let now = Now { wall: at(0), mono: Duration::ZERO };
+        let (id, ttl) = (SignalId::new("a").unwrap(), Duration::from_secs(300));
+        let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), now, ttl).unwrap();
+        let (mut outcomes, mut bars) = (Outcomes::default(), BarBuilder::default());
+        outcomes.interrupt(&signal);
+        assert_eq!(outcomes.take(), [], "as long as there are no prices nothing is missed");
+        for seconds in [600, 660] {
+            let (symbol, source) = (instrument.symbol.clone(), SourceName::new("push"));
+            let quote = Quote::Last(1.102);
+            let tick = Tick { symbol, quote, volume: None, observed_at: at(seconds), feed: Feed::Live, source };
+            bars.take(&instrument, &tick, at(seconds)).iter().for_each(|closed| outcomes.minute(closed));
+            outcomes.price(&instrument, &tick);
+        }
+        let outcome = outcomes.take().pop().unwrap();
+        assert_eq!((outcome.class, outcome.fill, outcome.r), (OutcomeClass::Interrupted, None, 0.0));
+        assert!(!outcome.counts());
     }
 
     #[test]

@@ -192,3 +192,74 @@ fn bars_follow_the_arrival() {
     assert_eq!(bars, [(1.08, 1.09, 1.07, 1.07), (1.06, 1.06, 1.06, 1.06)]);
     assert_eq!(engine.changed_bars(), []);
 }
+
+/// A tick of a provider, made at `made` and taken at `taken`.
+fn provided(source: &str, price: f64, made: Now, taken: Now, engine: &mut Engine) -> Outcome {
+    let tick = Tick { source: SourceName::new(source), ..tick("EURUSD", Quote::Last(price), Feed::Live, made) };
+    engine.process(Input::Ticks(vec![tick]), taken)
+}
+
+fn shown(engine: &mut Engine, now: Now) -> (f64, Quality, String) {
+    // Far enough from the beat before to be published again.
+    let updates: Vec<_> = (0..6).flat_map(|_| engine.publish(now)).collect();
+    let update = updates.last().unwrap();
+    (update.price, update.quality, update.source.to_string())
+}
+
+#[test]
+fn a_mute_source_is_stale_and_replaced_in_market_hours_and_closed_outside_of_them() {
+    let rules = PriceRules { stale_after: Duration::from_secs(30), ..PriceRules::default() };
+    let mut busy = engine().with_rules(rules.clone());
+    provided("mt5", 1.1, now(), now(), &mut busy);
+    assert_eq!(shown(&mut busy, at(30)).1, Quality::Delayed);
+    assert_eq!(shown(&mut busy, at(31)), (1.1, Quality::Stale, "mt5".into()));
+    provided("oanda", 1.1001, at(32), at(32), &mut busy);
+    provided("oanda", 1.1002, at(33), at(33), &mut busy);
+    assert_eq!(shown(&mut busy, at(33)), (1.1002, Quality::Live, "oanda".into()));
+    assert!(matches!(&busy.take_notices()[..], [Notice::Switched { stalled: true, .. }]));
+    assert!(busy.take_notices().is_empty(), "said once");
+
+    let friday = Now { wall: parse_time("2026-01-16T21:59:50Z").unwrap(), mono: Duration::ZERO };
+    let mut weekend = engine().with_rules(rules);
+    provided("mt5", 1.1, friday, friday, &mut weekend);
+    let saturday = friday.plus(Duration::from_hours(14));
+    assert_eq!(shown(&mut weekend, saturday), (1.1, Quality::Closed, "mt5".into()));
+    assert!(weekend.take_notices().is_empty());
+}
+
+#[test]
+fn what_was_made_in_another_time_is_not_of_now() {
+    let saturday = Now { wall: parse_time("2026-01-17T12:00:00Z").unwrap(), mono: Duration::from_secs(5) };
+    let friday = Now { wall: parse_time("2026-01-16T21:59:59Z").unwrap(), mono: Duration::ZERO };
+    let mut engine = engine();
+    provided("oanda", 1.1, friday, saturday, &mut engine);
+    assert_eq!(shown(&mut engine, saturday).1, Quality::Closed, "a snapshot of Friday's price");
+    let wednesday = at(0);
+    let mut late = self::engine();
+    provided("oanda", 1.1, at(0), wednesday.plus(Duration::from_hours(2)), &mut late);
+    assert_eq!(shown(&mut late, wednesday.plus(Duration::from_hours(2))).1, Quality::Stale);
+    // Prices that keep coming are of now, whatever their clock says.
+    for second in 1..3 {
+        provided("oanda", 1.1, at(second), at(7200 + second), &mut late);
+    }
+    assert_eq!(shown(&mut late, at(7202)).1, Quality::Live);
+    let mut pushed = self::engine();
+    provided("push", 1.1, friday, saturday, &mut pushed);
+    assert_eq!(shown(&mut pushed, saturday).1, Quality::Live, "its sender's clock is anybody's");
+}
+
+#[test]
+fn what_is_not_believed_is_named_and_changes_nothing() {
+    let mut engine = engine();
+    provided("mt5", 1.1, now(), now(), &mut engine);
+    let tick = |price| Tick { source: SourceName::new("mt5"), ..tick("EURUSD", Quote::Last(price), Feed::Live, at(1)) };
+    let outcome = engine.process(Input::Ticks(vec![tick(1.1001), tick(11.0), tick(1.1002)]), at(1));
+    assert_eq!(outcome.answer, Ok(Accepted::Ticks(vec![(1, TickFault::Jump)])));
+    assert_eq!(shown(&mut engine, at(1)).0, 1.1002);
+    assert_eq!(engine.changed_bars()[0].high, 1.1002);
+    let lanes = engine.lanes(at(3));
+    assert_eq!(
+        (lanes[0].ticks, lanes[0].refused, lanes[0].in_force, lanes[0].age),
+        (3, 1, true, Duration::from_secs(2))
+    );
+}

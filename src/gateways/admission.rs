@@ -81,6 +81,14 @@ impl Gateway {
         Ok(identity.map(|identity| self.tokens.login(identity)))
     }
 
+    /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
+    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Login>, Refusal> {
+        let token = handshake_token(headers, uri);
+        let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
+        let identity = identity.map_err(|error| self.refused(error.into()))?;
+        Ok(identity.map(|identity| self.tokens.login(identity)))
+    }
+
     /// Whose streams a client may read, by its handshake's token.
     pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
         let token = handshake_token(headers, uri);

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::cursor::MessageCursor;
 use super::dialects::orion::{ErrorObject, Unsubscribed};
-use crate::domain::{Instruments, Symbol};
+use crate::domain::{CursorError, Instruments, Symbol};
 use crate::hub::{Selection, Topics};
 
 /// Entries of a list that are looked at; the rest is answered with one error.
 const MAX_ENTRIES: usize = 256;
+/// The channel of what is published for one user.
+const USER: &str = "user";
 
 /// Channels and symbols that were named, and what about them was wrong.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,24 +23,28 @@ pub struct Request {
     pub symbols: Option<BTreeSet<Symbol>>,
     /// The cursor that was presented, whatever it is.
     pub since: Option<String>,
+    /// Whether the channel `user` was named: what is published for the user, and for all users.
+    pub user: bool,
+    /// The cursor of published messages that was presented, whatever it is.
+    pub last_event_id: Option<Result<MessageCursor, CursorError>>,
     /// One for each thing that does not exist.
     pub faults: Vec<ErrorObject>,
 }
 
 impl Request {
-    /// Reads `{"channels":[…],"symbols":[…],"since":"…"}`, a list of channels, one channel, or nothing (both channels).
+    /// Reads `{"channels":[…],"symbols":[…],"since":"…","last_event_id":…}`, a list of channels, one channel, or nothing
+    /// (prices and signals).
     pub fn parse(data: &Value, instruments: &Instruments) -> Self {
         let mut faults = Vec::new();
-        let (channels, symbols, since) = match data {
-            Value::Object(fields) => {
-                let since = fields.get("since").and_then(|since| match since {
-                    Value::Null => None,
-                    Value::String(since) => Some(since.clone()),
-                    other => Some(other.to_string()),
-                });
-                (fields.get("channels").unwrap_or(&Value::Null), fields.get("symbols").unwrap_or(&Value::Null), since)
-            }
-            other => (other, &Value::Null, None),
+        let field = |name: &str| data.as_object().and_then(|fields| fields.get(name)).filter(|value| !value.is_null());
+        let since = field("since").map(|since| match since {
+            Value::String(since) => since.clone(),
+            other => other.to_string(),
+        });
+        let last_event_id = field("last_event_id").map(MessageCursor::read);
+        let (channels, symbols) = match data {
+            Value::Object(_) => (field("channels").unwrap_or(&Value::Null), field("symbols").unwrap_or(&Value::Null)),
+            other => (other, &Value::Null),
         };
         let symbols = names(symbols, "symbols", &mut faults).map(|spellings| {
             let resolve = |spelling: &String| match instruments.resolve(spelling) {
@@ -54,7 +61,7 @@ impl Request {
             Some(symbols) if symbols.is_empty() => Selection::None,
             Some(symbols) => Selection::Only(symbols.clone()),
         };
-        let mut topics = Topics::default();
+        let (mut topics, mut user) = (Topics::default(), false);
         match names(channels, "channels", &mut faults) {
             None => topics = Topics { prices: selection.clone(), signals: selection, ..topics },
             Some(channels) => {
@@ -62,18 +69,29 @@ impl Request {
                     match channel.as_str() {
                         "prices" => topics.prices = selection.clone(),
                         "signals" => topics.signals = selection.clone(),
-                        other => faults.push(fault("unknown_channel", format!("unknown channel '{}'", short(other)))),
+                        USER => user = true,
+                        other => faults.push(unknown_channel(other)),
                     }
                 }
             }
         }
-        Self { topics, symbols, since, faults }
+        Self { topics, symbols, since, user, last_event_id, faults }
+    }
+
+    /// The same where there is no channel `user`.
+    #[must_use]
+    pub fn without_user(mut self) -> Self {
+        if std::mem::take(&mut self.user) {
+            self.faults.push(unknown_channel(USER));
+        }
+        self
     }
 
     /// The channels that were named and exist.
     pub fn channels(&self) -> Vec<&'static str> {
-        let named = [("signals", &self.topics.signals), ("prices", &self.topics.prices)];
-        named.into_iter().filter(|(_, selection)| !selection.is_none()).map(|(name, _)| name).collect()
+        let named =
+            [("signals", !self.topics.signals.is_none()), ("prices", !self.topics.prices.is_none()), (USER, self.user)];
+        named.into_iter().filter(|(_, named)| *named).map(|(name, _)| name).collect()
     }
 
     /// The symbols for the answer; null for all.
@@ -111,6 +129,10 @@ fn names(value: &Value, field: &str, faults: &mut Vec<ErrorObject>) -> Option<Ve
             Some(Vec::new())
         }
     }
+}
+
+fn unknown_channel(name: &str) -> ErrorObject {
+    fault("unknown_channel", format!("unknown channel '{}'", short(name)))
 }
 
 /// An error for a client.
@@ -169,6 +191,40 @@ mod tests {
     }
 
     #[test]
+    fn the_channel_user_stands_alone_or_beside_the_others_and_is_never_meant_by_nothing() {
+        for (form, channels) in [
+            (json!("user"), vec!["user"]),
+            (json!(["user"]), vec!["user"]),
+            (json!({"type": "subscribe", "channels": "user"}), vec!["user"]),
+            (json!(["user", "prices", "signals"]), vec!["signals", "prices", "user"]),
+            (json!({"channels": ["user", "prices"], "symbols": ["EURUSD"]}), vec!["prices", "user"]),
+            (json!({"channels": ["user", "prices"], "symbols": []}), vec!["user"]),
+            (json!(null), vec!["signals", "prices"]),
+            (json!({"last_event_id": 7}), vec!["signals", "prices"]),
+        ] {
+            let request = parse(&form);
+            assert_eq!((request.channels(), request.faults), (channels, vec![]), "{form}");
+        }
+        let elsewhere = parse(&json!(["user", "prices"])).without_user();
+        assert_eq!(elsewhere.channels(), ["prices"]);
+        assert_eq!(elsewhere.faults, [fault("unknown_channel", "unknown channel 'user'")]);
+    }
+
+    #[test]
+    fn the_cursor_of_messages_is_read_in_every_form() {
+        let read = |id: Value| parse(&json!({"channels": "user", "last_event_id": id})).last_event_id;
+        let cursor = |epoch: Option<&str>| Some(Ok(MessageCursor { epoch: epoch.map(Into::into), seq: 42 }));
+        assert_eq!(read(json!(null)), None);
+        assert_eq!(read(json!(42)), cursor(None));
+        assert_eq!(read(json!("42")), cursor(None));
+        assert_eq!(read(json!("k3x9:m42")), cursor(Some("k3x9")));
+        for nonsense in [json!("k3x9:42"), json!(-1), json!(1.5), json!(""), json!([42]), json!({"seq": 42})] {
+            assert_eq!(read(nonsense.clone()), Some(Err(CursorError)), "{nonsense}");
+        }
+        assert_eq!(parse(&json!("user")).last_event_id, None);
+    }
+
+    #[test]
     fn what_does_not_exist_is_named_and_the_rest_holds() {
         let request = parse(&json!({"channels":["prices","trades"],"symbols":["EURUSD","AAPL"],"since":"e:7"}));
         assert_eq!(request.topics, Topics { prices: only(&["EURUSD"]), signals: Selection::None, ..Topics::default() });
@@ -187,7 +243,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_is_said_panics(text in "\\PC{0,60}", number in any::<f64>()) {
-            for value in [json!(text), json!([text]), json!({"channels": text, "symbols": [number]}), json!(number)] {
+            for value in [json!(text), json!([text]), json!({"channels": text, "symbols": [number], "last_event_id": text}), json!(number)] {
                 parse(&value);
             }
         }

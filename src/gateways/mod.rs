@@ -10,6 +10,7 @@ pub mod command;
 pub mod cursor;
 pub mod dialects;
 pub mod events;
+pub mod presence;
 mod resume;
 pub mod socketio;
 pub mod sse;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use bots::PriceFrames;
 
-use crate::auth::Tokens;
+use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, Heartbeat, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
@@ -30,6 +31,7 @@ use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use presence::Presence;
 
 /// What every transport needs.
 #[derive(Debug)]
@@ -50,6 +52,10 @@ pub struct Gateway {
     pub instruments: Arc<Instruments>,
     /// Who may read and write.
     pub tokens: Arc<Tokens>,
+    /// Whose streams a bare id opens.
+    pub open_users: OpenUsers,
+    /// What has reached whom on streams without a cursor.
+    pub presence: Arc<Presence>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.

@@ -5,8 +5,9 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Stranger};
 use crate::sources::push::{ErrorBody, PushError, PushFault};
 use crate::store::StoreError;
 
@@ -111,6 +112,16 @@ impl From<PushFault> for ApiError {
     }
 }
 
+impl From<Stranger> for ApiError {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::Nobody | Stranger::Unproven => Self::Auth(AuthError::Missing),
+            Stranger::Invalid => Self::BadRequest(stranger.to_string()),
+            Stranger::Other => Self::Forbidden("user_id is not the user of the token"),
+        }
+    }
+}
+
 impl From<PathRejection> for ApiError {
     fn from(rejection: PathRejection) -> Self {
         Self::BadRequest(rejection.body_text())
@@ -123,13 +134,45 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
+/// An error as Sentio's pages read it: its sentence also stands in `detail`.
+#[derive(Debug)]
+pub(super) struct DetailedError(ApiError);
+
+impl<E: Into<ApiError>> From<E> for DetailedError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+#[derive(Serialize)]
+struct DetailedBody {
+    #[serde(flatten)]
+    body: ErrorBody,
+    detail: String,
+}
+
+impl IntoResponse for DetailedError {
+    fn into_response(self) -> Response {
+        let body = self.0.body();
+        let body = DetailedBody { detail: body.error.clone(), body };
+        self.0.respond(body)
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let body = self.body();
+        self.respond(body)
+    }
+}
+
+impl ApiError {
+    fn respond(self, body: impl Serialize) -> Response {
         if let Self::Unreadable(error) = &self {
             tracing::warn!(%error, "the history cannot be read");
         }
         let status = self.status();
-        let mut response = (status, Json(self.body())).into_response();
+        let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -19,6 +19,7 @@ mod ops;
 mod params;
 mod router;
 mod sentio;
+mod sources;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::auth::Tokens;
+use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::hub::Hub;
-use crate::sources::WallClock;
+use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
+use crate::sources::{SourceStates, WallClock};
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
@@ -52,10 +54,16 @@ pub struct AppState {
     pub tradingview: Webhook,
     /// Who may write and read.
     pub tokens: Arc<Tokens>,
+    /// Whose data a bare id opens.
+    pub open_users: OpenUsers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The catalogue.
     pub instruments: Arc<Instruments>,
+    /// How the sources are doing.
+    pub states: SourceStates,
+    /// What they have of each symbol.
+    pub feeds: Feeds,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
     /// Signals and bars of the past.

@@ -5,7 +5,9 @@ use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio, stats, webhooks};
+use super::{
+    AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio, sources, stats, webhooks,
+};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -18,12 +20,9 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/mt/ticks", post(ingest::metatrader))
         .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
         .route("/api/bars", get(history::bars))
+        .route("/api/sources", get(sources::sources))
         .route("/api/stats", get(stats::stats))
         .route("/api/instruments", get(market::instruments))
-        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
-        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
-        .route("/api/v1/market/quotes", get(sentio::quotes))
-        .route("/api/v1/market/history/{symbol}", get(sentio::history))
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
@@ -31,6 +30,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .merge(console::routes())
         .merge(aria_routes())
         .merge(bots_routes())
+        .merge(sentio_routes())
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -62,4 +62,18 @@ fn aria_routes() -> Router<AppState> {
         .route("/trading/risk-metrics", get(aria::risk))
         .route("/monitoring/metrics", get(aria::usage))
         .route("/monitoring/performance/metrics", get(aria::performance))
+}
+
+/// What Sentio's pages ask for by paths of their own.
+fn sentio_routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
+        .route("/api/v1/dashboard/earnings", get(sentio::earnings))
+        .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
+        .route("/api/v1/market/quotes", get(sentio::quotes))
+        .route("/api/v1/market/history/{symbol}", get(sentio::history))
+        .route("/api/v1/admin/users", get(sentio::admin_users))
+        .route("/api/v1/admin/subscribers", get(sentio::admin_subscribers))
+        .route("/api/v1/admin/analytics/revenue", get(sentio::admin_revenue))
+        .route("/api/v1/admin/analytics/users", get(sentio::admin_user_analytics))
 }

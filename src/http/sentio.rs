@@ -1,25 +1,31 @@
 //! What Sentio's pages ask over HTTP while they have no stream: current signals, quotes, and the history of prices.
 //!
-//! A symbol that nobody knows is no error there: the answer is empty, and in the right shape.
+//! A symbol that nobody knows is no error there: the answer is empty, and in the right shape. What is one user's needs his
+//! token, or his bare id where that is enough; what is for administrators needs theirs.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Days, NaiveTime, Utc};
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::AppState;
-use super::error::ApiError;
+use super::error::{ApiError, DetailedError};
 use super::params::{Params, Reader};
-use crate::domain::{Bar, BarInterval, Event, iso, parse_time};
+use crate::auth;
+use crate::domain::{Audience, Bar, BarInterval, Event, Kind, iso, parse_time};
 use crate::gateways::dialects::sentio::{self, BarObject, Watchlist, array, json};
+use crate::hub::Publication;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Bars that one answer holds at most.
 const MAX_BARS: usize = 1_000;
+/// Where some of the page's buttons put the token of an administrator.
+const ADMIN_TOKEN: &str = "x-admin-token";
 /// What the page asks for unless it is told otherwise.
 const DEFAULT_TIMEFRAME: &str = "1day";
 
@@ -94,6 +100,72 @@ pub(super) async fn history(
     let data: Vec<_> = bars.iter().map(BarObject::from).collect();
     let count = data.len();
     Ok(Json(HistoryObject { status: "success", symbol, timeframe, data, count }).into_response())
+}
+
+/// `GET /api/v1/dashboard/earnings`: the latest that were published for the user, else null: the page shows an object
+/// without its numbers as broken ones, and of null it shows nothing.
+pub(super) async fn earnings(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    query: RawQuery,
+) -> Result<Response, DetailedError> {
+    let identity = state.tokens.visitor(auth::bearer(&headers)?)?;
+    let params = Params::new(query)?;
+    let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
+    let earnings = state.hub.hold(|present| sentio::earnings(present, &user));
+    Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null".into())))
+}
+
+/// `GET /api/v1/admin/users`
+pub(super) async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+    for_administrators(&state, &headers, Kind::AdminUsers, r#"{"users":[]}"#)
+}
+
+/// `GET /api/v1/admin/subscribers`
+pub(super) async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+    for_administrators(&state, &headers, Kind::AdminSubscribers, r#"{"subscribers":[]}"#)
+}
+
+/// `GET /api/v1/admin/analytics/revenue`
+pub(super) async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+    for_administrators(&state, &headers, Kind::AdminRevenue, r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#)
+}
+
+/// `GET /api/v1/admin/analytics/users`
+pub(super) async fn admin_user_analytics(
+    state: State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, DetailedError> {
+    for_administrators(&state, &headers, Kind::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
+}
+
+/// The latest that was published, else `nothing`: the page's shape without what is not known. The token comes as a bearer
+/// token, or as the page's own header.
+fn for_administrators(
+    state: &AppState,
+    headers: &HeaderMap,
+    kind: Kind,
+    nothing: &str,
+) -> Result<Response, DetailedError> {
+    let token = match headers.get(ADMIN_TOKEN) {
+        Some(token) => token.to_str().ok(),
+        None => auth::bearer(headers)?,
+    };
+    if let Err(refusal) = state.tokens.admin(token) {
+        return Err(match state.tokens.user(token) {
+            Ok(_) => ApiError::Forbidden("This is for administrators").into(),
+            Err(_) => refusal.into(),
+        });
+    }
+    let latest = state.hub.hold(|present| present.states_of(&Audience::Admin, kind).last().cloned());
+    Ok(as_published(latest.as_deref()).unwrap_or_else(|| encoded(nothing.to_owned())))
+}
+
+fn as_published(publication: Option<&Publication>) -> Option<Response> {
+    match publication?.event() {
+        Event::Published(published) => Some(encoded(published.data.to_string())),
+        Event::Signal(_) | Event::Price(_) => None,
+    }
 }
 
 /// A length of bar, in the spellings of the page and of its market data provider.

@@ -69,15 +69,11 @@ impl Passing {
         if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { self.messages_per_user }
     }
 
-    /// Ends the taking in of what the log kept: where it kept as much as it may, there may have been more.
-    pub(super) fn recalled(&mut self) {
-        let (for_all, for_one) = (MAX_MESSAGES_FOR_ALL, self.messages_per_user);
-        for (audience, messages) in &mut self.messages {
-            let most = if *audience == Audience::All { for_all } else { for_one };
-            if messages.kept.len() >= most {
-                let before = messages.kept.front().map_or(0, |oldest| number(oldest) - 1);
-                messages.forgotten = messages.forgotten.max(before);
-            }
+    /// Notes up to which number the log has forgotten the ordered messages of audiences.
+    pub(super) fn forget(&mut self, forgotten: &[(Audience, u64)]) {
+        for (audience, last) in forgotten {
+            self.messages.entry(audience.clone()).or_default().forgotten = *last;
+            self.last = self.last.max(*last);
         }
     }
 

@@ -76,7 +76,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.recall([old]);
+    hub.recall([old], &[]);
     assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
     assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);

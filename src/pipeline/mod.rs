@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod handle;
+mod notices;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -30,6 +31,8 @@ use crate::store::{Receipt, Store, StoreError};
 use crate::telemetry::Metrics;
 use clock::Clock;
 pub use handle::{Handle, Request, Stopped, SubmitError};
+use notices::Reporter;
+pub use notices::{Feeds, LaneStatus};
 
 /// Requests taken from the channel at a time.
 const MAX_REQUESTS: usize = 256;
@@ -81,6 +84,7 @@ pub struct Pipeline {
     store: Arc<Store>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     epoch: Arc<str>,
     announce: Option<Announce>,
     gathering: Batch,
@@ -113,6 +117,7 @@ impl Pipeline {
             clock,
             store,
             hub,
+            reporter: Reporter::new(metrics.clone()),
             metrics,
             epoch,
             announce: None,
@@ -128,6 +133,11 @@ impl Pipeline {
     pub fn announcing(mut self, announce: Option<Announce>) -> Self {
         self.announce = announce;
         self
+    }
+
+    /// The sources of every symbol, for as long as the pipeline runs.
+    pub fn feeds(&self) -> Feeds {
+        self.reporter.feeds()
     }
 
     /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
@@ -237,6 +247,9 @@ impl Pipeline {
                 self.engine.process(input, self.clock.now())
             }
         };
+        for notice in self.engine.take_notices() {
+            self.reporter.report(notice);
+        }
         if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
             taken.inc_by(events);
         }
@@ -260,7 +273,7 @@ impl Pipeline {
             self.clock.advance(tick.observed_at);
             changes.extend(self.engine.replay(tick, self.clock.now()));
         }
-        Outcome { changes, answer: Ok(Accepted::Ticks) }
+        Outcome { changes, answer: Ok(Accepted::Ticks(Vec::new())) }
     }
 
     /// The changes without those of setups that the log knows from an earlier run over the same prices: a signal has one
@@ -389,6 +402,9 @@ impl Pipeline {
             })
             .collect();
         self.publish(&publications).await;
+        if self.reporter.is_due() {
+            self.reporter.tell(self.engine.lanes(now));
+        }
         self.hub.tidy(now.wall);
     }
 

@@ -3,9 +3,15 @@
 //! A source only knows how to live through *one* connection; [`supervise()`] connects again, backs off, and keeps the
 //! state that `/ready` and `/metrics` show.
 
+pub mod alpha_vantage;
 pub mod demo;
+pub mod massive;
 pub mod metatrader;
+pub mod net;
+pub mod oanda;
+mod order;
 pub mod push;
+mod rate;
 pub mod replay;
 pub mod simulator;
 mod states;
@@ -16,12 +22,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::domain::{Feed, Published, SignalDraft, SignalId, SourceName, Tick};
+use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
+use crate::telemetry::Metrics;
 
-pub use states::{SourceState, SourceStates, SourceStatus};
+pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
 
 /// The wall clock as a source is given it.
@@ -40,6 +47,40 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError`], whose kind decides whether it is called again.
     fn run(&mut self, out: &Feeder) -> impl Future<Output = Result<Finished, SourceError>> + Send;
+}
+
+/// Settings that no source can be made of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// Nothing to subscribe to.
+    #[error("{0}.instruments: none of them is in the catalogue")]
+    NoInstrument(&'static str),
+    /// An address that is none; it is not repeated, because a key may be in it.
+    #[error("{0}: makes no valid address")]
+    Address(&'static str),
+    /// A key with characters that no key has.
+    #[error("{0}: has characters that no key has")]
+    Key(&'static str),
+}
+
+/// The instruments behind a provider's names, without those that the catalogue does not have; each instrument once, so that no
+/// two feeds mix in one stream of prices.
+fn subscriptions(
+    source: &'static str,
+    names: &[String],
+    catalogue: &Instruments,
+) -> Result<Vec<(String, Arc<Instrument>)>, OptionsError> {
+    let mut found: Vec<(String, Arc<Instrument>)> = Vec::new();
+    for name in names {
+        match catalogue.resolve(name) {
+            Ok(instrument) if found.iter().any(|(_, other)| other.symbol == instrument.symbol) => {
+                tracing::warn!(source, name, symbol = %instrument.symbol, "has a name already; this one is left out");
+            }
+            Ok(instrument) => found.push((name.clone(), instrument.clone())),
+            Err(_) => tracing::info!(source, name, "is not in the catalogue; it is left out"),
+        }
+    }
+    if found.is_empty() { Err(OptionsError::NoInstrument(source)) } else { Ok(found) }
 }
 
 /// A source has said all that it will ever say. The server goes on with the last prices.
@@ -90,9 +131,18 @@ pub struct Feeder {
     states: SourceStates,
     taken: IntCounter,
     events: IntCounterVec,
+    rejected: IntCounterVec,
+    budget: IntGaugeVec,
 }
 
 impl Feeder {
+    fn new(name: SourceName, feed: Feed, handle: Handle, metrics: &Metrics, states: &SourceStates) -> Self {
+        let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
+        let (events, rejected) = (metrics.events_in_total.clone(), metrics.rejected_total.clone());
+        let budget = metrics.source_budget.clone();
+        Self { name, feed, handle, states: states.clone(), taken, events, rejected, budget }
+    }
+
     /// Says that the connection stands although no tick has come yet; the first tick says it as well.
     pub fn live(&self) {
         self.states.live(&self.name);
@@ -110,6 +160,12 @@ impl Feeder {
         self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
+    /// Says how much of the provider's allowance is used.
+    pub fn budget(&self, budget: Budget) {
+        self.budget.with_label_values(&[self.name.as_str()]).set(budget.limit.saturating_sub(budget.used).into());
+        self.states.budget(&self.name, budget);
+    }
+
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
     ///
     /// # Errors
@@ -124,6 +180,12 @@ impl Feeder {
         self.states.live(&self.name);
         self.states.counted(&self.name, count as usize);
         Ok(())
+    }
+
+    /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejected.with_label_values(&["tick", reason]).inc();
+        self.states.rejected(&self.name, reason);
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use prometheus::IntGaugeVec;
+use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::rate::Rate;
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
 
@@ -84,6 +86,23 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// Time since its last tick went to the pipeline; `None` before the first.
     pub last_tick_age: Option<Duration>,
+    /// Ticks that went to the pipeline within the last minute.
+    pub ticks_per_minute: u64,
+    /// Ticks that were not handed on, since the start.
+    pub rejected: u64,
+    /// What is left of the provider's allowance, where there is one.
+    pub budget: Option<Budget>,
+}
+
+/// Requests that a provider allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Used so far.
+    pub used: u32,
+    /// Allowed until `resets_at`.
+    pub limit: u32,
+    /// When it begins anew.
+    pub resets_at: DateTime<Utc>,
 }
 
 /// The states of all sources of a process. Cheap to clone.
@@ -91,6 +110,7 @@ pub struct SourceStatus {
 pub struct SourceStates {
     entries: Arc<RwLock<BTreeMap<SourceName, Entry>>>,
     up: IntGaugeVec,
+    rejected: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -102,13 +122,40 @@ struct Entry {
     /// Whether its prices are late by contract.
     delayed: bool,
     last_tick: Option<Instant>,
+    rate: Rate,
+    rejected: u64,
+    budget: Option<Budget>,
+    /// Whether it calls, but without prices.
+    mute: bool,
     /// When somebody who calls us last did, and how long he may be silent.
     called: Option<(Instant, Duration)>,
 }
 
 impl Entry {
     fn new(state: SourceState) -> Self {
-        Self { state, since: Instant::now(), connected: None, delayed: false, last_tick: None, called: None }
+        Self {
+            state,
+            since: Instant::now(),
+            connected: None,
+            delayed: false,
+            last_tick: None,
+            rate: Rate::new(),
+            rejected: 0,
+            budget: None,
+            mute: false,
+            called: None,
+        }
+    }
+
+    /// What is missed of a source that calls us.
+    fn missed(&mut self, patience: Option<(Duration, Instant)>) -> Option<&'static str> {
+        let (called, silence) = self.called.filter(|_| self.state.delivers())?;
+        if called.elapsed() > silence {
+            return Some("it does not call any more");
+        }
+        let since = self.last_tick.max(self.connected)?;
+        self.mute = patience.is_some_and(|(patience, opened)| since.max(opened).elapsed() > patience);
+        self.mute.then_some("it calls, but has no prices, although its market is open")
     }
 
     fn enter(&mut self, state: SourceState) {
@@ -125,13 +172,13 @@ impl Entry {
 impl SourceStates {
     /// No source yet.
     pub fn new(metrics: &Metrics) -> Self {
-        Self { entries: Arc::default(), up: metrics.source_up.clone() }
+        Self { entries: Arc::default(), up: metrics.source_up.clone(), rejected: metrics.source_rejected_total.clone() }
     }
 
     /// All sources, by name.
     pub fn list(&self) -> Vec<SourceStatus> {
         let now = Instant::now();
-        let status = |(name, entry): (&SourceName, &Entry)| SourceStatus {
+        let status = |(name, entry): (&SourceName, &mut Entry)| SourceStatus {
             name: name.clone(),
             state: match entry.state {
                 SourceState::Waiting { retry_in } => {
@@ -140,8 +187,11 @@ impl SourceStates {
                 state => state,
             },
             last_tick_age: entry.last_tick.map(|at| now - at),
+            ticks_per_minute: entry.rate.per_minute(),
+            rejected: entry.rejected,
+            budget: entry.budget,
         };
-        self.entries.read().iter().map(status).collect()
+        self.entries.write().iter_mut().map(status).collect()
     }
 
     /// Notes a change of state.
@@ -187,23 +237,52 @@ impl SourceStates {
     }
 
     /// Notes that ticks went to the pipeline.
-    pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
+    pub(super) fn counted(&self, name: &SourceName, ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
-            entry.last_tick = Some(Instant::now());
+            (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
+            entry.rate.add(ticks);
         }
     }
 
-    /// Notices sources that do not call any more, until `stop`.
-    pub async fn watch(self, stop: CancellationToken) {
+    /// Notes how much of a provider's allowance is used.
+    pub(super) fn budget(&self, name: &SourceName, budget: Budget) {
+        if let Some(entry) = self.entries.write().get_mut(name) {
+            entry.budget = Some(budget);
+        }
+    }
+
+    /// Counts a tick that is not handed on, `reason` being a word such as `unknown_symbol`.
+    pub(super) fn rejected(&self, name: &SourceName, reason: &str) {
+        self.rejected.with_label_values(&[name.as_str(), reason]).inc();
+        if let Some(entry) = self.entries.write().get_mut(name) {
+            entry.rejected += 1;
+        }
+    }
+
+    /// Notes that a source called us with nothing but a sign of life.
+    pub(super) fn alive(&self, name: &SourceName) {
+        if !self.entries.read().get(name).is_some_and(|entry| entry.mute) {
+            self.live(name);
+        }
+    }
+
+    /// Notices, until `stop`, sources that do not call any more, and those that call without a price for longer than
+    /// `patience` says, which is `None` while all markets are closed.
+    pub async fn watch(self, stop: CancellationToken, patience: impl Fn() -> Option<Duration>) {
         let mut look = interval(Duration::from_secs(1));
+        let mut opened = None;
         while stop.run_until_cancelled(look.tick()).await.is_some() {
-            let is_silent = |entry: &Entry| {
-                entry.state.delivers() && entry.called.is_some_and(|(at, silence)| at.elapsed() > silence)
+            // Nothing is missed of the time in which the markets were closed.
+            let patience = patience().map(|patience| (patience, *opened.get_or_insert_with(Instant::now)));
+            if patience.is_none() {
+                opened = None;
+            }
+            let found: Vec<_> = {
+                let mut entries = self.entries.write();
+                entries.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.missed(patience)?))).collect()
             };
-            let silent: Vec<_> =
-                self.entries.read().iter().filter(|(_, e)| is_silent(e)).map(|(name, _)| name.clone()).collect();
-            for name in silent {
-                self.stalled(&name, "it does not call any more");
+            for (name, why) in found {
+                self.stalled(&name, why);
             }
         }
     }

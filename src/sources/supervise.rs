@@ -36,9 +36,8 @@ pub fn supervise<S: Source>(
 ) -> impl Future<Output = Result<(), SourceError>> + Send + use<S> {
     let (name, feed) = (source.name(), source.feed());
     states.set(&name, SourceState::Connecting);
-    let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
     let reconnects = metrics.source_reconnects_total.with_label_values(&[name.as_str()]);
-    let out = Feeder { name, feed, handle, states: states.clone(), taken, events: metrics.events_in_total.clone() };
+    let out = Feeder::new(name, feed, handle, metrics, states);
     async move {
         let stopped = stop.clone();
         stopped.run_until_cancelled(connect_again(source, out, &stop, || reconnects.inc())).await.unwrap_or(Ok(()))

@@ -12,7 +12,7 @@ use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
 use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, queries, schema, users};
-use crate::domain::{Bar, Position, Published, Signal, UserNote};
+use crate::domain::{Audience, Bar, Position, Published, Signal, UserNote};
 
 /// Events whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
@@ -41,6 +41,8 @@ pub struct Recovered {
     pub unrecorded: Vec<Signal>,
     /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
     pub minutes: Vec<Bar>,
+    /// Of each audience that has lost ordered messages, the number of the last one.
+    pub forgotten: Vec<(Audience, u64)>,
     /// What is remembered of users, in no order.
     pub users: Vec<UserNote>,
 }
@@ -70,11 +72,13 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
     let head = schema::head(&connection).map_err(sqlite)?;
     let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
+    let (published, forgotten) = passing::all(&connection).map_err(sqlite)?;
     let recovered = Recovered {
         position: Position { epoch: epoch.into(), seq: head.seq },
         pending: queries::pending(&connection).map_err(sqlite)?,
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
-        published: passing::all(&connection).map_err(sqlite)?,
+        published,
+        forgotten,
         unrecorded: outcomes::open(&connection, recent_since - UNRECORDED).map_err(sqlite)?,
         minutes: queries::real_minutes(&connection, recent_since - WARM_UP).map_err(sqlite)?,
         users: users::all(&connection).map_err(sqlite)?,

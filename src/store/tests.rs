@@ -887,6 +887,8 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         recovered.published.iter().map(|message| message.seq).collect::<Vec<_>>(),
         (101..=200).collect::<Vec<_>>()
     );
+    // The last that is gone is known by its number, also to a process that would keep more.
+    assert_eq!(recovered.forgotten, [(audience(99), 99), (audience(100), 100)]);
     let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }

@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use chrono::DateTime;
-use tracing::Subscriber;
 use tracing::field::{Field, Visit};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
@@ -37,9 +38,26 @@ pub enum LoggingError {
 pub fn init(log: &Log) -> Result<(), LoggingError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !no_color && io::stdout().is_terminal();
-    let layer = layer(log.format, io::stdout, ansi);
-    tracing_subscriber::registry().with(log.env_filter()?).with(layer).try_init()?;
+    init_to(log, io::stdout, ansi)
+}
+
+/// Starts logging to `writer`.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_to<W>(log: &Log, writer: W, ansi: bool) -> Result<(), LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = layer(log.format, writer, ansi);
+    tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(shows_no_frame)).with(layer).try_init()?;
     Ok(())
+}
+
+/// Whether something may be logged at all: at `trace` the WebSocket library logs whole frames, and keys and tokens travel in
+/// frames.
+fn shows_no_frame(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || !metadata.target().starts_with("tungstenite")
 }
 
 fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -191,11 +209,14 @@ mod tests {
             tracing::error!(target: "socketioxide::client", "one");
             tracing::error!(target: "engineioxide", "two");
             tracing::debug!(target: "socketioxide", "three");
+            tracing::trace!(target: "tungstenite::protocol", "a frame");
             tracing::info!("ours");
         };
         let filter = |filter: &str| Log { filter: filter.into(), ..Log::default() };
         let line = logged(&filter("info"), false, say);
         assert!(line.contains("ours") && !line.contains("one") && !line.contains("two"), "{line}");
+        let line = logged(&filter("trace"), false, say);
+        assert!(line.contains("ours") && !line.contains("one") && !line.contains("a frame"), "{line}");
         let line = logged(&filter("socketioxide=debug"), false, say);
         assert!(line.contains("one") && line.contains("three") && !line.contains("ours"), "{line}");
     }

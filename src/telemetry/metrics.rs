@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::Process;
@@ -33,6 +33,11 @@ pub struct Metrics {
     pub source_up: IntGaugeVec,
     pub source_reconnects_total: IntCounterVec,
     pub source_ticks_total: IntCounterVec,
+    pub source_budget: IntGaugeVec,
+    pub source_rejected_total: IntCounterVec,
+    pub source_switches_total: IntCounterVec,
+    pub source_in_force: IntGaugeVec,
+    pub source_divergence_ratio: GaugeVec,
     pub http_requests_total: IntCounterVec,
     pub http_request_seconds: Histogram,
     pub store_commit_seconds: Histogram,
@@ -97,6 +102,31 @@ impl Metrics {
                 &["source"],
             )?,
             source_ticks_total: counters(r, "source_ticks_total", "Ticks read from a source", &["source"])?,
+            source_budget: gauges(r, "source_budget", "Requests that a source has left today", &["source"])?,
+            source_rejected_total: counters(
+                r,
+                "source_rejected_total",
+                "Ticks of a source that were not taken",
+                &["source", "reason"],
+            )?,
+            source_switches_total: counters(
+                r,
+                "source_switches_total",
+                "Times a source took a symbol over from another one",
+                &["symbol", "source"],
+            )?,
+            source_in_force: gauges(
+                r,
+                "source_in_force",
+                "Whether a source's prices are the symbol's (1) or it stands by (0)",
+                &["symbol", "source"],
+            )?,
+            source_divergence_ratio: {
+                let help = "How far a source that stands by is from the one in force, as a share of the price";
+                let gauge = GaugeVec::new(Opts::new("source_divergence_ratio", help), &["symbol", "source"])?;
+                r.register(Box::new(gauge.clone()))?;
+                gauge
+            },
             http_requests_total: counters(
                 r,
                 "http_requests_total",

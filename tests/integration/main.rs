@@ -4,23 +4,33 @@
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
+mod absent;
 mod backtesting;
+mod bots;
 mod commands;
 mod demo;
 mod disk;
+mod doctor;
 mod draining;
 mod durability;
+mod failover;
 mod goldens;
 mod harness;
 mod joining;
 mod life;
 mod limits;
 mod metatrader;
+mod personal;
+mod private;
 mod process;
+mod providers;
+mod quiet_logs;
 mod replaying;
 mod resume;
 mod rooms;
+mod sentio_users;
 mod slow_clients;
 mod support;
+mod tokens;
 mod tradingview;
 mod whole;

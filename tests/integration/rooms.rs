@@ -15,11 +15,11 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
-    ("sources", &["domain", "pipeline", "telemetry"]),
+    ("sources", &["config", "domain", "pipeline", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
     ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
     ("backtest", &["domain", "engine", "sources"]),
-    ("cli", &["auth", "backtest", "config", "domain", "store"]),
+    ("cli", &["auth", "backtest", "config", "domain", "sources", "store"]),
 ];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test module needs all of it")]
 
 mod socketio;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@ import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
 import { RecordView } from "./record.ts";
 import { SignalBoard } from "./signals.ts";
+import { SourceTable } from "./sources.ts";
 
 const PING_EVERY = 5_000;
 
@@ -19,6 +20,7 @@ const prices = new PriceTable();
 const board = new SignalBoard();
 const history = new History(showBanners);
 const record = new RecordView();
+const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
 
@@ -57,6 +59,7 @@ orion.on("state", (state, transport) => {
     void loadInstruments();
     void history.load();
     void record.load();
+    void sources.load();
   }
   if (state !== "connected") live = false;
   connection.show(state, transport);
@@ -84,6 +87,9 @@ setInterval(() => {
   prices.tick();
   board.tick();
 }, 1_000);
-setInterval(() => orion.ping(performance.now()), PING_EVERY);
+setInterval(() => {
+  orion.ping(performance.now());
+  if (live) void sources.load();
+}, PING_EVERY);
 
 orion.connect();

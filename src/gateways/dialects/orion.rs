@@ -163,8 +163,11 @@ pub struct Subscribed {
     pub symbols: Option<Vec<Symbol>>,
     /// Where live begins.
     pub cursor: String,
-    /// Whether the gap since the presented cursor was filled; null when none was presented.
+    /// Whether the gap since the presented cursors was filled; null when none was presented.
     pub recovered: Option<bool>,
+    /// With the channel `user`: the number of the last published message, after which live begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<u64>,
 }
 
 /// The answer to `unsubscribe`.

@@ -4,9 +4,14 @@
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
+//! | `user:<id>` | what is published for one user: an event of its type's name |
+//! | `users` | what is published for everybody: the same |
+//! | `admin` | what is published for administrators: the same |
 
 mod cut;
 mod entry;
+mod headcount;
+mod personal;
 mod rooms;
 mod session;
 
@@ -23,11 +28,13 @@ use socketioxide::socket::DisconnectReason;
 
 pub use cut::Cuts;
 pub use entry::{Entry, EntryLayer};
+use headcount::Headcount;
 pub use rooms::Rooms;
-use session::{Command, Session};
+use session::{Command, Presented, Session};
 
 use super::Gateway;
 use super::admission::Refusal;
+use super::cursor::MessageCursor;
 use crate::config;
 
 /// Namespaces that behave alike: a client's URL decides which one it asks for.
@@ -56,11 +63,13 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         .ws_read_buffer_size(READ_BUFFER)
         .with_parser(parser)
         .build_layer();
+    let headcount = Arc::new(Headcount::default());
     for namespace in NAMESPACES {
-        let (gateway, cuts) = (gateway.clone(), cuts.clone());
+        let (gateway, cuts, headcount) = (gateway.clone(), cuts.clone(), headcount.clone());
         // Handlers are registered before the client is told that it is connected: an event sent at once would be lost else.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
-            std::future::ready(admit(&gateway, &cuts, &socket, auth.ok().as_ref()))
+            let admitted = admit(&gateway, &cuts, &headcount, &socket, auth.ok().as_ref());
+            std::future::ready(admitted)
         };
         // What the client said between being told that it is connected and being so could not be answered: it has waited.
         let connected = |socket: SocketRef| {
@@ -72,16 +81,28 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms = Rooms::new(io, cuts.clone(), gateway.metrics.clone());
+    let rooms = Rooms::new(io, headcount, cuts.clone(), gateway.hub.position(), gateway.metrics.clone());
     (layer, rooms)
 }
 
-fn admit(gateway: &Arc<Gateway>, cuts: &Cuts, socket: &SocketRef, auth: Option<&Value>) -> Result<(), Refusal> {
-    let field = |name: &str| auth.and_then(|auth| auth.get(name)).and_then(Value::as_str);
+fn admit(
+    gateway: &Arc<Gateway>,
+    cuts: &Cuts,
+    headcount: &Arc<Headcount>,
+    socket: &SocketRef,
+    auth: Option<&Value>,
+) -> Result<(), Refusal> {
+    let field = |name: &str| auth.and_then(|auth| auth.get(name)).filter(|value| !value.is_null());
     let handshake = socket.req_parts();
-    let login = gateway.admit_reader(&handshake.headers, &handshake.uri, field("token"))?;
-    let since = field("since").map(str::to_owned);
-    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, login, since));
+    // An empty token is that of a page that nobody has logged in on.
+    let token = field("token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let login = gateway.admit_reader(&handshake.headers, &handshake.uri, token)?;
+    let presented = Presented {
+        since: field("since").and_then(Value::as_str).map(str::to_owned),
+        last_event_id: field("last_event_id").map(MessageCursor::read),
+    };
+    let seat = headcount.enter(socket.ns());
+    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, seat, login, presented));
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in a future: a client's events would overtake each other else.

@@ -8,9 +8,11 @@ use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
 
-use super::NAMESPACES;
 use super::cut::Cuts;
-use crate::domain::{Event, Position, Signal, Symbol};
+use super::personal::{self, is_personal};
+use super::{Headcount, NAMESPACES};
+use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
+use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, Meta, SignalObject};
 use crate::hub::{Publication, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
@@ -19,7 +21,10 @@ use crate::telemetry::Metrics;
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
+    headcount: Arc<Headcount>,
     cuts: Cuts,
+    /// The log that messages are numbered in.
+    log: Position,
     metrics: Arc<Metrics>,
 }
 
@@ -30,22 +35,47 @@ impl std::fmt::Debug for Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(io: SocketIo, cuts: Cuts, metrics: Arc<Metrics>) -> Self {
-        Self { io, cuts, metrics }
+    pub(super) fn new(
+        io: SocketIo,
+        headcount: Arc<Headcount>,
+        cuts: Cuts,
+        log: Position,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { io, headcount, cuts, log, metrics }
     }
 
-    /// Emits a signal to everybody in its rooms, one by one: only so a client whose queue is full is known by name, and
-    /// signals are few.
-    fn emit_to_room(&self, namespace: &str, publication: &Arc<Publication>, rooms: Vec<Cow<'static, str>>) -> usize {
-        let Some(namespace) = self.io.of(namespace) else { return 0 };
+    /// Emits to everybody in the rooms, one by one: only so a client whose queue is full is known by name. `kind` is the
+    /// label it is counted under.
+    fn emit_to_each(
+        &self,
+        namespace: &str,
+        kind: &str,
+        rooms: Vec<Cow<'static, str>>,
+        emit: impl Fn(&SocketRef) -> Result<(), SendError>,
+    ) {
+        let Some(namespace) = self.io.of(namespace) else { return };
         let sockets = namespace.to(rooms).sockets();
         for socket in &sockets {
-            if let Err(SendError::Socket(SocketError::InternalChannelFull)) = emit_signal(socket, publication) {
+            if is_full(&emit(socket)) {
                 self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
                 self.cuts.cut(socket);
             }
         }
-        sockets.len()
+        self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);
+    }
+
+    /// Emits a message to those whom it is for. A state too: nobody knows when the next one follows, so a client that would
+    /// lose one is cut and gets it when it comes back.
+    fn emit_published(&self, namespace: &str, published: &Published) {
+        let kind = match published.kind.class() {
+            Class::Ordered => "ordered",
+            Class::State => "state",
+        };
+        let cursor = MessageCursor::new(&self.log, published.seq);
+        self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
+            personal::emit(socket, published, &cursor)
+        });
     }
 
     /// Emits a price to everybody in its rooms at once. A full queue loses it: what waits there is older, and the next
@@ -61,16 +91,12 @@ impl Rooms {
 
 impl Sink for Rooms {
     fn clients(&self) -> usize {
-        NAMESPACES.iter().filter_map(|name| self.io.of(*name)).map(|namespace| namespace.sockets().len()).sum()
+        self.headcount.total()
     }
 
     fn deliver(&self, batch: &[Arc<Publication>]) {
-        let busy = NAMESPACES.map(|name| self.io.of(name).is_some_and(|namespace| !namespace.sockets().is_empty()));
-        for publication in batch {
-            for (namespace, busy) in NAMESPACES.into_iter().zip(busy) {
-                if !busy {
-                    continue;
-                }
+        for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
+            for publication in batch {
                 match publication.event() {
                     Event::Price(update) => {
                         if let Some(object) = raw(publication) {
@@ -78,14 +104,25 @@ impl Sink for Rooms {
                         }
                     }
                     Event::Signal(signal) => {
-                        let receivers = self.emit_to_room(namespace, publication, rooms_of("signals", &signal.symbol));
-                        let delivered = self.metrics.deliveries_total.with_label_values(&["signal", "socketio"]);
-                        delivered.inc_by(receivers as u64);
+                        let rooms = rooms_of("signals", &signal.symbol);
+                        self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
+                    }
+                    Event::Published(published) if is_personal(published.kind) => {
+                        self.emit_published(namespace, published);
                     }
                     Event::Published(_) => {}
                 }
             }
         }
+    }
+}
+
+/// The room of those who may read what is for `audience`. No user's room is another's, whatever his id is.
+fn room_of(audience: &Audience) -> Cow<'static, str> {
+    match audience {
+        Audience::All => Cow::Borrowed("users"),
+        Audience::Admin => Cow::Borrowed("admin"),
+        Audience::User(user) => Cow::Owned(format!("user:{user}")),
     }
 }
 
@@ -95,7 +132,7 @@ fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
 
 fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
     let channels = [("prices", &topics.prices), ("signals", &topics.signals)];
-    let mut names = Vec::new();
+    let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}
@@ -114,6 +151,10 @@ pub(super) fn join(socket: &SocketRef, topics: &Topics) {
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
+    // Who has left meanwhile would stay in them for good.
+    if !socket.connected() {
+        socket.leave_all();
+    }
 }
 
 /// Takes the client out of the rooms of `before` that are not in `rest`.
@@ -121,6 +162,11 @@ pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics) {
     let keep = names(rest);
     let old: Vec<_> = names(before).into_iter().filter(|room| !keep.contains(room)).collect();
     socket.leave(old);
+}
+
+/// Whether something was lost because the client does not read.
+pub(super) fn is_full(sent: &Result<(), SendError>) -> bool {
+    matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
 }
 
 /// Emits a price to one client.

@@ -1,36 +1,37 @@
-//! One client on one namespace: what it is subscribed to, and how it gets there.
+//! One client on one namespace: what it says, what it is subscribed to, and what it is answered.
+
+mod joining;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
-use socketioxide::{SendError, SocketError, TransportType};
+use socketioxide::{SendError, TransportType};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::cut::Cuts;
-use super::rooms::{self, emit_signal};
-use crate::auth::Login;
-use crate::domain::{Position, Signal, iso};
+use super::headcount::Seat;
+use super::personal::Missed;
+use super::rooms;
+use crate::auth::{AuthError, Login};
+use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
 use crate::gateways::command::{Request, fault, short};
-use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed};
-use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
-use crate::hub::{Present, Publication, Selection, Topics};
+use crate::gateways::cursor::MessageCursor;
+use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed};
+use crate::gateways::resume;
+use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
+use joining::Joining;
 
 /// What a client says while it still joins or catches up waits its turn, up to this many.
 const MAX_WAITING: usize = 32;
-/// A client that catches up and does not read is cut after this long.
-const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a full queue is looked at again while catching up.
-const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a client may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +63,19 @@ struct Said {
     caller: Caller,
 }
 
+/// The cursors of a handshake's `auth`: for the first subscription that needs one and presents none of its own.
+#[derive(Default)]
+pub(super) struct Presented {
+    /// Where signals go on.
+    pub(super) since: Option<String>,
+    /// Where published messages go on.
+    pub(super) last_event_id: Option<Result<MessageCursor, CursorError>>,
+}
+
 #[derive(Default)]
 struct State {
     topics: Topics,
-    /// From the handshake, for the first subscription that presents none of its own.
-    since: Option<String>,
+    presented: Presented,
     /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
     waiting: VecDeque<Said>,
@@ -85,6 +94,8 @@ pub(super) struct Session {
     /// Cancelled when the client is gone.
     closed: CancellationToken,
     state: Mutex<State>,
+    /// Held as long as it is connected.
+    _seat: Seat,
 }
 
 impl Session {
@@ -92,8 +103,9 @@ impl Session {
         gateway: Arc<Gateway>,
         cuts: Cuts,
         socket: &SocketRef,
+        seat: Seat,
         login: Option<Login>,
-        since: Option<String>,
+        presented: Presented,
     ) -> Self {
         let transport = transport_name(socket.transport_type());
         let session = Self {
@@ -103,9 +115,10 @@ impl Session {
             since: Instant::now(),
             login,
             closed: CancellationToken::new(),
-            state: Mutex::new(State { since, busy: true, ..State::default() }),
+            state: Mutex::new(State { presented, busy: true, ..State::default() }),
             gateway,
             cuts,
+            _seat: seat,
         };
         let labels = [session.transport, session.namespace.as_str()];
         session.gateway.metrics.connections.with_label_values(&labels).inc();
@@ -118,16 +131,24 @@ impl Session {
     /// and so knows that it has to log in.
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
-        let (closed, cuts, socket, sid) = (self.closed.clone(), self.cuts.clone(), socket.clone(), self.id.clone());
+        let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
+        let (cuts, socket, sid) = (self.cuts.clone(), socket.clone(), self.id.clone());
         self.gateway.tasks.spawn_connection(async move {
-            if closed.run_until_cancelled(end.cancelled()).await.is_some() {
-                info!(sid, "the user token has ended");
-                cuts.cut(&socket);
+            tokio::select! {
+                () = end.cancelled() => {
+                    info!(sid, "the user token has ended");
+                    cuts.cut(&socket);
+                }
+                // A stop does not wait for tokens.
+                () = closed.cancelled() => {}
+                () = draining.cancelled() => {}
             }
         });
     }
 
     pub(super) fn ended(&self, reason: DisconnectReason) {
+        // Who waits for the end of its token holds on to the socket, which holds on to us.
+        self.closed.cancel();
         self.state.lock().end = Some(match reason {
             DisconnectReason::TransportClose => "transport close",
             DisconnectReason::MultipleHttpPollingError => "multiple polls",
@@ -178,7 +199,10 @@ impl Session {
             Command::Unsubscribe => {
                 let request = Request::parse(&data, &self.gateway.instruments);
                 let mut state = self.state.lock();
-                let rest = state.topics.without(&request.topics);
+                let mut rest = state.topics.without(&request.topics);
+                if request.user {
+                    rest.published = Audiences::default();
+                }
                 let before = std::mem::replace(&mut state.topics, rest.clone());
                 drop(state);
                 self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest));
@@ -201,68 +225,54 @@ impl Session {
     }
 
     fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
-        let request = Request::parse(data, &self.gateway.instruments);
+        let mut request = Request::parse(data, &self.gateway.instruments);
+        if request.user && self.login.is_none() {
+            request.user = false;
+            request.faults.push(self.token_required());
+        }
         self.report(socket, &caller, &request);
         // Read before our own lock is taken: joining takes the two the other way round.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
-        // Who already gets signals has missed none of them.
+        // Who already gets signals has missed none of them; the same with messages.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
-        let since = if joins_signals { request.since.clone().or(state.since.take()) } else { None };
-        let from = since.as_deref().map(|since| resume::place(since, &head));
-        match from {
-            Some(Some(seq)) => {
-                state.busy = true;
-                drop(state);
-                let (session, socket) = (self.clone(), socket.clone());
-                self.gateway.tasks.clone().spawn_connection(async move {
-                    session.catch_up(socket, seq, request, caller).await;
-                });
-                return Begun::Replay;
-            }
-            Some(None) => {
-                drop(state);
-                self.join_with_snapshot(socket, &request, caller, Some(false));
-            }
-            None => {
-                drop(state);
-                self.join_with_snapshot(socket, &request, caller, None);
-            }
-        }
-        Begun::Nothing
-    }
-
-    /// Snapshot of what is newly joined, then live: one step against publishing.
-    fn join_with_snapshot(&self, socket: &SocketRef, request: &Request, caller: Caller, recovered: Option<bool>) {
-        self.gateway.hub.hold(|present| {
-            let before = self.state.lock().topics.clone();
-            self.emit_prices(socket, present, &request.topics.prices, &before.prices);
-            let signals =
-                present.signals(|symbol| request.topics.signals.contains(symbol) && !before.signals.contains(symbol));
-            for publication in &signals {
-                self.delivered(socket, emit_signal(socket, publication));
-            }
-            self.join(socket, present, request, caller, recovered);
+        let since = if joins_signals { request.since.clone().or(state.presented.since.take()) } else { None };
+        let joins_user = request.user && state.topics.published == Audiences::default();
+        let missed = self.login.as_ref().filter(|_| joins_user).map(|login| {
+            let who = login.identity();
+            let last_event_id = request.last_event_id.take().or(state.presented.last_event_id.take());
+            Missed::new(Audiences::of_user(who.user.clone(), who.admin), last_event_id)
         });
+        drop(state);
+        let from = since.as_deref().map(|since| resume::place(since, &head));
+        let recovered = from.map(|place| place.is_some());
+        let joining = Joining { request, caller: Some(caller), recovered, missed };
+        match from.flatten() {
+            Some(seq) => self.go_on(socket, joining, Some(seq)),
+            None => match self.join_with_snapshot(socket, joining) {
+                None => Begun::Nothing,
+                Some(unfinished) => self.go_on(socket, unfinished, None),
+            },
+        }
     }
 
-    /// Brings the client from `seq` to the present, then joins it.
-    async fn catch_up(self: Arc<Self>, socket: SocketRef, seq: u64, request: Request, caller: Caller) {
-        let mut returning = Comeback { session: &self, socket: &socket, request: &request, caller: Some(caller) };
-        match resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await {
-            Ok(Resumed::Joined) => {}
-            Ok(Resumed::Gone) => self.cuts.cut(&socket),
-            impossible => {
-                if let Err(error) = impossible {
-                    // It is told, and gets its prices: those must not wait for a disk.
-                    warn!(sid = %self.id, %error, "a replay could not be read");
-                }
-                if let Some(caller) = returning.caller {
-                    self.join_with_snapshot(&socket, &request, caller, Some(false));
-                }
-            }
-        }
-        self.listen(&socket);
+    /// Goes on by itself: from signal `seq`, or with what of the snapshot did not fit into the client's queue.
+    fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: Joining, seq: Option<u64>) -> Begun {
+        self.state.lock().busy = true;
+        let (session, socket) = (self.clone(), socket.clone());
+        self.gateway.tasks.clone().spawn_connection(async move {
+            session.catch_up(&socket, joining, seq).await;
+            session.listen(&socket);
+        });
+        Begun::Replay
+    }
+
+    fn token_required(&self) -> ErrorObject {
+        let reason = match self.gateway.tokens.user(None) {
+            Err(refusal @ AuthError::NotSet(_)) => refusal.to_string(),
+            _ => "the channel 'user' needs a user token: auth {token}, Authorization: Bearer, or ?token=".to_owned(),
+        };
+        fault("token_required", reason)
     }
 
     /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
@@ -279,34 +289,6 @@ impl Session {
                 return;
             }
         }
-    }
-
-    fn emit_prices(&self, socket: &SocketRef, present: &Present, wanted: &Selection, before: &Selection) {
-        for publication in present.prices(|symbol| wanted.contains(symbol) && !before.contains(symbol)) {
-            self.delivered(socket, rooms::emit_price(socket, &publication));
-        }
-    }
-
-    fn join(
-        &self,
-        socket: &SocketRef,
-        present: &Present,
-        request: &Request,
-        mut caller: Caller,
-        recovered: Option<bool>,
-    ) {
-        let mut state = self.state.lock();
-        state.topics = state.topics.with(&request.topics);
-        rooms::join(socket, &state.topics);
-        drop(state);
-        let answer = Subscribed {
-            channels: request.channels(),
-            symbols: request.symbol_list(),
-            cursor: present.position().to_string(),
-            recovered,
-        };
-        self.acknowledge_with(&mut caller, &answer, request);
-        self.tell(socket, &caller, "subscribed", &answer);
     }
 
     fn report(&self, socket: &SocketRef, caller: &Caller, request: &Request) {
@@ -347,59 +329,9 @@ impl Session {
     /// A client whose queue is full would miss something without knowing: it is cut, comes back, and catches up.
     #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
     fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
-        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = sent {
+        if rooms::is_full(&sent) {
             self.cuts.cut(socket);
         }
-    }
-}
-
-/// A client that fills its gap: it is in no live room until it has.
-struct Comeback<'a> {
-    session: &'a Session,
-    socket: &'a SocketRef,
-    request: &'a Request,
-    caller: Option<Caller>,
-}
-
-impl Returning for Comeback<'_> {
-    async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
-        let wanted = &self.request.topics.signals;
-        for (position, signal) in page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol)) {
-            let until = Instant::now() + CATCH_UP_PATIENCE;
-            loop {
-                match rooms::emit_replayed(self.socket, signal, position) {
-                    Ok(()) => break,
-                    Err(SendError::Socket(SocketError::InternalChannelFull)) if Instant::now() < until => {
-                        tokio::time::sleep(CATCH_UP_PAUSE).await;
-                    }
-                    Err(_) => return Err(Gone),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
-        let (session, socket, wanted) = (self.session, self.socket, &self.request.topics);
-        let mut reached = None;
-        let full =
-            |sent: &Result<(), SendError>| matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)));
-        for publication in &rest {
-            if wanted.contain(publication.event()) && full(&emit_signal(socket, publication)) {
-                return Err(NoRoom { reached });
-            }
-            reached = publication.seq();
-        }
-        let before = session.state.lock().topics.prices.clone();
-        for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
-            if full(&rooms::emit_price(socket, &price)) {
-                return Err(NoRoom { reached });
-            }
-        }
-        if let Some(caller) = self.caller.take() {
-            session.join(socket, present, self.request, caller, Some(true));
-        }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of one native connection: it writes what is due, reads what is said, and notices silence.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,15 @@ pub(super) trait Conversation: Send {
 
     /// Adds the frames that an event is for this client: none, one, or several.
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
+
+    /// A number for an event whose arrival has to be known: a ping with it is written in front of the event's frames. In
+    /// front, because they leave together, and a client that reads the frames and goes has answered the ping by then.
+    fn receipt(&self, _publication: &Publication) -> Option<u64> {
+        None
+    }
+
+    /// The client has answered the ping with this number.
+    fn received(&mut self, _receipt: u64) {}
 
     /// Adds what follows from all events of a batch together, after their own frames.
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
@@ -81,7 +91,7 @@ impl Client {
 
     /// Writes a batch with one flush.
     async fn write_batch<C: Conversation>(&mut self, batch: Batch, conversation: &mut C) -> Result<(), Gone> {
-        let mut frames = Vec::new();
+        let (mut frames, mut receipts) = (Vec::new(), VecDeque::new());
         for publication in &batch.states {
             conversation.frames(publication, &mut frames);
         }
@@ -89,7 +99,10 @@ impl Client {
         let mut answers = 0;
         for ordered in batch.ordered {
             match ordered {
-                Ordered::Event(publication) => conversation.frames(&publication, &mut frames),
+                Ordered::Event(publication) => {
+                    receipts.extend(conversation.receipt(&publication).map(|receipt| (frames.len(), receipt)));
+                    conversation.frames(&publication, &mut frames);
+                }
                 Ordered::Frame(frame) => {
                     answers += 1;
                     frames.push(frame);
@@ -98,7 +111,14 @@ impl Client {
         }
         conversation.batch_end(&mut frames);
         let ordered = frames.len() as u64 - states - answers;
-        self.write(frames).await?;
+        for (index, frame) in frames.into_iter().enumerate() {
+            while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
+                let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
+                self.sink.feed(ping).await.map_err(|_| Gone)?;
+            }
+            self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
+        }
+        self.sink.flush().await.map_err(|_| Gone)?;
         let delivered = &self.gateway.metrics.deliveries_total;
         delivered.with_label_values(&["state", "native"]).inc_by(states);
         delivered.with_label_values(&["ordered", "native"]).inc_by(ordered);
@@ -128,8 +148,12 @@ pub(super) async fn serve<C: Conversation>(
     let _membership = gateway.clients.join(outbox.clone());
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
-    if let End::Ours(close) = end {
-        say_goodbye(&mut client, &mut stream, conversation.farewell(close), close).await;
+    match end {
+        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
+        // It may have confirmed something before it went, although a write has failed since.
+        End::Peer => {
+            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation)).await.ok();
+        }
     }
     presence.left(end);
 }
@@ -188,11 +212,30 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                 }
                 continue;
             }
-            Message::Pong(_) => continue,
+            Message::Pong(payload) => {
+                confirm(conversation, payload);
+                continue;
+            }
         };
         if let Err(close) = conversation.said(client, text).await {
             return End::Ours(close);
         }
+    }
+}
+
+/// Reads to the end, for nothing but what the peer confirms.
+async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C) {
+    while let Some(Ok(message)) = stream.next().await {
+        if let Message::Pong(payload) = message {
+            confirm(conversation, &payload);
+        }
+    }
+}
+
+/// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
+fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
+    if let Ok(receipt) = pong.try_into() {
+        conversation.received(u64::from_be_bytes(receipt));
     }
 }
 
@@ -213,12 +256,13 @@ async fn tick(beat: Option<&mut Interval>) {
 }
 
 /// Writes what is still due and the close frame, and waits for the peer's.
-async fn say_goodbye(
+async fn say_goodbye<C: Conversation>(
     client: &mut Client,
     stream: &mut SplitStream<WebSocket>,
-    farewell: Option<Utf8Bytes>,
+    conversation: &mut C,
     close: Close,
 ) {
+    let farewell = conversation.farewell(close);
     let goodbye = async {
         if let Ok(batch) = client.outbox.take() {
             let frames = batch.ordered.into_iter().filter_map(|ordered| match ordered {
@@ -228,7 +272,7 @@ async fn say_goodbye(
             client.write(frames.chain(farewell)).await?;
         }
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
-        while let Some(Ok(_)) = stream.next().await {}
+        hear_out(stream, conversation).await;
         Ok::<_, Gone>(())
     };
     // A peer that does not answer is dropped all the same.

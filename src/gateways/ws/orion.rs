@@ -110,7 +110,7 @@ impl Orion {
     }
 
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
-        let request = Request::parse(data, &self.gateway.instruments);
+        let request = Request::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
@@ -137,7 +137,7 @@ impl Orion {
     }
 
     fn unsubscribe(&self, client: &Client, data: &Value) {
-        let request = Request::parse(data, &self.gateway.instruments);
+        let request = Request::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
@@ -267,6 +267,7 @@ fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option
         symbols: request.symbol_list(),
         cursor: present.position().to_string(),
         recovered,
+        last_event_id: None,
     };
     outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
 }

@@ -35,7 +35,7 @@ pub struct Refused {
     pub index: usize,
     /// The symbol as it was sent.
     pub symbol: String,
-    /// `unknown_symbol`, `invalid`, `duplicate` or `out_of_order`.
+    /// `unknown_symbol`, `invalid`, `duplicate`, `out_of_order`, or what the engine does not believe, such as `jump`.
     pub code: &'static str,
     /// The same for a person.
     pub reason: String,

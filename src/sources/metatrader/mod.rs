@@ -95,9 +95,9 @@ impl MetaTrader {
     }
 
     async fn take_batch(&self, batch: Batch, fingerprint: u64) -> Result<TicksAnswer, PushError> {
-        let Batch { source, seq, mut refused, ticks, .. } = batch;
+        let Batch { source, seq, mut refused, ticks, connected, .. } = batch;
         let duplicate = self.seen.lock().batches.contains(&fingerprint);
-        let mut taken = Vec::with_capacity(ticks.len());
+        let (mut taken, mut places) = (Vec::with_capacity(ticks.len()), Vec::with_capacity(ticks.len()));
         if duplicate {
             refused.clear();
         } else {
@@ -108,20 +108,28 @@ impl MetaTrader {
                     refused.push(Refused { index, symbol: spelling, code, reason });
                 } else {
                     seen.insert(key, (tick.observed_at, tick.quote));
+                    places.push((index, spelling));
                     taken.push(tick);
                 }
             }
-            refused.sort_by_key(|tick| tick.index);
         }
-        let accepted = taken.len();
+        let disbelieved = if taken.is_empty() { Vec::new() } else { self.push.submit_ticks(taken.clone()).await? };
+        let accepted = taken.len() - disbelieved.len();
         if accepted > 0 {
-            self.push.submit_ticks(taken.clone()).await?;
             self.metrics.source_ticks_total.with_label_values(&[source.as_str()]).inc_by(accepted as u64);
             self.states.counted(&source, accepted);
+            if connected {
+                self.states.live(&source);
+            }
         }
         for tick in &refused {
-            self.reject("tick", tick.code);
+            self.states.rejected(&source, tick.code);
         }
+        refused.extend(disbelieved.into_iter().filter_map(|(place, fault)| {
+            let (index, symbol) = places.get(place)?.clone();
+            Some(Refused { index, symbol, code: fault.name(), reason: fault.to_string() })
+        }));
+        refused.sort_by_key(|tick| tick.index);
         if !duplicate {
             self.seen.lock().remember(fingerprint, &source, taken);
         }
@@ -135,7 +143,7 @@ impl MetaTrader {
         let source = &batch.source;
         self.states.called(source, SILENCE);
         if batch.connected {
-            self.states.live(source);
+            self.states.alive(source);
         } else {
             self.states.stalled(source, "the terminal has no connection to its broker");
         }

@@ -148,7 +148,7 @@ impl Bridge {
                 } else {
                     let Input::Ticks(ticks) = input else { panic!("{input:?}") };
                     told.try_send(ticks).unwrap();
-                    answer.send(Ok(Accepted::Ticks)).unwrap();
+                    answer.send(Ok(Accepted::Ticks(Vec::new()))).unwrap();
                 }
             }
         });
@@ -189,7 +189,7 @@ async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
     assert_eq!(bridge.taken.recv().await.unwrap()[0].quote.mid(), 1.200_06);
     assert!(bridge.taken.try_recv().is_err());
     assert_eq!(bridge.metrics.source_ticks_total.with_label_values(&["mt5"]).get(), 2);
-    assert_eq!(bridge.metrics.rejected_total.with_label_values(&["tick", "unknown_symbol"]).get(), 1);
+    assert_eq!(bridge.metrics.source_rejected_total.with_label_values(&["mt5", "unknown_symbol"]).get(), 1);
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn signs_of_life_keep_the_link_alive() {
     let mut bridge = Bridge::new();
     let stop = CancellationToken::new();
     let (watched, stopping) = (bridge.states.clone(), stop.clone());
-    Tasks::new().spawn_connection(watched.watch(stopping));
+    Tasks::new().spawn_connection(watched.watch(stopping, || None));
     assert_eq!((bridge.state("mt5"), bridge.state("mt4")), (SourceState::Off, SourceState::Off));
     assert!(
         !bridge.metrics.render().unwrap().contains("source_up{source=\"mt5\"}"),
@@ -233,6 +233,36 @@ async fn signs_of_life_keep_the_link_alive() {
     assert_eq!(bridge.state("mt5"), SourceState::Stalled, "the terminal lives, its broker does not answer");
     bridge.send(&batch(11, &json!([]))).await.unwrap();
     assert_eq!((bridge.state("mt5"), bridge.state("mt4")), (SourceState::Live, SourceState::Off));
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminal_without_prices_is_missed_while_its_market_is_open() {
+    let bridge = Bridge::new();
+    let stop = CancellationToken::new();
+    let open = Arc::new(AtomicBool::new(false));
+    let (watched, stopping, is_open) = (bridge.states.clone(), stop.clone(), open.clone());
+    let patience = move || is_open.load(Ordering::Relaxed).then_some(Duration::from_secs(60));
+    Tasks::new().spawn_connection(watched.watch(stopping, patience));
+    let mut seq = 0;
+    let mut beats = async |count: u64| {
+        for _ in 0..count {
+            seq += 1;
+            bridge.send(&batch(seq, &json!([]))).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    };
+    beats(40).await;
+    assert_eq!(bridge.state("mt5"), SourceState::Live, "on a Saturday");
+    open.store(true, Ordering::Relaxed);
+    beats(11).await;
+    assert_eq!(bridge.state("mt5"), SourceState::Live, "it has just opened");
+    beats(3).await;
+    assert_eq!(bridge.state("mt5"), SourceState::Stalled);
+    beats(3).await;
+    assert_eq!(bridge.state("mt5"), SourceState::Stalled, "a sign of life is no price");
+    bridge.send(&batch(1000, &json!([tick("EURUSD", 1.1, 0)]))).await.unwrap();
+    assert_eq!(bridge.state("mt5"), SourceState::Live);
     stop.cancel();
 }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::WallClock;
 use crate::domain::{
     Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, Tick,
-    UserNote, iso,
+    TickFault, UserNote, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
@@ -33,7 +33,7 @@ pub use signal::{PushedSignal, parse_end, parse_signal};
 use fields::Written;
 
 /// The name of this source on the wire.
-pub const SOURCE: &str = "push";
+pub const SOURCE: &str = SourceName::PUSH;
 /// How long a pusher waits for the pipeline.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,10 +81,13 @@ impl Push {
         self.noted("signal", self.take_signal(value, source).await)
     }
 
-    /// Takes ticks that came another way and have been looked at.
-    pub(super) async fn submit_ticks(&self, ticks: Vec<Tick>) -> Result<(), PushError> {
+    /// Takes ticks that came another way and have been looked at. Those that are not believed are named.
+    pub(super) async fn submit_ticks(&self, ticks: Vec<Tick>) -> Result<Vec<(usize, TickFault)>, PushError> {
         let taken = self.submit(Input::Ticks(ticks), &Written::default()).await;
-        self.noted("tick", taken).map(drop)
+        self.noted("tick", taken).map(|accepted| match accepted {
+            Accepted::Ticks(refused) => refused,
+            Accepted::Signal(_) | Accepted::Published | Accepted::Noted => Vec::new(),
+        })
     }
 
     /// Ends a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
@@ -197,7 +200,7 @@ impl Push {
         let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source: source.clone(), feed: Feed::Live };
         match self.submit(input, written).await? {
             Accepted::Signal(signal) => Ok(signal.state.status()),
-            Accepted::Ticks | Accepted::Published | Accepted::Noted => Ok(said),
+            Accepted::Ticks(_) | Accepted::Published | Accepted::Noted => Ok(said),
         }
     }
 

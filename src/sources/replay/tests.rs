@@ -27,8 +27,7 @@ async fn replay(file: &Path, speed: Speed) -> (Batches, Result<Finished, SourceE
     let options = Options { file: file.into(), symbol: "EUR/USD".into(), speed };
     let mut replay = Replay::new(options, &instruments).unwrap();
     let taken = metrics.source_ticks_total.with_label_values(&["replay"]);
-    let events = metrics.events_in_total.clone();
-    let out = Feeder { name: replay.name(), feed: replay.feed(), handle, states, taken: taken.clone(), events };
+    let out = Feeder::new(replay.name(), replay.feed(), handle, &metrics, &states);
     let began = Instant::now();
     let play = async move {
         let end = replay.run(&out).await;

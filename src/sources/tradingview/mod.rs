@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::push::{Push, PushError};
 use super::{SourceStates, WallClock};
-use crate::domain::{Feed, Instruments, SourceName, Tick, iso};
+use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, iso};
 use crate::telemetry::Metrics;
 
 pub use parse::{Alert, Read, parse};
@@ -117,17 +117,23 @@ impl TradingView {
             }
             Alert::Price(tick) => {
                 let (symbol, delayed) = (tick.symbol.to_string(), tick.feed == Feed::Delayed);
-                self.price(tick).await?;
+                if let Some((_, fault)) = self.price(tick).await?.first() {
+                    let message = match fault {
+                        TickFault::Jump => "too far from the prices before it; the next one may confirm it",
+                        TickFault::NotPositive | TickFault::Crossed => "no price",
+                    };
+                    return Ok(Answer::Ignored { success: true, message, timestamp });
+                }
                 Ok(Answer::Price { success: true, symbol, delayed, timestamp })
             }
             Alert::Nothing(message) => Ok(Answer::Ignored { success: true, message, timestamp }),
         }
     }
 
-    async fn price(&self, tick: Tick) -> Result<(), PushError> {
-        self.push.submit_ticks(vec![tick]).await?;
+    async fn price(&self, tick: Tick) -> Result<Vec<(usize, TickFault)>, PushError> {
+        let refused = self.push.submit_ticks(vec![tick]).await?;
         self.metrics.source_ticks_total.with_label_values(&[SOURCE]).inc();
         self.states.counted(&SourceName::new(SOURCE), 1);
-        Ok(())
+        Ok(refused)
     }
 }

@@ -121,16 +121,17 @@ fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<U
     Ok(Tick { feed, source: SourceName::new(SOURCE), ..tick })
 }
 
-/// When the alert fired; else the end of the bar whose beginning it tells; never in the future.
+/// When the alert fired; else the end of the bar whose beginning it tells, if its length is known; else the arrival. Never in
+/// the future.
 fn observed_at(object: &Map<String, Value>, now: DateTime<Utc>) -> Result<DateTime<Utc>, PushFault> {
     let time = |name: &str| match object.get(name).filter(|value| !value.is_null()) {
         Some(value) => fields::time(value).map(Some).map_err(|why| PushFault::Invalid(vec![Fault::new(name, why)])),
         None => Ok(None),
     };
-    let bar = object.get("interval").and_then(interval).unwrap_or_default();
+    let bar = object.get("interval").and_then(interval);
     let at = match (time("timenow")?, time("time")?, time("timestamp")?) {
         (Some(fired), ..) => fired,
-        (None, Some(opened), _) => opened + bar,
+        (None, Some(opened), _) => bar.map_or(now, |bar| opened + bar),
         (None, None, Some(at)) => at,
         (None, None, None) => now,
     };
@@ -186,7 +187,7 @@ fn signal(
         let words = words.to_owned();
         object.insert("reason".to_owned(), json!(words));
     }
-    if is_absent(&object, "entry_time") {
+    if is_absent(&object, "entry_time") && !is_absent(&object, "timenow") {
         object.insert("entry_time".to_owned(), json!(iso(observed_at(&object, now)?)));
     }
     if ends {

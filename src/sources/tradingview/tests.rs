@@ -176,7 +176,7 @@ const PRICE: &[u8] = br#"{"ticker":"EURUSD","price":1.1}"#;
 
 #[tokio::test]
 async fn an_alert_counts_once_unless_it_was_not_taken() {
-    let tradingview = way_in(Some(Ok(crate::domain::Accepted::Ticks)));
+    let tradingview = way_in(Some(Ok(crate::domain::Accepted::Ticks(Vec::new()))));
     assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Price { delayed: false, .. })));
     assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Duplicate { .. })));
     let full = way_in(Some(Err(SubmitError::Overloaded)));

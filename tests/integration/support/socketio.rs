@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{open, soon};
 
@@ -77,16 +77,49 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens a session on its own TCP connection, as WebSocket from the start.
     pub(crate) async fn over(stream: TcpStream, addr: SocketAddr, protocol: Protocol) -> Self {
-        let path = format!("/socket.io/?EIO={}&transport=websocket", protocol.version());
-        let stream = open(stream, addr, &path, &[]).await.unwrap();
+        Self::asking(stream, addr, protocol, "", &[]).await
+    }
+
+    /// The same with more in the query (`&name=value`) and in the headers.
+    pub(crate) async fn asking(
+        stream: TcpStream,
+        addr: SocketAddr,
+        protocol: Protocol,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Self {
+        let opened = Self::try_asking(stream, addr, protocol, query, headers).await;
+        opened.unwrap_or_else(|status| panic!("not opened: {status}"))
+    }
+
+    /// The same; an error is the status with which it was refused, or 0 where the connection broke.
+    pub(crate) async fn try_asking(
+        stream: TcpStream,
+        addr: SocketAddr,
+        protocol: Protocol,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let path = format!("/socket.io/?EIO={}&transport=websocket{query}", protocol.version());
+        let stream = open(stream, addr, &path, headers).await.map_err(|error| match error {
+            Error::Http(response) => response.status().as_u16(),
+            _ => 0,
+        })?;
         let mut client = Self { sid: String::new(), protocol, stream };
-        let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
+        let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { return Err(0) };
         handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);
-        client
+        Ok(client)
     }
 
     pub(crate) async fn open(addr: SocketAddr) -> Self {
         Self::over(TcpStream::connect(addr).await.unwrap(), addr, Protocol::Eio4).await
+    }
+
+    /// Opens a session and joins the main namespace with this `auth`.
+    pub(crate) async fn with_auth(addr: SocketAddr, auth: &Value) -> Self {
+        let mut client = Self::open(addr).await;
+        client.say(format!("40{auth}")).await;
+        client
     }
 
     pub(crate) async fn say(&mut self, packet: impl Into<String>) {
@@ -131,12 +164,21 @@ impl Socket {
 
     /// The next event of a name, with its arguments.
     pub(crate) async fn event(&mut self, name: &str) -> Vec<Value> {
+        self.until(name).await.pop().unwrap().1
+    }
+
+    /// All events up to the next one of a name, with their arguments.
+    pub(crate) async fn until(&mut self, name: &str) -> Vec<(String, Vec<Value>)> {
         soon(name, async {
+            let mut heard = Vec::new();
             loop {
                 match self.next().await {
-                    Ok(Packet::Event(event, args)) if event == name => return args,
+                    Ok(Packet::Event(event, args)) => heard.push((event, args)),
                     Ok(Packet::Disconnected | Packet::Refused(_)) | Err(_) => panic!("ended before {name}"),
-                    Ok(_) => {}
+                    Ok(_) => continue,
+                }
+                if heard.last().is_some_and(|(event, _)| event == name) {
+                    return heard;
                 }
             }
         })
@@ -155,8 +197,13 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) async fn open(addr: SocketAddr, protocol: Protocol) -> Self {
+        Self::asking(addr, protocol, "").await
+    }
+
+    /// The same with more in the query: `&name=value`.
+    pub(crate) async fn asking(addr: SocketAddr, protocol: Protocol, query: &str) -> Self {
         let http = reqwest::Client::new();
-        let url = format!("http://{addr}/socket.io/?EIO={}&transport=polling", protocol.version());
+        let url = format!("http://{addr}/socket.io/?EIO={}&transport=polling{query}", protocol.version());
         let mut client = Self { sid: String::new(), protocol, http, url, arrived: VecDeque::new() };
         let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
         handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);

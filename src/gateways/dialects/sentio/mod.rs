@@ -10,6 +10,7 @@
 //! The high, the low and the close of the day before are not known here and left out. Numbers are there or absent, never
 //! null: the page calls `toFixed` on what is not `undefined`.
 
+mod personal;
 pub mod publish;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,9 @@ use crate::domain::number::{number, optional};
 use crate::domain::{Audience, Bar, Direction, Event, Instruments, Kind, PriceUpdate, Signal, SignalState, iso};
 use crate::hub::{Encoding, Present, Publication};
 
+pub use personal::{
+    DashboardSources, dashboard, dashboard_sources, earnings, is_personal, missed_notifications, personal_frames,
+};
 pub use watchlist::Watchlist;
 
 /// What an entry says of a signal, behind its symbol.
@@ -71,6 +75,8 @@ struct QuoteFields {
     #[serde(serialize_with = "number")]
     change_pct: f64,
     timestamp: String,
+    quality: &'static str,
+    source: String,
 }
 
 impl From<&PriceUpdate> for QuoteFields {
@@ -84,6 +90,8 @@ impl From<&PriceUpdate> for QuoteFields {
             change: update.change,
             change_pct: update.change_percent,
             timestamp: iso(update.timestamp),
+            quality: update.quality.name(),
+            source: update.source.to_string(),
         }
     }
 }

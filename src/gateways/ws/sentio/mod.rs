@@ -2,24 +2,27 @@
 
 mod admin;
 mod market;
+mod personal;
 mod signals;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderMap, Uri};
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value};
 
 use super::{Client, Conversation, Upgrade, bounded, serve, upgrade_required};
 use crate::gateways::Gateway;
-use crate::gateways::command::short;
+use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
 use crate::pipeline::clock;
 use admin::Admin;
 use market::Market;
+use personal::{Dashboard, Earnings, Notifications, Panel, Personal};
 use signals::Signals;
 
 /// Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
@@ -28,6 +31,9 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/ws/trade-signals", get(signals))
         .route("/ws/market-data", get(market))
         .route("/ws/admin", get(admin))
+        .route("/ws/earnings", get(earnings))
+        .route("/ws/notifications", get(notifications))
+        .route("/ws/user/{id}", get(user))
 }
 
 async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -43,6 +49,50 @@ async fn admin(State(gateway): State<Arc<Gateway>>, upgrade: Upgrade) -> Respons
     let Ok(upgrade) = upgrade else { return upgrade_required() };
     let conversation = Admin::new(gateway.clone());
     bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, None, conversation))
+}
+
+async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
+    personal::<Earnings>(gateway, &headers, &uri, upgrade, None)
+}
+
+async fn notifications(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    uri: Uri,
+    upgrade: Upgrade,
+) -> Response {
+    personal::<Notifications>(gateway, &headers, &uri, upgrade, None)
+}
+
+async fn user(
+    State(gateway): State<Arc<Gateway>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+    upgrade: Upgrade,
+) -> Response {
+    match id {
+        Ok(Path(id)) => personal::<Dashboard>(gateway, &headers, &uri, upgrade, Some(id)),
+        Err(rejection) => (StatusCode::BAD_REQUEST, Json(fault("bad_request", rejection.body_text()))).into_response(),
+    }
+}
+
+/// The handshake need not say who it is: a frame may.
+fn personal<P: Panel + 'static>(
+    gateway: Arc<Gateway>,
+    headers: &HeaderMap,
+    uri: &Uri,
+    upgrade: Upgrade,
+    id: Option<String>,
+) -> Response {
+    let Ok(upgrade) = upgrade else { return upgrade_required() };
+    let login = match gateway.admit_visitor(headers, uri) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let identity = login.as_ref().map(|login| login.identity().clone());
+    let conversation = Personal::<P>::new(gateway.clone(), identity, id);
+    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 fn public<C: Conversation + 'static>(
@@ -81,6 +131,16 @@ impl Said {
 
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// Whom it names; some programs write an id as a number. What cannot be one is kept, to be refused.
+    fn user_id(&self) -> Option<String> {
+        match self.0.get("user_id")? {
+            Value::Null => None,
+            Value::String(id) => Some(id.clone()).filter(|id| !id.is_empty()),
+            Value::Number(id) => Some(id.to_string()),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(String::new()),
+        }
     }
 
     /// The symbols that it names: a list, or one text with commas.

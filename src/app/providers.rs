@@ -1,0 +1,65 @@
+//! The providers of market data, as the settings want them.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::config::Settings;
+use crate::domain::Instruments;
+use crate::sources::WallClock;
+use crate::sources::alpha_vantage::{self, AlphaVantage};
+use crate::sources::massive::{self, Cluster, Massive};
+use crate::sources::oanda::{self, Oanda};
+
+/// The source `oanda`.
+pub(super) fn oanda(settings: &Settings, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
+    let own = &settings.oanda;
+    let options = oanda::Options {
+        url: own.address().to_owned(),
+        token: own.token.clone().context("oanda.token is missing")?,
+        account: own.account.clone().context("oanda.account is missing")?,
+        instruments: own.instruments.to_vec(),
+        silence: oanda::Options::SILENCE,
+    };
+    Ok(Oanda::new(options, instruments, wall.clone())?)
+}
+
+/// A source for each cluster that something is asked of.
+pub(super) fn massive(
+    settings: &Settings,
+    instruments: &Instruments,
+    wall: &WallClock,
+) -> anyhow::Result<Vec<(&'static str, Massive)>> {
+    let own = &settings.massive;
+    let clusters = [("massive", Cluster::Forex, &own.instruments), ("massive indices", Cluster::Indices, &own.indices)];
+    let wanted = clusters.into_iter().filter(|(.., names)| !names.is_empty());
+    wanted
+        .map(|(task, cluster, names)| {
+            let key = own.key.clone().context("massive.key is missing")?;
+            let mut options = massive::Options::new(own.address(), cluster, key);
+            (options.instruments, options.delayed) = (names.to_vec(), own.delayed);
+            Ok((task, Massive::new(options, instruments, wall.clone())?))
+        })
+        .collect()
+}
+
+/// The source `alpha_vantage`.
+pub(super) fn alpha_vantage(
+    settings: &Settings,
+    instruments: &Instruments,
+    wall: &WallClock,
+) -> anyhow::Result<AlphaVantage> {
+    let own = &settings.alpha_vantage;
+    let options = alpha_vantage::Options {
+        url: own.address().to_owned(),
+        key: own.key.clone().context("alpha_vantage.key is missing")?,
+        instruments: own.instruments.to_vec(),
+        daily: own.daily_requests,
+        file: settings.data.dir.join(alpha_vantage::Options::FILE),
+        // A plan with more calls a day has more calls a minute.
+        gap: (Duration::from_hours(24) / own.daily_requests).clamp(Duration::from_secs(1), alpha_vantage::Options::GAP),
+        pause: alpha_vantage::Options::PAUSE,
+        patience: alpha_vantage::Options::PATIENCE,
+    };
+    Ok(AlphaVantage::new(options, instruments, wall.clone())?)
+}

@@ -1,0 +1,90 @@
+//! Users whose streams a bare id opens: Sentio's own pages know nothing else of their user.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Identity;
+use super::jwt::is_user_id;
+
+/// Whose streams a client may have that names a user and proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenUsers {
+    /// Everybody's: whoever knows an id reads.
+    Everybody,
+    /// Only theirs, such as those of whom everything is simulated.
+    Only(BTreeSet<Arc<str>>),
+}
+
+/// Why a client gets nobody's streams. The texts are meant for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stranger {
+    /// It names nobody and has no token.
+    #[error("user_id required")]
+    Nobody,
+    /// What it names can be no user.
+    #[error("user_id must be text of 1 to 128 characters")]
+    Invalid,
+    /// It has no token for the user that it names.
+    #[error("token required")]
+    Unproven,
+    /// Its token is another user's.
+    #[error("user_id is not the user of the token")]
+    Other,
+}
+
+impl OpenUsers {
+    /// Whose streams a client may have that has proved to be `identity` and names the user `named`, both if at all.
+    ///
+    /// # Errors
+    /// [`Stranger`] when it may have none.
+    pub fn admit(&self, identity: Option<&Identity>, named: Option<&str>) -> Result<Arc<str>, Stranger> {
+        let user = match (identity, named) {
+            (Some(identity), None) => return Ok(identity.user.clone()),
+            (Some(identity), Some(named)) if *identity.user == *named => return Ok(identity.user.clone()),
+            (Some(_), Some(_)) => return Err(Stranger::Other),
+            (None, None) => return Err(Stranger::Nobody),
+            (None, Some(named)) if !is_user_id(named) => return Err(Stranger::Invalid),
+            (None, Some(named)) => named,
+        };
+        match self {
+            Self::Everybody => Ok(user.into()),
+            Self::Only(users) => users.get(user).cloned().ok_or(Stranger::Unproven),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+
+    #[test]
+    fn a_token_opens_its_own_user_and_a_bare_id_only_what_is_open() {
+        let demo = OpenUsers::Only(BTreeSet::from(["demo".into()]));
+        let identity = Identity {
+            user: "u1".into(),
+            admin: true,
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::<Utc>::MAX_UTC,
+        };
+        let long = "x".repeat(129);
+        for (open, proved, named, answer) in [
+            (&demo, true, None, Ok("u1")),
+            (&demo, true, Some("u1"), Ok("u1")),
+            (&demo, true, Some("demo"), Err(Stranger::Other)),
+            (&OpenUsers::Everybody, true, Some("u2"), Err(Stranger::Other)),
+            (&demo, false, Some("demo"), Ok("demo")),
+            (&demo, false, Some("u1"), Err(Stranger::Unproven)),
+            (&demo, false, Some(""), Err(Stranger::Invalid)),
+            (&demo, false, None, Err(Stranger::Nobody)),
+            (&OpenUsers::Everybody, false, Some("u1"), Ok("u1")),
+            (&OpenUsers::Everybody, false, Some(&long), Err(Stranger::Invalid)),
+            (&OpenUsers::Everybody, false, Some("a\nb"), Err(Stranger::Invalid)),
+            (&OpenUsers::Everybody, false, None, Err(Stranger::Nobody)),
+        ] {
+            let admitted = open.admit(proved.then_some(&identity), named);
+            assert_eq!(admitted.as_deref(), answer.as_ref().map(|user| *user), "{open:?} {proved} {named:?}");
+        }
+    }
+}

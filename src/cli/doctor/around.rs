@@ -1,0 +1,189 @@
+//! What can be checked without the network: the settings, the shape of keys, time zones, the disk, the port.
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use chrono::{DateTime, Datelike, Offset, TimeZone, Utc};
+use chrono_tz::{America::New_York, IANA_TZDB_VERSION};
+
+use super::Finding;
+use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
+use crate::config::{Loaded, Secret, Settings, SourceKind};
+use crate::sources::net;
+
+const MIB: u64 = 1 << 20;
+/// Below this the disk will be full before anybody has looked.
+const SCARCE: u64 = 1024 * MIB;
+/// Below this the log cannot even be tidied up.
+const NOTHING: u64 = 64 * MIB;
+/// Secrets of our own that are shorter can be tried out.
+const SHORT_SECRET: usize = 16;
+
+/// How the settings came about, and what is odd about them.
+pub(super) fn configuration(loaded: &Loaded) -> Vec<Finding> {
+    let from = loaded.file.as_ref().map_or_else(
+        || "defaults and environment".to_owned(),
+        |file| format!("defaults, {} and environment", file.display()),
+    );
+    let warnings = loaded.warnings.iter().map(|warning| Finding::new(Warn, "configuration", warning.as_str()));
+    std::iter::once(Finding::new(Fine, "configuration", from)).chain(warnings).collect()
+}
+
+/// All checks of what is around the server.
+pub(super) fn check(settings: &Settings, now: DateTime<Utc>) -> Vec<Finding> {
+    let mut findings = keys(settings);
+    findings.push(time_zones(now));
+    findings.extend(data(&settings.data.dir));
+    findings.push(port(settings));
+    findings.extend(certificates(settings));
+    findings
+}
+
+/// Whether keys look as their makers write them; whether they are right, only the maker knows.
+fn keys(settings: &Settings) -> Vec<Finding> {
+    let ours = [
+        ("ORION_INGEST_TOKEN", &settings.auth.ingest_token),
+        ("ORION_ADMIN_TOKEN", &settings.auth.admin_token),
+        ("ORION_READ_TOKEN", &settings.auth.read_token),
+    ];
+    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let oanda = |key: &str| key.split_once('-').is_some_and(|(one, other)| hex(one, 32) && hex(other, 32));
+    let massive = |key: &str| key.len() >= 20 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let alpha = |key: &str| key.len() == 16 && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let account = |id: &str| {
+        let parts: Vec<&str> = id.split('-').collect();
+        parts.len() == 4 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let Settings { oanda: o, massive: m, alpha_vantage: a, .. } = settings;
+    let theirs: [(&str, Option<bool>, &str); 4] = [
+        ("ORION_OANDA_TOKEN", shape(o.token.as_ref(), oanda), "two times 32 hexadecimal digits with a - between them"),
+        ("ORION_OANDA_ACCOUNT", o.account.as_deref().map(account), "digits such as 001-001-1234567-001"),
+        ("ORION_MASSIVE_KEY", shape(m.key.as_ref(), massive), "32 letters and digits"),
+        ("ORION_ALPHA_VANTAGE_KEY", shape(a.key.as_ref(), alpha), "16 upper-case letters and digits"),
+    ];
+    let mut odd: Vec<Finding> = Vec::new();
+    let mut seen = 0;
+    for (name, secret) in ours {
+        let Some(secret) = secret else { continue };
+        seen += 1;
+        if secret.reveal().len() < SHORT_SECRET {
+            let says = format!("{name} is short enough to be found by trying; make one with: openssl rand -hex 32");
+            odd.push(Finding::new(Warn, "keys", says));
+        }
+    }
+    for (name, fits, form) in theirs {
+        let Some(fits) = fits else { continue };
+        seen += 1;
+        if !fits {
+            odd.push(Finding::new(
+                Warn,
+                "keys",
+                format!("{name} does not look like one ({form}): was all of it copied?"),
+            ));
+        }
+    }
+    match (seen, odd.is_empty()) {
+        (0, _) => vec![Finding::new(Skip, "keys", "none is set; pushes need ORION_INGEST_TOKEN")],
+        (1, true) => vec![Finding::new(Fine, "keys", "the one that is set looks as it should")],
+        (seen, true) => vec![Finding::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
+        _ => odd,
+    }
+}
+
+fn shape(secret: Option<&Secret>, fits: impl Fn(&str) -> bool) -> Option<bool> {
+    secret.map(|secret| fits(secret.reveal()))
+}
+
+/// The zones are built in: only their age can be wrong, or the clock.
+fn time_zones(now: DateTime<Utc>) -> Finding {
+    let offset = New_York.offset_from_utc_datetime(&now.naive_utc()).fix().local_minus_utc() / 3600;
+    let year: i32 = IANA_TZDB_VERSION[..4].parse().unwrap_or_default();
+    let says = format!("built in ({IANA_TZDB_VERSION}); in New York it is {offset} h");
+    if now.year() < year {
+        Finding::new(Fail, "time zones", format!("{says}, but the clock says {}: set the clock", now.year()))
+    } else if now.year() > year + 2 {
+        Finding::new(Warn, "time zones", format!("{says}; rules may have changed since then: update orion-server"))
+    } else {
+        Finding::new(Fine, "time zones", says)
+    }
+}
+
+/// Whether the data directory, or the nearest folder above it that is there, can be written and has room.
+fn data(dir: &Path) -> Vec<Finding> {
+    let shown = dir.display();
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let Some(folder) = absolute.ancestors().find(|folder| folder.exists()) else {
+        return vec![Finding::new(Fail, "data", format!("{shown}: nothing of this path is there"))];
+    };
+    let mend = "set ORION_DATA_DIR to a folder of this user's, or mount the volume writable";
+    let writable = match probe(folder) {
+        Ok(()) if folder == absolute => Finding::new(Fine, "data", format!("{shown} can be written")),
+        Ok(()) => Finding::new(Fine, "data", format!("{shown} is not there yet and can be made")),
+        Err(error) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
+    };
+    vec![writable, room(folder)]
+}
+
+/// Writes a file and removes it.
+fn probe(folder: &Path) -> std::io::Result<()> {
+    if !folder.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    let file = folder.join(format!(".orion-doctor-{}", std::process::id()));
+    let written = std::fs::File::create_new(&file).and_then(|mut open| {
+        open.write_all(b"doctor")?;
+        open.sync_all()
+    });
+    let removed = std::fs::remove_file(&file);
+    written.and(removed)
+}
+
+fn room(folder: &Path) -> Finding {
+    let space = match rustix::fs::statvfs(folder) {
+        Ok(space) => space,
+        Err(error) => return Finding::new(Skip, "disk space", format!("cannot be told: {error}")),
+    };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let says = format!("{} MiB free", free / MIB);
+    if space.f_files > 0 && space.f_favail == 0 {
+        Finding::new(Fail, "disk space", format!("{says}, but no more files can be made: remove some"))
+    } else if free < NOTHING {
+        Finding::new(Fail, "disk space", format!("{says}: signals could soon not be stored; make room"))
+    } else if free < SCARCE {
+        Finding::new(Warn, "disk space", format!("{says}: make room, or shorten data.signal_retention"))
+    } else {
+        Finding::new(Fine, "disk space", says)
+    }
+}
+
+fn port(settings: &Settings) -> Finding {
+    let address = settings.server.address();
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::new(Fine, "port", format!("{address} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let says = format!("{address} is in use: fine if that is this server, else set PORT");
+            Finding::new(Warn, "port", says)
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let says = format!("{address} is not for this user: set PORT to 1024 or more, with a proxy in front");
+            Finding::new(Fail, "port", says)
+        }
+        Err(error) => Finding::new(Fail, "port", format!("{address}: {error}; set ORION_HOST and PORT")),
+    }
+}
+
+/// Needed by encrypted connections to providers.
+fn certificates(settings: &Settings) -> Option<Finding> {
+    let providers = [SourceKind::Oanda, SourceKind::Massive, SourceKind::AlphaVantage];
+    if !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
+        return None;
+    }
+    Some(match net::root_certificates() {
+        0 => {
+            let says = "this system has no root certificates, so no provider can be trusted: install ca-certificates";
+            Finding::new(Fail, "certificates", says)
+        }
+        count => Finding::new(Fine, "certificates", format!("{count} roots of this system")),
+    })
+}

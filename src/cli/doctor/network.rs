@@ -1,0 +1,238 @@
+//! What has to be asked over the network: providers, other clocks, and whether TradingView can come in.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::DATE;
+use http::{HeaderMap, Uri};
+use tokio::time::timeout;
+
+use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
+use super::{Doctor, Finding};
+use crate::config::{Settings, SourceKind};
+use crate::sources::net::Http;
+
+/// Longest wait for anybody.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The `Date` header has whole seconds: less than this may be nothing.
+const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
+/// Farther off, signals from outside look old or not yet made.
+const UNBEARABLE: TimeDelta = TimeDelta::seconds(30);
+
+/// What somebody's answer says of our clock; positive when ours is ahead.
+type Offset = Option<TimeDelta>;
+
+/// All checks over the network.
+pub(super) async fn check(doctor: &Doctor, settings: &Settings, wall: fn() -> DateTime<Utc>) -> Vec<Finding> {
+    let http = Http::new(PATIENCE);
+    let (mut findings, mut offsets) = (Vec::new(), Vec::new());
+    for (name, address) in providers(settings) {
+        let (finding, offset) = reach(&http, name, &address, wall).await;
+        findings.push(finding);
+        offsets.extend(offset.map(|offset| (host(&address).to_owned(), offset)));
+    }
+    if let Some(address) = &doctor.clock {
+        offsets.clear();
+        let why = match ask(&http, address, wall).await {
+            Ok(Some(offset)) => {
+                offsets.push((host(address).to_owned(), offset));
+                None
+            }
+            Ok(None) => Some("does not say its time".to_owned()),
+            Err(error) => Some(format!("cannot be asked: {error}")),
+        };
+        findings.extend(why.map(|why| Finding::new(Warn, "clock", format!("{} {why}", host(address)))));
+    }
+    findings.push(clock(&offsets));
+    findings.extend(webhook(&http, doctor.webhook.as_ref(), settings, wall).await);
+    findings
+}
+
+/// The enabled providers, and where they answer to plain HTTP.
+fn providers(settings: &Settings) -> Vec<(&'static str, Uri)> {
+    let enabled = settings.sources.enabled.iter().filter_map(|kind| match kind {
+        SourceKind::Simulator | SourceKind::Replay => None,
+        SourceKind::Oanda => Some(("oanda", settings.oanda.address().to_owned())),
+        SourceKind::Massive => Some(("massive", settings.massive.address().replacen("ws", "http", 1))),
+        SourceKind::AlphaVantage => Some(("alpha_vantage", settings.alpha_vantage.address().to_owned())),
+    });
+    enabled.filter_map(|(name, address)| Some((name, format!("{address}/").parse().ok()?))).collect()
+}
+
+fn host(address: &Uri) -> &str {
+    address.host().unwrap_or_default()
+}
+
+/// Any answer will do: which one it is depends on the key, and a key is not tried here, because some providers end a running
+/// server's connection when another comes.
+async fn reach(http: &Http, name: &'static str, address: &Uri, wall: fn() -> DateTime<Utc>) -> (Finding, Offset) {
+    match ask(http, address, wall).await {
+        Ok(offset) => {
+            let says =
+                format!("{} answers; whether the key is right, only the running server finds out", host(address));
+            (Finding::new(Fine, name, says), offset)
+        }
+        Err(error) => {
+            let says = format!("{} cannot be reached ({error}): check the network, a firewall, DNS", host(address));
+            (Finding::new(Fail, name, says), None)
+        }
+    }
+}
+
+/// Asks for an address and compares the clocks: ours half-way between question and answer with the answer's `Date`, which is
+/// cut to seconds.
+async fn ask(http: &Http, address: &Uri, wall: fn() -> DateTime<Utc>) -> Result<Offset, String> {
+    let before = wall();
+    let answer = http.get(address, HeaderMap::new()).await.map_err(|error| error.to_string())?;
+    let ours = before + (wall() - before) / 2;
+    let theirs = answer.headers().get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    Ok(theirs.map(|theirs| ours - (theirs.to_utc() + TimeDelta::milliseconds(500))))
+}
+
+/// Several clocks are better than one: the middle one counts.
+fn clock(offsets: &[(String, TimeDelta)]) -> Finding {
+    let mut sorted: Vec<_> = offsets.iter().collect();
+    sorted.sort_by_key(|(_, offset)| *offset);
+    let Some((host, offset)) = sorted.get(sorted.len() / 2) else {
+        let says = "there is nobody to compare it with; --clock https://example.com asks a server of your choice";
+        return Finding::new(Skip, "clock", says);
+    };
+    let seconds = offset.num_milliseconds() as f64 / 1e3;
+    let way = if seconds < 0.0 { "behind" } else { "ahead of" };
+    let says = format!("{:.1} s {way} {host}", seconds.abs());
+    match offset.abs() {
+        off if off > UNBEARABLE => Finding::new(Fail, "clock", format!("{says}: turn on time synchronization (NTP)")),
+        off if off > NOTICEABLE => Finding::new(Warn, "clock", format!("{says}: is time synchronization (NTP) on?")),
+        _ => Finding::new(Fine, "clock", format!("{says}, within what can be told")),
+    }
+}
+
+/// What TradingView needs: port 80 or 443, IPv4, a public address. Its support pages 43000529348 and 43000531021 say so.
+async fn webhook(http: &Http, address: Option<&Uri>, settings: &Settings, wall: fn() -> DateTime<Utc>) -> Vec<Finding> {
+    let Some(address) = address else {
+        let says = match &settings.tradingview.webhook_token {
+            Some(_) => "not checked; --webhook https://<host> tells whether TradingView could reach it",
+            None => "none: ORION_TRADINGVIEW_TOKEN is not set",
+        };
+        return vec![Finding::new(Skip, "webhook", says)];
+    };
+    let secure = address.scheme_str() == Some("https");
+    let port = address.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    if ![80, 443].contains(&port) {
+        let says = format!(
+            "TradingView calls ports 80 and 443 only, not {port}: put a proxy that ends TLS in front of port {}",
+            settings.server.port
+        );
+        return vec![Finding::new(Fail, "webhook", says)];
+    }
+    let mut findings = Vec::new();
+    if !secure {
+        let says = "without https everybody on the way can read the token in the address: let a proxy end TLS";
+        findings.push(Finding::new(Warn, "webhook", says));
+    }
+    findings.push(public(host(address), port).await);
+    if findings.iter().any(|finding| finding.verdict == Fail) {
+        return findings;
+    }
+    // Its path may hold the token, which is nobody's business here.
+    let health = format!(
+        "{}://{}/health",
+        address.scheme_str().unwrap_or("https"),
+        address.authority().map_or("", |a| a.as_str())
+    );
+    let answer = match health.parse::<Uri>() {
+        Ok(health) => ask(http, &health, wall).await,
+        Err(_) => Err("it makes no address".to_owned()),
+    };
+    findings.push(match answer {
+        Ok(_) => Finding::new(Fine, "webhook", format!("{} answers on port {port}", host(address))),
+        Err(error) => {
+            let says =
+                format!("{} does not answer from here ({error}): is the server running, and the proxy?", host(address));
+            Finding::new(Warn, "webhook", says)
+        }
+    });
+    findings
+}
+
+/// Whether a host has an IPv4 address that can be reached from everywhere.
+async fn public(host: &str, port: u16) -> Finding {
+    let found = match timeout(PATIENCE, tokio::net::lookup_host((host.trim_matches(['[', ']']), port))).await {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect::<Vec<_>>(),
+        Ok(Err(error)) => {
+            return Finding::new(Fail, "webhook", format!("{host} has no address ({error}): check the DNS records"));
+        }
+        Err(_) => return Finding::new(Warn, "webhook", format!("DNS does not answer for {host}")),
+    };
+    let v4 = found.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
+    let v4: Vec<Ipv4Addr> = v4.collect();
+    if v4.is_empty() {
+        return Finding::new(
+            Fail,
+            "webhook",
+            format!("{host} has no IPv4 address, and TradingView has no other: add an A record"),
+        );
+    }
+    match v4.iter().find(|ip| is_public(**ip)) {
+        Some(ip) => Finding::new(Fine, "webhook", format!("{host} is {ip}")),
+        None => Finding::new(
+            Fail,
+            "webhook",
+            format!("{host} is {}, which cannot be reached from outside: use the public name", v4[0]),
+        ),
+    }
+}
+
+/// Without the ranges of the IANA IPv4 Special-Purpose Address Registry that nobody outside can reach.
+fn is_public(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || ip.is_broadcast()
+        || shared
+        || a == 0
+        || a >= 224)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_clock_counts() {
+        let off = |seconds: i64| ("host".to_owned(), TimeDelta::seconds(seconds));
+        for (offsets, verdict, begins) in [
+            (vec![], Skip, "there is nobody"),
+            (vec![off(0)], Fine, "0.0 s ahead of host"),
+            (vec![off(-3)], Fine, "3.0 s behind host"),
+            (vec![off(4)], Warn, "4.0 s ahead of host"),
+            (vec![off(-31)], Fail, "31.0 s behind host"),
+            (vec![off(4000), off(1), off(0)], Fine, "1.0 s ahead"),
+        ] {
+            let finding = clock(&offsets);
+            assert!(finding.verdict == verdict && finding.says.starts_with(begins), "{finding}");
+        }
+    }
+
+    #[test]
+    fn addresses_at_home_are_not_public() {
+        for (ip, public) in [
+            ("52.89.214.238", true),
+            ("10.0.0.1", false),
+            ("192.168.1.1", false),
+            ("172.16.0.1", false),
+            ("127.0.0.1", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("0.0.0.0", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+        ] {
+            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! How many clients each namespace has, so that nothing is made for nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::NAMESPACES;
+
+/// Clients of each namespace, from before they can join a room until they are gone.
+#[derive(Debug, Default)]
+pub(super) struct Headcount([AtomicUsize; NAMESPACES.len()]);
+
+/// A client's place in the count; it leaves when this is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    headcount: Arc<Headcount>,
+    namespace: Option<usize>,
+}
+
+impl Headcount {
+    /// Counts a client in.
+    pub(super) fn enter(self: &Arc<Self>, namespace: &str) -> Seat {
+        let namespace = NAMESPACES.iter().position(|name| *name == namespace);
+        if let Some(index) = namespace {
+            self.0[index].fetch_add(1, Ordering::SeqCst);
+        }
+        Seat { headcount: self.clone(), namespace }
+    }
+
+    /// Whether a namespace has no client.
+    pub(super) fn is_empty(&self, namespace: &str) -> bool {
+        let clients = NAMESPACES.iter().zip(&self.0).find(|(name, _)| **name == namespace);
+        clients.is_none_or(|(_, clients)| clients.load(Ordering::SeqCst) == 0)
+    }
+
+    /// Clients over all namespaces.
+    pub(super) fn total(&self) -> usize {
+        self.0.iter().map(|clients| clients.load(Ordering::SeqCst)).sum()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(index) = self.namespace {
+            self.headcount.0[index].fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_empty_before_the_first_client_and_after_the_last() {
+        let headcount = Arc::new(Headcount::default());
+        assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
+        let seats = [headcount.enter("/"), headcount.enter("/"), headcount.enter("/ws/signals")];
+        assert_eq!(NAMESPACES.map(|namespace| headcount.is_empty(namespace)), [false, false, true]);
+        assert_eq!(headcount.total(), 3);
+        drop(seats);
+        assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
+        assert_eq!(headcount.total(), 0);
+    }
+}

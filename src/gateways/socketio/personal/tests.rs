@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use super::*;
+use crate::domain::{Audience, Position};
+use crate::hub::Hub;
+use crate::telemetry::Metrics;
+
+/// A hub that keeps the last three ordered messages of each user.
+fn hub() -> Hub {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), 3, metrics)
+}
+
+fn publish(hub: &Hub, messages: &[(u64, Kind, Audience, &str)]) {
+    for (seq, kind, audience, key) in messages {
+        let message = Published {
+            seq: *seq,
+            kind: *kind,
+            audience: audience.clone(),
+            key: (*key).into(),
+            data: "{}".into(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        hub.publish(&[Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))]);
+    }
+}
+
+fn user(id: &str) -> Audience {
+    Audience::User(id.into())
+}
+
+fn missed(admin: bool, presented: Option<&str>) -> Missed {
+    Missed::new(Audiences::of_user("ann".into(), admin), presented.map(MessageCursor::parse))
+}
+
+/// The number that ordered messages come after, the numbers that are due, and whether that is all.
+fn due(missed: &mut Missed, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
+    let (place, due) = hub.hold(|present| missed.due(present));
+    (place, due.iter().map(|publication| number(publication)).collect(), missed.recovered())
+}
+
+fn some_of_everything(hub: &Hub) {
+    publish(
+        hub,
+        &[
+            (1, Kind::Trades, user("ann"), ""),
+            (2, Kind::Bots, user("ann"), "b1"),
+            (3, Kind::Bots, user("bob"), "b1"),
+            (4, Kind::Trades, user("bob"), ""),
+            (5, Kind::Metrics, Audience::All, ""),
+            (6, Kind::Signal, Audience::All, ""),
+            (7, Kind::Tick, Audience::All, "EURUSD"),
+            (8, Kind::AdminUsers, Audience::Admin, ""),
+            (9, Kind::Bots, user("ann"), "b2"),
+            (10, Kind::Notification, user("ann"), ""),
+            (11, Kind::Bots, user("ann"), "b1"),
+            (12, Kind::Alerts, Audience::Admin, ""),
+            (13, Kind::Whale, Audience::All, ""),
+        ],
+    );
+}
+
+#[test]
+fn without_a_cursor_it_is_the_states_as_they_are() {
+    let hub = hub();
+    some_of_everything(&hub);
+    assert_eq!(due(&mut missed(false, None), &hub), (13, vec![5, 9, 11], None));
+    assert_eq!(due(&mut missed(true, None), &hub), (13, vec![5, 8, 9, 11], None));
+}
+
+#[test]
+fn with_a_cursor_what_is_ordered_after_it_comes_among_the_states_by_its_number() {
+    let hub = hub();
+    some_of_everything(&hub);
+    for cursor in ["1", "e:m1"] {
+        assert_eq!(due(&mut missed(false, Some(cursor)), &hub), (1, vec![5, 9, 10, 11, 13], Some(true)));
+    }
+    assert_eq!(due(&mut missed(true, Some("10")), &hub), (10, vec![5, 8, 9, 11, 12, 13], Some(true)));
+    assert_eq!(due(&mut missed(false, Some("13")), &hub), (13, vec![5, 9, 11], Some(true)));
+}
+
+#[test]
+fn a_cursor_of_another_log_or_none_at_all_brings_what_is_kept() {
+    let hub = hub();
+    some_of_everything(&hub);
+    for cursor in ["f:m13", "e:m14", "14", "e:13", "nonsense"] {
+        let all = vec![1, 5, 9, 10, 11, 13];
+        assert_eq!(due(&mut missed(false, Some(cursor)), &hub), (0, all, Some(false)), "{cursor}");
+    }
+}
+
+#[test]
+fn a_cursor_that_is_too_old_brings_what_is_kept_and_says_so() {
+    let hub = hub();
+    for seq in 1..=5 {
+        publish(&hub, &[(seq, Kind::Trades, user("ann"), "")]);
+    }
+    assert_eq!(due(&mut missed(false, Some("1")), &hub), (1, vec![3, 4, 5], Some(false)));
+    assert_eq!(due(&mut missed(false, Some("2")), &hub), (2, vec![3, 4, 5], Some(true)));
+}
+
+#[test]
+fn what_did_not_fit_goes_on_where_it_stopped_and_with_what_came_meanwhile() {
+    let hub = hub();
+    some_of_everything(&hub);
+    let mut ann = missed(false, Some("1"));
+    due(&mut ann, &hub);
+    ann.reached = 10;
+    assert_eq!(due(&mut ann, &hub), (1, vec![11, 13], Some(true)));
+    publish(&hub, &[(14, Kind::Bots, user("ann"), "b1"), (15, Kind::Trades, user("ann"), "")]);
+    assert_eq!(due(&mut ann, &hub), (1, vec![13, 14, 15], Some(true)), "of a state the latest only");
+
+    let mut newcomer = missed(false, None);
+    assert_eq!(due(&mut newcomer, &hub), (15, vec![5, 9, 14], None));
+    publish(&hub, &[(16, Kind::Trades, user("ann"), "")]);
+    newcomer.reached = 9;
+    assert_eq!(due(&mut newcomer, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
+}
+
+#[test]
+fn no_message_has_a_name_that_means_something_else() {
+    // Of this server, of Socket.IO, and of its old and new clients.
+    let taken = [
+        "signal",
+        "price_update",
+        "subscribed",
+        "unsubscribed",
+        "message",
+        "subscribe",
+        "unsubscribe",
+        "error",
+        "ping",
+        "pong",
+        "connection",
+        "connect",
+        "connecting",
+        "connect_error",
+        "connect_timeout",
+        "connect_failed",
+        "disconnect",
+        "disconnecting",
+        "reconnect",
+        "reconnecting",
+        "reconnect_attempt",
+        "reconnect_error",
+        "reconnect_failed",
+        "newListener",
+        "removeListener",
+    ];
+    for (kind, name, _) in Kind::ALL {
+        assert!(!is_personal(kind) || !taken.contains(&name), "{name}");
+    }
+}

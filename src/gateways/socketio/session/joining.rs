@@ -1,0 +1,184 @@
+//! How a client joins what is live: with a snapshot, or with what it missed; the answer to its subscription ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketioxide::extract::SocketRef;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::{Caller, Session};
+use crate::domain::{Position, Signal};
+use crate::gateways::command::Request;
+use crate::gateways::dialects::orion::Subscribed;
+use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
+use crate::gateways::socketio::personal::Missed;
+use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
+use crate::hub::{Present, Publication};
+
+/// A client that catches up and does not read is cut after this long.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a full queue is looked at again while catching up.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
+
+/// A subscription that is not answered yet.
+pub(super) struct Joining {
+    pub(super) request: Request,
+    /// Taken with the answer.
+    pub(super) caller: Option<Caller>,
+    /// Whether the gap in the signals can be, or was filled; `None` when there is none.
+    pub(super) recovered: Option<bool>,
+    /// What its user missed, if it newly joins his streams.
+    pub(super) missed: Option<Missed>,
+}
+
+impl Joining {
+    /// False as soon as anything that was presented could not be resumed.
+    fn recovered(&self) -> Option<bool> {
+        match (self.recovered, self.missed.as_ref().and_then(Missed::recovered)) {
+            (Some(signals), Some(messages)) => Some(signals && messages),
+            (signals, messages) => signals.or(messages),
+        }
+    }
+}
+
+impl Session {
+    /// Snapshot of what is newly joined, then live: one step against publishing. Returns what did not fit into the client's
+    /// queue: it has joined the market then, but not the streams of its user.
+    pub(super) fn join_with_snapshot(&self, socket: &SocketRef, mut joining: Joining) -> Option<Joining> {
+        self.gateway.hub.hold(|present| {
+            let (wanted, before) = (&joining.request.topics, self.state.lock().topics.clone());
+            for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
+                self.delivered(socket, emit_price(socket, &price));
+            }
+            let signals = present.signals(|symbol| wanted.signals.contains(symbol) && !before.signals.contains(symbol));
+            for signal in &signals {
+                self.delivered(socket, emit_signal(socket, signal));
+            }
+            self.join_market(socket, &joining.request);
+            self.finish(socket, present, &mut joining).is_err().then_some(joining)
+        })
+    }
+
+    /// Brings the client from signal `seq` to the present, where one is given, and joins it.
+    pub(super) async fn catch_up(&self, socket: &SocketRef, joining: Joining, seq: Option<u64>) {
+        let unfinished = match seq {
+            Some(seq) => self.replay(socket, joining, seq).await,
+            None => Some(joining),
+        };
+        let Some(mut joining) = unfinished else { return };
+        let mut patience = Instant::now() + CATCH_UP_PATIENCE;
+        while let Err(NoRoom { reached }) = self.gateway.hub.hold(|present| self.finish(socket, present, &mut joining))
+        {
+            if reached.is_some() {
+                patience = Instant::now() + CATCH_UP_PATIENCE;
+            } else if Instant::now() > patience {
+                return self.cuts.cut(socket);
+            }
+            sleep(CATCH_UP_PAUSE).await;
+        }
+    }
+
+    /// Replays signals from `seq`. Returns what is left to do; nothing if the client has joined everything, or is gone.
+    async fn replay(&self, socket: &SocketRef, joining: Joining, seq: u64) -> Option<Joining> {
+        let mut returning = Comeback { session: self, socket, joining };
+        let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await;
+        let mut joining = returning.joining;
+        match resumed {
+            Ok(Resumed::Joined) => joining.caller.is_some().then_some(joining),
+            Ok(Resumed::Gone) => {
+                self.cuts.cut(socket);
+                None
+            }
+            impossible => {
+                if let Err(error) = impossible {
+                    // It is told, and gets its prices: those must not wait for a disk.
+                    warn!(sid = %self.id, %error, "a replay could not be read");
+                }
+                joining.recovered = Some(false);
+                self.join_with_snapshot(socket, joining)
+            }
+        }
+    }
+
+    /// Joins prices and signals.
+    fn join_market(&self, socket: &SocketRef, request: &Request) {
+        let mut state = self.state.lock();
+        state.topics = state.topics.with(&request.topics);
+        rooms::join(socket, &state.topics);
+    }
+
+    /// Joins the streams of its user, if it newly does, and answers.
+    ///
+    /// # Errors
+    /// When there is no room for what the user missed. The client has not joined them, and is tried again a little later.
+    fn finish(&self, socket: &SocketRef, present: &Present, joining: &mut Joining) -> Result<(), NoRoom> {
+        if let Some(missed) = &mut joining.missed {
+            if self.login.as_ref().is_none_or(|login| login.end().is_cancelled()) {
+                // It is being cut.
+                return Ok(());
+            }
+            missed.hand_over(socket, present)?;
+            let mut state = self.state.lock();
+            state.topics.published = missed.audiences().clone();
+            rooms::join(socket, &state.topics);
+        }
+        let Some(mut caller) = joining.caller.take() else { return Ok(()) };
+        let request = &joining.request;
+        let answer = Subscribed {
+            channels: request.channels(),
+            symbols: request.symbol_list(),
+            cursor: present.position().to_string(),
+            recovered: joining.recovered(),
+            last_event_id: request.user.then(|| present.last_message()),
+        };
+        self.acknowledge_with(&mut caller, &answer, request);
+        self.tell(socket, &caller, "subscribed", &answer);
+        Ok(())
+    }
+}
+
+/// A client that fills its gap: it is in no live room until it has.
+struct Comeback<'a> {
+    session: &'a Session,
+    socket: &'a SocketRef,
+    joining: Joining,
+}
+
+impl Returning for Comeback<'_> {
+    async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
+        let wanted = &self.joining.request.topics.signals;
+        for (position, signal) in page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol)) {
+            let until = Instant::now() + CATCH_UP_PATIENCE;
+            loop {
+                match emit_replayed(self.socket, signal, position) {
+                    full if is_full(&full) && Instant::now() < until => sleep(CATCH_UP_PAUSE).await,
+                    Ok(()) => break,
+                    Err(_) => return Err(Gone),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
+        let (session, socket, wanted) = (self.session, self.socket, &self.joining.request.topics);
+        let mut reached = None;
+        for publication in &rest {
+            if wanted.contain(publication.event()) && is_full(&emit_signal(socket, publication)) {
+                return Err(NoRoom { reached });
+            }
+            reached = publication.seq();
+        }
+        let before = session.state.lock().topics.prices.clone();
+        for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
+            if is_full(&emit_price(socket, &price)) {
+                return Err(NoRoom { reached });
+            }
+        }
+        session.join_market(socket, &self.joining.request);
+        // What does not fit any more goes on after this.
+        session.finish(socket, present, &mut self.joining).ok();
+        Ok(())
+    }
+}

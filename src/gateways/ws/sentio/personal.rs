@@ -1,0 +1,255 @@
+//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user, to whom may have it.
+//!
+//! A client says who it is by its handshake's token, by `token` in its first frame, or by a bare `user_id` where that is
+//! enough ([`OpenUsers`](crate::auth::OpenUsers)). Who may have nothing is told so and stays: a close would only make the
+//! page come back, and a later frame may have a token.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+
+use super::{Client, Conversation, Said};
+use crate::auth::{Identity, Stranger};
+use crate::domain::{Event, Kind};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::dialects::sentio;
+use crate::gateways::presence::Connection;
+use crate::gateways::resume::Gone;
+use crate::hub::{Audiences, Publication, Topics};
+use crate::pipeline::clock;
+
+/// What is particular about one of the personal streams.
+pub(super) trait Panel: Send + Sized {
+    /// Its path.
+    const ENDPOINT: &'static str;
+
+    /// Puts what the user gets at once into the client's outbox and joins it to what is live.
+    fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
+
+    /// See [`Conversation::frames`].
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
+
+    /// See [`Conversation::batch_end`].
+    fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
+
+    /// See [`Conversation::receipt`].
+    fn receipt(&self, _publication: &Publication) -> Option<u64> {
+        None
+    }
+
+    /// See [`Conversation::received`].
+    fn received(&mut self, _receipt: u64) {}
+}
+
+/// One client of a personal stream.
+#[derive(Debug)]
+pub(super) struct Personal<P> {
+    gateway: Arc<Gateway>,
+    /// Whom the handshake's token names.
+    identity: Option<Identity>,
+    /// Whom the path names. Such a client need not say anything.
+    path: Option<String>,
+    /// Once it is known whose it is.
+    panel: Option<P>,
+}
+
+impl<P: Panel> Personal<P> {
+    pub(super) fn new(gateway: Arc<Gateway>, identity: Option<Identity>, path: Option<String>) -> Self {
+        Self { gateway, identity, path, panel: None }
+    }
+
+    async fn register(
+        &mut self,
+        client: &mut Client,
+        identity: Option<&Identity>,
+        named: Option<&str>,
+    ) -> Result<(), Stranger> {
+        let user = match (&self.path, named) {
+            (Some(path), Some(named)) if path != named => return Err(Stranger::Other),
+            (path, named) => self.gateway.open_users.admit(identity, path.as_deref().or(named))?,
+        };
+        self.panel = Some(P::join(&self.gateway, client, &user).await);
+        Ok(())
+    }
+
+    /// Takes a frame of a client that is nobody yet.
+    async fn introduced(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
+        let tokens = &self.gateway.tokens;
+        let proved = said.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
+            client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
+            Close::Policy
+        })?;
+        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());
+        // The pages ping whoever they are; one that brings nothing new is answered as a ping and no more.
+        let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
+        if said.action() == Some("ping") && !is_new {
+            said.answer(client);
+            return Ok(());
+        }
+        match self.register(client, identity.as_ref(), named.as_deref()).await {
+            Ok(()) => {
+                if let Some(identity) = proved {
+                    client.log_in(self.gateway.tokens.login(identity));
+                }
+            }
+            Err(stranger) => refuse(client, stranger),
+        }
+        said.answer_ping(client);
+        Ok(())
+    }
+}
+
+fn refuse(client: &Client, stranger: Stranger) {
+    client.outbox.answer(sentio::error(&stranger.to_string(), clock::wall()));
+}
+
+impl<P: Panel> Conversation for Personal<P> {
+    fn endpoint(&self) -> &'static str {
+        P::ENDPOINT
+    }
+
+    async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
+        if self.path.is_some()
+            && let Err(stranger) = self.register(client, self.identity.clone().as_ref(), None).await
+        {
+            refuse(client, stranger);
+        }
+        Ok(())
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(panel) = &mut self.panel {
+            panel.frames(publication, frames);
+        }
+    }
+
+    fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(panel) = &mut self.panel {
+            panel.batch_end(frames);
+        }
+    }
+
+    fn receipt(&self, publication: &Publication) -> Option<u64> {
+        self.panel.as_ref()?.receipt(publication)
+    }
+
+    fn received(&mut self, receipt: u64) {
+        if let Some(panel) = &mut self.panel {
+            panel.received(receipt);
+        }
+    }
+
+    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let Some(said) = Said::read(client, text) else { return Ok(()) };
+        if self.panel.is_some() {
+            said.answer(client);
+            return Ok(());
+        }
+        self.introduced(client, &said).await
+    }
+}
+
+fn topics(user: &Arc<str>) -> Topics {
+    Topics { published: Audiences::of_user(user.clone(), false), ..Topics::default() }
+}
+
+/// The current earnings, then each new state of them.
+#[derive(Debug)]
+pub(super) struct Earnings;
+
+impl Panel for Earnings {
+    const ENDPOINT: &'static str = "/ws/earnings";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        gateway.hub.hold(|present| {
+            client.outbox.put(sentio::earnings(present, user));
+            client.outbox.set_topics(topics(user));
+        });
+        Self
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(sentio::personal_frames(publication, Kind::Earnings));
+    }
+}
+
+/// The notifications that have not reached the user, then each new one.
+#[derive(Debug)]
+pub(super) struct Notifications(Connection);
+
+impl Panel for Notifications {
+    const ENDPOINT: &'static str = "/ws/notifications";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        let connection = gateway.presence.join(user).await;
+        gateway.hub.hold(|present| {
+            client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
+            client.outbox.set_topics(topics(user));
+        });
+        Self(connection)
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(number) = self.receipt(publication) {
+            self.0.write(number);
+            frames.extend_from_slice(sentio::personal_frames(publication, Kind::Notification));
+        }
+    }
+
+    fn receipt(&self, publication: &Publication) -> Option<u64> {
+        match publication.event() {
+            Event::Published(published) if sentio::is_personal(publication, Kind::Notification) => Some(published.seq),
+            Event::Published(_) | Event::Signal(_) | Event::Price(_) => None,
+        }
+    }
+
+    fn received(&mut self, receipt: u64) {
+        self.0.confirm(receipt);
+    }
+}
+
+/// One object with all that there is, whole, and again after each change.
+#[derive(Debug)]
+pub(super) struct Dashboard {
+    gateway: Arc<Gateway>,
+    user: Arc<str>,
+    /// What the client has.
+    sent: Utf8Bytes,
+    changed: bool,
+}
+
+impl Dashboard {
+    fn show(&mut self) -> Option<Utf8Bytes> {
+        let sources = self.gateway.hub.hold(|present| sentio::dashboard_sources(present, &self.user));
+        let dashboard = sentio::dashboard(&sources);
+        let is_new = dashboard != self.sent;
+        self.sent = dashboard;
+        is_new.then(|| self.sent.clone())
+    }
+}
+
+impl Panel for Dashboard {
+    const ENDPOINT: &'static str = "/ws/user/{id}";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        let mut dashboard =
+            Self { gateway: gateway.clone(), user: user.clone(), sent: Utf8Bytes::default(), changed: false };
+        client.outbox.set_topics(topics(user));
+        if let Some(frame) = dashboard.show() {
+            client.outbox.answer(frame);
+        }
+        dashboard
+    }
+
+    fn frames(&mut self, publication: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {
+        let shown = [Kind::Earnings, Kind::Notification, Kind::Trades];
+        self.changed |= shown.into_iter().any(|kind| sentio::is_personal(publication, kind));
+    }
+
+    fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
+        if std::mem::take(&mut self.changed) {
+            frames.extend(self.show());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the engine says about the sources, for the log, the metrics and whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::domain::SourceName;
+pub use crate::engine::LaneStatus;
+use crate::engine::Notice;
+use crate::telemetry::Metrics;
+
+/// The same complaint about one source is logged at most this often.
+const QUIET: Duration = Duration::from_mins(1);
+/// How often [`Feeds`] is brought up to date.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Every source of every symbol, as it was within the last second. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Feeds(Arc<RwLock<Vec<LaneStatus>>>);
+
+impl Feeds {
+    /// All of them, by symbol and source.
+    pub fn list(&self) -> Vec<LaneStatus> {
+        self.0.read().clone()
+    }
+
+    /// The sources that have differed for too long from the one in force, in a sentence.
+    pub fn complaint(&self) -> Option<String> {
+        let lanes = self.0.read();
+        let apart: Vec<_> = lanes
+            .iter()
+            .filter(|lane| lane.diverged)
+            .map(|lane| {
+                format!("{} of {} ({:+.2} %)", lane.symbol, lane.source, lane.apart.unwrap_or_default() * 100.0)
+            })
+            .collect();
+        (!apart.is_empty()).then(|| format!("sources that differ from the one in force: {}", apart.join(", ")))
+    }
+}
+
+/// Tells what the engine says.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    metrics: Arc<Metrics>,
+    feeds: Feeds,
+    told: Option<Instant>,
+    /// When a complaint was last logged, and how often it was not since.
+    complaints: BTreeMap<(SourceName, &'static str), (Instant, u64)>,
+}
+
+impl Reporter {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, feeds: Feeds::default(), told: None, complaints: BTreeMap::new() }
+    }
+
+    pub(super) fn feeds(&self) -> Feeds {
+        self.feeds.clone()
+    }
+
+    /// Whether the list of feeds is due.
+    pub(super) fn is_due(&self) -> bool {
+        self.told.is_none_or(|told| told.elapsed() >= EVERY)
+    }
+
+    pub(super) fn tell(&mut self, lanes: Vec<LaneStatus>) {
+        self.told = Some(Instant::now());
+        for lane in &lanes {
+            let labels = [lane.symbol.as_str(), lane.source.as_str()];
+            self.metrics.source_in_force.with_label_values(&labels).set(i64::from(lane.in_force));
+            if let Some(apart) = lane.apart {
+                self.metrics.source_divergence_ratio.with_label_values(&labels).set(apart);
+            }
+        }
+        *self.feeds.0.write() = lanes;
+    }
+
+    /// Whether this complaint is to be logged, and how many like it were not since the last one.
+    fn may_complain(&mut self, source: SourceName, reason: &'static str) -> Option<u64> {
+        let now = Instant::now();
+        match self.complaints.get_mut(&(source.clone(), reason)) {
+            Some((at, unsaid)) if now - *at < QUIET => {
+                *unsaid += 1;
+                None
+            }
+            _ => self.complaints.insert((source, reason), (now, 0)).map_or(Some(0), |(_, unsaid)| Some(unsaid)),
+        }
+    }
+
+    pub(super) fn report(&mut self, notice: Notice) {
+        match notice {
+            Notice::Refused { source, symbol, fault } => {
+                self.metrics.source_rejected_total.with_label_values(&[source.as_str(), fault.name()]).inc();
+                if let Some(unsaid) = self.may_complain(source.clone(), fault.name()) {
+                    warn!(%source, %symbol, reason = fault.name(), unsaid, "a price is not believed");
+                }
+            }
+            Notice::Switched { symbol, from, to, stalled } => {
+                self.metrics.source_switches_total.with_label_values(&[symbol.as_str(), to.as_str()]).inc();
+                if stalled {
+                    warn!(%symbol, %from, %to, "another source takes over: the one in force is silent");
+                } else {
+                    info!(%symbol, %from, %to, "a better source takes over");
+                }
+            }
+            Notice::Diverged { symbol, source, from, by } => {
+                warn!(%symbol, %source, %from, percent = by * 100.0, "two sources differ");
+            }
+            Notice::Agrees { symbol, source } => info!(%symbol, %source, "a source agrees again with the one in force"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Symbol, TickFault};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complaint_is_counted_always_and_said_once_a_minute() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut reporter = Reporter::new(metrics.clone());
+        let source = || SourceName::new("mt5");
+        assert_eq!(reporter.may_complain(source(), "jump"), Some(0));
+        assert_eq!(reporter.may_complain(source(), "crossed"), Some(0));
+        for _ in 0..5 {
+            assert_eq!(reporter.may_complain(source(), "jump"), None);
+        }
+        tokio::time::advance(QUIET).await;
+        assert_eq!(reporter.may_complain(source(), "jump"), Some(5));
+        assert_eq!(reporter.may_complain(source(), "jump"), None);
+        let (symbol, fault) = (Symbol::new("EURUSD"), TickFault::Jump);
+        reporter.report(Notice::Refused { source: source(), symbol, fault });
+        assert_eq!(metrics.source_rejected_total.with_label_values(&["mt5", "jump"]).get(), 1);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let lane = |source: &str, apart: Option<f64>, diverged| LaneStatus {
+            symbol: Symbol::new("US30"),
+            source: SourceName::new(source),
+            in_force: apart.is_none(),
+            age: Duration::ZERO,
+            ticks: 1,
+            refused: 0,
+            apart,
+            diverged,
+        };
+        let mut reporter = Reporter::new(Arc::new(Metrics::new().unwrap()));
+        reporter.tell(vec![lane("mt5", None, false), lane("oanda", Some(0.0001), false)]);
+        assert_eq!(reporter.feeds().complaint(), None);
+        reporter.tell(vec![lane("mt5", None, false), lane("massive", Some(-0.0041), true)]);
+        let said = "sources that differ from the one in force: US30 of massive (-0.41 %)";
+        assert_eq!(reporter.feeds().complaint().as_deref(), Some(said));
+    }
+}

@@ -1,0 +1,253 @@
+//! Alpha Vantage over REST: a few calls a day, so a last resort that knows *some* price, hours old. Its prices are always
+//! marked as delayed.
+//!
+//! The instruments are asked for in turn, within a daily budget that outlives a restart. Errors come with status 200 in the
+//! body, and some of them repeat the key: no body is ever logged.
+
+mod budget;
+mod messages;
+mod parse;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, Uri};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::budget::Budget;
+use self::parse::NoPrice;
+use super::net::{self, Http};
+use super::order::Order;
+use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
+use crate::config::Secret;
+use crate::domain::{Feed, Instrument, Instruments, SourceName, Tick};
+
+/// Largest answer that is read. A price takes 500 bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+/// The wall clock is looked at this often while waiting: it may be set.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// What the source is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it is, such as `https://www.alphavantage.co`; no `/` at its end.
+    pub url: String,
+    /// The API key.
+    pub key: Secret,
+    /// What is asked for: pairs such as `EURUSD`.
+    pub instruments: Vec<String>,
+    /// Calls a day.
+    pub daily: u32,
+    /// Where the calls of the day are written down; its folder has to exist.
+    pub file: PathBuf,
+    /// Least time between two calls.
+    pub gap: Duration,
+    /// How long nothing is asked after too much was.
+    pub pause: Duration,
+    /// Longest wait for an answer's beginning, and again for its end.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// The file in the data directory.
+    pub const FILE: &'static str = "alpha_vantage.json";
+    /// Five calls a minute, as the free plan has them.
+    pub const GAP: Duration = Duration::from_secs(12);
+    /// What the limits of the plans count in.
+    pub const PAUSE: Duration = Duration::from_mins(1);
+    /// Ten seconds.
+    pub const PATIENCE: Duration = Duration::from_secs(10);
+}
+
+/// The source `alpha_vantage`.
+pub struct AlphaVantage {
+    options: Options,
+    http: Http,
+    /// What is still asked for, the next one first.
+    pairs: Vec<Pair>,
+    budget: Option<Budget>,
+    order: Order,
+    wall: WallClock,
+    source: SourceName,
+}
+
+struct Pair {
+    from: String,
+    to: String,
+    instrument: Arc<Instrument>,
+}
+
+impl std::fmt::Debug for AlphaVantage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlphaVantage").field("pairs", &self.pairs.len()).finish_non_exhaustive()
+    }
+}
+
+impl AlphaVantage {
+    /// The name on the wire.
+    pub const NAME: &'static str = "alpha_vantage";
+
+    /// A source that has not asked yet.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn new(options: Options, catalogue: &Instruments, wall: WallClock) -> Result<Self, OptionsError> {
+        if !options.key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+            return Err(OptionsError::Key("alpha_vantage.key"));
+        }
+        let mut pairs = Vec::new();
+        for (name, instrument) in subscriptions(Self::NAME, &options.instruments, catalogue)? {
+            if name.len() == 6 && name.bytes().all(|b| b.is_ascii_uppercase()) {
+                let (from, to) = (name[..3].to_owned(), name[3..].to_owned());
+                pairs.push(Pair { from, to, instrument });
+            } else {
+                tracing::warn!(source = Self::NAME, name, "is no pair such as EURUSD; it is left out");
+            }
+        }
+        if pairs.is_empty() {
+            return Err(OptionsError::NoInstrument(Self::NAME));
+        }
+        let http = Http::new(options.patience);
+        let source = SourceName::new(Self::NAME);
+        let this = Self { options, http, pairs, budget: None, order: Order::default(), wall, source };
+        this.address(&this.pairs[0]).map(|_| this).ok_or(OptionsError::Address("alpha_vantage.url"))
+    }
+
+    fn address(&self, Pair { from, to, .. }: &Pair) -> Option<Uri> {
+        let (url, key) = (&self.options.url, self.options.key.reveal());
+        let query = format!("function=CURRENCY_EXCHANGE_RATE&from_currency={from}&to_currency={to}&apikey={key}");
+        format!("{url}/query?{query}").parse().ok()
+    }
+
+    /// The price in an answer about the first pair, if there is one.
+    pub fn read(&self, body: &[u8]) -> Option<Tick> {
+        self.pairs.first().and_then(|pair| self.parse(pair, body).ok())
+    }
+
+    fn parse(&self, pair: &Pair, body: &[u8]) -> Result<Tick, NoPrice> {
+        parse::answer(body, (&pair.from, &pair.to)).map(|(quote, observed_at)| Tick {
+            symbol: pair.instrument.symbol.clone(),
+            quote,
+            volume: None,
+            observed_at,
+            feed: Feed::Delayed,
+            source: self.source.clone(),
+        })
+    }
+
+    fn budget(&mut self) -> Result<&mut Budget, SourceError> {
+        if self.budget.is_none() {
+            let Options { file, daily, .. } = &self.options;
+            let opened = Budget::open(file.clone(), *daily, self.pairs.len() as u32, (self.wall)());
+            let failed = |error| SourceError::transient(format!("cannot read {}: {error}", file.display()));
+            self.budget = Some(opened.map_err(failed)?);
+        }
+        self.budget.as_mut().ok_or_else(|| SourceError::transient("no budget"))
+    }
+
+    /// Waits until a call may be made, and notes it.
+    async fn allowance(&mut self, out: &Feeder) -> Result<(), SourceError> {
+        let wall = self.wall.clone();
+        loop {
+            let budget = self.budget()?;
+            let wait = budget.wait(wall());
+            out.budget(budget.report());
+            if wait.is_zero() {
+                break;
+            }
+            sleep(wait.min(LOOK)).await;
+        }
+        self.note(|budget| budget.spend(wall()))?;
+        out.budget(self.budget()?.report());
+        Ok(())
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {
+        change(self.budget()?).map_err(|error| {
+            let file = self.options.file.display();
+            SourceError::transient(format!("nothing is asked, because it cannot be written down in {file}: {error}"))
+        })
+    }
+
+    /// One call.
+    async fn ask(&self, pair: &Pair) -> Result<Result<Tick, NoPrice>, SourceError> {
+        let address =
+            self.address(pair).ok_or_else(|| SourceError::refused("alpha_vantage.url makes no valid address"))?;
+        let answer = self.http.get(&address, HeaderMap::new()).await.map_err(SourceError::transient)?;
+        let (head, body) = answer.into_parts();
+        if head.status != StatusCode::OK {
+            let advice = "check ORION_ALPHA_VANTAGE_KEY and alpha_vantage.url";
+            return Err(net::unwanted(head.status, &head.headers, (self.wall)(), advice, "").await);
+        }
+        let body = self.http.read(body, MAX_ANSWER).await.map_err(SourceError::transient)?;
+        Ok(self.parse(pair, &body))
+    }
+
+    /// What follows from an answer; the pair that was asked for has been taken out of the list.
+    async fn take(&mut self, pair: Pair, answer: Result<Tick, NoPrice>, out: &Feeder) -> Result<(), SourceError> {
+        let symbol = pair.instrument.symbol.clone();
+        match answer {
+            Ok(tick) => {
+                self.pairs.push(pair);
+                out.delayed();
+                match self.order.check(&tick) {
+                    Ok(()) => out.ticks(vec![tick]).await?,
+                    Err(superfluous) => out.rejected(superfluous.reason()),
+                }
+            }
+            Err(NoPrice::Key) => {
+                self.pairs.push(pair);
+                return Err(SourceError::refused("the key is not accepted: check ORION_ALPHA_VANTAGE_KEY"));
+            }
+            Err(why @ NoPrice::NotOffered) => {
+                tracing::warn!(source = %self.source, %symbol, %why, "is not asked for any more");
+                if self.pairs.is_empty() {
+                    return Err(SourceError::refused("the plan of this key has none of the pairs that are asked for"));
+                }
+            }
+            Err(why @ NoPrice::DaySpent) => {
+                self.pairs.insert(0, pair);
+                tracing::warn!(source = %self.source, %why, "nothing is asked before tomorrow");
+                let now = (self.wall)();
+                self.note(|budget| budget.exhaust(now))?;
+            }
+            Err(why @ NoPrice::TooMuch) => {
+                self.pairs.insert(0, pair);
+                tracing::warn!(source = %self.source, %why, seconds = self.options.pause.as_secs(), "waiting");
+                sleep(self.options.pause).await;
+            }
+            Err(why) => {
+                self.pairs.push(pair);
+                out.rejected("malformed");
+                tracing::warn!(source = %self.source, %symbol, %why, "an answer cannot be used");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for AlphaVantage {
+    fn name(&self) -> SourceName {
+        self.source.clone()
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Delayed
+    }
+
+    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+        loop {
+            self.allowance(out).await?;
+            let asked = Instant::now();
+            // What is asked for stays in the list whatever happens to the question.
+            let answer = self.ask(&self.pairs[0]).await?;
+            let pair = self.pairs.remove(0);
+            self.take(pair, answer, out).await?;
+            sleep_until(asked + self.options.gap).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

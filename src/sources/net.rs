@@ -1,0 +1,206 @@
+//! How sources reach their providers: TLS by the system's root certificates, and plain HTTP GETs.
+//!
+//! No error text of this file names an address: a key can be part of one.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::header::{HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{sleep, timeout};
+
+use super::SourceError;
+
+/// Longest wait for a connection, and again for the head of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a provider is left alone that says too much was asked, but not for how long.
+const TOO_MUCH: Duration = Duration::from_secs(30);
+/// No provider is left alone longer than this, whatever it says.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Most of a provider's own words that are repeated, in characters.
+const MAX_WORDS: usize = 200;
+
+const AGENT: &str = concat!("orion-server/", env!("CARGO_PKG_VERSION"));
+
+/// A provider that could not be reached, or did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    /// No connection, or one that broke.
+    #[error("{0}")]
+    Broken(String),
+    /// Nothing came in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+impl NetError {
+    /// Any error with what caused it, in one line.
+    pub(super) fn broken(error: &dyn std::error::Error) -> Self {
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            cause = error.source();
+        }
+        Self::Broken(text)
+    }
+}
+
+/// TLS 1.2 and 1.3 with the root certificates of this system; `SSL_CERT_FILE` names others.
+pub(super) fn tls() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map(|builder| Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    };
+    CONFIG.get_or_init(|| config().unwrap_or_else(|error| unreachable!("ring speaks both versions: {error}"))).clone()
+}
+
+/// How many root certificates this system has; without one no provider can be trusted.
+pub fn root_certificates() -> usize {
+    rustls_native_certs::load_native_certs().certs.len()
+}
+
+/// A client for GETs over HTTP/1.1, with TLS where the address says `https`. Follows no redirect: a key goes nowhere else.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    patience: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new(PATIENCE)
+    }
+}
+
+impl Http {
+    /// A client that waits at most `patience` for a connection, and again for the head of the answer.
+    pub fn new(patience: Duration) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(patience));
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(Arc::unwrap_or_clone(tls()))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), patience }
+    }
+
+    /// Asks for `address` on a connection of its own. Returns as soon as the head of the answer is there.
+    ///
+    /// # Errors
+    /// [`NetError`]. An answer with another status than 200 is no error here.
+    pub async fn get(&self, address: &Uri, headers: HeaderMap) -> Result<Response<Incoming>, NetError> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = address.clone();
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let patience = 2 * self.patience;
+        let answer = timeout(patience, self.client.request(request));
+        answer.await.map_err(|_| NetError::Silent(patience))?.map_err(|error| NetError::broken(&error))
+    }
+
+    /// The whole body of a short answer, at most `most` bytes.
+    pub(super) async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
+        let collected = timeout(self.patience, Limited::new(body, most).collect());
+        let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
+        collected.map(http_body_util::Collected::to_bytes).map_err(|error| NetError::broken(error.as_ref()))
+    }
+}
+
+/// What an answer means that is not the wanted one: a mistake of the operator's is not repeated, too much haste waits as long
+/// as the provider says, all else may go better next time. `words` are the provider's, see [`words`].
+pub(super) async fn unwanted(
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+    advice: &str,
+    words: &str,
+) -> SourceError {
+    let said = if words.is_empty() { String::new() } else { format!(" ({words})") };
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            SourceError::refused(format!("the provider answers {status}{said}: {advice}"))
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            let pause = pause(headers, now);
+            tracing::warn!(seconds = pause.as_secs(), "the provider says that too much was asked; waiting");
+            sleep(pause).await;
+            SourceError::transient(format!("the provider answers {status}{said}"))
+        }
+        _ => SourceError::transient(format!("the provider answers {status}{said}")),
+    }
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date.
+fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Duration {
+    let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| {
+        let until = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| (at.to_utc() - now).to_std());
+        text.trim().parse().map(Duration::from_secs).ok().or_else(|| until().map(Result::unwrap_or_default))
+    });
+    asked.unwrap_or(TOO_MUCH).min(LONGEST_PAUSE)
+}
+
+/// A provider's own words, fit for a log line: short, in one line, and without `secret`, which some of them repeat.
+pub(super) fn words(text: &str, secret: &str) -> String {
+    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WORDS).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::parse_time;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_never_too_long() {
+        let now = parse_time("2026-01-15T07:00:00Z").unwrap();
+        for (value, seconds) in [
+            ("7", 7),
+            (" 0 ", 0),
+            ("Thu, 15 Jan 2026 07:01:30 GMT", 90),
+            ("Thu, 15 Jan 2026 06:00:00 GMT", 0),
+            ("86400", 3600),
+            ("soon", 30),
+            ("-1", 30),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(pause(&headers, now), Duration::from_secs(seconds), "{value}");
+        }
+        assert_eq!(pause(&HeaderMap::new(), now), TOO_MUCH);
+    }
+
+    #[test]
+    fn a_providers_words_are_short_plain_and_without_the_key() {
+        let text = format!("your key KEY-1 is\nspent \u{1b}[2J{}", "x".repeat(1000));
+        let words = words(&text, "KEY-1");
+        assert!(words.starts_with("your key *** is spent  [2Jxxx") && words.chars().count() == MAX_WORDS, "{words}");
+    }
+
+    #[test]
+    fn an_errors_causes_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no connection")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("refused"));
+        assert_eq!(NetError::broken(&error).to_string(), "no connection: refused");
+    }
+}

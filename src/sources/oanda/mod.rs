@@ -1,0 +1,180 @@
+//! OANDA's v20 pricing stream: one HTTP answer that does not end, a JSON object a line.
+//!
+//! OANDA sends a heartbeat every 5 s; 10 s without a line mean that the connection is dead. Each connection begins with
+//! the last price of every instrument (`snapshot`), of which only those are handed on that are news. Prices are left as they
+//! come, at most four a second for each instrument.
+
+mod lines;
+mod messages;
+mod parse;
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use self::lines::Lines;
+use self::messages::Refusal;
+use self::parse::{Heard, Names};
+use super::net::{self, Http, NetError};
+use super::order::Order;
+use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
+use crate::config::Secret;
+use crate::domain::{Feed, Instruments, SourceName, Tick};
+
+/// Longest explanation of a refusal that is read.
+const MAX_REFUSAL: usize = 16 * 1024;
+const ADVICE: &str = "check ORION_OANDA_TOKEN, ORION_OANDA_ACCOUNT, ORION_OANDA_ENVIRONMENT (practice or live), and whether \
+                      the account offers all of oanda.instruments";
+
+/// What the source is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the stream is, such as `https://stream-fxpractice.oanda.com`; no `/` at its end.
+    pub url: String,
+    /// The personal access token.
+    pub token: Secret,
+    /// The account, such as `001-001-1234567-001`.
+    pub account: String,
+    /// What is subscribed to, by OANDA's names, such as `EUR_USD`.
+    pub instruments: Vec<String>,
+    /// A stream that says nothing for this long is dead.
+    pub silence: Duration,
+}
+
+impl Options {
+    /// Twice the time between two heartbeats.
+    pub const SILENCE: Duration = Duration::from_secs(10);
+}
+
+/// The source `oanda`.
+pub struct Oanda {
+    http: Http,
+    address: Uri,
+    headers: HeaderMap,
+    token: Secret,
+    names: Names,
+    silence: Duration,
+    order: Order,
+    wall: WallClock,
+    source: SourceName,
+}
+
+impl std::fmt::Debug for Oanda {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Oanda").field("instruments", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+impl Oanda {
+    /// The name on the wire.
+    pub const NAME: &'static str = "oanda";
+
+    /// A source that has not connected yet.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn new(options: Options, catalogue: &Instruments, wall: WallClock) -> Result<Self, OptionsError> {
+        let Options { url, token, account, instruments, silence } = options;
+        let names: Names = subscriptions(Self::NAME, &instruments, catalogue)?.into_iter().collect();
+        // In the order of the settings, so that the address is always the same.
+        let wanted: Vec<&str> =
+            instruments.iter().map(String::as_str).filter(|name| names.contains_key(*name)).collect();
+        let address =
+            format!("{url}/v3/accounts/{account}/pricing/stream?instruments={}&snapshot=true", wanted.join("%2C"));
+        let address = address.parse().map_err(|_| OptionsError::Address("oanda.url or oanda.account"))?;
+        let mut bearer: HeaderValue =
+            format!("Bearer {}", token.reveal()).parse().map_err(|_| OptionsError::Key("oanda.token"))?;
+        bearer.set_sensitive(true);
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, bearer),
+            (HeaderName::from_static("accept-datetime-format"), HeaderValue::from_static("RFC3339")),
+        ]);
+        let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
+        Ok(Self { http, address, headers, token, names, silence, order, wall, source })
+    }
+
+    /// The prices in a piece of the stream; what is none is left out.
+    pub fn read(&self, stream: &[u8]) -> Vec<Tick> {
+        let (mut lines, mut ticks) = (Lines::default(), Vec::new());
+        lines.take(stream, |line| {
+            if let Some(Ok(Heard::Tick(tick))) = line.map(|line| parse::line(line, &self.names, &self.source)) {
+                ticks.push(tick);
+            }
+        });
+        ticks
+    }
+
+    async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> SourceError {
+        let body = self.http.read(body, MAX_REFUSAL).await.unwrap_or_default();
+        let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error_message).unwrap_or_default();
+        net::unwanted(status, headers, (self.wall)(), ADVICE, &net::words(&said, self.token.reveal())).await
+    }
+
+    /// Lives through one stream.
+    async fn listen(&mut self, mut body: Incoming, out: &Feeder) -> Result<Finished, SourceError> {
+        let mut lines = Lines::default();
+        let (mut complained, mut live) = (false, false);
+        let mut heard = Instant::now();
+        loop {
+            let frame = timeout_at(heard + self.silence, body.frame()).await;
+            let frame = frame.map_err(|_| SourceError::transient(NetError::Silent(self.silence)))?;
+            let Some(frame) = frame else { return Err(SourceError::transient("the provider has ended the stream")) };
+            let frame = frame.map_err(|error| SourceError::transient(NetError::broken(&error)))?;
+            let Some(chunk) = frame.data_ref() else { continue };
+
+            let (mut ticks, mut alive) = (Vec::new(), false);
+            lines.take(chunk, |line| {
+                let said = line.map_or(Err(parse::Malformed::Json), |line| parse::line(line, &self.names, &self.source));
+                match said {
+                    Ok(Heard::Tick(tick)) => {
+                        alive = true;
+                        match self.order.check(&tick) {
+                            Ok(()) => ticks.push(tick),
+                            Err(superfluous) => out.rejected(superfluous.reason()),
+                        }
+                    }
+                    Ok(Heard::Life) => alive = true,
+                    Err(why) => {
+                        out.rejected("malformed");
+                        if !std::mem::replace(&mut complained, true) {
+                            tracing::warn!(source = %self.source, %why, "a line cannot be used; it is left out, as others like it");
+                        }
+                    }
+                }
+            });
+            if alive && !std::mem::replace(&mut live, true) {
+                out.live();
+            }
+            out.ticks(ticks).await?;
+            if alive {
+                heard = Instant::now();
+            }
+        }
+    }
+}
+
+impl Source for Oanda {
+    fn name(&self) -> SourceName {
+        self.source.clone()
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Live
+    }
+
+    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+        let answer = self.http.get(&self.address, self.headers.clone()).await.map_err(SourceError::transient)?;
+        let (head, body) = answer.into_parts();
+        match head.status {
+            StatusCode::OK => self.listen(body, out).await,
+            status => Err(self.refusal(status, &head.headers, body).await),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

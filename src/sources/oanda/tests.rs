@@ -1,0 +1,121 @@
+//! The parser, by values and by anything.
+
+use proptest::prelude::*;
+
+use super::parse::{Heard, Malformed, Names, line};
+use crate::domain::{Feed, Instruments, Quote, SourceName, Tick, iso};
+
+fn names() -> Names {
+    let catalogue = Instruments::new(Instruments::documented()).unwrap();
+    let all = ["EUR_USD", "GBP_USD", "USD_JPY", "XAU_USD", "US30_USD", "NAS100_USD", "SPX500_USD"].map(str::to_owned);
+    super::subscriptions("oanda", &all, &catalogue).unwrap().into_iter().collect()
+}
+
+fn read(text: &str) -> Result<Heard, Malformed> {
+    line(text.as_bytes(), &names(), &SourceName::new("oanda"))
+}
+
+fn tick(text: &str) -> Tick {
+    match read(text) {
+        Ok(Heard::Tick(tick)) => tick,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_recorded_stream_is_read_as_it_was_sent() {
+    let stream = include_str!("fixtures/stream.jsonl");
+    let mut read: Vec<String> = Vec::new();
+    for text in stream.lines() {
+        read.push(match self::read(text) {
+            Ok(Heard::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, feed, .. })) => {
+                format!("{symbol} {bid} {ask} {} {feed:?}", iso(observed_at))
+            }
+            Ok(Heard::Life) => "alive".to_owned(),
+            other => format!("{other:?}"),
+        });
+    }
+    assert_eq!(
+        read,
+        [
+            "EURUSD 1.12157 1.12171 2026-01-26T12:34:56.789Z Live",
+            "XAUUSD 2650.245 2650.475 2026-01-26T12:34:56.790Z Live",
+            "US30 42150.5 42153 2026-01-26T12:34:56.801Z Live",
+            "alive",
+            "NAS100 20510.2 20512.1 2026-01-26T12:34:57.001Z Live",
+            "SPX500 5800.1 5800.6 2026-01-23T21:59:58.112Z Delayed",
+            "alive",
+            "USDJPY 155.012 155.025 2026-01-26T12:35:01.004Z Live",
+            "alive",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_used_says_why() {
+    let price = |time: &str, instrument: &str, bid: &str, ask: &str| {
+        format!(
+            r#"{{"type":"PRICE","time":"{time}","instrument":"{instrument}","bids":[{{"price":"{bid}"}}],"asks":[{{"price":"{ask}"}}]}}"#
+        )
+    };
+    let now = "2026-01-26T12:34:56.789123456Z";
+    for (text, why) in [
+        (price("soon", "EUR_USD", "1.1", "1.2"), Malformed::Time),
+        (price(now, "AUD_USD", "1.1", "1.2"), Malformed::Unasked),
+        (price(now, "EUR_USD", "1.3", "1.2"), Malformed::Crossed),
+        (price(now, "EUR_USD", "-1.1", "1.2"), Malformed::Number),
+        (price(now, "EUR_USD", "0", "1.2"), Malformed::Number),
+        (price(now, "EUR_USD", "NaN", "1.2"), Malformed::Number),
+        (price(now, "EUR_USD", "1.1", "inf"), Malformed::Number),
+        (price(now, "EUR_USD", "1,1", "1.2"), Malformed::Number),
+        ("[]".into(), Malformed::Json),
+        ("{\"time\":\"x\"}".into(), Malformed::Json),
+        ("<html>502 Bad Gateway</html>".into(), Malformed::Json),
+        ("[".repeat(100_000), Malformed::Json),
+    ] {
+        assert_eq!(read(&text), Err(why), "{text:.100}");
+    }
+    assert_eq!(read(&price(now, "EUR_USD", "1.1", "1.1")).map(|heard| matches!(heard, Heard::Tick(_))), Ok(true));
+}
+
+#[test]
+fn a_book_with_one_side_is_no_price() {
+    let book = |sides: &str| {
+        read(&format!(r#"{{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD",{sides}}}"#))
+    };
+    for sides in [r#""bids":[],"asks":[]"#, r#""bids":[{"price":"1.1"}],"asks":[]"#, r#""tradeable":true"#] {
+        assert_eq!(book(sides), Ok(Heard::Life), "{sides}");
+    }
+    let halted = tick(
+        r#"{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD","tradeable":false,"bids":[{"price":"1.1"}],"asks":[{"price":"1.2"}]}"#,
+    );
+    assert_eq!(halted.feed, Feed::Delayed, "a halted price is never called live");
+}
+
+proptest! {
+    #[test]
+    fn a_price_comes_out_as_it_went_in(points in 1u32..2_000_000, spread in 0u32..1000) {
+        let text = |points: u32| format!("{}.{:05}", points / 100_000, points % 100_000);
+        let (bid, ask) = (text(points), text(points + spread));
+        let line = format!(
+            r#"{{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD","bids":[{{"price":"{bid}"}}],"asks":[{{"price":"{ask}"}}]}}"#
+        );
+        let expected = Quote::BidAsk { bid: bid.parse().unwrap(), ask: ask.parse().unwrap() };
+        prop_assert_eq!(tick(&line).quote, expected);
+    }
+
+    #[test]
+    fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        line(&bytes, &names(), &SourceName::new("oanda")).ok();
+    }
+
+    #[test]
+    fn no_damage_to_a_real_line_makes_the_parser_panic_or_lie(at in 0usize..300, byte in any::<u8>()) {
+        let mut bytes = include_str!("fixtures/stream.jsonl").lines().next().unwrap().as_bytes().to_vec();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(Heard::Tick(Tick { quote: Quote::BidAsk { bid, ask }, .. })) = line(&bytes, &names(), &SourceName::new("oanda")) {
+            prop_assert!(bid > 0.0 && bid <= ask && ask.is_finite());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a provider says twice or too late, after a reconnect above all, is not told again.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::{Quote, Symbol, Tick};
+
+/// A tick that lies farther back than this is no straggler: the provider has set its clock, and is believed.
+const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
+
+/// Why a tick is not handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Superfluous {
+    /// The same price of the same moment again.
+    Duplicate,
+    /// Older than one that was handed on.
+    Late,
+}
+
+impl Superfluous {
+    /// The name in the metrics.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// The last tick of every symbol; bounded by the symbols that are subscribed to.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    last: HashMap<Symbol, (DateTime<Utc>, Quote)>,
+}
+
+impl Order {
+    /// Whether a tick is news. Several prices within one millisecond are, as long as they differ from each other.
+    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), Superfluous> {
+        if let Some((at, quote)) = self.last.get(&tick.symbol) {
+            if tick.observed_at == *at && tick.quote == *quote {
+                return Err(Superfluous::Duplicate);
+            }
+            if tick.observed_at < *at && *at - tick.observed_at <= STRAGGLER {
+                return Err(Superfluous::Late);
+            }
+        }
+        self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Feed, SourceName, parse_time};
+
+    #[test]
+    fn stragglers_and_repetitions_are_no_news() {
+        let mut order = Order::default();
+        let mut check = |symbol: &str, at: &str, price: f64| {
+            order.check(&Tick {
+                symbol: Symbol::new(symbol),
+                quote: Quote::Last(price),
+                volume: None,
+                observed_at: parse_time(&format!("2026-01-15T{at}Z")).unwrap(),
+                feed: Feed::Live,
+                source: SourceName::new("test"),
+            })
+        };
+        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Ok(()));
+        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(Superfluous::Duplicate));
+        assert_eq!(check("EURUSD", "07:00:10.000", 1.2), Ok(()), "another price in the same millisecond");
+        assert_eq!(check("GBPUSD", "07:00:09.000", 1.1), Ok(()), "each symbol for itself");
+        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(Superfluous::Late));
+        assert_eq!(check("EURUSD", "07:00:11.000", 1.2), Ok(()), "an unchanged price is still a new tick");
+        assert_eq!(check("EURUSD", "06:00:00.000", 1.2), Ok(()), "a clock that was set");
+        assert_eq!(check("EURUSD", "06:00:01.000", 1.3), Ok(()));
+    }
+}
