@@ -80,13 +80,13 @@ for outcome in outcomes:
     assert signal["status"] == "confirmed" and (signal["entry_price"], signal["stop_loss"]) == (outcome["entry"], outcome["stop"])
     sign, risk = (1 if signal["direction"] == "long" else -1), abs(signal["entry_price"] - signal["stop_loss"])
     shares = [float(mode.split()[-1].rstrip("%")) / 100 for mode in signal["tp_modes"]]
-    targets = [sign * (target - signal["entry_price"]) / risk for target in signal["take_profits"]]
+    targets = [sign * (target - outcome["fill"]) / risk for target in signal["take_profits"]]
     hit = outcome["targets_hit"]
     closed = sum(share * target for share, target in zip(shares[:hit], targets[:hit]))
     rest = sum(shares[hit:])
     if outcome["class"] == "targets":
         assert abs(outcome["r"] - closed) <= 1e-9, outcome
     elif outcome["class"] in ("stop", "ambiguous"):
-        assert abs(closed + rest * outcome["mae"] - outcome["r"]) <= 1e-9 and outcome["mae"] <= -1 + 1e-9, outcome
+        assert abs(closed + rest * outcome["mae"] - outcome["r"]) <= 1e-9 and outcome["mae"] <= sign * (signal["stop_loss"] - outcome["fill"]) / risk + 1e-9, outcome
     numbers += 1
 print(json.dumps({"numbers": numbers, "trades": report["statistics"]["all"]["trades"]}))

@@ -173,6 +173,7 @@ mod tests {
             feed: Feed::Live,
             entry: 1.1,
             stop: 1.099,
+            fill: Some(1.1),
             confirmed_at: at,
             closed_at: at,
             class,

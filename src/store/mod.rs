@@ -43,7 +43,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use backup::backup;
 pub use error::StoreError;
-pub use export::{ExportFormat, export};
+pub use export::{ExportFormat, export, export_outcomes};
 #[doc(hidden)]
 pub use faults::Fault;
 pub use lanes::Receipt;

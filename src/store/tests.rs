@@ -940,6 +940,7 @@ async fn a_signal_has_one_record_and_those_without_one_are_known() {
         feed: Feed::Live,
         entry: 1.1,
         stop: 1.09,
+        fill: Some(1.1),
         confirmed_at: start(),
         closed_at: start(),
         class: OutcomeClass::Stop,

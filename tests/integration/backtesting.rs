@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta};
-use orion_server::store::{ExportFormat, export};
-use serde_json::Value;
+use orion_server::store::{ExportFormat, export, export_outcomes};
+use serde_json::{Value, json};
 
 use crate::support::{Server, binary, soon};
 
@@ -45,7 +45,7 @@ async fn backtest(args: &[&str]) -> Value {
 }
 
 /// What a server that replays the file has in its log and in its records.
-async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value) {
+async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value, Value) {
     let data = tempfile::tempdir().unwrap();
     // The second time the log knows every signal already, and each keeps its one life.
     for _ in 0..2 {
@@ -64,17 +64,20 @@ async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value) {
     let (status, stats) = again.get("/api/stats?feed=replayed").await;
     assert_eq!(status, 200, "{stats}");
     again.stop().await;
+    let mut outcomes = Vec::new();
+    export_outcomes(data.path(), &mut outcomes).unwrap();
+    let outcomes: Value = serde_json::from_slice(&outcomes).unwrap();
     let mut log = Vec::new();
     export(data.path(), ExportFormat::Json, &mut log).unwrap();
     let events: Vec<Value> = serde_json::from_slice(&log).unwrap();
-    (events.into_iter().map(|event| event["signal"].clone()).collect(), stats)
+    (events.into_iter().map(|event| event["signal"].clone()).collect(), outcomes, stats)
 }
 
 async fn same(file: &str, symbol: &str, least: usize) {
     let report = backtest(&["--symbol", symbol, "--json", "-", file]).await;
     let changes = report["changes"].as_array().unwrap();
     assert!(changes.len() >= least, "{} changes show nothing", changes.len());
-    let (log, stats) = replayed(file, symbol, report["files"][0]["ticks"].as_u64().unwrap()).await;
+    let (log, outcomes, stats) = replayed(file, symbol, report["files"][0]["ticks"].as_u64().unwrap()).await;
     assert_eq!(log.len(), changes.len());
     for (live, tested) in log.iter().zip(changes) {
         assert_eq!(live.to_string(), tested.to_string());
@@ -82,6 +85,28 @@ async fn same(file: &str, symbol: &str, least: usize) {
     for part in ["all", "symbol", "setup", "killzone", "source", "confidence"] {
         assert_eq!(stats[part], report["statistics"][part], "{part}");
     }
+    assert_eq!(outcomes, report["outcomes"]);
+    recomputed(&json!({"statistics": stats_of(&stats), "outcomes": outcomes, "changes": log}));
+}
+
+/// The statistics alone.
+fn stats_of(stats: &Value) -> Value {
+    let parts = ["all", "symbol", "setup", "killzone", "source", "confidence"];
+    parts.into_iter().map(|part| (part.to_owned(), stats[part].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Has a second implementation, in another language, compute the statistics of the records. `None` without Python.
+fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), report.to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recompute.py");
+    let Ok(output) = std::process::Command::new("python3").arg(script).arg(file.path()).output() else {
+        eprintln!("skipped: there is no python3");
+        return None;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
 #[tokio::test]
@@ -121,21 +146,13 @@ async fn the_same_recording_gives_the_same_report_and_a_page() {
     assert!(!page.contains("http"), "it needs nothing else");
 }
 
-/// A second implementation of the statistics, in another language.
 #[tokio::test]
 async fn statistics_are_those_that_a_script_computes_of_the_records() {
     let dir = tempfile::tempdir().unwrap();
-    let (csv, json) = (dir.path().join("eurusd_walk.csv"), dir.path().join("report.json"));
+    let csv = dir.path().join("eurusd_walk.csv");
     std::fs::write(&csv, walk(12)).unwrap();
-    let command = binary().arg("backtest").arg("--json").arg(&json).arg(&csv).output();
-    assert!(soon("the backtest ends", command).await.unwrap().status.success());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recompute.py");
-    let Ok(output) = std::process::Command::new("python3").arg(script).arg(&json).output() else {
-        eprintln!("skipped: there is no python3");
-        return;
-    };
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let compared: BTreeMap<String, u64> = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{told}");
+    let report = backtest(&["--json", "-", csv.to_str().unwrap()]).await;
+    if let Some(compared) = recomputed(&report) {
+        assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
+    }
 }

@@ -15,6 +15,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> Outcome {
         feed,
         entry: 1.085,
         stop: 1.082,
+        fill: Some(1.1),
         confirmed_at: now(),
         closed_at: now(),
         class: if r > 0.0 { OutcomeClass::Targets } else { OutcomeClass::Stop },
