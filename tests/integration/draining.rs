@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, soon};
+use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, flood, narrow, open, seq, soon};
 
 const NATIVE: usize = 200;
 const SOCKETS: usize = 250;
@@ -128,4 +128,54 @@ fn descriptors() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     line.split_whitespace().nth(3).unwrap().parse().unwrap_or(u64::MAX)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_catching_up_moves_no_cursor_past_what_was_not_sent() {
+    let mut tries = 0;
+    while !stop_while_catching_up().await {
+        tries += 1;
+        assert!(tries < 4, "nobody reaches the present before the end: this shows nothing");
+    }
+}
+
+/// Whether anybody reached the present after the stop had begun.
+async fn stop_while_catching_up() -> bool {
+    let server = Server::push_only().await;
+    let addr = server.addr;
+    let (_, body) = server.get("/api/signals").await;
+    let path = format!("/ws/signals?since={}", body["cursor"].as_str().unwrap());
+    // More than the hub remembers, so that pages come first; and more than fits into a socket that nobody reads.
+    flood(addr, "f", 4_000, 2_000).await;
+    let mut witness = Native::connect(addr, "/ws/signals").await;
+    let mut catching_up = Vec::new();
+    for _ in 0..5 {
+        catching_up.push(Native(open(narrow(addr).await, addr, &path, &[]).await.unwrap()));
+    }
+    let stopped = tokio::spawn(server.stop());
+    soon("the stop", async { while witness.next().await.is_ok() {} }).await;
+    // Now they read on, and reach the present after the stop has begun.
+    let mut reading = JoinSet::new();
+    for mut client in catching_up {
+        reading.spawn(async move {
+            let mut last = 0;
+            while let Ok(frame) = client.next().await {
+                match frame["type"].as_str() {
+                    Some("signal") => {
+                        assert_eq!(seq(&frame["cursor"]), last + 1, "{frame}");
+                        last += 1;
+                    }
+                    Some("subscribed") => {
+                        assert_eq!(seq(&frame["cursor"]), last, "told that it has what was never sent");
+                        return true;
+                    }
+                    _ => {}
+                }
+            }
+            false
+        });
+    }
+    let caught_up = soon("everybody is done", reading.join_all()).await;
+    stopped.await.unwrap();
+    caught_up.contains(&true)
 }

@@ -264,13 +264,13 @@ async fn say_goodbye<C: Conversation>(
 ) {
     let farewell = conversation.farewell(close);
     let goodbye = async {
-        if let Ok(batch) = client.outbox.take() {
-            let frames = batch.ordered.into_iter().filter_map(|ordered| match ordered {
-                Ordered::Frame(frame) => Some(frame),
-                Ordered::Event(_) => None,
-            });
-            client.write(frames.chain(farewell)).await?;
+        // All of it, in order: an answer that went out without the events before it would move the client's cursor past
+        // them. Whose token has ended gets nothing more.
+        let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
+        if let Some(batch) = client.outbox.take().ok().filter(|_| is_welcome) {
+            client.write_batch(batch, conversation).await?;
         }
+        client.write(farewell).await?;
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         hear_out(stream, conversation).await;
         Ok::<_, Gone>(())
