@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
 mod absent;
+mod abuse;
 mod bots;
 mod commands;
 mod demo;
@@ -13,6 +14,7 @@ mod doctor;
 mod draining;
 mod durability;
 mod failover;
+mod frames;
 mod goldens;
 mod harness;
 mod joining;

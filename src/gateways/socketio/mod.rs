@@ -42,8 +42,6 @@ pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
 
 /// Packets that may wait for one client. The bound counts what is queued without a yield; it costs nothing while idle.
 const MAX_QUEUED_PACKETS: usize = 4096;
-/// Largest message that a client may send, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
 /// Read buffer of a WebSocket, in bytes: clients send little.
 const READ_BUFFER: usize = 512;
 /// A session that has not asked for a namespace by then is dropped.
@@ -51,15 +49,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Builds the engine with its namespaces.
 pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
-    let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(MAX_MESSAGE);
+    let (largest, attachments) = (gateway.limits.message_bytes, gateway.limits.attachments);
+    let parser = ParserConfig::common().max_incoming_binaries(attachments).max_incoming_binary_buf_size(largest);
     let (layer, io) = SocketIo::builder()
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .max_buffer_size(MAX_QUEUED_PACKETS)
-        .max_payload(MAX_MESSAGE as u64)
-        .ws_max_message_size(MAX_MESSAGE)
-        .ws_max_frame_size(MAX_MESSAGE)
+        .max_payload(largest as u64)
+        .ws_max_message_size(largest)
+        .ws_max_frame_size(largest)
         .ws_read_buffer_size(READ_BUFFER)
         .with_parser(parser)
         .build_layer();
@@ -117,7 +116,11 @@ fn admit(
     on("unsubscribe", Command::Unsubscribe);
     on("ping", Command::Ping);
     on("message", Command::Message);
-    let session = session.clone();
+    let listening = session.clone();
+    socket.on_fallback(move |socket: SocketRef| {
+        listening.is_listened_to(&socket);
+        std::future::ready(())
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
         session.ended(reason);
         std::future::ready(())

@@ -25,6 +25,7 @@ use crate::gateways::Gateway;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed};
+use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
@@ -94,6 +95,7 @@ pub(super) struct Session {
     /// Cancelled when the client is gone.
     closed: CancellationToken,
     state: Mutex<State>,
+    pace: Mutex<Pace>,
     /// Held as long as it is connected.
     _seat: Seat,
 }
@@ -115,6 +117,7 @@ impl Session {
             since: Instant::now(),
             login,
             closed: CancellationToken::new(),
+            pace: Mutex::new(Pace::new(&gateway.limits)),
             state: Mutex::new(State { presented, busy: true, ..State::default() }),
             gateway,
             cuts,
@@ -161,8 +164,26 @@ impl Session {
         });
     }
 
+    /// Whether the client keeps its pace. It is told once when it does not, and cut when it goes on all the same.
+    pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
+        match self.pace.lock().judge() {
+            Verdict::Take => return true,
+            Verdict::Warn => self.delivered(socket, socket.emit("error", &fault(TOO_FAST.0, TOO_FAST.1))),
+            Verdict::Ignore => {}
+            Verdict::Cut => {
+                info!(sid = %self.id, "a client that does not slow down is cut");
+                self.gateway.metrics.refused_total.with_label_values(&[TOO_FAST.0]).inc();
+                self.cuts.cut(socket);
+            }
+        }
+        false
+    }
+
     /// Takes one thing that the client says, in the order in which it says them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
+        if !self.is_listened_to(socket) {
+            return;
+        }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
         // What stays a message could not be understood.
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));

@@ -13,6 +13,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
 use crate::gateways::events;
+use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
@@ -168,6 +169,11 @@ impl Orion {
             client.outbox.answer(encode(&refusal));
             return;
         }
+        if let Err(refused) = self.gateway.tokens.count_push() {
+            self.gateway.metrics.rejected_total.with_label_values(&["push", TOO_FAST.0]).inc();
+            client.outbox.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
+            return;
+        }
         let push = &self.gateway.push;
         let frame = match kind {
             "signal" => push.signal(data).await.map(|answer| encode(&answer)),
@@ -200,6 +206,10 @@ impl Conversation for Orion {
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(orion::frames(publication));
+    }
+
+    fn may_push(&self) -> bool {
+        self.may_push
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
