@@ -184,7 +184,13 @@ impl App {
         let address = listener.local_addr()?;
         let cuts = Cuts::new(self.tasks.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
-        self.gateway.hub.add_sink(Arc::new(rooms));
+        let rooms = Arc::new(rooms);
+        self.gateway.hub.add_sink(rooms.clone());
+        let pace = rooms.keep_pace(self.tasks.stopping());
+        self.tasks.spawn("price rates", async move {
+            pace.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
         let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
         let router = http::router(state, streams);
         let engine = engine.layer(router);

@@ -26,6 +26,7 @@ mod private;
 mod process;
 mod providers;
 mod quiet_logs;
+mod rates;
 mod replaying;
 mod resume;
 mod rooms;

@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::cut::Cuts;
 use super::headcount::Seat;
 use super::personal::Missed;
+use super::rates::{Rate, Rates};
 use super::rooms;
 use crate::auth::{AuthError, Login};
 use crate::domain::{CursorError, iso};
@@ -76,6 +77,8 @@ pub(super) struct Presented {
 #[derive(Default)]
 struct State {
     topics: Topics,
+    /// How often it wants prices; `None` for every one.
+    rate: Option<Rate>,
     presented: Presented,
     /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
@@ -87,6 +90,7 @@ struct State {
 pub(super) struct Session {
     gateway: Arc<Gateway>,
     cuts: Cuts,
+    rates: Arc<Rates>,
     id: String,
     namespace: String,
     transport: &'static str,
@@ -104,6 +108,7 @@ impl Session {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         cuts: Cuts,
+        rates: Arc<Rates>,
         socket: &SocketRef,
         seat: Seat,
         login: Option<Login>,
@@ -121,6 +126,7 @@ impl Session {
             state: Mutex::new(State { presented, busy: true, ..State::default() }),
             gateway,
             cuts,
+            rates,
             _seat: seat,
         };
         let labels = [session.transport, session.namespace.as_str()];
@@ -225,8 +231,9 @@ impl Session {
                     rest.published = Audiences::default();
                 }
                 let before = std::mem::replace(&mut state.topics, rest.clone());
+                let rate = state.rate;
                 drop(state);
-                self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest));
+                self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest, rate));
                 self.report(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(&mut caller, &answer, &request);

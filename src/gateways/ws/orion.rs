@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
@@ -272,11 +273,13 @@ fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) 
 /// A native subscription sets exactly what it names.
 fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option<bool>) {
     outbox.set_topics(request.topics.clone());
+    outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
     let subscribed = Subscribed {
         channels: request.channels(),
         symbols: request.symbol_list(),
         cursor: present.position().to_string(),
         recovered,
+        max_hz: request.max_hz,
         last_event_id: None,
     };
     outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
