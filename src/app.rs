@@ -17,9 +17,9 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::config::{Prices, ReplaySpeed, Server, Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, Session, SourceName, UserNote};
-use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Reason, Stop};
+use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Proxies, Reason, Stop};
 use crate::engine::{Engine, PriceRules};
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
@@ -129,6 +129,7 @@ impl App {
             presence,
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
+            limits: settings.limits.clone(),
             sentio: settings.sentio.clone(),
             price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
@@ -141,11 +142,7 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let door = Door::new(
-            DoorConfig { max_connections: settings.server.max_connections, ..DoorConfig::default() },
-            tasks.clone(),
-            metrics.as_ref().clone(),
-        );
+        let door = Door::new(door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let doors = Stop::default();
         let (watched, stopping) = (states.clone(), tasks.stopping());
         let patience = patience(settings.prices, instruments.clone());
@@ -196,7 +193,13 @@ impl App {
         let address = listener.local_addr()?;
         let cuts = Cuts::new(self.tasks.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
-        self.gateway.hub.add_sink(Arc::new(rooms));
+        let rooms = Arc::new(rooms);
+        self.gateway.hub.add_sink(rooms.clone());
+        let pace = rooms.keep_pace(self.tasks.stopping());
+        self.tasks.spawn("price rates", async move {
+            pace.await;
+            Ok::<_, std::convert::Infallible>(())
+        });
         let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
         let router = http::router(state, streams);
         let engine = engine.layer(router);
@@ -288,8 +291,36 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     hub.recall(signals.chain(published), &recovered.forgotten);
 }
 
+/// How many may come in, and from whom. As many descriptors as the system grants, less some to spare, bound everything.
+fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
+    let descriptors = door::raise_limit();
+    let within = door::connections_within(descriptors);
+    let max_connections = match settings.max_connections {
+        0 => within,
+        asked if asked > within => {
+            warn!(
+                asked,
+                descriptors, within, "server.max_connections is more than the limit of file descriptors allows"
+            );
+            within
+        }
+        asked => asked,
+    };
+    let (trusted, header) = settings.proxies().context("cannot start")?;
+    let max_per_address = match settings.max_connections_per_address {
+        0 => usize::MAX,
+        most => most,
+    };
+    info!(max_connections, descriptors, "connections that may be open at a time");
+    let proxies = Proxies { trusted, header };
+    Ok(DoorConfig { max_connections, max_per_address, proxies, ..DoorConfig::default() })
+}
+
 fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
-    let tokens = Tokens::new(&settings.auth, clock::wall);
+    let limits = &settings.limits;
+    let tokens = Tokens::new(&settings.auth, clock::wall)
+        .with_most_logins(settings.server.max_connections_per_user)
+        .with_pushes(limits.pushes_per_second, limits.pushes_burst);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{AuthError, Identity};
+use super::{AuthError, Identity, TooManyLogins};
 
 /// How often tokens that have expired are looked for.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ pub(super) struct Logins(Mutex<State>);
 struct State {
     live: HashMap<u64, (Identity, CancellationToken)>,
     next: u64,
+    /// Connections of each user who has any.
+    of: HashMap<Arc<str>, usize>,
     /// Tokens of these users that were made before these times are revoked.
     not_before: HashMap<Arc<str>, DateTime<Utc>>,
 }
@@ -68,14 +70,19 @@ pub struct Login {
 }
 
 impl Login {
-    pub(super) fn new(logins: Arc<Logins>, identity: Identity) -> Self {
+    pub(super) fn new(logins: Arc<Logins>, identity: Identity, most: usize) -> Result<Self, TooManyLogins> {
         let end = CancellationToken::new();
         let mut state = logins.0.lock();
+        let count = state.of.entry(identity.user.clone()).or_default();
+        if *count >= most {
+            return Err(TooManyLogins);
+        }
+        *count += 1;
         let id = state.next;
         state.next += 1;
         state.live.insert(id, (identity.clone(), end.clone()));
         drop(state);
-        Self { identity, end, id, logins }
+        Ok(Self { identity, end, id, logins })
     }
 
     /// Whose it is.
@@ -91,6 +98,13 @@ impl Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        self.logins.0.lock().live.remove(&self.id);
+        let state = &mut *self.logins.0.lock();
+        state.live.remove(&self.id);
+        if let Some(count) = state.of.get_mut(&self.identity.user) {
+            *count -= 1;
+            if *count == 0 {
+                state.of.remove(&self.identity.user);
+            }
+        }
     }
 }

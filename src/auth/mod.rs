@@ -7,6 +7,7 @@
 mod jwt;
 mod logins;
 mod open;
+mod rate;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use jwt::{Identity, mint, read_unverified};
 pub use logins::Login;
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, Stranger};
+pub use rate::{Rate, TooFast};
 
 /// Why somebody was refused. The texts are meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +52,11 @@ pub enum AuthError {
     Revoked,
 }
 
+/// A user has as many connections as one may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this user has too many connections; close some")]
+pub struct TooManyLogins;
+
 /// The tokens of the settings, and those made with their secret.
 #[derive(Debug)]
 pub struct Tokens {
@@ -59,6 +66,10 @@ pub struct Tokens {
     read_auth: ReadAuth,
     jwt: Option<Jwt>,
     logins: Arc<Logins>,
+    /// Connections of one user at a time.
+    max_logins: usize,
+    pushes: Rate,
+    alerts: Rate,
     clock: fn() -> DateTime<Utc>,
 }
 
@@ -74,8 +85,39 @@ impl Tokens {
             read_auth,
             jwt,
             logins: Arc::default(),
+            max_logins: usize::MAX,
+            pushes: Rate::new(0, 0),
+            alerts: Rate::new(0, 0),
             clock,
         }
+    }
+
+    /// The same with at most so many connections for each user at a time; 0 for any number.
+    #[must_use]
+    pub fn with_most_logins(self, most: usize) -> Self {
+        Self { max_logins: if most == 0 { usize::MAX } else { most }, ..self }
+    }
+
+    /// The same with at most so many pushes per second with one token, and so many at once; 0 for any number.
+    #[must_use]
+    pub fn with_pushes(self, per_second: u32, burst: u32) -> Self {
+        Self { pushes: Rate::new(per_second, burst), alerts: Rate::new(per_second, burst), ..self }
+    }
+
+    /// Counts a push with the ingest token.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn count_push(&self) -> Result<(), TooFast> {
+        self.pushes.take()
+    }
+
+    /// Counts an alert with the webhook's token.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn count_alert(&self) -> Result<(), TooFast> {
+        self.alerts.take()
     }
 
     /// Whether `token` may write.
@@ -157,8 +199,11 @@ impl Tokens {
     }
 
     /// Notes a connection that rests on a user token.
-    pub fn login(&self, identity: Identity) -> Login {
-        Login::new(self.logins.clone(), identity)
+    ///
+    /// # Errors
+    /// When its user has too many already.
+    pub fn login(&self, identity: Identity) -> Result<Login, TooManyLogins> {
+        Login::new(self.logins.clone(), identity, self.max_logins)
     }
 
     /// Calls back the tokens of `user` that were made before `not_before`, and ends the connections that rest on them.

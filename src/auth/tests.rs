@@ -183,7 +183,7 @@ fn what_is_revoked_ends_and_what_comes_after_does_not() {
     let made = |user: &str, at: i64| {
         mint(&with_secret(), user, false, now() + TimeDelta::seconds(at), TimeDelta::hours(1)).unwrap()
     };
-    let login = |token: &str| tokens.login(tokens.user(Some(token)).unwrap());
+    let login = |token: &str| tokens.login(tokens.user(Some(token)).unwrap()).unwrap();
     let (before, after, other) = (login(&made("a", -1)), login(&made("a", 0)), login(&made("b", -1)));
     tokens.revoke(&"a".into(), now());
     let ended = [&before, &after, &other].map(|login| login.end().is_cancelled());
@@ -219,4 +219,16 @@ fn what_a_token_says_can_be_read_without_its_secret() {
     let said = read_unverified(&token).unwrap();
     assert_eq!((&said["sub"], &said["role"], &said["exp"]), (&json!("a"), &json!("admin"), &json!(seconds(3600))));
     assert_eq!(read_unverified("nonsense"), Err(AuthError::Wrong));
+}
+
+#[test]
+fn a_user_may_have_so_many_connections_and_others_theirs() {
+    let tokens = Tokens::new(&with_secret(), now).with_most_logins(2);
+    let made = |user: &str| mint(&with_secret(), user, false, now(), TimeDelta::hours(1)).unwrap();
+    let login = |user: &str| tokens.login(tokens.user(Some(&made(user))).unwrap());
+    let mut mine = vec![login("a").unwrap(), login("a").unwrap()];
+    assert_eq!(login("a").unwrap_err(), TooManyLogins);
+    let _other = login("b").unwrap();
+    mine.pop();
+    login("a").unwrap();
 }

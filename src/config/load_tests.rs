@@ -247,8 +247,8 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             "ORION_TRADINGVIEW_TOKEN (tradingview.webhook_token): must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it",
         ),
         (
-            &[("ORION_TRADINGVIEW__PROXY_HEADER", "a b")],
-            "ORION_TRADINGVIEW__PROXY_HEADER (tradingview.proxy_header): is no name of a header",
+            &[("ORION_SERVER__CLIENT_HEADER", "a b")],
+            "ORION_SERVER__CLIENT_HEADER (server.client_header): is no name of a header",
         ),
         (
             &[("ORION_PRICES__JUMP_LIMIT", "-1")],
@@ -273,8 +273,12 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         ),
         (&[("ORION_LOG", "warning")], "ORION_LOG (log.filter): \"warning\" is neither a level nor target=level"),
         (
-            &[("ORION_SERVER__MAX_CONNECTIONS", "0")],
-            "ORION_SERVER__MAX_CONNECTIONS (server.max_connections): must be at least 1",
+            &[("ORION_LIMITS__MESSAGE_BYTES", "0")],
+            "ORION_LIMITS__MESSAGE_BYTES (limits.message_bytes): must be 1024 to 16777216",
+        ),
+        (
+            &[("ORION_LIMITS__EVENTS_BURST", "0")],
+            "ORION_LIMITS__EVENTS_BURST (limits.events_burst): must be at least 1: nothing would be taken",
         ),
         (
             &[("ORION_SIGNAL_TTL", "1m"), ("ORION_SIGNALS__TTL", "2m")],

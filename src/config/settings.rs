@@ -1,15 +1,14 @@
 //! The settings themselves; those with types of their own live beside this file.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
-    Replay, Setups, Simulator, Sources, Tradingview,
+    AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, Limits, List, Log, Massive, Oanda, Prices, Replay,
+    Server, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -22,6 +21,8 @@ pub struct Settings {
     pub instrument_sets: List<InstrumentSet>,
     /// The listening side.
     pub server: Server,
+    /// What a client may do.
+    pub limits: Limits,
     /// What is kept on disk.
     pub data: Data,
     /// The sources that run by themselves.
@@ -67,6 +68,7 @@ impl Default for Settings {
         Self {
             instrument_sets: vec![InstrumentSet::Default, InstrumentSet::Futures].into(),
             server: Server::default(),
+            limits: Limits::default(),
             data: Data::default(),
             sources: Sources::default(),
             simulator: Simulator::default(),
@@ -87,55 +89,6 @@ impl Default for Settings {
             log: Log::default(),
             instruments: Vec::new(),
         }
-    }
-}
-
-/// The listening side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// Address to listen on. Default `0.0.0.0`.
-    #[serde(deserialize_with = "host")]
-    pub host: IpAddr,
-    /// TCP port; 0 lets the system choose. Default 8080.
-    #[serde(deserialize_with = "value::whole")]
-    pub port: u16,
-    /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
-    pub allowed_origins: AllowedOrigins,
-    /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
-    #[serde(with = "duration")]
-    pub drain_timeout: Duration,
-    /// Most connections at a time, over all transports. Default 20000.
-    #[serde(deserialize_with = "value::whole")]
-    pub max_connections: usize,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            host: Ipv4Addr::UNSPECIFIED.into(),
-            port: 8080,
-            allowed_origins: AllowedOrigins::default(),
-            drain_timeout: Duration::from_secs(10),
-            max_connections: 20_000,
-        }
-    }
-}
-
-impl Server {
-    /// Where to listen.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
-    }
-}
-
-fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.trim() {
-        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
-        address => address.trim_matches(['[', ']']).parse().map_err(|_| {
-            serde::de::Error::custom(format_args!("{text:?} is no IP address, such as 0.0.0.0, 127.0.0.1 or ::"))
-        }),
     }
 }
 

@@ -76,12 +76,8 @@ pub struct Tradingview {
     /// The last part of the webhook's path, 16 to 128 letters, digits, `-` and `_`. Default unset: there is no webhook.
     #[serde(deserialize_with = "value::unless_empty")]
     pub webhook_token: Option<Secret>,
-    /// Addresses that it may be called from; none for any. Default none.
+    /// Addresses that it may be called from; none for any. Behind a proxy: `server.trusted_proxies`. Default none.
     pub addresses: List<IpAddr>,
-    /// The header in which the proxy in front says whose address it saw; unset: the connection's own address counts.
-    /// Default unset.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub proxy_header: Option<String>,
 }
 
 /// The demo desk.

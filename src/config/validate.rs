@@ -28,9 +28,8 @@ impl Settings {
         let instruments = self.check_instruments()?;
         self.check_replay(&instruments)?;
         self.check_providers()?;
-        if self.server.max_connections == 0 {
-            return Err(Problem::new("server.max_connections", "must be at least 1"));
-        }
+        self.server.proxies()?;
+        self.limits.check()?;
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
@@ -103,17 +102,14 @@ impl Settings {
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
-        let Tradingview { webhook_token, proxy_header, .. } = &self.tradingview;
+        let Tradingview { webhook_token, .. } = &self.tradingview;
         let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
             let reason =
                 "must be 16 to 128 letters, digits, - and _: it is a part of an address, and all that protects it";
             return Err(Problem::new("tradingview.webhook_token", reason));
         }
-        match proxy_header.as_deref().map(http::HeaderName::try_from) {
-            Some(Err(_)) => Err(Problem::new("tradingview.proxy_header", "is no name of a header")),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_demo(&self) -> Result<(), Problem> {

@@ -1,23 +1,23 @@
 //! The accept loop: lets connections in while there is room, and survives when there is none.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::Service;
 
 use super::connection::{self, Connection};
-use super::stream::GuardedStream;
+use super::live::Refusal;
 use super::{BoxError, Door, KillSwitch, Peer, Reason, RequestBody, Stop};
 
-/// The answer to a connection that is not let in.
+/// The answer to a connection that there is no room for.
 pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\n\
     Content-Length: 63\r\n\
@@ -25,9 +25,21 @@ pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections, try later\",\"code\":\"overloaded\"}";
 
-/// Refused connections that may wait for their answer to be read, and how long; more are closed without waiting.
-const MAX_REFUSING: usize = 64;
-const REFUSING_TIME: Duration = Duration::from_secs(1);
+/// The answer to a connection whose address has as many as one may have.
+pub(super) const CROWDED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 80\r\n\
+    Retry-After: 30\r\n\
+    Connection: close\r\n\r\n\
+    {\"error\":\"too many connections from this address\",\"code\":\"too_many_connections\"}";
+
+/// Checks that are let in when nobody else is, at a time.
+const MAX_CHECKS: usize = 32;
+/// How long a connection may take to show that it is a check.
+const CHECK_HEAD: Duration = Duration::from_secs(1);
+/// What is answered however full the house is: how else would anybody learn that it is?
+const CHECKS: [&[u8]; 3] = [b"GET /health", b"GET /ready", b"GET /metrics"];
+const LONGEST_CHECK: usize = 12;
 
 /// Accepts until `stop`; then the listener is closed.
 pub(super) async fn run<S, B>(door: &Door, listener: TcpListener, service: S, stop: &Stop)
@@ -40,7 +52,7 @@ where
     B::Error: Into<BoxError>,
 {
     let protocol = connection::protocol(&door.config);
-    let refusing = Arc::new(Semaphore::new(MAX_REFUSING));
+    let checks = Arc::new(Semaphore::new(MAX_CHECKS));
     let mut trouble = Trouble::new();
     let stopped = async {
         tokio::select! {
@@ -58,13 +70,31 @@ where
         match accepted {
             Ok((stream, addr)) => {
                 trouble.over();
-                let Some(connection) = let_in(door, &refusing, stream, Peer { addr }, stop) else { continue };
-                let running = connection.run(protocol.clone(), service.clone());
-                let metrics = door.metrics.clone();
-                door.tasks.spawn_connection(async move {
-                    if let Some(reason @ Reason::NoRequest) = running.await {
-                        metrics.refused_total.with_label_values(&[reason.label()]).inc();
+                let kill = KillSwitch::new();
+                let peer = Peer::of(addr);
+                let refusal = match door.live.admit(door.config.proxies.counted(peer.client), kill.clone()) {
+                    Ok(place) => {
+                        let connection = Connection::new(door, stream, kill, peer, Some(place), stop);
+                        spawn(door, connection.run(protocol.clone(), service.clone()));
+                        continue;
                     }
+                    Err(refusal) => refusal,
+                };
+                let Ok(permit) = Arc::clone(&checks).try_acquire_owned() else {
+                    refuse(door, stream, refusal);
+                    continue;
+                };
+                let (door, stop) = (door.clone(), stop.clone());
+                let (mut protocol, service) = (protocol.clone(), service.clone());
+                door.tasks.clone().spawn_connection(async move {
+                    if is_check(&stream).await {
+                        // One answer and no more: a check that kept its connection would keep others from theirs.
+                        protocol.keep_alive(false);
+                        Connection::new(&door, stream, kill, peer, None, &stop).run(protocol, service).await;
+                    } else {
+                        refuse(&door, stream, refusal);
+                    }
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -77,52 +107,54 @@ where
     }
 }
 
-/// Takes a connection in if there is room for it, and refuses it otherwise.
-fn let_in(door: &Door, refusing: &Arc<Semaphore>, stream: TcpStream, peer: Peer, stop: &Stop) -> Option<Connection> {
-    let kill = KillSwitch::new();
-    let place = match door.live.admit(peer, kill.clone()) {
-        Ok(place) => place,
-        Err(refusal) => {
-            door.metrics.refused_total.with_label_values(&[refusal.label()]).inc();
-            refuse(door, refusing, stream);
-            return None;
-        }
-    };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(peer = %peer.addr, %error, "TCP_NODELAY is not set");
-    }
-    Some(Connection {
-        stream: GuardedStream::new(stream, kill.clone(), door.config.write_timeout).in_place(place),
-        kill,
-        peer,
-        head_timeout: door.config.head_timeout,
-        body_timeout: door.config.body_timeout,
-        stop_accepting: stop.stop_accepting.clone(),
-    })
-}
-
-/// Answers a connection that there is no room for, and closes it once the peer has seen the answer.
-fn refuse(door: &Door, refusing: &Arc<Semaphore>, mut stream: TcpStream) {
-    let Ok(permit) = Arc::clone(refusing).try_acquire_owned() else {
-        return answer_busy(stream);
-    };
+fn spawn(door: &Door, running: impl Future<Output = Option<Reason>> + Send + 'static) {
+    let metrics = door.metrics.clone();
     door.tasks.spawn_connection(async move {
-        // Closing with the request unread would make the kernel reset the connection and lose the answer.
-        let farewell = async {
-            stream.write_all(BUSY).await?;
-            stream.shutdown().await?;
-            let mut unread = [0; 1024];
-            while stream.read(&mut unread).await? > 0 {}
-            io::Result::Ok(())
-        };
-        tokio::time::timeout(REFUSING_TIME, farewell).await.ok();
-        drop(permit);
+        if let Some(reason @ Reason::NoRequest) = running.await {
+            metrics.refused_total.with_label_values(&[reason.label()]).inc();
+        }
     });
 }
 
+/// Whether the request that a connection begins with is a check. It is only looked at, and read by whoever serves it.
+async fn is_check(stream: &TcpStream) -> bool {
+    let mut head = [0; LONGEST_CHECK + 1];
+    let look = async {
+        let mut seen = 0;
+        loop {
+            let n = stream.peek(&mut head).await.unwrap_or(0);
+            let known = CHECKS
+                .iter()
+                .any(|check| head[..n].starts_with(check) && matches!(head.get(check.len()), Some(b' ' | b'?')));
+            let begun = CHECKS.iter().any(|check| check.starts_with(&head[..n]) || head[..n] == **check);
+            if known || !begun || n == 0 {
+                return known;
+            }
+            if n == seen {
+                // What was seen already makes the socket readable at once.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            seen = n;
+        }
+    };
+    tokio::time::timeout(CHECK_HEAD, look).await.unwrap_or(false)
+}
+
+/// Answers a connection that is not let in, and closes it once the peer has seen the answer.
+fn refuse(door: &Door, stream: TcpStream, refusal: Refusal) {
+    door.metrics.refused_total.with_label_values(&[refusal.label()]).inc();
+    let answer = match refusal {
+        Refusal::Connections => BUSY,
+        Refusal::Address => CROWDED,
+    };
+    if let Err(stream) = door.lingering.close(stream, answer) {
+        answer_at_once(stream, answer);
+    }
+}
+
 /// Answers without waiting for anything: the send buffer of a new connection has room.
-fn answer_busy(stream: TcpStream) {
-    let written = stream.into_std().and_then(|mut stream| stream.write_all(BUSY));
+fn answer_at_once(stream: TcpStream, answer: &[u8]) {
+    let written = stream.into_std().and_then(|mut stream| stream.write_all(answer));
     if let Err(error) = written {
         tracing::trace!(%error, "a refused connection got no answer");
     }
@@ -179,7 +211,7 @@ impl Trouble {
         let mut shed = 0;
         for _ in 0..Self::SHED {
             let Some(Ok((stream, _))) = listener.accept().now_or_never() else { break };
-            answer_busy(stream);
+            answer_at_once(stream, BUSY);
             shed += 1;
         }
         self.spare = spare();
@@ -204,14 +236,18 @@ fn out_of_descriptors(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     #[test]
-    fn the_busy_answer_has_the_length_it_says() {
-        let text = std::str::from_utf8(BUSY).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
-        serde_json::from_str::<serde_json::Value>(body).unwrap();
+    fn the_answers_have_the_length_they_say() {
+        for answer in [BUSY, CROWDED] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+            serde_json::from_str::<serde_json::Value>(body).unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

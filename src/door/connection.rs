@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::util::{Oneshot, ServiceExt as _};
 
+use super::linger::LingeringStream;
+use super::live::{Live, Place};
 use super::stream::GuardedStream;
-use super::{BoxError, DoorConfig, KillSwitch, Peer, Reason, RequestBody};
+use super::{BoxError, Crowded, Door, DoorConfig, KillSwitch, Peer, Proxies, Reason, RequestBody, Stop};
 
 /// hyper takes no smaller limit for its buffers.
 const SMALLEST_BUFFER: usize = 8192;
@@ -33,16 +34,46 @@ pub(super) fn protocol(config: &DoorConfig) -> http1::Builder {
 /// What one connection is given.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: GuardedStream<TcpStream>,
-    pub(super) kill: KillSwitch,
-    pub(super) peer: Peer,
-    /// hyper's header time-out has to be as long as an idle connection may be kept, too long for the first head.
-    pub(super) head_timeout: Duration,
-    pub(super) body_timeout: Duration,
-    pub(super) stop_accepting: CancellationToken,
+    stream: GuardedStream<LingeringStream>,
+    kill: KillSwitch,
+    peer: Peer,
+    /// Where it counts, and for whom if a proxy speaks for others.
+    live: Arc<Live>,
+    place: Option<u64>,
+    config: Arc<DoorConfig>,
+    stop_accepting: CancellationToken,
 }
 
 impl Connection {
+    /// A connection that was let in. Without a place it counts nowhere.
+    pub(super) fn new(
+        door: &Door,
+        stream: TcpStream,
+        kill: KillSwitch,
+        peer: Peer,
+        place: Option<Place>,
+        stop: &Stop,
+    ) -> Self {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(peer = %peer.addr, %error, "TCP_NODELAY is not set");
+        }
+        let id = place.as_ref().map(Place::id);
+        let stream = LingeringStream::new(stream, door.lingering.clone(), kill.clone());
+        let stream = GuardedStream::new(stream, kill.clone(), door.config.write_timeout);
+        Self {
+            stream: match place {
+                Some(place) => stream.in_place(place),
+                None => stream,
+            },
+            kill,
+            peer,
+            live: door.live.clone(),
+            place: id,
+            config: door.config.clone(),
+            stop_accepting: stop.stop_accepting.clone(),
+        }
+    }
+
     /// Serves the connection until it ends or becomes a WebSocket. Returns why it was killed, if it was.
     pub(super) async fn run<S, B>(self, protocol: http1::Builder, service: S) -> Option<Reason>
     where
@@ -53,9 +84,12 @@ impl Connection {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let Self { stream, kill, peer, head_timeout, body_timeout, stop_accepting } = self;
+        let Self { stream, kill, peer, live, place, config, stop_accepting } = self;
         let asked = Arc::new(AtomicBool::new(false));
-        let service = Requests { inner: service, kill: kill.clone(), peer, body_timeout, asked: Arc::clone(&asked) };
+        // hyper's header time-out has to be as long as an idle connection may be kept, too long for the first head.
+        let head_timeout = config.head_timeout;
+        let service =
+            Requests { inner: service, kill: kill.clone(), peer, live, place, config, asked: Arc::clone(&asked) };
         let http = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let first_head = tokio::time::sleep(head_timeout);
         tokio::pin!(http, first_head);
@@ -95,7 +129,9 @@ struct Requests<S> {
     inner: S,
     kill: KillSwitch,
     peer: Peer,
-    body_timeout: Duration,
+    live: Arc<Live>,
+    place: Option<u64>,
+    config: Arc<DoorConfig>,
     /// Whether there has been a request.
     asked: Arc<AtomicBool>,
 }
@@ -110,9 +146,19 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
-        let mut request = request.map(|body| RequestBody::new(body, self.body_timeout));
+        let mut request = request.map(|body| RequestBody::new(body, self.config.body_timeout));
+        let proxies: &Proxies = &self.config.proxies;
+        let mut peer = self.peer;
+        if proxies.trust(peer.addr.ip())
+            && let Some(client) = proxies.client(peer.addr.ip(), request.headers())
+        {
+            peer.client = client;
+            if self.place.is_some_and(|place| !self.live.belongs_to(place, client)) {
+                request.extensions_mut().insert(Crowded);
+            }
+        }
         request.extensions_mut().insert(self.kill.clone());
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(peer);
         self.inner.clone().oneshot(request)
     }
 }

@@ -1,33 +1,38 @@
-//! The connections that are open: how many, and the switch that ends each.
+//! The connections that are open: how many, whose they are, and the switch that ends each.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Peer;
 use super::kill::{KillSwitch, Reason};
+use super::proxies::site;
 
 /// Why a connection was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// As many connections as allowed are open.
     Connections,
+    /// As many connections as one address may have are open from this one.
+    Address,
 }
 
 impl Refusal {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::Address => "connections_per_address",
         }
     }
 }
 
-/// All open connections; never more than the limit given to [`new`](Self::new).
+/// All open connections; never more than the limits given to [`new`](Self::new).
 #[derive(Debug)]
 pub(super) struct Live {
     max: usize,
+    max_per_address: usize,
     places: Mutex<Places>,
     emptied: Notify,
 }
@@ -35,33 +40,90 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct Places {
     next: u64,
-    switches: HashMap<u64, KillSwitch>,
+    taken: HashMap<u64, Taken>,
+    /// Connections of each address that has any.
+    of: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    switch: KillSwitch,
+    /// Whom it counts for.
+    by: Option<IpAddr>,
+}
+
+impl Places {
+    fn has_room(&self, by: Option<IpAddr>, max: usize) -> bool {
+        by.is_none_or(|by| self.of.get(&by).copied().unwrap_or(0) < max)
+    }
+
+    fn count(&mut self, by: Option<IpAddr>) {
+        if let Some(by) = by {
+            *self.of.entry(by).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, by: Option<IpAddr>) {
+        let Some(by) = by else { return };
+        if let Some(count) = self.of.get_mut(&by) {
+            *count -= 1;
+            if *count == 0 {
+                self.of.remove(&by);
+            }
+        }
+    }
 }
 
 impl Live {
-    pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, places: Mutex::default(), emptied: Notify::new() })
+    /// At most `max` connections, and `max_per_address` of each address.
+    pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_per_address, places: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Lets a connection in, for as long as its [`Place`] is held. Limits that depend on the peer belong here too.
-    pub(super) fn admit(self: &Arc<Self>, _peer: Peer, kill: KillSwitch) -> Result<Place, Refusal> {
+    /// Lets a connection in, for as long as its [`Place`] is held. `by` is the address that it counts for.
+    pub(super) fn admit(self: &Arc<Self>, by: Option<IpAddr>, kill: KillSwitch) -> Result<Place, Refusal> {
         let mut places = self.places.lock();
-        if places.switches.len() >= self.max {
+        if places.taken.len() >= self.max {
             return Err(Refusal::Connections);
+        }
+        if !places.has_room(by, self.max_per_address) {
+            return Err(Refusal::Address);
         }
         let id = places.next;
         places.next += 1;
-        places.switches.insert(id, kill);
+        places.taken.insert(id, Taken { switch: kill, by });
+        places.count(by);
         Ok(Place { live: Arc::clone(self), id })
     }
 
+    /// From now on the connection counts for this client of a proxy, unless he has as many as he may have: it counts for
+    /// nobody then, and what is asked on it has to be refused.
+    pub(super) fn belongs_to(&self, id: u64, client: IpAddr) -> bool {
+        let client = Some(site(client));
+        let places = &mut *self.places.lock();
+        let Some(taken) = places.taken.get_mut(&id) else { return true };
+        if taken.by == client {
+            return true;
+        }
+        let before = taken.by.take();
+        places.uncount(before);
+        let has_room = places.has_room(client, self.max_per_address);
+        if has_room {
+            places.count(client);
+            if let Some(taken) = places.taken.get_mut(&id) {
+                taken.by = client;
+            }
+        }
+        has_room
+    }
+
     pub(super) fn count(&self) -> usize {
-        self.places.lock().switches.len()
+        self.places.lock().taken.len()
     }
 
     pub(super) fn kill_all(&self, reason: Reason) {
         // Outside the lock: a task that ends gives its place back.
-        let switches: Vec<_> = self.places.lock().switches.values().cloned().collect();
+        let switches: Vec<_> = self.places.lock().taken.values().map(|taken| taken.switch.clone()).collect();
         for switch in switches {
             switch.kill(reason);
         }
@@ -86,11 +148,19 @@ pub(super) struct Place {
     id: u64,
 }
 
+impl Place {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut places = self.live.places.lock();
-        places.switches.remove(&self.id);
-        if places.switches.is_empty() {
+        let places = &mut *self.live.places.lock();
+        if let Some(taken) = places.taken.remove(&self.id) {
+            places.uncount(taken.by);
+        }
+        if places.taken.is_empty() {
             self.live.emptied.notify_waiters();
         }
     }
@@ -100,20 +170,53 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn addr(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     #[tokio::test]
     async fn places_are_limited_killed_together_and_given_back() {
-        let live = Live::new(2);
-        let peer = Peer { addr: ([127, 0, 0, 1], 1).into() };
+        let live = Live::new(2, 2);
         let switch = KillSwitch::new();
-        let first = live.admit(peer, switch.clone()).unwrap();
-        let second = live.admit(peer, KillSwitch::new()).unwrap();
-        assert_eq!(live.admit(peer, KillSwitch::new()).unwrap_err(), Refusal::Connections);
+        let first = live.admit(None, switch.clone()).unwrap();
+        let second = live.admit(None, KillSwitch::new()).unwrap();
+        assert_eq!(live.admit(None, KillSwitch::new()).unwrap_err(), Refusal::Connections);
         live.kill_all(Reason::Draining);
         assert_eq!(switch.killed(), Some(Reason::Draining));
         drop(first);
-        let third = live.admit(peer, KillSwitch::new()).unwrap();
+        let third = live.admit(None, KillSwitch::new()).unwrap();
         assert_eq!(live.count(), 2);
         drop((second, third));
         live.emptied().await;
+    }
+
+    #[test]
+    fn an_address_has_its_own_limit_and_nobody_elses() {
+        let live = Live::new(10, 2);
+        let enter = |by| live.admit(by, KillSwitch::new());
+        let mut places = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
+        assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), Refusal::Address);
+        places.extend([
+            enter(Some(addr("2.2.2.2"))).unwrap(),
+            enter(None).unwrap(),
+            enter(None).unwrap(),
+            enter(None).unwrap(),
+        ]);
+        places.remove(0);
+        places.push(enter(Some(addr("1.1.1.1"))).unwrap());
+        drop(places);
+        assert!(live.places.lock().of.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn a_proxys_connection_counts_for_the_client_that_speaks_over_it() {
+        let live = Live::new(10, 1);
+        let [one, other] = [(); 2].map(|()| live.admit(None, KillSwitch::new()).unwrap());
+        let belongs = |place: &Place, client: &str| live.belongs_to(place.id(), addr(client));
+        assert!(belongs(&one, "2001:db8::1") && belongs(&one, "2001:db8::2"), "the same customer");
+        assert!(!belongs(&other, "2001:db8::3") && !belongs(&other, "2001:db8::3"), "however often it asks");
+        assert!(belongs(&other, "1.1.1.1") && !belongs(&one, "1.1.1.1") && belongs(&one, "2001:db8::3"));
+        drop((one, other));
+        assert!(live.places.lock().of.is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! The door: how a connection comes in, what it may cost while it is there, and how it ends.
 //!
 //! ```text
-//!  accept ─► admit (limit) ─► GuardedStream ─► hyper (head and body in time) ─► service
-//!                 │                  ▲                                             │
-//!                 └─ KillSwitch ─────┘◄──────────── request extensions ────────────┘
+//!  accept ─► admit (limits) ─► GuardedStream ─► hyper (head and body in time) ─► service
+//!                 │                   ▲                                             │
+//!                 └─ KillSwitch ──────┘◄──────────── request extensions ────────────┘
 //! ```
 //!
 //! A connection counts as live until its stream is dropped, also after it became a WebSocket. HTTP/1 only: the proxy in
@@ -13,14 +13,17 @@ mod accept;
 mod body;
 mod compact;
 mod connection;
+mod descriptors;
 mod kill;
+mod linger;
 mod live;
+mod proxies;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +34,9 @@ use tower::Service;
 
 pub use body::{BodyTimeout, RequestBody};
 pub use compact::{CompactHead, CompactHeadService};
+pub use descriptors::{connections_within, raise_limit};
 pub use kill::{KillSwitch, Reason};
+pub use proxies::Proxies;
 pub use stream::{GuardedStream, Socket};
 
 use crate::tasks::Tasks;
@@ -48,6 +53,10 @@ const BACKLOG: u32 = 4096;
 pub struct DoorConfig {
     /// Most connections at a time. Default 20,000.
     pub max_connections: usize,
+    /// Most connections of one address (of IPv6, one /64) at a time. Default 1,000.
+    pub max_per_address: usize,
+    /// Who speaks for others.
+    pub proxies: Proxies,
     /// Time from accepting a connection to the end of its first request's head. Default 15 s.
     pub head_timeout: Duration,
     /// Time from one answer to the end of the next request's head; above the pool time-out of a proxy. Default 75 s.
@@ -64,6 +73,8 @@ impl Default for DoorConfig {
     fn default() -> Self {
         Self {
             max_connections: 20_000,
+            max_per_address: 1_000,
+            proxies: Proxies::default(),
             head_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
@@ -78,7 +89,21 @@ impl Default for DoorConfig {
 pub struct Peer {
     /// The address that the connection came from.
     pub addr: SocketAddr,
+    /// The client's address: the same, or what a trusted proxy says.
+    pub client: IpAddr,
 }
+
+impl Peer {
+    /// Somebody who speaks for himself.
+    pub fn of(addr: SocketAddr) -> Self {
+        Self { addr, client: addr.ip().to_canonical() }
+    }
+}
+
+/// In the extensions of a request that came through a proxy: its client has more connections than one address may have.
+/// The answer is the service's to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowded;
 
 /// The two steps of a stop. Cancelling the second alone does both.
 #[derive(Debug, Clone, Default)]
@@ -124,6 +149,7 @@ pub async fn serve<S, B>(
 pub struct Door {
     config: Arc<DoorConfig>,
     live: Arc<live::Live>,
+    lingering: linger::Lingering,
     tasks: Tasks,
     metrics: Metrics,
 }
@@ -131,8 +157,8 @@ pub struct Door {
 impl Door {
     /// A door that nobody has come through.
     pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
-        let live = live::Live::new(config.max_connections);
-        Self { config: Arc::new(config), live, tasks, metrics }
+        let live = live::Live::new(config.max_connections, config.max_per_address);
+        Self { config: Arc::new(config), live, lingering: linger::Lingering::new(tasks.clone()), tasks, metrics }
     }
 
     /// How many connections are open, upgraded ones included.

@@ -42,10 +42,14 @@ impl Probe {
     async fn answer(self, mut request: Request<RequestBody>) -> Result<Answer, Infallible> {
         let extensions = request.extensions();
         let connection = (extensions.get().cloned().unwrap(), *extensions.get().unwrap());
-        self.arrived.send(connection).await.unwrap();
+        self.arrived.send(connection.clone()).await.unwrap();
         let mut answer = Answer::default();
         match request.uri().path() {
             "/wait" => self.answer.acquire().await.unwrap().forget(),
+            "/client" => {
+                let crowded = request.extensions().get::<Crowded>().is_some();
+                *answer.body_mut() = Full::from(format!("{} {crowded};", connection.1.client));
+            }
             "/panic" => panic!("for the test"),
             "/body" => {
                 if let Err(error) = request.body_mut().collect().await {
@@ -70,8 +74,9 @@ impl Probe {
         tokio::spawn(async move {
             let upgraded = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
             let (mut reader, mut writer) = tokio::io::split(upgraded);
-            let error = tokio::io::copy(&mut reader, &mut writer).await.unwrap_err();
-            self.ended.send(error).await.unwrap();
+            if let Err(error) = tokio::io::copy(&mut reader, &mut writer).await {
+                self.ended.send(error).await.ok();
+            }
         });
     }
 }
@@ -263,6 +268,96 @@ async fn over_the_limit_a_connection_gets_503_until_there_is_room() {
     rest(&mut first).await;
     fixture.door.live.emptied().await;
     hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+}
+
+#[tokio::test]
+async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
+    let fixture = start(DoorConfig { max_connections: 1, ..quick() });
+    let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    hello(&mut first).await;
+    for check in ["GET /health", "GET /ready", "GET /metrics", "GET /ready?verbose"] {
+        let mut stream = fixture.send(&format!("{check} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{check}: {answer}");
+    }
+    // In pieces too.
+    let mut slow = fixture.send("GET /hea").await;
+    tokio::time::sleep(SHORT / 4).await;
+    slow.write_all(b"lth HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(rest(&mut slow).await.starts_with("HTTP/1.1 200"));
+    for other in ["GET /healthy", "POST /health", "GET /", "", "GET /he"] {
+        let mut stream = fixture
+            .send(&if other.contains(' ') && other != "GET /he" {
+                format!("{other} HTTP/1.1\r\nHost: x\r\n\r\n")
+            } else {
+                other.to_owned()
+            })
+            .await;
+        assert_eq!(rest(&mut stream).await.as_bytes(), accept::BUSY, "{other:?}");
+    }
+    assert_eq!(fixture.door.connections(), 1);
+}
+
+/// A door to which loopback is no proxy.
+fn counting(max_per_address: usize, proxy: &str) -> DoorConfig {
+    let proxies = Proxies { trusted: vec![proxy.parse().unwrap()], ..Proxies::default() };
+    DoorConfig { max_per_address, proxies, ..quick() }
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_gets_429_until_one_of_them_ends() {
+    let fixture = start(counting(2, "192.0.2.1/32"));
+    let mut mine = [fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await, upgraded(&fixture).await];
+    hello(&mut mine[0]).await;
+    let mut third = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(rest(&mut third).await.as_bytes(), accept::CROWDED);
+    assert_eq!(fixture.refused("connections_per_address"), 1);
+    drop(mine);
+    fixture.door.live.emptied().await;
+    hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_counts_for_himself() {
+    let fixture = start(counting(1, "127.0.0.0/8"));
+    let ask = |client: &str| format!("GET /client HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9, {client}\r\n\r\n");
+    let mut one = fixture.send(&ask("203.0.113.1")).await;
+    assert!(line(&mut one).await.ends_with("203.0.113.1 false;"));
+    let mut other = fixture.send(&ask("203.0.113.2")).await;
+    assert!(line(&mut other).await.ends_with("203.0.113.2 false;"));
+    let mut again = fixture.send(&ask("203.0.113.1")).await;
+    assert!(line(&mut again).await.ends_with("203.0.113.1 true;"), "one too many");
+    // The same connection, for another client.
+    again.write_all(ask("203.0.113.3").as_bytes()).await.unwrap();
+    assert!(line(&mut again).await.ends_with("203.0.113.3 false;"));
+    drop((one, other, again));
+    fixture.door.live.emptied().await;
+}
+
+/// An answer up to the semicolon that ends its body.
+async fn line(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    while !text.ends_with(';') {
+        text.push(timeout(LONG, stream.read_u8()).await.expect("an answer").unwrap().into());
+    }
+    text
+}
+
+/// Closed while its peer still writes, a connection would be reset, and the answer lost.
+#[tokio::test]
+async fn whoever_still_writes_when_his_connection_is_closed_hears_the_last_word() {
+    let fixture = start(quick());
+    let mut stream = fixture.connect().await;
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}", "a".repeat(256 * 1024));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        if stream.write_all(&[b'a'; 1024]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer:?}");
 }
 
 #[tokio::test]

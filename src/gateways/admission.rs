@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::Gateway;
 use super::command::fault;
-use crate::auth::{AuthError, Login, handshake_token, origin_allowed};
+use crate::auth::{AuthError, Identity, Login, TooManyLogins, handshake_token, origin_allowed};
 
 /// Why a connection was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,12 @@ pub(super) enum Refusal {
     /// The token is missing or wrong.
     #[error(transparent)]
     Token(#[from] AuthError),
+    /// The user has too many connections.
+    #[error(transparent)]
+    Connections(#[from] TooManyLogins),
+    /// The client's address has too many connections.
+    #[error("too many connections from this address")]
+    Address,
 }
 
 impl Refusal {
@@ -28,6 +35,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Origin => "origin_not_allowed",
             Self::Token(_) => "unauthorized",
+            Self::Connections(_) | Self::Address => "too_many_connections",
         }
     }
 }
@@ -38,8 +46,13 @@ impl IntoResponse for Refusal {
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Connections(_) | Self::Address => StatusCode::TOO_MANY_REQUESTS,
         };
-        (status, Json(fault(self.code(), self.to_string()))).into_response()
+        let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+        }
+        response
     }
 }
 
@@ -78,7 +91,7 @@ impl Gateway {
             None => handshake_token(headers, uri).map_err(|error| self.refused(error.into()))?,
         };
         let identity = self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))?;
-        Ok(identity.map(|identity| self.tokens.login(identity)))
+        identity.map(|identity| self.log_in(identity)).transpose()
     }
 
     /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
@@ -86,7 +99,7 @@ impl Gateway {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(error.into()))?;
-        Ok(identity.map(|identity| self.tokens.login(identity)))
+        identity.map(|identity| self.log_in(identity)).transpose()
     }
 
     /// Whose streams a client may read, by its handshake's token.
@@ -94,7 +107,12 @@ impl Gateway {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(error.into()))?;
-        Ok(self.tokens.login(identity))
+        self.log_in(identity)
+    }
+
+    /// Notes a connection by a user token, whose user may have only so many.
+    pub(super) fn log_in(&self, identity: Identity) -> Result<Login, Refusal> {
+        self.tokens.login(identity).map_err(|error| self.refused(error.into()))
     }
 
     /// Whether the handshake's token may write.
@@ -103,7 +121,7 @@ impl Gateway {
         self.tokens.ingest(token.as_deref()).is_ok()
     }
 
-    fn refused(&self, refusal: Refusal) -> Refusal {
+    pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
         self.metrics.refused_total.with_label_values(&[refusal.code()]).inc();
         refusal
     }

@@ -11,6 +11,8 @@ use crate::hub::{Selection, Topics};
 
 /// Entries of a list that are looked at; the rest is answered with one error.
 const MAX_ENTRIES: usize = 256;
+/// What `max_hz` may be, in prices per second and symbol.
+const MAX_HZ: std::ops::RangeInclusive<f64> = 0.2..=10.0;
 /// The channel of what is published for one user.
 const USER: &str = "user";
 
@@ -25,6 +27,8 @@ pub struct Request {
     pub since: Option<String>,
     /// Whether the channel `user` was named: what is published for the user, and for all users.
     pub user: bool,
+    /// At most so many prices per second of each symbol.
+    pub max_hz: Option<f64>,
     /// The cursor of published messages that was presented, whatever it is.
     pub last_event_id: Option<Result<MessageCursor, CursorError>>,
     /// One for each thing that does not exist.
@@ -42,6 +46,14 @@ impl Request {
             other => other.to_string(),
         });
         let last_event_id = field("last_event_id").map(MessageCursor::read);
+        let max_hz = field("max_hz").and_then(|asked| match asked.as_f64() {
+            Some(hz) if MAX_HZ.contains(&hz) => Some(hz),
+            _ => {
+                let wanted = format!("max_hz must be a number from {} to {}", MAX_HZ.start(), MAX_HZ.end());
+                faults.push(fault("invalid_request", wanted));
+                None
+            }
+        });
         let (channels, symbols) = match data {
             Value::Object(_) => (field("channels").unwrap_or(&Value::Null), field("symbols").unwrap_or(&Value::Null)),
             other => (other, &Value::Null),
@@ -75,7 +87,7 @@ impl Request {
                 }
             }
         }
-        Self { topics, symbols, since, user, last_event_id, faults }
+        Self { topics, symbols, since, user, max_hz, last_event_id, faults }
     }
 
     /// The same where there is no channel `user`.
@@ -222,6 +234,21 @@ mod tests {
             assert_eq!(read(nonsense.clone()), Some(Err(CursorError)), "{nonsense}");
         }
         assert_eq!(parse(&json!("user")).last_event_id, None);
+    }
+
+    #[test]
+    fn a_price_rate_is_a_number_within_bounds() {
+        let read = |max_hz: Value| {
+            let request = parse(&json!({"channels": ["prices"], "max_hz": max_hz}));
+            (request.max_hz, request.faults.len())
+        };
+        for hz in [0.2, 1.0, 10.0] {
+            assert_eq!(read(json!(hz)), (Some(hz), 0));
+        }
+        assert_eq!((read(json!(1)), read(json!(null))), ((Some(1.0), 0), (None, 0)));
+        for wrong in [json!(0), json!(0.1), json!(10.1), json!(-1), json!("1"), json!([1])] {
+            assert_eq!(read(wrong.clone()), (None, 1), "{wrong}");
+        }
     }
 
     #[test]

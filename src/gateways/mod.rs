@@ -10,6 +10,7 @@ pub mod command;
 pub mod cursor;
 pub mod dialects;
 pub mod events;
+mod pace;
 pub mod presence;
 mod resume;
 pub mod socketio;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use bots::PriceFrames;
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{AllowedOrigins, Heartbeat, Sentio};
+use crate::config::{AllowedOrigins, Heartbeat, Limits, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
 use crate::pipeline::Handle;
@@ -60,6 +61,8 @@ pub struct Gateway {
     pub origins: AllowedOrigins,
     /// How connections are kept alive.
     pub heartbeat: Heartbeat,
+    /// What a client may do.
+    pub limits: Limits,
     /// Sentio's timers.
     pub sentio: Sentio,
     /// What all clients of the bot platform are told of prices.

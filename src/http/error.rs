@@ -7,7 +7,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::auth::{AuthError, Stranger};
+use crate::auth::{AuthError, Stranger, TooFast};
 use crate::sources::push::{ErrorBody, PushError, PushFault};
 use crate::store::StoreError;
 
@@ -20,6 +20,9 @@ pub enum ApiError {
     /// A bad or missing token.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Too many pushes with one token.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     /// Not from this page, or not for this user.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -60,6 +63,7 @@ impl ApiError {
         match self {
             Self::Push(error) => push_status(error),
             Self::Auth(_) => StatusCode::UNAUTHORIZED,
+            Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::InvalidJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -76,6 +80,7 @@ impl ApiError {
         let code = match self {
             Self::Push(error) => return error.body(),
             Self::Auth(_) => "unauthorized",
+            Self::TooFast(_) => "rate_limited",
             Self::Forbidden(_) => "forbidden",
             Self::InvalidJson(_) => "invalid_json",
             Self::BadRequest(_) => "bad_request",
@@ -175,6 +180,9 @@ impl ApiError {
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::TooFast(refused) = &self {
+            response.headers_mut().insert(RETRY_AFTER, refused.seconds().into());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let seconds = if matches!(self, Self::Push(PushError::Overloaded)) { "1" } else { "5" };

@@ -23,6 +23,9 @@ impl FromRequestParts<AppState> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         state.tokens.ingest(auth::bearer(&parts.headers)?)?;
+        state.tokens.count_push().inspect_err(|_| {
+            state.metrics.rejected_total.with_label_values(&["push", "rate_limited"]).inc();
+        })?;
         Ok(Self)
     }
 }

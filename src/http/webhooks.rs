@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use super::AppState;
 use super::body::{RawBody, SMALL};
@@ -24,37 +24,22 @@ use crate::sources::tradingview::{Answer, TradingView};
 pub struct Webhook {
     token: Option<Secret>,
     addresses: Arc<[IpAddr]>,
-    proxy_header: Option<Arc<str>>,
     alerts: TradingView,
 }
 
 impl Webhook {
     /// The webhook with what the settings say about it.
     pub fn new(settings: &Tradingview, alerts: TradingView) -> Self {
-        Self {
-            token: settings.webhook_token.clone(),
-            addresses: settings.addresses.to_vec().into(),
-            proxy_header: settings.proxy_header.as_deref().map(Into::into),
-            alerts,
-        }
+        Self { token: settings.webhook_token.clone(), addresses: settings.addresses.to_vec().into(), alerts }
     }
 
     /// Why a request is not from TradingView, for the metrics.
-    fn refusal(&self, method: &Method, token: &str, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<&'static str> {
+    fn refusal(&self, method: &Method, token: &str, client: Option<IpAddr>) -> Option<&'static str> {
         if method != Method::POST || !self.token.as_ref().is_some_and(|secret| secret.matches(token)) {
             return Some("webhook_token");
         }
-        let from = match &self.proxy_header {
-            // What the proxy itself has seen stands last; the rest may be written by anybody.
-            Some(name) => headers
-                .get_all(&**name)
-                .iter()
-                .next_back()
-                .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()),
-            None => peer,
-        };
-        let listed = |from: IpAddr| self.addresses.contains(&from.to_canonical());
-        (!self.addresses.is_empty() && !from.is_some_and(listed)).then_some("webhook_address")
+        let listed = |client| self.addresses.contains(&client);
+        (!self.addresses.is_empty() && !client.is_some_and(listed)).then_some("webhook_address")
     }
 }
 
@@ -68,8 +53,8 @@ impl FromRequestParts<AppState> for Sender {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let token = token.map_err(|_| ApiError::NotFound)?;
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.addr.ip());
-        match state.tradingview.refusal(&parts.method, &token, peer, &parts.headers) {
+        let client = parts.extensions.get::<Peer>().map(|peer| peer.client);
+        match state.tradingview.refusal(&parts.method, &token, client) {
             None => Ok(Self),
             Some(reason) => {
                 state.metrics.refused_total.with_label_values(&[reason]).inc();
@@ -86,6 +71,7 @@ pub(super) async fn tradingview(
     State(state): State<AppState>,
     RawBody(body): RawBody<SMALL>,
 ) -> Result<Response, ApiError> {
+    state.tokens.count_alert()?;
     let answer = state.tradingview.alerts.take(&body).await?;
     let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())

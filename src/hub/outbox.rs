@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Publication, Topics};
 use crate::domain::StateKey;
@@ -33,6 +35,9 @@ struct Waiting {
     topics: Topics,
     states: BTreeMap<StateKey, Arc<Publication>>,
     ordered: VecDeque<Ordered>,
+    /// Time between two prices of a symbol, and when each symbol had its last.
+    price_interval: Option<Duration>,
+    told: BTreeMap<StateKey, Instant>,
     closed: bool,
 }
 
@@ -68,6 +73,19 @@ impl Outbox {
     /// What the client gets from now on. Call it inside of [`Hub::hold`](super::Hub::hold), with the snapshot.
     pub fn set_topics(&self, topics: Topics) {
         self.waiting.lock().topics = topics;
+    }
+
+    /// From now on the client gets prices of each symbol at most so often: between them the newest waits. `None` for every
+    /// price.
+    pub fn set_price_interval(&self, interval: Option<Duration>) {
+        let mut waiting = self.waiting.lock();
+        waiting.price_interval = interval;
+        if interval.is_none() {
+            waiting.told.clear();
+        }
+        drop(waiting);
+        // What waits may be due earlier now.
+        self.wake.notify_one();
     }
 
     /// What the client gets.
@@ -119,7 +137,14 @@ impl Outbox {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            self.wake.notified().await;
+            let next = self.waiting.lock().next_price();
+            match next {
+                None => self.wake.notified().await,
+                Some(next) => tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = sleep_until(next) => {}
+                },
+            }
         }
     }
 
@@ -132,10 +157,7 @@ impl Outbox {
         if waiting.closed {
             return Err(OutboxClosed);
         }
-        Ok(Batch {
-            states: std::mem::take(&mut waiting.states).into_values().collect(),
-            ordered: waiting.ordered.drain(..).collect(),
-        })
+        Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
     }
 }
 
@@ -147,6 +169,28 @@ impl Batch {
 }
 
 impl Waiting {
+    /// Takes the states whose time has come.
+    fn due_states(&mut self) -> Vec<Arc<Publication>> {
+        let Some(interval) = self.price_interval else {
+            return std::mem::take(&mut self.states).into_values().collect();
+        };
+        let (now, told) = (Instant::now(), &mut self.told);
+        let due = self.states.extract_if(.., |key, _| {
+            let due = told.get(key).is_none_or(|last| *last + interval <= now);
+            if due && matches!(key, StateKey::Price(_)) {
+                told.insert(key.clone(), now);
+            }
+            due
+        });
+        due.map(|(_, publication)| publication).collect()
+    }
+
+    /// When the next price that waits is due.
+    fn next_price(&self) -> Option<Instant> {
+        let interval = self.price_interval?;
+        self.states.keys().filter_map(|key| self.told.get(key).map(|last| *last + interval)).min()
+    }
+
     fn push(&mut self, publication: &Arc<Publication>, metrics: &Metrics) {
         let Some(key) = publication.event().state_key() else {
             return self.push_ordered(Ordered::Event(publication.clone()), metrics);

@@ -161,3 +161,43 @@ fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
     assert_eq!(of(&user(99_999), 4), (0, true));
     assert_eq!((of(&Audience::Admin, 0), of(&Audience::All, 0)), ((1, true), (1, true)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time_has_come() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_topics(Topics::market());
+    outbox.set_price_interval(Some(Duration::from_secs(1)));
+    let begin = tokio::time::Instant::now();
+    let publish = async {
+        for number in 1..=25_u32 {
+            outbox.offer(&[price("EURUSD", number.into())]);
+            if number == 3 {
+                outbox.offer(&[price("US30", 7.0), signal("s", 1, SignalState::Pending)]);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    let mut told = Vec::new();
+    let read = async {
+        loop {
+            let batch = outbox.due().await.unwrap();
+            let at = begin.elapsed().as_millis();
+            assert!(batch.ordered.is_empty() || at == 200, "signals never wait");
+            for publication in batch.states {
+                let Event::Price(update) = publication.event() else { panic!() };
+                told.push((update.symbol.to_string(), update.price, at));
+            }
+        }
+    };
+    tokio::select! {
+        () = publish => {}
+        () = read => {}
+    }
+    let of =
+        |symbol: &str| told.iter().filter(|told| told.0 == symbol).map(|told| (told.1, told.2)).collect::<Vec<_>>();
+    let euro = of("EURUSD");
+    assert!(euro.windows(2).all(|two| two[1].1 - two[0].1 >= 1_000), "{euro:?}");
+    assert_eq!((euro.len(), euro[0], euro[3].0), (4, (1.0, 0), 25.0), "{euro:?}");
+    assert_eq!(of("US30"), [(7.0, 200)]);
+}

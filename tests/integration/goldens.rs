@@ -151,6 +151,7 @@ fn conversation() {
         symbols: None,
         cursor: position(41).to_string(),
         recovered: None,
+        max_hz: None,
         last_event_id: None,
     };
     let narrowed = Subscribed {

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
 mod absent;
+mod abuse;
 mod backtesting;
 mod bots;
 mod commands;
@@ -14,6 +15,7 @@ mod doctor;
 mod draining;
 mod durability;
 mod failover;
+mod frames;
 mod goldens;
 mod harness;
 mod joining;
@@ -25,6 +27,7 @@ mod private;
 mod process;
 mod providers;
 mod quiet_logs;
+mod rates;
 mod replaying;
 mod resume;
 mod rooms;

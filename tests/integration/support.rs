@@ -109,6 +109,8 @@ impl Server {
             ("ORION_SOURCES", "none"),
             ("ORION_PUBLISH_INTERVAL", "100ms"),
             ("ORION_INGEST_TOKEN", TOKEN),
+            // Tests push as fast as they can.
+            ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
         ]);
         env.extend(settings.iter().copied());
         Self::start_with(env).await
@@ -116,8 +118,12 @@ impl Server {
 
     /// A server with these settings and no others. An empty value leaves a setting out.
     pub(crate) async fn start_with(env: BTreeMap<&str, &str>) -> Self {
+        Self::launch(binary(), env).await
+    }
+
+    /// The same by another command, which becomes the server.
+    pub(crate) async fn launch(mut command: Command, env: BTreeMap<&str, &str>) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut command = binary();
         command.current_dir(data.path()).env("PORT", "0").env("ORION_HOST", "127.0.0.1").stdout(Stdio::piped());
         command.envs(env.into_iter().filter(|(_, value)| !value.is_empty()));
         let mut child = command.spawn().unwrap();

@@ -137,7 +137,7 @@ async fn only_listed_addresses_may_call_and_only_the_named_header_speaks_for_the
     local.stop().await;
     let proxied = server(&[
         ("ORION_TRADINGVIEW__ADDRESSES", "52.89.214.238,34.212.75.30"),
-        ("ORION_TRADINGVIEW__PROXY_HEADER", "X-Forwarded-For"),
+        ("ORION_SERVER__TRUSTED_PROXIES", "127.0.0.1"),
     ])
     .await;
     assert_eq!(call(&proxied, &[]).await, 404);

@@ -165,6 +165,9 @@ pub struct Subscribed {
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.
     pub recovered: Option<bool>,
+    /// At most so many prices per second of each symbol, where fewer than all were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_hz: Option<f64>,
     /// With the channel `user`: the number of the last published message, after which live begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<u64>,

@@ -12,14 +12,18 @@ use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
-use crate::door::KillSwitch;
+use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
+use crate::gateways::admission::Refusal;
 
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
 
 /// What `/` is as a WebSocket, where Sentio's page opens its base address; as a page it stays the console.
 const ROOT_STREAM: &str = "/ws/market-data";
+
+/// What is answered to anybody.
+const CHECKS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// The bot platform's stream.
 const BOTS: &str = "/api/ws";
@@ -70,6 +74,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
+            let refusal = self.gateway.refused(Refusal::Address);
+            return Box::pin(std::future::ready(Ok(refusal.into_response())));
+        }
         let engine = engine_uri(request.uri());
         let upgrade = request.headers().contains_key(header::UPGRADE);
         if engine.is_some() || upgrade {

@@ -3,6 +3,7 @@
 //! | room | what is emitted into it |
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
+//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, at most so often per second and symbol |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
 //! | `user:<id>` | what is published for one user: an event of its type's name |
 //! | `users` | what is published for everybody: the same |
@@ -12,6 +13,7 @@ mod cut;
 mod entry;
 mod headcount;
 mod personal;
+mod rates;
 mod rooms;
 mod session;
 
@@ -29,6 +31,7 @@ use socketioxide::socket::DisconnectReason;
 pub use cut::Cuts;
 pub use entry::{Entry, EntryLayer};
 use headcount::Headcount;
+use rates::Rates;
 pub use rooms::Rooms;
 use session::{Command, Presented, Session};
 
@@ -42,8 +45,6 @@ pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
 
 /// Packets that may wait for one client. The bound counts what is queued without a yield; it costs nothing while idle.
 const MAX_QUEUED_PACKETS: usize = 4096;
-/// Largest message that a client may send, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
 /// Read buffer of a WebSocket, in bytes: clients send little.
 const READ_BUFFER: usize = 512;
 /// A session that has not asked for a namespace by then is dropped.
@@ -51,24 +52,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Builds the engine with its namespaces.
 pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
-    let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(MAX_MESSAGE);
+    let (largest, attachments) = (gateway.limits.message_bytes, gateway.limits.attachments);
+    let parser = ParserConfig::common().max_incoming_binaries(attachments).max_incoming_binary_buf_size(largest);
     let (layer, io) = SocketIo::builder()
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .max_buffer_size(MAX_QUEUED_PACKETS)
-        .max_payload(MAX_MESSAGE as u64)
-        .ws_max_message_size(MAX_MESSAGE)
-        .ws_max_frame_size(MAX_MESSAGE)
+        .max_payload(largest as u64)
+        .ws_max_message_size(largest)
+        .ws_max_frame_size(largest)
         .ws_read_buffer_size(READ_BUFFER)
         .with_parser(parser)
         .build_layer();
-    let headcount = Arc::new(Headcount::default());
+    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(Rates::default()));
     for namespace in NAMESPACES {
-        let (gateway, cuts, headcount) = (gateway.clone(), cuts.clone(), headcount.clone());
+        let (gateway, cuts, headcount, rates) = (gateway.clone(), cuts.clone(), headcount.clone(), rates.clone());
         // Handlers are registered before the client is told that it is connected: an event sent at once would be lost else.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
-            let admitted = admit(&gateway, &cuts, &headcount, &socket, auth.ok().as_ref());
+            let admitted = admit(&gateway, &cuts, (&headcount, &rates), &socket, auth.ok().as_ref());
             std::future::ready(admitted)
         };
         // What the client said between being told that it is connected and being so could not be answered: it has waited.
@@ -81,14 +83,14 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms = Rooms::new(io, headcount, cuts.clone(), gateway.hub.position(), gateway.metrics.clone());
+    let rooms = Rooms::new(io, (headcount, rates), cuts.clone(), gateway.hub.position(), gateway.metrics.clone());
     (layer, rooms)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
     cuts: &Cuts,
-    headcount: &Arc<Headcount>,
+    (headcount, rates): (&Arc<Headcount>, &Arc<Rates>),
     socket: &SocketRef,
     auth: Option<&Value>,
 ) -> Result<(), Refusal> {
@@ -102,7 +104,7 @@ fn admit(
         last_event_id: field("last_event_id").map(MessageCursor::read),
     };
     let seat = headcount.enter(socket.ns());
-    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), socket, seat, login, presented));
+    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), rates.clone(), socket, seat, login, presented));
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in a future: a client's events would overtake each other else.
@@ -117,7 +119,11 @@ fn admit(
     on("unsubscribe", Command::Unsubscribe);
     on("ping", Command::Ping);
     on("message", Command::Message);
-    let session = session.clone();
+    let listening = session.clone();
+    socket.on_fallback(move |socket: SocketRef| {
+        listening.is_listened_to(&socket);
+        std::future::ready(())
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
         session.ended(reason);
         std::future::ready(())

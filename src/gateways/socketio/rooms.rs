@@ -7,9 +7,11 @@ use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
+use tokio_util::sync::CancellationToken;
 
 use super::cut::Cuts;
 use super::personal::{self, is_personal};
+use super::rates::{Rate, Rates};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
@@ -22,6 +24,7 @@ use crate::telemetry::Metrics;
 pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
+    rates: Arc<Rates>,
     cuts: Cuts,
     /// The log that messages are numbered in.
     log: Position,
@@ -37,12 +40,24 @@ impl std::fmt::Debug for Rooms {
 impl Rooms {
     pub(super) fn new(
         io: SocketIo,
-        headcount: Arc<Headcount>,
+        (headcount, rates): (Arc<Headcount>, Arc<Rates>),
         cuts: Cuts,
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, cuts, log, metrics }
+        Self { io, headcount, rates, cuts, log, metrics }
+    }
+
+    /// Sends those who asked for fewer prices what they are due, until `stop`.
+    pub async fn keep_pace(self: Arc<Self>, stop: CancellationToken) {
+        stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
+    }
+
+    fn broadcast_at(&self, rate: Rate, publication: &Arc<Publication>) {
+        let (Event::Price(update), Some(object)) = (publication.event(), raw(publication)) else { return };
+        for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
+            self.broadcast_price(namespace, object, rooms_of(rate.room(), &update.symbol));
+        }
     }
 
     /// Emits to everybody in the rooms, one by one: only so a client whose queue is full is known by name. `kind` is the
@@ -95,6 +110,9 @@ impl Sink for Rooms {
     }
 
     fn deliver(&self, batch: &[Arc<Publication>]) {
+        for publication in batch {
+            self.rates.take(publication, |rate, price| self.broadcast_at(rate, price));
+        }
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             for publication in batch {
                 match publication.event() {
@@ -126,17 +144,20 @@ fn room_of(audience: &Audience) -> Cow<'static, str> {
     }
 }
 
-fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
-    vec![Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))]
+fn rooms_of(channel: impl Into<Cow<'static, str>>, symbol: &Symbol) -> Vec<Cow<'static, str>> {
+    let channel = channel.into();
+    let narrowed = Cow::Owned(format!("{channel}:{symbol}"));
+    vec![channel, narrowed]
 }
 
-fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
-    let channels = [("prices", &topics.prices), ("signals", &topics.signals)];
+fn names(topics: &Topics, rate: Option<Rate>) -> Vec<Cow<'static, str>> {
+    let prices = rate.map_or(Cow::Borrowed("prices"), |rate| Cow::Owned(rate.room()));
+    let channels = [(prices, &topics.prices), (Cow::Borrowed("signals"), &topics.signals)];
     let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}
-            Selection::All => names.push(Cow::Borrowed(channel)),
+            Selection::All => names.push(channel),
             Selection::Only(symbols) => {
                 names.extend(symbols.iter().map(|symbol| Cow::Owned(format!("{channel}:{symbol}"))));
             }
@@ -146,8 +167,8 @@ fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
 }
 
 /// Puts the client into the rooms of `topics`, and into no other. A client is in a channel's room or in rooms of its symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics) {
-    let wanted = names(topics);
+pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<Rate>) {
+    let wanted = names(topics, rate);
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
@@ -158,9 +179,9 @@ pub(super) fn join(socket: &SocketRef, topics: &Topics) {
 }
 
 /// Takes the client out of the rooms of `before` that are not in `rest`.
-pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics) {
-    let keep = names(rest);
-    let old: Vec<_> = names(before).into_iter().filter(|room| !keep.contains(room)).collect();
+pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Option<Rate>) {
+    let keep = names(rest, rate);
+    let old: Vec<_> = names(before, rate).into_iter().filter(|room| !keep.contains(room)).collect();
     socket.leave(old);
 }
 

@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::cut::Cuts;
 use super::headcount::Seat;
 use super::personal::Missed;
+use super::rates::{Rate, Rates};
 use super::rooms;
 use crate::auth::{AuthError, Login};
 use crate::domain::{CursorError, iso};
@@ -25,6 +26,7 @@ use crate::gateways::Gateway;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed};
+use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
@@ -75,6 +77,8 @@ pub(super) struct Presented {
 #[derive(Default)]
 struct State {
     topics: Topics,
+    /// How often it wants prices; `None` for every one.
+    rate: Option<Rate>,
     presented: Presented,
     /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
@@ -86,6 +90,7 @@ struct State {
 pub(super) struct Session {
     gateway: Arc<Gateway>,
     cuts: Cuts,
+    rates: Arc<Rates>,
     id: String,
     namespace: String,
     transport: &'static str,
@@ -94,6 +99,7 @@ pub(super) struct Session {
     /// Cancelled when the client is gone.
     closed: CancellationToken,
     state: Mutex<State>,
+    pace: Mutex<Pace>,
     /// Held as long as it is connected.
     _seat: Seat,
 }
@@ -102,6 +108,7 @@ impl Session {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         cuts: Cuts,
+        rates: Arc<Rates>,
         socket: &SocketRef,
         seat: Seat,
         login: Option<Login>,
@@ -115,9 +122,11 @@ impl Session {
             since: Instant::now(),
             login,
             closed: CancellationToken::new(),
+            pace: Mutex::new(Pace::new(&gateway.limits)),
             state: Mutex::new(State { presented, busy: true, ..State::default() }),
             gateway,
             cuts,
+            rates,
             _seat: seat,
         };
         let labels = [session.transport, session.namespace.as_str()];
@@ -161,8 +170,26 @@ impl Session {
         });
     }
 
+    /// Whether the client keeps its pace. It is told once when it does not, and cut when it goes on all the same.
+    pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
+        match self.pace.lock().judge() {
+            Verdict::Take => return true,
+            Verdict::Warn => self.delivered(socket, socket.emit("error", &fault(TOO_FAST.0, TOO_FAST.1))),
+            Verdict::Ignore => {}
+            Verdict::Cut => {
+                info!(sid = %self.id, "a client that does not slow down is cut");
+                self.gateway.metrics.refused_total.with_label_values(&[TOO_FAST.0]).inc();
+                self.cuts.cut(socket);
+            }
+        }
+        false
+    }
+
     /// Takes one thing that the client says, in the order in which it says them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
+        if !self.is_listened_to(socket) {
+            return;
+        }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
         // What stays a message could not be understood.
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
@@ -204,8 +231,9 @@ impl Session {
                     rest.published = Audiences::default();
                 }
                 let before = std::mem::replace(&mut state.topics, rest.clone());
+                let rate = state.rate;
                 drop(state);
-                self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest));
+                self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest, rate));
                 self.report(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(&mut caller, &answer, &request);

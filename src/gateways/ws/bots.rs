@@ -16,6 +16,7 @@ use crate::gateways::bots::{Feed, cursor_of_frame, cursor_of_request};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::bots::{self, Mode};
+use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::Gone;
 use crate::hub::Publication;
 use crate::pipeline::clock;
@@ -34,7 +35,7 @@ pub(super) async fn handshake(
     };
     let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
     let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri));
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, Some(login), conversation))
+    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, Some(login), conversation))
 }
 
 /// One page of the bot platform.
@@ -94,6 +95,10 @@ impl Conversation for Bots {
 
     fn farewell(&self, close: Close) -> Option<Utf8Bytes> {
         Some(self.feed.farewell(close))
+    }
+
+    fn too_fast(&self) -> Utf8Bytes {
+        bots::error("RATE_LIMITED", TOO_FAST.1, clock::wall())
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {

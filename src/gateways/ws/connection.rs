@@ -14,6 +14,9 @@ use tracing::info;
 use crate::auth::Login;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
+use crate::gateways::command::fault;
+use crate::gateways::dialects::orion;
+use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
 use crate::hub::{Batch, Ordered, Outbox, Publication};
 
@@ -45,6 +48,16 @@ pub(super) trait Conversation: Send {
 
     /// Takes what the client said; answers go into its outbox. An error ends the connection.
     fn said(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
+
+    /// Whether the client has shown a token to push with: its pushes have a limit of their own.
+    fn may_push(&self) -> bool {
+        false
+    }
+
+    /// What a client is told that speaks too fast.
+    fn too_fast(&self) -> Utf8Bytes {
+        orion::encode(&orion::Typed { kind: "error", fields: &fault(TOO_FAST.0, TOO_FAST.1) })
+    }
 
     /// How often [`beat`](Self::beat) is called; `None` for never.
     fn beat_interval(&self) -> Option<Duration> {
@@ -168,6 +181,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beat = conversation.beat_interval().map(|period| interval_at(Instant::now() + period, period));
     let mut heard = Instant::now();
+    let mut pace = Pace::new(&gateway.limits);
     let outbox = client.outbox.clone();
     loop {
         let login_end = client.login.as_ref().map(|login| login.end().clone());
@@ -196,11 +210,26 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                 continue;
             }
             frame = stream.next() => {
-                let Some(Ok(message)) = frame else { return End::Peer };
                 heard = Instant::now();
-                message
+                match frame {
+                    Some(Ok(message)) => message,
+                    Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
+                    None => return End::Peer,
+                }
             }
         };
+        // Control frames cost as much as others do; a close is the last in any case.
+        if !conversation.may_push() && !matches!(said, Message::Close(_)) {
+            match pace.judge() {
+                Verdict::Take => {}
+                Verdict::Warn => {
+                    client.outbox.answer(conversation.too_fast());
+                    continue;
+                }
+                Verdict::Ignore => continue,
+                Verdict::Cut => return End::Ours(Close::TooFast),
+            }
+        }
         let text = match &said {
             Message::Text(text) => text.as_str(),
             // Refused by the conversation as no JSON, like any other text that it cannot read.
@@ -272,7 +301,10 @@ async fn say_goodbye<C: Conversation>(
         }
         client.write(farewell).await?;
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
-        hear_out(stream, conversation).await;
+        // Of a frame that is against the rules the library reads nothing more; the door throws away what still comes.
+        if !close.is_about_frames() {
+            hear_out(stream, conversation).await;
+        }
         Ok::<_, Gone>(())
     };
     // A peer that does not answer is dropped all the same.

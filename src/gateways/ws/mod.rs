@@ -20,12 +20,11 @@ use serde::Deserialize;
 
 use super::Gateway;
 use super::command::fault;
+use crate::config::Limits;
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
 use orion::Orion;
 
-/// Largest message that a client may send, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
 /// Read buffer, in bytes: clients send little.
 const READ_BUFFER: usize = 1024;
 /// What is written is collected up to this many bytes before it goes to the socket; a whole batch is flushed at its end.
@@ -70,7 +69,7 @@ async fn dashboard(
     };
     let may_push = gateway.may_push(&headers, &uri);
     let conversation = Orion::dashboard(gateway.clone(), since, may_push);
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -83,7 +82,8 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
     let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
-    bounded(upgrade).on_upgrade(move |socket| serve(socket, gateway, login.ok().flatten(), conversation))
+    bounded(upgrade, &gateway.limits)
+        .on_upgrade(move |socket| serve(socket, gateway, login.ok().flatten(), conversation))
 }
 
 /// What an ARIA client may say before it speaks.
@@ -106,7 +106,7 @@ async fn trading_desk(
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Aria::new(gateway.clone(), channels.as_deref());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -116,7 +116,7 @@ async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, ur
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Performance::new(gateway.clone());
-    bounded(upgrade).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
 }
 
 fn upgrade_required() -> Response {
@@ -126,11 +126,11 @@ fn upgrade_required() -> Response {
 }
 
 /// Sets the limits that every native endpoint has.
-fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+fn bounded(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
+        .max_message_size(limits.message_bytes)
+        .max_frame_size(limits.message_bytes)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
 use crate::gateways::events;
+use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
@@ -168,6 +170,11 @@ impl Orion {
             client.outbox.answer(encode(&refusal));
             return;
         }
+        if let Err(refused) = self.gateway.tokens.count_push() {
+            self.gateway.metrics.rejected_total.with_label_values(&["push", TOO_FAST.0]).inc();
+            client.outbox.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
+            return;
+        }
         let push = &self.gateway.push;
         let frame = match kind {
             "signal" => push.signal(data).await.map(|answer| encode(&answer)),
@@ -200,6 +207,10 @@ impl Conversation for Orion {
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(orion::frames(publication));
+    }
+
+    fn may_push(&self) -> bool {
+        self.may_push
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
@@ -262,11 +273,13 @@ fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) 
 /// A native subscription sets exactly what it names.
 fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option<bool>) {
     outbox.set_topics(request.topics.clone());
+    outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
     let subscribed = Subscribed {
         channels: request.channels(),
         symbols: request.symbol_list(),
         cursor: present.position().to_string(),
         recovered,
+        max_hz: request.max_hz,
         last_event_id: None,
     };
     outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));

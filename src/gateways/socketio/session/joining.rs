@@ -13,6 +13,7 @@ use crate::gateways::command::Request;
 use crate::gateways::dialects::orion::Subscribed;
 use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::gateways::socketio::personal::Missed;
+use crate::gateways::socketio::rates::Rate;
 use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
 use crate::hub::{Present, Publication};
 
@@ -105,7 +106,13 @@ impl Session {
     fn join_market(&self, socket: &SocketRef, request: &Request) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
-        rooms::join(socket, &state.topics);
+        if !request.topics.prices.is_none() {
+            state.rate = Rate::at_most(request.max_hz);
+            if let Some(rate) = state.rate {
+                self.rates.ask(rate);
+            }
+        }
+        rooms::join(socket, &state.topics, state.rate);
     }
 
     /// Joins the streams of its user, if it newly does, and answers.
@@ -121,7 +128,7 @@ impl Session {
             missed.hand_over(socket, present)?;
             let mut state = self.state.lock();
             state.topics.published = missed.audiences().clone();
-            rooms::join(socket, &state.topics);
+            rooms::join(socket, &state.topics, state.rate);
         }
         let Some(mut caller) = joining.caller.take() else { return Ok(()) };
         let request = &joining.request;
@@ -130,6 +137,7 @@ impl Session {
             symbols: request.symbol_list(),
             cursor: present.position().to_string(),
             recovered: joining.recovered(),
+            max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
             last_event_id: request.user.then(|| present.last_message()),
         };
         self.acknowledge_with(&mut caller, &answer, request);

@@ -48,7 +48,7 @@ impl Admin {
     fn register(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
         match self.gateway.tokens.admin(said.text("admin_token")) {
             Ok(None) => {}
-            Ok(Some(identity)) => client.log_in(self.gateway.tokens.login(identity)),
+            Ok(Some(identity)) => client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?),
             Err(refusal) => {
                 client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
                 return Err(Close::AdminToken);
@@ -73,7 +73,7 @@ impl Admin {
             return Err(Close::NoAdminToken);
         }
         if let Some(identity) = self.gateway.tokens.admin(Some(token)).map_err(|_| Close::WrongAdminToken)? {
-            client.log_in(self.gateway.tokens.login(identity));
+            client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
         }
         self.form = Form::Status;
         self.send_status(client);

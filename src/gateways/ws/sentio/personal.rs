@@ -90,7 +90,7 @@ impl<P: Panel> Personal<P> {
         match self.register(client, identity.as_ref(), named.as_deref()).await {
             Ok(()) => {
                 if let Some(identity) = proved {
-                    client.log_in(self.gateway.tokens.login(identity));
+                    client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
                 }
             }
             Err(stranger) => refuse(client, stranger),

@@ -1,0 +1,62 @@
+//! What one client may do before it is held to be broken, or hostile.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, value};
+
+/// Bounds on what clients send. Real pages stay far below all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest message or frame of a client, on native streams and Socket.IO; bytes, 1 KiB to 16 MiB. Default 64 KiB.
+    #[serde(deserialize_with = "value::whole")]
+    pub message_bytes: usize,
+    /// Most binary attachments of one Socket.IO event; at most 100. Default 1.
+    #[serde(deserialize_with = "value::whole")]
+    pub attachments: usize,
+    /// What one client may say per second in the long run; 0 for no limit. Default 100.
+    #[serde(deserialize_with = "value::whole")]
+    pub events_per_second: u32,
+    /// What it may say at once after a pause. Default 2000.
+    #[serde(deserialize_with = "value::whole")]
+    pub events_burst: u32,
+    /// Pushes per second with one token in the long run, a batch counting once; 0 for no limit. Default 2000.
+    #[serde(deserialize_with = "value::whole")]
+    pub pushes_per_second: u32,
+    /// Pushes at once after a pause. Default 20000.
+    #[serde(deserialize_with = "value::whole")]
+    pub pushes_burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            attachments: 1,
+            events_per_second: 100,
+            events_burst: 2_000,
+            pushes_per_second: 2_000,
+            pushes_burst: 20_000,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if !(1024..=16 * 1024 * 1024).contains(&self.message_bytes) {
+            return Err(Problem::new("limits.message_bytes", "must be 1024 to 16777216"));
+        }
+        if self.attachments > 100 {
+            return Err(Problem::new("limits.attachments", "must be 0 to 100"));
+        }
+        for (key, rate, burst) in [
+            ("limits.events_burst", self.events_per_second, self.events_burst),
+            ("limits.pushes_burst", self.pushes_per_second, self.pushes_burst),
+        ] {
+            if rate > 0 && burst == 0 {
+                return Err(Problem::new(key, "must be at least 1: nothing would be taken"));
+            }
+        }
+        Ok(())
+    }
+}

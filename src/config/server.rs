@@ -1,0 +1,106 @@
+//! The listening side: where, for whom, and how many.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::value::{self, duration};
+use super::{AllowedOrigins, List, Problem};
+
+/// The listening side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address to listen on. Default `0.0.0.0`.
+    #[serde(deserialize_with = "host")]
+    pub host: IpAddr,
+    /// TCP port; 0 lets the system choose. Default 8080.
+    #[serde(deserialize_with = "value::whole")]
+    pub port: u16,
+    /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
+    pub allowed_origins: AllowedOrigins,
+    /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+    /// Most connections at a time, over all transports; 0 for as many as the descriptor limit allows. Default 0.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_connections: usize,
+    /// Most connections of one address (of IPv6, one /64) at a time; 0 for no limit. Default 1000.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_connections_per_address: usize,
+    /// Most connections by tokens of one user at a time; 0 for no limit. Default 200.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_connections_per_user: usize,
+    /// Proxies that are believed when they say whose request they hand on: addresses or networks. Default none.
+    pub trusted_proxies: List<Network>,
+    /// The header in which they say it. Default `X-Forwarded-For`.
+    #[serde(deserialize_with = "value::text")]
+    pub client_header: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::UNSPECIFIED.into(),
+            port: 8080,
+            allowed_origins: AllowedOrigins::default(),
+            drain_timeout: Duration::from_secs(10),
+            max_connections: 0,
+            max_connections_per_address: 1_000,
+            max_connections_per_user: 200,
+            trusted_proxies: List::default(),
+            client_header: "X-Forwarded-For".to_owned(),
+        }
+    }
+}
+
+impl Server {
+    /// Who speaks for other clients, and in which header.
+    ///
+    /// # Errors
+    /// When the header's name is none.
+    pub fn proxies(&self) -> Result<(Vec<IpNet>, HeaderName), Problem> {
+        let header = HeaderName::try_from(self.client_header.trim())
+            .map_err(|_| Problem::new("server.client_header", "is no name of a header"))?;
+        Ok((self.trusted_proxies.iter().map(|network| network.0).collect(), header))
+    }
+
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim() {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        address => address.trim_matches(['[', ']']).parse().map_err(|_| {
+            serde::de::Error::custom(format_args!("{text:?} is no IP address, such as 0.0.0.0, 127.0.0.1 or ::"))
+        }),
+    }
+}
+
+/// Addresses: one, or those of a network, such as `172.16.0.0/12`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network(IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let trimmed = text.trim();
+        let net = trimmed.parse().or_else(|_| trimmed.parse::<IpAddr>().map(IpNet::from));
+        net.map(Self).map_err(|_| format!("{text:?} is neither an address nor a network such as 172.16.0.0/12"))
+    }
+}
+
+impl From<Network> for String {
+    fn from(Network(net): Network) -> Self {
+        if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+    }
+}

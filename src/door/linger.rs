@@ -1,0 +1,128 @@
+//! Closing so that the peer hears the last word.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::kill::KillSwitch;
+use super::stream::Socket;
+use crate::tasks::Tasks;
+
+/// Connections that are closed with patience at a time; more are closed without.
+const MAX_LINGERING: usize = 64;
+/// How long a peer has to hear us and close its side.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Connections that have ended and wait a moment for their peers.
+#[derive(Debug, Clone)]
+pub(super) struct Lingering {
+    permits: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+impl Lingering {
+    pub(super) fn new(tasks: Tasks) -> Self {
+        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks }
+    }
+
+    /// Ends a connection: says that nothing more comes, and throws away what the peer still says until it closes too.
+    ///
+    /// To close with something unread would make the kernel reset the connection, and the peer lose what it was told
+    /// last: an error, or why it is cut.
+    pub(super) fn close(&self, mut stream: TcpStream, last_word: &'static [u8]) -> Result<(), TcpStream> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Err(stream) };
+        self.tasks.spawn_connection(async move {
+            let farewell = async {
+                stream.write_all(last_word).await?;
+                stream.shutdown().await?;
+                let mut unread = [0; 4096];
+                while stream.read(&mut unread).await? > 0 {}
+                io::Result::Ok(())
+            };
+            tokio::time::timeout(PATIENCE, farewell).await.ok();
+            drop(permit);
+        });
+        Ok(())
+    }
+}
+
+/// A connection that is closed with patience, unless its peer has closed it or it was killed.
+#[derive(Debug)]
+pub(super) struct LingeringStream {
+    /// Taken when it ends.
+    inner: Option<TcpStream>,
+    lingering: Lingering,
+    kill: KillSwitch,
+    peer_closed: bool,
+}
+
+impl LingeringStream {
+    pub(super) fn new(inner: TcpStream, lingering: Lingering, kill: KillSwitch) -> Self {
+        Self { inner: Some(inner), lingering, kill, peer_closed: false }
+    }
+
+    fn inner(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.inner.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for LingeringStream {
+    fn drop(&mut self) {
+        let Some(stream) = self.inner.take() else { return };
+        // Outside of the runtime nobody could wait.
+        if !self.peer_closed && self.kill.killed().is_none() && tokio::runtime::Handle::try_current().is_ok() {
+            self.lingering.close(stream, b"").ok();
+        }
+    }
+}
+
+impl Socket for LingeringStream {
+    fn discard_unsent(&self) {
+        if let Some(stream) = &self.inner {
+            stream.discard_unsent();
+        }
+    }
+}
+
+impl AsyncRead for LingeringStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = self.inner()?.poll_read(cx, buf);
+        if let Poll::Ready(read) = &outcome {
+            self.peer_closed = read.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for LingeringStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.inner()?.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner()?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner()?.poll_shutdown(cx)
+    }
+}

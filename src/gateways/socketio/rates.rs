@@ -1,0 +1,193 @@
+//! Prices for those who asked for fewer: rooms by rate, in each of which the newest price of a symbol goes out when its time
+//! has come, and the ones between do not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::domain::{Event, Symbol};
+use crate::hub::Publication;
+
+/// One of the fixed rates; rooms are named after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rate(usize);
+
+/// Name, prices per second, and the time between two prices of a symbol.
+const RATES: [(&str, f64, Duration); 4] = [
+    ("0.2", 0.2, Duration::from_secs(5)),
+    ("1", 1.0, Duration::from_secs(1)),
+    ("2", 2.0, Duration::from_millis(500)),
+    ("5", 5.0, Duration::from_millis(200)),
+];
+/// Nothing is published more often than this: whoever takes so many takes all.
+const ALL: f64 = 10.0;
+
+impl Rate {
+    /// The largest rate that is not above `max_hz`; `None` is all there is.
+    pub(super) fn at_most(max_hz: Option<f64>) -> Option<Self> {
+        let max_hz = max_hz.filter(|hz| *hz < ALL)?;
+        Some(Self(RATES.iter().rposition(|(_, hz, _)| *hz <= max_hz).unwrap_or(0)))
+    }
+
+    /// Prices per second.
+    pub(super) fn hz(self) -> f64 {
+        RATES[self.0].1
+    }
+
+    /// The room's name.
+    pub(super) fn room(self) -> String {
+        format!("prices@{}", RATES[self.0].0)
+    }
+
+    fn interval(self) -> Duration {
+        RATES[self.0].2
+    }
+}
+
+/// What is due when.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    slots: Mutex<BTreeMap<(Rate, Symbol), Slot>>,
+    /// Rates that somebody has asked for: nothing is done for the others.
+    asked: [AtomicBool; RATES.len()],
+    wake: Notify,
+}
+
+#[derive(Debug)]
+struct Slot {
+    last: Instant,
+    waiting: Option<Arc<Publication>>,
+}
+
+impl Rates {
+    /// Somebody wants prices at this rate.
+    pub(super) fn ask(&self, rate: Rate) {
+        self.asked[rate.0].store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a price that was published now, and emits it where it is due at once.
+    pub(super) fn take(&self, publication: &Arc<Publication>, emit: impl Fn(Rate, &Arc<Publication>)) {
+        let Event::Price(update) = publication.event() else { return };
+        let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
+        for rate in asked.map(|(index, _)| Rate(index)) {
+            let now = Instant::now();
+            // Held while it is emitted: an older price must not come after it.
+            let mut slots = self.slots.lock();
+            match slots.get_mut(&(rate, update.symbol.clone())) {
+                Some(slot) if now < slot.last + rate.interval() => {
+                    if slot.waiting.replace(publication.clone()).is_none() {
+                        self.wake.notify_one();
+                    }
+                }
+                _ => {
+                    emit(rate, publication);
+                    slots.insert((rate, update.symbol.clone()), Slot { last: now, waiting: None });
+                }
+            }
+        }
+    }
+
+    /// Emits what has become due, and says when the next is.
+    fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Publication>)) -> Option<Instant> {
+        let mut next = None;
+        for ((rate, _), slot) in self.slots.lock().iter_mut() {
+            let due = slot.last + rate.interval();
+            if slot.waiting.is_none() {
+                continue;
+            }
+            if due <= now {
+                if let Some(publication) = slot.waiting.take() {
+                    emit(*rate, &publication);
+                    slot.last = now;
+                }
+            } else {
+                next = Some(next.map_or(due, |next: Instant| next.min(due)));
+            }
+        }
+        next
+    }
+
+    /// Emits what waits when its time has come, for ever.
+    pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Publication>)) {
+        loop {
+            match self.release(Instant::now(), &emit) {
+                Some(next) => {
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = self.wake.notified() => {}
+                    }
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::domain::{PriceUpdate, Quality, SourceName, parse_time};
+
+    fn price(symbol: &str, price: f64) -> Arc<Publication> {
+        Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
+            symbol: Symbol::new(symbol),
+            price,
+            timestamp: parse_time("2026-01-14T15:00:00Z").unwrap(),
+            change: 0.0,
+            change_percent: 0.0,
+            volume: None,
+            bid_ask: None,
+            quality: Quality::Live,
+            source: SourceName::new("push"),
+        }))))
+    }
+
+    #[test]
+    fn a_rate_is_never_above_what_was_asked_for() {
+        for (asked, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
+            assert_eq!(Rate::at_most(Some(asked)).unwrap().hz(), hz);
+        }
+        assert_eq!((Rate::at_most(Some(10.0)), Rate::at_most(None)), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_symbol_comes_at_most_so_often_and_its_last_price_always_comes() {
+        let (rates, told) = (Rates::default(), RefCell::new(Vec::new()));
+        let start = Instant::now();
+        let emit = |rate: Rate, publication: &Arc<Publication>| {
+            let Event::Price(update) = publication.event() else { panic!() };
+            let entry = (rate.room(), update.symbol.to_string(), update.price, start.elapsed().as_millis());
+            told.borrow_mut().push(entry);
+        };
+        rates.take(&price("EURUSD", 0.5), emit);
+        assert!(told.borrow().is_empty(), "nobody has asked");
+        rates.ask(Rate::at_most(Some(1.0)).unwrap());
+        let publish = async {
+            for number in 1..=25_u32 {
+                rates.take(&price("EURUSD", number.into()), emit);
+                if number == 1 {
+                    rates.take(&price("US30", 7.0), emit);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        };
+        tokio::select! {
+            () = rates.run(emit) => unreachable!(),
+            () = publish => {}
+        }
+        let euro: Vec<_> =
+            told.borrow().iter().filter(|told| told.1 == "EURUSD").map(|told| (told.2, told.3)).collect();
+        let spans: Vec<_> = euro.windows(2).map(|two| two[1].1 - two[0].1).collect();
+        assert!(spans.iter().all(|span| *span >= 1_000), "{euro:?}");
+        assert_eq!((euro.len(), euro[0].0, euro.last().unwrap().0), (4, 1.0, 25.0), "{euro:?}");
+        assert_eq!(told.borrow().iter().filter(|told| told.1 == "US30").count(), 1);
+    }
+}
