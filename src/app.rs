@@ -154,7 +154,15 @@ impl App {
         });
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states),
+            metatrader: MetaTrader::new(
+                push.clone(),
+                instruments.clone(),
+                wall.clone(),
+                metrics.clone(),
+                states.clone(),
+            ),
+            states,
+            feeds,
             tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),

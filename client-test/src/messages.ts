@@ -109,6 +109,29 @@ export interface SignalPage {
   readonly next: string | null;
 }
 
+/** One source, as `GET /api/sources` tells it. Spans are in milliseconds. */
+export interface SourceStatus {
+  readonly name: string;
+  readonly state: string;
+  /** How long until it is connected again. */
+  readonly retry_in: number | null;
+  readonly last_tick_age: number | null;
+  readonly ticks_per_minute: number;
+  /** Ticks that were not taken, since the start. */
+  readonly rejected: number;
+  /** Requests that the provider allows. */
+  readonly budget: { readonly used: number; readonly limit: number; readonly resets_at: string } | null;
+  readonly symbols: readonly {
+    readonly symbol: string;
+    /** Whether its prices are the symbol's; else it stands by. */
+    readonly in_force: boolean;
+    readonly last_tick_age: number;
+    /** How far it is from the source in force, in percent. */
+    readonly apart: number | null;
+    readonly diverged: boolean;
+  }[];
+}
+
 export interface Instrument {
   readonly symbol: string;
   readonly name: string;

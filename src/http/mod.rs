@@ -19,6 +19,7 @@ mod ops;
 mod params;
 mod router;
 mod sentio;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -30,9 +31,10 @@ use tokio::time::Instant;
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::hub::Hub;
-use crate::sources::WallClock;
+use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
+use crate::sources::{SourceStates, WallClock};
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
@@ -57,6 +59,10 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// The catalogue.
     pub instruments: Arc<Instruments>,
+    /// How the sources are doing.
+    pub states: SourceStates,
+    /// What they have of each symbol.
+    pub feeds: Feeds,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
     /// Signals and bars of the past.

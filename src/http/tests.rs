@@ -17,7 +17,7 @@ use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
 use crate::hub::Publication;
-use crate::pipeline::{self, Handle};
+use crate::pipeline::{self, Feeds, Handle};
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::tradingview::TradingView;
 use crate::sources::{SourceStates, WallClock};
@@ -67,7 +67,9 @@ impl Server {
         let alerts =
             TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states),
+            metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
+            states,
+            feeds: Feeds::default(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),

@@ -11,6 +11,7 @@ pub mod net;
 pub mod oanda;
 mod order;
 pub mod push;
+mod rate;
 pub mod replay;
 pub mod simulator;
 mod states;
@@ -27,7 +28,7 @@ use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, Signa
 use crate::pipeline::{Handle, Input, Stopped};
 use crate::telemetry::Metrics;
 
-pub use states::{SourceState, SourceStates, SourceStatus};
+pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
 
 /// The wall clock as a source is given it.
@@ -159,6 +160,13 @@ impl Feeder {
         self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
+    /// Says how much of the provider's allowance is used.
+    pub fn budget(&self, budget: Budget) {
+        let left = budget.limit.saturating_sub(budget.used);
+        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
+        self.states.budget(&self.name, budget);
+    }
+
     /// Hands ticks on, oldest first; waits while the pipeline is busy.
     ///
     /// # Errors
@@ -178,11 +186,6 @@ impl Feeder {
     /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
-    }
-
-    /// Notes how many requests the provider's budget still has today.
-    pub fn budget(&self, left: u32) {
-        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::rate::Rate;
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
 
@@ -84,6 +86,23 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// Time since its last tick went to the pipeline; `None` before the first.
     pub last_tick_age: Option<Duration>,
+    /// Ticks that went to the pipeline within the last minute.
+    pub ticks_per_minute: u64,
+    /// Ticks that were not handed on, since the start.
+    pub rejected: u64,
+    /// What is left of the provider's allowance, where there is one.
+    pub budget: Option<Budget>,
+}
+
+/// Requests that a provider allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Used so far.
+    pub used: u32,
+    /// Allowed until `resets_at`.
+    pub limit: u32,
+    /// When it begins anew.
+    pub resets_at: DateTime<Utc>,
 }
 
 /// The states of all sources of a process. Cheap to clone.
@@ -103,7 +122,9 @@ struct Entry {
     /// Whether its prices are late by contract.
     delayed: bool,
     last_tick: Option<Instant>,
+    rate: Rate,
     rejected: u64,
+    budget: Option<Budget>,
     /// Whether it calls, but without prices.
     mute: bool,
     /// When somebody who calls us last did, and how long he may be silent.
@@ -118,7 +139,9 @@ impl Entry {
             connected: None,
             delayed: false,
             last_tick: None,
+            rate: Rate::new(),
             rejected: 0,
+            budget: None,
             mute: false,
             called: None,
         }
@@ -155,7 +178,7 @@ impl SourceStates {
     /// All sources, by name.
     pub fn list(&self) -> Vec<SourceStatus> {
         let now = Instant::now();
-        let status = |(name, entry): (&SourceName, &Entry)| SourceStatus {
+        let status = |(name, entry): (&SourceName, &mut Entry)| SourceStatus {
             name: name.clone(),
             state: match entry.state {
                 SourceState::Waiting { retry_in } => {
@@ -164,8 +187,11 @@ impl SourceStates {
                 state => state,
             },
             last_tick_age: entry.last_tick.map(|at| now - at),
+            ticks_per_minute: entry.rate.per_minute(),
+            rejected: entry.rejected,
+            budget: entry.budget,
         };
-        self.entries.read().iter().map(status).collect()
+        self.entries.write().iter_mut().map(status).collect()
     }
 
     /// Notes a change of state.
@@ -211,9 +237,17 @@ impl SourceStates {
     }
 
     /// Notes that ticks went to the pipeline.
-    pub(super) fn counted(&self, name: &SourceName, _ticks: usize) {
+    pub(super) fn counted(&self, name: &SourceName, ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
+            entry.rate.add(ticks);
+        }
+    }
+
+    /// Notes how much of a provider's allowance is used.
+    pub(super) fn budget(&self, name: &SourceName, budget: Budget) {
+        if let Some(entry) = self.entries.write().get_mut(name) {
+            entry.budget = Some(budget);
         }
     }
 

@@ -62,6 +62,18 @@ async fn the_second_source_takes_over_and_the_better_one_comes_back() {
     assert!((server.metric("orion_source_switches_total", "").await - 2.0).abs() < 0.1);
     assert_eq!(server.logged("another source takes over: the one in force is silent").await["to"], "mt4");
     assert_eq!(server.logged("a better source takes over").await["to"], "mt5");
+    let (status, told) = server.get("/api/sources").await;
+    let of = |name: &str| told["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).unwrap();
+    assert_eq!((status, &of("mt5")["state"], &of("tradingview")["state"]), (200, &json!("live"), &json!("off")));
+    assert!(of("mt4")["ticks_per_minute"].as_u64().unwrap() > 1, "{told}");
+    let in_force = |name: &str| of(name)["symbols"][0]["in_force"].clone();
+    soon("the list follows within a second", async {
+        while server.get("/api/sources").await.1["sources"][1]["symbols"][0]["in_force"] != true {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_ne!(in_force("mt4"), in_force("mt5"), "one of them");
     server.stop().await;
 }
 

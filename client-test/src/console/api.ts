@@ -1,6 +1,6 @@
 /** The reading routes of the server the page came from. */
 
-import type { Instrument, SignalHistory, SignalPage } from "../messages.ts";
+import type { Instrument, SignalHistory, SignalPage, SourceStatus } from "../messages.ts";
 
 /** From `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
@@ -11,6 +11,10 @@ export const token: string | undefined =
 export async function instruments(): Promise<readonly Instrument[]> {
   const body = await get<readonly Instrument[] | { instruments: readonly Instrument[] }>("/api/instruments");
   return "instruments" in body ? body.instruments : body;
+}
+
+export async function sources(): Promise<readonly SourceStatus[]> {
+  return (await get<{ sources: readonly SourceStatus[] }>("/api/sources")).sources;
 }
 
 export function signals(query: Record<string, string>, signal: AbortSignal): Promise<SignalPage> {

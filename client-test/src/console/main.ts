@@ -10,6 +10,7 @@ import { learnInstruments } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
 import { SignalBoard } from "./signals.ts";
+import { SourceTable } from "./sources.ts";
 
 const PING_EVERY = 5_000;
 
@@ -17,6 +18,7 @@ const connection = new ConnectionView();
 const prices = new PriceTable();
 const board = new SignalBoard();
 const history = new History(showBanners);
+const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
 
@@ -54,6 +56,7 @@ orion.on("state", (state, transport) => {
     orion.ping(performance.now());
     void loadInstruments();
     void history.load();
+    void sources.load();
   }
   if (state !== "connected") live = false;
   connection.show(state, transport);
@@ -81,6 +84,9 @@ setInterval(() => {
   prices.tick();
   board.tick();
 }, 1_000);
-setInterval(() => orion.ping(performance.now()), PING_EVERY);
+setInterval(() => {
+  orion.ping(performance.now());
+  if (live) void sources.load();
+}, PING_EVERY);
 
 orion.connect();

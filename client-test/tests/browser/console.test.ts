@@ -61,6 +61,22 @@ test("it says that the data is simulated", async () => {
   assert.equal(await page.locator('[data-banner="replayed"]').isVisible(), false);
 });
 
+test("it shows the sources, and which symbols each is in force for", async () => {
+  const row = page.locator('[data-source="simulator"]');
+  await row.waitFor();
+  assert.equal(await row.locator('[data-field="state"]').innerText(), "live");
+  await page.waitForFunction(
+    (symbols) => {
+      const shown = document.querySelector('[data-source="simulator"] [data-field="in-force"]')?.textContent?.split(" ") ?? [];
+      return symbols.every((symbol) => shown.includes(symbol));
+    },
+    SYMBOLS,
+  );
+  assert.match(await row.locator('[data-field="rate"]').innerText(), /^\d+$/);
+  assert.equal(await page.locator('[data-source="mt5"] [data-field="state"]').innerText(), "off");
+  await screenshot(page, "sources");
+});
+
 test("a pushed signal appears as pending and moves to confirmed when it is", async () => {
   const text = '<img src=x onerror="window.injected=1"> & <b>text</b>';
   const body = signalBody({ reason: text });

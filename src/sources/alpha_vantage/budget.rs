@@ -9,6 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::sources;
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// What is written down.
@@ -59,9 +61,8 @@ impl Budget {
     /// How long to wait before the next call; zero when it may be made now.
     pub(super) fn wait(&mut self, now: DateTime<Utc>) -> Duration {
         self.turn(now);
-        let midnight = || (now.date_naive() + TimeDelta::days(1)).and_time(chrono::NaiveTime::MIN).and_utc();
         let at = if self.left() == 0 {
-            midnight()
+            midnight(now.date_naive())
         } else {
             self.spent.due - self.step() * i32::try_from(self.burst.saturating_sub(1)).unwrap_or(i32::MAX)
         };
@@ -71,6 +72,11 @@ impl Budget {
     /// Calls that are left of this day.
     pub(super) fn left(&self) -> u32 {
         self.daily.saturating_sub(self.spent.calls)
+    }
+
+    /// How much of it is used, for whoever watches the source.
+    pub(super) fn told(&self) -> sources::Budget {
+        sources::Budget { used: self.spent.calls, limit: self.daily, resets_at: midnight(self.spent.day) }
     }
 
     /// Notes a call that is about to be made.
@@ -114,6 +120,11 @@ impl Budget {
         self.spent = spent;
         Ok(())
     }
+}
+
+/// The end of a day, in UTC.
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    (day + TimeDelta::days(1)).and_time(chrono::NaiveTime::MIN).and_utc()
 }
 
 #[cfg(test)]

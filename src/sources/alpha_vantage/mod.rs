@@ -136,7 +136,7 @@ impl AlphaVantage {
         loop {
             let budget = self.budget()?;
             let wait = budget.wait(wall());
-            out.budget(budget.left());
+            out.budget(budget.told());
             if wait.is_zero() {
                 break;
             }

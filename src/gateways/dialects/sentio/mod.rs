@@ -75,6 +75,8 @@ struct QuoteFields {
     #[serde(serialize_with = "number")]
     change_pct: f64,
     timestamp: String,
+    quality: &'static str,
+    source: String,
 }
 
 impl From<&PriceUpdate> for QuoteFields {
@@ -88,6 +90,8 @@ impl From<&PriceUpdate> for QuoteFields {
             change: update.change,
             change_pct: update.change_percent,
             timestamp: iso(update.timestamp),
+            quality: update.quality.name(),
+            source: update.source.to_string(),
         }
     }
 }

@@ -83,9 +83,9 @@ fn quotes_as_they_leave() {
     let watchlist = Watchlist::of(["eurusd", "us30"], &instruments());
     let golden = concat!(
         r#"[{"symbol":"EURUSD","price":1.0851,"bid":1.085,"ask":1.0852,"volume":1200,"change":0.0002,"#,
-        r#""change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z"},"#,
+        r#""change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"},"#,
         r#"{"symbol":"US30","price":35000,"bid":35000,"ask":35000,"change":0.0002,"change_pct":0.0184,"#,
-        r#""timestamp":"2026-01-15T10:30:00.000Z"}]"#
+        r#""timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}]"#
     );
     assert_eq!(array(&quote_list(&prices, &watchlist)), golden);
 }
