@@ -119,7 +119,10 @@ impl Http {
     }
 
     /// The whole body of a short answer, at most `most` bytes.
-    pub(super) async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
+    ///
+    /// # Errors
+    /// [`NetError`], also when it is longer.
+    pub async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
         let collected = timeout(self.patience, Limited::new(body, most).collect());
         let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
         collected.map(http_body_util::Collected::to_bytes).map_err(|error| NetError::broken(error.as_ref()))

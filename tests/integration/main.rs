@@ -15,6 +15,7 @@ mod durability;
 mod failover;
 mod goldens;
 mod harness;
+mod health;
 mod joining;
 mod life;
 mod limits;
