@@ -50,6 +50,20 @@ pub enum AuthError {
     Revoked,
 }
 
+impl AuthError {
+    /// What is wrong, as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired` or `revoked`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotSet(_) => "not_set",
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Wrong => "wrong",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// The tokens of the settings, and those made with their secret.
 #[derive(Debug)]
 pub struct Tokens {
@@ -159,6 +173,11 @@ impl Tokens {
     /// Notes a connection that rests on a user token.
     pub fn login(&self, identity: Identity) -> Login {
         Login::new(self.logins.clone(), identity)
+    }
+
+    /// How many connections rest on a user token.
+    pub fn logged_in(&self) -> usize {
+        self.logins.count()
     }
 
     /// Calls back the tokens of `user` that were made before `not_before`, and ends the connections that rest on them.

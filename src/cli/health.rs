@@ -96,7 +96,8 @@ impl Health {
         let uri = match &self.url {
             Some(url) if !matches!(url.path(), "" | "/") => Ok(url.clone()),
             Some(url) => {
-                let (scheme, authority) = (url.scheme_str().unwrap_or("http"), url.authority().map_or("", |a| a.as_str()));
+                let (scheme, authority) =
+                    (url.scheme_str().unwrap_or("http"), url.authority().map_or("", |a| a.as_str()));
                 format!("{scheme}://{authority}/ready").parse()
             }
             None if listens.port() == 0 => return Err(Unhealthy::NoPort),

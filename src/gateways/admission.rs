@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::Gateway;
 use super::command::fault;
-use crate::auth::{AuthError, Login, handshake_token, origin_allowed};
+use crate::auth::{AuthError, Identity, Login, handshake_token, origin_allowed};
 
 /// Why a connection was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ impl Gateway {
             None => handshake_token(headers, uri).map_err(|error| self.refused(error.into()))?,
         };
         let identity = self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))?;
-        Ok(identity.map(|identity| self.tokens.login(identity)))
+        Ok(identity.map(|identity| self.login(identity)))
     }
 
     /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
@@ -86,7 +86,7 @@ impl Gateway {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(error.into()))?;
-        Ok(identity.map(|identity| self.tokens.login(identity)))
+        Ok(identity.map(|identity| self.login(identity)))
     }
 
     /// Whose streams a client may read, by its handshake's token.
@@ -94,7 +94,7 @@ impl Gateway {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(error.into()))?;
-        Ok(self.tokens.login(identity))
+        Ok(self.login(identity))
     }
 
     /// Whether the handshake's token may write.
@@ -103,8 +103,16 @@ impl Gateway {
         self.tokens.ingest(token.as_deref()).is_ok()
     }
 
+    fn login(&self, identity: Identity) -> Login {
+        self.metrics.logins_total.with_label_values(&["accepted"]).inc();
+        self.tokens.login(identity)
+    }
+
     fn refused(&self, refusal: Refusal) -> Refusal {
-        self.metrics.refused_total.with_label_values(&[refusal.code()]).inc();
+        self.metrics.refuse(refusal.code());
+        if let Refusal::Token(error) = &refusal {
+            self.metrics.logins_total.with_label_values(&[error.name()]).inc();
+        }
         refusal
     }
 }

@@ -157,6 +157,9 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
+        if matches!(self.end, Some(Close::TooSlow)) {
+            self.gateway.metrics.slow_clients_total.with_label_values(&["sse"]).inc();
+        }
         let reason = self.end.map_or("peer", Close::reason);
         self.gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).dec();
         self.gateway.metrics.disconnects_total.with_label_values(&[ENDPOINT, reason]).inc();

@@ -72,7 +72,7 @@ impl FromRequestParts<AppState> for Sender {
         match state.tradingview.refusal(&parts.method, &token, peer, &parts.headers) {
             None => Ok(Self),
             Some(reason) => {
-                state.metrics.refused_total.with_label_values(&[reason]).inc();
+                state.metrics.refuse(reason);
                 tracing::debug!(reason, "a call of the webhook was refused");
                 Err(ApiError::NotFound)
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Outbox, Publication, Sink};
+use super::{Behind, Outbox, Publication, Sink};
 
 /// All outboxes; delivers to each what it asked for.
 #[derive(Debug, Default)]
@@ -28,6 +28,15 @@ impl Clients {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.outboxes.write().insert(id, outbox);
         Membership { clients: self.clone(), id }
+    }
+
+    /// What waits for all of them together.
+    pub fn waiting(&self) -> Behind {
+        self.outboxes.read().values().map(|outbox| outbox.behind()).fold(Behind::default(), |all, one| Behind {
+            ordered: all.ordered + one.ordered,
+            states: all.states + one.states,
+            by: all.by.max(one.by),
+        })
     }
 }
 

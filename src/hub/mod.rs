@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::{Audience, Event, Kind, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
-pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
+pub use outbox::{Batch, Behind, Ordered, Outbox, OutboxClosed};
 use passing::Passing;
 pub use publication::{Encoding, Publication};
 use recent::Recent;
@@ -96,6 +96,9 @@ impl Hub {
         }
         drop(present);
         for publication in batch {
+            if let Event::Signal(signal) = publication.event() {
+                self.metrics.last_signal_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
+            }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
             self.metrics.publish_seconds.observe(publication.age().as_secs_f64());
         }

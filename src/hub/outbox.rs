@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Publication, Topics};
 use crate::domain::StateKey;
@@ -33,6 +35,8 @@ struct Waiting {
     topics: Topics,
     states: BTreeMap<StateKey, Arc<Publication>>,
     ordered: VecDeque<Ordered>,
+    /// Since when something waits.
+    since: Option<Instant>,
     closed: bool,
 }
 
@@ -54,6 +58,17 @@ pub struct Batch {
     pub ordered: Vec<Ordered>,
 }
 
+/// What waits for a client, or for several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Behind {
+    /// Ordered events and answers.
+    pub ordered: usize,
+    /// Latest states.
+    pub states: usize,
+    /// How long it has waited; with several, the longest.
+    pub by: Duration,
+}
+
 /// The client fell too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client is too slow for its signals")]
@@ -73,6 +88,13 @@ impl Outbox {
     /// What the client gets.
     pub fn topics(&self) -> Topics {
         self.waiting.lock().topics.clone()
+    }
+
+    /// How far behind the client is.
+    pub fn behind(&self) -> Behind {
+        let waiting = self.waiting.lock();
+        let by = waiting.since.filter(|_| !waiting.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
+        Behind { ordered: waiting.ordered.len(), states: waiting.states.len(), by }
     }
 
     /// Queues the publications that the client asked for, and wakes its write loop once.
@@ -132,6 +154,7 @@ impl Outbox {
         if waiting.closed {
             return Err(OutboxClosed);
         }
+        waiting.since = None;
         Ok(Batch {
             states: std::mem::take(&mut waiting.states).into_values().collect(),
             ordered: waiting.ordered.drain(..).collect(),
@@ -147,6 +170,10 @@ impl Batch {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.ordered.is_empty()
+    }
+
     fn push(&mut self, publication: &Arc<Publication>, metrics: &Metrics) {
         let Some(key) = publication.event().state_key() else {
             return self.push_ordered(Ordered::Event(publication.clone()), metrics);
@@ -154,6 +181,7 @@ impl Waiting {
         if self.closed {
             return;
         }
+        self.since.get_or_insert_with(Instant::now);
         if self.states.insert(key, publication.clone()).is_some() {
             metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
         }
@@ -174,6 +202,7 @@ impl Waiting {
             self.states.clear();
             return;
         }
+        self.since.get_or_insert_with(Instant::now);
         self.ordered.push_back(ordered);
     }
 }

@@ -8,6 +8,7 @@ mod absent;
 mod bots;
 mod commands;
 mod demo;
+mod deploy;
 mod disk;
 mod doctor;
 mod draining;

@@ -59,6 +59,7 @@ impl Rooms {
         for socket in &sockets {
             if is_full(&emit(socket)) {
                 self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
+                self.metrics.slow_clients_total.with_label_values(&["socketio"]).inc();
                 self.cuts.cut(socket);
             }
         }

@@ -298,6 +298,9 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        if matches!(self.end, Some(End::Ours(Close::TooSlow))) {
+            self.gateway.metrics.slow_clients_total.with_label_values(&["native"]).inc();
+        }
         let reason = match self.end {
             Some(End::Peer) => "peer",
             Some(End::Ours(close)) => close.reason(),
