@@ -1,5 +1,6 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod alerts;
 mod providers;
 mod seeing;
 mod sources;
@@ -19,6 +20,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
+use crate::alerts::Alerts;
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position, UserNote};
@@ -143,7 +145,7 @@ impl App {
             states: states.clone(),
             instruments: instruments.clone(),
             readiness: readiness.clone(),
-            disk,
+            disk: disk.clone(),
         };
         metrics.probe(move |metrics| seen.tell(metrics));
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
@@ -181,6 +183,7 @@ impl App {
             started: Instant::now(),
         };
         spawn_watches(settings, &gateway, &watched);
+        spawn_alerts(settings, &gateway, &store, disk, watched)?;
         let app = Self { tasks, readiness, gateway, door, doors, store };
         app.open(listener, state, settings)?;
         Ok(app)
@@ -255,6 +258,31 @@ fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceSta
     tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
     tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
     tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
+}
+
+/// What tells the operator.
+fn spawn_alerts(
+    settings: &Settings,
+    gateway: &Arc<Gateway>,
+    store: &Arc<Store>,
+    disk: Arc<Disk>,
+    states: SourceStates,
+) -> anyhow::Result<()> {
+    let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
+    let mut conditions = alerts::Conditions {
+        settings: settings.alerts.clone(),
+        store: store.clone(),
+        disk,
+        states,
+        instruments: gateway.instruments.clone(),
+        metrics: metrics.clone(),
+        quiet: alerts::Quiet::default(),
+        errors: alerts::Errors::default(),
+    };
+    let alerts = Alerts::new(&settings.alerts, metrics, clock::wall)?;
+    let look = move |passed| conditions.look(passed);
+    tasks.spawn("alerts", endless(alerts.run(look, tasks.stopping())));
+    Ok(())
 }
 
 /// Work that nothing but the end of the process ends.

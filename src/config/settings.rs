@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda, Prices,
-    Replay, Setups, Simulator, Sources, Tradingview,
+    Alerts, AllowedOrigins, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, List, Log, Massive, Oanda,
+    Prices, Replay, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -56,6 +56,8 @@ pub struct Settings {
     pub socketio: Socketio,
     /// What is particular to Sentio's streams.
     pub sentio: Sentio,
+    /// What the operator is told of by webhook.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// More instruments, or other definitions of the built-in ones. Default none.
@@ -84,6 +86,7 @@ impl Default for Settings {
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
             sentio: Sentio::default(),
+            alerts: Alerts::default(),
             log: Log::default(),
             instruments: Vec::new(),
         }

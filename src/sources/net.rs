@@ -45,7 +45,7 @@ pub enum NetError {
 
 impl NetError {
     /// Any error with what caused it, in one line.
-    pub(super) fn broken(error: &dyn std::error::Error) -> Self {
+    pub fn broken(error: &dyn std::error::Error) -> Self {
         let (mut text, mut cause) = (error.to_string(), error.source());
         while let Some(error) = cause {
             let words = error.to_string();
@@ -59,7 +59,7 @@ impl NetError {
 }
 
 /// TLS 1.2 and 1.3 with the root certificates of this system; `SSL_CERT_FILE` names others.
-pub(super) fn tls() -> Arc<ClientConfig> {
+pub fn tls() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let config = || {
         let mut roots = RootCertStore::empty();

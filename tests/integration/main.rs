@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a test measured is shown with --nocapture")]
 
 mod absent;
+mod alerts;
 mod bots;
 mod commands;
 mod demo;
