@@ -176,6 +176,7 @@ impl App {
             open_users: open_users(settings),
             metrics,
             instruments,
+            clients: gateway.clients.clone(),
             hub,
             history: store.reader(),
             readiness: readiness.clone(),

@@ -75,7 +75,7 @@ impl Events {
     fn open(gateway: Arc<Gateway>, login: Login, since: Option<&str>) -> Self {
         let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-        let membership = gateway.clients.join(outbox.clone());
+        let membership = gateway.clients.join(outbox.clone(), ENDPOINT);
         let mut first = RETRY.to_owned();
         for frame in std::iter::once(feed.join(&outbox, since)).chain(feed.due()) {
             write(&mut first, None, &frame);

@@ -5,7 +5,9 @@ use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::{AppState, admin, aria, bots, console, history, ingest, market, observe, ops, sentio, sources, webhooks};
+use super::{
+    AppState, admin, aria, bots, console, history, ingest, market, observe, ops, overview, sentio, sources, webhooks,
+};
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
@@ -20,6 +22,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/bars", get(history::bars))
         .route("/api/sources", get(sources::sources))
         .route("/api/instruments", get(market::instruments))
+        .route("/api/admin/overview", get(overview::overview))
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))

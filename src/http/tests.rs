@@ -70,6 +70,7 @@ impl Server {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
+            clients: Arc::default(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),

@@ -258,8 +258,8 @@ impl Metrics {
         family.collect().iter().flat_map(|family| family.get_metric().iter().map(series).collect::<Vec<_>>()).collect()
     }
 
-    /// Reads what is read only on demand.
-    fn read_probes(&self) {
+    /// Reads what is read only on demand; printing the metrics does it too.
+    pub fn read_probes(&self) {
         let usage = self.process.usage();
         let whole = |gauge: &IntGauge, value: Option<u64>| gauge.set(value.unwrap_or_default() as i64);
         whole(&self.process_resident_bytes, usage.resident_bytes);

@@ -22,6 +22,7 @@ mod joining;
 mod life;
 mod limits;
 mod metatrader;
+mod overview;
 mod personal;
 mod private;
 mod process;

@@ -150,7 +150,7 @@ pub(super) async fn serve<C: Conversation>(
     let presence = Presence::new(&gateway, conversation.endpoint());
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-    let _membership = gateway.clients.join(outbox.clone());
+    let _membership = gateway.clients.join(outbox.clone(), conversation.endpoint());
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     if let End::Ours(close) = end {
