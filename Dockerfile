@@ -47,7 +47,5 @@ ENV ORION_DATA_DIR=/data \
     SQLITE_TMPDIR=/data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# bash opens the connection itself; there is no curl here.
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["bash", "-c", \
-  "exec 3<>/dev/tcp/127.0.0.1/${PORT:-8080} && printf 'GET /health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["orion-server", "health"]
 ENTRYPOINT ["orion-server"]

@@ -1,7 +1,11 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod alerts;
 mod providers;
+mod seeing;
+mod sources;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +20,12 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
+use crate::alerts::Alerts;
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Prices, ReplaySpeed, Server, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position, Session, SourceName, UserNote};
+use crate::config::{Server, Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position, UserNote};
 use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Proxies, Reason, Stop};
-use crate::engine::{Engine, PriceRules};
+use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
@@ -28,18 +33,14 @@ use crate::gateways::{Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline};
-use crate::sources::demo::{Demo, Desk};
-use crate::sources::massive::Cluster;
-use crate::sources::metatrader::{self, MetaTrader};
-use crate::sources::push::{self, Push};
-use crate::sources::replay::{self, Replay};
-use crate::sources::simulator::{self, Simulator};
-use crate::sources::tradingview::{self, TradingView};
-use crate::sources::{self, SourceStates, WallClock};
-use crate::store::{Health, Options, Recovered, Store};
+use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
+use crate::sources::metatrader::MetaTrader;
+use crate::sources::push::Push;
+use crate::sources::tradingview::TradingView;
+use crate::sources::{SourceStates, WallClock};
+use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, Phase, Readiness, STORE};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness};
 
 /// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -115,7 +116,8 @@ impl App {
         let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
-        let readiness = readiness(&store, &states, &feeds);
+        let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
+        let readiness = seeing::readiness(&store, &disk, &states, &feeds);
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
@@ -137,19 +139,23 @@ impl App {
             draining: CancellationToken::new(),
         });
 
+        let seen = seeing::Seen {
+            handle: handle.clone(),
+            clients: gateway.clients.clone(),
+            tokens: tokens.clone(),
+            states: states.clone(),
+            instruments: instruments.clone(),
+            readiness: readiness.clone(),
+            disk: disk.clone(),
+        };
+        metrics.probe(move |metrics| seen.tell(metrics));
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
         // Only its own failure is of interest here: it is closed when everybody else has ended.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
-        spawn_sources(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
+        sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
         let door = Door::new(door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
-        let doors = Stop::default();
-        let (watched, stopping) = (states.clone(), tasks.stopping());
-        let patience = patience(settings.prices, instruments.clone());
-        tasks.spawn("source watch", async move {
-            watched.watch(stopping, patience).await;
-            Ok::<_, std::convert::Infallible>(())
-        });
+        let (doors, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: MetaTrader::new(
@@ -167,22 +173,15 @@ impl App {
             open_users: open_users(settings),
             metrics,
             instruments,
+            clients: gateway.clients.clone(),
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
             clock: wall,
             started: Instant::now(),
         };
-        let watch = tokens.keep_watch(tasks.stopping());
-        tasks.spawn("logins", async move {
-            watch.await;
-            Ok::<_, std::convert::Infallible>(())
-        });
-        let keep = gateway.presence.clone().keep_saved(tasks.stopping());
-        tasks.spawn("presence", async move {
-            keep.await;
-            Ok::<_, std::convert::Infallible>(())
-        });
+        spawn_watches(settings, &gateway, &watched);
+        spawn_alerts(settings, &gateway, &store, disk, watched)?;
         let app = Self { tasks, readiness, gateway, door, doors, store };
         app.open(listener, state, settings)?;
         Ok(app)
@@ -215,7 +214,7 @@ impl App {
             door.serve(listener, service, doors).await;
             // It ends as part of the drain; nothing else ends it.
             stopping.cancelled().await;
-            Ok::<_, std::convert::Infallible>(())
+            Ok::<_, Infallible>(())
         });
         self.readiness.set(Phase::Serving);
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -253,6 +252,47 @@ impl App {
         }
         info!("stopped");
     }
+}
+
+/// What looks after sources, logins and what has reached whom.
+fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
+    let tasks = &gateway.tasks;
+    let patience = sources::patience(settings.prices, gateway.instruments.clone());
+    let (states, stopping) = (states.clone(), tasks.stopping());
+    tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
+    tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
+    tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
+}
+
+/// What tells the operator.
+fn spawn_alerts(
+    settings: &Settings,
+    gateway: &Arc<Gateway>,
+    store: &Arc<Store>,
+    disk: Arc<Disk>,
+    states: SourceStates,
+) -> anyhow::Result<()> {
+    let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
+    let mut conditions = alerts::Conditions {
+        settings: settings.alerts.clone(),
+        store: store.clone(),
+        disk,
+        states,
+        instruments: gateway.instruments.clone(),
+        metrics: metrics.clone(),
+        quiet: alerts::Quiet::default(),
+        errors: alerts::Errors::default(),
+    };
+    let alerts = Alerts::new(&settings.alerts, metrics, clock::wall)?;
+    let look = move |passed| conditions.look(passed);
+    tasks.spawn("alerts", endless(alerts.run(look, tasks.stopping())));
+    Ok(())
+}
+
+/// Work that nothing but the end of the process ends.
+async fn endless(work: impl Future<Output = ()>) -> Result<(), Infallible> {
+    work.await;
+    Ok(())
 }
 
 fn into_response<B>(response: Response<B>) -> Response<Body>
@@ -354,7 +394,7 @@ fn pipeline(
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
-        .with_rules(price_rules(settings))
+        .with_rules(sources::price_rules(settings))
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
     // A recording is of another time.
     if !replaying {
@@ -364,117 +404,4 @@ fn pipeline(
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
-}
-
-/// What `/ready` calls degraded: a log that cannot be written, and sources that do not deliver.
-fn readiness(store: &Arc<Store>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
-    let readiness = Arc::new(Readiness::default());
-    let store = store.clone();
-    readiness.ask(STORE, move || match store.health() {
-        Health::Ok => None,
-        Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
-    });
-    let states = states.clone();
-    readiness.ask("sources", move || {
-        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
-        let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
-        (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
-    });
-    let feeds = feeds.clone();
-    readiness.ask("feeds", move || feeds.complaint());
-    readiness
-}
-
-/// How long a source that follows markets may be without a price; `None` while all of them are closed.
-fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
-    move || {
-        let now = clock::wall();
-        let follows = |session: Session| session != Session::Always && session.is_open(now);
-        let patience = if Session::is_busy(now) { prices.stale_after } else { prices.stale_after_quiet };
-        instruments.iter().any(|instrument| follows(instrument.session)).then_some(patience)
-    }
-}
-
-/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
-/// in which they are listed, with the last resort at the end.
-fn price_rules(settings: &Settings) -> PriceRules {
-    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
-        settings.prices;
-    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
-    let (last, listed): (Vec<_>, Vec<_>) =
-        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
-    let names = |kind: &SourceKind| {
-        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
-        std::iter::once(SourceName::new(&kind.name())).chain(indices)
-    };
-    let listed = listed.into_iter().chain(last).flat_map(names);
-    PriceRules {
-        delayed_after,
-        stale_after,
-        stale_after_quiet,
-        jump_limit,
-        priority: callers.map(SourceName::new).chain(listed).collect(),
-        switch_after,
-        return_after,
-        divergence: divergence / 100.0,
-    }
-}
-
-fn spawn_sources(
-    settings: &Settings,
-    instruments: &Arc<Instruments>,
-    handle: &Handle,
-    metrics: &Metrics,
-    states: &SourceStates,
-    tasks: &Tasks,
-    wall: &WallClock,
-) -> anyhow::Result<()> {
-    for kind in settings.sources.enabled.iter() {
-        let (handle, stop) = (handle.clone(), tasks.stopping());
-        match kind {
-            SourceKind::Simulator => {
-                let options = simulator::Options {
-                    seed: settings.simulator.seed,
-                    tick_interval: settings.simulator.tick_interval,
-                    signal_interval: settings.simulator.signal_interval,
-                    signal_ttl: settings.signals.ttl,
-                };
-                let simulator = Simulator::new(options, instruments, wall.clone());
-                tasks.spawn("simulator", sources::supervise(simulator, handle, metrics, states, stop));
-            }
-            SourceKind::Replay => {
-                let options = replay::Options {
-                    file: settings.replay.file.clone().unwrap_or_default(),
-                    symbol: settings.replay.symbol.clone().unwrap_or_default(),
-                    speed: match settings.replay.speed {
-                        ReplaySpeed::Times(factor) => replay::Speed::Factor(factor),
-                        ReplaySpeed::Max => replay::Speed::Max,
-                    },
-                };
-                let replay = Replay::new(options, instruments)?;
-                tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
-            }
-            SourceKind::Oanda => {
-                let oanda = providers::oanda(settings, instruments, wall)?;
-                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
-            }
-            SourceKind::Massive => {
-                for (name, massive) in providers::massive(settings, instruments, wall)? {
-                    let (handle, stop) = (handle.clone(), stop.clone());
-                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
-                }
-            }
-            SourceKind::AlphaVantage => {
-                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
-                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
-            }
-        }
-    }
-    if desk_runs(settings) {
-        let users = settings.demo.users.iter().map(|user| user.as_str().into());
-        let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
-        let demo = Demo::new(desk, wall.clone());
-        tasks.spawn("demo desk", sources::supervise(demo, handle.clone(), metrics, states, tasks.stopping()));
-    }
-    Ok(())
 }

@@ -34,6 +34,7 @@
 //! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
+//! | [`alerts`] | what the operator is told of, and the webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | recordings through the engine's rules | domain, engine, sources (replay) |
 //! | [`cli`] | the command line | auth, backtest, config, domain, sources (doctor), store |
 //! | [`app`] | the only wiring | all |
@@ -54,6 +55,7 @@
 //! - Spans are measured on the monotonic clock, and told on the wall clock ([`domain::Now`]).
 //! - Secrets reach no log, error or URL ([`config::Secret`]).
 
+pub mod alerts;
 pub mod app;
 pub mod auth;
 pub mod backtest;

@@ -23,6 +23,11 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             let loaded = cli.load(&config::environment());
             doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
         }
+        Command::Health(health) => {
+            // Whoever names the server needs no settings.
+            let server = if health.needs_settings() { load()?.settings.server } else { config::Server::default() };
+            health.run(&server, &mut io::stdout()).map_err(failed)
+        }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
         Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
         Command::Token(command) => {

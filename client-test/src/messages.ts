@@ -174,3 +174,23 @@ export interface Instrument {
   readonly tick_size: number;
   readonly aliases: readonly string[];
 }
+
+/** What `GET /api/admin/overview` answers. Times in milliseconds. */
+export interface Overview {
+  timestamp: string;
+  version: string;
+  uptime_seconds: number;
+  parts: Record<string, { status: "ok" | "degraded"; reason?: string }>;
+  alerts: { alert: string; raised: number }[];
+  connections: { transport: string; namespace: string; open: number }[];
+  presence: { transport: string; clients: number; prices: number; signals: number; messages: number }[];
+  slowest: { endpoint: string; connected_ms: number; behind_ms: number; ordered: number; states: number }[];
+  slow_clients_cut: { transport: string; count: number }[];
+  sources: SourceStatus[];
+  queues: { queue: string; depth: number }[];
+  log: { position: string; events: number; bytes: number; pending: number; disk_free_bytes: number };
+  process: { resident_bytes: number; open_files: number; cpu_ratio: number };
+  logins: number;
+  refused: { reason: string; count: number }[];
+  rejects: { at: string; kind: string; reason: string; times: number }[];
+}

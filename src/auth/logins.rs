@@ -50,6 +50,11 @@ impl Logins {
         *known = not_before.max(*known);
     }
 
+    /// How many connections are live.
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().live.len()
+    }
+
     /// Ends every connection whose token is worth nothing any more.
     pub(super) fn sweep(&self, now: DateTime<Utc>) {
         let state = &mut *self.0.lock();

@@ -56,6 +56,19 @@ pub enum AuthError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this user has too many connections; close some")]
 pub struct TooManyLogins;
+impl AuthError {
+    /// What is wrong, as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired` or `revoked`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotSet(_) => "not_set",
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Wrong => "wrong",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
 
 /// The tokens of the settings, and those made with their secret.
 #[derive(Debug)]
@@ -204,6 +217,11 @@ impl Tokens {
     /// When its user has too many already.
     pub fn login(&self, identity: Identity) -> Result<Login, TooManyLogins> {
         Login::new(self.logins.clone(), identity, self.max_logins)
+    }
+
+    /// How many connections rest on a user token.
+    pub fn logged_in(&self) -> usize {
+        self.logins.count()
     }
 
     /// Calls back the tokens of `user` that were made before `not_before`, and ends the connections that rest on them.

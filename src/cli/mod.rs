@@ -2,6 +2,7 @@
 
 mod backtest;
 mod doctor;
+mod health;
 mod log;
 mod progress;
 mod token;
@@ -11,9 +12,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use http::Uri;
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
 pub use doctor::Doctor;
+pub use health::{Health, Unhealthy};
 pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
@@ -81,6 +84,12 @@ pub enum Command {
     /// that TradingView's alerts go to. Changes nothing. Exits with 1 when something is to be fixed.
     #[command(after_help = doctor::EXAMPLE)]
     Doctor(Doctor),
+    /// Ask a running server whether it serves, for container images without curl
+    ///
+    /// Asks for /ready on the port of the settings and prints the answer. Exits with 0 when it serves, degraded or not, and
+    /// with 1 when it starts, drains or does not answer within 4 s.
+    #[command(after_help = health::EXAMPLE)]
+    Health(Health),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),
@@ -96,6 +105,15 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
         Ok(()) => EXIT_OK,
         Err(_) => EXIT_FAILURE,
     })
+}
+
+/// An address for a command. Told as few words as possible: it can have a token in its path.
+fn address(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| "is no address")?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
+        _ => Err("must begin with https:// or http://"),
+    }
 }
 
 impl Cli {

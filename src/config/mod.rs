@@ -6,6 +6,7 @@
 //! To add a setting: a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` when not every
 //! value is usable. A short environment name goes to `names.rs` and `.env.example`.
 
+mod alerts;
 mod auth;
 mod error;
 mod instruments;
@@ -24,6 +25,7 @@ mod sources;
 mod validate;
 mod value;
 
+pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
 pub use error::{ConfigError, Problem};
 pub use instruments::{InstrumentEntry, InstrumentSet};

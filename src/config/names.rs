@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 31] = [
+pub(super) const SHORT: [(&str, &str); 33] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -39,6 +39,8 @@ pub(super) const SHORT: [(&str, &str); 31] = [
     ("ORION_SIGNAL_TTL", "signals.ttl"),
     ("ORION_REPLAY_WINDOW", "signals.replay_window"),
     ("ORION_SETUPS", "setups.enabled"),
+    ("ORION_ALERT_WEBHOOK", "alerts.webhook_url"),
+    ("ORION_ALERT_SECRET", "alerts.webhook_secret"),
     ("ORION_LOG", "log.filter"),
     ("ORION_LOG_FORMAT", "log.format"),
 ];
@@ -60,7 +62,7 @@ pub(super) fn file(variable: &str) -> String {
 
 /// Whether the value of a setting must never be shown.
 pub(super) fn is_secret(key: &str) -> bool {
-    ["token", "secret", "key"].iter().any(|name| key.ends_with(name))
+    ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
 }
 
 /// Whether a setting can be given in the environment: a list of tables cannot.

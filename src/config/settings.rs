@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, Limits, List, Log, Massive, Oanda, Prices, Replay,
-    Server, Setups, Simulator, Sources, Tradingview,
+    Alerts, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, Limits, List, Log, Massive, Oanda, Prices,
+    Replay, Server, Setups, Simulator, Sources, Tradingview,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -57,6 +57,8 @@ pub struct Settings {
     pub socketio: Socketio,
     /// What is particular to Sentio's streams.
     pub sentio: Sentio,
+    /// What the operator is told of by webhook.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// More instruments, or other definitions of the built-in ones. Default none.
@@ -86,6 +88,7 @@ impl Default for Settings {
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
             sentio: Sentio::default(),
+            alerts: Alerts::default(),
             log: Log::default(),
             instruments: Vec::new(),
         }
@@ -108,11 +111,28 @@ pub struct Data {
     /// Ordered messages (trades, notifications, ...) that are kept for each user who may be away; 1 to 1000. Default 50.
     #[serde(deserialize_with = "value::whole")]
     pub messages_per_user: u32,
+    /// Below so many MiB of free space `/ready` says that the disk is nearly full, or below a tenth of a smaller disk; 0 for
+    /// never. Default 256.
+    #[serde(deserialize_with = "value::whole")]
+    pub low_space_mib: u64,
+}
+
+impl Data {
+    /// Below so many bytes of free space the disk is nearly full.
+    pub fn low_space(&self) -> u64 {
+        self.low_space_mib.saturating_mul(1 << 20)
+    }
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Self { dir: "./data".into(), signal_retention: 365 * DAY, bar_retention: 30 * DAY, messages_per_user: 50 }
+        Self {
+            dir: "./data".into(),
+            signal_retention: 365 * DAY,
+            bar_retention: 30 * DAY,
+            messages_per_user: 50,
+            low_space_mib: 256,
+        }
     }
 }
 

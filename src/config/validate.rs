@@ -40,6 +40,7 @@ impl Settings {
         self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
+        self.alerts.check()?;
         self.check_log()
     }
 
@@ -141,6 +142,8 @@ impl Settings {
             ("auth.jwt_secret", &self.auth.jwt_secret),
             ("auth.jwt_previous_secret", &self.auth.jwt_previous_secret),
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
+            ("alerts.webhook_url", &self.alerts.webhook_url),
+            ("alerts.webhook_secret", &self.alerts.webhook_secret),
         ];
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
@@ -177,6 +180,9 @@ impl Settings {
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
+            ("alerts.after", self.alerts.after, Duration::ZERO, HOUR),
+            ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
+            ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
             ("sentio.update_interval", self.sentio.update_interval, 100 * MS, 60 * SECOND),
             ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
             ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),

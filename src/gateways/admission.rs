@@ -112,7 +112,9 @@ impl Gateway {
 
     /// Notes a connection by a user token, whose user may have only so many.
     pub(super) fn log_in(&self, identity: Identity) -> Result<Login, Refusal> {
-        self.tokens.login(identity).map_err(|error| self.refused(error.into()))
+        let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
+        self.metrics.logins_total.with_label_values(&["accepted"]).inc();
+        Ok(login)
     }
 
     /// Whether the handshake's token may write.
@@ -122,7 +124,10 @@ impl Gateway {
     }
 
     pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
-        self.metrics.refused_total.with_label_values(&[refusal.code()]).inc();
+        self.metrics.refuse(refusal.code());
+        if let Refusal::Token(error) = &refusal {
+            self.metrics.logins_total.with_label_values(&[error.name()]).inc();
+        }
         refusal
     }
 }

@@ -75,7 +75,7 @@ impl Events {
     fn open(gateway: Arc<Gateway>, login: Login, since: Option<&str>) -> Self {
         let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-        let membership = gateway.clients.join(outbox.clone());
+        let membership = gateway.clients.join(outbox.clone(), ENDPOINT);
         let mut first = RETRY.to_owned();
         for frame in std::iter::once(feed.join(&outbox, since)).chain(feed.due()) {
             write(&mut first, None, &frame);
@@ -157,6 +157,9 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
+        if matches!(self.end, Some(Close::TooSlow)) {
+            self.gateway.metrics.slow_clients_total.with_label_values(&["sse"]).inc();
+        }
         let reason = self.end.map_or("peer", Close::reason);
         self.gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).dec();
         self.gateway.metrics.disconnects_total.with_label_values(&[ENDPOINT, reason]).inc();

@@ -16,6 +16,7 @@ mod ingest;
 mod market;
 mod observe;
 mod ops;
+mod overview;
 mod params;
 mod router;
 mod sentio;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
-use crate::hub::Hub;
+use crate::hub::{Clients, Hub};
 use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
@@ -64,6 +65,8 @@ pub struct AppState {
     pub states: SourceStates,
     /// What they have of each symbol.
     pub feeds: Feeds,
+    /// Native clients.
+    pub clients: Arc<Clients>,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
     /// Signals and bars of the past.

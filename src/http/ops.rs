@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::AppState;
 use super::error::ApiError;
 use crate::domain::iso;
-use crate::telemetry::Phase;
+use crate::telemetry::{Condition, Phase};
 
 /// `GET /health`: the process lives. Depends on nothing.
 pub(super) async fn health(State(state): State<AppState>) -> Response {
@@ -30,11 +30,24 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
         Phase::Starting => unavailable("starting"),
         Phase::Draining => unavailable("draining"),
         Phase::Serving => {
-            let reasons = state.readiness.reasons();
+            let conditions = state.readiness.parts();
+            let reasons: Vec<_> = conditions.iter().filter_map(|(_, reason)| reason.as_deref()).collect();
             let status = if reasons.is_empty() { "ok" } else { "degraded" };
-            Json(json!({ "status": status, "reasons": reasons })).into_response()
+            Json(json!({ "status": status, "reasons": reasons, "parts": parts(&conditions) })).into_response()
         }
     }
+}
+
+/// Every part by its name, and why it is not well.
+pub(super) fn parts(conditions: &[Condition]) -> Map<String, Value> {
+    let object = |(part, reason): &Condition| {
+        let condition = match reason {
+            None => json!({ "status": "ok" }),
+            Some(reason) => json!({ "status": "degraded", "reason": reason }),
+        };
+        ((*part).to_owned(), condition)
+    };
+    conditions.iter().map(object).collect()
 }
 
 /// `GET /metrics`: Prometheus text.

@@ -21,7 +21,7 @@ struct SourcesObject {
 
 /// One source. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-struct SourceObject {
+pub(super) struct SourceObject {
     name: SourceName,
     state: &'static str,
     /// How long until it is connected again.
@@ -62,7 +62,7 @@ pub(super) async fn sources(_: Reader, State(state): State<AppState>) -> Respons
 }
 
 /// The sources that have a state, with their symbols; then those that only have prices: what anybody pushes.
-fn objects(states: Vec<SourceStatus>, lanes: Vec<LaneStatus>) -> Vec<SourceObject> {
+pub(super) fn objects(states: Vec<SourceStatus>, lanes: Vec<LaneStatus>) -> Vec<SourceObject> {
     let mut of_source: BTreeMap<SourceName, Vec<LaneStatus>> = BTreeMap::new();
     for lane in lanes {
         of_source.entry(lane.source.clone()).or_default().push(lane);

@@ -71,6 +71,7 @@ impl Server {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
+            clients: Arc::default(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),
@@ -416,10 +417,11 @@ async fn readiness_follows_the_phase_and_the_complaints() {
     let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, json!({"status": status}));
     assert_eq!(server.get("/ready").await, unavailable("starting"));
     server.state.readiness.set(crate::telemetry::Phase::Serving);
-    assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": []})));
-    server.state.readiness.ask("x", || None);
-    server.state.readiness.ask("x", || Some("disk full".into()));
-    let degraded = json!({"status": "degraded", "reasons": ["disk full"]});
+    assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": [], "parts": {}})));
+    server.state.readiness.ask("sources", || None);
+    server.state.readiness.ask("disk", || Some("disk full".into()));
+    let parts = json!({"sources": {"status": "ok"}, "disk": {"status": "degraded", "reason": "disk full"}});
+    let degraded = json!({"status": "degraded", "reasons": ["disk full"], "parts": parts});
     assert_eq!(server.get("/ready").await, (StatusCode::OK, degraded));
     server.state.readiness.set(crate::telemetry::Phase::Draining);
     assert_eq!(server.get("/ready").await, unavailable("draining"));

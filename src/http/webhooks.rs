@@ -57,7 +57,7 @@ impl FromRequestParts<AppState> for Sender {
         match state.tradingview.refusal(&parts.method, &token, client) {
             None => Ok(Self),
             Some(reason) => {
-                state.metrics.refused_total.with_label_values(&[reason]).inc();
+                state.metrics.refuse(reason);
                 tracing::debug!(reason, "a call of the webhook was refused");
                 Err(ApiError::NotFound)
             }

@@ -19,8 +19,8 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{Audience, Event, Kind, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
-pub use clients::{Clients, Membership};
-pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
+pub use clients::{Clients, Membership, SlowClient};
+pub use outbox::{Batch, Behind, Ordered, Outbox, OutboxClosed};
 use passing::Passing;
 pub use publication::{Encoding, Publication};
 use recent::Recent;
@@ -33,6 +33,31 @@ pub trait Sink: std::fmt::Debug + Send + Sync {
 
     /// How many clients it has.
     fn clients(&self) -> usize;
+
+    /// How many of them listen to what.
+    fn channels(&self) -> Channels;
+}
+
+/// Who is there on a transport. A client may listen to several channels, or to some symbols of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// The transport.
+    pub transport: &'static str,
+    /// All its clients.
+    pub clients: usize,
+    /// Those that get prices.
+    pub prices: usize,
+    /// Those that get signals.
+    pub signals: usize,
+    /// Those that get published messages.
+    pub messages: usize,
+}
+
+impl Channels {
+    /// Nobody yet.
+    pub fn of(transport: &'static str) -> Self {
+        Self { transport, clients: 0, prices: 0, signals: 0, messages: 0 }
+    }
 }
 
 /// What everybody is told, and what has been told lately.
@@ -97,6 +122,9 @@ impl Hub {
         }
         drop(present);
         for publication in batch {
+            if let Event::Signal(signal) = publication.event() {
+                self.metrics.last_signal_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
+            }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
             self.metrics.publish_seconds.observe(publication.age().as_secs_f64());
         }
@@ -115,6 +143,11 @@ impl Hub {
     /// How many clients are connected, over all transports.
     pub fn clients(&self) -> usize {
         self.sinks.read().iter().map(|sink| sink.clients()).sum()
+    }
+
+    /// Who is there, by transport.
+    pub fn channels(&self) -> Vec<Channels> {
+        self.sinks.read().iter().map(|sink| sink.channels()).collect()
     }
 
     /// Last published price of every symbol.

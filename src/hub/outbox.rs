@@ -38,6 +38,8 @@ struct Waiting {
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
     told: BTreeMap<StateKey, Instant>,
+    /// Since when something waits.
+    since: Option<Instant>,
     closed: bool,
 }
 
@@ -57,6 +59,17 @@ pub struct Batch {
     pub states: Vec<Arc<Publication>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
+}
+
+/// What waits for a client, or for several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Behind {
+    /// Ordered events and answers.
+    pub ordered: usize,
+    /// Latest states.
+    pub states: usize,
+    /// How long it has waited; with several, the longest.
+    pub by: Duration,
 }
 
 /// The client fell too far behind.
@@ -91,6 +104,13 @@ impl Outbox {
     /// What the client gets.
     pub fn topics(&self) -> Topics {
         self.waiting.lock().topics.clone()
+    }
+
+    /// How far behind the client is.
+    pub fn behind(&self) -> Behind {
+        let waiting = self.waiting.lock();
+        let by = waiting.since.filter(|_| !waiting.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
+        Behind { ordered: waiting.ordered.len(), states: waiting.states.len(), by }
     }
 
     /// Queues the publications that the client asked for, and wakes its write loop once.
@@ -157,6 +177,7 @@ impl Outbox {
         if waiting.closed {
             return Err(OutboxClosed);
         }
+        waiting.since = None;
         Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
     }
 }
@@ -169,6 +190,10 @@ impl Batch {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.ordered.is_empty()
+    }
+
     /// Takes the states whose time has come.
     fn due_states(&mut self) -> Vec<Arc<Publication>> {
         let Some(interval) = self.price_interval else {
@@ -198,6 +223,7 @@ impl Waiting {
         if self.closed {
             return;
         }
+        self.since.get_or_insert_with(Instant::now);
         if self.states.insert(key, publication.clone()).is_some() {
             metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
         }
@@ -218,6 +244,7 @@ impl Waiting {
             self.states.clear();
             return;
         }
+        self.since.get_or_insert_with(Instant::now);
         self.ordered.push_back(ordered);
     }
 }

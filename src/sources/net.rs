@@ -45,7 +45,7 @@ pub enum NetError {
 
 impl NetError {
     /// Any error with what caused it, in one line.
-    pub(super) fn broken(error: &dyn std::error::Error) -> Self {
+    pub fn broken(error: &dyn std::error::Error) -> Self {
         let (mut text, mut cause) = (error.to_string(), error.source());
         while let Some(error) = cause {
             let words = error.to_string();
@@ -59,7 +59,7 @@ impl NetError {
 }
 
 /// TLS 1.2 and 1.3 with the root certificates of this system; `SSL_CERT_FILE` names others.
-pub(super) fn tls() -> Arc<ClientConfig> {
+pub fn tls() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let config = || {
         let mut roots = RootCertStore::empty();
@@ -119,7 +119,10 @@ impl Http {
     }
 
     /// The whole body of a short answer, at most `most` bytes.
-    pub(super) async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
+    ///
+    /// # Errors
+    /// [`NetError`], also when it is longer.
+    pub async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
         let collected = timeout(self.patience, Limited::new(body, most).collect());
         let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
         collected.map(http_body_util::Collected::to_bytes).map_err(|error| NetError::broken(error.as_ref()))

@@ -1,13 +1,16 @@
 //! Every metric, with its help text. One [`Metrics`] a process, handed to whoever counts; there is no global registry.
 
+use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Registry, TextEncoder, proto,
 };
 
-use super::Process;
+use super::{Process, Rejects};
 
 /// A metric that cannot be registered or printed.
 pub type MetricsError = prometheus::Error;
@@ -27,10 +30,16 @@ pub struct Metrics {
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
     pub pongs_missing_total: IntCounter,
+    pub slow_clients_total: IntCounterVec,
+    pub logins: IntGauge,
+    pub logins_total: IntCounterVec,
     pub queue_depth: IntGaugeVec,
     pub publish_seconds: Histogram,
     pub signals_pending: IntGauge,
+    pub last_signal_seconds: Gauge,
+    pub market_open: IntGauge,
     pub source_up: IntGaugeVec,
+    pub source_last_tick_seconds: GaugeVec,
     pub source_reconnects_total: IntCounterVec,
     pub source_ticks_total: IntCounterVec,
     pub source_budget: IntGaugeVec,
@@ -46,8 +55,32 @@ pub struct Metrics {
     pub store_events: IntGauge,
     pub store_errors_total: IntCounter,
     pub store_bars_dropped_total: IntCounter,
+    pub disk_free_bytes: IntGauge,
+    pub disk_size_bytes: IntGauge,
+    pub degraded: IntGaugeVec,
+    pub alerts_firing: IntGaugeVec,
+    pub alert_deliveries_total: IntCounterVec,
+    pub process_resident_bytes: IntGauge,
+    pub process_cpu_ratio: Gauge,
+    pub process_open_files: IntGauge,
+    pub process_threads: IntGauge,
+    pub build_info: IntGaugeVec,
     pub started_at: Gauge,
     pub process: Arc<Process>,
+    pub rejects: Arc<Rejects>,
+    probes: Probes,
+}
+
+/// What is read only when somebody asks for the metrics.
+#[derive(Clone, Default)]
+struct Probes(Arc<RwLock<Vec<Probe>>>);
+
+type Probe = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} probes", self.0.read().len())
+    }
 }
 
 /// Sub-millisecond to seconds: what publishing and committing take.
@@ -58,6 +91,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When two have the same name.
+    #[expect(clippy::too_many_lines, reason = "a list of all of them")]
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new_custom(Some("orion".into()), None)?;
         let r = &registry;
@@ -86,6 +120,14 @@ impl Metrics {
                 "pongs_missing_total",
                 "Pings of ours on the bot platform's stream that had no pong when the next was due",
             )?,
+            slow_clients_total: counters(
+                r,
+                "slow_clients_total",
+                "Clients cut because they did not read what was sent to them",
+                &["transport"],
+            )?,
+            logins: gauge(r, "logins", "Open connections that rest on a user token")?,
+            logins_total: counters(r, "logins_total", "Tokens judged when a connection is opened", &["outcome"])?,
             queue_depth: gauges(r, "queue_depth", "Entries waiting in a queue", &["queue"])?,
             publish_seconds: histogram(
                 r,
@@ -94,7 +136,19 @@ impl Metrics {
                 &FAST,
             )?,
             signals_pending: gauge(r, "signals_pending", "Signals that have not ended")?,
+            last_signal_seconds: float(
+                r,
+                "last_signal_timestamp_seconds",
+                "Unix time of the last change of a signal that was published; 0 before the first",
+            )?,
+            market_open: gauge(r, "market_open", "Whether a market that an instrument follows is open (1) or not (0)")?,
             source_up: gauges(r, "source_up", "Whether a source delivers (1) or is down (0)", &["source"])?,
+            source_last_tick_seconds: {
+                let help = "Time since the last tick of a source";
+                let gauge = GaugeVec::new(Opts::new("source_last_tick_age_seconds", help), &["source"])?;
+                r.register(Box::new(gauge.clone()))?;
+                gauge
+            },
             source_reconnects_total: counters(
                 r,
                 "source_reconnects_total",
@@ -150,14 +204,71 @@ impl Metrics {
             store_events: gauge(r, "store_events", "Signal events in the log")?,
             store_errors_total: counter(r, "store_errors_total", "Failed commits")?,
             store_bars_dropped_total: counter(r, "store_bars_dropped_total", "Bars that were not stored")?,
-            started_at: {
-                let gauge = Gauge::new("start_time_seconds", "Unix time at which the process started")?;
-                r.register(Box::new(gauge.clone()))?;
-                gauge
-            },
+            disk_free_bytes: gauge(r, "disk_free_bytes", "Room on the disk of the data directory")?,
+            disk_size_bytes: gauge(r, "disk_size_bytes", "Size of the disk of the data directory")?,
+            degraded: gauges(r, "degraded", "Whether a part suffers (1) or is well (0), as in /ready", &["part"])?,
+            alerts_firing: gauges(r, "alerts_firing", "Whether an alert is raised (1) or not (0)", &["alert"])?,
+            alert_deliveries_total: counters(
+                r,
+                "alert_deliveries_total",
+                "Attempts to deliver an alert to the webhook",
+                &["outcome"],
+            )?,
+            process_resident_bytes: gauge(r, "process_resident_bytes", "Memory in use by the process")?,
+            process_cpu_ratio: float(
+                r,
+                "process_cpu_ratio",
+                "Share of the processors that the process used since it was last asked",
+            )?,
+            process_open_files: gauge(r, "process_open_files", "Open files and connections of the process")?,
+            process_threads: gauge(r, "process_threads", "Threads of the process")?,
+            build_info: gauges(r, "build_info", "The version that runs, as a label", &["version"])?,
+            started_at: float(r, "start_time_seconds", "Unix time at which the process started")?,
             process: Arc::default(),
+            rejects: Arc::default(),
+            probes: Probes::default(),
             registry,
         })
+    }
+
+    /// Has `probe` set gauges whenever the metrics are printed. Must not block, nor hold these metrics.
+    pub fn probe(&self, probe: impl Fn(&Self) + Send + Sync + 'static) {
+        self.probes.0.write().push(Box::new(probe));
+    }
+
+    /// Counts and remembers something that was pushed and not taken.
+    pub fn reject(&self, kind: &'static str, reason: &'static str) {
+        self.rejected_total.with_label_values(&[kind, reason]).inc();
+        self.rejects.note(kind, reason);
+    }
+
+    /// Counts and remembers a connection or request that was refused at the door.
+    pub fn refuse(&self, reason: &'static str) {
+        self.refused_total.with_label_values(&[reason]).inc();
+        self.rejects.note("connection", reason);
+    }
+
+    /// Every series of a family with its labels' values, in the order of the labels' names.
+    pub fn series<T: Collector>(family: &T) -> Vec<(Vec<String>, f64)> {
+        let series = |metric: &proto::Metric| {
+            let labels = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
+            // One of the two is always 0: a series is a gauge or a counter.
+            (labels, metric.get_gauge().get_value() + metric.get_counter().get_value())
+        };
+        family.collect().iter().flat_map(|family| family.get_metric().iter().map(series).collect::<Vec<_>>()).collect()
+    }
+
+    /// Reads what is read only on demand; printing the metrics does it too.
+    pub fn read_probes(&self) {
+        let usage = self.process.usage();
+        let whole = |gauge: &IntGauge, value: Option<u64>| gauge.set(value.unwrap_or_default() as i64);
+        whole(&self.process_resident_bytes, usage.resident_bytes);
+        whole(&self.process_open_files, usage.open_files);
+        whole(&self.process_threads, usage.threads);
+        self.process_cpu_ratio.set(usage.cpu_percent.unwrap_or_default() / 100.0);
+        for probe in self.probes.0.read().iter() {
+            probe(self);
+        }
     }
 
     /// All metrics in Prometheus' text format.
@@ -165,6 +276,7 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be printed, which would be a defect.
     pub fn render(&self) -> Result<String, MetricsError> {
+        self.read_probes();
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer).into_owned())
@@ -185,6 +297,12 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Res
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
     let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn float(registry: &Registry, name: &str, help: &str) -> Result<Gauge, MetricsError> {
+    let metric = Gauge::new(name, help)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -212,5 +330,27 @@ mod tests {
         let text = metrics.render().unwrap();
         assert!(text.contains("# HELP orion_connections Open client connections"), "{text}");
         assert!(text.contains("orion_connections{namespace=\"/\",transport=\"websocket\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn what_is_read_on_demand_is_read_when_somebody_asks() {
+        let metrics = Metrics::new().unwrap();
+        metrics.probe(|metrics| metrics.logins.set(metrics.logins.get() + 1));
+        for asked in 1..3 {
+            assert!(metrics.render().unwrap().contains(&format!("\norion_logins {asked}\n")));
+        }
+    }
+
+    #[test]
+    fn a_family_is_read_series_by_series() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reject("signal", "validation_failed");
+        metrics.refuse("full");
+        metrics.refuse("full");
+        metrics.connections.with_label_values(&["native", "/ws"]).set(3);
+        assert_eq!(Metrics::series(&metrics.connections), [(vec!["/ws".to_owned(), "native".to_owned()], 3.0)]);
+        assert_eq!(Metrics::series(&metrics.refused_total), [(vec!["full".to_owned()], 2.0)]);
+        let remembered: Vec<_> = metrics.rejects.list().iter().map(|r| (r.kind, r.reason, r.times)).collect();
+        assert_eq!(remembered, [("connection", "full", 2), ("signal", "validation_failed", 1)]);
     }
 }

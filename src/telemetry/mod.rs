@@ -1,10 +1,14 @@
 //! What the operator sees: the log, every metric, what the process uses, and what it suffers from.
 
+mod disk;
 pub mod logging;
 mod metrics;
 mod process;
 mod readiness;
+mod rejects;
 
+pub use disk::{Disk, Space};
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};
-pub use readiness::{Phase, Readiness, STORE};
+pub use readiness::{Condition, DISK, Phase, Readiness, SOURCES, STORE};
+pub use rejects::{Reject, Rejects};

@@ -18,8 +18,15 @@ pub enum Phase {
 /// Asks one part of the server what it suffers from; `None` when it is well.
 type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
+/// A part and how it is: `None` is well, else why not.
+pub type Condition = (&'static str, Option<String>);
+
 /// The part that keeps signals.
 pub const STORE: &str = "store";
+/// The disk that it keeps them on.
+pub const DISK: &str = "disk";
+/// The sources, each by itself.
+pub const SOURCES: &str = "sources";
 
 /// What `/ready` says. The app sets the phase; the parts that can suffer are asked when somebody wants to know.
 pub struct Readiness {
@@ -60,8 +67,13 @@ impl Readiness {
         *self.phase.read()
     }
 
+    /// Every part, and what it suffers from now.
+    pub fn parts(&self) -> Vec<Condition> {
+        self.checks.read().iter().map(|(part, check)| (*part, check())).collect()
+    }
+
     /// What it suffers from now.
     pub fn reasons(&self) -> Vec<String> {
-        self.checks.read().iter().filter_map(|(_, check)| check()).collect()
+        self.parts().into_iter().filter_map(|(_, reason)| reason).collect()
     }
 }

@@ -130,6 +130,13 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     let health = ready(&server).await;
     assert_eq!(health["status"], "degraded");
     assert!(health.to_string().contains("full"), "{health}");
+    assert_eq!(health["parts"]["store"]["status"], "degraded", "{health}");
+    assert_eq!(health["parts"]["sources"], json!({ "status": "ok" }), "{health}");
+    until("the disk is nearly full", async || {
+        let disk = ready(&server).await["parts"]["disk"].clone();
+        disk["reason"].as_str().is_some_and(|reason| reason.starts_with("the disk is nearly full: "))
+    })
+    .await;
     price(&server, 1.081).await;
     hears(&mut old, 1.081).await;
     let mut new = Client::connect(server.address, Way::Query, None).await.unwrap();

@@ -6,10 +6,12 @@
 
 mod absent;
 mod abuse;
+mod alerts;
 mod backtesting;
 mod bots;
 mod commands;
 mod demo;
+mod deploy;
 mod disk;
 mod doctor;
 mod draining;
@@ -18,10 +20,12 @@ mod failover;
 mod frames;
 mod goldens;
 mod harness;
+mod health;
 mod joining;
 mod life;
 mod limits;
 mod metatrader;
+mod overview;
 mod personal;
 mod private;
 mod process;

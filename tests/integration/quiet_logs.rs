@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::support::users::{SECRET, Stream, Way, admin_token, get_as, post_as, signed, token};
 use crate::support::{Native, Polling, Protocol, Socket, TOKEN, answer, binary, signal, soon};
@@ -11,6 +14,9 @@ use crate::support::{Native, Polling, Protocol, Socket, TOKEN, answer, binary, s
 const ADMIN: &str = "shared-admin-4d1f0c77";
 const READ: &str = "shared-read-9b2e6a51";
 const WEBHOOK: &str = "tradingview-webhook-5c80d3fa";
+const OANDA: &str = "oanda-5f0d7e3b9a61";
+const ALERT_SECRET: &str = "alert-secret-c41b8d22e7f09a53";
+const HOOK: &str = "hook-70ad52c9e1";
 
 /// Goes in by every way that there is with each token.
 async fn try_everything(addr: SocketAddr, tokens: &[String]) {
@@ -78,7 +84,16 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
         socket.emit("ping", &json!({})).await;
         socket.event("pong").await;
         // Over HTTP: in headers, in queries, in paths.
-        let gets = ["/api/auth/me", "/api/trades/recent", "/api/signals", "/api/prices/live", "/metrics", "/nothing"];
+        let gets = [
+            "/api/admin/overview",
+            "/ready",
+            "/api/auth/me",
+            "/api/trades/recent",
+            "/api/signals",
+            "/api/prices/live",
+            "/metrics",
+            "/nothing",
+        ];
         for path in gets {
             answer(http.get(url(path)).bearer_auth(token)).await;
             answer(http.get(url(&format!("{path}?token={token}&since={token}")))).await;
@@ -93,10 +108,33 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
             answer(http.get(url(&format!("/{path}{token}")))).await;
             answer(http.post(url(&format!("/{path}{token}"))).json(&json!({ "token": token }))).await;
         }
+        // `orion-server health` may be given an address with a token in it.
+        let mut health = binary();
+        let asked = health.args(["health", "--url", &url(&format!("/ready?token={token}"))]).output().await.unwrap();
+        assert!(asked.status.success() && !String::from_utf8(asked.stdout).unwrap().contains(token.as_str()));
         for path in ["/api/signals", "/api/events", "/api/prices", "/api/mt/ticks", "/api/admin/revoke"] {
             post_as(addr, token, path, &json!({ "token": token })).await;
         }
     }
+}
+
+/// Where alerts are posted: it fails the first time.
+async fn webhook() -> (String, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (called, calls) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let mut status = "500 Internal Server Error";
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut read = vec![0; 65_536];
+            assert!(stream.read(&mut read).await.unwrap() > 0);
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            status = "204 No Content";
+            called.send(()).await.ok();
+        }
+    });
+    (format!("http://{address}/{HOOK}?token={HOOK}"), calls)
 }
 
 /// One server that logs everything, from its start to its end; what it wrote.
@@ -104,12 +142,18 @@ async fn log_of(format: &str, tokens: &[String]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let file = File::create(&log).unwrap();
+    let (webhook, mut called) = webhook().await;
     let mut command = binary();
     command
         .current_dir(dir.path())
-        .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_SOURCES", "none"), ("ORION_LOG", "trace")])
+        .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_LOG", "trace")])
         .envs([("ORION_LOG_FORMAT", format), ("ORION_INGEST_TOKEN", TOKEN), ("ORION_ADMIN_TOKEN", ADMIN)])
         .envs([("ORION_READ_TOKEN", READ), ("ORION_JWT_SECRET", SECRET), ("ORION_TRADINGVIEW_TOKEN", WEBHOOK)])
+        .env("ORION_PUBLISH_INTERVAL", "100ms")
+        // A source that nobody answers is an alert, and its webhook has a token in its path and one in its query.
+        .envs([("ORION_SOURCES", "oanda"), ("ORION_OANDA_ACCOUNT", "001"), ("ORION_OANDA__URL", "http://127.0.0.1:1")])
+        .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__AFTER", "0s")])
+        .envs([("ORION_ALERT_WEBHOOK", webhook.as_str()), ("ORION_ALERTS__ALLOW_PLAIN_LOOPBACK", "true")])
         .stdout(file.try_clone().unwrap())
         .stderr(file);
     let mut child = command.spawn().unwrap();
@@ -128,6 +172,11 @@ async fn log_of(format: &str, tokens: &[String]) -> String {
                 None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         }
+    })
+    .await;
+    soon("the webhook is called, and called again", async {
+        called.recv().await.unwrap();
+        called.recv().await.unwrap();
     })
     .await;
     try_everything(addr, tokens).await;
@@ -151,7 +200,7 @@ async fn nothing_shows(format: &str) {
     assert!(log.contains(level) && log.lines().count() > 100, "little was logged:\n{log}");
     // The signature alone is the secret part of a token, and its claims are nobody else's business.
     let parts = tokens.iter().flat_map(|token| token.split('.').skip(1)).filter(|part| part.len() > 8);
-    for secret in parts.chain(tokens.iter().map(String::as_str)).chain([SECRET]) {
+    for secret in parts.chain(tokens.iter().map(String::as_str)).chain([SECRET, OANDA, ALERT_SECRET, HOOK]) {
         let shown: Vec<_> = log.lines().filter(|line| line.contains(secret)).take(5).collect();
         assert!(shown.is_empty(), "{secret} in:\n{}", shown.join("\n"));
     }

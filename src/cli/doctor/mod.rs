@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use http::Uri;
 
-use super::{EXIT_FAILURE, EXIT_OK};
+use super::{EXIT_FAILURE, EXIT_OK, address};
 use crate::config::{ConfigError, Loaded};
 
 /// What to check beyond the settings.
@@ -29,15 +29,6 @@ pub struct Doctor {
 
 /// Shows the example under the help.
 pub(super) const EXAMPLE: &str = "Example:\n  orion-server doctor --webhook https://api.example.com";
-
-/// Told as few words as possible: the address can have a token in its path.
-fn address(text: &str) -> Result<Uri, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| "is no address")?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(uri),
-        _ => Err("must begin with https:// or http://"),
-    }
-}
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, Meta, SignalObject};
-use crate::hub::{Publication, Selection, Sink, Topics};
+use crate::hub::{Channels, Publication, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 
 /// Rooms of all Socket.IO clients.
@@ -74,6 +74,7 @@ impl Rooms {
         for socket in &sockets {
             if is_full(&emit(socket)) {
                 self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
+                self.metrics.slow_clients_total.with_label_values(&["socketio"]).inc();
                 self.cuts.cut(socket);
             }
         }
@@ -107,6 +108,26 @@ impl Rooms {
 impl Sink for Rooms {
     fn clients(&self) -> usize {
         self.headcount.total()
+    }
+
+    fn channels(&self) -> Channels {
+        let mut channels = Channels::of("socketio");
+        for namespace in NAMESPACES.into_iter().filter_map(|namespace| self.io.of(namespace)) {
+            for socket in namespace.sockets() {
+                let rooms = socket.rooms();
+                let is_in = |channel: &str| {
+                    let has = |room: &str| {
+                        room.strip_prefix(channel).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                    };
+                    usize::from(rooms.iter().any(|room| has(room)))
+                };
+                channels.clients += 1;
+                channels.prices += is_in("prices");
+                channels.signals += is_in("signals");
+                channels.messages += is_in("users").max(is_in("user")).max(is_in("admin"));
+            }
+        }
+        channels
     }
 
     fn deliver(&self, batch: &[Arc<Publication>]) {

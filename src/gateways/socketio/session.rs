@@ -358,6 +358,7 @@ impl Session {
     #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
     fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
         if rooms::is_full(&sent) {
+            self.gateway.metrics.slow_clients_total.with_label_values(&["socketio"]).inc();
             self.cuts.cut(socket);
         }
     }

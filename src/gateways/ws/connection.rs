@@ -158,7 +158,7 @@ pub(super) async fn serve<C: Conversation>(
     let presence = Presence::new(&gateway, conversation.endpoint());
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-    let _membership = gateway.clients.join(outbox.clone());
+    let _membership = gateway.clients.join(outbox.clone(), conversation.endpoint());
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     match end {
@@ -334,6 +334,9 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        if matches!(self.end, Some(End::Ours(Close::TooSlow))) {
+            self.gateway.metrics.slow_clients_total.with_label_values(&["native"]).inc();
+        }
         let reason = match self.end {
             Some(End::Peer) => "peer",
             Some(End::Ours(close)) => close.reason(),

@@ -160,8 +160,8 @@ impl MetaTrader {
         }
     }
 
-    fn reject(&self, kind: &str, code: &str) {
-        self.metrics.rejected_total.with_label_values(&[kind, code]).inc();
+    fn reject(&self, kind: &'static str, code: &'static str) {
+        self.metrics.reject(kind, code);
     }
 }
 

@@ -223,9 +223,9 @@ impl Push {
         }
     }
 
-    fn noted<T>(&self, kind: &str, result: Result<T, PushError>) -> Result<T, PushError> {
+    fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {
         if let Err(error) = &result {
-            self.metrics.rejected_total.with_label_values(&[kind, error.code()]).inc();
+            self.metrics.reject(kind, error.code());
             tracing::debug!(kind, code = error.code(), "push not taken");
         }
         result

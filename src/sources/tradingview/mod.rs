@@ -86,7 +86,7 @@ impl TradingView {
         let now = (self.clock)();
         let Read { alert, key } = parse(body, &self.instruments, now).map_err(|fault| {
             let error = PushError::from(fault);
-            self.metrics.rejected_total.with_label_values(&["alert", error.code()]).inc();
+            self.metrics.reject("alert", error.code());
             tracing::warn!(%error, "an alert of TradingView cannot be used");
             error
         })?;

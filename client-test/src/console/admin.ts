@@ -1,0 +1,165 @@
+/** The admin page: asks for the overview again and again, and prints it. The token stays in this tab. */
+
+import type { Overview } from "../messages.ts";
+import { el, must, setData, setHidden, setText } from "./dom.ts";
+import * as format from "./format.ts";
+
+const EVERY = 2_000;
+const KEY = "orion-admin-token";
+/** A number with its unit, or the dash that stands for none. */
+const NUMBER = /^(–|[\d.]+( ?(ms|s|m|h|d|[KMG]iB|%))?)$/;
+
+/** A cell: a text, or one with a tone that the style sheet knows. */
+type Cell = string | { text: string; state: string };
+
+const form = must<HTMLFormElement>("[data-form='login']");
+const input = must<HTMLInputElement>("[data-field='token']");
+const leave = must<HTMLButtonElement>("[data-action='leave']");
+const state = must("[data-connection-state]");
+
+let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem(KEY) ?? "";
+let timer: ReturnType<typeof setTimeout> | undefined;
+/** What is asked for: an answer to an earlier question is nobody's any more. */
+let asked = 0;
+
+function say(kind: "connected" | "reconnecting" | "refused" | "connecting", text: string): void {
+  setData(state, "connectionState", kind);
+  setText(must("[data-field='state']"), text);
+}
+
+/** Prints a table anew: it is small, and nothing of it is held by anybody. Numbers stand to the right. */
+function table(name: string, heads: readonly string[], rows: readonly (readonly Cell[])[], empty: string): void {
+  const node = must<HTMLTableElement>(`[data-table="${name}"]`);
+  const numeric = heads.map((_, column) => {
+    const cells = rows.map((row) => text(row[column] ?? ""));
+    return cells.some((cell) => /\d/.test(cell)) && cells.every((cell) => NUMBER.test(cell));
+  });
+  const className = (column: number): Record<string, string> => (numeric[column] === true ? { class: "num" } : {});
+  const head = el("tr", {}, ...heads.map((title, column) => el("th", { scope: "col", ...className(column) }, title)));
+  const body = rows.map((row) => el("tr", {}, ...row.map((cell, column) => el("td", className(column), ...content(cell)))));
+  if (body.length === 0) body.push(el("tr", {}, el("td", { class: "empty", colspan: String(heads.length) }, empty)));
+  node.replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
+}
+
+function text(cell: Cell): string {
+  return typeof cell === "string" ? cell : cell.text;
+}
+
+function content(cell: Cell): (Node | string)[] {
+  return typeof cell === "string" ? [cell] : [el("span", { class: "badge", "data-state": cell.state }, cell.text)];
+}
+
+function bytes(count: number): string {
+  const units: readonly [string, number][] = [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]];
+  const [unit, size] = units.find(([, size]) => count >= size) ?? ["B", 1];
+  return unit === "B" ? `${count}` : `${(count / size).toFixed(1)} ${unit}`;
+}
+
+function span(milliseconds: number): string {
+  return milliseconds < 1000 ? `${milliseconds} ms` : format.age(milliseconds);
+}
+
+function show(overview: Overview): void {
+  const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, rejects } = overview;
+  setText(must("[data-field='version']"), `${overview.version}, up ${format.age(overview.uptime_seconds * 1000)}`);
+  const part = ([name, { status, reason }]: [string, Overview["parts"][string]]): Cell[] => [
+    format.words(name),
+    { text: status, state: status === "ok" ? "live" : "stalled" },
+    reason ?? "",
+  ];
+  const raised = alerts.filter((alert) => alert.raised > 0);
+  const alert = ({ alert }: Overview["alerts"][number]): Cell[] => [format.words(alert), { text: "raised", state: "failed" }, "alert"];
+  table("parts", ["Part", "State", "Why"], [...Object.entries(parts).map(part), ...raised.map(alert)], "No part is asked");
+  table("log", ["What", "Value"], [
+    ["Position", log.position],
+    ["Events", String(log.events)],
+    ["Size of the log", bytes(log.bytes)],
+    ["Free on its disk", bytes(log.disk_free_bytes)],
+    ["Pending signals", String(log.pending)],
+    ["Logins", String(overview.logins)],
+    ["Memory", bytes(process.resident_bytes)],
+    ["Open files", String(process.open_files)],
+    ["Processors", `${(100 * process.cpu_ratio).toFixed(1)} %`],
+  ], "");
+  const open = connections.filter((kind) => kind.open > 0).sort((a, b) => b.open - a.open);
+  setText(must("[data-field='connections']"), String(open.reduce((sum, kind) => sum + kind.open, 0)));
+  table("connections", ["Transport", "Endpoint", "Open"], open.map((kind) => [kind.transport, kind.namespace, String(kind.open)]), "Nobody is connected");
+  table(
+    "presence",
+    ["Transport", "Clients", "Prices", "Signals", "Messages"],
+    presence.map((one) => [one.transport, ...[one.clients, one.prices, one.signals, one.messages].map(String)]),
+    "",
+  );
+  table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
+  table(
+    "slowest",
+    ["Endpoint", "Behind", "Events", "States", "Connected"],
+    slowest.map((one) => [one.endpoint, span(one.behind_ms), String(one.ordered), String(one.states), span(one.connected_ms)]),
+    "No native client is behind; a Socket.IO client that is gets cut",
+  );
+  table(
+    "sources",
+    ["Source", "State", "Last tick", "Ticks/min", "Rejected", "In force for"],
+    sources.map((source) => [
+      source.name,
+      { text: source.state, state: source.state },
+      source.last_tick_age === null ? "–" : span(source.last_tick_age),
+      String(source.ticks_per_minute),
+      String(source.rejected),
+      source.symbols.filter((one) => one.in_force).map((one) => one.symbol).join(" ") || "–",
+    ]),
+    "There is no source",
+  );
+  table("rejects", ["At", "What", "Why", "Times"], rejects.map((one) => [format.clock(one.at), format.words(one.kind), one.reason, String(one.times)]), "Nothing was rejected");
+  const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut, did not read: ${transport}`, String(count)]);
+  table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut], "Nobody was refused");
+}
+
+async function ask(): Promise<void> {
+  clearTimeout(timer);
+  const mine = ++asked;
+  try {
+    const response = await fetch("/api/admin/overview", { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
+    const body = (await response.json().catch(() => null)) as (Overview & { error?: string }) | null;
+    if (mine !== asked) return;
+    if (response.status === 401 || response.status === 403) return logOut(body?.error ?? "The token was refused", "refused");
+    if (!response.ok || body === null) throw new Error(body?.error ?? `the server answered ${response.status}`);
+    sessionStorage.setItem(KEY, token);
+    show(body);
+    say("connected", "Live");
+    setHidden(form, true);
+    setHidden(must("[data-section='overview']"), false);
+    setHidden(leave, false);
+  } catch (error) {
+    if (mine !== asked) return;
+    say("reconnecting", "No answer; asking again");
+    setText(must("[data-field='fault']"), error instanceof Error ? error.message : "");
+  }
+  timer = setTimeout(() => void ask(), EVERY);
+}
+
+function logOut(fault: string, kind: "refused" | "connecting"): void {
+  clearTimeout(timer);
+  asked++;
+  token = "";
+  sessionStorage.removeItem(KEY);
+  say(kind, kind === "refused" ? "Refused" : "Not logged in");
+  setText(must("[data-field='fault']"), fault);
+  setHidden(form, false);
+  setHidden(must("[data-section='overview']"), true);
+  setHidden(leave, true);
+  input.focus();
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = input.value.trim();
+  input.value = "";
+  setText(must("[data-field='fault']"), "");
+  say("connecting", "Asking");
+  void ask();
+});
+leave.addEventListener("click", () => logOut("", "connecting"));
+
+if (token !== "") void ask();
+else input.focus();

@@ -1,0 +1,102 @@
+/** The admin page in headless Chromium, as the real binary serves it. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { WebSocket } from "ws";
+import { launch, screenshot } from "../support/browser.ts";
+import { startServer, type OrionServer } from "../support/server.ts";
+
+const ADMIN = "an-admin-token-for-the-browser";
+
+let server: OrionServer;
+let browser: Browser;
+let page: Page;
+let client: WebSocket;
+/** Errors of the page, and every address that it asked for. */
+const faults: string[] = [];
+const asked: string[] = [];
+
+before(async () => {
+  server = await startServer({ env: { ORION_ADMIN_TOKEN: ADMIN } });
+  client = new WebSocket(`${server.url.replace("http", "ws")}/ws/signals`);
+  await new Promise((opened, failed) => client.once("open", opened).once("error", failed));
+  browser = await launch();
+  page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
+  page.setDefaultTimeout(10_000);
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (line) => {
+    if (/Content Security Policy/i.test(line.text())) faults.push(line.text());
+  });
+  page.on("request", (request) => asked.push(request.url()));
+  await page.goto(`${server.url}/admin.html`);
+});
+after(async () => {
+  client?.terminate();
+  await browser?.close();
+  await server?.end();
+});
+
+const main = () => page.locator("[data-section='overview']");
+const row = (table: string, text: string) => page.locator(`[data-table="${table}"] tbody tr`, { hasText: text });
+
+async function logIn(token: string): Promise<void> {
+  await page.locator("[data-field='token']").fill(token);
+  await page.getByRole("button", { name: "Show" }).click();
+}
+
+test("without the admin token it shows nothing", async () => {
+  assert.equal(await main().isVisible(), false);
+  await logIn("a-wrong-token");
+  await page.locator('[data-connection-state="refused"]').waitFor();
+  assert.match(await page.locator("[data-field='fault']").innerText(), /token/i);
+  assert.equal(await main().isVisible(), false);
+});
+
+test("with it, it shows who is there, what waits, the sources, the log and the rejects", async () => {
+  assert.equal((await server.post("/api/signals", { id: "no-signal" })).status, 400);
+  await logIn(ADMIN);
+  await page.locator('[data-connection-state="connected"]').waitFor();
+  await row("rejects", "validation_failed").waitFor();
+  assert.match(await row("connections", "/ws/signals").innerText(), /native\s+\/ws\/signals\s+1/);
+  assert.match(await row("presence", "native").innerText(), /native\s+1\s+1\s+1\s+/);
+  assert.match(await row("sources", "simulator").innerText(), /live/);
+  assert.match(await row("parts", "Disk").innerText(), /ok/);
+  assert.match(await row("log", "Position").innerText(), /:\d+/);
+  assert.match(await row("queues", "Pipeline").innerText(), /\d/);
+  assert.match(await row("refused", "unauthorized").or(row("refused", "Nobody was refused")).innerText(), /\w/);
+  await screenshot(page, "admin");
+});
+
+test("it goes on by itself", async () => {
+  const events = () => row("log", "Events").innerText();
+  const before = await events();
+  await page.waitForFunction(
+    (text) => [...document.querySelectorAll('[data-table="log"] tr')].every((node) => (node as HTMLElement).innerText !== text),
+    before,
+    { timeout: 60_000 },
+  );
+});
+
+test("a reload stays logged in, and logging out forgets the token", async () => {
+  await page.reload();
+  await main().waitFor({ state: "visible" });
+  await page.getByRole("button", { name: "Log out" }).click();
+  assert.equal(await main().isVisible(), false);
+  await page.reload();
+  await page.locator("[data-form='login']").waitFor({ state: "visible" });
+  assert.equal(await page.evaluate("sessionStorage.length"), 0);
+});
+
+test("on a phone nothing is wider than the screen", async () => {
+  await logIn(ADMIN);
+  await main().waitFor({ state: "visible" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  assert.equal(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0);
+  await screenshot(page, "admin-phone");
+});
+
+test("the page had no errors, and no address that it asked for has the token", () => {
+  assert.deepEqual(faults, []);
+  assert.ok(asked.length > 3 && asked.every((address) => !address.includes(ADMIN)), asked.join("\n"));
+});

@@ -1,0 +1,209 @@
+//! Which alerts are raised: each once, again only after the interval of repetition, and resolved once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::Wrong;
+use crate::domain::iso;
+
+/// A condition has to be gone for as long before its alert is resolved: what comes and goes is one alert, not many.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// An alert, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Key {
+    /// Such as `source_mute`.
+    pub alert: &'static str,
+    /// Such as the source's name; empty where there is only one.
+    pub subject: String,
+}
+
+/// What has become of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Raised,
+    Repeated,
+    Resolved,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub(super) step: Step,
+    pub(super) key: Key,
+    pub(super) message: String,
+    pub(super) since: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
+}
+
+impl Notice {
+    /// The body of the webhook, in the form that Standard Webhooks recommends: type, timestamp, data.
+    pub(super) fn body(&self) -> String {
+        let kind = match self.step {
+            Step::Raised => "alert.raised",
+            Step::Repeated => "alert.repeated",
+            Step::Resolved => "alert.resolved",
+        };
+        let Key { alert, subject } = &self.key;
+        json!({
+            "type": kind,
+            "timestamp": iso(self.at),
+            "data": {
+                "alert": alert, "subject": subject, "message": self.message, "since": iso(self.since),
+                "server": "orion-server", "version": env!("CARGO_PKG_VERSION"),
+            },
+        })
+        .to_string()
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: String,
+    since: (Instant, DateTime<Utc>),
+    /// When it was last told; `None` while it is too young.
+    told: Option<Instant>,
+    /// Since when the condition is gone.
+    gone: Option<Instant>,
+}
+
+/// All alerts that are raised, or may soon be.
+#[derive(Debug)]
+pub(super) struct Board {
+    after: Duration,
+    repeat_every: Duration,
+    entries: BTreeMap<Key, Entry>,
+    names: BTreeSet<&'static str>,
+}
+
+impl Board {
+    /// An alert is raised when its condition has held for `after`, and told again every `repeat_every` (zero: never).
+    pub(super) fn new(after: Duration, repeat_every: Duration) -> Self {
+        Self { after, repeat_every, entries: BTreeMap::new(), names: BTreeSet::new() }
+    }
+
+    /// Takes in what is wrong now; what follows is to be told.
+    pub(super) fn judge(&mut self, now: Instant, wall: DateTime<Utc>, wrong: &Wrong) -> Vec<Notice> {
+        for (key, message) in wrong {
+            self.names.insert(key.alert);
+            let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
+                message: String::new(),
+                since: (now, wall),
+                told: None,
+                gone: None,
+            });
+            entry.message.clone_from(message);
+            entry.gone = None;
+        }
+        let mut notices = Vec::new();
+        self.entries.retain(|key, entry| {
+            let is_wrong = wrong.contains_key(key);
+            let step = match (is_wrong, entry.told) {
+                (true, None) if now.duration_since(entry.since.0) >= self.after => Some(Step::Raised),
+                (true, Some(told)) if !self.repeat_every.is_zero() && now.duration_since(told) >= self.repeat_every => {
+                    Some(Step::Repeated)
+                }
+                (true, _) => None,
+                // Over before anybody was told of it.
+                (false, None) => return false,
+                (false, Some(_)) => {
+                    let gone = *entry.gone.get_or_insert(now);
+                    (now.duration_since(gone) >= SETTLED).then_some(Step::Resolved)
+                }
+            };
+            if let Some(step) = step {
+                entry.told = Some(now);
+                let (key, message) = (key.clone(), entry.message.clone());
+                notices.push(Notice { step, key, message, since: entry.since.1, at: wall });
+            }
+            step != Some(Step::Resolved)
+        });
+        notices
+    }
+
+    /// How many alerts of each name are raised; of every name that ever was.
+    pub(super) fn raised(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        self.names.iter().map(|name| {
+            let raised = self.entries.iter().filter(|(key, entry)| key.alert == *name && entry.told.is_some());
+            (*name, raised.count() as i64)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn wrong(subjects: &[&str]) -> Wrong {
+        let key = |subject: &&str| Key { alert: "source_mute", subject: (*subject).to_owned() };
+        subjects.iter().map(|subject| (key(subject), format!("{subject} is mute"))).collect()
+    }
+
+    /// Runs second after second, and tells at which one something is told.
+    fn told(board: &mut Board, script: &[(u32, &[&str])]) -> Vec<(u32, Step, String)> {
+        let (start, wall) = (Instant::now(), DateTime::UNIX_EPOCH);
+        let (mut second, mut told) = (0, Vec::new());
+        for (until, subjects) in script {
+            while second < *until {
+                let notices = board.judge(start + second * SECOND, wall + second * SECOND, &wrong(subjects));
+                told.extend(notices.into_iter().map(|notice| (second, notice.step, notice.key.subject)));
+                second += 1;
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn an_alert_is_raised_once_and_resolved_once() {
+        let mut board = Board::new(10 * SECOND, Duration::ZERO);
+        let steps = told(&mut board, &[(5, &[]), (100, &["a"]), (1000, &[])]);
+        assert_eq!(steps, [(15, Step::Raised, "a".into()), (130, Step::Resolved, "a".into())]);
+        assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 0)]);
+        assert!(board.entries.is_empty());
+    }
+
+    #[test]
+    fn what_is_over_soon_is_not_told_and_what_flickers_is_one_alert() {
+        let mut board = Board::new(10 * SECOND, Duration::ZERO);
+        assert_eq!(told(&mut board, &[(9, &["a"]), (20, &[]), (29, &["a"]), (60, &[])]), []);
+        let mut board = Board::new(Duration::ZERO, Duration::ZERO);
+        let steps = told(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
+        assert_eq!(steps, [(0, Step::Raised, "a".into())]);
+        assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 1)]);
+    }
+
+    #[test]
+    fn it_is_told_again_at_its_interval_and_each_subject_is_its_own() {
+        let mut board = Board::new(Duration::ZERO, 60 * SECOND);
+        let steps = told(&mut board, &[(30, &["a"]), (130, &["a", "b"]), (200, &["b"])]);
+        let expected = [
+            (0, Step::Raised, "a"),
+            (30, Step::Raised, "b"),
+            (60, Step::Repeated, "a"),
+            (90, Step::Repeated, "b"),
+            (120, Step::Repeated, "a"),
+            (150, Step::Repeated, "b"),
+            (160, Step::Resolved, "a"),
+        ];
+        assert_eq!(steps, expected.map(|(second, step, subject)| (second, step, subject.to_owned())));
+    }
+
+    #[test]
+    fn the_body_says_what_and_since_when() {
+        let mut board = Board::new(Duration::ZERO, Duration::ZERO);
+        let notices = board.judge(Instant::now(), DateTime::UNIX_EPOCH, &wrong(&["a"]));
+        let body: serde_json::Value = serde_json::from_str(&notices[0].body()).unwrap();
+        let data = json!({
+            "alert": "source_mute", "subject": "a", "message": "a is mute", "since": "1970-01-01T00:00:00.000Z",
+            "server": "orion-server", "version": env!("CARGO_PKG_VERSION"),
+        });
+        assert_eq!(body, json!({"type": "alert.raised", "timestamp": "1970-01-01T00:00:00.000Z", "data": data}));
+    }
+}

@@ -1,0 +1,61 @@
+//! Standard Webhooks: HMAC-SHA256 over `id.timestamp.body` (standardwebhooks.com, "Signature scheme").
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::config::Secret;
+
+/// Shortest key that is taken, in bytes, as the specification asks for.
+const LEAST_KEY: usize = 24;
+
+/// Signs bodies.
+#[derive(Clone)]
+pub(super) struct Signer(Hmac<Sha256>);
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+impl Signer {
+    /// A key as the specification writes it, `whsec_` and base64, or any text. `None` when it is too short, or no base64.
+    pub(super) fn new(secret: &Secret) -> Option<Self> {
+        let key = match secret.expose().strip_prefix("whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).ok()?,
+            None => secret.expose().as_bytes().to_owned(),
+        };
+        (key.len() >= LEAST_KEY).then(|| Hmac::new_from_slice(&key).ok().map(Self))?
+    }
+
+    /// The value of `webhook-signature`.
+    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
+        let mut mac = self.0.clone();
+        mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification's own libraries.
+    #[test]
+    fn a_signature_is_the_one_of_the_specification() {
+        let signer = Signer::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
+        let signature = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_key_that_is_too_short_or_broken_is_refused_and_none_is_shown() {
+        for secret in ["short", "whsec_AAAA", "whsec_***", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS"] {
+            assert!(Signer::new(&Secret::new(secret)).is_none(), "{secret}");
+        }
+        let signer = Signer::new(&Secret::new("a text of more than 24 bytes")).unwrap();
+        assert_eq!(format!("{signer:?}"), "Signer");
+    }
+}

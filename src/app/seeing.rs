@@ -1,0 +1,70 @@
+//! What the operator sees: the parts that `/ready` tells of, and what `/metrics` reads on demand.
+
+use std::sync::Arc;
+
+use super::sources::market_is_open;
+use crate::auth::Tokens;
+use crate::domain::Instruments;
+use crate::hub::Clients;
+use crate::pipeline::{Feeds, Handle};
+use crate::sources::SourceStates;
+use crate::store::{Health, Store};
+use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
+
+/// What `/ready` calls degraded: a log that cannot be written, a disk that is nearly full, and sources that do not deliver.
+pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
+    let readiness = Arc::new(Readiness::default());
+    let store = store.clone();
+    readiness.ask(STORE, move || match store.health() {
+        Health::Ok => None,
+        Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
+    });
+    let disk = disk.clone();
+    readiness.ask(DISK, move || disk.complaint());
+    let states = states.clone();
+    readiness.ask(SOURCES, move || {
+        let down = states.list().into_iter().filter(|source| source.state.is_trouble());
+        let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
+        (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
+    });
+    let feeds = feeds.clone();
+    readiness.ask("feeds", move || feeds.complaint());
+    readiness
+}
+
+/// What the gauges tell that are read only when somebody asks.
+pub(super) struct Seen {
+    pub(super) handle: Handle,
+    pub(super) clients: Arc<Clients>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) states: SourceStates,
+    pub(super) instruments: Arc<Instruments>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) disk: Arc<Disk>,
+}
+
+impl Seen {
+    pub(super) fn tell(&self, metrics: &Metrics) {
+        let waiting = self.clients.waiting();
+        let queues =
+            [("pipeline", self.handle.depth()), ("outbox_ordered", waiting.ordered), ("outbox_states", waiting.states)];
+        for (queue, depth) in queues {
+            metrics.queue_depth.with_label_values(&[queue]).set(depth as i64);
+        }
+        metrics.logins.set(self.tokens.logged_in() as i64);
+        for source in self.states.list() {
+            if let Some(age) = source.last_tick_age {
+                metrics.source_last_tick_seconds.with_label_values(&[source.name.as_str()]).set(age.as_secs_f64());
+            }
+        }
+        metrics.market_open.set(market_is_open(&self.instruments).into());
+        for (part, reason) in self.readiness.parts() {
+            metrics.degraded.with_label_values(&[part]).set(reason.is_some().into());
+        }
+        if let Some(space) = self.disk.space() {
+            metrics.disk_free_bytes.set(space.free as i64);
+            metrics.disk_size_bytes.set(space.total as i64);
+        }
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    }
+}

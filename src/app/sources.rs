@@ -1,0 +1,117 @@
+//! The sources that the settings enable, and what is expected of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{desk_runs, providers};
+use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::domain::{Instruments, Session, SourceName};
+use crate::engine::PriceRules;
+use crate::pipeline::{Handle, clock};
+use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::Cluster;
+use crate::sources::replay::{self, Replay};
+use crate::sources::simulator::{self, Simulator};
+use crate::sources::{self, SourceStates, WallClock, metatrader, push, tradingview};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// How long a source that follows markets may be without a price; `None` while all of them are closed.
+pub(super) fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+    move || {
+        let patience = if Session::is_busy(clock::wall()) { prices.stale_after } else { prices.stale_after_quiet };
+        market_is_open(&instruments).then_some(patience)
+    }
+}
+
+/// Whether a market is open that one of the instruments follows.
+pub(super) fn market_is_open(instruments: &Instruments) -> bool {
+    let now = clock::wall();
+    let follows = |session: Session| session != Session::Always && session.is_open(now);
+    instruments.iter().any(|instrument| follows(instrument.session))
+}
+
+/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
+/// in which they are listed, with the last resort at the end.
+pub(super) fn price_rules(settings: &Settings) -> PriceRules {
+    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
+        settings.prices;
+    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let (last, listed): (Vec<_>, Vec<_>) =
+        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
+    let names = |kind: &SourceKind| {
+        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
+        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    };
+    let listed = listed.into_iter().chain(last).flat_map(names);
+    PriceRules {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        jump_limit,
+        priority: callers.map(SourceName::new).chain(listed).collect(),
+        switch_after,
+        return_after,
+        divergence: divergence / 100.0,
+    }
+}
+
+/// Starts every source that is enabled.
+pub(super) fn spawn(
+    settings: &Settings,
+    instruments: &Arc<Instruments>,
+    handle: &Handle,
+    metrics: &Metrics,
+    states: &SourceStates,
+    tasks: &Tasks,
+    wall: &WallClock,
+) -> anyhow::Result<()> {
+    for kind in settings.sources.enabled.iter() {
+        let (handle, stop) = (handle.clone(), tasks.stopping());
+        match kind {
+            SourceKind::Simulator => {
+                let options = simulator::Options {
+                    seed: settings.simulator.seed,
+                    tick_interval: settings.simulator.tick_interval,
+                    signal_interval: settings.simulator.signal_interval,
+                    signal_ttl: settings.signals.ttl,
+                };
+                let simulator = Simulator::new(options, instruments, wall.clone());
+                tasks.spawn("simulator", sources::supervise(simulator, handle, metrics, states, stop));
+            }
+            SourceKind::Replay => {
+                let options = replay::Options {
+                    file: settings.replay.file.clone().unwrap_or_default(),
+                    symbol: settings.replay.symbol.clone().unwrap_or_default(),
+                    speed: match settings.replay.speed {
+                        ReplaySpeed::Times(factor) => replay::Speed::Factor(factor),
+                        ReplaySpeed::Max => replay::Speed::Max,
+                    },
+                };
+                let replay = Replay::new(options, instruments)?;
+                tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
+            }
+            SourceKind::Oanda => {
+                let oanda = providers::oanda(settings, instruments, wall)?;
+                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
+            }
+            SourceKind::Massive => {
+                for (name, massive) in providers::massive(settings, instruments, wall)? {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
+                }
+            }
+            SourceKind::AlphaVantage => {
+                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
+                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
+            }
+        }
+    }
+    if desk_runs(settings) {
+        let users = settings.demo.users.iter().map(|user| user.as_str().into());
+        let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
+        let demo = Demo::new(desk, wall.clone());
+        tasks.spawn("demo desk", sources::supervise(demo, handle.clone(), metrics, states, tasks.stopping()));
+    }
+    Ok(())
+}

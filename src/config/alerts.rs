@@ -1,0 +1,70 @@
+//! What the operator is told of by webhook.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{self, duration};
+use super::{Problem, Secret};
+
+/// Dead-man alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// Where alerts are posted: `https`, public. Default unset: they are only logged and counted.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub webhook_url: Option<Secret>,
+    /// Signs them: `whsec_` and base64, or any text, of at least 24 bytes. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub webhook_secret: Option<Secret>,
+    /// Whether the webhook may be in a private network. Default no.
+    #[serde(deserialize_with = "value::flag")]
+    pub allow_private_addresses: bool,
+    /// Whether the webhook may be plain `http` on this very machine. Default no.
+    #[serde(deserialize_with = "value::flag")]
+    pub allow_plain_loopback: bool,
+    /// A condition is told of when it has held for this long; at most 1 h. Default 2 min.
+    #[serde(with = "duration")]
+    pub after: Duration,
+    /// An alert that stays is told again at this interval; zero for never, at most 7 days. Default 4 h.
+    #[serde(with = "duration")]
+    pub repeat_every: Duration,
+    /// No signal in so much time of open market is an alert; zero for never, at most 30 days. Default 4 h.
+    #[serde(with = "duration")]
+    pub no_signal_after: Duration,
+    /// More failing HTTP requests of the last five minutes than this are an alert, in percent; 0 for never. Default 5.
+    #[serde(deserialize_with = "value::decimal")]
+    pub error_rate: f64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            webhook_url: None,
+            webhook_secret: None,
+            allow_private_addresses: false,
+            allow_plain_loopback: false,
+            after: Duration::from_mins(2),
+            repeat_every: Duration::from_hours(4),
+            no_signal_after: Duration::from_hours(4),
+            error_rate: 5.0,
+        }
+    }
+}
+
+impl Alerts {
+    /// Checks what a type cannot.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if self.webhook_url.is_some() && self.webhook_secret.is_none() {
+            return Err(Problem::new("alerts.webhook_secret", "is needed to sign what alerts.webhook_url is told"));
+        }
+        let begins = |scheme| self.webhook_url.as_ref().is_some_and(|url| url.expose().starts_with(scheme));
+        if self.webhook_url.is_some() && !begins("https://") && !(self.allow_plain_loopback && begins("http://")) {
+            return Err(Problem::new("alerts.webhook_url", "must begin with https://"));
+        }
+        if !(0.0..=100.0).contains(&self.error_rate) {
+            return Err(Problem::new("alerts.error_rate", format!("must be 0 to 100, not {}", self.error_rate)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! What the admin page of the console shows: everything that an operator looks at first, in one answer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use prometheus::core::Collector;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::admin::Admin;
+use super::ops::parts;
+use super::sources;
+use crate::domain::iso;
+use crate::hub::{Channels, SlowClient};
+use crate::telemetry::{Metrics, Reject};
+
+/// Slow clients that are named.
+const MOST_SLOW: usize = 20;
+
+/// `GET /api/admin/overview`. Names no user, no address and no token: clients are told by their endpoint.
+pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Response {
+    let metrics = &state.metrics;
+    metrics.read_probes();
+    let conditions = state.readiness.parts();
+    let body = json!({
+        "timestamp": iso((state.clock)()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": state.started.elapsed().as_secs(),
+        "parts": parts(&conditions),
+        "alerts": series(&metrics.alerts_firing, ["alert"], "raised"),
+        "connections": series(&metrics.connections, ["namespace", "transport"], "open"),
+        "presence": state.hub.channels().iter().map(presence).collect::<Vec<_>>(),
+        "slowest": state.clients.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
+        "slow_clients_cut": series(&metrics.slow_clients_total, ["transport"], "count"),
+        "sources": sources::objects(state.states.list(), state.feeds.list()),
+        "queues": series(&metrics.queue_depth, ["queue"], "depth"),
+        "log": {
+            "position": state.hub.position().to_string(),
+            "events": metrics.store_events.get(),
+            "bytes": metrics.store_log_bytes.get(),
+            "pending": metrics.signals_pending.get(),
+            "disk_free_bytes": metrics.disk_free_bytes.get(),
+        },
+        "process": {
+            "resident_bytes": metrics.process_resident_bytes.get(),
+            "open_files": metrics.process_open_files.get(),
+            "cpu_ratio": metrics.process_cpu_ratio.get(),
+        },
+        "logins": metrics.logins.get(),
+        "refused": series(&metrics.refused_total, ["reason"], "count"),
+        "rejects": metrics.rejects.list().iter().map(reject).collect::<Vec<_>>(),
+    });
+    Json(body).into_response()
+}
+
+/// A metric's series as objects; `labels` in the order of the alphabet, as the library has them.
+fn series<T: Collector, const N: usize>(family: &T, labels: [&str; N], value: &str) -> Vec<Value> {
+    let object = |(values, number): (Vec<String>, f64)| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).zip(values.into_iter().map(Value::from));
+        labels.chain([(value.to_owned(), (number as i64).into())]).collect()
+    };
+    Metrics::series(family).into_iter().map(object).collect()
+}
+
+fn presence(channels: &Channels) -> Value {
+    let Channels { transport, clients, prices, signals, messages } = channels;
+    json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
+}
+
+fn slow(client: &SlowClient) -> Value {
+    let SlowClient { endpoint, connected, behind } = client;
+    json!({
+        "endpoint": endpoint, "connected_ms": connected.as_millis() as u64, "behind_ms": behind.by.as_millis() as u64,
+        "ordered": behind.ordered, "states": behind.states,
+    })
+}
+
+fn reject(reject: &Reject) -> Value {
+    json!({ "at": iso(reject.at), "kind": reject.kind, "reason": reject.reason, "times": reject.times })
+}

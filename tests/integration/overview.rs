@@ -1,0 +1,99 @@
+//! `GET /api/admin/overview`: who may see it, and what is in it.
+
+use serde_json::{Value, json};
+
+use crate::support::users::{SECRET, admin_token, get_as, token};
+use crate::support::{Native, Server, Socket, flood, narrow, open, signal, soon};
+
+const ADMIN: &str = "the-admin-token-of-the-overview";
+const PATH: &str = "/api/admin/overview";
+
+async fn server() -> Server {
+    Server::start(&[("ORION_ADMIN_TOKEN", ADMIN), ("ORION_JWT_SECRET", SECRET)]).await
+}
+
+/// The object of a list that has this value under this key.
+fn of<'a>(list: &'a Value, key: &str, value: &str) -> &'a Value {
+    let found = list.as_array().unwrap().iter().find(|object| object[key] == value);
+    found.unwrap_or_else(|| panic!("no {key} {value} in {list}"))
+}
+
+#[tokio::test]
+async fn only_administrators_see_it() {
+    let server = server().await;
+    assert_eq!(server.get(PATH).await.0, 401);
+    for (token, status) in [("wrong", 401), (&token("ana"), 403), (&admin_token("root"), 200), (ADMIN, 200)] {
+        let (answered, body) = get_as(server.addr, token, PATH).await;
+        assert_eq!(answered, status, "{body}");
+        assert_eq!(body.get("connections").is_some(), status == 200, "{body}");
+    }
+    // In an address a token is no admission: addresses are written down everywhere.
+    assert_eq!(server.get(&format!("{PATH}?token={ADMIN}")).await.0, 401);
+    let without = Server::push_only().await;
+    let (status, body) = get_as(without.addr, ADMIN, PATH).await;
+    assert!(status == 401 && body.to_string().contains("ORION_ADMIN_TOKEN"), "{status} {body}");
+    server.stop().await;
+    without.stop().await;
+}
+
+#[tokio::test]
+async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
+    let server = server().await;
+    let mut native = Native::connect(server.addr, "/ws/signals").await;
+    native.frame("subscribed").await;
+    let mut socket = Socket::open(server.addr).await;
+    socket.say("40").await;
+    socket.connected().await;
+    socket.emit("subscribe", &json!({ "channels": ["prices"], "symbols": ["EURUSD"] })).await;
+    socket.event("subscribed").await;
+    let mut user = Native::connect(server.addr, &format!("/ws/signals?token={}", token("ana-of-the-overview"))).await;
+    user.frame("subscribed").await;
+    server.push(&signal("one")).await;
+    assert_eq!(server.post("/api/signals", &json!({ "id": "bad" })).await.0, 400);
+    assert!(tokio_tungstenite::connect_async(format!("ws://{}/ws/signals?token=wrong", server.addr)).await.is_err());
+
+    let (status, body) = get_as(server.addr, ADMIN, PATH).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(of(&body["connections"], "transport", "native")["open"], 2);
+    assert_eq!(
+        of(&body["connections"], "transport", "websocket"),
+        &json!({"namespace": "/", "transport": "websocket", "open": 1})
+    );
+    let native = of(&body["presence"], "transport", "native");
+    assert_eq!((&native["clients"], &native["prices"], &native["signals"]), (&2.into(), &2.into(), &2.into()));
+    let socketio = json!({"transport": "socketio", "clients": 1, "prices": 1, "signals": 0, "messages": 0});
+    assert_eq!(of(&body["presence"], "transport", "socketio"), &socketio);
+    assert_eq!((&body["logins"], &body["log"]["events"], &body["log"]["pending"]), (&1.into(), &1.into(), &1.into()));
+    assert!(body["log"]["position"].as_str().unwrap().ends_with(":1"), "{body}");
+    assert_eq!(of(&body["rejects"], "kind", "signal")["reason"], "validation_failed");
+    assert_eq!(of(&body["rejects"], "kind", "connection")["reason"], "unauthorized");
+    assert_eq!(of(&body["refused"], "reason", "unauthorized")["count"], 1);
+    assert_eq!(of(&body["queues"], "queue", "pipeline")["depth"], 0);
+    assert_eq!(body["parts"]["disk"], json!({"status": "ok"}));
+    assert!(of(&body["sources"], "name", "mt5")["state"] == "off", "{body}");
+    let text = body.to_string();
+    for hidden in ["ana-of-the-overview", "127.0.0.1", ADMIN] {
+        assert!(!text.contains(hidden), "{hidden} in {text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_among_the_slowest() {
+    let server = server().await;
+    let slow = open(narrow(server.addr).await, server.addr, "/ws/signals", &[]).await.unwrap();
+    // It is told more than the system's buffers hold, and reads nothing of it.
+    soon("it is behind", async {
+        for round in 0.. {
+            flood(server.addr, &format!("round-{round}"), 300, 1_900).await;
+            let (_, body) = get_as(server.addr, ADMIN, PATH).await;
+            if let Some(client) = body["slowest"].as_array().unwrap().first() {
+                assert_eq!(client["endpoint"], "/ws/signals");
+                return assert!(client["ordered"].as_u64().unwrap() > 0, "{client}");
+            }
+        }
+    })
+    .await;
+    assert!(server.metric("orion_queue_depth", "outbox_ordered").await > 0.0);
+    drop(slow);
+}
