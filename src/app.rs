@@ -325,7 +325,7 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     });
     let published =
         recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
-    hub.recall(signals.chain(published));
+    hub.recall(signals.chain(published), &recovered.forgotten);
 }
 
 fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
@@ -362,9 +362,14 @@ fn pipeline(
     let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
-    let engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
+    let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
         .with_rules(sources::price_rules(settings))
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
+    // A recording is of another time.
+    if !replaying {
+        engine.warm_up(recovered.minutes);
+        engine.interrupt_records(&recovered.unrecorded);
+    }
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)

@@ -11,7 +11,8 @@
 //!
 //! 1. A [source](sources) reads bytes, turns them into domain values and sends them down one bounded channel.
 //! 2. The [`pipeline`] is the only writer. It owns the engine, the clock and the timers.
-//! 3. The [`engine`] is pure: values in, values out. It holds the price board, the bars and the signal book.
+//! 3. The [`engine`] is pure: values in, values out. It holds the price board, the bars, the
+//!    signal book, the setups of the server's own and the records of what became of signals.
 //! 4. The [`store`] commits signal events to a durable log before anybody is told.
 //! 5. The [`hub`] keeps what a newcomer needs and delivers.
 //! 6. The [`gateways`] write it out, encoded once for each dialect and event.

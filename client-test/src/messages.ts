@@ -97,6 +97,40 @@ export interface HistoryEntry {
   readonly cursor: string;
 }
 
+/** A rate with its 95 % interval. */
+export interface Rate {
+  readonly rate: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Statistics of confirmed signals whose record has ended; results in units of the risk (R). */
+export interface Stats {
+  readonly signals: number;
+  readonly trades: number;
+  readonly few: boolean;
+  readonly classes: Readonly<Record<string, number>>;
+  readonly win_rate: Rate | null;
+  readonly first_target_rate: Rate | null;
+  readonly expectancy_r: number | null;
+  readonly total_r: number;
+  readonly profit_factor: number | null;
+  readonly max_drawdown_r: number;
+  readonly mean_mfe: number | null;
+  readonly mean_mae: number | null;
+  readonly brier: number | null;
+}
+
+/** `GET /api/stats` */
+export interface TrackRecord {
+  readonly all: Stats;
+  readonly symbol: Readonly<Record<string, Stats>>;
+  readonly setup: Readonly<Record<string, Stats>>;
+  readonly killzone: Readonly<Record<string, Stats>>;
+  readonly source: Readonly<Record<string, Stats>>;
+  readonly confidence: Readonly<Record<string, Stats>>;
+}
+
 export interface SignalHistory {
   readonly signal: Signal;
   readonly history: readonly HistoryEntry[];

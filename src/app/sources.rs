@@ -9,6 +9,7 @@ use crate::domain::{Instruments, Session, SourceName};
 use crate::engine::PriceRules;
 use crate::pipeline::{Handle, clock};
 use crate::sources::demo::{Demo, Desk};
+use crate::sources::massive::Cluster;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
 use crate::sources::{self, SourceStates, WallClock, metatrader, push, tradingview};
@@ -31,12 +32,18 @@ pub(super) fn market_is_open(instruments: &Instruments) -> bool {
 }
 
 /// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
-/// in which they are listed.
+/// in which they are listed, with the last resort at the end.
 pub(super) fn price_rules(settings: &Settings) -> PriceRules {
     let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
         settings.prices;
     let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
-    let listed = settings.sources.enabled.iter().map(|kind| SourceName::new(&kind.name()));
+    let (last, listed): (Vec<_>, Vec<_>) =
+        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
+    let names = |kind: &SourceKind| {
+        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
+        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    };
+    let listed = listed.into_iter().chain(last).flat_map(names);
     PriceRules {
         delayed_after,
         stale_after,

@@ -83,9 +83,13 @@ impl Report {
         }
         lines.push(String::new());
         for file in &self.files {
-            let days: Vec<_> = file.days.values().map(u64::to_string).collect();
+            let mut days: BTreeMap<u64, usize> = BTreeMap::new();
+            for signals in file.days.values() {
+                *days.entry(*signals).or_default() += 1;
+            }
+            let days: Vec<_> = days.iter().map(|(signals, days)| format!("{signals} on {days}")).collect();
             let ends: Vec<_> = file.ends.iter().map(|(end, count)| format!("{end} {count}")).collect();
-            lines.push(format!("{}: signals by day {}; {}", file.symbol, days.join(" "), ends.join(", ")));
+            lines.push(format!("{}: signals a day: {} days; {}", file.symbol, days.join(", "), ends.join(", ")));
         }
         lines.push(String::new());
         lines.extend(self.sample.iter().cloned());

@@ -19,7 +19,7 @@ const MAX_SWING: u64 = 500;
 /// What is run, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct BacktestCommand {
-    /// Recordings: CSVs of ticks (time,bid,ask) or bars (time,open,high,low,close[,volume])
+    /// Recordings: CSVs of ticks (time,bid,ask) or of bars (time,open,high,low,close and perhaps volume)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// What they hold, in any spelling: once for all, or once for each; taken from the files' names if absent

@@ -34,6 +34,9 @@ pub enum LogCommand {
         /// csv: a header and one line per event; json: an array with one object per event
         #[arg(long, hide_possible_values = true, value_name = "csv|json")]
         format: ExportFormat,
+        /// What became of confirmed signals, instead of the changes; as JSON
+        #[arg(long)]
+        outcomes: bool,
         /// A new file to write, instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -78,6 +81,9 @@ pub enum CommandError {
         /// What the system says.
         error: io::Error,
     },
+    /// Only the changes have a form as a table.
+    #[error("outcomes are exported as JSON: --format json")]
+    OutcomesAsCsv,
     /// Standard output.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -88,7 +94,7 @@ impl CommandError {
         match self {
             Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
             Self::Store(error) => *error == StoreError::Output(io::ErrorKind::BrokenPipe),
-            Self::File { .. } => false,
+            Self::File { .. } | Self::OutcomesAsCsv => false,
         }
     }
 }
@@ -108,12 +114,19 @@ impl LogCommand {
         let mut out = io::stdout().lock();
         let outcome = match self {
             Self::Verify { .. } => verify(place, &mut out),
-            Self::Export { format, output: None, .. } => {
-                store::export(place, *format, BufWriter::with_capacity(BUFFER, out))
-                    .map(|_| EXIT_OK)
-                    .map_err(CommandError::from)
+            Self::Export { outcomes: true, format: ExportFormat::Csv, .. } => Err(CommandError::OutcomesAsCsv),
+            Self::Export { format, outcomes, output: None, .. } => {
+                let out = BufWriter::with_capacity(BUFFER, out);
+                let written =
+                    if *outcomes { store::export_outcomes(place, out) } else { store::export(place, *format, out) };
+                written.map(|_| EXIT_OK).map_err(CommandError::from)
             }
-            Self::Export { format, output: Some(file), .. } => export(place, *format, file, &mut out),
+            Self::Export { format, outcomes, output: Some(file), .. } => {
+                let write = |out: BufWriter<File>| {
+                    if *outcomes { store::export_outcomes(place, out) } else { store::export(place, *format, out) }
+                };
+                export(file, if *outcomes { "records" } else { "events" }, write, &mut out)
+            }
             Self::Backup { file, .. } => backup(place, file, &mut out),
         };
         match outcome {
@@ -143,15 +156,20 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
     }
 }
 
-fn export(place: &Path, format: ExportFormat, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+fn export(
+    file: &Path,
+    what: &str,
+    write: impl FnOnce(BufWriter<File>) -> Result<u64, StoreError>,
+    out: &mut impl Write,
+) -> Result<u8, CommandError> {
     // The database itself is easily named by mistake.
     let output = File::create_new(file).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => StoreError::Exists(file.into()).into(),
         _ => CommandError::File { file: file.into(), error },
     })?;
-    match store::export(place, format, BufWriter::with_capacity(BUFFER, output)) {
-        Ok(events) => {
-            writeln!(out, "ok: {events} events in {}", file.display())?;
+    match write(BufWriter::with_capacity(BUFFER, output)) {
+        Ok(count) => {
+            writeln!(out, "ok: {count} {what} in {}", file.display())?;
             Ok(EXIT_OK)
         }
         Err(error) => {

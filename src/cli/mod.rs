@@ -204,6 +204,24 @@ mod tests {
     }
 
     #[test]
+    fn a_backtest_takes_recordings_and_says_what_it_wants_of_them() {
+        for line in ["backtest a.csv", "backtest a.csv b.csv --symbol EURUSD --json - --html r.html"] {
+            assert!(matches!(command(line), Ok(Command::Backtest(_))), "{line}");
+        }
+        let events = "backtest --symbol EURUSD --interval 1m --swing 5 --events out.json in.csv";
+        assert!(matches!(command(events), Ok(Command::Backtest(_))));
+        for line in [
+            "backtest",
+            "backtest a.csv --interval 5m",
+            "backtest a.csv --events e.json --interval 2m",
+            "backtest a.csv --events e.json --swing 0",
+            "backtest a.csv --events e.json --html r.html",
+        ] {
+            assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
+        }
+    }
+
+    #[test]
     fn a_checked_configuration_is_printed_without_its_secrets() {
         let env = Environment::from([("ORION_INGEST_TOKEN".to_owned(), "hunter2".to_owned())]);
         let file = tempfile::NamedTempFile::new().unwrap();

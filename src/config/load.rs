@@ -201,10 +201,10 @@ impl Layers {
         get: impl Fn(&str) -> Option<&'a String>,
     ) -> Result<(), ConfigError> {
         let Some((name, path)) = files.iter().find_map(|name| Some((name, get(name)?))) else { return Ok(()) };
-        if let Some(direct) = direct {
-            return Err(ConfigError::TwoValues { key: key.to_owned(), short: direct.clone(), long: name.clone() });
-        }
         let refuse = |reason: &str| ConfigError::Setting { place: format!("{name} ({key})"), reason: one_line(reason) };
+        if let Some(direct) = direct {
+            return Err(refuse(&format!("{direct} is set as well: leave one of them out")));
+        }
         let file = std::fs::File::open(path.trim()).map_err(|error| refuse(&format!("cannot be read: {error}")))?;
         let mut secret = String::new();
         let size = file.take(MAX_SECRET + 1).read_to_string(&mut secret);

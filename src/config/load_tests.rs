@@ -366,7 +366,10 @@ fn a_secret_may_stand_in_a_file() {
     }
     let both = [("ORION_READ_TOKEN", "98765"), ("ORION_READ_TOKEN_FILE", &*token)];
     let error = Given::new("", &both).error();
-    assert_eq!(error, "ORION_READ_TOKEN and ORION_READ_TOKEN_FILE both set 'auth.read_token', but to different values");
+    assert_eq!(
+        error,
+        "ORION_READ_TOKEN_FILE (auth.read_token): ORION_READ_TOKEN is set as well: leave one of them out"
+    );
     let typo =
         Given::new("", &[("ORION_OANDA_TOKN_FILE", &*token), ("ORION_SOURCES", "simulator")]).load().unwrap().warnings;
     assert_eq!(typo, ["unknown variable ORION_OANDA_TOKN_FILE (did you mean 'ORION_OANDA_TOKEN_FILE'?) is ignored"]);
@@ -425,6 +428,7 @@ fn a_secret_is_in_no_message_and_no_printed_setting() {
         "ORION_OANDA_TOKEN",
         "ORION_MASSIVE_KEY",
         "ORION_ALPHA_VANTAGE_KEY",
+        "ORION_TRADINGVIEW_TOKEN",
     ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
     let loaded = Given::new("", &env).load().unwrap();

@@ -58,6 +58,8 @@ pub struct Bar {
     pub close: f64,
     /// Sum of the volumes that came with the prices; 0 where the source knows none.
     pub volume: f64,
+    /// Whether any of its prices was invented.
+    pub simulated: bool,
 }
 
 impl Bar {
@@ -68,7 +70,7 @@ impl Bar {
 
     /// A bar that has seen one price.
     pub fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: f64, volume: f64) -> Self {
-        Self { symbol, opened_at, open: price, high: price, low: price, close: price, volume }
+        Self { symbol, opened_at, open: price, high: price, low: price, close: price, volume, simulated: false }
     }
 
     /// Takes in one more price.
@@ -85,6 +87,7 @@ impl Bar {
         self.low = self.low.min(next.low);
         self.close = next.close;
         self.volume += next.volume;
+        self.simulated |= next.simulated;
     }
 }
 
@@ -169,7 +172,16 @@ mod tests {
     use crate::domain::parse_time;
 
     fn bar(at: &str, [open, high, low, close]: [f64; 4], volume: f64) -> Bar {
-        Bar { symbol: Symbol::new("EURUSD"), opened_at: parse_time(at).unwrap(), open, high, low, close, volume }
+        Bar {
+            symbol: Symbol::new("EURUSD"),
+            opened_at: parse_time(at).unwrap(),
+            open,
+            high,
+            low,
+            close,
+            volume,
+            simulated: false,
+        }
     }
 
     #[test]

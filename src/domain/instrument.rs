@@ -195,6 +195,8 @@ impl Instruments {
         }
         let whole = normalize(spelling);
         let bare = whole.rsplit_once(':').map_or(whole.as_str(), |(_, bare)| bare);
+        // Massive's WebSocket writes `C.EUR/USD` for what its REST calls `C:EURUSD`.
+        let bare = bare.strip_prefix("C.").unwrap_or(bare);
         [whole.as_str(), bare]
             .into_iter()
             .find_map(|name| self.by_spelling.get(name))
@@ -455,3 +457,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "spelling_tests.rs"]
+mod spelling_tests;

@@ -15,6 +15,7 @@ mod published;
 mod session;
 mod setup;
 mod signal;
+mod sizing;
 mod stats;
 mod time;
 
@@ -31,5 +32,6 @@ pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{
     Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,
 };
+pub use sizing::{Contract, PositionSize};
 pub use stats::{Breakdown, FEW, Rate, Stats};
 pub use time::{Now, iso, parse_epoch_millis, parse_time};

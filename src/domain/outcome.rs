@@ -17,17 +17,18 @@ pub enum OutcomeClass {
     Ambiguous,
     /// Its time ran out; closed at the last price.
     Expired,
-    /// The entry was never traded: there was no position.
+    /// The first price after the confirmation was beyond the stop or the first target: there was no position.
     NotFilled,
-    /// Prices were not watched throughout, because the server was down. Counted nowhere.
+    /// The server was down while it was open, so that nobody knows. Counted nowhere.
     Interrupted,
 }
 
 /// The record of one confirmed signal.
 ///
-/// `r` is `Σ share·dir·(exit − entry)/|entry − stop|`: the stop is the one that it was confirmed with, a gap through it exits
-/// at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long
-/// leaves on the bid, a short on the ask; costs beyond the spread are not in it.
+/// `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are
+/// those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and
+/// the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other
+/// way round; costs beyond the spread are not in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The signal.
@@ -50,6 +51,8 @@ pub struct Outcome {
     pub entry: f64,
     /// Its stop.
     pub stop: f64,
+    /// Price at which the position was entered: the first one after the confirmation.
+    pub fill: Option<f64>,
     /// When the record begins.
     pub confirmed_at: DateTime<Utc>,
     /// When it ended.

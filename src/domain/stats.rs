@@ -95,7 +95,8 @@ impl Stats {
             win_rate: Rate::of(trades.iter().filter(|outcome| outcome.r > 0.0).count(), n),
             first_target_rate: Rate::of(trades.iter().filter(|outcome| outcome.targets_hit > 0).count(), n),
             expectancy_r: mean(sum(|outcome| outcome.r)),
-            total_r: sum(|outcome| outcome.r),
+            // `+ 0.0` turns the −0.0 of no trades into 0.0.
+            total_r: sum(|outcome| outcome.r) + 0.0,
             profit_factor: (losses > 0.0).then(|| wins / losses),
             max_drawdown_r: drawdown(trades.iter().map(|outcome| outcome.r)),
             mean_mfe: mean(sum(|outcome| outcome.mfe)),
@@ -172,6 +173,7 @@ mod tests {
             feed: Feed::Live,
             entry: 1.1,
             stop: 1.099,
+            fill: Some(1.1),
             confirmed_at: at,
             closed_at: at,
             class,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Bar, BarInterval, Candle, Instrument, Quote, Symbol, Tick};
+use crate::domain::{Bar, BarInterval, Candle, Feed, Instrument, Quote, Symbol, Tick};
 
 /// A bar with both sides of the book; where a source knows only one price, they are all that.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub(super) struct QuoteBar {
 impl QuoteBar {
     fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: &Prices) -> Self {
         Self {
-            mid: Bar::opening(symbol, opened_at, price.mid, price.volume),
+            mid: Bar { simulated: price.simulated, ..Bar::opening(symbol, opened_at, price.mid, price.volume) },
             bid: Candle::opening(price.bid),
             ask: Candle::opening(price.ask),
         }
@@ -26,6 +26,7 @@ impl QuoteBar {
 
     fn update(&mut self, price: &Prices) {
         self.mid.update(price.mid, price.volume);
+        self.mid.simulated |= price.simulated;
         self.bid.update(price.bid);
         self.ask.update(price.ask);
     }
@@ -72,6 +73,7 @@ struct Prices {
     bid: f64,
     ask: f64,
     volume: f64,
+    simulated: bool,
 }
 
 /// The bars that each instrument is in, and the minutes that ended since they were last asked for.
@@ -92,7 +94,8 @@ impl BarBuilder {
             Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
             Quote::Last(_) => (mid, mid),
         };
-        let price = Prices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0) };
+        let simulated = tick.feed == Feed::Simulated;
+        let price = Prices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0), simulated };
         let opened_at = BarInterval::OneMinute.floor(at);
         let opening = || QuoteBar::opening(tick.symbol.clone(), opened_at, &price);
         match self.forming.get_mut(&tick.symbol) {
@@ -181,7 +184,7 @@ impl Forming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Feed, Instruments, SourceName, parse_time};
+    use crate::domain::{Instruments, SourceName, parse_time};
 
     fn take(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
         let instrument = &Instruments::documented()[0];

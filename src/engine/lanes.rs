@@ -15,7 +15,9 @@ use crate::domain::{Feed, Now, SourceName, Symbol, Tick, TickFault};
 const TAKES_OVER_WITH: u32 = 2;
 /// Two prices are compared when they are not further apart in time than this.
 const COMPARABLE: Duration = Duration::from_secs(5);
-/// Sources are told apart for this long before it is said.
+/// A comparison holds for this long after the last tick of the source that was compared.
+const COMPARED_FOR: Duration = Duration::from_mins(1);
+/// Sources are this long apart before it is said.
 const APART_FOR: Duration = Duration::from_secs(10);
 
 /// Something about the sources of a symbol that an operator should know.
@@ -155,7 +157,7 @@ impl Lanes {
             self.in_force = Some(source.clone());
             self.switched_at = Some(now);
             for lane in self.by_source.values_mut() {
-                (lane.apart, lane.apart_since) = (None, None);
+                (lane.apart, lane.apart_since, lane.diverged) = (None, None, false);
             }
             return Offered::InForce;
         }
@@ -219,6 +221,8 @@ impl Lanes {
     pub(super) fn status<'a>(&'a self, symbol: &'a Symbol, now: Duration) -> impl Iterator<Item = LaneStatus> + 'a {
         self.by_source.iter().map(move |(source, lane)| {
             let in_force = self.in_force.as_ref() == Some(source);
+            // What was said of a source that has ended, or has taken over, holds no more.
+            let compared = !in_force && now.saturating_sub(lane.arrived) <= COMPARED_FOR;
             LaneStatus {
                 symbol: symbol.clone(),
                 source: source.clone(),
@@ -226,8 +230,8 @@ impl Lanes {
                 age: now.saturating_sub(lane.arrived),
                 ticks: lane.ticks,
                 refused: lane.refused,
-                apart: lane.apart.filter(|_| !in_force),
-                diverged: lane.diverged && !in_force,
+                apart: lane.apart.filter(|_| compared),
+                diverged: lane.diverged && compared,
             }
         })
     }

@@ -135,6 +135,7 @@ fn sources_that_differ_are_told_once_they_have_for_some_time() {
     assert_eq!((status[0].in_force, status[0].apart, status[0].diverged), (true, None, false));
     assert!((status[1].apart.unwrap() - 0.0001 / 1.1).abs() < 1e-9);
     assert_eq!(status[1].age, Duration::from_secs(1));
+    assert!(desk.lanes.status(&symbol, at(200.0).mono).all(|lane| lane.apart.is_none()), "it has ended since");
     // An old price differs from nothing.
     let mut alone = Desk::new();
     alone.tick("mt5", 1.1, 0.0);
@@ -155,6 +156,20 @@ fn a_tick_that_is_not_believed_keeps_no_source_alive() {
     assert_eq!(desk.until_in_force("oanda", 15, 20), Some(16));
     assert_eq!(desk.tick("push", 1.1, 20.0), Offered::StandsBy);
     assert_eq!(desk.tick("push", 11.0, 20.0), Offered::StandsBy, "an operator's own program may jump");
+}
+
+#[test]
+fn what_differed_is_forgotten_when_another_source_is_in_force() {
+    let mut desk = Desk::new();
+    for second in 0..20 {
+        desk.tick("mt5", 1.1, f64::from(second));
+        desk.tick("oanda", 1.2, f64::from(second));
+    }
+    let symbol = Symbol::new("EURUSD");
+    let diverged = |desk: &Desk, seconds: f64| desk.lanes.status(&symbol, at(seconds).mono).any(|lane| lane.diverged);
+    assert!(diverged(&desk, 20.0));
+    assert!(desk.until_in_force("oanda", 20, 60).is_some());
+    assert!(!diverged(&desk, 60.0));
 }
 
 proptest! {

@@ -82,6 +82,9 @@ impl Engine {
     /// Takes in the past of an instrument, oldest minute first, before its first tick. Nothing is published of it.
     pub fn warm_up(&mut self, minutes: impl IntoIterator<Item = Bar>) {
         for minute in minutes {
+            if self.instruments.get(&minute.symbol).is_none() {
+                continue;
+            }
             for closed in self.bars.recall(minute) {
                 self.setups.recall(&closed);
             }
@@ -301,11 +304,11 @@ impl Engine {
         expired
     }
 
-    /// Goes on with the records of confirmed signals from the log. Their prices were not watched meanwhile, and the records
-    /// say so.
-    pub fn recall_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
+    /// Ends the records of confirmed signals from the log that were open when the process before ended: their prices were not
+    /// watched meanwhile, and the records say so.
+    pub fn interrupt_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
         for signal in confirmed {
-            self.outcomes.recall(signal);
+            self.outcomes.interrupt(signal);
         }
     }
 
@@ -355,9 +358,6 @@ impl Engine {
     pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
             self.keep_watch(&signal);
-            if signal.state.is_pending() {
-                self.outcomes.recall(&signal);
-            }
             self.book.recall(signal, now);
         }
     }

@@ -1,8 +1,9 @@
 //! What becomes of confirmed signals, whoever sent them.
 //!
-//! A record begins with the first price after the confirmation. The position is entered when the entry is traded, on the
-//! ask for a long and on the bid for a short, at any time since the signal came; the server's own signals are entered when they are
-//! confirmed. From then on each minute is looked at as a whole, on the side that leaves:
+//! The position is entered at the first price after the confirmation, on the ask for a long and on the bid for a short: what
+//! anybody could have done who was told. The signal's own entry would flatter the record, because by the time of its confirmation
+//! price has left it the good way: so measured, even a random walk makes a profit. From then on each minute is looked at as a
+//! whole, on the side that leaves:
 //!
 //! - the stop counts before a target of the same minute, and such minutes are told apart (`ambiguous`);
 //! - a minute that begins beyond the stop leaves at its first price, a target is never filled better than its level;
@@ -15,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bars::Closed;
 use crate::domain::{
-    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Quote, SetupKind, Signal, SignalStatus,
+    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Quote, SetupKind, Signal, SignalState,
     SourceName, Symbol, Tick, shares,
 };
 
@@ -24,17 +25,19 @@ const HORIZON: TimeDelta = TimeDelta::hours(24);
 /// Most signals of one instrument that are followed; further ones have no record.
 const MAX_FOLLOWED: usize = 256;
 
-/// A signal that may have or has a position.
+/// A confirmed signal whose record is open.
 #[derive(Debug)]
 struct Followed {
     signal: Arc<Signal>,
-    entry: f64,
     stop: f64,
+    /// `|entry − stop|`: what an R is.
+    unit: f64,
     shares: Vec<f64>,
-    confirmed_at: Option<DateTime<Utc>>,
-    filled: bool,
+    /// The process before ended while it was open.
     interrupted: bool,
-    /// The present minute since the position stands, on the side that leaves.
+    /// The price at which the position was entered.
+    fill: Option<f64>,
+    /// The present minute, on the side that leaves.
     minute: Option<Candle>,
     feed: Feed,
     hit: usize,
@@ -54,36 +57,31 @@ impl Outcomes {
     /// Takes in a change of a signal.
     pub(super) fn note(&mut self, change: &Change) {
         let signal = &change.signal;
-        if signal.source.as_str() == SourceName::SIMULATOR {
-            return;
-        }
-        let followed = self.followed.entry(signal.symbol.clone()).or_default();
-        if signal.state.status() == SignalStatus::Invalidated {
-            followed.retain(|other| other.signal.id != signal.id);
-        } else if let Some(known) = followed.iter_mut().find(|followed| followed.signal.id == signal.id) {
-            known.amend(signal);
-        } else if followed.len() < MAX_FOLLOWED {
-            followed.extend(Followed::new(signal, false));
+        if signal.state == SignalState::Confirmed && signal.source.as_str() != SourceName::SIMULATOR {
+            let followed = self.followed.entry(signal.symbol.clone()).or_default();
+            if followed.len() < MAX_FOLLOWED {
+                followed.extend(Followed::new(signal));
+            }
         }
     }
 
     /// Takes a change back.
     pub(super) fn undo(&mut self, change: &Change) {
-        match &change.previous {
-            Some(previous) => self.note(&Change { signal: previous.clone(), previous: None }),
-            None => {
-                if let Some(followed) = self.followed.get_mut(&change.signal.symbol) {
-                    followed.retain(|followed| followed.signal.id != change.signal.id);
-                }
-            }
+        let id = &change.signal.id;
+        self.ended.retain(|outcome| outcome.signal != *id);
+        if let Some(followed) = self.followed.get_mut(&change.signal.symbol) {
+            followed.retain(|followed| followed.signal.id != *id);
         }
     }
 
-    /// Follows a signal of the log whose prices have not been watched for a while.
-    pub(super) fn recall(&mut self, signal: &Signal) {
-        let followed = self.followed.entry(signal.symbol.clone()).or_default();
-        if followed.len() < MAX_FOLLOWED && followed.iter().all(|followed| followed.signal.id != signal.id) {
-            followed.extend(Followed::new(&Arc::new(signal.clone()), true));
+    /// Ends the record of a confirmed signal from the log once there are prices again: what they did meanwhile nobody
+    /// knows.
+    pub(super) fn interrupt(&mut self, signal: &Signal) {
+        if signal.source.as_str() != SourceName::SIMULATOR
+            && let Some(followed) = Followed::new(&Arc::new(signal.clone()))
+        {
+            let interrupted = Followed { interrupted: true, ..followed };
+            self.followed.entry(signal.symbol.clone()).or_default().push(interrupted);
         }
     }
 
@@ -129,48 +127,29 @@ impl Outcomes {
 }
 
 impl Followed {
-    /// `None` for a signal that has no position to measure.
-    fn new(signal: &Arc<Signal>, interrupted: bool) -> Option<Self> {
+    /// `None` for a signal without entry, stop and target, whose result could not be measured.
+    fn new(signal: &Arc<Signal>) -> Option<Self> {
         let (entry, stop) = (signal.entry_price?, signal.stop_loss?);
-        if signal.take_profits.is_empty() || entry == stop {
-            return None;
-        }
-        let mut followed = Self {
+        let unit = (entry - stop).abs();
+        (unit > 0.0 && !signal.take_profits.is_empty()).then(|| Self {
             signal: signal.clone(),
-            entry,
             stop,
+            unit,
             shares: shares(signal),
-            confirmed_at: None,
-            filled: false,
-            interrupted,
+            interrupted: false,
+            fill: None,
             minute: None,
             feed: Feed::Live,
             hit: 0,
             result: 0.0,
             best: 0.0,
             worst: 0.0,
-        };
-        followed.amend(signal);
-        Some(followed)
+        })
     }
 
-    fn amend(&mut self, signal: &Arc<Signal>) {
-        let changed = (self.entry, self.stop)
-            != (signal.entry_price.unwrap_or(self.entry), signal.stop_loss.unwrap_or(self.stop));
-        if changed && self.confirmed_at.is_none() {
-            self.entry = signal.entry_price.unwrap_or(self.entry);
-            self.stop = signal.stop_loss.unwrap_or(self.stop);
-            self.filled = false;
-        }
-        self.signal = signal.clone();
-        self.shares = shares(signal);
-        self.confirmed_at = (!signal.state.is_pending()).then_some(signal.updated_at);
-        let ours = signal.source.as_str() == SourceName::SETUPS;
-        self.filled |= ours && self.confirmed_at.is_some();
-    }
-
+    /// What leaving at `price` gives.
     fn in_r(&self, price: f64) -> f64 {
-        self.signal.direction.sign() * (price - self.entry) / (self.entry - self.stop).abs()
+        self.signal.direction.sign() * (price - self.fill.unwrap_or(price)) / self.unit
     }
 
     fn price(&mut self, bid: f64, ask: f64, feed: Feed) {
@@ -179,16 +158,28 @@ impl Followed {
             Direction::Short => (bid, ask),
         };
         self.feed = feed;
-        self.filled |= self.signal.direction.sign() * (enters - self.entry) <= 0.0;
-        if self.filled && self.confirmed_at.is_some() {
-            self.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
+        if self.interrupted {
+            return;
         }
+        self.fill.get_or_insert(enters);
+        self.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
+    }
+
+    /// Whether price had gone beyond the stop or the first target before anybody could enter.
+    fn came_too_late(&self, fill: f64) -> bool {
+        let ahead = |level: f64| self.signal.direction.sign() * (level - fill);
+        ahead(self.stop) >= 0.0 || ahead(self.signal.take_profits[0]) <= 0.0
     }
 
     /// How the record ends with the minute that has just ended, if it does.
     fn close_minute(&mut self, at: DateTime<Utc>) -> Option<OutcomeClass> {
-        let late = self.confirmed_at.is_some_and(|confirmed| at >= confirmed + HORIZON);
-        let Some(minute) = self.minute.take() else { return late.then_some(OutcomeClass::NotFilled) };
+        if self.interrupted {
+            return Some(OutcomeClass::Interrupted);
+        }
+        let (minute, fill) = (self.minute.take()?, self.fill?);
+        if self.came_too_late(fill) {
+            return Some(OutcomeClass::NotFilled);
+        }
         let (adverse, favourable) = match self.signal.direction {
             Direction::Long => (minute.low, minute.high),
             Direction::Short => (minute.high, minute.low),
@@ -215,10 +206,11 @@ impl Followed {
         if self.hit == self.shares.len() {
             return Some(OutcomeClass::Targets);
         }
-        if late {
-            self.result += self.shares[self.hit..].iter().sum::<f64>() * self.in_r(minute.close);
+        if at < self.signal.updated_at + HORIZON {
+            return None;
         }
-        late.then_some(OutcomeClass::Expired)
+        self.result += self.shares[self.hit..].iter().sum::<f64>() * self.in_r(minute.close);
+        Some(OutcomeClass::Expired)
     }
 
     fn outcome(&self, class: OutcomeClass, closed_at: DateTime<Utc>) -> Outcome {
@@ -232,11 +224,12 @@ impl Followed {
             source: signal.source.clone(),
             confidence: signal.confidence,
             feed: self.feed,
-            entry: self.entry,
+            entry: signal.entry_price.unwrap_or(self.stop),
             stop: self.stop,
-            confirmed_at: self.confirmed_at.unwrap_or(closed_at),
+            fill: self.fill,
+            confirmed_at: signal.updated_at,
             closed_at,
-            class: if self.interrupted { OutcomeClass::Interrupted } else { class },
+            class,
             targets_hit: self.hit,
             targets: signal.take_profits.len(),
             r: self.result,
@@ -251,7 +244,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{BarInterval, Instruments, Now, SignalDraft, SignalId, SignalState, parse_time};
+    use crate::domain::{BarInterval, Instruments, Now, SignalDraft, SignalId, parse_time};
     use crate::engine::bars::BarBuilder;
 
     const START: &str = "2026-01-14T15:00:00Z";
@@ -261,7 +254,8 @@ mod tests {
         parse_time(START).unwrap() + TimeDelta::seconds(seconds)
     }
 
-    /// What becomes of a long from 1.1000 (ask) with its stop at 1.0990, confirmed at once, on these bids at half-minute steps.
+    /// What becomes of a long with entry 1.1000 and stop 1.0990, confirmed at once, on these bids at half-minute steps; the
+    /// first ask is its fill.
     fn record(source: &str, bids: &[f64]) -> Option<Outcome> {
         let instrument = Instruments::documented().swap_remove(0);
         let draft = SignalDraft {
@@ -307,33 +301,71 @@ mod tests {
     #[test]
     fn a_record_ends_at_the_stop_or_at_the_last_target() {
         use OutcomeClass::{Ambiguous, Stop, Targets};
-        // The last price opens the minute after, which ends the one that decides.
-        let own = |bids: &[f64]| told(record("ict", bids));
-        assert_eq!(own(&[1.1, 1.1, 1.1]), None, "open");
-        assert_eq!(own(&[1.1, 1.101, 1.1, 1.102, 1.1]), Some((Targets, 2, 1.25)));
-        assert_eq!(own(&[1.1, 1.101, 1.1, 1.099, 1.1]), Some((Stop, 1, 0.5)));
-        assert_eq!(own(&[1.1, 1.099, 1.1]), Some((Stop, 0, -1.0)));
-        assert_eq!(own(&[1.101, 1.099, 1.1]), Some((Ambiguous, 0, -1.0)), "the stop comes first whichever did");
-        assert_eq!(own(&[1.1, 1.1, 1.098, 1.1, 1.1]), Some((Stop, 0, -2.0)), "a gap leaves at the first price");
-        let outcome = record("ict", &[1.1, 1.1005, 1.1, 1.0995, 1.1, 1.098, 1.1]).unwrap();
+        // Filled at 1.1; the last price opens the minute after, which ends the one that decides.
+        let told = |bids: &[f64]| told(record("ict", bids));
+        assert_eq!(told(&[1.0998, 1.1, 1.1]), None, "open");
+        assert_eq!(told(&[1.0998, 1.101, 1.1, 1.102, 1.1]), Some((Targets, 2, 1.25)));
+        assert_eq!(told(&[1.0998, 1.101, 1.1, 1.099, 1.1]), Some((Stop, 1, 0.5)));
+        assert_eq!(told(&[1.0998, 1.099, 1.1]), Some((Stop, 0, -1.0)));
+        assert_eq!(
+            told(&[1.0998, 1.1, 1.101, 1.099, 1.1]),
+            Some((Ambiguous, 0, -1.0)),
+            "the stop first, whichever was"
+        );
+        assert_eq!(told(&[1.0998, 1.1, 1.098, 1.1, 1.1]), Some((Stop, 0, -2.0)), "a gap leaves at the first price");
+        let outcome = record("ict", &[1.0998, 1.1005, 1.1, 1.0995, 1.1, 1.098, 1.1]).unwrap();
         assert!((outcome.mfe - 0.5).abs() < 1e-9 && (outcome.mae + 1.0).abs() < 1e-9, "{outcome:?}");
-        assert_eq!((outcome.setup, outcome.feed), (Some(SetupKind::MssFvg), Feed::Live));
+        assert_eq!((outcome.setup, outcome.feed, outcome.fill), (Some(SetupKind::MssFvg), Feed::Live, Some(1.1)));
         assert_eq!((outcome.confirmed_at, outcome.closed_at), (at(0), at(180)));
     }
 
     #[test]
-    fn a_pushed_signal_has_a_position_only_when_its_entry_was_traded() {
-        // The ask stands two points above the entry all the time, and the target is reached.
-        assert_eq!(record("push", &[1.1001, 1.102, 1.103]), None, "nothing was bought at 1.1");
-        let targets = Some((OutcomeClass::Targets, 2, 1.25));
-        assert_eq!(told(record("push", &[1.0998, 1.102, 1.103])), targets);
-        let day = [vec![1.105; 24 * 120], vec![1.105; 4]].concat();
-        assert_eq!(told(record("push", &day)), Some((OutcomeClass::NotFilled, 0, 0.0)));
+    fn the_position_is_entered_where_it_could_be_and_not_where_the_signal_says() {
+        for source in ["ict", "push"] {
+            // The ask stands half an R above the entry: the first target gives half an R, the stop costs one and a half.
+            let targets = Some((OutcomeClass::Targets, 2, 0.75));
+            assert_eq!(told(record(source, &[1.1003, 1.102, 1.1])), targets, "{source}");
+            assert_eq!(told(record(source, &[1.1003, 1.099, 1.1])), Some((OutcomeClass::Stop, 0, -1.5)), "{source}");
+        }
+        let not_filled = Some((OutcomeClass::NotFilled, 0, 0.0));
+        assert_eq!(told(record("push", &[1.1008, 1.105, 1.105])), not_filled, "the first target was gone");
+        assert_eq!(told(record("push", &[1.098, 1.105, 1.105])), not_filled, "so was the stop");
+    }
+
+    #[test]
+    fn what_was_open_when_the_process_ended_counts_nowhere() {
+        let open = record("ict", &[1.0998, 1.1, 1.1]);
+        assert_eq!(open, None);
+        let instrument = Instruments::documented().swap_remove(0);
+        let draft = SignalDraft {
+            direction: Some(Direction::Long),
+            status: Some(crate::domain::SignalStatus::Confirmed),
+            entry_price: Some(1.1),
+            stop_loss: Some(1.099),
+            take_profits: Some(vec![1.101]),
+            ..SignalDraft::default()
+        };
+        let now = Now { wall: at(0), mono: Duration::ZERO };
+        let (id, ttl) = (SignalId::new("a").unwrap(), Duration::from_secs(300));
+        let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), now, ttl).unwrap();
+        let (mut outcomes, mut bars) = (Outcomes::default(), BarBuilder::default());
+        outcomes.interrupt(&signal);
+        assert_eq!(outcomes.take(), [], "as long as there are no prices nothing is missed");
+        for seconds in [600, 660] {
+            let (symbol, source) = (instrument.symbol.clone(), SourceName::new("push"));
+            let quote = Quote::Last(1.102);
+            let tick = Tick { symbol, quote, volume: None, observed_at: at(seconds), feed: Feed::Live, source };
+            bars.take(&instrument, &tick, at(seconds)).iter().for_each(|closed| outcomes.minute(closed));
+            outcomes.price(&instrument, &tick);
+        }
+        let outcome = outcomes.take().pop().unwrap();
+        assert_eq!((outcome.class, outcome.fill, outcome.r), (OutcomeClass::Interrupted, None, 0.0));
+        assert!(!outcome.counts());
     }
 
     #[test]
     fn what_is_open_after_a_day_leaves_at_the_last_price() {
-        let day = [vec![1.1; 24 * 120 - 2], vec![1.1005; 6]].concat();
+        let day = [vec![1.0998; 24 * 120 - 2], vec![1.1005; 6]].concat();
         assert_eq!(told(record("ict", &day)), Some((OutcomeClass::Expired, 0, 0.5)));
     }
 }

@@ -67,7 +67,7 @@ impl Feed {
     /// Puts the states as they are, and what was missed since `since`, into the outbox, and joins it to what is live.
     /// Returns the frame that comes before all of it.
     pub(super) fn join(&self, outbox: &Outbox, since: Option<&str>) -> Utf8Bytes {
-        let (head, recovered) = self.gateway.hub.hold(|present| {
+        let (begins, recovered) = self.gateway.hub.hold(|present| {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
                 // The server's own state has its own time.
@@ -75,15 +75,19 @@ impl Feed {
                     outbox.put(present.states_of(&audience, kind).cloned());
                 }
             }
+            let mut begins = head(present);
             let recovered = since.map(|since| {
                 let (missed, whole) = self.missed(present, since);
+                // A client that is cut in the middle of what it missed must not take itself for further than that.
+                let first = missed.first().and_then(|first| message(first)).map(|first| first.seq - 1);
+                begins.seq = first.unwrap_or(begins.seq);
                 outbox.put(missed);
                 whole
             });
             outbox.set_topics(Topics { published: self.audiences.clone(), ..Topics::default() });
-            (head(present), recovered)
+            (begins, recovered)
         });
-        bots::connected(&self.user, self.mode, &head, recovered, clock::wall())
+        bots::connected(&self.user, self.mode, &begins, recovered, clock::wall())
     }
 
     /// Puts everything that is kept after `since` into the outbox once more, and the end of it.

@@ -1,9 +1,9 @@
 //! What has reached whom on the streams that have no cursor: Sentio's notifications.
 //!
-//! A notification has reached its user when one of his connections has confirmed it; until then everyone of them that
-//! joins gets it. So nothing is lost when a connection dies with something on its way, and nothing comes twice as long as
-//! a confirmation gets through. What has reached whom is kept in the log, a moment later: after a `kill -9` what was
-//! confirmed within the last [`PAUSE`] comes again.
+//! A notification has reached its user when one of his connections has confirmed it; until then each of them that joins
+//! gets it. So nothing is lost when a connection dies with something on its way, and nothing comes twice unless the
+//! confirmation is lost. What has reached whom is kept in the log, a moment later: after a `kill -9` what was confirmed
+//! within the last [`PAUSE`] comes again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -25,12 +25,17 @@ const MAX_USERS: usize = 100_000;
 pub const PAUSE: Duration = Duration::from_millis(500);
 /// The same while the log cannot be written: the streams go on meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long a connection that joins waits for what is on its way to the user's others: a page that changes its socket, or
+/// has two, gets nothing twice. Whoever confirms later than this has gone, and his connection was not yet missed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The last message that has reached each user.
 #[derive(Debug)]
 pub struct Presence {
     state: Mutex<State>,
     unsaved: Notify,
+    /// Something was confirmed, or a connection has ended.
+    settled: Notify,
     handle: Handle,
 }
 
@@ -41,6 +46,9 @@ struct State {
     age: u64,
     /// What the log does not know yet.
     unsaved: BTreeMap<Arc<str>, u64>,
+    /// The last message that was written to each live connection.
+    written: BTreeMap<Arc<str>, BTreeMap<u64, u64>>,
+    connections: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +58,16 @@ struct Reached {
 }
 
 impl State {
+    fn reached(&self, user: &str) -> u64 {
+        self.reached.get(user).map_or(0, |reached| reached.message)
+    }
+
+    /// Whether nothing is on its way to the user.
+    fn is_settled(&self, user: &str) -> bool {
+        let reached = self.reached(user);
+        self.written.get(user).is_none_or(|written| written.values().all(|message| *message <= reached))
+    }
+
     /// Whether that is news.
     fn reach(&mut self, user: &Arc<str>, message: u64, most: usize) -> bool {
         let before = self.reached.get(user).copied();
@@ -78,21 +96,41 @@ impl Presence {
         for (user, seen) in notes.iter().filter_map(|note| Some((&note.user, note.seen?))) {
             state.reach(user, seen, MAX_USERS);
         }
-        Self { state: Mutex::new(state), unsaved: Notify::new(), handle }
+        Self { state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
+    }
+
+    /// A connection of `user`. Waits a moment if something is on its way to him on another one; what he is to get is asked
+    /// after it ([`reached`](Self::reached)).
+    pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> Connection {
+        let settled = async {
+            loop {
+                let mut settled = std::pin::pin!(self.settled.notified());
+                settled.as_mut().enable();
+                if self.state.lock().is_settled(user) {
+                    return;
+                }
+                settled.await;
+            }
+        };
+        timeout(PATIENCE, settled).await.ok();
+        let mut state = self.state.lock();
+        state.connections += 1;
+        Connection { id: state.connections, presence: self.clone(), user: user.clone(), written: 0 }
     }
 
     /// The last message that has reached `user`; 0 when none has.
     pub fn reached(&self, user: &str) -> u64 {
-        self.state.lock().reached.get(user).map_or(0, |reached| reached.message)
+        self.state.lock().reached(user)
     }
 
     /// Remembers that everything up to `message` has reached `user`.
-    pub fn reach(&self, user: &Arc<str>, message: u64) {
+    fn reach(&self, user: &Arc<str>, message: u64) {
         let mut state = self.state.lock();
         if state.reach(user, message, MAX_USERS) {
             state.unsaved.insert(user.clone(), message);
             drop(state);
             self.unsaved.notify_one();
+            self.settled.notify_waiters();
         }
     }
 
@@ -138,15 +176,55 @@ impl Presence {
     }
 }
 
+/// A connection on which messages reach a user. Its end is noted when it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    presence: Arc<Presence>,
+    user: Arc<str>,
+    id: u64,
+    /// The last message that was written.
+    written: u64,
+}
+
+impl Connection {
+    /// A message is being written.
+    pub fn write(&mut self, message: u64) {
+        self.written = message;
+        let mut state = self.presence.state.lock();
+        state.written.entry(self.user.clone()).or_default().insert(self.id, message);
+    }
+
+    /// The client has confirmed everything up to `message`. It cannot confirm what was not written.
+    pub fn confirm(&mut self, message: u64) {
+        self.presence.reach(&self.user, message.min(self.written));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut state = self.presence.state.lock();
+        if let Some(written) = state.written.get_mut(&self.user) {
+            written.remove(&self.id);
+            if written.is_empty() {
+                state.written.remove(&self.user);
+            }
+        }
+        drop(state);
+        self.presence.settled.notify_waiters();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::domain::Accepted;
     use crate::pipeline::Request;
 
-    fn presence(notes: &[UserNote]) -> (Presence, tokio::sync::mpsc::Receiver<Request>) {
+    fn presence(notes: &[UserNote]) -> (Arc<Presence>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
-        (Presence::new(handle, notes), requests)
+        (Arc::new(Presence::new(handle, notes)), requests)
     }
 
     fn note(user: &str, seen: Option<u64>) -> UserNote {
@@ -163,6 +241,53 @@ mod tests {
             assert_eq!(of("a"), reached, "after {message}");
         }
         assert_eq!((of("b"), of("c")), (0, 0), "the others are who they were");
+    }
+
+    /// The page closes its socket with something on its way, and comes back; what counts is what it confirmed.
+    #[tokio::test(start_paused = true)]
+    async fn what_died_with_its_connection_comes_again_and_what_was_confirmed_does_not() {
+        let (presence, _requests) = presence(&[]);
+        let user = "a".into();
+        let mut first = presence.join(&user).await;
+        first.write(3);
+        first.write(5);
+        first.confirm(3);
+        assert_eq!(presence.reached("a"), 3);
+        drop(first);
+        assert_eq!(presence.reached("a"), 3, "5 was on its way");
+        let mut second = presence.join(&user).await;
+        second.write(5);
+        second.confirm(u64::MAX);
+        assert_eq!(presence.reached("a"), 5, "nobody confirms what was not written");
+        drop(second);
+        assert!(presence.state.lock().written.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_beside_others_waits_a_moment_for_what_is_on_its_way_to_them() {
+        let (presence, _requests) = presence(&[note("a", Some(4))]);
+        let user = "a".into();
+        let mut first = presence.join(&user).await;
+        let began = Instant::now();
+        drop(presence.join(&user).await);
+        assert_eq!(began.elapsed(), Duration::ZERO, "nothing is on its way");
+        first.write(6);
+        let (second, ()) = tokio::join!(presence.join(&user), async {
+            sleep(PATIENCE / 2).await;
+            first.confirm(6);
+        });
+        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE / 2, 6));
+        first.write(8);
+        let (mut third, ()) = tokio::join!(presence.join(&user), async {
+            sleep(PATIENCE / 4).await;
+            drop(first);
+        });
+        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE * 3 / 4, 6), "8 died with it");
+        let began = Instant::now();
+        third.write(8);
+        drop(presence.join(&user).await);
+        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE, 6), "it has gone, whatever its socket says");
+        drop((second, third));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::auth::{self, Identity};
-use crate::domain::{Event, Kind, Published, iso};
+use crate::domain::{Audience, Event, Kind, Published, iso};
 use crate::gateways::dialects::bots::{price_map, rest};
 use crate::hub::{Audiences, Present, Publication};
 use crate::telemetry::STORE;
@@ -80,9 +80,11 @@ pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Va
 /// `GET /api/portfolio/summary`
 pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json<Value> {
     let audiences = user.audiences();
-    let (balances, metrics, (messages, whole)) = state.hub.hold(|present| {
+    let (balances, metrics, messages, whole) = state.hub.hold(|present| {
         let states = |kind| states(present, &audiences, kind);
-        (states(Kind::Balances), states(Kind::Metrics), present.messages_after(&audiences, 0))
+        let (messages, _) = present.messages_after(&audiences, 0);
+        let whole = audiences.each().all(|audience| has_all_trades(present, &audience));
+        (states(Kind::Balances), states(Kind::Metrics), messages, whole)
     });
     let trades = messages.iter().filter_map(message).filter(|message| message.kind == Kind::Trades);
     let metrics = metrics.iter().filter_map(message).next_back();
@@ -118,6 +120,12 @@ fn recent(user: &User, state: &AppState, kind: Kind, query: RawQuery) -> Result<
     let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
     let of_kind = |publication: &Arc<Publication>| message(publication).is_some_and(|message| message.kind == kind);
     Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
+}
+
+/// Whether the trades of an audience are all at hand. Where none is among many messages, none was among those before.
+fn has_all_trades(present: &Present, audience: &Audience) -> bool {
+    let (messages, whole) = present.messages_after(&Audiences::only(audience), 0);
+    whole || (*audience == Audience::All && !messages.iter().filter_map(message).any(|it| it.kind == Kind::Trades))
 }
 
 /// States of one kind: those for everybody, and after them the user's own.

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
+use super::stats::{self, PositionObject};
 use crate::domain::number::number;
-use crate::domain::{Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, iso, parse_time};
+use crate::domain::{Bar, BarInterval, Cursor, Killzone, Outcome, Position, SignalId, SignalStatus, iso, parse_time};
 use crate::gateways::dialects::orion::SignalObject;
 use crate::store::{HistoryQuery, Since};
 
@@ -26,6 +27,11 @@ struct SignalsObject<'a> {
 struct LifeObject<'a> {
     signal: SignalObject<'a>,
     history: Vec<StateObject<'a>>,
+    /// What became of it, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<PositionObject>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,9 +96,13 @@ pub(super) async fn signal(
     _: Reader,
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
+    query: RawQuery,
 ) -> Result<Response, ApiError> {
+    let wanted = stats::wanted(query)?;
     let id = SignalId::new(&id?).ok_or(ApiError::SignalNotFound)?;
     let (signal, states) = state.history.signal(&id).await?.ok_or(ApiError::SignalNotFound)?;
+    let outcome = state.history.outcome(&id).await?;
+    let position = wanted.map(|wanted| stats::position(&state, &signal, wanted)).transpose()?;
     let epoch = state.hub.position().epoch;
     let history = states.iter().map(|state| StateObject {
         status: state.status.name(),
@@ -101,7 +111,8 @@ pub(super) async fn signal(
         source: state.source.as_str(),
         cursor: Position { epoch: epoch.clone(), seq: state.seq }.to_string(),
     });
-    Ok(Json(LifeObject { signal: SignalObject::from(&signal), history: history.collect() }).into_response())
+    let (signal, history) = (SignalObject::from(&signal), history.collect());
+    Ok(Json(LifeObject { signal, history, outcome, position }).into_response())
 }
 
 /// `GET /api/bars`

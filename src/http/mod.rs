@@ -21,6 +21,7 @@ mod params;
 mod router;
 mod sentio;
 mod sources;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod webhooks;

@@ -6,7 +6,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    AppState, admin, aria, bots, console, history, ingest, market, observe, ops, overview, sentio, sources, webhooks,
+    AppState, admin, aria, bots, console, history, ingest, market, observe, ops, overview, sentio, sources, stats,
+    webhooks,
 };
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
@@ -21,6 +22,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
         .route("/api/bars", get(history::bars))
         .route("/api/sources", get(sources::sources))
+        .route("/api/stats", get(stats::stats))
         .route("/api/instruments", get(market::instruments))
         .route("/api/admin/overview", get(overview::overview))
         .route("/api/admin/revoke", post(admin::revoke))

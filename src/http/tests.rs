@@ -25,6 +25,7 @@ use crate::store::{self, Store};
 use crate::tasks::Tasks;
 
 mod events;
+mod stats;
 
 const TTL: Duration = Duration::from_mins(5);
 

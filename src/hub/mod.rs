@@ -98,16 +98,17 @@ impl Hub {
         self.sinks.write().push(sink);
     }
 
-    /// Takes in what the log remembers, without telling anybody: for the start.
-    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>) {
+    /// Takes in what the log remembers, without telling anybody: for the start. `forgotten` are the numbers of the last
+    /// ordered messages that it does not have any more, by their audiences.
+    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>, forgotten: &[(Audience, u64)]) {
         let present = &mut *self.present.lock();
+        present.passing.forget(forgotten);
         for publication in publications.into_iter().map(Arc::new) {
             match publication.event() {
                 Event::Published(published) => present.passing.remember(published, &publication),
                 Event::Signal(_) | Event::Price(_) => present.recent.recall(publication),
             }
         }
-        present.passing.recalled();
     }
 
     /// Publishes a batch: first it becomes part of the present, then everybody who is connected gets it.

@@ -18,6 +18,10 @@ pub(super) struct Passing {
     messages_per_user: usize,
     /// What to forget first: the keys of `states` by the number of their message.
     by_age: BTreeMap<u64, StateKey>,
+    /// Whose messages to forget first: users by the number of their last one.
+    users_by_age: BTreeMap<u64, Audience>,
+    /// Number of the last message of a user who was forgotten: whoever is not known may have had it.
+    forgotten_users: u64,
     last: u64,
 }
 
@@ -31,7 +35,15 @@ struct Messages {
 
 impl Passing {
     pub(super) fn new(messages_per_user: usize) -> Self {
-        Self { states: BTreeMap::new(), messages: BTreeMap::new(), messages_per_user, by_age: BTreeMap::new(), last: 0 }
+        Self {
+            states: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            messages_per_user,
+            by_age: BTreeMap::new(),
+            users_by_age: BTreeMap::new(),
+            forgotten_users: 0,
+            last: 0,
+        }
     }
 
     /// Takes in what has just been published.
@@ -56,12 +68,19 @@ impl Passing {
     fn remember_message(&mut self, audience: &Audience, publication: &Arc<Publication>) {
         let most = self.most(audience);
         let messages = self.messages.entry(audience.clone()).or_default();
+        if let (Audience::User(_), newest) = (audience, messages.kept.back().map_or(0, |newest| number(newest))) {
+            self.users_by_age.remove(&newest);
+            self.users_by_age.insert(number(publication), audience.clone());
+        }
         messages.kept.push_back(publication.clone());
         if messages.kept.len() > most {
             messages.forgotten = messages.kept.pop_front().map_or(0, |oldest| number(&oldest));
         }
-        if self.messages.len() > MAX_KEPT {
-            self.messages.pop_last();
+        if self.users_by_age.len() > MAX_KEPT
+            && let Some((newest, user)) = self.users_by_age.pop_first()
+        {
+            self.messages.remove(&user);
+            self.forgotten_users = newest;
         }
     }
 
@@ -69,15 +88,11 @@ impl Passing {
         if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { self.messages_per_user }
     }
 
-    /// Ends the taking in of what the log kept: where it kept as much as it may, there may have been more.
-    pub(super) fn recalled(&mut self) {
-        let (for_all, for_one) = (MAX_MESSAGES_FOR_ALL, self.messages_per_user);
-        for (audience, messages) in &mut self.messages {
-            let most = if *audience == Audience::All { for_all } else { for_one };
-            if messages.kept.len() >= most {
-                let before = messages.kept.front().map_or(0, |oldest| number(oldest) - 1);
-                messages.forgotten = messages.forgotten.max(before);
-            }
+    /// Notes up to which number the log has forgotten the ordered messages of audiences.
+    pub(super) fn forget(&mut self, forgotten: &[(Audience, u64)]) {
+        for (audience, last) in forgotten {
+            self.messages.entry(audience.clone()).or_default().forgotten = *last;
+            self.last = self.last.max(*last);
         }
     }
 
@@ -94,7 +109,11 @@ impl Passing {
 
     pub(super) fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Publication>>, bool) {
         let (mut found, mut whole) = (Vec::new(), true);
-        for messages in audiences.each().filter_map(|audience| self.messages.get(&audience)) {
+        for audience in audiences.each() {
+            let Some(messages) = self.messages.get(&audience) else {
+                whole &= !matches!(audience, Audience::User(_)) || self.forgotten_users <= seq;
+                continue;
+            };
             whole &= messages.forgotten <= seq;
             found.extend(messages.kept.iter().rev().take_while(|message| number(message) > seq).cloned());
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::{
-    Direction, Instruments, Now, Quality, Signal, SignalDraft, SignalId, SignalState, SourceName, parse_time,
+    Audience, Direction, Instruments, Kind, Now, Published, Quality, Signal, SignalDraft, SignalId, SignalState,
+    SourceName, parse_time,
 };
 
 fn metrics() -> Arc<Metrics> {
@@ -76,7 +77,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.recall([old]);
+    hub.recall([old], &[]);
     assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
     assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
@@ -136,4 +137,27 @@ fn selections_add_and_subtract() {
     assert_eq!(only(&["A"]).without(&only(&["A"])), Selection::None);
     assert_eq!(Selection::All.without(&only(&["A"])), Selection::All);
     assert_eq!(only(&["A"]).without(&Selection::All), Selection::None);
+}
+
+fn message(seq: u64, audience: Audience) -> Arc<Publication> {
+    let (kind, data) = (Kind::Wallet, "{}".into());
+    let published = Published { seq, kind, audience, key: "".into(), data, at: start() };
+    Arc::new(Publication::unplaced(Event::Published(Arc::new(published))))
+}
+
+#[test]
+fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
+    let hub = hub();
+    let user = |number: u64| Audience::User(number.to_string().into());
+    hub.publish(&[message(1, Audience::Admin), message(2, Audience::All)]);
+    let many: Vec<_> = (3..=20_004).map(|seq| message(seq, user(seq))).collect();
+    hub.publish(&many);
+    let of = |audience: &Audience, seq| {
+        let (messages, whole) = hub.hold(|present| present.messages_after(&Audiences::only(audience), seq));
+        (messages.len(), whole)
+    };
+    assert_eq!((of(&user(3), 0), of(&user(4), 0), of(&user(5), 0)), ((0, false), (0, false), (1, true)));
+    assert_eq!(of(&user(99_999), 0), (0, false), "somebody who is not known may have been forgotten");
+    assert_eq!(of(&user(99_999), 4), (0, true));
+    assert_eq!((of(&Audience::Admin, 0), of(&Audience::All, 0)), ((1, true), (1, true)));
 }

@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Position, Published, Signal, SourceName, Tick, UserNote};
+use crate::domain::{
+    Change, Event, Feed, Now, Outcome as Record, Position, Published, Signal, SourceName, Tick, UserNote,
+};
 use crate::engine::{Engine, Outcome};
 use crate::hub::{Hub, Publication};
 use crate::store::{Receipt, Store, StoreError};
@@ -88,6 +90,8 @@ pub struct Pipeline {
     gathering: Batch,
     committing: Option<(Batch, Commit)>,
     patience: Option<Instant>,
+    /// Records that are being stored.
+    recording: Option<(Vec<Record>, Commit)>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -120,6 +124,7 @@ impl Pipeline {
             gathering: Batch::default(),
             committing: None,
             patience: None,
+            recording: None,
         }
     }
 
@@ -157,7 +162,11 @@ impl Pipeline {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && self.has_room() => {
                     self.expire();
                 }
-                _ = save_bars.tick() => self.save_bars(),
+                recorded = recorded(&mut self.recording), if self.recording.is_some() => self.keep_unless(recorded),
+                _ = save_bars.tick() => {
+                    self.save_bars();
+                    self.record();
+                }
                 count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
@@ -169,7 +178,31 @@ impl Pipeline {
             self.commit();
         }
         self.save_bars();
+        self.record();
+        if self.recording.is_some() {
+            let recorded = recorded(&mut self.recording).await;
+            self.keep_unless(recorded);
+        }
         Ok(())
+    }
+
+    /// Begins to store what has become of confirmed signals, once the signals themselves are stored.
+    fn record(&mut self) {
+        if self.recording.is_none() && self.is_settled() {
+            let records = self.engine.ended_records();
+            if !records.is_empty() {
+                let commit: Commit = Box::pin(self.store.append_outcomes(records.clone()));
+                self.recording = Some((records, commit));
+            }
+        }
+    }
+
+    /// Records that could not be stored come again.
+    fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
+        if let Err(error) = stored {
+            warn!(%error, records = records.len(), "records of signals could not be stored yet");
+            self.engine.keep_records(records);
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -395,6 +428,13 @@ async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<R
     let result = commit.await;
     let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
     (batch, result)
+}
+
+async fn recorded(recording: &mut Option<(Vec<Record>, Commit)>) -> (Vec<Record>, Result<Receipt, StoreError>) {
+    let Some((_, commit)) = recording else { return std::future::pending().await };
+    let result = commit.await;
+    let records = recording.take().map(|(records, _)| records).unwrap_or_default();
+    (records, result)
 }
 
 fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Result<Accepted, SubmitError>) {

@@ -162,8 +162,7 @@ impl Feeder {
 
     /// Says how much of the provider's allowance is used.
     pub fn budget(&self, budget: Budget) {
-        let left = budget.limit.saturating_sub(budget.used);
-        self.budget.with_label_values(&[self.name.as_str()]).set(left.into());
+        self.budget.with_label_values(&[self.name.as_str()]).set(budget.limit.saturating_sub(budget.used).into());
         self.states.budget(&self.name, budget);
     }
 
@@ -186,6 +185,7 @@ impl Feeder {
     /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
+        self.states.rejected(&self.name, reason);
     }
 
     /// Hands something about a signal on. Whether it is taken is the pipeline's business.

@@ -83,13 +83,16 @@ pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<(
 /// Stores one-minute bars; of two that tell of the same minute, both are right about its extremes.
 pub(super) fn save_bars(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO bars (symbol, opened_at, open, high, low, close, volume) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        "INSERT INTO bars (symbol, opened_at, open, high, low, close, volume, simulated) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
          ON CONFLICT (symbol, opened_at) DO UPDATE SET high = max(high, excluded.high), \
-         low = min(low, excluded.low), close = excluded.close, volume = max(volume, excluded.volume)",
+         low = min(low, excluded.low), close = excluded.close, volume = max(volume, excluded.volume), \
+         simulated = max(simulated, excluded.simulated)",
     )?;
     for bar in bars {
         let opened_at = bar.opened_at.timestamp_millis();
-        statement.execute((bar.symbol.as_str(), opened_at, bar.open, bar.high, bar.low, bar.close, bar.volume))?;
+        let Bar { open, high, low, close, volume, simulated, .. } = *bar;
+        statement.execute((bar.symbol.as_str(), opened_at, open, high, low, close, volume, simulated))?;
     }
     Ok(())
 }

@@ -48,6 +48,30 @@ pub fn export(place: &Path, format: ExportFormat, mut out: impl Write) -> Result
     Ok(page.events)
 }
 
+/// Writes the record of every confirmed signal as one JSON array to `out`, in the order in which they ended. Returns their
+/// number.
+///
+/// # Errors
+/// [`StoreError::Output`] when `out` takes no more, else what is wrong with the log.
+pub fn export_outcomes(place: &Path, mut out: impl Write) -> Result<u64, StoreError> {
+    let (file, connection) = offline::open(place)?;
+    let sqlite = |error| StoreError::sqlite(&file, &error);
+    let io = |error: io::Error| StoreError::Output(error.kind());
+    let sql = "SELECT body FROM outcomes ORDER BY closed_at, signal_id";
+    let mut statement = connection.prepare(sql).map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    let mut count = 0;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let body = row.get_ref(0).and_then(|body| Ok(body.as_str()?.to_owned())).map_err(sqlite)?;
+        let start = if count == 0 { "[\n" } else { ",\n" };
+        write!(out, "{start}{body}").map_err(io)?;
+        count += 1;
+    }
+    out.write_all(if count == 0 { b"[]\n" } else { b"\n]\n" }).map_err(io)?;
+    out.flush().map_err(io)?;
+    Ok(count)
+}
+
 struct Page {
     format: ExportFormat,
     bytes: Vec<u8>,

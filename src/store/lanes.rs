@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use crate::domain::{Bar, Published, Signal, Symbol, UserNote};
+use crate::domain::{Bar, Outcome, Published, Signal, Symbol, UserNote};
 
 /// Appends that may wait; another one is refused. The pipeline has one in flight.
 const APPENDS: usize = 1_024;
@@ -34,6 +34,7 @@ pub(super) struct Append {
     pub(super) signals: Vec<Arc<Signal>>,
     pub(super) published: Vec<Published>,
     pub(super) notes: Vec<UserNote>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
 }
 
@@ -207,7 +208,7 @@ impl State {
         let mut events = 0;
         let together = self.appends.iter().take_while(|append| {
             let first = events == 0;
-            events += append.signals.len() + append.published.len() + append.notes.len();
+            events += append.signals.len() + append.published.len() + append.notes.len() + append.outcomes.len();
             first || events <= EVENTS_AT_ONCE
         });
         let count = together.count();

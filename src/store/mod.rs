@@ -19,6 +19,7 @@ mod faults;
 mod lanes;
 mod offline;
 mod open;
+mod outcomes;
 mod passing;
 mod queries;
 mod reader;
@@ -31,6 +32,7 @@ mod writer;
 
 use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,7 +43,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use backup::backup;
 pub use error::StoreError;
-pub use export::{ExportFormat, export};
+pub use export::{ExportFormat, export, export_outcomes};
 #[doc(hidden)]
 pub use faults::Fault;
 pub use lanes::Receipt;
@@ -51,7 +53,7 @@ pub use reader::Reader;
 pub use verify::{Verified, verify};
 pub use writer::Health;
 
-use crate::domain::{Bar, Published, Signal, UserNote};
+use crate::domain::{Bar, Outcome, Published, Signal, UserNote};
 use crate::telemetry::Metrics;
 use lanes::{Append, End, Lanes};
 use writer::{Identity, Shared, Writer};
@@ -75,6 +77,9 @@ pub struct Options {
     /// The wall clock; decides what is too old, and nothing else.
     pub clock: fn() -> DateTime<Utc>,
 }
+
+/// An append that waits for its answer.
+type Queued = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
 
 /// The log of this process, and the only way to write it. Closed when dropped.
 #[derive(Debug)]
@@ -137,17 +142,34 @@ impl Store {
         published: Vec<Published>,
         notes: Vec<UserNote>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+        self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), answer })
+    }
+
+    /// Appends records of confirmed signals, all or none. The record of a signal is written once; another one of it is not
+    /// taken.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_outcomes(
+        &self,
+        outcomes: Vec<Outcome>,
+    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+        let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());
+        self.queue(|answer| Append { signals, published, notes, outcomes, answer })
+    }
+
+    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<Receipt, StoreError>>) -> Append) -> Queued {
         let (answer, answered) = oneshot::channel();
-        let queued = self.shared.lanes.append(Append { signals, published, notes, answer });
+        let queued = self.shared.lanes.append(append(answer));
         let shared = Arc::clone(&self.shared);
-        async move {
+        Box::pin(async move {
             queued?;
             match answered.await {
                 Ok(answer) => answer,
                 // The writer went away with the batch in its hands.
                 Err(_) => Err(shared.lanes.end().unwrap_or(End::Panicked).into()),
             }
-        }
+        })
     }
 
     /// Stores one-minute bars when no append waits. A bar that is stored already is joined with its newer self.

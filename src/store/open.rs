@@ -5,19 +5,23 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OpenFlags};
 
 use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
-use super::{DATABASE_FILE, LOCK_FILE, passing, queries, schema, users};
-use crate::domain::{Position, Published, Signal, UserNote};
+use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, queries, schema, users};
+use crate::domain::{Audience, Bar, Position, Published, Signal, UserNote};
 
 /// Events whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
 /// Largest database whose pages are all read at every start. Beyond it a start would take seconds; `verify` reads all.
 const CHECKED_BYTES: u64 = 64 << 20;
+/// How far back signals without a record are looked for.
+const UNRECORDED: TimeDelta = TimeDelta::days(7);
+/// How far back bars are read, so that setups know where the market is.
+const WARM_UP: TimeDelta = TimeDelta::days(5);
 /// Most recent signals that are handed to a starting hub.
 const RECENT_LIMIT: usize = 1_000;
 
@@ -33,6 +37,12 @@ pub struct Recovered {
     pub recent: Vec<(u64, Signal)>,
     /// Published messages that are kept, oldest first.
     pub published: Vec<Published>,
+    /// Signals confirmed in the last week whose record has not ended, oldest first.
+    pub unrecorded: Vec<Signal>,
+    /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
+    pub minutes: Vec<Bar>,
+    /// Of each audience that has lost ordered messages, the number of the last one.
+    pub forgotten: Vec<(Audience, u64)>,
     /// What is remembered of users, in no order.
     pub users: Vec<UserNote>,
 }
@@ -62,11 +72,15 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
     let head = schema::head(&connection).map_err(sqlite)?;
     let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
+    let (published, forgotten) = passing::all(&connection).map_err(sqlite)?;
     let recovered = Recovered {
         position: Position { epoch: epoch.into(), seq: head.seq },
         pending: queries::pending(&connection).map_err(sqlite)?,
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
-        published: passing::all(&connection).map_err(sqlite)?,
+        published,
+        forgotten,
+        unrecorded: outcomes::open(&connection, recent_since - UNRECORDED).map_err(sqlite)?,
+        minutes: queries::real_minutes(&connection, recent_since - WARM_UP).map_err(sqlite)?,
         users: users::all(&connection).map_err(sqlite)?,
     };
     let published = passing::head(&connection).map_err(sqlite)?;

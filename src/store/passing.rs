@@ -21,10 +21,13 @@ pub(super) fn append<'a>(
         .prepare_cached("INSERT INTO published (seq, at, kind, audience, key, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let mut replace = transaction
         .prepare_cached("DELETE FROM published WHERE audience = ?1 AND kind = ?2 AND key = ?3 AND key IS NOT NULL")?;
-    let mut forget = transaction.prepare_cached(
-        "DELETE FROM published WHERE key IS NULL AND audience = ?1 AND seq <= \
-         (SELECT seq FROM published WHERE key IS NULL AND audience = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    let mut oldest = transaction.prepare_cached(
+        "SELECT seq FROM published WHERE key IS NULL AND audience = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2",
     )?;
+    let mut forget =
+        transaction.prepare_cached("DELETE FROM published WHERE key IS NULL AND audience = ?1 AND seq < ?2")?;
+    // The last one that is forgotten leaves its number: whoever stopped before it has missed something.
+    let mut empty = transaction.prepare_cached("UPDATE published SET data = '' WHERE seq = ?1")?;
     let mut head = head;
     for message in messages {
         head += 1;
@@ -36,7 +39,11 @@ pub(super) fn append<'a>(
         let at = message.at.timestamp_millis();
         insert.execute((head, at, message.kind.name(), &audience, key, &*message.data))?;
         if key.is_none() {
-            forget.execute((&audience, if message.audience == Audience::All { KEPT_FOR_ALL } else { kept }))?;
+            let kept = if message.audience == Audience::All { KEPT_FOR_ALL } else { kept };
+            if let Some(last) = oldest.query_row((&audience, kept), |row| row.get::<_, u64>(0)).optional()? {
+                forget.execute((&audience, last))?;
+                empty.execute([last])?;
+            }
         }
     }
     Ok(head)
@@ -63,12 +70,17 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(connection.query_row(newest, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Everything that is kept, oldest first.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Published>> {
+/// The last ordered message of an audience that is not kept any more, by its number.
+type Forgotten = (Audience, u64);
+
+/// Everything that is kept, oldest first, and of what was forgotten the last.
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, Vec<Forgotten>)> {
     let mut statement = connection.prepare("SELECT seq, at, kind, audience, key, data FROM published ORDER BY seq")?;
     let rows = statement.query_map([], read)?;
     // A kind that a newer version knew and this one does not is left alone.
-    rows.filter_map(Result::transpose).collect()
+    let all: Vec<Published> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let (forgotten, kept): (Vec<_>, _) = all.into_iter().partition(|message| message.data.is_empty());
+    Ok((kept, forgotten.into_iter().map(|message| (message.audience, message.seq)).collect()))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {

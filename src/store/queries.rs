@@ -197,7 +197,7 @@ pub(super) fn bars(
     interval: BarInterval,
     limit: usize,
 ) -> rusqlite::Result<Vec<Bar>> {
-    let sql = "SELECT opened_at, open, high, low, close, volume FROM bars WHERE symbol = ?1 ORDER BY opened_at DESC";
+    let sql = "SELECT opened_at, open, high, low, close, volume, simulated FROM bars WHERE symbol = ?1 ORDER BY opened_at DESC";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([symbol.as_str()])?;
     let (mut minutes, mut intervals, mut last) = (Vec::new(), 0, None);
@@ -217,6 +217,27 @@ pub(super) fn bars(
     Ok(aggregate(minutes, interval))
 }
 
+/// The minutes opened since `since` of every symbol, oldest first; only those after its last invented price.
+pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<Vec<Bar>> {
+    let sql = "SELECT opened_at, open, high, low, close, volume, simulated, symbol FROM bars \
+               WHERE opened_at >= ?1 ORDER BY symbol, opened_at";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([since.timestamp_millis()])?;
+    let (mut minutes, mut first_of_symbol): (Vec<Bar>, usize) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let minute = bar(row, &Symbol::new(row.get_ref(7)?.as_str()?))?;
+        if minutes.last().is_some_and(|last| last.symbol != minute.symbol) {
+            first_of_symbol = minutes.len();
+        }
+        if minute.simulated {
+            minutes.truncate(first_of_symbol);
+        } else {
+            minutes.push(minute);
+        }
+    }
+    Ok(minutes)
+}
+
 fn bar(row: &Row<'_>, symbol: &Symbol) -> rusqlite::Result<Bar> {
     Ok(Bar {
         symbol: symbol.clone(),
@@ -226,6 +247,7 @@ fn bar(row: &Row<'_>, symbol: &Symbol) -> rusqlite::Result<Bar> {
         low: row.get(3)?,
         close: row.get(4)?,
         volume: row.get(5)?,
+        simulated: row.get(6)?,
     })
 }
 
@@ -233,7 +255,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<(u64, Signal)> {
     Ok((row.get(0)?, signal(row, 1)?))
 }
 
-fn signal(row: &Row<'_>, column: usize) -> rusqlite::Result<Signal> {
+pub(super) fn signal(row: &Row<'_>, column: usize) -> rusqlite::Result<Signal> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
 }
 
@@ -241,7 +263,7 @@ fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, millis))
 }
 
-fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::Error {
+pub(super) fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::queries::{self, HistoryQuery, Page, StateRow};
-use super::schema;
-use crate::domain::{Bar, BarInterval, Signal, SignalId, Symbol};
+use super::{outcomes, schema};
+use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, Symbol};
 
 /// Questions that are answered at the same time.
 const CONNECTIONS: usize = 4;
@@ -72,6 +73,31 @@ impl Reader {
     pub async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<StateRow>)>, StoreError> {
         let id = id.clone();
         self.questions.ask(move |connection| queries::life(connection, &id)).await
+    }
+
+    /// The records of confirmed signals, in the order in which they ended; at most the last 100,000.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn outcomes(&self) -> Result<Vec<Outcome>, StoreError> {
+        self.questions.ask(outcomes::all).await
+    }
+
+    /// The record of one signal; `None` while there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn outcome(&self, id: &SignalId) -> Result<Option<Outcome>, StoreError> {
+        let id = id.clone();
+        self.questions.ask(move |connection| outcomes::of(connection, &id)).await
+    }
+
+    /// Signals confirmed since `since` that have no record yet, oldest first; at most 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn without_outcome(&self, since: DateTime<Utc>) -> Result<Vec<Signal>, StoreError> {
+        self.questions.ask(move |connection| outcomes::open(connection, since)).await
     }
 
     /// The last bars of an interval, oldest first; at most `limit` and 1,000.

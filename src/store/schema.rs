@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAL_LIMIT: i64 = 64 << 20;
 
 /// Only ever append to this list: a migration that was released has run on somebody's log.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 PRAGMA application_id = 0x4f52494f;
 
@@ -87,6 +87,19 @@ CREATE TABLE users (
     noted INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX users_by_age ON users (noted);
+",
+    "
+-- What became of confirmed signals; written once.
+CREATE TABLE outcomes (
+    signal_id TEXT NOT NULL PRIMARY KEY,
+    closed_at INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outcomes_by_end ON outcomes (closed_at, signal_id);
+CREATE INDEX outcomes_by_age ON outcomes (stored_at);
+-- Whether any of its prices was invented. Nobody remembers that of the bars from before.
+ALTER TABLE bars ADD COLUMN simulated INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 

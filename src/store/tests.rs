@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Invalidation, Killzone, Kind, Position, SignalId, SignalState, SignalStatus,
-    SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Feed, Invalidation, Killzone, Kind, OutcomeClass, Position, SignalId,
+    SignalState, SignalStatus, SourceName, Symbol, parse_time,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -887,6 +887,8 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         recovered.published.iter().map(|message| message.seq).collect::<Vec<_>>(),
         (101..=200).collect::<Vec<_>>()
     );
+    // The last that is gone is known by its number, also to a process that would keep more.
+    assert_eq!(recovered.forgotten, [(audience(99), 99), (audience(100), 100)]);
     let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }
@@ -901,4 +903,62 @@ async fn a_message_that_was_refused_is_not_there() {
     store.play(Fault::None);
     let kept = message(Kind::Alerts, Audience::All, "", "kept");
     assert_eq!(store.append(Vec::new(), vec![kept], Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
+}
+
+#[tokio::test]
+async fn only_minutes_since_the_last_invented_price_come_back() {
+    let dir = TempDir::new().unwrap();
+    let (store, recovered) = open(dir.path());
+    assert_eq!(recovered.minutes, []);
+    let invented = |bar: Bar| Bar { simulated: true, ..bar };
+    let gold = |bar: Bar| Bar { symbol: Symbol::new("XAUUSD"), ..bar };
+    store.save_bars(vec![bar(0, 1.1), invented(bar(1, 1.2)), bar(2, 1.3), bar(3, 1.4), gold(bar(0, 9.0))]);
+    store.save_bars(vec![invented(gold(bar(1, 9.0)))]);
+    store.close().await.unwrap();
+    drop(store);
+    let (_, recovered) = open(dir.path());
+    assert_eq!(recovered.minutes, [bar(2, 1.3), bar(3, 1.4)]);
+}
+
+#[tokio::test]
+async fn a_signal_has_one_record_and_those_without_one_are_known() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let confirmed = |id: &str| {
+        let at = start() + Duration::from_secs(30);
+        Arc::new(signal(id, SignalState::Pending).ended(SignalState::Confirmed, at))
+    };
+    store.append(vec![confirmed("a"), confirmed("b")], vec![], vec![]).await.unwrap();
+    let outcome = |r: f64| Outcome {
+        signal: SignalId::new("a").unwrap(),
+        symbol: Symbol::new("EURUSD"),
+        direction: Direction::Long,
+        setup: None,
+        killzone: Killzone::London,
+        source: SourceName::new("push"),
+        confidence: 0.7,
+        feed: Feed::Live,
+        entry: 1.1,
+        stop: 1.09,
+        fill: Some(1.1),
+        confirmed_at: start(),
+        closed_at: start(),
+        class: OutcomeClass::Stop,
+        targets_hit: 0,
+        targets: 1,
+        r,
+        mfe: 0.1 + 0.2,
+        mae: r,
+    };
+    store.append_outcomes(vec![outcome(-1.0)]).await.unwrap();
+    store.append_outcomes(vec![outcome(3.0)]).await.unwrap();
+    let reader = store.reader();
+    assert_eq!(reader.outcomes().await.unwrap(), [outcome(-1.0)], "what is written stays");
+    assert_eq!(reader.outcome(&SignalId::new("a").unwrap()).await.unwrap(), Some(outcome(-1.0)));
+    assert_eq!(reader.outcome(&SignalId::new("b").unwrap()).await.unwrap(), None);
+    store.close().await.unwrap();
+    drop(store);
+    let (_, recovered) = open(dir.path());
+    let unrecorded: Vec<_> = recovered.unrecorded.iter().map(|signal| signal.id.as_str()).collect();
+    assert_eq!(unrecorded, ["b"]);
 }

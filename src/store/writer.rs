@@ -15,7 +15,7 @@ use super::commit::{self, Probe};
 use super::error::StoreError;
 use super::faults::Faults;
 use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
-use super::{Options, open, passing, queries, schema, users};
+use super::{Options, open, outcomes, passing, queries, schema, users};
 use crate::domain::Bar;
 use crate::telemetry::Metrics;
 
@@ -138,6 +138,7 @@ impl Writer {
             let signals = appends.iter().flat_map(|append| &append.signals);
             let head = commit::append(transaction, head, signals, stored_at)?;
             users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+            outcomes::append(transaction, appends.iter().flat_map(|append| &append.outcomes), stored_at)?;
             let messages = appends.iter().flat_map(|append| &append.published);
             Ok((head, passing::append(transaction, published, messages, kept)?))
         });
@@ -181,14 +182,18 @@ impl Writer {
         let (signals, bars) = (self.options.signal_retention, self.options.bar_retention);
         let kept_since = now.checked_sub_signed(chrono::TimeDelta::from_std(signals).unwrap_or(chrono::TimeDelta::MAX));
         let pruned = self.transact(|transaction| {
-            let events = commit::prune_events(transaction, kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC))?;
+            let kept_since = kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC);
+            let events = commit::prune_events(transaction, kept_since)?;
             // One or the other, so that a chunk stays a chunk.
             if events > 0 {
                 return Ok((events, events));
             }
             let bars = commit::prune_bars(transaction, now, bars)?;
-            let rows = if bars > 0 { bars } else { passing::prune(transaction)? + users::prune(transaction)? };
-            Ok((rows, events))
+            if bars > 0 {
+                return Ok((bars, events));
+            }
+            let passing = passing::prune(transaction)? + users::prune(transaction)?;
+            Ok((passing + outcomes::prune(transaction, kept_since)?, events))
         });
         self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);
         let pause = if matches!(pruned, Ok((0, _))) { PRUNE_INTERVAL } else { PRUNE_PAUSE };

@@ -202,15 +202,18 @@ async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_re
 /// What a page is told that comes back from `since`: whether that is all that it missed, and the numbers.
 async fn caught_up(addr: SocketAddr, way: Way, token: &str, since: &str, last: usize) -> (Value, Vec<usize>) {
     let mut stream = Stream::expect(addr, way, token, Some(since)).await;
-    let recovered = stream.frame("connection").await["recovered"].clone();
-    let mut told = Vec::new();
+    let (mut recovered, mut told) = (None, Vec::new());
     soon("what was missed", async {
-        while told.last() != Some(&last) {
-            told.extend(number(&stream.next().await.unwrap()));
+        while told.last() != Some(&last) || recovered.is_none() {
+            let frame = stream.next().await.unwrap();
+            if frame["type"] == "connection" {
+                recovered = Some(frame["recovered"].clone());
+            }
+            told.extend(number(&frame));
         }
     })
     .await;
-    (recovered, told)
+    (recovered.unwrap(), told)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,15 +253,18 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
     assert_eq!(post_as(server.address, TOKEN, "/api/events", &batch(51..=61)).await.0, 200);
     let epoch = start.split_once(':').unwrap().0.to_owned();
     let far = |seq: u64| format!("{epoch}:m{seq}");
-    for restart in [false, true] {
-        if restart {
+    // As it is, after a restart, and by a process that would keep more but has not: it is never taken for all.
+    for kept in [None, Some("50"), Some("1000")] {
+        if let Some(kept) = kept {
             server.kill().await;
+            let env = [env.as_slice(), &[("ORION_DATA__MESSAGES_PER_USER", kept)]].concat();
             server = Server::start(&dir, &env).await;
         }
         for way in Way::ALL {
             for (since, first, whole) in [
                 (start.as_str(), 12, false),
                 (&cursors[9], 12, false),
+                (&cursors[10], 12, true),
                 (&cursors[11], 13, true),
                 (&cursors[49], 51, true),
                 ("abcdefghij:m60", 12, false),
@@ -267,7 +273,7 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
                 ("60", 61, true),
             ] {
                 let (recovered, told) = caught_up(server.address, way, &ana, since, 61).await;
-                assert_eq!((recovered, told), (json!(whole), (first..=61).collect()), "{way:?} from {since}");
+                assert_eq!((recovered, told), (json!(whole), (first..=61).collect()), "{way:?} from {since}, {kept:?}");
             }
         }
     }

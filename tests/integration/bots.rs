@@ -39,7 +39,7 @@ async fn the_first_frames_are_the_connection_and_what_the_lamps_and_tiles_show()
     server.until("orion_events_published_total", "price", |count| count > 0.0).await;
     let (_, live) = get_as(server.addr, &token("ana"), "/api/prices/live").await;
     assert_eq!(live["EURUSD"]["price"], 1.0851, "{live}");
-    for way in Way::ALL {
+    for way in Way::PAGES {
         let mut stream = Stream::expect(server.addr, way, &token("ana"), None).await;
         let mut frames = Vec::new();
         for _ in 0..4 {
@@ -193,7 +193,7 @@ async fn a_pushed_signal_is_a_decision_of_orion_in_the_same_stream() {
     let server = server(&[]).await;
     let ana = token("ana");
     let mut streams = Vec::new();
-    for way in Way::ALL {
+    for way in Way::PAGES {
         streams.push(Stream::expect(server.addr, way, &ana, None).await);
     }
     server.push(&signal("s-1")).await;

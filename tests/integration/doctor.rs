@@ -63,7 +63,7 @@ async fn providers_are_asked_and_the_clock_is_compared_with_theirs() {
         "ok    massive        127.0.0.1 answers",
         "ok    alpha_vantage  127.0.0.1 answers",
         "ok    clock          ",
-        "skip  webhook        not checked",
+        "skip  webhook        none: ORION_TRADINGVIEW_TOKEN is not set",
         "warn  configuration  oanda.url is not encrypted",
     ] {
         assert!(report.lines().any(|found| found.starts_with(line)), "{line}\n{report}");

@@ -1,11 +1,12 @@
 //! Joining what is live: at once after connecting, in a crowd, and while signals are published at full speed.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +85,7 @@ impl Told {
             ("signal", Some(_)) => self.live.push(seq(cursor)),
             _ => {}
         }
-        self.live.len() >= 300
+        self.live.len() >= 100
     }
 
     fn check(&self) {
@@ -112,10 +113,12 @@ async fn whoever_joins_while_signals_are_published_misses_nothing_and_gets_nothi
         }
     });
     let mut clients = JoinSet::new();
+    // Whoever has seen enough of the flood makes room for the next, who so joins at a later place of it.
+    let room = Arc::new(Semaphore::new(4));
     for number in 0u64..45 {
+        let room = room.clone();
         clients.spawn(async move {
-            // Some moment or other.
-            tokio::time::sleep(Duration::from_millis(number * 37 % 1_000)).await;
+            let _seat = room.acquire_owned().await.unwrap();
             let mut told = Told::default();
             match number % 3 {
                 0 => {

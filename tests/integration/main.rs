@@ -6,6 +6,7 @@
 
 mod absent;
 mod alerts;
+mod backtesting;
 mod bots;
 mod commands;
 mod demo;
@@ -31,6 +32,7 @@ mod quiet_logs;
 mod replaying;
 mod resume;
 mod rooms;
+mod sentio_users;
 mod slow_clients;
 mod support;
 mod tokens;

@@ -4,33 +4,14 @@
 use std::net::SocketAddr;
 
 use chrono::TimeDelta;
-use orion_server::auth::mint;
-use orion_server::config::{Auth, Secret};
-use orion_server::pipeline::clock::wall;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::support::{Ended, Packet, Polling, Protocol, Server, Socket, narrow, refusal, soon};
+use crate::support::users::{SECRET, admin_token, token, token_for};
+use crate::support::{Ended, Packet, Polling, Protocol, Server, Socket, narrow, soon};
 use crate::{harness, support};
 
-const SECRET: &str = "the-secret-of-the-integration-tests";
-const OTHER_SECRET: &str = "another-secret-of-the-integration-tests";
 const ADMIN: &str = "admin-token-of-the-tests";
-/// A header that says that nothing was signed.
-const UNSIGNED: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
-
-fn issuer(secret: &str) -> Auth {
-    Auth { jwt_secret: Some(Secret::new(secret)), ..Auth::default() }
-}
-
-/// A token that is good for an hour.
-fn token(user: &str) -> String {
-    mint(&issuer(SECRET), user, false, wall(), TimeDelta::hours(1)).unwrap()
-}
-
-fn admin_token() -> String {
-    mint(&issuer(SECRET), "root", true, wall(), TimeDelta::hours(1)).unwrap()
-}
 
 async fn server(more: &[(&str, &str)]) -> Server {
     let mut settings = vec![("ORION_JWT_SECRET", SECRET), ("ORION_ADMIN_TOKEN", ADMIN)];
@@ -93,7 +74,7 @@ async fn nobody_gets_what_is_for_somebody_else() {
     assert_eq!((heard.len(), &answer["channels"]), (0, &json!(["user"])), "{answer}");
     // An id that looks like the name of another's room.
     let (mimic, ..) = joined(addr, &json!({ "token": token("user:ann") }), &json!(["user", "prices", "signals"])).await;
-    let headers = [("authorization", format!("Bearer {}", admin_token()))];
+    let headers = [("authorization", format!("Bearer {}", admin_token("root")))];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let stream = TcpStream::connect(addr).await.unwrap();
     let mut root = Socket::asking(stream, addr, Protocol::Eio4, "", &headers).await;
@@ -312,46 +293,6 @@ async fn who_does_not_read_is_cut_and_has_no_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_good_for_nothing_opens_nothing() {
-    let server = server(&[("ORION_AUTH__JWT_AUDIENCE", "orion")]).await;
-    let issuer = |secret, audience: Option<&str>| Auth { jwt_audience: audience.map(Into::into), ..issuer(secret) };
-    let ours = issuer(SECRET, Some("orion"));
-    let hour = TimeDelta::hours(1);
-    let make = |auth: &Auth, user: &str, admin| mint(auth, user, admin, wall(), hour).unwrap();
-    let (good, root) = (make(&ours, "ann", false), make(&ours, "root", true));
-    let parts: Vec<_> = good.split('.').collect();
-    let claims_of_root = root.split('.').nth(1).unwrap();
-    let bad = [
-        ("expired", mint(&ours, "ann", false, wall() - hour * 2, hour).unwrap()),
-        ("another's claims", format!("{}.{claims_of_root}.{}", parts[0], parts[2])),
-        ("unsigned", format!("{UNSIGNED}.{}.", parts[1])),
-        ("unsigned, with a signature", format!("{UNSIGNED}.{}.{}", parts[1], parts[2])),
-        ("signed with another secret", make(&issuer(OTHER_SECRET, Some("orion")), "ann", false)),
-        ("for another audience", make(&issuer(SECRET, Some("elsewhere")), "ann", false)),
-        ("for no audience", make(&issuer(SECRET, None), "ann", false)),
-        ("no token", "nonsense".into()),
-    ];
-    for (what, token) in &bad {
-        let mut client = Socket::with_auth(server.addr, &json!({ "token": token })).await;
-        let packet = soon("refused", client.next()).await;
-        let Ok(Packet::Refused(reason)) = packet else { panic!("{what}: {packet:?}") };
-        assert!(!reason.to_string().contains(token), "{what}: {reason}");
-        let path = format!("/socket.io/?EIO=4&transport=websocket&token={token}");
-        assert_eq!(refusal(server.addr, &path, &[]).await.0, 401, "{what}");
-        let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str())];
-        for version in [3, 4] {
-            let path = format!("/ws/signals/?EIO={version}&transport=websocket");
-            assert_eq!(refusal(server.addr, &path, &headers).await.0, 401, "{what}");
-        }
-        let polling = format!("/socket.io/?EIO=4&transport=polling&token={token}");
-        assert_eq!(server.get(&polling).await.0, 401, "{what}");
-    }
-    joined(server.addr, &json!({ "token": good }), &json!("user")).await;
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn without_a_user_token_the_channel_is_refused_and_the_rest_holds() {
     let server = server(&[("ORION_READ_TOKEN", "reader")]).await;
     publish(&server, &[bot("ann", "b"), json!({ "type": "metrics", "data": { "total_pnl": 1 } })]).await;
@@ -403,7 +344,7 @@ async fn the_end_of_a_token_ends_the_connection_and_it_opens_none_any_more() {
         reason["message"].as_str().unwrap().to_owned()
     };
     // It ends with the few seconds that clocks may differ by.
-    let ending = mint(&issuer(SECRET), "bob", false, wall() - TimeDelta::hours(1), TimeDelta::hours(1)).unwrap();
+    let ending = token_for("bob", false, TimeDelta::zero());
     let (mut bob, ..) = joined(addr, &json!({ "token": ending }), &json!("user")).await;
 
     let (token, other) = (token("ann"), token("carol"));

@@ -16,19 +16,22 @@ const READ: &str = "shared-read-9b2e6a51";
 const OANDA: &str = "oanda-5f0d7e3b9a61";
 const ALERT_SECRET: &str = "alert-secret-c41b8d22e7f09a53";
 const HOOK: &str = "hook-70ad52c9e1";
+const WEBHOOK: &str = "tradingview-webhook-5c80d3fa";
 
 /// Goes in by every way that there is with each token.
 async fn try_everything(addr: SocketAddr, tokens: &[String]) {
     let http = reqwest::Client::new();
     let url = |path: &str| format!("http://{addr}{path}");
     for token in tokens {
-        for way in Way::ALL {
+        for way in Way::PAGES {
             if let Ok(mut stream) = Stream::open(addr, way, token, Some(token)).await {
                 stream.frame("connection").await;
             }
         }
         for path in
             ["/ws/signals", "/ws", "/api/websocket", "/monitoring/ws/performance", "/ws/market-data", "/", "/nothing"]
+                .into_iter()
+                .chain(["/ws/earnings", "/ws/notifications", "/ws/user/u1"])
         {
             let uri = format!("ws://{addr}{path}?token={token}&since={token}&user_id={token}");
             if let Ok((socket, _)) = tokio_tungstenite::connect_async(uri).await {
@@ -46,13 +49,19 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
             admin.try_say(json!({ "action": "ping" }).to_string()).await;
             soon("an answer", admin.next()).await.ok();
         }
+        for path in ["/ws/earnings", "/ws/notifications", "/ws/user/u1"] {
+            let mut panel = Native::connect(addr, path).await;
+            panel.send(&json!({ "action": token, "user_id": token, "token": token })).await;
+            soon("an answer", panel.next()).await.ok();
+        }
         for path in ["/ws/signals", "/ws"] {
             let mut native = Native::connect(addr, path).await;
             for said in [token.clone(), json!({ "type": token, "since": token, "token": token }).to_string()] {
                 native.say(said).await;
             }
-            native.send(&json!({ "type": "ping" })).await;
-            native.frame("pong").await;
+            // With a token in the frame that is good for nothing Sentio's streams end.
+            native.try_say(json!({ "type": "ping", "action": "ping" }).to_string()).await;
+            soon("an answer", native.next()).await.ok();
         }
         // Socket.IO: in the query, in the header, in `auth`, and in events.
         for transport in ["polling", "websocket"] {
@@ -95,12 +104,15 @@ async fn try_everything(addr: SocketAddr, tokens: &[String]) {
             answer(http.get(url("/api/auth/me")).header(header, token)).await;
         }
         answer(http.get(url(&format!("/api/wsx&token={token}")))).await;
-        answer(http.get(url(&format!("/{token}")))).await;
+        for path in ["", "api/signals/", "ws/user/", "api/v1/admin/", "api/webhooks/tradingview/"] {
+            answer(http.get(url(&format!("/{path}{token}")))).await;
+            answer(http.post(url(&format!("/{path}{token}"))).json(&json!({ "token": token }))).await;
+        }
         // `orion-server health` may be given an address with a token in it.
         let mut health = binary();
         let asked = health.args(["health", "--url", &url(&format!("/ready?token={token}"))]).output().await.unwrap();
         assert!(asked.status.success() && !String::from_utf8(asked.stdout).unwrap().contains(token.as_str()));
-        for path in ["/api/signals", "/api/events", "/api/prices", "/api/admin/revoke"] {
+        for path in ["/api/signals", "/api/events", "/api/prices", "/api/mt/ticks", "/api/admin/revoke"] {
             post_as(addr, token, path, &json!({ "token": token })).await;
         }
     }
@@ -136,7 +148,7 @@ async fn log_of(format: &str, tokens: &[String]) -> String {
         .current_dir(dir.path())
         .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_LOG", "trace")])
         .envs([("ORION_LOG_FORMAT", format), ("ORION_INGEST_TOKEN", TOKEN), ("ORION_ADMIN_TOKEN", ADMIN)])
-        .envs([("ORION_READ_TOKEN", READ), ("ORION_JWT_SECRET", SECRET), ("ORION_PUBLISH_INTERVAL", "100ms")])
+        .envs([("ORION_READ_TOKEN", READ), ("ORION_JWT_SECRET", SECRET), ("ORION_TRADINGVIEW_TOKEN", WEBHOOK)])
         // A source that nobody answers is an alert, and its webhook has a token in its path and one in its query.
         .envs([("ORION_SOURCES", "oanda"), ("ORION_OANDA_ACCOUNT", "001"), ("ORION_OANDA__URL", "http://127.0.0.1:1")])
         .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__AFTER", "0s")])
@@ -180,7 +192,8 @@ async fn nothing_shows(format: &str) {
     let forged = signed("HS256", "another secret, of more than 32 bytes too", &json!({ "sub": "eve", "exp": 4e9 }));
     let unsigned = signed("none", SECRET, &json!({ "sub": "eve", "exp": 4e9 }));
     let expired = signed("HS256", SECRET, &json!({ "sub": "old", "exp": 1 }));
-    let tokens = [good, admin_token("root"), forged, expired, unsigned, TOKEN.into(), ADMIN.into(), READ.into()];
+    let tokens =
+        [good, admin_token("root"), forged, expired, unsigned, TOKEN.into(), ADMIN.into(), READ.into(), WEBHOOK.into()];
     let log = log_of(format, &tokens).await;
     let level = if format == "json" { "\"TRACE\"" } else { "TRACE" };
     assert!(log.contains(level) && log.lines().count() > 100, "little was logged:\n{log}");

@@ -52,6 +52,9 @@ fn doors() -> Vec<Door> {
         stream("/ws/trade-signals"),
         stream("/ws/market-data"),
         stream("/"),
+        stream("/ws/earnings"),
+        stream("/ws/notifications"),
+        stream("/ws/user/ana"),
         stream("/socket.io/?EIO=4&transport=websocket"),
         stream("/socket.io/?EIO=3&transport=websocket"),
         stream("/ws/signals/?EIO=4&transport=websocket"),
@@ -67,6 +70,7 @@ fn doors() -> Vec<Door> {
             "/api/portfolio/summary",
             "/api/advanced/decisions/recent",
             "/api/advanced/whale/summary",
+            "/api/v1/dashboard/earnings",
         ]
         .map(rest),
     );
@@ -176,6 +180,14 @@ async fn a_wrong_token_gets_nothing_anywhere() {
     for door in doors().iter().filter(|door| door.private && door.carriers == [Carrier::Bearer]) {
         assert_eq!(knock(server.addr, door, Some((Carrier::Query, &good))).await.0, 401, "{door:?}");
     }
+    for path in ["users", "subscribers", "analytics/revenue", "analytics/users"] {
+        let path = format!("/api/v1/admin/{path}");
+        for (fault, token) in wrong_tokens() {
+            assert_eq!(get_as(server.addr, &token, &path).await.0, 401, "{fault}: {path}");
+        }
+        assert_eq!(get_as(server.addr, &good, &path).await.0, 403, "{path}");
+        assert_eq!(get_as(server.addr, ADMIN, &path).await.0, 200, "{path}");
+    }
     for (fault, token) in wrong_tokens() {
         let mut socket = Socket::open(server.addr).await;
         socket.say(format!("40{}", json!({ "token": token }))).await;
@@ -197,7 +209,7 @@ struct Connections {
 impl Connections {
     async fn open(addr: SocketAddr, token: &str) -> Self {
         let mut streams = Vec::new();
-        for way in Way::ALL {
+        for way in Way::PAGES {
             let mut stream = Stream::expect(addr, way, token, None).await;
             assert_eq!(stream.frame("connection").await["status"], "Connected");
             streams.push((way, stream));
@@ -256,7 +268,7 @@ async fn a_token_that_expires_ends_its_connections_within_ten_seconds() {
     connections.ended("TOKEN_EXPIRED").await;
     let late = Instant::now().checked_duration_since(ends).expect("not before it has expired");
     assert!(late < Duration::from_secs(10), "{late:?} after the token had expired");
-    for way in Way::ALL {
+    for way in Way::PAGES {
         assert_eq!(Stream::open(server.addr, way, &short, None).await.err(), Some(401), "{way:?}");
     }
     let (status, refused) = get_as(server.addr, &short, "/api/auth/me").await;
@@ -280,7 +292,7 @@ async fn revoked_tokens_end_at_once_and_stay_revoked_over_a_restart() {
     bens.live(server.address, harness::TOKEN, "ben").await;
 
     let is_refused = async |addr| {
-        for way in Way::ALL {
+        for way in Way::PAGES {
             assert_eq!(Stream::open(addr, way, &old, None).await.err(), Some(401), "{way:?}");
         }
         assert_eq!(get_as(addr, &old, "/api/auth/me").await.0, 401);
@@ -363,7 +375,7 @@ async fn without_a_secret_private_streams_are_refused_and_say_what_to_set() {
     let server = Server::push_only().await;
     let token = token("ana");
     let mut tries = JoinSet::new();
-    for way in Way::ALL {
+    for way in Way::PAGES {
         let (addr, token) = (server.addr, token.clone());
         tries.spawn(async move { Stream::open(addr, way, &token, None).await.err() });
     }

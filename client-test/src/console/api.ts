@@ -1,6 +1,6 @@
 /** The reading routes of the server the page came from. */
 
-import type { Instrument, SignalHistory, SignalPage, SourceStatus } from "../messages.ts";
+import type { Instrument, SignalHistory, SignalPage, SourceStatus, TrackRecord } from "../messages.ts";
 
 /** From `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
@@ -23,6 +23,10 @@ export function signals(query: Record<string, string>, signal: AbortSignal): Pro
 
 export function signalHistory(id: string): Promise<SignalHistory> {
   return get(`/api/signals/${encodeURIComponent(id)}`);
+}
+
+export function stats(query: Record<string, string>, signal: AbortSignal): Promise<TrackRecord> {
+  return get(`/api/stats?${new URLSearchParams(query)}`, signal);
 }
 
 async function get<T>(path: string, signal?: AbortSignal): Promise<T> {

@@ -9,6 +9,7 @@ import { must, setHidden, setText } from "./dom.ts";
 import { learnInstruments } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
+import { RecordView } from "./record.ts";
 import { SignalBoard } from "./signals.ts";
 import { SourceTable } from "./sources.ts";
 
@@ -18,6 +19,7 @@ const connection = new ConnectionView();
 const prices = new PriceTable();
 const board = new SignalBoard();
 const history = new History(showBanners);
+const record = new RecordView();
 const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
@@ -56,6 +58,7 @@ orion.on("state", (state, transport) => {
     orion.ping(performance.now());
     void loadInstruments();
     void history.load();
+    void record.load();
     void sources.load();
   }
   if (state !== "connected") live = false;

@@ -178,6 +178,32 @@ for (const width of [1280, 1361, 1400, 1500, 1501, 1920, 390]) {
   });
 }
 
+test("the track record shows what became of signals, and how sure that is", async () => {
+  const section = page.locator('[data-section="record"]');
+  assert.match(await section.innerText(), /No confirmed signal has come to its end yet/);
+  const stats = (trades: number, mean: number) => ({
+    signals: trades, trades, few: trades < 30, classes: { stop: trades - 2, targets: 2 },
+    win_rate: { rate: 2 / trades, low: 0.05, high: 0.6 }, first_target_rate: null, expectancy_r: mean, total_r: mean * trades,
+    profit_factor: 0.5, max_drawdown_r: 3, mean_mfe: 1, mean_mae: -1, brier: 0.3,
+  });
+  const groups = { symbol: { EURUSD: stats(8, -0.25) }, setup: { "MSS+FVG": stats(8, -0.25) }, killzone: {}, source: {}, confidence: {} };
+  const asked: string[] = [];
+  await page.route("**/api/stats*", async (route) => {
+    asked.push(new URL(route.request().url()).search);
+    await route.fulfill({ json: { feeds: ["live"], note: "", all: stats(8, -0.25), ...groups } });
+  });
+  await page.locator('[data-field="record-by"]').selectOption("symbol");
+  const row = page.locator('[data-record="EURUSD"]');
+  await row.waitFor();
+  assert.match((await row.innerText()).replaceAll(/\s+/g, " "), /EURUSD 8 25 \(5–60\) % -0\.25 0\.50 3\.00 0\.30 Stop 6, Targets 2/);
+  assert.equal(await row.locator("svg").count(), 2);
+  assert.match(await page.locator('[data-field="record-note"]').innerText(), /Fewer than 30 trades/);
+  await page.locator('[data-field="record-feed"]').selectOption("replayed");
+  await page.waitForFunction(() => performance.getEntriesByName(`${location.origin}/api/stats?feed=replayed`).length > 0);
+  assert.deepEqual(asked, ["", "?feed=replayed"]);
+  await page.unroute("**/api/stats*");
+});
+
 test("on a phone nothing is wider than the screen", async () => {
   await page.setViewportSize({ width: 390, height: 844 });
   const overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 const README = new URL("../../../README.md", import.meta.url);
 
 /** How a marked block is run; `browser` and `page` (what a page's own script imports) in tests/browser. */
-export const MARKS = ["browser", "page", "websocat", "node", "node-v2", "push", "frames", "commands"] as const;
+export const MARKS = ["browser", "page", "websocat", "node", "node-v2", "push", "frames", "commands", "token"] as const;
 export type Mark = (typeof MARKS)[number];
 
 export interface Snippet {

@@ -1,6 +1,7 @@
 /** Sockets as Sentio's pages open them, with the checks of what those pages do with a frame. */
 
 import assert from "node:assert/strict";
+import { WebSocket } from "ws";
 import { connectNative, type Native } from "./clients.ts";
 
 export const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -45,4 +46,70 @@ function assertReadable(frame: any): void {
     frame.data.monthly_recurring_revenue?.toFixed(2);
     for (const amount of Object.values<any>(frame.data.revenue_by_tier ?? {})) amount.toFixed(2);
   }
+}
+
+/** One channel of the page's socket service: it closes the socket before, comes back after every close, and pings. */
+export class Channel {
+  readonly frames: any[] = [];
+  sockets = 0;
+  #ws: WebSocket | undefined;
+  #ping: NodeJS.Timeout | undefined;
+  #again: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly initial: unknown,
+    private readonly onFrame: (frame: any) => void = () => undefined,
+    private readonly reconnectDelay = 50,
+  ) {
+    this.connect();
+  }
+
+  /** As on a mount, and on every change of a property. */
+  connect(): void {
+    this.#ws?.close();
+    const ws = new WebSocket(this.url);
+    this.#ws = ws;
+    this.sockets += 1;
+    ws.on("open", () => {
+      ws.send(JSON.stringify(this.initial));
+      clearInterval(this.#ping);
+      this.#ping = setInterval(() => ws.readyState === WebSocket.OPEN && ws.send(JSON.stringify({ action: "ping" })), 100);
+    });
+    ws.on("message", (data) => {
+      // A browser tells nobody of what comes after close().
+      if (ws.readyState !== WebSocket.OPEN) return;
+      const frame = JSON.parse(String(data));
+      if (frame.type === "pong") return;
+      this.frames.push(frame);
+      this.onFrame(frame);
+    });
+    ws.on("error", () => undefined);
+    ws.on("close", () => {
+      clearInterval(this.#ping);
+      if (this.#ws === ws) this.#again = setTimeout(() => this.connect(), this.reconnectDelay);
+    });
+  }
+
+  /** Leaves, as a closed tab does. */
+  leave(): void {
+    clearTimeout(this.#again);
+    clearInterval(this.#ping);
+    const ws = this.#ws;
+    this.#ws = undefined;
+    ws?.close();
+  }
+}
+
+/** What the earnings panel prints. */
+export function earningsPanel(earnings: any): string[] {
+  if (!earnings) return [];
+  const sharing = earnings.profit_sharing;
+  return [
+    `$${earnings.portfolio_value?.toFixed(2)}`,
+    `$${earnings.total_return?.toFixed(2)} ${earnings.total_return_pct?.toFixed(2)}%`,
+    `$${earnings.daily_pnl?.toFixed(2)}`,
+    `${(earnings.win_rate * 100)?.toFixed(1)}%`,
+    ...(sharing?.enabled ? [`$${sharing.total_shared?.toFixed(2)} ${sharing.rate * 100}%`] : []),
+  ];
 }

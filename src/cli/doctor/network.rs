@@ -111,7 +111,10 @@ fn clock(offsets: &[(String, TimeDelta)]) -> Finding {
 /// What TradingView needs: port 80 or 443, IPv4, a public address. Its support pages 43000529348 and 43000531021 say so.
 async fn webhook(http: &Http, address: Option<&Uri>, settings: &Settings, wall: fn() -> DateTime<Utc>) -> Vec<Finding> {
     let Some(address) = address else {
-        let says = "not checked; --webhook https://<host> tells whether TradingView could reach it";
+        let says = match &settings.tradingview.webhook_token {
+            Some(_) => "not checked; --webhook https://<host> tells whether TradingView could reach it",
+            None => "none: ORION_TRADINGVIEW_TOKEN is not set",
+        };
         return vec![Finding::new(Skip, "webhook", says)];
     };
     let secure = address.scheme_str() == Some("https");

@@ -81,12 +81,6 @@ impl Client {
         Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
     }
 
-    /// Asks the client to confirm `receipt`; the question leaves with whatever is written next.
-    pub(super) async fn ask(&mut self, receipt: u64) -> Result<(), Gone> {
-        let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-        self.sink.feed(ping).await.map_err(|_| Gone)
-    }
-
     /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.
     pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
         for frame in frames {
@@ -119,7 +113,8 @@ impl Client {
         let ordered = frames.len() as u64 - states - answers;
         for (index, frame) in frames.into_iter().enumerate() {
             while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
-                self.ask(receipt).await?;
+                let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
+                self.sink.feed(ping).await.map_err(|_| Gone)?;
             }
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
         }
@@ -153,8 +148,12 @@ pub(super) async fn serve<C: Conversation>(
     let _membership = gateway.clients.join(outbox.clone(), conversation.endpoint());
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
-    if let End::Ours(close) = end {
-        say_goodbye(&mut client, &mut stream, &mut conversation, close).await;
+    match end {
+        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
+        // It may have confirmed something before it went, although a write has failed since.
+        End::Peer => {
+            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation)).await.ok();
+        }
     }
     presence.left(end);
 }
@@ -224,6 +223,15 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     }
 }
 
+/// Reads to the end, for nothing but what the peer confirms.
+async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C) {
+    while let Some(Ok(message)) = stream.next().await {
+        if let Message::Pong(payload) = message {
+            confirm(conversation, &payload);
+        }
+    }
+}
+
 /// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
 fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
     if let Ok(receipt) = pong.try_into() {
@@ -264,11 +272,7 @@ async fn say_goodbye<C: Conversation>(
             client.write(frames.chain(farewell)).await?;
         }
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
-        while let Some(Ok(message)) = stream.next().await {
-            if let Message::Pong(payload) = message {
-                confirm(conversation, &payload);
-            }
-        }
+        hear_out(stream, conversation).await;
         Ok::<_, Gone>(())
     };
     // A peer that does not answer is dropped all the same.

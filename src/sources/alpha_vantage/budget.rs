@@ -6,10 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::sources;
+use crate::sources::Budget as Report;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -23,6 +23,11 @@ struct Spent {
     /// When all calls made so far would have been due, evenly spread: the theoretical arrival time of the generic cell
     /// rate algorithm (ITU-T I.371).
     due: DateTime<Utc>,
+}
+
+/// The beginning of the next day, in UTC.
+fn midnight_after(day: NaiveDate) -> DateTime<Utc> {
+    day.succ_opt().unwrap_or(day).and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The calls of a day.
@@ -62,21 +67,21 @@ impl Budget {
     pub(super) fn wait(&mut self, now: DateTime<Utc>) -> Duration {
         self.turn(now);
         let at = if self.left() == 0 {
-            midnight(now.date_naive())
+            midnight_after(now.date_naive())
         } else {
             self.spent.due - self.step() * i32::try_from(self.burst.saturating_sub(1)).unwrap_or(i32::MAX)
         };
         (at - now).to_std().unwrap_or_default()
     }
 
+    /// How much of this day's calls is used.
+    pub(super) fn report(&self) -> Report {
+        Report { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
+    }
+
     /// Calls that are left of this day.
     pub(super) fn left(&self) -> u32 {
         self.daily.saturating_sub(self.spent.calls)
-    }
-
-    /// How much of it is used, for whoever watches the source.
-    pub(super) fn told(&self) -> sources::Budget {
-        sources::Budget { used: self.spent.calls, limit: self.daily, resets_at: midnight(self.spent.day) }
     }
 
     /// Notes a call that is about to be made.
@@ -120,11 +125,6 @@ impl Budget {
         self.spent = spent;
         Ok(())
     }
-}
-
-/// The end of a day, in UTC.
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    (day + TimeDelta::days(1)).and_time(chrono::NaiveTime::MIN).and_utc()
 }
 
 #[cfg(test)]

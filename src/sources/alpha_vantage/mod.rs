@@ -120,6 +120,22 @@ impl AlphaVantage {
         format!("{url}/query?{query}").parse().ok()
     }
 
+    /// The price in an answer about the first pair, if there is one.
+    pub fn read(&self, body: &[u8]) -> Option<Tick> {
+        self.pairs.first().and_then(|pair| self.parse(pair, body).ok())
+    }
+
+    fn parse(&self, pair: &Pair, body: &[u8]) -> Result<Tick, NoPrice> {
+        parse::answer(body, (&pair.from, &pair.to)).map(|(quote, observed_at)| Tick {
+            symbol: pair.instrument.symbol.clone(),
+            quote,
+            volume: None,
+            observed_at,
+            feed: Feed::Delayed,
+            source: self.source.clone(),
+        })
+    }
+
     fn budget(&mut self) -> Result<&mut Budget, SourceError> {
         if self.budget.is_none() {
             let Options { file, daily, .. } = &self.options;
@@ -136,13 +152,15 @@ impl AlphaVantage {
         loop {
             let budget = self.budget()?;
             let wait = budget.wait(wall());
-            out.budget(budget.told());
+            out.budget(budget.report());
             if wait.is_zero() {
                 break;
             }
             sleep(wait.min(LOOK)).await;
         }
-        self.note(|budget| budget.spend(wall()))
+        self.note(|budget| budget.spend(wall()))?;
+        out.budget(self.budget()?.report());
+        Ok(())
     }
 
     fn note(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {
@@ -163,14 +181,7 @@ impl AlphaVantage {
             return Err(net::unwanted(head.status, &head.headers, (self.wall)(), advice, "").await);
         }
         let body = self.http.read(body, MAX_ANSWER).await.map_err(SourceError::transient)?;
-        Ok(parse::answer(&body, (&pair.from, &pair.to)).map(|(quote, observed_at)| Tick {
-            symbol: pair.instrument.symbol.clone(),
-            quote,
-            volume: None,
-            observed_at,
-            feed: Feed::Delayed,
-            source: self.source.clone(),
-        }))
+        Ok(self.parse(pair, &body))
     }
 
     /// What follows from an answer; the pair that was asked for has been taken out of the list.

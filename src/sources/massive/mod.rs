@@ -41,7 +41,8 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    const fn source(self) -> &'static str {
+    /// The name of its source on the wire.
+    pub const fn source(self) -> &'static str {
         match self {
             Self::Forex => "massive",
             Self::Indices => "massive_indices",
@@ -156,6 +157,15 @@ impl Massive {
         let address = format!("{}/{}", options.url, cluster.path());
         let (order, source) = (Order::default(), SourceName::new(cluster.source()));
         Ok(Self { options, address, channels, names, order, wall, source, complained: false })
+    }
+
+    /// The prices in a frame; what is none is left out.
+    pub fn read(&self, frame: &str) -> Vec<Tick> {
+        let heard = parse::frame(frame, &self.names, self.feed(), &self.source);
+        heard
+            .into_iter()
+            .filter_map(|heard| if let Ok(Heard::Tick(tick)) = heard { Some(tick) } else { None })
+            .collect()
     }
 
     /// From the first word to the accepted key.

@@ -10,7 +10,7 @@ mod parse;
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -23,7 +23,7 @@ use super::net::{self, Http, NetError};
 use super::order::Order;
 use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instruments, SourceName};
+use crate::domain::{Feed, Instruments, SourceName, Tick};
 
 /// Longest explanation of a refusal that is read.
 const MAX_REFUSAL: usize = 16 * 1024;
@@ -91,11 +91,21 @@ impl Oanda {
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, bearer),
-            (ACCEPT, HeaderValue::from_static("application/json")),
-            ("accept-datetime-format".parse().unwrap_or(ACCEPT), HeaderValue::from_static("RFC3339")),
+            (HeaderName::from_static("accept-datetime-format"), HeaderValue::from_static("RFC3339")),
         ]);
         let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
         Ok(Self { http, address, headers, token, names, silence, order, wall, source })
+    }
+
+    /// The prices in a piece of the stream; what is none is left out.
+    pub fn read(&self, stream: &[u8]) -> Vec<Tick> {
+        let (mut lines, mut ticks) = (Lines::default(), Vec::new());
+        lines.take(stream, |line| {
+            if let Some(Ok(Heard::Tick(tick))) = line.map(|line| parse::line(line, &self.names, &self.source)) {
+                ticks.push(tick);
+            }
+        });
+        ticks
     }
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> SourceError {

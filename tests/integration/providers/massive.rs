@@ -19,7 +19,7 @@ use super::contract::{Provider, assert_told, contract, price};
 use super::stage::{Act, Price, Stage, head};
 use crate::support::soon;
 
-type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
 pub(super) struct Played;
 
@@ -43,16 +43,16 @@ fn options(stage: &Stage, key: &str) -> Options {
     options
 }
 
-fn status(status: &str, message: &str) -> Value {
+pub(super) fn status(status: &str, message: &str) -> Value {
     json!({"ev": "status", "status": status, "message": message})
 }
 
 /// Sends one frame; whether the client is still there.
-async fn say(socket: &mut Socket, elements: Vec<Value>) -> bool {
+pub(super) async fn say(socket: &mut Socket, elements: Vec<Value>) -> bool {
     socket.send(Message::text(Value::Array(elements).to_string())).await.is_ok()
 }
 
-async fn heard(socket: &mut Socket) -> Option<Value> {
+pub(super) async fn heard(socket: &mut Socket) -> Option<Value> {
     loop {
         match socket.next().await?.ok()? {
             Message::Text(text) => return serde_json::from_str(&text).ok(),
@@ -149,20 +149,23 @@ async fn perform(socket: &mut Socket, acts: Vec<Act>) {
     while heard(socket).await.is_some() {}
 }
 
-fn quote(price: Price) -> Value {
+pub(super) fn quote(price: Price) -> Value {
     let Price { symbol, bid, ask, at } = price;
     let pair = format!("{}/{}", &symbol[..3], &symbol[3..]);
     json!({"ev": "C", "p": pair, "x": "44", "a": ask, "b": bid, "t": at})
 }
 
 /// A provider that goes its own way after the greeting.
-async fn special<F>(then: impl Fn(Socket) -> F + Copy + Send + Sync + 'static) -> Stage
+pub(super) async fn special<F>(then: impl Fn(Socket) -> F + Clone + Send + Sync + 'static) -> Stage
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    Stage::open(Vec::new(), move |stream, _| async move {
-        if let Some(socket) = greet(stream).await {
-            then(socket).await;
+    Stage::open(Vec::new(), move |stream, _| {
+        let then = then.clone();
+        async move {
+            if let Some(socket) = greet(stream).await {
+                then(socket).await;
+            }
         }
     })
     .await

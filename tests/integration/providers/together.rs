@@ -1,13 +1,20 @@
 //! The whole server with every provider: the same prices whoever sends them, and no key in anything it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use orion_server::domain::{Quote, parse_time};
-use serde_json::Value;
+use orion_server::domain::{Accepted, Input, Quote, parse_time};
+use orion_server::pipeline::{Handle, Request, clock};
+use orion_server::sources::SourceStates;
+use orion_server::sources::metatrader::MetaTrader;
+use orion_server::sources::push::Push;
+use orion_server::telemetry::Metrics;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::contract::{Provider, price};
 use super::stage::{Act, Price, Stage};
-use super::{KEY, Rig, WRONG_KEY, alpha_vantage, massive, no_key_in, oanda};
+use super::{KEY, Rig, WRONG_KEY, alpha_vantage, catalogue, massive, no_key_in, oanda, wall};
 use crate::support::{PATIENCE, Server, soon};
 
 /// Waits until the board says what `of` expects of EURUSD's price.
@@ -25,29 +32,37 @@ async fn price_of(server: &Server, of: impl Fn(&Value) -> bool) -> Value {
     .await
 }
 
+/// The settings of a provider that is played there.
+fn settings(stage: &Stage, name: &str, key: &str) -> Vec<(&'static str, String)> {
+    let address = |scheme: &str| format!("{scheme}://{}", stage.addr);
+    match name {
+        "oanda" => vec![
+            ("ORION_OANDA_TOKEN", key.into()),
+            ("ORION_OANDA_ACCOUNT", "101-001-1234567-001".into()),
+            ("ORION_OANDA__URL", address("http")),
+            ("ORION_OANDA__INSTRUMENTS", "EUR_USD,USD_JPY,XAU_USD".into()),
+        ],
+        "massive" => vec![
+            ("ORION_MASSIVE_KEY", key.into()),
+            ("ORION_MASSIVE__URL", address("ws")),
+            ("ORION_MASSIVE__INSTRUMENTS", "C:EURUSD,C:USDJPY,C:XAUUSD".into()),
+        ],
+        _ => vec![
+            ("ORION_ALPHA_VANTAGE_KEY", key.into()),
+            ("ORION_ALPHA_VANTAGE__URL", address("http")),
+            ("ORION_ALPHA_VANTAGE__INSTRUMENTS", "EURUSD".into()),
+        ],
+    }
+}
+
+async fn start_with(sources: &str, settings: Vec<(&'static str, String)>) -> Server {
+    let own = settings.iter().map(|(name, value)| (*name, value.as_str()));
+    let common = [("ORION_SOURCES", sources), ("ORION_LOG", "trace"), ("ORION_INGEST_TOKEN", "")];
+    Server::start(&own.chain(common).collect::<Vec<_>>()).await
+}
+
 async fn start(stage: &Stage, name: &str, key: &str) -> Server {
-    let http = format!("http://{}", stage.addr);
-    let ws = format!("ws://{}", stage.addr);
-    let settings: &[(&str, &str)] = match name {
-        "oanda" => &[
-            ("ORION_OANDA_TOKEN", key),
-            ("ORION_OANDA_ACCOUNT", "101-001-1234567-001"),
-            ("ORION_OANDA__URL", &http),
-            ("ORION_OANDA__INSTRUMENTS", "EUR_USD,USD_JPY,XAU_USD"),
-        ],
-        "massive" => &[
-            ("ORION_MASSIVE_KEY", key),
-            ("ORION_MASSIVE__URL", &ws),
-            ("ORION_MASSIVE__INSTRUMENTS", "C:EURUSD,C:USDJPY,C:XAUUSD"),
-        ],
-        _ => &[
-            ("ORION_ALPHA_VANTAGE_KEY", key),
-            ("ORION_ALPHA_VANTAGE__URL", &http),
-            ("ORION_ALPHA_VANTAGE__INSTRUMENTS", "EURUSD"),
-        ],
-    };
-    let common = [("ORION_SOURCES", name), ("ORION_LOG", "trace"), ("ORION_INGEST_TOKEN", "")];
-    Server::start(&[settings, &common].concat()).await
+    start_with(name, settings(stage, name, key)).await
 }
 
 async fn play(name: &str, plan: Vec<Vec<Act>>) -> Stage {
@@ -80,6 +95,13 @@ async fn every_provider_gives_the_same_published_price_and_no_line_shows_a_key()
         if name != "alpha_vantage" {
             published.push((told["price"].clone(), told["timestamp"].clone(), told["quality"].clone()));
         }
+        let (_, sources) = server.get("/api/sources").await;
+        let source = sources["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).unwrap();
+        let budget = &source["budget"];
+        match name {
+            "alpha_vantage" => assert_eq!((&budget["used"], &budget["limit"]), (&1.into(), &25.into()), "{source}"),
+            _ => assert!(budget.is_null() && source["rejected"].as_u64() > Some(1), "{source}"),
+        }
         says_no_key(&server).await;
         server.stop().await;
     }
@@ -100,6 +122,51 @@ async fn a_refused_key_stops_neither_the_server_nor_shows_up() {
     }
 }
 
+/// A price of this moment.
+fn now(bid: f64) -> Price {
+    Price { symbol: "EURUSD", bid, ask: bid + 0.0001, at: clock::wall().timestamp_millis() }
+}
+
+#[tokio::test]
+async fn when_one_stream_falls_silent_the_other_takes_over() {
+    let oanda = play("oanda", vec![vec![Act::Price(now(1.1)), Act::Mute]]).await;
+    let (open, gate) = watch::channel(false);
+    let massive = massive::special(move |mut socket: massive::Socket| {
+        let mut gate = gate.clone();
+        async move {
+            for _ in 0..3 {
+                let Some(asked) = massive::heard(&mut socket).await else { return };
+                let channel = asked["params"].as_str().unwrap();
+                massive::say(&mut socket, vec![massive::status("success", &format!("subscribed to: {channel}"))]).await;
+            }
+            gate.wait_for(|open| *open).await.unwrap();
+            let mut bid = 1.1;
+            while massive::say(&mut socket, vec![massive::quote(now(bid))]).await {
+                bid += 1e-5;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    })
+    .await;
+    // Short enough for a test, and the same on a weekend.
+    let waits = [
+        "ORION_PRICES__DELAYED_AFTER",
+        "ORION_PRICES__STALE_AFTER",
+        "ORION_PRICES__STALE_AFTER_QUIET",
+        "ORION_PRICES__SWITCH_AFTER",
+    ];
+    let mut all: Vec<_> = waits.map(|name| (name, "1s".to_owned())).into();
+    all.extend(settings(&oanda, "oanda", KEY));
+    all.extend(settings(&massive, "massive", KEY));
+    let server = start_with("oanda,massive", all).await;
+    price_of(&server, |told| told["source"] == "oanda").await;
+    open.send_replace(true);
+    let told = price_of(&server, |told| told["source"] == "massive").await;
+    assert_eq!(told["quality"], "live", "{told}");
+    says_no_key(&server).await;
+    server.stop().await;
+}
+
 /// The ticks of a recording as a source tells them.
 async fn told<P: Provider>(recording: &[Price]) -> Vec<(String, Quote, i64)> {
     let stage = P::play(vec![recording.iter().copied().map(Act::Price).collect()]).await;
@@ -107,6 +174,34 @@ async fn told<P: Provider>(recording: &[Price]) -> Vec<(String, Quote, i64)> {
     let ticks = rig.ticks(recording.len()).await;
     rig.end().await;
     ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())).collect()
+}
+
+/// The same as a terminal's Expert Advisor sends it: in batches, its broker's clock reckoned back to UTC.
+async fn told_by_terminal(recording: &[Price]) -> Vec<(String, Quote, i64)> {
+    let (handle, mut requests) = Handle::channel();
+    let (instruments, metrics) = (Arc::new(catalogue()), Arc::new(Metrics::new().unwrap()));
+    let push = Push::new(handle, instruments.clone(), wall(), metrics.clone());
+    let states = SourceStates::new(&metrics);
+    let terminal = MetaTrader::new(push, instruments, wall(), metrics, states);
+    let taking = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(Request { input, answer }) = requests.recv().await {
+            let Input::Ticks(ticks) = input else { panic!("{input:?}") };
+            taken.extend(ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())));
+            answer.unwrap().send(Ok(Accepted::Ticks(Vec::new()))).unwrap();
+        }
+        taken
+    });
+    for (seq, prices) in recording.chunks(100).enumerate() {
+        let tick = |price: &Price| json!({ "s": "EURUSD.m", "b": price.bid, "a": price.ask, "d": 5, "t": price.at });
+        let ticks: Vec<_> = prices.iter().map(tick).collect();
+        let batch = json!({
+            "v": 1, "type": "ticks", "src": "mt5", "seq": seq + 1, "utc_off": 10_800, "connected": true, "ticks": ticks
+        });
+        terminal.take(&batch).await.unwrap();
+    }
+    drop(terminal);
+    taking.await.unwrap()
 }
 
 #[tokio::test]
@@ -133,4 +228,7 @@ async fn a_real_recording_is_told_the_same_by_each_stream() {
         .collect();
     assert!(told::<oanda::Played>(&recording).await == expected, "OANDA's stream");
     assert!(told::<massive::Played>(&recording).await == expected, "Massive's socket");
+    let told = told_by_terminal(&recording).await;
+    let differing = told.iter().zip(&expected).find(|(told, expected)| told != expected);
+    assert_eq!((differing, told.len()), (None, expected.len()), "a terminal");
 }

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{open, soon};
 
@@ -88,12 +88,27 @@ impl Socket {
         query: &str,
         headers: &[(&'static str, &str)],
     ) -> Self {
+        let opened = Self::try_asking(stream, addr, protocol, query, headers).await;
+        opened.unwrap_or_else(|status| panic!("not opened: {status}"))
+    }
+
+    /// The same; an error is the status with which it was refused, or 0 where the connection broke.
+    pub(crate) async fn try_asking(
+        stream: TcpStream,
+        addr: SocketAddr,
+        protocol: Protocol,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
         let path = format!("/socket.io/?EIO={}&transport=websocket{query}", protocol.version());
-        let stream = open(stream, addr, &path, headers).await.unwrap();
+        let stream = open(stream, addr, &path, headers).await.map_err(|error| match error {
+            Error::Http(response) => response.status().as_u16(),
+            _ => 0,
+        })?;
         let mut client = Self { sid: String::new(), protocol, stream };
-        let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
+        let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { return Err(0) };
         handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);
-        client
+        Ok(client)
     }
 
     pub(crate) async fn open(addr: SocketAddr) -> Self {

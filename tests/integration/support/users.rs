@@ -12,7 +12,7 @@ use sha2::{Sha256, Sha512};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
-use super::{Native, answer, open, soon};
+use super::{Native, Packet, Protocol, Socket, answer, open, soon};
 
 /// The secret of user tokens.
 pub(crate) const SECRET: &str = "a secret for tests, of more than 32 bytes";
@@ -82,10 +82,14 @@ pub(crate) enum Way {
     Header,
     /// `/api/realtime/events?token=`
     Events,
+    /// Socket.IO, channel `user`.
+    SocketIo,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 4] = [Self::Query, Self::Path, Self::Header, Self::Events];
+    /// Those of the bot platform's own pages.
+    pub(crate) const PAGES: [Self; 4] = [Self::Query, Self::Path, Self::Header, Self::Events];
+    pub(crate) const ALL: [Self; 5] = [Self::Query, Self::Path, Self::Header, Self::Events, Self::SocketIo];
 
     /// With what code the server ends a stream whose token has; server-sent events just end.
     pub(crate) fn policy_end(self) -> u16 {
@@ -100,6 +104,7 @@ pub(crate) const ENDED: u16 = 0;
 pub(crate) enum Stream {
     Native(Native),
     Events(Events),
+    SocketIo(Socket),
 }
 
 impl Stream {
@@ -108,13 +113,18 @@ impl Stream {
         if way == Way::Events {
             return Ok(Self::Events(Events::open(addr, token, since).await?));
         }
+        if way == Way::SocketIo {
+            return Ok(Self::SocketIo(socketio(addr, token, since).await?));
+        }
         let cursor = since.map(|since| format!("last_event_id={since}"));
         let cursor = |mark: char| cursor.as_ref().map(|cursor| format!("{mark}{cursor}")).unwrap_or_default();
         let bearer = format!("Bearer {token}");
         let (path, headers) = match way {
             Way::Query => (format!("/api/ws?token={token}{}", cursor('&')), vec![]),
             Way::Path => (format!("/api/ws&token={token}{}", cursor('?')), vec![]),
-            Way::Header | Way::Events => (format!("/api/ws{}", cursor('?')), vec![("authorization", bearer.as_str())]),
+            Way::Header | Way::Events | Way::SocketIo => {
+                (format!("/api/ws{}", cursor('?')), vec![("authorization", bearer.as_str())])
+            }
         };
         let stream = TcpStream::connect(addr).await.map_err(|_| 0_u16)?;
         match open(stream, addr, &path, &headers).await {
@@ -134,6 +144,14 @@ impl Stream {
         match self {
             Self::Native(native) => native.next().await,
             Self::Events(events) => events.next().await,
+            Self::SocketIo(socket) => loop {
+                match socket.next().await {
+                    Ok(Packet::Event(name, args)) => return Ok(frame_of_event(&name, &args)),
+                    Ok(Packet::Disconnected) => panic!("told to stay away"),
+                    Ok(_) => {}
+                    Err(_) => return Err(1006),
+                }
+            },
         }
     }
 
@@ -162,6 +180,39 @@ impl Stream {
             }
         })
         .await
+    }
+}
+
+/// A Socket.IO client that has asked for the user's own.
+async fn socketio(addr: SocketAddr, token: &str, since: Option<&str>) -> Result<Socket, u16> {
+    let stream = TcpStream::connect(addr).await.map_err(|_| 0_u16)?;
+    let mut socket = Socket::try_asking(stream, addr, Protocol::Eio4, "", &[]).await?;
+    socket.try_say(format!("40{}", json!({ "token": token }))).await;
+    match soon("connected", socket.next()).await {
+        Ok(Packet::Connected) => {}
+        Ok(Packet::Refused(_)) => return Err(401),
+        _ => return Err(0),
+    }
+    let mut request = json!({ "channels": ["user"] });
+    if let Some(since) = since {
+        request["last_event_id"] = json!(since);
+    }
+    socket.try_say(format!("42{}", json!(["subscribe", request]))).await;
+    Ok(socket)
+}
+
+/// An event as the bot platform's frame: what stands beside the object there, and the answer to `subscribe`, which comes
+/// behind what was missed, in the place of the frame that says who is connected.
+fn frame_of_event(name: &str, args: &[Value]) -> Value {
+    let place = args.get(1).unwrap_or(&Value::Null);
+    match name {
+        "subscribed" => {
+            let cursor = args[0]["cursor"].as_str().unwrap();
+            let epoch = cursor.split_once(':').unwrap().0;
+            json!({ "type": "connection", "status": "Connected", "recovered": args[0]["recovered"],
+                "cursor": format!("{epoch}:m{}", args[0]["last_event_id"]) })
+        }
+        _ => json!({ "type": name, "data": args[0], "sequence": place["sequence"], "cursor": place["cursor"] }),
     }
 }
 

@@ -154,7 +154,7 @@ impl Own<'_> {
 
 /// The first frame: the dashboard's lamps turn green on `Connected` at the top, the documents have `connected` in `data`.
 ///
-/// `current_sequence` is where live begins; `recovered` says whether all that was missed since the cursor follows.
+/// `current_sequence` is where what follows begins; `recovered` says whether all that was missed since the cursor follows.
 pub fn connected(
     user: &str,
     mode: Mode,

@@ -14,7 +14,7 @@ use crate::domain::{Event, Kind};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio;
-use crate::gateways::presence::Presence;
+use crate::gateways::presence::Connection;
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Publication, Topics};
 use crate::pipeline::clock;
@@ -81,8 +81,9 @@ impl<P: Panel> Personal<P> {
             Close::Policy
         })?;
         let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());
-        // The pages ping whoever they are.
-        if identity.is_none() && named.is_none() && said.action() == Some("ping") {
+        // The pages ping whoever they are; one that brings nothing new is answered as a ping and no more.
+        let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
+        if said.action() == Some("ping") && !is_new {
             said.answer(client);
             return Ok(());
         }
@@ -91,10 +92,10 @@ impl<P: Panel> Personal<P> {
                 if let Some(identity) = proved {
                     client.log_in(self.gateway.tokens.login(identity));
                 }
-                said.answer_ping(client);
             }
             Err(stranger) => refuse(client, stranger),
         }
+        said.answer_ping(client);
         Ok(())
     }
 }
@@ -175,32 +176,23 @@ impl Panel for Earnings {
 
 /// The notifications that have not reached the user, then each new one.
 #[derive(Debug)]
-pub(super) struct Notifications {
-    presence: Arc<Presence>,
-    user: Arc<str>,
-    /// The last one that was written.
-    written: u64,
-    /// Whether the client confirms what it gets, as the protocol asks of everybody.
-    confirms: bool,
-}
+pub(super) struct Notifications(Connection);
 
 impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        // Before there is anything to confirm: whether it confirms at all. A client that is gone is noticed by the next write.
-        client.ask(0).await.ok();
+        let connection = gateway.presence.join(user).await;
         gateway.hub.hold(|present| {
-            let reached = gateway.presence.reached(user);
-            client.outbox.put(sentio::missed_notifications(present, user, reached));
+            client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
             client.outbox.set_topics(topics(user));
         });
-        Self { presence: gateway.presence.clone(), user: user.clone(), written: 0, confirms: false }
+        Self(connection)
     }
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
         if let Some(number) = self.receipt(publication) {
-            self.written = number;
+            self.0.write(number);
             frames.extend_from_slice(sentio::personal_frames(publication, Kind::Notification));
         }
     }
@@ -213,17 +205,7 @@ impl Panel for Notifications {
     }
 
     fn received(&mut self, receipt: u64) {
-        self.confirms = true;
-        self.presence.reach(&self.user, receipt.min(self.written));
-    }
-}
-
-impl Drop for Notifications {
-    fn drop(&mut self) {
-        // Of a client that answers no pings nothing better is known than what was written.
-        if !self.confirms {
-            self.presence.reach(&self.user, self.written);
-        }
+        self.0.confirm(receipt);
     }
 }
 

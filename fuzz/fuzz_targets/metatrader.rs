@@ -1,0 +1,18 @@
+#![no_main]
+//! What an Expert Advisor may post.
+
+use std::sync::LazyLock;
+
+use chrono::DateTime;
+use libfuzzer_sys::fuzz_target;
+use orion_server::domain::Instruments;
+use orion_server::sources::metatrader::{Message, parse};
+
+static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(value) = serde_json::from_slice(body) else { return };
+    if let Ok(Message::Ticks(batch)) = parse(&value, &CATALOGUE, DateTime::UNIX_EPOCH) {
+        assert!(batch.ticks.iter().all(|(.., tick)| tick.quote.mid() > 0.0));
+    }
+});

@@ -1,0 +1,20 @@
+#![no_main]
+//! What TradingView's placeholders may have become.
+
+use std::sync::LazyLock;
+
+use chrono::DateTime;
+use libfuzzer_sys::fuzz_target;
+use orion_server::domain::Instruments;
+use orion_server::sources::push::parse_signal;
+use orion_server::sources::tradingview::{Alert, parse};
+
+static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
+
+fuzz_target!(|body: &[u8]| {
+    match parse(body, &CATALOGUE, DateTime::UNIX_EPOCH).map(|read| read.alert) {
+        Ok(Alert::Price(tick)) => assert!(tick.quote.mid() > 0.0),
+        Ok(Alert::Signal(signal)) => assert!(parse_signal(&signal, &CATALOGUE).is_ok()),
+        Ok(Alert::Nothing(_)) | Err(_) => {}
+    }
+});

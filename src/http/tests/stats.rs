@@ -1,0 +1,91 @@
+//! The track record, and the size that a signal's risk allows.
+
+use super::*;
+use crate::domain::{Direction, Feed, Killzone, Outcome, OutcomeClass, SetupKind, SignalId, SourceName};
+
+fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> Outcome {
+    Outcome {
+        signal: SignalId::new(id).unwrap(),
+        symbol: Symbol::new(symbol),
+        direction: Direction::Long,
+        setup: Some(SetupKind::MssFvg),
+        killzone: Killzone::London,
+        source: SourceName::new("push"),
+        confidence: 0.8,
+        feed,
+        entry: 1.085,
+        stop: 1.082,
+        fill: Some(1.1),
+        confirmed_at: now(),
+        closed_at: now(),
+        class: if r > 0.0 { OutcomeClass::Targets } else { OutcomeClass::Stop },
+        targets_hit: usize::from(r > 0.0),
+        targets: 1,
+        r,
+        mfe: r.max(0.0),
+        mae: r.min(0.0),
+    }
+}
+
+#[tokio::test]
+async fn the_record_is_broken_down_and_leaves_recordings_out() {
+    let server = Server::new();
+    let records = vec![
+        outcome("a", "EURUSD", Feed::Live, 2.0),
+        outcome("b", "XAUUSD", Feed::Delayed, -1.0),
+        outcome("c", "EURUSD", Feed::Replayed, 5.0),
+    ];
+    server.store.append_outcomes(records).await.unwrap();
+    let (status, stats) = server.get("/api/stats").await;
+    assert_eq!((status, &stats["feeds"]), (StatusCode::OK, &json!(["live", "delayed"])));
+    let all = &stats["all"];
+    assert_eq!((&all["trades"], &all["few"], &all["expectancy_r"]), (&json!(2), &json!(true), &json!(0.5)));
+    assert_eq!((&all["profit_factor"], &all["max_drawdown_r"]), (&json!(2.0), &json!(1.0)));
+    assert_eq!(all["classes"], json!({"targets": 1, "stop": 1}));
+    assert_eq!(stats["symbol"]["XAUUSD"]["total_r"], -1.0);
+    assert_eq!(stats["setup"]["MSS+FVG"], *all);
+    assert_eq!(stats["confidence"]["0.8"]["signals"], 2);
+    for (query, trades) in [
+        ("feed=replayed", 1),
+        ("symbol=eur/usd", 1),
+        ("source=push", 2),
+        ("source=nobody", 0),
+        ("since=2026-01-15T10:30:00Z", 2),
+        ("since=2026-01-15T10:30:01Z", 0),
+    ] {
+        assert_eq!(server.get(&format!("/api/stats?{query}")).await.1["all"]["trades"], trades, "{query}");
+    }
+    let (status, refused) = server.get("/api/stats?feed=simulated&since=x").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let fields: Vec<_> = refused["details"]["fields"].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["feed", "since"]);
+}
+
+#[tokio::test]
+async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
+    let server = Server::new();
+    let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long", "entry_price": 1.085, "stop_loss": 1.082});
+    server.push(body).await;
+    server.push(json!({"id": "bare", "symbol": "EURUSD", "direction": "long"})).await;
+    let (_, life) = server.get("/api/signals/a").await;
+    assert!(life.get("outcome").is_none() && life.get("position").is_none(), "{life}");
+    server.store.append_outcomes(vec![outcome("a", "EURUSD", Feed::Live, 2.0)]).await.unwrap();
+    let (_, life) = server.get("/api/signals/a?risk=100").await;
+    assert_eq!((&life["outcome"]["class"], &life["outcome"]["r"]), (&json!("targets"), &json!(2.0)));
+    let position = &life["position"];
+    assert_eq!((&position["currency"], &position["lots"]), (&json!("USD"), &json!(0.33)));
+    assert!((position["stop_pips"].as_f64().unwrap() - 30.0).abs() < 1e-6, "{position}");
+    let (_, in_euros) = server.get("/api/signals/a?risk=100&currency=eur").await;
+    assert_eq!(in_euros["position"]["lots"], 0.36);
+    for (path, field) in [
+        ("/api/signals/a?risk=-5", "risk"),
+        ("/api/signals/a?risk=much", "risk"),
+        ("/api/signals/a?risk=100&currency=dollars", "currency"),
+        ("/api/signals/a?risk=100&currency=CHF", "currency"),
+        ("/api/signals/bare?risk=100", "risk"),
+    ] {
+        let (status, refused) = server.get(path).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        assert!(refused["details"]["fields"][field].is_string(), "{path} {refused}");
+    }
+}

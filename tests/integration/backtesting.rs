@@ -1,0 +1,158 @@
+//! Backtests with the real binary: what they find is what a server finds, and their statistics are those of their records.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta};
+use orion_server::store::{ExportFormat, export, export_outcomes};
+use serde_json::{Value, json};
+
+use crate::support::{Server, binary, soon};
+
+/// Recorded at a real broker; not everybody has them.
+const RECORDED: &str = "/work/shared/domain/data";
+
+/// Minutes of a random walk with bid and ask, of `days` from a Sunday's opening on.
+fn walk(days: i64) -> String {
+    let began = DateTime::parse_from_rfc3339("2026-01-11T22:00:00Z").unwrap();
+    let (mut state, mut price) = (7u64, 110_000i64);
+    let mut step = |most: i64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as i64 % (2 * most + 1) - most
+    };
+    let mut csv = "time,bid_open,bid_high,bid_low,bid_close,ask_open,ask_high,ask_low,ask_close\n".to_owned();
+    for minute in 0..days * 24 * 60 {
+        let (open, close) = (price, price + step(9) + step(9));
+        let (high, low) = (open.max(close) + step(4).abs(), open.min(close) - step(4).abs());
+        price = close;
+        let at = (began + TimeDelta::minutes(minute)).format("%Y-%m-%dT%H:%M:%SZ");
+        write!(csv, "{at}").unwrap();
+        for side in [0, 10] {
+            for price in [open, high, low, close] {
+                write!(csv, ",{:.5}", (price + side) as f64 / 1e5).unwrap();
+            }
+        }
+        csv.push('\n');
+    }
+    csv
+}
+
+async fn backtest(args: &[&str]) -> Value {
+    let output = soon("the backtest ends", binary().arg("backtest").args(args).output()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What a server that replays the file has in its log and in its records.
+async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value, Value) {
+    let data = tempfile::tempdir().unwrap();
+    // The second time the log knows every signal already, and each keeps its one life.
+    for _ in 0..2 {
+        let server = Server::start(&[
+            ("ORION_SOURCES", "replay"),
+            ("ORION_DATA_DIR", data.path().to_str().unwrap()),
+            ("ORION_REPLAY_FILE", file),
+            ("ORION_REPLAY_SYMBOL", symbol),
+            ("ORION_REPLAY_SPEED", "max"),
+        ])
+        .await;
+        server.until("orion_events_in_total", "kind=\"tick\"", |count| count >= ticks as f64).await;
+        server.stop().await;
+    }
+    let again = Server::start(&[("ORION_DATA_DIR", data.path().to_str().unwrap())]).await;
+    let (status, stats) = again.get("/api/stats?feed=replayed").await;
+    assert_eq!(status, 200, "{stats}");
+    again.stop().await;
+    let mut outcomes = Vec::new();
+    export_outcomes(data.path(), &mut outcomes).unwrap();
+    let outcomes: Value = serde_json::from_slice(&outcomes).unwrap();
+    let mut log = Vec::new();
+    export(data.path(), ExportFormat::Json, &mut log).unwrap();
+    let events: Vec<Value> = serde_json::from_slice(&log).unwrap();
+    (events.into_iter().map(|event| event["signal"].clone()).collect(), outcomes, stats)
+}
+
+async fn same(file: &str, symbol: &str, least: usize) {
+    let report = backtest(&["--symbol", symbol, "--json", "-", file]).await;
+    let changes = report["changes"].as_array().unwrap();
+    assert!(changes.len() >= least, "{} changes show nothing", changes.len());
+    let (log, outcomes, stats) = replayed(file, symbol, report["files"][0]["ticks"].as_u64().unwrap()).await;
+    assert_eq!(log.len(), changes.len());
+    for (live, tested) in log.iter().zip(changes) {
+        assert_eq!(live.to_string(), tested.to_string());
+    }
+    for part in ["all", "symbol", "setup", "killzone", "source", "confidence"] {
+        assert_eq!(stats[part], report["statistics"][part], "{part}");
+    }
+    assert_eq!(outcomes, report["outcomes"]);
+    recomputed(&json!({"statistics": stats_of(&stats), "outcomes": outcomes, "changes": log}));
+}
+
+/// The statistics alone.
+fn stats_of(stats: &Value) -> Value {
+    let parts = ["all", "symbol", "setup", "killzone", "source", "confidence"];
+    parts.into_iter().map(|part| (part.to_owned(), stats[part].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Has a second implementation, in another language, compute the statistics of the records. `None` without Python.
+fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), report.to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recompute.py");
+    let Ok(output) = std::process::Command::new("python3").arg(script).arg(file.path()).output() else {
+        eprintln!("skipped: there is no python3");
+        return None;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_backtest_finds_what_a_live_replay_finds() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), walk(4)).unwrap();
+    same(file.path().to_str().unwrap(), "EURUSD", 8).await;
+}
+
+#[tokio::test]
+async fn on_recorded_bars_too_and_as_often_as_was_meant() {
+    let file = |name: &str| format!("{RECORDED}/{name}_m1_oanda_201405.csv");
+    if !Path::new(&file("eurusd")).exists() {
+        eprintln!("skipped: {} is not there", file("eurusd"));
+        return;
+    }
+    let report = backtest(&["--json", "-", &file("eurusd"), &file("xauusd")]).await;
+    for recording in report["files"].as_array().unwrap() {
+        let per_day = recording["signals_per_day"].as_f64().unwrap();
+        assert!((0.7..=3.0).contains(&per_day), "{recording}");
+    }
+    same(&file("eurusd"), "EURUSD", 20).await;
+}
+
+#[tokio::test]
+async fn the_same_recording_gives_the_same_report_and_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let (csv, page) = (dir.path().join("eurusd_walk.csv"), dir.path().join("report.html"));
+    std::fs::write(&csv, walk(3)).unwrap();
+    let args = ["--json", "-", "--html", page.to_str().unwrap(), csv.to_str().unwrap()];
+    let (one, other) = (backtest(&args).await, backtest(&args).await);
+    assert_eq!(one.to_string(), other.to_string());
+    let page = std::fs::read_to_string(&page).unwrap();
+    for part in ["<svg", "signals by trading day", "Sum of the results in R", "The sample: "] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("http"), "it needs nothing else");
+}
+
+#[tokio::test]
+async fn statistics_are_those_that_a_script_computes_of_the_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("eurusd_walk.csv");
+    std::fs::write(&csv, walk(12)).unwrap();
+    let report = backtest(&["--json", "-", csv.to_str().unwrap()]).await;
+    if let Some(compared) = recomputed(&report) {
+        assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
+    }
+}

@@ -1,0 +1,92 @@
+"""Computes the statistics of a backtest's report anew from its records and compares them. Uses nothing but Python itself.
+
+usage: recompute.py REPORT.json
+Prints how much was compared; fails where two numbers are more than 1e-9 apart."""
+import json
+import math
+import sys
+from collections import Counter, defaultdict
+
+report = json.load(open(sys.argv[1]))
+SETUPS = {
+    "mss_fvg": "MSS+FVG", "order_block": "Order Block retest", "liquidity_sweep": "Liquidity sweep",
+    "bos": "BOS confirmation", "premium_discount": "Premium/Discount entry", None: "other",
+}
+numbers = 0
+
+
+def wilson(k, n, z=1.96):
+    if n == 0:
+        return None
+    p = k / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return {"rate": p, "low": max(0.0, centre - half), "high": min(1.0, centre + half)}
+
+
+def stats(outcomes):
+    outcomes = sorted(outcomes, key=lambda o: (o["closed_at"], o["signal"]))
+    trades = [o for o in outcomes if o["class"] not in ("not_filled", "interrupted")]
+    n = len(trades)
+    results = [o["r"] for o in trades]
+    wins, losses = sum(r for r in results if r > 0), -sum(r for r in results if r < 0)
+    total = peak = deepest = 0.0
+    for r in results:
+        total += r
+        peak = max(peak, total)
+        deepest = max(deepest, peak - total)
+    mean = lambda values: math.fsum(values) / n if n else None
+    return {
+        "signals": len(outcomes), "trades": n, "few": n < 30, "classes": dict(Counter(o["class"] for o in outcomes)),
+        "win_rate": wilson(sum(r > 0 for r in results), n),
+        "first_target_rate": wilson(sum(o["targets_hit"] > 0 for o in trades), n),
+        "expectancy_r": mean(results), "total_r": math.fsum(results),
+        "profit_factor": wins / losses if losses > 0 else None, "max_drawdown_r": deepest,
+        "mean_mfe": mean([o["mfe"] for o in trades]), "mean_mae": mean([o["mae"] for o in trades]),
+        "brier": mean([(o["confidence"] - (o["targets_hit"] > 0)) ** 2 for o in trades]),
+    }
+
+
+def compare(path, told, computed):
+    global numbers
+    if isinstance(computed, dict):
+        assert isinstance(told, dict) and told.keys() == computed.keys(), (path, told, computed)
+        for key in computed:
+            compare(f"{path}.{key}", told[key], computed[key])
+    elif isinstance(computed, float):
+        assert abs(told - computed) <= 1e-9, (path, told, computed)
+        numbers += 1
+    else:
+        assert told == computed, (path, told, computed)
+        numbers += 1
+
+
+KEYS = {
+    "symbol": lambda o: o["symbol"], "setup": lambda o: SETUPS[o["setup"]], "killzone": lambda o: o["killzone"],
+    "source": lambda o: o["source"], "confidence": lambda o: f"0.{min(9, int(o['confidence'] * 10 + 1e-6))}",
+}
+outcomes = report["outcomes"]
+compare("all", report["statistics"]["all"], stats(outcomes))
+for group, key in KEYS.items():
+    parts = defaultdict(list)
+    for outcome in outcomes:
+        parts[key(outcome)].append(outcome)
+    compare(group, report["statistics"][group], {name: stats(part) for name, part in parts.items()})
+
+# Each result from the levels alone: what the targets that were hit closed, and the rest at one price for all of it.
+changes = {change["id"]: change for change in report["changes"]}
+for outcome in outcomes:
+    signal = changes[outcome["signal"]]
+    assert signal["status"] == "confirmed" and (signal["entry_price"], signal["stop_loss"]) == (outcome["entry"], outcome["stop"])
+    sign, risk = (1 if signal["direction"] == "long" else -1), abs(signal["entry_price"] - signal["stop_loss"])
+    shares = [float(mode.split()[-1].rstrip("%")) / 100 for mode in signal["tp_modes"]]
+    targets = [sign * (target - outcome["fill"]) / risk for target in signal["take_profits"]]
+    hit = outcome["targets_hit"]
+    closed = sum(share * target for share, target in zip(shares[:hit], targets[:hit]))
+    rest = sum(shares[hit:])
+    if outcome["class"] == "targets":
+        assert abs(outcome["r"] - closed) <= 1e-9, outcome
+    elif outcome["class"] in ("stop", "ambiguous"):
+        assert abs(closed + rest * outcome["mae"] - outcome["r"]) <= 1e-9 and outcome["mae"] <= sign * (signal["stop_loss"] - outcome["fill"]) / risk + 1e-9, outcome
+    numbers += 1
+print(json.dumps({"numbers": numbers, "trades": report["statistics"]["all"]["trades"]}))
