@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::Wrong;
 use crate::domain::iso;
 
-/// A condition has to be gone for as long before its alert is resolved: what comes and goes is one alert, not many.
+/// A condition has to be gone for as long before it is over: what comes and goes is one alert, not many or none. A source that
+/// is lost looks well whenever it is being connected again.
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// An alert, and what it is about.
@@ -109,11 +110,16 @@ impl Board {
                     Some(Step::Repeated)
                 }
                 (true, _) => None,
-                // Over before anybody was told of it.
-                (false, None) => return false,
-                (false, Some(_)) => {
+                (false, told) => {
                     let gone = *entry.gone.get_or_insert(now);
-                    (now.duration_since(gone) >= SETTLED).then_some(Step::Resolved)
+                    if now.duration_since(gone) < SETTLED {
+                        None
+                    } else if told.is_some() {
+                        Some(Step::Resolved)
+                    } else {
+                        // Over before anybody was told of it.
+                        return false;
+                    }
                 }
             };
             if let Some(step) = step {
@@ -172,11 +178,20 @@ mod tests {
     #[test]
     fn what_is_over_soon_is_not_told_and_what_flickers_is_one_alert() {
         let mut board = Board::new(10 * SECOND, Duration::ZERO);
-        assert_eq!(told(&mut board, &[(9, &["a"]), (20, &[]), (29, &["a"]), (60, &[])]), []);
+        assert_eq!(told(&mut board, &[(9, &["a"]), (40, &[]), (49, &["a"]), (90, &[])]), []);
+        assert!(board.entries.is_empty());
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
         let steps = told(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
         assert_eq!(steps, [(0, Step::Raised, "a".into())]);
         assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 1)]);
+    }
+
+    #[test]
+    fn a_source_that_is_connected_again_and_again_in_vain_is_told_of() {
+        let mut board = Board::new(60 * SECOND, Duration::ZERO);
+        let attempts: Vec<(u32, &[&str])> =
+            (0..10).flat_map(|attempt| [(attempt * 30 + 5, &["a"][..]), (attempt * 30 + 30, &[][..])]).collect();
+        assert_eq!(told(&mut board, &attempts), [(60, Step::Raised, "a".into())]);
     }
 
     #[test]

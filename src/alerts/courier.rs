@@ -49,7 +49,7 @@ pub enum CourierError {
     )]
     Unreachable,
     /// There is no secret, or one that signs nothing.
-    #[error("alerts.webhook_secret must be whsec_ and base64, or a text, of at least 24 bytes: it signs the alerts")]
+    #[error("alerts.webhook_secret is missing, or signs nothing")]
     Secret,
 }
 

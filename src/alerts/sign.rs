@@ -5,10 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::Secret;
-
-/// Shortest key that is taken, in bytes, as the specification asks for.
-const LEAST_KEY: usize = 24;
+use crate::config::{Alerts, Secret};
 
 /// Signs bodies.
 #[derive(Clone)]
@@ -21,13 +18,9 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A key as the specification writes it, `whsec_` and base64, or any text. `None` when it is too short, or no base64.
+    /// Signs with a secret of the settings; `None` when it cannot sign.
     pub(super) fn new(secret: &Secret) -> Option<Self> {
-        let key = match secret.expose().strip_prefix("whsec_") {
-            Some(encoded) => STANDARD.decode(encoded).ok()?,
-            None => secret.expose().as_bytes().to_owned(),
-        };
-        (key.len() >= LEAST_KEY).then(|| Hmac::new_from_slice(&key).ok().map(Self))?
+        Hmac::new_from_slice(&Alerts::signing_key(secret)?).ok().map(Self)
     }
 
     /// The value of `webhook-signature`.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
@@ -37,6 +39,9 @@ pub struct Alerts {
     pub error_rate: f64,
 }
 
+/// Shortest key that is taken, in bytes, as Standard Webhooks asks for.
+const LEAST_KEY: usize = 24;
+
 impl Default for Alerts {
     fn default() -> Self {
         Self {
@@ -53,10 +58,24 @@ impl Default for Alerts {
 }
 
 impl Alerts {
+    /// The key that a secret stands for: one as Standard Webhooks writes it, `whsec_` and base64, or any text. `None` when it is
+    /// too short, or no base64.
+    pub fn signing_key(secret: &Secret) -> Option<Vec<u8>> {
+        let key = match secret.expose().strip_prefix("whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).ok()?,
+            None => secret.expose().as_bytes().to_owned(),
+        };
+        (key.len() >= LEAST_KEY).then_some(key)
+    }
+
     /// Checks what a type cannot.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.webhook_url.is_some() && self.webhook_secret.is_none() {
             return Err(Problem::new("alerts.webhook_secret", "is needed to sign what alerts.webhook_url is told"));
+        }
+        if self.webhook_secret.as_ref().is_some_and(|secret| Self::signing_key(secret).is_none()) {
+            let reason = "must be whsec_ and base64, or a text, of at least 24 bytes: it signs the alerts";
+            return Err(Problem::new("alerts.webhook_secret", reason));
         }
         let begins = |scheme| self.webhook_url.as_ref().is_some_and(|url| url.expose().starts_with(scheme));
         if self.webhook_url.is_some() && !begins("https://") && !(self.allow_plain_loopback && begins("http://")) {

@@ -106,7 +106,13 @@ impl Hub {
         for publication in publications.into_iter().map(Arc::new) {
             match publication.event() {
                 Event::Published(published) => present.passing.remember(published, &publication),
-                Event::Signal(_) | Event::Price(_) => present.recent.recall(publication),
+                Event::Signal(signal) => {
+                    let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
+                    let last = &self.metrics.last_signal_seconds;
+                    last.set(last.get().max(at));
+                    present.recent.recall(publication);
+                }
+                Event::Price(_) => present.recent.recall(publication),
             }
         }
     }

@@ -61,7 +61,7 @@ async fn a_webhook_that_cannot_be_used_is_named_at_the_start_without_its_address
         ("http://127.0.0.1/hush", SECRET, 64, "(alerts.webhook_url): must begin with https://"),
         ("https://example.com/hush", "", 64, "alerts.webhook_secret"),
         ("https://127.0.0.1/hush", SECRET, 1, "alerts.allow_private_addresses"),
-        ("https://example.com/hush", "short", 1, "alerts.webhook_secret must be"),
+        ("https://example.com/hush", "hush", 64, "(alerts.webhook_secret): must be whsec_"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let mut command = binary();

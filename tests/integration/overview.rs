@@ -71,7 +71,9 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     assert_eq!(of(&body["queues"], "queue", "pipeline")["depth"], 0);
     assert_eq!(body["parts"]["disk"], json!({"status": "ok"}));
     assert!(of(&body["sources"], "name", "mt5")["state"] == "off", "{body}");
-    let text = body.to_string();
+    let metrics = server.http.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\norion_logins 1\n"), "{metrics}");
+    let text = body.to_string() + &metrics;
     for hidden in ["ana-of-the-overview", "127.0.0.1", ADMIN] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
     }

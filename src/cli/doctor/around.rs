@@ -173,15 +173,16 @@ fn port(settings: &Settings) -> Finding {
     }
 }
 
-/// Needed by encrypted connections to providers.
+/// Needed by encrypted connections to providers and to the webhook of alerts.
 fn certificates(settings: &Settings) -> Option<Finding> {
     let providers = [SourceKind::Oanda, SourceKind::Massive, SourceKind::AlphaVantage];
-    if !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
+    let webhook = settings.alerts.webhook_url.is_some();
+    if !webhook && !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
         return None;
     }
     Some(match net::root_certificates() {
         0 => {
-            let says = "this system has no root certificates, so no provider can be trusted: install ca-certificates";
+            let says = "this system has no root certificates, so no provider and no webhook can be trusted: install ca-certificates";
             Finding::new(Fail, "certificates", says)
         }
         count => Finding::new(Fine, "certificates", format!("{count} roots of this system")),
