@@ -38,7 +38,7 @@ struct Waiting {
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
     told: BTreeMap<StateKey, Instant>,
-    closed: bool,
+    closed: Option<OutboxClosed>,
 }
 
 /// An ordered thing to write.
@@ -62,7 +62,12 @@ pub struct Batch {
 /// The client fell too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client is too slow for its signals")]
-pub struct OutboxClosed;
+pub struct OutboxClosed {
+    /// Frames that waited for it.
+    pub waiting: usize,
+    /// Age of the oldest event among them.
+    pub behind: Duration,
+}
 
 impl Outbox {
     /// An empty outbox that gets nothing yet.
@@ -154,8 +159,8 @@ impl Outbox {
     /// [`OutboxClosed`] when the client fell too far behind.
     pub fn take(&self) -> Result<Batch, OutboxClosed> {
         let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Err(OutboxClosed);
+        if let Some(closed) = waiting.closed {
+            return Err(closed);
         }
         Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
     }
@@ -195,7 +200,7 @@ impl Waiting {
         let Some(key) = publication.event().state_key() else {
             return self.push_ordered(Ordered::Event(publication.clone()), metrics);
         };
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         if self.states.insert(key, publication.clone()).is_some() {
@@ -208,12 +213,18 @@ impl Waiting {
     }
 
     fn push_ordered(&mut self, ordered: Ordered, metrics: &Metrics) {
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         if self.ordered.len() >= MAX_ORDERED {
             metrics.dropped_total.with_label_values(&["outbox_ordered"]).inc_by(self.ordered.len() as u64 + 1);
-            self.closed = true;
+            metrics.slow_clients_total.with_label_values(&["native"]).inc();
+            let events = self.ordered.iter().filter_map(|ordered| match ordered {
+                Ordered::Event(publication) => Some(publication.age()),
+                Ordered::Frame(_) => None,
+            });
+            let behind = events.max().unwrap_or_default();
+            self.closed = Some(OutboxClosed { waiting: self.ordered.len(), behind });
             self.ordered.clear();
             self.states.clear();
             return;

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub events_published_total: IntCounterVec,
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
+    /// Clients that were cut because they do not read.
+    pub slow_clients_total: IntCounterVec,
     pub pongs_missing_total: IntCounter,
     pub queue_depth: IntGaugeVec,
     pub publish_seconds: Histogram,
@@ -58,6 +60,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When two have the same name.
+    #[allow(clippy::too_many_lines, reason = "a list")]
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new_custom(Some("orion".into()), None)?;
         let r = &registry;
@@ -75,6 +78,12 @@ impl Metrics {
             rejected_total: counters(r, "rejected_total", "Pushes and ticks that were not taken", &["kind", "reason"])?,
             events_published_total: counters(r, "events_published_total", "Events published", &["kind"])?,
             deliveries_total: counters(r, "deliveries_total", "Events queued for a client", &["kind", "transport"])?,
+            slow_clients_total: counters(
+                r,
+                "slow_clients_total",
+                "Clients cut because they did not take what they have to get, by transport; 'write': a blocked write",
+                &["transport"],
+            )?,
             dropped_total: counters(
                 r,
                 "dropped_total",
