@@ -10,9 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::kill::KillSwitch;
+use super::kill::{KillSwitch, Reason};
 use super::stream::Socket;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 /// Connections that are closed with patience at a time; more are closed without.
 const MAX_LINGERING: usize = 64;
@@ -24,11 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Lingering {
     permits: Arc<Semaphore>,
     tasks: Tasks,
+    metrics: Metrics,
 }
 
 impl Lingering {
-    pub(super) fn new(tasks: Tasks) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks }
+    pub(super) fn new(tasks: Tasks, metrics: Metrics) -> Self {
+        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics }
     }
 
     /// Ends a connection: says that nothing more comes, and throws away what the peer still says until it closes too.
@@ -75,6 +77,10 @@ impl LingeringStream {
 impl Drop for LingeringStream {
     fn drop(&mut self) {
         let Some(stream) = self.inner.take() else { return };
+        if self.kill.killed() == Some(Reason::SlowReader) {
+            self.lingering.metrics.slow_clients_total.with_label_values(&["write"]).inc();
+            tracing::info!("a client took nothing of what was written to it for the write time-out: cut");
+        }
         // Outside of the runtime nobody could wait.
         if !self.peer_closed && self.kill.killed().is_none() && tokio::runtime::Handle::try_current().is_ok() {
             self.lingering.close(stream, b"").ok();

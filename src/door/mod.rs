@@ -158,7 +158,8 @@ impl Door {
     /// A door that nobody has come through.
     pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
         let live = live::Live::new(config.max_connections, config.max_per_address);
-        Self { config: Arc::new(config), live, lingering: linger::Lingering::new(tasks.clone()), tasks, metrics }
+        let lingering = linger::Lingering::new(tasks.clone(), metrics.clone());
+        Self { config: Arc::new(config), live, lingering, tasks, metrics }
     }
 
     /// How many connections are open, upgraded ones included.

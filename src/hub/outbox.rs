@@ -40,7 +40,7 @@ struct Waiting {
     told: BTreeMap<StateKey, Instant>,
     /// Since when something waits.
     since: Option<Instant>,
-    closed: bool,
+    closed: Option<OutboxClosed>,
 }
 
 /// An ordered thing to write.
@@ -75,7 +75,12 @@ pub struct Behind {
 /// The client fell too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client is too slow for its signals")]
-pub struct OutboxClosed;
+pub struct OutboxClosed {
+    /// Frames that waited for it.
+    pub waiting: usize,
+    /// Age of the oldest event among them.
+    pub behind: Duration,
+}
 
 impl Outbox {
     /// An empty outbox that gets nothing yet.
@@ -174,8 +179,8 @@ impl Outbox {
     /// [`OutboxClosed`] when the client fell too far behind.
     pub fn take(&self) -> Result<Batch, OutboxClosed> {
         let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Err(OutboxClosed);
+        if let Some(closed) = waiting.closed {
+            return Err(closed);
         }
         waiting.since = None;
         Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
@@ -220,7 +225,7 @@ impl Waiting {
         let Some(key) = publication.event().state_key() else {
             return self.push_ordered(Ordered::Event(publication.clone()), metrics);
         };
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         self.since.get_or_insert_with(Instant::now);
@@ -234,12 +239,17 @@ impl Waiting {
     }
 
     fn push_ordered(&mut self, ordered: Ordered, metrics: &Metrics) {
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         if self.ordered.len() >= MAX_ORDERED {
             metrics.dropped_total.with_label_values(&["outbox_ordered"]).inc_by(self.ordered.len() as u64 + 1);
-            self.closed = true;
+            let events = self.ordered.iter().filter_map(|ordered| match ordered {
+                Ordered::Event(publication) => Some(publication.age()),
+                Ordered::Frame(_) => None,
+            });
+            let behind = events.max().unwrap_or_default();
+            self.closed = Some(OutboxClosed { waiting: self.ordered.len(), behind });
             self.ordered.clear();
             self.states.clear();
             return;

@@ -29,8 +29,9 @@ pub struct Metrics {
     pub events_published_total: IntCounterVec,
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
-    pub pongs_missing_total: IntCounter,
+    /// Clients that were cut because they do not read.
     pub slow_clients_total: IntCounterVec,
+    pub pongs_missing_total: IntCounter,
     pub logins: IntGauge,
     pub logins_total: IntCounterVec,
     pub queue_depth: IntGaugeVec,
@@ -109,6 +110,12 @@ impl Metrics {
             rejected_total: counters(r, "rejected_total", "Pushes and ticks that were not taken", &["kind", "reason"])?,
             events_published_total: counters(r, "events_published_total", "Events published", &["kind"])?,
             deliveries_total: counters(r, "deliveries_total", "Events queued for a client", &["kind", "transport"])?,
+            slow_clients_total: counters(
+                r,
+                "slow_clients_total",
+                "Clients cut because they did not take what they have to get, by transport; 'write': a blocked write",
+                &["transport"],
+            )?,
             dropped_total: counters(
                 r,
                 "dropped_total",
@@ -119,12 +126,6 @@ impl Metrics {
                 r,
                 "pongs_missing_total",
                 "Pings of ours on the bot platform's stream that had no pong when the next was due",
-            )?,
-            slow_clients_total: counters(
-                r,
-                "slow_clients_total",
-                "Clients cut because they did not read what was sent to them",
-                &["transport"],
             )?,
             logins: gauge(r, "logins", "Open connections that rest on a user token")?,
             logins_total: counters(r, "logins_total", "Tokens judged when a connection is opened", &["outcome"])?,

@@ -168,6 +168,9 @@ async fn who_does_not_read_is_cut_and_recovers_and_the_others_lose_nothing() {
     let overflows = server.metric("orion_dropped_total", "queue=\"socketio\"").await;
     eprintln!("{pushed} signals until all were cut, {overflows} dropped with them, {before:.0} MB → {peak:.0} MB");
     assert!(overflows >= 2.0, "at least the polling clients overflow");
+    let counted = server.metric("orion_slow_clients_total", "").await;
+    assert!(counted >= 7.0, "{counted} of the seven that do not read are counted");
+    server.logged("a Socket.IO client is too slow: cut, to come back and catch up").await;
     assert!(peak - before < MAX_GROWTH_MB, "grew from {before} to {peak} MB");
 
     for (name, told) in soon("healthy clients have everything", readers.join_all()).await {

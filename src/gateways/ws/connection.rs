@@ -18,7 +18,7 @@ use crate::gateways::command::fault;
 use crate::gateways::dialects::orion;
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
-use crate::hub::{Batch, Ordered, Outbox, Publication};
+use crate::hub::{Batch, Ordered, Outbox, OutboxClosed, Publication};
 
 /// How long we wait for the peer's half of the close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -190,7 +190,14 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
             () = gateway.draining.cancelled() => return End::Ours(Close::Restart),
             () = ended(login_end.as_ref()) => return End::Ours(client.login_end()),
             due = outbox.due() => {
-                let Ok(batch) = due else { return End::Ours(Close::TooSlow) };
+                let batch = match due {
+                    Ok(batch) => batch,
+                    Err(OutboxClosed { waiting, behind }) => {
+                        let (endpoint, seconds_behind) = (conversation.endpoint(), behind.as_secs_f64());
+                        info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
+                        return End::Ours(Close::TooSlow);
+                    }
+                };
                 if client.write_batch(batch, conversation).await.is_err() {
                     return End::Peer;
                 }
