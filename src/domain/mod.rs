@@ -15,6 +15,7 @@ mod published;
 mod session;
 mod setup;
 mod signal;
+mod signal_state;
 mod sizing;
 mod stats;
 mod time;
@@ -29,9 +30,8 @@ pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
 pub use session::{Session, trading_day};
 pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
-pub use signal::{
-    Change, Contradiction, Direction, Fault, Invalidation, Signal, SignalDraft, SignalId, SignalState, SignalStatus,
-};
+pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};
+pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};
 pub use stats::{Breakdown, FEW, Rate, Stats};
 pub use time::{Now, iso, parse_epoch_millis, parse_time};

@@ -5,12 +5,11 @@
 //! for everything before it, because it may rest on it.
 
 pub mod clock;
+mod commit;
 mod handle;
 mod notices;
 
 use std::collections::HashSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{
-    Change, Event, Feed, Now, Outcome as Record, Position, Published, Signal, SourceName, Tick, UserNote,
-};
+use crate::domain::{Change, Event, Feed, Now, Outcome as Record, Published, Signal, SourceName, Tick};
 use crate::engine::{Engine, Outcome};
 use crate::hub::{Hub, Publication};
-use crate::store::{Receipt, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use clock::Clock;
+use commit::{Answer, Batch, Commit, committed, recorded, reply};
 pub use handle::{Handle, Request, Stopped, SubmitError};
 use notices::Reporter;
 pub use notices::{Feeds, LaneStatus};
@@ -40,39 +38,11 @@ const MAX_REQUESTS: usize = 256;
 const CHUNK: usize = 64;
 /// Answers, or changes, that may wait for a commit before no more are taken.
 const MAX_WAITING: usize = 4096;
-/// After a failed commit nothing is ended by the clock for this long.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often changed bars are handed to the store.
 const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
 
 /// An unchanged price is published again after this long.
 pub const MAX_QUIET: Duration = Duration::from_secs(5);
-
-type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
-
-/// Changes that become durable together, and the answers that wait for them.
-#[derive(Default)]
-struct Batch {
-    changes: Vec<Change>,
-    published: Vec<Published>,
-    notes: Vec<UserNote>,
-    answers: Vec<Answer>,
-}
-
-struct Answer {
-    to: oneshot::Sender<Result<Accepted, SubmitError>>,
-    is: Result<Accepted, Rejection>,
-}
-
-impl Batch {
-    fn has_nothing_to_store(&self) -> bool {
-        self.changes.is_empty() && self.published.is_empty() && self.notes.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.has_nothing_to_store() && self.answers.is_empty()
-    }
-}
 
 /// What is published of a signal beside the signal itself, in the same commit.
 pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<Published>;
@@ -184,29 +154,6 @@ impl Pipeline {
             self.keep_unless(recorded);
         }
         Ok(())
-    }
-
-    /// Begins to store what has become of confirmed signals, once the signals themselves are stored.
-    fn record(&mut self) {
-        if self.recording.is_none() && self.is_settled() {
-            let records = self.engine.ended_records();
-            if !records.is_empty() {
-                let commit: Commit = Box::pin(self.store.append_outcomes(records.clone()));
-                self.recording = Some((records, commit));
-            }
-        }
-    }
-
-    /// Records that could not be stored come again.
-    fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
-        if let Err(error) = stored {
-            warn!(%error, records = records.len(), "records of signals could not be stored yet");
-            self.engine.keep_records(records);
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        self.committing.is_none() && self.gathering.is_empty()
     }
 
     /// Whether more may gather while a commit is under way: what is not stored yet must not leave the engine's memory.
@@ -328,69 +275,6 @@ impl Pipeline {
         self.gathering.changes.extend(changes);
     }
 
-    /// Begins to commit what has gathered, unless a commit is under way.
-    fn commit(&mut self) {
-        if self.committing.is_some() || self.gathering.is_empty() {
-            return;
-        }
-        let mut batch = std::mem::take(&mut self.gathering);
-        if let Some(announce) = self.announce {
-            let now = self.clock.now().wall;
-            batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
-        }
-        let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
-        let commit: Commit = if batch.has_nothing_to_store() {
-            Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
-        } else {
-            Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
-        };
-        self.committing = Some((batch, commit));
-    }
-
-    async fn settle(&mut self, (batch, committed): (Batch, Result<Receipt, StoreError>)) {
-        match committed {
-            Ok(first) => {
-                self.patience = None;
-                self.publish_changes(&batch.changes, first.first_signal).await;
-                self.pass_on(batch.published, first.first_published).await;
-                for Answer { to, is } in batch.answers {
-                    reply(Some(to), is.map_err(SubmitError::Rejected));
-                }
-            }
-            Err(error) => self.take_back(batch, &error),
-        }
-        self.metrics.signals_pending.set(self.engine.pending() as i64);
-    }
-
-    /// What gathered meanwhile may rest on what could not be stored: both are taken back.
-    fn take_back(&mut self, batch: Batch, error: &StoreError) {
-        let gathered = std::mem::take(&mut self.gathering);
-        warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
-        self.engine.undo(batch.changes.into_iter().chain(gathered.changes));
-        for Answer { to, .. } in batch.answers.into_iter().chain(gathered.answers) {
-            reply(Some(to), Err(SubmitError::NotStored(error.to_string())));
-        }
-        self.patience = Some(Instant::now() + RETRY_AFTER);
-    }
-
-    async fn publish_changes(&mut self, changes: &[Change], first: u64) {
-        let publications = changes.iter().zip(first..).map(|(change, seq)| {
-            let Signal { id, symbol, state, .. } = change.signal.as_ref();
-            info!(%id, %symbol, status = state.status().name(), seq, clients = self.hub.clients(), "signal");
-            let position = Position { epoch: self.epoch.clone(), seq };
-            Arc::new(Publication::placed(Event::Signal(change.signal.clone()), position))
-        });
-        let publications: Vec<_> = publications.collect();
-        self.publish(&publications).await;
-    }
-
-    async fn pass_on(&mut self, messages: Vec<Published>, first: u64) {
-        let numbered = messages.into_iter().zip(first..).map(|(message, seq)| Published { seq, ..message });
-        let publications: Vec<_> =
-            numbered.map(|message| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))).collect();
-        self.publish(&publications).await;
-    }
-
     async fn publish_prices(&mut self) {
         let now: Now = self.clock.now();
         let updates = self.engine.publish(now);
@@ -420,27 +304,6 @@ impl Pipeline {
         if !bars.is_empty() {
             self.store.save_bars(bars);
         }
-    }
-}
-
-async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<Receipt, StoreError>) {
-    let Some((_, commit)) = committing else { return std::future::pending().await };
-    let result = commit.await;
-    let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
-    (batch, result)
-}
-
-async fn recorded(recording: &mut Option<(Vec<Record>, Commit)>) -> (Vec<Record>, Result<Receipt, StoreError>) {
-    let Some((_, commit)) = recording else { return std::future::pending().await };
-    let result = commit.await;
-    let records = recording.take().map(|(records, _)| records).unwrap_or_default();
-    (records, result)
-}
-
-fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Result<Accepted, SubmitError>) {
-    if let Some(to) = to {
-        // Whoever asked may have left meanwhile.
-        to.send(answer).ok();
     }
 }
 

@@ -1,0 +1,155 @@
+//! Commit, then publish, then acknowledge: what gathers becomes durable together, and only then anybody is told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Accepted, Pipeline, Rejection, SubmitError};
+use crate::domain::{Change, Event, Outcome as Record, Position, Published, Signal, UserNote};
+use crate::hub::Publication;
+use crate::store::{Receipt, StoreError};
+
+/// After a failed commit nothing is ended by the clock for this long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
+
+/// Changes that become durable together, and the answers that wait for them.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) changes: Vec<Change>,
+    pub(super) published: Vec<Published>,
+    pub(super) notes: Vec<UserNote>,
+    pub(super) answers: Vec<Answer>,
+}
+
+pub(super) struct Answer {
+    pub(super) to: oneshot::Sender<Result<Accepted, SubmitError>>,
+    pub(super) is: Result<Accepted, Rejection>,
+}
+
+impl Batch {
+    pub(super) fn has_nothing_to_store(&self) -> bool {
+        self.changes.is_empty() && self.published.is_empty() && self.notes.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.has_nothing_to_store() && self.answers.is_empty()
+    }
+}
+
+impl Pipeline {
+    /// Begins to store what has become of confirmed signals, once the signals themselves are stored.
+    pub(super) fn record(&mut self) {
+        if self.recording.is_none() && self.is_settled() {
+            let records = self.engine.ended_records();
+            if !records.is_empty() {
+                let commit: Commit = Box::pin(self.store.append_outcomes(records.clone()));
+                self.recording = Some((records, commit));
+            }
+        }
+    }
+
+    /// Records that could not be stored come again.
+    pub(super) fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
+        if let Err(error) = stored {
+            warn!(%error, records = records.len(), "records of signals could not be stored yet");
+            self.engine.keep_records(records);
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.committing.is_none() && self.gathering.is_empty()
+    }
+
+    /// Begins to commit what has gathered, unless a commit is under way.
+    pub(super) fn commit(&mut self) {
+        if self.committing.is_some() || self.gathering.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.gathering);
+        if let Some(announce) = self.announce {
+            let now = self.clock.now().wall;
+            batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
+        }
+        let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
+        let commit: Commit = if batch.has_nothing_to_store() {
+            Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
+        } else {
+            Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
+        };
+        self.committing = Some((batch, commit));
+    }
+
+    pub(super) async fn settle(&mut self, (batch, committed): (Batch, Result<Receipt, StoreError>)) {
+        match committed {
+            Ok(first) => {
+                self.patience = None;
+                self.publish_changes(&batch.changes, first.first_signal).await;
+                self.pass_on(batch.published, first.first_published).await;
+                for Answer { to, is } in batch.answers {
+                    reply(Some(to), is.map_err(SubmitError::Rejected));
+                }
+            }
+            Err(error) => self.take_back(batch, &error),
+        }
+        self.metrics.signals_pending.set(self.engine.pending() as i64);
+    }
+
+    /// What gathered meanwhile may rest on what could not be stored: both are taken back.
+    fn take_back(&mut self, batch: Batch, error: &StoreError) {
+        let gathered = std::mem::take(&mut self.gathering);
+        warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
+        self.engine.undo(batch.changes.into_iter().chain(gathered.changes));
+        for Answer { to, .. } in batch.answers.into_iter().chain(gathered.answers) {
+            reply(Some(to), Err(SubmitError::NotStored(error.to_string())));
+        }
+        self.patience = Some(Instant::now() + RETRY_AFTER);
+    }
+
+    async fn publish_changes(&mut self, changes: &[Change], first: u64) {
+        let publications = changes.iter().zip(first..).map(|(change, seq)| {
+            let Signal { id, symbol, state, .. } = change.signal.as_ref();
+            info!(%id, %symbol, status = state.status().name(), seq, clients = self.hub.clients(), "signal");
+            let position = Position { epoch: self.epoch.clone(), seq };
+            Arc::new(Publication::placed(Event::Signal(change.signal.clone()), position))
+        });
+        let publications: Vec<_> = publications.collect();
+        self.publish(&publications).await;
+    }
+
+    async fn pass_on(&mut self, messages: Vec<Published>, first: u64) {
+        let numbered = messages.into_iter().zip(first..).map(|(message, seq)| Published { seq, ..message });
+        let publications: Vec<_> =
+            numbered.map(|message| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))).collect();
+        self.publish(&publications).await;
+    }
+}
+
+pub(super) async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<Receipt, StoreError>) {
+    let Some((_, commit)) = committing else { return std::future::pending().await };
+    let result = commit.await;
+    let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
+    (batch, result)
+}
+
+pub(super) async fn recorded(
+    recording: &mut Option<(Vec<Record>, Commit)>,
+) -> (Vec<Record>, Result<Receipt, StoreError>) {
+    let Some((_, commit)) = recording else { return std::future::pending().await };
+    let result = commit.await;
+    let records = recording.take().map(|(records, _)| records).unwrap_or_default();
+    (records, result)
+}
+
+pub(super) fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Result<Accepted, SubmitError>) {
+    if let Some(to) = to {
+        // Whoever asked may have left meanwhile.
+        to.send(answer).ok();
+    }
+}
