@@ -17,6 +17,7 @@ mod failover;
 mod frames;
 mod goldens;
 mod harness;
+mod hostile;
 mod joining;
 mod life;
 mod limits;
