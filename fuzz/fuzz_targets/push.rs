@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use orion_server::domain::Instruments;
+use orion_server::gateways::events;
 use orion_server::sources::push::{parse_end, parse_prices, parse_signal};
 
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
@@ -15,4 +16,5 @@ fuzz_target!(|body: &[u8]| {
     parse_signal(&value, &CATALOGUE).ok();
     parse_prices(&value, &CATALOGUE, DateTime::UNIX_EPOCH).ok();
     parse_end(&value).ok();
+    events::read(&value, DateTime::UNIX_EPOCH).ok();
 });

@@ -1,4 +1,21 @@
 //! Clients that flood, hoard and probe: bounded, answered with a fitting code, and unnoticed by the others.
+//!
+//! Which test stands for which weakness of the libraries below:
+//!
+//! | | what | where |
+//! |---|---|---|
+//! | W1, W2 | readers that stop, full queues | `slow_clients::who_does_not_read_…`, `door::tests`, `hub::tests` |
+//! | W3, W4 | events right after connecting, leaving meanwhile | `joining`, `absent`, `gateways::socketio::headcount` |
+//! | W5 | asking without reading | `slow_clients::whoever_asks_…`, `door::stream`, here: floods of pings and pongs |
+//! | W6, W7 | size of messages, attachments | `limits`, `frames::a_message_that_is_too_large_…` |
+//! | W8 | origins, tokens, namespaces, rooms | `limits`, `private`, here: ten thousand namespaces |
+//! | W9 | slowloris, silence, slow bodies | `door::tests`, here |
+//! | W10 | SIGTERM | `draining` |
+//! | W11 | aborted polls | bounded by the cap per address, here; README, "Limits" |
+//! | W12 | a bus between machines | there is none |
+//! | W13 | unclean closes | `frames` |
+//! | W14 | the backlog | `joining::five_hundred_clients_…` |
+//! | W15 | the first ping | README, "Limits" |
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -21,6 +21,7 @@ mod frames;
 mod goldens;
 mod harness;
 mod health;
+mod hostile;
 mod joining;
 mod life;
 mod limits;

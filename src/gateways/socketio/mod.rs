@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socketioxide::ParserConfig;
-use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
+use socketioxide::{SocketIo, SocketIoBuilder};
 
 pub use cut::Cuts;
 pub use entry::{Entry, EntryLayer};
@@ -50,20 +50,25 @@ const READ_BUFFER: usize = 512;
 /// A session that has not asked for a namespace by then is dropped.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Builds the engine with its namespaces.
-pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
-    let (largest, attachments) = (gateway.limits.message_bytes, gateway.limits.attachments);
-    let parser = ParserConfig::common().max_incoming_binaries(attachments).max_incoming_binary_buf_size(largest);
-    let (layer, io) = SocketIo::builder()
-        .ping_interval(settings.ping_interval)
-        .ping_timeout(settings.ping_timeout)
-        .connect_timeout(CONNECT_TIMEOUT)
+/// The engine with its bounds, still without its timers and namespaces.
+pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
+    let largest = limits.message_bytes;
+    let parser = ParserConfig::common().max_incoming_binaries(limits.attachments).max_incoming_binary_buf_size(largest);
+    SocketIo::builder()
         .max_buffer_size(MAX_QUEUED_PACKETS)
         .max_payload(largest as u64)
         .ws_max_message_size(largest)
         .ws_max_frame_size(largest)
         .ws_read_buffer_size(READ_BUFFER)
         .with_parser(parser)
+}
+
+/// Builds the engine with its namespaces.
+pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
+    let (layer, io) = engine(&gateway.limits)
+        .ping_interval(settings.ping_interval)
+        .ping_timeout(settings.ping_timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
     let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(Rates::default()));
     for namespace in NAMESPACES {

@@ -3,6 +3,7 @@
 mod aria;
 mod bots;
 mod connection;
+mod echo;
 mod orion;
 mod sentio;
 
@@ -23,6 +24,7 @@ use super::command::fault;
 use crate::config::Limits;
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
+pub use echo::echo;
 use orion::Orion;
 
 /// Read buffer, in bytes: clients send little.
@@ -130,7 +132,7 @@ fn bounded(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER.max(2 * limits.message_bytes))
         .max_message_size(limits.message_bytes)
         .max_frame_size(limits.message_bytes)
 }

@@ -1,0 +1,210 @@
+//! Echoes over the transports of the server, for the official test suites:
+//!
+//! - Autobahn: `wstest -m fuzzingclient` against `ws://localhost:3000/ws/echo`
+//! - Socket.IO protocol v5 (`test-suite` of socketio/socket.io-protocol), and Engine.IO protocol v4 at `/engine.io/`
+//!
+//! `cargo run --release --example echo`; `PORT` is another port.
+
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::routing::get;
+use bytes::Bytes;
+use engineioxide::config::EngineIoConfig;
+use engineioxide::handler::EngineIoHandler;
+use engineioxide::layer::EngineIoLayer;
+use engineioxide::{DisconnectReason, Socket, Str};
+use orion_server::config::Limits;
+use orion_server::door::{self, DoorConfig, Stop};
+use orion_server::gateways::{socketio, ws};
+use orion_server::tasks::Tasks;
+use orion_server::telemetry::Metrics;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
+use socketioxide::extract::{AckSender, Data, SocketRef, TryData};
+use tower::Layer;
+
+const PING_INTERVAL: Duration = Duration::from_millis(300);
+const PING_TIMEOUT: Duration = Duration::from_millis(200);
+const MAX_PAYLOAD: usize = 1_000_000;
+/// Autobahn's largest messages have 16 MiB.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = door::listen(([0, 0, 0, 0], port).into())?;
+    println!("listening on {}", listener.local_addr()?);
+
+    let limits = Limits { message_bytes: MAX_PAYLOAD, attachments: 10, ..Limits::default() };
+    let (socketio, io) = socketio::engine(&limits)
+        .ping_interval(PING_INTERVAL)
+        .ping_timeout(PING_TIMEOUT)
+        .connect_timeout(Duration::from_secs(1))
+        .build_layer();
+    for namespace in ["/", "/custom"] {
+        io.ns(namespace, connected);
+    }
+    let config = EngineIoConfig::builder()
+        .req_path("/engine.io")
+        .ping_interval(PING_INTERVAL)
+        .ping_timeout(PING_TIMEOUT)
+        .max_payload(MAX_PAYLOAD as u64)
+        .build();
+    let native = Limits { message_bytes: MAX_MESSAGE, ..Limits::default() };
+    let router =
+        Router::new().route("/ws/echo", get(async move |upgrade: WebSocketUpgrade| ws::echo(upgrade, &native)));
+    let service = socketio.layer(EngineIoLayer::from_config(Arc::new(EngineEcho), config).layer(router));
+    door::serve(listener, service, DoorConfig::default(), Tasks::new(), Metrics::new()?, Stop::default()).await;
+    Ok(())
+}
+
+async fn connected(socket: SocketRef, TryData(auth): TryData<Any>) {
+    let auth = match auth {
+        Ok(auth @ Any::Map(_)) => auth,
+        _ => Any::Map(Vec::new()),
+    };
+    socket.emit("auth", &auth).ok();
+    socket.on("message", async |socket: SocketRef, Data::<Args>(args)| {
+        socket.emit("message-back", &args).ok();
+    });
+    socket.on("message-with-ack", async |Data::<Args>(args), ack: AckSender| {
+        ack.send(&args).ok();
+    });
+}
+
+#[derive(Debug, Clone)]
+struct EngineEcho;
+
+impl EngineIoHandler for EngineEcho {
+    type Data = ();
+
+    fn on_connect(self: Arc<Self>, _socket: Arc<Socket<()>>) {}
+
+    fn on_disconnect(&self, _socket: Arc<Socket<()>>, _reason: DisconnectReason) {}
+
+    fn on_message(self: &Arc<Self>, message: Str, socket: Arc<Socket<()>>) {
+        socket.emit(message).ok();
+    }
+
+    fn on_binary(self: &Arc<Self>, data: Bytes, socket: Arc<Socket<()>>) {
+        socket.emit_binary(data).ok();
+    }
+}
+
+/// All arguments of an event: a tuple of any length, which becomes as many arguments again.
+struct Args(Vec<Any>);
+
+impl<'de> Deserialize<'de> for Args {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Args;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Args, A::Error> {
+                let mut args = Vec::new();
+                while let Some(arg) = seq.next_element()? {
+                    args.push(arg);
+                }
+                Ok(Args(args))
+            }
+        }
+        deserializer.deserialize_tuple(0, All)
+    }
+}
+
+impl Serialize for Args {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        for arg in &self.0 {
+            tuple.serialize_element(arg)?;
+        }
+        tuple.end()
+    }
+}
+
+/// JSON with binary in it.
+enum Any {
+    Json(serde_json::Value),
+    Bytes(Vec<u8>),
+    List(Vec<Any>),
+    Map(Vec<(String, Any)>),
+}
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whatever;
+        impl<'de> Visitor<'de> for Whatever {
+            type Value = Any;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_unit<E>(self) -> Result<Any, E> {
+                Ok(Any::Json(serde_json::Value::Null))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Any, E> {
+                Ok(Any::Json(value.into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Any, E> {
+                Ok(Any::Json(value.into()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Any, E> {
+                Ok(Any::Json(value.into()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Any, E> {
+                Ok(Any::Json(value.into()))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Any, E> {
+                Ok(Any::Json(value.into()))
+            }
+
+            fn visit_bytes<E>(self, value: &[u8]) -> Result<Any, E> {
+                Ok(Any::Bytes(value.to_vec()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Any, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    list.push(item);
+                }
+                Ok(Any::List(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Any, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Any::Map(entries))
+            }
+        }
+        deserializer.deserialize_any(Whatever)
+    }
+}
+
+impl Serialize for Any {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Json(value) => value.serialize(serializer),
+            Self::Bytes(bytes) => serializer.serialize_bytes(bytes),
+            Self::List(items) => items.serialize(serializer),
+            Self::Map(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, value))),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What clients say, natively and over Socket.IO, and the cursors that they present.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use orion_server::domain::{Instruments, Position};
+use orion_server::gateways::command::Request;
+use orion_server::gateways::cursor::MessageCursor;
+
+static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = serde_json::from_slice(data) {
+        let request = Request::parse(&value, &INSTRUMENTS);
+        assert!(request.max_hz.is_none_or(|hz| (0.2..=10.0).contains(&hz)));
+        assert!(!request.clone().without_user().user);
+        request.unsubscribed();
+        MessageCursor::read(&value).ok();
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        text.parse::<Position>().ok();
+    }
+});
