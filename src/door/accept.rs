@@ -142,7 +142,7 @@ async fn is_check(stream: &TcpStream) -> bool {
 
 /// Answers a connection that is not let in, and closes it once the peer has seen the answer.
 fn refuse(door: &Door, stream: TcpStream, refusal: Refusal) {
-    door.metrics.refused_total.with_label_values(&[refusal.label()]).inc();
+    door.metrics.refuse(refusal.label());
     let answer = match refusal {
         Refusal::Connections => BUSY,
         Refusal::Address => CROWDED,

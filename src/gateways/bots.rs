@@ -17,7 +17,7 @@ use super::close::Close;
 use super::cursor::MessageCursor;
 use super::dialects::bots::{self, Closing, Mode, ServerState};
 use crate::auth::Identity;
-use crate::domain::{Class, Event, Kind, Position, Published};
+use crate::domain::{Class, Kind, Position};
 use crate::hub::{Audiences, Outbox, Present, Publication, Topics};
 use crate::pipeline::clock;
 use crate::telemetry::STORE;
@@ -79,7 +79,7 @@ impl Feed {
             let recovered = since.map(|since| {
                 let (missed, whole) = self.missed(present, since);
                 // A client that is cut in the middle of what it missed must not take itself for further than that.
-                let first = missed.first().and_then(|first| message(first)).map(|first| first.seq - 1);
+                let first = missed.first().and_then(|first| first.published()).map(|first| first.seq - 1);
                 begins.seq = first.unwrap_or(begins.seq);
                 outbox.put(missed);
                 whole
@@ -106,13 +106,13 @@ impl Feed {
         let cursor = MessageCursor::parse(since).ok();
         let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
         let (mut missed, whole) = present.messages_after(&self.audiences, known.unwrap_or(0));
-        missed.retain(|publication| message(publication).is_some_and(|message| bots::KINDS.contains(&message.kind)));
+        missed.retain(|publication| publication.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
         (missed, whole && known.is_some())
     }
 
     /// The frame of an event, if it is one of this platform.
     pub(super) fn frame(&self, publication: &Arc<Publication>) -> Option<Utf8Bytes> {
-        let message = message(publication)?;
+        let message = publication.published()?;
         if message.kind == Kind::SystemHealth {
             return Some(self.health(clock::wall()));
         }
@@ -126,7 +126,7 @@ impl Feed {
     /// The cursor of an event, where it has one. Only ordered messages do: a state may overtake them, and a client that
     /// stopped at the state would skip those it has not had.
     pub(super) fn cursor(&self, publication: &Publication) -> Option<MessageCursor> {
-        let message = message(publication).filter(|message| message.kind.class() == Class::Ordered)?;
+        let message = publication.published().filter(|message| message.kind.class() == Class::Ordered)?;
         Some(MessageCursor::new(&self.log, message.seq))
     }
 
@@ -160,7 +160,7 @@ impl Feed {
             self.audiences.each().flat_map(of).collect()
         });
         let state = self.gateway.server_state();
-        bots::health_frame(&state, published.iter().filter_map(|publication| message(publication)), now)
+        bots::health_frame(&state, published.iter().filter_map(|publication| publication.published()), now)
     }
 
     /// What the user is told before we close.
@@ -199,13 +199,6 @@ pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
 
 fn head(present: &Present) -> MessageCursor {
     MessageCursor::new(present.position(), present.last_message())
-}
-
-fn message(publication: &Publication) -> Option<&Published> {
-    match publication.event() {
-        Event::Published(published) => Some(published),
-        Event::Signal(_) | Event::Price(_) => None,
-    }
 }
 
 /// Why the connection ends, in this platform's words.

@@ -14,7 +14,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::auth::{self, Identity};
-use crate::domain::{Audience, Event, Kind, Published, iso};
+use crate::domain::{Audience, Kind, iso};
 use crate::gateways::dialects::bots::{price_map, rest};
 use crate::hub::{Audiences, Present, Publication};
 use crate::telemetry::STORE;
@@ -52,7 +52,7 @@ pub(super) async fn me(User(identity): User) -> Json<Value> {
 /// `GET /api/trades/recent`
 pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, Kind::Trades, query)?;
-    Ok(encoded(rest::trades(newest_first.iter().filter_map(message))))
+    Ok(encoded(rest::trades(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
 /// `GET /api/advanced/decisions/recent`
@@ -62,19 +62,19 @@ pub(super) async fn decisions(
     query: RawQuery,
 ) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, Kind::Decisions, query)?;
-    Ok(encoded(rest::decisions(newest_first.iter().filter_map(message))))
+    Ok(encoded(rest::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
 /// `GET /api/bots`: a bare list.
 pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
     let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
-    encoded(rest::list(bots.iter().filter_map(message)))
+    encoded(rest::list(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
 pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
     let balances = state.hub.hold(|present| states(present, &user.audiences(), Kind::Balances));
-    Json(rest::wallet(&user.0.user, balances.iter().filter_map(message), (state.clock)()))
+    Json(rest::wallet(&user.0.user, balances.iter().filter_map(|publication| publication.published()), (state.clock)()))
 }
 
 /// `GET /api/portfolio/summary`
@@ -86,16 +86,19 @@ pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json
         let whole = audiences.each().all(|audience| has_all_trades(present, &audience));
         (states(Kind::Balances), states(Kind::Metrics), messages, whole)
     });
-    let trades = messages.iter().filter_map(message).filter(|message| message.kind == Kind::Trades);
-    let metrics = metrics.iter().filter_map(message).next_back();
-    let balances = balances.iter().filter_map(message);
+    let trades = messages
+        .iter()
+        .filter_map(|publication| publication.published())
+        .filter(|message| message.kind == Kind::Trades);
+    let metrics = metrics.iter().filter_map(|publication| publication.published()).next_back();
+    let balances = balances.iter().filter_map(|publication| publication.published());
     Json(rest::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
 }
 
 /// `GET /api/advanced/whale/summary`
 pub(super) async fn whales(user: User, State(state): State<AppState>) -> Json<Value> {
     let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
-    Json(rest::whales(messages.iter().filter_map(message)))
+    Json(rest::whales(messages.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/system/health`: needs no token.
@@ -118,26 +121,21 @@ fn recent(user: &User, state: &AppState, kind: Kind, query: RawQuery) -> Result<
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT);
     params.finish()?;
     let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
-    let of_kind = |publication: &Arc<Publication>| message(publication).is_some_and(|message| message.kind == kind);
+    let of_kind = |publication: &Arc<Publication>| publication.published().is_some_and(|message| message.kind == kind);
     Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
 }
 
 /// Whether the trades of an audience are all at hand. Where none is among many messages, none was among those before.
 fn has_all_trades(present: &Present, audience: &Audience) -> bool {
     let (messages, whole) = present.messages_after(&Audiences::only(audience), 0);
-    whole || (*audience == Audience::All && !messages.iter().filter_map(message).any(|it| it.kind == Kind::Trades))
+    whole
+        || (*audience == Audience::All
+            && !messages.iter().filter_map(|publication| publication.published()).any(|it| it.kind == Kind::Trades))
 }
 
 /// States of one kind: those for everybody, and after them the user's own.
 fn states(present: &Present, audiences: &Audiences, kind: Kind) -> Vec<Arc<Publication>> {
     audiences.each().flat_map(|audience| present.states_of(&audience, kind).cloned().collect::<Vec<_>>()).collect()
-}
-
-fn message(publication: &Arc<Publication>) -> Option<&Published> {
-    match publication.event() {
-        Event::Published(message) => Some(message),
-        Event::Signal(_) | Event::Price(_) => None,
-    }
 }
 
 /// What is JSON already.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-use crate::domain::{Event, Position};
+use crate::domain::{Event, Position, Published};
 
 /// The forms in which an event can leave. Which bytes they are is the business of the dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,14 @@ impl Publication {
     /// What happened.
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    /// The message of somebody else's, if it is one.
+    pub fn published(&self) -> Option<&Published> {
+        match &self.event {
+            Event::Published(published) => Some(published),
+            Event::Signal(_) | Event::Price(_) => None,
+        }
     }
 
     /// Its place in the signal log.

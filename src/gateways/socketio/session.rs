@@ -178,7 +178,7 @@ impl Session {
             Verdict::Ignore => {}
             Verdict::Cut => {
                 info!(sid = %self.id, "a client that does not slow down is cut");
-                self.gateway.metrics.refused_total.with_label_values(&[TOO_FAST.0]).inc();
+                self.gateway.metrics.refuse(TOO_FAST.0);
                 self.cuts.cut(socket);
             }
         }
