@@ -1,5 +1,6 @@
 //! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
 
+mod access;
 mod alerts;
 mod providers;
 mod seeing;
@@ -21,10 +22,9 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::alerts::Alerts;
-use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Server, Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position, UserNote};
-use crate::door::{self, BoxError, CompactHead, Door, DoorConfig, Proxies, Reason, Stop};
+use crate::config::{Settings, SourceKind};
+use crate::domain::{Event, Instruments, Position};
+use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
@@ -112,7 +112,7 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let states = SourceStates::new(&metrics);
-        let tokens = tokens(settings, &recovered);
+        let tokens = access::tokens(settings, &recovered);
         let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
@@ -127,7 +127,7 @@ impl App {
             readiness: readiness.clone(),
             instruments: instruments.clone(),
             tokens: tokens.clone(),
-            open_users: open_users(settings),
+            open_users: access::open_users(settings),
             presence,
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
@@ -154,7 +154,7 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let door = Door::new(door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
+        let door = Door::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let (doors, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
@@ -170,7 +170,7 @@ impl App {
             tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
             tokens: tokens.clone(),
-            open_users: open_users(settings),
+            open_users: access::open_users(settings),
             metrics,
             instruments,
             clients: gateway.clients.clone(),
@@ -329,57 +329,6 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     let published =
         recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
     hub.recall(signals.chain(published), &recovered.forgotten);
-}
-
-/// How many may come in, and from whom. As many descriptors as the system grants, less some to spare, bound everything.
-fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
-    let descriptors = door::raise_limit();
-    let within = door::connections_within(descriptors);
-    let max_connections = match settings.max_connections {
-        0 => within,
-        asked if asked > within => {
-            warn!(
-                asked,
-                descriptors, within, "server.max_connections is more than the limit of file descriptors allows"
-            );
-            within
-        }
-        asked => asked,
-    };
-    let (trusted, header) = settings.proxies().context("cannot start")?;
-    let max_per_address = match settings.max_connections_per_address {
-        0 => usize::MAX,
-        most => most,
-    };
-    info!(max_connections, descriptors, "connections that may be open at a time");
-    let proxies = Proxies { trusted, header };
-    Ok(DoorConfig { max_connections, max_per_address, proxies, ..DoorConfig::default() })
-}
-
-fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
-    let limits = &settings.limits;
-    let tokens = Tokens::new(&settings.auth, clock::wall)
-        .with_most_logins(settings.server.max_connections_per_user)
-        .with_pushes(limits.pushes_per_second, limits.pushes_burst);
-    for UserNote { user, not_before, .. } in &recovered.users {
-        if let Some(not_before) = not_before {
-            tokens.revoke(user, *not_before);
-        }
-    }
-    Arc::new(tokens)
-}
-
-/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
-fn open_users(settings: &Settings) -> OpenUsers {
-    if settings.sentio.trust_user_id {
-        return OpenUsers::Everybody;
-    }
-    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
-    OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
-}
-
-fn desk_runs(settings: &Settings) -> bool {
-    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
 }
 
 fn pipeline(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{desk_runs, providers};
+use super::access::desk_runs;
+use super::providers;
 use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Instruments, Session, SourceName};
 use crate::engine::PriceRules;

@@ -3,18 +3,37 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use chrono::{DateTime, Utc};
+use http::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::body::{JsonBody, SMALL};
 use super::error::ApiError;
-use crate::auth::{self, AuthError};
+use crate::auth;
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
 use crate::sources::push::PushFault;
 
-/// Proof that the request may administer: the shared token, or the own one of an administrator; as bearer, or in the
-/// header that Sentio's buttons use.
+/// Where some of Sentio's buttons put the token of an administrator. It counts before a bearer, which the page sends with
+/// everything and which is the user's.
+const OWN_HEADER: &str = "x-admin-token";
+
+/// Lets a request in that may administer: by the shared token, or by an administrator's own.
+///
+/// # Errors
+/// 403 for somebody who is known and no administrator, else 401.
+pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let token = match headers.get(OWN_HEADER) {
+        Some(token) => token.to_str().ok(),
+        None => auth::bearer(headers)?,
+    };
+    state.tokens.admin(token).map(drop).map_err(|refusal| match state.tokens.user(token) {
+        Ok(_) => ApiError::Forbidden("This is for administrators"),
+        Err(_) => refusal.into(),
+    })
+}
+
+/// Proof that the request may administer.
 #[derive(Debug)]
 pub(super) struct Admin;
 
@@ -22,16 +41,7 @@ impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let own_header = || parts.headers.get("x-admin-token")?.to_str().ok();
-        let token = auth::bearer(&parts.headers)?.or_else(own_header);
-        match state.tokens.admin(token) {
-            Ok(_) => Ok(Self),
-            // Somebody who is known, and no administrator.
-            Err(AuthError::Wrong) if state.tokens.user(token).is_ok() => {
-                Err(ApiError::Forbidden("This is for administrators"))
-            }
-            Err(error) => Err(error.into()),
-        }
+        admit(state, &parts.headers).map(|()| Self)
     }
 }
 

@@ -1,9 +1,11 @@
-//! Reading of a JSON body: what it may call itself, how large it may be, and how long it may take.
+//! Reading of a JSON body: what it may call itself, how large it may be, and how long it may take; and writing of one that is
+//! encoded already.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -33,6 +35,11 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
         let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
         Ok(Self(read.await.map_err(|_| ApiError::RequestTimeout)??))
     }
+}
+
+/// An answer that is JSON already.
+pub(super) fn encoded(json: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
 }
 
 /// A JSON body of at most `LIMIT` bytes.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use axum::response::Response;
 use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::AppState;
+use super::body::encoded;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::auth::{self, Identity};
@@ -136,9 +136,4 @@ fn has_all_trades(present: &Present, audience: &Audience) -> bool {
 /// States of one kind: those for everybody, and after them the user's own.
 fn states(present: &Present, audiences: &Audiences, kind: Kind) -> Vec<Arc<Publication>> {
     audiences.each().flat_map(|audience| present.states_of(&audience, kind).cloned().collect::<Vec<_>>()).collect()
-}
-
-/// What is JSON already.
-fn encoded(body: String) -> Response {
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -9,10 +9,11 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::AppState;
+use super::admin;
+use super::body::encoded;
 use super::error::{ApiError, DetailedError};
 use super::params::{Params, Reader};
 use crate::auth;
@@ -24,8 +25,6 @@ type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Bars that one answer holds at most.
 const MAX_BARS: usize = 1_000;
-/// Where some of the page's buttons put the token of an administrator.
-const ADMIN_TOKEN: &str = "x-admin-token";
 /// What the page asks for unless it is told otherwise.
 const DEFAULT_TIMEFRAME: &str = "1day";
 
@@ -147,25 +146,13 @@ fn for_administrators(
     kind: Kind,
     nothing: &str,
 ) -> Result<Response, DetailedError> {
-    let token = match headers.get(ADMIN_TOKEN) {
-        Some(token) => token.to_str().ok(),
-        None => auth::bearer(headers)?,
-    };
-    if let Err(refusal) = state.tokens.admin(token) {
-        return Err(match state.tokens.user(token) {
-            Ok(_) => ApiError::Forbidden("This is for administrators").into(),
-            Err(_) => refusal.into(),
-        });
-    }
+    admin::admit(state, headers)?;
     let latest = state.hub.hold(|present| present.states_of(&Audience::Admin, kind).last().cloned());
     Ok(as_published(latest.as_deref()).unwrap_or_else(|| encoded(nothing.to_owned())))
 }
 
 fn as_published(publication: Option<&Publication>) -> Option<Response> {
-    match publication?.event() {
-        Event::Published(published) => Some(encoded(published.data.to_string())),
-        Event::Signal(_) | Event::Price(_) => None,
-    }
+    publication?.published().map(|published| encoded(published.data.to_string()))
 }
 
 /// A length of bar, in the spellings of the page and of its market data provider.
@@ -232,9 +219,4 @@ fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
 fn symbols(query: &[(String, String)]) -> impl Iterator<Item = &str> {
     let named = query.iter().filter(|(name, _)| name == "symbols" || name.starts_with("symbols["));
     named.flat_map(|(_, symbols)| symbols.split(','))
-}
-
-/// What is JSON already.
-fn encoded(body: String) -> Response {
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }

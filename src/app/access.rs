@@ -1,0 +1,64 @@
+//! Who may come in, how many, and by what.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::{info, warn};
+
+use crate::auth::{OpenUsers, Tokens};
+use crate::config::{Server, Settings, SourceKind};
+use crate::domain::UserNote;
+use crate::door::{self, DoorConfig, Proxies};
+use crate::pipeline::clock;
+use crate::store::Recovered;
+
+/// How many may come in, and from whom. As many descriptors as the system grants, less some to spare, bound everything.
+pub(super) fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
+    let descriptors = door::raise_limit();
+    let within = door::connections_within(descriptors);
+    let max_connections = match settings.max_connections {
+        0 => within,
+        asked if asked > within => {
+            warn!(
+                asked,
+                descriptors, within, "server.max_connections is more than the limit of file descriptors allows"
+            );
+            within
+        }
+        asked => asked,
+    };
+    let (trusted, header) = settings.proxies().context("cannot start")?;
+    let max_per_address = match settings.max_connections_per_address {
+        0 => usize::MAX,
+        most => most,
+    };
+    info!(max_connections, descriptors, "connections that may be open at a time");
+    let proxies = Proxies { trusted, header };
+    Ok(DoorConfig { max_connections, max_per_address, proxies, ..DoorConfig::default() })
+}
+
+pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
+    let limits = &settings.limits;
+    let tokens = Tokens::new(&settings.auth, clock::wall)
+        .with_most_logins(settings.server.max_connections_per_user)
+        .with_pushes(limits.pushes_per_second, limits.pushes_burst);
+    for UserNote { user, not_before, .. } in &recovered.users {
+        if let Some(not_before) = not_before {
+            tokens.revoke(user, *not_before);
+        }
+    }
+    Arc::new(tokens)
+}
+
+/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
+pub(super) fn open_users(settings: &Settings) -> OpenUsers {
+    if settings.sentio.trust_user_id {
+        return OpenUsers::Everybody;
+    }
+    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
+    OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
+}
+
+pub(super) fn desk_runs(settings: &Settings) -> bool {
+    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
+}
