@@ -194,7 +194,7 @@ async fn a_pushed_signal_is_a_decision_of_orion_in_the_same_stream() {
     let ana = token("ana");
     let mut streams = Vec::new();
     for way in Way::PAGES {
-        streams.push(Stream::expect(server.addr, way, &ana, None).await);
+        streams.push(Stream::live(server.addr, way, &ana).await);
     }
     server.push(&signal("s-1")).await;
     server.push(&json!({ "id": "s-1", "status": "confirmed" })).await;

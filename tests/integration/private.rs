@@ -252,7 +252,7 @@ async fn of_a_thousand_messages_each_user_gets_his_own_and_what_is_for_all() {
     let (mut streams, mut others) = (JoinSet::new(), JoinSet::new());
     for (expected, token) in &users {
         for way in Way::ALL {
-            let stream = Stream::expect(server.addr, way, token, None).await;
+            let stream = Stream::live(server.addr, way, token).await;
             let expected = expected.clone();
             streams.spawn(async move {
                 let seen = listen(stream, way, expected.clone()).await;

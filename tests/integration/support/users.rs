@@ -139,6 +139,13 @@ impl Stream {
         Self::open(addr, way, token, since).await.unwrap_or_else(|status| panic!("{way:?} was refused with {status}"))
     }
 
+    /// Opens it at the present. What is published once this has returned reaches it; what came before is none of it.
+    pub(crate) async fn live(addr: SocketAddr, way: Way, token: &str) -> Self {
+        let mut stream = Self::expect(addr, way, token, None).await;
+        stream.frame("connection").await;
+        stream
+    }
+
     /// The next frame, or how the stream ended: with a close code, 1006 where it broke, or [`ENDED`].
     pub(crate) async fn next(&mut self) -> Result<Value, u16> {
         match self {
