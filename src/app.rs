@@ -348,7 +348,7 @@ fn pipeline(
     // A recording is of another time.
     if !replaying {
         engine.warm_up(recovered.minutes);
-        engine.interrupt_records(&recovered.unrecorded);
+        engine.resume_records(recovered.open_records);
     }
     // Only users of the bot platform read it, and without a secret for their tokens there are none.
     let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);

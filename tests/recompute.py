@@ -26,7 +26,7 @@ def wilson(k, n, z=1.96):
 
 def stats(outcomes):
     outcomes = sorted(outcomes, key=lambda o: (o["closed_at"], o["signal"]))
-    trades = [o for o in outcomes if o["class"] not in ("not_filled", "interrupted")]
+    trades = [o for o in outcomes if o["class"] not in ("not_filled", "interrupted", "unmeasured")]
     n = len(trades)
     results = [o["r"] for o in trades]
     wins, losses = sum(r for r in results if r > 0), -sum(r for r in results if r < 0)
@@ -37,7 +37,7 @@ def stats(outcomes):
         deepest = max(deepest, peak - total)
     mean = lambda values: math.fsum(values) / n if n else None
     return {
-        "signals": len(outcomes), "trades": n, "few": n < 30, "classes": dict(Counter(o["class"] for o in outcomes)),
+        "signals": len(outcomes), "trades": n, "few": n < 30, "with_gap": sum(o["gap_seconds"] > 0 for o in trades), "classes": dict(Counter(o["class"] for o in outcomes)),
         "win_rate": wilson(sum(r > 0 for r in results), n),
         "first_target_rate": wilson(sum(o["targets_hit"] > 0 for o in trades), n),
         "expectancy_r": mean(results), "total_r": math.fsum(results),
@@ -78,6 +78,9 @@ changes = {change["id"]: change for change in report["changes"]}
 for outcome in outcomes:
     signal = changes[outcome["signal"]]
     assert signal["status"] == "confirmed" and (signal["entry_price"], signal["stop_loss"]) == (outcome["entry"], outcome["stop"])
+    if outcome["class"] in ("interrupted", "unmeasured"):
+        assert outcome["r"] == 0 and outcome["fill"] is None, outcome
+        continue
     sign, risk = (1 if signal["direction"] == "long" else -1), abs(signal["entry_price"] - signal["stop_loss"])
     shares = [float(mode.split()[-1].rstrip("%")) / 100 for mode in signal["tp_modes"]]
     targets = [sign * (target - outcome["fill"]) / risk for target in signal["take_profits"]]

@@ -109,6 +109,8 @@ export interface Stats {
   readonly signals: number;
   readonly trades: number;
   readonly few: boolean;
+  /** Trades whose record went on over a time when the server was down. */
+  readonly with_gap: number;
   readonly classes: Readonly<Record<string, number>>;
   readonly win_rate: Rate | null;
   readonly first_target_rate: Rate | null;

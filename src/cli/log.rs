@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::progress::Progress;
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::store::{self, ExportFormat, StoreError};
+use crate::store::{self, ExportFormat, StoreError, VerifiedRecords};
 
 /// Bytes that are collected before they are written out.
 const BUFFER: usize = 64 << 10;
@@ -16,10 +16,14 @@ const BUFFER: usize = 64 << 10;
 /// What to do with the signal log.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum LogCommand {
-    /// Check the signal log: was any event edited, lost or damaged?
+    /// Check the signal log: was any event or record edited, lost or damaged?
     ///
-    /// Follows the chain of hashes over all stored events, and checks the database around it. Works beside a running
-    /// server, and on backups. Exits with 1 when something is wrong, and names the first event that is.
+    /// Follows the chains of hashes over all stored events and over all records of what became of confirmed signals, looks
+    /// for confirmed signals without one, and checks the database around them. Works beside a running server, and on
+    /// backups. Exits with 1 when something is wrong, and names the first event or record that is.
+    ///
+    /// The last line holds the hashes of the two ends, each of which covers all before it: noted elsewhere, they also show
+    /// a log that was cut at its end or written anew.
     #[command(after_help = "Example:\n  orion-server verify --dir orion-backup.db")]
     Verify {
         /// The log.
@@ -145,7 +149,18 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
                 write!(out, ", seq {}–{}", found.first_seq, found.last_seq)?;
             }
             writeln!(out, ", {} pruned before", found.pruned)?;
+            let VerifiedRecords { records, taken_over, pruned, open, hash } = found.records;
+            writeln!(
+                out,
+                "ok: {records} records of confirmed signals ({taken_over} from before the chain), {pruned} pruned before, \
+                 {open} open"
+            )?;
+            writeln!(out, "ends: {} {}", store::hex(&found.hash), store::hex(&hash))?;
             Ok(EXIT_OK)
+        }
+        Err(StoreError::BrokenRecord(what)) => {
+            writeln!(out, "broken: {what}").ok();
+            Ok(EXIT_FAILURE)
         }
         Err(StoreError::Broken { seq, what }) => {
             // The exit code says it too.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Symbol;
 
 /// The prices of a bar, without its name and time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Candle {
     /// First price.
     pub open: f64,

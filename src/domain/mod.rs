@@ -25,7 +25,7 @@ pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
 pub use killzone::Killzone;
-pub use outcome::{Outcome, OutcomeClass, shares};
+pub use outcome::{Outcome, OutcomeClass, Progress, shares};
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
 pub use session::{Session, trading_day};

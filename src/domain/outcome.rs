@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol};
+use super::{Candle, Direction, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol};
 
 /// How a signal's record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,14 +13,19 @@ pub enum OutcomeClass {
     Targets,
     /// The stop was traded, perhaps after some targets.
     Stop,
-    /// Stop and next target lie in one minute: counted as the stop, whichever came first.
+    /// Stop and next target lie in one minute, or the next target in a time when the server was down: counted as the stop,
+    /// whichever came first.
     Ambiguous,
     /// Its time ran out; closed at the last price.
     Expired,
-    /// The first price after the confirmation was beyond the stop or the first target: there was no position.
+    /// The first price after the confirmation was beyond the stop or the first target, or came a day late: there was no
+    /// position.
     NotFilled,
-    /// The server was down while it was open, so that nobody knows. Counted nowhere.
+    /// A server of before could not go on with it after a restart, so that nobody knows. Counted nowhere.
     Interrupted,
+    /// There was nothing to measure: no entry, stop or target, no price that was not simulated, or too many of the
+    /// instrument were open. Counted nowhere.
+    Unmeasured,
 }
 
 /// The record of one confirmed signal.
@@ -45,12 +50,12 @@ pub struct Outcome {
     pub source: SourceName,
     /// Its model score, 0–1.
     pub confidence: f64,
-    /// Where the prices came from.
-    pub feed: Feed,
+    /// Where the prices came from; `None` when none was seen.
+    pub feed: Option<Feed>,
     /// Its entry.
-    pub entry: f64,
+    pub entry: Option<f64>,
     /// Its stop.
-    pub stop: f64,
+    pub stop: Option<f64>,
     /// Price at which the position was entered: the first one after the confirmation.
     pub fill: Option<f64>,
     /// When the record begins.
@@ -69,12 +74,86 @@ pub struct Outcome {
     pub mfe: f64,
     /// Worst price in R.
     pub mae: f64,
+    /// Seconds, rounded up, in which the server was down and the record went on afterwards; 0 when it was watched throughout.
+    #[serde(default)]
+    pub gap_seconds: u64,
 }
 
 impl Outcome {
+    /// The record of a confirmed signal as it is when it ends at `closed_at`.
+    pub fn new(signal: &Signal, progress: &Progress, class: OutcomeClass, closed_at: DateTime<Utc>) -> Self {
+        Self {
+            signal: signal.id.clone(),
+            symbol: signal.symbol.clone(),
+            direction: signal.direction,
+            setup: SetupKind::named_in(&signal.reason),
+            killzone: signal.killzone,
+            source: signal.source.clone(),
+            confidence: signal.confidence,
+            feed: progress.feed,
+            entry: signal.entry_price,
+            stop: signal.stop_loss,
+            fill: progress.fill,
+            confirmed_at: signal.updated_at,
+            closed_at,
+            class,
+            targets_hit: progress.targets_hit,
+            targets: signal.take_profits.len(),
+            r: progress.r,
+            mfe: progress.mfe,
+            mae: progress.mae,
+            gap_seconds: progress.gap_seconds,
+        }
+    }
+
+    /// The record of a confirmed signal that was never watched.
+    pub fn unwatched(signal: &Signal, class: OutcomeClass) -> Self {
+        Self::new(signal, &Progress::from_confirmation(signal), class, signal.updated_at)
+    }
+
     /// Whether there was a position that was watched to its end.
     pub fn counts(&self) -> bool {
-        !matches!(self.class, OutcomeClass::NotFilled | OutcomeClass::Interrupted)
+        !matches!(self.class, OutcomeClass::NotFilled | OutcomeClass::Interrupted | OutcomeClass::Unmeasured)
+    }
+}
+
+/// An open record: all that another process needs to go on with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Time of the last price in it; of the confirmation before the first one.
+    pub seen_at: DateTime<Utc>,
+    /// Where the last price came from.
+    pub feed: Option<Feed>,
+    /// Price at which the position was entered.
+    pub fill: Option<f64>,
+    /// The minute it is in, on the side that leaves.
+    pub minute: Option<Candle>,
+    /// Targets that were reached.
+    pub targets_hit: usize,
+    /// What the part that is closed has made, in R.
+    pub r: f64,
+    /// Best price in R, up to the end of the last minute.
+    pub mfe: f64,
+    /// Worst price in R, up to the end of the last minute.
+    pub mae: f64,
+    /// As in the [`Outcome`].
+    pub gap_seconds: u64,
+}
+
+impl Progress {
+    /// The beginning.
+    pub fn from_confirmation(signal: &Signal) -> Self {
+        Self {
+            seen_at: signal.updated_at,
+            feed: None,
+            fill: None,
+            minute: None,
+            targets_hit: 0,
+            r: 0.0,
+            mfe: 0.0,
+            mae: 0.0,
+            gap_seconds: 0,
+        }
     }
 }
 

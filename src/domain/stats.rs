@@ -46,6 +46,8 @@ pub struct Stats {
     pub trades: usize,
     /// Whether that is fewer than 30.
     pub few: bool,
+    /// Trades whose record went on over a time when the server was down.
+    pub with_gap: usize,
     /// How the records ended.
     pub classes: BTreeMap<OutcomeClass, usize>,
     /// Trades with `r` above 0.
@@ -91,6 +93,7 @@ impl Stats {
             signals: all.len(),
             trades: n,
             few: n < FEW,
+            with_gap: trades.iter().filter(|outcome| outcome.gap_seconds > 0).count(),
             classes,
             win_rate: Rate::of(trades.iter().filter(|outcome| outcome.r > 0.0).count(), n),
             first_target_rate: Rate::of(trades.iter().filter(|outcome| outcome.targets_hit > 0).count(), n),
@@ -170,9 +173,9 @@ mod tests {
             killzone: Killzone::NyAm,
             source: SourceName::new("ict"),
             confidence,
-            feed: Feed::Live,
-            entry: 1.1,
-            stop: 1.099,
+            feed: Some(Feed::Live),
+            entry: Some(1.1),
+            stop: Some(1.099),
             fill: Some(1.1),
             confirmed_at: at,
             closed_at: at,
@@ -182,6 +185,7 @@ mod tests {
             r,
             mfe: r.max(0.0),
             mae: r.min(0.0),
+            gap_seconds: u64::from(minute == 3),
         }
     }
 
@@ -196,7 +200,7 @@ mod tests {
             outcome(6, 0.5, 1, Stop, 0.65),
         ];
         let stats = Stats::of(&outcomes);
-        assert_eq!((stats.signals, stats.trades, stats.few), (5, 4, true));
+        assert_eq!((stats.signals, stats.trades, stats.few, stats.with_gap), (5, 4, true, 1));
         assert_eq!((stats.expectancy_r, stats.total_r, stats.profit_factor), (Some(0.125), 0.5, Some(1.25)));
         assert_eq!(stats.max_drawdown_r, 2.0, "from +2 to 0");
         let brier = (0.3f64.powi(2) + 0.5f64.powi(2) + 0.7f64.powi(2) + 0.35f64.powi(2)) / 4.0;

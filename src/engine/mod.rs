@@ -18,14 +18,15 @@ use std::time::Duration;
 
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
-    Outcome as Record, PriceUpdate, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName,
-    Tick, TickFault,
+    Outcome as Record, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState,
+    SourceName, Tick, TickFault,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
 use book::SignalBook;
 pub use lanes::{LaneStatus, Notice};
 use outcomes::Outcomes;
+pub use outcomes::Unkept;
 pub use rules::PriceRules;
 use setups::watch::Watch;
 use setups::{Found, Setups};
@@ -171,7 +172,6 @@ impl Engine {
                 self.bars.forget(&tick.symbol);
                 self.setups.forget(&tick.symbol);
                 let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
-                self.outcomes.forget(&tick.symbol);
                 self.note(&ended);
                 changes.extend(ended);
             }
@@ -198,9 +198,10 @@ impl Engine {
             let ended = self.watch.price(instrument, tick.quote, now.wall);
             self.end(ended, now, changes);
         }
-        // Nothing invented enters the record.
-        if tick.feed != Feed::Simulated {
-            self.outcomes.price(instrument, tick);
+        if tick.feed == Feed::Simulated {
+            self.outcomes.invented(&tick.symbol, now.wall);
+        } else {
+            self.outcomes.price(instrument, tick, now.wall);
         }
     }
 
@@ -304,11 +305,10 @@ impl Engine {
         expired
     }
 
-    /// Ends the records of confirmed signals from the log that were open when the process before ended: their prices were not
-    /// watched meanwhile, and the records say so.
-    pub fn interrupt_records<'a>(&mut self, confirmed: impl IntoIterator<Item = &'a Signal>) {
-        for signal in confirmed {
-            self.outcomes.interrupt(signal);
+    /// Goes on with the records that were open when the process before ended, each as it was last kept.
+    pub fn resume_records(&mut self, open: impl IntoIterator<Item = (Signal, Option<Progress>)>) {
+        for (signal, progress) in open {
+            self.outcomes.resume(&Arc::new(signal), progress);
         }
     }
 
@@ -317,7 +317,12 @@ impl Engine {
         self.outcomes.take()
     }
 
-    /// Takes records back that could not be stored; they come again.
+    /// The records that are open, as far as there is news of them since the last call.
+    pub fn open_records(&mut self, which: Unkept) -> Vec<(SignalId, Progress)> {
+        self.outcomes.take_open(which)
+    }
+
+    /// Takes ended records back that could not be stored; they come again, and the open ones with them.
     pub fn keep_records(&mut self, records: Vec<Record>) {
         self.outcomes.put_back(records);
     }

@@ -1,4 +1,4 @@
-//! What becomes of confirmed signals, whoever sent them.
+//! What becomes of confirmed signals, whoever sent them. Each has exactly one record, and those of the simulator none.
 //!
 //! The position is entered at the first price after the confirmation, on the ask for a long and on the bid for a short: what
 //! anybody could have done who was told. The signal's own entry would flatter the record, because by the time of its confirmation
@@ -7,7 +7,14 @@
 //!
 //! - the stop counts before a target of the same minute, and such minutes are told apart (`ambiguous`);
 //! - a minute that begins beyond the stop leaves at its first price, a target is never filled better than its level;
-//! - what is open a day after the confirmation leaves at the last price.
+//! - what is open a day after the confirmation leaves at the last price; without a price by then there was no position.
+//!
+//! A restart goes on with what was open. Nobody knows what prices did meanwhile, so the first one after it decides, and never
+//! in favour of the record, which says how long the gap was:
+//!
+//! - beyond the stop, the position leaves at that price;
+//! - beyond the next target, the stop may have come before it: `ambiguous`, counted as the stop;
+//! - between the two, the record goes on. That the stop was traded in the gap and price came back cannot be seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +23,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bars::Closed;
 use crate::domain::{
-    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Quote, SetupKind, Signal, SignalState,
+    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Progress, Quote, Signal, SignalId, SignalState,
     SourceName, Symbol, Tick, shares,
 };
 
 /// Longest record.
 const HORIZON: TimeDelta = TimeDelta::hours(24);
-/// Most signals of one instrument that are followed; further ones have no record.
+/// Most signals of one instrument that are followed; further ones are not measured.
 const MAX_FOLLOWED: usize = 256;
 
 /// A confirmed signal whose record is open.
@@ -33,17 +40,24 @@ struct Followed {
     /// `|entry − stop|`: what an R is.
     unit: f64,
     shares: Vec<f64>,
-    /// The process before ended while it was open.
-    interrupted: bool,
-    /// The price at which the position was entered.
-    fill: Option<f64>,
-    /// The present minute, on the side that leaves.
-    minute: Option<Candle>,
-    feed: Feed,
-    hit: usize,
-    result: f64,
-    best: f64,
-    worst: f64,
+    progress: Progress,
+    /// It comes from a process before this one, and there has been no price yet.
+    resumed: bool,
+    /// The position was entered, or a minute has ended, since it was last kept.
+    is_news: bool,
+    /// What it had seen when it was last kept.
+    kept_at: Option<DateTime<Utc>>,
+}
+
+/// Which open records are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unkept {
+    /// Those of `Minutes`, but only when a position was entered since they were last asked for: a crash must not undo that.
+    Entries,
+    /// Those in which a position was entered or a minute has ended since they were last asked for.
+    Minutes,
+    /// Those that have seen any price since then: nobody will ask again.
+    All,
 }
 
 /// The signals that are followed, and the records that have ended.
@@ -51,6 +65,8 @@ struct Followed {
 pub(super) struct Outcomes {
     followed: BTreeMap<Symbol, Vec<Followed>>,
     ended: Vec<Outcome>,
+    /// A position was entered since the open records were last asked for.
+    entered: bool,
 }
 
 impl Outcomes {
@@ -58,10 +74,7 @@ impl Outcomes {
     pub(super) fn note(&mut self, change: &Change) {
         let signal = &change.signal;
         if signal.state == SignalState::Confirmed && signal.source.as_str() != SourceName::SIMULATOR {
-            let followed = self.followed.entry(signal.symbol.clone()).or_default();
-            if followed.len() < MAX_FOLLOWED {
-                followed.extend(Followed::new(signal));
-            }
+            self.follow(signal, None);
         }
     }
 
@@ -74,41 +87,66 @@ impl Outcomes {
         }
     }
 
-    /// Ends the record of a confirmed signal from the log once there are prices again: what they did meanwhile nobody
-    /// knows.
-    pub(super) fn interrupt(&mut self, signal: &Signal) {
-        if signal.source.as_str() != SourceName::SIMULATOR
-            && let Some(followed) = Followed::new(&Arc::new(signal.clone()))
-        {
-            let interrupted = Followed { interrupted: true, ..followed };
-            self.followed.entry(signal.symbol.clone()).or_default().push(interrupted);
+    /// Goes on with a record that was open when the process before ended. One of a recording stays as it is: these prices are
+    /// of another time.
+    pub(super) fn resume(&mut self, signal: &Arc<Signal>, progress: Option<Progress>) {
+        let progress = progress.unwrap_or_else(|| Progress::from_confirmation(signal));
+        if progress.feed != Some(Feed::Replayed) {
+            self.follow(signal, Some(progress));
         }
     }
 
-    /// Lets go of an instrument's signals: what they were made of was invented.
-    pub(super) fn forget(&mut self, symbol: &Symbol) {
-        self.followed.remove(symbol);
+    fn follow(&mut self, signal: &Arc<Signal>, before: Option<Progress>) {
+        let followed = self.followed.entry(signal.symbol.clone()).or_default();
+        match Followed::new(signal, before) {
+            Some(new) if followed.len() < MAX_FOLLOWED => followed.push(new),
+            _ => self.ended.push(Outcome::unwatched(signal, OutcomeClass::Unmeasured)),
+        }
     }
 
     /// Takes in a price.
-    pub(super) fn price(&mut self, instrument: &Instrument, tick: &Tick) {
-        let Some(followed) = self.followed.get_mut(&tick.symbol) else { return };
+    pub(super) fn price(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
         let (bid, ask) = match tick.quote {
             Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
             Quote::Last(price) => (instrument.round(price), instrument.round(price)),
         };
-        for followed in followed {
-            followed.price(bid, ask, tick.feed);
-        }
+        let mut entered = false;
+        self.end(&tick.symbol, at, |followed| {
+            let waited = followed.progress.fill.is_none();
+            let class = followed.price(bid, ask, tick.feed, at);
+            entered |= waited && followed.progress.fill.is_some();
+            class
+        });
+        self.entered |= entered;
+    }
+
+    /// Takes in that a price was invented: nothing of that kind enters the record. A position has to wait for real ones, unless
+    /// these were all that there was when it should have been entered.
+    pub(super) fn invented(&mut self, symbol: &Symbol, at: DateTime<Utc>) {
+        self.end(symbol, at, |followed| {
+            let could_not_enter = followed.progress.fill.is_none() && !followed.resumed;
+            could_not_enter.then(|| {
+                followed.progress.feed = Some(Feed::Simulated);
+                OutcomeClass::Unmeasured
+            })
+        });
     }
 
     /// Takes in the end of a minute.
     pub(super) fn minute(&mut self, closed: &Closed) {
-        let Some(followed) = self.followed.get_mut(&closed.bar.mid.symbol) else { return };
-        let (at, ended) = (closed.ends_at(), &mut self.ended);
-        followed.retain_mut(|followed| match followed.close_minute(at) {
+        let at = closed.ends_at();
+        self.end(&closed.bar.mid.symbol, at, |followed| {
+            // What ends here is of the process before.
+            if followed.resumed { None } else { followed.close_minute(at) }
+        });
+    }
+
+    fn end(&mut self, symbol: &Symbol, at: DateTime<Utc>, mut how: impl FnMut(&mut Followed) -> Option<OutcomeClass>) {
+        let Some(followed) = self.followed.get_mut(symbol) else { return };
+        let ended = &mut self.ended;
+        followed.retain_mut(|followed| match how(followed) {
             Some(class) => {
-                ended.push(followed.outcome(class, at));
+                ended.push(Outcome::new(&followed.signal, &followed.progress, class, at));
                 false
             }
             None => true,
@@ -120,49 +158,105 @@ impl Outcomes {
         std::mem::take(&mut self.ended)
     }
 
-    /// Takes records back that could not be stored.
+    /// The open records as they are now, as far as that is news.
+    pub(super) fn take_open(&mut self, which: Unkept) -> Vec<(SignalId, Progress)> {
+        if which == Unkept::Entries && !self.entered {
+            return Vec::new();
+        }
+        self.entered = false;
+        let all = self.followed.values_mut().flatten();
+        let news = all.filter(|followed| match which {
+            Unkept::Entries | Unkept::Minutes => followed.is_news,
+            Unkept::All => !followed.resumed && followed.kept_at != Some(followed.progress.seen_at),
+        });
+        news.map(|followed| {
+            (followed.is_news, followed.kept_at) = (false, Some(followed.progress.seen_at));
+            (followed.signal.id.clone(), followed.progress.clone())
+        })
+        .collect()
+    }
+
+    /// Takes back what could not be stored.
     pub(super) fn put_back(&mut self, outcomes: Vec<Outcome>) {
         self.ended.splice(0..0, outcomes);
+        for followed in self.followed.values_mut().flatten().filter(|followed| !followed.resumed) {
+            (followed.is_news, followed.kept_at) = (true, None);
+        }
     }
 }
 
 impl Followed {
-    /// `None` for a signal without entry, stop and target, whose result could not be measured.
-    fn new(signal: &Arc<Signal>) -> Option<Self> {
+    /// `None` for a signal without entry, stop and target, whose result could not be measured. `before` is how far another
+    /// process came with it.
+    fn new(signal: &Arc<Signal>, before: Option<Progress>) -> Option<Self> {
         let (entry, stop) = (signal.entry_price?, signal.stop_loss?);
         let unit = (entry - stop).abs();
-        (unit > 0.0 && !signal.take_profits.is_empty()).then(|| Self {
+        let resumed = before.is_some();
+        let progress = before.unwrap_or_else(|| Progress::from_confirmation(signal));
+        (unit > 0.0 && progress.targets_hit < signal.take_profits.len()).then(|| Self {
             signal: signal.clone(),
             stop,
             unit,
             shares: shares(signal),
-            interrupted: false,
-            fill: None,
-            minute: None,
-            feed: Feed::Live,
-            hit: 0,
-            result: 0.0,
-            best: 0.0,
-            worst: 0.0,
+            progress,
+            resumed,
+            is_news: false,
+            kept_at: None,
         })
     }
 
     /// What leaving at `price` gives.
     fn in_r(&self, price: f64) -> f64 {
-        self.signal.direction.sign() * (price - self.fill.unwrap_or(price)) / self.unit
+        self.signal.direction.sign() * (price - self.progress.fill.unwrap_or(price)) / self.unit
     }
 
-    fn price(&mut self, bid: f64, ask: f64, feed: Feed) {
+    fn price(&mut self, bid: f64, ask: f64, feed: Feed, at: DateTime<Utc>) -> Option<OutcomeClass> {
         let (enters, leaves) = match self.signal.direction {
             Direction::Long => (ask, bid),
             Direction::Short => (bid, ask),
         };
-        self.feed = feed;
-        if self.interrupted {
-            return;
+        if std::mem::take(&mut self.resumed)
+            && let Some(class) = self.go_on(leaves, at)
+        {
+            return Some(class);
         }
-        self.fill.get_or_insert(enters);
-        self.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
+        (self.progress.feed, self.progress.seen_at) = (Some(feed), at);
+        if self.progress.fill.is_none() && at >= self.signal.updated_at + HORIZON {
+            return Some(OutcomeClass::NotFilled);
+        }
+        if self.progress.fill.is_none() {
+            (self.progress.fill, self.is_news) = (Some(enters), true);
+        }
+        self.progress.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
+        None
+    }
+
+    /// Bridges the time since the process before with the first price after it; how that ends the record, if it does.
+    fn go_on(&mut self, leaves: f64, at: DateTime<Utc>) -> Option<OutcomeClass> {
+        let seen_at = self.progress.seen_at;
+        if let Some(class) = self.close_minute(seen_at) {
+            return Some(class);
+        }
+        let gap = (at - seen_at).num_milliseconds().max(1) as u64;
+        self.progress.gap_seconds += gap.div_ceil(1_000);
+        self.progress.fill?;
+        let (left_at, stop_r) = (self.in_r(leaves), self.in_r(self.stop));
+        if left_at <= stop_r {
+            self.leave(left_at);
+            return Some(OutcomeClass::Stop);
+        }
+        if left_at >= self.in_r(self.signal.take_profits[self.progress.targets_hit]) {
+            self.leave(stop_r);
+            return Some(OutcomeClass::Ambiguous);
+        }
+        None
+    }
+
+    /// Closes what is open at a result that is the worst so far.
+    fn leave(&mut self, at_r: f64) {
+        let open: f64 = self.shares[self.progress.targets_hit..].iter().sum();
+        self.progress.r += open * at_r;
+        self.progress.mae = self.progress.mae.min(at_r);
     }
 
     /// Whether price had gone beyond the stop or the first target before anybody could enter.
@@ -173,10 +267,8 @@ impl Followed {
 
     /// How the record ends with the minute that has just ended, if it does.
     fn close_minute(&mut self, at: DateTime<Utc>) -> Option<OutcomeClass> {
-        if self.interrupted {
-            return Some(OutcomeClass::Interrupted);
-        }
-        let (minute, fill) = (self.minute.take()?, self.fill?);
+        let (minute, fill) = (self.progress.minute.take()?, self.progress.fill?);
+        self.is_news = true;
         if self.came_too_late(fill) {
             return Some(OutcomeClass::NotFilled);
         }
@@ -184,188 +276,35 @@ impl Followed {
             Direction::Long => (minute.low, minute.high),
             Direction::Short => (minute.high, minute.low),
         };
-        let open: f64 = self.shares[self.hit..].iter().sum();
+        let (adverse, favourable) = (self.in_r(adverse), self.in_r(favourable));
         let (open_r, stop_r) = (self.in_r(minute.open), self.in_r(self.stop));
-        if self.in_r(adverse) <= stop_r {
-            let left_at = open_r.min(stop_r);
-            self.result += open * left_at;
-            self.worst = self.worst.min(left_at);
-            let both = open_r > stop_r && self.in_r(favourable) >= self.in_r(self.signal.take_profits[self.hit]);
+        if adverse <= stop_r {
+            let next = self.in_r(self.signal.take_profits[self.progress.targets_hit]);
+            self.leave(open_r.min(stop_r));
+            let both = open_r > stop_r && favourable >= next;
             return Some(if both { OutcomeClass::Ambiguous } else { OutcomeClass::Stop });
         }
-        self.worst = self.worst.min(self.in_r(adverse));
-        self.best = self.best.max(self.in_r(favourable));
-        while let Some(target) = self.signal.take_profits.get(self.hit) {
+        self.progress.mae = self.progress.mae.min(adverse);
+        self.progress.mfe = self.progress.mfe.max(favourable);
+        while let Some(target) = self.signal.take_profits.get(self.progress.targets_hit) {
             let target = self.in_r(*target);
-            if self.in_r(favourable) < target {
+            if favourable < target {
                 break;
             }
-            self.result += self.shares[self.hit] * target;
-            self.hit += 1;
+            self.progress.r += self.shares[self.progress.targets_hit] * target;
+            self.progress.targets_hit += 1;
         }
-        if self.hit == self.shares.len() {
+        if self.progress.targets_hit == self.shares.len() {
             return Some(OutcomeClass::Targets);
         }
         if at < self.signal.updated_at + HORIZON {
             return None;
         }
-        self.result += self.shares[self.hit..].iter().sum::<f64>() * self.in_r(minute.close);
+        self.progress.r += self.shares[self.progress.targets_hit..].iter().sum::<f64>() * self.in_r(minute.close);
         Some(OutcomeClass::Expired)
-    }
-
-    fn outcome(&self, class: OutcomeClass, closed_at: DateTime<Utc>) -> Outcome {
-        let signal = &self.signal;
-        Outcome {
-            signal: signal.id.clone(),
-            symbol: signal.symbol.clone(),
-            direction: signal.direction,
-            setup: SetupKind::named_in(&signal.reason),
-            killzone: signal.killzone,
-            source: signal.source.clone(),
-            confidence: signal.confidence,
-            feed: self.feed,
-            entry: signal.entry_price.unwrap_or(self.stop),
-            stop: self.stop,
-            fill: self.fill,
-            confirmed_at: signal.updated_at,
-            closed_at,
-            class,
-            targets_hit: self.hit,
-            targets: signal.take_profits.len(),
-            r: self.result,
-            mfe: self.best,
-            mae: self.worst,
-        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::domain::{BarInterval, Instruments, Now, SignalDraft, SignalId, parse_time};
-    use crate::engine::bars::BarBuilder;
-
-    const START: &str = "2026-01-14T15:00:00Z";
-    const SPREAD: f64 = 0.0002;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        parse_time(START).unwrap() + TimeDelta::seconds(seconds)
-    }
-
-    /// What becomes of a long with entry 1.1000 and stop 1.0990, confirmed at once, on these bids at half-minute steps; the
-    /// first ask is its fill.
-    fn record(source: &str, bids: &[f64]) -> Option<Outcome> {
-        let instrument = Instruments::documented().swap_remove(0);
-        let draft = SignalDraft {
-            direction: Some(Direction::Long),
-            entry_price: Some(1.1),
-            stop_loss: Some(1.099),
-            take_profits: Some(vec![1.101, 1.102]),
-            tp_modes: Some(vec!["TP1 75%".into(), "TP2 25%".into()]),
-            reason: Some("MSS+FVG".into()),
-            confidence: Some(0.6),
-            ..SignalDraft::default()
-        };
-        let now = Now { wall: at(0), mono: Duration::ZERO };
-        let id = SignalId::new("a").unwrap();
-        let ttl = Duration::from_secs(300);
-        let pending = Signal::create(id, &draft, &instrument, SourceName::new(source), now, ttl).unwrap();
-        let mut outcomes = Outcomes::default();
-        let mut bars = BarBuilder::default();
-        let pending = Arc::new(pending);
-        outcomes.note(&Change { signal: pending.clone(), previous: None });
-        let confirmed = Arc::new(pending.as_ref().clone().ended(SignalState::Confirmed, at(0)));
-        outcomes.note(&Change { signal: confirmed, previous: Some(pending) });
-        for (n, bid) in bids.iter().enumerate() {
-            let observed_at = at(n as i64 * 30);
-            let quote = Quote::BidAsk { bid: *bid, ask: bid + SPREAD };
-            let source = SourceName::new("push");
-            let symbol = instrument.symbol.clone();
-            let tick = Tick { symbol, quote, volume: None, observed_at, feed: Feed::Live, source };
-            for closed in bars.take(&instrument, &tick, observed_at) {
-                if closed.interval == BarInterval::OneMinute {
-                    outcomes.minute(&closed);
-                }
-            }
-            outcomes.price(&instrument, &tick);
-        }
-        outcomes.take().pop()
-    }
-
-    fn told(outcome: Option<Outcome>) -> Option<(OutcomeClass, usize, f64)> {
-        outcome.map(|outcome| (outcome.class, outcome.targets_hit, (outcome.r * 1e9).round() / 1e9))
-    }
-
-    #[test]
-    fn a_record_ends_at_the_stop_or_at_the_last_target() {
-        use OutcomeClass::{Ambiguous, Stop, Targets};
-        // Filled at 1.1; the last price opens the minute after, which ends the one that decides.
-        let told = |bids: &[f64]| told(record("ict", bids));
-        assert_eq!(told(&[1.0998, 1.1, 1.1]), None, "open");
-        assert_eq!(told(&[1.0998, 1.101, 1.1, 1.102, 1.1]), Some((Targets, 2, 1.25)));
-        assert_eq!(told(&[1.0998, 1.101, 1.1, 1.099, 1.1]), Some((Stop, 1, 0.5)));
-        assert_eq!(told(&[1.0998, 1.099, 1.1]), Some((Stop, 0, -1.0)));
-        assert_eq!(
-            told(&[1.0998, 1.1, 1.101, 1.099, 1.1]),
-            Some((Ambiguous, 0, -1.0)),
-            "the stop first, whichever was"
-        );
-        assert_eq!(told(&[1.0998, 1.1, 1.098, 1.1, 1.1]), Some((Stop, 0, -2.0)), "a gap leaves at the first price");
-        let outcome = record("ict", &[1.0998, 1.1005, 1.1, 1.0995, 1.1, 1.098, 1.1]).unwrap();
-        assert!((outcome.mfe - 0.5).abs() < 1e-9 && (outcome.mae + 1.0).abs() < 1e-9, "{outcome:?}");
-        assert_eq!((outcome.setup, outcome.feed, outcome.fill), (Some(SetupKind::MssFvg), Feed::Live, Some(1.1)));
-        assert_eq!((outcome.confirmed_at, outcome.closed_at), (at(0), at(180)));
-    }
-
-    #[test]
-    fn the_position_is_entered_where_it_could_be_and_not_where_the_signal_says() {
-        for source in ["ict", "push"] {
-            // The ask stands half an R above the entry: the first target gives half an R, the stop costs one and a half.
-            let targets = Some((OutcomeClass::Targets, 2, 0.75));
-            assert_eq!(told(record(source, &[1.1003, 1.102, 1.1])), targets, "{source}");
-            assert_eq!(told(record(source, &[1.1003, 1.099, 1.1])), Some((OutcomeClass::Stop, 0, -1.5)), "{source}");
-        }
-        let not_filled = Some((OutcomeClass::NotFilled, 0, 0.0));
-        assert_eq!(told(record("push", &[1.1008, 1.105, 1.105])), not_filled, "the first target was gone");
-        assert_eq!(told(record("push", &[1.098, 1.105, 1.105])), not_filled, "so was the stop");
-    }
-
-    #[test]
-    fn what_was_open_when_the_process_ended_counts_nowhere() {
-        let open = record("ict", &[1.0998, 1.1, 1.1]);
-        assert_eq!(open, None);
-        let instrument = Instruments::documented().swap_remove(0);
-        let draft = SignalDraft {
-            direction: Some(Direction::Long),
-            status: Some(crate::domain::SignalStatus::Confirmed),
-            entry_price: Some(1.1),
-            stop_loss: Some(1.099),
-            take_profits: Some(vec![1.101]),
-            ..SignalDraft::default()
-        };
-        let now = Now { wall: at(0), mono: Duration::ZERO };
-        let (id, ttl) = (SignalId::new("a").unwrap(), Duration::from_secs(300));
-        let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), now, ttl).unwrap();
-        let (mut outcomes, mut bars) = (Outcomes::default(), BarBuilder::default());
-        outcomes.interrupt(&signal);
-        assert_eq!(outcomes.take(), [], "as long as there are no prices nothing is missed");
-        for seconds in [600, 660] {
-            let (symbol, source) = (instrument.symbol.clone(), SourceName::new("push"));
-            let quote = Quote::Last(1.102);
-            let tick = Tick { symbol, quote, volume: None, observed_at: at(seconds), feed: Feed::Live, source };
-            bars.take(&instrument, &tick, at(seconds)).iter().for_each(|closed| outcomes.minute(closed));
-            outcomes.price(&instrument, &tick);
-        }
-        let outcome = outcomes.take().pop().unwrap();
-        assert_eq!((outcome.class, outcome.fill, outcome.r), (OutcomeClass::Interrupted, None, 0.0));
-        assert!(!outcome.counts());
-    }
-
-    #[test]
-    fn what_is_open_after_a_day_leaves_at_the_last_price() {
-        let day = [vec![1.0998; 24 * 120 - 2], vec![1.1005; 6]].concat();
-        assert_eq!(told(record("ict", &day)), Some((OutcomeClass::Expired, 0, 0.5)));
-    }
-}
+#[path = "outcomes_tests.rs"]
+mod tests;

@@ -39,18 +39,26 @@ pub(super) async fn stats(_: Reader, State(state): State<AppState>, query: RawQu
     });
     let source = params.get("source").map(str::to_owned);
     params.finish()?;
+    // What never had a price is nobody's; left out of the record it would flatter it.
+    let priceless = feeds.is_none();
     let feeds = feeds.unwrap_or_else(|| vec![Feed::Live, Feed::Delayed]);
     let mut outcomes = state.history.outcomes().await?;
     outcomes.retain(|outcome: &Outcome| {
-        feeds.contains(&outcome.feed)
+        outcome.feed.map_or(priceless, |feed| feeds.contains(&feed))
             && symbol.as_ref().is_none_or(|symbol| outcome.symbol == *symbol)
             && source.as_ref().is_none_or(|source| outcome.source.as_str() == source)
             && since.is_none_or(|since| outcome.closed_at >= since)
     });
+    let statistics = Breakdown::of(&outcomes);
+    let gaps = match statistics.all.with_gap {
+        0 => String::new(),
+        n => format!("; {n} went on over a time when the server was down"),
+    };
     let note = format!(
-        "results in R, of every confirmed signal that had a position; rates of fewer than {FEW} trades say next to nothing"
+        "results in R, of every confirmed signal that had a position; rates of fewer than {FEW} trades say next to \
+         nothing{gaps}"
     );
-    Ok(Json(StatsObject { feeds, note, statistics: Breakdown::of(&outcomes) }).into_response())
+    Ok(Json(StatsObject { feeds, note, statistics }).into_response())
 }
 
 /// A position for the query's `risk` in its `currency` (US dollars if absent).

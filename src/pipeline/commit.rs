@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{Accepted, Pipeline, Rejection, SubmitError};
 use crate::domain::{Change, Event, Outcome as Record, Position, Published, Signal, UserNote};
+use crate::engine::Unkept;
 use crate::hub::Publication;
 use crate::store::{Receipt, StoreError};
 
@@ -44,19 +45,34 @@ impl Batch {
 }
 
 impl Pipeline {
-    /// Begins to store what has become of confirmed signals, once the signals themselves are stored.
-    pub(super) fn record(&mut self) {
-        if self.recording.is_none() && self.is_settled() {
-            let records = self.engine.ended_records();
-            if !records.is_empty() {
-                let commit: Commit = Box::pin(self.store.append_outcomes(records.clone()));
-                self.recording = Some((records, commit));
+    /// Begins to store what has become of confirmed signals, once the signals themselves are stored: the records that have
+    /// ended, and of the open ones what `open` asks for. After a failure entries wait for the next minutes.
+    pub(super) fn record(&mut self, open: Unkept) {
+        let is_too_early = self.unrecorded && open == Unkept::Entries;
+        if self.recording.is_some() || !self.is_settled() || is_too_early {
+            return;
+        }
+        let (records, open) = (self.engine.ended_records(), self.engine.open_records(open));
+        if !(records.is_empty() && open.is_empty()) {
+            let commit: Commit = Box::pin(self.store.append_outcomes(records.clone(), open));
+            self.recording = Some((records, commit));
+        }
+    }
+
+    /// Stores all that is left to store of records, after what is being stored.
+    pub(super) async fn record_rest(&mut self) {
+        for _ in 0..2 {
+            self.record(Unkept::All);
+            if self.recording.is_some() {
+                let recorded = recorded(&mut self.recording).await;
+                self.keep_unless(recorded);
             }
         }
     }
 
     /// Records that could not be stored come again.
     pub(super) fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
+        self.unrecorded = stored.is_err();
         if let Err(error) = stored {
             warn!(%error, records = records.len(), "records of signals could not be stored yet");
             self.engine.keep_records(records);

@@ -22,7 +22,7 @@ use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
 use crate::domain::{Change, Event, Feed, Now, Outcome as Record, Published, Signal, SourceName, Tick};
-use crate::engine::{Engine, Outcome};
+use crate::engine::{Engine, Outcome, Unkept};
 use crate::hub::{Hub, Publication};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -62,6 +62,8 @@ pub struct Pipeline {
     patience: Option<Instant>,
     /// Records that are being stored.
     recording: Option<(Vec<Record>, Commit)>,
+    /// The last ones could not be stored.
+    unrecorded: bool,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -95,6 +97,7 @@ impl Pipeline {
             committing: None,
             patience: None,
             recording: None,
+            unrecorded: false,
         }
     }
 
@@ -135,7 +138,7 @@ impl Pipeline {
                 recorded = recorded(&mut self.recording), if self.recording.is_some() => self.keep_unless(recorded),
                 _ = save_bars.tick() => {
                     self.save_bars();
-                    self.record();
+                    self.record(Unkept::Minutes);
                 }
                 count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.has_room() => {
                     if count > 0 {
@@ -146,13 +149,10 @@ impl Pipeline {
                 () = stop.cancelled(), if !requests.is_closed() => requests.close(),
             }
             self.commit();
+            self.record(Unkept::Entries);
         }
         self.save_bars();
-        self.record();
-        if self.recording.is_some() {
-            let recorded = recorded(&mut self.recording).await;
-            self.keep_unless(recorded);
-        }
+        self.record_rest().await;
         Ok(())
     }
 

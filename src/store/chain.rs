@@ -1,4 +1,5 @@
-//! The hash chain over the log: every row's hash covers the row and the hash before it, so that a later edit shows.
+//! The hash chains over the log, one of events and one of records: every row's hash covers the row and the hash before it,
+//! so that a later edit shows.
 
 use sha2::{Digest, Sha256};
 
@@ -7,6 +8,18 @@ pub(super) type Hash = [u8; 32];
 
 /// What stands before the first row of a log.
 pub(super) const GENESIS: Hash = [0; 32];
+
+/// A row of a chain.
+pub(super) trait Chained {
+    /// What such a row is called.
+    const NAME: &'static str;
+
+    /// Its number.
+    fn seq(&self) -> u64;
+
+    /// Its hash when `previous` is the hash of the one before it.
+    fn hash(&self, previous: &Hash) -> Hash;
+}
 
 /// One row of `signal_events` without its hash, as it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -25,25 +38,73 @@ pub(super) struct Row<'a> {
     pub(super) body: &'a str,
 }
 
-impl Row<'_> {
-    /// The hash of this row when `previous` is the hash of the one before it.
-    pub(super) fn hash(&self, previous: &Hash) -> Hash {
-        let mut hasher = Sha256::new();
-        hasher.update(previous);
-        hasher.update(self.seq.to_le_bytes());
-        hasher.update(self.at.to_le_bytes());
-        hasher.update(self.stored_at.to_le_bytes());
-        // Lengths before texts, so that no byte can move from one field into its neighbour unseen.
-        for text in [Some(self.signal_id), Some(self.status), self.reason, Some(self.source), Some(self.body)] {
-            let length = text.map_or(u64::MAX, |text| text.len() as u64);
-            hasher.update(length.to_le_bytes());
-            hasher.update(text.unwrap_or_default());
-        }
-        hasher.finalize().into()
+impl Chained for Row<'_> {
+    const NAME: &'static str = "event";
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn hash(&self, previous: &Hash) -> Hash {
+        let texts = [Some(self.signal_id), Some(self.status), self.reason, Some(self.source), Some(self.body)];
+        hash(previous, [self.seq.to_le_bytes(), self.at.to_le_bytes(), self.stored_at.to_le_bytes()], texts)
     }
 }
 
-/// The last row of the log, or of what was pruned from its front.
+/// One row of `outcomes` without its hash, as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'a> {
+    pub(super) seq: u64,
+    /// When it ended; Unix milliseconds.
+    pub(super) closed_at: i64,
+    /// When it was written; Unix milliseconds.
+    pub(super) stored_at: i64,
+    /// Whether it was there before there was a chain: nobody knows what happened to it until then.
+    pub(super) taken_over: bool,
+    pub(super) signal_id: &'a str,
+    /// The outcome, JSON.
+    pub(super) body: &'a str,
+}
+
+impl Chained for Record<'_> {
+    const NAME: &'static str = "record";
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn hash(&self, previous: &Hash) -> Hash {
+        let taken_over = u64::from(self.taken_over).to_le_bytes();
+        let numbers = [self.seq.to_le_bytes(), self.closed_at.to_le_bytes(), self.stored_at.to_le_bytes(), taken_over];
+        hash(previous, numbers, [Some(self.signal_id), Some(self.body)])
+    }
+}
+
+/// The hash of what is kept of an open record. It stands alone: these rows are replaced every minute.
+pub(super) fn open_hash(signal_id: &str, body: &str) -> Hash {
+    hash(&GENESIS, [], [Some(signal_id), Some(body)])
+}
+
+fn hash<'a>(
+    previous: &Hash,
+    numbers: impl IntoIterator<Item = [u8; 8]>,
+    texts: impl IntoIterator<Item = Option<&'a str>>,
+) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    for number in numbers {
+        hasher.update(number);
+    }
+    // Lengths before texts, so that no byte can move from one field into its neighbour unseen.
+    for text in texts {
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        hasher.update(length.to_le_bytes());
+        hasher.update(text.unwrap_or_default());
+    }
+    hasher.finalize().into()
+}
+
+/// The last row of a chain, or of what was pruned from its front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     /// 0 before the first row.
@@ -52,22 +113,23 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The place before the first row of a new log.
+    /// The place before the first row.
     pub(super) const START: Self = Self { seq: 0, hash: GENESIS };
 
     /// Takes in the row that follows.
     ///
     /// # Errors
     /// What does not fit, when it is not the row that was written after this link.
-    pub(super) fn follow(self, row: &Row<'_>, stored: &[u8]) -> Result<Self, String> {
-        if row.seq != self.seq + 1 {
-            return Err(format!("event {} is missing", self.seq + 1));
+    pub(super) fn follow<R: Chained>(self, row: &R, stored: &[u8]) -> Result<Self, String> {
+        let seq = row.seq();
+        if seq != self.seq + 1 {
+            return Err(format!("{} {} is missing", R::NAME, self.seq + 1));
         }
         let hash = row.hash(&self.hash);
         if hash != stored {
             return Err("its hash does not cover what is stored".to_owned());
         }
-        Ok(Self { seq: row.seq, hash })
+        Ok(Self { seq, hash })
     }
 }
 
@@ -105,6 +167,29 @@ mod tests {
             assert_ne!(other.hash(&GENESIS), hash, "{other:?}");
         }
         assert_ne!(row().hash(&hash), hash);
+    }
+
+    #[test]
+    fn every_field_of_a_record_counts() {
+        let record = Record { seq: 1, closed_at: 2, stored_at: 3, taken_over: false, signal_id: "a", body: "{}" };
+        let hash = record.hash(&GENESIS);
+        for other in [
+            Record { seq: 2, ..record },
+            Record { closed_at: 3, ..record },
+            Record { stored_at: 2, ..record },
+            Record { taken_over: true, ..record },
+            Record { signal_id: "b", ..record },
+            Record { signal_id: "a{", body: "}", ..record },
+        ] {
+            assert_ne!(other.hash(&GENESIS), hash, "{other:?}");
+        }
+        assert_ne!(record.hash(&hash), hash);
+        assert_ne!(open_hash("a", "{}"), open_hash("a{", "}"));
+        let hex = hash.map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(
+            hex, "7ab81e0138133f9e77e7c332deceeacebfc8f66e0122206075c3842bd318fd87",
+            "the stored form must not change under logs that exist"
+        );
     }
 
     /// The stored form must not change under logs that exist.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::chain::{Link, Row};
-use super::schema;
+use super::chain::{Chained, Link, Row};
+use super::{outcomes, schema};
 use crate::domain::{Bar, Signal, SignalState};
 
 /// Most rows that one transaction prunes: an append that arrives meanwhile waits for no more than these.
@@ -60,6 +60,9 @@ pub(super) fn append<'a>(
             hash,
         ))?;
         state.execute((seq, row.signal_id, row.status, signal.symbol.as_str(), signal.killzone.name(), row.at))?;
+        if signal.state == SignalState::Confirmed {
+            outcomes::begin(transaction, signal)?;
+        }
         head = Link { seq: row.seq, hash };
     }
     Ok(head)
@@ -119,6 +122,8 @@ pub(super) fn prune_events(transaction: &Connection, kept_since: DateTime<Utc>) 
         let seq = last.seq;
         transaction.prepare_cached("DELETE FROM signals WHERE last_seq <= ?1")?.execute([seq])?;
         transaction.prepare_cached("DELETE FROM signal_events WHERE seq <= ?1")?.execute([seq])?;
+        let gone = "DELETE FROM open_outcomes WHERE NOT EXISTS (SELECT 1 FROM signals WHERE id = signal_id)";
+        transaction.prepare_cached(gone)?.execute([])?;
         schema::set_anchor(transaction, last)?;
     }
     Ok(last.seq - anchor.seq)

@@ -51,6 +51,9 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
+    /// A record of a confirmed signal is not what was written once, or is not there.
+    #[error("the track record is broken: {0}")]
+    BrokenRecord(String),
     /// No space is left.
     #[error("the disk with {} is full", .0.display())]
     Full(PathBuf),

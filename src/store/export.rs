@@ -186,6 +186,7 @@ fn instant(millis: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(millis).map(iso).unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

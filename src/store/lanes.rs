@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use crate::domain::{Bar, Outcome, Published, Signal, Symbol, UserNote};
+use crate::domain::{Bar, Outcome, Progress, Published, Signal, SignalId, Symbol, UserNote};
 
 /// Appends that may wait; another one is refused. The pipeline has one in flight.
 const APPENDS: usize = 1_024;
@@ -35,6 +35,7 @@ pub(super) struct Append {
     pub(super) published: Vec<Published>,
     pub(super) notes: Vec<UserNote>,
     pub(super) outcomes: Vec<Outcome>,
+    pub(super) open: Vec<(SignalId, Progress)>,
     pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
 }
 
@@ -208,7 +209,8 @@ impl State {
         let mut events = 0;
         let together = self.appends.iter().take_while(|append| {
             let first = events == 0;
-            events += append.signals.len() + append.published.len() + append.notes.len() + append.outcomes.len();
+            let Append { signals, published, notes, outcomes, open, .. } = append;
+            events += signals.len() + published.len() + notes.len() + outcomes.len() + open.len();
             first || events <= EVENTS_AT_ONCE
         });
         let count = together.count();

@@ -1,4 +1,5 @@
-//! The durable signal log: every change of a signal is a row, committed before anybody is told, chained by hashes.
+//! The durable signal log: every change of a signal is a row, committed before anybody is told, chained by hashes. So are
+//! the records of what became of confirmed signals.
 //!
 //! ```text
 //! append ──► lanes ──► writer (one thread, group commit) ──► orion.db ◄── reader (a few connections)
@@ -43,17 +44,17 @@ use tokio::sync::{oneshot, watch};
 
 pub use backup::backup;
 pub use error::StoreError;
-pub use export::{ExportFormat, export, export_outcomes};
+pub use export::{ExportFormat, export, export_outcomes, hex};
 #[doc(hidden)]
 pub use faults::Fault;
 pub use lanes::Receipt;
 pub use open::Recovered;
 pub use queries::{HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
-pub use verify::{Verified, verify};
+pub use verify::{Verified, VerifiedRecords, verify};
 pub use writer::Health;
 
-use crate::domain::{Bar, Outcome, Published, Signal, UserNote};
+use crate::domain::{Bar, Outcome, Progress, Published, Signal, SignalId, UserNote};
 use crate::telemetry::Metrics;
 use lanes::{Append, End, Lanes};
 use writer::{Identity, Shared, Writer};
@@ -111,6 +112,7 @@ impl Store {
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
             head: opened.head,
+            records: opened.records,
             pruned: opened.anchor.seq,
             published: opened.published,
             connection: Some(opened.connection),
@@ -142,20 +144,21 @@ impl Store {
         published: Vec<Published>,
         notes: Vec<UserNote>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
-        self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), answer })
+        self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), open: Vec::new(), answer })
     }
 
-    /// Appends records of confirmed signals, all or none. The record of a signal is written once; another one of it is not
-    /// taken.
+    /// Appends records of confirmed signals and keeps how far open ones have come, all or none. The record of a signal is
+    /// written once; another one of it is not taken.
     ///
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_outcomes(
         &self,
         outcomes: Vec<Outcome>,
+        open: Vec<(SignalId, Progress)>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
         let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());
-        self.queue(|answer| Append { signals, published, notes, outcomes, answer })
+        self.queue(|answer| Append { signals, published, notes, outcomes, open, answer })
     }
 
     fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<Receipt, StoreError>>) -> Append) -> Queued {

@@ -12,14 +12,12 @@ use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
 use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, queries, schema, users};
-use crate::domain::{Audience, Bar, Position, Published, Signal, UserNote};
+use crate::domain::{Audience, Bar, Position, Progress, Published, Signal, UserNote};
 
-/// Events whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
+/// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
 /// Largest database whose pages are all read at every start. Beyond it a start would take seconds; `verify` reads all.
 const CHECKED_BYTES: u64 = 64 << 20;
-/// How far back signals without a record are looked for.
-const UNRECORDED: TimeDelta = TimeDelta::days(7);
 /// How far back bars are read, so that setups know where the market is.
 const WARM_UP: TimeDelta = TimeDelta::days(5);
 /// Most recent signals that are handed to a starting hub.
@@ -37,8 +35,8 @@ pub struct Recovered {
     pub recent: Vec<(u64, Signal)>,
     /// Published messages that are kept, oldest first.
     pub published: Vec<Published>,
-    /// Signals confirmed in the last week whose record has not ended, oldest first.
-    pub unrecorded: Vec<Signal>,
+    /// Confirmed signals whose record has not ended, oldest first, and how far it had come; `None` before the first price.
+    pub open_records: Vec<(Signal, Option<Progress>)>,
     /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
     pub minutes: Vec<Bar>,
     /// Of each audience that has lost ordered messages, the number of the last one.
@@ -56,6 +54,8 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) head: Link,
     pub(super) anchor: Link,
+    /// The last record.
+    pub(super) records: Link,
     pub(super) published: u64,
     pub(super) recovered: Recovered,
 }
@@ -79,12 +79,13 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, St
         recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
         published,
         forgotten,
-        unrecorded: outcomes::open(&connection, recent_since - UNRECORDED).map_err(sqlite)?,
+        open_records: outcomes::open(&connection).map_err(sqlite)?,
         minutes: queries::real_minutes(&connection, recent_since - WARM_UP).map_err(sqlite)?,
         users: users::all(&connection).map_err(sqlite)?,
     };
     let published = passing::head(&connection).map_err(sqlite)?;
-    Ok(Opened { file, lock, connection, head, anchor, published, recovered })
+    let records = outcomes::head(&connection).map_err(sqlite)?;
+    Ok(Opened { file, lock, connection, head, anchor, records, published, recovered })
 }
 
 fn make_directory(dir: &Path) -> Result<(), StoreError> {
@@ -169,7 +170,7 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     }
 }
 
-/// Checks the name of the log and the links of its newest events.
+/// Checks the name of the log, the links of its newest events and records, and what is open.
 fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let damaged = |what: String| StoreError::Damaged { file: file.into(), what };
@@ -181,9 +182,10 @@ fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
         Some(link) if link.seq > anchor.seq => link,
         _ => anchor,
     };
-    match walk(connection, file, from) {
+    match walk(connection, file, from).and_then(|_| outcomes::check(connection, file, CHECKED_EVENTS)) {
         Ok(_) => Ok(()),
         Err(StoreError::Broken { seq, what }) => Err(damaged(format!("event {seq}: {what}"))),
+        Err(StoreError::BrokenRecord(what)) => Err(damaged(what)),
         Err(error) => Err(error),
     }
 }

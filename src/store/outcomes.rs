@@ -1,32 +1,132 @@
-//! Records of what became of confirmed signals. One for each signal, written once.
+//! Records of what became of confirmed signals: a chain of its own, one row for each signal, written once. Beside it
+//! what is kept of those that are open.
+//!
+//! A signal's confirmation and its open record become durable together, and so do its record and the end of the open one:
+//! every confirmed signal has one or the other, at any time. The simulator's signals have none.
+
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::chain::{Chained, Link, Record, open_hash};
+use super::error::StoreError;
 use super::queries::{signal, unreadable};
-use crate::domain::{Outcome, Signal, SignalId};
+use super::schema;
+use crate::domain::{Outcome, OutcomeClass, Progress, Signal, SignalId, SourceName};
 
 /// Most records that one question returns, the newest: far more than a year's.
 const MAX_RECORDS: usize = 100_000;
-/// Most signals whose records are gone on with.
-const MAX_OPEN: usize = 1_000;
 /// Records that one transaction prunes.
 const PRUNED_AT_ONCE: usize = 250;
+/// The last record that was pruned; two keys of `meta`.
+const ANCHOR: [&str; 2] = ["outcome_anchor_seq", "outcome_anchor_hash"];
 
-/// Writes records. Another one of the same signal is not taken.
+/// Writes records after `head`. Another one of the same signal is not taken. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
+    head: Link,
     outcomes: impl Iterator<Item = &'a Outcome>,
     stored_at: DateTime<Utc>,
-) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT OR IGNORE INTO outcomes (signal_id, closed_at, stored_at, body) VALUES (?1, ?2, ?3, ?4)",
-    )?;
+) -> rusqlite::Result<Link> {
+    let mut head = head;
     for outcome in outcomes {
-        let body =
-            serde_json::to_string(outcome).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let (closed_at, stored_at) = (outcome.closed_at.timestamp_millis(), stored_at.timestamp_millis());
-        statement.execute((outcome.signal.as_str(), closed_at, stored_at, body))?;
+        let body = json(outcome)?;
+        head = insert(transaction, head, |seq| Record {
+            seq,
+            closed_at: outcome.closed_at.timestamp_millis(),
+            stored_at: stored_at.timestamp_millis(),
+            taken_over: false,
+            signal_id: outcome.signal.as_str(),
+            body: &body,
+        })?;
+        let mut end = transaction.prepare_cached("DELETE FROM open_outcomes WHERE signal_id = ?1")?;
+        end.execute([outcome.signal.as_str()])?;
+    }
+    Ok(head)
+}
+
+fn insert<'a>(transaction: &Connection, head: Link, record: impl Fn(u64) -> Record<'a>) -> rusqlite::Result<Link> {
+    let record = record(head.seq + 1);
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO outcomes (seq, signal_id, closed_at, stored_at, taken_over, body, hash) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (signal_id) DO NOTHING",
+    )?;
+    let Record { seq, closed_at, stored_at, taken_over, signal_id, body } = record;
+    let hash = record.hash(&head.hash);
+    let written = statement.execute((seq, signal_id, closed_at, stored_at, taken_over, body, hash))?;
+    Ok(if written == 0 { head } else { Link { seq, hash } })
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// Begins the record of a signal that has just been confirmed.
+pub(super) fn begin(transaction: &Connection, signal: &Signal) -> rusqlite::Result<()> {
+    if signal.source.as_str() == SourceName::SIMULATOR {
+        return Ok(());
+    }
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO open_outcomes (signal_id) \
+         SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE signal_id = ?1)",
+    )?;
+    statement.execute([signal.id.as_str()]).map(drop)
+}
+
+/// Keeps how far open records have come.
+pub(super) fn keep<'a>(
+    transaction: &Connection,
+    open: impl Iterator<Item = &'a (SignalId, Progress)>,
+) -> rusqlite::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("UPDATE open_outcomes SET body = ?2, hash = ?3 WHERE signal_id = ?1")?;
+    for (id, progress) in open {
+        let body = json(progress)?;
+        let hash = open_hash(id.as_str(), &body);
+        statement.execute((id.as_str(), body, hash))?;
+    }
+    Ok(())
+}
+
+/// Takes back what stands after `head`, and makes open records fit signals whose events were taken back before.
+pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM outcomes WHERE seq > ?1", [head.seq])?;
+    transaction.execute(
+        "DELETE FROM open_outcomes WHERE NOT EXISTS \
+         (SELECT 1 FROM signals WHERE id = signal_id AND status = 'confirmed')",
+        [],
+    )?;
+    transaction
+        .execute(&format!("INSERT OR IGNORE INTO open_outcomes (signal_id) SELECT s.id {WITHOUT_RECORD}"), [])?;
+    Ok(())
+}
+
+/// Confirmed signals that have no record, as the rest of a `SELECT`.
+const WITHOUT_RECORD: &str = "FROM signals s JOIN signal_events e ON e.seq = s.last_seq \
+     WHERE s.status = 'confirmed' AND e.source <> 'simulator' \
+     AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.signal_id = s.id)";
+
+/// Builds the chain from the records of a log that had none (`outcomes_before`), and gives a record to every confirmed signal
+/// that has none: the process before may have been watching it, and has kept nothing.
+pub(super) fn take_over(transaction: &Connection) -> rusqlite::Result<()> {
+    let mut head = Link::START;
+    let mut take = |(signal_id, closed_at, stored_at, body): (String, i64, i64, String)| -> rusqlite::Result<()> {
+        let record = |seq| Record { seq, closed_at, stored_at, taken_over: true, signal_id: &signal_id, body: &body };
+        head = insert(transaction, head, record)?;
+        Ok(())
+    };
+    let before =
+        "SELECT signal_id, closed_at, stored_at, body FROM outcomes_before ORDER BY stored_at, closed_at, signal_id";
+    let mut statement = transaction.prepare(before)?;
+    statement.query_map([], |row| row.try_into())?.try_for_each(|row| take(row?))?;
+    let mut statement = transaction.prepare(&format!("SELECT e.stored_at, e.body {WITHOUT_RECORD} ORDER BY e.seq"))?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, signal(row, 1)?)))?;
+    // Read before anything is written: the question is about the table that is written.
+    for (stored_at, signal) in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+        let outcome = Outcome::unwatched(&signal, OutcomeClass::Interrupted);
+        let closed_at = outcome.closed_at.timestamp_millis();
+        take((signal.id.as_str().to_owned(), closed_at, stored_at, json(&outcome)?))?;
     }
     Ok(())
 }
@@ -46,23 +146,156 @@ pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Opt
     statement.query_map([id.as_str()], read)?.next().transpose()
 }
 
-/// Signals confirmed since `since` that have no record yet, oldest first.
-pub(super) fn open(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<Vec<Signal>> {
-    let sql = "SELECT e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq \
-               WHERE s.updated_at >= ?1 AND s.status = 'confirmed' \
-               AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.signal_id = s.id) ORDER BY s.last_seq LIMIT ?2";
-    connection.prepare(sql)?.query_map((since.timestamp_millis(), MAX_OPEN), |row| signal(row, 0))?.collect()
+/// Signals whose record is open, oldest confirmation first, and what was kept of it.
+pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<(Signal, Option<Progress>)>> {
+    let sql = "SELECT e.body, o.body FROM open_outcomes o JOIN signals s ON s.id = o.signal_id \
+               JOIN signal_events e ON e.seq = s.last_seq ORDER BY s.last_seq";
+    let both = |row: &Row<'_>| {
+        let kept = row.get_ref(1)?.as_str_or_null()?;
+        let progress = kept.map(|kept| serde_json::from_str(kept).map_err(|error| unreadable(1, error)));
+        Ok((signal(row, 0)?, progress.transpose()?))
+    };
+    connection.prepare(sql)?.query_map([], both)?.collect()
 }
 
-/// Removes some of the oldest records when they were stored before `kept_since`; returns how many.
+/// Removes some of the oldest records when they were stored before `kept_since` and their signals are gone; returns how many.
 pub(super) fn prune(transaction: &Connection, kept_since: DateTime<Utc>) -> rusqlite::Result<u64> {
-    let mut statement = transaction.prepare_cached(
-        "DELETE FROM outcomes WHERE signal_id IN \
-         (SELECT signal_id FROM outcomes WHERE stored_at < ?1 ORDER BY stored_at LIMIT ?2)",
+    let anchor = anchor(transaction)?;
+    let mut oldest = transaction.prepare_cached(
+        "SELECT seq, hash, stored_at, EXISTS (SELECT 1 FROM signals WHERE id = signal_id) FROM outcomes \
+         WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
-    statement.execute((kept_since.timestamp_millis(), PRUNED_AT_ONCE)).map(|removed| removed as u64)
+    let mut rows = oldest.query((anchor.seq, PRUNED_AT_ONCE))?;
+    let mut last = anchor;
+    while let Some(row) = rows.next()? {
+        let (stored_at, has_signal): (i64, bool) = (row.get(2)?, row.get(3)?);
+        if has_signal || stored_at >= kept_since.timestamp_millis() {
+            break;
+        }
+        last = schema::link(row)?;
+    }
+    if last != anchor {
+        transaction.prepare_cached("DELETE FROM outcomes WHERE seq <= ?1")?.execute([last.seq])?;
+        schema::set_link(transaction, ANCHOR, last)?;
+    }
+    Ok(last.seq - anchor.seq)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Outcome> {
+/// The last pruned record; the start of the chain when none was pruned.
+pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
+    schema::noted_link(connection, ANCHOR)
+}
+
+/// The newest record.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
+    let newest = "SELECT seq, hash FROM outcomes ORDER BY seq DESC LIMIT 1";
+    match connection.prepare_cached(newest)?.query_row([], schema::link).optional()? {
+        Some(head) => Ok(head),
+        None => anchor(connection),
+    }
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checked {
+    pub(super) head: Link,
+    pub(super) taken_over: u64,
+    pub(super) open: u64,
+}
+
+/// Checks the newest records, `most` of them, and everything that is open.
+pub(super) fn check(connection: &Connection, file: &Path, most: u64) -> Result<Checked, StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let (anchor, head) = (anchor(connection).map_err(sqlite)?, head(connection).map_err(sqlite)?);
+    let from = head.seq.saturating_sub(most);
+    let from = if from <= anchor.seq {
+        anchor
+    } else {
+        let sql = "SELECT seq, hash FROM outcomes WHERE seq = ?1";
+        connection.query_row(sql, [from], schema::link).optional().map_err(sqlite)?.unwrap_or(anchor)
+    };
+    let (head, taken_over) = walk(connection, file, from)?;
+    let open = check_open(connection, file)?;
+    Ok(Checked { head, taken_over, open })
+}
+
+/// Checks all records after `from`; the last one, and how many of them are from before the chain.
+fn walk(connection: &Connection, file: &Path, from: Link) -> Result<(Link, u64), StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let sql =
+        "SELECT seq, closed_at, stored_at, taken_over, signal_id, body, hash FROM outcomes WHERE seq > ?1 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut rows = statement.query([from.seq]).map_err(sqlite)?;
+    let (mut link, mut taken_over) = (from, 0);
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let broken = |what: String| StoreError::BrokenRecord(format!("record {}: {what}", link.seq + 1));
+        let (record, stored) = record(row).map_err(|error| broken(error.to_string()))?;
+        link = match link.follow(&record, stored) {
+            Ok(next) => next,
+            Err(what) if record.seq == link.seq + 1 => {
+                return Err(broken(format!("{what}; it is that of signal {}", record.signal_id)));
+            }
+            Err(what) => return Err(StoreError::BrokenRecord(what)),
+        };
+        taken_over += u64::from(record.taken_over);
+    }
+    Ok((link, taken_over))
+}
+
+fn record<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Record<'a>, &'a [u8])> {
+    let record = Record {
+        seq: row.get(0)?,
+        closed_at: row.get(1)?,
+        stored_at: row.get(2)?,
+        taken_over: row.get(3)?,
+        signal_id: row.get_ref(4)?.as_str()?,
+        body: row.get_ref(5)?.as_str()?,
+    };
+    Ok((record, row.get_ref(6)?.as_blob()?))
+}
+
+/// Checks that what is kept of open records is what was written; how many there are.
+fn check_open(connection: &Connection, file: &Path) -> Result<u64, StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let mut statement = connection.prepare("SELECT signal_id, body, hash FROM open_outcomes").map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    let mut open = 0;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let read =
+            || Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<Vec<u8>>>(2)?));
+        let (signal, body, hash) = read().map_err(sqlite)?;
+        if body.map(|body| open_hash(&signal, &body).to_vec()) != hash {
+            let what = format!("the open record of signal {signal} is not what was written");
+            return Err(StoreError::BrokenRecord(what));
+        }
+        open += 1;
+    }
+    Ok(open)
+}
+
+/// Checks that every confirmed signal has a record or an open one, and that records are of confirmed signals.
+pub(super) fn check_whole(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let without = format!(
+        "SELECT s.id {WITHOUT_RECORD} AND NOT EXISTS (SELECT 1 FROM open_outcomes o WHERE o.signal_id = s.id) \
+         ORDER BY s.last_seq LIMIT 1"
+    );
+    let id = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional().map_err(sqlite);
+    if let Some(id) = id(&without)? {
+        let what = format!("signal {id} was confirmed, and has neither a record nor an open one");
+        return Err(StoreError::BrokenRecord(what));
+    }
+    // Where events were pruned the signal may be gone.
+    let all_there = schema::anchor(connection).map_err(sqlite)? == Link::START;
+    let signal = if all_there { "s.status IS NOT 'confirmed'" } else { "s.status <> 'confirmed'" };
+    let sql = format!(
+        "SELECT o.signal_id FROM outcomes o LEFT JOIN signals s ON s.id = o.signal_id WHERE {signal} ORDER BY o.seq LIMIT 1"
+    );
+    id(&sql)?.map_or(Ok(()), |id| {
+        Err(StoreError::BrokenRecord(format!("there is a record of signal {id}, which was not confirmed")))
+    })
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Outcome> {
     serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))
 }

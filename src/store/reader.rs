@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -90,14 +89,6 @@ impl Reader {
     pub async fn outcome(&self, id: &SignalId) -> Result<Option<Outcome>, StoreError> {
         let id = id.clone();
         self.questions.ask(move |connection| outcomes::of(connection, &id)).await
-    }
-
-    /// Signals confirmed since `since` that have no record yet, oldest first; at most 1,000.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the log cannot be read.
-    pub async fn without_outcome(&self, since: DateTime<Utc>) -> Result<Vec<Signal>, StoreError> {
-        self.questions.ask(move |connection| outcomes::open(connection, since)).await
     }
 
     /// The last bars of an interval, oldest first; at most `limit` and 1,000.

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::chain::Link;
 use super::error::StoreError;
+use super::outcomes;
 
 /// `ORIO` in SQLite's header, so that another program's database is not taken for a log.
 pub(super) const APPLICATION_ID: usize = 0x4f52_494f;
@@ -19,7 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAL_LIMIT: i64 = 64 << 20;
 
 /// Only ever append to this list: a migration that was released has run on somebody's log.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 PRAGMA application_id = 0x4f52494f;
 
@@ -101,14 +102,41 @@ CREATE INDEX outcomes_by_age ON outcomes (stored_at);
 -- Whether any of its prices was invented. Nobody remembers that of the bars from before.
 ALTER TABLE bars ADD COLUMN simulated INTEGER NOT NULL DEFAULT 1;
 ",
+    "
+-- Records become a chain, see `take_over`. `taken_over`: it was there before.
+DROP INDEX outcomes_by_end;
+DROP INDEX outcomes_by_age;
+ALTER TABLE outcomes RENAME TO outcomes_before;
+CREATE TABLE outcomes (
+    seq INTEGER PRIMARY KEY,
+    signal_id TEXT NOT NULL UNIQUE,
+    closed_at INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    taken_over INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX outcomes_by_end ON outcomes (closed_at, signal_id);
+
+-- Confirmed signals that have no record yet, and how far it has come; null before the first price.
+CREATE TABLE open_outcomes (signal_id TEXT NOT NULL PRIMARY KEY, body TEXT, hash BLOB) STRICT, WITHOUT ROWID;
+",
 ];
+
+/// The step that makes a chain of the records.
+const CHAINED_RECORDS: usize = 4;
 
 /// The newest schema version that this program knows.
 pub(super) const VERSION: usize = STEPS.len();
 
 /// Brings the schema up to date and gives a new log its name.
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
-    Migrations::new(STEPS.map(M::up).into()).to_latest(connection).map_err(|error| match error {
+    let mut steps = STEPS.map(M::up);
+    steps[CHAINED_RECORDS] = M::up_with_hook(STEPS[CHAINED_RECORDS], |transaction: &Transaction<'_>| {
+        outcomes::take_over(transaction)?;
+        Ok(transaction.execute_batch("DROP TABLE outcomes_before")?)
+    });
+    Migrations::new(steps.into()).to_latest(connection).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::sqlite(file, &err),
         other => StoreError::Damaged { file: file.into(), what: other.to_string() },
     })?;
@@ -190,18 +218,29 @@ const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// 36^10 names: two logs never share one by chance.
 const EPOCH_LENGTH: usize = 10;
 
-/// The last pruned row; the start of the chain when nothing was pruned.
+/// The last pruned event; the start of the chain when none was pruned.
 pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
-    let value = "SELECT (SELECT value FROM meta WHERE key = 'anchor_seq'), value FROM meta WHERE key = 'anchor_hash'";
-    let anchor = connection.prepare_cached(value)?.query_row([], link).optional()?;
-    Ok(anchor.unwrap_or(Link::START))
+    noted_link(connection, ANCHOR)
 }
 
-/// Notes the last pruned row.
+/// Notes the last pruned event.
 pub(super) fn set_anchor(connection: &Connection, anchor: Link) -> rusqlite::Result<()> {
+    set_link(connection, ANCHOR, anchor)
+}
+
+const ANCHOR: [&str; 2] = ["anchor_seq", "anchor_hash"];
+
+/// A link that was noted under two keys; the start of a chain when none was.
+pub(super) fn noted_link(connection: &Connection, keys: [&str; 2]) -> rusqlite::Result<Link> {
+    let value = "SELECT (SELECT value FROM meta WHERE key = ?1), value FROM meta WHERE key = ?2";
+    Ok(connection.prepare_cached(value)?.query_row(keys, link).optional()?.unwrap_or(Link::START))
+}
+
+/// Notes a link under two keys.
+pub(super) fn set_link(connection: &Connection, keys: [&str; 2], link: Link) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
-    statement.execute(("anchor_seq", anchor.seq))?;
-    statement.execute(("anchor_hash", anchor.hash))?;
+    statement.execute((keys[0], link.seq))?;
+    statement.execute((keys[1], link.hash))?;
     Ok(())
 }
 

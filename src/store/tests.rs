@@ -13,9 +13,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Feed, Invalidation, Killzone, Kind, OutcomeClass, Position, SignalId,
-    SignalState, SignalStatus, SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Invalidation, Killzone, Kind, Position, SignalId, SignalState, SignalStatus,
+    SourceName, Symbol, parse_time,
 };
+
+mod records;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -114,6 +116,12 @@ fn edit(dir: &Path, sql: &str) {
     let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     connection.execute_batch(sql).unwrap();
     connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
+}
+
+/// Events that were found whole: how many, the first, the last, and those pruned before.
+fn verified(dir: &Path) -> (u64, u64, u64, u64) {
+    let found = verify(dir).unwrap();
+    (found.events, found.first_seq, found.last_seq, found.pruned)
 }
 
 fn refused(dir: &Path) -> StoreError {
@@ -284,7 +292,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         assert_eq!(store.log(vec![confirmed("a"), pending("b")]).await, Ok(2));
         store.close().await.unwrap();
         drop(store);
-        assert_eq!(verify(dir.path()), Ok(Verified { events: 3, first_seq: 1, last_seq: 3, pruned: 0 }));
+        assert_eq!(verified(dir.path()), (3, 1, 3, 0));
         let (store, _) = open(dir.path());
         let bars = store.reader().bars(&Symbol::new("EURUSD"), BarInterval::OneMinute, 9).await.unwrap();
         assert_eq!(bars, [bar(0, 1.0)], "bars waited");
@@ -543,7 +551,7 @@ async fn an_edit_of_the_log_shows() {
     ] {
         let dir = TempDir::new().unwrap();
         filled(dir.path()).await;
-        assert_eq!(verify(dir.path()), Ok(Verified { events: 7, first_seq: 1, last_seq: 7, pruned: 0 }));
+        assert_eq!(verified(dir.path()), (7, 1, 7, 0));
         edit(dir.path(), sql);
         match verify(dir.path()) {
             Err(StoreError::Broken { seq: found, .. }) => assert_eq!(found, seq, "{case}"),
@@ -603,7 +611,7 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     assert_eq!(metrics.store_events.get(), 4);
     let page = reader.history(everything()).await.unwrap();
     assert_eq!(ids(&page.signals), ["late", "after", "stays"]);
-    assert_eq!(verify(dir.path()), Ok(Verified { events: 4, first_seq: 601, last_seq: 604, pruned: 600 }));
+    assert_eq!(verified(dir.path()), (4, 601, 604, 600));
     assert_eq!(store.log(vec![confirmed("stays")]).await, Ok(605));
     CLOCK.store(1000, Ordering::SeqCst);
     drop((store, reader));
@@ -614,7 +622,7 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(store);
-    assert_eq!(verify(dir.path()), Ok(Verified { events: 0, first_seq: 606, last_seq: 605, pruned: 605 }));
+    assert_eq!(verified(dir.path()), (0, 606, 605, 605));
     let (store, recovered) = open_with(dir.path(), options).unwrap();
     assert_eq!(recovered.position.seq, 605);
     assert_eq!(store.log(vec![pending("new")]).await, Ok(606));
@@ -918,47 +926,4 @@ async fn only_minutes_since_the_last_invented_price_come_back() {
     drop(store);
     let (_, recovered) = open(dir.path());
     assert_eq!(recovered.minutes, [bar(2, 1.3), bar(3, 1.4)]);
-}
-
-#[tokio::test]
-async fn a_signal_has_one_record_and_those_without_one_are_known() {
-    let dir = TempDir::new().unwrap();
-    let (store, _) = open(dir.path());
-    let confirmed = |id: &str| {
-        let at = start() + Duration::from_secs(30);
-        Arc::new(signal(id, SignalState::Pending).ended(SignalState::Confirmed, at))
-    };
-    store.append(vec![confirmed("a"), confirmed("b")], vec![], vec![]).await.unwrap();
-    let outcome = |r: f64| Outcome {
-        signal: SignalId::new("a").unwrap(),
-        symbol: Symbol::new("EURUSD"),
-        direction: Direction::Long,
-        setup: None,
-        killzone: Killzone::London,
-        source: SourceName::new("push"),
-        confidence: 0.7,
-        feed: Feed::Live,
-        entry: 1.1,
-        stop: 1.09,
-        fill: Some(1.1),
-        confirmed_at: start(),
-        closed_at: start(),
-        class: OutcomeClass::Stop,
-        targets_hit: 0,
-        targets: 1,
-        r,
-        mfe: 0.1 + 0.2,
-        mae: r,
-    };
-    store.append_outcomes(vec![outcome(-1.0)]).await.unwrap();
-    store.append_outcomes(vec![outcome(3.0)]).await.unwrap();
-    let reader = store.reader();
-    assert_eq!(reader.outcomes().await.unwrap(), [outcome(-1.0)], "what is written stays");
-    assert_eq!(reader.outcome(&SignalId::new("a").unwrap()).await.unwrap(), Some(outcome(-1.0)));
-    assert_eq!(reader.outcome(&SignalId::new("b").unwrap()).await.unwrap(), None);
-    store.close().await.unwrap();
-    drop(store);
-    let (_, recovered) = open(dir.path());
-    let unrecorded: Vec<_> = recovered.unrecorded.iter().map(|signal| signal.id.as_str()).collect();
-    assert_eq!(unrecorded, ["b"]);
 }

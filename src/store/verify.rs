@@ -1,4 +1,5 @@
-//! Checking a whole log: the chain of hashes from the anchor to the head, and that the current states follow from it.
+//! Checking a whole log: both chains of hashes from the anchor to the head, that the current states follow from the events,
+//! and that every confirmed signal has a record.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use rusqlite::Connection;
 use super::chain::Link;
 use super::error::StoreError;
 use super::offline::{self, Event};
-use super::{open, schema};
+use super::{open, outcomes, schema};
 
 /// A log that was found whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +21,32 @@ pub struct Verified {
     pub last_seq: u64,
     /// Events that were pruned from the front; their hash still anchors the chain.
     pub pruned: u64,
+    /// Hash of the last event, which covers all before it.
+    pub hash: [u8; 32],
+    /// The records of confirmed signals.
+    pub records: VerifiedRecords,
+}
+
+/// Records of confirmed signals that were found whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedRecords {
+    /// Records that were checked.
+    pub records: u64,
+    /// Those among them that were there before the chain was; what happened to them until then nobody knows.
+    pub taken_over: u64,
+    /// Records that were pruned from the front.
+    pub pruned: u64,
+    /// Confirmed signals whose record has not ended.
+    pub open: u64,
+    /// Hash of the last record, which covers all before it.
+    pub hash: [u8; 32],
 }
 
 /// Checks the log in the data directory `place` (or in the file `place`, such as a backup), also beside a running server.
 ///
 /// # Errors
-/// [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::Damaged`] when the file
+/// [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::BrokenRecord`] naming the
+/// first record or the first confirmed signal that has none, [`StoreError::Damaged`] when the file
 /// cannot be read.
 pub fn verify(place: &Path) -> Result<Verified, StoreError> {
     let (file, connection) = offline::open(place)?;
@@ -35,8 +56,24 @@ pub fn verify(place: &Path) -> Result<Verified, StoreError> {
     let anchor = schema::anchor(&snapshot).map_err(sqlite)?;
     let head = walk(&snapshot, &file, anchor)?;
     check_states(&snapshot, anchor).map_err(sqlite)?.map_or(Ok(()), Err)?;
+    let found = outcomes::check(&snapshot, &file, u64::MAX)?;
+    outcomes::check_whole(&snapshot, &file)?;
+    let pruned = outcomes::anchor(&snapshot).map_err(sqlite)?.seq;
     open::check_pages(&snapshot, &file)?;
-    Ok(Verified { events: head.seq - anchor.seq, first_seq: anchor.seq + 1, last_seq: head.seq, pruned: anchor.seq })
+    Ok(Verified {
+        events: head.seq - anchor.seq,
+        first_seq: anchor.seq + 1,
+        last_seq: head.seq,
+        pruned: anchor.seq,
+        hash: head.hash,
+        records: VerifiedRecords {
+            records: found.head.seq - pruned,
+            taken_over: found.taken_over,
+            pruned,
+            open: found.open,
+            hash: found.head.hash,
+        },
+    })
 }
 
 /// Checks all rows after `from` and returns the last one.

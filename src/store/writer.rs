@@ -59,6 +59,8 @@ pub(super) struct Writer {
     pub(super) epoch: Arc<str>,
     /// The last event that was committed. Numbers are given from here, so that a failed transaction leaves no gap.
     pub(super) head: Link,
+    /// The last record that was committed.
+    pub(super) records: Link,
     /// How many events were pruned from the front, ever.
     pub(super) pruned: u64,
     /// The last published message that was committed.
@@ -131,22 +133,25 @@ impl Writer {
 
     /// One transaction for everybody who waits, and everybody's answer after it.
     fn append(&mut self, appends: Vec<Append>) {
-        let (head, published, stored_at) = (self.head, self.published, (self.options.clock)());
+        let (head, records, published) = (self.head, self.records, self.published);
+        let stored_at = (self.options.clock)();
         let kept = self.options.messages_per_user;
         let timer = self.metrics.store_commit_seconds.start_timer();
         let committed = self.transact(|transaction| {
             let signals = appends.iter().flat_map(|append| &append.signals);
             let head = commit::append(transaction, head, signals, stored_at)?;
             users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
-            outcomes::append(transaction, appends.iter().flat_map(|append| &append.outcomes), stored_at)?;
+            let ended = appends.iter().flat_map(|append| &append.outcomes);
+            let records = outcomes::append(transaction, records, ended, stored_at)?;
+            outcomes::keep(transaction, appends.iter().flat_map(|append| &append.open))?;
             let messages = appends.iter().flat_map(|append| &append.published);
-            Ok((head, passing::append(transaction, published, messages, kept)?))
+            Ok((head, records, passing::append(transaction, published, messages, kept)?))
         });
         match committed {
-            Ok((new_head, new_published)) => {
+            Ok((new_head, new_records, new_published)) => {
                 timer.observe_duration();
                 self.metrics.store_batch_size.observe((new_head.seq - head.seq + new_published - published) as f64);
-                (self.head, self.published) = (new_head, new_published);
+                (self.head, self.records, self.published) = (new_head, new_records, new_published);
                 self.measure();
                 let mut receipt = Receipt { first_signal: head.seq + 1, first_published: published + 1 };
                 for append in appends {
@@ -246,20 +251,23 @@ impl Writer {
         let mut connection = schema::open_writer(&self.file, OpenFlags::empty()).map_err(sqlite)?;
         let epoch = schema::epoch(&connection).map_err(sqlite)?;
         let head = schema::head(&connection).map_err(sqlite)?;
+        let records = outcomes::head(&connection).map_err(sqlite)?;
         let published = passing::head(&connection).map_err(sqlite)?;
-        if epoch.as_deref() == Some(&*self.epoch) && head == self.head && published <= self.published {
+        let is_ours = epoch.as_deref() == Some(&*self.epoch);
+        if is_ours && (head, records) == (self.head, self.records) && published <= self.published {
             return Ok(connection);
         }
         let here = match queries::link_at(&connection, self.head.seq).map_err(sqlite)? {
             Some(link) => link,
             None => schema::anchor(&connection).map_err(sqlite)?,
         };
-        if epoch.as_deref() != Some(&*self.epoch) || here != self.head {
+        if !is_ours || here != self.head {
             let what = "it was removed or replaced while the server ran; restart the server".to_owned();
             return Err(StoreError::Io { file: self.file.clone(), what });
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
         commit::rewind(&transaction, self.head).map_err(sqlite)?;
+        outcomes::rewind(&transaction, self.records).map_err(sqlite)?;
         passing::rewind(&transaction, self.published).map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
         Ok(connection)

@@ -33,6 +33,7 @@ mod process;
 mod providers;
 mod quiet_logs;
 mod rates;
+mod records;
 mod replaying;
 mod resume;
 mod rooms;

@@ -186,6 +186,10 @@ impl Server {
         self.signal("-INT");
     }
 
+    pub(crate) fn kill(&self) {
+        self.signal("-KILL");
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());

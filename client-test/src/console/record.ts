@@ -47,6 +47,7 @@ function row(name: string, stats: Stats): HTMLTableRowElement {
   const percent = (value: number) => `${Math.round(value * 100)}`;
   const told = rate === null ? "–" : `${percent(rate.rate)} (${percent(rate.low)}–${percent(rate.high)}) %`;
   const ends = Object.entries(stats.classes).map(([end, count]) => `${format.words(end)} ${count}`);
+  if (stats.with_gap > 0) ends.push(`over a gap ${stats.with_gap}`);
   const cell = (text: string) => el("td", { class: "num" }, text);
   return el(
     "tr",

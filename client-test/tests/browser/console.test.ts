@@ -195,7 +195,7 @@ test("the track record shows what became of signals, and how sure that is", asyn
   await page.locator('[data-field="record-by"]').selectOption("symbol");
   const row = page.locator('[data-record="EURUSD"]');
   await row.waitFor();
-  assert.match((await row.innerText()).replaceAll(/\s+/g, " "), /EURUSD 8 25 \(5–60\) % -0\.25 0\.50 3\.00 0\.30 Stop 6, Targets 2/);
+  assert.match((await row.innerText()).replaceAll(/\s+/g, " "), /EURUSD 8 25 \(5–60\) % -0\.25 0\.50 3\.00 0\.30 Stop 6, Targets 2, over a gap 1/);
   assert.equal(await row.locator("svg").count(), 2);
   assert.match(await page.locator('[data-field="record-note"]').innerText(), /Fewer than 30 trades/);
   await page.locator('[data-field="record-feed"]').selectOption("replayed");

@@ -12,9 +12,9 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> Outcome {
         killzone: Killzone::London,
         source: SourceName::new("push"),
         confidence: 0.8,
-        feed,
-        entry: 1.085,
-        stop: 1.082,
+        feed: Some(feed),
+        entry: Some(1.085),
+        stop: Some(1.082),
         fill: Some(1.1),
         confirmed_at: now(),
         closed_at: now(),
@@ -24,6 +24,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> Outcome {
         r,
         mfe: r.max(0.0),
         mae: r.min(0.0),
+        gap_seconds: 0,
     }
 }
 
@@ -35,7 +36,7 @@ async fn the_record_is_broken_down_and_leaves_recordings_out() {
         outcome("b", "XAUUSD", Feed::Delayed, -1.0),
         outcome("c", "EURUSD", Feed::Replayed, 5.0),
     ];
-    server.store.append_outcomes(records).await.unwrap();
+    server.store.append_outcomes(records, Vec::new()).await.unwrap();
     let (status, stats) = server.get("/api/stats").await;
     assert_eq!((status, &stats["feeds"]), (StatusCode::OK, &json!(["live", "delayed"])));
     let all = &stats["all"];
@@ -69,7 +70,7 @@ async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
     server.push(json!({"id": "bare", "symbol": "EURUSD", "direction": "long"})).await;
     let (_, life) = server.get("/api/signals/a").await;
     assert!(life.get("outcome").is_none() && life.get("position").is_none(), "{life}");
-    server.store.append_outcomes(vec![outcome("a", "EURUSD", Feed::Live, 2.0)]).await.unwrap();
+    server.store.append_outcomes(vec![outcome("a", "EURUSD", Feed::Live, 2.0)], Vec::new()).await.unwrap();
     let (_, life) = server.get("/api/signals/a?risk=100").await;
     assert_eq!((&life["outcome"]["class"], &life["outcome"]["r"]), (&json!("targets"), &json!(2.0)));
     let position = &life["position"];
