@@ -106,6 +106,8 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
         messages_per_user: 50,
+        message_retention: Duration::from_hours(24),
+        max_messages: 1_000_000,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: now(),

@@ -309,6 +309,8 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         bar_retention: settings.data.bar_retention,
         recent_since: clock::wall() - settings.signals.replay_window,
         messages_per_user: settings.data.messages_per_user.into(),
+        message_retention: settings.data.message_retention,
+        max_messages: settings.data.max_messages,
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;

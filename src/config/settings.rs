@@ -111,6 +111,12 @@ pub struct Data {
     /// Ordered messages (trades, notifications, ...) that are kept for each user who may be away; 1 to 1000. Default 50.
     #[serde(deserialize_with = "value::whole")]
     pub messages_per_user: u32,
+    /// How long they are kept. Default 30 days.
+    #[serde(with = "duration")]
+    pub message_retention: Duration,
+    /// How many are kept for all users together, beyond which the oldest go; at least 1000. Default 1000000.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_messages: u64,
     /// Below so many MiB of free space `/ready` says that the disk is nearly full, or below a tenth of a smaller disk; 0 for
     /// never. Default 256.
     #[serde(deserialize_with = "value::whole")]
@@ -131,6 +137,8 @@ impl Default for Data {
             signal_retention: 365 * DAY,
             bar_retention: 30 * DAY,
             messages_per_user: 50,
+            message_retention: 30 * DAY,
+            max_messages: 1_000_000,
             low_space_mib: 256,
         }
     }

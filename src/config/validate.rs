@@ -36,6 +36,9 @@ impl Settings {
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }
+        if self.data.max_messages < 1_000 {
+            return Err(Problem::new("data.max_messages", "must be at least 1000"));
+        }
         self.check_prices()?;
         self.check_tradingview()?;
         self.check_demo()?;
@@ -166,6 +169,7 @@ impl Settings {
             ("server.drain_timeout", self.server.drain_timeout, 2 * SECOND, 600 * SECOND),
             ("data.signal_retention", self.data.signal_retention, DAY, CENTURY),
             ("data.bar_retention", self.data.bar_retention, HOUR, CENTURY),
+            ("data.message_retention", self.data.message_retention, HOUR, CENTURY),
             ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
             ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
             ("publish.interval", self.publish.interval, 100 * MS, 5 * SECOND),

@@ -27,7 +27,7 @@ pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError,
 pub use killzone::Killzone;
 pub use outcome::{Outcome, OutcomeClass, Progress, shares};
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
-pub use published::{Audience, Kind, Published, UnknownKind, UserNote};
+pub use published::{Audience, Forgotten, Kind, Published, UnknownKind, UserNote};
 pub use session::{Session, trading_day};
 pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};

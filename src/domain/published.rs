@@ -146,6 +146,15 @@ pub struct Published {
     pub at: DateTime<Utc>,
 }
 
+/// Which ordered messages a log does not have any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    /// Of each audience that is known to have lost some, the number of the last one.
+    pub of: Vec<(Audience, u64)>,
+    /// Up to this number any user may have lost some; 0 for none.
+    pub users: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

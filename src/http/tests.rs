@@ -53,6 +53,8 @@ impl Server {
             bar_retention: Duration::from_hours(24 * 365 * 100),
             recent_since: now(),
             messages_per_user: 50,
+            message_retention: Duration::from_hours(24 * 365 * 100),
+            max_messages: 1_000_000,
             clock: now,
         };
         let (store, recovered) = Store::open(dir.path(), options, metrics.clone()).unwrap();

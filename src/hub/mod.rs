@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Audience, Event, Kind, Position, PriceUpdate, Published, Symbol};
+use crate::domain::{Audience, Event, Forgotten, Kind, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership, SlowClient};
 pub use outbox::{Batch, Behind, Ordered, Outbox, OutboxClosed};
@@ -98,9 +98,9 @@ impl Hub {
         self.sinks.write().push(sink);
     }
 
-    /// Takes in what the log remembers, without telling anybody: for the start. `forgotten` are the numbers of the last
-    /// ordered messages that it does not have any more, by their audiences.
-    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>, forgotten: &[(Audience, u64)]) {
+    /// Takes in what the log remembers, without telling anybody: for the start. `forgotten` is what it does
+    /// not have any more.
+    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>, forgotten: &Forgotten) {
         let present = &mut *self.present.lock();
         present.passing.forget(forgotten);
         for publication in publications.into_iter().map(Arc::new) {

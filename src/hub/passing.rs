@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Audiences, Publication};
-use crate::domain::{Audience, Event, Kind, Published, StateKey};
+use crate::domain::{Audience, Event, Forgotten, Kind, Published, StateKey};
 
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const MAX_MESSAGES_FOR_ALL: usize = 500;
@@ -20,13 +20,13 @@ pub(super) struct Passing {
     by_age: BTreeMap<u64, StateKey>,
     /// Whose messages to forget first: users by the number of their last one.
     users_by_age: BTreeMap<u64, Audience>,
-    /// Number of the last message of a user who was forgotten: whoever is not known may have had it.
+    /// Number of the last message of a user who was forgotten, here or in the log: whoever is not known may have had it.
     forgotten_users: u64,
     last: u64,
 }
 
 /// The last ordered messages of one audience.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Messages {
     kept: VecDeque<Arc<Publication>>,
     /// Number of the last message that is not kept any more; 0 when all are.
@@ -67,7 +67,8 @@ impl Passing {
 
     fn remember_message(&mut self, audience: &Audience, publication: &Arc<Publication>) {
         let most = self.most(audience);
-        let messages = self.messages.entry(audience.clone()).or_default();
+        let unknown = self.unknown(audience);
+        let messages = self.messages.entry(audience.clone()).or_insert(unknown);
         if let (Audience::User(_), newest) = (audience, messages.kept.back().map_or(0, |newest| number(newest))) {
             self.users_by_age.remove(&newest);
             self.users_by_age.insert(number(publication), audience.clone());
@@ -88,10 +89,20 @@ impl Passing {
         if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { self.messages_per_user }
     }
 
-    /// Notes up to which number the log has forgotten the ordered messages of audiences.
-    pub(super) fn forget(&mut self, forgotten: &[(Audience, u64)]) {
-        for (audience, last) in forgotten {
-            self.messages.entry(audience.clone()).or_default().forgotten = *last;
+    /// An audience of which nothing is kept: of a user there may have been something.
+    fn unknown(&self, audience: &Audience) -> Messages {
+        let forgotten = if matches!(audience, Audience::User(_)) { self.forgotten_users } else { 0 };
+        Messages { kept: VecDeque::new(), forgotten }
+    }
+
+    /// Notes what the log has forgotten.
+    pub(super) fn forget(&mut self, forgotten: &Forgotten) {
+        self.forgotten_users = forgotten.users;
+        self.last = self.last.max(forgotten.users);
+        for (audience, last) in &forgotten.of {
+            let unknown = self.unknown(audience);
+            let messages = self.messages.entry(audience.clone()).or_insert(unknown);
+            messages.forgotten = messages.forgotten.max(*last);
             self.last = self.last.max(*last);
         }
     }
@@ -111,7 +122,7 @@ impl Passing {
         let (mut found, mut whole) = (Vec::new(), true);
         for audience in audiences.each() {
             let Some(messages) = self.messages.get(&audience) else {
-                whole &= !matches!(audience, Audience::User(_)) || self.forgotten_users <= seq;
+                whole &= self.unknown(&audience).forgotten <= seq;
                 continue;
             };
             whole &= messages.forgotten <= seq;

@@ -77,7 +77,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.recall([old], &[]);
+    hub.recall([old], &Forgotten::default());
     assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
     assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
@@ -160,6 +160,35 @@ fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
     assert_eq!(of(&user(99_999), 0), (0, false), "somebody who is not known may have been forgotten");
     assert_eq!(of(&user(99_999), 4), (0, true));
     assert_eq!((of(&Audience::Admin, 0), of(&Audience::All, 0)), ((1, true), (1, true)));
+}
+
+#[test]
+fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
+    let hub = hub();
+    let user = |name: &str| Audience::User(name.into());
+    let forgotten = Forgotten { of: vec![(user("b"), 30)], users: 20 };
+    hub.recall([Publication::unplaced(message(25, user("a")).event().clone())], &forgotten);
+    hub.publish(&[message(40, user("b")), message(41, user("new"))]);
+    let of = |name: &str, seq| {
+        let (messages, whole) = hub.hold(|present| present.messages_after(&Audiences::only(&user(name)), seq));
+        (messages.len(), whole)
+    };
+    assert_eq!((of("a", 19), of("a", 20), of("a", 25)), ((1, false), (1, true), (0, true)));
+    assert_eq!((of("b", 29), of("b", 30)), ((1, false), (1, true)));
+    assert_eq!((of("new", 19), of("new", 20)), ((1, false), (1, true)));
+    assert_eq!((of("nobody", 19), of("nobody", 20)), ((0, false), (0, true)));
+    assert_eq!(hub.hold(Present::last_message), 41);
+}
+
+#[test]
+fn who_was_forgotten_and_comes_back_is_not_whole() {
+    let hub = hub();
+    let user = |number: u64| Audience::User(number.to_string().into());
+    let many: Vec<_> = (1..=20_001).map(|seq| message(seq, user(seq))).collect();
+    hub.publish(&many);
+    hub.publish(&[message(30_000, user(1))]);
+    let of = |seq| hub.hold(|present| present.messages_after(&Audiences::only(&user(1)), seq)).1;
+    assert_eq!((of(0), of(1)), (false, true));
 }
 
 #[tokio::test(start_paused = true)]

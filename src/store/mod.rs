@@ -75,6 +75,10 @@ pub struct Options {
     pub recent_since: DateTime<Utc>,
     /// Ordered messages that are kept for one user, and for administrators.
     pub messages_per_user: u64,
+    /// How long ordered messages for users are kept.
+    pub message_retention: Duration,
+    /// Ordered messages that are kept for all users together; the oldest go first.
+    pub max_messages: u64,
     /// The wall clock; decides what is too old, and nothing else.
     pub clock: fn() -> DateTime<Utc>,
 }

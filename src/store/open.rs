@@ -12,7 +12,7 @@ use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
 use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, queries, schema, users};
-use crate::domain::{Audience, Bar, Position, Progress, Published, Signal, UserNote};
+use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserNote};
 
 /// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
 const CHECKED_EVENTS: u64 = 10_000;
@@ -39,8 +39,8 @@ pub struct Recovered {
     pub open_records: Vec<(Signal, Option<Progress>)>,
     /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
     pub minutes: Vec<Bar>,
-    /// Of each audience that has lost ordered messages, the number of the last one.
-    pub forgotten: Vec<(Audience, u64)>,
+    /// Which ordered messages are not kept any more.
+    pub forgotten: Forgotten,
     /// What is remembered of users, in no order.
     pub users: Vec<UserNote>,
 }

@@ -1,14 +1,17 @@
 //! Published messages: the latest of every state, and the last ordered ones of each audience. They share the transactions of
 //! the signal log, but not its numbers and its chain.
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::domain::{Audience, Class, Kind, Published, parse_epoch_millis};
+use crate::domain::{Audience, Class, Forgotten, Kind, Published, parse_epoch_millis};
 
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const KEPT_FOR_ALL: u64 = 500;
 /// States that are kept over all audiences; the longest unchanged go first.
 const KEPT_STATES: u64 = 20_000;
+/// Ordered messages that one transaction prunes.
+const PRUNED_AT_ONCE: usize = 250;
 
 /// Stores messages after number `head`, of which `kept` stay for one user; returns the new head.
 pub(super) fn append<'a>(
@@ -49,6 +52,43 @@ pub(super) fn append<'a>(
     Ok(head)
 }
 
+/// Removes some of the oldest ordered messages of users while they are from before `kept_since` or there are more than
+/// `most`; returns how many. Only ever from the front, whoever's they are, so that one number says what is gone.
+pub(super) fn prune_messages(transaction: &Connection, kept_since: DateTime<Utc>, most: u64) -> rusqlite::Result<u64> {
+    let count = "SELECT count(*) FROM published WHERE key IS NULL AND audience >= 'user:' AND audience < 'user;'";
+    let count: u64 = transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?;
+    let excess = count.saturating_sub(most);
+    let before = pruned(transaction)?;
+    // `+`: in the order of the table, not by audience.
+    let mut oldest = transaction.prepare_cached(
+        "SELECT seq, at FROM published \
+         WHERE seq > ?1 AND key IS NULL AND +audience >= 'user:' AND +audience < 'user;' ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = oldest.query((before, PRUNED_AT_ONCE))?;
+    let (mut last, mut removed) = (before, 0);
+    while let Some(row) = rows.next()? {
+        if removed >= excess && row.get::<_, i64>(1)? >= kept_since.timestamp_millis() {
+            break;
+        }
+        last = row.get(0)?;
+        removed += 1;
+    }
+    if removed > 0 {
+        let gone = "DELETE FROM published WHERE seq > ?1 AND seq <= ?2 AND key IS NULL \
+                    AND +audience >= 'user:' AND +audience < 'user;'";
+        transaction.prepare_cached(gone)?.execute((before, last))?;
+        let note = "INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned_messages', ?1)";
+        transaction.prepare_cached(note)?.execute([last])?;
+    }
+    Ok(removed)
+}
+
+/// Number of the last ordered message of a user that was pruned: he and everybody may have lost any up to it.
+fn pruned(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = "SELECT value FROM meta WHERE key = 'pruned_messages'";
+    Ok(connection.prepare_cached(number)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
 /// Takes back what stands after `head`.
 pub(super) fn rewind(transaction: &Connection, head: u64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM published WHERE seq > ?1", [head])?;
@@ -70,17 +110,15 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(connection.query_row(newest, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// The last ordered message of an audience that is not kept any more, by its number.
-type Forgotten = (Audience, u64);
-
-/// Everything that is kept, oldest first, and of what was forgotten the last.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, Vec<Forgotten>)> {
+/// Everything that is kept, oldest first, and what was forgotten.
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, Forgotten)> {
     let mut statement = connection.prepare("SELECT seq, at, kind, audience, key, data FROM published ORDER BY seq")?;
     let rows = statement.query_map([], read)?;
     // A kind that a newer version knew and this one does not is left alone.
     let all: Vec<Published> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let (forgotten, kept): (Vec<_>, _) = all.into_iter().partition(|message| message.data.is_empty());
-    Ok((kept, forgotten.into_iter().map(|message| (message.audience, message.seq)).collect()))
+    let of = forgotten.into_iter().map(|message| (message.audience, message.seq)).collect();
+    Ok((kept, Forgotten { of, users: pruned(connection)? }))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {

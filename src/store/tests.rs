@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Invalidation, Killzone, Kind, Position, SignalId, SignalState, SignalStatus,
-    SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Forgotten, Invalidation, Killzone, Kind, Position, SignalId, SignalState,
+    SignalStatus, SourceName, Symbol, parse_time,
 };
 
 mod records;
@@ -26,7 +26,15 @@ fn start() -> DateTime<Utc> {
 }
 
 fn options() -> Options {
-    Options { signal_retention: DAY, bar_retention: DAY, recent_since: start(), messages_per_user: 50, clock: start }
+    Options {
+        signal_retention: DAY,
+        bar_retention: DAY,
+        recent_since: start(),
+        messages_per_user: 50,
+        message_retention: DAY,
+        max_messages: 1_000,
+        clock: start,
+    }
 }
 
 fn open_with(dir: &Path, options: Options) -> Result<(Store, Recovered), StoreError> {
@@ -896,9 +904,56 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         (101..=200).collect::<Vec<_>>()
     );
     // The last that is gone is known by its number, also to a process that would keep more.
-    assert_eq!(recovered.forgotten, [(audience(99), 99), (audience(100), 100)]);
+    assert_eq!(recovered.forgotten, Forgotten { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
     let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
+}
+
+static MESSAGE_CLOCK: AtomicI64 = AtomicI64::new(0);
+
+fn message_clock() -> DateTime<Utc> {
+    start() + Duration::from_secs(MESSAGE_CLOCK.load(Ordering::SeqCst) as u64)
+}
+
+/// Opens the log, waits until so many messages are left, and gives their numbers and what was forgotten.
+async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, Forgotten) {
+    let (store, _) = open_with(dir, options).unwrap();
+    let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
+    let count = || connection.query_row("SELECT count(*) FROM published", [], |row| row.get::<_, u64>(0)).unwrap();
+    while count() > left {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let forever = Options { message_retention: DAY * 1_000, max_messages: u64::MAX, ..options };
+    let (_, recovered) = open_with(dir, forever).unwrap();
+    (recovered.published.iter().map(|message| message.seq).collect(), recovered.forgotten)
+}
+
+#[tokio::test]
+async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    // A user each; what is for everybody and what is a state is bounded otherwise.
+    let user = |number: u64| Audience::User(number.to_string().into());
+    let mut many = vec![message(Kind::Alerts, Audience::All, "", "1"), message(Kind::Balances, user(2), "luno", "2")];
+    many.extend((3..=700).map(|number| message(Kind::Alerts, user(number), "", "x")));
+    let late = Published { at: start() + DAY, ..message(Kind::Alerts, user(701), "", "x") };
+    many.push(late);
+    store.append(Vec::new(), many, Vec::new()).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let few = Options { max_messages: 100, clock: message_clock, ..options() };
+    let (left, forgotten) = messages_left(dir.path(), few, 102).await;
+    assert_eq!(left, [1, 2].into_iter().chain(602..=701).collect::<Vec<_>>());
+    assert_eq!(forgotten, Forgotten { of: vec![], users: 601 });
+
+    MESSAGE_CLOCK.store(DAY.as_secs() as i64 + 1, Ordering::SeqCst);
+    let (left, forgotten) = messages_left(dir.path(), few, 3).await;
+    assert_eq!((left, forgotten), (vec![1, 2, 701], Forgotten { of: vec![], users: 700 }));
+    let (store, _) = open(dir.path());
+    let next = store.append(Vec::new(), vec![message(Kind::Alerts, user(1), "", "x")], Vec::new()).await;
+    assert_eq!(next.map(|receipt| receipt.first_published), Ok(702), "numbers are never given twice");
 }
 
 #[tokio::test]

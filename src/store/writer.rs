@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::watch;
@@ -184,18 +184,25 @@ impl Writer {
 
     fn prune(&mut self) {
         let now = (self.options.clock)();
-        let (signals, bars) = (self.options.signal_retention, self.options.bar_retention);
-        let kept_since = now.checked_sub_signed(chrono::TimeDelta::from_std(signals).unwrap_or(chrono::TimeDelta::MAX));
+        let Options { signal_retention, bar_retention, message_retention, max_messages, .. } = self.options;
+        let before = |kept| {
+            let kept = TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
+            now.checked_sub_signed(kept).unwrap_or(DateTime::<Utc>::MIN_UTC)
+        };
         let pruned = self.transact(|transaction| {
-            let kept_since = kept_since.unwrap_or(DateTime::<Utc>::MIN_UTC);
+            let kept_since = before(signal_retention);
             let events = commit::prune_events(transaction, kept_since)?;
             // One or the other, so that a chunk stays a chunk.
             if events > 0 {
                 return Ok((events, events));
             }
-            let bars = commit::prune_bars(transaction, now, bars)?;
+            let bars = commit::prune_bars(transaction, now, bar_retention)?;
             if bars > 0 {
                 return Ok((bars, events));
+            }
+            let messages = passing::prune_messages(transaction, before(message_retention), max_messages)?;
+            if messages > 0 {
+                return Ok((messages, events));
             }
             let passing = passing::prune(transaction)? + users::prune(transaction)?;
             Ok((passing + outcomes::prune(transaction, kept_since)?, events))

@@ -64,13 +64,18 @@ async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value, V
     let (status, stats) = again.get("/api/stats?feed=replayed").await;
     assert_eq!(status, 200, "{stats}");
     again.stop().await;
-    let mut outcomes = Vec::new();
-    export_outcomes(data.path(), &mut outcomes).unwrap();
-    let outcomes: Value = serde_json::from_slice(&outcomes).unwrap();
-    let mut log = Vec::new();
-    export(data.path(), ExportFormat::Json, &mut log).unwrap();
+    let (outcomes, log) = exported(data.path());
+    (log, outcomes, stats)
+}
+
+/// The records and the changes of signals in a log.
+pub(crate) fn exported(data: &Path) -> (Value, Vec<Value>) {
+    let (mut outcomes, mut log) = (Vec::new(), Vec::new());
+    export_outcomes(data, &mut outcomes).unwrap();
+    export(data, ExportFormat::Json, &mut log).unwrap();
     let events: Vec<Value> = serde_json::from_slice(&log).unwrap();
-    (events.into_iter().map(|event| event["signal"].clone()).collect(), outcomes, stats)
+    let signals = events.into_iter().map(|event| event["signal"].clone()).collect();
+    (serde_json::from_slice(&outcomes).unwrap(), signals)
 }
 
 async fn same(file: &str, symbol: &str, least: usize) {
@@ -90,13 +95,13 @@ async fn same(file: &str, symbol: &str, least: usize) {
 }
 
 /// The statistics alone.
-fn stats_of(stats: &Value) -> Value {
+pub(crate) fn stats_of(stats: &Value) -> Value {
     let parts = ["all", "symbol", "setup", "killzone", "source", "confidence"];
     parts.into_iter().map(|part| (part.to_owned(), stats[part].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Has a second implementation, in another language, compute the statistics of the records. `None` without Python.
-fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
+pub(crate) fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), report.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recompute.py");

@@ -238,7 +238,7 @@ async fn commands_find_the_log_through_the_settings_and_tell_who_is_at_fault() {
     assert_eq!(text(&missing.stderr), "orion-server: there is no signal log at nowhere\n");
     let args = ["verify", "--config", "settings.toml", "--dir", "."];
     let named = orion(dir.path()).args(args).output().await.unwrap();
-    assert_eq!(text(&named.stdout), "ok: 0 events, 0 pruned before\n", "{named:?}");
+    assert_eq!(text(&named.stdout).lines().next(), Some("ok: 0 events, 0 pruned before"), "{named:?}");
 
     let wrong = orion(dir.path()).args(["verify"]).env("ORION_SIGNAL_TTL", "soon").output().await.unwrap();
     assert_eq!(failed(&wrong), (Some(64), true), "{wrong:?}");

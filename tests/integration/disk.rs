@@ -286,6 +286,8 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     let metrics = Arc::new(Metrics::new().unwrap());
     let options = Options {
         messages_per_user: 50,
+        message_retention: Duration::from_hours(24),
+        max_messages: 1_000_000,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: wall(),

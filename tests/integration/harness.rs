@@ -188,6 +188,8 @@ pub(crate) async fn read_log(dir: &Path) -> Vec<LogEntry> {
     use orion_server::{pipeline::clock, store, telemetry::Metrics};
     let options = store::Options {
         messages_per_user: 50,
+        message_retention: Duration::from_hours(24),
+        max_messages: 1_000_000,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),
         recent_since: clock::wall(),

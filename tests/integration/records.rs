@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::backtesting::{exported, recomputed, stats_of};
 use crate::support::{Server, binary, soon};
 
 async fn start(data: &Path) -> Server {
@@ -14,7 +15,7 @@ async fn start(data: &Path) -> Server {
 async fn push(server: &Server, id: &str, symbol: &str) {
     let signal = json!({
         "id": id, "symbol": symbol, "direction": "long", "status": "confirmed", "entry_price": 1.1, "stop_loss": 1.09,
-        "take_profits": [1.11, 1.12], "confidence": 0.7,
+        "take_profits": [1.11, 1.12], "tp_modes": ["TP1 50%", "TP2 50%"], "confidence": 0.7,
     });
     server.push(&signal).await;
 }
@@ -59,7 +60,7 @@ async fn verified(data: &Path) -> (Option<i32>, String) {
 async fn records_go_on_over_a_restart_and_say_so() {
     let data = tempfile::tempdir().unwrap();
     let server = start(data.path()).await;
-    for (id, symbol) in [("stopped", "EURUSD"), ("beyond", "GBPUSD"), ("bare", "AUDUSD")] {
+    for (id, symbol) in [("stopped", "EURUSD"), ("beyond", "GBPUSD"), ("open", "USDJPY")] {
         price(&server, symbol, 1.1).await;
         push(&server, id, symbol).await;
         price(&server, symbol, 1.1).await;
@@ -93,6 +94,8 @@ async fn records_go_on_over_a_restart_and_say_so() {
     assert!(stats["note"].as_str().unwrap().contains("2 went on over a time when the server was down"), "{stats}");
     server.stop().await;
     assert!(verified(data.path()).await.1.contains("ok: 3 records of confirmed signals"));
+    let (outcomes, log) = exported(data.path());
+    recomputed(&json!({"statistics": stats_of(&stats), "outcomes": outcomes, "changes": log}));
 }
 
 #[tokio::test]

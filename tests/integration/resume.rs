@@ -261,6 +261,8 @@ async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
 async fn prune(dir: &std::path::Path) {
     let options = store::Options {
         messages_per_user: 50,
+        message_retention: Duration::from_hours(24),
+        max_messages: 1_000_000,
         signal_retention: Duration::ZERO,
         bar_retention: Duration::from_hours(24),
         recent_since: wall(),

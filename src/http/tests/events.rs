@@ -75,6 +75,8 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
         bar_retention: year,
         recent_since: now(),
         messages_per_user: 50,
+        message_retention: year,
+        max_messages: 1_000_000,
         clock: now,
     };
     let (_store, recovered) = Store::open(dir.path(), options, metrics).unwrap();
