@@ -1,4 +1,4 @@
-//! What a provider says twice or too late, after a reconnect above all, is not told again.
+//! What a provider or a terminal says twice or too late, after a reconnect above all, is not told again.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::{Quote, Symbol, Tick};
 
-/// A tick that lies farther back than this is no straggler: the provider has set its clock, and is believed.
+/// A tick that lies as far back as this is no straggler: the provider has set its clock, and is believed.
 const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
 
 /// Why a tick is not handed on.
@@ -14,8 +14,8 @@ const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
 pub(super) enum Superfluous {
     /// The same price of the same moment again.
     Duplicate,
-    /// Older than one that was handed on.
-    Late,
+    /// Older than one that was handed on, which was of this time.
+    Late(DateTime<Utc>),
 }
 
 impl Superfluous {
@@ -23,30 +23,36 @@ impl Superfluous {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
-            Self::Late => "late",
+            Self::Late(_) => "late",
         }
     }
 }
 
 /// The last tick of every symbol; bounded by the symbols that are subscribed to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Order {
     last: HashMap<Symbol, (DateTime<Utc>, Quote)>,
 }
 
 impl Order {
-    /// Whether a tick is news. Several prices within one millisecond are, as long as they differ from each other.
+    /// Whether a tick is news, and if so, that it was handed on. Several prices within one millisecond are, as long as they
+    /// differ from each other.
     pub(super) fn check(&mut self, tick: &Tick) -> Result<(), Superfluous> {
         if let Some((at, quote)) = self.last.get(&tick.symbol) {
             if tick.observed_at == *at && tick.quote == *quote {
                 return Err(Superfluous::Duplicate);
             }
-            if tick.observed_at < *at && *at - tick.observed_at <= STRAGGLER {
-                return Err(Superfluous::Late);
+            if tick.observed_at < *at && *at - tick.observed_at < STRAGGLER {
+                return Err(Superfluous::Late(*at));
             }
         }
-        self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
+        self.note(tick);
         Ok(())
+    }
+
+    /// Notes that a tick was handed on.
+    pub(super) fn note(&mut self, tick: &Tick) {
+        self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
     }
 }
 
@@ -72,7 +78,8 @@ mod tests {
         assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(Superfluous::Duplicate));
         assert_eq!(check("EURUSD", "07:00:10.000", 1.2), Ok(()), "another price in the same millisecond");
         assert_eq!(check("GBPUSD", "07:00:09.000", 1.1), Ok(()), "each symbol for itself");
-        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(Superfluous::Late));
+        let last = parse_time("2026-01-15T07:00:10Z").unwrap();
+        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(Superfluous::Late(last)));
         assert_eq!(check("EURUSD", "07:00:11.000", 1.2), Ok(()), "an unchanged price is still a new tick");
         assert_eq!(check("EURUSD", "06:00:00.000", 1.2), Ok(()), "a clock that was set");
         assert_eq!(check("EURUSD", "06:00:01.000", 1.3), Ok(()));

@@ -13,13 +13,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::order::{Order, Superfluous};
 use super::push::{Push, PushError};
 use super::{SourceStates, WallClock};
-use crate::domain::{Instruments, Quote, SourceName, Symbol, Tick, iso};
+use crate::domain::{Instruments, SourceName, Tick, iso};
 use crate::telemetry::Metrics;
 
 pub use messages::{Answer, Refused, TicksAnswer};
@@ -31,9 +31,6 @@ pub const SOURCES: [&str; 2] = ["mt5", "mt4"];
 const SILENCE: Duration = Duration::from_secs(15);
 /// Batches that are recognized when they come again.
 const REMEMBERED: usize = 256;
-/// A tick that is older than the last one of its symbol by less than this was overtaken on its way. A larger step back is
-/// a corrected clock.
-const OVERTAKEN: TimeDelta = TimeDelta::seconds(60);
 
 /// The way in for Expert Advisors. Cheap to clone.
 #[derive(Clone)]
@@ -57,8 +54,8 @@ impl std::fmt::Debug for MetaTrader {
 struct Seen {
     /// Fingerprints of the batches that were taken, oldest first.
     batches: VecDeque<u64>,
-    /// The last tick of each symbol.
-    last: BTreeMap<(SourceName, Symbol), (DateTime<Utc>, Quote)>,
+    /// The last ticks of each kind of terminal.
+    order: BTreeMap<SourceName, Order>,
     /// What each terminal says of its broker's clock: seconds ahead of UTC, and whether its ticks are from the future.
     clocks: BTreeMap<SourceName, (Option<i64>, bool)>,
 }
@@ -101,13 +98,13 @@ impl MetaTrader {
         if duplicate {
             refused.clear();
         } else {
-            let mut seen = self.seen.lock().last.clone();
+            // A copy: what the pipeline does not take comes again.
+            let mut order = self.seen.lock().order.get(&source).cloned().unwrap_or_default();
             for (index, spelling, tick) in ticks {
-                let key = (source.clone(), tick.symbol.clone());
-                if let Some((code, reason)) = order(seen.get(&key), &tick) {
+                if let Err(superfluous) = order.check(&tick) {
+                    let (code, reason) = told(superfluous);
                     refused.push(Refused { index, symbol: spelling, code, reason });
                 } else {
-                    seen.insert(key, (tick.observed_at, tick.quote));
                     places.push((index, spelling));
                     taken.push(tick);
                 }
@@ -131,7 +128,7 @@ impl MetaTrader {
         }));
         refused.sort_by_key(|tick| tick.index);
         if !duplicate {
-            self.seen.lock().remember(fingerprint, &source, taken);
+            self.seen.lock().remember(fingerprint, source, &taken);
         }
         let timestamp = iso((self.clock)());
         let message = if duplicate { "Ticks received before" } else { "Ticks received" };
@@ -166,13 +163,14 @@ impl MetaTrader {
 }
 
 impl Seen {
-    fn remember(&mut self, fingerprint: u64, source: &SourceName, taken: Vec<Tick>) {
+    fn remember(&mut self, fingerprint: u64, source: SourceName, taken: &[Tick]) {
         if self.batches.len() == REMEMBERED {
             self.batches.pop_front();
         }
         self.batches.push_back(fingerprint);
+        let order = self.order.entry(source).or_default();
         for tick in taken {
-            self.last.insert((source.clone(), tick.symbol), (tick.observed_at, tick.quote));
+            order.note(tick);
         }
     }
 }
@@ -185,13 +183,10 @@ fn fingerprint(value: &Value) -> u64 {
     hasher.finish()
 }
 
-/// Why a tick that follows `last` is not taken.
-fn order(last: Option<&(DateTime<Utc>, Quote)>, tick: &Tick) -> Option<(&'static str, String)> {
-    let (at, quote) = *last?;
-    if at == tick.observed_at && quote == tick.quote {
-        return Some(("duplicate", "came before".to_owned()));
+/// Why a tick is not taken, in the words of the answer.
+fn told(superfluous: Superfluous) -> (&'static str, String) {
+    match superfluous {
+        Superfluous::Duplicate => ("duplicate", "came before".to_owned()),
+        Superfluous::Late(last) => ("out_of_order", format!("is older than the last one, of {}", iso(last))),
     }
-    let behind = at - tick.observed_at;
-    (TimeDelta::zero() < behind && behind < OVERTAKEN)
-        .then(|| ("out_of_order", format!("is older than the last one, of {}", iso(at))))
 }

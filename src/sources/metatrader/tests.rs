@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::sync::mpsc;
