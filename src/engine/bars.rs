@@ -176,10 +176,10 @@ impl Forming {
                 None => QuoteBar { mid: Bar { opened_at, ..minute.mid.clone() }, ..minute.clone() },
             };
             // A clock that was set back ends them, too.
-            if interval.floor(now) != opened_at {
-                closed.push(Closed { interval, bar });
-            } else {
+            if interval.floor(now) == opened_at {
                 *forming = Some(bar);
+            } else {
+                closed.push(Closed { interval, bar });
             }
         }
         closed
