@@ -108,6 +108,11 @@ impl Gateway {
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
+    /// Whether a client may read by what its handshake has shown, however little that is.
+    pub(super) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        handshake_token(headers, uri).is_ok_and(|token| self.tokens.reader(token.as_deref()).is_ok())
+    }
+
     /// Whose streams a client may read, by its handshake's token.
     pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
         let token = handshake_token(headers, uri);

@@ -91,7 +91,8 @@ fn personal<P: Panel + 'static>(
         Err(refusal) => return refusal.into_response(),
     };
     let identity = login.as_ref().map(|login| login.identity().clone());
-    let conversation = Personal::<P>::new(gateway.clone(), identity, id);
+    let may_read = gateway.may_read(headers, uri);
+    let conversation = Personal::<P>::new(gateway.clone(), identity, may_read, id);
     connect(upgrade, gateway, login, conversation)
 }
 
