@@ -73,7 +73,7 @@ impl Push {
 
     /// The later of what the wall clock says and what it would say had nobody set it back since the beginning: senders whose
     /// clocks are right are not ahead of time because ours is wrong.
-    fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let (wall, began) = self.began;
         now.max(wall + began.elapsed())
     }
