@@ -68,7 +68,7 @@ lint: need-rust ## Format, clippy and documentation
 # Tests with hundreds of clients need more than the 1,024 descriptors of a plain login shell. `--all-targets` leaves
 # out the examples in the documentation, and runs every benchmark once.
 .PHONY: test-rust
-test-rust: need-rust ## Unit and integration tests; every benchmark once
+test-rust: need-rust need-faketime ## Unit and integration tests; every benchmark once
 	cargo test --doc --locked
 	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
 
@@ -121,6 +121,12 @@ need-node:
 .PHONY: need-browser
 need-browser:
 	@[ -x "$${CHROME:-}" ] || command -v google-chrome chromium chromium-browser >/dev/null || { $(call apt_install,chromium chromium-browser); }
+
+# Without it the test of clock jumps says that it is skipped.
+.PHONY: need-faketime
+need-faketime:
+	@compgen -G '/usr/lib*/faketime/libfaketimeMT.so.1' >/dev/null || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || \
+	  ( $(call apt_install,faketime) ) || echo "no libfaketime: the test of clock jumps is skipped" >&2
 
 .PHONY: help
 help: ## This list

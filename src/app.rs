@@ -29,7 +29,7 @@ use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer};
-use crate::gateways::{Gateway, PriceFrames, sse, ws};
+use crate::gateways::{ChannelCap, Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
@@ -131,6 +131,7 @@ impl App {
             presence,
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
+            channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
             limits: settings.limits.clone(),
             sentio: settings.sentio.clone(),
             price_frames: PriceFrames::default(),

@@ -14,7 +14,7 @@ static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Inst
 fuzz_target!(|body: &[u8]| {
     let Ok(value) = serde_json::from_slice(body) else { return };
     parse_signal(&value, &CATALOGUE).ok();
-    parse_prices(&value, &CATALOGUE, DateTime::UNIX_EPOCH).ok();
+    parse_prices(&value, &CATALOGUE, DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH).ok();
     parse_end(&value).ok();
     events::read(&value, DateTime::UNIX_EPOCH).ok();
 });

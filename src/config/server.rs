@@ -34,6 +34,10 @@ pub struct Server {
     /// Most connections by tokens of one user at a time; 0 for no limit. Default 200.
     #[serde(deserialize_with = "value::whole")]
     pub max_connections_per_user: usize,
+    /// Most connections of one channel (a native path, the event stream, a Socket.IO namespace) at a time; 0 for no limit.
+    /// Default 0.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_connections_per_channel: usize,
     /// Proxies that are believed when they say whose request they hand on: addresses or networks. Default none.
     pub trusted_proxies: List<Network>,
     /// The header in which they say it. Default `X-Forwarded-For`.
@@ -51,6 +55,7 @@ impl Default for Server {
             max_connections: 0,
             max_connections_per_address: 1_000,
             max_connections_per_user: 200,
+            max_connections_per_channel: 0,
             trusted_proxies: List::default(),
             client_header: "X-Forwarded-For".to_owned(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::{Bar, BarInterval, Candle, Feed, Instrument, Quote, Symbol, Tick};
 
@@ -57,6 +57,9 @@ impl Closed {
     }
 }
 
+/// A clock that goes back by less continues the bar it was in; by more, it was set, and bars begin anew at its time.
+const SET_BACK: TimeDelta = TimeDelta::minutes(2);
+
 /// Lengths that are joined from minutes.
 const LONGER: [BarInterval; 3] = [BarInterval::FiveMinutes, BarInterval::FifteenMinutes, BarInterval::OneHour];
 
@@ -99,8 +102,9 @@ impl BarBuilder {
         let opened_at = BarInterval::OneMinute.floor(at);
         let opening = || QuoteBar::opening(tick.symbol.clone(), opened_at, &price);
         match self.forming.get_mut(&tick.symbol) {
-            // A clock that went back continues the bar it was in.
-            Some(forming) if opened_at <= forming.minute.mid.opened_at => {
+            Some(forming)
+                if (forming.minute.mid.opened_at - SET_BACK..=forming.minute.mid.opened_at).contains(&opened_at) =>
+            {
                 forming.minute.update(&price);
                 forming.changed = true;
                 Vec::new()
@@ -171,10 +175,11 @@ impl Forming {
                 }
                 None => QuoteBar { mid: Bar { opened_at, ..minute.mid.clone() }, ..minute.clone() },
             };
-            if interval.floor(now) > opened_at {
-                closed.push(Closed { interval, bar });
-            } else {
+            // A clock that was set back ends them, too.
+            if interval.floor(now) == opened_at {
                 *forming = Some(bar);
+            } else {
+                closed.push(Closed { interval, bar });
             }
         }
         closed
@@ -229,6 +234,18 @@ mod tests {
         }
         let closed = take(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
         assert_eq!(closed.iter().map(|closed| closed.0).collect::<Vec<_>>(), ["1m", "5m"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_the_bars_and_one_that_is_corrected_a_little_does_not() {
+        let mut bars = BarBuilder::default();
+        take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1);
+        take(&mut bars, "2026-01-15T07:59:10Z", 1.2, 1.2);
+        assert_eq!(take(&mut bars, "2026-01-15T07:57:50Z", 1.3, 1.3), []);
+        let names = |closed: Vec<(&'static str, String, Candle)>| closed.iter().map(|c| c.0).collect::<Vec<_>>();
+        assert_eq!(names(take(&mut bars, "2026-01-15T05:59:10Z", 1.4, 1.4)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(take(&mut bars, "2026-01-15T06:00:00Z", 1.5, 1.5)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(take(&mut bars, "2026-01-15T06:01:00Z", 1.5, 1.5)), ["1m"], "time goes on from there");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::lanes::{LaneStatus, Lanes, Notice, Offered};
 use super::rules::PriceRules;
 use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};
@@ -45,11 +47,14 @@ pub(super) struct PriceBoard {
     lanes: BTreeMap<Symbol, Lanes>,
     max_quiet_beats: u32,
     rules: PriceRules,
+    /// What the wall clock said when the monotonic one was at zero, as it was at the first tick.
+    began: Option<DateTime<Utc>>,
 }
 
 impl PriceBoard {
     pub(super) fn new(max_quiet_beats: u32) -> Self {
-        Self { rows: BTreeMap::new(), lanes: BTreeMap::new(), max_quiet_beats, rules: PriceRules::default() }
+        let rules = PriceRules::default();
+        Self { rows: BTreeMap::new(), lanes: BTreeMap::new(), max_quiet_beats, rules, began: None }
     }
 
     pub(super) fn set_rules(&mut self, rules: PriceRules) {
@@ -74,12 +79,15 @@ impl PriceBoard {
             Offered::StandsBy => return Taken::StandsBy,
             Offered::Refused(fault) => return Taken::Refused(fault),
         }
+        // A tick is from another time only if it is on both clocks: the wall clock may have been set forward.
+        let began = *self.began.get_or_insert(now.wall - now.mono);
+        let here = now.wall.min(began + now.mono);
         let Some(row) = self.rows.get_mut(&tick.symbol) else {
             let row = Row {
                 instrument: instrument.clone(),
                 tick: tick.clone(),
                 arrived: now.mono,
-                behind: behind(None, tick, now),
+                behind: behind(None, tick, here, now.mono),
                 changed: true,
                 quiet_beats: 0,
                 published: None,
@@ -87,7 +95,7 @@ impl PriceBoard {
             self.rows.insert(tick.symbol.clone(), row);
             return Taken::Accepted;
         };
-        row.behind = behind(Some((&row.tick, row.arrived)), tick, now);
+        row.behind = behind(Some((&row.tick, row.arrived)), tick, here, now.mono);
         row.tick = tick.clone();
         row.arrived = now.mono;
         row.changed = true;
@@ -169,16 +177,14 @@ impl Row {
 
 /// How old a tick was when it came, where its date says so and can be believed: not within a steady stream, which is of now
 /// whatever its clock says, and not where prices come late by contract.
-fn behind(before: Option<(&Tick, Duration)>, tick: &Tick, now: Now) -> Duration {
+fn behind(before: Option<(&Tick, Duration)>, tick: &Tick, here: DateTime<Utc>, now: Duration) -> Duration {
     let is_stream = before.is_some_and(|(before, arrived)| {
-        before.source == tick.source
-            && before.observed_at < tick.observed_at
-            && now.mono.saturating_sub(arrived) <= STREAM
+        before.source == tick.source && before.observed_at < tick.observed_at && now.saturating_sub(arrived) <= STREAM
     });
     if tick.feed != Feed::Live || tick.source.as_str() == SourceName::PUSH || is_stream {
         return Duration::ZERO;
     }
-    let behind = (now.wall - tick.observed_at).to_std().unwrap_or_default();
+    let behind = (here - tick.observed_at).to_std().unwrap_or_default();
     if behind > FROM_ANOTHER_TIME { behind } else { Duration::ZERO }
 }
 

@@ -47,6 +47,11 @@ impl SignalBook {
         self.entries.get(id).map(|entry| &entry.signal)
     }
 
+    /// When a signal's time is up, or was, on the monotonic clock; a new one would have its whole life.
+    pub(super) fn due(&self, id: &SignalId, now: Now) -> Duration {
+        self.entries.get(id).map_or(now.mono + self.ttl, |entry| entry.due)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.deadlines.len() >= MAX_PENDING
     }
@@ -61,7 +66,7 @@ impl SignalBook {
 
     /// Puts a new signal in, or the next state of a known one.
     pub(super) fn put(&mut self, signal: Signal, now: Now) -> Change {
-        let due = self.entries.get(&signal.id).map_or(now.mono + self.ttl, |entry| entry.due);
+        let due = self.due(&signal.id, now);
         let signal = Arc::new(signal);
         let previous = self.set(signal.clone(), due);
         Change { signal, previous }

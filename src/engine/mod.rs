@@ -195,7 +195,7 @@ impl Engine {
 
     fn decide(&mut self, instrument: &Instrument, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         if self.setups.trusts(tick.feed == Feed::Simulated) {
-            let ended = self.watch.price(instrument, tick.quote, now.wall);
+            let ended = self.watch.price(instrument, tick.quote, now);
             self.end(ended, now, changes);
         }
         if tick.feed == Feed::Simulated {
@@ -208,7 +208,7 @@ impl Engine {
     /// What a closed bar means for signals: first for those there are, then a new one.
     fn close(&mut self, closed: &Closed, instrument: &Arc<Instrument>, now: Now, changes: &mut Vec<Change>) {
         if closed.interval == BarInterval::OneMinute {
-            let ended = self.watch.minute(closed);
+            let ended = self.watch.minute(closed, now);
             self.end(ended, now, changes);
         }
         let verdict = self.setups.take(closed, instrument, now);
@@ -220,7 +220,7 @@ impl Engine {
             && !self.knows(&signal.id)
             && !self.book.is_full()
         {
-            self.watch.add(&signal, zone_far);
+            self.watch.add(&signal, zone_far, self.book.due(&signal.id, now), now);
             changes.push(self.put(signal, now));
         }
     }
@@ -235,10 +235,10 @@ impl Engine {
     }
 
     /// Has prices decide about a signal, or not any more.
-    fn keep_watch(&mut self, signal: &Signal) {
+    fn keep_watch(&mut self, signal: &Signal, now: Now) {
         let ours = signal.source.as_str() == SourceName::SETUPS;
         if signal.state.is_pending() && (ours || self.confirm_pushed_by_price) {
-            self.watch.add(signal, None);
+            self.watch.add(signal, None, self.book.due(&signal.id, now), now);
         } else {
             self.watch.remove(&signal.symbol, &signal.id);
         }
@@ -293,7 +293,7 @@ impl Engine {
             None if self.book.is_full() => return Err(Rejection::TooManyPending),
             None => Signal::create(id, draft, instrument, source, now, self.book.ttl()).map_err(Rejection::Faults)?,
         };
-        self.keep_watch(&signal);
+        self.keep_watch(&signal, now);
         let change = self.put(signal, now);
         Ok((change.signal.clone(), Some(change)))
     }
@@ -333,10 +333,10 @@ impl Engine {
     }
 
     /// Takes back changes that could not be stored, latest first.
-    pub fn undo(&mut self, changes: impl DoubleEndedIterator<Item = Change>) {
+    pub fn undo(&mut self, changes: impl DoubleEndedIterator<Item = Change>, now: Now) {
         for change in changes.rev() {
             match &change.previous {
-                Some(previous) => self.keep_watch(&previous.clone()),
+                Some(previous) => self.keep_watch(previous, now),
                 None => self.watch.remove(&change.signal.symbol, &change.signal.id),
             }
             self.outcomes.undo(&change);
@@ -362,8 +362,8 @@ impl Engine {
     /// Takes in signals from the log: at the start, and when one is spoken of that has left memory.
     pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
-            self.keep_watch(&signal);
-            self.book.recall(signal, now);
+            self.book.recall(signal.clone(), now);
+            self.keep_watch(&signal, now);
         }
     }
 

@@ -132,6 +132,20 @@ fn a_wall_clock_that_jumps_ends_nothing_early_and_nothing_late() {
 }
 
 #[test]
+fn a_wall_clock_that_jumps_makes_no_price_old() {
+    for jump in [3600, -7200] {
+        let mut engine = engine();
+        let jumped = |seconds: u64| Now { wall: at(seconds).wall + chrono::TimeDelta::seconds(jump), ..at(seconds) };
+        provided("oanda", 1.1, at(0), at(0), &mut engine);
+        assert_eq!(shown(&mut engine, jumped(10)).1, Quality::Live, "{jump}");
+        // Too long after the one before to be one of a stream, and dated by a clock that is right.
+        provided("oanda", 1.1, at(90), jumped(90), &mut engine);
+        assert_eq!(shown(&mut engine, jumped(90)).1, Quality::Live, "{jump}");
+        assert_eq!(shown(&mut engine, jumped(90 + 61)).1, Quality::Stale, "{jump}");
+    }
+}
+
+#[test]
 fn an_end_disarms_the_deadline() {
     let mut engine = engine();
     engine.process(signal("a", draft(), Feed::Live), now());
@@ -151,7 +165,7 @@ fn what_could_not_be_stored_is_taken_back() {
     changes.extend(
         engine.process(signal("new", SignalDraft::ending(SignalStatus::Confirmed, None), Feed::Live), now()).changes,
     );
-    engine.undo(changes.into_iter());
+    engine.undo(changes.into_iter(), now());
     assert!(!engine.knows(&SignalId::new("new").unwrap()));
     assert_eq!(engine.pending(), 1);
     assert_eq!(states(&engine.expire(at(300))), [("kept", &SignalState::Invalidated(Invalidation::TIMEOUT))]);

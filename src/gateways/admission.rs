@@ -6,6 +6,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::Gateway;
+use super::channels::Place;
 use super::command::fault;
 use crate::auth::{AuthError, Identity, Login, TooManyLogins, handshake_token, origin_allowed};
 
@@ -24,6 +25,9 @@ pub(super) enum Refusal {
     /// The user has too many connections.
     #[error(transparent)]
     Connections(#[from] TooManyLogins),
+    /// The path or namespace has as many connections as it may have.
+    #[error("this channel has too many connections; connect again later")]
+    Channel,
     /// The client's address has too many connections.
     #[error("too many connections from this address")]
     Address,
@@ -35,6 +39,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Origin => "origin_not_allowed",
             Self::Token(_) => "unauthorized",
+            Self::Channel => "channel_full",
             Self::Connections(_) | Self::Address => "too_many_connections",
         }
     }
@@ -43,13 +48,14 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Channel => StatusCode::SERVICE_UNAVAILABLE,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Connections(_) | Self::Address => StatusCode::TOO_MANY_REQUESTS,
         };
+        let comes_again = matches!(self, Self::Channel | Self::Connections(_) | Self::Address);
         let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
-        if status == StatusCode::TOO_MANY_REQUESTS {
+        if comes_again {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
         }
         response
@@ -102,12 +108,22 @@ impl Gateway {
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
+    /// Whether a client may read by what its handshake has shown, however little that is.
+    pub(super) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        handshake_token(headers, uri).is_ok_and(|token| self.tokens.reader(token.as_deref()).is_ok())
+    }
+
     /// Whose streams a client may read, by its handshake's token.
     pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(error.into()))?;
         self.log_in(identity)
+    }
+
+    /// A place in a channel: `name` is the path or namespace.
+    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<Place, Refusal> {
+        self.channels.enter(transport, name).ok_or_else(|| self.refused(Refusal::Channel))
     }
 
     /// Notes a connection by a user token, whose user may have only so many.

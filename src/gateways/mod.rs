@@ -5,6 +5,7 @@
 
 mod admission;
 mod bots;
+mod channels;
 pub mod close;
 pub mod command;
 pub mod cursor;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use bots::PriceFrames;
+pub use channels::ChannelCap;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, Heartbeat, Limits, Sentio};
@@ -61,6 +63,8 @@ pub struct Gateway {
     pub origins: AllowedOrigins,
     /// How connections are kept alive.
     pub heartbeat: Heartbeat,
+    /// How many connections a channel may have.
+    pub channels: Arc<ChannelCap>,
     /// What a client may do.
     pub limits: Limits,
     /// Sentio's timers.

@@ -20,6 +20,7 @@ use tracing::info;
 
 use super::Gateway;
 use super::bots::{Feed, cursor_of_request};
+use super::channels::Place;
 use super::close::Close;
 use super::dialects::bots::Mode;
 use crate::auth::Login;
@@ -42,7 +43,11 @@ async fn events(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let events = Events::open(gateway, login, cursor_of_request(&headers, &uri).as_deref());
+    let place = match gateway.enter("sse", ENDPOINT) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let events = Events::open(gateway, login, place, cursor_of_request(&headers, &uri).as_deref());
     let body = Body::from_stream(stream::unfold(events, |mut events| async move {
         let chunk = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), events))
@@ -63,6 +68,7 @@ struct Events {
     login: Login,
     outbox: Arc<Outbox>,
     _membership: Membership,
+    _place: Place,
     beat: Interval,
     keep_alive: Interval,
     /// What comes before everything else.
@@ -72,7 +78,7 @@ struct Events {
 }
 
 impl Events {
-    fn open(gateway: Arc<Gateway>, login: Login, since: Option<&str>) -> Self {
+    fn open(gateway: Arc<Gateway>, login: Login, place: Place, since: Option<&str>) -> Self {
         let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone(), ENDPOINT);
@@ -91,6 +97,7 @@ impl Events {
             login,
             outbox,
             _membership: membership,
+            _place: place,
             first: Some(first),
             since: Instant::now(),
             end: None,

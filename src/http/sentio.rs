@@ -108,7 +108,7 @@ pub(super) async fn earnings(
     headers: HeaderMap,
     query: RawQuery,
 ) -> Result<Response, DetailedError> {
-    let identity = state.tokens.visitor(auth::bearer(&headers)?)?;
+    let identity = state.tokens.reader(auth::bearer(&headers)?)?;
     let params = Params::new(query)?;
     let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
     let earnings = state.hub.hold(|present| sentio::earnings(present, &user));

@@ -14,10 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Audience, Event, Forgotten, Kind, Position, PriceUpdate, Published, Symbol};
+use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership, SlowClient};
 pub use outbox::{Batch, Behind, Ordered, Outbox, OutboxClosed};
@@ -142,7 +141,7 @@ impl Hub {
     }
 
     /// Forgets signals that have left the replay window.
-    pub fn tidy(&self, now: DateTime<Utc>) {
+    pub fn tidy(&self, now: Now) {
         self.present.lock().recent.tidy(now);
     }
 

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::Publication;
-use crate::domain::{Event, SignalId};
+use crate::domain::{Event, Now, SignalId};
 
 /// Events of the log's tail that are kept, so that a client that catches up can join without asking the log under the lock.
 const TAIL: usize = 1024;
@@ -18,9 +16,18 @@ const MAX_SIGNALS: usize = 2048;
 pub(super) struct Recent {
     window: Duration,
     /// Latest state of each signal, by the place of its last change.
-    by_seq: BTreeMap<u64, Arc<Publication>>,
+    by_seq: BTreeMap<u64, Kept>,
     seq_of: HashMap<SignalId, u64>,
     tail: VecDeque<Arc<Publication>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    publication: Arc<Publication>,
+    /// It was read from the log: how old it is only the wall clock knows.
+    from_log: bool,
+    /// When it has left the window, on the monotonic clock; not known before the next look at it.
+    until: Option<Duration>,
 }
 
 impl Recent {
@@ -30,7 +37,7 @@ impl Recent {
 
     /// Takes in an event that has just been published.
     pub(super) fn remember(&mut self, publication: Arc<Publication>) {
-        self.recall(publication.clone());
+        self.keep(publication.clone(), false);
         self.tail.push_back(publication);
         if self.tail.len() > TAIL {
             self.tail.pop_front();
@@ -39,30 +46,38 @@ impl Recent {
 
     /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
     pub(super) fn recall(&mut self, publication: Arc<Publication>) {
+        self.keep(publication, true);
+    }
+
+    fn keep(&mut self, publication: Arc<Publication>, from_log: bool) {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return };
         if let Some(before) = self.seq_of.insert(signal.id.clone(), seq) {
             self.by_seq.remove(&before);
         }
-        self.by_seq.insert(seq, publication);
+        self.by_seq.insert(seq, Kept { publication, from_log, until: None });
         while self.by_seq.len() > MAX_SIGNALS {
             self.forget_first();
         }
     }
 
     fn forget_first(&mut self) {
-        if let Some((_, publication)) = self.by_seq.pop_first()
-            && let Event::Signal(signal) = publication.event()
+        if let Some((_, kept)) = self.by_seq.pop_first()
+            && let Event::Signal(signal) = kept.publication.event()
         {
             self.seq_of.remove(&signal.id);
         }
     }
 
     /// Drops ended signals that have left the window.
-    pub(super) fn tidy(&mut self, now: DateTime<Utc>) {
-        let window = self.window;
-        self.by_seq.retain(|_, publication| {
-            let Event::Signal(signal) = publication.event() else { return false };
-            let keep = signal.state.is_pending() || signal.updated_at + window > now;
+    pub(super) fn tidy(&mut self, now: Now) {
+        let end = now.mono + self.window;
+        self.by_seq.retain(|_, kept| {
+            let Event::Signal(signal) = kept.publication.event() else { return false };
+            let until = kept.until.get_or_insert_with(|| {
+                let age = (now.wall - signal.updated_at).to_std().unwrap_or_default();
+                if kept.from_log { end.saturating_sub(age) } else { end }
+            });
+            let keep = signal.state.is_pending() || now.mono < *until;
             if !keep {
                 self.seq_of.remove(&signal.id);
             }
@@ -72,7 +87,7 @@ impl Recent {
 
     /// Latest state of each signal, oldest change first.
     pub(super) fn signals(&self) -> impl Iterator<Item = &Arc<Publication>> {
-        self.by_seq.values()
+        self.by_seq.values().map(|kept| &kept.publication)
     }
 
     /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.

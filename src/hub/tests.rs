@@ -1,3 +1,5 @@
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::*;
 use crate::domain::{
     Audience, Direction, Instruments, Kind, Now, Published, Quality, Signal, SignalDraft, SignalId, SignalState,
@@ -14,6 +16,10 @@ fn hub() -> Hub {
 
 fn start() -> DateTime<Utc> {
     parse_time("2026-01-14T15:00:00Z").unwrap()
+}
+
+fn after(seconds: u64) -> Now {
+    Now { wall: start(), mono: Duration::ZERO }.plus(Duration::from_secs(seconds))
 }
 
 fn price(symbol: &str, price: f64) -> Arc<Publication> {
@@ -58,10 +64,38 @@ fn a_snapshot_holds_each_signal_once_as_it_is_now() {
 fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_not() {
     let hub = hub();
     hub.publish(&[signal("a", 1, SignalState::Confirmed), signal("b", 2, SignalState::Pending)]);
-    hub.tidy(start() + Duration::from_secs(599));
+    hub.tidy(after(0));
+    hub.tidy(after(599));
     assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [1, 2]);
-    hub.tidy(start() + Duration::from_secs(600));
+    hub.tidy(after(600));
     assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [2]);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
+    for jump in [3600, -7200] {
+        let hub = hub();
+        hub.publish(&[signal("a", 1, SignalState::Confirmed)]);
+        let jumped = |seconds| Now { wall: after(seconds).wall + TimeDelta::seconds(jump), ..after(seconds) };
+        hub.tidy(after(0));
+        for (seconds, seqs_then) in [(599, vec![1]), (600, vec![])] {
+            hub.tidy(jumped(seconds));
+            assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), seqs_then, "{jump} {seconds}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_from_the_log_is_as_old_as_the_wall_clock_says() {
+    let hub = hub();
+    let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Confirmed)) else { panic!() };
+    hub.recall([old], &Forgotten::default());
+    // The process began four minutes after it.
+    let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
+    for (seconds, expected) in [(0, vec![5]), (359, vec![5]), (360, vec![])] {
+        hub.tidy(running(seconds));
+        assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), expected, "{seconds}");
+    }
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Pipeline {
     fn take_back(&mut self, batch: Batch, error: &StoreError) {
         let gathered = std::mem::take(&mut self.gathering);
         warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
-        self.engine.undo(batch.changes.into_iter().chain(gathered.changes));
+        self.engine.undo(batch.changes.into_iter().chain(gathered.changes), self.clock.now());
         for Answer { to, .. } in batch.answers.into_iter().chain(gathered.answers) {
             reply(Some(to), Err(SubmitError::NotStored(error.to_string())));
         }

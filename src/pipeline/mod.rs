@@ -236,7 +236,7 @@ impl Pipeline {
             Ok(known) => known,
             Err(error) => {
                 warn!(%error, "cannot ask the log: setups just found are left out");
-                self.engine.undo(changes.into_iter());
+                self.engine.undo(changes.into_iter(), self.clock.now());
                 return Vec::new();
             }
         };
@@ -244,7 +244,7 @@ impl Pipeline {
             changes.into_iter().partition(|change| known.contains_key(&change.signal.id));
         if !old.is_empty() {
             info!(setups = known.len(), "found again what the log has of an earlier run");
-            self.engine.undo(old.into_iter());
+            self.engine.undo(old.into_iter(), self.clock.now());
             self.engine.recall(known.into_values(), self.clock.now());
         }
         new
@@ -277,6 +277,9 @@ impl Pipeline {
 
     async fn publish_prices(&mut self) {
         let now: Now = self.clock.now();
+        if !self.clock.is_recording() {
+            self.reporter.watch_clocks(now);
+        }
         let updates = self.engine.publish(now);
         let publications: Vec<_> = updates
             .into_iter()
@@ -289,7 +292,7 @@ impl Pipeline {
         if self.reporter.is_due() {
             self.reporter.tell(self.engine.lanes(now));
         }
-        self.hub.tidy(now.wall);
+        self.hub.tidy(now);
     }
 
     async fn publish(&mut self, publications: &[Arc<Publication>]) {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::domain::SourceName;
+use crate::domain::{Now, SourceName};
 pub use crate::engine::LaneStatus;
 use crate::engine::Notice;
 use crate::telemetry::Metrics;
@@ -17,6 +18,8 @@ use crate::telemetry::Metrics;
 const QUIET: Duration = Duration::from_mins(1);
 /// How often [`Feeds`] is brought up to date.
 const EVERY: Duration = Duration::from_secs(1);
+/// The wall clock was set when it has left the other one by so much between two looks.
+const SET_BY: TimeDelta = TimeDelta::seconds(2);
 
 /// Every source of every symbol, as it was within the last second. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -48,17 +51,32 @@ pub(super) struct Reporter {
     metrics: Arc<Metrics>,
     feeds: Feeds,
     told: Option<Instant>,
+    /// How far the wall clock is ahead of the monotonic one.
+    ahead: Option<DateTime<Utc>>,
     /// When a complaint was last logged, and how often it was not since.
     complaints: BTreeMap<(SourceName, &'static str), (Instant, u64)>,
 }
 
 impl Reporter {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, feeds: Feeds::default(), told: None, complaints: BTreeMap::new() }
+        Self { metrics, feeds: Feeds::default(), told: None, ahead: None, complaints: BTreeMap::new() }
     }
 
     pub(super) fn feeds(&self) -> Feeds {
         self.feeds.clone()
+    }
+
+    /// Says so when the wall clock was set. Times before and after it are not in order then; the numbers of the log are.
+    pub(super) fn watch_clocks(&mut self, now: Now) {
+        let ahead = now.wall - now.mono;
+        let by = ahead - self.ahead.replace(ahead).unwrap_or(ahead);
+        if by.abs() >= SET_BY {
+            let seconds = by.as_seconds_f64();
+            warn!(
+                seconds,
+                "the wall clock was set, or the machine slept; deadlines and the age of prices go on as they were"
+            );
+        }
     }
 
     /// Whether the list of feeds is due.

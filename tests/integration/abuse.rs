@@ -215,6 +215,63 @@ async fn a_user_has_so_many_connections_and_others_theirs() {
 }
 
 #[tokio::test]
+async fn a_channel_has_so_many_connections_and_the_others_theirs() {
+    let settings = [("ORION_JWT_SECRET", SECRET), ("ORION_SERVER__MAX_CONNECTIONS_PER_CHANNEL", "2")];
+    let server = Server::start(&settings).await;
+    let ana = token("ana");
+    let full = async |path: &str| {
+        let asked = server.http.get(server.url(path)).bearer_auth(&ana);
+        let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+        let asked = upgrade.into_iter().fold(asked, |asked, (name, value)| asked.header(name, value));
+        let refused = asked.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send().await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (503, &"30".parse().unwrap()),
+            "{path}"
+        );
+        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "channel_full", "{path}");
+    };
+    // Two users with one each fill it as two of one user do; `/` is `/ws/market-data`.
+    let tokens = [ana.clone(), token("ben")];
+    for (first, second) in
+        [("/ws/signals", "/ws/signals/"), ("/ws", "/ws/"), ("/", "/ws/market-data"), ("/api/ws", "/api/ws")]
+    {
+        let held = [(first, &tokens[0]), (second, &tokens[1])];
+        let mut clients = Vec::new();
+        for (path, token) in held {
+            clients.push(Native::connect(server.addr, &format!("{path}?token={token}")).await);
+        }
+        full(first).await;
+        full(second).await;
+        drop(clients.pop());
+        soon("there is room again", async {
+            let path = format!("{second}?token={ana}");
+            let stream = || TcpStream::connect(server.addr);
+            while open(stream().await.unwrap(), server.addr, &path, &[]).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    let events = || server.http.get(server.url("/api/realtime/events")).bearer_auth(&ana).send();
+    let _held = [events().await.unwrap(), events().await.unwrap()];
+    full("/api/realtime/events").await;
+
+    // Nor is a slash another channel over Socket.IO.
+    let mut sockets = Vec::new();
+    for connect in ["40/ws/signals,", "40/ws/signals/,", "40/ws/signals,", "40", "40", "40"] {
+        let mut socket = Socket::open(server.addr).await;
+        socket.say(connect).await;
+        sockets.push((soon("an answer", socket.next()).await.unwrap(), socket));
+    }
+    let refused: Vec<_> = sockets.iter().map(|(told, _)| matches!(told, Packet::Refused(_))).collect();
+    assert_eq!(refused, [false, false, true, false, false, true]);
+    let counted = server.metric("orion_refused_total", "channel_full").await;
+    assert!(counted >= 11.0, "{counted}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_of_a_trusted_proxy_has_so_many_connections_and_a_forged_header_gives_no_more() {
     let settings = [("ORION_SERVER__TRUSTED_PROXIES", "127.0.0.1"), ("ORION_SERVER__MAX_CONNECTIONS_PER_ADDRESS", "2")];
     let server = Server::start(&settings).await;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::bars::Closed;
@@ -47,7 +47,8 @@ struct Market {
     reading: Reading,
     higher: Detectors,
     spread: Ema,
-    last_signal: Option<DateTime<Utc>>,
+    /// When its last signal was published, on the monotonic clock.
+    last_signal: Option<Duration>,
     /// With the bar after which they are let go.
     armed: VecDeque<(Candidate, u64)>,
 }
@@ -124,7 +125,7 @@ impl Setups {
             });
             if let Some((_, place, found)) = found.min_by_key(|(rank, place, _)| (*rank, std::cmp::Reverse(*place))) {
                 market.armed.remove(place);
-                market.last_signal = Some(now.wall);
+                market.last_signal = Some(now.mono);
                 verdict.found = Some(found);
             }
         }
@@ -187,7 +188,7 @@ fn may_publish(
     now: Now,
 ) -> bool {
     // One thought at a time: while a signal is pending there is no other.
-    let cooled = market.last_signal.is_none_or(|last| now.wall >= last + rules.cool_down.max(ttl));
+    let cooled = market.last_signal.is_none_or(|last| now.mono >= last + rules.cool_down.max(ttl));
     let fresh = now.wall - closed.ends_at() <= FRESH;
     let in_killzone = Killzone::active_at(now.wall).is_some_and(|zone| rules.killzones.contains(&zone));
     let quiet = rules.quiet.iter().any(|window| window.contains(now.wall));

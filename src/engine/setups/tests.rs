@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::*;
@@ -163,12 +163,12 @@ fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
     let id = SignalId::new("a").unwrap();
     let signal = Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap();
     let (mut watch, mut bars) = (watch::Watch::default(), crate::engine::bars::BarBuilder::default());
-    watch.add(&signal, zone_far);
+    watch.add(&signal, zone_far, now.mono + TTL, now);
     for (n, mid) in mids.iter().enumerate() {
         let (tick, now) = tick("2026-01-14T15:00:00Z", n as i64 * 30, *mid, Feed::Live);
         let closed = bars.take(instrument, &tick, now.wall);
-        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.minute(closed)).collect();
-        ended.extend(watch.price(instrument, tick.quote, now.wall));
+        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.minute(closed, now)).collect();
+        ended.extend(watch.price(instrument, tick.quote, now));
         if let Some((_, state)) = ended.pop() {
             return Some((n, state));
         }
@@ -208,17 +208,18 @@ fn silence_and_closed_markets_end_what_cannot_be_known() {
     };
     let after = |seconds: i64| {
         let mut watch = watch::Watch::default();
-        watch.add(&signal, None);
+        let (_, start) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
+        watch.add(&signal, None, TTL, start);
         let (tick, now) = tick("2026-01-16T21:58:00Z", seconds, 1.1, Feed::Live);
-        watch.price(&instrument, tick.quote, now.wall).pop().map(|(_, state)| state)
+        watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state)
     };
     assert_eq!(after(60), None);
     assert_eq!(after(120), Some(Invalidation::MARKET_CLOSED.into()), "Friday, 17:00 in New York");
     let mut watch = watch::Watch::default();
     let earlier = Signal { updated_at: signal.updated_at - TimeDelta::minutes(3), ..signal.clone() };
-    watch.add(&earlier, None);
     let (tick, now) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
-    let ended = watch.price(&instrument, tick.quote, now.wall).pop().map(|(_, state)| state);
+    watch.add(&earlier, None, TTL, now);
+    let ended = watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state);
     assert_eq!(ended, Some(Invalidation::STALE_DATA.into()));
 }
 
@@ -237,14 +238,15 @@ fn a_shift_the_other_way_ends_it() {
     let signal =
         Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
     let mut watch = watch::Watch::default();
-    watch.add(&signal, None);
+    watch.add(&signal, None, now.mono + TTL, now);
     assert_eq!(watch.shift(&symbol, Direction::Long), []);
     let ended = watch.shift(&symbol, Direction::Short);
     assert_eq!(ended, [(signal.id.clone(), Invalidation::OPPOSITE_MSS.into())]);
 }
 
-/// A pushed long from 1.1 with its stop at 1.099, and the prices that would confirm it.
-fn pushed(confirm_pushed_by_price: bool) -> Vec<SignalStatus> {
+/// A pushed long from 1.1 with its stop at 1.099, and the prices that would confirm it; the wall clock jumps by so many
+/// seconds after the second of them.
+fn pushed(confirm_pushed_by_price: bool, jump: i64) -> Vec<SignalStatus> {
     let mut engine = Engine::new(instruments(), TTL, 5).with_setups(SetupRules::default(), confirm_pushed_by_price);
     let draft = SignalDraft {
         symbol: Some(Symbol::new("EURUSD")),
@@ -259,14 +261,41 @@ fn pushed(confirm_pushed_by_price: bool) -> Vec<SignalStatus> {
     engine.process(input, now);
     let ticks =
         [(1, 1.0999), (50, 1.1002), (61, 1.1002)].map(|(at, mid)| tick("2026-01-14T15:00:00Z", at, mid, Feed::Live));
+    let ticks = ticks.map(|(tick, now)| match now.mono.as_secs() {
+        61 => (tick, Now { wall: now.wall + TimeDelta::seconds(jump), ..now }),
+        _ => (tick, now),
+    });
     let changes = ticks.into_iter().flat_map(|(tick, now)| engine.process(Input::Ticks(vec![tick]), now).changes);
     changes.map(|change| change.signal.state.status()).collect()
 }
 
 #[test]
 fn prices_leave_pushed_signals_alone_unless_asked_to() {
-    assert_eq!(pushed(false), []);
-    assert_eq!(pushed(true), [SignalStatus::Confirmed]);
+    assert_eq!(pushed(false, 0), []);
+    assert_eq!(pushed(true, 0), [SignalStatus::Confirmed]);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_decides_nothing() {
+    for jump in [3600, -7200] {
+        assert_eq!(pushed(true, jump), [SignalStatus::Confirmed], "{jump}");
+    }
+}
+
+#[test]
+fn the_next_setup_waits_its_time_however_the_wall_clock_jumps() {
+    let rules = SetupRules { killzones: Killzone::ALL.to_vec(), ..SetupRules::default() };
+    let cool_down = rules.cool_down;
+    let (mut engine, mut ahead, mut found_at) = (engine(rules), TimeDelta::zero(), Vec::new());
+    for (tick, now) in walk(5, Feed::Replayed) {
+        let now = Now { wall: now.wall + ahead, ..now };
+        for _ in found(&engine.replay(&tick, now)) {
+            found_at.push(now.mono);
+            ahead += TimeDelta::hours(3);
+        }
+    }
+    assert!(found_at.len() >= 5, "{found_at:?}");
+    assert!(found_at.is_sorted_by(|one, next| *next >= *one + cool_down), "{found_at:?}");
 }
 
 #[test]
@@ -276,7 +305,7 @@ fn what_could_not_be_stored_is_watched_as_before() {
     for (tick, now) in &ticks {
         let changes = engine.replay(tick, *now);
         if changes.iter().any(|change| change.previous.is_some()) {
-            engine.undo(changes.into_iter());
+            engine.undo(changes.into_iter(), *now);
             assert_eq!(engine.pending(), 1);
             return;
         }

@@ -11,14 +11,13 @@
 //! - `stale_data` at the first price after two minutes without one: what happened meanwhile nobody knows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::domain::{Direction, Instrument, Invalidation, Quote, Signal, SignalId, SignalState, Symbol};
+use crate::domain::{Direction, Instrument, Invalidation, Now, Quote, Signal, SignalId, SignalState, Symbol};
 use crate::engine::bars::{Closed, QuoteBar};
 
 /// Longest time without a price that a pending signal survives.
-const STALE: TimeDelta = TimeDelta::seconds(120);
+const STALE: Duration = Duration::from_secs(120);
 
 /// A pending signal that prices decide about.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +28,12 @@ struct Watched {
     stop: f64,
     zone_far: Option<f64>,
     entered: bool,
-    last_price: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
+    /// When it had its last price, or is watched since, on the monotonic clock.
+    last_price: Duration,
+    /// How long there was none before that.
+    silent: Duration,
+    /// When its time is up, on the monotonic clock.
+    due: Duration,
 }
 
 /// The pending signals that prices decide about.
@@ -42,8 +45,8 @@ pub(in crate::engine) struct Watch {
 type End = (SignalId, SignalState);
 
 impl Watch {
-    /// Watches a pending signal that has an entry and a stop.
-    pub(in crate::engine) fn add(&mut self, signal: &Signal, zone_far: Option<f64>) {
+    /// Watches a pending signal that has an entry and a stop, until `due` on the monotonic clock.
+    pub(in crate::engine) fn add(&mut self, signal: &Signal, zone_far: Option<f64>, due: Duration, now: Now) {
         let (Some(entry), Some(stop)) = (signal.entry_price, signal.stop_loss) else { return };
         let watched = Watched {
             id: signal.id.clone(),
@@ -52,8 +55,10 @@ impl Watch {
             stop,
             zone_far,
             entered: false,
-            last_price: signal.updated_at,
-            expires_at: signal.expires_at,
+            last_price: now.mono,
+            // Of one from the log only the wall clock knows.
+            silent: (now.wall - signal.updated_at).to_std().unwrap_or_default(),
+            due,
         };
         self.remove(&signal.symbol, &signal.id);
         self.signals.entry(signal.symbol.clone()).or_default().push(watched);
@@ -67,7 +72,7 @@ impl Watch {
     }
 
     /// What a price decides.
-    pub(in crate::engine) fn price(&mut self, instrument: &Instrument, quote: Quote, at: DateTime<Utc>) -> Vec<End> {
+    pub(in crate::engine) fn price(&mut self, instrument: &Instrument, quote: Quote, now: Now) -> Vec<End> {
         self.decide(&instrument.symbol, |watched| {
             let (bid, ask) = match quote {
                 Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
@@ -77,8 +82,9 @@ impl Watch {
                 Direction::Long => (ask, bid),
                 Direction::Short => (bid, ask),
             };
-            let silent = at - std::mem::replace(&mut watched.last_price, at);
-            if !instrument.session.is_open(at) {
+            let silent = now.mono.saturating_sub(watched.last_price) + watched.silent;
+            (watched.last_price, watched.silent) = (now.mono, Duration::ZERO);
+            if !instrument.session.is_open(now.wall) {
                 return Some(Invalidation::MARKET_CLOSED.into());
             }
             if silent > STALE {
@@ -94,10 +100,12 @@ impl Watch {
     }
 
     /// What the close of a minute decides.
-    pub(in crate::engine) fn minute(&mut self, minute: &Closed) -> Vec<End> {
+    pub(in crate::engine) fn minute(&mut self, minute: &Closed, now: Now) -> Vec<End> {
         let QuoteBar { mid, bid, ask } = &minute.bar;
+        let ended_before = (now.wall - minute.ends_at()).to_std().unwrap_or_default();
+        let ended = now.mono.saturating_sub(ended_before);
         self.decide(&mid.symbol, |watched| {
-            if minute.ends_at() > watched.expires_at {
+            if ended > watched.due {
                 return None;
             }
             let sign = watched.direction.sign();

@@ -108,7 +108,9 @@ fn admit(
         since: field("since").and_then(Value::as_str).map(str::to_owned),
         last_event_id: field("last_event_id").map(MessageCursor::read),
     };
-    let seat = headcount.enter(socket.ns());
+    // With and without a slash at its end it is one channel.
+    let channel = if socket.ns() == "/" { "/" } else { "/ws/signals" };
+    let seat = (headcount.enter(socket.ns()), gateway.enter("socketio", channel)?);
     let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), rates.clone(), socket, seat, login, presented));
     socket.extensions.insert(session.clone());
 

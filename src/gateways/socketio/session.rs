@@ -23,6 +23,7 @@ use super::rooms;
 use crate::auth::{AuthError, Login};
 use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
+use crate::gateways::channels::Place;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed};
@@ -101,7 +102,7 @@ pub(super) struct Session {
     state: Mutex<State>,
     pace: Mutex<Pace>,
     /// Held as long as it is connected.
-    _seat: Seat,
+    _seat: (Seat, Place),
 }
 
 impl Session {
@@ -110,7 +111,7 @@ impl Session {
         cuts: Cuts,
         rates: Arc<Rates>,
         socket: &SocketRef,
-        seat: Seat,
+        seat: (Seat, Place),
         login: Option<Login>,
         presented: Presented,
     ) -> Self {

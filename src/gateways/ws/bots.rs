@@ -10,7 +10,7 @@ use http::{HeaderMap, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Client, Conversation, Upgrade, bounded, serve, upgrade_required};
+use super::{Client, Conversation, Upgrade, connect, upgrade_required};
 use crate::gateways::Gateway;
 use crate::gateways::bots::{Feed, cursor_of_frame, cursor_of_request};
 use crate::gateways::close::Close;
@@ -35,7 +35,7 @@ pub(super) async fn handshake(
     };
     let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
     let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri));
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, Some(login), conversation))
+    connect(upgrade, gateway, Some(login), conversation)
 }
 
 /// One page of the bot platform.

@@ -21,6 +21,7 @@ use serde::Deserialize;
 
 use super::Gateway;
 use super::command::fault;
+use crate::auth::Login;
 use crate::config::Limits;
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
@@ -71,7 +72,7 @@ async fn dashboard(
     };
     let may_push = gateway.may_push(&headers, &uri);
     let conversation = Orion::dashboard(gateway.clone(), since, may_push);
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    connect(upgrade, gateway, login, conversation)
 }
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -84,8 +85,7 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
     let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
-    bounded(upgrade, &gateway.limits)
-        .on_upgrade(move |socket| serve(socket, gateway, login.ok().flatten(), conversation))
+    connect(upgrade, gateway, login.ok().flatten(), conversation)
 }
 
 /// What an ARIA client may say before it speaks.
@@ -108,7 +108,7 @@ async fn trading_desk(
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Aria::new(gateway.clone(), channels.as_deref());
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    connect(upgrade, gateway, login, conversation)
 }
 
 async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -118,13 +118,30 @@ async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, ur
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Performance::new(gateway.clone());
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    connect(upgrade, gateway, login, conversation)
 }
 
 fn upgrade_required() -> Response {
     let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade")];
     let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
     (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
+}
+
+/// Answers the handshake of a client that is admitted, unless its channel is full, and serves it.
+fn connect<C: Conversation + 'static>(
+    upgrade: WebSocketUpgrade,
+    gateway: Arc<Gateway>,
+    login: Option<Login>,
+    conversation: C,
+) -> Response {
+    let place = match gateway.enter("native", conversation.endpoint()) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
+    };
+    bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
+        serve(socket, gateway, login, conversation).await;
+        drop(place);
+    })
 }
 
 /// Sets the limits that every native endpoint has.

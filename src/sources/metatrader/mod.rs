@@ -80,7 +80,8 @@ impl MetaTrader {
     /// # Errors
     /// [`PushError`]; nothing was taken then. A tick that cannot be used is no error of its batch: the answer names it.
     pub async fn take(&self, value: &Value) -> Result<Answer, PushError> {
-        let message = parse(value, &self.instruments, (self.clock)()).map_err(PushError::from);
+        let now = self.push.latest((self.clock)());
+        let message = parse(value, &self.instruments, now).map_err(PushError::from);
         match message.inspect_err(|error| self.reject("mt", error.code()))? {
             Message::Ticks(batch) => {
                 let fingerprint = fingerprint(value);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::WallClock;
 use crate::domain::{
@@ -52,6 +53,8 @@ pub struct Push {
     handle: Handle,
     instruments: Arc<Instruments>,
     clock: WallClock,
+    /// Both clocks at the beginning.
+    began: (DateTime<Utc>, Instant),
     metrics: Arc<Metrics>,
 }
 
@@ -64,7 +67,15 @@ impl std::fmt::Debug for Push {
 impl Push {
     /// A way into the pipeline behind `handle`.
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
-        Self { handle, instruments, clock, metrics }
+        let began = (clock(), Instant::now());
+        Self { handle, instruments, clock, began, metrics }
+    }
+
+    /// The later of what the wall clock says and what it would say had nobody set it back since the beginning: senders whose
+    /// clocks are right are not ahead of time because ours is wrong.
+    pub(super) fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let (wall, began) = self.began;
+        now.max(wall + began.elapsed())
     }
 
     /// Takes a pushed signal: a new one, other content for a pending one, or its end. `Ok` means that it is durable and
@@ -173,7 +184,8 @@ impl Push {
     }
 
     async fn take_prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
-        match parse_prices(value, &self.instruments, (self.clock)())? {
+        let now = (self.clock)();
+        match parse_prices(value, &self.instruments, now, self.latest(now))? {
             PushedPrices::One(tick) => {
                 let price = tick.quote.mid();
                 let price = self.instruments.get(&tick.symbol).map_or(price, |instrument| instrument.round(price));

@@ -23,15 +23,21 @@ pub enum PushedPrices {
     Batch(Vec<Tick>),
 }
 
-/// Reads one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`.
+/// Reads one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`. One without a time is of
+/// `now`; one from more than five minutes after `latest` is refused.
 ///
 /// # Errors
 /// [`PushFault`] with every fault; those of a batch are named `prices[3].symbol`.
-pub fn parse_prices(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<PushedPrices, PushFault> {
+pub fn parse_prices(
+    value: &Value,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+    latest: DateTime<Utc>,
+) -> Result<PushedPrices, PushFault> {
     let object = unwrap(value).ok_or_else(|| PushFault::body("must be a JSON object"))?;
     let Some(batch) = object.get("prices").filter(|batch| !batch.is_null()) else {
         let mut fields = Fields::new(object, String::new());
-        let tick = read_tick(&mut fields, instruments, now);
+        let tick = read_tick(&mut fields, instruments, now, latest);
         fields.finish()?;
         return tick.map(PushedPrices::One).ok_or_else(|| PushFault::body("is no price"));
     };
@@ -45,7 +51,7 @@ pub fn parse_prices(value: &Value, instruments: &Instruments, now: DateTime<Utc>
     let nothing = Map::new();
     for (index, entry) in entries.iter().enumerate() {
         let mut fields = Fields::new(entry.as_object().unwrap_or(&nothing), format!("prices[{index}]."));
-        ticks.extend(read_tick(&mut fields, instruments, now));
+        ticks.extend(read_tick(&mut fields, instruments, now, latest));
         let (of_entry, unknown) = fields.into_faults();
         faults.extend(of_entry);
         unknown_symbols += unknown;
@@ -60,7 +66,12 @@ fn unwrap(value: &Value) -> Option<&Map<String, Value>> {
     inner.flatten().or(Some(object))
 }
 
-fn read_tick(fields: &mut Fields<'_>, instruments: &Instruments, now: DateTime<Utc>) -> Option<Tick> {
+fn read_tick(
+    fields: &mut Fields<'_>,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+    latest: DateTime<Utc>,
+) -> Option<Tick> {
     let instrument = fields.instrument(instruments);
     if !fields.has(&["symbol"]) {
         fields.fault("symbol", REQUIRED);
@@ -83,7 +94,7 @@ fn read_tick(fields: &mut Fields<'_>, instruments: &Instruments, now: DateTime<U
     };
     let volume = fields.read(&["volume"], |value| fields::number_within(value, 0.0, MAX_VOLUME));
     let observed_at = fields.read(&["timestamp", "time"], |value| match fields::time(value)? {
-        at if at - now > TimeDelta::minutes(MAX_AHEAD_MINUTES) => {
+        at if at - latest > TimeDelta::minutes(MAX_AHEAD_MINUTES) => {
             Err(format!("must not be more than {MAX_AHEAD_MINUTES} minutes ahead of the server's clock"))
         }
         at => Ok(at),

@@ -258,7 +258,7 @@ fn an_end_needs_a_terminal_status() {
 #[test]
 fn prices_come_alone_or_in_batches() {
     let instruments = instruments();
-    let parse = |body: Value| parse_prices(&body, &instruments, now());
+    let parse = |body: Value| parse_prices(&body, &instruments, now(), now());
     let tick = |symbol: &str, quote| Tick {
         symbol: crate::domain::Symbol::new(symbol),
         quote,
@@ -282,7 +282,7 @@ fn prices_come_alone_or_in_batches() {
 
 #[test]
 fn a_batch_is_taken_whole_or_not_at_all() {
-    let fault = |body: Value| parse_prices(&body, &instruments(), now()).unwrap_err();
+    let fault = |body: Value| parse_prices(&body, &instruments(), now(), now()).unwrap_err();
     let faults = fault(json!({"prices": [
         {"symbol": "EURUSD", "price": 1.1}, {"symbol": "ABC", "price": 0}, 7, {"symbol": "NQ", "bid": 2, "ask": 1},
         {"symbol": "NQ", "bid": 1}, {"symbol": "NQ", "price": 1, "volume": -1, "timestamp": "2024-09-01T10:35:00.001Z"}
@@ -509,7 +509,7 @@ proptest! {
         let instruments = instruments();
         let faults = [
             parse_signal(&value, &instruments).err(),
-            parse_prices(&value, &instruments, now()).err(),
+            parse_prices(&value, &instruments, now(), now()).err(),
             parse_end(&value).err(),
         ];
         for fault in faults.into_iter().flatten() {

@@ -113,7 +113,7 @@ fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<U
         "symbol": object.get("symbol"), "bid": object.get("bid"), "ask": object.get("ask"),
         "price": first(&["price", "close", "last"]), "timestamp": iso(observed_at(object, now)?),
     });
-    let tick = match parse_prices(&told, instruments, now)? {
+    let tick = match parse_prices(&told, instruments, now, now)? {
         PushedPrices::One(tick) => tick,
         PushedPrices::Batch(_) => return Err(PushFault::body("is no price")),
     };

@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value};
 
-use super::{Client, Conversation, Upgrade, bounded, serve, upgrade_required};
+use super::{Client, Conversation, Upgrade, connect, upgrade_required};
 use crate::gateways::Gateway;
 use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
@@ -48,7 +48,7 @@ async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
 async fn admin(State(gateway): State<Arc<Gateway>>, upgrade: Upgrade) -> Response {
     let Ok(upgrade) = upgrade else { return upgrade_required() };
     let conversation = Admin::new(gateway.clone());
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, None, conversation))
+    connect(upgrade, gateway, None, conversation)
 }
 
 async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
@@ -91,8 +91,9 @@ fn personal<P: Panel + 'static>(
         Err(refusal) => return refusal.into_response(),
     };
     let identity = login.as_ref().map(|login| login.identity().clone());
-    let conversation = Personal::<P>::new(gateway.clone(), identity, id);
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    let may_read = gateway.may_read(headers, uri);
+    let conversation = Personal::<P>::new(gateway.clone(), identity, may_read, id);
+    connect(upgrade, gateway, login, conversation)
 }
 
 fn public<C: Conversation + 'static>(
@@ -108,7 +109,7 @@ fn public<C: Conversation + 'static>(
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = conversation(gateway.clone());
-    bounded(upgrade, &gateway.limits).on_upgrade(|socket| serve(socket, gateway, login, conversation))
+    connect(upgrade, gateway, login, conversation)
 }
 
 /// A frame of a client.

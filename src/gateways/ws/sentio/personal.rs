@@ -48,6 +48,8 @@ pub(super) struct Personal<P> {
     gateway: Arc<Gateway>,
     /// Whom the handshake's token names.
     identity: Option<Identity>,
+    /// Whether it may read at all without one: where reading needs a token, an id alone opens nothing.
+    may_read: bool,
     /// Whom the path names. Such a client need not say anything.
     path: Option<String>,
     /// Once it is known whose it is.
@@ -55,8 +57,8 @@ pub(super) struct Personal<P> {
 }
 
 impl<P: Panel> Personal<P> {
-    pub(super) fn new(gateway: Arc<Gateway>, identity: Option<Identity>, path: Option<String>) -> Self {
-        Self { gateway, identity, path, panel: None }
+    pub(super) fn new(gateway: Arc<Gateway>, identity: Option<Identity>, may_read: bool, path: Option<String>) -> Self {
+        Self { gateway, identity, may_read, path, panel: None }
     }
 
     async fn register(
@@ -65,6 +67,9 @@ impl<P: Panel> Personal<P> {
         identity: Option<&Identity>,
         named: Option<&str>,
     ) -> Result<(), Stranger> {
+        if identity.is_none() && !self.may_read {
+            return Err(Stranger::Unproven);
+        }
         let user = match (&self.path, named) {
             (Some(path), Some(named)) if path != named => return Err(Stranger::Other),
             (path, named) => self.gateway.open_users.admit(identity, path.as_deref().or(named))?,
