@@ -59,6 +59,10 @@ function span(milliseconds: number): string {
   return milliseconds < 1000 ? `${milliseconds} ms` : format.age(milliseconds);
 }
 
+function orDash(value: number | null, print: (value: number) => string): string {
+  return value === null ? "–" : print(value);
+}
+
 function show(overview: Overview): void {
   const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, rejects } = overview;
   setText(must("[data-field='version']"), `${overview.version}, up ${format.age(overview.uptime_seconds * 1000)}`);
@@ -93,9 +97,17 @@ function show(overview: Overview): void {
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
   table(
     "slowest",
-    ["Endpoint", "Behind", "Events", "States", "Connected"],
-    slowest.map((one) => [one.endpoint, span(one.behind_ms), String(one.ordered), String(one.states), span(one.connected_ms)]),
-    "No native client is behind; a Socket.IO client that is gets cut",
+    ["Endpoint", "Write waits", "Longest", "Behind", "Events", "States", "Connected"],
+    slowest.map((one) => [
+      one.endpoint,
+      orDash(one.blocked_ms, span),
+      span(one.longest_ms),
+      orDash(one.behind_ms, span),
+      orDash(one.ordered, String),
+      orDash(one.states, String),
+      span(one.connected_ms),
+    ]),
+    "Everybody reads what is written",
   );
   table(
     "sources",
