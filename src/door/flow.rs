@@ -45,7 +45,7 @@ pub struct Slow {
 }
 
 impl Flow {
-    /// A wait that is shorter than this is nothing to tell of.
+    /// Whoever keeps nobody waiting for longer than this is not slow.
     const LEAST: Duration = Duration::from_millis(100);
 
     pub(super) fn new() -> Self {
@@ -84,12 +84,11 @@ impl Flow {
         Some(self.client.get()?.queue.as_ref()?.upgrade()?.behind())
     }
 
-    /// How slow the peer is; `None` when it has never kept anybody waiting.
+    /// How slow the peer is; `None` when it is not.
     pub(super) fn slow(&self) -> Option<Slow> {
         let (blocked, behind) = (self.blocked(), self.behind());
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(blocked.unwrap_or_default());
-        let waits = behind.is_some_and(|behind| behind.ordered + behind.states > 0);
-        (blocked.is_some() || waits || longest >= Self::LEAST).then(|| Slow {
+        (longest.max(behind.unwrap_or_default().by) >= Self::LEAST).then(|| Slow {
             endpoint: self.endpoint(),
             connected: self.opened.elapsed(),
             blocked,

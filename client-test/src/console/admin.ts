@@ -32,7 +32,7 @@ function table(name: string, heads: readonly string[], rows: readonly (readonly 
   const node = must<HTMLTableElement>(`[data-table="${name}"]`);
   const numeric = heads.map((_, column) => {
     const cells = rows.map((row) => text(row[column] ?? ""));
-    return cells.some((cell) => /\d/.test(cell)) && cells.every((cell) => NUMBER.test(cell));
+    return cells.length > 0 && cells.every((cell) => NUMBER.test(cell));
   });
   const className = (column: number): Record<string, string> => (numeric[column] === true ? { class: "num" } : {});
   const head = el("tr", {}, ...heads.map((title, column) => el("th", { scope: "col", ...className(column) }, title)));
@@ -97,7 +97,7 @@ function show(overview: Overview): void {
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
   table(
     "slowest",
-    ["Endpoint", "Write waits", "Longest", "Behind", "Events", "States", "Connected"],
+    ["Endpoint", "Blocked", "Longest", "Behind", "Events", "States", "Connected"],
     slowest.map((one) => [
       one.endpoint,
       orDash(one.blocked_ms, span),
@@ -123,7 +123,8 @@ function show(overview: Overview): void {
     "There is no source",
   );
   table("rejects", ["At", "What", "Why", "Times"], rejects.map((one) => [format.clock(one.at), format.words(one.kind), one.reason, String(one.times)]), "Nothing was rejected");
-  const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut, did not read: ${transport}`, String(count)]);
+  const why = (transport: string): string => (transport === "write" ? "took nothing for 10 s" : `queue full, ${transport}`);
+  const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut: ${why(transport)}`, String(count)]);
   table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut], "Nobody was refused");
 }
 
