@@ -72,7 +72,7 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     assert_eq!(body["parts"]["disk"], json!({"status": "ok"}));
     assert!(of(&body["sources"], "name", "mt5")["state"] == "off", "{body}");
     let metrics = server.http.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\norion_logins 1\n"), "{metrics}");
+    assert!(metrics.contains("\norion_logins 1\n") && metrics.contains("\norion_log_position 1\n"), "{metrics}");
     let text = body.to_string() + &metrics;
     for hidden in ["ana-of-the-overview", "127.0.0.1", ADMIN] {
         assert!(!text.contains(hidden), "{hidden} in {text}");

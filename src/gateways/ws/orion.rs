@@ -156,6 +156,7 @@ impl Orion {
                 Ok(())
             }
             Err(error) => {
+                self.gateway.metrics.reject("push", "unauthorized");
                 client.outbox.answer(encode(&fault("unauthorized", error.to_string())));
                 Err(Close::Policy)
             }
