@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 # One Debian release for building and running: the binary is linked to its libc.
-ARG DEBIAN=bookworm
+ARG DEBIAN=trixie
 ARG NODE=22
 ARG RUST=1.95
 

@@ -52,7 +52,7 @@ fn fanout(criterion: &mut Criterion) {
             .map(|_| {
                 let outbox = Arc::new(Outbox::new(metrics.clone()));
                 outbox.set_topics(Topics::market());
-                (everybody.join(outbox.clone(), "/ws/signals"), outbox)
+                (everybody.join(outbox.clone()), outbox)
             })
             .collect();
         group.throughput(Throughput::Elements((clients * events) as u64));
@@ -149,7 +149,7 @@ impl Desk {
         let join = |topics: &Topics| {
             let outbox = Arc::new(Outbox::new(metrics.clone()));
             outbox.set_topics(topics.clone());
-            (everybody.join(outbox.clone(), "/ws/signals"), outbox)
+            (everybody.join(outbox.clone()), outbox)
         };
         let queues = conversations().map(|(_, topics, queue)| (queue, (0..clients).map(|_| join(&topics)).collect()));
         let all = Instruments::documented().into_iter().chain(Instruments::futures());

@@ -140,9 +140,11 @@ impl App {
             draining: CancellationToken::new(),
         });
 
+        let door = Door::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let seen = seeing::Seen {
             handle: handle.clone(),
             clients: gateway.clients.clone(),
+            connections: door.live(),
             tokens: tokens.clone(),
             states: states.clone(),
             instruments: instruments.clone(),
@@ -155,7 +157,6 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        let door = Door::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let (doors, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
@@ -174,7 +175,7 @@ impl App {
             open_users: access::open_users(settings),
             metrics,
             instruments,
-            clients: gateway.clients.clone(),
+            connections: door.live(),
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
@@ -191,7 +192,7 @@ impl App {
     /// Puts the services around each other and lets the first client in.
     fn open(&self, listener: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
-        let cuts = Cuts::new(self.tasks.clone());
+        let cuts = Cuts::new(self.tasks.clone(), self.gateway.metrics.clone());
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());

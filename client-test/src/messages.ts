@@ -186,7 +186,16 @@ export interface Overview {
   alerts: { alert: string; raised: number }[];
   connections: { transport: string; namespace: string; open: number }[];
   presence: { transport: string; clients: number; prices: number; signals: number; messages: number }[];
-  slowest: { endpoint: string; connected_ms: number; behind_ms: number; ordered: number; states: number }[];
+  /** What waits in front of a connection is null where nobody can see it, as with Socket.IO. */
+  slowest: {
+    endpoint: string;
+    connected_ms: number;
+    blocked_ms: number | null;
+    longest_ms: number;
+    behind_ms: number | null;
+    ordered: number | null;
+    states: number | null;
+  }[];
   slow_clients_cut: { transport: string; count: number }[];
   sources: SourceStatus[];
   queues: { queue: string; depth: number }[];

@@ -120,8 +120,53 @@ impl Errors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::clock;
+    use crate::store::Options;
 
     const HOUR: Duration = Duration::from_hours(1);
+
+    /// What the store, the disk and the sources complain of is tested where they do.
+    #[tokio::test]
+    async fn silence_and_failures_are_told_of_beyond_their_limits_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let options = Options {
+            signal_retention: HOUR,
+            bar_retention: HOUR,
+            recent_since: clock::wall(),
+            messages_per_user: 1,
+            message_retention: HOUR,
+            max_messages: 1,
+            clock: clock::wall,
+        };
+        let store = Arc::new(Store::open(&dir.path().join("data"), options, metrics.clone()).unwrap().0);
+        let mut conditions = Conditions {
+            settings: config::Alerts { no_signal_after: 4 * HOUR, error_rate: 5.0, ..config::Alerts::default() },
+            store: store.clone(),
+            disk: Arc::new(Disk::new(dir.path().to_owned(), 0)),
+            states: SourceStates::new(&metrics),
+            instruments: Arc::new(Instruments::new(Instruments::documented()).unwrap()),
+            metrics: metrics.clone(),
+            quiet: Quiet { open: Duration::from_secs(4 * 3600 - 1), seen: 0.0 },
+            errors: Errors::default(),
+        };
+        let mut told = |passed| conditions.look(passed).into_keys().map(|key| key.alert).collect::<Vec<_>>();
+        assert_eq!(told(Duration::ZERO), [""; 0]);
+        let requests =
+            |status, count| metrics.http_requests_total.with_label_values(&["/x", "GET", status]).inc_by(count);
+        requests("200", 190);
+        requests("503", 10);
+        assert_eq!(told(Duration::ZERO), [""; 0], "5 % is not more than 5 %");
+        requests("500", 1);
+        assert_eq!(told(Duration::ZERO), ["error_rate"]);
+        conditions.quiet.open = 4 * HOUR;
+        let wrong = conditions.look(Duration::ZERO);
+        assert_eq!(wrong.keys().map(|key| key.alert).collect::<Vec<_>>(), ["error_rate", "no_signal"]);
+        assert!(wrong.values().any(|message| message == "no signal for 4.0 h of open market"), "{wrong:?}");
+        metrics.last_signal_seconds.set(1.0);
+        assert_eq!(conditions.look(Duration::ZERO).len(), 1, "a signal ends the silence");
+        store.close().await.unwrap();
+    }
 
     #[test]
     fn only_open_hours_count_and_a_signal_begins_anew() {

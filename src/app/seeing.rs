@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::sources::market_is_open;
 use crate::auth::Tokens;
 use crate::domain::Instruments;
+use crate::door::Live;
 use crate::hub::Clients;
 use crate::pipeline::{Feeds, Handle};
 use crate::sources::SourceStates;
@@ -36,6 +37,7 @@ pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceSta
 pub(super) struct Seen {
     pub(super) handle: Handle,
     pub(super) clients: Arc<Clients>,
+    pub(super) connections: Arc<Live>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) states: SourceStates,
     pub(super) instruments: Arc<Instruments>,
@@ -51,6 +53,9 @@ impl Seen {
         for (queue, depth) in queues {
             metrics.queue_depth.with_label_values(&[queue]).set(depth as i64);
         }
+        let (blocked, longest) = self.connections.blocked();
+        metrics.blocked_connections.set(blocked as i64);
+        metrics.blocked_seconds.set(longest.as_secs_f64());
         metrics.logins.set(self.tokens.logged_in() as i64);
         for source in self.states.list() {
             if let Some(age) = source.last_tick_age {

@@ -1,11 +1,15 @@
 //! Ends one connection from anywhere: from the stream itself, from a gateway, or from the door when the process stops.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
+
+use super::flow::Flow;
+use crate::telemetry::Queue;
 
 /// Why a connection was ended from our side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -63,10 +67,10 @@ impl From<Reason> for io::Error {
 /// Ends the connection it belongs to. A clone ends the same connection.
 ///
 /// Every request carries the switch of its connection in its extensions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct KillSwitch(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// The first reason stands.
     reason: OnceLock<Reason>,
@@ -76,6 +80,7 @@ struct Inner {
     writer: AtomicWaker,
     /// Whoever waits in [`KillSwitch::wait`].
     waiting: Notify,
+    flow: Flow,
 }
 
 /// A timer of the stream wakes both sides, since either may be the one that is still there.
@@ -90,10 +95,32 @@ impl Wake for Inner {
     }
 }
 
+impl Default for KillSwitch {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            reason: OnceLock::new(),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            waiting: Notify::new(),
+            flow: Flow::new(),
+        }))
+    }
+}
+
 impl KillSwitch {
     /// A switch that no stream listens to yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says what is served on the connection, and what may wait for its client: for whoever watches. The first word stands.
+    pub fn serves(&self, endpoint: &'static str, queue: Option<Weak<dyn Queue>>) {
+        self.0.flow.serves(endpoint, queue);
+    }
+
+    /// How long a write to the peer has waited that waits now.
+    pub fn blocked(&self) -> Option<Duration> {
+        self.0.flow.blocked()
     }
 
     /// Makes every read and write of the connection fail from now on, and wakes those that wait. The first reason stands.
@@ -123,6 +150,10 @@ impl KillSwitch {
             }
             notified.await;
         }
+    }
+
+    pub(super) fn flow(&self) -> &Flow {
+        &self.0.flow
     }
 
     pub(super) fn register_reader(&self, waker: &Waker) {

@@ -78,8 +78,7 @@ impl Drop for LingeringStream {
     fn drop(&mut self) {
         let Some(stream) = self.inner.take() else { return };
         if self.kill.killed() == Some(Reason::SlowReader) {
-            self.lingering.metrics.slow_clients_total.with_label_values(&["write"]).inc();
-            tracing::info!("a client took nothing of what was written to it for the write time-out: cut");
+            self.lingering.metrics.cut_slow("write", self.kill.blocked().unwrap_or_default());
         }
         // Outside of the runtime nobody could wait.
         if !self.peer_closed && self.kill.killed().is_none() && tokio::runtime::Handle::try_current().is_ok() {

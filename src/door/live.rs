@@ -1,12 +1,15 @@
 //! The connections that are open: how many, whose they are, and the switch that ends each.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::flow::Slow;
 use super::kill::{KillSwitch, Reason};
 use super::proxies::site;
 
@@ -28,9 +31,9 @@ impl Refusal {
     }
 }
 
-/// All open connections; never more than the limits given to [`new`](Self::new).
+/// All open connections; never more than the limits they were made with.
 #[derive(Debug)]
-pub(super) struct Live {
+pub struct Live {
     max: usize,
     max_per_address: usize,
     places: Mutex<Places>,
@@ -122,11 +125,29 @@ impl Live {
     }
 
     pub(super) fn kill_all(&self, reason: Reason) {
-        // Outside the lock: a task that ends gives its place back.
-        let switches: Vec<_> = self.places.lock().taken.values().map(|taken| taken.switch.clone()).collect();
-        for switch in switches {
+        for switch in self.switches() {
             switch.kill(reason);
         }
+    }
+
+    /// What is done with them is done outside the lock: a task that ends gives its place back.
+    fn switches(&self) -> Vec<KillSwitch> {
+        self.places.lock().taken.values().map(|taken| taken.switch.clone()).collect()
+    }
+
+    /// The connections whose peers are slowest, at most `most`: those that keep us waiting now first, the longest wait first.
+    pub fn slowest(&self, most: usize) -> Vec<Slow> {
+        let mut slowest: Vec<_> = self.switches().iter().filter_map(|switch| switch.flow().slow()).collect();
+        let now = |slow: &Slow| slow.blocked.unwrap_or_default().max(slow.behind.unwrap_or_default().by);
+        slowest.sort_by_key(|slow| Reverse((now(slow), slow.longest, slow.connected)));
+        slowest.truncate(most);
+        slowest
+    }
+
+    /// How many connections have a write that waits now, and how long the longest of these has waited.
+    pub fn blocked(&self) -> (usize, Duration) {
+        let waits = self.switches().into_iter().filter_map(|switch| switch.blocked());
+        waits.fold((0, Duration::ZERO), |(count, longest), wait| (count + 1, longest.max(wait)))
     }
 
     /// Waits until no connection is open.

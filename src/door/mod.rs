@@ -14,6 +14,7 @@ mod body;
 mod compact;
 mod connection;
 mod descriptors;
+mod flow;
 mod kill;
 mod linger;
 mod live;
@@ -35,7 +36,9 @@ use tower::Service;
 pub use body::{BodyTimeout, RequestBody};
 pub use compact::{CompactHead, CompactHeadService};
 pub use descriptors::{connections_within, raise_limit};
+pub use flow::Slow;
 pub use kill::{KillSwitch, Reason};
+pub use live::Live;
 pub use proxies::Proxies;
 pub use stream::{GuardedStream, Socket};
 
@@ -148,7 +151,7 @@ pub async fn serve<S, B>(
 #[derive(Debug, Clone)]
 pub struct Door {
     config: Arc<DoorConfig>,
-    live: Arc<live::Live>,
+    live: Arc<Live>,
     lingering: linger::Lingering,
     tasks: Tasks,
     metrics: Metrics,
@@ -157,9 +160,14 @@ pub struct Door {
 impl Door {
     /// A door that nobody has come through.
     pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
-        let live = live::Live::new(config.max_connections, config.max_per_address);
+        let live = Live::new(config.max_connections, config.max_per_address);
         let lingering = linger::Lingering::new(tasks.clone(), metrics.clone());
         Self { config: Arc::new(config), live, lingering, tasks, metrics }
+    }
+
+    /// The connections that are open, for whoever watches them.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.clone()
     }
 
     /// How many connections are open, upgraded ones included.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::flow::Flow;
 use super::kill::{KillSwitch, Reason};
 use super::live::Place;
 
@@ -75,8 +76,9 @@ impl<S: Socket> GuardedStream<S> {
     fn poll_given_up(&mut self) -> Poll<io::Error> {
         if let Some((_, deadline)) = &mut self.blocked {
             let waker = self.kill.waker_of_both();
-            if deadline.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            if deadline.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() && self.kill.killed().is_none() {
                 self.kill.kill(Reason::SlowReader);
+                report(self.kill.flow());
             }
         }
         match self.check() {
@@ -94,15 +96,25 @@ impl<S: Socket> GuardedStream<S> {
             return outcome;
         }
         self.kill.register_writer(cx.waker());
-        let timeout = self.write_timeout;
-        self.blocked.get_or_insert_with(|| (what, Box::pin(tokio::time::sleep(timeout))));
+        if self.blocked.is_none() {
+            self.blocked = Some((what, Box::pin(tokio::time::sleep(self.write_timeout))));
+            self.kill.flow().block();
+        }
         self.poll_given_up().map(Err)
     }
 
     fn unblock(&mut self) {
         self.blocked = None;
+        self.kill.flow().unblock();
         self.kill.wake_reader();
     }
+}
+
+/// Tells of a client that is cut, and how far behind it was.
+fn report(flow: &Flow) {
+    let (endpoint, seconds_blocked) = (flow.endpoint(), flow.blocked().unwrap_or_default().as_secs_f64());
+    let waiting = flow.behind().map(|behind| behind.ordered + behind.states);
+    tracing::info!(endpoint, seconds_blocked, waiting, "a client took nothing of what was written to it: cut");
 }
 
 impl<S: Socket> AsyncRead for GuardedStream<S> {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::auth::Rate;
 use crate::config::Limits;
+use crate::telemetry::Metrics;
 
 /// What is said in vain before a client is cut.
 const PATIENCE: u32 = 200;
@@ -42,8 +43,8 @@ impl Pace {
         Self { rate: Rate::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
     }
 
-    /// Judges one thing that the client says.
-    pub(super) fn judge(&mut self) -> Verdict {
+    /// Judges one thing that the client says, and counts who is told to slow down, and who is cut.
+    pub(super) fn judge(&mut self, metrics: &Metrics) -> Verdict {
         if self.rate.take().is_ok() {
             return Verdict::Take;
         }
@@ -52,10 +53,21 @@ impl Pace {
             self.in_vain = 0;
         }
         self.in_vain += 1;
+        let count = |what| metrics.rate_limited_total.with_label_values(&[what]).inc();
         match self.in_vain {
-            1 => Verdict::Warn,
+            1 => {
+                count("warned");
+                Verdict::Warn
+            }
             2..=PATIENCE => Verdict::Ignore,
-            _ => Verdict::Cut,
+            _ => {
+                // What it has said until it is gone is one cut.
+                if self.in_vain == PATIENCE + 1 {
+                    count("cut");
+                    metrics.refuse(TOO_FAST.0);
+                }
+                Verdict::Cut
+            }
         }
     }
 }
@@ -70,17 +82,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_warned_once_ignored_and_cut_and_a_minute_later_forgiven() {
-        let mut pace = pace(1, 5);
-        let mut judged: Vec<_> = (0..5 + PATIENCE + 2).map(|_| pace.judge()).collect();
+        let (mut pace, metrics) = (pace(1, 5), Metrics::new().unwrap());
+        let counted = |what| metrics.rate_limited_total.with_label_values(&[what]).get();
+        let mut judged: Vec<_> = (0..5 + PATIENCE + 2).map(|_| pace.judge(&metrics)).collect();
         judged.dedup();
         assert_eq!(judged, [Verdict::Take, Verdict::Warn, Verdict::Ignore, Verdict::Cut]);
         tokio::time::advance(FORGIVEN_AFTER * 2).await;
-        assert_eq!(pace.judge(), Verdict::Warn);
+        assert_eq!((counted("warned"), counted("cut")), (1, 1));
+        assert_eq!(pace.judge(&metrics), Verdict::Warn);
     }
 
     #[test]
     fn without_a_limit_everything_is_taken() {
-        let mut pace = pace(0, 0);
-        assert!((0..100_000).all(|_| pace.judge() == Verdict::Take));
+        let (mut pace, metrics) = (pace(0, 0), Metrics::new().unwrap());
+        assert!((0..100_000).all(|_| pace.judge(&metrics) == Verdict::Take));
     }
 }

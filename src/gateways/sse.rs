@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::ws::Utf8Bytes;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Uri};
@@ -24,7 +24,8 @@ use super::channels::Place;
 use super::close::Close;
 use super::dialects::bots::Mode;
 use crate::auth::Login;
-use crate::hub::{Membership, Ordered, Outbox, Publication};
+use crate::door::KillSwitch;
+use crate::hub::{Membership, Ordered, Outbox, OutboxClosed, Publication};
 
 const ENDPOINT: &str = "/api/realtime/events";
 /// A comment is written when nothing else was for this long, so that nothing on the way takes the connection for dead.
@@ -37,7 +38,12 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new().route(ENDPOINT, get(events)).with_state(gateway)
 }
 
-async fn events(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri) -> Response {
+async fn events(
+    State(gateway): State<Arc<Gateway>>,
+    connection: Option<Extension<KillSwitch>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     let login = gateway.admit_connection(&headers, true).and_then(|()| gateway.admit_user(&headers, &uri));
     let login = match login {
         Ok(login) => login,
@@ -48,6 +54,9 @@ async fn events(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
         Err(refusal) => return refusal.into_response(),
     };
     let events = Events::open(gateway, login, place, cursor_of_request(&headers, &uri).as_deref());
+    if let Some(Extension(connection)) = connection {
+        connection.serves(ENDPOINT, Some(Arc::<Outbox>::downgrade(&events.outbox)));
+    }
     let body = Body::from_stream(stream::unfold(events, |mut events| async move {
         let chunk = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), events))
@@ -81,7 +90,7 @@ impl Events {
     fn open(gateway: Arc<Gateway>, login: Login, place: Place, since: Option<&str>) -> Self {
         let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-        let membership = gateway.clients.join(outbox.clone(), ENDPOINT);
+        let membership = gateway.clients.join(outbox.clone());
         let mut first = RETRY.to_owned();
         for frame in std::iter::once(feed.join(&outbox, since)).chain(feed.due()) {
             write(&mut first, None, &frame);
@@ -134,7 +143,12 @@ impl Events {
                     }
                     delivered.with_label_values(&["ordered", "sse"]).inc_by(batch.ordered.len() as u64);
                 }
-                Err(_) => self.finish(Close::TooSlow, &mut chunk),
+                Err(OutboxClosed { waiting, behind }) => {
+                    let seconds_behind = behind.as_secs_f64();
+                    info!(endpoint = ENDPOINT, waiting, seconds_behind, "an event stream is too slow: cut, to come back and catch up");
+                    self.gateway.metrics.cut_slow("sse", behind);
+                    self.finish(Close::TooSlow, &mut chunk);
+                }
             },
             _ = self.beat.tick() => {
                 for frame in self.feed.due() {
@@ -164,9 +178,6 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        if matches!(self.end, Some(Close::TooSlow)) {
-            self.gateway.metrics.slow_clients_total.with_label_values(&["sse"]).inc();
-        }
         let reason = self.end.map_or("peer", Close::reason);
         self.gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).dec();
         self.gateway.metrics.disconnects_total.with_label_values(&[ENDPOINT, reason]).inc();

@@ -27,9 +27,12 @@ pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiErro
         Some(token) => token.to_str().ok(),
         None => auth::bearer(headers)?,
     };
-    state.tokens.admin(token).map(drop).map_err(|refusal| match state.tokens.user(token) {
-        Ok(_) => ApiError::Forbidden("This is for administrators"),
-        Err(_) => refusal.into(),
+    state.tokens.admin(token).map(drop).map_err(|refusal| {
+        state.metrics.reject("administration", "unauthorized");
+        match state.tokens.user(token) {
+            Ok(_) => ApiError::Forbidden("This is for administrators"),
+            Err(_) => refusal.into(),
+        }
     })
 }
 
@@ -57,6 +60,7 @@ pub(super) async fn revoke(
     let note = UserNote { user: user.as_str().into(), not_before: Some(not_before), seen: None };
     state.push.note(note.clone()).await?;
     state.tokens.revoke(&note.user, not_before);
+    state.metrics.revocations_total.inc();
     tracing::info!(not_before = %iso(not_before), "a user's tokens were revoked");
     Ok(Json(json!({
         "success": true, "message": "Tokens revoked", "user": user, "not_before": iso(not_before), "timestamp": iso(now)

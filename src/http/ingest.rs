@@ -22,10 +22,10 @@ impl FromRequestParts<AppState> for Writer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        state.tokens.ingest(auth::bearer(&parts.headers)?)?;
-        state.tokens.count_push().inspect_err(|_| {
-            state.metrics.rejected_total.with_label_values(&["push", "rate_limited"]).inc();
-        })?;
+        let metrics = &state.metrics;
+        let admitted = auth::bearer(&parts.headers).and_then(|token| state.tokens.ingest(token));
+        admitted.inspect_err(|_| metrics.reject("push", "unauthorized"))?;
+        state.tokens.count_push().inspect_err(|_| metrics.reject_too_fast())?;
         Ok(Self)
     }
 }

@@ -32,7 +32,8 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
-use crate::hub::{Clients, Hub};
+use crate::door::Live;
+use crate::hub::Hub;
 use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
@@ -65,8 +66,8 @@ pub struct AppState {
     pub states: SourceStates,
     /// What they have of each symbol.
     pub feeds: Feeds,
-    /// Native clients.
-    pub clients: Arc<Clients>,
+    /// Who is connected, by whatever transport.
+    pub connections: Arc<Live>,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
     /// Signals and bars of the past.

@@ -1,5 +1,7 @@
 //! What the admin page of the console shows: everything that an operator looks at first, in one answer.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +13,8 @@ use super::admin::Admin;
 use super::ops::parts;
 use super::sources;
 use crate::domain::iso;
-use crate::hub::{Channels, SlowClient};
+use crate::door::Slow;
+use crate::hub::Channels;
 use crate::telemetry::{Metrics, Reject};
 
 /// Slow clients that are named.
@@ -30,7 +33,7 @@ pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Respons
         "alerts": series(&metrics.alerts_firing, ["alert"], "raised"),
         "connections": series(&metrics.connections, ["namespace", "transport"], "open"),
         "presence": state.hub.channels().iter().map(presence).collect::<Vec<_>>(),
-        "slowest": state.clients.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
+        "slowest": state.connections.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
         "slow_clients_cut": series(&metrics.slow_clients_total, ["transport"], "count"),
         "sources": sources::objects(state.states.list(), state.feeds.list()),
         "queues": series(&metrics.queue_depth, ["queue"], "depth"),
@@ -67,11 +70,14 @@ fn presence(channels: &Channels) -> Value {
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
 }
 
-fn slow(client: &SlowClient) -> Value {
-    let SlowClient { endpoint, connected, behind } = client;
+/// What waits in front of a connection is `null` where nobody can see it, as with Socket.IO, whose queue is its library's.
+fn slow(slow: &Slow) -> Value {
+    let Slow { endpoint, connected, blocked, longest, behind } = slow;
+    let ms = |span: Duration| span.as_millis() as u64;
     json!({
-        "endpoint": endpoint, "connected_ms": connected.as_millis() as u64, "behind_ms": behind.by.as_millis() as u64,
-        "ordered": behind.ordered, "states": behind.states,
+        "endpoint": endpoint, "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),
+        "behind_ms": behind.map(|behind| ms(behind.by)), "ordered": behind.map(|behind| behind.ordered),
+        "states": behind.map(|behind| behind.states),
     })
 }
 

@@ -15,6 +15,7 @@ use tower::{Layer, ServiceExt};
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
+use crate::door::{Door, DoorConfig};
 use crate::engine::Engine;
 use crate::hub::Publication;
 use crate::pipeline::{self, Feeds, Handle};
@@ -73,7 +74,7 @@ impl Server {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
-            clients: Arc::default(),
+            connections: Door::new(DoorConfig::default(), Tasks::new(), metrics.as_ref().clone()).live(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),

@@ -71,7 +71,7 @@ pub(super) async fn tradingview(
     State(state): State<AppState>,
     RawBody(body): RawBody<SMALL>,
 ) -> Result<Response, ApiError> {
-    state.tokens.count_alert()?;
+    state.tokens.count_alert().inspect_err(|_| state.metrics.reject_too_fast())?;
     let answer = state.tradingview.alerts.take(&body).await?;
     let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())

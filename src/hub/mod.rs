@@ -18,8 +18,8 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Symbol};
 use crate::telemetry::Metrics;
-pub use clients::{Clients, Membership, SlowClient};
-pub use outbox::{Batch, Behind, Ordered, Outbox, OutboxClosed};
+pub use clients::{Clients, Membership};
+pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
 use passing::Passing;
 pub use publication::{Encoding, Publication};
 use recent::Recent;

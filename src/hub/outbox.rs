@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Publication, Topics};
 use crate::domain::StateKey;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Behind, Metrics, Queue};
 
 /// Ordered frames that may wait for one client: a snapshot, the tail of a replay, and room for what is live.
 const MAX_ORDERED: usize = 2048;
@@ -61,17 +61,6 @@ pub struct Batch {
     pub ordered: Vec<Ordered>,
 }
 
-/// What waits for a client, or for several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Behind {
-    /// Ordered events and answers.
-    pub ordered: usize,
-    /// Latest states.
-    pub states: usize,
-    /// How long it has waited; with several, the longest.
-    pub by: Duration,
-}
-
 /// The client fell too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client is too slow for its signals")]
@@ -109,13 +98,6 @@ impl Outbox {
     /// What the client gets.
     pub fn topics(&self) -> Topics {
         self.waiting.lock().topics.clone()
-    }
-
-    /// How far behind the client is.
-    pub fn behind(&self) -> Behind {
-        let waiting = self.waiting.lock();
-        let by = waiting.since.filter(|_| !waiting.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
-        Behind { ordered: waiting.ordered.len(), states: waiting.states.len(), by }
     }
 
     /// Queues the publications that the client asked for, and wakes its write loop once.
@@ -184,6 +166,14 @@ impl Outbox {
         }
         waiting.since = None;
         Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
+    }
+}
+
+impl Queue for Outbox {
+    fn behind(&self) -> Behind {
+        let waiting = self.waiting.lock();
+        let by = waiting.since.filter(|_| !waiting.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
+        Behind { ordered: waiting.ordered.len(), states: waiting.states.len(), by }
     }
 }
 

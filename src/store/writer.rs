@@ -309,6 +309,7 @@ impl Writer {
     fn measure(&self) {
         let bytes = open::length(&self.file).unwrap_or(0) + open::length(&open::wal_file(&self.file)).unwrap_or(0);
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.log_position.set(self.head.seq as i64);
         // Numbers have no gaps.
         self.metrics.store_events.set((self.head.seq - self.pruned) as i64);
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use prometheus::core::Collector;
@@ -31,9 +32,14 @@ pub struct Metrics {
     pub dropped_total: IntCounterVec,
     /// Clients that were cut because they do not read.
     pub slow_clients_total: IntCounterVec,
+    pub slow_client_behind_seconds: Histogram,
+    pub blocked_connections: IntGauge,
+    pub blocked_seconds: Gauge,
     pub pongs_missing_total: IntCounter,
     pub logins: IntGauge,
     pub logins_total: IntCounterVec,
+    pub revocations_total: IntCounter,
+    pub rate_limited_total: IntCounterVec,
     pub queue_depth: IntGaugeVec,
     pub publish_seconds: Histogram,
     pub signals_pending: IntGauge,
@@ -54,6 +60,7 @@ pub struct Metrics {
     pub store_batch_size: Histogram,
     pub store_log_bytes: IntGauge,
     pub store_events: IntGauge,
+    pub log_position: IntGauge,
     pub store_errors_total: IntCounter,
     pub store_bars_dropped_total: IntCounter,
     pub disk_free_bytes: IntGauge,
@@ -116,6 +123,18 @@ impl Metrics {
                 "Clients cut because they did not take what they have to get, by transport; 'write': a blocked write",
                 &["transport"],
             )?,
+            slow_client_behind_seconds: histogram(
+                r,
+                "slow_client_behind_seconds",
+                "How far behind a client was when it was cut: age of what waited for it, or time of its blocked write",
+                &[0.1, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0],
+            )?,
+            blocked_connections: gauge(
+                r,
+                "blocked_connections",
+                "Connections of any kind whose peer does not take what is being written",
+            )?,
+            blocked_seconds: float(r, "blocked_seconds", "The longest that a write has waited of those that wait now")?,
             dropped_total: counters(
                 r,
                 "dropped_total",
@@ -129,6 +148,13 @@ impl Metrics {
             )?,
             logins: gauge(r, "logins", "Open connections that rest on a user token")?,
             logins_total: counters(r, "logins_total", "Tokens judged when a connection is opened", &["outcome"])?,
+            revocations_total: counter(r, "revocations_total", "Times that an administrator revoked a user's tokens")?,
+            rate_limited_total: counters(
+                r,
+                "rate_limited_total",
+                "Clients told to slow down ('warned') or cut for not doing so ('cut'), and pushes refused ('push')",
+                &["what"],
+            )?,
             queue_depth: gauges(r, "queue_depth", "Entries waiting in a queue", &["queue"])?,
             publish_seconds: histogram(
                 r,
@@ -203,6 +229,7 @@ impl Metrics {
             )?,
             store_log_bytes: gauge(r, "store_log_bytes", "Size of the database and its write-ahead log")?,
             store_events: gauge(r, "store_events", "Signal events in the log")?,
+            log_position: gauge(r, "log_position", "Number of the last signal event in the log, as in cursors")?,
             store_errors_total: counter(r, "store_errors_total", "Failed commits")?,
             store_bars_dropped_total: counter(r, "store_bars_dropped_total", "Bars that were not stored")?,
             disk_free_bytes: gauge(r, "disk_free_bytes", "Room on the disk of the data directory")?,
@@ -243,10 +270,22 @@ impl Metrics {
         self.rejects.note(kind, reason);
     }
 
+    /// Counts and remembers a push that was refused because its token pushes too fast.
+    pub fn reject_too_fast(&self) {
+        self.rate_limited_total.with_label_values(&["push"]).inc();
+        self.reject("push", "rate_limited");
+    }
+
     /// Counts and remembers a connection or request that was refused at the door.
     pub fn refuse(&self, reason: &'static str) {
         self.refused_total.with_label_values(&[reason]).inc();
         self.rejects.note("connection", reason);
+    }
+
+    /// Counts a client that is cut because it is slow, and how far behind it was.
+    pub fn cut_slow(&self, transport: &'static str, behind: Duration) {
+        self.slow_clients_total.with_label_values(&[transport]).inc();
+        self.slow_client_behind_seconds.observe(behind.as_secs_f64());
     }
 
     /// Every series of a family with its labels' values, in the order of the labels' names.

@@ -4,11 +4,13 @@ mod disk;
 pub mod logging;
 mod metrics;
 mod process;
+mod queue;
 mod readiness;
 mod rejects;
 
 pub use disk::{Disk, Space};
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};
+pub use queue::{Behind, Queue};
 pub use readiness::{Condition, DISK, Phase, Readiness, SOURCES, STORE};
 pub use rejects::{Reject, Rejects};

@@ -126,6 +126,10 @@ async fn a_flood_is_warned_once_and_then_cut_on_socketio() {
     let flood = server.http.post(url).body(["42[\"ping\"]"; 400].join("\x1e")).send();
     flood.await.unwrap();
     soon("a polling session ends too", async { while polling.poll().await.is_ok() {} }).await;
+    for what in ["warned", "cut"] {
+        assert_eq!(server.metric("orion_rate_limited_total", what).await, 4.0, "{what}");
+    }
+    assert_eq!(server.metric("orion_refused_total", "rate_limited").await, 4.0);
     others_are_served(&server).await;
     server.stop().await;
 }
@@ -184,6 +188,8 @@ async fn pushes_beyond_the_rate_get_429_and_when_to_try_again() {
     // A stranger is no pusher, and takes nobody's place.
     let stranger = server.http.post(server.url("/api/signals")).bearer_auth("wrong").json(&signal("x"));
     assert_eq!(answer(stranger).await.0, 401);
+    assert!(server.metric("orion_rate_limited_total", "push").await >= 2.0, "over HTTP and in a frame");
+    assert_eq!(server.metric("orion_rejected_total", "unauthorized").await, 1.0);
     assert_eq!(server.get("/api/signals").await.0, 200);
     server.stop().await;
 }

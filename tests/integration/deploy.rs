@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::{Server, signal};
+
 fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -30,18 +32,27 @@ fn labels(query: &str) -> BTreeSet<&str> {
     found
 }
 
+/// The labels that a metric is declared with, if it is.
+fn declared(name: &str) -> Option<BTreeSet<String>> {
+    let source = file("src/telemetry/metrics.rs");
+    let (_, rest) = source.split_once(&format!("\"{name}\","))?;
+    let (declaration, _) = rest.split_once(")?").unwrap();
+    let labels = declaration.split_once("&[\"").and_then(|(_, rest)| rest.split(']').next()).unwrap_or_default();
+    Some(labels.split([',', '"', ' ']).filter(|label| !label.is_empty()).map(str::to_owned).collect())
+}
+
 /// Fails unless everything that `query` names is declared.
 fn exists(query: &str) {
-    let declared = file("src/telemetry/metrics.rs");
-    let is_declared = |name: &str| declared.contains(&format!("\"{name}\""));
+    // What Prometheus itself adds.
+    let mut known = BTreeSet::from(["instance", "job", "le"].map(str::to_owned));
     for name in names(query) {
         let name = name.strip_prefix("orion_").unwrap();
-        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
-        assert!(is_declared(family) || is_declared(name), "there is no metric orion_{name}: {query}");
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let labels = declared(name).or_else(|| declared(family?));
+        known.extend(labels.unwrap_or_else(|| panic!("there is no metric orion_{name}: {query}")));
     }
-    // What Prometheus itself adds.
-    for label in labels(query).into_iter().filter(|label| !["instance", "job", "le"].contains(label)) {
-        assert!(is_declared(label), "there is no label {label}: {query}");
+    for label in labels(query) {
+        assert!(known.contains(label), "there is no label {label}: {query}");
     }
     for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
         assert_eq!(query.matches(open).count(), query.matches(close).count(), "{query}");
@@ -83,10 +94,33 @@ fn every_alert_rule_asks_for_metrics_that_there_are_and_says_what_to_do() {
     }
 }
 
+/// The queries are held to what the source declares; this holds that to what a server says.
+#[tokio::test]
+async fn what_is_declared_is_what_a_server_tells() {
+    let server = Server::push_only().await;
+    server.push(&signal("one")).await;
+    let text = server.http.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let mut seen = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let series = line.rsplit_once(' ').unwrap().0;
+        let name = series.split('{').next().unwrap();
+        exists(name);
+        for label in labels(series).into_iter().filter(|label| !label.is_empty() && *label != "le") {
+            let name = name.strip_prefix("orion_").unwrap();
+            assert!(declared(name).unwrap_or_default().contains(label), "{line}");
+            assert!(!["user", "address", "token", "client", "id"].contains(&label), "{line}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 80, "{seen} series");
+    server.stop().await;
+}
+
 #[test]
 fn a_name_that_is_not_there_is_noticed() {
     let fails = |query: &'static str| std::panic::catch_unwind(|| exists(query)).is_err();
     assert!(!fails("sum by (reason) (rate(orion_refused_total{instance=~\"x\"}[5m]))"));
     assert!(fails("orion_no_such_thing") && fails("sum by (user) (orion_connections)"));
+    assert!(fails("sum by (reason) (orion_connections)"), "a label of other metrics");
     assert!(fails("orion_connections{user=\"x\"}") && fails("sum(orion_connections"));
 }

@@ -100,7 +100,8 @@ async fn hears(client: &mut Client, price: f64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     let Some(disk) = SmallDisk::mount("size=4m") else { return };
-    let server = Server::start(&disk.data(), &[("ORION_SIGNAL_TTL", "3s")]).await;
+    let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__AFTER", "0s")];
+    let server = Server::start(&disk.data(), &settings).await;
     let api = server.api();
     let mut old = Client::connect(server.address, Way::Query, None).await.unwrap();
     assert_eq!(api.push(&signal("before")).await.0, StatusCode::OK);
@@ -123,10 +124,16 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
         );
         assert!(answer["error"].as_str().is_some_and(|error| error.contains("Cannot be stored now")), "{answer}");
         refused.push(id);
-        if refused.len() == 5 {
+        if refused.len() == 12 {
             break;
         }
     }
+    until("the operator is told", async || {
+        let metrics = reqwest::get(format!("http://{}/metrics", server.address)).await.unwrap().text().await.unwrap();
+        let is_raised = |alert| metrics.contains(&format!("orion_alerts_firing{{alert=\"{alert}\"}} 1\n"));
+        ["log_not_writable", "disk_nearly_full", "error_rate"].into_iter().all(is_raised)
+    })
+    .await;
     let health = ready(&server).await;
     assert_eq!(health["status"], "degraded");
     assert!(health.to_string().contains("full"), "{health}");

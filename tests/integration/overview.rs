@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::users::{SECRET, admin_token, get_as, token};
-use crate::support::{Native, Server, Socket, flood, narrow, open, signal, soon};
+use crate::support::{Native, Protocol, Server, Socket, flood, narrow, open, signal, soon};
 
 const ADMIN: &str = "the-admin-token-of-the-overview";
 const PATH: &str = "/api/admin/overview";
@@ -72,7 +72,7 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     assert_eq!(body["parts"]["disk"], json!({"status": "ok"}));
     assert!(of(&body["sources"], "name", "mt5")["state"] == "off", "{body}");
     let metrics = server.http.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\norion_logins 1\n"), "{metrics}");
+    assert!(metrics.contains("\norion_logins 1\n") && metrics.contains("\norion_log_position 1\n"), "{metrics}");
     let text = body.to_string() + &metrics;
     for hidden in ["ana-of-the-overview", "127.0.0.1", ADMIN] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
@@ -80,22 +80,51 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     server.stop().await;
 }
 
+/// Whatever it speaks: the door sees that its writes wait, and the outbox of a native client what waits behind them.
 #[tokio::test]
-async fn a_client_that_does_not_read_is_among_the_slowest() {
+async fn clients_that_do_not_read_are_the_slowest_over_native_and_socketio_alike() {
     let server = server().await;
-    let slow = open(narrow(server.addr).await, server.addr, "/ws/signals", &[]).await.unwrap();
-    // It is told more than the system's buffers hold, and reads nothing of it.
-    soon("it is behind", async {
+    let native = open(narrow(server.addr).await, server.addr, "/ws/signals", &[]).await.unwrap();
+    let mut socket = Socket::over(narrow(server.addr).await, server.addr, Protocol::Eio4).await;
+    socket.subscribe(&json!({ "channels": ["signals"] })).await;
+    socket.event("subscribed").await;
+    assert_eq!(server.metric("orion_blocked_connections", "").await, 0.0);
+    // They are told more than the system's buffers hold, and read nothing of it.
+    let slowest = soon("both are behind", async {
         for round in 0.. {
             flood(server.addr, &format!("round-{round}"), 300, 1_900).await;
             let (_, body) = get_as(server.addr, ADMIN, PATH).await;
-            if let Some(client) = body["slowest"].as_array().unwrap().first() {
-                assert_eq!(client["endpoint"], "/ws/signals");
-                return assert!(client["ordered"].as_u64().unwrap() > 0, "{client}");
+            let mut slowest = body["slowest"].as_array().unwrap().clone();
+            slowest.retain(|client| client["blocked_ms"].is_u64());
+            if slowest.len() == 2 && slowest.iter().all(|client| client["ordered"] != 0) {
+                return slowest;
             }
         }
+        unreachable!()
     })
     .await;
+    let slowest = Value::from(slowest);
+    for endpoint in ["/ws/signals", "/socket.io"] {
+        let client = of(&slowest, "endpoint", endpoint);
+        let ms = |name: &str| client[name].as_u64().unwrap_or_else(|| panic!("{name} in {client}"));
+        assert!(ms("blocked_ms") <= ms("longest_ms") && ms("longest_ms") <= ms("connected_ms"), "{client}");
+    }
+    // Socket.IO's queue is its library's.
+    assert!(of(&slowest, "endpoint", "/socket.io")["ordered"].is_null(), "{slowest}");
+    assert!(of(&slowest, "endpoint", "/ws/signals")["behind_ms"].is_u64(), "{slowest}");
     assert!(server.metric("orion_queue_depth", "outbox_ordered").await > 0.0);
-    drop(slow);
+    assert_eq!(server.metric("orion_blocked_connections", "").await, 2.0);
+    assert!(server.metric("orion_blocked_seconds", "").await > 0.0);
+    // Both are cut in the end, and told of with how far behind they were.
+    server.until("orion_slow_clients_total", "write", |cut| cut == 2.0).await;
+    let lines = Value::from(server.lines("a client took nothing of what was written to it: cut"));
+    for (endpoint, sees_queue) in [("/ws/signals", true), ("/socket.io", false)] {
+        let line = of(&lines, "endpoint", endpoint);
+        assert!(line["seconds_blocked"].as_f64().unwrap() >= 9.9, "{line}");
+        assert_eq!(line["waiting"].as_u64().is_some_and(|waiting| waiting > 0), sees_queue, "{line}");
+    }
+    assert!(server.metric("orion_slow_client_behind_seconds_sum", "").await >= 19.8);
+    server.until("orion_disconnects_total", "slow_reader", |cut| cut == 1.0).await;
+    assert_eq!(server.metric("orion_blocked_connections", "").await, 0.0);
+    drop((native, socket));
 }

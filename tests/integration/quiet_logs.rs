@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::support::users::{SECRET, Stream, Way, admin_token, get_as, post_as, signed, token};
@@ -18,11 +18,73 @@ const OANDA: &str = "oanda-5f0d7e3b9a61";
 const ALERT_SECRET: &str = "alert-secret-c41b8d22e7f09a53";
 const HOOK: &str = "hook-70ad52c9e1";
 
+/// What no library would send, with the token in every place of it. Each is answered, mostly with a refusal.
+async fn send_broken(addr: SocketAddr, token: &str) {
+    let targets = [
+        "/api/ws&token=TOKEN",
+        "/api/ws%26token=TOKEN",
+        "/api/ws%26token%3DTOKEN",
+        "/api/ws&token=TOKEN%zz",
+        "/api/ws%zz&token=TOKEN",
+        "/api/ws/&token=TOKEN",
+        "//api/ws&token=TOKEN",
+        "/API/WS&token=TOKEN",
+        "/api/ws;token=TOKEN",
+        "/api/ws?token=TOKEN%ff",
+        "/ws/user/TOKEN%ff",
+        "/api/webhooks/tradingview/TOKEN%ff",
+        "/api/v1/market/quote/TOKEN",
+        "/api/bars?symbol=TOKEN&timeframe=TOKEN",
+        "/api/signals?status=TOKEN&limit=TOKEN&cursor=TOKEN",
+        "/socket.io/?EIO=9&transport=TOKEN&token=TOKEN",
+        "/socket.io/?EIO=4&transport=polling&sid=TOKEN",
+        "/socket.io/TOKEN?EIO=4&transport=websocket&sid=TOKEN&token=TOKEN",
+        "http://TOKEN@host/api/ws&token=TOKEN",
+        "/ TOKEN",
+        "*TOKEN",
+        "TOKEN",
+    ];
+    let upgrade = |version: &str, key: &str| {
+        format!(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: {key}\r\n"
+        )
+    };
+    let good = upgrade("13", "AAAAAAAAAAAAAAAAAAAAAA==");
+    let headers = [String::new(), good.clone(), upgrade("7", "TOKEN"), "Upgrade: TOKEN\r\n".to_owned()];
+    let mut requests = Vec::new();
+    for target in targets {
+        requests.extend(headers.iter().map(|headers| format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n")));
+        requests.extend(["POST", "TOKEN"].map(|method| format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n")));
+        requests.push(format!("GET {target} HTTP/9.9\r\nHost: x\r\n\r\n"));
+    }
+    for header in
+        ["TOKEN", ": TOKEN", "Bad Name TOKEN: x", "Content-Length: TOKEN", "Transfer-Encoding: TOKEN", "Host: TOKEN"]
+    {
+        requests.push(format!("GET / HTTP/1.1\r\n{header}\r\n\r\n"));
+    }
+    for header in
+        ["Origin: http://TOKEN", "Sec-WebSocket-Protocol: TOKEN", "X-Request-Id: TOKEN!", "X-Forwarded-For: TOKEN"]
+    {
+        requests.push(format!("GET /ws/signals HTTP/1.1\r\nHost: x\r\n{header}\r\n{good}\r\n"));
+    }
+    let long = "x".repeat(70_000);
+    requests.push(format!("GET /api/ws&token=TOKEN{long} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    requests.push(format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: TOKEN{long}\r\n\r\n"));
+    requests.push("\x16\x03\x01\x02 TOKEN\r\n\r\n".to_owned());
+    for request in requests {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        // One that is too long is refused before all of it is said.
+        stream.write_all(request.replace("TOKEN", token).as_bytes()).await.ok();
+        soon("an answer", stream.read(&mut [0; 1024])).await.ok();
+    }
+}
+
 /// Goes in by every way that there is with each token.
 async fn try_everything(addr: SocketAddr, tokens: &[String]) {
     let http = reqwest::Client::new();
     let url = |path: &str| format!("http://{addr}{path}");
     for token in tokens {
+        send_broken(addr, token).await;
         for way in Way::PAGES {
             if let Ok(mut stream) = Stream::open(addr, way, token, Some(token)).await {
                 stream.frame("connection").await;

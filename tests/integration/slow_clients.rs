@@ -170,7 +170,9 @@ async fn who_does_not_read_is_cut_and_recovers_and_the_others_lose_nothing() {
     assert!(overflows >= 2.0, "at least the polling clients overflow");
     let counted = server.metric("orion_slow_clients_total", "").await;
     assert!(counted >= 7.0, "{counted} of the seven that do not read are counted");
-    server.logged("a Socket.IO client is too slow: cut, to come back and catch up").await;
+    let line = server.logged("a Socket.IO client is too slow: cut, to come back and catch up").await;
+    assert!(line["waiting"] == 4096 && line["seconds_blocked"].is_f64() && line["missed"] == "signal", "{line}");
+    assert_eq!(server.metric("orion_slow_client_behind_seconds_count", "").await, counted, "how far each was behind");
     assert!(peak - before < MAX_GROWTH_MB, "grew from {before} to {peak} MB");
 
     for (name, told) in soon("healthy clients have everything", readers.join_all()).await {

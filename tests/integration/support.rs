@@ -204,6 +204,13 @@ impl Server {
         soon(message, self.log.line(message)).await.expect(message)
     }
 
+    /// Every line with this message that was logged so far.
+    pub(crate) fn lines(&self, message: &str) -> Vec<Value> {
+        let lines = self.log.lines.lock();
+        let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        parsed.filter(|line| line["message"] == message).collect()
+    }
+
     /// Everything that was logged so far.
     pub(crate) fn log_text(&self) -> String {
         self.log.lines.lock().join("\n")

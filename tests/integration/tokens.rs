@@ -336,6 +336,7 @@ async fn who_may_revoke_and_what_may_be_said() {
     assert_eq!(answer(http.post(&url).json(&body)).await.0, 401);
     assert_eq!(answer(http.post(&url).json(&body).header("x-admin-token", ADMIN)).await.0, 200);
     assert_eq!(answer(http.post(&url).json(&body).header("x-admin-token", TOKEN)).await.0, 401);
+    assert_eq!(server.metric("orion_revocations_total", "").await, 3.0);
     // A stranger's body is not even read.
     assert_eq!(answer(http.post(&url).body("{")).await.0, 401);
 

@@ -32,7 +32,7 @@ function table(name: string, heads: readonly string[], rows: readonly (readonly 
   const node = must<HTMLTableElement>(`[data-table="${name}"]`);
   const numeric = heads.map((_, column) => {
     const cells = rows.map((row) => text(row[column] ?? ""));
-    return cells.some((cell) => /\d/.test(cell)) && cells.every((cell) => NUMBER.test(cell));
+    return cells.length > 0 && cells.every((cell) => NUMBER.test(cell));
   });
   const className = (column: number): Record<string, string> => (numeric[column] === true ? { class: "num" } : {});
   const head = el("tr", {}, ...heads.map((title, column) => el("th", { scope: "col", ...className(column) }, title)));
@@ -57,6 +57,10 @@ function bytes(count: number): string {
 
 function span(milliseconds: number): string {
   return milliseconds < 1000 ? `${milliseconds} ms` : format.age(milliseconds);
+}
+
+function orDash(value: number | null, print: (value: number) => string): string {
+  return value === null ? "–" : print(value);
 }
 
 function show(overview: Overview): void {
@@ -93,9 +97,17 @@ function show(overview: Overview): void {
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
   table(
     "slowest",
-    ["Endpoint", "Behind", "Events", "States", "Connected"],
-    slowest.map((one) => [one.endpoint, span(one.behind_ms), String(one.ordered), String(one.states), span(one.connected_ms)]),
-    "No native client is behind; a Socket.IO client that is gets cut",
+    ["Endpoint", "Blocked", "Longest", "Behind", "Events", "States", "Connected"],
+    slowest.map((one) => [
+      one.endpoint,
+      orDash(one.blocked_ms, span),
+      span(one.longest_ms),
+      orDash(one.behind_ms, span),
+      orDash(one.ordered, String),
+      orDash(one.states, String),
+      span(one.connected_ms),
+    ]),
+    "Everybody reads what is written",
   );
   table(
     "sources",
@@ -111,7 +123,8 @@ function show(overview: Overview): void {
     "There is no source",
   );
   table("rejects", ["At", "What", "Why", "Times"], rejects.map((one) => [format.clock(one.at), format.words(one.kind), one.reason, String(one.times)]), "Nothing was rejected");
-  const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut, did not read: ${transport}`, String(count)]);
+  const why = (transport: string): string => (transport === "write" ? "took nothing for 10 s" : `queue full, ${transport}`);
+  const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut: ${why(transport)}`, String(count)]);
   table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut], "Nobody was refused");
 }
 

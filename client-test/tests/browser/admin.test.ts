@@ -64,6 +64,7 @@ test("with it, it shows who is there, what waits, the sources, the log and the r
   assert.match(await row("parts", "Disk").innerText(), /ok/);
   assert.match(await row("log", "Position").innerText(), /:\d+/);
   assert.match(await row("queues", "Pipeline").innerText(), /\d/);
+  assert.match(await row("slowest", "Everybody reads").or(row("slowest", "/ws/signals")).innerText(), /\w/);
   assert.match(await row("refused", "unauthorized").or(row("refused", "Nobody was refused")).innerText(), /\w/);
   await screenshot(page, "admin");
 });

@@ -14,10 +14,12 @@ use socketioxide::extract::SocketRef;
 use socketioxide::{ProtocolVersion, TransportType};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::MAX_QUEUED_PACKETS;
 use crate::door::{KillSwitch, Reason};
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 /// Our own service, for speaking to the engine as a client would.
 type Engine = BoxCloneSyncService<Request<Body>, Response, Infallible>;
@@ -28,6 +30,7 @@ pub struct Cuts(Arc<Inner>);
 
 struct Inner {
     tasks: Tasks,
+    metrics: Arc<Metrics>,
     /// Switch of the connection that a polling session was upgraded to, by session. Sessions that began as WebSocket carry
     /// theirs in the request that they keep.
     upgraded: Mutex<Upgraded>,
@@ -51,8 +54,8 @@ impl std::fmt::Debug for Cuts {
 
 impl Cuts {
     /// Knows nobody yet.
-    pub fn new(tasks: Tasks) -> Self {
-        Self(Arc::new(Inner { tasks, upgraded: Mutex::default(), engine: OnceLock::new() }))
+    pub fn new(tasks: Tasks, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Inner { tasks, metrics, upgraded: Mutex::default(), engine: OnceLock::new() }))
     }
 
     /// Sets the service that polling sessions are closed through, once it is built.
@@ -70,20 +73,40 @@ impl Cuts {
         }
     }
 
+    /// Cuts a client whose queue is full, unless it is being cut: it comes back and catches up. `missed` is what had no
+    /// room.
+    pub(super) fn too_slow(&self, socket: &SocketRef, missed: &str) {
+        let connection = self.connection(socket);
+        if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
+            return;
+        }
+        let blocked = connection.and_then(|connection| connection.blocked()).unwrap_or_default();
+        self.0.metrics.dropped_total.with_label_values(&["socketio"]).inc();
+        self.0.metrics.cut_slow("socketio", blocked);
+        info!(
+            sid = %socket.id, waiting = MAX_QUEUED_PACKETS, seconds_blocked = blocked.as_secs_f64(), missed,
+            "a Socket.IO client is too slow: cut, to come back and catch up"
+        );
+        self.cut(socket);
+    }
+
+    /// The connection of a client, unless it polls.
+    fn connection(&self, socket: &SocketRef) -> Option<KillSwitch> {
+        if socket.transport_type() == TransportType::Polling {
+            return None;
+        }
+        let upgraded = self.0.upgraded.lock().switches.get(&socket.id.to_string()).cloned();
+        upgraded.or_else(|| socket.req_parts().extensions.get::<KillSwitch>().cloned())
+    }
+
     /// Cuts a client at its transport.
     pub(super) fn cut(&self, socket: &SocketRef) {
         // What it has missed must not be followed by something later: that would move its cursor past the hole.
         socket.leave_all();
-        let sid = socket.id.to_string();
-        match socket.transport_type() {
-            TransportType::Websocket => {
-                let upgraded = self.0.upgraded.lock().switches.get(&sid).cloned();
-                match upgraded.or_else(|| socket.req_parts().extensions.get::<KillSwitch>().cloned()) {
-                    Some(switch) => switch.kill(Reason::Overloaded),
-                    None => debug!(sid, "a connection without a kill switch"),
-                }
-            }
-            TransportType::Polling => self.close_polling(&sid, socket.protocol()),
+        match (socket.transport_type(), self.connection(socket)) {
+            (_, Some(connection)) => connection.kill(Reason::Overloaded),
+            (TransportType::Polling, None) => self.close_polling(&socket.id.to_string(), socket.protocol()),
+            (TransportType::Websocket, None) => debug!(sid = %socket.id, "a connection without a kill switch"),
         }
     }
 

@@ -19,6 +19,9 @@ use crate::gateways::admission::Refusal;
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
 
+/// What a connection of the engine is called, whichever path it came by.
+const ENGINE: &str = "/socket.io";
+
 /// What `/` is as a WebSocket, where Sentio's page opens its base address; as a page it stays the console.
 const ROOT_STREAM: &str = "/ws/market-data";
 
@@ -91,8 +94,11 @@ where
             if let Err(refusal) = admitted {
                 return Box::pin(std::future::ready(Ok(refusal.into_response())));
             }
-            if let (true, Some(sid), Some(switch)) = (upgrade, sid, request.extensions().get::<KillSwitch>()) {
-                self.cuts.upgraded(sid, switch.clone());
+            if let (Some(_), Some(connection)) = (&engine, request.extensions().get::<KillSwitch>()) {
+                connection.serves(ENGINE, None);
+                if let (true, Some(sid)) = (upgrade, sid) {
+                    self.cuts.upgraded(sid, connection.clone());
+                }
             }
         }
         let native = || root_stream_uri(request.uri(), request.headers()).or_else(|| misspelt_query_uri(request.uri()));

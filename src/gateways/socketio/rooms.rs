@@ -8,12 +8,11 @@ use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use super::cut::Cuts;
 use super::personal::{self, is_personal};
 use super::rates::{Rate, Rates};
-use super::{Headcount, MAX_QUEUED_PACKETS, NAMESPACES};
+use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{self, Meta, SignalObject};
@@ -74,13 +73,7 @@ impl Rooms {
         let sockets = namespace.to(rooms).sockets();
         for socket in &sockets {
             if is_full(&emit(socket)) {
-                self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
-                self.metrics.slow_clients_total.with_label_values(&["socketio"]).inc();
-                info!(
-                    sid = %socket.id, waiting = MAX_QUEUED_PACKETS, missed = kind,
-                    "a Socket.IO client is too slow: cut, to come back and catch up"
-                );
-                self.cuts.cut(socket);
+                self.cuts.too_slow(socket, kind);
             }
         }
         self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);

@@ -173,13 +173,12 @@ impl Session {
 
     /// Whether the client keeps its pace. It is told once when it does not, and cut when it goes on all the same.
     pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
-        match self.pace.lock().judge() {
+        match self.pace.lock().judge(&self.gateway.metrics) {
             Verdict::Take => return true,
             Verdict::Warn => self.delivered(socket, socket.emit("error", &fault(TOO_FAST.0, TOO_FAST.1))),
             Verdict::Ignore => {}
             Verdict::Cut => {
                 info!(sid = %self.id, "a client that does not slow down is cut");
-                self.gateway.metrics.refuse(TOO_FAST.0);
                 self.cuts.cut(socket);
             }
         }
@@ -359,8 +358,7 @@ impl Session {
     #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
     fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
         if rooms::is_full(&sent) {
-            self.gateway.metrics.slow_clients_total.with_label_values(&["socketio"]).inc();
-            self.cuts.cut(socket);
+            self.cuts.too_slow(socket, "answer");
         }
     }
 }

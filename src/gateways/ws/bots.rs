@@ -10,7 +10,7 @@ use http::{HeaderMap, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Client, Conversation, Upgrade, connect, upgrade_required};
+use super::{Client, Conversation, Handshake};
 use crate::gateways::Gateway;
 use crate::gateways::bots::{Feed, cursor_of_frame, cursor_of_request};
 use crate::gateways::close::Close;
@@ -26,16 +26,15 @@ pub(super) async fn handshake(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
     let login = match gateway.admit_user(&headers, &uri) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
     let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri));
-    connect(upgrade, gateway, Some(login), conversation)
+    handshake.serve(gateway, Some(login), conversation)
 }
 
 /// One page of the bot platform.

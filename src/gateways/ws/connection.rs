@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::auth::Login;
+use crate::door::{KillSwitch, Reason};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
@@ -151,14 +152,16 @@ enum End {
 /// Serves one connection until it ends.
 pub(super) async fn serve<C: Conversation>(
     socket: WebSocket,
+    connection: KillSwitch,
     gateway: Arc<Gateway>,
     login: Option<Login>,
     mut conversation: C,
 ) {
-    let presence = Presence::new(&gateway, conversation.endpoint());
+    let presence = Presence::new(&gateway, conversation.endpoint(), connection);
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-    let _membership = gateway.clients.join(outbox.clone(), conversation.endpoint());
+    let _membership = gateway.clients.join(outbox.clone());
+    presence.connection.serves(conversation.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
     let mut client = Client { outbox, gateway, sink, login };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     match end {
@@ -195,6 +198,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                     Err(OutboxClosed { waiting, behind }) => {
                         let (endpoint, seconds_behind) = (conversation.endpoint(), behind.as_secs_f64());
                         info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
+                        gateway.metrics.cut_slow("native", behind);
                         return End::Ours(Close::TooSlow);
                     }
                 };
@@ -227,7 +231,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
         };
         // Control frames cost as much as others do; a close is the last in any case.
         if !conversation.may_push() && !matches!(said, Message::Close(_)) {
-            match pace.judge() {
+            match pace.judge(&gateway.metrics) {
                 Verdict::Take => {}
                 Verdict::Warn => {
                     client.outbox.answer(conversation.too_fast());
@@ -322,16 +326,17 @@ async fn say_goodbye<C: Conversation>(
 struct Presence {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
+    connection: KillSwitch,
     since: Instant,
     end: Option<End>,
 }
 
 impl Presence {
-    fn new(gateway: &Arc<Gateway>, endpoint: &'static str) -> Self {
+    fn new(gateway: &Arc<Gateway>, endpoint: &'static str, connection: KillSwitch) -> Self {
         gateway.metrics.connections.with_label_values(&["native", endpoint]).inc();
         gateway.metrics.connections_total.with_label_values(&["native", endpoint]).inc();
         info!(endpoint, "WebSocket client connected");
-        Self { gateway: gateway.clone(), endpoint, since: Instant::now(), end: None }
+        Self { gateway: gateway.clone(), endpoint, connection, since: Instant::now(), end: None }
     }
 
     fn left(mut self, end: End) {
@@ -341,11 +346,9 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        if matches!(self.end, Some(End::Ours(Close::TooSlow))) {
-            self.gateway.metrics.slow_clients_total.with_label_values(&["native"]).inc();
-        }
         let reason = match self.end {
-            Some(End::Peer) => "peer",
+            // Its writes may have failed because the door has cut it.
+            Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
             Some(End::Ours(close)) => close.reason(),
             None => "aborted",
         };

@@ -10,12 +10,12 @@ mod sentio;
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CONNECTION, UPGRADE};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 
@@ -23,6 +23,7 @@ use super::Gateway;
 use super::command::fault;
 use crate::auth::Login;
 use crate::config::Limits;
+use crate::door::KillSwitch;
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
 pub use echo::echo;
@@ -50,7 +51,44 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+/// A handshake of a WebSocket, and the connection that it came on.
+#[derive(Debug)]
+struct Handshake {
+    upgrade: WebSocketUpgrade,
+    connection: KillSwitch,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Handshake {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let connection = parts.extensions.get().cloned().unwrap_or_default();
+        match WebSocketUpgrade::from_request_parts(parts, state).await {
+            Ok(upgrade) => Ok(Self { upgrade, connection }),
+            Err(_) => Err(upgrade_required()),
+        }
+    }
+}
+
+impl Handshake {
+    /// Takes it, unless its channel is full, within the limits that every native endpoint has.
+    fn serve<C: Conversation + 'static>(
+        self,
+        gateway: Arc<Gateway>,
+        login: Option<Login>,
+        conversation: C,
+    ) -> Response {
+        let place = match gateway.enter("native", conversation.endpoint()) {
+            Ok(place) => place,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let Self { upgrade, connection } = self;
+        bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
+            serve(socket, connection, gateway, login, conversation).await;
+            drop(place);
+        })
+    }
+}
 
 /// What a client may say before it speaks.
 #[derive(Debug, Default, Deserialize)]
@@ -63,20 +101,18 @@ async fn dashboard(
     Query(Opening { since }): Query<Opening>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
     let login = match gateway.admit_reader(&headers, &uri, None) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let may_push = gateway.may_push(&headers, &uri);
     let conversation = Orion::dashboard(gateway.clone(), since, may_push);
-    connect(upgrade, gateway, login, conversation)
+    handshake.serve(gateway, login, conversation)
 }
 
-async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
+async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
     let may_push = gateway.may_push(&headers, &uri);
     // A pusher may still send its token in a frame; one that is wrong already is told so at once.
     if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
@@ -85,7 +121,7 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
     let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
-    connect(upgrade, gateway, login.ok().flatten(), conversation)
+    handshake.serve(gateway, login.ok().flatten(), conversation)
 }
 
 /// What an ARIA client may say before it speaks.
@@ -100,48 +136,34 @@ async fn trading_desk(
     Query(Channels { channels }): Query<Channels>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
     let login = match gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Aria::new(gateway.clone(), channels.as_deref());
-    connect(upgrade, gateway, login, conversation)
+    handshake.serve(gateway, login, conversation)
 }
 
-async fn performance(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
+async fn performance(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    uri: Uri,
+    handshake: Handshake,
+) -> Response {
     let login = match gateway.admit_reader(&headers, &uri, aria::token(&headers)) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = Performance::new(gateway.clone());
-    connect(upgrade, gateway, login, conversation)
+    handshake.serve(gateway, login, conversation)
 }
 
 fn upgrade_required() -> Response {
     let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade")];
     let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
     (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
-}
-
-/// Answers the handshake of a client that is admitted, unless its channel is full, and serves it.
-fn connect<C: Conversation + 'static>(
-    upgrade: WebSocketUpgrade,
-    gateway: Arc<Gateway>,
-    login: Option<Login>,
-    conversation: C,
-) -> Response {
-    let place = match gateway.enter("native", conversation.endpoint()) {
-        Ok(place) => place,
-        Err(refusal) => return refusal.into_response(),
-    };
-    bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-        serve(socket, gateway, login, conversation).await;
-        drop(place);
-    })
 }
 
 /// Sets the limits that every native endpoint has.

@@ -156,6 +156,7 @@ impl Orion {
                 Ok(())
             }
             Err(error) => {
+                self.gateway.metrics.reject("push", "unauthorized");
                 client.outbox.answer(encode(&fault("unauthorized", error.to_string())));
                 Err(Close::Policy)
             }
@@ -171,7 +172,7 @@ impl Orion {
             return;
         }
         if let Err(refused) = self.gateway.tokens.count_push() {
-            self.gateway.metrics.rejected_total.with_label_values(&["push", TOO_FAST.0]).inc();
+            self.gateway.metrics.reject_too_fast();
             client.outbox.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
             return;
         }

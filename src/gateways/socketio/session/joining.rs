@@ -74,7 +74,7 @@ impl Session {
             if reached.is_some() {
                 patience = Instant::now() + CATCH_UP_PATIENCE;
             } else if Instant::now() > patience {
-                return self.cuts.cut(socket);
+                return self.cuts.too_slow(socket, "backlog");
             }
             sleep(CATCH_UP_PAUSE).await;
         }
@@ -88,7 +88,9 @@ impl Session {
         match resumed {
             Ok(Resumed::Joined) => joining.caller.is_some().then_some(joining),
             Ok(Resumed::Gone) => {
-                self.cuts.cut(socket);
+                if socket.connected() {
+                    self.cuts.too_slow(socket, "replay");
+                }
                 None
             }
             impossible => {

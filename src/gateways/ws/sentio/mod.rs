@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value};
 
-use super::{Client, Conversation, Upgrade, connect, upgrade_required};
+use super::{Client, Conversation, Handshake};
 use crate::gateways::Gateway;
 use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
@@ -36,32 +36,31 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/ws/user/{id}", get(user))
 }
 
-async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
-    public(gateway, &headers, &uri, upgrade, Signals::new)
+async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    public(gateway, &headers, &uri, handshake, Signals::new)
 }
 
-async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
-    public(gateway, &headers, &uri, upgrade, Market::new)
+async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    public(gateway, &headers, &uri, handshake, Market::new)
 }
 
 /// Administrators present their token in the first frame, so the handshake needs none.
-async fn admin(State(gateway): State<Arc<Gateway>>, upgrade: Upgrade) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
+async fn admin(State(gateway): State<Arc<Gateway>>, handshake: Handshake) -> Response {
     let conversation = Admin::new(gateway.clone());
-    connect(upgrade, gateway, None, conversation)
+    handshake.serve(gateway, None, conversation)
 }
 
-async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, upgrade: Upgrade) -> Response {
-    personal::<Earnings>(gateway, &headers, &uri, upgrade, None)
+async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    personal::<Earnings>(gateway, &headers, &uri, handshake, None)
 }
 
 async fn notifications(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
 ) -> Response {
-    personal::<Notifications>(gateway, &headers, &uri, upgrade, None)
+    personal::<Notifications>(gateway, &headers, &uri, handshake, None)
 }
 
 async fn user(
@@ -69,10 +68,10 @@ async fn user(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
 ) -> Response {
     match id {
-        Ok(Path(id)) => personal::<Dashboard>(gateway, &headers, &uri, upgrade, Some(id)),
+        Ok(Path(id)) => personal::<Dashboard>(gateway, &headers, &uri, handshake, Some(id)),
         Err(rejection) => (StatusCode::BAD_REQUEST, Json(fault("bad_request", rejection.body_text()))).into_response(),
     }
 }
@@ -82,10 +81,9 @@ fn personal<P: Panel + 'static>(
     gateway: Arc<Gateway>,
     headers: &HeaderMap,
     uri: &Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
     id: Option<String>,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
     let login = match gateway.admit_visitor(headers, uri) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
@@ -93,23 +91,22 @@ fn personal<P: Panel + 'static>(
     let identity = login.as_ref().map(|login| login.identity().clone());
     let may_read = gateway.may_read(headers, uri);
     let conversation = Personal::<P>::new(gateway.clone(), identity, may_read, id);
-    connect(upgrade, gateway, login, conversation)
+    handshake.serve(gateway, login, conversation)
 }
 
 fn public<C: Conversation + 'static>(
     gateway: Arc<Gateway>,
     headers: &HeaderMap,
     uri: &Uri,
-    upgrade: Upgrade,
+    handshake: Handshake,
     conversation: impl FnOnce(Arc<Gateway>) -> C,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return upgrade_required() };
     let login = match gateway.admit_reader(headers, uri, None) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let conversation = conversation(gateway.clone());
-    connect(upgrade, gateway, login, conversation)
+    handshake.serve(gateway, login, conversation)
 }
 
 /// A frame of a client.
