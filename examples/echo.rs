@@ -11,7 +11,8 @@
 //! ```
 //!
 //! None of the 301 cases fails, and every close is clean. 6.4.3 and 6.4.4 are "non-strict", because a text is judged when its
-//! frame is complete; 7.1.6, 7.13.1 and 7.13.2 only inform. Compression (12 and 13) is not negotiated.
+//! frame is complete; 7.1.6, 7.13.1 and 7.13.2 only inform. Compression (12 and 13) is not negotiated. Against the server itself,
+//! `/api/websocket` with `ORION_LIMITS__EVENTS_PER_SECOND=0`, of 2 to 7 those fail that await an echo, and get an answer.
 //!
 //! **Socket.IO protocol 5** and **Engine.IO protocol 4** (at `/engine.io/`), each in its folder of socketio/socket.io,
 //! `docs/socket.io-protocol/v5-test-suite` and `docs/engine.io-protocol/v4-test-suite`:
