@@ -5,10 +5,9 @@
 mod server;
 
 use std::cell::RefCell;
-use std::net::TcpStream;
 
 use libfuzzer_sys::fuzz_target;
-use server::{ADDRESS, TOKEN, USER};
+use server::{ADDRESS, Steady, TOKEN, USER};
 use tungstenite::{Message, WebSocket};
 
 /// Inputs that one connection takes: streams behave differently at their begin.
@@ -39,14 +38,14 @@ fn streams() -> Vec<(String, String)> {
 struct Stream {
     path: String,
     hello: String,
-    client: Option<(WebSocket<TcpStream>, usize)>,
+    client: Option<(WebSocket<Steady>, usize)>,
 }
 
 impl Stream {
     fn say(&mut self, said: &[u8]) {
         let (mut client, told) = self.client.take().unwrap_or_else(|| {
             let url = format!("ws://{}{}", *ADDRESS, self.path);
-            let (mut client, _) = tungstenite::client(url, server::connect(*ADDRESS)).unwrap();
+            let (mut client, _) = tungstenite::client(url, Steady::connect(*ADDRESS)).unwrap();
             if !self.hello.is_empty() {
                 client.send(Message::text(self.hello.as_str())).unwrap();
             }

@@ -52,20 +52,49 @@ fn start() -> SocketAddr {
     address
 }
 
-/// Opens a connection on which nothing may take long.
-pub fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+/// A connection on which nothing may take long, and that goes on after a signal: libFuzzer's clock sends them.
+pub struct Steady(TcpStream);
+
+impl Steady {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    fn go_on<T>(&mut self, mut work: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Steady {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.go_on(|stream| stream.read(buffer))
+    }
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.go_on(|stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// A client that keeps its connection as long as the server does.
-pub struct Http(SocketAddr, BufReader<TcpStream>);
+pub struct Http(SocketAddr, BufReader<Steady>);
 
 impl Http {
     pub fn connect(address: SocketAddr) -> Self {
-        Self(address, BufReader::new(connect(address)))
+        Self(address, BufReader::new(Steady::connect(address)))
     }
 
     /// The status with which a pusher's request is answered.
