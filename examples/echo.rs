@@ -1,9 +1,34 @@
-//! Echoes over the transports of the server, for the official test suites:
+//! Echoes over the transports of the server, for the official test suites: `cargo run --release --example echo`; `PORT` is
+//! another port than 3000.
 //!
-//! - Autobahn: `wstest -m fuzzingclient` against `ws://localhost:3000/ws/echo`
-//! - Socket.IO protocol v5 (`test-suite` of socketio/socket.io-protocol), and Engine.IO protocol v4 at `/engine.io/`
+//! **Autobahn** on `/ws/echo`. Version 25.10.1 runs on Python 2.7:
 //!
-//! `cargo run --release --example echo`; `PORT` is another port.
+//! ```text
+//! python2.7 -m pip install autobahntestsuite==25.10.1
+//! echo '{"outdir": "reports", "servers": [{"url": "ws://127.0.0.1:3000/ws/echo"}],
+//!   "cases": ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"]}' > fuzzingclient.json
+//! wstest -m fuzzingclient -s fuzzingclient.json
+//! ```
+//!
+//! None of the 301 cases fails, and every close is clean. 6.4.3 and 6.4.4 are "non-strict", because a text is judged when its
+//! frame is complete; 7.1.6, 7.13.1 and 7.13.2 only inform. Compression (12 and 13) is not negotiated. Against the server itself,
+//! `/api/websocket` with `ORION_LIMITS__EVENTS_PER_SECOND=0`, of 2 to 7 those fail that await an echo, and get an answer.
+//!
+//! **Socket.IO protocol 5** and **Engine.IO protocol 4** (at `/engine.io/`), each in its folder of socketio/socket.io,
+//! `docs/socket.io-protocol/v5-test-suite` and `docs/engine.io-protocol/v4-test-suite`:
+//!
+//! ```text
+//! npm install
+//! npx mocha test-suite.js
+//! ```
+//!
+//! From 22 to 27 of 32, and 15 or 16 of 25, pass. What fails changes from run to run, for these reasons:
+//!
+//! - engineioxide sends its first ping at once and not after the interval: it comes where a test awaits something else, and
+//!   the tests that never answer it are closed 200 ms later. With that one line changed the rest of this list is left.
+//! - The Socket.IO suite misses a message that arrives together with the one before it.
+//! - "ignores HTTP requests with same sid after upgrade" asks on a second connection without waiting for the first.
+//! - "closes the session upon cancelled polling request": engineioxide keeps it until the ping times out.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 

@@ -76,10 +76,8 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// What a request is told whose handler panicked. The process lives on.
+/// What a request is told whose handler panicked, which the log tells of already. The process lives on.
 #[allow(clippy::needless_pass_by_value, reason = "what the layer hands over")]
-pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("not a text"), "a request handler panicked");
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }

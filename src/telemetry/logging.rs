@@ -38,7 +38,17 @@ pub enum LoggingError {
 pub fn init(log: &Log) -> Result<(), LoggingError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !no_color && io::stdout().is_terminal();
-    init_to(log, io::stdout, ansi)
+    init_to(log, io::stdout, ansi)?;
+    log_panics();
+    Ok(())
+}
+
+/// A panic ends one task and not the process: the log is where somebody sees it, and what it says may come from outside.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(panic = panic.payload_as_str().unwrap_or("not a text"), at, "something panicked");
+    }));
 }
 
 /// Starts logging to `writer`.
@@ -201,6 +211,20 @@ mod tests {
         );
         let at = object["timestamp"].as_str().unwrap();
         assert!(at.len() == 24 && at.ends_with('Z') && DateTime::parse_from_rfc3339(at).is_ok(), "{at}");
+    }
+
+    #[test]
+    fn a_panic_is_one_line_that_says_where() {
+        let log = Log { format: LogFormat::Json, ..Log::default() };
+        let before = std::panic::take_hook();
+        log_panics();
+        let line = logged(&log, false, || {
+            std::panic::catch_unwind(|| panic!("{NASTY}")).unwrap_err();
+        });
+        std::panic::set_hook(before);
+        let object: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&object["level"], &object["panic"]), (&"ERROR".into(), &NASTY.into()));
+        assert!(object["at"].as_str().unwrap().starts_with(file!()), "{line}");
     }
 
     #[test]

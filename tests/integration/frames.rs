@@ -59,9 +59,10 @@ impl Raw {
                 assert_eq!(first & 0xf0, FIN, "whole, and no reserved bit");
                 let length = match self.0.read_u8().await.unwrap() {
                     126 => self.0.read_u16().await.unwrap().into(),
+                    127 => self.0.read_u64().await.unwrap() as usize,
                     length => usize::from(length),
                 };
-                assert!(length < 64 * KIB, "masked, or too long");
+                assert!(length < 65 * KIB, "masked, or too long");
                 let mut payload = vec![0; length];
                 self.0.read_exact(&mut payload).await.unwrap();
                 match first & 0xf {
@@ -127,7 +128,13 @@ fn ping_text(pad: usize) -> String {
 async fn messages_of_every_length_and_in_every_number_of_pieces_are_one_message() {
     let server = Server::push_only().await;
     let mut client = Raw::open(server.addr).await;
-    for pad in [0, 90, 91, 92, 93, 94, 200, 4_000, 60_000] {
+    for kind in [TEXT, BINARY] {
+        client.write(&frame(FIN | kind, b"")).await;
+        client.answered("error").await;
+    }
+    // Around every change of the header's form, up to the largest message that is taken.
+    for length in [30, 125, 126, 127, 128, 200, 4_000, 65_535, 64 * KIB] {
+        let pad = length - ping_text(0).len();
         let text = ping_text(pad);
         for kind in [TEXT, BINARY] {
             client.write(&frame(FIN | kind, text.as_bytes())).await;
@@ -167,6 +174,15 @@ async fn pings_are_answered_with_what_they_carry_and_pongs_are_not() {
         client.write(&frame(FIN | PING, payload)).await;
         assert_eq!(client.read().await, Frame::Pong(payload.to_vec()));
     }
+    let payloads: Vec<_> = (0..10_u8).map(|number| vec![number; 4]).collect();
+    client.write(&payloads.iter().flat_map(|payload| frame(FIN | PING, payload)).collect::<Vec<_>>()).await;
+    for payload in payloads {
+        assert_eq!(client.read().await, Frame::Pong(payload), "ten at once");
+    }
+    for byte in frame(FIN | PING, &[0xfe; 125]) {
+        client.write(&[byte]).await;
+    }
+    assert_eq!(client.read().await, Frame::Pong(vec![0xfe; 125]), "a byte at a time");
     client.write(&frame(FIN | PING, &[0xfe; 126])).await;
     client.closed(1002, "a ping of 126 bytes").await;
     server.stop().await;
@@ -178,28 +194,34 @@ async fn what_the_protocol_does_not_allow_is_closed_with_1002() {
     let server = Server::push_only().await;
     let hello = b"{}".as_slice();
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
-    for bits in 1..8_u8 {
-        cases.push((format!("reserved bits {bits}"), frame(FIN | (bits << 4) | TEXT, hello)));
+    for (bits, opcode) in (1..8_u8).flat_map(|bits| [TEXT, BINARY, CLOSE, PING, PONG].map(|opcode| (bits, opcode))) {
+        cases.push((format!("reserved bits {bits} with opcode {opcode}"), frame(FIN | (bits << 4) | opcode, b"")));
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         cases.push((format!("opcode {opcode}"), frame(FIN | opcode, hello)));
+        cases.push((format!("opcode {opcode} with nothing"), frame(FIN | opcode, b"")));
     }
     cases.extend([
         ("a ping in pieces".to_owned(), frame(PING, b"a")),
+        ("a pong in pieces".to_owned(), frame(PONG, b"a")),
         ("a close in pieces".to_owned(), frame(CLOSE, b"")),
         ("a piece of nothing".to_owned(), frame(FIN, hello)),
+        ("a piece of nothing, and not the last".to_owned(), frame(0, hello)),
         ("a text in the middle of another".to_owned(), [frame(TEXT, b"{"), frame(FIN | TEXT, b"}")].concat()),
         ("a frame that is not masked".to_owned(), vec![FIN | TEXT, 2, b'{', b'}']),
         ("a close of one byte".to_owned(), frame(FIN | CLOSE, b"x")),
         ("a close of 126 bytes".to_owned(), frame(FIN | CLOSE, &[&[3, 0xe8][..], &[b'x'; 124]].concat())),
     ]);
+    let count = cases.len();
     for (why, bytes) in cases {
         let mut client = Raw::open(server.addr).await;
-        client.write(&bytes).await;
+        // What came before is answered, what comes behind is not.
+        client.write(&[frame(FIN | TEXT, ping_text(0).as_bytes()), bytes, frame(FIN | PING, b"")].concat()).await;
+        client.answered("pong").await;
         client.closed(1002, &why).await;
     }
     server.until("orion_connections", "api/websocket", |count| count == 0.0).await;
-    assert_eq!(server.metric("orion_disconnects_total", "reason=\"protocol error\"").await, 24.0);
+    assert_eq!(server.metric("orion_disconnects_total", "reason=\"protocol error\"").await, count as f64);
     assert_eq!(server.complaints(), Vec::<String>::new());
     server.stop().await;
 }
@@ -225,6 +247,9 @@ async fn a_text_that_is_no_utf8_is_closed_with_1007() {
         client.write(&[frame(TEXT, one), frame(FIN, other)].concat()).await;
         client.closed(1007, &format!("{bytes:x?} in two pieces")).await;
     }
+    let mut client = Raw::open(server.addr).await;
+    client.write(&frame(TEXT, &[0xce, 0xba, 0xf4, 0x90, 0x80, 0x80])).await;
+    client.closed(1007, "before the last piece").await;
     // A letter in two pieces is a letter.
     let mut client = Raw::open(server.addr).await;
     let text = r#"{"type":"ping","timestamp":"κόσμε 𝄞"}"#.as_bytes();
@@ -260,6 +285,14 @@ async fn a_close_is_answered_with_its_code_or_refused() {
     let mut client = Raw::open(server.addr).await;
     client.write(&frame(FIN | CLOSE, &closing(1000, &[0xce, 0xba, 0xed, 0xa0, 0x80]))).await;
     assert!(matches!(client.read().await, Frame::Close(1002 | 1007)), "a reason that is no UTF-8");
+    let mut client = Raw::open(server.addr).await;
+    client
+        .write(&[frame(TEXT, b"{"), frame(FIN | CLOSE, &closing(1000, &[b'x'; 123])), frame(FIN, b"}")].concat())
+        .await;
+    client.closed(1000, "a close with the longest reason, amid a message").await;
+    let mut client = Raw::open(server.addr).await;
+    client.write(&[frame(FIN | CLOSE, &closing(1000, b"")), frame(FIN | CLOSE, &closing(1001, b""))].concat()).await;
+    client.closed(1000, "two closes").await;
     let mut client = Raw::open(server.addr).await;
     client.write(&frame(FIN | CLOSE, b"")).await;
     client.closed(1005, "a close without a code").await;
