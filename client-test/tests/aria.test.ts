@@ -11,7 +11,7 @@ import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 
 /** The page's own is 30000, as is the server's; both are shortened together. */
 const HEARTBEAT = Number(process.env["ARIA_HEARTBEAT"] ?? 1_000);
-const PATIENCE = { timeout: 3 * HEARTBEAT + 5_000 };
+const PATIENCE = { timeout: 3 * HEARTBEAT + 30_000 };
 
 /** What the mounted panels subscribe to; three say nothing. */
 const PANELS: Record<string, readonly string[] | undefined> = {

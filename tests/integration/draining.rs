@@ -14,7 +14,7 @@ use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, f
 const NATIVE: usize = 200;
 const SOCKETS: usize = 250;
 const POLLING: usize = 50;
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_500_clients_tells_everybody_and_exits_0_in_time() {

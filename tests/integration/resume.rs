@@ -333,12 +333,17 @@ async fn a_frame_with_a_cursor_brings_what_this_connection_has_not_had_and_only_
     for body in [signal("ended"), json!({ "id": "ended", "status": "confirmed" }), signal("open")] {
         assert_eq!(server.api().push(&body).await.0, StatusCode::OK);
     }
-    sleep(Duration::from_millis(300)).await;
-    let mut client = Client::connect(server.address, Way::Frame, None).await.unwrap();
     let ids = |signals: &[(serde_json::Value, String)]| -> Vec<String> {
         signals.iter().map(|(signal, _)| format!("{} {}", signal["id"], signal["status"]).replace('"', "")).collect()
     };
-    assert_eq!(ids(&client.until_subscribed().await.0), ["open pending"]);
+    let newcomer = async || {
+        let mut client = Client::connect(server.address, Way::Frame, None).await.unwrap();
+        let snapshot = client.until_subscribed().await.0;
+        (client, ids(&snapshot))
+    };
+    until("what has ended is forgotten", async || newcomer().await.1.len() == 1).await;
+    let (mut client, snapshot) = newcomer().await;
+    assert_eq!(snapshot, ["open pending"]);
     let frame = json!({ "type": "subscribe", "since": start }).to_string();
     client.say(frame.clone()).await.unwrap();
     let (missed, _, recovered) = client.until_subscribed().await;
