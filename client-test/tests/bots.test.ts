@@ -175,6 +175,7 @@ describe("with what is pushed", () => {
         await bus.inbox.next("trades", has);
       };
       await bus.inbox.next("mode", (mode) => mode === "ws");
+      await bus.inbox.next("connection");
       await shows();
       proxy.refuseUpgrades = true;
       proxy.cut();

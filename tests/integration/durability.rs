@@ -201,6 +201,8 @@ async fn what_was_acknowledged_survives_kill_9() {
     })
     .await;
     let lives = pushers.lives.lock().clone();
+    // The log knows of an end a moment before it is published.
+    until("all is published", async || seq(&server.api().cursor().await) >= 2 * lives.len() as u64).await;
     let head = seq(&server.api().cursor().await);
     server.stop().await;
 

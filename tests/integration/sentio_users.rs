@@ -218,7 +218,8 @@ async fn what_was_written_to_a_peer_that_hears_nothing_more_comes_to_the_next_co
 #[tokio::test]
 async fn nobody_gets_what_is_anothers() {
     let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT]).await;
+    // Nobody reads, nor answers a ping, while it is published.
+    let server = Server::start(&dir, &[JWT, ("ORION_HEARTBEAT__PEER_TIMEOUT", "10m")]).await;
     let mut pages = Vec::new();
     for user in ["u1", "u2"] {
         let token = token(user);
