@@ -29,8 +29,9 @@ pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade};
 
 /// The ingest token of every server that is started here.
 pub(crate) const TOKEN: &str = "integration-token";
-/// Longest wait for something that has to come: generous, because several test suites may share the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for something that has to come. Only a test that fails waits so long: generous, because several suites may share
+/// a machine of few cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits for what has to come.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
