@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 import { io } from "socket.io-client";
 import { pushSignal } from "./support/bodies.ts";
 import { connectNative, connectV2, connectV4 } from "./support/clients.ts";
-import { Inbox, record } from "./support/inbox.ts";
+import { Inbox, PATIENCE, record } from "./support/inbox.ts";
 import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { OrionAdapter } from "../src/orion-adapter.ts";
 import { OrionWebSocket } from "../src/orion-websocket.ts";
@@ -58,7 +58,7 @@ for (const query of ["", "?token=wrong"]) {
   test(`native with "${query}" is refused at the handshake`, async () => {
     const ws = new WebSocket(`${server.wsUrl}/ws/signals${query}`);
     ws.on("error", () => undefined);
-    const [request, response] = await once(ws, "unexpected-response", { signal: AbortSignal.timeout(5_000) });
+    const [request, response] = await once(ws, "unexpected-response", { signal: AbortSignal.timeout(PATIENCE) });
     assert.ok([401, 403].includes(response.statusCode), String(response.statusCode));
     request.destroy();
   });

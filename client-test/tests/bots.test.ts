@@ -8,6 +8,7 @@ import { pushPrice, pushSignal } from "./support/bodies.ts";
 import { decision, whales } from "./support/bots-panels.ts";
 import { Bus, Dashboard, QUICK } from "./support/bots.ts";
 import { DOCUMENTED } from "./support/bots-documented.ts";
+import { PATIENCE } from "./support/inbox.ts";
 import { RefusingProxy } from "./support/refusing.ts";
 import { binary, PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { mint, SECRET } from "./support/tokens.ts";
@@ -17,9 +18,8 @@ const KINDS = ["trades", "bots", "balances", "decisions", "metrics", "whale", "a
 const HEARTBEAT = {
   ORION_HEARTBEAT__APP_PING: "1s",
   ORION_HEARTBEAT__PROTOCOL_PING: "1s",
-  ORION_HEARTBEAT__PEER_TIMEOUT: "3s",
+  ORION_HEARTBEAT__PEER_TIMEOUT: "6s",
 };
-const PATIENCE = { timeout: 30_000 };
 
 async function publish(server: OrionServer, type: string, data: unknown, user: string): Promise<void> {
   const answer = await server.post("/api/events", { type, data, user });
@@ -58,11 +58,11 @@ describe("with the demo desk", { concurrency: true }, () => {
   for (const version of [1, 2, 3] as const) {
     test(`release ${version} of the bus gets every type, pongs in time, and no panel breaks`, async () => {
       const bus = new Bus(server.url, token, version);
-      for (const kind of KINDS) await bus.inbox.next(kind, undefined, PATIENCE);
-      await bus.inbox.next("decisions", (data) => data.bot_id === "orion", PATIENCE);
+      for (const kind of KINDS) await bus.inbox.next(kind);
+      await bus.inbox.next("decisions", (data) => data.bot_id === "orion");
       const pings = () => bus.inbox.all("ping").length;
       for (const from = pings(); pings() < from + 2; ) await bus.inbox.next("ping", undefined, { from: bus.inbox.mark });
-      assert.ok(bus.trips.length > 0 && bus.trips.every((trip) => trip >= 0 && trip < 5_000), String(bus.trips));
+      assert.ok(bus.trips.length > 0 && bus.trips.every((trip) => trip >= 0 && trip < PATIENCE), String(bus.trips));
       assert.match(bus.lastUpdate ?? "", /^\d{4}-.*Z$/);
       assert.deepEqual([bus.errors, bus.opened, bus.mode], [[], 1, "ws"]);
       bus.close();
@@ -73,7 +73,7 @@ describe("with the demo desk", { concurrency: true }, () => {
     // Its own ping every five seconds: nothing but the protocol's pongs keeps it here.
     const dashboard = new Dashboard(server.url, token, 5_000);
     for (const kind of ["connection", "live_prices", "prices_update", "metrics", "pong"]) {
-      await dashboard.inbox.next(kind, undefined, PATIENCE);
+      await dashboard.inbox.next(kind);
     }
     while (dashboard.inbox.all("ping").length < 6) {
       await dashboard.inbox.next("ping", undefined, { from: dashboard.inbox.mark });
@@ -81,8 +81,8 @@ describe("with the demo desk", { concurrency: true }, () => {
     const { lamps, tiles, trip, prices } = dashboard;
     assert.deepEqual([lamps, dashboard.errors, dashboard.open], ["green", [], true]);
     assert.deepEqual(Object.keys(tiles).sort(), ["activeBots", "exposure", "riskLevel", "totalProfit"]);
-    assert.ok(trip !== undefined && trip < 5_000 && Object.keys(prices).length >= 7);
-    assert.ok(Math.abs(Date.now() - dashboard.lastSeen) < 10_000, "the number of a ping is the time");
+    assert.ok(trip !== undefined && trip < PATIENCE && Object.keys(prices).length >= 7);
+    assert.ok(Math.abs(Date.now() - dashboard.lastSeen) < PATIENCE, "the number of a ping is the time");
     dashboard.close();
   });
 
@@ -91,7 +91,7 @@ describe("with the demo desk", { concurrency: true }, () => {
     assert.deepEqual([user_id, role], ["demo", "user"]);
     const bus = new Bus(server.url, token, 3);
     for (const kind of ["trades", "decisions", "whale", "bots", "balances"]) {
-      await bus.inbox.next(kind, undefined, PATIENCE);
+      await bus.inbox.next(kind);
     }
     bus.close();
     const { success, count, decisions } = await read(server, "/api/advanced/decisions/recent?limit=100", token);
@@ -158,8 +158,8 @@ describe("with what is pushed", () => {
     assert.deepEqual([made.bot_id, made.platform, made.decision], ["orion", "orion", "buy"]);
     const price = await pushPrice(server, "GBPUSD");
     // The third release hands the fields of a message without data to its listeners.
-    await bus.inbox.next("live_prices", (rest) => rest.prices.GBPUSD?.price === price, PATIENCE);
-    await bus.inbox.next("prices_update", (data) => data.prices.GBPUSD?.price === price, PATIENCE);
+    await bus.inbox.next("live_prices", (rest) => rest.prices.GBPUSD?.price === price);
+    await bus.inbox.next("prices_update", (data) => data.prices.GBPUSD?.price === price);
     assert.deepEqual(bus.errors, []);
     bus.close();
   });
@@ -172,22 +172,23 @@ describe("with what is pushed", () => {
       const shows = async () => {
         const id = await trade(server, user);
         const has = (data: any) => data.id === id || data.trades?.some((one: any) => one.id === id);
-        await bus.inbox.next("trades", has, PATIENCE);
+        await bus.inbox.next("trades", has);
       };
       await bus.inbox.next("mode", (mode) => mode === "ws");
+      await bus.inbox.next("connection");
       await shows();
       proxy.refuseUpgrades = true;
       proxy.cut();
       for (const mode of modes) {
         if (mode === "polling" && version > 1) proxy.refuseEvents();
-        await bus.inbox.next("mode", (entered) => entered === mode, PATIENCE);
+        await bus.inbox.next("mode", (entered) => entered === mode);
         await shows();
         const mark = bus.inbox.mark;
         await publish(server, "bots", { ...DOCUMENTED["bots"], name: mode }, user);
         await bus.inbox.next("bots", (data) => [data].flat().some((bot: any) => bot.name === mode), { from: mark });
       }
       for (const kind of ["balances", "metrics", "system_health"]) {
-        await bus.inbox.next(kind, undefined, { from: bus.inbox.mark, ...PATIENCE });
+        await bus.inbox.next(kind, undefined, { from: bus.inbox.mark });
       }
       assert.equal(proxy.refusedUpgrades, version === 1 ? 10 : 5);
       assert.deepEqual([bus.mode, bus.errors, bus.inbox.all("refused")], ["polling", [], []]);
@@ -202,7 +203,7 @@ describe("with what is pushed", () => {
     proxy.refuseEvents();
     const bus = new Bus(proxy.url, mint("fallback"), 3, { ...QUICK, retry: 1 });
     const id = await trade(server, "fallback");
-    await bus.inbox.next("trades", (data) => data.trades.some((one: any) => one.id === id), PATIENCE);
+    await bus.inbox.next("trades", (data) => data.trades.some((one: any) => one.id === id));
     assert.deepEqual([bus.mode, proxy.refusedEvents, bus.errors], ["polling", 1, []]);
     bus.close();
     await proxy.end();
@@ -225,17 +226,17 @@ describe("with what is pushed", () => {
   });
 
   test("a token that has ended: told, closed, and refused in every way until the login", async () => {
-    // Within what is allowed for clocks that differ, and for two more seconds.
-    const short = mint("ann", { ttl: -3 });
+    // Within what is allowed for clocks that differ, and for four more seconds.
+    const short = mint("ann", { ttl: -1 });
     const dashboard = new Dashboard(server.url, short, 200);
     await dashboard.inbox.next("open");
     const bus = new Bus(server.url, short, 3);
-    const [told] = await dashboard.inbox.next("connection", (frame) => frame.status !== "Connected", PATIENCE);
+    const [told] = await dashboard.inbox.next("connection", (frame) => frame.status !== "Connected");
     assert.deepEqual([told.data.status, told.data.code], ["disconnected", "TOKEN_EXPIRED"]);
     assert.deepEqual((await dashboard.inbox.next("close"))[0], 1008);
     assert.equal(dashboard.lamps, "red");
-    await bus.inbox.next("mode", (mode) => mode === "polling", PATIENCE);
-    await bus.inbox.next("refused", (status) => status === 401, PATIENCE);
+    await bus.inbox.next("mode", (mode) => mode === "polling");
+    await bus.inbox.next("refused", (status) => status === 401);
     assert.equal(bus.inbox.all("mode").some(([mode]) => mode === "sse"), false);
     const me = await fetch(`${server.url}/api/auth/me`, { headers: { authorization: `Bearer ${short}` } });
     assert.equal(me.status, 401);
@@ -248,9 +249,9 @@ describe("with what is pushed", () => {
   ] as const) {
     test(`a token that is ${fault} opens nothing, and what is public goes on`, async () => {
       const bus = new Bus(server.url, token, 2, { ...QUICK, retry: 1 });
-      await bus.inbox.next("mode", (mode) => mode === "polling", PATIENCE);
-      await bus.inbox.next("refused", (status) => status === 401, PATIENCE);
-      await bus.inbox.next("system_health", undefined, PATIENCE);
+      await bus.inbox.next("mode", (mode) => mode === "polling");
+      await bus.inbox.next("refused", (status) => status === 401);
+      await bus.inbox.next("system_health");
       assert.deepEqual([bus.opened, bus.inbox.all("connection"), bus.inbox.all("trades")], [0, [], []]);
       bus.close();
     });
@@ -273,7 +274,7 @@ test("a restart: the bus comes back by itself, and with the states as they are",
   assert.deepEqual((await bus.inbox.next("close"))[0], 1012);
   const mark = bus.inbox.mark;
   const again = await startServer({ env, port: server.port, dataDir: server.dataDir });
-  await bus.inbox.next("bots", (bot) => bot.name === "before", { from: mark, ...PATIENCE });
+  await bus.inbox.next("bots", (bot) => bot.name === "before", { from: mark });
   assert.deepEqual([bus.opened, bus.errors], [2, []]);
   bus.close();
   await again.end();

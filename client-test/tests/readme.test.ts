@@ -169,7 +169,7 @@ function bash(code: string, env: Record<string, string> = {}, cwd = PACKAGE) {
     cwd,
     env: { ...process.env, ...env },
     encoding: "utf8",
-    timeout: 20_000,
+    timeout: 60_000,
   });
 }
 

@@ -108,7 +108,7 @@ describe("a cut connection", () => {
         const ids = await lifeBefore(server);
         await inbox.next("signal", (s) => s.id === ids[2]);
         proxy.cut();
-        await inbox.next("disconnect", undefined, { timeout: 10_000 });
+        await inbox.next("disconnect");
         await lifeDuring(server, ids);
         const mark = inbox.mark;
         proxy.mend();
@@ -356,9 +356,9 @@ test("SIGTERM: native clients see 1012, Socket.IO clients lose the transport and
     const mark = adapted.mark;
     second = await startServer({ env: PUSH_ONLY, port: first.port, dataDir: first.dataDir });
     for (const [i, { inbox }] of clients.entries()) {
-      await inbox.next("connect", undefined, { from: marks[i] ?? 0, timeout: 10_000 });
+      await inbox.next("connect", undefined, { from: marks[i] ?? 0 });
     }
-    await adapted.next("subscribed", undefined, { from: mark, timeout: 10_000 });
+    await adapted.next("subscribed", undefined, { from: mark });
     const id = await pushSignal(second);
     await adapted.next("signal", (s) => s.id === id);
   } finally {

@@ -97,13 +97,14 @@ describe("every spelling leaves as the documented object", () => {
       const { message, timestamp, ...fixed } = answer.body;
       assert.deepEqual(fixed, { success: true, signal_id: body.id, status: "pending", dry_run: false, line_sent: false });
       assert.equal(typeof message, "string");
-      assert.ok(Math.abs(Date.parse(timestamp) - Date.now()) < 5_000);
+      const answered = Date.parse(timestamp);
+      assert.ok(answered >= started && answered <= Date.now(), `${timestamp} is not when it was answered`);
 
       const signal = await seenByAll((s) => s.id === body.id);
       const { updated_at, expires_at, source, killzone_active, ...told } = signal;
       assert.deepEqual(told, { id: body.id, ...EXPECTED, ...differences });
-      const life = Date.parse(expires_at) - started;
-      assert.ok(life >= 300_000 && life < 305_000, `lives ${life} ms from its acceptance on`);
+      const accepted = Date.parse(expires_at) - 300_000;
+      assert.ok(accepted >= started && accepted <= answered, "it lives for five minutes from its acceptance on");
     });
   }
 
@@ -262,13 +263,11 @@ test("with ORION_SIGNAL_TTL=2s a pending signal ends by timeout, two seconds aft
   try {
     await client.inbox.next("subscribed");
     const id = await pushSignal(quick);
-    await client.inbox.next("signal", (f) => f.payload.id === id);
-    const started = Date.now();
+    const [{ payload: pending }] = await client.inbox.next("signal", (f) => f.payload.id === id);
     const [ended] = await client.inbox.next("signal", (f) => f.payload.id === id && f.payload.status === "invalidated");
-    const lived = Date.now() - started;
     assertSignal(ended.payload);
     assert.equal(ended.payload.invalidation, "timeout");
-    assert.ok(lived > 1_700 && lived < 3_500, `ended after ${lived} ms`);
+    assert.equal(Date.parse(ended.payload.updated_at) - Date.parse(pending.updated_at), 2_000);
     // A second signal's whole life later the first has still ended only once.
     const next = await pushSignal(quick);
     await client.inbox.next("signal", (f) => f.payload.id === next && f.payload.status === "invalidated");

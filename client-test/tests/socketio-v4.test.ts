@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { pushPrice, pushSignal } from "./support/bodies.ts";
 import { connectV4, ENDPOINTS, parsed, type V4 } from "./support/clients.ts";
+import { PATIENCE } from "./support/inbox.ts";
 import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { assertCursor, assertPong, assertPrice, assertSignal, assertSubscribed } from "./support/shapes.ts";
 
@@ -49,7 +50,7 @@ for (const [transport, transports] of TRANSPORTS) {
         await settle();
         assert.equal(inbox.all("price_update").length + inbox.all("signal").length, 0, "nothing before subscribe");
 
-        const answer = await socket.timeout(5_000).emitWithAck("subscribe", { channels: BOTH });
+        const answer = await socket.timeout(PATIENCE).emitWithAck("subscribe", { channels: BOTH });
         inbox.push("acknowledged");
         const [event] = await inbox.next("subscribed");
         assert.deepEqual(event, answer);
@@ -85,7 +86,7 @@ for (const [transport, transports] of TRANSPORTS) {
         await settle();
         const mark = inbox.mark;
         await withClient({}, async (control) => {
-          await control.socket.timeout(5_000).emitWithAck("subscribe", BOTH);
+          await control.socket.timeout(PATIENCE).emitWithAck("subscribe", BOTH);
           const later = await pushPrice(server);
           const laterId = await pushSignal(server);
           await control.inbox.next("price_update", (p) => p.price === later);
@@ -112,7 +113,7 @@ describe("forms of subscribe", () => {
     for (const [form, args, channels] of forms) {
       test(`${form}, ${name}`, () =>
         withClient(endpoint, async ({ socket, inbox }) => {
-          const answer = await socket.timeout(5_000).emitWithAck("subscribe", ...args);
+          const answer = await socket.timeout(PATIENCE).emitWithAck("subscribe", ...args);
           assertSubscribed(answer, { channels, symbols: null, recovered: null });
           assert.equal(inbox.all("signal").some(([s]) => s.id === known), channels.includes("signals"));
           assert.equal(inbox.all("price_update").some(([p]) => p.symbol === "EURUSD"), channels.includes("prices"));
@@ -129,8 +130,8 @@ describe("forms of subscribe", () => {
 
   test("subscribing twice brings the snapshot once", () =>
     withClient({}, async ({ socket, inbox, settle }) => {
-      await socket.timeout(5_000).emitWithAck("subscribe", BOTH);
-      await socket.timeout(5_000).emitWithAck("subscribe", BOTH);
+      await socket.timeout(PATIENCE).emitWithAck("subscribe", BOTH);
+      await socket.timeout(PATIENCE).emitWithAck("subscribe", BOTH);
       await settle();
       assert.equal(inbox.all("signal").filter(([s]) => s.id === known).length, 1);
     }));
@@ -140,9 +141,9 @@ describe("symbols", () => {
   test("narrow prices and signals", () =>
     withClient({}, async (narrow) => {
       await withClient({}, async (wide) => {
-        const answer = await narrow.socket.timeout(5_000).emitWithAck("subscribe", { channels: BOTH, symbols: ["GBPUSD"] });
+        const answer = await narrow.socket.timeout(PATIENCE).emitWithAck("subscribe", { channels: BOTH, symbols: ["GBPUSD"] });
         assertSubscribed(answer, { channels: BOTH, symbols: ["GBPUSD"], recovered: null });
-        await wide.socket.timeout(5_000).emitWithAck("subscribe", BOTH);
+        await wide.socket.timeout(PATIENCE).emitWithAck("subscribe", BOTH);
         const euro = await pushPrice(server, "EURUSD");
         const euroSignal = await pushSignal(server);
         const pound = await pushPrice(server, "GBPUSD");
@@ -170,7 +171,7 @@ describe("what is wrong is named, what is right holds", () => {
   for (const [what, request, name] of cases) {
     test(`${what}, acknowledged`, () =>
       withClient({}, async ({ socket, inbox }) => {
-        const answer = await socket.timeout(5_000).emitWithAck("subscribe", request);
+        const answer = await socket.timeout(PATIENCE).emitWithAck("subscribe", request);
         assert.match(JSON.stringify(answer), name);
         const [error] = await inbox.next("error");
         assert.match(error.error, name);
@@ -216,7 +217,7 @@ describe("message", () => {
         await settle();
         const mark = inbox.mark;
         await withClient({}, async (control) => {
-          await control.socket.timeout(5_000).emitWithAck("subscribe", "signals");
+          await control.socket.timeout(PATIENCE).emitWithAck("subscribe", "signals");
           const id = await pushSignal(server);
           await control.inbox.next("signal", (s) => s.id === id);
         });

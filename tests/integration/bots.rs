@@ -1,22 +1,21 @@
 //! The bot platform's conversation, beside what its streams carry: pings, replays on request, errors, and what the server
 //! adds of its own.
 
-use std::time::Duration;
-
 use orion_server::pipeline::clock::wall;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::support::users::{SECRET, Stream, Way, admin_token, get_as, post_as, token};
-use crate::support::{Native, PATIENCE, Server, TOKEN, signal};
+use crate::support::{Native, Server, TOKEN, signal, soon};
 
 async fn server(settings: &[(&str, &str)]) -> Server {
     Server::start(&[&[("ORION_JWT_SECRET", SECRET)], settings].concat()).await
 }
 
-/// A page on its WebSocket.
+/// A page on its WebSocket, told that it is connected: what is published before that is none of its live stream.
 async fn page(server: &Server, user: &str) -> Native {
-    Native::connect(server.addr, &format!("/api/ws?token={}", token(user))).await
+    let mut page = Native::connect(server.addr, &format!("/api/ws?token={}", token(user))).await;
+    page.frame("connection").await;
+    page
 }
 
 async fn publish(server: &Server, kind: &str, user: Option<&str>, data: Value) {
@@ -43,7 +42,7 @@ async fn the_first_frames_are_the_connection_and_what_the_lamps_and_tiles_show()
         let mut stream = Stream::expect(server.addr, way, &token("ana"), None).await;
         let mut frames = Vec::new();
         for _ in 0..4 {
-            frames.push(timeout(PATIENCE, stream.next()).await.unwrap().unwrap());
+            frames.push(soon("the first frames", stream.next()).await.unwrap());
         }
         let kinds: Vec<_> = frames.iter().map(|frame| frame["type"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["connection", "live_prices", "prices_update", "system_health"], "{way:?}");
@@ -75,7 +74,7 @@ async fn prices_are_told_again_every_few_seconds() {
     }
     assert_eq!(server.post("/api/prices", &json!({ "symbol": "GBPUSD", "price": 1.27 })).await.0, 200);
     for stream in &mut streams {
-        let frame = timeout(Duration::from_secs(10), stream.frame("live_prices")).await.expect("every five seconds");
+        let frame = stream.frame("live_prices").await;
         assert_eq!(frame["prices"]["GBPUSD"]["price"], 1.27, "{frame}");
         assert_eq!(stream.frame("prices_update").await["data"]["prices"]["GBPUSD"]["price"], 1.27);
     }

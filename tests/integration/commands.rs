@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+
+use crate::support::soon;
 
 const TOKEN: &str = "commands-token";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The binary with nothing of this process's environment.
 fn orion(cwd: &Path) -> Command {
@@ -24,7 +23,7 @@ fn orion(cwd: &Path) -> Command {
 async fn run(dir: &Path, args: &[&str]) -> Output {
     let mut command = orion(dir);
     command.env("ORION_DATA_DIR", dir).args(args);
-    timeout(PATIENCE, command.output()).await.expect("it ends").unwrap()
+    soon("it ends", command.output()).await.unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -61,7 +60,7 @@ impl Server {
             }
             panic!("it ended before it listened");
         };
-        let address = timeout(PATIENCE, address).await.expect("it listens");
+        let address = soon("it listens", address).await;
         Self { address, http: reqwest::Client::new(), _process: process, _log: log }
     }
 
@@ -87,7 +86,7 @@ impl Server {
         let url = format!("ws://{}/ws/signals{query}", self.address);
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         loop {
-            let frame = timeout(PATIENCE, socket.next()).await.expect("an answer").unwrap().unwrap();
+            let frame = soon("an answer", socket.next()).await.unwrap().unwrap();
             let Ok(frame) = serde_json::from_slice::<Value>(&frame.into_data()) else { continue };
             if frame["type"] == "subscribed" {
                 return frame;

@@ -291,27 +291,7 @@ const DUE: usize = 12_000;
 async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards() {
     let (dir, _guard) = data_dir();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let options = Options {
-        messages_per_user: 50,
-        message_retention: Duration::from_hours(24),
-        max_messages: 1_000_000,
-        signal_retention: Duration::from_hours(24),
-        bar_retention: Duration::from_hours(24),
-        recent_since: wall(),
-        clock: wall,
-    };
-    let (store, recovered) = Store::open(&dir, options, metrics.clone()).unwrap();
-    let store = Arc::new(store);
-    let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, 50, metrics.clone()));
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
-    let ttl = Duration::from_secs(6);
-    let engine = Engine::new(instruments, ttl, 5);
-    let pipeline = Pipeline::new(engine, Clock::system(), store.clone(), hub.clone(), metrics, vec![]);
-    let (handle, requests) = Handle::channel();
-    let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(pipeline.run(requests, Duration::from_millis(100), stop.clone()));
-
     let push = |id: String| Input::Signal {
         id: SignalId::new(&id).unwrap(),
         draft: Box::new(SignalDraft {
@@ -325,10 +305,42 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
         source: SourceName::new("push"),
         feed: Feed::Live,
     };
+    // Opens the log and runs a pipeline on it, whose signals end after `ttl`.
+    let run = |ttl: Duration, stop: &CancellationToken, tasks: &mut JoinSet<_>| {
+        let options = Options {
+            messages_per_user: 50,
+            message_retention: Duration::from_hours(24),
+            max_messages: 1_000_000,
+            signal_retention: Duration::from_hours(24),
+            bar_retention: Duration::from_hours(24),
+            recent_since: wall(),
+            clock: wall,
+        };
+        let (store, recovered) = Store::open(&dir, options, metrics.clone()).unwrap();
+        let store = Arc::new(store);
+        let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, 50, metrics.clone()));
+        let (engine, clock) = (Engine::new(instruments.clone(), ttl, 5), Clock::system());
+        let pipeline = Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending);
+        let (handle, requests) = Handle::channel();
+        tasks.spawn(pipeline.run(requests, Duration::from_millis(100), stop.clone()));
+        (store, hub, handle)
+    };
+
+    // None comes due while they are pushed, however long that takes: only the next process lets them live so briefly.
+    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    let (store, _, handle) = run(Duration::from_hours(1), &stop, &mut tasks);
     for number in 0..DUE - 1 {
         handle.send(push(number.to_string())).await.unwrap();
     }
     handle.submit(push("last".into())).await.unwrap();
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+    store.close().await.unwrap();
+    drop(store);
+
+    let ttl = Duration::from_secs(6);
+    let stop = CancellationToken::new();
+    let (store, hub, handle) = run(ttl, &stop, &mut tasks);
     assert_eq!(hub.position().seq, DUE as u64);
     store.play(Fault::ReadOnly);
     let refused = handle.submit(push("refused".into())).await.unwrap_err();

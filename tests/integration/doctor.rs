@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::{TimeDelta, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::support::{binary, soon};
 
@@ -72,9 +72,10 @@ async fn providers_are_asked_and_the_clock_is_compared_with_theirs() {
 
 #[tokio::test]
 async fn what_does_not_work_is_to_fix() {
-    // A port that nobody listens on: it was free a moment ago.
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let url = format!("http://{nobody}");
+    // A port that is taken and that nobody listens on.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
     let env = [
         ("ORION_SOURCES", "oanda"),
         ("ORION_OANDA_TOKEN", KEY),

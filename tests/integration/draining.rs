@@ -14,7 +14,7 @@ use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, f
 const NATIVE: usize = 200;
 const SOCKETS: usize = 250;
 const POLLING: usize = 50;
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_500_clients_tells_everybody_and_exits_0_in_time() {
@@ -132,25 +132,32 @@ fn descriptors() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_the_middle_of_catching_up_moves_no_cursor_past_what_was_not_sent() {
-    let mut tries = 0;
-    while !stop_while_catching_up().await {
-        tries += 1;
-        assert!(tries < 4, "nobody reaches the present before the end: this shows nothing");
+    // The slower the machine, the less of it can be sent between the beginning and the end of a stop.
+    for left in [4_000, 2_000, 1_000, 500] {
+        if stop_while_catching_up(left).await {
+            return;
+        }
     }
+    panic!("nobody reaches the present before the end: this shows nothing");
 }
 
-/// Whether anybody reached the present after the stop had begun.
-async fn stop_while_catching_up() -> bool {
+/// Whether anybody reached the present after the stop had begun, with so many signals before him then.
+async fn stop_while_catching_up(left: u64) -> bool {
     let server = Server::push_only().await;
     let addr = server.addr;
     let (_, body) = server.get("/api/signals").await;
     let path = format!("/ws/signals?since={}", body["cursor"].as_str().unwrap());
     // More than the hub remembers, so that pages come first; and more than fits into a socket that nobody reads.
-    flood(addr, "f", 4_000, 2_000).await;
+    let count = 4_000;
+    flood(addr, "f", count as usize, 2_000).await;
     let mut witness = Native::connect(addr, "/ws/signals").await;
     let mut catching_up = Vec::new();
     for _ in 0..5 {
-        catching_up.push(Native(open(narrow(addr).await, addr, &path, &[]).await.unwrap()));
+        let mut client = Native(open(narrow(addr).await, addr, &path, &[]).await.unwrap());
+        for _ in left..count {
+            client.frame("signal").await;
+        }
+        catching_up.push(client);
     }
     let stopped = tokio::spawn(server.stop());
     soon("the stop", async { while witness.next().await.is_ok() {} }).await;
@@ -158,7 +165,7 @@ async fn stop_while_catching_up() -> bool {
     let mut reading = JoinSet::new();
     for mut client in catching_up {
         reading.spawn(async move {
-            let mut last = 0;
+            let mut last = count - left;
             while let Ok(frame) = client.next().await {
                 match frame["type"].as_str() {
                     Some("signal") => {

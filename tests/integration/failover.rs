@@ -18,16 +18,17 @@ async fn tick(server: &Server, source: &str, seq: u64, bid: f64) -> Value {
 
 #[tokio::test]
 async fn the_second_source_takes_over_and_the_better_one_comes_back() {
-    // Short enough for a test, and the same on a weekend.
+    // Short enough for a test, and the same on a weekend; so long that nobody is silent because the machine is busy.
     let server = Server::start(&[
-        ("ORION_PRICES__DELAYED_AFTER", "1s"),
-        ("ORION_PRICES__STALE_AFTER", "1s"),
-        ("ORION_PRICES__STALE_AFTER_QUIET", "1s"),
-        ("ORION_PRICES__SWITCH_AFTER", "1s"),
-        ("ORION_PRICES__RETURN_AFTER", "2s"),
+        ("ORION_PRICES__DELAYED_AFTER", "4s"),
+        ("ORION_PRICES__STALE_AFTER", "4s"),
+        ("ORION_PRICES__STALE_AFTER_QUIET", "4s"),
+        ("ORION_PRICES__SWITCH_AFTER", "4s"),
+        ("ORION_PRICES__RETURN_AFTER", "5s"),
     ])
     .await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
+    client.frame("subscribed").await;
     let mut seq = 0;
     tick(&server, "mt5", seq, 1.1).await;
     let first = client.frame("price_update").await;

@@ -19,7 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 pub(crate) const TOKEN: &str = "a-token-for-tests";
 
 /// How long anything may take that is expected to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = crate::support::PATIENCE;
 
 /// How often something in the long form of a test: the environment variable `name`, or the short form's number.
 pub(crate) fn times(name: &str, short: usize) -> usize {
@@ -104,6 +104,11 @@ impl Server {
 
     pub(crate) fn api(&self) -> Api {
         Api { http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(), address: self.address }
+    }
+
+    /// Sum of all series of a metric whose labels contain `labels`.
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
+        crate::support::metric(&reqwest::Client::new(), self.address, name, labels).await
     }
 
     /// SIGKILL.

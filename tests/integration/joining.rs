@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, flood, seq, signal, soon};
+use crate::support::{Ended, Native, PATIENCE, Packet, Polling, Protocol, Server, Socket, flood, seq, signal, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_clients_that_subscribe_the_moment_they_are_connected_all_get_their_snapshot() {
@@ -154,7 +155,8 @@ async fn whoever_joins_while_signals_are_published_misses_nothing_and_gets_nothi
             told
         });
     }
-    let told = soon("everybody has seen enough", clients.join_all()).await;
+    // One after the other, more or less.
+    let told = timeout(5 * PATIENCE, clients.join_all()).await.expect("everybody has seen enough");
     enough.cancel();
     pushing.await.unwrap();
     for told in &told {

@@ -148,6 +148,7 @@ fn millis() -> i64 {
 async fn prices_of_a_terminal_reach_the_dashboards() {
     let server = Server::push_only().await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
+    client.frame("subscribed").await;
     let mut terminal = Terminal::new(&server);
 
     let at = millis();
@@ -203,6 +204,7 @@ async fn prices_of_a_terminal_reach_the_dashboards() {
 async fn a_signal_of_a_terminal_is_durable_and_taken_once() {
     let server = Server::push_only().await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
+    client.frame("subscribed").await;
     let terminal = Terminal::new(&server);
     let sent = Terminal::signal("1.08500");
     for _ in 0..2 {

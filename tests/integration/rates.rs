@@ -60,7 +60,7 @@ async fn whoever_wants_fewer_prices_gets_fewer_and_always_the_last() {
     let push = async {
         let mut price = 1.1;
         loop {
-            price += 0.001;
+            price += 0.0005;
             let price = if price > LAST { LAST } else { price };
             let (status, told) = server.post("/api/prices", &json!({"symbol": "EURUSD", "price": price})).await;
             assert_eq!(status, 200, "{told}");

@@ -19,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -29,8 +29,9 @@ pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade};
 
 /// The ingest token of every server that is started here.
 pub(crate) const TOKEN: &str = "integration-token";
-/// Longest wait for something that has to come: generous, because several test suites may share the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for something that has to come. Only a test that fails waits so long: generous, because several suites may share
+/// a machine of few cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits for what has to come.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -154,21 +155,20 @@ impl Server {
 
     /// Sum of all series of a metric whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let text = self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
-        let series = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
-        });
-        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        metric(&self.http, self.addr, name, labels).await
     }
 
     /// Waits until a metric says so. There is no event across the border of a process: it is asked again and again.
     pub(crate) async fn until(&self, name: &str, labels: &str, holds: impl Fn(f64) -> bool) {
-        soon(name, async {
-            while !holds(self.metric(name, labels).await) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let value = self.metric(name, labels).await;
+            if holds(value) {
+                return;
             }
-        })
-        .await;
+            assert!(Instant::now() < deadline, "in vain: {name} of '{labels}' is {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Resident memory, in MB.
@@ -232,6 +232,15 @@ impl Server {
         assert_eq!(self.exit().await.code(), Some(0));
         drop(self.data.take());
     }
+}
+
+/// Sum of all series of a metric whose labels contain `labels`.
+pub(crate) async fn metric(http: &reqwest::Client, addr: SocketAddr, name: &str, labels: &str) -> f64 {
+    let text = http.get(format!("http://{addr}/metrics")).send().await.unwrap().text().await.unwrap();
+    let series = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+    });
+    series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {

@@ -56,6 +56,7 @@ fn templates() -> Vec<String> {
 async fn the_templates_of_the_readme_become_signals_and_prices() {
     let server = server(&[]).await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
+    client.frame("subscribed").await;
     let templates = templates();
     assert!(templates.len() >= 3, "{templates:?}");
     let mut kinds = Vec::new();

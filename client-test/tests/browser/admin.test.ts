@@ -23,7 +23,7 @@ before(async () => {
   await new Promise((opened, failed) => client.once("open", opened).once("error", failed));
   browser = await launch();
   page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (line) => {
     if (/Content Security Policy/i.test(line.text())) faults.push(line.text());

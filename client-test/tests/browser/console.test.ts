@@ -22,7 +22,7 @@ before(async () => {
   server = await startServer();
   browser = await launch();
   page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (line) => {
     if (/Content Security Policy/i.test(line.text())) faults.push(line.text());
@@ -156,7 +156,7 @@ test("it shows a loss and comes back by itself", async () => {
   await page.locator('[data-banner="offline"]').waitFor({ state: "visible" });
   await screenshot(page, "reconnecting");
   server = await startServer({ port: server.port, dataDir: server.dataDir });
-  await page.locator('[data-connection-state="connected"]').waitFor({ timeout: 15_000 });
+  await page.locator('[data-connection-state="connected"]').waitFor();
   await page.locator('[data-banner="offline"]').waitFor({ state: "hidden" });
   await page.locator('[data-symbol="EURUSD"][data-flash]').waitFor();
 });

@@ -19,7 +19,7 @@ export interface Pace {
   readonly poll: number;
 }
 
-export const QUICK: Pace = { ping: 200, pong: 5_000, retry: 10, giveUp: 20, poll: 50 };
+export const QUICK: Pace = { ping: 200, pong: 30_000, retry: 10, giveUp: 20, poll: 50 };
 
 type Mode = "connecting" | "ws" | "sse" | "polling" | "closed";
 

@@ -4,16 +4,17 @@ import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { PATIENCE } from "./inbox.ts";
 
 export const TOKEN = "suite-token";
 
-const READY_WITHIN = 15_000;
-const STOPPED_WITHIN = 15_000;
+const READY_WITHIN = 60_000;
+const STOPPED_WITHIN = 60_000;
 
 export interface ServerOptions {
   /** Settings on top of the suite's defaults. */
@@ -95,7 +96,7 @@ export class OrionServer {
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(PATIENCE),
     });
     const text = await response.text();
     try {
@@ -146,11 +147,18 @@ export function binary(): string {
   return found;
 }
 
+/** Below those that systems give to whoever asks for none: it is still free when the server is there, and when it is back. */
 async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const free = await once(probe, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!free) continue;
+    probe.close();
+    await once(probe, "close");
+    return port;
+  }
 }
