@@ -125,6 +125,8 @@ export interface Stats {
 
 /** `GET /api/stats` */
 export interface TrackRecord {
+  /** Confirmed signals whose record has not ended. */
+  readonly open: number;
   readonly all: Stats;
   readonly symbol: Readonly<Record<string, Stats>>;
   readonly setup: Readonly<Record<string, Stats>>;

@@ -9,7 +9,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::domain::{
-    Breakdown, Contract, FEW, Fault, Feed, Outcome, PositionSize, PriceUpdate, Signal, Symbol, parse_time,
+    Breakdown, Contract, FEW, Fault, Feed, Outcome, PositionSize, PriceUpdate, Signal, SourceName, Symbol, parse_time,
 };
 use crate::sources::push::PushFault;
 
@@ -21,6 +21,8 @@ struct StatsObject {
     /// Which records these are of.
     feeds: Vec<Feed>,
     note: String,
+    /// Confirmed signals of the symbol and the source whose record has not ended.
+    open: usize,
     #[serde(flatten)]
     statistics: Breakdown,
 }
@@ -43,10 +45,14 @@ pub(super) async fn stats(_: Reader, State(state): State<AppState>, query: RawQu
     let priceless = feeds.is_none();
     let feeds = feeds.unwrap_or_else(|| vec![Feed::Live, Feed::Delayed]);
     let mut outcomes = state.history.outcomes().await?;
+    let wanted = |of: &Symbol, from: &SourceName| {
+        symbol.as_ref().is_none_or(|symbol| of == symbol)
+            && source.as_ref().is_none_or(|source| from.as_str() == source)
+    };
+    let open = state.history.open_records().await?.iter().filter(|(symbol, source)| wanted(symbol, source)).count();
     outcomes.retain(|outcome: &Outcome| {
         outcome.feed.map_or(priceless, |feed| feeds.contains(&feed))
-            && symbol.as_ref().is_none_or(|symbol| outcome.symbol == *symbol)
-            && source.as_ref().is_none_or(|source| outcome.source.as_str() == source)
+            && wanted(&outcome.symbol, &outcome.source)
             && since.is_none_or(|since| outcome.closed_at >= since)
     });
     let statistics = Breakdown::of(&outcomes);
@@ -58,7 +64,7 @@ pub(super) async fn stats(_: Reader, State(state): State<AppState>, query: RawQu
         "results in R, of every confirmed signal that had a position; rates of fewer than {FEW} trades say next to \
          nothing{gaps}"
     );
-    Ok(Json(StatsObject { feeds, note, statistics }).into_response())
+    Ok(Json(StatsObject { feeds, note, open, statistics }).into_response())
 }
 
 /// A position for the query's `risk` in its `currency` (US dollars if absent).

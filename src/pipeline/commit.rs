@@ -122,8 +122,13 @@ impl Pipeline {
         let gathered = std::mem::take(&mut self.gathering);
         warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
         self.engine.undo(batch.changes.into_iter().chain(gathered.changes), self.clock.now());
-        for Answer { to, .. } in batch.answers.into_iter().chain(gathered.answers) {
-            reply(Some(to), Err(SubmitError::NotStored(error.to_string())));
+        for Answer { to, is } in batch.answers.into_iter().chain(gathered.answers) {
+            // Prices are not stored: that they waited for a commit that failed does not undo them.
+            let answer = match is {
+                Ok(Accepted::Ticks(refused)) => Ok(Accepted::Ticks(refused)),
+                _ => Err(SubmitError::NotStored(error.to_string())),
+            };
+            reply(Some(to), answer);
         }
         self.patience = Some(Instant::now() + RETRY_AFTER);
     }

@@ -122,6 +122,7 @@ impl Store {
             connection: Some(opened.connection),
             identity: Identity::of(&opened.file),
             prune_at: (options.clock)(),
+            excess_messages: None,
             file: opened.file,
             lock: opened.lock,
         };

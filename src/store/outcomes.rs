@@ -13,7 +13,7 @@ use super::chain::{Chained, Link, Record, open_hash};
 use super::error::StoreError;
 use super::queries::{signal, unreadable};
 use super::schema;
-use crate::domain::{Outcome, OutcomeClass, Progress, Signal, SignalId, SourceName};
+use crate::domain::{Outcome, OutcomeClass, Progress, Signal, SignalId, SourceName, Symbol};
 
 /// Most records that one question returns, the newest: far more than a year's.
 const MAX_RECORDS: usize = 100_000;
@@ -156,6 +156,14 @@ pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<(Signal, Opt
         Ok((signal(row, 0)?, progress.transpose()?))
     };
     connection.prepare(sql)?.query_map([], both)?.collect()
+}
+
+/// What the signals whose record is open trade, and who sent them.
+pub(super) fn open_of(connection: &Connection) -> rusqlite::Result<Vec<(Symbol, SourceName)>> {
+    let sql = "SELECT s.symbol, e.source FROM open_outcomes o JOIN signals s ON s.id = o.signal_id \
+               JOIN signal_events e ON e.seq = s.last_seq";
+    let both = |row: &Row<'_>| Ok((Symbol::new(row.get_ref(0)?.as_str()?), SourceName::new(row.get_ref(1)?.as_str()?)));
+    connection.prepare_cached(sql)?.query_map([], both)?.collect()
 }
 
 /// Removes some of the oldest records when they were stored before `kept_since` and their signals are gone; returns how many.

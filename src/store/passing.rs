@@ -52,12 +52,20 @@ pub(super) fn append<'a>(
     Ok(head)
 }
 
-/// Removes some of the oldest ordered messages of users while they are from before `kept_since` or there are more than
-/// `most`; returns how many. Only ever from the front, whoever's they are, so that one number says what is gone.
-pub(super) fn prune_messages(transaction: &Connection, kept_since: DateTime<Utc>, most: u64) -> rusqlite::Result<u64> {
+/// How many ordered messages of users there are beyond `most`. Where there are a million it takes 0.2 s.
+pub(super) fn excess(connection: &Connection, most: u64) -> rusqlite::Result<u64> {
     let count = "SELECT count(*) FROM published WHERE key IS NULL AND audience >= 'user:' AND audience < 'user;'";
-    let count: u64 = transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?;
-    let excess = count.saturating_sub(most);
+    let count: u64 = connection.prepare_cached(count)?.query_row([], |row| row.get(0))?;
+    Ok(count.saturating_sub(most))
+}
+
+/// Removes some of the oldest ordered messages of users: `excess` of them, and those from before `kept_since`; returns how
+/// many. Only ever from the front, whoever's they are, so that one number says what is gone.
+pub(super) fn prune_messages(
+    transaction: &Connection,
+    kept_since: DateTime<Utc>,
+    excess: u64,
+) -> rusqlite::Result<u64> {
     let before = pruned(transaction)?;
     // `+`: in the order of the table, not by audience.
     let mut oldest = transaction.prepare_cached(

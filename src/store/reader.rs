@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::error::StoreError;
 use super::queries::{self, HistoryQuery, Page, StateRow};
 use super::{outcomes, schema};
-use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, Symbol};
+use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, SourceName, Symbol};
 
 /// Questions that are answered at the same time.
 const CONNECTIONS: usize = 4;
@@ -89,6 +89,14 @@ impl Reader {
     pub async fn outcome(&self, id: &SignalId) -> Result<Option<Outcome>, StoreError> {
         let id = id.clone();
         self.questions.ask(move |connection| outcomes::of(connection, &id)).await
+    }
+
+    /// Symbol and sender of every confirmed signal whose record has not ended, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn open_records(&self) -> Result<Vec<(Symbol, SourceName)>, StoreError> {
+        self.questions.ask(outcomes::open_of).await
     }
 
     /// The last bars of an interval, oldest first; at most `limit` and 1,000.

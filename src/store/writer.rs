@@ -70,6 +70,8 @@ pub(super) struct Writer {
     /// Which files the connection has open.
     pub(super) identity: Identity,
     pub(super) prune_at: DateTime<Utc>,
+    /// Messages that are still to be pruned for their number; counted once until everything is pruned.
+    pub(super) excess_messages: Option<u64>,
     /// Last, because it has to go after the connection.
     pub(super) lock: File,
 }
@@ -189,6 +191,7 @@ impl Writer {
             let kept = TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
             now.checked_sub_signed(kept).unwrap_or(DateTime::<Utc>::MIN_UTC)
         };
+        let mut excess = self.excess_messages;
         let pruned = self.transact(|transaction| {
             let kept_since = before(signal_retention);
             let events = commit::prune_events(transaction, kept_since)?;
@@ -200,7 +203,12 @@ impl Writer {
             if bars > 0 {
                 return Ok((bars, events));
             }
-            let messages = passing::prune_messages(transaction, before(message_retention), max_messages)?;
+            let too_many = match excess {
+                Some(excess) => excess,
+                None => passing::excess(transaction, max_messages)?,
+            };
+            let messages = passing::prune_messages(transaction, before(message_retention), too_many)?;
+            excess = Some(too_many.saturating_sub(messages));
             if messages > 0 {
                 return Ok((messages, events));
             }
@@ -208,8 +216,9 @@ impl Writer {
             Ok((passing + outcomes::prune(transaction, kept_since)?, events))
         });
         self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);
-        let pause = if matches!(pruned, Ok((0, _))) { PRUNE_INTERVAL } else { PRUNE_PAUSE };
-        self.prune_at = now + pause;
+        let is_done = matches!(pruned, Ok((0, _)));
+        self.excess_messages = excess.filter(|_| pruned.is_ok() && !is_done);
+        self.prune_at = now + if is_done { PRUNE_INTERVAL } else { PRUNE_PAUSE };
         self.measure();
     }
 

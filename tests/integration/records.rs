@@ -91,6 +91,7 @@ async fn records_go_on_over_a_restart_and_say_so() {
     let all = &stats["all"];
     assert_eq!((&all["signals"], &all["trades"], &all["with_gap"]), (&json!(3), &json!(2), &json!(2)), "{stats}");
     assert_eq!(all["classes"], json!({"stop": 1, "ambiguous": 1, "unmeasured": 1}));
+    assert_eq!(stats["open"], 1);
     assert!(stats["note"].as_str().unwrap().contains("2 went on over a time when the server was down"), "{stats}");
     server.stop().await;
     assert!(verified(data.path()).await.1.contains("ok: 3 records of confirmed signals"));

@@ -67,6 +67,12 @@ async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
     let server = Server::new();
     let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long", "entry_price": 1.085, "stop_loss": 1.082});
     server.push(body).await;
+    let open = json!({"id": "open", "symbol": "EURUSD", "direction": "long", "status": "confirmed", "entry_price": 1.085,
+        "stop_loss": 1.082, "take_profits": [1.09]});
+    server.push(open).await;
+    for (query, open) in [("", 1), ("?source=push", 1), ("?symbol=XAUUSD", 0), ("?source=nobody", 0)] {
+        assert_eq!(server.get(&format!("/api/stats{query}")).await.1["open"], open, "{query}");
+    }
     server.push(json!({"id": "bare", "symbol": "EURUSD", "direction": "long"})).await;
     let (_, life) = server.get("/api/signals/a").await;
     assert!(life.get("outcome").is_none() && life.get("position").is_none(), "{life}");
