@@ -1,8 +1,8 @@
-/** The snippets of the README that are marked to be run: `<!-- run: browser -->` before a fenced block. */
+/** The snippets of the README and of docs/ that are marked to be run: `<!-- run: browser -->` before a fenced block. */
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
-const README = new URL("../../../README.md", import.meta.url);
+const ROOT = new URL("../../../", import.meta.url);
 
 /** How a marked block is run; `browser` and `page` (what a page's own script imports) in tests/browser. */
 export const MARKS = ["browser", "page", "websocat", "node", "node-v2", "push", "frames", "commands", "token"] as const;
@@ -15,12 +15,29 @@ export interface Snippet {
   readonly name: string;
 }
 
+export interface Document {
+  readonly name: string;
+  readonly url: URL;
+  readonly text: string;
+}
+
+export function documents(): Document[] {
+  const names = ["README.md", ...readdirSync(new URL("docs/", ROOT)).map((name) => `docs/${name}`)];
+  return names.map((name) => {
+    const url = new URL(name, ROOT);
+    return { name, url, text: readFileSync(url, "utf8") };
+  });
+}
+
 export function snippets(): Snippet[] {
-  const text = readFileSync(README, "utf8");
+  return documents().flatMap(snippetsOf);
+}
+
+function snippetsOf({ name: document, text }: Document): Snippet[] {
   const marked = text.matchAll(/^<!-- run: (?<mark>.*?) -->\n(?:```\w*\n(?<code>.*?)^```$)?/gms);
   return [...marked].map(({ index, groups }) => {
     const { mark, code } = groups ?? {};
-    const name = `${mark} (README.md:${text.slice(0, index).split("\n").length})`;
+    const name = `${mark} (${document}:${text.slice(0, index).split("\n").length})`;
     if (!MARKS.some((known) => known === mark)) throw new Error(`${name}: nothing knows how to run that`);
     if (code === undefined) throw new Error(`${name}: no fenced block follows the mark`);
     return { mark: mark as Mark, code, name };
