@@ -51,6 +51,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Connections that may wait to be accepted: a reconnect storm overflows the usual 128, and its clients wait a second.
 const BACKLOG: u32 = 4096;
 
+/// Bytes that the kernel keeps for a peer that does not take them; it doubles this for its own accounts. Left alone it
+/// keeps up to 4 MB of each, outside of all our bounds, and at a dashboard's pace it takes a minute until a write blocks.
+const SEND_BUFFER: u32 = 128 * 1024;
+
 /// What the door allows a connection.
 #[derive(Debug, Clone)]
 pub struct DoorConfig {
@@ -117,13 +121,15 @@ pub struct Stop {
     pub kill_all: CancellationToken,
 }
 
-/// Listens on `addr` with a backlog that a reconnect storm fits into.
+/// Listens on `addr` with a backlog that a reconnect storm fits into, and a bound on what waits in the kernel for each peer.
 ///
 /// # Errors
 /// When the address cannot be had.
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    // What is accepted inherits it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }

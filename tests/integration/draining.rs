@@ -9,7 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Ended, Native, Packet, Polling, Protocol, Server, Socket, flood, narrow, open, seq, soon};
+use crate::support::{
+    Ended, Native, Packet, Polling, Protocol, Server, Socket, descriptor_limit, flood, narrow, open, seq, soon,
+};
 
 const NATIVE: usize = 200;
 const SOCKETS: usize = 250;
@@ -18,7 +20,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_500_clients_tells_everybody_and_exits_0_in_time() {
-    assert!(descriptors() > 1_500, "`ulimit -n` is too low for this test");
+    assert!(descriptor_limit() > 1_500, "`ulimit -n` is too low for this test");
     let drain = format!("{}s", DRAIN.as_secs());
     // The simulator as it comes, and no token, so that nothing is there to warn of.
     // Clients of Socket.IO 2 have to ping by themselves, which ours do not; connecting all may take longer than that.
@@ -124,12 +126,6 @@ async fn closed(addr: SocketAddr) {
     while TcpStream::connect(addr).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-fn descriptors() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(u64::MAX)
 }
 
 #[tokio::test(flavor = "multi_thread")]

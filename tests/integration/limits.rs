@@ -134,11 +134,13 @@ async fn binary_frames_and_floods_of_unknown_events_are_survived() {
         if let Some(announce) = announce {
             socket.say(announce).await;
         }
-        for _ in 0..100 {
-            if socket.stream.send(Message::binary(Bytes::from_static(&[4, 1, 2]))).await.is_err() {
-                break;
+        soon("the session is cut", async {
+            let binary = || Message::binary(Bytes::from_static(&[4, 1, 2]));
+            while socket.stream.send(binary()).await.is_ok() {
+                tokio::task::yield_now().await;
             }
-        }
+        })
+        .await;
     }
     healthy(&server).await;
     server.stop().await;
@@ -165,6 +167,37 @@ async fn a_thousand_symbols_are_answered_with_what_was_taken() {
 
 const SIO_WS: &str = "/socket.io/?EIO=4&transport=websocket";
 const SIO_POLL: &str = "/socket.io/?EIO=4&transport=polling";
+
+#[tokio::test]
+async fn what_is_no_websocket_handshake_opens_no_websocket() {
+    let server = Server::push_only().await;
+    let whole = [
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "WebSocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let request = server.http.get(server.url(path));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for path in [SIO_WS, "/ws/signals/?EIO=4&transport=websocket", "/socket.io/?EIO=3&transport=websocket", "/ws"] {
+        assert_eq!(ask(path, &whole).await, 101, "{path}");
+        for without in 0..whole.len() {
+            let mut headers = whole.to_vec();
+            headers.remove(without);
+            let status = ask(path, &headers).await;
+            assert!(status == 426 || (status == 400 && path == "/ws"), "{path} without {:?}: {status}", whole[without]);
+        }
+        for wrong in [("connection", "keep-alive"), ("upgrade", "h2c"), ("sec-websocket-version", "12")] {
+            let headers = whole.map(|(name, value)| if name == wrong.0 { wrong } else { (name, value) });
+            assert_eq!(ask(path, &headers).await, 426, "{path} with {wrong:?}");
+        }
+    }
+    healthy(&server).await;
+    server.stop().await;
+}
 
 #[tokio::test]
 async fn a_page_that_is_not_listed_cannot_connect_in_any_way() {

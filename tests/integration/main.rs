@@ -24,6 +24,7 @@ mod harness;
 mod health;
 mod hostile;
 mod joining;
+mod leaks;
 mod life;
 mod limits;
 mod metatrader;

@@ -8,13 +8,15 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Request, Uri, header};
+use http::header::HeaderName;
+use http::{HeaderMap, Method, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
+use crate::gateways::ws::upgrade_required;
 
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
@@ -94,6 +96,13 @@ where
             if let Err(refusal) = admitted {
                 return Box::pin(std::future::ready(Ok(refusal.into_response())));
             }
+            let over_websocket = |uri: &Uri| query_value(uri, "transport") == Some("websocket");
+            // The engine would switch protocols for anybody who names a key.
+            if engine.as_ref().is_some_and(over_websocket)
+                && !is_websocket_handshake(request.method(), request.headers())
+            {
+                return Box::pin(std::future::ready(Ok(upgrade_required())));
+            }
             if let (Some(_), Some(connection)) = (&engine, request.extensions().get::<KillSwitch>()) {
                 connection.serves(ENGINE, None);
                 if let (true, Some(sid)) = (upgrade, sid) {
@@ -118,6 +127,19 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
     let second = uri.path().strip_prefix(SECOND_PATH).is_some_and(|rest| rest.is_empty() || rest == "/");
     let query = uri.query().filter(|_| second && query_value(uri, "EIO").is_some())?;
     format!("/socket.io/?{query}").parse().ok()
+}
+
+/// What RFC 6455 asks of a handshake: the method, the two upgrade headers, version 13, and a key.
+fn is_websocket_handshake(method: &Method, headers: &HeaderMap) -> bool {
+    let lists = |name: HeaderName, word: &str| {
+        let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))
+    };
+    method == Method::GET
+        && lists(header::CONNECTION, "upgrade")
+        && lists(header::UPGRADE, "websocket")
+        && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13")
+        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
 /// Where the router finds a WebSocket that was opened on `/`.

@@ -160,7 +160,8 @@ async fn performance(
     handshake.serve(gateway, login, conversation)
 }
 
-fn upgrade_required() -> Response {
+/// The answer to whoever is no WebSocket where one belongs.
+pub(super) fn upgrade_required() -> Response {
     let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade")];
     let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
     (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()

@@ -1,0 +1,327 @@
+//! What twenty clients that stop reading do to two hundred that read, while some 100 KB/s are published to each: prices and
+//! signals by the real ingest API, over real sockets, half of the clients native and half Socket.IO. The same load runs
+//! without the twenty, with them, and both against a bare socketioxide server. Server and load share the machine, so
+//! compare within one run.
+//!
+//! The run fails when a promise is broken: a signal lost, doubled or out of order, an older price after a newer one, the
+//! last price missing, a client that does not read still there after 20 s, more than 20 MB of further memory.
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "a program, not a library")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its findings")]
+#![allow(clippy::disallowed_methods, reason = "measures time, and has tasks of its own")]
+
+mod load;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use load::client::{Client, NATIVE};
+use load::process::{Kind, Server};
+use load::{Mode, Promises, Spread};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Instruments of its own, named by their number: with those that are built in it would be a third of the load.
+const SYMBOLS: usize = 47;
+/// Time between two pushes of all prices and a signal.
+const STEP: Duration = Duration::from_millis(100);
+/// A price is this and the number of its push.
+const FIRST_PRICE: f64 = 1_001.0;
+/// Longest wait for what is on its way when the last push was taken.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// When a client that stopped reading has to be gone.
+const CUT_WITHIN: Duration = Duration::from_secs(20);
+const MAX_GROWTH_MB: f64 = 20.0;
+
+fn main() -> ExitCode {
+    load::run("slow_readers", program)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    readers: usize,
+    /// Clients that stop reading.
+    stuck: usize,
+    steps: usize,
+}
+
+async fn program(mode: Mode) -> Promises {
+    let plan = Plan { readers: mode.choose(200, 20), stuck: mode.choose(20, 2), steps: mode.choose(300, 20) };
+    let mut promises = Promises::default();
+    for kind in [Kind::Orion, Kind::Bare] {
+        println!("\n{}", kind.name());
+        let without = scene(kind, Plan { stuck: 0, ..plan }).await;
+        println!("  {:>3} read, {:>2} do not: {without}", plan.readers, 0);
+        let with = scene(kind, plan).await;
+        println!("  {:>3} read, {:>2} do not: {with}", plan.readers, plan.stuck);
+        let ratio = |of: fn(&Spread) -> Duration| of(&with.delay).as_secs_f64() / of(&without.delay).as_secs_f64();
+        println!(
+            "  delay of a signal with them to without them: p50 {:.2}, p99 {:.2}, max {:.2} times",
+            ratio(|delay| delay.p50),
+            ratio(|delay| delay.p99),
+            ratio(|delay| delay.max),
+        );
+        if kind == Kind::Orion {
+            for outcome in [&without, &with] {
+                outcome.judge(mode, &mut promises);
+            }
+        }
+    }
+    promises
+}
+
+/// What a run showed.
+struct Outcome {
+    delay: Spread,
+    kilobytes_a_second: f64,
+    signals: usize,
+    lost: usize,
+    /// Signals that came twice or too late.
+    disordered: usize,
+    /// Prices that were older than the one before.
+    aged: usize,
+    /// Readers that did not hear the last price of every symbol.
+    behind: usize,
+    /// Clients that did not read: when each was cut, if it was.
+    cuts: Vec<Option<Duration>>,
+    /// What those that were not cut have lost, when they read again.
+    lost_by_stuck: usize,
+    memory: [f64; 3],
+}
+
+impl Outcome {
+    fn judge(&self, mode: Mode, promises: &mut Promises) {
+        promises.hold(self.lost == 0, format!("{} signals lost by those who read", self.lost));
+        promises.hold(self.disordered == 0, format!("{} signals twice or out of order", self.disordered));
+        promises.hold(self.aged == 0, format!("{} prices older than the one before", self.aged));
+        promises.hold(self.behind == 0, format!("{} readers without the last prices", self.behind));
+        let [before, peak, _] = self.memory;
+        promises.hold(peak - before <= MAX_GROWTH_MB, format!("memory grew from {before:.1} to {peak:.1} MB"));
+        // A small run is over before anybody could be cut.
+        if mode == Mode::Full {
+            let stayed = self.cuts.iter().filter(|cut| cut.is_none_or(|after| after > CUT_WITHIN)).count();
+            promises.hold(stayed == 0, format!("{stayed} that do not read were not cut within {CUT_WITHIN:?}"));
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [before, peak, after] = self.memory;
+        write!(
+            f,
+            "{} signals to each, {} lost, {:.0} KB/s, delay {}; memory {before:.1} MB, peak {:+.1}, after {:+.1}",
+            self.signals,
+            self.lost,
+            self.kilobytes_a_second,
+            self.delay,
+            peak - before,
+            after - before
+        )?;
+        if !self.cuts.is_empty() {
+            let mut seconds: Vec<_> = self.cuts.iter().flatten().map(Duration::as_secs_f64).collect();
+            seconds.sort_by(f64::total_cmp);
+            let when = seconds.first().zip(seconds.last());
+            let when = when.map(|(first, last)| format!(" after {first:.1} to {last:.1} s")).unwrap_or_default();
+            write!(f, "; {} of {} were cut{when}", seconds.len(), self.cuts.len())?;
+            write!(f, ", the rest lost {} signals without being told", self.lost_by_stuck)?;
+        }
+        Ok(())
+    }
+}
+
+async fn scene(kind: Kind, plan: Plan) -> Outcome {
+    let server = Server::start(kind, &instruments()).await;
+    let mut clients = Vec::new();
+    for number in 0..plan.readers + plan.stuck {
+        let native = kind == Kind::Orion && number % 2 == 0;
+        clients.push(enter(number, native, &server).await);
+    }
+    let signals = plan.steps;
+    let clock = Instant::now();
+    let before = server.resident();
+    let mut readers = JoinSet::new();
+    for client in clients.drain(..plan.readers) {
+        readers.spawn(listen(client, clock, signals, plan.steps));
+    }
+    let (over, end) = watch::channel(false);
+    let mut stuck = JoinSet::new();
+    for client in clients {
+        stuck.spawn(stop_reading(client, clock, end.clone()));
+    }
+
+    let mut peak = before;
+    let mut steps = tokio::time::interval(STEP);
+    for step in 0..plan.steps {
+        steps.tick().await;
+        publish(&server, step, clock).await;
+        peak = peak.max(server.resident());
+    }
+    let heard = readers.join_all().await;
+    let after = server.resident();
+    over.send_replace(true);
+    let stuck = stuck.join_all().await;
+    let sum = |of: fn(&Heard) -> usize| heard.iter().map(of).sum();
+    Outcome {
+        kilobytes_a_second: heard.iter().map(|heard| heard.bytes).sum::<u64>() as f64
+            / 1_000.0
+            / plan.readers as f64
+            / (STEP * plan.steps as u32).as_secs_f64(),
+        signals,
+        lost: heard.iter().map(|heard| signals - heard.signals).sum(),
+        disordered: sum(|heard| heard.disordered),
+        aged: sum(|heard| heard.aged),
+        behind: heard.iter().filter(|heard| !heard.has_last_prices(plan.steps)).count(),
+        cuts: stuck.iter().map(|stuck| stuck.cut).collect(),
+        lost_by_stuck: stuck.iter().filter(|stuck| stuck.cut.is_none()).map(|stuck| signals - stuck.signals).sum(),
+        memory: [before, peak, after],
+        delay: Spread::of(heard.into_iter().flat_map(|heard| heard.delays).collect()),
+    }
+}
+
+/// Connects and subscribes to prices and signals.
+async fn enter(number: usize, native: bool, server: &Server) -> Client {
+    let mut client = if native {
+        Client::open(number, server.addr, NATIVE).await.unwrap()
+    } else {
+        let mut client = Client::join(number, server.addr).await.unwrap();
+        // The bare server would lose this if it came at once.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        client.say(r#"42["subscribe"]"#).await.unwrap();
+        client
+    };
+    while !Message::parse(&client.next().await.unwrap()).is_some_and(|message| matches!(message, Message::Subscribed)) {
+    }
+    client
+}
+
+async fn publish(server: &Server, step: usize, clock: Instant) {
+    let bid = FIRST_PRICE - 1.0 + step as f64;
+    let price = |number| json!({"symbol": symbol(number), "bid": bid, "ask": bid + 2.0});
+    let prices: Vec<_> = (0..SYMBOLS).map(price).collect();
+    server.push(&prices, &[]).await;
+    server.push(&[], &[signal(step, clock)]).await;
+}
+
+fn symbol(number: usize) -> String {
+    format!("BENCH{number:02}")
+}
+
+/// The settings that know the symbols.
+fn instruments() -> String {
+    let block = |number| format!("[[instruments]]\nsymbol = \"{}\"\nclass = \"crypto\"\ndigits = 5\n", symbol(number));
+    (0..SYMBOLS).map(block).collect()
+}
+
+/// A signal that says when it was pushed.
+fn signal(number: usize, clock: Instant) -> Value {
+    json!({
+        "id": format!("s-{number}"), "status": "confirmed", "direction": "long", "symbol": symbol(0),
+        "entry_time": "2026-09-01T10:30:00.000Z", "entry_price": 1.085, "stop_loss": 1.082,
+        "take_profits": [1.088, 1.092, 1.096], "tp_modes": ["TP1 30%", "TP2 40%", "Runner 30%"],
+        "reason": format!("t={};MSS+FVG setup", clock.elapsed().as_nanos()),
+        "confidence": 0.85, "rr_target": 2.5, "killzone": "london",
+    })
+}
+
+/// What a client is told, of either dialect.
+enum Message {
+    Price { symbol: usize, price: f64 },
+    Signal { number: usize, pushed: Duration },
+    Subscribed,
+}
+
+impl Message {
+    /// Reads only what is needed: 220 clients share the machine with the server.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).unwrap();
+        let head = text.get(..30).unwrap_or(text);
+        let value = |name: &str, end: &[char]| text.split_once(name).and_then(|(_, rest)| rest.split(end).next());
+        if head.contains("\"price_update\"") {
+            let symbol = value("\"symbol\":\"BENCH", &['"'])?.parse().unwrap();
+            let price = value("\"price\":", &[',', '}'])?.parse().unwrap();
+            return Some(Self::Price { symbol, price });
+        }
+        if head.contains("\"signal\"") {
+            let number = value("\"id\":\"s-", &['"'])?.parse().unwrap();
+            let pushed = Duration::from_nanos(value("t=", &[';'])?.parse().unwrap());
+            return Some(Self::Signal { number, pushed });
+        }
+        head.contains("\"subscribed\"").then_some(Self::Subscribed)
+    }
+}
+
+/// What a client that reads has heard.
+struct Heard {
+    signals: usize,
+    next: usize,
+    disordered: usize,
+    prices: [f64; SYMBOLS],
+    aged: usize,
+    delays: Vec<Duration>,
+    bytes: u64,
+}
+
+impl Heard {
+    fn nothing() -> Self {
+        Self { signals: 0, next: 0, disordered: 0, prices: [0.0; SYMBOLS], aged: 0, delays: Vec::new(), bytes: 0 }
+    }
+
+    fn take(&mut self, message: &Message, clock: Instant) {
+        match *message {
+            Message::Price { symbol, price } => {
+                self.aged += usize::from(price < self.prices[symbol]);
+                self.prices[symbol] = price;
+            }
+            Message::Signal { number, pushed } => {
+                self.delays.push(clock.elapsed().saturating_sub(pushed));
+                if number < self.next {
+                    self.disordered += 1;
+                } else {
+                    self.signals += 1;
+                    self.next = number + 1;
+                }
+            }
+            Message::Subscribed => {}
+        }
+    }
+
+    fn has_last_prices(&self, steps: usize) -> bool {
+        let last = FIRST_PRICE + (steps - 1) as f64;
+        self.prices.iter().all(|price| (price - last).abs() < 0.01)
+    }
+}
+
+/// Reads until everything has come, or nothing has for longer than patience lasts.
+async fn listen(mut client: Client, clock: Instant, signals: usize, steps: usize) -> Heard {
+    let mut heard = Heard::nothing();
+    let before = client.received;
+    while heard.next < signals || !heard.has_last_prices(steps) {
+        let Ok(Ok(text)) = tokio::time::timeout(PATIENCE, client.next()).await else { break };
+        if let Some(message) = Message::parse(&text) {
+            heard.take(&message, clock);
+        }
+    }
+    heard.bytes = client.received - before;
+    heard
+}
+
+/// A client that stopped reading.
+struct Stuck {
+    cut: Option<Duration>,
+    /// What it got when it read again.
+    signals: usize,
+}
+
+/// Reads nothing until it is cut or the scene is over; whoever is still connected then reads what there is.
+async fn stop_reading(mut client: Client, clock: Instant, mut end: watch::Receiver<bool>) -> Stuck {
+    tokio::select! {
+        () = client.cut() => return Stuck { cut: Some(clock.elapsed()), signals: 0 },
+        _ = end.wait_for(|over| *over) => {}
+    }
+    let mut signals = 0;
+    while let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(1), client.next()).await {
+        signals += usize::from(matches!(Message::parse(&text), Some(Message::Signal { .. })));
+    }
+    Stuck { cut: None, signals }
+}
