@@ -1,7 +1,5 @@
 //! Requests to a server.
 
-use std::net::SocketAddr;
-
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
@@ -26,9 +24,28 @@ impl Server {
         assert_eq!(status, 200, "{answer}");
     }
 
+    pub(crate) async fn patch(&self, id: &str, body: &Value) -> (u16, Value) {
+        answer(self.http.patch(self.url(&format!("/api/signals/{id}"))).bearer_auth(TOKEN).json(body)).await
+    }
+
+    /// Where the log stands.
+    pub(crate) async fn cursor(&self) -> Value {
+        self.get("/api/signals?limit=1").await.1["cursor"].take()
+    }
+
+    /// The states of a signal, the first one first.
+    pub(crate) async fn history(&self, id: &str) -> Vec<Value> {
+        let (_, life) = self.get(&format!("/api/signals/{id}")).await;
+        life["history"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Sum of all series of a metric whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
-        metric(&self.http, self.addr, name, labels).await
+        let text = self.http.get(self.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+        });
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// Waits until a metric says so. There is no event across the border of a process: it is asked again and again.
@@ -43,15 +60,6 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-/// Sum of all series of a metric whose labels contain `labels`.
-pub(crate) async fn metric(http: &reqwest::Client, addr: SocketAddr, name: &str, labels: &str) -> f64 {
-    let text = http.get(format!("http://{addr}/metrics")).send().await.unwrap().text().await.unwrap();
-    let series = text.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
-    });
-    series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {

@@ -1,6 +1,7 @@
 //! The real binary as a process, its clients, and what all tests need.
 
 mod api;
+pub(crate) mod dashboard;
 mod log;
 mod native;
 mod server;
@@ -10,12 +11,12 @@ pub(crate) mod users;
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use api::{answer, metric};
+pub(crate) use api::answer;
 pub(crate) use native::{Native, narrow, open, refusal};
 pub(crate) use server::{Server, TOKEN, binary};
-pub(crate) use signals::{decimals, flood, seq, signal};
+pub(crate) use signals::{Event, decimals, flood, read_log, seq, signal, store_options};
 pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade};
 
 /// Longest wait for something that has to come. Only a test that fails waits so long: generous, because several suites may share
@@ -26,4 +27,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(value) = timeout(PATIENCE, future).await else { panic!("in vain: {what}") };
     value
+}
+
+/// Waits until `condition` holds, where there is no event to wait for.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How often something in the long form of a test: the environment variable `name`, or the short form's number.
+pub(crate) fn times(name: &str, short: usize) -> usize {
+    std::env::var(name).map_or(short, |number| number.parse().unwrap())
 }

@@ -35,7 +35,15 @@ pub(crate) async fn open(
     opened.map(|(socket, _)| socket)
 }
 
-/// The status with which a handshake was refused.
+/// The status with which a handshake was refused; 0 where the connection broke.
+pub(super) fn status(error: &Error) -> u16 {
+    match error {
+        Error::Http(response) => response.status().as_u16(),
+        _ => 0,
+    }
+}
+
+/// The status and the answer with which a handshake was refused.
 pub(crate) async fn refusal(addr: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {
     let stream = TcpStream::connect(addr).await.unwrap();
     match open(stream, addr, path, headers).await {
@@ -53,6 +61,16 @@ pub(crate) struct Native(pub(crate) WebSocketStream<TcpStream>);
 impl Native {
     pub(crate) async fn connect(addr: SocketAddr, path: &str) -> Self {
         Self(open(TcpStream::connect(addr).await.unwrap(), addr, path, &[]).await.unwrap())
+    }
+
+    /// The same with further headers; an error is the status with which that was refused, 0 when nobody answered.
+    pub(crate) async fn try_connect(
+        addr: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let stream = TcpStream::connect(addr).await.map_err(|_| 0_u16)?;
+        open(stream, addr, path, headers).await.map(Self).map_err(|error| status(&error))
     }
 
     pub(crate) async fn send(&mut self, frame: &Value) {

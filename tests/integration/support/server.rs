@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::process::{Child, Command};
 
 use super::log::Log;
-use super::soon;
+use super::{PATIENCE, soon, until};
 
 /// The ingest token of every server that is started here.
 pub(crate) const TOKEN: &str = "integration-token";
@@ -25,7 +26,8 @@ pub(crate) struct Server {
     pub(crate) http: reqwest::Client,
     child: Child,
     pub(super) log: Log,
-    data: Option<tempfile::TempDir>,
+    /// Where it runs, and where its data are unless a setting says otherwise.
+    _dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -47,6 +49,14 @@ impl Server {
         Self::start_with(env).await
     }
 
+    /// The same on a data directory that outlives it, once it is ready.
+    pub(crate) async fn start_on(data: impl AsRef<Path>, settings: &[(&str, &str)]) -> Self {
+        let data = ("ORION_DATA_DIR", data.as_ref().to_str().unwrap());
+        let server = Self::start(&[&[data], settings].concat()).await;
+        until("it is ready", async || server.get("/ready").await.0 == 200).await;
+        server
+    }
+
     /// A server with these settings and no others. An empty value leaves a setting out.
     pub(crate) async fn start_with(env: BTreeMap<&str, &str>) -> Self {
         Self::launch(binary(), env).await
@@ -54,15 +64,15 @@ impl Server {
 
     /// The same by another command, which becomes the server.
     pub(crate) async fn launch(mut command: Command, env: BTreeMap<&str, &str>) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        command.current_dir(data.path()).env("PORT", "0").env("ORION_HOST", "127.0.0.1").stdout(Stdio::piped());
+        let dir = tempfile::tempdir().unwrap();
+        command.current_dir(dir.path()).env("PORT", "0").env("ORION_HOST", "127.0.0.1").stdout(Stdio::piped());
         command.envs(env.into_iter().filter(|(_, value)| !value.is_empty()));
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stdout.take().unwrap());
         let listening = soon("the server listens", log.line("listening")).await.expect("the server starts");
         let addr = listening["address"].as_str().unwrap().parse().unwrap();
-        let http = reqwest::Client::builder().build().unwrap();
-        Self { addr, http, child, log, data: Some(data) }
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { addr, http, child, log, _dir: dir }
     }
 
     /// Resident memory, in MB.
@@ -80,8 +90,9 @@ impl Server {
         self.signal("-INT");
     }
 
-    pub(crate) fn kill(&self) {
-        self.signal("-KILL");
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     fn signal(&self, signal: &str) {
@@ -97,6 +108,13 @@ impl Server {
     pub(crate) async fn stop(mut self) {
         self.terminate();
         assert_eq!(self.exit().await.code(), Some(0));
-        drop(self.data.take());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.complaints().join("\n"));
+        }
     }
 }

@@ -1,7 +1,12 @@
-//! Signals, and their places in the log.
+//! Signals and the log that they are in.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
+use orion_server::pipeline::clock::wall;
+use orion_server::store::{Options, Store};
+use orion_server::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -57,4 +62,38 @@ pub(crate) fn decimals(number: &str) -> usize {
 /// The place in the log that a cursor names.
 pub(crate) fn seq(cursor: &Value) -> u64 {
     cursor.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+/// How a log is opened by a test itself: all of it is kept.
+pub(crate) fn store_options() -> Options {
+    Options {
+        messages_per_user: 50,
+        message_retention: Duration::from_hours(24),
+        max_messages: 1_000_000,
+        signal_retention: Duration::from_hours(24),
+        bar_retention: Duration::from_hours(24),
+        recent_since: wall(),
+        clock: wall,
+    }
+}
+
+/// One event of a log, as far as tests compare it: number, signal, status.
+pub(crate) type Event = (u64, String, String);
+
+/// Every event of the log in a data directory that no process has.
+pub(crate) async fn read_log(data: impl AsRef<Path>) -> Vec<Event> {
+    let (store, _) = Store::open(data.as_ref(), store_options(), Metrics::new().unwrap().into()).unwrap();
+    let (reader, mut log) = (store.reader(), Vec::new());
+    loop {
+        let after = log.last().map_or(0, |(seq, ..): &Event| *seq);
+        let page = reader.events_after(after, 1_000).await.unwrap();
+        if page.is_empty() {
+            store.close().await.unwrap();
+            return log;
+        }
+        log.extend(
+            page.into_iter()
+                .map(|(seq, signal)| (seq, signal.id.as_str().to_owned(), signal.state.status().name().to_owned())),
+        );
+    }
 }
