@@ -113,6 +113,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // The reason that a test failed is often there.
         if std::thread::panicking() {
             eprintln!("{}", self.complaints().join("\n"));
         }
