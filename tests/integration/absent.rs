@@ -8,9 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::harness::{PATIENCE, Server, TOKEN, data_dir, report, times};
-use crate::support::soon;
-use crate::support::users::{SECRET, Stream, Way, post_as, token};
+use crate::support::users::{SECRET, Stream, Way, token};
+use crate::support::{PATIENCE, Server, TOKEN, soon, times};
 
 /// Pages that a user has open, of each kind.
 const PAGES: usize = 6;
@@ -135,13 +134,13 @@ async fn publish(mut scene: watch::Receiver<Scene>, pause: Duration) -> Vec<(usi
 async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_restarts() {
     let seconds = times("ORION_CUT_SECONDS", 5);
     let pause = Duration::from_secs(seconds as u64) / REQUESTS as u32;
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET), ("ORION_DATA__MESSAGES_PER_USER", "1000"), ("ORION_DRAIN_TIMEOUT", "2s")];
-    let mut server = Server::start(&dir, &env).await;
+    let mut server = Server::start_on(&dir, &env).await;
     let (ana, ben) = (token("ana"), token("ben"));
-    let mut beginning = Stream::expect(server.address, Way::Query, &ana, None).await;
+    let mut beginning = Stream::expect(server.addr, Way::Query, &ana, None).await;
     let start = beginning.frame("connection").await["cursor"].as_str().unwrap().to_owned();
-    let (scene, watched) = watch::channel(Scene { address: Some(server.address), last: None });
+    let (scene, watched) = watch::channel(Scene { address: Some(server.addr), last: None });
     let mut pages = JoinSet::new();
     for page in 0..PAGES * Way::ALL.len() {
         let way = Way::ALL[page % Way::ALL.len()];
@@ -158,15 +157,15 @@ async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_re
         } else {
             server.stop().await;
         }
-        server = Server::start(&dir, &env).await;
-        scene.send_modify(|scene| scene.address = Some(server.address));
+        server = Server::start_on(&dir, &env).await;
+        scene.send_modify(|scene| scene.address = Some(server.addr));
     }
     let published = publisher.join_next().await.unwrap().unwrap();
 
     // What the server has is what a page is told that was never there.
-    let closing = post_as(server.address, TOKEN, "/api/events", &message(1_000_000, Some("ana"))).await;
+    let closing = server.post("/api/events", &message(1_000_000, Some("ana"))).await;
     assert_eq!(closing.0, 200, "{}", closing.1);
-    let mut late = Stream::expect(server.address, Way::Query, &ana, Some(&start)).await;
+    let mut late = Stream::expect(server.addr, Way::Query, &ana, Some(&start)).await;
     assert_eq!(late.frame("connection").await["recovered"], true);
     let mut kept = Vec::new();
     soon("all that is kept", async {
@@ -186,15 +185,15 @@ async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_re
     for Page { way, seen, .. } in &pages {
         assert_eq!(*seen, kept, "{way:?}");
     }
-    let mut stranger = Stream::expect(server.address, Way::Query, &ben, Some(&start)).await;
+    let mut stranger = Stream::expect(server.addr, Way::Query, &ben, Some(&start)).await;
     assert_eq!(stranger.frame("connection").await["recovered"], true);
     let connections: usize = pages.iter().map(|page| page.connections).sum();
     let lost = published.iter().filter(|(_, sure)| !sure).count();
-    report(&format!(
+    eprintln!(
         "cut at random: {} pages, {connections} connections, {} messages, {lost} never acknowledged, 2 restarts",
         pages.len(),
         kept.len()
-    ));
+    );
     assert!(connections > 2 * pages.len() && kept.len() > 100, "{connections} connections, {} messages", kept.len());
     server.stop().await;
 }
@@ -218,11 +217,11 @@ async fn caught_up(addr: SocketAddr, way: Way, token: &str, since: &str, last: u
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET)];
-    let mut server = Server::start(&dir, &env).await;
+    let mut server = Server::start_on(&dir, &env).await;
     let ana = token("ana");
-    let mut page = Stream::expect(server.address, Way::Query, &ana, None).await;
+    let mut page = Stream::expect(server.addr, Way::Query, &ana, None).await;
     let hello = page.frame("connection").await;
     assert_eq!((&hello["recovered"], &hello["user_id"]), (&Value::Null, &json!("ana")), "{hello}");
     let start = hello["cursor"].as_str().unwrap().to_owned();
@@ -231,7 +230,7 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
         json!({ "events": events })
     };
     // Fifty are kept.
-    assert_eq!(post_as(server.address, TOKEN, "/api/events", &batch(1..=50)).await.0, 200);
+    assert_eq!(server.post("/api/events", &batch(1..=50)).await.0, 200);
     let mut cursors = Vec::new();
     for _ in 1..=50 {
         let frame = soon("a message", async {
@@ -247,10 +246,10 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
     }
     drop(page);
     for way in Way::ALL {
-        let (recovered, told) = caught_up(server.address, way, &ana, &start, 50).await;
+        let (recovered, told) = caught_up(server.addr, way, &ana, &start, 50).await;
         assert_eq!((recovered, told), (json!(true), (1..=50).collect()), "{way:?}");
     }
-    assert_eq!(post_as(server.address, TOKEN, "/api/events", &batch(51..=61)).await.0, 200);
+    assert_eq!(server.post("/api/events", &batch(51..=61)).await.0, 200);
     let epoch = start.split_once(':').unwrap().0.to_owned();
     let far = |seq: u64| format!("{epoch}:m{seq}");
     // As it is, after a restart, and by a process that would keep more but has not: it is never taken for all.
@@ -258,7 +257,7 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
         if let Some(kept) = kept {
             server.kill().await;
             let env = [env.as_slice(), &[("ORION_DATA__MESSAGES_PER_USER", kept)]].concat();
-            server = Server::start(&dir, &env).await;
+            server = Server::start_on(&dir, &env).await;
         }
         for way in Way::ALL {
             for (since, first, whole) in [
@@ -272,7 +271,7 @@ async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
                 ("nonsense", 12, false),
                 ("60", 61, true),
             ] {
-                let (recovered, told) = caught_up(server.address, way, &ana, since, 61).await;
+                let (recovered, told) = caught_up(server.addr, way, &ana, since, 61).await;
                 assert_eq!((recovered, told), (json!(whole), (first..=61).collect()), "{way:?} from {since}, {kept:?}");
             }
         }

@@ -49,18 +49,17 @@ async fn replayed(file: &str, symbol: &str, ticks: u64) -> (Vec<Value>, Value, V
     let data = tempfile::tempdir().unwrap();
     // The second time the log knows every signal already, and each keeps its one life.
     for _ in 0..2 {
-        let server = Server::start(&[
+        let settings = [
             ("ORION_SOURCES", "replay"),
-            ("ORION_DATA_DIR", data.path().to_str().unwrap()),
             ("ORION_REPLAY_FILE", file),
             ("ORION_REPLAY_SYMBOL", symbol),
             ("ORION_REPLAY_SPEED", "max"),
-        ])
-        .await;
+        ];
+        let server = Server::start_on(&data, &settings).await;
         server.until("orion_events_in_total", "kind=\"tick\"", |count| count >= ticks as f64).await;
         server.stop().await;
     }
-    let again = Server::start(&[("ORION_DATA_DIR", data.path().to_str().unwrap())]).await;
+    let again = Server::start_on(&data, &[]).await;
     let (status, stats) = again.get("/api/stats?feed=replayed").await;
     assert_eq!(status, 200, "{stats}");
     again.stop().await;

@@ -292,8 +292,7 @@ async fn clock_jumps_end_no_signal_early_or_late_and_disconnect_nobody() {
     let everybody = clients(&server, &long).await;
     let traders = &everybody[..4];
     let brief = Client::of("a short token", Stream::live(server.addr, Way::Query, &short).await);
-    let (_, log) = server.get("/api/signals?limit=1").await;
-    let cursor = log["cursor"].as_str().unwrap().to_owned();
+    let cursor = server.cursor().await.as_str().unwrap().to_owned();
     let before = troubles(&server).await;
 
     life(&server, traders, "forward", || clock.set(3600)).await;

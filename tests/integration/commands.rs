@@ -3,26 +3,15 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::soon;
+use crate::support::{Native, Server, binary, soon};
 
-const TOKEN: &str = "commands-token";
-
-/// The binary with nothing of this process's environment.
-fn orion(cwd: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_orion-server"));
-    command.env_clear().current_dir(cwd).kill_on_drop(true);
-    command
-}
-
+/// A command on a data directory.
 async fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = orion(dir);
-    command.env("ORION_DATA_DIR", dir).args(args);
+    let mut command = binary();
+    command.current_dir(dir).env("ORION_DATA_DIR", dir).args(args);
     soon("it ends", command.output()).await.unwrap()
 }
 
@@ -30,69 +19,15 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// A server that takes pushes and nothing else; killed when dropped, because what it acknowledged survives that.
-struct Server {
-    address: String,
-    http: reqwest::Client,
-    _process: Child,
-    _log: Lines<BufReader<ChildStdout>>,
+async fn push_new(server: &Server, id: usize) {
+    let body = json!({"id": format!("s{id}"), "symbol": "EURUSD", "direction": "long", "entry_price": 1.085,
+        "stop_loss": 1.082, "take_profits": [1.088], "reason": "a, \"b\"\nc", "confidence": 0.8});
+    server.push(&body).await;
 }
 
-impl Server {
-    async fn start(dir: &Path) -> Self {
-        let mut command = orion(dir);
-        command
-            .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_SOURCES", "none"), ("ORION_LOG_FORMAT", "json")])
-            // A pipe that nobody empties would stop the server when it is full.
-            .env("ORION_LOG", "orion_server::app=info")
-            .env("ORION_DATA_DIR", dir)
-            .env("ORION_INGEST_TOKEN", TOKEN)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut process = command.spawn().unwrap();
-        let mut log = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = async {
-            while let Some(line) = log.next_line().await.unwrap() {
-                let line: Value = serde_json::from_str(&line).unwrap();
-                if line["message"] == "listening" {
-                    return line["address"].as_str().unwrap().to_owned();
-                }
-            }
-            panic!("it ended before it listened");
-        };
-        let address = soon("it listens", address).await;
-        Self { address, http: reqwest::Client::new(), _process: process, _log: log }
-    }
-
-    async fn push(&self, body: Value) {
-        let url = format!("http://{}/api/signals", self.address);
-        let answer = self.http.post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{body}");
-    }
-
-    async fn push_new(&self, id: usize) {
-        let body = json!({"id": format!("s{id}"), "symbol": "EURUSD", "direction": "long", "entry_price": 1.085,
-            "stop_loss": 1.082, "take_profits": [1.088], "reason": "a, \"b\"\nc", "confidence": 0.8});
-        self.push(body).await;
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap();
-        answer.json().await.unwrap()
-    }
-
-    /// The answer to the subscription that a native client has from the start.
-    async fn subscribed(&self, query: &str) -> Value {
-        let url = format!("ws://{}/ws/signals{query}", self.address);
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        loop {
-            let frame = soon("an answer", socket.next()).await.unwrap().unwrap();
-            let Ok(frame) = serde_json::from_slice::<Value>(&frame.into_data()) else { continue };
-            if frame["type"] == "subscribed" {
-                return frame;
-            }
-        }
-    }
+/// The answer to the subscription that a native client has from the start.
+async fn subscribed(server: &Server, query: &str) -> Value {
+    Native::connect(server.addr, &format!("/ws/signals{query}")).await.frame("subscribed").await
 }
 
 /// All ids in an export, which has to be whole.
@@ -105,13 +40,13 @@ fn exported(csv: &[u8]) -> Vec<String> {
 #[tokio::test]
 async fn export_and_verify_work_beside_a_server_that_writes() {
     let dir = TempDir::new().unwrap();
-    let server = Server::start(dir.path()).await;
+    let server = Server::start_on(&dir, &[]).await;
     for id in 0..20 {
-        server.push_new(id).await;
+        push_new(&server, id).await;
     }
     let pushing = async {
         for id in 20..120 {
-            server.push_new(id).await;
+            push_new(&server, id).await;
         }
     };
     let looking = async {
@@ -137,11 +72,10 @@ async fn export_and_verify_work_beside_a_server_that_writes() {
     assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), ""));
     assert!(text(&again.stderr).ends_with("exists already and is not overwritten\n"), "{again:?}");
 
-    let metrics =
-        server.http.get(format!("http://{}/metrics", server.address)).send().await.unwrap().text().await.unwrap();
+    let (_, metrics) = server.get("/metrics").await;
     let names = ["commit_seconds_count", "batch_size_sum 120", "log_bytes", "events 120", "errors_total 0"];
     for name in names.map(|name| format!("\norion_store_{name}")) {
-        assert!(metrics.contains(&name), "no {name} in {metrics}");
+        assert!(metrics.as_str().unwrap().contains(&name), "no {name} in {metrics}");
     }
 
     let verify = run(dir.path(), &["verify"]).await;
@@ -151,13 +85,18 @@ async fn export_and_verify_work_beside_a_server_that_writes() {
 #[tokio::test]
 async fn an_export_into_a_closed_pipe_ends_quietly() {
     let dir = TempDir::new().unwrap();
-    Server::start(dir.path()).await.push_new(1).await;
+    push_new(&Server::start_on(&dir, &[]).await, 1).await;
     for args in [&["export", "--format", "csv"][..], &["export", "--format", "json"], &["verify"], &["default-config"]]
     {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut command = orion(dir.path());
-        let command = command.env("ORION_DATA_DIR", dir.path()).args(args).stdout(writer).stderr(Stdio::piped());
+        let mut command = binary();
+        let command = command
+            .current_dir(&dir)
+            .env("ORION_DATA_DIR", dir.path())
+            .args(args)
+            .stdout(writer)
+            .stderr(Stdio::piped());
         let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
         assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(0), ""), "{args:?}");
     }
@@ -166,12 +105,12 @@ async fn an_export_into_a_closed_pipe_ends_quietly() {
 #[tokio::test]
 async fn a_backup_of_a_live_database_serves_the_same_history_under_another_epoch() {
     let (dir, restored) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let original = Server::start(dir.path()).await;
+    let original = Server::start_on(&dir, &[]).await;
     for id in 0..5 {
-        original.push_new(id).await;
+        push_new(&original, id).await;
     }
-    original.push(json!({"id": "s1", "status": "confirmed"})).await;
-    let cursor = original.subscribed("").await["cursor"].as_str().unwrap().to_owned();
+    original.push(&json!({"id": "s1", "status": "confirmed"})).await;
+    let cursor = subscribed(&original, "").await["cursor"].as_str().unwrap().to_owned();
 
     let copy = dir.path().join("copy.db");
     let backup = run(dir.path(), &["backup", copy.to_str().unwrap()]).await;
@@ -185,22 +124,22 @@ async fn a_backup_of_a_live_database_serves_the_same_history_under_another_epoch
     assert_eq!(std::fs::read(&copy).unwrap(), before, "nothing touches a backup");
 
     // What is pushed from here on goes other ways in the two logs.
-    original.push_new(5).await;
+    push_new(&original, 5).await;
     std::fs::copy(&copy, restored.path().join("orion.db")).unwrap();
-    let restored = Server::start(restored.path()).await;
-    restored.push_new(6).await;
+    let restored = Server::start_on(&restored, &[]).await;
+    push_new(&restored, 6).await;
     let resume = format!("?since={cursor}");
-    assert_eq!(original.subscribed(&resume).await["recovered"], true);
-    let answer = restored.subscribed(&resume).await;
+    assert_eq!(subscribed(&original, &resume).await["recovered"], true);
+    let answer = subscribed(&restored, &resume).await;
     assert_eq!(answer["recovered"], false);
     let epochs = [&cursor, answer["cursor"].as_str().unwrap()].map(|cursor| cursor.split_once(':').unwrap().0);
     assert_ne!(epochs[0], epochs[1]);
 
     for path in ["/api/signals/s1", "/api/signals/s4"] {
-        let theirs = original.get(path).await.to_string().replace(epochs[0], epochs[1]);
-        assert_eq!(restored.get(path).await.to_string(), theirs);
+        let theirs = original.get(path).await.1.to_string().replace(epochs[0], epochs[1]);
+        assert_eq!(restored.get(path).await.1.to_string(), theirs);
     }
-    let page = restored.get("/api/signals").await;
+    let (_, page) = restored.get("/api/signals").await;
     let ids: Vec<_> = page["signals"].as_array().unwrap().iter().map(|signal| &signal["id"]).collect();
     assert_eq!(ids, ["s6", "s4", "s3", "s2", "s1", "s0"]);
 }
@@ -208,11 +147,11 @@ async fn a_backup_of_a_live_database_serves_the_same_history_under_another_epoch
 #[tokio::test]
 async fn verify_names_a_row_that_was_tampered_with() {
     let dir = TempDir::new().unwrap();
-    let server = Server::start(dir.path()).await;
+    let server = Server::start_on(&dir, &[]).await;
     for id in 0..4 {
-        server.push_new(id).await;
+        push_new(&server, id).await;
     }
-    drop(server);
+    server.kill().await;
     let database = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
     let edit = "UPDATE signal_events SET body = replace(body, '1.085', '1.086') WHERE seq = 3";
     assert_eq!(database.execute(edit, []).unwrap(), 1);
@@ -228,18 +167,18 @@ async fn verify_names_a_row_that_was_tampered_with() {
 #[tokio::test]
 async fn commands_find_the_log_through_the_settings_and_tell_who_is_at_fault() {
     let dir = TempDir::new().unwrap();
-    drop(Server::start(dir.path()).await);
+    Server::start_on(&dir, &[]).await.kill().await;
     let failed = |output: &Output| (output.status.code(), text(&output.stdout).is_empty());
 
     std::fs::write(dir.path().join("settings.toml"), "[data]\ndir = \"nowhere\"\n").unwrap();
-    let missing = orion(dir.path()).args(["verify", "--config", "settings.toml"]).output().await.unwrap();
+    let missing = binary().current_dir(&dir).args(["verify", "--config", "settings.toml"]).output().await.unwrap();
     assert_eq!(failed(&missing), (Some(1), true));
     assert_eq!(text(&missing.stderr), "orion-server: there is no signal log at nowhere\n");
     let args = ["verify", "--config", "settings.toml", "--dir", "."];
-    let named = orion(dir.path()).args(args).output().await.unwrap();
+    let named = binary().current_dir(&dir).args(args).output().await.unwrap();
     assert_eq!(text(&named.stdout).lines().next(), Some("ok: 0 events, 0 pruned before"), "{named:?}");
 
-    let wrong = orion(dir.path()).args(["verify"]).env("ORION_SIGNAL_TTL", "soon").output().await.unwrap();
+    let wrong = binary().current_dir(&dir).args(["verify"]).env("ORION_SIGNAL_TTL", "soon").output().await.unwrap();
     assert_eq!(failed(&wrong), (Some(64), true), "{wrong:?}");
     for args in [&["export"][..], &["export", "--format", "xml"], &["backup"]] {
         assert_eq!(failed(&run(dir.path(), args).await), (Some(64), true), "{args:?}");

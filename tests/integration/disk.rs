@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use orion_server::engine::Engine;
 use orion_server::hub::Hub;
 use orion_server::pipeline::clock::{Clock, wall};
 use orion_server::pipeline::{Handle, Pipeline, SubmitError};
-use orion_server::store::{self, Fault, Health, Options, Store};
+use orion_server::store::{self, Fault, Health, Store};
 use orion_server::telemetry::Metrics;
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Client, PATIENCE, Server, Told, Way, data_dir, read_log, report, signal, until};
+use crate::support::dashboard::{Client, Told, Way};
+use crate::support::{PATIENCE, Server, binary, read_log, signal, soon, store_options, until};
 
 /// A small disk of our own, in memory; unmounted when dropped.
 struct SmallDisk {
@@ -34,7 +33,7 @@ impl SmallDisk {
         if command.is_ok_and(|output| output.status.success()) {
             return Some(Self { mount });
         }
-        report("skipped: no tmpfs can be mounted here");
+        eprintln!("skipped: no tmpfs can be mounted here");
         None
     }
 
@@ -73,38 +72,37 @@ impl Drop for SmallDisk {
 }
 
 async fn ready(server: &Server) -> Value {
-    let (status, ready) = server.api().get("/ready").await;
-    assert_eq!(status, StatusCode::OK, "{ready}");
+    let (status, ready) = server.get("/ready").await;
+    assert_eq!(status, 200, "{ready}");
     ready
 }
 
 async fn price(server: &Server, price: f64) {
     let body = json!({ "symbol": "EURUSD", "price": price });
-    let (status, answer) = server.api().send(Method::POST, "/api/prices", &body).await.unwrap();
-    assert_eq!(status, StatusCode::OK, "{answer}");
+    let (status, answer) = server.post("/api/prices", &body).await;
+    assert_eq!(status, 200, "{answer}");
 }
 
 /// Waits until the client is told this price.
 async fn hears(client: &mut Client, price: f64) {
-    let heard = async {
+    soon("prices keep flowing", async {
         loop {
             match client.told().await.expect("the connection stays") {
                 Told::Price(update) if update["price"] == price => return,
                 _ => {}
             }
         }
-    };
-    timeout(PATIENCE, heard).await.expect("prices keep flowing");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     let Some(disk) = SmallDisk::mount("size=4m") else { return };
     let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__AFTER", "0s")];
-    let server = Server::start(&disk.data(), &settings).await;
-    let api = server.api();
-    let mut old = Client::connect(server.address, Way::Query, None).await.unwrap();
-    assert_eq!(api.push(&signal("before")).await.0, StatusCode::OK);
+    let server = Server::start_on(disk.data(), &settings).await;
+    let mut old = Client::connect(server.addr, Way::Query, None).await.unwrap();
+    server.push(&signal("before")).await;
     let mut acknowledged = vec!["before".to_owned()];
 
     disk.fill();
@@ -112,16 +110,12 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     let mut refused = Vec::new();
     for number in 0.. {
         let id = format!("during-{number}");
-        let (status, answer) = api.push(&signal(&id)).await;
-        if status == StatusCode::OK {
+        let (status, answer) = server.post("/api/signals", &signal(&id)).await;
+        if status == 200 {
             acknowledged.push(id);
             continue;
         }
-        assert_eq!(
-            (status, answer["code"].as_str()),
-            (StatusCode::SERVICE_UNAVAILABLE, Some("not_stored")),
-            "{answer}"
-        );
+        assert_eq!((status, &answer["code"]), (503, &json!("not_stored")), "{answer}");
         assert!(answer["error"].as_str().is_some_and(|error| error.contains("Cannot be stored now")), "{answer}");
         refused.push(id);
         if refused.len() == 12 {
@@ -129,8 +123,9 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
         }
     }
     until("the operator is told", async || {
-        let metrics = reqwest::get(format!("http://{}/metrics", server.address)).await.unwrap().text().await.unwrap();
-        let is_raised = |alert| metrics.contains(&format!("orion_alerts_firing{{alert=\"{alert}\"}} 1\n"));
+        let (_, metrics) = server.get("/metrics").await;
+        let is_raised =
+            |alert| metrics.as_str().unwrap().contains(&format!("orion_alerts_firing{{alert=\"{alert}\"}} 1\n"));
         ["log_not_writable", "disk_nearly_full", "error_rate"].into_iter().all(is_raised)
     })
     .await;
@@ -146,13 +141,13 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     .await;
     price(&server, 1.081).await;
     hears(&mut old, 1.081).await;
-    let mut new = Client::connect(server.address, Way::Query, None).await.unwrap();
+    let mut new = Client::connect(server.addr, Way::Query, None).await.unwrap();
     price(&server, 1.082).await;
     hears(&mut new, 1.082).await;
     // Long enough for the deadline of the pending one to pass, which cannot be stored either.
     until("the end of the first is due", async || {
         price(&server, 1.083).await;
-        let expires_at = api.get("/api/signals/before").await.1["signal"]["expires_at"].as_str().unwrap().to_owned();
+        let expires_at = server.get("/api/signals/before").await.1["signal"]["expires_at"].as_str().unwrap().to_owned();
         orion_server::domain::parse_time(&expires_at).unwrap() < wall()
     })
     .await;
@@ -161,27 +156,34 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     disk.free();
     until("it heals without anybody pushing", async || ready(&server).await["status"] == "ok").await;
     for id in &refused {
-        assert_eq!(api.push(&signal(id)).await.0, StatusCode::OK);
+        server.push(&signal(id)).await;
     }
     acknowledged.extend(refused);
     for id in &acknowledged {
-        until("it ends at its deadline", async || api.history(id).await.len() == 2).await;
-        let (_, life) = api.get(&format!("/api/signals/{id}")).await;
+        until("it ends at its deadline", async || server.history(id).await.len() == 2).await;
+        let (_, life) = server.get(&format!("/api/signals/{id}")).await;
         assert_eq!(life["history"][1]["reason"], "timeout");
         assert_eq!(life["history"][1]["at"], life["signal"]["expires_at"]);
     }
     server.stop().await;
     store::verify(&disk.data()).unwrap();
-    let log = read_log(&disk.data()).await;
+    let log = read_log(disk.data()).await;
     let mut created: Vec<_> = log.iter().filter(|(.., status)| status == "pending").map(|(_, id, _)| id).collect();
     created.sort();
     acknowledged.sort();
     assert!(created.iter().copied().eq(&acknowledged), "{created:?} instead of {acknowledged:?}");
 }
 
+/// Runs a process that has to end by itself.
+async fn refused(dir: &Path) -> Output {
+    let mut command = binary();
+    command.env("PORT", "0").env("ORION_HOST", "127.0.0.1").env("ORION_SOURCES", "none").env("ORION_DATA_DIR", dir);
+    soon("it ends by itself", command.output()).await.unwrap()
+}
+
 /// The process ends with 1 and says in one line what is wrong with which directory.
 async fn refuses_in_a_line(dir: &Path, what: &str) {
-    let output = Server::refused(dir, &[]).await;
+    let output = refused(dir).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains(what) && stderr.contains(dir.to_str().unwrap()), "{stderr}");
@@ -191,13 +193,13 @@ async fn refuses_in_a_line(dir: &Path, what: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_known_log_is_served_from_a_full_disk_and_none_is_begun_there() {
     let Some(disk) = SmallDisk::mount("size=2m") else { return };
-    let server = Server::start(&disk.data(), &[]).await;
-    assert_eq!(server.api().push(&signal("one")).await.0, StatusCode::OK);
+    let server = Server::start_on(disk.data(), &[]).await;
+    server.push(&signal("one")).await;
     server.kill().await;
     disk.fill();
     refuses_in_a_line(&disk.mount.path().join("new"), "full").await;
-    let server = Server::start(&disk.data(), &[]).await;
-    let mut client = Client::connect(server.address, Way::Query, None).await.unwrap();
+    let server = Server::start_on(disk.data(), &[]).await;
+    let mut client = Client::connect(server.addr, Way::Query, None).await.unwrap();
     assert_eq!(client.until_subscribed().await.0.len(), 1);
     price(&server, 1.081).await;
     hears(&mut client, 1.081).await;
@@ -208,8 +210,8 @@ async fn a_known_log_is_served_from_a_full_disk_and_none_is_begun_there() {
     refuses_in_a_line(&disk.data(), "read-only").await;
     refuses_in_a_line(&disk.mount.path().join("other"), "read-only").await;
     disk.remount("rw");
-    let server = Server::start(&disk.data(), &[]).await;
-    assert_eq!(server.api().history("one").await.len(), 1);
+    let server = Server::start_on(disk.data(), &[]).await;
+    assert_eq!(server.history("one").await.len(), 1);
 }
 
 /// Content of the database and its write-ahead log.
@@ -219,9 +221,9 @@ fn snapshot(dir: &Path) -> Vec<Vec<u8>> {
 
 /// A log with some events, left by a process that stopped cleanly.
 async fn some_log(dir: &Path) {
-    let server = Server::start(dir, &[]).await;
+    let server = Server::start_on(dir, &[]).await;
     for number in 0..100 {
-        assert_eq!(server.api().push(&signal(&format!("s-{number}"))).await.0, StatusCode::OK);
+        server.push(&signal(&format!("s-{number}"))).await;
     }
     server.stop().await;
 }
@@ -229,7 +231,7 @@ async fn some_log(dir: &Path) {
 /// The process ends with 1, names the file, says `what`, and leaves it as it was.
 async fn refuses(dir: &Path, what: &[&str]) {
     let before = snapshot(dir);
-    let output = Server::refused(dir, &[]).await;
+    let output = refused(dir).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for what in what {
@@ -240,9 +242,9 @@ async fn refuses(dir: &Path, what: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_database_is_named_and_not_touched() {
-    let (dir, _guard) = data_dir();
-    some_log(&dir).await;
-    let file = dir.join("orion.db");
+    let dir = tempfile::tempdir().unwrap();
+    some_log(dir.path()).await;
+    let file = dir.path().join("orion.db");
     let whole = fs::read(&file).unwrap();
     let advice = ["orion.db is damaged", "backup", "move the file away"];
 
@@ -251,7 +253,7 @@ async fn a_damaged_database_is_named_and_not_touched() {
     garbled[middle..middle + 8_192].fill(0x5a);
     for damaged in [garbled, whole[..whole.len() / 2].to_vec(), b"no database at all".to_vec()] {
         fs::write(&file, damaged).unwrap();
-        refuses(&dir, &advice).await;
+        refuses(dir.path(), &advice).await;
     }
     // Somebody edited a row: SQLite finds nothing wrong, the chain of hashes does.
     fs::write(&file, &whole).unwrap();
@@ -259,29 +261,29 @@ async fn a_damaged_database_is_named_and_not_touched() {
     let edit = "UPDATE signal_events SET body = replace(body, 'MSS', 'XXX') WHERE seq = 50";
     assert_eq!(connection.execute(edit, []).unwrap(), 1);
     connection.close().unwrap();
-    refuses(&dir, &["orion.db is damaged", "event 50"]).await;
+    refuses(dir.path(), &["orion.db is damaged", "event 50"]).await;
 
     fs::write(&file, &whole).unwrap();
-    Server::start(&dir, &[]).await.stop().await;
+    Server::start_on(&dir, &[]).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_database_is_refused() {
-    let (dir, _guard) = data_dir();
-    some_log(&dir).await;
-    let connection = rusqlite::Connection::open(dir.join("orion.db")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    some_log(dir.path()).await;
+    let connection = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     connection.close().unwrap();
-    refuses(&dir, &["orion.db has schema 99", "install the newer version"]).await;
+    refuses(dir.path(), &["orion.db has schema 99", "install the newer version"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_directory_has_one_owner() {
-    let (dir, _guard) = data_dir();
-    let server = Server::start(&dir, &[]).await;
-    assert_eq!(server.api().push(&signal("one")).await.0, StatusCode::OK);
-    refuses(&dir, &["another orion-server process owns the data directory", dir.to_str().unwrap()]).await;
-    assert_eq!(server.api().push(&signal("two")).await.0, StatusCode::OK);
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&dir, &[]).await;
+    server.push(&signal("one")).await;
+    refuses(dir.path(), &["another orion-server process owns the data directory", dir.path().to_str().unwrap()]).await;
+    server.push(&signal("two")).await;
 }
 
 /// Signals that come due while nothing can be stored.
@@ -289,7 +291,7 @@ const DUE: usize = 12_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards() {
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
     let push = |id: String| Input::Signal {
@@ -307,16 +309,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     };
     // Opens the log and runs a pipeline on it, whose signals end after `ttl`.
     let run = |ttl: Duration, stop: &CancellationToken, tasks: &mut JoinSet<_>| {
-        let options = Options {
-            messages_per_user: 50,
-            message_retention: Duration::from_hours(24),
-            max_messages: 1_000_000,
-            signal_retention: Duration::from_hours(24),
-            bar_retention: Duration::from_hours(24),
-            recent_since: wall(),
-            clock: wall,
-        };
-        let (store, recovered) = Store::open(&dir, options, metrics.clone()).unwrap();
+        let (store, recovered) = Store::open(dir.path(), store_options(), metrics.clone()).unwrap();
         let store = Arc::new(store);
         let hub = Arc::new(Hub::new(recovered.position, Duration::ZERO, 50, metrics.clone()));
         let (engine, clock) = (Engine::new(instruments.clone(), ttl, 5), Clock::system());
@@ -348,7 +341,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     assert!(matches!(store.health(), Health::Failing { .. }));
 
     // From here on a commit fails only after a while, and all of them come due meanwhile.
-    let holder = rusqlite::Connection::open(dir.join("orion.db")).unwrap();
+    let holder = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
     holder.busy_timeout(PATIENCE).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     store.play(Fault::None);
@@ -361,7 +354,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     tasks.join_next().await.unwrap().unwrap().unwrap();
     store.close().await.unwrap();
     drop(store);
-    let verified = store::verify(&dir).unwrap();
+    let verified = store::verify(dir.path()).unwrap();
     assert_eq!(verified.events, 2 * DUE as u64);
     assert!(read_log(&dir).await.iter().all(|(_, id, _)| id != "refused"));
 }

@@ -143,8 +143,7 @@ async fn a_stop_in_the_middle_of_catching_up_moves_no_cursor_past_what_was_not_s
 async fn stop_while_catching_up(left: u64) -> bool {
     let server = Server::push_only().await;
     let addr = server.addr;
-    let (_, body) = server.get("/api/signals").await;
-    let path = format!("/ws/signals?since={}", body["cursor"].as_str().unwrap());
+    let path = format!("/ws/signals?since={}", server.cursor().await.as_str().unwrap());
     // More than the hub remembers, so that pages come first; and more than fits into a socket that nobody reads.
     let count = 4_000;
     flood(addr, "f", count as usize, 2_000).await;

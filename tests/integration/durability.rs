@@ -14,10 +14,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{PATIENCE, Server, data_dir, read_log, report, seq, signal, times, until};
+use crate::support::{PATIENCE, Server, TOKEN, read_log, seq, signal, times, until};
 
 const PUSHERS: usize = 6;
 /// How late the end of a signal may show on a busy machine, reckoned from its deadline or from when the process was up again.
@@ -62,7 +62,7 @@ impl Pushers {
         loop {
             let address = self.address.wait_for(Option::is_some).await.unwrap().unwrap();
             let request = self.http.request(method.clone(), format!("http://{address}{path}"));
-            if let Ok(answer) = request.bearer_auth(crate::harness::TOKEN).json(body).send().await {
+            if let Ok(answer) = request.bearer_auth(TOKEN).json(body).send().await {
                 let status = answer.status();
                 match answer.json().await {
                     Ok(body) if status != StatusCode::SERVICE_UNAVAILABLE => return (status, body),
@@ -151,14 +151,14 @@ fn judge(id: &str, told: &Value, known: &Life, now: &Life, up_since: DateTime<Ut
 
 /// Asks for every signal that was not seen whole before.
 async fn check(server: &Server, lives: &Lives) {
-    let (api, up_since) = (server.api(), wall());
+    let up_since = wall();
     let open: Vec<_> = {
         let lives = lives.lock();
         lives.iter().filter(|(_, life)| !life.done).map(|(id, life)| (id.clone(), life.clone())).collect()
     };
     for (id, known) in open {
         let asked_at = wall();
-        let (_, told) = api.get(&format!("/api/signals/{id}")).await;
+        let (_, told) = server.get(&format!("/api/signals/{id}")).await;
         let mut lives = lives.lock();
         let life = lives.get_mut(&id).unwrap();
         life.done = judge(&id, &told, &known, life, up_since, asked_at) && life.ended != Sent::Tried;
@@ -168,7 +168,7 @@ async fn check(server: &Server, lives: &Lives) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9() {
     let rounds = times("ORION_KILL9_ROUNDS", 12);
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_SIGNAL_TTL", "2s")];
     let (address, watched) = watch::channel(None);
     let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
@@ -179,18 +179,19 @@ async fn what_was_acknowledged_survives_kill_9() {
     }
     let mut slowest = Duration::ZERO;
     for _ in 0..rounds {
-        let server = Server::start(&dir, &env).await;
-        slowest = slowest.max(server.ready_after);
+        let began = Instant::now();
+        let server = Server::start_on(&dir, &env).await;
+        slowest = slowest.max(began.elapsed());
         check(&server, &pushers.lives).await;
-        address.send_replace(Some(server.address));
+        address.send_replace(Some(server.addr));
         sleep(Duration::from_millis(rand::random_range(5..250))).await;
         server.kill().await;
         address.send_replace(None);
         // Sometimes long enough for deadlines to pass meanwhile.
         sleep(Duration::from_millis(if rand::random_ratio(1, 10) { 2_000 } else { 0 })).await;
     }
-    let server = Server::start(&dir, &env).await;
-    address.send_replace(Some(server.address));
+    let server = Server::start_on(&dir, &env).await;
+    address.send_replace(Some(server.addr));
     pushers.stop.cancel();
     while let Some(pusher) = tasks.join_next().await {
         pusher.unwrap();
@@ -202,8 +203,8 @@ async fn what_was_acknowledged_survives_kill_9() {
     .await;
     let lives = pushers.lives.lock().clone();
     // The log knows of an end a moment before it is published.
-    until("all is published", async || seq(&server.api().cursor().await) >= 2 * lives.len() as u64).await;
-    let head = seq(&server.api().cursor().await);
+    until("all is published", async || seq(&server.cursor().await) >= 2 * lives.len() as u64).await;
+    let head = seq(&server.cursor().await);
     server.stop().await;
 
     let log = read_log(&dir).await;
@@ -214,13 +215,13 @@ async fn what_was_acknowledged_survives_kill_9() {
         *events.entry(id).or_default() += 1;
     }
     assert!(lives.keys().all(|id| events.get(id.as_str()) == Some(&2)), "not every signal is there once with its end");
-    let verified = store::verify(&dir).unwrap();
+    let verified = store::verify(dir.path()).unwrap();
     assert_eq!((verified.events, verified.pruned), (head, 0));
     // Five seconds are promised; a machine that tests share may take longer, but nothing waits for a lock or a time-out.
     assert!(slowest < Duration::from_secs(20), "ready only after {slowest:?}");
     let acknowledged = lives.values().filter(|life| life.ended == Sent::Acknowledged).count();
-    report(&format!(
+    eprintln!(
         "kill -9: {rounds} rounds, {} signals, {acknowledged} acknowledged transitions, {head} events; ready after {slowest:?} at most",
         lives.len()
-    ));
+    );
 }

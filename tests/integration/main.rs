@@ -20,7 +20,6 @@ mod durability;
 mod failover;
 mod frames;
 mod goldens;
-mod harness;
 mod health;
 mod hostile;
 mod joining;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::support::users::{SECRET, admin_token, token, token_for};
-use crate::support::{Ended, Packet, Polling, Protocol, Server, Socket, narrow, soon};
-use crate::{harness, support};
+use crate::support::{Ended, Packet, Polling, Protocol, Server, Socket, narrow, signal, soon};
 
 const ADMIN: &str = "admin-token-of-the-tests";
 
@@ -187,7 +186,7 @@ async fn a_newcomer_gets_the_states_and_who_presents_a_cursor_what_he_missed() {
     );
 
     // A new signal is a decision, too. Together with signals, each goes on from its own cursor; one gap that stays is enough to say so.
-    server.push(&support::signal("s1")).await;
+    server.push(&signal("s1")).await;
     let since =
         |seq: u64| json!({ "channels": ["user", "signals"], "since": format!("{epoch}:{seq}"), "last_event_id": 8 });
     let (_, heard, answer) = joined(addr, &auth, &since(0)).await;
@@ -206,28 +205,23 @@ async fn a_newcomer_gets_the_states_and_who_presents_a_cursor_what_he_missed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_away_over_a_restart_gets_each_message_once() {
-    let (dir, _guard) = harness::data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET)];
-    let post = async |address: SocketAddr, event: Value| {
-        let request = reqwest::Client::new().post(format!("http://{address}/api/events"));
-        let answer = request.bearer_auth(harness::TOKEN).json(&event).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-    };
     let auth = json!({ "token": token("ann") });
-    let first = harness::Server::start(&dir, &env).await;
-    let (mut ann, ..) = joined(first.address, &auth, &json!("user")).await;
-    post(first.address, trade("ann", "t1")).await;
+    let first = Server::start_on(&dir, &env).await;
+    let (mut ann, ..) = joined(first.addr, &auth, &json!("user")).await;
+    publish(&first, &[trade("ann", "t1")]).await;
     let cursor = ann.event("trades").await[1]["cursor"].clone();
     drop(ann);
-    post(first.address, trade("ann", "t2")).await;
-    post(first.address, bot("ann", "b3")).await;
+    publish(&first, &[trade("ann", "t2")]).await;
+    publish(&first, &[bot("ann", "b3")]).await;
     first.kill().await;
-    let second = harness::Server::start(&dir, &env).await;
-    post(second.address, trade("ann", "t4")).await;
+    let second = Server::start_on(&dir, &env).await;
+    publish(&second, &[trade("ann", "t4")]).await;
     let request = json!({ "channels": "user", "last_event_id": cursor });
-    let (mut ann, heard, answer) = joined(second.address, &auth, &request).await;
+    let (mut ann, heard, answer) = joined(second.addr, &auth, &request).await;
     assert_eq!((ids(&heard), &answer["recovered"]), (["t2", "b3", "t4"].map(Into::into).into(), &json!(true)));
-    post(second.address, trade("ann", "t5")).await;
+    publish(&second, &[trade("ann", "t5")]).await;
     assert_eq!(ids(&caught_up(&mut ann).await), ["t5"]);
     second.stop().await;
 }

@@ -8,7 +8,7 @@ use crate::backtesting::{exported, recomputed, stats_of};
 use crate::support::{Server, binary, soon};
 
 async fn start(data: &Path) -> Server {
-    Server::start(&[("ORION_DATA_DIR", data.to_str().unwrap()), ("ORION_SETUPS", "none")]).await
+    Server::start_on(data, &[("ORION_SETUPS", "none")]).await
 }
 
 /// A long from 1.1 with a stop at 1.09 and targets at 1.11 and 1.12, confirmed as it comes.
@@ -102,18 +102,16 @@ async fn records_go_on_over_a_restart_and_say_so() {
 #[tokio::test]
 async fn a_crash_takes_no_confirmed_signal_out_of_the_record() {
     let data = tempfile::tempdir().unwrap();
-    let mut server = start(data.path()).await;
+    let server = start(data.path()).await;
     push(&server, "a", "EURUSD").await;
-    server.kill();
-    server.exit().await;
+    server.kill().await;
     let (code, told) = verified(data.path()).await;
     assert!(code == Some(0) && told.contains(" 1 open\n"), "{told}");
 
-    let mut server = start(data.path()).await;
+    let server = start(data.path()).await;
     price(&server, "EURUSD", 1.1).await;
     entered(data.path()).await;
-    server.kill();
-    server.exit().await;
+    server.kill().await;
     let server = start(data.path()).await;
     price(&server, "EURUSD", 1.08).await;
     let outcome = record(&server, "a").await;

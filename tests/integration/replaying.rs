@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 
-use crate::support::{Native, PATIENCE, Server, decimals, signal};
+use crate::support::{Native, Server, decimals, signal, soon};
 
 /// Ticks that were recorded at a real broker; not everybody has them.
 const RECORDED: &str = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
@@ -94,7 +94,7 @@ async fn at_sixty_times_the_speed_prices_come_from_the_file_in_its_order() {
 
 #[tokio::test]
 async fn at_full_speed_the_end_is_reached_at_once() {
-    tokio::time::timeout(PATIENCE, replay(&written(), "max", "100ms")).await.unwrap();
+    soon("the end", replay(&written(), "max", "100ms")).await;
 }
 
 #[tokio::test]

@@ -1,22 +1,21 @@
 //! A dashboard that comes back gets exactly what it missed: each event once, in order, without a hole.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use orion_server::pipeline::clock::wall;
-use orion_server::store;
+use orion_server::store::{Options, Store};
 use orion_server::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::harness::{
-    Client, LogEntry, PATIENCE, Server, TOKEN, Told, Way, data_dir, read_log, report, seq, signal, times, until,
-};
+use crate::support::dashboard::{Client, Told, Way};
+use crate::support::{Event, PATIENCE, Server, TOKEN, read_log, seq, signal, soon, store_options, times, until};
 
 /// Dashboards of each kind.
 const CLIENTS: usize = 50;
@@ -64,14 +63,14 @@ async fn push(name: String, left: Arc<AtomicUsize>, mut scene: watch::Receiver<S
 struct Dashboard {
     name: String,
     way: Way,
-    cursor: String,
-    seen: Vec<LogEntry>,
+    cursor: Value,
+    seen: Vec<Event>,
     connections: usize,
 }
 
 impl Dashboard {
-    fn new(number: usize, way: Way, cursor: &str) -> Self {
-        Self { name: format!("{way:?}-{number}"), way, cursor: cursor.into(), seen: Vec::new(), connections: 0 }
+    fn new(number: usize, way: Way, cursor: &Value) -> Self {
+        Self { name: format!("{way:?}-{number}"), way, cursor: cursor.clone(), seen: Vec::new(), connections: 0 }
     }
 
     fn take(&mut self, told: Told) {
@@ -97,7 +96,7 @@ impl Dashboard {
 
     /// Listens until it has everything, until it is cut, or for `spell`.
     async fn listen(&mut self, address: SocketAddr, spell: Duration, scene: &mut watch::Receiver<Scene>) {
-        let Ok(mut client) = Client::connect(address, self.way, Some(&self.cursor)).await else { return };
+        let Ok(mut client) = Client::connect(address, self.way, self.cursor.as_str()).await else { return };
         self.connections += 1;
         let end = Instant::now() + spell;
         while !self.has_all(scene) {
@@ -125,12 +124,11 @@ impl Dashboard {
 }
 
 /// Every dashboard saw the log, and nothing else.
-fn compare(dashboards: &[Dashboard], log: &[LogEntry]) {
+fn compare(dashboards: &[Dashboard], log: &[Event]) {
     for Dashboard { name, seen, .. } in dashboards {
         if let Some(at) = (0..seen.len().max(log.len())).find(|at| seen.get(*at) != log.get(*at)) {
-            let around = |list: &[LogEntry]| {
-                format!("{:?}", &list[at.saturating_sub(2).min(list.len())..(at + 3).min(list.len())])
-            };
+            let around =
+                |list: &[Event]| format!("{:?}", &list[at.saturating_sub(2).min(list.len())..(at + 3).min(list.len())]);
             panic!("{name} saw {} and not {}", around(seen), around(log));
         }
     }
@@ -146,11 +144,10 @@ async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
 
 /// Waits until each of so many signals has ended, and everybody who listens has been told.
 async fn settled(server: &Server, signals: usize) {
-    let api = server.api();
     until("every signal has ended", async || {
-        let pending = api.get("/api/signals?status=pending").await.1;
+        let pending = server.get("/api/signals?status=pending").await.1;
         // The log knows of an end a moment before it is published.
-        pending["signals"] == json!([]) && seq(pending["cursor"].as_str().unwrap()) == 2 * signals as u64
+        pending["signals"] == json!([]) && seq(&pending["cursor"]) == 2 * signals as u64
     })
     .await;
 }
@@ -159,11 +156,11 @@ async fn settled(server: &Server, signals: usize) {
 async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
     let restarts = 4;
     let signals = times("ORION_DROP_SIGNALS", 400).next_multiple_of(restarts + 1);
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_SIGNAL_TTL", "3s"), ("ORION_DRAIN_TIMEOUT", "2s")];
-    let mut server = Server::start(&dir, &env).await;
-    let start = server.api().cursor().await;
-    let (scene, watched) = watch::channel(Scene { address: Some(server.address), head: None });
+    let mut server = Server::start_on(&dir, &env).await;
+    let start = server.cursor().await;
+    let (scene, watched) = watch::channel(Scene { address: Some(server.addr), head: None });
     let mut dashboards = JoinSet::new();
     for number in 0..CLIENTS {
         for way in [if number % 2 == 0 { Way::Auth } else { Way::Subscribe }, Way::Query] {
@@ -198,8 +195,8 @@ async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
             server.stop().await;
         }
         scene.send_modify(|scene| scene.address = None);
-        server = Server::start(&dir, &env).await;
-        scene.send_modify(|scene| scene.address = Some(server.address));
+        server = Server::start_on(&dir, &env).await;
+        scene.send_modify(|scene| scene.address = Some(server.addr));
         join(&mut pushers).await;
     }
     join(&mut pushers).await;
@@ -212,20 +209,20 @@ async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
     assert_eq!(log.len() as u64, head);
     compare(&dashboards, &log);
     let connections: usize = dashboards.iter().map(|dashboard| dashboard.connections).sum();
-    report(&format!(
+    eprintln!(
         "random drops: {} dashboards, {connections} connections, {signals} signals, {head} events, {restarts} restarts",
         dashboards.len()
-    ));
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     // None ends by itself, however long this takes.
     let env = [("ORION_SIGNAL_TTL", "1h")];
-    let mut server = Server::start(&dir, &env).await;
-    let start = server.api().cursor().await;
-    let (scene, watched) = watch::channel(Scene { address: Some(server.address), head: None });
+    let mut server = Server::start_on(&dir, &env).await;
+    let start = server.cursor().await;
+    let (scene, watched) = watch::channel(Scene { address: Some(server.addr), head: None });
     let (left, mut pushers) = (Arc::new(AtomicUsize::new(2_400)), JoinSet::new());
     for pusher in 0..8 {
         pushers.spawn(push(pusher.to_string(), left.clone(), watched.clone(), Duration::ZERO));
@@ -247,32 +244,24 @@ async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
             // The hub has forgotten everything: all of it comes from the log.
             scene.send_modify(|scene| scene.address = None);
             server.kill().await;
-            server = Server::start(&dir, &env).await;
-            scene.send_modify(|scene| scene.address = Some(server.address));
+            server = Server::start_on(&dir, &env).await;
+            scene.send_modify(|scene| scene.address = Some(server.addr));
         }
     }
     join(&mut pushers).await;
-    let head = seq(&server.api().cursor().await);
+    let head = seq(&server.cursor().await);
     assert!(head > 2_500, "{head}");
     scene.send_modify(|scene| scene.head = Some(head));
     let dashboards = timeout(2 * PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
     server.stop().await;
     compare(&dashboards, &read_log(&dir).await);
-    report(&format!("catching up: {} dashboards from 0 to {head} while it was published", dashboards.len()));
+    eprintln!("catching up: {} dashboards from 0 to {head} while it was published", dashboards.len());
 }
 
 /// Prunes what has ended from the front of a log that no process has.
-async fn prune(dir: &std::path::Path) {
-    let options = store::Options {
-        messages_per_user: 50,
-        message_retention: Duration::from_hours(24),
-        max_messages: 1_000_000,
-        signal_retention: Duration::ZERO,
-        bar_retention: Duration::from_hours(24),
-        recent_since: wall(),
-        clock: wall,
-    };
-    let (store, _) = store::Store::open(dir, options, Metrics::new().unwrap().into()).unwrap();
+async fn prune(dir: &Path) {
+    let options = Options { signal_retention: Duration::ZERO, ..store_options() };
+    let (store, _) = Store::open(dir, options, Metrics::new().unwrap().into()).unwrap();
     let reader = store.reader();
     until("the log is pruned", async || reader.oldest_seq().await.unwrap() > 1).await;
     store.close().await.unwrap();
@@ -280,24 +269,24 @@ async fn prune(dir: &std::path::Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
-    let (dir, _guard) = data_dir();
-    let server = Server::start(&dir, &[]).await;
-    let start = server.api().cursor().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&dir, &[]).await;
+    let start = server.cursor().await;
     for body in [signal("ended"), json!({ "id": "ended", "status": "confirmed" }), signal("open")] {
-        assert_eq!(server.api().push(&body).await.0, StatusCode::OK);
+        server.push(&body).await;
     }
     server.stop().await;
     // What ended is gone now; what is pending stays.
-    prune(&dir).await;
-    let server = Server::start(&dir, &[]).await;
-    let head = server.api().cursor().await;
-    let epoch = head.split_once(':').unwrap().0;
+    prune(dir.path()).await;
+    let server = Server::start_on(&dir, &[]).await;
+    let head = server.cursor().await;
+    let epoch = head.as_str().unwrap().split_once(':').unwrap().0;
     assert_eq!(seq(&head), 3);
     let nowhere = [
         ("of another log", "abcdefghij:1".to_owned()),
         ("ahead", format!("{epoch}:4")),
         ("far ahead", format!("{epoch}:18446744073709551615")),
-        ("pruned", start.clone()),
+        ("pruned", start.as_str().unwrap().to_owned()),
         ("nonsense", "nonsense".to_owned()),
         ("negative", format!("{epoch}:-1")),
         ("empty", String::new()),
@@ -305,7 +294,7 @@ async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
     for way in Way::ALL {
         for (kind, cursor) in &nowhere {
             let context = format!("{way:?}, {kind}");
-            let mut client = Client::connect(server.address, way, Some(cursor)).await.unwrap();
+            let mut client = Client::connect(server.addr, way, Some(cursor)).await.unwrap();
             let (mut signals, mut cursor, mut recovered) = client.until_subscribed().await;
             if way == Way::Frame {
                 // It has the snapshot from connecting, and nothing is told twice.
@@ -314,36 +303,35 @@ async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
                 (again, cursor, recovered) = client.until_subscribed().await;
                 assert_eq!(again, [], "{context}");
             }
-            assert_eq!((cursor.as_str(), recovered), (head.as_str(), Some(false)), "{context}");
+            assert_eq!((&cursor, recovered), (&head, Some(false)), "{context}");
             let (signal, at) = signals.pop().unwrap();
             assert_eq!((&signal["id"], &at), (&json!("open"), &head), "{context}");
             assert_eq!(signals, [], "{context}");
         }
         // The oldest one that leads somewhere.
-        let mut client = Client::connect(server.address, way, Some(&format!("{epoch}:2"))).await.unwrap();
+        let mut client = Client::connect(server.addr, way, Some(&format!("{epoch}:2"))).await.unwrap();
         if way == Way::Frame {
             client.until_subscribed().await;
         }
         let (signals, cursor, recovered) = client.until_subscribed().await;
-        assert_eq!((cursor.as_str(), recovered), (head.as_str(), Some(true)), "{way:?}");
+        assert_eq!((&cursor, recovered), (&head, Some(true)), "{way:?}");
         assert_eq!(signals.len(), usize::from(way != Way::Frame), "{way:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_with_a_cursor_brings_what_this_connection_has_not_had_and_only_once() {
-    let (dir, _guard) = data_dir();
     // With no window the snapshot tells what is pending, and nothing of what has ended.
-    let server = Server::start(&dir, &[("ORION_REPLAY_WINDOW", "0s")]).await;
-    let start = server.api().cursor().await;
+    let server = Server::start(&[("ORION_REPLAY_WINDOW", "0s")]).await;
+    let start = server.cursor().await;
     for body in [signal("ended"), json!({ "id": "ended", "status": "confirmed" }), signal("open")] {
-        assert_eq!(server.api().push(&body).await.0, StatusCode::OK);
+        server.push(&body).await;
     }
-    let ids = |signals: &[(serde_json::Value, String)]| -> Vec<String> {
+    let ids = |signals: &[(Value, Value)]| -> Vec<String> {
         signals.iter().map(|(signal, _)| format!("{} {}", signal["id"], signal["status"]).replace('"', "")).collect()
     };
     let newcomer = async || {
-        let mut client = Client::connect(server.address, Way::Frame, None).await.unwrap();
+        let mut client = Client::connect(server.addr, Way::Frame, None).await.unwrap();
         let snapshot = client.until_subscribed().await.0;
         (client, ids(&snapshot))
     };
@@ -351,31 +339,31 @@ async fn a_frame_with_a_cursor_brings_what_this_connection_has_not_had_and_only_
     let (mut client, snapshot) = newcomer().await;
     assert_eq!(snapshot, ["open pending"]);
     let frame = json!({ "type": "subscribe", "since": start }).to_string();
-    client.say(frame.clone()).await.unwrap();
+    client.say(frame.clone()).await;
     let (missed, _, recovered) = client.until_subscribed().await;
     assert_eq!((ids(&missed), recovered), (vec!["ended pending".into(), "ended confirmed".into()], Some(true)));
-    client.say(frame).await.unwrap();
+    client.say(frame).await;
     assert_eq!(client.until_subscribed().await.0, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_after_a_restart_changes_nothing() {
-    let (dir, _guard) = data_dir();
-    let server = Server::start(&dir, &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&dir, &[]).await;
     let (confirm, end) =
         (json!({ "status": "confirmed" }), json!({ "status": "invalidated", "reason": "stop_touched" }));
-    let pushed = |id: &str, change: &serde_json::Value| {
+    let pushed = |id: &str, change: &Value| {
         let mut body = change.clone();
         body["id"] = id.into();
         body
     };
     for id in ["open", "confirmed", "patched", "ended"] {
-        assert_eq!(server.api().push(&signal(id)).await.0, StatusCode::OK);
+        server.push(&signal(id)).await;
     }
-    assert_eq!(server.api().push(&pushed("confirmed", &confirm)).await.0, StatusCode::OK);
-    assert_eq!(server.api().patch("patched", &confirm).await.0, StatusCode::OK);
-    assert_eq!(server.api().patch("ended", &end).await.0, StatusCode::OK);
-    let head = server.api().cursor().await;
+    server.push(&pushed("confirmed", &confirm)).await;
+    assert_eq!(server.patch("patched", &confirm).await.0, 200);
+    assert_eq!(server.patch("ended", &end).await.0, 200);
+    let head = server.cursor().await;
 
     let mut server = Some(server);
     for restart in 0..2 {
@@ -385,38 +373,31 @@ async fn a_retry_after_a_restart_changes_nothing() {
         } else {
             old.stop().await;
         }
-        let server = server.insert(Server::start(&dir, &[]).await);
-        let api = server.api();
-        let mut client = Client::connect(server.address, Way::Query, Some(&head)).await.unwrap();
+        let server = server.insert(Server::start_on(&dir, &[]).await);
+        let mut client = Client::connect(server.addr, Way::Query, head.as_str()).await.unwrap();
         assert_eq!(client.until_subscribed().await, (vec![], head.clone(), Some(true)));
         for id in ["open", "confirmed", "patched", "ended"] {
-            let (status, answer) = api.push(&signal(id)).await;
-            assert_eq!(status, StatusCode::OK, "{id}: {answer}");
+            server.push(&signal(id)).await;
         }
         for (id, change, other) in
             [("confirmed", &confirm, &end), ("patched", &confirm, &end), ("ended", &end, &confirm)]
         {
-            assert_eq!(api.patch(id, change).await.0, StatusCode::OK, "{id}");
-            assert_eq!(api.push(&pushed(id, &json!({ "status": change["status"] }))).await.0, StatusCode::OK, "{id}");
-            for (status, answer) in
-                [api.patch(id, other).await, api.push(&pushed(id, &json!({ "status": other["status"] }))).await]
-            {
-                assert_eq!(
-                    (status, &answer["code"]),
-                    (StatusCode::CONFLICT, &json!("signal_terminal")),
-                    "{id}: {answer}"
-                );
+            assert_eq!(server.patch(id, change).await.0, 200, "{id}");
+            server.push(&pushed(id, &json!({ "status": change["status"] }))).await;
+            let other_push = pushed(id, &json!({ "status": other["status"] }));
+            for (status, answer) in [server.patch(id, other).await, server.post("/api/signals", &other_push).await] {
+                assert_eq!((status, &answer["code"]), (409, &json!("signal_terminal")), "{id}: {answer}");
             }
         }
-        assert_eq!(api.cursor().await, head, "a retry became an event");
-        assert_eq!(api.history("open").await.len(), 1);
+        assert_eq!(server.cursor().await, head, "a retry became an event");
+        assert_eq!(server.history("open").await.len(), 1);
     }
     let server = server.unwrap();
     // The first thing that anybody hears is something new.
-    let mut client = Client::connect(server.address, Way::Auth, Some(&head)).await.unwrap();
+    let mut client = Client::connect(server.addr, Way::Auth, head.as_str()).await.unwrap();
     client.until_subscribed().await;
-    assert_eq!(server.api().patch("open", &end).await.0, StatusCode::OK);
-    let told = timeout(PATIENCE, client.told()).await.unwrap().unwrap();
+    assert_eq!(server.patch("open", &end).await.0, 200);
+    let told = soon("the new end", client.told()).await.unwrap();
     let Told::Signal { signal, cursor } = told else { panic!("{told:?}") };
     assert_eq!(
         (&signal["id"], &signal["invalidation"], seq(&cursor)),

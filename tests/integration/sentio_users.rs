@@ -6,15 +6,13 @@ use chrono::TimeDelta;
 use orion_server::auth::mint;
 use orion_server::config::{Auth, Secret};
 use orion_server::pipeline::clock::wall;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::{Server, data_dir, until};
 use crate::support::users::{SECRET, admin_token, token, token_for};
-use crate::support::{Native, PATIENCE, refusal, soon};
+use crate::support::{Native, PATIENCE, Server, answer, refusal, soon, until};
 
 const JWT: (&str, &str) = ("ORION_JWT_SECRET", SECRET);
 const TRUST: (&str, &str) = ("ORION_SENTIO_TRUST_USER_ID", "1");
@@ -22,7 +20,7 @@ const STREAMS: [&str; 3] = ["/ws/earnings", "/ws/notifications", "/ws/user/u1"];
 
 impl Server {
     async fn publish(&self, event: Value) {
-        let (status, answer) = self.api().send(Method::POST, "/api/events", &event).await.unwrap();
+        let (status, answer) = self.post("/api/events", &event).await;
         assert_eq!(status, 200, "{answer}");
     }
 
@@ -32,15 +30,15 @@ impl Server {
 
     /// A connection whose first frame is this one.
     async fn join(&self, path: &str, first: &Value) -> Native {
-        let mut client = Native::connect(self.address, path).await;
+        let mut client = Native::connect(self.addr, path).await;
         client.send(first).await;
         client
     }
 
     async fn ask(&self, path: &str, header: Option<(&str, &str)>) -> (u16, Value) {
-        let request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
+        let request = self.http.get(self.url(path));
         let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-        crate::support::answer(request).await
+        answer(request).await
     }
 }
 
@@ -88,8 +86,8 @@ fn messages(frames: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_page_that_was_away_gets_what_it_missed_once_in_order_and_across_a_restart() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&dir, &[JWT]).await;
     server.notify("u1", "before he ever came").await;
     server.notify("u2", "another's").await;
     server.publish(json!({ "type": "notification", "data": { "type": "info", "message": "to all" } })).await;
@@ -105,7 +103,7 @@ async fn a_page_that_was_away_gets_what_it_missed_once_in_order_and_across_a_res
     }
     server.stop().await;
 
-    let server = Server::start(&dir, &[JWT]).await;
+    let server = Server::start_on(&dir, &[JWT]).await;
     server.notify("u1", "after the restart").await;
     let mut page = server.join("/ws/notifications", &subscribe).await;
     let missed = notified(&mut page, 50).await;
@@ -127,8 +125,8 @@ async fn a_page_that_was_away_gets_what_it_missed_once_in_order_and_across_a_res
 
 #[tokio::test]
 async fn after_a_kill_nothing_is_missing_and_what_was_confirmed_long_ago_does_not_come_again() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT, TRUST]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&dir, &[JWT, TRUST]).await;
     let mut page = server.join("/ws/notifications", &subscribe("u1")).await;
     server.notify("u1", "long ago").await;
     assert_eq!(notified(&mut page, 1).await, ["long ago"]);
@@ -140,7 +138,7 @@ async fn after_a_kill_nothing_is_missing_and_what_was_confirmed_long_ago_does_no
     assert_eq!(notified(&mut page, 3).await, ["a", "b", "c"]);
     server.kill().await;
 
-    let server = Server::start(&dir, &[JWT, TRUST]).await;
+    let server = Server::start_on(&dir, &[JWT, TRUST]).await;
     server.notify("u1", "d").await;
     let mut page = server.join("/ws/notifications", &subscribe("u1")).await;
     let frames = due(&mut page).await;
@@ -155,8 +153,7 @@ async fn after_a_kill_nothing_is_missing_and_what_was_confirmed_long_ago_does_no
 #[tokio::test]
 async fn a_page_that_changes_its_socket_all_the_time_gets_everything_once() {
     const COUNT: usize = 400;
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT, TRUST]).await;
+    let server = Server::start(&[JWT, TRUST]).await;
     // However slow the page is, it is never behind by more than is kept for it.
     let behind = Semaphore::new(40);
     let publish = async {
@@ -199,8 +196,7 @@ async fn a_page_that_changes_its_socket_all_the_time_gets_everything_once() {
 
 #[tokio::test]
 async fn what_was_written_to_a_peer_that_hears_nothing_more_comes_to_the_next_connection_at_once() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT, TRUST]).await;
+    let server = Server::start(&[JWT, TRUST]).await;
     let mut asleep = server.join("/ws/notifications", &subscribe("u1")).await;
     assert_eq!(due(&mut asleep).await, Vec::<Value>::new());
     // It reads nothing from now on, but its connection stays: a machine that went to sleep.
@@ -217,9 +213,8 @@ async fn what_was_written_to_a_peer_that_hears_nothing_more_comes_to_the_next_co
 
 #[tokio::test]
 async fn nobody_gets_what_is_anothers() {
-    let (dir, _dir) = data_dir();
     // Nobody reads, nor answers a ping, while it is published.
-    let server = Server::start(&dir, &[JWT, ("ORION_HEARTBEAT__PEER_TIMEOUT", "10m")]).await;
+    let server = Server::start(&[JWT, ("ORION_HEARTBEAT__PEER_TIMEOUT", "10m")]).await;
     let mut pages = Vec::new();
     for user in ["u1", "u2"] {
         let token = token(user);
@@ -228,7 +223,7 @@ async fn nobody_gets_what_is_anothers() {
             pages.push((user, server.join(&format!("{path}?token={token}"), &subscribe(user)).await));
         }
         let path = format!("/ws/user/{user}?token={token}");
-        pages.push((user, Native::connect(server.address, &path).await));
+        pages.push((user, Native::connect(server.addr, &path).await));
     }
     for (_, page) in &mut pages {
         due(page).await;
@@ -261,9 +256,8 @@ async fn nobody_gets_what_is_anothers() {
 
 #[tokio::test]
 async fn who_cannot_show_who_he_is_gets_an_answer_and_nothing_else() {
-    let (dir, _dir) = data_dir();
     let demo = [("ORION_DEMO_USERS", "demo"), ("ORION_DEMO_DESK", "0")];
-    let server = Server::start(&dir, &[&[JWT][..], &demo].concat()).await;
+    let server = Server::start(&[&[JWT][..], &demo].concat()).await;
     server.publish(earnings("u1", 7)).await;
     server.notify("u1", "hello").await;
     let (mine, others) = (token("u1"), token("u2"));
@@ -292,7 +286,7 @@ async fn who_cannot_show_who_he_is_gets_an_answer_and_nothing_else() {
         assert_eq!(page.frame("error").await["message"], "Unknown action: subscribe");
     }
     for path in ["/ws/user/u1".to_owned(), format!("/ws/user/u1?token={others}")] {
-        let mut page = Native::connect(server.address, &path).await;
+        let mut page = Native::connect(server.addr, &path).await;
         let answer = if path.contains('?') { "user_id is not the user of the token" } else { "token required" };
         assert_eq!(page.frame("error").await["message"], answer);
         assert_eq!(due(&mut page).await, Vec::<Value>::new());
@@ -304,8 +298,7 @@ async fn who_cannot_show_who_he_is_gets_an_answer_and_nothing_else() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT, TRUST]).await;
+    let server = Server::start(&[JWT, TRUST]).await;
     let auth = Auth { jwt_secret: Some(Secret::new("another secret, also of thirty-two bytes")), ..Auth::default() };
     let forged = mint(&auth, "u1", true, wall(), TimeDelta::hours(1)).unwrap();
     let expired = token_for("u1", false, TimeDelta::hours(-1));
@@ -317,7 +310,7 @@ async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
                 (path.to_owned(), vec![("authorization", format!("Bearer {bad}"))]),
             ] {
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let (status, body) = refusal(server.address, &path, &headers).await;
+                let (status, body) = refusal(server.addr, &path, &headers).await;
                 assert_eq!((status, &body["code"]), (401, &json!("unauthorized")), "{path}");
                 assert!(!body.to_string().contains(&bad));
             }
@@ -336,8 +329,7 @@ async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
 
 #[tokio::test]
 async fn a_bare_id_is_enough_where_the_settings_say_so_and_for_whom_the_demo_desk_invents() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[TRUST]).await;
+    let server = Server::start(&[TRUST]).await;
     server.publish(earnings("u1", 7)).await;
     server.notify("u1", "hello").await;
     let mut page = server.join("/ws/earnings", &subscribe("u1")).await;
@@ -350,13 +342,12 @@ async fn a_bare_id_is_enough_where_the_settings_say_so_and_for_whom_the_demo_des
     page.frame("pong").await;
     server.stop().await;
 
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[("ORION_DEMO_DESK", "1"), ("ORION_DEMO_USERS", "demo")]).await;
+    let server = Server::start(&[("ORION_DEMO_DESK", "1"), ("ORION_DEMO_USERS", "demo")]).await;
     let mut page = server.join("/ws/earnings", &subscribe("demo")).await;
     assert_eq!(page.frame("earnings").await["data"]["simulated"], true);
     let mut page = server.join("/ws/notifications", &subscribe("demo")).await;
     assert_eq!(page.frame("notification").await["data"]["simulated"], true);
-    let mut page = Native::connect(server.address, "/ws/user/demo").await;
+    let mut page = Native::connect(server.addr, "/ws/user/demo").await;
     assert_eq!(soon("the object", page.next()).await.unwrap()["portfolio"]["simulated"], true);
     assert_eq!(server.ask("/api/v1/dashboard/earnings?user_id=demo", None).await.1["simulated"], true);
     let mut page = server.join("/ws/earnings", &subscribe("u1")).await;
@@ -367,9 +358,8 @@ async fn a_bare_id_is_enough_where_the_settings_say_so_and_for_whom_the_demo_des
 
 #[tokio::test]
 async fn the_raw_stream_of_a_user_is_one_whole_object_after_each_change() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[TRUST]).await;
-    let mut page = Native::connect(server.address, "/ws/user/u%201").await;
+    let server = Server::start(&[TRUST]).await;
+    let mut page = Native::connect(server.addr, "/ws/user/u%201").await;
     let nothing =
         json!({ "portfolio": {}, "performance": {}, "notifications": [], "trades": [], "portfolioStocks": [] });
     assert_eq!(soon("the object", page.next()).await.unwrap(), nothing);
@@ -399,13 +389,12 @@ async fn the_raw_stream_of_a_user_is_one_whole_object_after_each_change() {
 
 #[tokio::test]
 async fn a_connection_ends_with_its_token() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT]).await;
+    let server = Server::start(&[JWT]).await;
     // There is a leeway of a few seconds, for clocks of issuers.
     let brief = token_for("u1", false, TimeDelta::seconds(1));
     let mut by_frame = server.join("/ws/notifications", &subscribe_with(&brief)).await;
     let mut by_query = server.join(&format!("/ws/earnings?token={brief}"), &subscribe("u1")).await;
-    let mut raw = Native::connect(server.address, &format!("/ws/user/u1?token={brief}")).await;
+    let mut raw = Native::connect(server.addr, &format!("/ws/user/u1?token={brief}")).await;
     raw.next().await.unwrap();
     for page in [&mut by_frame, &mut by_query, &mut raw] {
         assert_eq!(soon("its end", page.next()).await, Err(1008));
@@ -415,8 +404,7 @@ async fn a_connection_ends_with_its_token() {
 
 #[tokio::test]
 async fn the_pages_requests_are_answered_in_their_shapes_to_whom_they_concern() {
-    let (dir, _dir) = data_dir();
-    let server = Server::start(&dir, &[JWT, ("ORION_ADMIN_TOKEN", "the-admin-token")]).await;
+    let server = Server::start(&[JWT, ("ORION_ADMIN_TOKEN", "the-admin-token")]).await;
     let bearer = |token: &str| format!("Bearer {token}");
     let (user, admin) = (bearer(&token("u1")), bearer(&admin_token("boss")));
     let path = "/api/v1/dashboard/earnings";

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use crate::harness::{self, data_dir};
 use crate::support::users::{
     SECRET, Stream, Way, admin_token, get_as, post_as, signed, token, token_for, token_of_audience,
 };
@@ -279,17 +278,17 @@ async fn a_token_that_expires_ends_its_connections_within_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_tokens_end_at_once_and_stay_revoked_over_a_restart() {
-    let (dir, _guard) = data_dir();
+    let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET), ("ORION_ADMIN_TOKEN", ADMIN), ("ORION_DRAIN_TIMEOUT", "2s")];
-    let server = harness::Server::start(&dir, &env).await;
+    let server = Server::start_on(&dir, &env).await;
     let (old, other) = (token("ana"), token("ben"));
-    let anas = Connections::open(server.address, &old).await;
-    let mut bens = Connections::open(server.address, &other).await;
+    let anas = Connections::open(server.addr, &old).await;
+    let mut bens = Connections::open(server.addr, &other).await;
     next_second().await;
-    let (status, answer) = post_as(server.address, ADMIN, "/api/admin/revoke", &json!({ "user": "ana" })).await;
+    let (status, answer) = post_as(server.addr, ADMIN, "/api/admin/revoke", &json!({ "user": "ana" })).await;
     assert_eq!((status, &answer["success"], &answer["user"]), (200, &json!(true), &json!("ana")), "{answer}");
     timeout(Duration::from_secs(5), anas.ended("TOKEN_REVOKED")).await.expect("at once");
-    bens.live(server.address, harness::TOKEN, "ben").await;
+    bens.live(server.addr, TOKEN, "ben").await;
 
     let is_refused = async |addr| {
         for way in Way::PAGES {
@@ -297,18 +296,18 @@ async fn revoked_tokens_end_at_once_and_stay_revoked_over_a_restart() {
         }
         assert_eq!(get_as(addr, &old, "/api/auth/me").await.0, 401);
     };
-    is_refused(server.address).await;
+    is_refused(server.addr).await;
     server.kill().await;
-    let server = harness::Server::start(&dir, &env).await;
-    is_refused(server.address).await;
+    let server = Server::start_on(&dir, &env).await;
+    is_refused(server.addr).await;
     server.stop().await;
-    let server = harness::Server::start(&dir, &env).await;
-    is_refused(server.address).await;
+    let server = Server::start_on(&dir, &env).await;
+    is_refused(server.addr).await;
     next_second().await;
-    let mut again = Connections::open(server.address, &token("ana")).await;
-    again.live(server.address, harness::TOKEN, "ana").await;
-    let mut bens = Connections::open(server.address, &other).await;
-    bens.live(server.address, harness::TOKEN, "ben").await;
+    let mut again = Connections::open(server.addr, &token("ana")).await;
+    again.live(server.addr, TOKEN, "ana").await;
+    let mut bens = Connections::open(server.addr, &other).await;
+    bens.live(server.addr, TOKEN, "ben").await;
     server.stop().await;
 }
 

@@ -7,8 +7,9 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 
+use super::native::status;
 use super::{open, soon};
 
 /// What a client speaks: Socket.IO 3 and later, or 2.
@@ -101,10 +102,7 @@ impl Socket {
         headers: &[(&'static str, &str)],
     ) -> Result<Self, u16> {
         let path = format!("/socket.io/?EIO={}&transport=websocket{query}", protocol.version());
-        let stream = open(stream, addr, &path, headers).await.map_err(|error| match error {
-            Error::Http(response) => response.status().as_u16(),
-            _ => 0,
-        })?;
+        let stream = open(stream, addr, &path, headers).await.map_err(|error| status(&error))?;
         let mut client = Self { sid: String::new(), protocol, stream };
         let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { return Err(0) };
         handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);

@@ -10,9 +10,8 @@ use orion_server::pipeline::clock::wall;
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Error;
 
-use super::{Native, Packet, Protocol, Socket, answer, open, soon};
+use super::{Native, Packet, Protocol, Socket, answer, soon};
 
 /// The secret of user tokens.
 pub(crate) const SECRET: &str = "a secret for tests, of more than 32 bytes";
@@ -126,12 +125,7 @@ impl Stream {
                 (format!("/api/ws{}", cursor('?')), vec![("authorization", bearer.as_str())])
             }
         };
-        let stream = TcpStream::connect(addr).await.map_err(|_| 0_u16)?;
-        match open(stream, addr, &path, &headers).await {
-            Ok(socket) => Ok(Self::Native(Native(socket))),
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(_) => Err(0),
-        }
+        Ok(Self::Native(Native::try_connect(addr, &path, &headers).await?))
     }
 
     /// Opens one that has to open.
