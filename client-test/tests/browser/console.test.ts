@@ -182,7 +182,7 @@ test("the track record shows what became of signals, and how sure that is", asyn
   const section = page.locator('[data-section="record"]');
   assert.match(await section.innerText(), /No confirmed signal has come to its end yet/);
   const stats = (trades: number, mean: number) => ({
-    signals: trades, trades, few: trades < 30, classes: { stop: trades - 2, targets: 2 },
+    signals: trades, trades, few: trades < 30, classes: { stop: trades - 2, targets: 2 }, with_gap: 1,
     win_rate: { rate: 2 / trades, low: 0.05, high: 0.6 }, first_target_rate: null, expectancy_r: mean, total_r: mean * trades,
     profit_factor: 0.5, max_drawdown_r: 3, mean_mfe: 1, mean_mae: -1, brier: 0.3,
   });
@@ -190,7 +190,7 @@ test("the track record shows what became of signals, and how sure that is", asyn
   const asked: string[] = [];
   await page.route("**/api/stats*", async (route) => {
     asked.push(new URL(route.request().url()).search);
-    await route.fulfill({ json: { feeds: ["live"], note: "", all: stats(8, -0.25), ...groups } });
+    await route.fulfill({ json: { feeds: ["live"], note: "", open: 0, all: stats(8, -0.25), ...groups } });
   });
   await page.locator('[data-field="record-by"]').selectOption("symbol");
   const row = page.locator('[data-record="EURUSD"]');
