@@ -31,7 +31,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::support::users::token;
 use crate::support::{
     Ended, Native, Packet, Polling, Protocol, Server, Socket, TOKEN, answer, binary, descriptor_limit, open, refusal,
-    signal, soon,
+    signal, soon, times,
 };
 
 /// A slow pace for all, so that little is a flood.
@@ -359,7 +359,7 @@ const SLOWLORIS: usize = 2_000;
 
 #[tokio::test]
 async fn whoever_begins_requests_and_never_ends_them_is_cut_and_nobody_notices() {
-    let wanted = std::env::var("ORION_SLOWLORIS").map_or(SLOWLORIS, |count| count.parse().unwrap());
+    let wanted = times("ORION_SLOWLORIS", SLOWLORIS);
     // Other tests need descriptors at the same time.
     let count = wanted.min(descriptor_limit() / 4);
     if count < wanted {

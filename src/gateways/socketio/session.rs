@@ -1,16 +1,16 @@
 //! One client on one namespace: what it says, what it is subscribed to, and what it is answered.
 
+mod answering;
 mod joining;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use serde_json::Value;
+use socketioxide::TransportType;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
-use socketioxide::{SendError, TransportType};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -26,7 +26,7 @@ use crate::gateways::Gateway;
 use crate::gateways::channels::Place;
 use crate::gateways::command::{Request, fault, short};
 use crate::gateways::cursor::MessageCursor;
-use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed};
+use crate::gateways::dialects::orion::{ErrorObject, Pong};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
@@ -316,49 +316,6 @@ impl Session {
             if self.act(socket, said) == Begun::Replay {
                 return;
             }
-        }
-    }
-
-    fn report(&self, socket: &SocketRef, caller: &Caller, request: &Request) {
-        for fault in &request.faults {
-            self.tell(socket, caller, "error", fault);
-        }
-    }
-
-    /// The acknowledgement carries the first fault beside the answer: what was valid still holds.
-    fn acknowledge_with<T: Serialize>(&self, caller: &mut Caller, answer: &T, request: &Request) {
-        #[derive(Serialize)]
-        struct Both<'a, T> {
-            #[serde(flatten)]
-            answer: &'a T,
-            #[serde(flatten)]
-            fault: Option<&'a orion::ErrorObject>,
-        }
-        self.acknowledge(caller, &Both { answer, fault: request.faults.first() });
-    }
-
-    fn acknowledge<T: Serialize>(&self, caller: &mut Caller, answer: &T) {
-        if let Some(ack) = caller.ack.take()
-            && let Err(error) = ack.send(answer)
-        {
-            debug!(sid = %self.id, %error, "an acknowledgement was not sent");
-        }
-    }
-
-    fn tell<T: Serialize>(&self, socket: &SocketRef, caller: &Caller, event: &'static str, answer: &T) {
-        let sent = if caller.as_message {
-            socket.emit("message", &Typed { kind: event, fields: answer })
-        } else {
-            socket.emit(event, answer)
-        };
-        self.delivered(socket, sent);
-    }
-
-    /// A client whose queue is full would miss something without knowing: it is cut, comes back, and catches up.
-    #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
-    fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
-        if rooms::is_full(&sent) {
-            self.cuts.too_slow(socket, "answer");
         }
     }
 }

@@ -1,0 +1,56 @@
+//! How a client is answered: by an event, by an acknowledgement, or by both.
+
+use serde::Serialize;
+use socketioxide::SendError;
+use socketioxide::extract::SocketRef;
+use tracing::debug;
+
+use super::{Caller, Session};
+use crate::gateways::command::Request;
+use crate::gateways::dialects::orion::{ErrorObject, Typed};
+use crate::gateways::socketio::rooms;
+
+impl Session {
+    pub(super) fn report(&self, socket: &SocketRef, caller: &Caller, request: &Request) {
+        for fault in &request.faults {
+            self.tell(socket, caller, "error", fault);
+        }
+    }
+
+    /// The acknowledgement carries the first fault beside the answer: what was valid still holds.
+    pub(super) fn acknowledge_with<T: Serialize>(&self, caller: &mut Caller, answer: &T, request: &Request) {
+        #[derive(Serialize)]
+        struct Both<'a, T> {
+            #[serde(flatten)]
+            answer: &'a T,
+            #[serde(flatten)]
+            fault: Option<&'a ErrorObject>,
+        }
+        self.acknowledge(caller, &Both { answer, fault: request.faults.first() });
+    }
+
+    pub(super) fn acknowledge<T: Serialize>(&self, caller: &mut Caller, answer: &T) {
+        if let Some(ack) = caller.ack.take()
+            && let Err(error) = ack.send(answer)
+        {
+            debug!(sid = %self.id, %error, "an acknowledgement was not sent");
+        }
+    }
+
+    pub(super) fn tell<T: Serialize>(&self, socket: &SocketRef, caller: &Caller, event: &'static str, answer: &T) {
+        let sent = if caller.as_message {
+            socket.emit("message", &Typed { kind: event, fields: answer })
+        } else {
+            socket.emit(event, answer)
+        };
+        self.delivered(socket, sent);
+    }
+
+    /// A client whose queue is full would miss something without knowing: it is cut, comes back, and catches up.
+    #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
+    pub(super) fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
+        if rooms::is_full(&sent) {
+            self.cuts.too_slow(socket, "answer");
+        }
+    }
+}
