@@ -46,6 +46,9 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     socket.connected().await;
     socket.emit("subscribe", &json!({ "channels": ["prices"], "symbols": ["EURUSD"] })).await;
     socket.event("subscribed").await;
+    let mut sparing = Socket::open(server.addr).await;
+    sparing.subscribe(&json!({ "channels": ["prices"], "max_hz": 1 })).await;
+    sparing.event("subscribed").await;
     let mut user = Native::connect(server.addr, &format!("/ws/signals?token={}", token("ana-of-the-overview"))).await;
     user.frame("subscribed").await;
     server.push(&signal("one")).await;
@@ -57,11 +60,11 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     assert_eq!(of(&body["connections"], "transport", "native")["open"], 2);
     assert_eq!(
         of(&body["connections"], "transport", "websocket"),
-        &json!({"namespace": "/", "transport": "websocket", "open": 1})
+        &json!({"namespace": "/", "transport": "websocket", "open": 2})
     );
     let native = of(&body["presence"], "transport", "native");
     assert_eq!((&native["clients"], &native["prices"], &native["signals"]), (&2.into(), &2.into(), &2.into()));
-    let socketio = json!({"transport": "socketio", "clients": 1, "prices": 1, "signals": 0, "messages": 0});
+    let socketio = json!({"transport": "socketio", "clients": 2, "prices": 2, "signals": 0, "messages": 0});
     assert_eq!(of(&body["presence"], "transport", "socketio"), &socketio);
     assert_eq!((&body["logins"], &body["log"]["events"], &body["log"]["pending"]), (&1.into(), &1.into(), &1.into()));
     assert!(body["log"]["position"].as_str().unwrap().ends_with(":1"), "{body}");

@@ -115,7 +115,7 @@ impl Sink for Rooms {
                 let rooms = socket.rooms();
                 let is_in = |channel: &str| {
                     let has = |room: &str| {
-                        room.strip_prefix(channel).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                        room.strip_prefix(channel).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
                     };
                     usize::from(rooms.iter().any(|room| has(room)))
                 };
