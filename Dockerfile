@@ -44,7 +44,8 @@ WORKDIR /data
 VOLUME /data
 ENV ORION_DATA_DIR=/data \
     ORION_LOG_FORMAT=json \
-    SQLITE_TMPDIR=/data
+    SQLITE_TMPDIR=/data \
+    MALLOC_ARENA_MAX=2
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["orion-server", "health"]

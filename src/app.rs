@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod checks;
 mod providers;
 mod seeing;
 mod sources;
@@ -28,7 +29,7 @@ use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
-use crate::gateways::socketio::{self, Cuts, EntryLayer};
+use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
 use crate::gateways::{ChannelCap, Gateway, PriceFrames, sse, ws};
 use crate::http::{self, AppState, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
@@ -185,6 +186,9 @@ impl App {
         spawn_watches(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
         let app = Self { tasks, readiness, gateway, door, doors, store };
+        if let Some(listener) = checks::listen(settings.server.metrics_address)? {
+            checks::serve(listener, state.clone(), &app.tasks, &app.gateway.metrics, &app.doors)?;
+        }
         app.open(listener, state, settings)?;
         Ok(app)
     }
@@ -192,7 +196,8 @@ impl App {
     /// Puts the services around each other and lets the first client in.
     fn open(&self, listener: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
-        let cuts = Cuts::new(self.tasks.clone(), self.gateway.metrics.clone());
+        let limits = access::polling_limits(settings, self.door.most_connections());
+        let cuts = Cuts::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());
@@ -201,12 +206,18 @@ impl App {
             pace.await;
             Ok::<_, std::convert::Infallible>(())
         });
+        let sessions = cuts.clone().watch_sessions(self.tasks.stopping());
+        self.tasks.spawn("polling sessions", async move {
+            sessions.await;
+            Ok::<_, Infallible>(())
+        });
         let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
         let router = http::router(state, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         cuts.set_engine(BoxCloneSyncService::new(polls));
         let service = ServiceBuilder::new()
+            .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(settings.server.allowed_origins.clone()))
             .layer(EntryLayer::new(self.gateway.clone(), cuts))
             .layer(CompactHead)

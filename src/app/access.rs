@@ -9,6 +9,7 @@ use crate::auth::{OpenUsers, Tokens};
 use crate::config::{Server, Settings, SourceKind};
 use crate::domain::UserNote;
 use crate::door::{self, DoorConfig, Proxies};
+use crate::gateways::socketio::PollingLimits;
 use crate::pipeline::clock;
 use crate::store::Recovered;
 
@@ -28,13 +29,36 @@ pub(super) fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
         asked => asked,
     };
     let (trusted, header) = settings.proxies().context("cannot start")?;
-    let max_per_address = match settings.max_connections_per_address {
-        0 => usize::MAX,
-        most => most,
-    };
+    let max_per_address = unlimited_if_zero(settings.max_connections_per_address);
     info!(max_connections, descriptors, "connections that may be open at a time");
     let proxies = Proxies { trusted, header };
     Ok(DoorConfig { max_connections, max_per_address, proxies, ..DoorConfig::default() })
+}
+
+/// Memory of the process for each long-polling session that may be open, in bytes.
+const MEMORY_PER_SESSION: u64 = 128 * 1024;
+/// The share of the memory that may wait for the polls of all sessions together.
+const WAITING_SHARE: u64 = 8;
+/// What is assumed where the system does not say how much memory there is, in bytes.
+const ASSUMED_MEMORY: u64 = 1 << 30;
+/// Sessions that there may be on any machine.
+const LEAST_SESSIONS: usize = 256;
+
+/// How many long-polling sessions there may be, and what may wait for them: as the memory allows that the process has.
+pub(super) fn polling_limits(settings: &Settings, max_connections: usize) -> PollingLimits {
+    let memory = door::memory_limit().unwrap_or(ASSUMED_MEMORY);
+    let sessions = match settings.server.max_polling_sessions {
+        0 => ((memory / MEMORY_PER_SESSION) as usize).max(LEAST_SESSIONS).min(max_connections),
+        asked => asked,
+    };
+    let per_address = unlimited_if_zero(settings.server.max_connections_per_address);
+    let waiting_bytes = (memory / WAITING_SHARE) as usize;
+    info!(sessions, waiting_bytes, "long-polling sessions that may be open at a time");
+    PollingLimits { sessions, per_address, waiting_bytes, poll_timeout: settings.socketio.ping_timeout }
+}
+
+fn unlimited_if_zero(most: usize) -> usize {
+    if most == 0 { usize::MAX } else { most }
 }
 
 pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {

@@ -34,7 +34,7 @@ pub(super) const EXAMPLE: &str =
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// The settings let the system choose the port.
-    #[error("server.port is 0, so nobody knows where the server listens: name it with --url")]
+    #[error("the port in the settings is 0, so nobody knows where the server listens: name it with --url")]
     NoPort,
     /// Nobody answers there.
     #[error("the server does not answer: {0}")]
@@ -80,7 +80,8 @@ impl Health {
     /// # Errors
     /// [`Unhealthy`].
     pub fn run(&self, server: &config::Server, out: &mut impl Write) -> Result<u8, Unhealthy> {
-        let address = self.address(server.address())?;
+        // Where there is a listener for checks, no client can keep one out.
+        let address = self.address(server.metrics_address.unwrap_or_else(|| server.address()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (status, answer) = runtime.block_on(async {
             timeout(PATIENCE, ask(&address)).await.map_err(|_| NetError::Silent(PATIENCE)).flatten()

@@ -9,6 +9,7 @@
 mod alerts;
 mod auth;
 mod error;
+mod hosts;
 mod instruments;
 mod limits;
 mod load;
@@ -28,6 +29,7 @@ mod value;
 pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
 pub use error::{ConfigError, Problem};
+pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
 pub use load::{Environment, Loaded, environment};

@@ -9,11 +9,12 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 33] = [
+pub(super) const SHORT: [(&str, &str); 34] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
     ("ORION_DRAIN_TIMEOUT", "server.drain_timeout"),
+    ("ORION_METRICS_ADDRESS", "server.metrics_address"),
     ("ORION_DATA_DIR", "data.dir"),
     ("ORION_SOURCES", "sources.enabled"),
     ("ORION_REPLAY_FILE", "replay.file"),

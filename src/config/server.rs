@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, List, Problem};
+use super::{AllowedOrigins, HostPattern, List, Problem};
 
 /// The listening side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,15 @@ pub struct Server {
     /// Default 0.
     #[serde(deserialize_with = "value::whole")]
     pub max_connections_per_channel: usize,
+    /// Most Socket.IO sessions over long polling at a time, which hold no connection of their own; 0 for one per 128 KiB of
+    /// memory, at most as many as connections. Default 0.
+    #[serde(deserialize_with = "value::whole")]
+    pub max_polling_sessions: usize,
+    /// Address (`host:port`) of a second listener, for `/health`, `/ready` and `/metrics` alone. Default unset: there is none.
+    #[serde(deserialize_with = "metrics_address")]
+    pub metrics_address: Option<SocketAddr>,
+    /// Hosts that may be asked for, against DNS rebinding. Default none: any.
+    pub allowed_hosts: List<HostPattern>,
     /// Proxies that are believed when they say whose request they hand on: addresses or networks. Default none.
     pub trusted_proxies: List<Network>,
     /// The header in which they say it. Default `X-Forwarded-For`.
@@ -56,6 +65,9 @@ impl Default for Server {
             max_connections_per_address: 1_000,
             max_connections_per_user: 200,
             max_connections_per_channel: 0,
+            max_polling_sessions: 0,
+            metrics_address: None,
+            allowed_hosts: List::default(),
             trusted_proxies: List::default(),
             client_header: "X-Forwarded-For".to_owned(),
         }
@@ -87,6 +99,19 @@ fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> 
             serde::de::Error::custom(format_args!("{text:?} is no IP address, such as 0.0.0.0, 127.0.0.1 or ::"))
         }),
     }
+}
+
+/// `host:port`; the empty text means unset, as in the environment.
+fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let Some(text) = value::unless_empty::<D, String>(deserializer)? else { return Ok(None) };
+    let address = text.trim();
+    let numeric =
+        address.strip_prefix("localhost:").map_or_else(|| address.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map(Some).map_err(|_| {
+        serde::de::Error::custom(format_args!(
+            "{text:?} is not an address with a port, such as 127.0.0.1:9090, 0.0.0.0:9090 or [::]:9090"
+        ))
+    })
 }
 
 /// Addresses: one, or those of a network, such as `172.16.0.0/12`.

@@ -81,6 +81,13 @@ impl Settings {
                 "auth.jwt_secret is shorter than 32 bytes: it can be guessed from a single token",
             ),
             (
+                self.server.allowed_hosts.is_empty()
+                    && (!self.server.allowed_origins.named().is_empty() || self.sentio.trust_user_id),
+                "server.allowed_hosts is empty, although an origin list or trusted user ids are used: a page on a foreign \
+                 domain that resolves to this server (DNS rebinding) passes for the server's own; set \
+                 ORION_SERVER__ALLOWED_HOSTS to the names under which clients reach the server",
+            ),
+            (
                 self.sentio.trust_user_id,
                 "sentio.trust_user_id is on: whoever knows a user's id reads what is published for him",
             ),

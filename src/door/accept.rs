@@ -3,18 +3,17 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::Service;
 
 use super::connection::{self, Connection};
 use super::live::Refusal;
+use super::newcomers::Newcomers;
 use super::{BoxError, Door, KillSwitch, Peer, Reason, RequestBody, Stop};
 
 /// The answer to a connection that there is no room for.
@@ -33,14 +32,6 @@ pub(super) const CROWDED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections from this address\",\"code\":\"too_many_connections\"}";
 
-/// Checks that are let in when nobody else is, at a time.
-const MAX_CHECKS: usize = 32;
-/// How long a connection may take to show that it is a check.
-const CHECK_HEAD: Duration = Duration::from_secs(1);
-/// What is answered however full the house is: how else would anybody learn that it is?
-const CHECKS: [&[u8]; 3] = [b"GET /health", b"GET /ready", b"GET /metrics"];
-const LONGEST_CHECK: usize = 12;
-
 /// Accepts until `stop`; then the listener is closed.
 pub(super) async fn run<S, B>(door: &Door, listener: TcpListener, service: S, stop: &Stop)
 where
@@ -52,7 +43,7 @@ where
     B::Error: Into<BoxError>,
 {
     let protocol = connection::protocol(&door.config);
-    let checks = Arc::new(Semaphore::new(MAX_CHECKS));
+    let newcomers = Newcomers::new();
     let mut trouble = Trouble::new();
     let stopped = async {
         tokio::select! {
@@ -80,21 +71,16 @@ where
                     }
                     Err(refusal) => refusal,
                 };
-                let Ok(permit) = Arc::clone(&checks).try_acquire_owned() else {
-                    refuse(door, stream, refusal);
-                    continue;
-                };
+                let turn = newcomers.enter();
                 let (door, stop) = (door.clone(), stop.clone());
                 let (mut protocol, service) = (protocol.clone(), service.clone());
                 door.tasks.clone().spawn_connection(async move {
-                    if is_check(&stream).await {
-                        // One answer and no more: a check that kept its connection would keep others from theirs.
-                        protocol.keep_alive(false);
-                        Connection::new(&door, stream, kill, peer, None, &stop).run(protocol, service).await;
-                    } else {
-                        refuse(&door, stream, refusal);
-                    }
-                    drop(permit);
+                    let Some(_permit) = turn.check(&stream).await else {
+                        return refuse(&door, stream, refusal);
+                    };
+                    // One answer and no more: a check that kept its connection would keep others from theirs.
+                    protocol.keep_alive(false);
+                    Connection::new(&door, stream, kill, peer, None, &stop).run(protocol, service).await;
                 });
             }
             Err(error) => {
@@ -114,30 +100,6 @@ fn spawn(door: &Door, running: impl Future<Output = Option<Reason>> + Send + 'st
             metrics.refused_total.with_label_values(&[reason.label()]).inc();
         }
     });
-}
-
-/// Whether the request that a connection begins with is a check. It is only looked at, and read by whoever serves it.
-async fn is_check(stream: &TcpStream) -> bool {
-    let mut head = [0; LONGEST_CHECK + 1];
-    let look = async {
-        let mut seen = 0;
-        loop {
-            let n = stream.peek(&mut head).await.unwrap_or(0);
-            let known = CHECKS
-                .iter()
-                .any(|check| head[..n].starts_with(check) && matches!(head.get(check.len()), Some(b' ' | b'?')));
-            let begun = CHECKS.iter().any(|check| check.starts_with(&head[..n]) || head[..n] == **check);
-            if known || !begun || n == 0 {
-                return known;
-            }
-            if n == seen {
-                // What was seen already makes the socket readable at once.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            seen = n;
-        }
-    };
-    tokio::time::timeout(CHECK_HEAD, look).await.unwrap_or(false)
 }
 
 /// Answers a connection that is not let in, and closes it once the peer has seen the answer.

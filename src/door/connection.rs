@@ -13,8 +13,9 @@ use tower::util::{Oneshot, ServiceExt as _};
 
 use super::linger::LingeringStream;
 use super::live::{Live, Place};
+use super::proxies::site;
 use super::stream::GuardedStream;
-use super::{BoxError, Crowded, Door, DoorConfig, KillSwitch, Peer, Proxies, Reason, RequestBody, Stop};
+use super::{BoxError, ClientAddress, Crowded, Door, DoorConfig, KillSwitch, Peer, Proxies, Reason, RequestBody, Stop};
 
 /// hyper takes no smaller limit for its buffers.
 const SMALLEST_BUFFER: usize = 8192;
@@ -145,20 +146,27 @@ where
     type Future = Oneshot<S, Request<RequestBody>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.asked.store(true, Ordering::Relaxed);
+        if !self.asked.swap(true, Ordering::Relaxed)
+            && let Some(place) = self.place
+        {
+            self.live.has_asked(place);
+        }
         let mut request = request.map(|body| RequestBody::new(body, self.config.body_timeout));
         let proxies: &Proxies = &self.config.proxies;
         let mut peer = self.peer;
+        let mut address = proxies.counted(peer.client);
         if proxies.trust(peer.addr.ip())
             && let Some(client) = proxies.client(peer.addr.ip(), request.headers())
         {
             peer.client = client;
+            address = Some(site(client));
             if self.place.is_some_and(|place| !self.live.belongs_to(place, client)) {
                 request.extensions_mut().insert(Crowded);
             }
         }
         request.extensions_mut().insert(self.kill.clone());
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(ClientAddress(address));
         self.inner.clone().oneshot(request)
     }
 }

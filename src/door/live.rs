@@ -1,17 +1,21 @@
 //! The connections that are open: how many, whose they are, and the switch that ends each.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::flow::Slow;
 use super::kill::{KillSwitch, Reason};
 use super::proxies::site;
+
+/// A connection that has said nothing for so long gives way to another one when there is no more room.
+const MIN_SILENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,8 @@ struct Places {
     taken: HashMap<u64, Taken>,
     /// Connections of each address that has any.
     of: HashMap<IpAddr, usize>,
+    /// Connections that have not sent a request yet; the oldest has the lowest number.
+    silent: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -53,9 +59,26 @@ struct Taken {
     switch: KillSwitch,
     /// Whom it counts for.
     by: Option<IpAddr>,
+    since: Instant,
 }
 
 impl Places {
+    fn remove(&mut self, id: u64) -> Option<Taken> {
+        self.silent.remove(&id);
+        let taken = self.taken.remove(&id)?;
+        self.uncount(taken.by);
+        Some(taken)
+    }
+
+    /// Takes the place of the connection that has been silent for longest, if that is long enough.
+    fn evict_silent(&mut self) -> Option<KillSwitch> {
+        let oldest = *self.silent.first()?;
+        if self.taken.get(&oldest)?.since.elapsed() < MIN_SILENCE {
+            return None;
+        }
+        self.remove(oldest).map(|taken| taken.switch)
+    }
+
     fn has_room(&self, by: Option<IpAddr>, max: usize) -> bool {
         by.is_none_or(|by| self.of.get(&by).copied().unwrap_or(0) < max)
     }
@@ -83,20 +106,32 @@ impl Live {
         Arc::new(Self { max, max_per_address, places: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Lets a connection in, for as long as its [`Place`] is held. `by` is the address that it counts for.
+    /// Lets a connection in, for as long as its [`Place`] is held. `by` is the address that it counts for. When there is no
+    /// room, the connection that has been silent for longest makes some.
     pub(super) fn admit(self: &Arc<Self>, by: Option<IpAddr>, kill: KillSwitch) -> Result<Place, Refusal> {
         let mut places = self.places.lock();
-        if places.taken.len() >= self.max {
-            return Err(Refusal::Connections);
-        }
         if !places.has_room(by, self.max_per_address) {
             return Err(Refusal::Address);
         }
+        let mut evicted = None;
+        if places.taken.len() >= self.max {
+            evicted = Some(places.evict_silent().ok_or(Refusal::Connections)?);
+        }
         let id = places.next;
         places.next += 1;
-        places.taken.insert(id, Taken { switch: kill, by });
+        places.taken.insert(id, Taken { switch: kill, by, since: Instant::now() });
+        places.silent.insert(id);
         places.count(by);
+        drop(places);
+        if let Some(evicted) = evicted {
+            evicted.kill(Reason::NoRequest);
+        }
         Ok(Place { live: Arc::clone(self), id })
+    }
+
+    /// A request has come in on a connection: it gives way to no other any more.
+    pub(super) fn has_asked(&self, id: u64) {
+        self.places.lock().silent.remove(&id);
     }
 
     /// From now on the connection counts for this client of a proxy, unless he has as many as he may have: it counts for
@@ -178,9 +213,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let places = &mut *self.live.places.lock();
-        if let Some(taken) = places.taken.remove(&self.id) {
-            places.uncount(taken.by);
-        }
+        places.remove(self.id);
         if places.taken.is_empty() {
             self.live.emptied.notify_waiters();
         }
@@ -211,8 +244,26 @@ mod tests {
         live.emptied().await;
     }
 
-    #[test]
-    fn an_address_has_its_own_limit_and_nobody_elses() {
+    #[tokio::test(start_paused = true)]
+    async fn when_it_is_full_the_oldest_silent_connection_gives_way() {
+        let live = Live::new(2, 10);
+        let switches = [KillSwitch::new(), KillSwitch::new()];
+        let [asks, silent] = switches.clone().map(|switch| live.admit(Some(addr("1.1.1.1")), switch).unwrap());
+        live.has_asked(asks.id());
+        assert_eq!(live.admit(None, KillSwitch::new()).unwrap_err(), Refusal::Connections, "it may ask any moment");
+        tokio::time::advance(MIN_SILENCE).await;
+        let newcomer = live.admit(None, KillSwitch::new()).unwrap();
+        assert_eq!(switches.map(|switch| switch.killed()), [None, Some(Reason::NoRequest)]);
+        assert_eq!(live.count(), 2);
+        drop(silent);
+        assert_eq!(live.count(), 2, "it had no place any more");
+        drop((asks, newcomer));
+        let places = live.places.lock();
+        assert!(places.of.is_empty() && places.silent.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_own_limit_and_nobody_elses() {
         let live = Live::new(10, 2);
         let enter = |by| live.admit(by, KillSwitch::new());
         let mut places = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
@@ -229,8 +280,8 @@ mod tests {
         assert!(live.places.lock().of.is_empty(), "nobody is remembered");
     }
 
-    #[test]
-    fn a_proxys_connection_counts_for_the_client_that_speaks_over_it() {
+    #[tokio::test]
+    async fn a_proxys_connection_counts_for_the_client_that_speaks_over_it() {
         let live = Live::new(10, 1);
         let [one, other] = [(); 2].map(|()| live.admit(None, KillSwitch::new()).unwrap());
         let belongs = |place: &Place, client: &str| live.belongs_to(place.id(), addr(client));

@@ -18,6 +18,8 @@ mod flow;
 mod kill;
 mod linger;
 mod live;
+mod memory;
+mod newcomers;
 mod proxies;
 mod stream;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub use descriptors::{connections_within, raise_limit};
 pub use flow::Slow;
 pub use kill::{KillSwitch, Reason};
 pub use live::Live;
+pub use memory::memory_limit;
 pub use proxies::Proxies;
 pub use stream::{GuardedStream, Socket};
 
@@ -107,6 +110,11 @@ impl Peer {
     }
 }
 
+/// The address (of IPv6, the /64) that what a request opens counts for; in the extensions of every request. `None` when it
+/// counts for no address: the peer may be a proxy that speaks for many clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
 /// In the extensions of a request that came through a proxy: its client has more connections than one address may have.
 /// The answer is the service's to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +182,11 @@ impl Door {
     /// The connections that are open, for whoever watches them.
     pub fn live(&self) -> Arc<Live> {
         self.live.clone()
+    }
+
+    /// How many connections may be open at a time.
+    pub fn most_connections(&self) -> usize {
+        self.config.max_connections
     }
 
     /// How many connections are open, upgraded ones included.

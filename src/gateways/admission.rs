@@ -28,6 +28,9 @@ pub(super) enum Refusal {
     /// The path or namespace has as many connections as it may have.
     #[error("this channel has too many connections; connect again later")]
     Channel,
+    /// There are as many long-polling sessions as there may be.
+    #[error("too many long-polling sessions, try later")]
+    Sessions,
     /// The client's address has too many connections.
     #[error("too many connections from this address")]
     Address,
@@ -40,6 +43,7 @@ impl Refusal {
             Self::Origin => "origin_not_allowed",
             Self::Token(_) => "unauthorized",
             Self::Channel => "channel_full",
+            Self::Sessions => "overloaded",
             Self::Connections(_) | Self::Address => "too_many_connections",
         }
     }
@@ -48,15 +52,19 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Draining | Self::Channel => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Channel | Self::Sessions => StatusCode::SERVICE_UNAVAILABLE,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Connections(_) | Self::Address => StatusCode::TOO_MANY_REQUESTS,
         };
-        let comes_again = matches!(self, Self::Channel | Self::Connections(_) | Self::Address);
+        let retry_after = match self {
+            Self::Sessions => Some("5"),
+            Self::Channel | Self::Connections(_) | Self::Address => Some("30"),
+            Self::Draining | Self::Origin | Self::Token(_) => None,
+        };
         let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
-        if comes_again {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("30"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
     }
@@ -82,6 +90,11 @@ impl Gateway {
             Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.refused(error.into())),
             Err(error) => Err(self.refused(error.into())),
         }
+    }
+
+    /// Whose a long-polling session is by its handshake's token, if it has one: the session counts for that user at once.
+    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Login>, Refusal> {
+        self.admit_visitor(headers, uri)
     }
 
     /// Whether a client may read, by its handshake's token or by `auth`. A connection by a user token ends with the token:

@@ -11,6 +11,7 @@ pub mod command;
 pub mod cursor;
 pub mod dialects;
 pub mod events;
+mod handshake;
 mod pace;
 pub mod presence;
 mod resume;

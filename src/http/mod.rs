@@ -12,6 +12,7 @@ mod console;
 pub mod cors;
 mod error;
 mod history;
+pub mod host;
 mod ingest;
 mod market;
 mod observe;
@@ -42,7 +43,7 @@ use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
-pub use router::router;
+pub use router::{checks, router};
 pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.

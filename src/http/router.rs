@@ -41,6 +41,20 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
 }
 
+/// What is served on the listener for operators alone.
+pub fn checks(state: AppState) -> Router {
+    let metrics = state.metrics.clone();
+    Router::new()
+        .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
+        .route("/metrics", get(ops::metrics))
+        .with_state(state)
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}
+
 /// What the bot platform's pages ask for.
 fn bots_routes() -> Router<AppState> {
     Router::new()

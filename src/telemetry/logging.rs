@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use chrono::DateTime;
 use tracing::field::{Field, Visit};
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
@@ -16,6 +16,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::redact::{Redacting, is_library};
 use crate::config::{Log, LogFormat};
 use crate::domain::iso;
 
@@ -60,14 +61,13 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = layer(log.format, writer, ansi);
-    tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(shows_no_frame)).with(layer).try_init()?;
+    tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(may_be_logged)).with(layer).try_init()?;
     Ok(())
 }
 
-/// Whether something may be logged at all: at `trace` the WebSocket library logs whole frames, and keys and tokens travel in
-/// frames.
-fn shows_no_frame(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() != Level::TRACE || !metadata.target().starts_with("tungstenite")
+/// Whether something may be logged at all: the spans of the socket libraries hold arguments, which clients have sent.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    !(metadata.is_span() && is_library(metadata))
 }
 
 fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -78,13 +78,19 @@ where
     // A reader that went away must not take the server with it: what cannot be written is lost, silently.
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(Clock).log_internal_errors(false);
     match format {
-        LogFormat::Pretty => layer.compact().with_ansi(ansi).fmt_fields(OneLine).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Pretty => {
+            let layer = layer.compact().with_ansi(ansi).fmt_fields(OneLine);
+            layer.map_event_format(|inner| Redacting { inner, format }).boxed()
+        }
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_span_list(false);
+            layer.map_event_format(|inner| Redacting { inner, format }).boxed()
+        }
     }
 }
 
 /// RFC 3339 in UTC with milliseconds.
-struct Clock;
+pub(super) struct Clock;
 
 impl FormatTime for Clock {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ mod metrics;
 mod process;
 mod queue;
 mod readiness;
+mod redact;
 mod rejects;
 
 pub use disk::{Disk, Space};

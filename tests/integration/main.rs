@@ -6,6 +6,7 @@
 
 mod absent;
 mod abuse;
+mod advisories;
 mod alerts;
 mod backtesting;
 mod bots;
@@ -19,9 +20,12 @@ mod draining;
 mod durability;
 mod failover;
 mod frames;
+mod full_house;
+mod gibibyte;
 mod goldens;
 mod health;
 mod hostile;
+mod hosts;
 mod joining;
 mod leaks;
 mod life;
@@ -29,6 +33,7 @@ mod limits;
 mod metatrader;
 mod overview;
 mod personal;
+mod polling_sessions;
 mod private;
 mod process;
 mod providers;

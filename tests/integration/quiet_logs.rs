@@ -200,7 +200,7 @@ async fn webhook() -> (String, mpsc::Receiver<()>) {
 }
 
 /// One server that logs everything, from its start to its end; what it wrote.
-async fn log_of(format: &str, tokens: &[String]) -> String {
+async fn log_of(format: &str, filter: &str, tokens: &[String]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let file = File::create(&log).unwrap();
@@ -208,7 +208,7 @@ async fn log_of(format: &str, tokens: &[String]) -> String {
     let mut command = binary();
     command
         .current_dir(dir.path())
-        .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_LOG", "trace")])
+        .envs([("PORT", "0"), ("ORION_HOST", "127.0.0.1"), ("ORION_LOG", filter)])
         .envs([("ORION_LOG_FORMAT", format), ("ORION_INGEST_TOKEN", TOKEN), ("ORION_ADMIN_TOKEN", ADMIN)])
         .envs([("ORION_READ_TOKEN", READ), ("ORION_JWT_SECRET", SECRET), ("ORION_TRADINGVIEW_TOKEN", WEBHOOK)])
         .env("ORION_PUBLISH_INTERVAL", "100ms")
@@ -250,14 +250,14 @@ async fn log_of(format: &str, tokens: &[String]) -> String {
     fs::read_to_string(&log).unwrap()
 }
 
-async fn nothing_shows(format: &str) {
+async fn nothing_shows(format: &str, filter: &str) -> String {
     let good = token("ana");
     let forged = signed("HS256", "another secret, of more than 32 bytes too", &json!({ "sub": "eve", "exp": 4e9 }));
     let unsigned = signed("none", SECRET, &json!({ "sub": "eve", "exp": 4e9 }));
     let expired = signed("HS256", SECRET, &json!({ "sub": "old", "exp": 1 }));
     let tokens =
         [good, admin_token("root"), forged, expired, unsigned, TOKEN.into(), ADMIN.into(), READ.into(), WEBHOOK.into()];
-    let log = log_of(format, &tokens).await;
+    let log = log_of(format, filter, &tokens).await;
     let level = if format == "json" { "\"TRACE\"" } else { "TRACE" };
     assert!(log.contains(level) && log.lines().count() > 100, "little was logged:\n{log}");
     // The signature alone is the secret part of a token, and its claims are nobody else's business.
@@ -271,14 +271,26 @@ async fn nothing_shows(format: &str) {
             assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
         }
     }
+    log
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_log_for_machines() {
-    nothing_shows("json").await;
+    nothing_shows("json", "trace").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_log_for_people() {
-    nothing_shows("pretty").await;
+    nothing_shows("pretty", "trace").await;
+}
+
+/// The libraries print packets and handshakes when an operator names them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_a_log_that_names_the_libraries() {
+    let libraries = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite", "hyper"];
+    let filter = libraries.map(|library| format!("{library}=trace")).join(",");
+    let log = nothing_shows("json", &format!("trace,{filter}")).await;
+    for said in ["received message", "sending packet", "auth", "eio socket connect"] {
+        assert!(log.contains(&format!("\"message\":\"{said}\"")), "{said} is not told of");
+    }
 }

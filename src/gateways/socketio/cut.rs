@@ -2,21 +2,23 @@
 //!
 //! `disconnect()` would tell it to stay away, and does nothing at all when its queue is full.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request};
-use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
 use socketioxide::{ProtocolVersion, TransportType};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tracing::{debug, info};
 
 use super::MAX_QUEUED_PACKETS;
+use super::polling::{PollingSession, PollingSessions};
 use crate::door::{KillSwitch, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -31,20 +33,12 @@ pub struct Cuts(Arc<Inner>);
 struct Inner {
     tasks: Tasks,
     metrics: Arc<Metrics>,
-    /// Switch of the connection that a polling session was upgraded to, by session. Sessions that began as WebSocket carry
-    /// theirs in the request that they keep.
-    upgraded: Mutex<Upgraded>,
+    sessions: PollingSessions,
     engine: OnceLock<Engine>,
 }
 
-#[derive(Default)]
-struct Upgraded {
-    switches: HashMap<String, KillSwitch>,
-    purge_at: usize,
-}
-
-/// Below this many upgraded sessions nobody looks for those that ended.
-const MIN_PURGE: usize = 256;
+/// How often sessions are looked for that have to end.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 impl std::fmt::Debug for Cuts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,24 +47,37 @@ impl std::fmt::Debug for Cuts {
 }
 
 impl Cuts {
-    /// Knows nobody yet.
-    pub fn new(tasks: Tasks, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Inner { tasks, metrics, upgraded: Mutex::default(), engine: OnceLock::new() }))
+    /// Cuts clients whose long-polling sessions are among `sessions`.
+    pub fn new(tasks: Tasks, metrics: Arc<Metrics>, sessions: PollingSessions) -> Self {
+        Self(Arc::new(Inner { tasks, metrics, sessions, engine: OnceLock::new() }))
+    }
+
+    /// The long-polling sessions.
+    pub(super) fn sessions(&self) -> &PollingSessions {
+        &self.0.sessions
+    }
+
+    /// Ends sessions that are left alone, or that too much waits for, until `stop`.
+    pub async fn watch_sessions(self, stop: CancellationToken) {
+        let watch = async {
+            loop {
+                sleep(WATCH_INTERVAL).await;
+                let (waiting, overdue) = self.0.sessions.overdue();
+                self.0.metrics.polling_waiting_bytes.set(waiting as i64);
+                for session in overdue {
+                    debug!(sid = session.id, reason = session.reason, "a long-polling session is ended");
+                    self.0.metrics.polling_evicted_total.with_label_values(&[session.reason]).inc();
+                    self.close_polling(&session.id, session.version);
+                }
+                self.0.metrics.polling_sessions.set(self.0.sessions.count() as i64);
+            }
+        };
+        stop.run_until_cancelled(watch).await;
     }
 
     /// Sets the service that polling sessions are closed through, once it is built.
     pub fn set_engine(&self, engine: Engine) {
         self.0.engine.set(engine).ok();
-    }
-
-    /// Remembers the connection that a session is upgraded to.
-    pub(super) fn upgraded(&self, sid: &str, switch: KillSwitch) {
-        let mut upgraded = self.0.upgraded.lock();
-        upgraded.switches.insert(sid.to_owned(), switch);
-        if upgraded.switches.len() >= upgraded.purge_at.max(MIN_PURGE) {
-            upgraded.switches.retain(|_, switch| !switch.is_orphaned());
-            upgraded.purge_at = upgraded.switches.len() * 2;
-        }
     }
 
     /// Cuts a client whose queue is full, unless it is being cut: it comes back and catches up. `missed` is what had no
@@ -95,8 +102,10 @@ impl Cuts {
         if socket.transport_type() == TransportType::Polling {
             return None;
         }
-        let upgraded = self.0.upgraded.lock().switches.get(&socket.id.to_string()).cloned();
-        upgraded.or_else(|| socket.req_parts().extensions.get::<KillSwitch>().cloned())
+        match PollingSession::of(socket) {
+            Some(session) => session.connection(),
+            None => socket.req_parts().extensions.get::<KillSwitch>().cloned(),
+        }
     }
 
     /// Cuts a client at its transport.
@@ -105,19 +114,19 @@ impl Cuts {
         socket.leave_all();
         match (socket.transport_type(), self.connection(socket)) {
             (_, Some(connection)) => connection.kill(Reason::Overloaded),
-            (TransportType::Polling, None) => self.close_polling(&socket.id.to_string(), socket.protocol()),
+            (TransportType::Polling, None) => {
+                let version = if socket.protocol() == ProtocolVersion::V4 { 3 } else { 4 };
+                self.close_polling(&socket.id.to_string(), version);
+            }
             (TransportType::Websocket, None) => debug!(sid = %socket.id, "a connection without a kill switch"),
         }
     }
 
     /// Hands the engine the packet with which a polling client would close its session.
-    fn close_polling(&self, sid: &str, protocol: ProtocolVersion) {
+    fn close_polling(&self, sid: &str, version: u8) {
         let Some(engine) = self.0.engine.get().cloned() else { return };
         // Engine.IO 3, spoken by Socket.IO 2 clients, puts the length before the packet.
-        let (version, packet) = match protocol {
-            ProtocolVersion::V4 => (3, "1:1"),
-            ProtocolVersion::V5 => (4, "1"),
-        };
+        let packet = if version == 3 { "1:1" } else { "1" };
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))

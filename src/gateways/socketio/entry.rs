@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::header::HeaderName;
-use http::{HeaderMap, Method, Request, Uri, header};
+use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
+use super::steps::Step;
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
-use crate::gateways::ws::upgrade_required;
+use crate::gateways::handshake::judge_handshake;
 
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
@@ -65,8 +65,10 @@ pub struct Entry<S> {
 
 impl<S, B, R> Service<Request<B>> for Entry<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -78,44 +80,71 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
-            let refusal = self.gateway.refused(Refusal::Address);
-            return Box::pin(std::future::ready(Ok(refusal.into_response())));
-        }
-        let engine = engine_uri(request.uri());
-        let upgrade = request.headers().contains_key(header::UPGRADE);
-        if engine.is_some() || upgrade {
-            let sid = engine.as_ref().and_then(|uri| query_value(uri, "sid"));
-            let admitted = self.gateway.admit_connection(request.headers(), sid.is_none());
-            // Native endpoints judge tokens themselves: what they are good for differs.
-            let admitted = admitted.and_then(|()| match &engine {
-                Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
-                None => Ok(()),
-            });
-            if let Err(refusal) = admitted {
-                return Box::pin(std::future::ready(Ok(refusal.into_response())));
-            }
-            let over_websocket = |uri: &Uri| query_value(uri, "transport") == Some("websocket");
-            // The engine would switch protocols for anybody who names a key.
-            if engine.as_ref().is_some_and(over_websocket)
-                && !is_websocket_handshake(request.method(), request.headers())
-            {
-                return Box::pin(std::future::ready(Ok(upgrade_required())));
-            }
-            if let (Some(_), Some(connection)) = (&engine, request.extensions().get::<KillSwitch>()) {
-                connection.serves(ENGINE, None);
-                if let (true, Some(sid)) = (upgrade, sid) {
-                    self.cuts.upgraded(sid, connection.clone());
-                }
-            }
-        }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        let engine = match self.admit(&request) {
+            Ok(engine) => engine,
+            Err(refusal) => return answered(refusal),
+        };
+        let polling = match engine.as_ref().filter(|uri| !is_over_websocket(uri)) {
+            Some(uri) => match Step::of(&self.gateway, self.cuts.sessions(), &mut request, uri) {
+                Ok(step) => step,
+                Err(refusal) => return answered(refusal),
+            },
+            None => None,
+        };
         let native = || root_stream_uri(request.uri(), request.headers()).or_else(|| misspelt_query_uri(request.uri()));
         if let Some(uri) = engine.or_else(native) {
             *request.uri_mut() = uri;
         }
-        let answer = self.inner.call(request);
-        Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+        let Some(polling) = polling else {
+            let answer = self.inner.call(request);
+            return Box::pin(async move { answer.await.map(|response| response.map(Body::new)) });
+        };
+        // The service that was asked whether it is ready takes the request.
+        let fresh = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, fresh);
+        let most = self.gateway.limits.message_bytes;
+        Box::pin(async move { Ok(polling.serve(inner, request, most).await) })
+    }
+}
+
+fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
+impl<S> Entry<S> {
+    /// Whether the request may go on, and where the engine finds it, if it is one of the engine's.
+    fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Response> {
+        if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
+            return Err(self.gateway.refused(Refusal::Address).into_response());
+        }
+        let engine = engine_uri(request.uri());
+        let upgrade = request.headers().contains_key(header::UPGRADE);
+        if engine.is_none() && !upgrade {
+            return Ok(None);
+        }
+        let sid = engine.as_ref().and_then(|uri| query_value(uri, "sid"));
+        let admitted = self.gateway.admit_connection(request.headers(), sid.is_none());
+        // Native endpoints judge tokens themselves: what they are good for differs.
+        let admitted = admitted.and_then(|()| match &engine {
+            Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
+            None => Ok(()),
+        });
+        admitted.map_err(IntoResponse::into_response)?;
+        let Some(uri) = &engine else { return Ok(None) };
+        if is_over_websocket(uri) {
+            // The engine would switch protocols for anybody who names a key.
+            judge_handshake(request.method(), request.headers())?;
+        }
+        if let Some(connection) = request.extensions().get::<KillSwitch>() {
+            connection.serves(ENGINE, None);
+            let session = sid.filter(|_| upgrade).and_then(|sid| self.cuts.sessions().find(sid));
+            if let Some(session) = session {
+                session.upgrade(connection.clone());
+            }
+        }
+        Ok(engine)
     }
 }
 
@@ -129,17 +158,9 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
     format!("/socket.io/?{query}").parse().ok()
 }
 
-/// What RFC 6455 asks of a handshake: the method, the two upgrade headers, version 13, and a key.
-fn is_websocket_handshake(method: &Method, headers: &HeaderMap) -> bool {
-    let lists = |name: HeaderName, word: &str| {
-        let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-        lines.flat_map(|line| line.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))
-    };
-    method == Method::GET
-        && lists(header::CONNECTION, "upgrade")
-        && lists(header::UPGRADE, "websocket")
-        && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13")
-        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+/// Whether the engine takes a request for a WebSocket's.
+fn is_over_websocket(uri: &Uri) -> bool {
+    query_value(uri, "transport") == Some("websocket")
 }
 
 /// Where the router finds a WebSocket that was opened on `/`.
@@ -161,9 +182,11 @@ fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {
     format!("{BOTS}?{query}{rest}").parse().ok()
 }
 
-fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
-    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+/// The first value of a name, read as the engine reads it: up to a second `=`.
+pub(super) fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    value.split('=').next()
 }
 
 #[cfg(test)]

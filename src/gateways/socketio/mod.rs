@@ -13,9 +13,11 @@ mod cut;
 mod entry;
 mod headcount;
 mod personal;
+mod polling;
 mod rates;
 mod rooms;
 mod session;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ use socketioxide::{SocketIo, SocketIoBuilder};
 pub use cut::Cuts;
 pub use entry::{Entry, EntryLayer};
 use headcount::Headcount;
+use polling::PollingSession;
+pub use polling::{PollingLimits, PollingSessions};
 use rates::Rates;
 pub use rooms::Rooms;
 use session::{Command, Presented, Session};
@@ -103,7 +107,12 @@ fn admit(
     let handshake = socket.req_parts();
     // An empty token is that of a page that nobody has logged in on.
     let token = field("token").and_then(Value::as_str).filter(|token| !token.is_empty());
-    let login = gateway.admit_reader(&handshake.headers, &handshake.uri, token)?;
+    // A session over long polling may have brought its user along.
+    let login = PollingSession::of(socket).and_then(|session| session.take_login()).filter(|_| token.is_none());
+    let login = match login {
+        Some(login) => Some(login),
+        None => gateway.admit_reader(&handshake.headers, &handshake.uri, token)?,
+    };
     let presented = Presented {
         since: field("since").and_then(Value::as_str).map(str::to_owned),
         last_event_id: field("last_event_id").map(MessageCursor::read),

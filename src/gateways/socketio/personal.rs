@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
 
-use super::rooms::is_full;
+use super::rooms::{self, is_full};
 use crate::domain::{Class, CursorError, Event, Kind, Published};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::resume::NoRoom;
@@ -51,7 +51,8 @@ struct Meta {
 pub(super) fn emit(socket: &SocketRef, published: &Published, cursor: &MessageCursor) -> Result<(), SendError> {
     // What we encoded ourselves is embedded as it is.
     let Ok(data) = serde_json::from_str::<&RawValue>(&published.data) else { return Ok(()) };
-    socket.emit(published.kind.name(), &(data, Meta { sequence: published.seq, cursor: cursor.to_string() }))
+    let meta = Meta { sequence: published.seq, cursor: cursor.to_string() };
+    rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }
 
 /// What a user who joins still has to get: the states as they are, and the ordered messages since he was there.

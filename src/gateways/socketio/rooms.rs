@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cuts;
 use super::personal::{self, is_personal};
+use super::polling::PollingSession;
 use super::rates::{Rate, Rates};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
@@ -97,6 +99,7 @@ impl Rooms {
     fn broadcast_price(&self, namespace: &str, object: &RawValue, rooms: Vec<Cow<'static, str>>) {
         let Some(namespace) = self.io.of(namespace) else { return };
         // With the local adapter the future is ready when it is made.
+        self.cuts.sessions().note_broadcast();
         if let Some(Err(_)) = namespace.to(rooms).emit("price_update", object).now_or_never() {
             self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
         }
@@ -209,21 +212,53 @@ pub(super) fn is_full(sent: &Result<(), SendError>) -> bool {
     matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
 }
 
+/// What an answer or a price has at most, as a rule; in bytes.
+const SMALL: usize = 512;
+
+/// Emits to one client. What waits for a client that polls is bounded in bytes, too.
+pub(super) fn emit<T: Serialize + ?Sized>(
+    socket: &SocketRef,
+    event: &'static str,
+    data: &T,
+    bytes: usize,
+) -> Result<(), SendError> {
+    if let Some(session) = PollingSession::of(socket) {
+        if !session.has_room() {
+            return Err(SendError::Socket(SocketError::InternalChannelFull));
+        }
+        session.note_sent(bytes);
+    }
+    socket.emit(event, data)
+}
+
+/// Emits an answer to one client.
+pub(super) fn emit_answer<T: Serialize>(socket: &SocketRef, event: &'static str, answer: &T) -> Result<(), SendError> {
+    emit(socket, event, answer, SMALL)
+}
+
+/// Notes an acknowledgement to a client that may poll.
+pub(super) fn note_acknowledged(socket: &SocketRef) {
+    if let Some(session) = PollingSession::of(socket) {
+        session.note_sent(SMALL);
+    }
+}
+
 /// Emits a price to one client.
 pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
-    raw(publication).map_or(Ok(()), |object| socket.emit("price_update", object))
+    raw(publication).map_or(Ok(()), |object| emit(socket, "price_update", object, SMALL))
 }
 
 /// Emits a signal with its cursor to one client.
 pub(super) fn emit_signal(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
     let Some(object) = raw(publication) else { return Ok(()) };
     let cursor = publication.position().map(ToString::to_string).unwrap_or_default();
-    socket.emit("signal", &(object, Meta { cursor }))
+    emit(socket, "signal", &(object, Meta { cursor }), object.get().len())
 }
 
 /// Emits a signal from the log to one client.
 pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Position) -> Result<(), SendError> {
-    socket.emit("signal", &(SignalObject::from(signal), Meta { cursor: position.to_string() }))
+    let Ok(object) = to_raw_value(&SignalObject::from(signal)) else { return Ok(()) };
+    emit(socket, "signal", &(&object, Meta { cursor: position.to_string() }), object.get().len())
 }
 
 /// What we encoded ourselves, to be embedded as it is.

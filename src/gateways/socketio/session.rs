@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::cut::Cuts;
 use super::headcount::Seat;
 use super::personal::Missed;
+use super::polling::PollingSession;
 use super::rates::{Rate, Rates};
 use super::rooms;
 use crate::auth::{AuthError, Login};
@@ -175,7 +176,9 @@ impl Session {
     pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
         match self.pace.lock().judge(&self.gateway.metrics) {
             Verdict::Take => return true,
-            Verdict::Warn => self.delivered(socket, socket.emit("error", &fault(TOO_FAST.0, TOO_FAST.1))),
+            Verdict::Warn => {
+                self.delivered(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)))
+            }
             Verdict::Ignore => {}
             Verdict::Cut => {
                 info!(sid = %self.id, "a client that does not slow down is cut");
@@ -189,6 +192,10 @@ impl Session {
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
         if !self.is_listened_to(socket) {
             return;
+        }
+        if PollingSession::of(socket).is_some_and(|session| !session.may_ask()) {
+            // It asks, and does not take its answers.
+            return self.cuts.too_slow(socket, "answer");
         }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
         // What stays a message could not be understood.
@@ -220,7 +227,7 @@ impl Session {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
-                self.acknowledge(&mut caller, &pong);
+                self.acknowledge(socket, &mut caller, &pong);
                 self.tell(socket, &caller, "pong", &pong);
             }
             Command::Unsubscribe => {
@@ -236,7 +243,7 @@ impl Session {
                 self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest, rate));
                 self.report(socket, &caller, &request);
                 let answer = request.unsubscribed();
-                self.acknowledge_with(&mut caller, &answer, &request);
+                self.acknowledge_with(socket, &mut caller, &answer, &request);
                 self.tell(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),

@@ -9,18 +9,18 @@ mod sentio;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use http::header::{CONNECTION, UPGRADE};
+use http::header::SEC_WEBSOCKET_KEY;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
 use super::Gateway;
-use super::command::fault;
+use super::handshake::{judge_key, upgrade_required};
 use crate::auth::Login;
 use crate::config::Limits;
 use crate::door::KillSwitch;
@@ -63,6 +63,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let connection = parts.extensions.get().cloned().unwrap_or_default();
+        if parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
+            judge_key(&parts.headers)?;
+        }
         match WebSocketUpgrade::from_request_parts(parts, state).await {
             Ok(upgrade) => Ok(Self { upgrade, connection }),
             Err(_) => Err(upgrade_required()),
@@ -158,13 +161,6 @@ async fn performance(
     };
     let conversation = Performance::new(gateway.clone());
     handshake.serve(gateway, login, conversation)
-}
-
-/// The answer to whoever is no WebSocket where one belongs.
-pub(super) fn upgrade_required() -> Response {
-    let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade")];
-    let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
-    (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
 }
 
 /// Sets the limits that every native endpoint has.

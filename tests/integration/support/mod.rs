@@ -8,6 +8,7 @@ mod server;
 mod signals;
 mod socketio;
 pub(crate) mod users;
+mod wire;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) use native::{Native, narrow, open, refusal};
 pub(crate) use server::{Server, TOKEN, binary};
 pub(crate) use signals::{Event, decimals, flood, read_log, seq, signal, store_options};
 pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade};
+pub(crate) use wire::{Reply, Wire};
 
 /// Longest wait for something that has to come. Only a test that fails waits so long: generous, because several suites may share
 /// a machine of few cores.

@@ -39,13 +39,7 @@ impl Server {
 
     /// A server with these settings on top: push only unless they say otherwise.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
-        let mut env = BTreeMap::from([
-            ("ORION_SOURCES", "none"),
-            ("ORION_PUBLISH_INTERVAL", "100ms"),
-            ("ORION_INGEST_TOKEN", TOKEN),
-            // Tests push as fast as they can.
-            ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
-        ]);
+        let mut env = Self::pushes();
         env.extend(settings.iter().copied());
         Self::start_with(env).await
     }
@@ -76,11 +70,49 @@ impl Server {
         Self { addr, http, child, log, _dir: dir }
     }
 
+    /// The same as [`Self::start`] in so many MiB of memory: more than that the process cannot have, and would be gone.
+    ///
+    /// The limit is that of the data segment, which counts private memory that can be written to, and which everybody may
+    /// lower for himself: no group of the kernel's is needed, nor root.
+    pub(crate) async fn start_within(mebibytes: usize, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -d {} && exec \"$0\"", mebibytes * 1024);
+        command.env_clear().stdin(Stdio::null()).kill_on_drop(true).args(["-c", &limited]);
+        command.arg(binary().as_std().get_program()).env("ORION_LOG_FORMAT", "json");
+        let mut env = Self::pushes();
+        env.extend(settings.iter().copied());
+        Self::launch(command, env).await
+    }
+
+    fn pushes() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("ORION_SOURCES", "none"),
+            ("ORION_PUBLISH_INTERVAL", "100ms"),
+            ("ORION_INGEST_TOKEN", TOKEN),
+            // Tests push as fast as they can.
+            ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
+        ])
+    }
+
     /// Resident memory, in MB.
     pub(crate) fn resident(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was resident so far, in MB.
+    pub(crate) fn peak(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, line: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|text| text.starts_with(line)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Open file descriptors.

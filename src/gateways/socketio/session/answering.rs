@@ -18,7 +18,13 @@ impl Session {
     }
 
     /// The acknowledgement carries the first fault beside the answer: what was valid still holds.
-    pub(super) fn acknowledge_with<T: Serialize>(&self, caller: &mut Caller, answer: &T, request: &Request) {
+    pub(super) fn acknowledge_with<T: Serialize>(
+        &self,
+        socket: &SocketRef,
+        caller: &mut Caller,
+        answer: &T,
+        request: &Request,
+    ) {
         #[derive(Serialize)]
         struct Both<'a, T> {
             #[serde(flatten)]
@@ -26,22 +32,22 @@ impl Session {
             #[serde(flatten)]
             fault: Option<&'a ErrorObject>,
         }
-        self.acknowledge(caller, &Both { answer, fault: request.faults.first() });
+        self.acknowledge(socket, caller, &Both { answer, fault: request.faults.first() });
     }
 
-    pub(super) fn acknowledge<T: Serialize>(&self, caller: &mut Caller, answer: &T) {
-        if let Some(ack) = caller.ack.take()
-            && let Err(error) = ack.send(answer)
-        {
+    pub(super) fn acknowledge<T: Serialize>(&self, socket: &SocketRef, caller: &mut Caller, answer: &T) {
+        let Some(ack) = caller.ack.take() else { return };
+        rooms::note_acknowledged(socket);
+        if let Err(error) = ack.send(answer) {
             debug!(sid = %self.id, %error, "an acknowledgement was not sent");
         }
     }
 
     pub(super) fn tell<T: Serialize>(&self, socket: &SocketRef, caller: &Caller, event: &'static str, answer: &T) {
         let sent = if caller.as_message {
-            socket.emit("message", &Typed { kind: event, fields: answer })
+            rooms::emit_answer(socket, "message", &Typed { kind: event, fields: answer })
         } else {
-            socket.emit(event, answer)
+            rooms::emit_answer(socket, event, answer)
         };
         self.delivered(socket, sent);
     }

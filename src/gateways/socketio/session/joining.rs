@@ -142,7 +142,7 @@ impl Session {
             max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
             last_event_id: request.user.then(|| present.last_message()),
         };
-        self.acknowledge_with(&mut caller, &answer, request);
+        self.acknowledge_with(socket, &mut caller, &answer, request);
         self.tell(socket, &caller, "subscribed", &answer);
         Ok(())
     }

@@ -1,0 +1,91 @@
+//! What a handshake of a WebSocket has to be, whichever library answers it.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::command::fault;
+
+/// Bytes of a handshake's key (RFC 6455 section 4.1).
+const KEY_BYTES: usize = 16;
+/// The only version of the protocol.
+const VERSION: &str = "13";
+
+/// Whether a request is what RFC 6455 section 4.2.1 asks of a handshake: the method, the two upgrade headers, version 13,
+/// and one key of 16 bytes.
+///
+/// # Errors
+/// The answer that says what is missing.
+pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<(), Response> {
+    let lists = |name: HeaderName, word: &str| {
+        let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))
+    };
+    let is_handshake = method == Method::GET
+        && lists(CONNECTION, "upgrade")
+        && lists(UPGRADE, "websocket")
+        && headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == VERSION)
+        && headers.contains_key(SEC_WEBSOCKET_KEY);
+    if is_handshake { judge_key(headers) } else { Err(upgrade_required()) }
+}
+
+/// Whether there is one key, and it decodes to 16 bytes.
+///
+/// # Errors
+/// The answer that says so when there is not.
+pub(super) fn judge_key(headers: &HeaderMap) -> Result<(), Response> {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
+    let key = keys.next().and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
+    if keys.next().is_none() && key.is_some_and(|key| key.len() == KEY_BYTES) {
+        return Ok(());
+    }
+    let error = "Sec-WebSocket-Key must be one value: the base64 form of 16 random bytes";
+    Err((StatusCode::BAD_REQUEST, Json(fault("invalid_websocket_key", error))).into_response())
+}
+
+/// The answer to a request that is no handshake of a WebSocket where one belongs.
+pub(super) fn upgrade_required() -> Response {
+    let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade"), (SEC_WEBSOCKET_VERSION, VERSION)];
+    let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
+    (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(keys: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        for key in keys {
+            headers.append(SEC_WEBSOCKET_KEY, HeaderValue::from_static(key));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_key_has_sixteen_bytes() {
+        let status = |keys: &[&'static str]| {
+            judge_handshake(&Method::GET, &headers(keys)).map_err(|response| response.status().as_u16())
+        };
+        assert_eq!(status(&["dGhlIHNhbXBsZSBub25jZQ=="]), Ok(()));
+        for key in ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZWE=", "!!!!"] {
+            assert_eq!(status(&[key]), Err(400), "{key:?}");
+        }
+        assert_eq!(status(&["dGhlIHNhbXBsZSBub25jZQ=="; 2]), Err(400));
+        assert_eq!(status(&[]), Err(426));
+    }
+
+    #[test]
+    fn who_is_told_to_upgrade_is_told_how() {
+        let response = upgrade_required();
+        assert_eq!((&response.headers()[UPGRADE], &response.headers()[SEC_WEBSOCKET_VERSION]), (&"websocket", &"13"));
+    }
+}

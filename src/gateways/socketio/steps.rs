@@ -1,0 +1,191 @@
+//! The requests of a long-polling session: what each does to the session's account.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http_body::Body as _;
+use tower::{BoxError, Service};
+
+use super::entry::query_value;
+use super::polling::{OverLimit, Poll, PollingSession, PollingSessions};
+use crate::door::ClientAddress;
+use crate::gateways::Gateway;
+use crate::gateways::admission::Refusal;
+use crate::gateways::command::fault;
+
+/// Longest answer to a handshake, in bytes.
+const MAX_OPEN_BYTES: u64 = 4096;
+/// Between packets of a body of Engine.IO 4.
+const SEPARATOR: u8 = 0x1e;
+/// How a packet that asks for a namespace begins.
+const CONNECT: &[u8] = b"40";
+
+/// What a request is in the life of a session.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The handshake.
+    Open(Arc<PollingSession>),
+    /// Waits for packets.
+    Poll(Poll),
+    /// Brings packets.
+    Post(Arc<PollingSession>),
+}
+
+impl Step {
+    /// Reads what a request of the engine's is, and counts a new session in. `None` where the engine will refuse it.
+    ///
+    /// # Errors
+    /// The answer, when there may be no further session.
+    pub(super) fn of(
+        gateway: &Gateway,
+        sessions: &PollingSessions,
+        request: &mut Request<Body>,
+        uri: &Uri,
+    ) -> Result<Option<Self>, Response> {
+        if let Some(id) = query_value(uri, "sid") {
+            let session = sessions.find(id);
+            return Ok(session.and_then(|session| match *request.method() {
+                Method::GET => Some(Self::Poll(session.poll())),
+                Method::POST => Some(Self::Post(session)),
+                _ => None,
+            }));
+        }
+        let ClientAddress(address) = request.extensions().get().copied().unwrap_or_default();
+        let version = if query_value(uri, "EIO") == Some("3") { 3 } else { 4 };
+        let login = gateway.admit_session(request.headers(), request.uri()).map_err(IntoResponse::into_response)?;
+        let session = sessions.open(address, version, login).map_err(|over| {
+            let refusal = match over {
+                OverLimit::Sessions => Refusal::Sessions,
+                OverLimit::Address => Refusal::Address,
+            };
+            gateway.refused(refusal).into_response()
+        })?;
+        // The engine keeps the request's extensions as long as the session.
+        request.extensions_mut().insert(session.clone());
+        Ok(Some(Self::Open(session)))
+    }
+
+    /// Has the request answered. `most` is the largest body, in bytes.
+    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, most: usize) -> Response
+    where
+        S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let request = match &self {
+            Self::Post(session) => match counted(session, request, most).await {
+                Ok(request) => request,
+                Err(refusal) => return refusal,
+            },
+            Self::Open(_) | Self::Poll(_) => request,
+        };
+        let Ok(response) = inner.call(request).await;
+        let response = response.map(Body::new);
+        match self {
+            Self::Open(session) => named(&session, response).await,
+            Self::Poll(poll) => {
+                if let Some(bytes) = response.body().size_hint().exact() {
+                    poll.answered(bytes as usize, most);
+                }
+                response
+            }
+            Self::Post(_) => response,
+        }
+    }
+}
+
+/// Reads the session's id out of the answer to its handshake.
+async fn named(session: &Arc<PollingSession>, response: Response) -> Response {
+    let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= MAX_OPEN_BYTES);
+    if response.status() != StatusCode::OK || !is_short {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // It is in memory already.
+    let bytes = to_bytes(body, MAX_OPEN_BYTES as usize).await.unwrap_or_default();
+    if let Some(id) = session_id(&bytes) {
+        session.opened(id);
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+fn session_id(packet: &[u8]) -> Option<&str> {
+    let (_, rest) = std::str::from_utf8(packet).ok()?.split_once("\"sid\":\"")?;
+    rest.split('"').next().filter(|id| !id.is_empty())
+}
+
+/// The request with its whole body, unless it is too large or asks for too much.
+async fn counted(session: &PollingSession, request: Request<Body>, most: usize) -> Result<Request<Body>, Response> {
+    let refuse = |status: StatusCode, code, error: &str| (status, axum::Json(fault(code, error))).into_response();
+    let too_large = || {
+        let error = format!("the body must not be larger than {most} bytes");
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", &error)
+    };
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    let body = match to_bytes(body, most).await {
+        Ok(body) => body,
+        Err(error) if is_over_limit(&error) => return Err(too_large()),
+        Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "bad_request", "the body did not arrive")),
+    };
+    if !session.may_connect(connects(&body, &parts.headers)) {
+        let error = "too many namespaces are asked for without a poll: poll for the answers first";
+        return Err(refuse(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
+    }
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// How many packets of a body ask for a namespace, at most. Engine.IO 3 puts a length before each packet, and in its
+/// binary form no separator between them.
+fn connects(body: &[u8], headers: &HeaderMap) -> usize {
+    let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    if is_binary {
+        return body.windows(CONNECT.len()).filter(|window| *window == CONNECT).count();
+    }
+    body.split(|byte| matches!(*byte, SEPARATOR | b':')).filter(|packet| packet.starts_with(CONNECT)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_read_out_of_the_handshake() {
+        for (packet, id) in [
+            (r#"0{"sid":"AAAAAAAAAAAAAAHs","upgrades":["websocket"]}"#, Some("AAAAAAAAAAAAAAHs")),
+            (r#"96:0{"sid":"x","upgrades":[]}"#, Some("x")),
+            (r#"{"code":"0","message":"Transport unknown"}"#, None),
+            (r#"0{"sid":""}"#, None),
+        ] {
+            assert_eq!(session_id(packet.as_bytes()), id, "{packet}");
+        }
+    }
+
+    #[test]
+    fn every_namespace_that_is_asked_for_is_counted() {
+        let count = |body: &str| connects(body.as_bytes(), &HeaderMap::new());
+        assert_eq!(count("40"), 1);
+        assert_eq!(count("40\u{1e}40/a,{\"token\":\"x\"}\u{1e}42[\"subscribe\"]"), 2);
+        assert_eq!(count("2:405:40/a,14:42[\"subscribe\"]"), 2);
+        assert_eq!(count("42[\"ping\",{\"a\":1.40}]"), 0);
+        let binary = [(header::CONTENT_TYPE, "application/octet-stream".parse().unwrap())].into_iter().collect();
+        assert_eq!(connects(b"\x00\x02\xff40\x00\x04\xff40/a", &binary), 2);
+    }
+}

@@ -1,0 +1,167 @@
+//! The host that a request asks for: named once, and one of those that the settings allow.
+//!
+//! Without a list of hosts, a page on a foreign domain whose name suddenly resolves to this server (DNS rebinding) is the
+//! server's own page to the browser: no origin check sees it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::HOST;
+use http::{Request, StatusCode, Version};
+use serde_json::json;
+use tower::{Layer, Service};
+
+use crate::config::{HostPattern, List};
+use crate::telemetry::Metrics;
+
+/// What answers to any host: the checks of platforms ask for an address.
+const EXEMPT: [&str; 2] = ["/health", "/ready"];
+
+/// Puts the check around a service.
+#[derive(Debug, Clone)]
+pub struct HostLayer {
+    allowed: Arc<List<HostPattern>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Checks the host of every request; an empty list allows any.
+pub fn layer(allowed: List<HostPattern>, metrics: Arc<Metrics>) -> HostLayer {
+    HostLayer { allowed: Arc::new(allowed), metrics }
+}
+
+impl<S> Layer<S> for HostLayer {
+    type Service = HostCheck<S>;
+
+    fn layer(&self, inner: S) -> HostCheck<S> {
+        HostCheck { layer: self.clone(), inner }
+    }
+}
+
+/// A service with the check around it.
+#[derive(Debug, Clone)]
+pub struct HostCheck<S> {
+    layer: HostLayer,
+    inner: S,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// There is no `Host` header, or more than one.
+    Malformed,
+    /// The host is not on the list.
+    NotAllowed,
+}
+
+impl Fault {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "invalid_host",
+            Self::NotAllowed => "host_not_allowed",
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "The request must have exactly one Host header"),
+            Self::NotAllowed => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "This server does not answer to this host; its operator lists hosts in server.allowed_hosts",
+            ),
+        };
+        (status, Json(json!({ "error": error, "code": self.code() }))).into_response()
+    }
+}
+
+fn judge<B>(allowed: &[HostPattern], request: &Request<B>) -> Result<(), Fault> {
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    // HTTP/1.0 has no Host header yet.
+    if more.is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
+        return Err(Fault::Malformed);
+    }
+    if allowed.is_empty() || EXEMPT.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    let is_allowed = |authority: &str| allowed.iter().any(|pattern| pattern.allows(authority));
+    let by_header = host.is_some_and(|host| host.to_str().is_ok_and(is_allowed));
+    // A target with a host of its own counts instead of the header (RFC 9112 section 3.2.2); nothing of ours reads it.
+    let by_target = request.uri().authority().is_none_or(|authority| is_allowed(authority.as_str()));
+    if by_header && by_target { Ok(()) } else { Err(Fault::NotAllowed) }
+}
+
+impl<S, B, R> Service<Request<B>> for HostCheck<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    R::Error: Into<tower::BoxError>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Err(fault) = judge(&self.layer.allowed, &request) {
+            self.layer.metrics.refuse(fault.code());
+            return Box::pin(std::future::ready(Ok(fault.into_response())));
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        for (version, hosts, expected) in [
+            (Version::HTTP_11, &["a"][..], Ok(())),
+            (Version::HTTP_11, &[], Err(Fault::Malformed)),
+            (Version::HTTP_11, &["a", "a"], Err(Fault::Malformed)),
+            (Version::HTTP_10, &[], Ok(())),
+            (Version::HTTP_10, &["a", "b"], Err(Fault::Malformed)),
+        ] {
+            assert_eq!(judge(&[], &request(version, "/health", hosts)), expected, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn only_listed_hosts_are_answered_except_for_checks() {
+        let allowed = ["example.com", "*.example.org"].map(|text| HostPattern::try_from(text.to_owned()).unwrap());
+        for (target, host, expected) in [
+            ("/", "example.com", Ok(())),
+            ("/ws", "a.example.org:8080", Ok(())),
+            ("/", "evil.example", Err(Fault::NotAllowed)),
+            ("/metrics", "10.0.0.1", Err(Fault::NotAllowed)),
+            ("/health", "10.0.0.1", Ok(())),
+            ("/ready", "10.0.0.1:8080", Ok(())),
+            ("http://evil.example/", "example.com", Err(Fault::NotAllowed)),
+            ("http://example.com/", "evil.example", Err(Fault::NotAllowed)),
+            ("http://example.com/", "example.com", Ok(())),
+        ] {
+            assert_eq!(judge(&allowed, &request(Version::HTTP_11, target, &[host])), expected, "{target} {host}");
+        }
+        assert_eq!(judge(&allowed, &request(Version::HTTP_10, "/", &[])), Err(Fault::NotAllowed));
+    }
+}
