@@ -14,12 +14,37 @@ const KEY_BYTES: usize = 16;
 /// The only version of the protocol.
 const VERSION: &str = "13";
 
+/// Why a request is no handshake of a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HandshakeFault {
+    /// It does not ask for a WebSocket of this version.
+    NoUpgrade,
+    /// Its key is not 16 bytes, or there is more than one.
+    Key,
+}
+
+impl IntoResponse for HandshakeFault {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoUpgrade => {
+                let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade"), (SEC_WEBSOCKET_VERSION, VERSION)];
+                let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
+                (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
+            }
+            Self::Key => {
+                let error = "Sec-WebSocket-Key must be one value: the base64 form of 16 random bytes";
+                (StatusCode::BAD_REQUEST, Json(fault("invalid_websocket_key", error))).into_response()
+            }
+        }
+    }
+}
+
 /// Whether a request is what RFC 6455 section 4.2.1 asks of a handshake: the method, the two upgrade headers, version 13,
 /// and one key of 16 bytes.
 ///
 /// # Errors
-/// The answer that says what is missing.
-pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<(), Response> {
+/// What is wrong.
+pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let lists = |name: HeaderName, word: &str| {
         let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
         lines.flat_map(|line| line.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(word))
@@ -29,28 +54,20 @@ pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<()
         && lists(UPGRADE, "websocket")
         && headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == VERSION)
         && headers.contains_key(SEC_WEBSOCKET_KEY);
-    if is_handshake { judge_key(headers) } else { Err(upgrade_required()) }
+    if is_handshake { judge_key(headers) } else { Err(HandshakeFault::NoUpgrade) }
 }
 
 /// Whether there is one key, and it decodes to 16 bytes.
 ///
 /// # Errors
-/// The answer that says so when there is not.
-pub(super) fn judge_key(headers: &HeaderMap) -> Result<(), Response> {
+/// [`HandshakeFault::Key`] when there is not.
+pub(super) fn judge_key(headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
     let key = keys.next().and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
     if keys.next().is_none() && key.is_some_and(|key| key.len() == KEY_BYTES) {
         return Ok(());
     }
-    let error = "Sec-WebSocket-Key must be one value: the base64 form of 16 random bytes";
-    Err((StatusCode::BAD_REQUEST, Json(fault("invalid_websocket_key", error))).into_response())
-}
-
-/// The answer to a request that is no handshake of a WebSocket where one belongs.
-pub(super) fn upgrade_required() -> Response {
-    let headers = [(UPGRADE, "websocket"), (CONNECTION, "upgrade"), (SEC_WEBSOCKET_VERSION, VERSION)];
-    let hint = fault("upgrade_required", "this is a WebSocket endpoint: connect with ws:// or wss://");
-    (StatusCode::UPGRADE_REQUIRED, headers, Json(hint)).into_response()
+    Err(HandshakeFault::Key)
 }
 
 #[cfg(test)]
@@ -73,7 +90,7 @@ mod tests {
     #[test]
     fn a_key_has_sixteen_bytes() {
         let status = |keys: &[&'static str]| {
-            judge_handshake(&Method::GET, &headers(keys)).map_err(|response| response.status().as_u16())
+            judge_handshake(&Method::GET, &headers(keys)).map_err(|fault| fault.into_response().status().as_u16())
         };
         assert_eq!(status(&["dGhlIHNhbXBsZSBub25jZQ=="]), Ok(()));
         for key in ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZWE=", "!!!!"] {
@@ -85,7 +102,8 @@ mod tests {
 
     #[test]
     fn who_is_told_to_upgrade_is_told_how() {
-        let response = upgrade_required();
-        assert_eq!((&response.headers()[UPGRADE], &response.headers()[SEC_WEBSOCKET_VERSION]), (&"websocket", &"13"));
+        let response = HandshakeFault::NoUpgrade.into_response();
+        assert_eq!(response.headers()[UPGRADE], "websocket");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_VERSION], "13");
     }
 }

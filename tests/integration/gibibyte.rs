@@ -190,7 +190,7 @@ async fn every_abuse_at_once_fits_into_one_gibibyte() {
     for (name, client) in [("native", native), ("Socket.IO", socket)] {
         let (signals, prices) = soon("all signals arrive", client).await.unwrap();
         assert_eq!(signals, expected(count), "{name}");
-        assert!(prices > 10, "{name}: {prices} prices");
+        assert!(prices > 0, "{name} got no price");
     }
     eprintln!("{count} signals; peak {:.0} MB, now {:.0} MB", server.peak(), server.resident());
     assert!(server.peak() < MOST_RESIDENT, "{:.0} MB", server.peak());

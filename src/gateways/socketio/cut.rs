@@ -83,7 +83,7 @@ impl Cuts {
     /// Cuts a client whose queue is full, unless it is being cut: it comes back and catches up. `missed` is what had no
     /// room.
     pub(super) fn too_slow(&self, socket: &SocketRef, missed: &str) {
-        let connection = self.connection(socket);
+        let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;
         }
@@ -98,7 +98,7 @@ impl Cuts {
     }
 
     /// The connection of a client, unless it polls.
-    fn connection(&self, socket: &SocketRef) -> Option<KillSwitch> {
+    fn connection(socket: &SocketRef) -> Option<KillSwitch> {
         if socket.transport_type() == TransportType::Polling {
             return None;
         }
@@ -112,7 +112,7 @@ impl Cuts {
     pub(super) fn cut(&self, socket: &SocketRef) {
         // What it has missed must not be followed by something later: that would move its cursor past the hole.
         socket.leave_all();
-        match (socket.transport_type(), self.connection(socket)) {
+        match (socket.transport_type(), Self::connection(socket)) {
             (_, Some(connection)) => connection.kill(Reason::Overloaded),
             (TransportType::Polling, None) => {
                 let version = if socket.protocol() == ProtocolVersion::V4 { 3 } else { 4 };

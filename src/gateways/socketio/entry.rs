@@ -84,12 +84,12 @@ where
         let mut request = request.map(Body::new);
         let engine = match self.admit(&request) {
             Ok(engine) => engine,
-            Err(refusal) => return answered(refusal),
+            Err(refusal) => return answered(*refusal),
         };
         let polling = match engine.as_ref().filter(|uri| !is_over_websocket(uri)) {
             Some(uri) => match Step::of(&self.gateway, self.cuts.sessions(), &mut request, uri) {
                 Ok(step) => step,
-                Err(refusal) => return answered(refusal),
+                Err(refusal) => return answered(*refusal),
             },
             None => None,
         };
@@ -115,9 +115,9 @@ fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, 
 
 impl<S> Entry<S> {
     /// Whether the request may go on, and where the engine finds it, if it is one of the engine's.
-    fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Response> {
+    fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Box<Response>> {
         if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
-            return Err(self.gateway.refused(Refusal::Address).into_response());
+            return Err(Box::new(self.gateway.refused(Refusal::Address).into_response()));
         }
         let engine = engine_uri(request.uri());
         let upgrade = request.headers().contains_key(header::UPGRADE);
@@ -131,11 +131,12 @@ impl<S> Entry<S> {
             Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
             None => Ok(()),
         });
-        admitted.map_err(IntoResponse::into_response)?;
+        admitted.map_err(|refusal| Box::new(refusal.into_response()))?;
         let Some(uri) = &engine else { return Ok(None) };
         if is_over_websocket(uri) {
             // The engine would switch protocols for anybody who names a key.
-            judge_handshake(request.method(), request.headers())?;
+            let judged = judge_handshake(request.method(), request.headers());
+            judged.map_err(|fault| Box::new(fault.into_response()))?;
         }
         if let Some(connection) = request.extensions().get::<KillSwitch>() {
             connection.serves(ENGINE, None);

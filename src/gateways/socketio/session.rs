@@ -2,8 +2,8 @@
 
 mod answering;
 mod joining;
+mod queue;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -33,9 +33,7 @@ use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
 use joining::Joining;
-
-/// What a client says while it still joins or catches up waits its turn, up to this many.
-const MAX_WAITING: usize = 32;
+use queue::SaidQueue;
 
 /// What a client may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +82,7 @@ struct State {
     presented: Presented,
     /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
-    waiting: VecDeque<Said>,
+    waiting: SaidQueue,
     end: Option<&'static str>,
 }
 
@@ -193,7 +191,8 @@ impl Session {
         if !self.is_listened_to(socket) {
             return;
         }
-        if PollingSession::of(socket).is_some_and(|session| !session.may_ask()) {
+        let polling = PollingSession::of(socket);
+        if polling.is_some_and(|session| !session.has_room()) {
             // It asks, and does not take its answers.
             return self.cuts.too_slow(socket, "answer");
         }
@@ -202,18 +201,22 @@ impl Session {
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
+        let is_put_off = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
         // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
-        if state.busy && (command != Command::Ping || !socket.connected()) {
-            if state.waiting.len() < MAX_WAITING {
-                state.waiting.push_back(said);
-            } else {
-                drop(state);
+        if is_put_off || (state.busy && (command != Command::Ping || !socket.connected())) {
+            let waits_already = std::mem::replace(&mut state.busy, true);
+            let refused = state.waiting.push(said);
+            drop(state);
+            if let Err(said) = refused {
                 self.tell(
                     socket,
                     &said.caller,
                     "error",
                     &fault("busy", "the replay is still running; try again after it"),
                 );
+            }
+            if !waits_already {
+                self.wait_for_poll(socket);
             }
             return;
         }
@@ -315,7 +318,7 @@ impl Session {
     pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
-            let Some(said) = state.waiting.pop_front() else {
+            let Some(said) = state.waiting.pop() else {
                 state.busy = false;
                 return;
             };

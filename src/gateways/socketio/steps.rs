@@ -45,7 +45,7 @@ impl Step {
         sessions: &PollingSessions,
         request: &mut Request<Body>,
         uri: &Uri,
-    ) -> Result<Option<Self>, Response> {
+    ) -> Result<Option<Self>, Box<Response>> {
         if let Some(id) = query_value(uri, "sid") {
             let session = sessions.find(id);
             return Ok(session.and_then(|session| match *request.method() {
@@ -56,13 +56,14 @@ impl Step {
         }
         let ClientAddress(address) = request.extensions().get().copied().unwrap_or_default();
         let version = if query_value(uri, "EIO") == Some("3") { 3 } else { 4 };
-        let login = gateway.admit_session(request.headers(), request.uri()).map_err(IntoResponse::into_response)?;
+        let login = gateway.admit_session(request.headers(), request.uri());
+        let login = login.map_err(|refusal| Box::new(refusal.into_response()))?;
         let session = sessions.open(address, version, login).map_err(|over| {
             let refusal = match over {
                 OverLimit::Sessions => Refusal::Sessions,
                 OverLimit::Address => Refusal::Address,
             };
-            gateway.refused(refusal).into_response()
+            Box::new(gateway.refused(refusal).into_response())
         })?;
         // The engine keeps the request's extensions as long as the session.
         request.extensions_mut().insert(session.clone());
@@ -79,7 +80,7 @@ impl Step {
         let request = match &self {
             Self::Post(session) => match counted(session, request, most).await {
                 Ok(request) => request,
-                Err(refusal) => return refusal,
+                Err(refusal) => return *refusal,
             },
             Self::Open(_) | Self::Poll(_) => request,
         };
@@ -119,8 +120,13 @@ fn session_id(packet: &[u8]) -> Option<&str> {
 }
 
 /// The request with its whole body, unless it is too large or asks for too much.
-async fn counted(session: &PollingSession, request: Request<Body>, most: usize) -> Result<Request<Body>, Response> {
-    let refuse = |status: StatusCode, code, error: &str| (status, axum::Json(fault(code, error))).into_response();
+async fn counted(
+    session: &PollingSession,
+    request: Request<Body>,
+    most: usize,
+) -> Result<Request<Body>, Box<Response>> {
+    let refuse =
+        |status: StatusCode, code, error: &str| Box::new((status, axum::Json(fault(code, error))).into_response());
     let too_large = || {
         let error = format!("the body must not be larger than {most} bytes");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", &error)

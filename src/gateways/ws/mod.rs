@@ -20,7 +20,7 @@ use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
 use super::Gateway;
-use super::handshake::{judge_key, upgrade_required};
+use super::handshake::{HandshakeFault, judge_key};
 use crate::auth::Login;
 use crate::config::Limits;
 use crate::door::KillSwitch;
@@ -64,11 +64,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let connection = parts.extensions.get().cloned().unwrap_or_default();
         if parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
-            judge_key(&parts.headers)?;
+            judge_key(&parts.headers).map_err(IntoResponse::into_response)?;
         }
         match WebSocketUpgrade::from_request_parts(parts, state).await {
             Ok(upgrade) => Ok(Self { upgrade, connection }),
-            Err(_) => Err(upgrade_required()),
+            Err(_) => Err(HandshakeFault::NoUpgrade.into_response()),
         }
     }
 }
