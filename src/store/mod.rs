@@ -49,7 +49,7 @@ pub use export::{ExportFormat, export, export_outcomes, hex};
 pub use faults::Fault;
 pub use lanes::Receipt;
 pub use open::Recovered;
-pub use queries::{HistoryQuery, Page, Since, StateRow};
+pub use queries::{Change, HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use writer::Health;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
-use super::queries::{self, HistoryQuery, Page, StateRow};
+use super::queries::{self, Change, HistoryQuery, Page, StateRow};
 use super::{outcomes, schema};
 use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, SourceName, Symbol};
 
@@ -38,6 +38,14 @@ impl Reader {
     /// [`StoreError`] when the log cannot be read.
     pub async fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, Signal)>, StoreError> {
         self.questions.ask(move |connection| queries::events_after(connection, seq, limit)).await
+    }
+
+    /// The events after `seq` as [`events_after`](Self::events_after) has them, each with the number of its signal's latest.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn changes_after(&self, seq: u64, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.questions.ask(move |connection| queries::changes_after(connection, seq, limit)).await
     }
 
     /// Number of the oldest event that is kept; one past the head when none is.
