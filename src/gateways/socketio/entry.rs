@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::header::HeaderName;
-use http::{HeaderMap, Method, Request, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
+use super::namespace_query::{self, ConnectFilter};
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
@@ -65,8 +67,10 @@ pub struct Entry<S> {
 
 impl<S, B, R> Service<Request<B>> for Entry<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -78,12 +82,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
         if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
             let refusal = self.gateway.refused(Refusal::Address);
             return Box::pin(std::future::ready(Ok(refusal.into_response())));
         }
         let engine = engine_uri(request.uri());
+        let is_version_2 = engine.as_ref().is_some_and(|uri| query_value(uri, "EIO") == Some("3"));
         let upgrade = request.headers().contains_key(header::UPGRADE);
         if engine.is_some() || upgrade {
             let sid = engine.as_ref().and_then(|uri| query_value(uri, "sid"));
@@ -108,15 +114,47 @@ where
                 if let (true, Some(sid)) = (upgrade, sid) {
                     self.cuts.upgraded(sid, connection.clone());
                 }
+                if upgrade && is_version_2 {
+                    connection.filter_inbound(ConnectFilter::default());
+                }
             }
         }
         let native = || root_stream_uri(request.uri(), request.headers()).or_else(|| misspelt_query_uri(request.uri()));
         if let Some(uri) = engine.or_else(native) {
             *request.uri_mut() = uri;
         }
+        if is_version_2 && *request.method() == Method::POST {
+            // The service that is ready goes with the request, and a clone takes its place.
+            let clone = self.inner.clone();
+            let mut inner = std::mem::replace(&mut self.inner, clone);
+            let limit = self.gateway.limits.message_bytes;
+            return Box::pin(async move {
+                match with_namespace_queries(request, limit).await {
+                    Ok(request) => inner.call(request).await.map(|response| response.map(Body::new)),
+                    Err(status) => Ok(status.into_response()),
+                }
+            });
+        }
         let answer = self.inner.call(request);
         Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
     }
+}
+
+/// The poll with namespaces whose query has become their `auth`.
+async fn with_namespace_queries(request: Request<Body>, limit: usize) -> Result<Request<Body>, StatusCode> {
+    let (mut head, body) = request.into_parts();
+    let body = match Limited::new(body, limit).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => return Err(StatusCode::BAD_REQUEST),
+    };
+    let Some(payload) = namespace_query::rewritten_payload(&body) else {
+        return Ok(Request::from_parts(head, body.into()));
+    };
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.headers.insert(header::CONTENT_LENGTH, payload.len().into());
+    }
+    Ok(Request::from_parts(head, payload.into()))
 }
 
 /// Where the engine finds the request, if it is one of its own.

@@ -374,6 +374,7 @@ fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option
     let subscribed = Subscribed {
         channels: request.channels(),
         symbols: request.symbol_list(),
+        unfed: request.unfed(present),
         cursor: present.position().to_string(),
         recovered,
         max_hz: request.max_hz,

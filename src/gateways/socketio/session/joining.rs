@@ -142,6 +142,7 @@ impl Session {
         let answer = Subscribed {
             channels: request.channels(),
             symbols: request.symbol_list(),
+            unfed: request.unfed(present),
             cursor: present.position().to_string(),
             recovered: joining.recovered(),
             max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
