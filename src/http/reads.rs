@@ -1,5 +1,5 @@
 //! How many requests of the routes that read much are worked on at a time. What one of them costs is in
-//! `docs/operations.md`; a crowd costs no more than that many, and nobody waits for long.
+//! `docs/operations.md`; a crowd costs no more than that many, and a request waits for two seconds at most.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -73,7 +73,7 @@ enum State {
     Held(Vec<u8>),
     /// In a frame that passes; so many bytes are to come.
     Passing(u64),
-    /// What comes is not what a WebSocket of a client sends: somebody else judges that.
+    /// What comes is not a frame of a client: the engine judges it.
     Foreign,
 }
 
@@ -255,7 +255,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn only_connections_with_a_query_are_rewritten_whatever_the_chunks(
+        fn only_connections_with_a_query_are_rewritten(
             frames in proptest::collection::vec((0..6usize, 0..700usize, any::<[u8; 4]>()), 1..8),
             chunk in 1..600usize,
         ) {
