@@ -31,7 +31,7 @@ use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
 use crate::gateways::{ChannelCap, Gateway, PriceFrames, sse, ws};
-use crate::http::{self, AppState, Webhook};
+use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
@@ -174,6 +174,8 @@ impl App {
             push,
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
+            reads: ReadLimit::new(settings.limits.concurrent_reads, metrics.clone()),
+            stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             connections: door.live(),

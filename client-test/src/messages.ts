@@ -66,6 +66,8 @@ export interface Subscribed {
   readonly channels: readonly Channel[];
   /** Null when not narrowed. */
   readonly symbols: readonly string[] | null;
+  /** Those of the symbols that no source feeds now; absent when there are none. */
+  readonly unfed?: readonly string[];
   /** Where live begins. */
   readonly cursor: string;
   /** True: exactly the missed events came. False: a snapshot replaced the gap. Null: nothing was to be resumed. */

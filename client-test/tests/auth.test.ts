@@ -37,6 +37,11 @@ test("socket.io 4 with ?token=, 2 with ?token=, native with ?token=", async () =
   v2.socket.emit("subscribe", "signals");
   await v2.inbox.next("signal", (s) => s.id === known);
   v2.socket.close();
+  // In the address of a namespace, version 2 sends it with the namespace alone.
+  const named = await connectV2(`${server.url}/ws/signals?token=${READER}`);
+  named.socket.emit("subscribe", "signals");
+  await named.inbox.next("signal", (s) => s.id === known);
+  named.socket.close();
   const native = await connectNative(`${server.wsUrl}/ws/signals?token=${READER}`);
   await native.inbox.next("signal", (f) => f.payload.id === known);
   native.ws.close();

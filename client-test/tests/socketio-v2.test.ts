@@ -81,3 +81,22 @@ for (const transport of ["websocket", "polling"]) {
     });
   }
 }
+
+for (const [way, query, options] of [
+  ["in the address", "?sessionId=2053&revision=develop", {}],
+  ["as an option", "", { query: { token: "abc" } }],
+] as const) {
+  for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
+    test(`${transports.join(", then ")}: a namespace with a query ${way} is that namespace`, async () => {
+      const { socket, inbox } = await connectV2(`${server.url}/ws/signals${query}`, { ...options, transports });
+      try {
+        socket.emit("subscribe", { channels: BOTH });
+        await inbox.next("signal", (s) => s.id === known);
+        const [answer] = await inbox.next("subscribed");
+        assertSubscribed(answer, { channels: BOTH, symbols: null, recovered: null });
+      } finally {
+        socket.close();
+      }
+    });
+  }
+}

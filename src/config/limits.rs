@@ -26,6 +26,9 @@ pub struct Limits {
     /// Pushes at once after a pause. Default 20000.
     #[serde(deserialize_with = "value::whole")]
     pub pushes_burst: u32,
+    /// Requests of routes that read much that are worked on at a time; 1 to 1024. Default 16.
+    #[serde(deserialize_with = "value::whole")]
+    pub concurrent_reads: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             events_burst: 2_000,
             pushes_per_second: 2_000,
             pushes_burst: 20_000,
+            concurrent_reads: 16,
         }
     }
 }
@@ -45,6 +49,9 @@ impl Limits {
     pub(super) fn check(&self) -> Result<(), Problem> {
         if !(1024..=16 * 1024 * 1024).contains(&self.message_bytes) {
             return Err(Problem::new("limits.message_bytes", "must be 1024 to 16777216"));
+        }
+        if !(1..=1024).contains(&self.concurrent_reads) {
+            return Err(Problem::new("limits.concurrent_reads", "must be 1 to 1024"));
         }
         if self.attachments > 100 {
             return Err(Problem::new("limits.attachments", "must be 0 to 100"));

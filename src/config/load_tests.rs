@@ -187,8 +187,8 @@ fn an_unusable_variable_is_refused_in_one_line() {
         (
             "ORION_ALLOWED_ORIGINS",
             "app.example.com",
-            "ORION_ALLOWED_ORIGINS (server.allowed_origins): \"app.example.com\" is no origin: use scheme://host or \
-             scheme://host:port, or *",
+            "ORION_ALLOWED_ORIGINS (server.allowed_origins): \"app.example.com\" is not an origin: use scheme://host, \
+             scheme://host:port, null, file://, or * for all",
         ),
         (
             "ORION_REPLAY_SPEED",

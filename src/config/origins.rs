@@ -57,10 +57,17 @@ impl From<AllowedOrigins> for List<String> {
     }
 }
 
-/// `scheme://host[:port]` as browsers send it: lower case, without the scheme's own port.
+/// What pages send that were opened from a file, and sandboxed ones: browsers, and shells such as Cordova.
+const WITHOUT_HOST: [&str; 2] = ["null", "file://"];
+
+/// `scheme://host[:port]` as browsers send it: lower case, without the scheme's own port; or an origin without a host.
 fn origin(entry: &str) -> Result<String, String> {
-    let wrong = || format!("{entry:?} is no origin: use scheme://host or scheme://host:port, or *");
+    let wrong =
+        || format!("{entry:?} is not an origin: use scheme://host, scheme://host:port, null, file://, or * for all");
     let lower = entry.to_ascii_lowercase();
+    if WITHOUT_HOST.contains(&lower.as_str()) {
+        return Ok(lower);
+    }
     let (scheme, authority) = lower.split_once("://").ok_or_else(wrong)?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
@@ -88,6 +95,8 @@ mod tests {
             ("http://localhost:5173", "http://localhost:5173"),
             ("http://[::1]:5173", "http://[::1]:5173"),
             ("capacitor://localhost", "capacitor://localhost"),
+            ("null", "null"),
+            ("file://", "file://"),
         ] {
             assert_eq!(origin(entry).as_deref(), Ok(as_sent), "{entry}");
         }
@@ -102,7 +111,8 @@ mod tests {
             "https://app.example.com:port",
             "https://app.example.com:99999",
             "ht tp://app.example.com",
-            "null",
+            "file://page.html/",
+            "nul",
         ] {
             assert!(origin(entry).is_err(), "{entry}");
         }

@@ -33,5 +33,5 @@ pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};
 pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};
-pub use stats::{Breakdown, FEW, Rate, Stats};
+pub use stats::{Breakdown, BreakdownBuilder, FEW, Rate, Stats};
 pub use time::{Now, iso, parse_epoch_millis, parse_time};

@@ -75,48 +75,76 @@ impl Stats {
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
         let mut all: Vec<&Outcome> = outcomes.into_iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
-        let mut classes = BTreeMap::new();
-        for outcome in &all {
-            *classes.entry(outcome.class).or_default() += 1;
+        let mut tally = Tally::default();
+        for outcome in all {
+            tally.add(outcome);
         }
-        let trades: Vec<&Outcome> = all.iter().copied().filter(|outcome| outcome.counts()).collect();
-        let n = trades.len();
-        let mean = |sum: f64| (n > 0).then(|| sum / n as f64);
-        let sum = |of: fn(&Outcome) -> f64| trades.iter().map(|outcome| of(outcome)).sum::<f64>();
-        let wins: f64 = trades.iter().map(|outcome| outcome.r.max(0.0)).sum();
-        let losses: f64 = trades.iter().map(|outcome| (-outcome.r).max(0.0)).sum();
-        let squared = |outcome: &Outcome| {
-            let reached = f64::from(u8::from(outcome.targets_hit > 0));
-            (outcome.confidence - reached).powi(2)
-        };
-        Self {
-            signals: all.len(),
-            trades: n,
-            few: n < FEW,
-            with_gap: trades.iter().filter(|outcome| outcome.gap_seconds > 0).count(),
-            classes,
-            win_rate: Rate::of(trades.iter().filter(|outcome| outcome.r > 0.0).count(), n),
-            first_target_rate: Rate::of(trades.iter().filter(|outcome| outcome.targets_hit > 0).count(), n),
-            expectancy_r: mean(sum(|outcome| outcome.r)),
-            // `+ 0.0` turns the −0.0 of no trades into 0.0.
-            total_r: sum(|outcome| outcome.r) + 0.0,
-            profit_factor: (losses > 0.0).then(|| wins / losses),
-            max_drawdown_r: drawdown(trades.iter().map(|outcome| outcome.r)),
-            mean_mfe: mean(sum(|outcome| outcome.mfe)),
-            mean_mae: mean(sum(|outcome| outcome.mae)),
-            brier: mean(trades.iter().map(|outcome| squared(outcome)).sum()),
-        }
+        tally.stats()
     }
 }
 
-fn drawdown(results: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut top, mut deepest) = (0.0f64, 0.0f64, 0.0f64);
-    for r in results {
-        sum += r;
-        top = top.max(sum);
-        deepest = deepest.max(top - sum);
+/// What [`Stats`] are made of, one outcome after the other; none is kept.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    signals: usize,
+    trades: usize,
+    with_gap: usize,
+    classes: BTreeMap<OutcomeClass, usize>,
+    winners: usize,
+    first_targets: usize,
+    wins: f64,
+    losses: f64,
+    total_r: f64,
+    top_r: f64,
+    max_drawdown_r: f64,
+    mfe: f64,
+    mae: f64,
+    squared_error: f64,
+}
+
+impl Tally {
+    /// Adds an outcome that ended after all that were added before.
+    fn add(&mut self, outcome: &Outcome) {
+        self.signals += 1;
+        *self.classes.entry(outcome.class).or_default() += 1;
+        if !outcome.counts() {
+            return;
+        }
+        let reached = outcome.targets_hit > 0;
+        self.trades += 1;
+        self.with_gap += usize::from(outcome.gap_seconds > 0);
+        self.winners += usize::from(outcome.r > 0.0);
+        self.first_targets += usize::from(reached);
+        self.wins += outcome.r.max(0.0);
+        self.losses += (-outcome.r).max(0.0);
+        self.total_r += outcome.r;
+        self.top_r = self.top_r.max(self.total_r);
+        self.max_drawdown_r = self.max_drawdown_r.max(self.top_r - self.total_r);
+        self.mfe += outcome.mfe;
+        self.mae += outcome.mae;
+        self.squared_error += (outcome.confidence - f64::from(u8::from(reached))).powi(2);
     }
-    deepest
+
+    fn stats(self) -> Stats {
+        let n = self.trades;
+        let mean = |sum: f64| (n > 0).then(|| sum / n as f64);
+        Stats {
+            signals: self.signals,
+            trades: n,
+            few: n < FEW,
+            with_gap: self.with_gap,
+            classes: self.classes,
+            win_rate: Rate::of(self.winners, n),
+            first_target_rate: Rate::of(self.first_targets, n),
+            expectancy_r: mean(self.total_r),
+            total_r: self.total_r,
+            profit_factor: (self.losses > 0.0).then(|| self.wins / self.losses),
+            max_drawdown_r: self.max_drawdown_r,
+            mean_mfe: mean(self.mfe),
+            mean_mae: mean(self.mae),
+            brier: mean(self.squared_error),
+        }
+    }
 }
 
 /// Statistics of everything, and broken down.
@@ -139,22 +167,59 @@ pub struct Breakdown {
 impl Breakdown {
     /// Breaks `outcomes` down.
     pub fn of(outcomes: &[Outcome]) -> Self {
-        let by = |key: &dyn Fn(&Outcome) -> String| {
-            let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
-            for outcome in outcomes {
-                groups.entry(key(outcome)).or_default().push(outcome);
-            }
-            groups.into_iter().map(|(key, group)| (key, Stats::of(group))).collect()
-        };
-        Self {
-            all: Stats::of(outcomes),
-            symbol: by(&|outcome| outcome.symbol.to_string()),
-            setup: by(&|outcome| outcome.setup.map_or("other", |setup| setup.name()).to_owned()),
-            killzone: by(&|outcome| outcome.killzone.name().to_owned()),
-            source: by(&|outcome| outcome.source.to_string()),
-            // A score has four decimals at most; the small addition keeps 0.7 out of the tenth below.
-            confidence: by(&|outcome| format!("0.{}", ((outcome.confidence * 10.0 + 1e-6) as u8).min(9))),
+        let mut all: Vec<&Outcome> = outcomes.iter().collect();
+        all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
+        let mut builder = BreakdownBuilder::default();
+        for outcome in all {
+            builder.add(outcome);
         }
+        builder.finish()
+    }
+}
+
+/// Builds a [`Breakdown`] from one outcome after the other, without keeping them.
+#[derive(Debug, Default)]
+pub struct BreakdownBuilder {
+    all: Tally,
+    symbol: BTreeMap<String, Tally>,
+    setup: BTreeMap<String, Tally>,
+    killzone: BTreeMap<String, Tally>,
+    source: BTreeMap<String, Tally>,
+    confidence: BTreeMap<String, Tally>,
+}
+
+impl BreakdownBuilder {
+    /// Adds an outcome that ended after all that were added before.
+    pub fn add(&mut self, outcome: &Outcome) {
+        // A score has four decimals at most; the small addition keeps 0.7 out of the tenth below.
+        let tenth = ((outcome.confidence * 10.0 + 1e-6) as u8).min(9);
+        self.all.add(outcome);
+        add_to(&mut self.symbol, outcome.symbol.as_str(), outcome);
+        add_to(&mut self.setup, outcome.setup.map_or("other", |setup| setup.name()), outcome);
+        add_to(&mut self.killzone, outcome.killzone.name(), outcome);
+        add_to(&mut self.source, outcome.source.as_str(), outcome);
+        add_to(&mut self.confidence, &format!("0.{tenth}"), outcome);
+    }
+
+    /// The statistics of everything that was added.
+    pub fn finish(self) -> Breakdown {
+        let finished =
+            |groups: BTreeMap<String, Tally>| groups.into_iter().map(|(key, tally)| (key, tally.stats())).collect();
+        Breakdown {
+            all: self.all.stats(),
+            symbol: finished(self.symbol),
+            setup: finished(self.setup),
+            killzone: finished(self.killzone),
+            source: finished(self.source),
+            confidence: finished(self.confidence),
+        }
+    }
+}
+
+fn add_to(groups: &mut BTreeMap<String, Tally>, key: &str, outcome: &Outcome) {
+    match groups.get_mut(key) {
+        Some(tally) => tally.add(outcome),
+        None => groups.entry(key.to_owned()).or_default().add(outcome),
     }
 }
 

@@ -6,9 +6,11 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::flow::Flow;
+use super::inbound::{Inbound, InboundFilter};
 use crate::telemetry::Queue;
 
 /// Why a connection was ended from our side.
@@ -81,6 +83,7 @@ struct Inner {
     /// Whoever waits in [`KillSwitch::wait`].
     waiting: Notify,
     flow: Flow,
+    inbound: OnceLock<Mutex<Inbound>>,
 }
 
 /// A timer of the stream wakes both sides, since either may be the one that is still there.
@@ -103,6 +106,7 @@ impl Default for KillSwitch {
             writer: AtomicWaker::new(),
             waiting: Notify::new(),
             flow: Flow::new(),
+            inbound: OnceLock::new(),
         }))
     }
 }
@@ -150,6 +154,15 @@ impl KillSwitch {
             }
             notified.await;
         }
+    }
+
+    /// Hands everything that the peer sends from now on to `filter`. The first filter stays.
+    pub fn filter_inbound(&self, filter: impl InboundFilter + 'static) {
+        self.0.inbound.set(Mutex::new(Inbound::new(filter))).ok();
+    }
+
+    pub(super) fn inbound(&self) -> Option<&Mutex<Inbound>> {
+        self.0.inbound.get()
     }
 
     pub(super) fn flow(&self) -> &Flow {

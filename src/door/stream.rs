@@ -120,10 +120,15 @@ fn report(flow: &Flow) {
 impl<S: Socket> AsyncRead for GuardedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        if self.blocked.is_none()
-            && let ready @ Poll::Ready(_) = Pin::new(&mut self.inner).poll_read(cx, buf)
-        {
-            return ready;
+        if self.blocked.is_none() {
+            let Self { inner, kill, .. } = &mut *self;
+            let read = match kill.inbound() {
+                Some(inbound) => inbound.lock().poll_read(inner, cx, buf),
+                None => Pin::new(inner).poll_read(cx, buf),
+            };
+            if read.is_ready() {
+                return read;
+            }
         }
         self.kill.register_reader(cx.waker());
         self.poll_given_up().map(Err)

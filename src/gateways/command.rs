@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::cursor::MessageCursor;
 use super::dialects::orion::{ErrorObject, Unsubscribed};
 use crate::domain::{CursorError, Instruments, Symbol};
-use crate::hub::{Selection, Topics};
+use crate::hub::{Present, Selection, Topics};
 
 /// Entries of a list that are looked at; the rest is answered with one error.
 const MAX_ENTRIES: usize = 256;
@@ -109,6 +109,11 @@ impl Request {
     /// The symbols for the answer; null for all.
     pub fn symbol_list(&self) -> Option<Vec<Symbol>> {
         self.symbols.as_ref().map(|symbols| symbols.iter().cloned().collect())
+    }
+
+    /// The named symbols that no source feeds now.
+    pub fn unfed(&self, present: &Present) -> Vec<Symbol> {
+        self.symbols.as_ref().map(|symbols| present.unfed(symbols)).unwrap_or_default()
     }
 
     /// The answer to an `unsubscribe`.

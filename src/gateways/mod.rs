@@ -8,6 +8,7 @@ mod bots;
 mod channels;
 pub mod close;
 pub mod command;
+mod completeness;
 pub mod cursor;
 pub mod dialects;
 pub mod events;

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::domain::{Position, Signal};
 use crate::hub::{Hub, Present, Publication};
-use crate::store::{Reader, StoreError};
+use crate::store::{Change, Reader, StoreError};
 
 /// Events read from the log at a time.
 const PAGE: usize = 200;
@@ -111,10 +111,26 @@ pub(super) async fn resume(
 ///
 /// # Errors
 /// When the log cannot be read for longer than that.
-pub(super) async fn read_page(log: &Reader, seq: u64) -> Result<Vec<(u64, Signal)>, StoreError> {
+async fn read_page(log: &Reader, seq: u64) -> Result<Vec<(u64, Signal)>, StoreError> {
+    retried(|| log.events_after(seq, PAGE)).await
+}
+
+/// Reads the events after `seq`, each with the number of its signal's latest.
+///
+/// # Errors
+/// When the log cannot be read for longer than a moment.
+pub(super) async fn read_changes(log: &Reader, seq: u64) -> Result<Vec<Change>, StoreError> {
+    retried(|| log.changes_after(seq, PAGE)).await
+}
+
+/// Asks again for a while when the log cannot answer.
+async fn retried<T, F>(read: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let until = Instant::now() + READ_PATIENCE;
     loop {
-        match log.events_after(seq, PAGE).await {
+        match read().await {
             Err(error) if Instant::now() < until => {
                 debug!(%error, "a page of the log is read again");
                 sleep(READ_PAUSE).await;

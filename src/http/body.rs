@@ -38,8 +38,8 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
 }
 
 /// An answer that is JSON already.
-pub(super) fn encoded(json: String) -> Response {
-    ([(CONTENT_TYPE, "application/json")], json).into_response()
+pub(super) fn encoded(json: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], json.into()).into_response()
 }
 
 /// A JSON body of at most `LIMIT` bytes.

@@ -58,7 +58,7 @@ enum Access {
     Read,
     /// Reading by ARIA's page, which asks with credentials: those are refused by browsers under `*`.
     ReadWithCredentials,
-    /// Reading over long polling, which posts.
+    /// Socket.IO, whose long polling posts; clients may ask with credentials (`withCredentials`) as ARIA's page does.
     Stream,
     Write,
 }
@@ -102,9 +102,9 @@ impl Access {
 fn allowed(origins: &AllowedOrigins, access: Access, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     if origins.any() {
         match access {
-            Access::Read | Access::Stream => return Some(ANY),
+            Access::Read => return Some(ANY),
             // No cookie of ours exists: whose page it is changes nothing in the answer.
-            Access::ReadWithCredentials => return origin.cloned(),
+            Access::ReadWithCredentials | Access::Stream => return origin.cloned(),
             Access::Write => {}
         }
     }
@@ -156,7 +156,7 @@ where
 
 fn stamp(headers: &mut HeaderMap, access: Access, allowed: Option<HeaderValue>, varies: bool) {
     if let Some(origin) = allowed {
-        if access == Access::ReadWithCredentials {
+        if matches!(access, Access::ReadWithCredentials | Access::Stream) {
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

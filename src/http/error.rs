@@ -53,6 +53,9 @@ pub enum ApiError {
     /// The log cannot be read now. The reason is for our log: it may name files.
     #[error("The history cannot be read now; please try again later")]
     Unreadable(#[from] StoreError),
+    /// Too many requests of this kind are worked on; it waited for its turn as long as it may.
+    #[error("The server has too many requests of this kind to do; please try again in a second")]
+    Overloaded,
     /// A defect of ours.
     #[error("Something went wrong here")]
     Internal,
@@ -71,7 +74,7 @@ impl ApiError {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::SignalNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreadable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,6 +94,7 @@ impl ApiError {
             Self::SignalNotFound => "signal_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unreadable(_) => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         };
         ErrorBody { error: self.to_string(), code, details: None }
@@ -185,7 +189,8 @@ impl ApiError {
             response.headers_mut().insert(RETRY_AFTER, refused.seconds().into());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = if matches!(self, Self::Push(PushError::Overloaded)) { "1" } else { "5" };
+            let is_brief = matches!(self, Self::Push(PushError::Overloaded) | Self::Overloaded);
+            let seconds = if is_brief { "1" } else { "5" };
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response

@@ -19,6 +19,7 @@ mod observe;
 mod ops;
 mod overview;
 mod params;
+mod reads;
 mod router;
 mod sentio;
 mod sources;
@@ -43,7 +44,9 @@ use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
 pub use error::ApiError;
+pub use reads::ReadLimit;
 pub use router::{checks, router};
+pub use stats::StatsCache;
 pub use webhooks::Webhook;
 
 /// What the handlers work with. Cheap to clone.
@@ -73,6 +76,10 @@ pub struct AppState {
     pub hub: Arc<Hub>,
     /// Signals and bars of the past.
     pub history: Reader,
+    /// How many requests read much at a time.
+    pub reads: ReadLimit,
+    /// Statistics as they were last answered.
+    pub stats: Arc<StatsCache>,
     /// What `/ready` says.
     pub readiness: Arc<Readiness>,
     /// The wall clock.

@@ -1,38 +1,40 @@
 //! Every HTTP route, in one function.
 
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    AppState, admin, aria, bots, console, history, ingest, market, observe, ops, overview, sentio, sources, stats,
-    webhooks,
+    AppState, ReadLimit, admin, aria, bots, console, history, ingest, market, observe, ops, overview, reads, sentio,
+    sources, stats, webhooks,
 };
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
     let metrics = state.metrics.clone();
+    let reads = &state.reads.clone();
+    let limited = |handler| limited(reads, handler);
     Router::new()
-        .route("/api/signals", get(history::signals).post(ingest::signal))
-        .route("/api/signals/{id}", get(history::signal).patch(ingest::update))
+        .route("/api/signals", limited(get(history::signals)).post(ingest::signal))
+        .route("/api/signals/{id}", limited(get(history::signal)).patch(ingest::update))
         .route("/api/prices", get(market::prices).post(ingest::prices))
         .route("/api/events", post(ingest::events))
         .route("/api/mt/ticks", post(ingest::metatrader))
         .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
-        .route("/api/bars", get(history::bars))
-        .route("/api/sources", get(sources::sources))
+        .route("/api/bars", limited(get(history::bars)))
+        .route("/api/sources", limited(get(sources::sources)))
         .route("/api/stats", get(stats::stats))
         .route("/api/instruments", get(market::instruments))
-        .route("/api/admin/overview", get(overview::overview))
+        .route("/api/admin/overview", limited(get(overview::overview)))
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/metrics", get(ops::metrics))
         .merge(console::routes())
-        .merge(aria_routes())
-        .merge(bots_routes())
-        .merge(sentio_routes())
+        .merge(aria_routes(reads))
+        .merge(bots_routes(reads))
+        .merge(sentio_routes(reads))
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -55,24 +57,31 @@ pub fn checks(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
 }
 
+/// Bounds how many requests of a route that reads much are worked on at a time. `GET /api/stats` has bounds of its own.
+fn limited(reads: &ReadLimit, handler: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    handler.route_layer(middleware::from_fn_with_state(reads.clone(), reads::limited))
+}
+
 /// What the bot platform's pages ask for.
-fn bots_routes() -> Router<AppState> {
+fn bots_routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| limited(reads, handler);
     Router::new()
         .route("/api/auth/me", get(bots::me))
-        .route("/api/trades/recent", get(bots::trades))
-        .route("/api/bots", get(bots::bots))
-        .route("/api/wallet/balances", get(bots::wallet))
-        .route("/api/portfolio/summary", get(bots::portfolio))
+        .route("/api/trades/recent", limited(get(bots::trades)))
+        .route("/api/bots", limited(get(bots::bots)))
+        .route("/api/wallet/balances", limited(get(bots::wallet)))
+        .route("/api/portfolio/summary", limited(get(bots::portfolio)))
         .route("/api/system/health", get(bots::system_health))
         .route("/api/prices/live", get(bots::prices))
-        .route("/api/advanced/decisions/recent", get(bots::decisions))
-        .route("/api/advanced/whale/summary", get(bots::whales))
+        .route("/api/advanced/decisions/recent", limited(get(bots::decisions)))
+        .route("/api/advanced/whale/summary", limited(get(bots::whales)))
 }
 
 /// What ARIA's page asks for by paths of its own.
-fn aria_routes() -> Router<AppState> {
+fn aria_routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| limited(reads, handler);
     Router::new()
-        .route("/signals/history", get(aria::history))
+        .route("/signals/history", limited(get(aria::history)))
         .route("/trading/positions", get(aria::positions))
         .route("/trading/account-info", get(aria::account))
         .route("/trading/risk-metrics", get(aria::risk))
@@ -81,15 +90,16 @@ fn aria_routes() -> Router<AppState> {
 }
 
 /// What Sentio's pages ask for by paths of their own.
-fn sentio_routes() -> Router<AppState> {
+fn sentio_routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| limited(reads, handler);
     Router::new()
-        .route("/api/v1/dashboard/trade-signals", get(sentio::trade_signals))
+        .route("/api/v1/dashboard/trade-signals", limited(get(sentio::trade_signals)))
         .route("/api/v1/dashboard/earnings", get(sentio::earnings))
         .route("/api/v1/market/quote/{symbol}", get(sentio::quote))
-        .route("/api/v1/market/quotes", get(sentio::quotes))
-        .route("/api/v1/market/history/{symbol}", get(sentio::history))
-        .route("/api/v1/admin/users", get(sentio::admin_users))
-        .route("/api/v1/admin/subscribers", get(sentio::admin_subscribers))
-        .route("/api/v1/admin/analytics/revenue", get(sentio::admin_revenue))
-        .route("/api/v1/admin/analytics/users", get(sentio::admin_user_analytics))
+        .route("/api/v1/market/quotes", limited(get(sentio::quotes)))
+        .route("/api/v1/market/history/{symbol}", limited(get(sentio::history)))
+        .route("/api/v1/admin/users", limited(get(sentio::admin_users)))
+        .route("/api/v1/admin/subscribers", limited(get(sentio::admin_subscribers)))
+        .route("/api/v1/admin/analytics/revenue", limited(get(sentio::admin_revenue)))
+        .route("/api/v1/admin/analytics/users", limited(get(sentio::admin_user_analytics)))
 }

@@ -112,7 +112,7 @@ pub(super) async fn earnings(
     let params = Params::new(query)?;
     let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
     let earnings = state.hub.hold(|present| sentio::earnings(present, &user));
-    Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null".into())))
+    Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null")))
 }
 
 /// `GET /api/v1/admin/users`

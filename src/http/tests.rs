@@ -79,6 +79,8 @@ impl Server {
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),
             open_users: OpenUsers::Only(["demo".into()].into()),
+            reads: ReadLimit::new(16, metrics.clone()),
+            stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             hub,
@@ -518,22 +520,13 @@ async fn reading_is_open_to_all_pages_and_writing_to_listed_ones() {
     let everyone = [text("*"), None, None];
 
     for (allowed, origin) in [(any, a), (any, "null"), (listed, b)] {
-        for (method, path) in [
-            ("GET", "/api/signals"),
-            ("GET", "/socket.io/?EIO=4"),
-            ("POST", "/socket.io/?EIO=4"),
-            ("POST", "/ws/signals/"),
-        ] {
-            assert_eq!(cors(allowed, origin, method, path, None).await, everyone, "{method} {path}");
-        }
+        assert_eq!(cors(allowed, origin, "GET", "/api/signals", None).await, everyone);
         assert_eq!(cors(allowed, origin, "POST", "/api/signals", None).await, denied);
         for asks in ["POST", "PATCH", "DELETE"] {
             assert_eq!(cors(allowed, origin, "OPTIONS", "/api/signals", Some(asks)).await, denied, "{asks}");
         }
         let read = [text("*"), text("GET, HEAD"), None];
         assert_eq!(cors(allowed, origin, "OPTIONS", "/api/signals", Some("GET")).await, read);
-        let poll = [text("*"), text("GET, POST"), None];
-        assert_eq!(cors(allowed, origin, "OPTIONS", "/socket.io/", Some("POST")).await, poll);
     }
     let write = [text(a), text("GET, HEAD, POST, PATCH, PUT, DELETE"), text("Origin")];
     assert_eq!(cors(listed, a, "OPTIONS", "/api/signals", Some("POST")).await, write);
@@ -541,4 +534,38 @@ async fn reading_is_open_to_all_pages_and_writing_to_listed_ones() {
     assert_eq!(cors(a, a, "GET", "/api/signals", None).await, [text(a), None, text("Origin")]);
     assert_eq!(cors(a, b, "GET", "/api/signals", None).await, denied);
     assert_eq!(cors(any, a, "POST", "/socket.iox", None).await, denied);
+}
+
+#[tokio::test]
+async fn socketio_takes_credentials_from_every_allowed_page() {
+    let asked = async |allowed: &str, origin: Option<&str>, method: &str, path: &str| {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.header("access-control-request-method", "POST").body(Body::empty()).unwrap();
+        let response = through_cors(allowed, request).await;
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        ["access-control-allow-origin", "access-control-allow-credentials", "vary"].map(header)
+    };
+    let page = "https://dash.example";
+    for (allowed, origin) in
+        [("*", page), (page, page), ("*", "null"), ("null", "null"), ("file://", "file://"), ("*,file://", "file://")]
+    {
+        for (method, path) in [
+            ("GET", "/socket.io/?EIO=4&transport=polling"),
+            ("POST", "/socket.io/?EIO=4&transport=polling&sid=x"),
+            ("OPTIONS", "/socket.io/?EIO=4&transport=polling"),
+            ("POST", "/ws/signals/?EIO=3"),
+            ("GET", "/ws/signals?EIO=4"),
+        ] {
+            let echoed = [Some(origin.to_owned()), Some("true".to_owned()), Some("Origin".to_owned())];
+            assert_eq!(asked(allowed, Some(origin), method, path).await, echoed, "{allowed}: {method} {path}");
+        }
+    }
+    let nothing = [None, None, Some("Origin".to_owned())];
+    for (allowed, origin) in [(page, Some("https://other.example")), (page, Some("null")), ("null", Some(page))] {
+        assert_eq!(asked(allowed, origin, "GET", "/socket.io/?EIO=4").await, nothing, "{allowed}");
+    }
+    assert_eq!(asked("*", None, "GET", "/socket.io/?EIO=4").await, nothing, "no page asks");
 }

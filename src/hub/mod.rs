@@ -10,13 +10,13 @@ mod publication;
 mod recent;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Symbol};
+use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Quality, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
@@ -194,6 +194,15 @@ impl Present {
     /// Last price of each symbol that `wanted` selects.
     pub fn prices(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
         self.prices.iter().filter(|(symbol, _)| wanted(symbol)).map(|(_, price)| price.clone()).collect()
+    }
+
+    /// Those of `symbols` that have no price now, or only one that is too old to act on: no source feeds them.
+    pub fn unfed(&self, symbols: &BTreeSet<Symbol>) -> Vec<Symbol> {
+        let is_fed = |symbol: &&Symbol| match self.prices.get(*symbol).map(|price| price.event()) {
+            Some(Event::Price(update)) => update.quality != Quality::Stale,
+            _ => false,
+        };
+        symbols.iter().filter(|symbol| !is_fed(symbol)).cloned().collect()
     }
 
     /// Each signal that is pending or changed within the replay window, as it is now, oldest change first.

@@ -35,6 +35,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub use export::{ExportFormat, export, export_outcomes, hex};
 pub use faults::Fault;
 pub use lanes::Receipt;
 pub use open::Recovered;
-pub use queries::{HistoryQuery, Page, Since, StateRow};
+pub use queries::{Change, HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use writer::Health;
@@ -109,7 +110,8 @@ impl Store {
             faults: faults::Faults::default(),
             ended: watch::Sender::new(false),
         });
-        let reader = Reader::new(&opened.file);
+        let records_version = Arc::new(AtomicU64::new(0));
+        let reader = Reader::new(&opened.file, records_version.clone());
         let writer = Writer {
             shared: Arc::clone(&shared),
             metrics: Arc::clone(&metrics),
@@ -117,6 +119,7 @@ impl Store {
             epoch: Arc::clone(&opened.recovered.position.epoch),
             head: opened.head,
             records: opened.records,
+            records_version,
             pruned: opened.anchor.seq,
             published: opened.published,
             connection: Some(opened.connection),

@@ -131,13 +131,16 @@ pub(super) fn take_over(transaction: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// All records, in the order in which they ended.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Outcome>> {
-    let sql = "SELECT body FROM outcomes ORDER BY closed_at DESC, signal_id DESC LIMIT ?1";
+/// Hands over each record, in the order in which they ended; the newest ones, where there are very many.
+pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> rusqlite::Result<()> {
+    let count: usize = connection.prepare_cached("SELECT count(*) FROM outcomes")?.query_row([], |row| row.get(0))?;
+    let sql = "SELECT body FROM outcomes ORDER BY closed_at, signal_id LIMIT -1 OFFSET ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut all = statement.query_map([MAX_RECORDS], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    all.reverse();
-    Ok(all)
+    let mut records = statement.query_map([count.saturating_sub(MAX_RECORDS)], read)?;
+    records.try_for_each(|record| {
+        take(record?);
+        Ok(())
+    })
 }
 
 /// The record of one signal.

@@ -93,6 +93,28 @@ pub(super) fn events_after(connection: &Connection, seq: u64, limit: usize) -> r
     connection.prepare_cached(sql)?.query_map(parameters, event)?.collect()
 }
 
+/// A change of a signal, and the number of the latest change of the same signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Number of the event.
+    pub seq: u64,
+    /// The signal as it was after the event.
+    pub signal: Signal,
+    /// Number of the signal's latest event.
+    pub latest: u64,
+}
+
+/// The events after `seq`, ascending, each with the number of its signal's latest one.
+pub(super) fn changes_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<Change>> {
+    let sql = "SELECT e.seq, e.body, s.last_seq FROM signal_events e JOIN signals s ON s.id = e.signal_id \
+               WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2";
+    let change = |row: &Row<'_>| {
+        let (seq, signal) = event(row)?;
+        Ok(Change { seq, signal, latest: row.get(2)? })
+    };
+    connection.prepare_cached(sql)?.query_map((integer(seq), limit.min(MAX_ROWS)), change)?.collect()
+}
+
 /// Event `seq` as a link of the chain.
 pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Link>> {
     let sql = "SELECT seq, hash FROM signal_events WHERE seq = ?1";

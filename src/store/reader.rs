@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
-use super::queries::{self, HistoryQuery, Page, StateRow};
+use super::queries::{self, Change, HistoryQuery, Page, StateRow};
 use super::{outcomes, schema};
 use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, SourceName, Symbol};
 
@@ -24,11 +25,13 @@ pub struct Reader {
     questions: Arc<Pool>,
     /// The pipeline's own, so that its pushers never wait for somebody's history.
     lookups: Arc<Pool>,
+    records_version: Arc<AtomicU64>,
 }
 
 impl Reader {
-    pub(super) fn new(file: &Path) -> Self {
-        Self { questions: Arc::new(Pool::new(file, CONNECTIONS)), lookups: Arc::new(Pool::new(file, 1)) }
+    pub(super) fn new(file: &Path, records_version: Arc<AtomicU64>) -> Self {
+        let (questions, lookups) = (Pool::new(file, CONNECTIONS), Pool::new(file, 1));
+        Self { questions: Arc::new(questions), lookups: Arc::new(lookups), records_version }
     }
 
     /// The events after `seq`, ascending; at most `limit` and 1,000. When the first is not `seq + 1`, those between were
@@ -38,6 +41,14 @@ impl Reader {
     /// [`StoreError`] when the log cannot be read.
     pub async fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, Signal)>, StoreError> {
         self.questions.ask(move |connection| queries::events_after(connection, seq, limit)).await
+    }
+
+    /// The events after `seq` as [`events_after`](Self::events_after) has them, each with the number of its signal's latest.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn changes_after(&self, seq: u64, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.questions.ask(move |connection| queries::changes_after(connection, seq, limit)).await
     }
 
     /// Number of the oldest event that is kept; one past the head when none is.
@@ -74,12 +85,28 @@ impl Reader {
         self.questions.ask(move |connection| queries::life(connection, &id)).await
     }
 
-    /// The records of confirmed signals, in the order in which they ended; at most the last 100,000.
+    /// Folds the records of confirmed signals into `start`, one by one in the order in which they ended, at most the last
+    /// 100,000: memory for one of them is all that it takes.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
-    pub async fn outcomes(&self) -> Result<Vec<Outcome>, StoreError> {
-        self.questions.ask(outcomes::all).await
+    pub async fn fold_outcomes<T: Send + 'static>(
+        &self,
+        start: T,
+        mut fold: impl FnMut(&mut T, Outcome) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let read = move |connection: &Connection| {
+            let mut folded = start;
+            outcomes::each(connection, |outcome| fold(&mut folded, outcome))?;
+            Ok(folded)
+        };
+        self.questions.ask(read).await
+    }
+
+    /// A number that changes with every commit that adds or removes a record, or begins one. Read before a question, it
+    /// tells later whether the answer still holds.
+    pub fn records_version(&self) -> u64 {
+        self.records_version.load(Ordering::Acquire)
     }
 
     /// The record of one signal; `None` while there is none.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,7 +17,7 @@ use super::error::StoreError;
 use super::faults::Faults;
 use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
 use super::{Options, open, outcomes, passing, queries, schema, users};
-use crate::domain::Bar;
+use crate::domain::{Bar, Signal, SignalState};
 use crate::telemetry::Metrics;
 
 /// While the disk refuses, it is asked again this often even if nobody pushes.
@@ -61,6 +62,8 @@ pub(super) struct Writer {
     pub(super) head: Link,
     /// The last record that was committed.
     pub(super) records: Link,
+    /// See [`Reader::records_version`](super::Reader::records_version).
+    pub(super) records_version: Arc<AtomicU64>,
     /// How many events were pruned from the front, ever.
     pub(super) pruned: u64,
     /// The last published message that was committed.
@@ -154,6 +157,10 @@ impl Writer {
                 timer.observe_duration();
                 self.metrics.store_batch_size.observe((new_head.seq - head.seq + new_published - published) as f64);
                 (self.head, self.records, self.published) = (new_head, new_records, new_published);
+                let confirmed = |signal: &Arc<Signal>| signal.state == SignalState::Confirmed;
+                if new_records != records || appends.iter().flat_map(|append| &append.signals).any(confirmed) {
+                    self.records_version.fetch_add(1, Ordering::Release);
+                }
                 self.measure();
                 let mut receipt = Receipt { first_signal: head.seq + 1, first_published: published + 1 };
                 for append in appends {
@@ -217,6 +224,9 @@ impl Writer {
         });
         self.pruned += pruned.as_ref().map_or(0, |(_, events)| *events);
         let is_done = matches!(pruned, Ok((0, _)));
+        if !is_done {
+            self.records_version.fetch_add(1, Ordering::Release);
+        }
         self.excess_messages = excess.filter(|_| pruned.is_ok() && !is_done);
         self.prune_at = now + if is_done { PRUNE_INTERVAL } else { PRUNE_PAUSE };
         self.measure();

@@ -59,6 +59,7 @@ pub struct Metrics {
     pub source_divergence_ratio: GaugeVec,
     pub http_requests_total: IntCounterVec,
     pub http_request_seconds: Histogram,
+    pub reads_refused_total: IntCounterVec,
     pub store_commit_seconds: Histogram,
     pub store_batch_size: Histogram,
     pub store_log_bytes: IntGauge,
@@ -229,6 +230,12 @@ impl Metrics {
                 "http_requests_total",
                 "HTTP requests answered",
                 &["route", "method", "status"],
+            )?,
+            reads_refused_total: counters(
+                r,
+                "reads_refused_total",
+                "Requests of routes that read much that were refused because too many were worked on, by route",
+                &["route"],
             )?,
             http_request_seconds: histogram(r, "http_request_seconds", "Time to answer an HTTP request", &FAST)?,
             store_commit_seconds: histogram(

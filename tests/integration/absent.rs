@@ -64,6 +64,7 @@ impl Page {
     fn take(&mut self, frame: &Value) {
         if frame["type"] == "connection" && frame["status"] == "Connected" {
             assert_eq!(frame["recovered"], true, "{:?} had {}: {frame}", self.way, self.cursor);
+            frame["cursor"].as_str().unwrap().clone_into(&mut self.cursor);
         }
         if let Some(number) = number(frame) {
             self.seen.push(number);
@@ -76,10 +77,18 @@ impl Page {
         let Ok(mut stream) = Stream::open(addr, self.way, token, Some(&self.cursor)).await else { return };
         self.connections += 1;
         let end = Instant::now() + spell;
+        // Every other connection is cut after some frame of its beginning, before it has caught up.
+        let mut frames = if rand::random() { rand::random_range(1..20) } else { usize::MAX };
         while !self.has_all(scene) {
             tokio::select! {
                 frame = stream.next() => match frame {
-                    Ok(frame) => self.take(&frame),
+                    Ok(frame) => {
+                        self.take(&frame);
+                        frames -= 1;
+                        if frames == 0 {
+                            return;
+                        }
+                    }
                     Err(_) => return,
                 },
                 changed = scene.changed() => changed.unwrap(),

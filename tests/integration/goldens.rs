@@ -149,6 +149,7 @@ fn conversation() {
     let everything = Subscribed {
         channels: vec!["signals", "prices"],
         symbols: None,
+        unfed: Vec::new(),
         cursor: position(41).to_string(),
         recovered: None,
         max_hz: None,
@@ -169,6 +170,10 @@ fn conversation() {
         ("subscribed, narrowed, not recovered", native("subscribed", &narrowed)),
         ("subscribed, recovered", native("subscribed", &Subscribed { recovered: Some(true), ..narrowed.clone() })),
         ("subscribed over Socket.IO", encode(&narrowed).to_string()),
+        (
+            "subscribed, nothing feeds a symbol",
+            encode(&Subscribed { unfed: vec![Symbol::new("XAUUSD")], ..narrowed }).to_string(),
+        ),
         ("unsubscribed", native("unsubscribed", &left)),
         ("unsubscribed over Socket.IO", encode(&left).to_string()),
         ("pong", native("pong", &pong)),

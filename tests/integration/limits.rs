@@ -300,14 +300,24 @@ async fn pages_may_read_over_every_transport_and_write_only_when_listed() {
     let server = Server::push_only().await;
     let page = "https://page.example";
     let response = server.http.get(server.url(SIO_POLL)).header("origin", page).send().await.unwrap();
-    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    assert_eq!(response.headers()["access-control-allow-origin"], page);
+    assert_eq!(response.headers()["access-control-allow-credentials"], "true");
     let preflight = |path: &str, method: &'static str| {
         let request = server.http.request(reqwest::Method::OPTIONS, server.url(path)).header("origin", page);
         request.header("access-control-request-method", method).send()
     };
     let polling = preflight(SIO_POLL, "POST").await.unwrap();
     assert!(polling.status().is_success());
-    assert_eq!(polling.headers()["access-control-allow-origin"], "*");
+    assert_eq!(polling.headers()["access-control-allow-origin"], page);
+    assert_eq!(polling.headers()["access-control-allow-credentials"], "true");
+    let refused = server.http.get(server.url("/socket.io/?EIO=4&transport=polling&sid=unknown")).header("origin", page);
+    let refused = refused.send().await.unwrap();
+    assert!(refused.status().is_client_error(), "{refused:?}");
+    assert_eq!(refused.headers()["access-control-allow-origin"], page);
+    assert_eq!(refused.headers()["access-control-allow-credentials"], "true");
+    let plain = server.http.get(server.url("/api/prices")).header("origin", page).send().await.unwrap();
+    assert_eq!(plain.headers()["access-control-allow-origin"], "*");
+    assert!(!plain.headers().contains_key("access-control-allow-credentials"), "{plain:?}");
     let methods = polling.headers()["access-control-allow-methods"].to_str().unwrap();
     assert!(methods.contains("POST"), "{methods}");
     let writing = preflight("/api/signals", "POST").await.unwrap();

@@ -161,6 +161,9 @@ pub struct Subscribed {
     pub channels: Vec<&'static str>,
     /// Symbols that they were narrowed to; null for all.
     pub symbols: Option<Vec<Symbol>>,
+    /// Those of the symbols that no source feeds now; absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfed: Vec<Symbol>,
     /// Where live begins.
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.

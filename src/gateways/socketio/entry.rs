@@ -13,6 +13,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
 use super::steps::Step;
+use super::namespace_query::ConnectFilter;
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
@@ -143,6 +144,9 @@ impl<S> Entry<S> {
             let session = sid.filter(|_| upgrade).and_then(|sid| self.cuts.sessions().find(sid));
             if let Some(session) = session {
                 session.upgrade(connection.clone());
+            }
+            if upgrade && query_value(uri, "EIO") == Some("3") {
+                connection.filter_inbound(ConnectFilter::default());
             }
         }
         Ok(engine)

@@ -12,6 +12,7 @@
 mod cut;
 mod entry;
 mod headcount;
+mod namespace_query;
 mod personal;
 mod polling;
 mod rates;

@@ -257,6 +257,11 @@ impl PollingSession {
         socket.req_parts().extensions.get()
     }
 
+    /// Engine.IO's version, as the query has it.
+    pub(super) fn version(&self) -> u8 {
+        self.version
+    }
+
     /// The session has been opened, and this is its id.
     pub(super) fn opened(self: &Arc<Self>, id: &str) {
         if self.id.set(id.to_owned()).is_ok() {

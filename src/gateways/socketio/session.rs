@@ -26,6 +26,7 @@ use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
 use crate::gateways::channels::Place;
 use crate::gateways::command::{Request, fault, short};
+use crate::gateways::completeness::Completeness;
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{ErrorObject, Pong};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
@@ -77,6 +78,8 @@ pub(super) struct Presented {
 #[derive(Default)]
 struct State {
     topics: Topics,
+    /// Which signal events have been, or will be, emitted.
+    completeness: Completeness,
     /// How often it wants prices; `None` for every one.
     rate: Option<Rate>,
     presented: Presented,
@@ -240,6 +243,8 @@ impl Session {
                 if request.user {
                     rest.published = Audiences::default();
                 }
+                // Nothing is added, so the number is not used.
+                state.completeness.set(&rest.signals, 0);
                 let before = std::mem::replace(&mut state.topics, rest.clone());
                 let rate = state.rate;
                 drop(state);
@@ -275,6 +280,12 @@ impl Session {
         // Who already gets signals has missed none of them; the same with messages.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.presented.since.take()) } else { None };
+        // A cursor that comes after signals do cannot be gone on from in order any more.
+        let late = request.since.as_deref().filter(|_| !joins_signals && !request.topics.signals.is_none());
+        let late = late.map(|since| match resume::place(since, &head) {
+            Some(seq) => state.completeness.holds(&request.topics.signals, seq),
+            None => false,
+        });
         let joins_user = request.user && state.topics.published == Audiences::default();
         let missed = self.login.as_ref().filter(|_| joins_user).map(|login| {
             let who = login.identity();
@@ -283,7 +294,7 @@ impl Session {
         });
         drop(state);
         let from = since.as_deref().map(|since| resume::place(since, &head));
-        let recovered = from.map(|place| place.is_some());
+        let recovered = from.map(|place| place.is_some()).or(late);
         let joining = Joining { request, caller: Some(caller), recovered, missed };
         match from.flatten() {
             Some(seq) => self.go_on(socket, joining, Some(seq)),

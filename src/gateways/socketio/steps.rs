@@ -11,6 +11,7 @@ use http_body::Body as _;
 use tower::{BoxError, Service};
 
 use super::entry::query_value;
+use super::namespace_query;
 use super::polling::{OverLimit, Poll, PollingSession, PollingSessions};
 use crate::door::ClientAddress;
 use crate::gateways::Gateway;
@@ -119,7 +120,7 @@ fn session_id(packet: &[u8]) -> Option<&str> {
     rest.split('"').next().filter(|id| !id.is_empty())
 }
 
-/// The request with its whole body, unless it is too large or asks for too much.
+/// The request with its whole body, unless it is too large or asks for too much. Namespaces with a query have it as `auth`.
 async fn counted(
     session: &PollingSession,
     request: Request<Body>,
@@ -131,7 +132,7 @@ async fn counted(
         let error = format!("the body must not be larger than {most} bytes");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", &error)
     };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
@@ -144,7 +145,14 @@ async fn counted(
         let error = "too many namespaces are asked for without a poll: poll for the answers first";
         return Err(refuse(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     }
-    Ok(Request::from_parts(parts, Body::from(body)))
+    let rewritten = (session.version() == 3).then(|| namespace_query::rewritten_payload(&body)).flatten();
+    let Some(payload) = rewritten else {
+        return Ok(Request::from_parts(parts, Body::from(body)));
+    };
+    if parts.headers.contains_key(header::CONTENT_LENGTH) {
+        parts.headers.insert(header::CONTENT_LENGTH, payload.len().into());
+    }
+    Ok(Request::from_parts(parts, Body::from(payload)))
 }
 
 fn is_over_limit(error: &axum::Error) -> bool {

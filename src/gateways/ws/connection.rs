@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -43,6 +43,14 @@ pub(super) trait Conversation: Send {
 
     /// The client has answered the ping with this number.
     fn received(&mut self, _receipt: u64) {}
+
+    /// When [`on_deadline`](Self::on_deadline) is called; `None` for never.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what was put off until the deadline, unless the client has said something by then: that comes first.
+    fn on_deadline(&mut self, _client: &mut Client) {}
 
     /// Adds what follows from all events of a batch together, after their own frames.
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
@@ -101,6 +109,12 @@ impl Client {
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
         }
         self.sink.flush().await.map_err(|_| Gone)
+    }
+
+    /// Writes a protocol ping; its answer is [`received`](Conversation::received) with this number.
+    pub(super) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
+        let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
+        self.sink.send(ping).await.map_err(|_| Gone)
     }
 
     /// Writes a batch with one flush.
@@ -220,14 +234,20 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                 conversation.beat(client);
                 continue;
             }
-            frame = stream.next() => {
-                heard = Instant::now();
-                match frame {
-                    Some(Ok(message)) => message,
-                    Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
-                    None => return End::Peer,
+            () = reached(conversation.deadline()) => match stream.next().now_or_never() {
+                Some(frame) => frame,
+                None => {
+                    conversation.on_deadline(client);
+                    continue;
                 }
-            }
+            },
+            frame = stream.next() => frame,
+        };
+        heard = Instant::now();
+        let said = match said {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
+            None => return End::Peer,
         };
         // Control frames cost as much as others do; a close is the last in any case.
         if !conversation.may_push() && !matches!(said, Message::Close(_)) {
@@ -282,6 +302,13 @@ fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
 async fn ended(login: Option<&CancellationToken>) {
     match login {
         Some(end) => end.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -1,26 +1,38 @@
 //! ORION's conversation on `/ws/signals`, and the same for pushers on `/api/websocket`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Client, Conversation};
 use crate::domain::{Event, Position, Signal, SignalId, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::{Request, fault, short};
+use crate::gateways::completeness::Completeness;
 use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
 use crate::gateways::events;
 use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
-use crate::hub::{Outbox, Present, Publication, Topics};
+use crate::hub::{Outbox, Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
+use crate::store::Change;
 
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
+
+/// How long a dashboard that has answered our first ping has for its first `subscribe`, before everything is sent unasked.
+const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
+/// The same for one that answers no pings.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The number in our first ping.
+const OPENING_PING: u64 = 0;
+/// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
+const MAX_SNAPSHOT_STATES: usize = 4096;
 
 /// One ORION dashboard or pusher.
 #[derive(Debug)]
@@ -30,10 +42,20 @@ pub(super) struct Orion {
     since: Option<String>,
     may_push: bool,
     may_read: bool,
-    /// Every ordered event after this one has been written, or waits in the outbox.
-    complete_after: u64,
-    /// Signals whose state of now was in the snapshot: what the log tells of them before is outdated.
-    told: HashSet<SignalId>,
+    /// While the connection waits for the client's first `subscribe`.
+    waiting: Option<Waiting>,
+    /// Which events have been written, or wait in the outbox.
+    completeness: Completeness,
+    /// Signals that a snapshot told of, with the number of the event that it told: earlier ones are outdated.
+    snapshot: HashMap<SignalId, u64>,
+}
+
+/// A dashboard that has presented no cursor yet. Until it says where it goes on, or has had the time to, nothing that
+/// carries a cursor is sent: one that is cut in the middle of a snapshot would take itself for further than it is.
+#[derive(Debug)]
+struct Waiting {
+    /// When the snapshot is sent without asking.
+    until: Instant,
 }
 
 impl Orion {
@@ -48,7 +70,33 @@ impl Orion {
     }
 
     fn new(gateway: Arc<Gateway>, endpoint: &'static str, may_push: bool, may_read: bool) -> Self {
-        Self { gateway, endpoint, since: None, may_push, may_read, complete_after: 0, told: HashSet::new() }
+        Self {
+            gateway,
+            endpoint,
+            since: None,
+            may_push,
+            may_read,
+            waiting: None,
+            completeness: Completeness::default(),
+            snapshot: HashMap::new(),
+        }
+    }
+
+    /// Sends prices, which carry no cursor, and waits for the client's first `subscribe`.
+    async fn wait_for_subscribe(&mut self, client: &mut Client) -> Result<(), Gone> {
+        self.gateway.hub.hold(|present| {
+            client.outbox.put(present.prices(|_| true));
+            client.outbox.set_topics(Topics { prices: Selection::All, ..Topics::default() });
+        });
+        self.waiting = Some(Waiting { until: Instant::now() + LONGEST_WAIT });
+        client.ping(OPENING_PING).await
+    }
+
+    /// Sends everything without having been asked.
+    fn begin(&mut self, client: &Client) {
+        if self.waiting.take().is_some() {
+            self.join_with_snapshot(client, &everything(), None);
+        }
     }
 
     /// Snapshot of what `wanted` adds to what the client has, then live.
@@ -58,11 +106,9 @@ impl Orion {
             let before = client.outbox.topics();
             let wanted = &request.topics;
             let signals = present.signals(|symbol| wanted.signals.contains(symbol) && !before.signals.contains(symbol));
-            if before.signals.is_none() {
-                self.complete_after = present.position().seq;
-            }
-            self.told.extend(signals.iter().filter_map(|publication| match publication.event() {
-                Event::Signal(signal) => Some(signal.id.clone()),
+            self.set_signals(&wanted.signals, present.position().seq);
+            self.snapshot.extend(signals.iter().filter_map(|publication| match publication.event() {
+                Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
                 Event::Price(_) | Event::Published(_) => None,
             }));
             client
@@ -73,12 +119,24 @@ impl Orion {
         });
     }
 
+    /// Notes which symbols' signals the client gets from now on.
+    fn set_signals(&mut self, wanted: &Selection, seq: u64) {
+        self.completeness.set(wanted, seq);
+        if wanted.is_none() {
+            self.snapshot.clear();
+        } else if self.snapshot.len() > MAX_SNAPSHOT_STATES {
+            // What is forgotten cannot be left out of a later filling.
+            self.completeness.leave_gap_until(self.completeness.after_all());
+            self.snapshot.clear();
+        }
+    }
+
     /// Brings the client from `seq` to the present.
     async fn catch_up(&mut self, client: &mut Client, seq: u64, request: &Request) -> Result<(), Gone> {
         let gateway = self.gateway.clone();
         let mut comeback = Comeback { client, request };
         match resume::resume(&gateway.hub, &gateway.log, seq, &mut comeback).await {
-            Ok(Resumed::Joined) => self.complete_after = seq,
+            Ok(Resumed::Joined) => self.set_signals(&request.topics.signals, seq),
             Ok(Resumed::Impossible) => self.join_with_snapshot(client, request, Some(false)),
             Ok(Resumed::Gone) => return Err(Gone),
             Err(error) => {
@@ -89,34 +147,49 @@ impl Orion {
         Ok(())
     }
 
-    /// What this live connection has not had yet, from `seq` to where its own events begin.
-    async fn fill_in(&mut self, client: &mut Client, mut seq: u64, request: &Request) -> Result<bool, Gone> {
+    /// Sends what this live connection has not had yet, from `from` to where its own events begin. Returns whether that was
+    /// all: a state that is older than what the client has had of the same signal is left out.
+    async fn fill_in(&mut self, client: &mut Client, from: u64, request: &Request) -> Result<bool, Gone> {
         let epoch = self.gateway.hub.position().epoch;
-        while seq < self.complete_after {
-            let page = match resume::read_page(&self.gateway.log, seq).await {
-                Ok(page) if page.first().is_some_and(|(first, _)| *first == seq + 1) => page,
+        let (wanted, target) = (&request.topics.signals, self.completeness.after_all());
+        let (mut seq, mut whole) = (from, !self.completeness.has_gap_after(from));
+        while seq < target {
+            let page = match resume::read_changes(&self.gateway.log, seq).await {
+                Ok(page) if page.first().is_some_and(|first| first.seq == seq + 1) => page,
                 _ => return Ok(false),
             };
-            seq = page.last().map_or(self.complete_after, |(last, _)| *last);
-            let missed = page.iter().filter(|(at, signal)| {
-                *at <= self.complete_after
-                    && !self.told.contains(&signal.id)
-                    && request.topics.signals.contains(&signal.symbol)
-            });
-            let frames: Vec<_> = missed
-                .map(|(seq, signal)| orion::signal_frame(signal, &Position { epoch: epoch.clone(), seq: *seq }))
-                .collect();
+            seq = page.last().map_or(target, |last| last.seq);
+            let mut frames = Vec::new();
+            for Change { seq, signal, latest } in page {
+                let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contains(&signal.symbol));
+                if after.is_none_or(|after| seq > after) {
+                    continue;
+                }
+                match self.snapshot.get(&signal.id) {
+                    Some(told) if *told == seq => {}
+                    Some(told) if *told > seq => whole = false,
+                    _ if after < Some(latest) => whole = false,
+                    _ => frames.push(orion::signal_frame(&signal, &Position { epoch: epoch.clone(), seq })),
+                }
+            }
             client.write(frames).await?;
         }
-        Ok(true)
+        self.completeness.fill(wanted, from);
+        if !whole {
+            self.completeness.leave_gap_until(target);
+        }
+        Ok(whole)
     }
 
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
+        self.waiting = None;
         let request = Request::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
-        let Some(since) = request.since.as_deref() else {
+        // A cursor says where signals go on; prices have none.
+        let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
+        let Some(since) = since else {
             self.join_with_snapshot(client, &request, None);
             return Ok(());
         };
@@ -129,21 +202,24 @@ impl Orion {
             return self.catch_up(client, seq, &request).await;
         }
         let filled = self.fill_in(client, seq, &request).await?;
-        if filled && request.topics.signals == before {
-            self.complete_after = self.complete_after.min(seq);
-        }
         // Of symbols that it did not have until now, it gets only what the snapshot tells.
         let widened = before.with(&request.topics.signals) != before;
         self.join_with_snapshot(client, &request, Some(filled && !widened));
         Ok(())
     }
 
-    fn unsubscribe(&self, client: &Client, data: &Value) {
+    fn unsubscribe(&mut self, client: &Client, data: &Value) {
+        self.begin(client);
         let request = Request::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
-        self.gateway.hub.hold(|_| client.outbox.set_topics(client.outbox.topics().without(&request.topics)));
+        let gateway = self.gateway.clone();
+        gateway.hub.hold(|present| {
+            let rest = client.outbox.topics().without(&request.topics);
+            self.set_signals(&rest.signals, present.position().seq);
+            client.outbox.set_topics(rest);
+        });
         answer(client, "unsubscribed", &request.unsubscribed());
     }
 
@@ -195,9 +271,9 @@ impl Conversation for Orion {
         if self.endpoint == PUSHER {
             return Ok(());
         }
-        let request = Request { topics: Topics::market(), ..Request::default() };
+        let request = everything();
         match self.since.take() {
-            None => self.join_with_snapshot(client, &request, None),
+            None => return self.wait_for_subscribe(client).await,
             Some(since) => match resume::place(&since, &self.gateway.hub.position()) {
                 Some(seq) => return self.catch_up(client, seq, &request).await,
                 None => self.join_with_snapshot(client, &request, Some(false)),
@@ -212,6 +288,21 @@ impl Conversation for Orion {
 
     fn may_push(&self) -> bool {
         self.may_push
+    }
+
+    /// Time that the way to the client took is not counted: what it says on opening arrives with the answer to our ping.
+    fn received(&mut self, receipt: u64) {
+        if let Some(waiting) = self.waiting.as_mut().filter(|_| receipt == OPENING_PING) {
+            waiting.until = waiting.until.min(Instant::now() + FIRST_SUBSCRIBE_WAIT);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.waiting.as_ref().map(|waiting| waiting.until)
+    }
+
+    fn on_deadline(&mut self, client: &mut Client) {
+        self.begin(client);
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
@@ -267,6 +358,11 @@ impl Returning for Comeback<'_> {
     }
 }
 
+/// What a native client is subscribed to without asking.
+fn everything() -> Request {
+    Request { topics: Topics::market(), ..Request::default() }
+}
+
 fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) {
     client.outbox.answer(encode(&Typed { kind, fields }));
 }
@@ -278,6 +374,7 @@ fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option
     let subscribed = Subscribed {
         channels: request.channels(),
         symbols: request.symbol_list(),
+        unfed: request.unfed(present),
         cursor: present.position().to_string(),
         recovered,
         max_hz: request.max_hz,

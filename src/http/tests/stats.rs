@@ -63,6 +63,71 @@ async fn the_record_is_broken_down_and_leaves_recordings_out() {
 }
 
 #[tokio::test]
+async fn statistics_are_fresh_after_every_change() {
+    let server = Server::new();
+    let trades = async |query: &str| server.get(&format!("/api/stats{query}")).await.1["all"]["trades"].clone();
+    for number in 0..3 {
+        // Twice, so that the second answer is the kept one.
+        for query in ["", "", "?symbol=EURUSD", "?symbol=XAUUSD"] {
+            let expected = if query == "?symbol=XAUUSD" { 0 } else { number };
+            assert_eq!(trades(query).await, expected, "{query} after {number}");
+        }
+        let record = outcome(&number.to_string(), "EURUSD", Feed::Live, 1.0);
+        server.store.append_outcomes(vec![record], Vec::new()).await.unwrap();
+    }
+    for source in 0..200 {
+        assert_eq!(trades(&format!("?source={source}")).await, 0, "more questions than answers are kept");
+    }
+    assert_eq!(trades("").await, 3);
+    let (status, refused) = server.get(&format!("/api/stats?source={}", "x".repeat(129))).await;
+    assert_eq!((status, refused["details"]["fields"]["source"].is_string()), (StatusCode::BAD_REQUEST, true));
+}
+
+#[tokio::test]
+async fn routes_that_read_much_wait_their_turn() {
+    let mut server = Server::new();
+    let reads = ReadLimit::new(1, server.state.metrics.clone());
+    server.app = router(AppState { reads: reads.clone(), ..server.state.clone() }, Router::new());
+    let turn = reads.turn("test").await.unwrap();
+    let routes = [
+        "/api/signals",
+        "/api/signals/a",
+        "/api/bars?symbol=EURUSD",
+        "/api/sources",
+        "/api/admin/overview",
+        "/signals/history",
+        "/api/v1/dashboard/trade-signals",
+        "/api/v1/market/quotes?symbols=EURUSD",
+        "/api/v1/market/history/EURUSD",
+        "/api/v1/admin/users",
+        "/api/trades/recent",
+        "/api/advanced/decisions/recent",
+        "/api/advanced/whale/summary",
+        "/api/bots",
+        "/api/wallet/balances",
+        "/api/portfolio/summary",
+    ];
+    let asked = routes.map(|route| server.send(request(Method::GET, route).body(Body::empty()).unwrap()));
+    for (route, response) in routes.iter().zip(futures_util::future::join_all(asked).await) {
+        assert_eq!(
+            response.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap()),
+            Some("1"),
+            "{route}"
+        );
+        let (status, body) = answer(response).await;
+        assert_eq!((status, &body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded")), "{route}");
+    }
+    let refused = &server.state.metrics.reads_refused_total;
+    assert_eq!(refused.with_label_values(&["/api/signals/{id}"]).get(), 1);
+    // What is pushed and what is small goes on.
+    let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long"});
+    assert_eq!(server.push(body).await.0, StatusCode::OK);
+    assert_eq!(server.get("/api/prices").await.0, StatusCode::OK);
+    drop(turn);
+    assert_eq!(server.get("/api/signals/a").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
     let server = Server::new();
     let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long", "entry_price": 1.085, "stop_loss": 1.082});

@@ -25,6 +25,10 @@ async fn recorded(dir: &Path) {
     store.close().await.unwrap();
 }
 
+async fn outcomes(reader: &Reader) -> Vec<Outcome> {
+    reader.fold_outcomes(Vec::new(), |all, outcome| all.push(outcome)).await.unwrap()
+}
+
 fn records(dir: &Path) -> VerifiedRecords {
     verify(dir).unwrap().records
 }
@@ -41,7 +45,7 @@ async fn a_confirmed_signal_has_one_record_or_an_open_one() {
     let again = vec![(signal_id("a"), progress("a"))];
     store.append_outcomes(vec![outcome("a", 3.0)], again).await.unwrap();
     let reader = store.reader();
-    assert_eq!(reader.outcomes().await.unwrap(), [outcome("a", -1.0)], "what is written stays");
+    assert_eq!(outcomes(&reader).await, [outcome("a", -1.0)], "what is written stays");
     assert_eq!(reader.outcome(&signal_id("a")).await.unwrap(), Some(outcome("a", -1.0)));
     assert_eq!(reader.outcome(&signal_id("b")).await.unwrap(), None);
     store.close().await.unwrap();
@@ -52,6 +56,26 @@ async fn a_confirmed_signal_has_one_record_or_an_open_one() {
     store.append_outcomes(vec![outcome("b", 1.0)], Vec::new()).await.unwrap();
     let VerifiedRecords { records, taken_over, pruned, open, .. } = records(dir.path());
     assert_eq!((records, taken_over, pruned, open), (2, 0, 0, 0), "the chain goes on after a restart");
+}
+
+#[tokio::test]
+async fn the_version_of_records_follows_what_they_tell() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    let version = || store.reader().records_version();
+    let start = version();
+    store.log(vec![pending("a")]).await.unwrap();
+    assert_eq!(version(), start, "a pending signal has no record");
+    store.log(vec![confirmed("a")]).await.unwrap();
+    let begun = version();
+    assert_ne!(begun, start);
+    store.append_outcomes(Vec::new(), vec![(signal_id("a"), progress("a"))]).await.unwrap();
+    assert_eq!(version(), begun, "progress is not told");
+    store.append_outcomes(vec![outcome("a", 1.0)], Vec::new()).await.unwrap();
+    let ended = version();
+    assert_ne!(ended, begun);
+    store.append_outcomes(vec![outcome("a", 2.0)], Vec::new()).await.unwrap();
+    assert_eq!(version(), ended, "a second record of a signal is not taken");
 }
 
 #[tokio::test]
@@ -162,7 +186,7 @@ async fn records_from_before_the_chain_are_taken_over_and_say_so() {
     edit(dir.path(), BEFORE);
     let (store, recovered) = open(dir.path());
     assert_eq!(recovered.open_records, [], "nothing was kept of what was open");
-    let outcomes = store.reader().outcomes().await.unwrap();
+    let outcomes = super::records::outcomes(&store.reader()).await;
     let told: Vec<_> = outcomes.iter().map(|o| (o.signal.as_str(), o.class, o.feed, o.r, o.gap_seconds)).collect();
     assert_eq!(
         told,
@@ -208,7 +232,7 @@ async fn records_are_pruned_from_the_front_after_their_signals() {
     }
     let found = records(dir.path());
     assert_eq!((found.records, found.pruned, found.open), (1, 300, 1));
-    assert_eq!(store.reader().outcomes().await.unwrap(), [outcome("after", 1.0)]);
+    assert_eq!(outcomes(&store.reader()).await, [outcome("after", 1.0)]);
     store.log(vec![confirmed("stays")]).await.unwrap();
     store.append_outcomes(vec![outcome("stays", 1.0)], Vec::new()).await.unwrap();
     store.close().await.unwrap();

@@ -14,6 +14,8 @@ pub(crate) enum Way {
     Query,
     /// Native, `since` in a `subscribe` frame.
     Frame,
+    /// The same on the endpoint for pushers.
+    PusherFrame,
     /// Socket.IO, `since` in the handshake's `auth`.
     Auth,
     /// Socket.IO, `since` in `subscribe`.
@@ -21,7 +23,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 4] = [Self::Query, Self::Frame, Self::Auth, Self::Subscribe];
+    pub(crate) const ALL: [Self; 5] = [Self::Query, Self::Frame, Self::PusherFrame, Self::Auth, Self::Subscribe];
 }
 
 /// What a client was told.
@@ -61,8 +63,9 @@ impl Client {
                 let query = since.map(|since| format!("?since={since}")).unwrap_or_default();
                 Ok(Self::Native(Native::try_connect(addr, &format!("/ws/signals{query}"), &[]).await?))
             }
-            Way::Frame => {
-                let mut native = Native::try_connect(addr, "/ws/signals", &[]).await?;
+            Way::Frame | Way::PusherFrame => {
+                let path = if way == Way::Frame { "/ws/signals" } else { "/api/websocket" };
+                let mut native = Native::try_connect(addr, path, &[]).await?;
                 if let Some(since) = since {
                     // Whether it is gone shows with the next read.
                     native.try_say(json!({ "type": "subscribe", "since": since }).to_string()).await;

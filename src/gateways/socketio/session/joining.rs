@@ -52,11 +52,14 @@ impl Session {
             for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
                 self.delivered(socket, emit_price(socket, &price));
             }
-            let signals = present.signals(|symbol| wanted.signals.contains(symbol) && !before.signals.contains(symbol));
+            // Where the gap since a cursor stays, the snapshot is whole, whatever the client has had.
+            let whole = joining.recovered == Some(false);
+            let signals = present
+                .signals(|symbol| wanted.signals.contains(symbol) && (whole || !before.signals.contains(symbol)));
             for signal in &signals {
                 self.delivered(socket, emit_signal(socket, signal));
             }
-            self.join_market(socket, &joining.request);
+            self.join_market(socket, &joining.request, present.position().seq);
             self.finish(socket, present, &mut joining).is_err().then_some(joining)
         })
     }
@@ -82,7 +85,7 @@ impl Session {
 
     /// Replays signals from `seq`. Returns what is left to do; nothing if the client has joined everything, or is gone.
     async fn replay(&self, socket: &SocketRef, joining: Joining, seq: u64) -> Option<Joining> {
-        let mut returning = Comeback { session: self, socket, joining };
+        let mut returning = Comeback { session: self, socket, joining, from: seq };
         let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await;
         let mut joining = returning.joining;
         match resumed {
@@ -104,10 +107,12 @@ impl Session {
         }
     }
 
-    /// Joins prices and signals.
-    fn join_market(&self, socket: &SocketRef, request: &Request) {
+    /// Joins prices and signals; those that are new have been emitted from `seq` on.
+    fn join_market(&self, socket: &SocketRef, request: &Request, seq: u64) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
+        let signals = state.topics.signals.clone();
+        state.completeness.set(&signals, seq);
         if !request.topics.prices.is_none() {
             state.rate = Rate::at_most(request.max_hz);
             if let Some(rate) = state.rate {
@@ -137,6 +142,7 @@ impl Session {
         let answer = Subscribed {
             channels: request.channels(),
             symbols: request.symbol_list(),
+            unfed: request.unfed(present),
             cursor: present.position().to_string(),
             recovered: joining.recovered(),
             max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
@@ -153,6 +159,8 @@ struct Comeback<'a> {
     session: &'a Session,
     socket: &'a SocketRef,
     joining: Joining,
+    /// The number after which its gap begins.
+    from: u64,
 }
 
 impl Returning for Comeback<'_> {
@@ -186,7 +194,7 @@ impl Returning for Comeback<'_> {
                 return Err(NoRoom { reached });
             }
         }
-        session.join_market(socket, &self.joining.request);
+        session.join_market(socket, &self.joining.request, self.from);
         // What does not fit any more goes on after this.
         session.finish(socket, present, &mut self.joining).ok();
         Ok(())
