@@ -31,6 +31,8 @@ async fn sigterm_under_500_clients_tells_everybody_and_exits_0_in_time() {
     for number in 0..NATIVE {
         let path = if number % 2 == 0 { "/ws/signals" } else { "/ws/signals/" };
         let mut client = Native::connect(addr, path).await;
+        // Who asks does not wait for what comes without asking.
+        client.send(&json!({ "type": "subscribe" })).await;
         client.frame("subscribed").await;
         natives.spawn(async move {
             loop {

@@ -19,6 +19,9 @@ const MAX_PACKET: usize = 16 * 1024;
 const MAX_HEAD: usize = 14;
 const FIN_TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
+/// In place of a length: it follows in two bytes, or in eight.
+const LENGTH_16: u8 = 0x7e;
+const LENGTH_64: u8 = 0x7f;
 
 /// The packet in place of `packet`, if that connects to a namespace with a query.
 fn rewritten(packet: &str) -> Option<String> {
@@ -52,7 +55,7 @@ pub(super) fn rewritten_payload(payload: &[u8]) -> Option<String> {
         let new = rewritten(packet);
         changed |= new.is_some();
         let packet = new.as_deref().unwrap_or(packet);
-        out.push_str(&format!("{}:{packet}", packet.encode_utf16().count()));
+        out.extend([packet.encode_utf16().count().to_string().as_str(), ":", packet]);
         rest = next;
     }
     changed.then_some(out)
@@ -96,11 +99,11 @@ fn frame(bytes: &[u8]) -> Frame {
         return Frame::Foreign;
     }
     let (length, mask) = match second & !MASKED {
-        126 => match bytes.get(2..4) {
+        LENGTH_16 => match bytes.get(2..4) {
             Some(length) => (u64::from(u16::from_be_bytes([length[0], length[1]])), 4),
             None => return Frame::Unknown,
         },
-        127 => match bytes.get(2..10).and_then(|length| length.try_into().ok()) {
+        LENGTH_64 => match bytes.get(2..10).and_then(|length| length.try_into().ok()) {
             Some(length) => (u64::from_be_bytes(length), 10),
             None => return Frame::Unknown,
         },
@@ -127,7 +130,7 @@ fn rewritten_frame(bytes: &[u8], mask: usize) -> Option<Vec<u8>> {
     match u16::try_from(packet.len()).ok()? {
         length @ 0..126 => frame.push(MASKED | length as u8),
         length => {
-            frame.push(MASKED | 126);
+            frame.push(MASKED | LENGTH_16);
             frame.extend(length.to_be_bytes());
         }
     }
@@ -160,7 +163,6 @@ impl InboundFilter for ConnectFilter {
                     held.push(received[0]);
                     received = &received[1..];
                     match frame(&held) {
-                        Frame::Unknown => State::Held(held),
                         Frame::Foreign => {
                             out.extend(held);
                             State::Foreign
@@ -176,7 +178,7 @@ impl InboundFilter for ConnectFilter {
                             out.extend(rewritten_frame(&held, mask).unwrap_or(held));
                             State::Between
                         }
-                        Frame::Text(..) => State::Held(held),
+                        Frame::Unknown | Frame::Text(..) => State::Held(held),
                     }
                 }
             };
@@ -230,11 +232,11 @@ mod tests {
         match payload.len() {
             length @ 0..126 => frame.push(MASKED | length as u8),
             length @ 126..65536 => {
-                frame.push(MASKED | 126);
+                frame.push(MASKED | LENGTH_16);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(MASKED | 127);
+                frame.push(MASKED | LENGTH_64);
                 frame.extend((length as u64).to_be_bytes());
             }
         }

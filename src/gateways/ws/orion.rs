@@ -26,9 +26,9 @@ const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
 
 /// How long a dashboard that has answered our first ping has for its first `subscribe`, before everything is sent unasked.
-const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_secs(1);
+const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
 /// The same for one that answers no pings.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// The number in our first ping.
 const OPENING_PING: u64 = 0;
 /// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.

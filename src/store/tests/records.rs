@@ -26,7 +26,7 @@ async fn recorded(dir: &Path) {
 }
 
 async fn outcomes(reader: &Reader) -> Vec<Outcome> {
-    reader.fold_outcomes(Vec::new(), |all, outcome| all.push(outcome)).await.unwrap()
+    reader.fold_outcomes(Vec::new(), Vec::push).await.unwrap()
 }
 
 fn records(dir: &Path) -> VerifiedRecords {
