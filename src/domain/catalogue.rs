@@ -150,7 +150,7 @@ impl Instruments {
             return Some((instrument, Form::Affixed, None));
         }
         self.roots.iter().find_map(|(root, instrument)| {
-            spelling::contract(spelling, root).map(|group| (instrument, Form::Contract, group))
+            spelling::contract(spelling, root).map(|contract| (instrument, Form::Contract, contract.group))
         })
     }
 

@@ -39,7 +39,7 @@ const MONTHS: &str = "FGHJKMNQUVXZ";
 /// Months in which contracts on indices end.
 const QUARTERS: &str = "HMUZ";
 const MONTH_NAMES: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-/// Continuous contracts: TradingView, Yahoo, Stooq, Finviz, Databento, NinjaTrader.
+/// Continuous contracts: TradingView, Yahoo, Stooq, Finviz, Databento, `NinjaTrader`.
 const CONTINUOUS: [&str; 13] =
     ["1!", "2!", "=F", ".F", "_F", ".FUT", " ##-##", ".C.0", ".C.1", ".N.0", ".N.1", ".V.0", ".V.1"];
 /// Exchanges behind a contract: Yahoo, Sierra Chart, Refinitiv.
@@ -182,8 +182,14 @@ fn without_letter(spelling: &str) -> Option<&str> {
     (stands_out || !is_short && !makes_currency).then_some(head)
 }
 
-/// Whether a spelling is a contract of the future `root`, and which exchange it names; `None` when it is not one.
-pub(super) fn contract(spelling: &str, root: &str) -> Option<Option<Group>> {
+/// A contract of a future.
+pub(super) struct Contract {
+    /// The exchange that stands behind it, if one does.
+    pub(super) group: Option<Group>,
+}
+
+/// Reads a spelling as a contract of the future `root`; `None` when it is not one.
+pub(super) fn contract(spelling: &str, root: &str) -> Option<Contract> {
     let upper = spelling.trim().to_ascii_uppercase();
     let (is_marked, bare) = match upper.strip_prefix(['/', '@']) {
         Some(bare) => (true, bare),
@@ -198,7 +204,7 @@ pub(super) fn contract(spelling: &str, root: &str) -> Option<Option<Group>> {
         "#" | "#C" => is_marked,
         _ => CONTINUOUS.contains(&rest) || is_dated(rest),
     };
-    is_contract.then_some(group)
+    is_contract.then_some(Contract { group })
 }
 
 /// `H26`, `H2026`, `Z5`, ` 03-26`, ` DEC25`, each also behind a separator.

@@ -121,7 +121,7 @@ impl Venue {
             Self::Spot => matches!(class, Forex | Metal),
             Self::Crypto => matches!(class, Crypto | Forex),
             Self::Futures(groups) => {
-                class == Future && group_of(instrument).map_or(true, |group| groups.contains(&group))
+                class == Future && group_of(instrument).is_none_or(|group| groups.contains(&group))
             }
             Self::Shares(indices) => {
                 form == Form::Name && (class == Stock || class == Index && indices.contains(&name))

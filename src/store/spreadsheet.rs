@@ -30,7 +30,7 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     if safe.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(safe) }
 }
 
-/// `2026-01-15 07:00:00.123` in UTC: Excel and LibreOffice read it as a time, ISO 8601 with `T` and `Z` they leave as a text.
+/// `2026-01-15 07:00:00.123` in UTC: Excel and `LibreOffice` read it as a time, ISO 8601 with `T` and `Z` they leave as a text.
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
