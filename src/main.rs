@@ -7,7 +7,7 @@ use orion_server::cli::{self, Cli, Command};
 use orion_server::config::Loaded;
 use orion_server::pipeline::clock;
 use orion_server::telemetry::logging;
-use orion_server::{app, config};
+use orion_server::{app, config, store};
 
 fn main() -> ExitCode {
     cli::parse(std::env::args_os()).and_then(|cli| run(&cli)).unwrap_or_else(|code| code).into()
@@ -52,6 +52,10 @@ fn serve(loaded: &Loaded) -> Result<u8, u8> {
     logging::init(&loaded.settings.log).map_err(failed)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    let dir = &loaded.settings.data.dir;
+    if let Some(kind) = store::foreign_filesystem(dir) {
+        tracing::warn!("{}", store::foreign_warning(dir, kind));
     }
     app::run_until_signalled(&loaded.settings).map(|()| cli::EXIT_OK).map_err(failed)
 }

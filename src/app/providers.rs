@@ -21,7 +21,9 @@ pub(super) fn oanda(settings: &Settings, instruments: &Instruments, wall: &WallC
         instruments: own.instruments.to_vec(),
         silence: oanda::Options::SILENCE,
     };
-    Ok(Oanda::new(options, instruments, wall.clone())?)
+    let prices = &settings.prices;
+    let source = Oanda::new(options, instruments, wall.clone())?;
+    Ok(source.with_mute_after(prices.switch_after, prices.stale_after_quiet))
 }
 
 /// A source for each cluster that something is asked of.

@@ -21,6 +21,7 @@ pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
+use crate::store;
 
 /// Exit code of a command that did what it should.
 pub const EXIT_OK: u8 = 0;
@@ -139,6 +140,14 @@ pub fn check_config(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "configuration ok")?;
     for warning in &loaded.warnings {
         writeln!(out, "warning: {warning}")?;
+    }
+    // Here it is only a warning: the settings may be for another machine.
+    let dir = &loaded.settings.data.dir;
+    if let Err(error) = store::check_writable(dir) {
+        writeln!(out, "warning: {error}")?;
+    }
+    if let Some(kind) = store::foreign_filesystem(dir) {
+        writeln!(out, "warning: {}", store::foreign_warning(dir, kind))?;
     }
     let file = loaded.file.as_ref().map(|file| format!("{}, ", file.display())).unwrap_or_default();
     writeln!(out, "\n# In effect, from defaults, {file}environment:")?;

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{hint, one_line};
 use super::names::{self, CONFIG_FILE};
-use super::{ConfigError, Problem, Settings};
+use super::{ConfigError, Problem, Settings, paths};
 
 /// The environment's variables, as a map so that tests bring their own.
 pub type Environment = BTreeMap<String, String>;
@@ -74,7 +74,13 @@ fn read_file(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<O
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some((path.to_owned(), text))),
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ConfigError::Unreadable { path: path.to_owned(), reason: one_line(&error.to_string()) }),
+        Err(error) => {
+            let reason = path
+                .to_str()
+                .and_then(paths::fault)
+                .map_or_else(|| error.to_string(), |fault| format!("{error}; it {fault}"));
+            Err(ConfigError::Unreadable { path: path.to_owned(), reason: one_line(&reason) })
+        }
     }
 }
 
@@ -178,6 +184,9 @@ impl Layers {
                 if !is_text {
                     return Err(self.locate(Problem::new(key, "is not valid UTF-8")));
                 }
+                if let Some(fault) = self.quotes(&key) {
+                    return Err(self.locate(Problem::new(key, fault)));
+                }
             }
         }
         let unknown = env.keys().filter(|name| name.starts_with("ORION_") && !known.contains(name));
@@ -190,6 +199,11 @@ impl Layers {
                 format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
             })
             .collect())
+    }
+
+    /// What is wrong with a value in quotes. A secret may have any characters; it is warned of elsewhere.
+    fn quotes(&self, key: &str) -> Option<&'static str> {
+        self.env.get(key).filter(|_| !names::is_secret(key)).and_then(|(_, value)| paths::quotes(value))
     }
 
     /// Takes a secret from the file that one of these variables names, which is how container platforms hand secrets over.
@@ -205,7 +219,10 @@ impl Layers {
         if let Some(direct) = direct {
             return Err(refuse(&format!("{direct} is set as well: leave one of them out")));
         }
-        let file = std::fs::File::open(path.trim()).map_err(|error| refuse(&format!("cannot be read: {error}")))?;
+        let file = std::fs::File::open(path.trim()).map_err(|error| {
+            let hint = paths::fault(path.trim()).map(|fault| format!("; the path {fault}")).unwrap_or_default();
+            refuse(&format!("cannot be read: {error}{hint}"))
+        })?;
         let mut secret = String::new();
         let size = file.take(MAX_SECRET + 1).read_to_string(&mut secret);
         match size.map_err(|error| refuse(&format!("cannot be read: {error}")))? {

@@ -16,6 +16,7 @@ mod load;
 mod log;
 mod names;
 mod origins;
+mod paths;
 mod prices;
 mod providers;
 mod secret;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview};
+use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview, paths};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -26,6 +26,9 @@ impl Settings {
         self.check_durations()?;
         self.check_auth()?;
         let instruments = self.check_instruments()?;
+        if let Some(file) = &self.replay.file {
+            paths::check("replay.file", file)?;
+        }
         self.check_replay(&instruments)?;
         self.check_providers()?;
         self.server.proxies()?;
@@ -33,6 +36,7 @@ impl Settings {
         if self.data.dir.as_os_str().is_empty() {
             return Err(Problem::new("data.dir", "must not be empty"));
         }
+        paths::check("data.dir", &self.data.dir)?;
         if !(1..=1_000).contains(&self.data.messages_per_user) {
             return Err(Problem::new("data.messages_per_user", "must be 1 to 1000"));
         }

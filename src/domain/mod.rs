@@ -3,6 +3,8 @@
 //! This room uses nothing else of ours and does no I/O; every other room may use it.
 
 mod bar;
+mod builtin;
+mod catalogue;
 mod event;
 mod holidays;
 mod input;
@@ -17,13 +19,16 @@ mod setup;
 mod signal;
 mod signal_state;
 mod sizing;
+mod spelling;
 mod stats;
 mod time;
+mod venue;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
+pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
 pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use input::{Accepted, Input, Rejection};
-pub use instrument::{Instrument, InstrumentClass, Instruments, InstrumentsError, Symbol, UnknownSymbol};
+pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use outcome::{Outcome, OutcomeClass, Progress, shares};
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};

@@ -40,7 +40,7 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// What kind of feed a source is; decides the quality that its prices can have.
+/// What kind of feed a price comes from; decides the quality that it can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feed {
@@ -48,6 +48,9 @@ pub enum Feed {
     Live,
     /// A market, some minutes late by contract.
     Delayed,
+    /// A market that cannot be traded now, because it is closed or halted: what is quoted is only an indication. Such prices are
+    /// shown, and decide nothing.
+    Indicative,
     /// Invented.
     Simulated,
     /// Recorded earlier.

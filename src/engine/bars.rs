@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{Bar, BarInterval, Candle, Feed, Instrument, Quote, Symbol, Tick};
+use crate::domain::{Bar, BarInterval, Candle, Feed, Instrument, Symbol, Tick};
 
 /// A bar with both sides of the book; where a source knows only one price, they are all that.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,11 +92,8 @@ impl BarBuilder {
     /// Takes a tick in at the time of its arrival (a sender's own clock cannot bend the bars); the bars that end with it,
     /// shorter ones first.
     pub(super) fn take(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) -> Vec<Closed> {
-        let mid = instrument.round(tick.quote.mid());
-        let (bid, ask) = match tick.quote {
-            Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
-            Quote::Last(_) => (mid, mid),
-        };
+        let mid = instrument.mid(tick.quote);
+        let (bid, ask) = instrument.sides(tick.quote);
         let simulated = tick.feed == Feed::Simulated;
         let price = Prices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0), simulated };
         let opened_at = BarInterval::OneMinute.floor(at);
@@ -189,7 +186,7 @@ impl Forming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Instruments, SourceName, parse_time};
+    use crate::domain::{Instruments, Quote, SourceName, parse_time};
 
     fn take(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
         let instrument = &Instruments::documented()[0];

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::lanes::{LaneStatus, Lanes, Notice, Offered};
 use super::rules::PriceRules;
+use crate::domain::number::difference;
 use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};
 
 /// A price that is older than this when it comes in, without being one of a steady stream, was made in another time: what a
@@ -135,17 +136,17 @@ impl Row {
 
     fn update(&self, now: Now, rules: &PriceRules) -> PriceUpdate {
         let Self { instrument, tick, .. } = self;
-        let price = instrument.round(tick.quote.mid());
+        let price = instrument.mid(tick.quote);
         let before = self.published.as_ref().map_or(price, |update| update.price);
         PriceUpdate {
             symbol: tick.symbol.clone(),
             price,
             timestamp: tick.observed_at,
-            change: instrument.round_digits(price - before),
+            change: difference(price, before),
             change_percent: percent(price - before, before),
             volume: tick.volume,
             bid_ask: match tick.quote {
-                Quote::BidAsk { bid, ask } => Some((instrument.round(bid), instrument.round(ask))),
+                Quote::BidAsk { .. } => Some(instrument.sides(tick.quote)),
                 Quote::Last(_) => None,
             },
             quality: self.quality(now, rules),
@@ -154,16 +155,19 @@ impl Row {
     }
 
     /// A price that has just come in is fresh whatever the timetable says; an old one is `closed` outside of the trading hours
-    /// and `stale` within them.
+    /// and `stale` within them. One that cannot be traded is `closed`, whatever the timetable says, until it is stale.
     fn quality(&self, now: Now, rules: &PriceRules) -> Quality {
         match self.tick.feed {
             Feed::Simulated => return Quality::Simulated,
             Feed::Replayed => return Quality::Replayed,
-            Feed::Live | Feed::Delayed => {}
+            Feed::Live | Feed::Delayed | Feed::Indicative => {}
         }
         let age = now.mono.saturating_sub(self.arrived) + self.behind;
         let stale_after = if Session::is_busy(now.wall) { rules.stale_after } else { rules.stale_after_quiet };
-        if age > rules.delayed_after && !self.instrument.session.is_open(now.wall) {
+        let is_open = self.instrument.session.is_open(now.wall);
+        if age > rules.delayed_after && !is_open
+            || self.tick.feed == Feed::Indicative && !(is_open && age > stale_after)
+        {
             Quality::Closed
         } else if age > stale_after {
             Quality::Stale

@@ -54,6 +54,13 @@ pub enum Notice {
         /// By how much, as a share of the price.
         by: f64,
     },
+    /// A price had more digits than the instrument's grid, or was between two of its ticks, and was rounded.
+    Rounded {
+        /// The symbol.
+        symbol: Symbol,
+        /// Whose price it was.
+        source: SourceName,
+    },
     /// A source agrees again.
     Agrees {
         /// The symbol.
@@ -136,7 +143,8 @@ impl Lanes {
         let now = now.mono;
         let source = &tick.source;
         // What is invented, recorded, or pushed by an operator's own program may jump.
-        let is_market = matches!(tick.feed, Feed::Live | Feed::Delayed) && source.as_str() != SourceName::PUSH;
+        let is_market =
+            matches!(tick.feed, Feed::Live | Feed::Delayed | Feed::Indicative) && source.as_str() != SourceName::PUSH;
         let lane = self.by_source.entry(source.clone()).or_insert_with(|| Lane::new(tick.feed, now));
         if let Err(fault) = lane.gate.judge(tick.quote, now, if is_market { rules.jump_limit } else { 0.0 }) {
             lane.refused += 1;
@@ -184,7 +192,7 @@ impl Lanes {
         if silence > patience && new.in_a_row >= TAKES_OVER_WITH {
             return Some(true);
         }
-        let rank = |lane: &Lane, name| (lane.feed == Feed::Delayed, rules.rank(name));
+        let rank = |lane: &Lane, name| (lane.feed != Feed::Live, rules.rank(name));
         let rested = self.switched_at.is_none_or(|at| now.saturating_sub(at) >= rules.return_after);
         let steady = now.saturating_sub(new.steady_since) >= rules.return_after && new.in_a_row > TAKES_OVER_WITH;
         (rank(new, source) < rank(old, in_force) && rested && steady).then_some(false)

@@ -122,6 +122,8 @@ impl Engine {
         let (mut changes, mut refused) = (Vec::new(), Vec::new());
         for (index, tick) in ticks.into_iter().enumerate() {
             match self.accept(&tick, now, &mut changes) {
+                // Shown, but nobody could have traded at it.
+                Ok(Some(_)) if tick.feed == Feed::Indicative => {}
                 Ok(Some(instrument)) => {
                     self.close_bars(&instrument, &tick, now, &mut changes);
                     self.decide(&instrument, &tick, now, &mut changes);
@@ -177,6 +179,10 @@ impl Engine {
             }
             Taken::StandsBy => return Ok(None),
             Taken::Refused(fault) => return Err(fault),
+        }
+        if matches!(tick.feed, Feed::Live | Feed::Delayed) && instrument.is_coarser_than(tick.quote) {
+            let (symbol, source) = (tick.symbol.clone(), tick.source.clone());
+            self.notices.push(Notice::Rounded { symbol, source });
         }
         Ok(Some(instrument))
     }

@@ -23,7 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bars::Closed;
 use crate::domain::{
-    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Progress, Quote, Signal, SignalId, SignalState,
+    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Progress, Signal, SignalId, SignalState,
     SourceName, Symbol, Tick, shares,
 };
 
@@ -106,10 +106,7 @@ impl Outcomes {
 
     /// Takes in a price.
     pub(super) fn price(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
-        let (bid, ask) = match tick.quote {
-            Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
-            Quote::Last(price) => (instrument.round(price), instrument.round(price)),
-        };
+        let (bid, ask) = instrument.sides(tick.quote);
         let mut entered = false;
         self.end(&tick.symbol, at, |followed| {
             let waited = followed.progress.fill.is_none();

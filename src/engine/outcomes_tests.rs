@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{BarInterval, Instruments, Now, SetupKind, SignalDraft, SignalId, parse_time};
+use crate::domain::{BarInterval, Instruments, Now, Quote, SetupKind, SignalDraft, SignalId, parse_time};
 use crate::engine::bars::BarBuilder;
 
 const START: &str = "2026-01-14T15:00:00Z";

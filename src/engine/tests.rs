@@ -277,3 +277,93 @@ fn what_is_not_believed_is_named_and_changes_nothing() {
         (3, 1, true, Duration::from_secs(2))
     );
 }
+
+/// Bid and ask of EURUSD as OANDA sends them.
+fn quoted(bid: f64, ask: f64, feed: Feed, now: Now) -> Input {
+    let mut tick = tick("EURUSD", Quote::BidAsk { bid, ask }, feed, now);
+    tick.source = SourceName::new("oanda");
+    Input::Ticks(vec![tick])
+}
+
+/// Case 50: the spread widens tenfold when the market closes, and nobody can trade at it.
+#[test]
+fn an_untradeable_price_ends_no_record() {
+    for (feed, ended) in [(Feed::Indicative, 0), (Feed::Live, 1)] {
+        let mut engine = engine();
+        let long = SignalDraft {
+            entry_price: Some(1.1865),
+            stop_loss: Some(1.1860),
+            take_profits: Some(vec![1.1960]),
+            status: Some(SignalStatus::Confirmed),
+            ..draft()
+        };
+        engine.process(quoted(1.1864, 1.1865, Feed::Live, at(0)), at(0));
+        engine.process(signal("a", long, Feed::Live), at(1));
+        engine.process(quoted(1.1864, 1.1865, Feed::Live, at(2)), at(2));
+        engine.process(quoted(1.18571, 1.18671, feed, at(3)), at(3));
+        let shown = engine.publish(at(4)).pop().unwrap();
+        let quality = if feed == Feed::Live { Quality::Live } else { Quality::Closed };
+        assert_eq!((shown.bid_ask, shown.quality), (Some((1.18571, 1.18671)), quality));
+        engine.process(quoted(1.1864, 1.1865, Feed::Live, at(200)), at(200));
+        assert_eq!(engine.ended_records().len(), ended, "{feed:?}");
+    }
+}
+
+#[test]
+fn an_untradeable_price_decides_no_pending_signal() {
+    let rules = SetupRules { enabled: Vec::new(), ..SetupRules::default() };
+    for feed in [Feed::Indicative, Feed::Live] {
+        let list = Instruments::documented();
+        let mut engine =
+            Engine::new(Arc::new(Instruments::new(list).unwrap()), TTL, 5).with_setups(rules.clone(), true);
+        let long = SignalDraft { entry_price: Some(1.1865), stop_loss: Some(1.1860), ..draft() };
+        engine.process(quoted(1.1870, 1.1871, Feed::Live, at(0)), at(0));
+        engine.process(signal("a", long, Feed::Live), at(1));
+        let stopped = engine.process(quoted(1.18571, 1.18671, feed, at(3)), at(3));
+        // It trades the entry in one minute and closes beyond it: a tradeable price would confirm.
+        let mut entered = engine.process(quoted(1.1864, 1.1865, feed, at(4)), at(4)).changes;
+        entered.extend(engine.process(quoted(1.1870, 1.1871, feed, at(50)), at(50)).changes);
+        entered.extend(engine.process(quoted(1.1870, 1.1871, feed, at(70)), at(70)).changes);
+        let ended = stopped.changes.len() + entered.len();
+        assert_eq!(ended, usize::from(feed == Feed::Live), "{feed:?}");
+        assert_eq!(engine.pending(), usize::from(feed == Feed::Indicative));
+    }
+}
+
+#[test]
+fn an_untradeable_price_makes_no_bar() {
+    let mut engine = engine();
+    engine.process(quoted(1.1870, 1.1871, Feed::Live, at(0)), at(0));
+    engine.changed_bars();
+    engine.process(quoted(1.1, 1.3, Feed::Indicative, at(90)), at(90));
+    assert_eq!(engine.changed_bars(), []);
+}
+
+#[test]
+fn an_untradeable_price_turns_stale_in_market_hours() {
+    let mut engine = engine();
+    engine.process(quoted(1.1870, 1.1871, Feed::Indicative, at(0)), at(0));
+    let quality = |engine: &mut Engine, seconds: u64| {
+        (0..5u64).find_map(|beat| engine.publish(at(seconds + beat)).pop()).unwrap().quality
+    };
+    assert_eq!(quality(&mut engine, 1), Quality::Closed);
+    assert_eq!(quality(&mut engine, 120), Quality::Stale);
+}
+
+#[test]
+fn a_price_finer_than_the_grid_is_told() {
+    let mut engine = engine();
+    for (symbol, price, published, rounded) in [
+        ("SPX500", 6901.25, 6901.25, false),
+        ("SPX500", 6901.3, 6901.3, false),
+        ("ES", 6901.3, 6901.25, true),
+        ("EURUSD", 1.085_123_4, 1.085_12, true),
+        ("EURUSD", 1.08 + 0.0012, 1.0812, false),
+    ] {
+        engine.process(last(symbol, price, Feed::Live, now()), now());
+        let update = engine.publish(now()).pop().unwrap();
+        assert_eq!(update.price, published, "{symbol} {price}");
+        let told = engine.take_notices().iter().any(|notice| matches!(notice, Notice::Rounded { .. }));
+        assert_eq!(told, rounded, "{symbol} {price}");
+    }
+}

@@ -127,6 +127,16 @@ impl Reporter {
             Notice::Diverged { symbol, source, from, by } => {
                 warn!(%symbol, %source, %from, percent = by * 100.0, "two sources differ");
             }
+            Notice::Rounded { symbol, source } => {
+                self.metrics.prices_rounded_total.with_label_values(&[symbol.as_str(), source.as_str()]).inc();
+                if let Some(unsaid) = self.may_complain(source.clone(), "rounded") {
+                    info!(
+                        %symbol, %source, unsaid,
+                        "a price is finer than the instrument's grid and is rounded; to keep it, give the instrument more \
+                         digits and a smaller tick_size in [[instruments]]"
+                    );
+                }
+            }
             Notice::Agrees { symbol, source } => info!(%symbol, %source, "a source agrees again with the one in force"),
         }
     }

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use super::LOCK_FILE;
+use super::{LOCK_FILE, NotWritable};
 
 /// Why the log could not be opened, written or read. Cheap enough to be told to everybody who shared a commit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
+    /// This user may not write the data directory, or what is in it.
+    #[error(transparent)]
+    NotWritable(#[from] NotWritable),
     /// Another process has the data directory.
     #[error(
         "another orion-server process owns the data directory {}: stop it, or give this one a directory of its own \

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::StoreError;
 use super::offline::{self, Event};
+use super::spreadsheet;
 use crate::domain::{Invalidation, Signal, SignalState, iso};
 
 /// Events that are read at once. Between two pages the log is let go of, because whoever reads the output may be slow.
@@ -18,7 +19,8 @@ const PAGE: usize = 1_000;
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExportFormat {
-    /// A header line and one line per event; targets and their labels are separated by `|`.
+    /// A header line and one line per event, safe to open in a spreadsheet; times are UTC, targets and their labels are separated
+    /// by `|`.
     Csv,
     /// One array with one object per event.
     Json,
@@ -156,30 +158,34 @@ impl Page {
         }
         writer.write_record([
             &event.row.seq.to_string(),
-            &instant(event.row.at),
-            &instant(event.row.stored_at),
-            signal.id.as_str(),
+            &cell_time(event.row.at),
+            &cell_time(event.row.stored_at),
+            &*spreadsheet::text(signal.id.as_str()),
             signal.state.status().name(),
-            invalidation,
-            signal.source.as_str(),
+            &*spreadsheet::text(invalidation),
+            &*spreadsheet::text(signal.source.as_str()),
             signal.direction.name(),
             signal.symbol.as_str(),
-            &iso(signal.entry_time),
+            &spreadsheet::time(signal.entry_time),
             &number(signal.entry_price),
             &number(signal.stop_loss),
             &signal.take_profits.iter().map(f64::to_string).collect::<Vec<_>>().join("|"),
-            &signal.tp_modes.join("|"),
-            &signal.reason,
+            &*spreadsheet::text(&signal.tp_modes.join("|")),
+            &*spreadsheet::text(&signal.reason),
             &signal.confidence.to_string(),
             &signal.rr_target.to_string(),
             signal.killzone.name(),
-            signal.model.as_deref().unwrap_or_default(),
-            &iso(signal.expires_at),
+            &*spreadsheet::text(signal.model.as_deref().unwrap_or_default()),
+            &spreadsheet::time(signal.expires_at),
             &hex(event.hash),
         ])?;
         writer.flush()?;
         Ok(())
     }
+}
+
+fn cell_time(millis: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(millis).map(spreadsheet::time).unwrap_or_default()
 }
 
 fn instant(millis: i64) -> String {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::chain::Link;
 use super::error::StoreError;
 use super::verify::walk;
-use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, queries, schema, users};
+use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, place, queries, schema, users};
 use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserNote};
 
 /// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
@@ -62,6 +62,7 @@ pub(super) struct Opened {
 
 /// Opens the log in `dir`, making both if need be.
 pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, StoreError> {
+    place::check_writable(dir)?;
     make_directory(dir)?;
     let lock = lock(dir)?;
     let file = dir.join(DATABASE_FILE);

@@ -54,6 +54,7 @@ pub struct Metrics {
     pub source_ticks_total: IntCounterVec,
     pub source_budget: IntGaugeVec,
     pub source_rejected_total: IntCounterVec,
+    pub prices_rounded_total: IntCounterVec,
     pub source_switches_total: IntCounterVec,
     pub source_in_force: IntGaugeVec,
     pub source_divergence_ratio: GaugeVec,
@@ -206,6 +207,12 @@ impl Metrics {
                 "source_rejected_total",
                 "Ticks of a source that were not taken",
                 &["source", "reason"],
+            )?,
+            prices_rounded_total: counters(
+                r,
+                "prices_rounded_total",
+                "Prices that were finer than the instrument's grid and were rounded",
+                &["symbol", "source"],
             )?,
             source_switches_total: counters(
                 r,

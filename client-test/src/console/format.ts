@@ -2,6 +2,9 @@
 
 import type { Instrument, Signal } from "../messages.ts";
 
+/** More digits than this are noise. */
+const FINEST = 3;
+
 const digitsOf = new Map<string, number>();
 const nameOf = new Map<string, string>();
 const order = new Map<string, number>();
@@ -27,7 +30,10 @@ export function instrumentOrder(symbol: string): number {
 export function price(symbol: string, value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const digits = digitsOf.get(symbol);
-  return digits === undefined ? String(value) : value.toFixed(digits);
+  if (digits === undefined) return String(value);
+  // Sources of indices and metals may be finer than the instrument's own digits.
+  const written = String(value).split(".")[1]?.length ?? 0;
+  return value.toFixed(Math.max(digits, Math.min(written, FINEST)));
 }
 
 /** A price as head and tail, the tail being the tenth of a pip that eyes skip. */

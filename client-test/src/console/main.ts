@@ -22,7 +22,7 @@ const history = new History(showBanners);
 const record = new RecordView();
 const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
-const orion = new OrionAdapter(undefined, { token: api.token, autoConnect: false });
+const orion = new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
 
 /** A snapshot is not news: only what comes after its end is announced. */
 let live = false;

@@ -11,6 +11,7 @@ use super::Finding;
 use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
 use crate::config::{Loaded, Secret, Settings, SourceKind};
 use crate::sources::net;
+use crate::store;
 
 const MIB: u64 = 1 << 20;
 /// Below this the disk will be full before anybody has looked.
@@ -117,12 +118,15 @@ fn data(dir: &Path) -> Vec<Finding> {
         return vec![Finding::new(Fail, "data", format!("{shown}: nothing of this path is there"))];
     };
     let mend = "set ORION_DATA_DIR to a folder of this user's, or mount the volume writable";
-    let writable = match probe(folder) {
-        Ok(()) if folder == absolute => Finding::new(Fine, "data", format!("{shown} can be written")),
-        Ok(()) => Finding::new(Fine, "data", format!("{shown} is not there yet and can be made")),
-        Err(error) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
+    let writable = match store::check_writable(dir).map(|()| probe(folder)) {
+        Err(error) => Finding::new(Fail, "data", error.to_string()),
+        Ok(Ok(())) if folder == absolute => Finding::new(Fine, "data", format!("{shown} can be written")),
+        Ok(Ok(())) => Finding::new(Fine, "data", format!("{shown} is not there yet and can be made")),
+        Ok(Err(error)) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
     };
-    vec![writable, room(folder)]
+    let foreign =
+        store::foreign_filesystem(dir).map(|kind| Finding::new(Fail, "data", store::foreign_warning(dir, kind)));
+    [writable].into_iter().chain(foreign).chain([room(folder)]).collect()
 }
 
 /// Writes a file and removes it.

@@ -74,10 +74,7 @@ impl Watch {
     /// What a price decides.
     pub(in crate::engine) fn price(&mut self, instrument: &Instrument, quote: Quote, now: Now) -> Vec<End> {
         self.decide(&instrument.symbol, |watched| {
-            let (bid, ask) = match quote {
-                Quote::BidAsk { bid, ask } => (instrument.round(bid), instrument.round(ask)),
-                Quote::Last(price) => (instrument.round(price), instrument.round(price)),
-            };
+            let (bid, ask) = instrument.sides(quote);
             let (enters, leaves) = match watched.direction {
                 Direction::Long => (ask, bid),
                 Direction::Short => (bid, ask),

@@ -198,7 +198,9 @@ impl AlphaVantage {
             }
             Err(NoPrice::Key) => {
                 self.pairs.push(pair);
-                return Err(SourceError::refused("the key is not accepted: check ORION_ALPHA_VANTAGE_KEY"));
+                return Err(SourceError::refused(
+                    "the key is not accepted: check ORION_ALPHA_VANTAGE_KEY (the key 'demo' is for examples only)",
+                ));
             }
             Err(why @ NoPrice::NotOffered) => {
                 tracing::warn!(source = %self.source, %symbol, %why, "is not asked for any more");

@@ -19,7 +19,7 @@ use chrono_tz::America::New_York;
 use tokio::time::{Instant, timeout_at};
 
 use self::link::Link;
-use self::parse::{Heard, Names};
+use self::parse::{Heard, Malformed, Names};
 use super::net::{self, NetError};
 use super::order::Order;
 use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
@@ -168,17 +168,22 @@ impl Massive {
             .collect()
     }
 
-    /// From the first word to the accepted key.
-    async fn greet(&self, link: &mut Link) -> Result<(), SourceError> {
+    /// From the first word to the accepted key; what else came in the same frame.
+    async fn greet(&self, link: &mut Link) -> Result<Vec<Result<Heard, Malformed>>, SourceError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = timeout_at(deadline, link.next()).await;
             let text = text.map_err(|_| SourceError::transient(NetError::Silent(PATIENCE)))??;
-            for heard in parse::frame(&text, &self.names, self.feed(), &self.source) {
+            let mut elements = parse::frame(&text, &self.names, self.feed(), &self.source).into_iter();
+            while let Some(heard) = elements.next() {
                 let Ok(Heard::Status(status, message)) = heard else { continue };
                 match status.as_str() {
                     "connected" => link.say("auth", self.options.key.reveal()).await?,
-                    "auth_success" => return Ok(()),
+                    "auth_success" => return Ok(elements.collect()),
+                    "success" if message.trim().eq_ignore_ascii_case("authenticated") => return Ok(elements.collect()),
+                    "error" if message.to_ascii_lowercase().contains("authenticat") => {
+                        self.mind("auth_failed", &message)?;
+                    }
                     _ => self.mind(&status, &message)?,
                 }
             }
@@ -190,7 +195,10 @@ impl Massive {
         let words = net::words(message, self.options.key.reveal());
         match status {
             "auth_failed" => {
-                Err(SourceError::refused(format!("the key is not accepted ({words}): check ORION_MASSIVE_KEY")))
+                let plan = self.plan_hint();
+                Err(SourceError::refused(format!(
+                    "the key is not accepted ({words}): {plan} Else check ORION_MASSIVE_KEY"
+                )))
             }
             "max_connections" => Err(SourceError::refused(format!(
                 "another program uses this key, or the plan has fewer connections ({words}): give each program a key of its \
@@ -201,8 +209,24 @@ impl Massive {
         }
     }
 
-    async fn listen(&mut self, mut link: Link, out: &Feeder) -> Result<Finished, SourceError> {
-        let mut asking = Asking::new(&self.channels, self.options.confirm);
+    /// Massive refuses the key of a plan on the address of the other kind of plans, in the same words as a wrong key.
+    fn plan_hint(&self) -> &'static str {
+        if self.options.delayed {
+            "is the plan real-time? Then leave ORION_MASSIVE_DELAYED out."
+        } else {
+            "is the plan delayed? Then set ORION_MASSIVE_DELAYED=true."
+        }
+    }
+
+    async fn listen(
+        &mut self,
+        mut link: Link,
+        first: Vec<Result<Heard, Malformed>>,
+        out: &Feeder,
+    ) -> Result<Finished, SourceError> {
+        let mut asking = Asking::new(&self.channels, self.options.confirm, self.plan_hint());
+        let ticks = self.take(first, &mut asking, out)?;
+        out.ticks(ticks).await?;
         let mut priced = Instant::now();
         let mut stalled = false;
         loop {
@@ -224,7 +248,8 @@ impl Massive {
                 }
                 continue;
             };
-            let ticks = self.take(&text?, &mut asking, out)?;
+            let elements = parse::frame(&text?, &self.names, self.feed(), &self.source);
+            let ticks = self.take(elements, &mut asking, out)?;
             if !ticks.is_empty() {
                 out.ticks(ticks).await?;
                 (priced, stalled) = (Instant::now(), false);
@@ -232,10 +257,15 @@ impl Massive {
         }
     }
 
-    /// The ticks of a frame; answers in it go to whom they concern.
-    fn take(&mut self, text: &str, asking: &mut Asking, out: &Feeder) -> Result<Vec<Tick>, SourceError> {
+    /// The ticks of a frame; answers in it go to whom they concern. Each element is judged by itself.
+    fn take(
+        &mut self,
+        elements: Vec<Result<Heard, Malformed>>,
+        asking: &mut Asking,
+        out: &Feeder,
+    ) -> Result<Vec<Tick>, SourceError> {
         let mut ticks = Vec::new();
-        for heard in parse::frame(text, &self.names, self.feed(), &self.source) {
+        for heard in elements {
             match heard {
                 Ok(Heard::Tick(tick)) => match self.order.check(&tick) {
                     Ok(()) => ticks.push(tick),
@@ -290,14 +320,14 @@ impl Source for Massive {
     async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
         let waits = (self.options.ping_after, self.options.silence);
         let mut link = Link::open(&self.address, waits, (self.wall)()).await?;
-        self.greet(&mut link).await?;
+        let first = self.greet(&mut link).await?;
         if self.options.delayed {
             out.delayed();
         } else {
             out.live();
         }
         self.complained = false;
-        self.listen(link, out).await
+        self.listen(link, first, out).await
     }
 }
 
@@ -309,11 +339,13 @@ struct Asking {
     confirm: Duration,
     /// Whether any channel was not refused.
     any: bool,
+    /// What may be wrong with the plan when all were refused.
+    plan_hint: &'static str,
 }
 
 impl Asking {
-    fn new(channels: &[String], confirm: Duration) -> Self {
-        Self { left: channels.to_vec().into(), asked: None, confirm, any: false }
+    fn new(channels: &[String], confirm: Duration, plan_hint: &'static str) -> Self {
+        Self { left: channels.to_vec().into(), asked: None, confirm, any: false, plan_hint }
     }
 
     /// The channel to ask for now, if the one before is settled.
@@ -340,14 +372,19 @@ impl Asking {
     }
 
     fn confirmed(&mut self, message: &str) {
-        if self.channel().is_some_and(|channel| message.trim_end().ends_with(channel)) {
+        // `EUR-USD` may be asked for, but comes back as `EUR/USD`.
+        if self.channel().is_some_and(|channel| message.trim_end().replace('-', "/").ends_with(channel)) {
             (self.asked, self.any) = (None, true);
         }
     }
 
     fn refused(&mut self) -> Result<(), SourceError> {
         if self.asked.take().is_some() && self.left.is_empty() && !self.any {
-            return Err(SourceError::refused("the plan of this key has none of the instruments that are asked for"));
+            return Err(SourceError::refused(format!(
+                "the plan of this key has none of the instruments that are asked for: {} Else check massive.instruments and \
+                 massive.indices against the plan",
+                self.plan_hint
+            )));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::parse::{Malformed, frame};
+use super::parse::frame;
 use super::*;
 use crate::domain::{Quote, iso, parse_time};
 
@@ -106,7 +106,7 @@ fn cash_indices_have_their_own_hours() {
 #[tokio::test(start_paused = true)]
 async fn channels_are_asked_for_one_after_the_other() {
     let source = SourceName::new("massive");
-    let mut asking = Asking::new(&["C.A".into(), "C.B".into(), "C.C".into()], Duration::from_secs(5));
+    let mut asking = Asking::new(&["C.A".into(), "C.B".into(), "C.C".into()], Duration::from_secs(5), "");
     assert_eq!(asking.next(&source).as_deref(), Some("C.A"));
     assert_eq!(asking.next(&source), None, "the first is not settled");
     asking.confirmed("subscribed to: C.B");
@@ -118,11 +118,13 @@ async fn channels_are_asked_for_one_after_the_other() {
     asking.refused().unwrap();
     assert_eq!((asking.next(&source), asking.deadline()), (None, None));
 
-    let mut none = Asking::new(&["C.A".into(), "C.B".into()], Duration::from_secs(5));
+    let mut none = Asking::new(&["C.A".into(), "C.B".into()], Duration::from_secs(5), "is the plan delayed?");
     none.next(&source);
     none.refused().unwrap();
     none.next(&source);
-    assert!(matches!(none.refused(), Err(SourceError::Refused(_))), "nothing is left of the plan");
+    let refused = none.refused().unwrap_err();
+    assert!(matches!(refused, SourceError::Refused(_)), "nothing is left of the plan");
+    assert!(refused.to_string().contains("is the plan delayed?"), "{refused}");
 }
 
 proptest! {

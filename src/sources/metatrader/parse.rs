@@ -113,8 +113,12 @@ fn read_batch(
     for (index, entry) in entries.into_iter().flatten().enumerate() {
         let symbol: String = entry["s"].as_str().unwrap_or_default().chars().take(MAX_SPELLING).collect();
         match read_tick(entry, &batch.source, instruments, now) {
-            Ok((tick, ahead)) => {
+            Ok((mut tick, ahead)) => {
                 batch.ahead |= ahead;
+                if !batch.connected {
+                    // The terminal cannot trade: what it still shows is an indication.
+                    tick.feed = Feed::Indicative;
+                }
                 batch.ticks.push((index, symbol, tick));
             }
             Err((code, reason)) => batch.refused.push(Refused { index, symbol, code, reason }),

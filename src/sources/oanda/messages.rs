@@ -31,14 +31,24 @@ pub(super) struct Price<'a> {
     #[serde(borrow)]
     pub(super) instrument: Cow<'a, str>,
     /// `false` while the instrument is halted or its market closed.
-    #[serde(default = "yes")]
-    pub(super) tradeable: bool,
+    #[serde(default)]
+    pub(super) tradeable: Option<bool>,
+    /// The older form of the same: `tradeable`, `non-tradeable` or `invalid`.
+    #[serde(default, borrow)]
+    pub(super) status: Option<Cow<'a, str>>,
     /// What can be sold at, best first; may be empty.
     #[serde(default, borrow)]
     pub(super) bids: Vec<Bucket<'a>>,
     /// What can be bought at, best first; may be empty.
     #[serde(default, borrow)]
     pub(super) asks: Vec<Bucket<'a>>,
+}
+
+impl Price<'_> {
+    /// Whether an order would be filled now.
+    pub(super) fn is_tradeable(&self) -> bool {
+        self.tradeable != Some(false) && self.status.as_deref().is_none_or(|status| status == "tradeable")
+    }
 }
 
 /// One step of the book.
@@ -55,8 +65,4 @@ pub(super) struct Refusal {
     /// What is wrong, for people.
     #[serde(rename = "errorMessage")]
     pub(super) error_message: String,
-}
-
-fn yes() -> bool {
-    true
 }

@@ -2,12 +2,14 @@
 //!
 //! OANDA sends a heartbeat every 5 s; 10 s without a line mean that the connection is dead. Each connection begins with
 //! the last price of every instrument (`snapshot`), of which only those are handed on that are news. Prices are left as they
-//! come, at most four a second for each instrument.
+//! come, at most four a second for each instrument. A stream of heartbeats without a price, while an instrument of it should
+//! trade, is stalled.
 
 mod lines;
 mod messages;
 mod parse;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -23,7 +25,7 @@ use super::net::{self, Http, NetError};
 use super::order::Order;
 use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instruments, SourceName, Tick};
+use crate::domain::{Feed, Instruments, Session, SourceName, Symbol, Tick};
 
 /// Longest explanation of a refusal that is read.
 const MAX_REFUSAL: usize = 16 * 1024;
@@ -58,6 +60,10 @@ pub struct Oanda {
     token: Secret,
     names: Names,
     silence: Duration,
+    /// Longest time without a price in market hours: while London or New York trade, and in the quiet hours.
+    mute_after: (Duration, Duration),
+    /// What OANDA says that cannot be traded now.
+    untradeable: BTreeSet<Symbol>,
     order: Order,
     wall: WallClock,
     source: SourceName,
@@ -72,6 +78,8 @@ impl std::fmt::Debug for Oanda {
 impl Oanda {
     /// The name on the wire.
     pub const NAME: &'static str = "oanda";
+    /// How long a stream may have heartbeats only, in market hours.
+    const MUTE_AFTER: (Duration, Duration) = (Duration::from_secs(15), Duration::from_mins(5));
 
     /// A source that has not connected yet.
     ///
@@ -94,7 +102,34 @@ impl Oanda {
             (HeaderName::from_static("accept-datetime-format"), HeaderValue::from_static("RFC3339")),
         ]);
         let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
-        Ok(Self { http, address, headers, token, names, silence, order, wall, source })
+        let (mute_after, untradeable) = (Self::MUTE_AFTER, BTreeSet::new());
+        Ok(Self { http, address, headers, token, names, silence, mute_after, untradeable, order, wall, source })
+    }
+
+    /// The same source with another longest time without a price in market hours: `busy` while London or New York trade, `quiet`
+    /// in the other hours.
+    #[must_use]
+    pub fn with_mute_after(self, busy: Duration, quiet: Duration) -> Self {
+        Self { mute_after: (busy, quiet), ..self }
+    }
+
+    fn mute_after(&self) -> Duration {
+        if Session::is_busy((self.wall)()) { self.mute_after.0 } else { self.mute_after.1 }
+    }
+
+    /// Whether the market of an instrument is open that OANDA does not call untradeable.
+    fn expects_prices(&self) -> bool {
+        let now = (self.wall)();
+        let trades = |symbol: &Symbol| !self.untradeable.contains(symbol);
+        self.names.values().any(|instrument| instrument.session.is_open(now) && trades(&instrument.symbol))
+    }
+
+    fn note_tradeable(&mut self, tick: &Tick) {
+        if tick.feed == Feed::Indicative {
+            self.untradeable.insert(tick.symbol.clone());
+        } else {
+            self.untradeable.remove(&tick.symbol);
+        }
     }
 
     /// The prices in a piece of the stream; what is none is left out.
@@ -118,10 +153,26 @@ impl Oanda {
     async fn listen(&mut self, mut body: Incoming, out: &Feeder) -> Result<Finished, SourceError> {
         let mut lines = Lines::default();
         let (mut complained, mut live) = (false, false);
-        let mut heard = Instant::now();
+        let (mut heard, mut priced, mut stalled) = (Instant::now(), Instant::now(), false);
         loop {
-            let frame = timeout_at(heard + self.silence, body.frame()).await;
-            let frame = frame.map_err(|_| SourceError::transient(NetError::Silent(self.silence)))?;
+            let lost_at = heard + self.silence;
+            let until = if stalled { lost_at } else { lost_at.min(priced + self.mute_after()) };
+            let frame = match timeout_at(until, body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) if Instant::now() >= lost_at => {
+                    return Err(SourceError::transient(NetError::Silent(self.silence)));
+                }
+                // Nothing is missed of the time in which the markets are closed.
+                Err(_) if !self.expects_prices() => {
+                    priced = Instant::now();
+                    continue;
+                }
+                Err(_) => {
+                    out.stalled();
+                    stalled = true;
+                    continue;
+                }
+            };
             let Some(frame) = frame else { return Err(SourceError::transient("the provider has ended the stream")) };
             let frame = frame.map_err(|error| SourceError::transient(NetError::broken(&error)))?;
             let Some(chunk) = frame.data_ref() else { continue };
@@ -132,6 +183,7 @@ impl Oanda {
                 match said {
                     Ok(Heard::Tick(tick)) => {
                         alive = true;
+                        self.note_tradeable(&tick);
                         match self.order.check(&tick) {
                             Ok(()) => ticks.push(tick),
                             Err(superfluous) => out.rejected(superfluous.reason()),
@@ -149,7 +201,10 @@ impl Oanda {
             if alive && !std::mem::replace(&mut live, true) {
                 out.live();
             }
-            out.ticks(ticks).await?;
+            if !ticks.is_empty() {
+                out.ticks(ticks).await?;
+                (priced, stalled) = (Instant::now(), false);
+            }
             if alive {
                 heard = Instant::now();
             }

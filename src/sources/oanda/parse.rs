@@ -35,20 +35,19 @@ pub(super) enum Malformed {
 
 /// Reads one line.
 ///
-/// What cannot be traded now (halted, or the market is closed) is only an indication: it is marked as delayed, so that nobody
-/// takes it for live.
+/// What cannot be traded now, because it is halted or the market is closed, is marked as an indication: it decides nothing.
 pub(super) fn line(line: &[u8], names: &Names, source: &SourceName) -> Result<Heard, Malformed> {
     let Message::Price(price) = serde_json::from_slice(line).map_err(|_| Malformed::Json)? else {
         return Ok(Heard::Life);
     };
-    let Price { time, instrument, tradeable, bids, asks } = price;
+    let feed = if price.is_tradeable() { Feed::Live } else { Feed::Indicative };
+    let Price { time, instrument, bids, asks, .. } = price;
     let instrument = names.get(&*instrument).ok_or(Malformed::Unasked)?;
     let observed_at = parse_time(&time).ok_or(Malformed::Time)?;
     let (Some(bid), Some(ask)) = (best(&bids)?, best(&asks)?) else { return Ok(Heard::Life) };
     if bid > ask {
         return Err(Malformed::Crossed);
     }
-    let feed = if tradeable { Feed::Live } else { Feed::Delayed };
     let quote = Quote::BidAsk { bid, ask };
     let symbol = instrument.symbol.clone();
     Ok(Heard::Tick(Tick { symbol, quote, volume: None, observed_at, feed, source: source.clone() }))

@@ -43,7 +43,7 @@ fn the_recorded_stream_is_read_as_it_was_sent() {
             "US30 42150.5 42153 2026-01-26T12:34:56.801Z Live",
             "alive",
             "NAS100 20510.2 20512.1 2026-01-26T12:34:57.001Z Live",
-            "SPX500 5800.1 5800.6 2026-01-23T21:59:58.112Z Delayed",
+            "SPX500 5800.1 5800.6 2026-01-23T21:59:58.112Z Indicative",
             "alive",
             "USDJPY 155.012 155.025 2026-01-26T12:35:01.004Z Live",
             "alive",
@@ -86,10 +86,24 @@ fn a_book_with_one_side_is_no_price() {
     for sides in [r#""bids":[],"asks":[]"#, r#""bids":[{"price":"1.1"}],"asks":[]"#, r#""tradeable":true"#] {
         assert_eq!(book(sides), Ok(Heard::Life), "{sides}");
     }
-    let halted = tick(
-        r#"{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD","tradeable":false,"bids":[{"price":"1.1"}],"asks":[{"price":"1.2"}]}"#,
-    );
-    assert_eq!(halted.feed, Feed::Delayed, "a halted price is never called live");
+}
+
+#[test]
+fn what_cannot_be_traded_is_an_indication() {
+    for (flags, feed) in [
+        ("\"tradeable\":true", Feed::Live),
+        ("\"tradeable\":true,\"status\":\"tradeable\"", Feed::Live),
+        ("\"x\":0", Feed::Live),
+        ("\"tradeable\":false", Feed::Indicative),
+        ("\"status\":\"non-tradeable\"", Feed::Indicative),
+        ("\"status\":\"invalid\"", Feed::Indicative),
+        ("\"status\":\"non-tradeable\",\"tradeable\":false", Feed::Indicative),
+    ] {
+        let line = format!(
+            r#"{{"type":"PRICE","time":"2026-01-16T21:59:58.692522548Z","instrument":"EUR_USD",{flags},"bids":[{{"price":"1.18571"}}],"asks":[{{"price":"1.18671"}}]}}"#
+        );
+        assert_eq!(tick(&line).feed, feed, "{flags}");
+    }
 }
 
 proptest! {

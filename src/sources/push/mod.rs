@@ -187,8 +187,8 @@ impl Push {
         let now = (self.clock)();
         match parse_prices(value, &self.instruments, now, self.latest(now))? {
             PushedPrices::One(tick) => {
-                let price = tick.quote.mid();
-                let price = self.instruments.get(&tick.symbol).map_or(price, |instrument| instrument.round(price));
+                let instrument = self.instruments.get(&tick.symbol);
+                let price = instrument.map_or_else(|| tick.quote.mid(), |instrument| instrument.mid(tick.quote));
                 let (symbol, timestamp) = (tick.symbol.to_string(), iso(tick.observed_at));
                 self.submit(Input::Ticks(vec![tick]), &Written::default()).await?;
                 Ok(PricesAnswer::One { success: true, message: "Price update received", symbol, price, timestamp })

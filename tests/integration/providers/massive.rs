@@ -259,3 +259,42 @@ async fn a_mute_connection_is_noticed_in_trading_hours_only() {
     open_rig.end().await;
     closed_rig.end().await;
 }
+
+/// Case 51: other wordings of success, answers and prices in one frame, each judged by itself.
+#[tokio::test]
+async fn success_is_understood_in_both_wordings() {
+    let stage = Stage::open(Vec::new(), |stream, _| async move {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+        say(&mut socket, vec![status("connected", "Connected Successfully")]).await;
+        assert_eq!(heard(&mut socket).await.unwrap()["action"], "auth");
+        let elements =
+            vec![status("success", "authenticated"), status("success", "subscribed to: C.AUD/USD"), quote(price(0))];
+        say(&mut socket, elements).await;
+        assert_eq!(heard(&mut socket).await.unwrap()["params"], "C.EUR/USD");
+        say(&mut socket, vec![status("error", "not authorized"), quote(price(3))]).await;
+        while heard(&mut socket).await.is_some() {}
+    })
+    .await;
+    let mut rig = Rig::run(Massive::new(options(&stage, super::KEY), &super::catalogue(), super::wall()).unwrap());
+    assert_told(&rig.tick().await, price(0));
+    assert_told(&rig.tick().await, price(3));
+    assert_eq!((rig.state(), stage.came()), (SourceState::Live, 1));
+    rig.end().await;
+}
+
+/// Case 51: a delayed plan is refused on the other address in the words of a wrong key.
+#[tokio::test]
+async fn a_refused_key_names_the_delayed_plan_first() {
+    for (delayed, hint) in [(false, "ORION_MASSIVE_DELAYED=true"), (true, "leave ORION_MASSIVE_DELAYED out")] {
+        let stage = Played::play(Vec::new()).await;
+        let mut options = options(&stage, super::WRONG_KEY);
+        options.delayed = delayed;
+        let rig = Rig::run(Massive::new(options, &super::catalogue(), super::wall()).unwrap());
+        rig.until(SourceState::Refused).await;
+        rig.end().await;
+        let logged = String::from_utf8_lossy(&super::logged().0.lock()).into_owned();
+        let said = logged.lines().find(|line| line.contains("the key is not accepted") && line.contains(hint));
+        let said = said.unwrap_or_else(|| panic!("no refusal names the plan: {hint}"));
+        assert!(said.find(hint) < said.find("ORION_MASSIVE_KEY"), "{said}");
+    }
+}

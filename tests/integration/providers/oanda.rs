@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use orion_server::config::Secret;
-use orion_server::sources::Source;
+use orion_server::domain::{Feed, parse_time};
 use orion_server::sources::oanda::{Oanda, Options};
+use orion_server::sources::{Source, SourceState};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::contract::{Provider, contract};
+use super::Rig;
+use super::contract::{Provider, contract, price};
 use super::stage::{Act, Price, Stage, head};
 
 const ACCOUNT: &str = "101-001-1234567-001";
@@ -27,15 +29,73 @@ impl Provider for Played {
     }
 
     fn source(stage: &Stage, key: &str, silence: Duration) -> impl Source + 'static {
-        let options = Options {
-            url: format!("http://{}", stage.addr),
-            token: Secret::new(key),
-            account: ACCOUNT.into(),
-            instruments: ["EUR_USD", "USD_JPY", "XAU_USD", "AUD_USD"].map(str::to_owned).to_vec(),
-            silence,
-        };
-        Oanda::new(options, &super::catalogue(), super::wall()).unwrap()
+        Oanda::new(options(stage, key, silence), &super::catalogue(), super::wall()).unwrap()
     }
+}
+
+fn options(stage: &Stage, key: &str, silence: Duration) -> Options {
+    Options {
+        url: format!("http://{}", stage.addr),
+        token: Secret::new(key),
+        account: ACCOUNT.into(),
+        instruments: ["EUR_USD", "USD_JPY", "XAU_USD", "AUD_USD"].map(str::to_owned).to_vec(),
+        silence,
+    }
+}
+
+/// A source that is mute after 200 ms, at this time of the wall clock.
+fn impatient(stage: &Stage, now: &'static str) -> Oanda {
+    let wall = std::sync::Arc::new(move || parse_time(now).unwrap());
+    let options = options(stage, super::KEY, Duration::from_secs(60));
+    let source = Oanda::new(options, &super::catalogue(), wall).unwrap();
+    source.with_mute_after(Duration::from_millis(200), Duration::from_secs(60))
+}
+
+/// Case 50: heartbeats alone are no prices in London hours; on a weekend nothing else is to be expected.
+#[tokio::test]
+async fn heartbeats_without_prices_are_mute_in_market_hours() {
+    let plan = || vec![vec![Act::Price(price(0))]];
+    let (open, closed) = (Played::play(plan()).await, Played::play(plan()).await);
+    let mut closed_rig = Rig::run(impatient(&closed, "2026-01-17T10:00:00Z"));
+    let mut open_rig = Rig::run(impatient(&open, "2026-01-14T10:00:00Z"));
+    open_rig.tick().await;
+    closed_rig.tick().await;
+    open_rig.until(SourceState::Stalled).await;
+    assert_eq!((closed_rig.state(), closed.came()), (SourceState::Live, 1));
+    assert_eq!(open.came(), 1, "mute is not lost");
+    open_rig.end().await;
+    closed_rig.end().await;
+}
+
+/// Case 50: when OANDA itself says that nothing can be traded, nothing is missed, whatever the timetable says.
+#[tokio::test]
+async fn what_oanda_has_closed_is_not_missed() {
+    let untradeable = |name: &str| {
+        format!(
+            "{{\"type\":\"PRICE\",\"time\":\"2026-01-16T21:59:58.692522548Z\",\"bids\":[{{\"price\":\"1.18571\"}}],\
+             \"asks\":[{{\"price\":\"1.18671\"}}],\"status\":\"non-tradeable\",\"tradeable\":false,\"instrument\":\"{name}\"}}\n"
+        )
+    };
+    let lines: String = ["EUR_USD", "USD_JPY", "XAU_USD"].map(untradeable).concat();
+    let stage = Stage::open(Vec::new(), move |mut stream, _| {
+        let lines = lines.clone();
+        async move {
+            head(&mut stream).await;
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await.ok();
+            chunk(&mut stream, &lines).await;
+            perform(&mut stream, Vec::new()).await;
+        }
+    })
+    .await;
+    let mut rig = Rig::run(impatient(&stage, "2026-01-14T10:00:00Z"));
+    for tick in rig.ticks(3).await {
+        assert_eq!(tick.feed, Feed::Indicative);
+    }
+    // Longer than it takes to be mute.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!((rig.state(), stage.came()), (SourceState::Live, 1));
+    rig.end().await;
 }
 
 async fn serve(mut stream: TcpStream, acts: Vec<Act>) {

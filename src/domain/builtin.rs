@@ -1,0 +1,115 @@
+//! The instruments that are built in.
+
+use super::Session;
+use super::instrument::{Instrument, InstrumentClass, Symbol};
+
+/// The seven instruments of the ORION documents.
+pub(super) fn documented() -> Vec<Instrument> {
+    use InstrumentClass::{Forex, Index, Metal};
+    vec![
+        instrument("EURUSD", "Euro / US Dollar", Forex, (5, 0.00001), Session::Forex, &["FXIDC:EURUSD", "EURUSD=X"]),
+        instrument("GBPUSD", "British Pound / US Dollar", Forex, (5, 0.00001), Session::Forex, &["GBPUSD=X"]),
+        instrument("USDJPY", "US Dollar / Japanese Yen", Forex, (3, 0.001), Session::Forex, &["USDJPY=X", "JPY=X"]),
+        instrument("XAUUSD", "Gold / US Dollar", Metal, (2, 0.01), Session::Globex, &["GOLD", "XAU", "GOLDUSD"]),
+        instrument(
+            "US30",
+            "Dow Jones 30",
+            Index,
+            (1, 0.1),
+            Session::Globex,
+            &[
+                "DJ30",
+                "DJI30",
+                "DJI",
+                "DJIA",
+                "^DJI",
+                "DOW",
+                "DOW30",
+                "DOWUSD",
+                "WS30",
+                "WALLSTREET30",
+                "USA30",
+                "USIND30",
+                "US30USD",
+                "USA30IDXUSD",
+                "USA30.IDXUSD",
+            ],
+        ),
+        instrument(
+            "NAS100",
+            "Nasdaq 100",
+            Index,
+            (1, 0.1),
+            Session::Globex,
+            &[
+                "USTEC",
+                "USTECH",
+                "USTECH100",
+                "USTEC100",
+                "USATEC",
+                "US100",
+                "USA100",
+                "NASDAQ",
+                "NASDAQ100",
+                "NSDQ100",
+                "NQ100",
+                "NAS100USD",
+                "NSXUSD",
+                "NDQ100",
+                "NDQUSD",
+                "NDX100",
+                "TECH100",
+                "USNDAQ100",
+                "USATECHIDXUSD",
+                "USATECH.IDXUSD",
+                "NDX",
+                "^NDX",
+            ],
+        ),
+        instrument(
+            "SPX500",
+            "S&P 500",
+            Index,
+            (1, 0.1),
+            Session::Globex,
+            &[
+                "US500",
+                "SP500",
+                "USA500",
+                "USP500",
+                "USSP500",
+                "USSPX500",
+                "SPX500USD",
+                "SPXUSD",
+                "USA500IDXUSD",
+                "USA500.IDXUSD",
+                "SPX",
+                "^SPX",
+                "^GSPC",
+            ],
+        ),
+    ]
+}
+
+/// The four futures of ORION's own price ticker.
+pub(super) fn futures() -> Vec<Instrument> {
+    let future = |symbol, name| instrument(symbol, name, InstrumentClass::Future, (2, 0.25), Session::Globex, &[]);
+    vec![
+        future("MNQ", "Micro E-mini Nasdaq-100"),
+        future("NQ", "E-mini Nasdaq-100"),
+        future("MES", "Micro E-mini S&P 500"),
+        future("ES", "E-mini S&P 500"),
+    ]
+}
+
+fn instrument(
+    symbol: &str,
+    name: &str,
+    class: InstrumentClass,
+    (digits, tick_size): (u8, f64),
+    session: Session,
+    aliases: &[&str],
+) -> Instrument {
+    let aliases = aliases.iter().map(ToString::to_string).collect();
+    Instrument { symbol: Symbol::new(symbol), name: name.into(), class, digits, tick_size, aliases, session }
+}

@@ -1,0 +1,291 @@
+//! The catalogue: every instrument, and how a spelling leads to one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::builtin;
+use super::instrument::{Instrument, InstrumentClass, Symbol};
+use super::spelling::{self, Form, normalize};
+use super::venue::{Group, Venue, group_of};
+
+/// A spelling that no instrument answers to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown symbol '{0}'")]
+pub struct UnknownSymbol(pub String);
+
+/// A catalogue that contradicts itself.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InstrumentsError {
+    /// Two instruments answer to one spelling.
+    #[error("'{spelling}' is claimed by both {first} and {second}")]
+    Ambiguous {
+        /// The spelling after normalization.
+        spelling: String,
+        /// The instrument that had it first.
+        first: Symbol,
+        /// The instrument that claims it too.
+        second: Symbol,
+    },
+    /// Digits, tick size or symbol outside of what can be served.
+    #[error("{symbol}: {reason}")]
+    Invalid {
+        /// The instrument.
+        symbol: Symbol,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The catalogue: every instrument, and every spelling that leads to one.
+#[derive(Debug, Clone, Default)]
+pub struct Instruments {
+    list: Vec<Arc<Instrument>>,
+    by_spelling: HashMap<String, Arc<Instrument>>,
+    /// Names of futures, which contracts begin with.
+    roots: Vec<(String, Arc<Instrument>)>,
+}
+
+/// Longest spelling that is looked at, in bytes.
+const MAX_SPELLING: usize = 64;
+
+impl Instruments {
+    /// Builds the catalogue.
+    ///
+    /// # Errors
+    /// When an instrument's grid is unusable or two instruments claim one spelling.
+    pub fn new(list: impl IntoIterator<Item = Instrument>) -> Result<Self, InstrumentsError> {
+        let mut catalogue = Self::default();
+        for instrument in list {
+            catalogue.add(instrument)?;
+        }
+        Ok(catalogue)
+    }
+
+    /// The seven instruments of the ORION documents (`default` in the settings).
+    pub fn documented() -> Vec<Instrument> {
+        builtin::documented()
+    }
+
+    /// The four futures of ORION's own price ticker: MNQ NQ MES ES (`futures` in the settings).
+    pub fn futures() -> Vec<Instrument> {
+        builtin::futures()
+    }
+
+    fn add(&mut self, instrument: Instrument) -> Result<(), InstrumentsError> {
+        check_grid(&instrument)?;
+        let instrument = Arc::new(instrument);
+        let spellings =
+            std::iter::once(instrument.symbol.as_str()).chain(instrument.aliases.iter().map(String::as_str));
+        for spelling in spellings {
+            let spelling = normalize(spelling);
+            if let Some(other) = self.by_spelling.get(&spelling)
+                && other.symbol != instrument.symbol
+            {
+                return Err(InstrumentsError::Ambiguous {
+                    spelling,
+                    first: other.symbol.clone(),
+                    second: instrument.symbol.clone(),
+                });
+            }
+            if instrument.class == InstrumentClass::Future && !spelling.contains(':') {
+                self.roots.push((spelling.clone(), instrument.clone()));
+            }
+            self.by_spelling.insert(spelling, instrument.clone());
+        }
+        self.list.push(instrument);
+        Ok(())
+    }
+
+    /// Finds the instrument behind a broker's or provider's spelling, which may begin with an exchange (`NYSE:DOW`), by the rules of
+    /// `spelling.rs` and `venue.rs`. Never by prefix: `US300` is not `US30`.
+    ///
+    /// # Errors
+    /// [`UnknownSymbol`] when they lead to no instrument, or the exchange does not list it.
+    pub fn resolve(&self, spelling: &str) -> Result<&Arc<Instrument>, UnknownSymbol> {
+        self.resolve_listed(spelling, None)
+    }
+
+    /// The same for a sender that names the exchange beside the symbol; a blank one says nothing. Both have to list the instrument
+    /// when the symbol begins with an exchange as well.
+    ///
+    /// # Errors
+    /// [`UnknownSymbol`] when the rules lead to no instrument, or an exchange does not list it.
+    pub fn resolve_listed(&self, symbol: &str, exchange: Option<&str>) -> Result<&Arc<Instrument>, UnknownSymbol> {
+        let exchange = exchange.map(str::trim).filter(|exchange| !exchange.is_empty());
+        let unknown = || {
+            let prefix = exchange.map(|exchange| format!("{exchange}:")).unwrap_or_default();
+            UnknownSymbol(format!("{prefix}{}", symbol.trim()).chars().take(MAX_SPELLING).collect())
+        };
+        if symbol.len() > MAX_SPELLING || exchange.is_some_and(|exchange| exchange.len() > MAX_SPELLING) {
+            return Err(unknown());
+        }
+        let (own_exchange, bare) = spelling::split_exchange(symbol);
+        let exchanges = || [own_exchange, exchange].into_iter().flatten();
+        // An alias that names its exchange is the operator's own word.
+        let named = |exchange: &str| self.by_spelling.get(&normalize(&format!("{exchange}:{bare}")));
+        if let Some(instrument) = exchanges().find_map(named) {
+            return Ok(instrument);
+        }
+        let (instrument, form, group) = self.find(bare).ok_or_else(unknown)?;
+        let name = normalize(bare);
+        let lists = |exchange: &str| {
+            // Anything else is a part of an expression, such as the spread `CME_MINI:ES1!-CME_MINI:ES2!`.
+            let is_name = exchange.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | '.'));
+            is_name && Venue::of(exchange).lists(instrument, &name, form)
+        };
+        let is_listed = exchanges().all(lists);
+        let fits_tail = group.is_none_or(|group| group_of(instrument).is_none_or(|own| own == group));
+        if is_listed && fits_tail { Ok(instrument) } else { Err(unknown()) }
+    }
+
+    /// What a spelling without an exchange leads to, in which form it is written, and the group of exchanges that a contract names.
+    fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, Form, Option<Group>)> {
+        if let Some(instrument) = self.by_spelling.get(&normalize(spelling)) {
+            return Some((instrument, Form::Name, None));
+        }
+        let affixed = spelling::candidates(spelling).into_iter().find_map(|candidate| {
+            self.by_spelling.get(&candidate.name).filter(|instrument| candidate.fits(instrument.class))
+        });
+        if let Some(instrument) = affixed {
+            return Some((instrument, Form::Affixed, None));
+        }
+        self.roots.iter().find_map(|(root, instrument)| {
+            spelling::contract(spelling, root).map(|contract| (instrument, Form::Contract, contract.group))
+        })
+    }
+
+    /// The instrument with this name or alias, in any case and with any separators; nothing is stripped or guessed. For
+    /// names that need not be ours, where `MESA` is a share and not a broker's way to write `MES`.
+    pub fn named(&self, spelling: &str) -> Option<&Arc<Instrument>> {
+        if spelling.len() > MAX_SPELLING { None } else { self.by_spelling.get(&normalize(spelling)) }
+    }
+
+    /// The instrument with exactly this canonical name.
+    pub fn get(&self, symbol: &Symbol) -> Option<&Arc<Instrument>> {
+        self.by_spelling.get(symbol.as_str())
+    }
+
+    /// All instruments, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Instrument>> {
+        self.list.iter()
+    }
+}
+
+fn check_grid(instrument: &Instrument) -> Result<(), InstrumentsError> {
+    let invalid =
+        |reason: &str| Err(InstrumentsError::Invalid { symbol: instrument.symbol.clone(), reason: reason.into() });
+    let name = instrument.symbol.as_str();
+    if name.is_empty()
+        || name.len() > 32
+        || name != normalize(name)
+        || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+    {
+        return invalid("symbol must be 1 to 32 upper-case letters, digits or dots");
+    }
+    if instrument.digits > 8 {
+        return invalid("digits must be 0 to 8");
+    }
+    let steps = instrument.tick_size * instrument.scale();
+    if !(instrument.tick_size.is_finite() && steps >= 1.0 - 1e-6 && (steps - steps.round()).abs() < 1e-6) {
+        return invalid("tick_size must be a positive multiple of 10^-digits");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all() -> Instruments {
+        Instruments::new(Instruments::documented().into_iter().chain(Instruments::futures())).unwrap()
+    }
+
+    #[test]
+    fn broker_spellings_lead_to_their_instrument() {
+        let all = all();
+        for (spellings, symbol) in [
+            (
+                "EURUSD eurusd EUR/USD EUR_USD EUR-USD C:EURUSD C:EUR/USD OANDA:EUR_USD FX:EURUSD FX_IDC:EURUSD EURUSD=X",
+                "EURUSD",
+            ),
+            (
+                "EURUSD.m EURUSDm EURUSD.pro EURUSD.raw EURUSDc EURUSD_i EURUSD+ EURUSD# #EURUSD EURUSDmicro EURUSD.ecn",
+                "EURUSD",
+            ),
+            ("GOLD XAU/USD XAU_USD XAU C:XAUUSD TVC:GOLD XAUUSDz GOLD.cash", "XAUUSD"),
+            ("US30.cash DJ30 DJ30.cash WS30 DJI DOW30 US30_USD USA30.IDX/USD OANDA:US30USD", "US30"),
+            (
+                "USTEC USTEC.cash US100 US100.cash NAS100.cash US_TECH100 NAS100_USD USATECH.IDX/USD CAPITALCOM:US100 I:NDX",
+                "NAS100",
+            ),
+            (
+                "US500 US500.cash SP500 SPX500.cash US_SPX500 SPX500_USD USA500.IDX/USD CAPITALCOM:US500 SP:SPX",
+                "SPX500",
+            ),
+            ("MNQ MNQZ2026 CME_MINI:MNQ1! MNQZ26 MNQZ6", "MNQ"),
+            ("NQ NQZ26 CME_MINI:NQ1! NQ.c.0 /NQ", "NQ"),
+            ("MES MESZ6 CME_MINI:MES1!", "MES"),
+            ("ES ESH0 CME_MINI:ES1! /ES ESU2026", "ES"),
+        ] {
+            for spelling in spellings.split(' ') {
+                assert_eq!(all.resolve(spelling).map(|i| i.symbol.as_str()), Ok(symbol), "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_begins_like_an_instrument_is_unknown() {
+        let all = all();
+        for spelling in
+            ["US300", "NQX", "ESX5000000", "EURUSD.mm", "EURUSDXX", "", " ", "MYM", "6E", "EUR", "NAS1000", "MNQ12"]
+        {
+            assert_eq!(
+                all.resolve(spelling).map(|i| i.symbol.as_str()),
+                Err(UnknownSymbol(spelling.trim().into())),
+                "{spelling}"
+            );
+        }
+        assert!(all.resolve(&"X".repeat(100_000)).is_err_and(|unknown| unknown.0.len() == MAX_SPELLING));
+    }
+
+    #[test]
+    fn a_name_is_not_guessed_at() {
+        let all = all();
+        for (spelling, symbol) in [("eur/usd", Some("EURUSD")), (" Gold ", Some("XAUUSD")), ("MES", Some("MES"))] {
+            assert_eq!(all.named(spelling).map(|i| i.symbol.as_str()), symbol, "{spelling}");
+        }
+        for spelling in ["MESA", "ESE", "EURUSD.m", "MESZ6", "AAPL", ""] {
+            assert_eq!(all.named(spelling), None, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn two_instruments_cannot_share_a_spelling() {
+        let mut list = Instruments::documented();
+        list[1].aliases.push("eur/usd".into());
+        let error = Instruments::new(list).unwrap_err();
+        assert_eq!(error.to_string(), "'EURUSD' is claimed by both EURUSD and GBPUSD");
+    }
+
+    #[test]
+    fn a_grid_that_cannot_be_kept_is_refused() {
+        for (digits, tick_size) in [(2, 0.001), (2, 0.0), (2, -0.25), (2, f64::NAN), (9, 1e-9), (1, 0.25)] {
+            let mut list = Instruments::futures();
+            (list[0].digits, list[0].tick_size) = (digits, tick_size);
+            assert!(Instruments::new(list).is_err(), "{digits} {tick_size}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn resolving_never_panics(spelling in ".{0,80}") {
+            all().resolve(&spelling).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "spelling_tests.rs"]
+mod spelling_tests;

@@ -1,0 +1,85 @@
+//! Cells of a CSV that a spreadsheet opens: no text of a sender's becomes a formula, and times are recognized.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+/// What a formula begins with, also in full width, and the control characters that Excel skips before one.
+const TRIGGERS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+/// After these another cell may begin: in a line break, or where a locale's separator is not the comma.
+const ENDS: [char; 4] = ['\n', '\r', '\t', ';'];
+
+/// A text that no spreadsheet takes for a formula: an apostrophe stands before whatever would begin one.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if !text.contains(TRIGGERS) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 1);
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && TRIGGERS.contains(&c) {
+            safe.push('\'');
+            begins = false;
+        } else {
+            // Blanks, quotes and a byte-order mark may be skipped.
+            begins &= c.is_whitespace() || c == '"' || c == '\u{feff}';
+        }
+        safe.push(c);
+        begins |= ENDS.contains(&c);
+    }
+    if safe.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(safe) }
+}
+
+/// `2026-01-15 07:00:00.123` in UTC: Excel and `LibreOffice` read it as a time, ISO 8601 with `T` and `Z` they leave as a text.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::parse_time;
+
+    #[test]
+    fn what_would_be_a_formula_is_a_text() {
+        for (raw, safe) in [
+            ("=1+1", "'=1+1"),
+            ("+cmd", "'+cmd"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("\n=1", "\n'=1"),
+            ("  =1", "  '=1"),
+            ("\"=1\"", "\"'=1\""),
+            ("＝1+1", "'＝1+1"),
+            ("＠SUM(A1)", "'＠SUM(A1)"),
+            ("sweep;=HYPERLINK(\"http://evil.example\")", "sweep;'=HYPERLINK(\"http://evil.example\")"),
+            ("two\nlines\n-1", "two\nlines\n'-1"),
+            ("MSS + FVG, R=2", "MSS + FVG, R=2"),
+            ("TP1 30%|TP2 40%", "TP1 30%|TP2 40%"),
+            ("", ""),
+        ] {
+            assert_eq!(text(raw), safe, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_spreadsheets_read_it() {
+        assert_eq!(time(parse_time("2026-01-15T07:00:00.123Z").unwrap()), "2026-01-15 07:00:00.123");
+    }
+
+    proptest! {
+        #[test]
+        fn no_cell_begins_with_a_trigger(raw in "[=+@a;\t\r\n \"'＝-]{0,12}") {
+            let safe = text(&raw);
+            for cell in safe.split(['\n', '\r', '\t', ';']) {
+                let cell = cell.trim_start_matches(|c: char| c.is_whitespace() || c == '"');
+                prop_assert!(!cell.starts_with(['=', '+', '-', '@', '＝']), "{:?} -> {:?}", raw, safe);
+            }
+            prop_assert_eq!(safe.chars().filter(|c| *c != '\'').collect::<String>(), raw.replace('\'', ""));
+        }
+    }
+}
