@@ -164,6 +164,18 @@ fn an_unusable_variable_is_refused_in_one_line() {
             "ORION_HOST (server.host): \"example.com\" is no IP address, such as 0.0.0.0, 127.0.0.1 or ::",
         ),
         (
+            "ORION_METRICS_ADDRESS",
+            "9090",
+            "ORION_METRICS_ADDRESS (server.metrics_address): \"9090\" is not an address with a port, such as 127.0.0.1:9090, \
+             0.0.0.0:9090 or [::]:9090",
+        ),
+        (
+            "ORION_SERVER__ALLOWED_HOSTS",
+            "https://a.example",
+            "ORION_SERVER__ALLOWED_HOSTS (server.allowed_hosts): \"https://a.example\" is not a host: use example.com, \
+             example.com:8443, *.example.com, 192.0.2.1 or [2001:db8::1]",
+        ),
+        (
             "ORION_SIGNAL_TTL",
             "soon",
             "ORION_SIGNAL_TTL (signals.ttl): invalid value: string \"soon\", expected a duration such as 250ms, 10s, 5m or 30d",
@@ -413,6 +425,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
         (&[("ORION_TRADINGVIEW__ADDRESSES", "1.2.3.4")], "tradingview.addresses has no effect"),
         (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
         (&[("ORION_READ_TOKEN", "t0ken")], "a read token is set, but"),
+        (&[("ORION_ALLOWED_ORIGINS", "https://a.example")], "server.allowed_hosts is empty, although an origin list"),
         (&[("ORION_OANDA_TOKEN", "t0ken")], "a key for oanda is set, but ORION_SOURCES does not name oanda"),
     ] {
         let warnings = Given::new("", env).load().unwrap().warnings;

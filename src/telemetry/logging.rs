@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use chrono::DateTime;
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
-use tracing::{Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::redact::{Redacting, is_library};
+use super::redact::{Redacting, may_be_logged};
 use crate::config::{Log, LogFormat};
 use crate::domain::iso;
 
@@ -63,11 +63,6 @@ where
     let layer = layer(log.format, writer, ansi);
     tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(may_be_logged)).with(layer).try_init()?;
     Ok(())
-}
-
-/// Whether something may be logged at all: the spans of the socket libraries hold arguments, which clients have sent.
-fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    !(metadata.is_span() && is_library(metadata))
 }
 
 fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>

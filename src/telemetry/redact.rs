@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use serde_json::json;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -22,9 +22,19 @@ const LIBRARIES: [&str; 4] = ["socketioxide", "engineioxide", "tungstenite", "to
 /// Fields whose values are the library's own.
 const SAFE_FIELDS: [&str; 4] = ["sid", "id", "reason", "protocol"];
 
-/// Whether something is logged by a library that prints what clients send.
-pub(super) fn is_library(metadata: &Metadata<'_>) -> bool {
-    LIBRARIES.iter().any(|library| metadata.target().starts_with(library))
+/// Where the target of a record of the `log` crate begins, under which every such record passes.
+const RECORD: &str = "log";
+
+/// Whether a target is that of a library that prints what clients send.
+fn is_library(target: &str) -> bool {
+    LIBRARIES.iter().any(|library| target.starts_with(library))
+}
+
+/// Whether something may be logged at all. The libraries' spans hold arguments, which clients have sent; and at `trace` the
+/// WebSocket library logs whole frames, without a sign between its words and a client's.
+pub(super) fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let is_frame = *metadata.level() == Level::TRACE && metadata.target().contains("tungstenite");
+    !(is_frame || (metadata.is_span() && is_library(metadata.target())))
 }
 
 /// Formats the libraries' events, and leaves all others to `inner`.
@@ -42,14 +52,19 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        if !is_library(metadata) {
+        let is_record = metadata.target() == RECORD;
+        if !is_record && !is_library(metadata.target()) {
             return self.inner.format_event(context, writer, event);
         }
         let mut kept = Kept::default();
         event.record(&mut kept);
+        if is_record && !is_library(&kept.target) {
+            return self.inner.format_event(context, writer, event);
+        }
         let mut time = String::new();
         Clock.format_time(&mut Writer::new(&mut time))?;
-        let (level, target) = (metadata.level(), metadata.target());
+        let level = metadata.level();
+        let target = if is_record { kept.target.as_str() } else { metadata.target() };
         match self.format {
             LogFormat::Pretty => {
                 write!(writer, "{time} {level:>5} {target}: {}", kept.message)?;
@@ -75,6 +90,8 @@ where
 #[derive(Debug, Default)]
 struct Kept {
     message: String,
+    /// The target of a record of the `log` crate.
+    target: String,
     fields: Vec<(&'static str, String)>,
 }
 
@@ -82,6 +99,7 @@ impl Visit for Kept {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => self.message = beginning(&format!("{value:?}")),
+            "log.target" => format!("{value:?}").trim_matches('"').clone_into(&mut self.target),
             name if SAFE_FIELDS.contains(&name) => {
                 let mut text = String::new();
                 write!(text, "{value:?}").ok();

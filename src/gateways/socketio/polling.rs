@@ -396,8 +396,8 @@ mod tests {
     const LIMITS: PollingLimits =
         PollingLimits { sessions: 3, per_address: 2, waiting_bytes: 1 << 20, poll_timeout: Duration::from_secs(20) };
 
-    fn address(last: u8) -> Option<IpAddr> {
-        Some([203, 0, 113, last].into())
+    fn address(last: u8) -> IpAddr {
+        [203, 0, 113, last].into()
     }
 
     fn opened(sessions: &PollingSessions, id: &str) -> Arc<PollingSession> {
@@ -413,7 +413,7 @@ mod tests {
     #[tokio::test]
     async fn sessions_are_limited_in_all_and_per_address() {
         let sessions = PollingSessions::new(LIMITS);
-        let open = |last| sessions.open(address(last), 4, None);
+        let open = |last| sessions.open(Some(address(last)), 4, None);
         let first = open(1).unwrap();
         let _second = open(1).unwrap();
         assert_eq!(open(1).unwrap_err(), OverLimit::Address);

@@ -178,7 +178,7 @@ impl Session {
         match self.pace.lock().judge(&self.gateway.metrics) {
             Verdict::Take => return true,
             Verdict::Warn => {
-                self.delivered(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)))
+                self.delivered(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)));
             }
             Verdict::Ignore => {}
             Verdict::Cut => {
