@@ -21,10 +21,10 @@ const GROWTH: f64 = 80.0;
 
 fn record(number: usize) -> Outcome {
     let at = parse_time("2026-01-15T10:30:00Z").unwrap() + Duration::from_secs(number as u64);
-    let r = if number % 3 == 0 { 2.0 } else { -1.0 };
+    let r = if number.is_multiple_of(3) { 2.0 } else { -1.0 };
     Outcome {
         signal: SignalId::new(&format!("a-signal-with-a-name-of-some-length-{number}")).unwrap(),
-        symbol: Symbol::new(if number % 2 == 0 { "EURUSD" } else { "XAUUSD" }),
+        symbol: Symbol::new(if number.is_multiple_of(2) { "EURUSD" } else { "XAUUSD" }),
         direction: Direction::Long,
         setup: Some(SetupKind::MssFvg),
         killzone: Killzone::London,

@@ -353,7 +353,7 @@ async fn a_late_cursor_repeats_nothing_and_admits_gaps() {
     let epoch = start.as_str().unwrap().split_once(':').unwrap().0.to_owned();
     let change = async |id: usize| {
         server.push(&signal(&id.to_string())).await;
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             server.push(&json!({ "id": id.to_string(), "status": "confirmed" })).await;
         }
     };
