@@ -1,6 +1,7 @@
 //! What the operator sees: the log, every metric, what the process uses, and what it suffers from.
 
 mod disk;
+mod log_limit;
 pub mod logging;
 mod metrics;
 mod process;
@@ -9,6 +10,7 @@ mod readiness;
 mod rejects;
 
 pub use disk::{Disk, Space};
+pub use log_limit::LogLimit;
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};
 pub use queue::{Behind, Queue};
