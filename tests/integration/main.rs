@@ -11,6 +11,7 @@ mod backtesting;
 mod bots;
 mod clocks;
 mod commands;
+mod damage;
 mod demo;
 mod deploy;
 mod disk;

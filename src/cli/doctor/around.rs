@@ -11,6 +11,7 @@ use super::Finding;
 use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
 use crate::config::{Loaded, Secret, Settings, SourceKind};
 use crate::sources::net;
+use crate::store::{self, Examined};
 
 const MIB: u64 = 1 << 20;
 /// Below this the disk will be full before anybody has looked.
@@ -122,7 +123,23 @@ fn data(dir: &Path) -> Vec<Finding> {
         Ok(()) => Finding::new(Fine, "data", format!("{shown} is not there yet and can be made")),
         Err(error) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
     };
-    vec![writable, room(folder)]
+    let mut findings = vec![writable, room(folder)];
+    if folder == absolute {
+        findings.push(signal_log(dir));
+    }
+    findings
+}
+
+/// Whether a server could start on the signal log.
+fn signal_log(dir: &Path) -> Finding {
+    match store::examine(dir) {
+        Ok(Examined::New) => Finding::new(Fine, "signal log", "there is none yet; the server begins one"),
+        Ok(Examined::Running) => {
+            Finding::new(Fine, "signal log", "a server writes it, and it holds what was acknowledged")
+        }
+        Ok(Examined::Whole) => Finding::new(Fine, "signal log", "whole, and it holds what was acknowledged"),
+        Err(error) => Finding::new(Fail, "signal log", error.to_string()),
+    }
 }
 
 /// Writes a file and removes it.
