@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 
 use super::progress::Progress;
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::store::{self, ExportFormat, StoreError, VerifiedRecords};
+use crate::store::{self, ExportFormat, Repair, RepairMode, Repaired, StoreError, VerifiedRecords};
 
 /// Bytes that are collected before they are written out.
 const BUFFER: usize = 64 << 10;
@@ -52,11 +53,27 @@ pub enum LogCommand {
     ///
     /// The copy has an epoch of its own: a dashboard's cursor of before gets a snapshot from it, never other signals than
     /// it means. To restore, stop the server, put the copy in the place of orion.db, and remove orion.db-wal and
-    /// orion.db-shm.
+    /// orion.db-shm; orion.watermark may stay.
     #[command(after_help = "Example:\n  orion-server backup orion-backup.db")]
     Backup {
         /// The copy; never overwritten
         file: PathBuf,
+        /// The log.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a damaged signal log usable again, out of what is whole in it
+    ///
+    /// For when the server refuses to start, or `verify` finds something. Says what is wrong, what can be kept and what is
+    /// lost, changes nothing and exits with 1. With --accept-loss it is done: the damaged files are moved into a folder
+    /// beside them, a new log with everything that is whole takes their place, and it gets a new epoch, so that a
+    /// dashboard's cursor of before gets a snapshot, never other signals than it means. A backup, if there is one, loses
+    /// less: compare what they hold. The server must be stopped. Exits with 0 when nothing is to be repaired.
+    #[command(after_help = "Examples:\n  orion-server repair\n  orion-server repair --accept-loss")]
+    Repair {
+        /// Do it, and accept that what is damaged is lost
+        #[arg(long)]
+        accept_loss: bool,
         /// The log.
         #[command(flatten)]
         place: Place,
@@ -106,7 +123,10 @@ impl CommandError {
 impl LogCommand {
     /// The place that the command line names.
     pub fn place(&self) -> Option<&Path> {
-        let (Self::Verify { place } | Self::Export { place, .. } | Self::Backup { place, .. }) = self;
+        let (Self::Verify { place }
+        | Self::Export { place, .. }
+        | Self::Backup { place, .. }
+        | Self::Repair { place, .. }) = self;
         place.dir.as_deref()
     }
 
@@ -132,6 +152,9 @@ impl LogCommand {
                 export(file, if *outcomes { "records" } else { "events" }, write, &mut out)
             }
             Self::Backup { file, .. } => backup(place, file, &mut out),
+            Self::Repair { accept_loss, .. } => {
+                repair(place, if *accept_loss { RepairMode::AcceptLoss } else { RepairMode::Plan }, &mut out)
+            }
         };
         match outcome {
             Err(error) if error.is_broken_pipe() => Ok(EXIT_OK),
@@ -162,6 +185,10 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
             writeln!(out, "broken: {what}").ok();
             Ok(EXIT_FAILURE)
         }
+        Err(error @ StoreError::Lost { .. }) => {
+            writeln!(out, "broken: {error}").ok();
+            Ok(EXIT_FAILURE)
+        }
         Err(StoreError::Broken { seq, what }) => {
             // The exit code says it too.
             writeln!(out, "broken at seq {seq}: {what}").ok();
@@ -169,6 +196,25 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn repair(place: &Path, mode: RepairMode, out: &mut impl Write) -> Result<u8, CommandError> {
+    let Some(Repair { damage, kept, lost, done }) = store::repair(place, mode, SystemTime::now().into())? else {
+        writeln!(out, "ok: nothing is to be repaired")?;
+        return Ok(EXIT_OK);
+    };
+    writeln!(out, "found: {damage}")?;
+    writeln!(out, "kept: {kept}")?;
+    for line in lost {
+        writeln!(out, "lost: {line}")?;
+    }
+    let Some(Repaired { moved_to, epoch }) = done else {
+        writeln!(out, "Nothing was changed. To do it: orion-server repair --accept-loss")?;
+        return Ok(EXIT_FAILURE);
+    };
+    writeln!(out, "moved: the damaged files are in {}", moved_to.display())?;
+    writeln!(out, "ok: repaired. The log has the new epoch {epoch}: cursors from before get a snapshot")?;
+    Ok(EXIT_OK)
 }
 
 fn export(

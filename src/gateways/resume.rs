@@ -10,6 +10,17 @@ use tracing::debug;
 use crate::domain::{Position, Signal};
 use crate::hub::{Hub, Present, Publication};
 use crate::store::{Change, Reader, StoreError};
+use crate::telemetry::LogLimit;
+
+/// Every client that comes back asks while the disk cannot be read.
+static UNREADABLE: LogLimit = LogLimit::new();
+
+/// Logs that a replay could not be read, at most once a minute.
+pub(super) fn log_unreadable(error: &StoreError) {
+    if let Some(suppressed) = UNREADABLE.admit() {
+        tracing::warn!(%error, suppressed, "a replay could not be read");
+    }
+}
 
 /// Events read from the log at a time.
 const PAGE: usize = 200;

@@ -10,6 +10,10 @@ use serde::Serialize;
 use crate::auth::{AuthError, Stranger, TooFast};
 use crate::sources::push::{ErrorBody, PushError, PushFault};
 use crate::store::StoreError;
+use crate::telemetry::LogLimit;
+
+/// Every reader asks again and again while the disk cannot be read.
+static UNREADABLE: LogLimit = LogLimit::new();
 
 /// Why a request got no answer of success.
 #[derive(Debug, thiserror::Error)]
@@ -177,8 +181,10 @@ impl IntoResponse for ApiError {
 
 impl ApiError {
     fn respond(self, body: impl Serialize) -> Response {
-        if let Self::Unreadable(error) = &self {
-            tracing::warn!(%error, "the history cannot be read");
+        if let Self::Unreadable(error) = &self
+            && let Some(suppressed) = UNREADABLE.admit()
+        {
+            tracing::warn!(%error, suppressed, "the history cannot be read");
         }
         let status = self.status();
         let mut response = (status, Json(body)).into_response();

@@ -73,9 +73,18 @@ impl Pipeline {
     /// Records that could not be stored come again.
     pub(super) fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
         self.unrecorded = stored.is_err();
-        if let Err(error) = stored {
-            warn!(%error, records = records.len(), "records of signals could not be stored yet");
-            self.engine.keep_records(records);
+        match stored {
+            Ok(_) => {
+                if let Some(suppressed) = self.unrecorded_log.end() {
+                    info!(suppressed, "records of signals are stored again");
+                }
+            }
+            Err(error) => {
+                if let Some(suppressed) = self.unrecorded_log.admit() {
+                    warn!(%error, records = records.len(), suppressed, "records of signals could not be stored yet");
+                }
+                self.engine.keep_records(records);
+            }
         }
     }
 
@@ -106,6 +115,11 @@ impl Pipeline {
         match committed {
             Ok(first) => {
                 self.patience = None;
+                if !batch.has_nothing_to_store()
+                    && let Some(suppressed) = self.refusals_log.end()
+                {
+                    info!(suppressed, "signals are stored again");
+                }
                 self.publish_changes(&batch.changes, first.first_signal).await;
                 self.pass_on(batch.published, first.first_published).await;
                 for Answer { to, is } in batch.answers {
@@ -120,7 +134,10 @@ impl Pipeline {
     /// What gathered meanwhile may rest on what could not be stored: both are taken back.
     fn take_back(&mut self, batch: Batch, error: &StoreError) {
         let gathered = std::mem::take(&mut self.gathering);
-        warn!(%error, changes = batch.changes.len() + gathered.changes.len(), "signals could not be stored");
+        if let Some(suppressed) = self.refusals_log.admit() {
+            let changes = batch.changes.len() + gathered.changes.len();
+            warn!(%error, changes, suppressed, "signals could not be stored");
+        }
         self.engine.undo(batch.changes.into_iter().chain(gathered.changes), self.clock.now());
         for Answer { to, is } in batch.answers.into_iter().chain(gathered.answers) {
             // Prices are not stored: that they waited for a commit that failed does not undo them.

@@ -25,7 +25,7 @@ use crate::domain::{Change, Event, Feed, Now, Outcome as Record, Published, Sign
 use crate::engine::{Engine, Outcome, Unkept};
 use crate::hub::{Hub, Publication};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
 use commit::{Answer, Batch, Commit, committed, recorded, reply};
 pub use handle::{Handle, Request, Stopped, SubmitError};
@@ -64,6 +64,10 @@ pub struct Pipeline {
     recording: Option<(Vec<Record>, Commit)>,
     /// The last ones could not be stored.
     unrecorded: bool,
+    /// Of pushes that could not be stored.
+    refusals_log: LogLimit,
+    /// Of records that could not be stored.
+    unrecorded_log: LogLimit,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -98,6 +102,8 @@ impl Pipeline {
             patience: None,
             recording: None,
             unrecorded: false,
+            refusals_log: LogLimit::new(),
+            unrecorded_log: LogLimit::new(),
         }
     }
 

@@ -9,7 +9,8 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::StoreError;
-use super::{offline, schema};
+use super::{meta, offline, schema};
+use crate::domain::Position;
 
 /// Pages (of 4 KiB) between two reports of progress.
 const PAGES_AT_ONCE: i32 = 1_024;
@@ -49,7 +50,8 @@ fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8
     let writing = |error| StoreError::sqlite(to, &error);
     // A copy begins anew whenever the source changes under it. In one snapshot the source does not change.
     let snapshot = source.unchecked_transaction().map_err(reading)?;
-    snapshot.query_row("SELECT count(*) FROM meta", [], |_| Ok(())).map_err(reading)?;
+    let epoch = schema::epoch(&snapshot).map_err(reading)?.unwrap_or_default();
+    let copied_from = Position { epoch: epoch.into(), seq: schema::head(&snapshot).map_err(reading)?.seq };
     let mut target = Connection::open(to).map_err(writing)?;
     let copy = Backup::new(&snapshot, &mut target).map_err(writing)?;
     loop {
@@ -67,6 +69,8 @@ fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8
     target.pragma_update(None, "journal_mode", "DELETE").map_err(writing)?;
     target.pragma_update(None, "synchronous", "FULL").map_err(writing)?;
     schema::set_epoch(&target).map_err(writing)?;
+    meta::set(&target, meta::COPIED_FROM, copied_from.to_string()).map_err(writing)?;
+    meta::set(&target, meta::CLOSED, 1).map_err(writing)?;
     target.close().map_err(|(_, error)| writing(error))?;
     progress(100);
     Ok(())

@@ -1,17 +1,19 @@
 //! What is written, inside of a transaction that somebody else begins and commits.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::chain::{Chained, Link, Row};
-use super::{outcomes, schema};
-use crate::domain::{Bar, Signal, SignalState};
+use super::{meta, outcomes, schema};
+use crate::domain::{Signal, SignalState};
 
 /// Most rows that one transaction prunes: an append that arrives meanwhile waits for no more than these.
 const PRUNED_AT_ONCE: usize = 250;
+
+/// Bytes that a probe writes.
+const PROBE_BYTES: usize = 65_536;
 
 /// Appends changes of signals after `head`; returns the new head.
 pub(super) fn append<'a>(
@@ -83,23 +85,6 @@ pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Stores one-minute bars; of two that tell of the same minute, both are right about its extremes.
-pub(super) fn save_bars(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO bars (symbol, opened_at, open, high, low, close, volume, simulated) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-         ON CONFLICT (symbol, opened_at) DO UPDATE SET high = max(high, excluded.high), \
-         low = min(low, excluded.low), close = excluded.close, volume = max(volume, excluded.volume), \
-         simulated = max(simulated, excluded.simulated)",
-    )?;
-    for bar in bars {
-        let opened_at = bar.opened_at.timestamp_millis();
-        let Bar { open, high, low, close, volume, simulated, .. } = *bar;
-        statement.execute((bar.symbol.as_str(), opened_at, open, high, low, close, volume, simulated))?;
-    }
-    Ok(())
-}
-
 /// Removes some of the oldest events when they were stored before `kept_since` and their signals have ended.
 ///
 /// Only ever from the front: what is left is whole from the anchor on. Returns the number of events removed.
@@ -129,37 +114,11 @@ pub(super) fn prune_events(transaction: &Connection, kept_since: DateTime<Utc>) 
     Ok(last.seq - anchor.seq)
 }
 
-/// Removes some of the oldest bars; returns how many.
-///
-/// A symbol's newest bar counts as its present, so that a recording from long ago is kept as long as everything else.
-pub(super) fn prune_bars(transaction: &Connection, now: DateTime<Utc>, kept: Duration) -> rusqlite::Result<u64> {
-    let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-    let mut next_symbol = transaction.prepare_cached("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
-    let mut newest = transaction.prepare_cached("SELECT max(opened_at) FROM bars WHERE symbol = ?1")?;
-    let mut delete = transaction.prepare_cached(
-        "DELETE FROM bars WHERE symbol = ?1 AND opened_at IN \
-         (SELECT opened_at FROM bars WHERE symbol = ?1 AND opened_at < ?2 ORDER BY opened_at LIMIT ?3)",
-    )?;
-    let (mut removed, mut symbol) = (0, String::new());
-    while let Some(next) = next_symbol.query_row([&symbol], |row| row.get::<_, Option<String>>(0))? {
-        symbol = next;
-        let present: i64 = newest.query_row([&symbol], |row| row.get(0))?;
-        let before = present.min(now.timestamp_millis()).saturating_sub(kept);
-        removed += delete.execute((&symbol, before, PRUNED_AT_ONCE))?;
-        if removed >= PRUNED_AT_ONCE {
-            break;
-        }
-    }
-    Ok(removed as u64)
-}
-
 /// Writes and removes as much as a group of pushes needs, to see whether there is room again.
 pub(super) fn probe(transaction: &Connection, step: Probe) -> rusqlite::Result<()> {
     match step {
-        Probe::Write => transaction
-            .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(65536))", [])
-            .map(drop),
-        Probe::Remove => transaction.execute("DELETE FROM meta WHERE key = 'probe'", []).map(drop),
+        Probe::Write => meta::set(transaction, "probe", vec![0; PROBE_BYTES]),
+        Probe::Remove => meta::remove(transaction, "probe"),
     }
 }
 

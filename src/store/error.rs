@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use super::row::damaged_row;
 use super::{LOCK_FILE, NotWritable};
 
 /// Why the log could not be opened, written or read. Cheap enough to be told to everybody who shared a commit.
@@ -37,13 +38,27 @@ pub enum StoreError {
     /// The database cannot be what this program wrote.
     #[error(
         "{} is damaged ({what}); nothing was changed. Put a backup in its place (made with `orion-server backup`; remove \
-         the -wal and -shm files beside it too), or move the file away to begin a new log",
+         the -wal and -shm files beside it too), keep what is whole with `orion-server repair --accept-loss`, or move the \
+         file away, and all other orion.* files with it, to begin a new log",
         .file.display()
     )]
     Damaged {
         /// The database.
         file: PathBuf,
         /// What is wrong with it.
+        what: String,
+    },
+    /// The log does not hold what was acknowledged.
+    #[error(
+        "{} does not hold what was acknowledged: {what}; nothing was changed. Put a backup in its place (made with \
+         `orion-server backup`; remove the -wal and -shm files beside it too), or keep what is left with `orion-server \
+         repair --accept-loss`",
+        .file.display()
+    )]
+    Lost {
+        /// The database.
+        file: PathBuf,
+        /// What is missing, and why.
         what: String,
     },
     /// A row of the log is not what was written once.
@@ -103,6 +118,9 @@ impl StoreError {
 
     /// Sorts an error of SQLite by what a person has to do about it.
     pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+        if let Some(damaged) = damaged_row(error) {
+            return Self::Damaged { file: file.into(), what: damaged.to_string() };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(file.into()),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly(file.into()),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::StoreError;
 use super::offline::{self, Event};
-use super::spreadsheet;
+use super::{checked, row, spreadsheet};
 use crate::domain::{Invalidation, Signal, SignalState, iso};
 
 /// Events that are read at once. Between two pages the log is let go of, because whoever reads the output may be slow.
@@ -59,12 +59,13 @@ pub fn export_outcomes(place: &Path, mut out: impl Write) -> Result<u64, StoreEr
     let (file, connection) = offline::open(place)?;
     let sqlite = |error| StoreError::sqlite(&file, &error);
     let io = |error: io::Error| StoreError::Output(error.kind());
-    let sql = "SELECT body FROM outcomes ORDER BY closed_at, signal_id";
-    let mut statement = connection.prepare(sql).map_err(sqlite)?;
+    let sql = checked::records("ORDER BY o.closed_at, o.signal_id");
+    let mut statement = connection.prepare(&sql).map_err(sqlite)?;
     let mut rows = statement.query([]).map_err(sqlite)?;
     let mut count = 0;
     while let Some(row) = rows.next().map_err(sqlite)? {
-        let body = row.get_ref(0).and_then(|body| Ok(body.as_str()?.to_owned())).map_err(sqlite)?;
+        checked::record(row).map_err(sqlite)?;
+        let body = row.get_ref(5).and_then(|body| Ok(body.as_str()?.to_owned())).map_err(sqlite)?;
         let start = if count == 0 { "[\n" } else { ",\n" };
         write!(out, "{start}{body}").map_err(io)?;
         count += 1;
@@ -117,10 +118,17 @@ const COLUMNS: [&str; 21] = [
 impl Page {
     fn read(&mut self, connection: &Connection, file: &Path) -> Result<(), StoreError> {
         let sqlite = |error| StoreError::sqlite(file, &error);
-        let mut statement = connection.prepare_cached(Event::AFTER).map_err(sqlite)?;
+        let mut statement =
+            connection.prepare_cached(&checked::events("WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2")).map_err(sqlite)?;
         let mut rows = statement.query((self.last, PAGE)).map_err(sqlite)?;
         while let Some(row) = rows.next().map_err(sqlite)? {
-            let event = Event::read(row).map_err(sqlite)?;
+            let event = checked::event(row).map_err(|error| match row::damaged_row(&error) {
+                Some(damaged) => {
+                    let seq = damaged.key.parse().unwrap_or(self.last + 1);
+                    StoreError::Broken { seq, what: "its hash does not cover what is stored".into() }
+                }
+                None => sqlite(error),
+            })?;
             let unreadable =
                 |error: String| StoreError::Broken { seq: event.row.seq, what: format!("it cannot be read: {error}") };
             match self.format {

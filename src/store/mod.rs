@@ -3,21 +3,30 @@
 //!
 //! ```text
 //! append ──► lanes ──► writer (one thread, group commit) ──► orion.db ◄── reader (a few connections)
-//! save_bars ─┘           between commits: bars, pruning, probes              ▲
-//!                                                   verify, backup, export ──┘  (from other processes)
+//! save_bars ─┘           │ between commits: bars, pruning, probes            ▲
+//!                        ▼                          verify, backup, export ──┘  (from other processes)
+//!                   orion.watermark (what was acknowledged last)
 //! ```
+//!
+//! A start compares the log with the [`watermark`]. Every row that is served is checked when it is read: events and records
+//! against their chains ([`checked`]), all others against a checksum of their own ([`row`]).
 //!
 //! Numbers of events have no gaps. What [`Store::append`] answers with `Ok` survives `kill -9` and a power cut. What it
 //! answers with an error is not in the log of this process; a disk that failed in the middle of a commit may bring it
 //! back at the next start.
 
 mod backup;
+mod bars;
 mod chain;
+mod checked;
 mod commit;
+mod compare;
 mod error;
 mod export;
 mod faults;
+mod inspect;
 mod lanes;
+mod meta;
 mod offline;
 mod open;
 mod outcomes;
@@ -25,12 +34,18 @@ mod passing;
 mod place;
 mod queries;
 mod reader;
+mod repair;
+mod row;
+mod salvage;
 mod schema;
 mod spreadsheet;
 #[cfg(test)]
 mod tests;
+mod transact;
 mod users;
 mod verify;
+mod wal;
+mod watermark;
 mod writer;
 
 use std::future::Future;
@@ -50,21 +65,28 @@ pub use error::StoreError;
 pub use export::{ExportFormat, export, export_outcomes, hex};
 #[doc(hidden)]
 pub use faults::Fault;
+pub use inspect::{Examined, examine};
 pub use lanes::Receipt;
 pub use open::Recovered;
 pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning};
 pub use queries::{Change, HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
+pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use writer::Health;
 
 use crate::domain::{Bar, Outcome, Progress, Published, Signal, SignalId, UserNote};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogLimit, Metrics};
 use lanes::{Append, End, Lanes};
-use writer::{Identity, Shared, Writer};
+use open::Watermarking;
+use transact::{CHECKPOINT_FRAMES, Identity};
+use watermark::Phase;
+use writer::{Shared, Writer};
 
 /// The database, in the data directory.
 const DATABASE_FILE: &str = "orion.db";
+/// What was acknowledged last, beside the database.
+const WATERMARK_FILE: &str = "orion.watermark";
 /// The file whose lock says that a process owns the data directory.
 const LOCK_FILE: &str = "orion.lock";
 
@@ -103,10 +125,34 @@ impl Store {
     /// Opens the log in the data directory `dir`, making both if need be, and starts its writer.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has the directory, [`StoreError::Newer`] and [`StoreError::Damaged`]
-    /// when the file there is not to be written by this program (not a byte of it is changed), else what the disk says.
+    /// [`StoreError::InUse`] when another process has the directory; [`StoreError::Newer`], [`StoreError::Damaged`] and
+    /// [`StoreError::Lost`] when the files there are not to be written by this program, are damaged, or hold less than was
+    /// acknowledged (not a byte of them is changed); else what the disk says.
     pub fn open(dir: &Path, options: Options, metrics: Arc<Metrics>) -> Result<(Self, Recovered), StoreError> {
-        let opened = open::open(dir, options.recent_since)?;
+        Self::start(dir, options, metrics, Watermarking::On)
+    }
+
+    /// The same without a watermark, to measure what it costs. The log it leaves is refused.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_without_watermark(
+        dir: &Path,
+        options: Options,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Recovered), StoreError> {
+        Self::start(dir, options, metrics, Watermarking::Off)
+    }
+
+    fn start(
+        dir: &Path,
+        options: Options,
+        metrics: Arc<Metrics>,
+        watermarking: Watermarking,
+    ) -> Result<(Self, Recovered), StoreError> {
+        let opened = open::open(dir, options.recent_since, watermarking)?;
+        metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
         let shared = Arc::new(Shared {
             lanes: Lanes::default(),
             health: Mutex::new(Health::Ok),
@@ -114,17 +160,24 @@ impl Store {
             ended: watch::Sender::new(false),
         });
         let records_version = Arc::new(AtomicU64::new(0));
-        let reader = Reader::new(&opened.file, records_version.clone());
+        let reader = Reader::new(&opened.file, &metrics, records_version.clone());
         let writer = Writer {
             shared: Arc::clone(&shared),
             metrics: Arc::clone(&metrics),
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
-            head: opened.head,
-            records: opened.records,
+            heads: opened.heads,
             records_version,
             pruned: opened.anchor.seq,
-            published: opened.published,
+            is_half_checkpointed: opened
+                .watermark
+                .as_ref()
+                .is_some_and(|kept| matches!(kept.last().phase, Phase::Checkpointing(_))),
+            watermark: opened.watermark,
+            follower: None,
+            is_marked_closed: opened.is_marked_closed,
+            checkpoint_at: CHECKPOINT_FRAMES,
+            failures_log: LogLimit::new(),
             connection: Some(opened.connection),
             identity: Identity::of(&opened.file),
             prune_at: (options.clock)(),

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::chain::Row;
 use super::error::StoreError;
-use super::open::{is_current_log, length, wal_file};
+use super::inspect::{is_current_log, length, wal_file};
 use super::{DATABASE_FILE, schema};
 
 /// Opens the log in a data directory, or a database file, for reading.

@@ -1,23 +1,20 @@
 //! Opening a log: the directory's lock, a look at the file before anything touches it, and what comes back from it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OpenFlags};
 
+use super::bars::{self, BarsRead};
 use super::chain::Link;
 use super::error::StoreError;
-use super::verify::walk;
-use super::{DATABASE_FILE, LOCK_FILE, outcomes, passing, place, queries, schema, users};
+use super::inspect::{Standing, inspect, wal_file, watermark_file};
+use super::wal::{self, Scan};
+use super::watermark::{Heads, Phase, Watermark, WatermarkFile};
+use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users};
 use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserNote};
 
-/// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
-const CHECKED_EVENTS: u64 = 10_000;
-/// Largest database whose pages are all read at every start. Beyond it a start would take seconds; `verify` reads all.
-const CHECKED_BYTES: u64 = 64 << 20;
 /// How far back bars are read, so that setups know where the market is.
 const WARM_UP: TimeDelta = TimeDelta::days(5);
 /// Most recent signals that are handed to a starting hub.
@@ -52,41 +49,159 @@ pub(super) struct Opened {
     /// Held as long as the process writes.
     pub(super) lock: File,
     pub(super) connection: Connection,
-    pub(super) head: Link,
+    pub(super) heads: Heads,
     pub(super) anchor: Link,
-    /// The last record.
-    pub(super) records: Link,
-    pub(super) published: u64,
+    /// `None` when none is kept.
+    pub(super) watermark: Option<WatermarkFile>,
+    /// Whether the database alone still says that it is the whole log.
+    pub(super) is_marked_closed: bool,
+    /// Bars that were left out of what was recovered.
+    pub(super) damaged_bars: u64,
     pub(super) recovered: Recovered,
 }
 
+/// Whether what is acknowledged is noted in a watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watermarking {
+    /// Always, but in a bench.
+    On,
+    /// To measure what it costs.
+    Off,
+}
+
+/// What a start reads of a log. All of it is checked.
+pub(super) struct Contents {
+    pending: Vec<Signal>,
+    recent: Vec<(u64, Signal)>,
+    published: Vec<Published>,
+    forgotten: Forgotten,
+    open_records: Vec<(Signal, Option<Progress>)>,
+    minutes: BarsRead,
+    users: Vec<UserNote>,
+}
+
+impl Contents {
+    pub(super) fn load(connection: &Connection, recent_since: DateTime<Utc>) -> rusqlite::Result<Self> {
+        let (published, forgotten) = passing::all(connection)?;
+        Ok(Self {
+            pending: queries::pending(connection)?,
+            recent: queries::recent(connection, recent_since, RECENT_LIMIT)?,
+            published,
+            forgotten,
+            open_records: outcomes::open(connection)?,
+            minutes: bars::real_minutes(connection, recent_since - WARM_UP)?,
+            users: users::all(connection)?,
+        })
+    }
+}
+
 /// Opens the log in `dir`, making both if need be.
-pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>) -> Result<Opened, StoreError> {
+pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>, watermarking: Watermarking) -> Result<Opened, StoreError> {
     place::check_writable(dir)?;
     make_directory(dir)?;
     let lock = lock(dir)?;
     let file = dir.join(DATABASE_FILE);
-    examine(&file)?;
+    let load = |connection: &Connection| Contents::load(connection, recent_since);
+    let (standing, loaded) = inspect(&file, load)?;
+    let on = watermarking == Watermarking::On;
+    let mut watermark = if on { take_up(&file, &standing)? } else { None };
     let sqlite = |error| StoreError::sqlite(&file, &error);
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
-    let head = schema::head(&connection).map_err(sqlite)?;
-    let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
-    let (published, forgotten) = passing::all(&connection).map_err(sqlite)?;
-    let recovered = Recovered {
-        position: Position { epoch: epoch.into(), seq: head.seq },
-        pending: queries::pending(&connection).map_err(sqlite)?,
-        recent: queries::recent(&connection, recent_since, RECENT_LIMIT).map_err(sqlite)?,
-        published,
-        forgotten,
-        open_records: outcomes::open(&connection).map_err(sqlite)?,
-        minutes: queries::real_minutes(&connection, recent_since - WARM_UP).map_err(sqlite)?,
-        users: users::all(&connection).map_err(sqlite)?,
+    let heads = compare::heads(&connection).map_err(sqlite)?;
+    if on {
+        watermark = Some(keep_up(&file, watermark, &epoch, heads)?);
+    }
+    let anchor = schema::anchor(&connection).map_err(sqlite)?;
+    let Contents { pending, recent, published, forgotten, open_records, minutes, users } = match loaded {
+        Some(loaded) => loaded,
+        None => load(&connection).map_err(sqlite)?,
     };
-    let published = passing::head(&connection).map_err(sqlite)?;
-    let records = outcomes::head(&connection).map_err(sqlite)?;
-    Ok(Opened { file, lock, connection, head, anchor, records, published, recovered })
+    let position = Position { epoch: epoch.into(), seq: heads.events.seq };
+    let BarsRead { bars: minutes, damaged: damaged_bars } = minutes;
+    let recovered = Recovered { position, pending, recent, published, open_records, minutes, forgotten, users };
+    let is_marked_closed = meta::is_closed(&connection).map_err(sqlite)?;
+    Ok(Opened { file, lock, connection, heads, anchor, watermark, is_marked_closed, damaged_bars, recovered })
+}
+
+/// Opens the watermark that fits the log, before the log is touched, and says what the operator should know.
+///
+/// `None` when there is none that fits.
+fn take_up(file: &Path, standing: &Standing) -> Result<Option<WatermarkFile>, StoreError> {
+    let path = watermark_file(file);
+    let io = |error| StoreError::io(&path, &error);
+    match standing {
+        Standing::New => {}
+        Standing::EarlierRelease => {
+            tracing::info!(
+                file = %path.display(),
+                "the log of an earlier release is taken over; from now on {WATERMARK_FILE} notes what was acknowledged last"
+            );
+        }
+        Standing::Guarded { watermark, one_copy_damaged } => {
+            if *one_copy_damaged {
+                tracing::warn!(
+                    file = %path.display(),
+                    "one of the two copies in the watermark was damaged; both are written anew"
+                );
+            }
+            let mut opened = WatermarkFile::open(&path, watermark.clone()).map_err(io)?;
+            if matches!(watermark.phase, Phase::Closed(_)) {
+                opened.write_through(watermark.heads, Phase::Opened).map_err(io)?;
+            }
+            return Ok(Some(opened));
+        }
+        Standing::Unguarded { unreadable } => {
+            let what = if *unreadable { "both copies in it are damaged" } else { "it is missing" };
+            tracing::warn!(
+                file = %path.display(),
+                "the watermark is written anew: {what}, and the log was closed, so that the database alone is all of it"
+            );
+        }
+        Standing::Replaced { watermark, copied_from } => {
+            let copied_from = copied_from.as_ref().filter(|cursor| *cursor.epoch == *watermark.epoch);
+            let of_before = format!("{}:{}", watermark.epoch, watermark.heads.events.seq);
+            match copied_from {
+                Some(copied_from) => tracing::warn!(
+                    %of_before,
+                    %copied_from,
+                    events = watermark.heads.events.seq.saturating_sub(copied_from.seq),
+                    "a backup was put in the place of the log; so many events that were acknowledged after it was made are not in it"
+                ),
+                None => tracing::warn!(
+                    %of_before,
+                    events = watermark.heads.events.seq,
+                    "another log was put in the place of the one that was here; none of the events of that one are in it"
+                ),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Notes that all of the log is acknowledged from now on: what is in it is served.
+fn keep_up(
+    file: &Path,
+    watermark: Option<WatermarkFile>,
+    epoch: &str,
+    heads: Heads,
+) -> Result<WatermarkFile, StoreError> {
+    let (path, wal) = (watermark_file(file), wal_file(file));
+    let phase = match wal::scan(&wal, 0).map_err(|error| StoreError::io(&wal, &error))? {
+        Scan::Log(frames) if frames.committed.frames > 0 => match watermark.as_ref().map(|kept| kept.last().phase) {
+            Some(Phase::Checkpointing(before)) if before.salts == frames.committed.salts => {
+                Phase::Checkpointing(frames.committed)
+            }
+            _ => Phase::Committed(frames.committed),
+        },
+        Scan::Log(_) | Scan::Empty | Scan::Headless => Phase::Opened,
+    };
+    let kept = match watermark {
+        Some(mut watermark) => watermark.write_through(heads, phase).map(|()| watermark),
+        None => WatermarkFile::create(&path, Watermark { generation: 1, epoch: epoch.into(), heads, phase }),
+    };
+    kept.map_err(|error| StoreError::io(&path, &error))
 }
 
 fn make_directory(dir: &Path) -> Result<(), StoreError> {
@@ -103,7 +218,7 @@ fn make_directory(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Takes the data directory for this process. The system gives it back when the process ends, however it ends.
-fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let file = dir.join(LOCK_FILE);
     let lock = File::options().append(true).create(true).open(&file).map_err(|error| StoreError::io(&file, &error))?;
     match lock.try_lock() {
@@ -111,127 +226,4 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.into())),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&file, &error)),
     }
-}
-
-/// Looks whether the file is a log that this program can write, and whole, without changing a byte of it.
-fn examine(file: &Path) -> Result<(), StoreError> {
-    let damaged = |what: &str| Err(StoreError::Damaged { file: file.into(), what: what.into() });
-    let (length, wal) = (length(file)?, length(&wal_file(file))?);
-    match (length, wal) {
-        (0, 0) => return Ok(()),
-        (0, _) => return damaged("it is missing or empty, but its write-ahead log is not"),
-        _ => {}
-    }
-    let header = Header::read(file)?;
-    if !header.is_sqlite() {
-        return damaged("it is not a SQLite database");
-    }
-    // With a write-ahead log the pages that are missing here may be in there.
-    if wal == 0 && header.described_bytes().is_some_and(|described| described > length) {
-        return damaged("its end is missing");
-    }
-    let opened = if wal == 0 { schema::open_untouched(file) } else { schema::open_reader(file) };
-    let connection = opened.map_err(|error| StoreError::sqlite(file, &error))?;
-    if !is_current_log(&connection, file)? {
-        return Ok(());
-    }
-    if length <= CHECKED_BYTES {
-        check_pages(&connection, file)?;
-    }
-    check_tail(&connection, file)
-}
-
-/// Whether the database has the schema of this version; `false` when it is older, or was being made when the process died.
-///
-/// # Errors
-/// When it is newer, or another program's.
-pub(super) fn is_current_log(connection: &Connection, file: &Path) -> Result<bool, StoreError> {
-    let number = |sql: &str| -> Result<usize, StoreError> {
-        connection.query_row(sql, [], |row| row.get(0)).map_err(|error| StoreError::sqlite(file, &error))
-    };
-    let found = number("PRAGMA user_version")?;
-    let application = number("PRAGMA application_id")?;
-    if application != schema::APPLICATION_ID && (found != 0 || number("SELECT count(*) FROM sqlite_schema")? != 0) {
-        return Err(StoreError::Damaged { file: file.into(), what: "it belongs to another program".into() });
-    }
-    if found > schema::VERSION {
-        return Err(StoreError::Newer { file: file.into(), found, known: schema::VERSION });
-    }
-    Ok(found == schema::VERSION)
-}
-
-/// Reads every page and checks that the trees are whole.
-pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
-    let answer = connection
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))
-        .map_err(|error| StoreError::sqlite(file, &error))?;
-    match answer.as_str() {
-        "ok" => Ok(()),
-        what => Err(StoreError::Damaged { file: file.into(), what: what.replace('\n', " ") }),
-    }
-}
-
-/// Checks the name of the log, the links of its newest events and records, and what is open.
-fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
-    let sqlite = |error| StoreError::sqlite(file, &error);
-    let damaged = |what: String| StoreError::Damaged { file: file.into(), what };
-    let epoch = schema::epoch(connection).map_err(sqlite)?.unwrap_or_default();
-    Position::from_str(&format!("{epoch}:0")).map_err(|_| damaged("the name of the log is missing".into()))?;
-    let head = schema::head(connection).map_err(sqlite)?;
-    let anchor = schema::anchor(connection).map_err(sqlite)?;
-    let from = match queries::link_at(connection, head.seq.saturating_sub(CHECKED_EVENTS)).map_err(sqlite)? {
-        Some(link) if link.seq > anchor.seq => link,
-        _ => anchor,
-    };
-    match walk(connection, file, from).and_then(|_| outcomes::check(connection, file, CHECKED_EVENTS)) {
-        Ok(_) => Ok(()),
-        Err(StoreError::Broken { seq, what }) => Err(damaged(format!("event {seq}: {what}"))),
-        Err(StoreError::BrokenRecord(what)) => Err(damaged(what)),
-        Err(error) => Err(error),
-    }
-}
-
-/// The first bytes of a database file, <https://www.sqlite.org/fileformat.html>.
-struct Header([u8; 100]);
-
-impl Header {
-    fn read(file: &Path) -> Result<Self, StoreError> {
-        let mut header = [0; 100];
-        match File::open(file).and_then(|mut file| file.read_exact(&mut header)) {
-            Ok(()) => Ok(Self(header)),
-            // Too short to be anything.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Self([0; 100])),
-            Err(error) => Err(StoreError::io(file, &error)),
-        }
-    }
-
-    fn is_sqlite(&self) -> bool {
-        self.0.starts_with(b"SQLite format 3\0")
-    }
-
-    /// How long the file says it is; `None` when it was last written by something that does not say.
-    fn described_bytes(&self) -> Option<u64> {
-        let number = |at: usize| self.0[at..at + 4].iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-        let page_size = match u16::from_be_bytes([self.0[16], self.0[17]]) {
-            1 => 65_536,
-            size => u64::from(size),
-        };
-        (number(24) == number(92)).then(|| page_size * number(28))
-    }
-}
-
-/// Bytes of a file; 0 when there is none.
-pub(super) fn length(file: &Path) -> Result<u64, StoreError> {
-    match fs::metadata(file) {
-        Ok(metadata) => Ok(metadata.len()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(StoreError::io(file, &error)),
-    }
-}
-
-/// The write-ahead log beside a database.
-pub(super) fn wal_file(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::chain::{Chained, Link, Record, open_hash};
 use super::error::StoreError;
 use super::queries::{signal, unreadable};
-use super::schema;
+use super::row::{DamagedRow, damaged_row};
+use super::{checked, meta, schema};
 use crate::domain::{Outcome, OutcomeClass, Progress, Signal, SignalId, SourceName, Symbol};
 
 /// Most records that one question returns, the newest: far more than a year's.
@@ -79,12 +80,8 @@ pub(super) fn keep<'a>(
     transaction: &Connection,
     open: impl Iterator<Item = &'a (SignalId, Progress)>,
 ) -> rusqlite::Result<()> {
-    let mut statement =
-        transaction.prepare_cached("UPDATE open_outcomes SET body = ?2, hash = ?3 WHERE signal_id = ?1")?;
     for (id, progress) in open {
-        let body = json(progress)?;
-        let hash = open_hash(id.as_str(), &body);
-        statement.execute((id.as_str(), body, hash))?;
+        set_open(transaction, id.as_str(), Some(&json(progress)?))?;
     }
     Ok(())
 }
@@ -97,9 +94,46 @@ pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<(
          (SELECT 1 FROM signals WHERE id = signal_id AND status = 'confirmed')",
         [],
     )?;
-    transaction
-        .execute(&format!("INSERT OR IGNORE INTO open_outcomes (signal_id) SELECT s.id {WITHOUT_RECORD}"), [])?;
+    begin_missing(transaction)
+}
+
+/// Begins the record of every confirmed signal that has none.
+pub(super) fn begin_missing(transaction: &Connection) -> rusqlite::Result<()> {
+    let sql = format!("INSERT OR IGNORE INTO open_outcomes (signal_id) SELECT s.id {WITHOUT_RECORD}");
+    transaction.execute(&sql, []).map(drop)
+}
+
+/// Hands every open record to `take`: its signal and how far it has come, a damaged one as an error.
+pub(super) fn each_open(
+    connection: &Connection,
+    mut take: impl FnMut(rusqlite::Result<(String, Option<String>)>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("SELECT signal_id, body, hash FROM open_outcomes")?;
+    let mut rows = statement.query([])?;
+    let read = |row: &Row<'_>| -> rusqlite::Result<(String, Option<String>)> {
+        let (id, body, hash) =
+            (row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<Vec<u8>>>(2)?);
+        if body.as_deref().map(|body| open_hash(&id, body).to_vec()) != hash {
+            return Err(DamagedRow { table: "open_outcomes", key: id }.into());
+        }
+        Ok((id, body))
+    };
+    while let Some(row) = rows.next()? {
+        take(read(row))?;
+    }
     Ok(())
+}
+
+/// Sets how far the record of a signal has come, if it is open.
+pub(super) fn set_open(transaction: &Connection, id: &str, body: Option<&str>) -> rusqlite::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("UPDATE open_outcomes SET body = ?2, hash = ?3 WHERE signal_id = ?1")?;
+    statement.execute((id, body, body.map(|body| open_hash(id, body)))).map(drop)
+}
+
+/// Notes the last pruned record.
+pub(super) fn set_anchor(transaction: &Connection, anchor: Link) -> rusqlite::Result<()> {
+    meta::set_link(transaction, ANCHOR, anchor)
 }
 
 /// Confirmed signals that have no record, as the rest of a `SELECT`.
@@ -134,9 +168,9 @@ pub(super) fn take_over(transaction: &Connection) -> rusqlite::Result<()> {
 /// Hands over each record, in the order in which they ended; the newest ones, where there are very many.
 pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> rusqlite::Result<()> {
     let count: usize = connection.prepare_cached("SELECT count(*) FROM outcomes")?.query_row([], |row| row.get(0))?;
-    let sql = "SELECT body FROM outcomes ORDER BY closed_at, signal_id LIMIT -1 OFFSET ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut records = statement.query_map([count.saturating_sub(MAX_RECORDS)], read)?;
+    let sql = checked::records("ORDER BY o.closed_at, o.signal_id LIMIT -1 OFFSET ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut records = statement.query_map([count.saturating_sub(MAX_RECORDS)], checked::record)?;
     records.try_for_each(|record| {
         take(record?);
         Ok(())
@@ -145,28 +179,41 @@ pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> ru
 
 /// The record of one signal.
 pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<Outcome>> {
-    let mut statement = connection.prepare_cached("SELECT body FROM outcomes WHERE signal_id = ?1")?;
-    statement.query_map([id.as_str()], read)?.next().transpose()
+    let mut statement = connection.prepare_cached(&checked::records("WHERE o.signal_id = ?1"))?;
+    statement.query_map([id.as_str()], checked::record)?.next().transpose()
+}
+
+/// A statement on open records of known signals for [`checked::current`]; three more columns follow.
+fn open_records(rest: &str) -> String {
+    checked::states_and(", o.signal_id, o.body, o.hash", &format!("JOIN open_outcomes o ON o.signal_id = s.id {rest}"))
 }
 
 /// Signals whose record is open, oldest confirmation first, and what was kept of it.
 pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<(Signal, Option<Progress>)>> {
-    let sql = "SELECT e.body, o.body FROM open_outcomes o JOIN signals s ON s.id = o.signal_id \
-               JOIN signal_events e ON e.seq = s.last_seq ORDER BY s.last_seq";
+    let orphan = "SELECT signal_id FROM open_outcomes WHERE NOT EXISTS (SELECT 1 FROM signals WHERE id = signal_id)";
+    if let Some(key) = connection.query_row(orphan, [], |row| row.get(0)).optional()? {
+        return Err(DamagedRow { table: "open_outcomes", key }.into());
+    }
     let both = |row: &Row<'_>| {
-        let kept = row.get_ref(1)?.as_str_or_null()?;
-        let progress = kept.map(|kept| serde_json::from_str(kept).map_err(|error| unreadable(1, error)));
-        Ok((signal(row, 0)?, progress.transpose()?))
+        let signal = checked::current(row)?.signal;
+        let (id, kept, hash) =
+            (row.get_ref(18)?.as_str()?, row.get_ref(19)?.as_str_or_null()?, row.get_ref(20)?.as_blob_or_null()?);
+        if kept.map(|kept| open_hash(id, kept)).as_ref().map(|hash| &hash[..]) != hash {
+            return Err(DamagedRow { table: "open_outcomes", key: id.to_owned() }.into());
+        }
+        let progress = kept.map(|kept| serde_json::from_str(kept).map_err(|error| unreadable(19, error)));
+        Ok((signal, progress.transpose()?))
     };
-    connection.prepare(sql)?.query_map([], both)?.collect()
+    connection.prepare(&open_records("ORDER BY s.last_seq"))?.query_map([], both)?.collect()
 }
 
 /// What the signals whose record is open trade, and who sent them.
 pub(super) fn open_of(connection: &Connection) -> rusqlite::Result<Vec<(Symbol, SourceName)>> {
-    let sql = "SELECT s.symbol, e.source FROM open_outcomes o JOIN signals s ON s.id = o.signal_id \
-               JOIN signal_events e ON e.seq = s.last_seq";
-    let both = |row: &Row<'_>| Ok((Symbol::new(row.get_ref(0)?.as_str()?), SourceName::new(row.get_ref(1)?.as_str()?)));
-    connection.prepare_cached(sql)?.query_map([], both)?.collect()
+    let both = |row: &Row<'_>| {
+        let Signal { symbol, source, .. } = checked::current(row)?.signal;
+        Ok((symbol, source))
+    };
+    connection.prepare_cached(&open_records(""))?.query_map([], both)?.collect()
 }
 
 /// Removes some of the oldest records when they were stored before `kept_since` and their signals are gone; returns how many.
@@ -187,14 +234,14 @@ pub(super) fn prune(transaction: &Connection, kept_since: DateTime<Utc>) -> rusq
     }
     if last != anchor {
         transaction.prepare_cached("DELETE FROM outcomes WHERE seq <= ?1")?.execute([last.seq])?;
-        schema::set_link(transaction, ANCHOR, last)?;
+        set_anchor(transaction, last)?;
     }
     Ok(last.seq - anchor.seq)
 }
 
 /// The last pruned record; the start of the chain when none was pruned.
 pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
-    schema::noted_link(connection, ANCHOR)
+    meta::link(connection, ANCHOR)
 }
 
 /// The newest record.
@@ -204,6 +251,12 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
         Some(head) => Ok(head),
         None => anchor(connection),
     }
+}
+
+/// Record `seq` as a link of the chain.
+pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Link>> {
+    let sql = "SELECT seq, hash FROM outcomes WHERE seq = ?1";
+    connection.prepare_cached(sql)?.query_row([seq], schema::link).optional()
 }
 
 /// What [`check`] found.
@@ -219,12 +272,7 @@ pub(super) fn check(connection: &Connection, file: &Path, most: u64) -> Result<C
     let sqlite = |error| StoreError::sqlite(file, &error);
     let (anchor, head) = (anchor(connection).map_err(sqlite)?, head(connection).map_err(sqlite)?);
     let from = head.seq.saturating_sub(most);
-    let from = if from <= anchor.seq {
-        anchor
-    } else {
-        let sql = "SELECT seq, hash FROM outcomes WHERE seq = ?1";
-        connection.query_row(sql, [from], schema::link).optional().map_err(sqlite)?.unwrap_or(anchor)
-    };
+    let from = if from <= anchor.seq { anchor } else { link_at(connection, from).map_err(sqlite)?.unwrap_or(anchor) };
     let (head, taken_over) = walk(connection, file, from)?;
     let open = check_open(connection, file)?;
     Ok(Checked { head, taken_over, open })
@@ -240,7 +288,7 @@ fn walk(connection: &Connection, file: &Path, from: Link) -> Result<(Link, u64),
     let (mut link, mut taken_over) = (from, 0);
     while let Some(row) = rows.next().map_err(sqlite)? {
         let broken = |what: String| StoreError::BrokenRecord(format!("record {}: {what}", link.seq + 1));
-        let (record, stored) = record(row).map_err(|error| broken(error.to_string()))?;
+        let (record, stored) = checked::stored_record(row).map_err(|error| broken(error.to_string()))?;
         link = match link.follow(&record, stored) {
             Ok(next) => next,
             Err(what) if record.seq == link.seq + 1 => {
@@ -253,34 +301,19 @@ fn walk(connection: &Connection, file: &Path, from: Link) -> Result<(Link, u64),
     Ok((link, taken_over))
 }
 
-fn record<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Record<'a>, &'a [u8])> {
-    let record = Record {
-        seq: row.get(0)?,
-        closed_at: row.get(1)?,
-        stored_at: row.get(2)?,
-        taken_over: row.get(3)?,
-        signal_id: row.get_ref(4)?.as_str()?,
-        body: row.get_ref(5)?.as_str()?,
-    };
-    Ok((record, row.get_ref(6)?.as_blob()?))
-}
-
 /// Checks that what is kept of open records is what was written; how many there are.
 fn check_open(connection: &Connection, file: &Path) -> Result<u64, StoreError> {
-    let sqlite = |error| StoreError::sqlite(file, &error);
-    let mut statement = connection.prepare("SELECT signal_id, body, hash FROM open_outcomes").map_err(sqlite)?;
-    let mut rows = statement.query([]).map_err(sqlite)?;
     let mut open = 0;
-    while let Some(row) = rows.next().map_err(sqlite)? {
-        let read =
-            || Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<Vec<u8>>>(2)?));
-        let (signal, body, hash) = read().map_err(sqlite)?;
-        if body.map(|body| open_hash(&signal, &body).to_vec()) != hash {
-            let what = format!("the open record of signal {signal} is not what was written");
-            return Err(StoreError::BrokenRecord(what));
-        }
+    let checked = each_open(connection, |read| {
         open += 1;
-    }
+        read.map(drop)
+    });
+    checked.map_err(|error| match damaged_row(&error) {
+        Some(DamagedRow { key, .. }) => {
+            StoreError::BrokenRecord(format!("the open record of signal {key} is not what was written"))
+        }
+        None => StoreError::sqlite(file, &error),
+    })?;
     Ok(open)
 }
 
@@ -305,8 +338,4 @@ pub(super) fn check_whole(connection: &Connection, file: &Path) -> Result<(), St
     id(&sql)?.map_or(Ok(()), |id| {
         Err(StoreError::BrokenRecord(format!("there is a record of signal {id}, which was not confirmed")))
     })
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Outcome> {
-    serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))
 }

@@ -2,8 +2,10 @@
 //! the signal log, but not its numbers and its chain.
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::{meta, row};
 use crate::domain::{Audience, Class, Forgotten, Kind, Published, parse_epoch_millis};
 
 /// Ordered messages that are kept for everybody: more kinds, more readers.
@@ -13,6 +15,24 @@ const KEPT_STATES: u64 = 20_000;
 /// Ordered messages that one transaction prunes.
 const PRUNED_AT_ONCE: usize = 250;
 
+/// The table.
+pub(super) const TABLE: &str = "published";
+/// The key of the number of the last ordered message of a user that was pruned.
+const PRUNED: &str = "pruned_messages";
+
+/// A message as it is stored.
+fn columns(seq: u64, message: &Published, data: &str) -> [Value; 6] {
+    let key = (message.kind.class() == Class::State).then(|| message.key.to_string());
+    [
+        Value::Integer(seq as i64),
+        Value::Integer(message.at.timestamp_millis()),
+        message.kind.name().to_owned().into(),
+        message.audience.to_string().into(),
+        key.into(),
+        data.to_owned().into(),
+    ]
+}
+
 /// Stores messages after number `head`, of which `kept` stay for one user; returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
@@ -20,8 +40,9 @@ pub(super) fn append<'a>(
     messages: impl Iterator<Item = &'a Published>,
     kept: u64,
 ) -> rusqlite::Result<u64> {
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO published (seq, at, kind, audience, key, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let insert =
+        "INSERT INTO published (seq, at, kind, audience, key, data, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let replace_row = "INSERT OR REPLACE INTO published (seq, at, kind, audience, key, data, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut replace = transaction
         .prepare_cached("DELETE FROM published WHERE audience = ?1 AND kind = ?2 AND key = ?3 AND key IS NOT NULL")?;
     let mut oldest = transaction.prepare_cached(
@@ -30,7 +51,6 @@ pub(super) fn append<'a>(
     let mut forget =
         transaction.prepare_cached("DELETE FROM published WHERE key IS NULL AND audience = ?1 AND seq < ?2")?;
     // The last one that is forgotten leaves its number: whoever stopped before it has missed something.
-    let mut empty = transaction.prepare_cached("UPDATE published SET data = '' WHERE seq = ?1")?;
     let mut head = head;
     for message in messages {
         head += 1;
@@ -39,13 +59,13 @@ pub(super) fn append<'a>(
         if key.is_some() {
             replace.execute((&audience, message.kind.name(), key))?;
         }
-        let at = message.at.timestamp_millis();
-        insert.execute((head, at, message.kind.name(), &audience, key, &*message.data))?;
+        row::write(transaction, insert, TABLE, &columns(head, message, &message.data))?;
         if key.is_none() {
             let kept = if message.audience == Audience::All { KEPT_FOR_ALL } else { kept };
             if let Some(last) = oldest.query_row((&audience, kept), |row| row.get::<_, u64>(0)).optional()? {
                 forget.execute((&audience, last))?;
-                empty.execute([last])?;
+                // Its content is of no use any more: it is written anew from what is known.
+                row::write(transaction, replace_row, TABLE, &columns(last, message, ""))?;
             }
         }
     }
@@ -85,16 +105,19 @@ pub(super) fn prune_messages(
         let gone = "DELETE FROM published WHERE seq > ?1 AND seq <= ?2 AND key IS NULL \
                     AND +audience >= 'user:' AND +audience < 'user;'";
         transaction.prepare_cached(gone)?.execute((before, last))?;
-        let note = "INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned_messages', ?1)";
-        transaction.prepare_cached(note)?.execute([last])?;
+        note_pruned(transaction, last)?;
     }
     Ok(removed)
 }
 
 /// Number of the last ordered message of a user that was pruned: he and everybody may have lost any up to it.
-fn pruned(connection: &Connection) -> rusqlite::Result<u64> {
-    let number = "SELECT value FROM meta WHERE key = 'pruned_messages'";
-    Ok(connection.prepare_cached(number)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
+pub(super) fn pruned(connection: &Connection) -> rusqlite::Result<u64> {
+    Ok(meta::get(connection, PRUNED)?.unwrap_or(0))
+}
+
+/// Notes that ordered messages of users may be lost up to this number.
+pub(super) fn note_pruned(transaction: &Connection, last: u64) -> rusqlite::Result<()> {
+    meta::set(transaction, PRUNED, Value::Integer(last as i64))
 }
 
 /// Takes back what stands after `head`.
@@ -118,9 +141,22 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(connection.query_row(newest, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
+/// Checks every message; the first one that is not what was written is the error.
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(ALL)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        row::check(TABLE, row, 6)?;
+    }
+    pruned(connection).map(drop)
+}
+
+/// All rows with their checksums.
+const ALL: &str = "SELECT seq, at, kind, audience, key, data, checksum FROM published ORDER BY seq";
+
 /// Everything that is kept, oldest first, and what was forgotten.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, Forgotten)> {
-    let mut statement = connection.prepare("SELECT seq, at, kind, audience, key, data FROM published ORDER BY seq")?;
+    let mut statement = connection.prepare(ALL)?;
     let rows = statement.query_map([], read)?;
     // A kind that a newer version knew and this one does not is left alone.
     let all: Vec<Published> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
@@ -130,6 +166,7 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, 
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {
+    row::check(TABLE, row, 6)?;
     let kind: Option<Kind> = row.get_ref(2)?.as_str()?.parse().ok();
     let audience = match row.get_ref(3)?.as_str()? {
         "all" => Some(Audience::All),

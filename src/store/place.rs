@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::{DATABASE_FILE, LOCK_FILE};
+use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE};
 
 /// A file or folder that this process has to write and may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +52,7 @@ pub fn check_writable(dir: &Path) -> Result<(), NotWritable> {
         return Ok(());
     }
     let beside = ["-wal", "-shm"].map(|end| format!("{DATABASE_FILE}{end}"));
-    for name in [DATABASE_FILE, LOCK_FILE].into_iter().chain(beside.iter().map(String::as_str)) {
+    for name in [DATABASE_FILE, LOCK_FILE, WATERMARK_FILE].into_iter().chain(beside.iter().map(String::as_str)) {
         check(&folder.join(name), folder, Access::READ_OK | Access::WRITE_OK)?;
     }
     Ok(())

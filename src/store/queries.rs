@@ -7,11 +7,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::chain::Link;
-use super::schema;
-use crate::domain::{Bar, BarInterval, Killzone, Signal, SignalId, SignalStatus, SourceName, Symbol, aggregate};
+use super::{checked, schema};
+use crate::domain::{Killzone, Signal, SignalId, SignalStatus, SourceName, Symbol};
 
 /// Most rows that one question returns.
-const MAX_ROWS: usize = 1_000;
+pub(super) const MAX_ROWS: usize = 1_000;
 /// Up to so many events, it is quicker to sort what changed since a cursor than to look for it among all signals.
 const SORTED_EVENTS: u64 = 10_000;
 
@@ -67,9 +67,8 @@ pub struct StateRow {
 
 /// Every signal that has not ended, oldest first.
 pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<Signal>> {
-    let sql = "SELECT e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq \
-               WHERE s.status = 'pending' ORDER BY s.first_seq";
-    connection.prepare(sql)?.query_map([], |row| signal(row, 0))?.collect()
+    let sql = checked::states("WHERE s.status = 'pending' ORDER BY s.first_seq");
+    connection.prepare(&sql)?.query_map([], |row| Ok(checked::current(row)?.signal))?.collect()
 }
 
 /// The signals changed since `since`, as they are now, oldest change first; the last `limit`.
@@ -78,19 +77,19 @@ pub(super) fn recent(
     since: DateTime<Utc>,
     limit: usize,
 ) -> rusqlite::Result<Vec<(u64, Signal)>> {
-    let sql = "SELECT e.seq, e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq \
-               WHERE s.updated_at >= ?1 ORDER BY s.last_seq DESC LIMIT ?2";
+    let sql = checked::states("WHERE s.updated_at >= ?1 ORDER BY s.last_seq DESC LIMIT ?2");
     let parameters = (since.timestamp_millis(), limit);
-    let mut recent = connection.prepare(sql)?.query_map(parameters, event)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let event = |row: &Row<'_>| checked::current(row).map(|current| (current.last_seq, current.signal));
+    let mut recent = connection.prepare(&sql)?.query_map(parameters, event)?.collect::<rusqlite::Result<Vec<_>>>()?;
     recent.reverse();
     Ok(recent)
 }
 
 /// The events after `seq`, ascending.
 pub(super) fn events_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<(u64, Signal)>> {
-    let sql = "SELECT seq, body FROM signal_events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = checked::events("WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
     let parameters = (integer(seq), limit.min(MAX_ROWS));
-    connection.prepare_cached(sql)?.query_map(parameters, event)?.collect()
+    connection.prepare_cached(&sql)?.query_map(parameters, checked::numbered)?.collect()
 }
 
 /// A change of a signal, and the number of the latest change of the same signal.
@@ -106,13 +105,13 @@ pub struct Change {
 
 /// The events after `seq`, ascending, each with the number of its signal's latest one.
 pub(super) fn changes_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<Change>> {
-    let sql = "SELECT e.seq, e.body, s.last_seq FROM signal_events e JOIN signals s ON s.id = e.signal_id \
-               WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2";
+    let latest = ", (SELECT max(seq) FROM signal_events WHERE signal_id = e.signal_id)";
+    let sql = checked::events_and(latest, "WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
     let change = |row: &Row<'_>| {
-        let (seq, signal) = event(row)?;
-        Ok(Change { seq, signal, latest: row.get(2)? })
+        let (seq, signal) = checked::numbered(row)?;
+        Ok(Change { seq, signal, latest: row.get(10)? })
     };
-    connection.prepare_cached(sql)?.query_map((integer(seq), limit.min(MAX_ROWS)), change)?.collect()
+    connection.prepare_cached(&sql)?.query_map((integer(seq), limit.min(MAX_ROWS)), change)?.collect()
 }
 
 /// Event `seq` as a link of the chain.
@@ -133,8 +132,8 @@ pub(super) fn find(connection: &Connection, ids: &[SignalId]) -> rusqlite::Resul
 }
 
 fn current(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<Signal>> {
-    let sql = "SELECT e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq WHERE s.id = ?1";
-    connection.prepare_cached(sql)?.query_row([id.as_str()], |row| signal(row, 0)).optional()
+    let sql = checked::states("WHERE s.id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], |row| Ok(checked::current(row)?.signal)).optional()
 }
 
 /// A signal as it is now, and its last 1,000 changes, oldest first.
@@ -142,11 +141,10 @@ pub(super) fn life(connection: &Connection, id: &SignalId) -> rusqlite::Result<O
     let Some(signal) = current(connection, id)? else {
         return Ok(None);
     };
-    let sql = "SELECT seq, at, status, reason, source FROM signal_events WHERE signal_id = ?1 \
-               ORDER BY seq DESC LIMIT ?2";
+    let sql = checked::events("WHERE e.signal_id = ?1 ORDER BY e.seq DESC LIMIT ?2");
     let parameters = (id.as_str(), MAX_ROWS);
     let mut rows = connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_map(parameters, state_row)?
         .collect::<rusqlite::Result<Vec<StateRow>>>()?;
     rows.reverse();
@@ -154,13 +152,13 @@ pub(super) fn life(connection: &Connection, id: &SignalId) -> rusqlite::Result<O
 }
 
 fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
-    let (at, status, source): (i64, String, String) = (row.get(1)?, row.get(2)?, row.get(4)?);
+    let super::chain::Row { seq, at, status, reason, source, .. } = checked::event(row)?.row;
     Ok(StateRow {
-        seq: row.get(0)?,
+        seq,
         at: time(1, at)?,
-        status: serde_json::from_value(status.into()).map_err(|error| unreadable(2, error))?,
-        reason: row.get(3)?,
-        source: SourceName::new(&source),
+        status: serde_json::from_value(status.into()).map_err(|error| unreadable(4, error))?,
+        reason: reason.map(str::to_owned),
+        source: SourceName::new(source),
     })
 }
 
@@ -170,10 +168,7 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
         Some(Since::Seq(seq)) => schema::head(connection)?.seq.saturating_sub(seq) <= SORTED_EVENTS,
         Some(Since::Time(_)) | None => true,
     };
-    let (mut sql, mut parameters) = (
-        String::from("SELECT s.first_seq, e.body FROM signals s JOIN signal_events e ON e.seq = s.last_seq WHERE 1"),
-        Vec::new(),
-    );
+    let (mut sql, mut parameters) = (checked::states("WHERE 1"), Vec::new());
     let mut only = |condition: &str, value: Option<Value>| {
         sql += condition;
         parameters.extend(value);
@@ -205,83 +200,19 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
     only(" ORDER BY s.first_seq DESC LIMIT ?", Some(Value::Integer(integer(limit as u64 + 1))));
 
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = statement.query_map(params_from_iter(parameters), event)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut found =
+        statement.query_map(params_from_iter(parameters), checked::current)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(first_seq, _)| *first_seq);
-    Ok(Page { signals: found.into_iter().map(|(_, signal)| signal).collect(), next })
-}
-
-/// The last `limit` bars of an interval, oldest first.
-pub(super) fn bars(
-    connection: &Connection,
-    symbol: &Symbol,
-    interval: BarInterval,
-    limit: usize,
-) -> rusqlite::Result<Vec<Bar>> {
-    let sql = "SELECT opened_at, open, high, low, close, volume, simulated FROM bars WHERE symbol = ?1 ORDER BY opened_at DESC";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([symbol.as_str()])?;
-    let (mut minutes, mut intervals, mut last) = (Vec::new(), 0, None);
-    while let Some(row) = rows.next()? {
-        let minute = bar(row, symbol)?;
-        let opened_at = Some(interval.floor(minute.opened_at));
-        // Markets close: the last bars are counted, not reckoned back from the newest.
-        if last != opened_at {
-            if intervals == limit.min(MAX_ROWS) {
-                break;
-            }
-            (intervals, last) = (intervals + 1, opened_at);
-        }
-        minutes.push(minute);
-    }
-    minutes.reverse();
-    Ok(aggregate(minutes, interval))
-}
-
-/// The minutes opened since `since` of every symbol, oldest first; only those after its last invented price.
-pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<Vec<Bar>> {
-    let sql = "SELECT opened_at, open, high, low, close, volume, simulated, symbol FROM bars \
-               WHERE opened_at >= ?1 ORDER BY symbol, opened_at";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([since.timestamp_millis()])?;
-    let (mut minutes, mut first_of_symbol): (Vec<Bar>, usize) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let minute = bar(row, &Symbol::new(row.get_ref(7)?.as_str()?))?;
-        if minutes.last().is_some_and(|last| last.symbol != minute.symbol) {
-            first_of_symbol = minutes.len();
-        }
-        if minute.simulated {
-            minutes.truncate(first_of_symbol);
-        } else {
-            minutes.push(minute);
-        }
-    }
-    Ok(minutes)
-}
-
-fn bar(row: &Row<'_>, symbol: &Symbol) -> rusqlite::Result<Bar> {
-    Ok(Bar {
-        symbol: symbol.clone(),
-        opened_at: time(0, row.get(0)?)?,
-        open: row.get(1)?,
-        high: row.get(2)?,
-        low: row.get(3)?,
-        close: row.get(4)?,
-        volume: row.get(5)?,
-        simulated: row.get(6)?,
-    })
-}
-
-fn event(row: &Row<'_>) -> rusqlite::Result<(u64, Signal)> {
-    Ok((row.get(0)?, signal(row, 1)?))
+    let next = found.last().filter(|_| more).map(|current| current.first_seq);
+    Ok(Page { signals: found.into_iter().map(|current| current.signal).collect(), next })
 }
 
 pub(super) fn signal(row: &Row<'_>, column: usize) -> rusqlite::Result<Signal> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
 }
 
-fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {
+pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, millis))
 }
 

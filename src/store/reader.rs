@@ -11,8 +11,9 @@ use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::queries::{self, Change, HistoryQuery, Page, StateRow};
-use super::{outcomes, schema};
+use super::{bars, outcomes, row, schema};
 use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, SourceName, Symbol};
+use crate::telemetry::Metrics;
 
 /// Questions that are answered at the same time.
 const CONNECTIONS: usize = 4;
@@ -29,9 +30,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(file: &Path, records_version: Arc<AtomicU64>) -> Self {
-        let (questions, lookups) = (Pool::new(file, CONNECTIONS), Pool::new(file, 1));
-        Self { questions: Arc::new(questions), lookups: Arc::new(lookups), records_version }
+    pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>) -> Self {
+        let pool = |connections| Arc::new(Pool::new(file, connections, Arc::clone(metrics)));
+        Self { questions: pool(CONNECTIONS), lookups: pool(1), records_version }
     }
 
     /// The events after `seq`, ascending; at most `limit` and 1,000. When the first is not `seq + 1`, those between were
@@ -126,13 +127,15 @@ impl Reader {
         self.questions.ask(outcomes::open_of).await
     }
 
-    /// The last bars of an interval, oldest first; at most `limit` and 1,000.
+    /// The last bars of an interval, oldest first; at most `limit` and 1,000. Bars that are damaged are left out and counted.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn bars(&self, symbol: &Symbol, interval: BarInterval, limit: usize) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
-        self.questions.ask(move |connection| queries::bars(connection, &symbol, interval, limit)).await
+        let read = self.questions.ask(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
+        self.questions.metrics.count_damaged_rows(bars::TABLE, read.damaged);
+        Ok(read.bars)
     }
 }
 
@@ -140,6 +143,7 @@ impl Reader {
 #[derive(Debug)]
 struct Pool {
     file: PathBuf,
+    metrics: Arc<Metrics>,
     idle: Mutex<Vec<Connection>>,
     /// One for each connection that may be open.
     turns: Arc<Semaphore>,
@@ -148,9 +152,10 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(file: &Path, connections: usize) -> Self {
+    fn new(file: &Path, connections: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             file: file.into(),
+            metrics,
             idle: Mutex::default(),
             turns: Arc::new(Semaphore::new(connections)),
             places: Semaphore::new(connections + WAITING),
@@ -185,7 +190,12 @@ impl Pool {
         };
         // One snapshot for all statements of a question.
         let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
-        let answer = question(&snapshot).map_err(sqlite)?;
+        let answer = question(&snapshot).map_err(|error| {
+            if let Some(damaged) = row::damaged_row(&error) {
+                self.metrics.count_damaged_rows(damaged.table, 1);
+            }
+            sqlite(error)
+        })?;
         snapshot.commit().map_err(sqlite)?;
         self.idle.lock().push(connection);
         Ok(answer)

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::chain::Link;
 use super::error::StoreError;
-use super::outcomes;
+use super::{meta, outcomes, row};
 
 /// `ORIO` in SQLite's header, so that another program's database is not taken for a log.
 pub(super) const APPLICATION_ID: usize = 0x4f52_494f;
@@ -20,7 +21,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WAL_LIMIT: i64 = 64 << 20;
 
 /// Only ever append to this list: a migration that was released has run on somebody's log.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
 PRAGMA application_id = 0x4f52494f;
 
@@ -121,10 +122,27 @@ CREATE INDEX outcomes_by_end ON outcomes (closed_at, signal_id);
 -- Confirmed signals that have no record yet, and how far it has come; null before the first price.
 CREATE TABLE open_outcomes (signal_id TEXT NOT NULL PRIMARY KEY, body TEXT, hash BLOB) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Every row outside of the chains gets a checksum, see `row.rs`. Rows that are there get theirs in `add_checksums`.
+ALTER TABLE meta ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE bars ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE published ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+-- What a process that was killed while its disk was full has left.
+DELETE FROM meta WHERE key IN ('probe', 'burden');
+-- Until the watermark is there, the log counts as one that was closed.
+INSERT INTO meta (key, value) VALUES ('closed', 1);
+",
 ];
 
 /// The step that makes a chain of the records.
 const CHAINED_RECORDS: usize = 4;
+
+/// The step that gives checksums to rows.
+const CHECKSUMS: usize = 5;
+
+/// The first schema version whose log has a watermark, and whose rows have checksums.
+pub(super) const FIRST_WITH_WATERMARK: usize = CHECKSUMS + 1;
 
 /// The newest schema version that this program knows.
 pub(super) const VERSION: usize = STEPS.len();
@@ -136,6 +154,8 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), St
         outcomes::take_over(transaction)?;
         Ok(transaction.execute_batch("DROP TABLE outcomes_before")?)
     });
+    steps[CHECKSUMS] =
+        M::up_with_hook(STEPS[CHECKSUMS], |transaction: &Transaction<'_>| Ok(add_checksums(transaction)?));
     Migrations::new(steps.into()).to_latest(connection).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::sqlite(file, &err),
         other => StoreError::Damaged { file: file.into(), what: other.to_string() },
@@ -148,6 +168,22 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), St
     transaction.commit().map_err(sqlite)
 }
 
+/// Gives the rows of a log of before their checksums. It was released: its tables and columns stay as they are.
+fn add_checksums(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    transaction.create_scalar_function("row_checksum", -1, flags, |arguments| {
+        let table = arguments.get_raw(0).as_str()?;
+        Ok(row::checksum(table, (1..arguments.len()).map(|at| arguments.get_raw(at))))
+    })?;
+    transaction.execute_batch(
+        "UPDATE meta SET checksum = row_checksum('meta', key, value);
+         UPDATE bars SET checksum = row_checksum('bars', symbol, opened_at, open, high, low, close, volume, simulated);
+         UPDATE published SET checksum = row_checksum('published', seq, at, kind, audience, key, data);
+         UPDATE users SET checksum = row_checksum('users', user, not_before, seen, noted);",
+    )?;
+    transaction.remove_function("row_checksum", -1)
+}
+
 /// Opens the one connection that writes.
 pub(super) fn open_writer(file: &Path, create: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
@@ -157,6 +193,17 @@ pub(super) fn open_writer(file: &Path, create: OpenFlags) -> rusqlite::Result<Co
     // FULL: a commit returns when it is on the disk, which is what an acknowledged signal is promised.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
+    // The writer makes checkpoints by itself, so that the watermark can say when the database is half written.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    settle(&connection)?;
+    Ok(connection)
+}
+
+/// Makes a database that nobody needs before it is whole.
+pub(super) fn open_scratch(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
     settle(&connection)?;
     Ok(connection)
 }
@@ -201,7 +248,12 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The name of the log; `None` in a database that is not one yet.
 pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional()
+    meta::get(connection, "epoch")
+}
+
+/// The name of a log whose rows have no checksums yet.
+pub(super) fn epoch_before_checksums(connection: &Connection) -> Option<String> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).ok()
 }
 
 /// Gives the log a new name: cursors of any other no longer lead into it.
@@ -210,8 +262,7 @@ pub(super) fn set_epoch(connection: &Connection) -> rusqlite::Result<()> {
         .map(char::from)
         .take(EPOCH_LENGTH)
         .collect();
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', ?1)", [name])?;
-    Ok(())
+    meta::set(connection, "epoch", name)
 }
 
 const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -220,29 +271,15 @@ const EPOCH_LENGTH: usize = 10;
 
 /// The last pruned event; the start of the chain when none was pruned.
 pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
-    noted_link(connection, ANCHOR)
+    meta::link(connection, ANCHOR)
 }
 
 /// Notes the last pruned event.
 pub(super) fn set_anchor(connection: &Connection, anchor: Link) -> rusqlite::Result<()> {
-    set_link(connection, ANCHOR, anchor)
+    meta::set_link(connection, ANCHOR, anchor)
 }
 
 const ANCHOR: [&str; 2] = ["anchor_seq", "anchor_hash"];
-
-/// A link that was noted under two keys; the start of a chain when none was.
-pub(super) fn noted_link(connection: &Connection, keys: [&str; 2]) -> rusqlite::Result<Link> {
-    let value = "SELECT (SELECT value FROM meta WHERE key = ?1), value FROM meta WHERE key = ?2";
-    Ok(connection.prepare_cached(value)?.query_row(keys, link).optional()?.unwrap_or(Link::START))
-}
-
-/// Notes a link under two keys.
-pub(super) fn set_link(connection: &Connection, keys: [&str; 2], link: Link) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
-    statement.execute((keys[0], link.seq))?;
-    statement.execute((keys[1], link.hash))?;
-    Ok(())
-}
 
 /// The newest row of the log.
 pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {

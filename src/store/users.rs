@@ -1,25 +1,57 @@
 //! What is remembered of users: since when their tokens count, and what has reached them.
 
-use rusqlite::{Connection, Row};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::row;
 use crate::domain::{UserNote, parse_epoch_millis};
 
 /// Users that are remembered; beyond that, those longest unspoken of are forgotten.
 const KEPT: u64 = 100_000;
+/// The table.
+pub(super) const TABLE: &str = "users";
+/// All rows with their checksums.
+const ALL: &str = "SELECT user, not_before, seen, noted, checksum FROM users";
 
 /// Keeps notes. What they say only ever moves on.
+///
+/// # Errors
+/// When what is stored of a user is damaged: joined with it, the note would make it look whole.
 pub(super) fn note<'a>(transaction: &Connection, notes: impl Iterator<Item = &'a UserNote>) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO users (user, not_before, seen, noted) \
-         VALUES (?1, ?2, ?3, (SELECT coalesce(max(noted), 0) + 1 FROM users)) \
-         ON CONFLICT (user) DO UPDATE SET noted = excluded.noted, \
-         not_before = max(coalesce(not_before, excluded.not_before), coalesce(excluded.not_before, not_before)), \
-         seen = max(coalesce(seen, excluded.seen), coalesce(excluded.seen, seen))",
-    )?;
+    let mut stored =
+        transaction.prepare_cached("SELECT user, not_before, seen, noted, checksum FROM users WHERE user = ?1")?;
     for UserNote { user, not_before, seen } in notes {
-        statement.execute((&**user, not_before.map(|at| at.timestamp_millis()), seen))?;
+        let known = stored.query_row([&**user], |row| {
+            row::check(TABLE, row, 4)?;
+            Ok((row.get::<_, Option<i64>>(1)?, row.get::<_, Option<u64>>(2)?))
+        });
+        let (known_not_before, known_seen) = known.optional()?.unwrap_or_default();
+        // `None` is less than any.
+        let not_before = not_before.map(|at| at.timestamp_millis()).max(known_not_before);
+        let seen = (*seen).max(known_seen);
+        let noted = last_note(transaction)? + 1;
+        insert(transaction, user, not_before, seen, noted)?;
     }
     Ok(())
+}
+
+/// Writes the row of a user.
+fn insert(
+    transaction: &Connection,
+    user: &str,
+    not_before: Option<i64>,
+    seen: Option<u64>,
+    noted: u64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO users (user, not_before, seen, noted, checksum) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let seen = seen.map(|seen| seen as i64);
+    let values = [Value::from(user.to_owned()), not_before.into(), seen.into(), Value::Integer(noted as i64)];
+    row::write(transaction, sql, TABLE, &values).map(drop)
+}
+
+/// Returns the number of the last note; 0 before the first.
+pub(super) fn last_note(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT coalesce(max(noted), 0) FROM users")?.query_row([], |row| row.get(0))
 }
 
 /// Forgets users beyond those that are remembered; called now and then.
@@ -30,13 +62,24 @@ pub(super) fn prune(transaction: &Connection) -> rusqlite::Result<u64> {
     statement.execute([KEPT]).map(|removed| removed as u64)
 }
 
+/// Checks every row; the first one that is not what was written is the error.
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(ALL)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        row::check(TABLE, row, 4)?;
+    }
+    Ok(())
+}
+
 /// Everybody who is remembered.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<UserNote>> {
-    let mut statement = connection.prepare("SELECT user, not_before, seen FROM users")?;
+    let mut statement = connection.prepare(ALL)?;
     statement.query_map([], read)?.collect()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<UserNote> {
+    row::check(TABLE, row, 4)?;
     let not_before: Option<i64> = row.get(1)?;
     Ok(UserNote {
         user: row.get::<_, String>(0)?.into(),

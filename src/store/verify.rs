@@ -6,9 +6,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::chain::Link;
+use super::compare::Guarded;
 use super::error::StoreError;
 use super::offline::{self, Event};
-use super::{open, outcomes, schema};
+use super::{bars, inspect, meta, outcomes, passing, schema, users};
 
 /// A log that was found whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,23 +44,42 @@ pub struct VerifiedRecords {
 }
 
 /// Checks the log in the data directory `place` (or in the file `place`, such as a backup), also beside a running server.
+/// In a data directory, the log also has to hold all that was acknowledged.
 ///
 /// # Errors
-/// [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::BrokenRecord`] naming the
+/// [`StoreError::Lost`] when acknowledged entries are missing, [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::BrokenRecord`] naming the
 /// first record or the first confirmed signal that has none, [`StoreError::Damaged`] when the file
 /// cannot be read.
 pub fn verify(place: &Path) -> Result<Verified, StoreError> {
-    let (file, connection) = offline::open(place)?;
+    // Read before the log: a server that runs only adds to that.
+    let guarded = Guarded::read(place)?;
+    let (file, connection) = match offline::open(place) {
+        Err(StoreError::Missing(file)) => return Err(guarded.missing(&file)),
+        opened => opened?,
+    };
     let sqlite = |error| StoreError::sqlite(&file, &error);
     // One snapshot for all that follows, however much is appended and pruned meanwhile.
     let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
-    let anchor = schema::anchor(&snapshot).map_err(sqlite)?;
-    let head = walk(&snapshot, &file, anchor)?;
-    check_states(&snapshot, anchor).map_err(sqlite)?.map_or(Ok(()), Err)?;
-    let found = outcomes::check(&snapshot, &file, u64::MAX)?;
-    outcomes::check_whole(&snapshot, &file)?;
-    let pruned = outcomes::anchor(&snapshot).map_err(sqlite)?.seq;
-    open::check_pages(&snapshot, &file)?;
+    let found = verify_all(&snapshot, &file)?;
+    guarded.check(&snapshot, &file)?;
+    Ok(found)
+}
+
+/// Checks all that is in a log.
+pub(super) fn verify_all(snapshot: &Connection, file: &Path) -> Result<Verified, StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let anchor = schema::anchor(snapshot).map_err(sqlite)?;
+    let head = walk(snapshot, file, anchor)?;
+    check_states(snapshot, anchor).map_err(sqlite)?.map_or(Ok(()), Err)?;
+    let found = outcomes::check(snapshot, file, u64::MAX)?;
+    outcomes::check_whole(snapshot, file)?;
+    let pruned = outcomes::anchor(snapshot).map_err(sqlite)?.seq;
+    meta::check(snapshot)
+        .and_then(|()| passing::check(snapshot))
+        .and_then(|()| users::check(snapshot))
+        .and_then(|()| bars::check(snapshot))
+        .map_err(sqlite)?;
+    inspect::check_pages(snapshot, file)?;
     Ok(Verified {
         events: head.seq - anchor.seq,
         first_seq: anchor.seq + 1,

@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::chain::Link;
 use super::commit::{self, Probe};
 use super::error::StoreError;
 use super::faults::Faults;
+use super::inspect::{self, wal_file};
 use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
-use super::{Options, open, outcomes, passing, queries, schema, users};
+use super::transact::Identity;
+use super::wal::WalFollower;
+use super::watermark::{Heads, WatermarkFile};
+use super::{Options, bars, outcomes, passing, users};
 use crate::domain::{Bar, Signal, SignalState};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogLimit, Metrics};
 
 /// While the disk refuses, it is asked again this often even if nobody pushes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,46 +61,33 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) file: PathBuf,
     pub(super) epoch: Arc<str>,
-    /// The last event that was committed. Numbers are given from here, so that a failed transaction leaves no gap.
-    pub(super) head: Link,
-    /// The last record that was committed.
-    pub(super) records: Link,
+    /// The ends of what was committed. Numbers are given from here, so that a failed transaction leaves no gap.
+    pub(super) heads: Heads,
     /// See [`Reader::records_version`](super::Reader::records_version).
     pub(super) records_version: Arc<AtomicU64>,
     /// How many events were pruned from the front, ever.
     pub(super) pruned: u64,
-    /// The last published message that was committed.
-    pub(super) published: u64,
     /// `None` after an error that a connection may not survive; the next attempt opens another.
     pub(super) connection: Option<Connection>,
     /// Which files the connection has open.
     pub(super) identity: Identity,
+    /// Where what was committed is noted; `None` when it is not.
+    pub(super) watermark: Option<WatermarkFile>,
+    /// Follows the write-ahead log of the connection.
+    pub(super) follower: Option<WalFollower>,
+    /// Whether the database alone says that it is the whole log, which it is not after the next commit.
+    pub(super) is_marked_closed: bool,
+    /// Whether a checkpoint has written a part of the write-ahead log into the database, and not all of it.
+    pub(super) is_half_checkpointed: bool,
+    /// Frames in the write-ahead log at which the next checkpoint is made.
+    pub(super) checkpoint_at: u32,
+    /// Of failed attempts: while the disk refuses there is one a second.
+    pub(super) failures_log: LogLimit,
     pub(super) prune_at: DateTime<Utc>,
     /// Messages that are still to be pruned for their number; counted once until everything is pruned.
     pub(super) excess_messages: Option<u64>,
     /// Last, because it has to go after the connection.
     pub(super) lock: File,
-}
-
-/// Which files a name stands for, database and write-ahead log: device and number of each, where the system has such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity([Option<(u64, u64)>; 2]);
-
-impl Identity {
-    pub(super) fn of(file: &Path) -> Self {
-        Self([file, &open::wal_file(file)].map(inode))
-    }
-}
-
-#[cfg(unix)]
-fn inode(file: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(file).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Path) -> Option<(u64, u64)> {
-    None
 }
 
 /// Says that the writer has ended, also when it unwinds.
@@ -133,36 +123,45 @@ impl Writer {
                 Work::Nothing => self.probe(),
                 Work::End => return,
             }
+            self.checkpoint_when_long();
         }
     }
 
     /// One transaction for everybody who waits, and everybody's answer after it.
     fn append(&mut self, appends: Vec<Append>) {
-        let (head, records, published) = (self.head, self.records, self.published);
+        let before = self.heads;
         let stored_at = (self.options.clock)();
         let kept = self.options.messages_per_user;
         let timer = self.metrics.store_commit_seconds.start_timer();
-        let committed = self.transact(|transaction| {
+        let committed = self.transact(|transaction, heads| {
             let signals = appends.iter().flat_map(|append| &append.signals);
-            let head = commit::append(transaction, head, signals, stored_at)?;
-            users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+            heads.events = commit::append(transaction, heads.events, signals, stored_at)?;
+            if appends.iter().any(|append| !append.notes.is_empty()) {
+                users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+                heads.notes = users::last_note(transaction)?;
+            }
             let ended = appends.iter().flat_map(|append| &append.outcomes);
-            let records = outcomes::append(transaction, records, ended, stored_at)?;
+            heads.records = outcomes::append(transaction, heads.records, ended, stored_at)?;
             outcomes::keep(transaction, appends.iter().flat_map(|append| &append.open))?;
             let messages = appends.iter().flat_map(|append| &append.published);
-            Ok((head, records, passing::append(transaction, published, messages, kept)?))
+            heads.published = passing::append(transaction, heads.published, messages, kept)?;
+            Ok(())
         });
         match committed {
-            Ok((new_head, new_records, new_published)) => {
+            Ok(()) => {
                 timer.observe_duration();
-                self.metrics.store_batch_size.observe((new_head.seq - head.seq + new_published - published) as f64);
-                (self.head, self.records, self.published) = (new_head, new_records, new_published);
+                let (events, messages) =
+                    (self.heads.events.seq - before.events.seq, self.heads.published - before.published);
+                self.metrics.store_batch_size.observe((events + messages) as f64);
                 let confirmed = |signal: &Arc<Signal>| signal.state == SignalState::Confirmed;
-                if new_records != records || appends.iter().flat_map(|append| &append.signals).any(confirmed) {
+                if self.heads.records != before.records
+                    || appends.iter().flat_map(|append| &append.signals).any(confirmed)
+                {
                     self.records_version.fetch_add(1, Ordering::Release);
                 }
                 self.measure();
-                let mut receipt = Receipt { first_signal: head.seq + 1, first_published: published + 1 };
+                let mut receipt =
+                    Receipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
                 for append in appends {
                     // Whoever stopped waiting finds it in the log.
                     append.answer.send(Ok(receipt)).ok();
@@ -179,9 +178,10 @@ impl Writer {
         }
     }
 
-    fn save(&mut self, bars: &[Bar]) {
-        if self.transact(|transaction| commit::save_bars(transaction, bars)).is_err() {
-            self.metrics.store_bars_dropped_total.inc_by(self.shared.lanes.put_back(bars));
+    fn save(&mut self, minutes: &[Bar]) {
+        match self.transact(|transaction, _| bars::save(transaction, minutes)) {
+            Ok(damaged) => self.metrics.count_damaged_rows(bars::TABLE, damaged),
+            Err(_) => self.metrics.store_bars_dropped_total.inc_by(self.shared.lanes.put_back(minutes)),
         }
     }
 
@@ -199,14 +199,14 @@ impl Writer {
             now.checked_sub_signed(kept).unwrap_or(DateTime::<Utc>::MIN_UTC)
         };
         let mut excess = self.excess_messages;
-        let pruned = self.transact(|transaction| {
+        let pruned = self.transact(|transaction, _| {
             let kept_since = before(signal_retention);
             let events = commit::prune_events(transaction, kept_since)?;
             // One or the other, so that a chunk stays a chunk.
             if events > 0 {
                 return Ok((events, events));
             }
-            let bars = commit::prune_bars(transaction, now, bar_retention)?;
+            let bars = bars::prune(transaction, now, bar_retention)?;
             if bars > 0 {
                 return Ok((bars, events));
             }
@@ -233,14 +233,17 @@ impl Writer {
     }
 
     fn probe(&mut self) {
-        if self.transact(|transaction| commit::probe(transaction, Probe::Write)).is_ok() {
+        if self.transact(|transaction, _| commit::probe(transaction, Probe::Write)).is_ok() {
             // Health was decided by the writing; what could not be removed is replaced by the next probe.
-            self.transact(|transaction| commit::probe(transaction, Probe::Remove)).ok();
+            self.transact(|transaction, _| commit::probe(transaction, Probe::Remove)).ok();
         }
     }
 
-    /// Runs `work` in one transaction and notes how that went.
-    fn transact<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    /// Runs `work` in one transaction, moves the ends of the log as it says, and notes how that went.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Connection, &mut Heads) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let outcome = self.attempt(work);
         match &outcome {
             Ok(_) => self.succeeded(),
@@ -249,65 +252,17 @@ impl Writer {
         outcome
     }
 
-    fn attempt<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        // SQLite writes on happily into a file that was removed or replaced, and so would we acknowledge into nothing.
-        if self.connection.is_some() && Identity::of(&self.file) != self.identity {
-            self.connection = None;
-        }
-        if self.connection.is_none() {
-            self.connection = Some(self.reopen()?);
-            self.identity = Identity::of(&self.file);
-        }
-        let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        let faults = &self.shared.faults;
-        let run = || -> rusqlite::Result<T> {
-            faults.tell(connection)?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            faults.burden(&transaction)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        };
-        run().map_err(|error| StoreError::sqlite(&self.file, &error))
-    }
-
-    /// Opens the log again after an error, and makes sure that it is this log and ends where it should.
-    fn reopen(&self) -> Result<Connection, StoreError> {
-        let sqlite = |error| StoreError::sqlite(&self.file, &error);
-        let mut connection = schema::open_writer(&self.file, OpenFlags::empty()).map_err(sqlite)?;
-        let epoch = schema::epoch(&connection).map_err(sqlite)?;
-        let head = schema::head(&connection).map_err(sqlite)?;
-        let records = outcomes::head(&connection).map_err(sqlite)?;
-        let published = passing::head(&connection).map_err(sqlite)?;
-        let is_ours = epoch.as_deref() == Some(&*self.epoch);
-        if is_ours && (head, records) == (self.head, self.records) && published <= self.published {
-            return Ok(connection);
-        }
-        let here = match queries::link_at(&connection, self.head.seq).map_err(sqlite)? {
-            Some(link) => link,
-            None => schema::anchor(&connection).map_err(sqlite)?,
-        };
-        if !is_ours || here != self.head {
-            let what = "it was removed or replaced while the server ran; restart the server".to_owned();
-            return Err(StoreError::Io { file: self.file.clone(), what });
-        }
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-        commit::rewind(&transaction, self.head).map_err(sqlite)?;
-        outcomes::rewind(&transaction, self.records).map_err(sqlite)?;
-        passing::rewind(&transaction, self.published).map_err(sqlite)?;
-        transaction.commit().map_err(sqlite)?;
-        Ok(connection)
-    }
-
     fn succeeded(&self) {
         let mut health = self.shared.health.lock();
         if let Health::Failing { since, .. } = &*health {
-            tracing::info!(%since, "the signal log can be written again");
+            if let Some(suppressed) = self.failures_log.end() {
+                tracing::info!(%since, suppressed, "the signal log can be written again");
+            }
             *health = Health::Ok;
         }
     }
 
-    fn failed(&mut self, error: &StoreError) {
+    pub(super) fn failed(&mut self, error: &StoreError) {
         self.metrics.store_errors_total.inc();
         // SQLite rolls back by itself or when the transaction is dropped. Where even that failed, only closing helps.
         if !error.spares_connection() || self.connection.as_ref().is_some_and(|connection| !connection.is_autocommit())
@@ -317,23 +272,30 @@ impl Writer {
         let mut health = self.shared.health.lock();
         let since = match &*health {
             Health::Failing { since, .. } => *since,
-            Health::Ok => {
-                tracing::error!(%error, "the signal log cannot be written");
-                (self.options.clock)()
-            }
+            Health::Ok => (self.options.clock)(),
         };
+        if let Some(suppressed) = self.failures_log.admit() {
+            tracing::error!(%error, suppressed, "the signal log cannot be written");
+        }
         *health = Health::Failing { error: error.clone(), since };
     }
 
     fn measure(&self) {
-        let bytes = open::length(&self.file).unwrap_or(0) + open::length(&open::wal_file(&self.file)).unwrap_or(0);
+        let length = |file: &Path| inspect::length(file).unwrap_or(0);
+        let bytes = length(&self.file) + length(&wal_file(&self.file));
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.metrics.log_position.set(self.head.seq as i64);
+        self.metrics.log_position.set(self.heads.events.seq as i64);
         // Numbers have no gaps.
-        self.metrics.store_events.set((self.head.seq - self.pruned) as i64);
+        self.metrics.store_events.set((self.heads.events.seq - self.pruned) as i64);
     }
 
-    fn close(self) {
+    fn close(mut self) {
+        if self.watermark.is_some() && self.connection.is_some() {
+            let closed = self.mark_closed();
+            if let Err(error) = closed {
+                tracing::warn!(%error, "the signal log could not be marked as closed; the next start compares its files");
+            }
+        }
         if let Some(connection) = self.connection {
             // So that the file alone is the whole log while nobody has it open. Readers may hold it up; it is safe either
             // way.
@@ -342,6 +304,7 @@ impl Writer {
                 tracing::warn!(%error, "the signal log was closed without moving its write-ahead log into the database");
             }
         }
+        drop(self.watermark);
         drop(self.lock);
     }
 }

@@ -11,7 +11,7 @@ use prometheus::{
     Registry, TextEncoder, proto,
 };
 
-use super::{Process, Rejects};
+use super::{LogLimit, Process, Rejects};
 
 /// A metric that cannot be registered or printed.
 pub type MetricsError = prometheus::Error;
@@ -68,6 +68,7 @@ pub struct Metrics {
     pub log_position: IntGauge,
     pub store_errors_total: IntCounter,
     pub store_bars_dropped_total: IntCounter,
+    pub store_damaged_rows_total: IntCounterVec,
     pub disk_free_bytes: IntGauge,
     pub disk_size_bytes: IntGauge,
     pub degraded: IntGaugeVec,
@@ -81,6 +82,7 @@ pub struct Metrics {
     pub started_at: Gauge,
     pub process: Arc<Process>,
     pub rejects: Arc<Rejects>,
+    damaged_rows_log: Arc<LogLimit>,
     probes: Probes,
 }
 
@@ -262,6 +264,12 @@ impl Metrics {
             log_position: gauge(r, "log_position", "Number of the last signal event in the log, as in cursors")?,
             store_errors_total: counter(r, "store_errors_total", "Failed commits")?,
             store_bars_dropped_total: counter(r, "store_bars_dropped_total", "Bars that were not stored")?,
+            store_damaged_rows_total: counters(
+                r,
+                "store_damaged_rows_total",
+                "Stored rows that were read and are not what was written, by table; none was served",
+                &["table"],
+            )?,
             disk_free_bytes: gauge(r, "disk_free_bytes", "Room on the disk of the data directory")?,
             disk_size_bytes: gauge(r, "disk_size_bytes", "Size of the disk of the data directory")?,
             degraded: gauges(r, "degraded", "Whether a part suffers (1) or is well (0), as in /ready", &["part"])?,
@@ -284,6 +292,7 @@ impl Metrics {
             started_at: float(r, "start_time_seconds", "Unix time at which the process started")?,
             process: Arc::default(),
             rejects: Arc::default(),
+            damaged_rows_log: Arc::default(),
             probes: Probes::default(),
             registry,
         })
@@ -292,6 +301,22 @@ impl Metrics {
     /// Has `probe` set gauges whenever the metrics are printed. Must not block, nor hold these metrics.
     pub fn probe(&self, probe: impl Fn(&Self) + Send + Sync + 'static) {
         self.probes.0.write().push(Box::new(probe));
+    }
+
+    /// Counts stored rows that were read and are not what was written, and logs the first of each minute.
+    pub fn count_damaged_rows(&self, table: &str, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        self.store_damaged_rows_total.with_label_values(&[table]).inc_by(rows);
+        if let Some(suppressed) = self.damaged_rows_log.admit() {
+            tracing::error!(
+                table,
+                rows,
+                suppressed,
+                "stored rows are damaged and are not served; stop the server and run `orion-server verify`"
+            );
+        }
     }
 
     /// Counts and remembers something that was pushed and not taken.

@@ -1,6 +1,7 @@
 //! What the operator sees: the log, every metric, what the process uses, and what it suffers from.
 
 mod disk;
+mod log_limit;
 pub mod logging;
 mod metrics;
 mod process;
@@ -10,6 +11,7 @@ mod redact;
 mod rejects;
 
 pub use disk::{Disk, Space};
+pub use log_limit::LogLimit;
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};
 pub use queue::{Behind, Queue};

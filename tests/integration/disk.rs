@@ -174,6 +174,32 @@ async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     assert!(created.iter().copied().eq(&acknowledged), "{created:?} instead of {acknowledged:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_logged_once_a_minute() {
+    let Some(disk) = SmallDisk::mount("size=4m") else { return };
+    let server = Server::start_on(disk.data(), &[]).await;
+    disk.fill();
+    let began = tokio::time::Instant::now();
+    let mut refused = 0;
+    for number in 0.. {
+        refused += usize::from(server.post("/api/signals", &signal(&number.to_string())).await.0 == 503);
+        if refused == 40 {
+            break;
+        }
+    }
+    let minutes = began.elapsed().as_secs() as usize / 60;
+    for message in ["signals could not be stored", "the signal log cannot be written"] {
+        let lines = server.lines(message);
+        assert!((1..=1 + minutes).contains(&lines.len()), "{lines:?}");
+    }
+    disk.free();
+    until("it heals", async || ready(&server).await["status"] == "ok").await;
+    server.push(&signal("after")).await;
+    server.logged("the signal log can be written again").await;
+    assert!(server.logged("signals are stored again").await["suppressed"].is_u64());
+    server.stop().await;
+}
+
 /// Runs a process that has to end by itself.
 async fn refused(dir: &Path) -> Output {
     let mut command = binary();

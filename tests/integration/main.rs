@@ -13,6 +13,7 @@ mod below_a_path;
 mod bots;
 mod clocks;
 mod commands;
+mod damage;
 mod demo;
 mod deploy;
 mod disk;

@@ -11,7 +11,7 @@ use super::Finding;
 use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
 use crate::config::{Loaded, Secret, Settings, SourceKind};
 use crate::sources::net;
-use crate::store;
+use crate::store::{self, Examined};
 
 const MIB: u64 = 1 << 20;
 /// Below this the disk will be full before anybody has looked.
@@ -126,7 +126,20 @@ fn data(dir: &Path) -> Vec<Finding> {
     };
     let foreign =
         store::foreign_filesystem(dir).map(|kind| Finding::new(Fail, "data", store::foreign_warning(dir, kind)));
-    [writable].into_iter().chain(foreign).chain([room(folder)]).collect()
+    let log = (folder == absolute).then(|| signal_log(dir));
+    [writable].into_iter().chain(foreign).chain([room(folder)]).chain(log).collect()
+}
+
+/// Whether a server could start on the signal log.
+fn signal_log(dir: &Path) -> Finding {
+    match store::examine(dir) {
+        Ok(Examined::New) => Finding::new(Fine, "signal log", "there is none yet; the server begins one"),
+        Ok(Examined::Running) => {
+            Finding::new(Fine, "signal log", "a server writes it, and it holds what was acknowledged")
+        }
+        Ok(Examined::Whole) => Finding::new(Fine, "signal log", "whole, and it holds what was acknowledged"),
+        Err(error) => Finding::new(Fail, "signal log", error.to_string()),
+    }
 }
 
 /// Writes a file and removes it.

@@ -140,7 +140,7 @@ impl Orion {
             Ok(Resumed::Impossible) => self.join_with_snapshot(client, request, Some(false)),
             Ok(Resumed::Gone) => return Err(Gone),
             Err(error) => {
-                tracing::warn!(%error, "a replay could not be read");
+                resume::log_unreadable(&error);
                 self.join_with_snapshot(client, request, Some(false));
             }
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 use super::{Caller, Session};
 use crate::domain::{Position, Signal};
@@ -99,7 +98,7 @@ impl Session {
             impossible => {
                 if let Err(error) = impossible {
                     // It is told, and gets its prices: those must not wait for a disk.
-                    warn!(sid = %self.id, %error, "a replay could not be read");
+                    resume::log_unreadable(&error);
                 }
                 joining.recovered = Some(false);
                 self.join_with_snapshot(socket, joining)

@@ -1,0 +1,185 @@
+//! One-minute bars. A bar that is not what was written is left out, counted and logged: the others are served.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::queries::{MAX_ROWS, time};
+use super::row;
+use crate::domain::{Bar, BarInterval, Symbol, aggregate};
+
+/// The table.
+pub(super) const TABLE: &str = "bars";
+/// Most rows that one transaction prunes for each symbol.
+const PRUNED_AT_ONCE: usize = 250;
+
+/// Bars that were read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct BarsRead {
+    /// The whole ones.
+    pub(super) bars: Vec<Bar>,
+    /// How many were left out.
+    pub(super) damaged: u64,
+}
+
+/// Stores one-minute bars; of two that tell of the same minute, both are right about its extremes.
+///
+/// Returns how many stored bars were damaged, and were replaced.
+pub(super) fn save(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<u64> {
+    let mut stored = transaction.prepare_cached(
+        "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+         WHERE symbol = ?1 AND opened_at = ?2",
+    )?;
+    let mut damaged = 0;
+    for bar in bars {
+        let known = stored.query_row((bar.symbol.as_str(), bar.opened_at.timestamp_millis()), |row| Ok(read(row)));
+        let joined = match known.optional()? {
+            Some(Ok(known)) => Bar {
+                open: known.open,
+                high: known.high.max(bar.high),
+                low: known.low.min(bar.low),
+                volume: known.volume.max(bar.volume),
+                simulated: known.simulated || bar.simulated,
+                ..bar.clone()
+            },
+            Some(Err(error)) if row::damaged_row(&error).is_some() => {
+                damaged += 1;
+                bar.clone()
+            }
+            Some(Err(error)) => return Err(error),
+            None => bar.clone(),
+        };
+        insert(transaction, &joined)?;
+    }
+    Ok(damaged)
+}
+
+/// Writes a bar in the place of what is there.
+fn insert(transaction: &Connection, bar: &Bar) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO bars (symbol, opened_at, open, high, low, close, volume, simulated, checksum) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let values = [
+        Value::from(bar.symbol.as_str().to_owned()),
+        Value::Integer(bar.opened_at.timestamp_millis()),
+        Value::Real(bar.open),
+        Value::Real(bar.high),
+        Value::Real(bar.low),
+        Value::Real(bar.close),
+        Value::Real(bar.volume),
+        Value::Integer(bar.simulated.into()),
+    ];
+    row::write(transaction, sql, TABLE, &values).map(drop)
+}
+
+/// Removes some of the oldest bars; returns how many.
+///
+/// A symbol's newest bar counts as its present, so that a recording from long ago is kept as long as everything else.
+pub(super) fn prune(transaction: &Connection, now: DateTime<Utc>, kept: Duration) -> rusqlite::Result<u64> {
+    let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let mut next_symbol = transaction.prepare_cached("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
+    let mut newest = transaction.prepare_cached("SELECT max(opened_at) FROM bars WHERE symbol = ?1")?;
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM bars WHERE symbol = ?1 AND opened_at IN \
+         (SELECT opened_at FROM bars WHERE symbol = ?1 AND opened_at < ?2 ORDER BY opened_at LIMIT ?3)",
+    )?;
+    let (mut removed, mut symbol) = (0, String::new());
+    while let Some(next) = next_symbol.query_row([&symbol], |row| row.get::<_, Option<String>>(0))? {
+        symbol = next;
+        let present: i64 = newest.query_row([&symbol], |row| row.get(0))?;
+        let before = present.min(now.timestamp_millis()).saturating_sub(kept);
+        removed += delete.execute((&symbol, before, PRUNED_AT_ONCE))?;
+        if removed >= PRUNED_AT_ONCE {
+            break;
+        }
+    }
+    Ok(removed as u64)
+}
+
+/// The last `limit` bars of an interval, oldest first.
+pub(super) fn of(
+    connection: &Connection,
+    symbol: &Symbol,
+    interval: BarInterval,
+    limit: usize,
+) -> rusqlite::Result<BarsRead> {
+    let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+               WHERE symbol = ?1 ORDER BY opened_at DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([symbol.as_str()])?;
+    let (mut minutes, mut damaged, mut intervals, mut last) = (Vec::new(), 0, 0, None);
+    while let Some(row) = rows.next()? {
+        let Some(minute) = whole(read(row), &mut damaged)? else { continue };
+        let opened_at = Some(interval.floor(minute.opened_at));
+        // Markets close: the last bars are counted, not reckoned back from the newest.
+        if last != opened_at {
+            if intervals == limit.min(MAX_ROWS) {
+                break;
+            }
+            (intervals, last) = (intervals + 1, opened_at);
+        }
+        minutes.push(minute);
+    }
+    minutes.reverse();
+    Ok(BarsRead { bars: aggregate(minutes, interval), damaged })
+}
+
+/// The minutes opened since `since` of every symbol, oldest first; only those after its last invented price.
+pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<BarsRead> {
+    let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+               WHERE opened_at >= ?1 ORDER BY symbol, opened_at";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([since.timestamp_millis()])?;
+    let (mut minutes, mut damaged, mut first_of_symbol): (Vec<Bar>, u64, usize) = (Vec::new(), 0, 0);
+    while let Some(row) = rows.next()? {
+        let Some(minute) = whole(read(row), &mut damaged)? else { continue };
+        if minutes.last().is_some_and(|last| last.symbol != minute.symbol) {
+            first_of_symbol = minutes.len();
+        }
+        if minute.simulated {
+            minutes.truncate(first_of_symbol);
+        } else {
+            minutes.push(minute);
+        }
+    }
+    Ok(BarsRead { bars: minutes, damaged })
+}
+
+/// Checks every bar; the first one that is not what was written is the error.
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare("SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        row::check(TABLE, row, 8)?;
+    }
+    Ok(())
+}
+
+/// The bar, or `None` and one more that was left out.
+fn whole(read: rusqlite::Result<Bar>, damaged: &mut u64) -> rusqlite::Result<Option<Bar>> {
+    match read {
+        Ok(bar) => Ok(Some(bar)),
+        Err(error) if row::damaged_row(&error).is_some() => {
+            *damaged += 1;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a row of all columns and the checksum.
+fn read(row: &Row<'_>) -> rusqlite::Result<Bar> {
+    row::check(TABLE, row, 8)?;
+    Ok(Bar {
+        symbol: Symbol::new(row.get_ref(0)?.as_str()?),
+        opened_at: time(1, row.get(1)?)?,
+        open: row.get(2)?,
+        high: row.get(3)?,
+        low: row.get(4)?,
+        close: row.get(5)?,
+        volume: row.get(6)?,
+        simulated: row.get(7)?,
+    })
+}
