@@ -51,13 +51,15 @@ struct Content {
 impl Content {
     fn of(opened: &Opened) -> Result<Self, rusqlite::Error> {
         let Recovered { position, published, forgotten, users, open_records, pending, .. } = opened.recovered.clone();
+        let mut records = Vec::new();
+        outcomes::each(&opened.connection, |record| records.push(record))?;
         Ok(Self {
             position,
             events: queries::events_after(&opened.connection, 0, 1_000)?,
             published,
             forgotten,
             users,
-            outcomes: outcomes::all(&opened.connection)?,
+            outcomes: records,
             open: open_records,
             pending,
         })
