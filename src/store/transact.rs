@@ -82,7 +82,10 @@ impl Writer {
             && let Some(kept) = &self.watermark
         {
             let path = kept.path().to_owned();
-            tracing::warn!(file = %path.display(), "the watermark was removed or replaced while the server ran; it is written anew");
+            tracing::warn!(
+                file = %path.display(),
+                "the watermark was removed or replaced while the server ran; it is written anew"
+            );
             let anew = WatermarkFile::create(&path, kept.last().clone());
             self.watermark = Some(anew.map_err(|error| StoreError::io(&path, &error))?);
         }

@@ -47,9 +47,9 @@ pub struct VerifiedRecords {
 /// In a data directory, the log also has to hold all that was acknowledged.
 ///
 /// # Errors
-/// [`StoreError::Lost`] when acknowledged entries are missing, [`StoreError::Broken`] naming the first event that is not what was written once, [`StoreError::BrokenRecord`] naming the
-/// first record or the first confirmed signal that has none, [`StoreError::Damaged`] when the file
-/// cannot be read.
+/// [`StoreError::Lost`] when acknowledged entries are missing, [`StoreError::Broken`] naming the first event that is not what
+/// was written once, [`StoreError::BrokenRecord`] naming the first record or the first confirmed signal that has none,
+/// [`StoreError::Damaged`] when a row is not what was written or the file cannot be read.
 pub fn verify(place: &Path) -> Result<Verified, StoreError> {
     // Read before the log: a server that runs only adds to that.
     let guarded = Guarded::read(place)?;
