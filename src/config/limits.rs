@@ -26,6 +26,10 @@ pub struct Limits {
     /// Pushes at once after a pause. Default 20000.
     #[serde(deserialize_with = "value::whole")]
     pub pushes_burst: u32,
+    /// Wrong tokens of one address (of IPv6, one /64) in a minute, beyond which wrong ones are answered with 429; 0 for no
+    /// limit. Default 20.
+    #[serde(deserialize_with = "value::whole")]
+    pub wrong_tokens_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -37,6 +41,7 @@ impl Default for Limits {
             events_burst: 2_000,
             pushes_per_second: 2_000,
             pushes_burst: 20_000,
+            wrong_tokens_per_minute: 20,
         }
     }
 }

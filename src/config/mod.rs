@@ -8,6 +8,7 @@
 
 mod alerts;
 mod auth;
+mod claim_path;
 mod error;
 mod instruments;
 mod limits;
@@ -17,6 +18,7 @@ mod names;
 mod origins;
 mod prices;
 mod providers;
+mod public_key;
 mod secret;
 mod server;
 mod settings;
@@ -24,9 +26,11 @@ mod setups;
 mod sources;
 mod validate;
 mod value;
+mod weak;
 
 pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
+pub use claim_path::{ClaimPath, ClaimPathError};
 pub use error::{ConfigError, Problem};
 pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
@@ -35,6 +39,7 @@ pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
 pub use prices::Prices;
 pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
+pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, Server};
 pub use settings::{Data, Heartbeat, Publish, Sentio, Settings, Signals, Socketio};

@@ -7,6 +7,7 @@ mod echo;
 mod orion;
 mod sentio;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
@@ -23,7 +24,7 @@ use super::Gateway;
 use super::command::fault;
 use crate::auth::Login;
 use crate::config::Limits;
-use crate::door::KillSwitch;
+use crate::door::{KillSwitch, Peer};
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
 pub use echo::echo;
@@ -56,6 +57,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
 struct Handshake {
     upgrade: WebSocketUpgrade,
     connection: KillSwitch,
+    /// Where the client is.
+    address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Handshake {
@@ -63,8 +66,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let connection = parts.extensions.get().cloned().unwrap_or_default();
+        let address = parts.extensions.get::<Peer>().map(|peer| peer.client);
         match WebSocketUpgrade::from_request_parts(parts, state).await {
-            Ok(upgrade) => Ok(Self { upgrade, connection }),
+            Ok(upgrade) => Ok(Self { upgrade, connection, address }),
             Err(_) => Err(upgrade_required()),
         }
     }
@@ -82,9 +86,9 @@ impl Handshake {
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),
         };
-        let Self { upgrade, connection } = self;
+        let Self { upgrade, connection, address } = self;
         bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, connection, gateway, login, conversation).await;
+            serve(socket, (connection, address), gateway, login, conversation).await;
             drop(place);
         })
     }
