@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod checks;
+mod login_keys;
 mod providers;
 mod seeing;
 mod sources;
@@ -30,7 +31,7 @@ use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
-use crate::gateways::{ChannelCap, Gateway, PriceFrames, sse, ws};
+use crate::gateways::{ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
@@ -119,6 +120,7 @@ impl App {
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = seeing::readiness(&store, &disk, &states, &feeds);
+        login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
@@ -221,6 +223,7 @@ impl App {
         let service = ServiceBuilder::new()
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(settings.server.allowed_origins.clone()))
+            .layer(TokenLayer::new(self.gateway.clone()))
             .layer(EntryLayer::new(self.gateway.clone(), cuts))
             .layer(CompactHead)
             .service(engine);
@@ -367,7 +370,7 @@ fn pipeline(
         engine.warm_up(recovered.minutes);
         engine.resume_records(recovered.open_records);
     }
-    // Only users of the bot platform read it, and without a secret for their tokens there are none.
-    let announce = settings.auth.jwt_secret.as_ref().map(|_| decision_of as Announce);
+    // Only users of the bot platform read it, and without a key for their tokens there are none.
+    let announce = settings.auth.takes_user_tokens().then_some(decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }

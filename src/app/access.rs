@@ -65,7 +65,8 @@ pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> 
     let limits = &settings.limits;
     let tokens = Tokens::new(&settings.auth, clock::wall)
         .with_most_logins(settings.server.max_connections_per_user)
-        .with_pushes(limits.pushes_per_second, limits.pushes_burst);
+        .with_pushes(limits.pushes_per_second, limits.pushes_burst)
+        .with_most_wrong_tokens(limits.wrong_tokens_per_minute);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);

@@ -1,27 +1,22 @@
-//! User tokens: JSON Web Tokens (RFC 7519), signed with HS256 and nothing else.
+//! User tokens: JSON Web Tokens (RFC 7519), signed with a secret that is shared with the login service (HS256), or with its
+//! private key.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use signature::{Signer, Verifier};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, EncodingKey, Validation};
+use serde_json::{Map, Value};
 
-use super::AuthError;
-use crate::config::Auth;
-use crate::domain::Audience;
-
-/// Clocks of issuers differ from ours by so much; seconds.
-const LEEWAY: TimeDelta = TimeDelta::seconds(5);
-/// The role of administrators.
-const ADMIN: &str = "admin";
-/// Longest token that is looked at, in bytes.
-const MAX_TOKEN: usize = 4096;
+use super::algorithm::{self, WrongAlgorithm};
+use super::claims::{ClaimRules, LEEWAY};
+use super::error::MAX_TOKEN;
+use super::jwks::KeySet;
+use super::keys::{VerifyingKey, algorithms_of};
+use super::{AuthError, is_user_id};
+use crate::config::{Auth, Secret};
 
 /// Whom a token names, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +38,52 @@ impl Identity {
     }
 }
 
-/// Reads and makes tokens.
+/// What is read of a token's header before its signature is verified.
+#[derive(Debug)]
+pub(super) struct Header(Map<String, Value>);
+
+impl Header {
+    /// The header of a token that has the form of one.
+    ///
+    /// # Errors
+    /// When it has not, or asks for more than is understood.
+    pub(super) fn of(token: &str) -> Result<Self, AuthError> {
+        if token.len() > MAX_TOKEN {
+            return Err(AuthError::TooLong);
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(AuthError::NotJwt("it must have three parts with dots between them"));
+        };
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| AuthError::NotJwt("its header is not base64url"))?;
+        let header: Map<String, Value> =
+            serde_json::from_slice(&header).map_err(|_| AuthError::NotJwt("its header is not a JSON object"))?;
+        if header.contains_key("crit") { Err(AuthError::Critical) } else { Ok(Self(header)) }
+    }
+
+    /// The algorithm's name as it is written.
+    pub(super) fn algorithm(&self) -> &str {
+        self.0.get("alg").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The name of the key, if it has one.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        self.0.get("kid").and_then(Value::as_str)
+    }
+}
+
+/// Whether a token has the form of a user token, whatever it is worth.
+pub(super) fn has_form_of_jwt(token: &str) -> bool {
+    token.split('.').count() == 3
+}
+
+/// Reads tokens.
 pub(super) struct Jwt {
-    /// The secret, and the one before it.
-    verifying: Vec<DecodingKey>,
-    validation: Validation,
+    /// The secret and the one before it, and the public keys of the settings.
+    keys: Vec<VerifyingKey>,
+    /// The keys that the login service publishes.
+    key_set: Option<Arc<KeySet>>,
+    rules: ClaimRules,
 }
 
 impl std::fmt::Debug for Jwt {
@@ -56,99 +92,59 @@ impl std::fmt::Debug for Jwt {
     }
 }
 
-/// What we read of a token. Times are seconds since 1970, with a fraction where somebody writes one.
-#[derive(Debug, Deserialize)]
-struct Claims {
-    sub: Option<Id>,
-    user_id: Option<Id>,
-    exp: f64,
-    #[serde(default)]
-    iat: f64,
-    #[serde(default)]
-    nbf: f64,
-    role: Option<String>,
-}
-
-/// An id, which some issuers write as a number.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Text(String),
-    Number(i64),
-}
-
-impl Id {
-    fn text(self) -> Option<String> {
-        let text = match self {
-            Self::Text(text) => text,
-            Self::Number(number) => number.to_string(),
-        };
-        is_user_id(&text).then_some(text)
-    }
-}
-
-/// Whether somebody can have this id.
-pub(super) fn is_user_id(text: &str) -> bool {
-    (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-/// What a token of ours says.
-#[derive(Debug, Serialize)]
-struct NewClaims<'a> {
-    sub: &'a str,
-    user_id: &'a str,
-    iat: i64,
-    exp: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-}
-
 impl Jwt {
-    /// `None` when the settings have no secret.
+    /// `None` when the settings have no key.
     pub(super) fn new(auth: &Auth) -> Option<Self> {
-        let secret = auth.jwt_secret.as_ref()?;
-        install_crypto();
-        let mut validation = Validation::new(Algorithm::HS256);
-        // Times are judged against the clock that everything else here runs on.
-        validation.validate_exp = false;
-        validation.validate_aud = auth.jwt_audience.is_some();
-        validation.aud = auth.jwt_audience.as_ref().map(|audience| HashSet::from([audience.clone()]));
-        validation.iss = auth.jwt_issuer.as_ref().map(|issuer| HashSet::from([issuer.clone()]));
-        let mut required = vec!["exp"];
-        required.extend(auth.jwt_audience.as_ref().map(|_| "aud"));
-        required.extend(auth.jwt_issuer.as_ref().map(|_| "iss"));
-        validation.set_required_spec_claims(&required);
-        let secrets = [Some(secret), auth.jwt_previous_secret.as_ref()].into_iter().flatten();
-        let verifying = secrets.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes())).collect();
-        Some(Self { verifying, validation })
+        if !auth.takes_user_tokens() {
+            return None;
+        }
+        algorithm::install();
+        let secrets = [&auth.jwt_secret, &auth.jwt_previous_secret].into_iter().flatten();
+        let keys =
+            secrets.filter_map(VerifyingKey::secret).chain(auth.public_keys().map(VerifyingKey::public)).collect();
+        let key_set = auth.jwks_url.is_some().then(Arc::default);
+        Some(Self { keys, key_set, rules: ClaimRules::new(auth) })
+    }
+
+    /// The keys that the login service publishes, where the settings name them.
+    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        self.key_set.as_ref()
     }
 
     /// Whom the token names.
     pub(super) fn identity(&self, token: &str, now: DateTime<Utc>) -> Result<Identity, AuthError> {
-        if token.len() > MAX_TOKEN {
-            return Err(AuthError::Wrong);
-        }
-        let mut read = self.verifying.iter().map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation));
-        let claims = read.find_map(Result::ok).ok_or(AuthError::Wrong)?.claims;
-        let user = claims.sub.and_then(Id::text).or_else(|| claims.user_id.and_then(Id::text));
-        let identity = Identity {
-            user: user.ok_or(AuthError::Wrong)?.into(),
-            admin: claims.role.as_deref() == Some(ADMIN),
-            issued_at: instant(claims.iat),
-            expires_at: instant(claims.exp),
+        let header = Header::of(token)?;
+        let published = self.key_set.as_ref().map(|set| set.keys()).unwrap_or_default();
+        let keys = || self.keys.iter().chain(published.iter());
+        let taken = algorithms_of(keys());
+        let waits = self.key_set.as_ref().is_some_and(|set| !set.has_been_fetched());
+        let algorithm = match algorithm::named(header.algorithm()) {
+            Some(algorithm) if taken.contains(algorithm) => algorithm,
+            // Of keys that nobody has seen yet it is not known what they are for.
+            Some(algorithm) if waits && algorithm != Algorithm::HS256 => return Err(AuthError::NoKeysYet),
+            _ => return Err(AuthError::WrongAlgorithm(WrongAlgorithm::new(header.algorithm(), taken))),
         };
-        if identity.has_expired(now) {
-            Err(AuthError::Expired)
-        } else if instant(claims.nbf) > now + LEEWAY {
-            Err(AuthError::Wrong)
-        } else {
-            Ok(identity)
+        for key in keys().filter(|key| key.fits(algorithm, header.key_id())) {
+            match claims(token, algorithm, key) {
+                Err(AuthError::WrongSignature) => {}
+                verified => return self.rules.identity(&verified?, now),
+            }
         }
+        Err(if waits && algorithm != Algorithm::HS256 { AuthError::NoKeysYet } else { AuthError::WrongSignature })
     }
+}
+
+/// The claims of a token that `key` verifies. Times and everything else are judged elsewhere, on the clock of this server.
+fn claims(token: &str, algorithm: Algorithm, key: &VerifyingKey) -> Result<Map<String, Value>, AuthError> {
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key.key(), &validation);
+    decoded.map(|token| token.claims).map_err(|error| match error.kind() {
+        ErrorKind::InvalidSignature => AuthError::WrongSignature,
+        _ => AuthError::NotJwt("its parts are not what they must be"),
+    })
 }
 
 /// Makes a token that names `user` until `ttl` has passed.
@@ -156,89 +152,67 @@ impl Jwt {
 /// # Errors
 /// [`AuthError::NotSet`] without a secret; [`AuthError::Wrong`] for an id that no token may name.
 pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeDelta) -> Result<String, AuthError> {
-    let secret = auth.jwt_secret.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
-    install_crypto();
-    let user = Id::Text(user.to_owned()).text().ok_or(AuthError::Wrong)?;
-    let claims = NewClaims {
-        sub: &user,
-        user_id: &user,
-        iat: now.timestamp(),
-        exp: (now + ttl).timestamp(),
-        role: admin.then_some(ADMIN),
-        aud: auth.jwt_audience.as_deref(),
-        iss: auth.jwt_issuer.as_deref(),
-    };
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(|_| AuthError::Wrong)
+    let secret = auth.jwt_secret.as_ref().and_then(Secret::key_bytes).ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
+    if !is_user_id(user) {
+        return Err(AuthError::Wrong);
+    }
+    algorithm::install();
+    let claim = |name: &str, value: Value| Some((name.to_owned(), value));
+    let claims: Map<String, Value> = [
+        claim("sub", user.into()),
+        claim("user_id", user.into()),
+        claim("iat", now.timestamp().into()),
+        claim("exp", (now + ttl).timestamp().into()),
+        auth.jwt_audience.as_deref().and_then(|audience| claim("aud", audience.into())),
+        auth.jwt_issuer.as_deref().and_then(|issuer| claim("iss", issuer.into())),
+        admin.then(|| auth.admin_claim.claim_with(&auth.admin_value)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let key = EncodingKey::from_secret(&secret);
+    jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &key).map_err(|_| AuthError::Wrong)
 }
 
 /// What a token says, whoever signed it: for a person to look at, never to rely on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unverified {
+    /// The algorithm that its header names.
+    pub algorithm: String,
+    /// The key that its header names.
+    pub key_id: Option<String>,
+    /// Its claims.
+    pub claims: Map<String, Value>,
+}
+
+/// Reads a token without verifying it.
 ///
 /// # Errors
-/// [`AuthError::Wrong`] when it is no token.
-pub fn read_unverified(token: &str) -> Result<serde_json::Value, AuthError> {
-    jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| AuthError::Wrong)
+/// When it is no token.
+pub fn read_unverified(token: &str) -> Result<Unverified, AuthError> {
+    let mut parts = token.split('.');
+    let (Some(header), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(AuthError::NotJwt("it must have three parts with dots between them"));
+    };
+    let part = |part: &str, error| {
+        let decoded = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok();
+        decoded
+            .and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok())
+            .ok_or(AuthError::NotJwt(error))
+    };
+    let header = part(header, "its header is not a JSON object in base64url")?;
+    let claims = part(claims, "its claims are not a JSON object in base64url")?;
+    let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok(Unverified { algorithm: text("alg").unwrap_or_default(), key_id: text("kid"), claims })
 }
 
-fn instant(seconds: f64) -> DateTime<Utc> {
-    // What no calendar holds is as late as can be, or as early.
-    let millis = (seconds * 1e3).clamp(0.0, 253_402_300_799_000.0) as i64;
-    DateTime::from_timestamp_millis(millis).unwrap_or_default()
-}
-
-/// HMAC-SHA-256 is all that is linked: the library's own bundles bring RSA and elliptic curves, which nobody may use here.
-static HS256: CryptoProvider =
-    CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
-
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    // It fails only when it is installed already.
-    ONCE.call_once(|| HS256.install_default().unwrap_or_else(drop));
-}
-
-struct Key(Hmac<Sha256>);
-
-impl Key {
-    fn new(algorithm: Algorithm, secret: &[u8]) -> Result<Box<Self>, Error> {
-        if algorithm != Algorithm::HS256 {
-            return Err(ErrorKind::InvalidAlgorithm.into());
-        }
-        let key = Hmac::new_from_slice(secret).map_err(|_| ErrorKind::InvalidKeyFormat)?;
-        Ok(Box::new(Self(key)))
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library's signature")]
-fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    Ok(Key::new(*algorithm, key.as_bytes())?)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library's signature")]
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    Ok(Key::new(*algorithm, key.try_get_as_bytes()?)?)
-}
-
-impl Signer<Vec<u8>> for Key {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        Ok(self.0.clone().chain_update(message).finalize().into_bytes().to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for Key {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        // Compares in constant time.
-        self.0.clone().chain_update(message).verify_slice(signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl JwtSigner for Key {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl JwtVerifier for Key {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
+/// Whether the token would be good if the secret were taken the other way round: as base64 where it is taken as text, as text
+/// where it is taken as base64.
+pub fn fits_other_encoding(auth: &Auth, token: &str) -> bool {
+    let secrets = [&auth.jwt_secret, &auth.jwt_previous_secret].into_iter().flatten();
+    algorithm::install();
+    secrets.filter_map(Secret::other_key_bytes).any(|bytes| {
+        let is_hs256 = Header::of(token).is_ok_and(|header| header.algorithm() == "HS256");
+        is_hs256 && claims(token, Algorithm::HS256, &VerifyingKey::hmac(&bytes)).is_ok()
+    })
 }

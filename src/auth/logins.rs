@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ struct State {
     of: HashMap<Arc<str>, usize>,
     /// Tokens of these users that were made before these times are revoked.
     not_before: HashMap<Arc<str>, DateTime<Utc>>,
+    /// How far the clock of an issuer was ahead of ours at most; bounded by the leeway, beyond which a token is refused.
+    clock_lead: TimeDelta,
 }
 
 impl State {
@@ -42,6 +44,23 @@ impl State {
 impl Logins {
     pub(super) fn judge(&self, identity: &Identity, now: DateTime<Utc>) -> Result<(), AuthError> {
         self.0.lock().judge(identity, now)
+    }
+
+    /// Notes that a token was presented, which tells how far its issuer's clock is ahead.
+    pub(super) fn presented(&self, identity: &Identity, now: DateTime<Utc>) {
+        let lead = identity.issued_at - now;
+        if lead > TimeDelta::zero() {
+            let mut state = self.0.lock();
+            state.clock_lead = lead.max(state.clock_lead);
+        }
+    }
+
+    /// The time that tokens made before `now` bear at the latest: an issuer's clock may be ahead of ours.
+    pub(super) fn latest_issue(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self.0.lock().clock_lead {
+            lead if lead > TimeDelta::zero() => now + lead + TimeDelta::milliseconds(1),
+            _ => now,
+        }
     }
 
     pub(super) fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {

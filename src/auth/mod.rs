@@ -4,17 +4,26 @@
 //! of a request, the query of a handshake, or a frame. There are shared tokens, which the settings name, and user tokens
 //! ([`Identity`]), which end: with them the connections that rest on them ([`Login`]).
 
+mod algorithm;
+mod claims;
+mod error;
+mod jwks;
 mod jwt;
+#[cfg(test)]
+mod key_tests;
+mod keys;
 mod logins;
 mod open;
 mod rate;
 #[cfg(test)]
 mod tests;
+mod wrong_tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use axum::extract::Query;
@@ -22,53 +31,23 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
-use jwt::Jwt;
-pub use jwt::{Identity, mint, read_unverified};
+use crate::domain::Audience;
+pub use algorithm::{Algorithms, WrongAlgorithm};
+pub use error::{AuthError, TokenKind};
+pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
+pub use jwt::{Identity, Unverified, fits_other_encoding, mint, read_unverified};
+use jwt::{Jwt, has_form_of_jwt};
 pub use logins::Login;
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, Stranger};
 pub use rate::{Rate, TooFast};
-
-/// Why somebody was refused. The texts are meant for him.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// The server has no such token: nobody can present it.
-    #[error("Refused: the server has no token for this; its operator sets {0}")]
-    NotSet(&'static str),
-    /// No token came along.
-    #[error("A token is needed: Authorization: Bearer <token>")]
-    Missing,
-    /// There is an `Authorization` header, but no bearer token in it.
-    #[error("Invalid authorization format")]
-    Malformed,
-    /// The token is not the right one.
-    #[error("Invalid token")]
-    Wrong,
-    /// The user token has ended.
-    #[error("The token has expired: log in again")]
-    Expired,
-    /// The user's tokens were called back.
-    #[error("The token was revoked: log in again")]
-    Revoked,
-}
+use wrong_tokens::WrongTokens;
+pub use wrong_tokens::{TooManyWrongTokens, WrongToken};
 
 /// A user has as many connections as one may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this user has too many connections; close some")]
 pub struct TooManyLogins;
-impl AuthError {
-    /// What is wrong, as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired` or `revoked`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotSet(_) => "not_set",
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Wrong => "wrong",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-}
 
 /// The tokens of the settings, and those made with their secret.
 #[derive(Debug)]
@@ -83,6 +62,7 @@ pub struct Tokens {
     max_logins: usize,
     pushes: Rate,
     alerts: Rate,
+    guesses: WrongTokens,
     clock: fn() -> DateTime<Utc>,
 }
 
@@ -101,6 +81,7 @@ impl Tokens {
             max_logins: usize::MAX,
             pushes: Rate::new(0, 0),
             alerts: Rate::new(0, 0),
+            guesses: WrongTokens::new(0),
             clock,
         }
     }
@@ -115,6 +96,33 @@ impl Tokens {
     #[must_use]
     pub fn with_pushes(self, per_second: u32, burst: u32) -> Self {
         Self { pushes: Rate::new(per_second, burst), alerts: Rate::new(per_second, burst), ..self }
+    }
+
+    /// The same with at most so many wrong tokens of one address in a minute; 0 for any number.
+    #[must_use]
+    pub fn with_most_wrong_tokens(self, per_minute: u32) -> Self {
+        Self { guesses: WrongTokens::new(per_minute), ..self }
+    }
+
+    /// Notes that a wrong token came from `address`.
+    ///
+    /// # Errors
+    /// When there were too many in this minute: the answer is to say that, and nothing of the token.
+    pub fn count_wrong_token(&self, address: IpAddr) -> Result<(), TooManyWrongTokens> {
+        self.guesses.count(address, Instant::now())
+    }
+
+    /// The keys that the login service publishes, where the settings name them.
+    pub fn key_set(&self) -> Option<&Arc<KeySet>> {
+        self.jwt.as_ref()?.key_set()
+    }
+
+    /// Waits, where a token names a published key that is not known, until the login service has been asked for it; at most
+    /// once a minute, and for a few seconds. Returns at once for every other token.
+    pub async fn fetch_key_of(&self, token: &str) {
+        if let Some(set) = self.key_set() {
+            set.fetch_key_of(token).await;
+        }
     }
 
     /// Counts a push with the ingest token.
@@ -149,11 +157,13 @@ impl Tokens {
         let shared = check(self.admin.as_ref(), "ORION_ADMIN_TOKEN", token);
         match (shared, &self.jwt) {
             (Ok(()), _) => Ok(None),
-            (Err(AuthError::NotSet(_) | AuthError::Wrong), Some(_)) if token.is_some() => match self.user(token) {
-                Ok(identity) if identity.admin => Ok(Some(identity)),
-                Ok(_) => Err(AuthError::Wrong),
-                Err(error) => Err(error),
-            },
+            (Err(AuthError::NotSet(_) | AuthError::Wrong), Some(_)) if token.is_some_and(has_form_of_jwt) => {
+                match self.user(token) {
+                    Ok(identity) if identity.admin => Ok(Some(identity)),
+                    Ok(_) => Err(AuthError::Wrong),
+                    Err(error) => Err(error),
+                }
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -165,9 +175,12 @@ impl Tokens {
     pub fn user(&self, token: Option<&str>) -> Result<Identity, AuthError> {
         let jwt = self.jwt.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
         let now = (self.clock)();
-        let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now)?;
-        self.logins.judge(&identity, now)?;
-        Ok(identity)
+        let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now).and_then(|identity| {
+            self.logins.presented(&identity, now);
+            self.logins.judge(&identity, now).map(|()| identity)
+        });
+        // Nothing of the token itself: whoever reads the log must not be able to present it.
+        identity.inspect_err(|error| tracing::debug!(code = error.code(), reason = %error, "a user token was refused"))
     }
 
     /// Whether `token` may read what is public: any, or none, unless the settings require one. A user token names its
@@ -189,7 +202,9 @@ impl Tokens {
             return Ok(None);
         }
         match &self.jwt {
-            Some(_) => self.user(token).map(Some),
+            // What has not even the form of a user token was meant to be the shared one.
+            Some(_) if self.read.is_none() || has_form_of_jwt(presented) => self.user(token).map(Some),
+            Some(_) => Err(AuthError::Wrong),
             None if required => check(self.read.as_ref(), "ORION_READ_TOKEN", token).map(|()| None),
             None => Ok(None),
         }
@@ -228,6 +243,11 @@ impl Tokens {
     pub fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {
         self.logins.revoke(user, not_before);
         self.logins.sweep((self.clock)());
+    }
+
+    /// Before when a token must have been made to be revoked now: now, or a little later where an issuer's clock is ahead of ours.
+    pub fn revocation_time(&self) -> DateTime<Utc> {
+        self.logins.latest_issue((self.clock)())
     }
 
     /// Ends connections whose tokens have expired, until `stop`.
@@ -270,6 +290,11 @@ pub fn handshake_token(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>,
     }
     let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
     Ok(query.into_iter().find_map(|(name, value)| (name == "token" && !value.is_empty()).then_some(value)))
+}
+
+/// Whether somebody can have this id.
+fn is_user_id(text: &str) -> bool {
+    (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// Whether a WebSocket handshake may come from the page it comes from: a listed origin, the server's own page, or no page

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Identity;
-use super::jwt::is_user_id;
+use super::{Identity, is_user_id};
 
 /// Whose streams a client may have that names a user and proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

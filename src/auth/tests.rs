@@ -109,24 +109,24 @@ fn a_token_of_another_issuer_is_read_by_what_it_says() {
         (json!({"sub": "a", "user_id": "b", "exp": seconds(60), "role": "user", "scope": "read"}), Ok("a")),
         (json!({"sub": 42, "exp": seconds(60)}), Ok("42")),
         (json!({"sub": "a", "exp": seconds(60) as f64 + 0.5}), Ok("a")),
-        (json!({"sub": "a"}), Err(AuthError::Wrong)),
-        (json!({"sub": "a", "exp": "tomorrow"}), Err(AuthError::Wrong)),
-        (json!({"exp": seconds(60)}), Err(AuthError::Wrong)),
-        (json!({"sub": "", "exp": seconds(60)}), Err(AuthError::Wrong)),
-        (json!({"sub": "a\nb", "exp": seconds(60)}), Err(AuthError::Wrong)),
-        (json!({"sub": "a".repeat(129), "exp": seconds(60)}), Err(AuthError::Wrong)),
-        (json!({"sub": "a", "exp": seconds(60), "nbf": seconds(60)}), Err(AuthError::Wrong)),
-        (json!({"sub": "a", "exp": seconds(-60)}), Err(AuthError::Expired)),
+        (json!({"sub": "a"}), Err("token_invalid_claim")),
+        (json!({"sub": "a", "exp": "tomorrow"}), Err("token_invalid_claim")),
+        (json!({"exp": seconds(60)}), Err("token_invalid_claim")),
+        (json!({"sub": "", "exp": seconds(60)}), Err("token_invalid_claim")),
+        (json!({"sub": "a\nb", "exp": seconds(60)}), Err("token_invalid_claim")),
+        (json!({"sub": "a".repeat(129), "exp": seconds(60)}), Err("token_invalid_claim")),
+        (json!({"sub": "a", "exp": seconds(60), "nbf": seconds(60)}), Err("token_not_yet_valid")),
+        (json!({"sub": "a", "exp": seconds(-60)}), Err("token_expired")),
     ] {
         let found = tokens.user(Some(&signed(SECRET, &claims)));
-        assert_eq!(found.as_ref().map(|identity| &*identity.user).map_err(|error| *error), user, "{claims}");
+        assert_eq!(found.as_ref().map(|identity| &*identity.user).map_err(|error| error.code()), user, "{claims}");
     }
     let wrong = signed("another secret of thirty-two bytes", &json!({"sub": "a", "exp": seconds(60)}));
-    assert_eq!(tokens.user(Some(&wrong)), Err(AuthError::Wrong));
+    assert_eq!(tokens.user(Some(&wrong)), Err(AuthError::WrongSignature));
 }
 
 #[test]
-fn only_hs256_is_an_algorithm_here() {
+fn a_secret_alone_takes_hs256_alone() {
     let tokens = Tokens::new(&with_secret(), now);
     // {"alg":"none","typ":"JWT"} and {"alg":"HS512","typ":"JWT"} before the payload of a good token.
     let good = signed(SECRET, &json!({"sub": "a", "exp": seconds(60)}));
@@ -134,12 +134,16 @@ fn only_hs256_is_an_algorithm_here() {
     for header in ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9"] {
         for signature in ["", parts[2]] {
             let forged = format!("{header}.{}.{signature}", parts[1]);
-            assert_eq!(tokens.user(Some(&forged)), Err(AuthError::Wrong), "{forged}");
+            let refused = tokens.user(Some(&forged)).unwrap_err();
+            assert_eq!(refused.code(), "token_wrong_algorithm", "{forged}");
+            assert!(refused.to_string().ends_with("; this server takes HS256"), "{refused}");
         }
     }
-    for nonsense in ["", ".", "..", "a.b.c", &good[1..], &good[..good.len() - 1], &"a".repeat(1 << 20)] {
-        assert_eq!(tokens.user(Some(nonsense)), Err(AuthError::Wrong));
+    for nonsense in ["", ".", "..", "a.b.c", "a.b.c.d", &good[1..], &good[..good.len() - 1]] {
+        assert_eq!(tokens.user(Some(nonsense)).unwrap_err().code(), "token_malformed", "{nonsense}");
     }
+    let long = tokens.user(Some(&"a".repeat(4_097))).unwrap_err();
+    assert_eq!((long.code(), long.to_string().contains("longer than 4096 bytes")), ("token_too_long", true));
     assert!(tokens.user(Some(&good)).is_ok());
 }
 
@@ -150,8 +154,16 @@ fn an_audience_and_an_issuer_are_asked_for_when_configured() {
     let claims = |aud: &str, iss: &str| json!({"sub": "a", "exp": seconds(60), "aud": aud, "iss": iss});
     assert!(tokens.user(Some(&signed(SECRET, &claims("orion", "bank")))).is_ok());
     assert!(tokens.user(Some(&mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap())).is_ok());
-    for wrong in [claims("else", "bank"), claims("orion", "else"), json!({"sub": "a", "exp": seconds(60)})] {
-        assert_eq!(tokens.user(Some(&signed(SECRET, &wrong))), Err(AuthError::Wrong), "{wrong}");
+    let listed = json!({"sub": "a", "exp": seconds(60), "aud": ["else", "orion"], "iss": "bank"});
+    assert!(tokens.user(Some(&signed(SECRET, &listed))).is_ok());
+    for (wrong, error) in [
+        (claims("else", "bank"), AuthError::WrongAudience),
+        (claims("orion", "else"), AuthError::WrongIssuer),
+        (json!({"sub": "a", "exp": seconds(60)}), AuthError::WrongAudience),
+        (json!({"sub": "a", "exp": seconds(60), "aud": {"orion": 1}, "iss": "bank"}), AuthError::WrongAudience),
+        (json!({"sub": "a", "exp": seconds(60), "aud": "orion"}), AuthError::WrongIssuer),
+    ] {
+        assert_eq!(tokens.user(Some(&signed(SECRET, &wrong))), Err(error), "{wrong}");
     }
     let open = Tokens::new(&with_secret(), now);
     assert!(open.user(Some(&signed(SECRET, &claims("x", "y")))).is_ok(), "not looked at unless configured");
@@ -165,7 +177,9 @@ fn a_user_token_reads_and_an_administrators_administers() {
     let user = mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap();
     let admin = mint(&settings, "b", true, now(), TimeDelta::hours(1)).unwrap();
     assert_eq!(tokens.reader(Some(&user)).unwrap().unwrap().user, "a".into());
-    assert_eq!(tokens.reader(Some("nonsense")), Err(AuthError::Wrong), "even where none is needed");
+    let code = |judged: Result<Option<Identity>, AuthError>| judged.unwrap_err().code();
+    assert_eq!(code(tokens.reader(Some("nonsense"))), "token_malformed", "even where none is needed");
+    assert_eq!(tokens.admin(Some("nonsense")), Err(AuthError::Wrong));
     assert_eq!((tokens.reader(Some("in")), tokens.reader(Some("root"))), (Ok(None), Ok(None)));
     assert_eq!(tokens.admin(Some("root")), Ok(None));
     assert_eq!(tokens.admin(Some(&admin)).unwrap().unwrap().user, "b".into());
@@ -173,7 +187,12 @@ fn a_user_token_reads_and_an_administrators_administers() {
     assert_eq!(tokens.admin(None), Err(AuthError::Missing));
     let required = Tokens::new(&Auth { read_auth: ReadAuth::Required, ..settings }, now);
     assert_eq!(required.reader(Some(&user)).unwrap().unwrap().user, "a".into());
-    assert_eq!((required.reader(None), required.reader(Some("in"))), (Err(AuthError::Missing), Err(AuthError::Wrong)));
+    assert_eq!(
+        (required.reader(None), code(required.reader(Some("in")))),
+        (Err(AuthError::Missing), "token_malformed")
+    );
+    let shared = Tokens::new(&Auth { read_token: Some(Secret::new("out")), ..with_secret() }, now);
+    assert_eq!(shared.reader(Some("nonsense")), Err(AuthError::Wrong), "it was meant to be the shared one");
     assert_eq!(required.ingest(Some(&admin)), Err(AuthError::Wrong), "nobody writes by a user token");
 }
 
@@ -197,6 +216,33 @@ fn what_is_revoked_ends_and_what_comes_after_does_not() {
     assert_eq!(tokens.user(Some(&undated)), Err(AuthError::Revoked));
 }
 
+/// What is made before a revocation and does not say so, or says it otherwise than others.
+#[test]
+fn no_token_made_before_survives_a_revocation() {
+    let ms = seconds(0) * 1_000;
+    for (claims, revoked) in [
+        (json!({"sub": "42", "exp": seconds(60), "iat": seconds(3600)}), Some("42")),
+        (json!({"sub": "42", "exp": seconds(60), "iat": ms}), Some("42")),
+        (json!({"sub": "42", "exp": ms + 60_000}), Some("42")),
+        (json!({"sub": "42", "exp": seconds(60)}), Some("42")),
+        (json!({"sub": 42, "exp": seconds(60), "iat": seconds(-1)}), Some("42")),
+        (json!({"sub": 42.0, "exp": seconds(60), "iat": null}), Some("42")),
+        (json!({"user_id": 42, "exp": seconds(60), "iat": 0}), Some("42")),
+        // Within the leeway, and so the issuer's clock is ahead.
+        (json!({"sub": "42", "exp": seconds(60), "iat": seconds(4)}), Some("42")),
+        (json!({"sub": "43", "exp": seconds(60), "iat": seconds(-1)}), None),
+    ] {
+        let tokens = Tokens::new(&with_secret(), now);
+        let token = signed(SECRET, &claims);
+        let login = tokens.user(Some(&token)).ok().map(|identity| tokens.login(identity).unwrap());
+        tokens.revoke(&"42".into(), tokens.revocation_time());
+        assert_eq!(tokens.user(Some(&token)).is_err(), revoked.is_some(), "{claims}");
+        assert!(login.is_none_or(|login| login.end().is_cancelled() == revoked.is_some()), "{claims}");
+        let next = mint(&with_secret(), "42", false, now() + TimeDelta::seconds(5), TimeDelta::hours(1)).unwrap();
+        assert!(tokens.user(Some(&next)).is_ok(), "who logs in after that is let in");
+    }
+}
+
 #[test]
 fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
     let old = mint(&with_secret(), "a", false, now(), TimeDelta::hours(1)).unwrap();
@@ -209,7 +255,7 @@ fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
     let new = mint(&changed(Some(SECRET)), "a", false, now(), TimeDelta::hours(1)).unwrap();
     assert!(both.user(Some(&old)).is_ok() && both.user(Some(&new)).is_ok());
     let after = Tokens::new(&changed(None), now);
-    assert_eq!(after.user(Some(&old)), Err(AuthError::Wrong));
+    assert_eq!(after.user(Some(&old)), Err(AuthError::WrongSignature));
     assert!(after.user(Some(&new)).is_ok(), "made with the new one");
 }
 
@@ -217,8 +263,13 @@ fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
 fn what_a_token_says_can_be_read_without_its_secret() {
     let token = mint(&with_secret(), "a", true, now(), TimeDelta::hours(1)).unwrap();
     let said = read_unverified(&token).unwrap();
-    assert_eq!((&said["sub"], &said["role"], &said["exp"]), (&json!("a"), &json!("admin"), &json!(seconds(3600))));
-    assert_eq!(read_unverified("nonsense"), Err(AuthError::Wrong));
+    let claims = &said.claims;
+    assert_eq!(
+        (&claims["sub"], &claims["role"], &claims["exp"]),
+        (&json!("a"), &json!("admin"), &json!(seconds(3600)))
+    );
+    assert_eq!((said.algorithm.as_str(), said.key_id), ("HS256", None));
+    assert!(read_unverified("nonsense").is_err());
 }
 
 #[test]

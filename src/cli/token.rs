@@ -7,14 +7,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::auth::{self, Tokens};
+use crate::auth::{self, AuthError, MAX_KEY_SET, Tokens, Unverified};
 use crate::config::{self, Auth};
 use crate::domain::{Audience, iso};
+use crate::sources::net::Http;
 
 /// The longest life of a token.
 const MAX_TTL: Duration = Duration::from_hours(10 * 365 * 24);
 /// Longest token that is read from standard input, in bytes.
 const MAX_TOKEN: u64 = 16 << 10;
+/// From here on a time is not one in seconds.
+const MAX_SECONDS: f64 = 1e10;
+/// Longest wait for the login service's keys.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose token, and for how long; or which token to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -90,36 +95,92 @@ fn given(token: &str) -> io::Result<String> {
 }
 
 fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut impl Write) -> io::Result<u8> {
-    let Ok(said) = auth::read_unverified(token) else {
-        writeln!(out, "this is no JSON Web Token")?;
-        return Ok(EXIT_FAILURE);
+    let said = match auth::read_unverified(token) {
+        Ok(said) => said,
+        Err(error) => {
+            writeln!(out, "refused: {error} [{}]", error.code())?;
+            return Ok(EXIT_FAILURE);
+        }
     };
-    for (name, value) in said.as_object().into_iter().flatten() {
+    let key = said.key_id.as_deref().map(|id| format!(", key {}", shown(id))).unwrap_or_default();
+    writeln!(out, "signed with: {}{key}", shown(&said.algorithm))?;
+    for (name, value) in &said.claims {
         match (name.as_str(), value.as_f64()) {
-            ("exp" | "iat" | "nbf", Some(seconds)) => {
+            ("exp" | "iat" | "nbf", Some(seconds)) if seconds < MAX_SECONDS => {
                 let at = DateTime::from_timestamp_millis((seconds * 1e3) as i64).map_or_else(String::new, iso);
                 writeln!(out, "{name}: {at} ({value})")?;
             }
-            _ => writeln!(out, "{name}: {}", value.as_str().map_or_else(|| value.to_string(), shown))?,
+            _ => writeln!(out, "{}: {}", shown(name), value.as_str().map_or_else(|| value.to_string(), shown))?,
         }
     }
-    let (verdict, code) = match Tokens::new(auth, clock).user(Some(token)) {
+    let tokens = Tokens::new(auth, clock);
+    if said.algorithm != "HS256"
+        && let Some(complaint) = fetch_keys(auth, &tokens)?
+    {
+        writeln!(out, "warning: {complaint}")?;
+    }
+    let code = match tokens.user(Some(token)) {
         Ok(identity) => {
             let role = if identity.admin { "administrator" } else { "user" };
-            (format!("good: {role} {}, until {}", shown(&identity.user), iso(identity.expires_at)), EXIT_OK)
+            writeln!(out, "good: {role} {}, until {}", shown(&identity.user), iso(identity.expires_at))?;
+            EXIT_OK
         }
-        Err(auth::AuthError::NotSet(_)) => {
-            ("not judged: ORION_JWT_SECRET (auth.jwt_secret) is not set".to_owned(), EXIT_FAILURE)
+        Err(AuthError::NotSet(_)) => {
+            writeln!(
+                out,
+                "not judged: none of auth.jwt_secret (ORION_JWT_SECRET), auth.public_key and auth.jwks_url is set"
+            )?;
+            EXIT_FAILURE
         }
-        Err(auth::AuthError::Wrong) => {
-            let asked = auth.jwt_audience.is_some() || auth.jwt_issuer.is_some();
-            let more = if asked { ", or another audience or issuer than configured" } else { "" };
-            (format!("refused: another secret or algorithm, no exp, or no id of a user{more}"), EXIT_FAILURE)
+        Err(error) => {
+            writeln!(out, "refused: {error} [{}]", error.code())?;
+            if let Some(hint) = hint(auth, token, &said, error) {
+                writeln!(out, "hint: {hint}")?;
+            }
+            EXIT_FAILURE
         }
-        Err(error) => (format!("refused: {error}"), EXIT_FAILURE),
     };
-    writeln!(out, "{verdict}")?;
     Ok(code)
+}
+
+/// Asks the login service for its keys, where the settings say how. Returns what is wrong with them.
+fn fetch_keys(auth: &Auth, tokens: &Tokens) -> io::Result<Option<String>> {
+    let (Ok(Some(address)), Some(set)) = (auth.jwks_address(), tokens.key_set()) else { return Ok(None) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let document = runtime.block_on(async { Http::new(FETCH_TIMEOUT).document(&address, MAX_KEY_SET).await });
+    set.end(document.map_err(|error| error.to_string()));
+    Ok(set.complaint())
+}
+
+/// What an operator can do about a refusal. Unlike what a client is told, it may name what the settings expect.
+fn hint(auth: &Auth, token: &str, said: &Unverified, error: AuthError) -> Option<String> {
+    let claim =
+        |name: &str| said.claims.get(name).map_or_else(|| "absent".to_owned(), |value| shown(&value.to_string()));
+    let set = |value: &Option<String>| value.as_deref().map(shown).unwrap_or_default();
+    match error {
+        AuthError::WrongSignature if auth::fits_other_encoding(auth, token) => Some(
+            "the signature fits when the secret is taken the other way: the login service signs with the bytes that its text \
+             stands for in base64, and this server with the text, or the reverse. Put base64: in front of the value of \
+             ORION_JWT_SECRET, or take it away"
+                .to_owned(),
+        ),
+        AuthError::WrongSignature if said.algorithm == "HS256" => {
+            Some("compare ORION_JWT_SECRET with the login service's secret, character by character".to_owned())
+        }
+        AuthError::WrongSignature => {
+            Some("compare auth.public_key or auth.jwks_url with the login service's; it may have another tenant or realm".to_owned())
+        }
+        AuthError::WrongAlgorithm(_) => Some(
+            "set the login service's public key (auth.public_key_file) or the address of its keys (auth.jwks_url): see \
+             docs/tokens.md"
+                .to_owned(),
+        ),
+        AuthError::WrongAudience => {
+            Some(format!("aud is {}, auth.jwt_audience is {}", claim("aud"), set(&auth.jwt_audience)))
+        }
+        AuthError::WrongIssuer => Some(format!("iss is {}, auth.jwt_issuer is {}", claim("iss"), set(&auth.jwt_issuer))),
+        _ => None,
+    }
 }
 
 /// Somebody else's text, without what would move a terminal's cursor.
@@ -168,8 +229,42 @@ mod tests {
         assert!(code == EXIT_FAILURE && said.contains("sub: demo\n") && said.contains("not judged"), "{said}");
         let other = Auth { jwt_secret: Some(Secret::new("another secret of thirty-two bytes")), ..Auth::default() };
         let (code, said) = run(&other, &inspecting(printed.trim_end())).unwrap();
-        assert!(code == EXIT_FAILURE && said.contains("\nrefused: another secret"), "{said}");
-        assert_eq!(run(&auth(), &inspecting("x")).unwrap(), (EXIT_FAILURE, "this is no JSON Web Token\n".to_owned()));
+        assert!(
+            code == EXIT_FAILURE && said.contains("[token_wrong_signature]\nhint: compare ORION_JWT_SECRET"),
+            "{said}"
+        );
+        let (code, said) = run(&auth(), &inspecting("x")).unwrap();
+        assert!(code == EXIT_FAILURE && said.starts_with("refused: Not a JSON Web Token: "), "{said}");
+    }
+
+    #[test]
+    fn a_secret_of_the_other_encoding_is_noticed() {
+        let text = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let with = |secret: &str| Auth { jwt_secret: Some(Secret::new(secret)), ..Auth::default() };
+        for (signing, verifying) in
+            [(format!("base64:{text}"), text.to_owned()), (text.to_owned(), format!("base64:{text}"))]
+        {
+            let (_, token) = run(&with(&signing), &making()).unwrap();
+            let (code, said) = run(&with(&verifying), &inspecting(token.trim_end())).unwrap();
+            assert!(code == EXIT_FAILURE && said.contains("hint: the signature fits when"), "{said}");
+            assert!(!said.contains(text), "{said}");
+            let (code, _) = run(&with(&signing), &inspecting(token.trim_end())).unwrap();
+            assert_eq!(code, EXIT_OK);
+        }
+    }
+
+    #[test]
+    fn inspect_names_what_the_settings_expect() {
+        let other = Auth { jwt_audience: Some("others".into()), jwt_issuer: Some("bank".into()), ..auth() };
+        let (_, token) = run(&other, &making()).unwrap();
+        for (audience, issuer, expected) in [
+            ("orion", "bank", "hint: aud is \\\"others\\\", auth.jwt_audience is orion"),
+            ("others", "mint", "hint: iss is \\\"bank\\\", auth.jwt_issuer is mint"),
+        ] {
+            let asking = Auth { jwt_audience: Some(audience.into()), jwt_issuer: Some(issuer.into()), ..auth() };
+            let (code, said) = run(&asking, &inspecting(token.trim_end())).unwrap();
+            assert!(code == EXIT_FAILURE && said.contains(expected), "{said}");
+        }
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! Who may write and read.
 
+use std::net::IpAddr;
+
+use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, value};
+use super::{ClaimPath, List, Problem, PublicKey, PublicKeyFile, PublicKeys, Secret, value};
+
+/// Claims that have a meaning of their own, so that administrators cannot come from them.
+const OWN_CLAIMS: [&str; 7] = ["sub", "user_id", "exp", "iat", "nbf", "aud", "iss"];
 
 /// Who may write and read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// Bearer token for everything that writes. Default unset: writing is refused.
@@ -20,8 +26,8 @@ pub struct Auth {
     /// One shared token for reading. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub read_token: Option<Secret>,
-    /// Secret of user tokens: JSON Web Tokens signed with HS256; at least 32 bytes. Default unset: private streams are
-    /// refused.
+    /// Secret of user tokens: JSON Web Tokens signed with HS256; at least 32 bytes; after `base64:` the bytes that the rest
+    /// stands for. Default unset: no token that is signed with HS256 is taken.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_secret: Option<Secret>,
     /// The secret before: tokens signed with it are still good. For the time of a change. Default unset.
@@ -33,6 +39,105 @@ pub struct Auth {
     /// The `iss` that a user token must have. Default unset: not looked at.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_issuer: Option<String>,
+    /// Public keys of the login service, in PEM: user tokens signed with the private ones are taken. Default unset.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub public_key: Option<PublicKeys>,
+    /// Files of such keys. Default none.
+    pub public_key_file: List<PublicKeyFile>,
+    /// Where the login service publishes its keys (a JSON Web Key Set, RFC 7517); `https`, or `http` on this machine. Default
+    /// unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub jwks_url: Option<String>,
+    /// The claim of a user token that makes an administrator, see [`ClaimPath`]. Default `role`.
+    #[serde(deserialize_with = "value::parsed")]
+    pub admin_claim: ClaimPath,
+    /// What has to stand there, alone or in a list. Default `admin`.
+    #[serde(deserialize_with = "value::text")]
+    pub admin_value: String,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            ingest_token: None,
+            admin_token: None,
+            read_auth: ReadAuth::default(),
+            read_token: None,
+            jwt_secret: None,
+            jwt_previous_secret: None,
+            jwt_audience: None,
+            jwt_issuer: None,
+            public_key: None,
+            public_key_file: List::default(),
+            jwks_url: None,
+            admin_claim: ClaimPath::default(),
+            admin_value: "admin".to_owned(),
+        }
+    }
+}
+
+impl Auth {
+    /// Whether user tokens can be verified, by whatever key.
+    pub fn takes_user_tokens(&self) -> bool {
+        self.jwt_secret.is_some() || self.jwks_url.is_some() || self.public_keys().next().is_some()
+    }
+
+    /// Every public key of the settings.
+    pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        let files = self.public_key_file.iter().flat_map(PublicKeyFile::keys);
+        self.public_key.iter().flat_map(PublicKeys::keys).chain(files)
+    }
+
+    /// The address of `jwks_url`.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn jwks_address(&self) -> Result<Option<Uri>, Problem> {
+        let Some(text) = &self.jwks_url else { return Ok(None) };
+        let problem = |reason: &str| Problem::new("auth.jwks_url", reason);
+        let form = "is not a valid address, such as https://login.example.com/.well-known/jwks.json";
+        if text.contains('#') {
+            return Err(problem("must not have a fragment: leave out everything from the # on"));
+        }
+        let address: Uri = text.trim().parse().map_err(|_| problem(form))?;
+        let host = address.host().filter(|host| !host.is_empty()).ok_or_else(|| problem(form))?;
+        if address.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(problem("must not hold a user or a password: a key set is public"));
+        }
+        match address.scheme_str() {
+            Some("https") => Ok(Some(address)),
+            Some("http") if is_loopback(host) => Ok(Some(address)),
+            Some("http") => {
+                Err(problem("must begin with https://: whoever is on the way could put in keys of their own"))
+            }
+            _ => Err(problem(form)),
+        }
+    }
+
+    /// What has to be right about user tokens.
+    pub(super) fn check_user_tokens(&self) -> Result<(), Problem> {
+        for (key, secret) in
+            [("auth.jwt_secret", &self.jwt_secret), ("auth.jwt_previous_secret", &self.jwt_previous_secret)]
+        {
+            if secret.as_ref().is_some_and(|secret| secret.key_bytes().is_none()) {
+                return Err(Problem::new(key, "begins with base64: and goes on with something that is not base64"));
+            }
+        }
+        if OWN_CLAIMS.contains(&self.admin_claim.claim()) {
+            let reason =
+                "must not begin at a claim that every token has a use for: sub, user_id, exp, iat, nbf, aud, iss";
+            return Err(Problem::new("auth.admin_claim", reason));
+        }
+        if self.admin_value.trim().is_empty() {
+            return Err(Problem::new("auth.admin_value", "must not be empty; the default is 'admin'"));
+        }
+        self.jwks_address().map(drop)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether public streams need a token.

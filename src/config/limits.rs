@@ -29,6 +29,10 @@ pub struct Limits {
     /// Requests of routes that read much that are worked on at a time; 1 to 1024. Default 16.
     #[serde(deserialize_with = "value::whole")]
     pub concurrent_reads: usize,
+    /// Wrong tokens of one address (of IPv6, one /64) in a minute, beyond which wrong ones are answered with 429; 0 for no
+    /// limit. Default 20.
+    #[serde(deserialize_with = "value::whole")]
+    pub wrong_tokens_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -41,6 +45,7 @@ impl Default for Limits {
             pushes_per_second: 2_000,
             pushes_burst: 20_000,
             concurrent_reads: 16,
+            wrong_tokens_per_minute: 20,
         }
     }
 }

@@ -239,7 +239,7 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         ),
         (
             &[("ORION_READ_AUTH", "required")],
-            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
+            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN), auth.jwt_secret, auth.public_key or auth.jwks_url: nobody could connect",
         ),
         (
             &[("ORION_INSTRUMENTS", "none")],
@@ -360,12 +360,12 @@ fn a_secret_may_stand_in_a_file() {
         std::fs::write(folder.path().join(name), text).unwrap();
         folder.path().join(name).display().to_string()
     };
-    let token = file("token", "hunter2\n");
+    let token = file("token", "b1946ac92492d2347c6235b4\n");
     for name in ["ORION_INGEST_TOKEN_FILE", "ORION_AUTH__INGEST_TOKEN_FILE"] {
         let loaded =
             Given::new("[auth]\ningest_token = 'other'", &[(name, &token), ("ORION_SOURCES", "none")]).load().unwrap();
         assert!(
-            loaded.settings.auth.ingest_token.unwrap().matches("hunter2"),
+            loaded.settings.auth.ingest_token.unwrap().matches("b1946ac92492d2347c6235b4"),
             "over the file of settings, without its end"
         );
         assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -420,12 +420,19 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
             "unknown variable ORION_SIGNAL_TTTL (did you mean 'ORION_SIGNAL_TTL'?) is ignored",
         ),
         (&[("ORION_FOO", "1")], "unknown variable ORION_FOO is ignored"),
-        (&[("ORION_INGEST_TOKEN", "t0ken")], "the simulator runs although an ingest token is set"),
+        (&[("ORION_INGEST_TOKEN", "b1946ac92492d2347c6235b4")], "the simulator runs although an ingest token is set"),
         (&[("ORION_SOURCES", "none")], "nothing can come in"),
         (&[("ORION_TRADINGVIEW__ADDRESSES", "1.2.3.4")], "tradingview.addresses has no effect"),
         (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
-        (&[("ORION_READ_TOKEN", "t0ken")], "a read token is set, but"),
+        (&[("ORION_READ_TOKEN", "b1946ac92492d2347c6235b4")], "a read token is set, but"),
         (&[("ORION_ALLOWED_ORIGINS", "https://a.example")], "server.allowed_hosts is empty, although an origin list"),
+        (&[("ORION_ADMIN_TOKEN", "t0ken")], "ORION_ADMIN_TOKEN (auth.admin_token) is short"),
+        (&[("ORION_ADMIN_TOKEN", "'b1946ac92492d2347c6235b4'")], "ORION_ADMIN_TOKEN (auth.admin_token) is in quotes"),
+        (&[("ORION_ADMIN_TOKEN", "b1946ac92492d2347c6235b4 ")], "ORION_ADMIN_TOKEN (auth.admin_token) has white space"),
+        (
+            &[("ORION_JWT_SECRET", "b1946ac92492d2347c6235b4")],
+            "ORION_JWT_SECRET (auth.jwt_secret) is shorter than 32 bytes",
+        ),
         (&[("ORION_OANDA_TOKEN", "t0ken")], "a key for oanda is set, but ORION_SOURCES does not name oanda"),
     ] {
         let warnings = Given::new("", env).load().unwrap().warnings;

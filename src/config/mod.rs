@@ -8,6 +8,7 @@
 
 mod alerts;
 mod auth;
+mod claim_path;
 mod error;
 mod hosts;
 mod instruments;
@@ -19,6 +20,7 @@ mod origins;
 mod paths;
 mod prices;
 mod providers;
+mod public_key;
 mod secret;
 mod server;
 mod settings;
@@ -26,9 +28,11 @@ mod setups;
 mod sources;
 mod validate;
 mod value;
+mod weak;
 
 pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
+pub use claim_path::{ClaimPath, ClaimPathError};
 pub use error::{ConfigError, Problem};
 pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};
@@ -38,6 +42,7 @@ pub use log::{Log, LogFormat};
 pub use origins::AllowedOrigins;
 pub use prices::Prices;
 pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
+pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, Server};
 pub use settings::{Data, Heartbeat, Publish, Sentio, Settings, Signals, Socketio};

@@ -63,7 +63,8 @@ pub(super) fn file(variable: &str) -> String {
 
 /// Whether the value of a setting must never be shown.
 pub(super) fn is_secret(key: &str) -> bool {
-    ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
+    // A public key is for everybody to see.
+    !key.ends_with("public_key") && ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
 }
 
 /// Whether a setting can be given in the environment: a list of tables cannot.

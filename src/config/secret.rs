@@ -2,48 +2,93 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
 /// A token or key. Prints as `***`, and compares in constant time.
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    /// Whether there was white space around it.
+    padded: bool,
+}
 
 /// What stands in the place of a secret.
 const MASK: &str = "***";
+/// What a key begins with that is written in base64.
+const BASE64: &str = "base64:";
 
 impl Secret {
     /// Takes a secret. White space around it cannot be meant (a header could not carry it) and is dropped: secrets tend
     /// to be pasted with a line break.
     pub fn new(secret: impl AsRef<str>) -> Self {
-        Self(secret.as_ref().trim().to_owned())
+        let (given, text) = (secret.as_ref(), secret.as_ref().trim());
+        Self { text: text.to_owned(), padded: text.len() != given.len() }
+    }
+
+    /// Whether there was white space around it.
+    pub(super) fn was_padded(&self) -> bool {
+        self.padded
+    }
+
+    /// Whether it begins or ends with a quotation mark.
+    pub(super) fn is_quoted(&self) -> bool {
+        const QUOTES: [char; 7] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+        self.text.starts_with(QUOTES) || self.text.ends_with(QUOTES)
+    }
+
+    /// The key that it is to HMAC: its bytes, or after `base64:` the bytes that the rest stands for; `None` when the rest is not
+    /// base64.
+    pub fn key_bytes(&self) -> Option<Vec<u8>> {
+        match self.text.strip_prefix(BASE64) {
+            Some(encoded) => decode_base64(encoded),
+            None => Some(self.text.clone().into_bytes()),
+        }
+    }
+
+    /// The key that it would be the other way round: decoded where it is taken as text, and as text where it is decoded.
+    pub fn other_key_bytes(&self) -> Option<Vec<u8>> {
+        match self.text.strip_prefix(BASE64) {
+            Some(encoded) => Some(encoded.as_bytes().to_vec()),
+            None => decode_base64(&self.text),
+        }
     }
 
     /// The secret itself, for the header or the address that carries it to its owner; never for a text that is shown.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether this is what [`Secret`] prints: copied from the printed settings, and known to everybody.
     pub(super) fn is_mask(&self) -> bool {
-        self.0 == MASK
+        self.text == MASK
     }
 
     /// The secret itself, for what has to compute with it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether it has as many bytes, all of this kind.
     pub(super) fn consists_of(&self, bytes: std::ops::RangeInclusive<usize>, kind: impl Fn(u8) -> bool) -> bool {
-        bytes.contains(&self.0.len()) && self.0.bytes().all(kind)
+        bytes.contains(&self.text.len()) && self.text.bytes().all(kind)
     }
 
     /// Whether `candidate` is this secret; takes the same time wherever they differ.
     pub fn matches(&self, candidate: &str) -> bool {
-        self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
+        self.text.as_bytes().ct_eq(candidate.as_bytes()).into()
     }
+}
+
+/// Base64 in either alphabet, with or without padding.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let decode = |alphabet| GeneralPurpose::new(alphabet, lenient).decode(text.trim()).ok();
+    decode(&STANDARD).or_else(|| decode(&URL_SAFE)).filter(|bytes| !bytes.is_empty())
 }
 
 impl From<String> for Secret {
@@ -54,7 +99,7 @@ impl From<String> for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.matches(&other.0)
+        self.matches(&other.text)
     }
 }
 
@@ -82,5 +127,24 @@ mod tests {
         assert_eq!(format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()), "*** \"***\"");
         assert!(secret.matches("hunter2"));
         assert!(!secret.matches("hunter"));
+        assert!(secret.was_padded() && !Secret::new("hunter2").was_padded());
+    }
+
+    #[test]
+    fn a_key_is_text_or_base64() {
+        let bytes = |text: &str| (Secret::new(text).key_bytes(), Secret::new(text).other_key_bytes());
+        let text = |text: &str| Some(text.as_bytes().to_vec());
+        assert_eq!(bytes("c2VjcmV0IQ=="), (text("c2VjcmV0IQ=="), text("secret!")));
+        assert_eq!(bytes("base64:c2VjcmV0IQ"), (text("secret!"), text("c2VjcmV0IQ")));
+        assert_eq!(bytes("base64:_-__"), (Some(vec![0xff, 0xef, 0xff]), text("_-__")));
+        assert_eq!((bytes("base64:!").0, bytes("no base64 at all").1), (None, None));
+    }
+
+    #[test]
+    fn quotes_at_an_end_are_noticed() {
+        for quoted in ["\"a\"", "'a'", "\"a", "a'", "\u{201c}a\u{201d}"] {
+            assert!(Secret::new(quoted).is_quoted(), "{quoted}");
+        }
+        assert!(!Secret::new("it's").is_quoted());
     }
 }

@@ -9,8 +9,6 @@ use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
 const MAX_DEMO_USERS: usize = 100;
-/// HS256 asks for a key as long as its hash (RFC 7518 §3.2); bytes.
-const LEAST_JWT_SECRET: usize = 32;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -81,10 +79,6 @@ impl Settings {
                 "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
             ),
             (
-                self.auth.jwt_secret.as_ref().is_some_and(|secret| secret.expose().len() < LEAST_JWT_SECRET),
-                "auth.jwt_secret is shorter than 32 bytes: it can be guessed from a single token",
-            ),
-            (
                 self.server.allowed_hosts.is_empty()
                     && (!self.server.allowed_origins.named().is_empty() || self.sentio.trust_user_id),
                 "server.allowed_hosts is empty, although an origin list or trusted user ids are used: a page on a foreign \
@@ -97,7 +91,7 @@ impl Settings {
             ),
         ];
         let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
-        cases.chain(self.provider_warnings()).collect()
+        cases.chain(self.provider_warnings()).chain(self.secret_warnings()).collect()
     }
 
     fn check_prices(&self) -> Result<(), Problem> {
@@ -162,11 +156,13 @@ impl Settings {
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
         }
-        let readable = self.auth.read_token.is_some() || self.auth.jwt_secret.is_some();
+        self.auth.check_user_tokens()?;
+        let readable = self.auth.read_token.is_some() || self.auth.takes_user_tokens();
         if self.auth.read_auth == ReadAuth::Required && !readable {
             return Err(Problem::new(
                 "auth.read_auth",
-                "'required' needs auth.read_token (ORION_READ_TOKEN) or auth.jwt_secret: nobody could connect",
+                "'required' needs auth.read_token (ORION_READ_TOKEN), auth.jwt_secret, auth.public_key or auth.jwks_url: nobody could \
+                 connect",
             ));
         }
         if self.auth.jwt_previous_secret.is_some() && self.auth.jwt_secret.is_none() {

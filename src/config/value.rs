@@ -120,6 +120,28 @@ pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deseriali
     Ok((!text.trim().is_empty()).then(|| text.into()))
 }
 
+/// A text that has to be something; the empty one means unset.
+pub(super) fn parsed_unless_empty<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: TryFrom<String>,
+    T::Error: fmt::Display,
+{
+    let text = Text::deserialize(deserializer)?.0;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    T::try_from(text).map(Some).map_err(D::Error::custom)
+}
+
+/// A text that has to be something.
+pub(super) fn parsed<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
+where
+    T: TryFrom<String>,
+    T::Error: fmt::Display,
+{
+    T::try_from(Text::deserialize(deserializer)?.0).map_err(D::Error::custom)
+}
+
 /// Yes or no; as a text also 1 and 0: the environment has nothing else.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     struct Flag;

@@ -8,7 +8,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use super::Gateway;
 use super::channels::Place;
 use super::command::fault;
-use crate::auth::{AuthError, Identity, Login, TooManyLogins, handshake_token, origin_allowed};
+use crate::auth::{
+    AuthError, Identity, Login, TokenKind, TooManyLogins, TooManyWrongTokens, WrongToken, handshake_token,
+    origin_allowed,
+};
 
 /// Why a connection was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +22,12 @@ pub(super) enum Refusal {
     /// The page is not on the list.
     #[error("this origin may not connect; see ORION_ALLOWED_ORIGINS")]
     Origin,
-    /// The token is missing or wrong.
+    /// A token of this kind is missing or wrong.
+    #[error("{1}")]
+    Token(TokenKind, AuthError),
+    /// The address has presented too many wrong tokens.
     #[error(transparent)]
-    Token(#[from] AuthError),
+    WrongTokens(#[from] TooManyWrongTokens),
     /// The user has too many connections.
     #[error(transparent)]
     Connections(#[from] TooManyLogins),
@@ -41,7 +47,8 @@ impl Refusal {
         match self {
             Self::Draining => "draining",
             Self::Origin => "origin_not_allowed",
-            Self::Token(_) => "unauthorized",
+            Self::Token(_, error) => error.code(),
+            Self::WrongTokens(_) => TooManyWrongTokens::CODE,
             Self::Channel => "channel_full",
             Self::Sessions => "overloaded",
             Self::Connections(_) | Self::Address => "too_many_connections",
@@ -52,19 +59,31 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Draining | Self::Channel | Self::Sessions => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Channel | Self::Sessions | Self::Token(_, AuthError::NoKeysYet) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Connections(_) | Self::Address => StatusCode::TOO_MANY_REQUESTS,
+            Self::Token(..) => StatusCode::UNAUTHORIZED,
+            Self::Connections(_) | Self::Address | Self::WrongTokens(_) => StatusCode::TOO_MANY_REQUESTS,
         };
         let retry_after = match self {
             Self::Sessions => Some("5"),
-            Self::Channel | Self::Connections(_) | Self::Address => Some("30"),
-            Self::Draining | Self::Origin | Self::Token(_) => None,
+            Self::Channel | Self::Connections(_) | Self::Address | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
+            // Wrong tokens say below how long.
+            Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::Token(..) => None,
         };
         let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        match self {
+            Self::WrongTokens(refused) => {
+                response.headers_mut().insert(RETRY_AFTER, refused.seconds().into());
+            }
+            Self::Token(kind, error) if error.is_wrong_token() => {
+                response.extensions_mut().insert(WrongToken(kind));
+            }
+            _ => {}
         }
         response
     }
@@ -87,8 +106,8 @@ impl Gateway {
     pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
-            Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.refused(error.into())),
-            Err(error) => Err(self.refused(error.into())),
+            Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.reader_refused(error)),
+            Err(error) => Err(self.reader_refused(error)),
         }
     }
 
@@ -107,9 +126,9 @@ impl Gateway {
     ) -> Result<Option<Login>, Refusal> {
         let token = match auth {
             Some(token) => Some(token.to_owned()),
-            None => handshake_token(headers, uri).map_err(|error| self.refused(error.into()))?,
+            None => handshake_token(headers, uri).map_err(|error| self.reader_refused(error))?,
         };
-        let identity = self.tokens.reader(token.as_deref()).map_err(|error| self.refused(error.into()))?;
+        let identity = self.tokens.reader(token.as_deref()).map_err(|error| self.reader_refused(error))?;
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
@@ -117,7 +136,7 @@ impl Gateway {
     pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Login>, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
-        let identity = identity.map_err(|error| self.refused(error.into()))?;
+        let identity = identity.map_err(|error| self.reader_refused(error))?;
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
@@ -130,7 +149,7 @@ impl Gateway {
     pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
-        let identity = identity.map_err(|error| self.refused(error.into()))?;
+        let identity = identity.map_err(|error| self.refused(Refusal::Token(TokenKind::User, error)))?;
         self.log_in(identity)
     }
 
@@ -152,9 +171,14 @@ impl Gateway {
         self.tokens.ingest(token.as_deref()).is_ok()
     }
 
+    fn reader_refused(&self, error: AuthError) -> Refusal {
+        self.refused(Refusal::Token(TokenKind::of_reader(error), error))
+    }
+
     pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
-        self.metrics.refuse(refusal.code());
-        if let Refusal::Token(error) = &refusal {
+        // Why a token was refused is counted with the logins.
+        self.metrics.refuse(if matches!(refusal, Refusal::Token(..)) { "unauthorized" } else { refusal.code() });
+        if let Refusal::Token(_, error) = &refusal {
             self.metrics.logins_total.with_label_values(&[error.name()]).inc();
         }
         refusal

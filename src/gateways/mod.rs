@@ -18,6 +18,7 @@ pub mod presence;
 mod resume;
 pub mod socketio;
 pub mod sse;
+mod tokens;
 pub mod ws;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use bots::PriceFrames;
 pub use channels::ChannelCap;
+pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, Heartbeat, Limits, Sentio};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::AppState;
 use super::body::{JsonBody, SMALL};
 use super::error::ApiError;
-use crate::auth;
+use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
 use crate::sources::push::PushFault;
 
@@ -31,7 +31,7 @@ pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiErro
         state.metrics.reject("administration", "unauthorized");
         match state.tokens.user(token) {
             Ok(_) => ApiError::Forbidden("This is for administrators"),
-            Err(_) => refusal.into(),
+            Err(_) => ApiError::Token(TokenKind::Admin, refusal),
         }
     })
 }
@@ -57,6 +57,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<Value>, ApiError> {
     let now = (state.clock)();
     let (user, not_before) = read(&body, now).map_err(PushFault::Invalid)?;
+    let not_before = not_before.unwrap_or_else(|| state.tokens.revocation_time());
     let note = UserNote { user: user.as_str().into(), not_before: Some(not_before), seen: None };
     state.push.note(note.clone()).await?;
     state.tokens.revoke(&note.user, not_before);
@@ -67,17 +68,19 @@ pub(super) async fn revoke(
     })))
 }
 
-fn read(body: &Value, now: DateTime<Utc>) -> Result<(String, DateTime<Utc>), Vec<Fault>> {
+/// Whose tokens are meant, and those made before when; `None` for all that there are.
+fn read(body: &Value, now: DateTime<Utc>) -> Result<(String, Option<DateTime<Utc>>), Vec<Fault>> {
     let mut faults = Vec::new();
     let user = match body.get("user").or_else(|| body.get("user_id")) {
         None | Some(Value::Null) => Err("is required"),
         Some(Value::String(user)) if (1..=Audience::MAX_USER).contains(&user.chars().count()) => Ok(user.clone()),
+        Some(Value::Number(_)) => Err("must be a text: write the number in quotes, whatever it is in the token"),
         Some(_) => Err("must be a user's id, of at most 128 characters"),
     };
     let not_before = match body.get("not_before") {
-        None | Some(Value::Null) => Ok(now),
-        Some(Value::String(time)) => parse_time(time).filter(|time| *time <= now).ok_or(()),
-        Some(Value::Number(time)) => parse_time(&time.to_string()).filter(|time| *time <= now).ok_or(()),
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(time)) => parse_time(time).filter(|time| *time <= now).map(Some).ok_or(()),
+        Some(Value::Number(time)) => parse_time(&time.to_string()).filter(|time| *time <= now).map(Some).ok_or(()),
         Some(_) => Err(()),
     };
     let user = user.map_err(|reason| faults.push(Fault::new("user", reason)));

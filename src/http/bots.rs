@@ -13,7 +13,7 @@ use super::AppState;
 use super::body::encoded;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
-use crate::auth::{self, Identity};
+use crate::auth::{self, Identity, TokenKind};
 use crate::domain::{Audience, Kind, iso};
 use crate::gateways::dialects::bots::{price_map, rest};
 use crate::hub::{Audiences, Present, Publication};
@@ -32,7 +32,8 @@ impl FromRequestParts<AppState> for User {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        Ok(Self(state.tokens.user(auth::bearer(&parts.headers)?)?))
+        let identity = state.tokens.user(auth::bearer(&parts.headers)?);
+        Ok(Self(identity.map_err(|error| ApiError::Token(TokenKind::User, error))?))
     }
 }
 

@@ -7,7 +7,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::auth::{AuthError, Stranger, TooFast};
+use crate::auth::{AuthError, Stranger, TokenKind, TooFast, WrongToken};
 use crate::sources::push::{ErrorBody, PushError, PushFault};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -24,6 +24,9 @@ pub enum ApiError {
     /// A bad or missing token.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// A token of this kind that was not taken.
+    #[error("{1}")]
+    Token(TokenKind, AuthError),
     /// Too many pushes with one token.
     #[error(transparent)]
     TooFast(#[from] TooFast),
@@ -69,7 +72,10 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Push(error) => push_status(error),
-            Self::Auth(_) => StatusCode::UNAUTHORIZED,
+            Self::Unreadable(_) | Self::Auth(AuthError::NoKeysYet) | Self::Token(_, AuthError::NoKeysYet) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Auth(_) | Self::Token(..) => StatusCode::UNAUTHORIZED,
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::InvalidJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -78,7 +84,7 @@ impl ApiError {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::SignalNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unreadable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -86,7 +92,7 @@ impl ApiError {
     fn body(&self) -> ErrorBody {
         let code = match self {
             Self::Push(error) => return error.body(),
-            Self::Auth(_) => "unauthorized",
+            Self::Auth(error) | Self::Token(_, error) => error.code(),
             Self::TooFast(_) => "rate_limited",
             Self::Forbidden(_) => "forbidden",
             Self::InvalidJson(_) => "invalid_json",
@@ -190,6 +196,11 @@ impl ApiError {
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::Token(kind, error) = &self
+            && error.is_wrong_token()
+        {
+            response.extensions_mut().insert(WrongToken(*kind));
         }
         if let Self::TooFast(refused) = &self {
             response.headers_mut().insert(RETRY_AFTER, refused.seconds().into());

@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::AppState;
 use super::body::{BATCH, JsonBody, SMALL};
 use super::error::ApiError;
-use crate::auth;
+use crate::auth::{self, TokenKind};
 use crate::gateways::events;
 use crate::sources::metatrader;
 use crate::sources::push::{EventsAnswer, PricesAnswer, SignalAnswer};
@@ -24,7 +24,10 @@ impl FromRequestParts<AppState> for Writer {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let metrics = &state.metrics;
         let admitted = auth::bearer(&parts.headers).and_then(|token| state.tokens.ingest(token));
-        admitted.inspect_err(|_| metrics.reject("push", "unauthorized"))?;
+        admitted.map_err(|error| {
+            metrics.reject("push", "unauthorized");
+            ApiError::Token(TokenKind::Ingest, error)
+        })?;
         state.tokens.count_push().inspect_err(|_| metrics.reject_too_fast())?;
         Ok(Self)
     }

@@ -13,6 +13,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use crate::auth::Tokens;
+use crate::door::Peer;
+use crate::gateways;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,6 +51,17 @@ pub(super) async fn observe(State(metrics): State<Arc<Metrics>>, request: Reques
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Counts a wrong token, and answers 429 where its address has presented too many.
+pub(super) async fn throttle(
+    State((tokens, metrics)): State<(Arc<Tokens>, Arc<Metrics>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = request.extensions().get::<Peer>().map(|peer| peer.client);
+    let response = next.run(request).await;
+    gateways::throttle(&tokens, &metrics, address, response)
 }
 
 /// The sender's id where it can stand in a log line, else a new one.

@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use super::AppState;
 use super::error::ApiError;
-use crate::auth;
+use crate::auth::{self, TokenKind};
 use crate::domain::{Fault, Instruments, Symbol};
 use crate::sources::push::PushFault;
 
@@ -25,7 +25,10 @@ impl FromRequestParts<AppState> for Reader {
         let token = auth::bearer(&parts.headers);
         match state.tokens.reader(token.unwrap_or_default()) {
             Ok(_) => Ok(Self),
-            Err(refused) => Err(token.err().unwrap_or(refused).into()),
+            Err(refused) => {
+                let error = token.err().unwrap_or(refused);
+                Err(ApiError::Token(TokenKind::of_reader(error), error))
+            }
         }
     }
 }

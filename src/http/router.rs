@@ -12,7 +12,7 @@ use super::{
 
 /// All routes. `streams` are those of the gateways, which bring their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
-    let metrics = state.metrics.clone();
+    let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let reads = &state.reads.clone();
     let limited = |handler| limited(reads, handler);
     Router::new()
@@ -40,6 +40,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state((tokens, metrics.clone()), observe::throttle))
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
 }
 

@@ -16,7 +16,7 @@ use super::admin;
 use super::body::encoded;
 use super::error::{ApiError, DetailedError};
 use super::params::{Params, Reader};
-use crate::auth;
+use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Bar, BarInterval, Event, Kind, iso, parse_time};
 use crate::gateways::dialects::sentio::{self, BarObject, Watchlist, array, json};
 use crate::hub::Publication;
@@ -108,7 +108,8 @@ pub(super) async fn earnings(
     headers: HeaderMap,
     query: RawQuery,
 ) -> Result<Response, DetailedError> {
-    let identity = state.tokens.reader(auth::bearer(&headers)?)?;
+    let identity = state.tokens.reader(auth::bearer(&headers)?);
+    let identity = identity.map_err(|error| ApiError::Token(TokenKind::of_reader(error), error))?;
     let params = Params::new(query)?;
     let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
     let earnings = state.hub.hold(|present| sentio::earnings(present, &user));

@@ -15,6 +15,7 @@ use http::{Method, StatusCode};
 use super::AppState;
 use super::body::{RawBody, SMALL};
 use super::error::ApiError;
+use crate::auth::{TokenKind, WrongToken};
 use crate::config::{Secret, Tradingview};
 use crate::door::Peer;
 use crate::sources::tradingview::{Answer, TradingView};
@@ -33,9 +34,13 @@ impl Webhook {
         Self { token: settings.webhook_token.clone(), addresses: settings.addresses.to_vec().into(), alerts }
     }
 
+    fn is_token(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|secret| secret.matches(token))
+    }
+
     /// Why a request is not from TradingView, for the metrics.
     fn refusal(&self, method: &Method, token: &str, client: Option<IpAddr>) -> Option<&'static str> {
-        if method != Method::POST || !self.token.as_ref().is_some_and(|secret| secret.matches(token)) {
+        if method != Method::POST || !self.is_token(token) {
             return Some("webhook_token");
         }
         let listed = |client| self.addresses.contains(&client);
@@ -48,18 +53,23 @@ impl Webhook {
 pub(super) struct Sender;
 
 impl FromRequestParts<AppState> for Sender {
-    type Rejection = ApiError;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let token: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        let token = token.map_err(|_| ApiError::NotFound)?;
+        let token = token.map_err(|_| ApiError::NotFound.into_response())?;
         let client = parts.extensions.get::<Peer>().map(|peer| peer.client);
         match state.tradingview.refusal(&parts.method, &token, client) {
             None => Ok(Self),
             Some(reason) => {
                 state.metrics.refuse(reason);
                 tracing::debug!(reason, "a call of the webhook was refused");
-                Err(ApiError::NotFound)
+                let mut response = ApiError::NotFound.into_response();
+                // Also where there is no webhook: how often one may ask must not tell that there is one.
+                if !state.tradingview.is_token(&token) {
+                    response.extensions_mut().insert(WrongToken(TokenKind::Webhook));
+                }
+                Err(response)
             }
         }
     }

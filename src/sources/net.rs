@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::header::{HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -116,6 +116,22 @@ impl Http {
         let patience = 2 * self.patience;
         let answer = timeout(patience, self.client.request(request));
         answer.await.map_err(|_| NetError::Silent(patience))?.map_err(|error| NetError::broken(&error))
+    }
+
+    /// Asks for a short document, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`NetError`], also for an answer with another status than 200: no redirect is followed.
+    pub async fn document(&self, address: &Uri, most: usize) -> Result<Bytes, NetError> {
+        let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let answer = self.get(address, accept).await?;
+        match answer.status() {
+            StatusCode::OK => self.read(answer.into_body(), most).await,
+            status if status.is_redirection() => Err(NetError::Broken(format!(
+                "the answer is {status}, and no redirect is followed: set the address that it leads to"
+            ))),
+            status => Err(NetError::Broken(format!("the answer is {status}"))),
+        }
     }
 
     /// The whole body of a short answer, at most `most` bytes.

@@ -19,7 +19,7 @@ use crate::support::{Native, Packet, Server, Socket, TOKEN, signal, soon};
 const MESSAGES: usize = 1_200;
 /// Messages that are said before the server has to answer a ping.
 const AT_ONCE: usize = 10;
-const ADMIN: &str = "root";
+const ADMIN: &str = "the-token-of-the-administrators";
 const USER: &str = "ann";
 
 /// Fields that somebody reads.

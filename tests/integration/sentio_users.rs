@@ -303,7 +303,12 @@ async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
     let forged = mint(&auth, "u1", true, wall(), TimeDelta::hours(1)).unwrap();
     let expired = token_for("u1", false, TimeDelta::hours(-1));
     let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", token("u1").split('.').nth(1).unwrap());
-    for bad in [forged, expired, unsigned, "nonsense".to_owned()] {
+    for (bad, code) in [
+        (forged, "token_wrong_signature"),
+        (expired, "token_expired"),
+        (unsigned, "token_wrong_algorithm"),
+        ("nonsense".to_owned(), "token_malformed"),
+    ] {
         for path in STREAMS {
             for (path, headers) in [
                 (format!("{path}?token={bad}"), vec![]),
@@ -311,7 +316,7 @@ async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
             ] {
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let (status, body) = refusal(server.addr, &path, &headers).await;
-                assert_eq!((status, &body["code"]), (401, &json!("unauthorized")), "{path}");
+                assert_eq!((status, &body["code"]), (401, &json!(code)), "{path}");
                 assert!(!body.to_string().contains(&bad));
             }
         }

@@ -108,8 +108,8 @@ async fn knock(addr: SocketAddr, door: &Door, token: Option<(Carrier, &str)>) ->
     (status, if refused { response.text().await.unwrap() } else { String::new() })
 }
 
-/// Tokens that are wrong, each by its fault.
-fn wrong_tokens() -> Vec<(&'static str, String)> {
+/// Tokens that are wrong, each by its fault and the code that tells it.
+fn wrong_tokens() -> Vec<(&'static str, &'static str, String)> {
     let now = wall().timestamp();
     let claims = |exp: i64| json!({ "sub": "ana", "user_id": "ana", "role": "admin", "aud": AUDIENCE, "exp": exp });
     let good = token_of_audience("ana", Some(AUDIENCE));
@@ -124,23 +124,36 @@ fn wrong_tokens() -> Vec<(&'static str, String)> {
     without_exp.as_object_mut().unwrap().remove("exp");
     let mut not_yet = claims(now + 600);
     not_yet["nbf"] = json!(now + 60);
+    let with = |claim: &str, value: Value| {
+        let mut claims = claims(now + 600);
+        claims[claim] = value;
+        claims
+    };
     let mut nobody = claims(now + 600);
     nobody.as_object_mut().unwrap().retain(|name, _| name != "sub" && name != "user_id");
     vec![
-        ("forged claims", flipped(1)),
-        ("forged signature", flipped(2)),
-        ("no signature", format!("{}.", good.rsplit_once('.').unwrap().0)),
-        ("expired", signed("HS256", SECRET, &claims(now - 60))),
-        ("alg:none", signed("none", SECRET, &claims(now + 600))),
-        ("another algorithm", signed("HS512", SECRET, &claims(now + 600))),
-        ("wrong secret", signed("HS256", "another secret, of more than 32 bytes too", &claims(now + 600))),
-        ("wrong audience", token_of_audience("ana", Some("others"))),
-        ("no audience", token_of_audience("ana", None)),
-        ("no exp", signed("HS256", SECRET, &without_exp)),
-        ("not yet", signed("HS256", SECRET, &not_yet)),
-        ("nobody", signed("HS256", SECRET, &nobody)),
-        ("too long", format!("{good}{}", "A".repeat(5_000))),
-        ("nonsense", "nonsense".into()),
+        ("forged claims", "token_wrong_signature", flipped(1)),
+        ("forged signature", "token_wrong_signature", flipped(2)),
+        ("no signature", "token_wrong_signature", format!("{}.", good.rsplit_once('.').unwrap().0)),
+        ("expired", "token_expired", signed("HS256", SECRET, &claims(now - 60))),
+        ("alg:none", "token_wrong_algorithm", signed("none", SECRET, &claims(now + 600))),
+        ("another algorithm", "token_wrong_algorithm", signed("HS512", SECRET, &claims(now + 600))),
+        (
+            "wrong secret",
+            "token_wrong_signature",
+            signed("HS256", "another secret, of more than 32 bytes too", &claims(now + 600)),
+        ),
+        ("wrong audience", "token_wrong_audience", token_of_audience("ana", Some("others"))),
+        ("no audience", "token_wrong_audience", token_of_audience("ana", None)),
+        ("no exp", "token_invalid_claim", signed("HS256", SECRET, &without_exp)),
+        ("not yet", "token_not_yet_valid", signed("HS256", SECRET, &not_yet)),
+        ("exp in milliseconds", "token_invalid_claim", signed("HS256", SECRET, &claims((now + 600) * 1_000))),
+        ("exp as text", "token_invalid_claim", signed("HS256", SECRET, &with("exp", json!("2030-01-01T00:00:00Z")))),
+        ("iat in milliseconds", "token_invalid_claim", signed("HS256", SECRET, &with("iat", json!(now * 1_000)))),
+        ("made in the future", "token_not_yet_valid", signed("HS256", SECRET, &with("iat", json!(now + 60)))),
+        ("nobody", "token_invalid_claim", signed("HS256", SECRET, &nobody)),
+        ("too long", "token_too_long", format!("{good}{}", "A".repeat(5_000))),
+        ("nonsense", "token_malformed", "nonsense".into()),
     ]
 }
 
@@ -158,12 +171,12 @@ async fn a_wrong_token_gets_nothing_anywhere() {
                 let (status, said) = knock(server.addr, &door, Some((*carrier, good))).await;
                 assert_eq!(status, open, "{door:?}, {carrier:?}: {said}");
             }
-            for (fault, token) in wrong_tokens() {
+            for (fault, expected, token) in wrong_tokens() {
                 let (status, said) = knock(server.addr, &door, Some((*carrier, &token))).await;
                 assert_eq!(status, 401, "{fault}: {door:?}, {carrier:?}");
                 assert!(!said.contains(&token) && !said.contains(SECRET), "{said}");
                 let code = serde_json::from_str::<Value>(&said).unwrap()["code"].clone();
-                assert_eq!(code, "unauthorized", "{fault}: {door:?}, {carrier:?}");
+                assert_eq!(code, expected, "{fault}: {door:?}, {carrier:?}");
             }
         }
         let (status, said) = knock(server.addr, &door, None).await;
@@ -181,13 +194,13 @@ async fn a_wrong_token_gets_nothing_anywhere() {
     }
     for path in ["users", "subscribers", "analytics/revenue", "analytics/users"] {
         let path = format!("/api/v1/admin/{path}");
-        for (fault, token) in wrong_tokens() {
+        for (fault, _, token) in wrong_tokens() {
             assert_eq!(get_as(server.addr, &token, &path).await.0, 401, "{fault}: {path}");
         }
         assert_eq!(get_as(server.addr, &good, &path).await.0, 403, "{path}");
         assert_eq!(get_as(server.addr, ADMIN, &path).await.0, 200, "{path}");
     }
-    for (fault, token) in wrong_tokens() {
+    for (fault, _, token) in wrong_tokens() {
         let mut socket = Socket::open(server.addr).await;
         socket.say(format!("40{}", json!({ "token": token }))).await;
         let refused = soon(fault, socket.next()).await;
@@ -271,7 +284,7 @@ async fn a_token_that_expires_ends_its_connections_within_ten_seconds() {
         assert_eq!(Stream::open(server.addr, way, &short, None).await.err(), Some(401), "{way:?}");
     }
     let (status, refused) = get_as(server.addr, &short, "/api/auth/me").await;
-    assert_eq!((status, &refused["code"]), (401, &json!("unauthorized")), "{refused}");
+    assert_eq!((status, &refused["code"]), (401, &json!("token_expired")), "{refused}");
     lasting.live(server.addr, TOKEN, "ana").await;
     server.stop().await;
 }
@@ -324,6 +337,7 @@ async fn who_may_revoke_and_what_may_be_said() {
         let (answered, said) = revoke(token, &body).await;
         assert_eq!(answered, status, "{said}");
         let code = match status {
+            401 if token == expired => json!("token_expired"),
             401 => json!("unauthorized"),
             403 => json!("forbidden"),
             _ => Value::Null,
@@ -367,6 +381,60 @@ async fn who_may_revoke_and_what_may_be_said() {
     // Without a time of its making a token is older than any.
     let timeless = signed("HS256", SECRET, &json!({ "sub": "ana", "exp": wall().timestamp() + 600 }));
     assert_eq!(get_as(server.addr, &timeless, "/api/auth/me").await.0, 401);
+    server.stop().await;
+}
+
+/// A claim whose shape nobody asked for must not lock its user out, and makes no administrator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_odd_roles_stays_a_user() {
+    let settings = [("ORION_JWT_SECRET", SECRET), ("ORION_AUTH__ADMIN_CLAIM", "app_metadata.role")];
+    let server = Server::start(&settings).await;
+    let exp = wall().timestamp() + 600;
+    let microsoft = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
+    for (claims, admin) in [
+        (json!({ "role": ["admin", "user"] }), false),
+        (json!({ "role": "admin" }), false),
+        (json!({ "role": { "admin": true } }), false),
+        (json!({ "role": 7 }), false),
+        (json!({ "role": "authenticated", "app_metadata": { "role": "admin" } }), true),
+        (json!({ "app_metadata": { "role": ["user", "admin"] } }), true),
+        (json!({ "app_metadata": ["role", "admin"] }), false),
+        (json!({ "realm_access": { "roles": ["admin"] } }), false),
+        (json!({ microsoft: "admin" }), false),
+    ] {
+        let mut claims = claims;
+        (claims["sub"], claims["exp"]) = (json!("5"), json!(exp));
+        let (status, me) = get_as(server.addr, &signed("HS256", SECRET, &claims), "/api/auth/me").await;
+        assert_eq!((status, &me["user_id"], &me["is_admin"]), (200, &json!("5"), &json!(admin)), "{claims}: {me}");
+    }
+    server.stop().await;
+}
+
+/// Tokens that say nothing of when they were made, or what cannot be, or name their user otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_ends_every_token_of_the_user() {
+    let server = Server::start(&[("ORION_JWT_SECRET", SECRET), ("ORION_ADMIN_TOKEN", ADMIN)]).await;
+    let now = wall().timestamp();
+    let tokens = [
+        json!({ "sub": "42", "exp": now + 600, "iat": now - 60 }),
+        json!({ "sub": "42", "exp": now + 600 }),
+        json!({ "sub": 42, "exp": now + 600, "iat": now - 60 }),
+        json!({ "user_id": 42.0, "exp": now + 600, "iat": null }),
+        json!({ "sub": "42", "exp": now + 600, "iat": now + 3 }),
+        json!({ "sub": "42", "exp": now + 600, "iat": now + 3600 }),
+        json!({ "sub": "42", "exp": now + 600, "iat": now * 1_000 }),
+        json!({ "sub": "42", "exp": (now + 600) * 1_000 }),
+    ]
+    .map(|claims| signed("HS256", SECRET, &claims));
+    let mut before = Vec::new();
+    for token in &tokens {
+        before.push(get_as(server.addr, token, "/api/auth/me").await.0);
+    }
+    assert_eq!(before, [200, 200, 200, 200, 200, 401, 401, 401]);
+    assert_eq!(post_as(server.addr, ADMIN, "/api/admin/revoke", &json!({ "user": "42" })).await.0, 200);
+    for (index, token) in tokens.iter().enumerate() {
+        assert_eq!(get_as(server.addr, token, "/api/auth/me").await.0, 401, "{index}");
+    }
     server.stop().await;
 }
 

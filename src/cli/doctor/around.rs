@@ -18,8 +18,6 @@ const MIB: u64 = 1 << 20;
 const SCARCE: u64 = 1024 * MIB;
 /// Below this the log cannot even be tidied up.
 const NOTHING: u64 = 64 * MIB;
-/// Secrets of our own that are shorter can be tried out.
-const SHORT_SECRET: usize = 16;
 
 /// How the settings came about, and what is odd about them.
 pub(super) fn configuration(loaded: &Loaded) -> Vec<Finding> {
@@ -27,7 +25,10 @@ pub(super) fn configuration(loaded: &Loaded) -> Vec<Finding> {
         || "defaults and environment".to_owned(),
         |file| format!("defaults, {} and environment", file.display()),
     );
-    let warnings = loaded.warnings.iter().map(|warning| Finding::new(Warn, "configuration", warning.as_str()));
+    // Those about secrets stand among the keys.
+    let of_keys = loaded.settings.secret_warnings();
+    let warnings = loaded.warnings.iter().filter(|warning| !of_keys.contains(warning));
+    let warnings = warnings.map(|warning| Finding::new(Warn, "configuration", warning.as_str()));
     std::iter::once(Finding::new(Fine, "configuration", from)).chain(warnings).collect()
 }
 
@@ -44,9 +45,11 @@ pub(super) fn check(settings: &Settings, now: DateTime<Utc>) -> Vec<Finding> {
 /// Whether keys look as their makers write them; whether they are right, only the maker knows.
 fn keys(settings: &Settings) -> Vec<Finding> {
     let ours = [
-        ("ORION_INGEST_TOKEN", &settings.auth.ingest_token),
-        ("ORION_ADMIN_TOKEN", &settings.auth.admin_token),
-        ("ORION_READ_TOKEN", &settings.auth.read_token),
+        &settings.auth.ingest_token,
+        &settings.auth.admin_token,
+        &settings.auth.read_token,
+        &settings.auth.jwt_secret,
+        &settings.tradingview.webhook_token,
     ];
     let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit());
     let oanda = |key: &str| key.split_once('-').is_some_and(|(one, other)| hex(one, 32) && hex(other, 32));
@@ -63,16 +66,9 @@ fn keys(settings: &Settings) -> Vec<Finding> {
         ("ORION_MASSIVE_KEY", shape(m.key.as_ref(), massive), "32 letters and digits"),
         ("ORION_ALPHA_VANTAGE_KEY", shape(a.key.as_ref(), alpha), "16 upper-case letters and digits"),
     ];
-    let mut odd: Vec<Finding> = Vec::new();
-    let mut seen = 0;
-    for (name, secret) in ours {
-        let Some(secret) = secret else { continue };
-        seen += 1;
-        if secret.reveal().len() < SHORT_SECRET {
-            let says = format!("{name} is short enough to be found by trying; make one with: openssl rand -hex 32");
-            odd.push(Finding::new(Warn, "keys", says));
-        }
-    }
+    let secrets = settings.secret_warnings();
+    let mut odd: Vec<Finding> = secrets.into_iter().map(|warning| Finding::new(Warn, "keys", warning)).collect();
+    let mut seen = ours.into_iter().flatten().count();
     for (name, fits, form) in theirs {
         let Some(fits) = fits else { continue };
         seen += 1;
@@ -85,10 +81,10 @@ fn keys(settings: &Settings) -> Vec<Finding> {
         }
     }
     match (seen, odd.is_empty()) {
+        (_, false) => odd,
         (0, _) => vec![Finding::new(Skip, "keys", "none is set; pushes need ORION_INGEST_TOKEN")],
-        (1, true) => vec![Finding::new(Fine, "keys", "the one that is set looks as it should")],
-        (seen, true) => vec![Finding::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
-        _ => odd,
+        (1, _) => vec![Finding::new(Fine, "keys", "the one that is set looks as it should")],
+        (seen, _) => vec![Finding::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
     }
 }
 
@@ -190,16 +186,17 @@ fn port(settings: &Settings) -> Finding {
     }
 }
 
-/// Needed by encrypted connections to providers and to the webhook of alerts.
+/// Needed by encrypted connections to providers, to the webhook of alerts and to the login service.
 fn certificates(settings: &Settings) -> Option<Finding> {
     let providers = [SourceKind::Oanda, SourceKind::Massive, SourceKind::AlphaVantage];
     let webhook = settings.alerts.webhook_url.is_some();
-    if !webhook && !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
+    let key_set = settings.auth.jwks_url.as_ref().is_some_and(|url| url.trim().starts_with("https"));
+    if !webhook && !key_set && !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
         return None;
     }
     Some(match net::root_certificates() {
         0 => {
-            let says = "this system has no root certificates, so no provider and no webhook can be trusted: install ca-certificates";
+            let says = "this system has no root certificates, so no provider, no webhook and no login service can be trusted: install ca-certificates";
             Finding::new(Fail, "certificates", says)
         }
         count => Finding::new(Fine, "certificates", format!("{count} roots of this system")),

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
 use super::{Doctor, Finding};
+use crate::auth::{KeySetContent, MAX_KEY_SET};
 use crate::config::{Settings, SourceKind};
 use crate::sources::net::Http;
 
@@ -32,6 +33,7 @@ pub(super) async fn check(doctor: &Doctor, settings: &Settings, wall: fn() -> Da
         findings.push(finding);
         offsets.extend(offset.map(|offset| (host(&address).to_owned(), offset)));
     }
+    findings.extend(login_keys(&http, settings).await);
     if let Some(address) = &doctor.clock {
         offsets.clear();
         let why = match ask(&http, address, wall).await {
@@ -47,6 +49,33 @@ pub(super) async fn check(doctor: &Doctor, settings: &Settings, wall: fn() -> Da
     findings.push(clock(&offsets));
     findings.extend(webhook(&http, doctor.webhook.as_ref(), settings, wall).await);
     findings
+}
+
+/// Whether the login service publishes keys that can verify user tokens.
+async fn login_keys(http: &Http, settings: &Settings) -> Option<Finding> {
+    let address = settings.auth.jwks_address().ok()??;
+    let what = "login keys";
+    let document = match http.document(&address, MAX_KEY_SET).await {
+        Ok(document) => document,
+        Err(error) => {
+            let says =
+                format!("auth.jwks_url cannot be fetched from {} ({error}): is the address right?", host(&address));
+            return Some(Finding::new(Fail, what, says));
+        }
+    };
+    Some(match KeySetContent::read(&document) {
+        Err(error) => {
+            Finding::new(Fail, what, format!("{error}; is auth.jwks_url the address of the keys themselves?"))
+        }
+        Ok(content) if content.is_empty() => {
+            let why = content.skipped().first().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            Finding::new(Fail, what, format!("{} publishes no key that can verify a user token{why}", host(&address)))
+        }
+        Ok(content) => {
+            let (count, algorithms) = (content.len(), content.algorithms());
+            Finding::new(Fine, what, format!("{} publishes {count} of use, for {algorithms}", host(&address)))
+        }
+    })
 }
 
 /// The enabled providers, and where they answer to plain HTTP.

@@ -44,6 +44,7 @@ use super::Gateway;
 use super::admission::Refusal;
 use super::cursor::MessageCursor;
 use crate::config;
+use crate::door::Peer;
 
 /// Namespaces that behave alike: a client's URL decides which one it asks for.
 pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
@@ -80,8 +81,17 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
         let (gateway, cuts, headcount, rates) = (gateway.clone(), cuts.clone(), headcount.clone(), rates.clone());
         // Handlers are registered before the client is told that it is connected: an event sent at once would be lost else.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
-            let admitted = admit(&gateway, &cuts, (&headcount, &rates), &socket, auth.ok().as_ref());
-            std::future::ready(admitted)
+            let (gateway, cuts) = (gateway.clone(), cuts.clone());
+            let (headcount, rates) = (headcount.clone(), rates.clone());
+            async move {
+                let auth = auth.ok();
+                if let Some(token) = auth.as_ref().and_then(|auth| auth.get("token")?.as_str()) {
+                    gateway.tokens.fetch_key_of(token).await;
+                }
+                let address = socket.req_parts().extensions.get::<Peer>().map(|peer| peer.client);
+                let admitted = admit(&gateway, &cuts, (&headcount, &rates), &socket, auth.as_ref());
+                admitted.map_err(|refusal| gateway.judge_refusal(refusal, address))
+            }
         };
         // What the client said between being told that it is connected and being so could not be answered: it has waited.
         let connected = |socket: SocketRef| {

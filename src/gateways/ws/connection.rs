@@ -1,6 +1,7 @@
 //! The life of one native connection: it writes what is due, reads what is said, and notices silence.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::auth::Login;
+use crate::auth::{AuthError, Login, TokenKind};
 use crate::door::{KillSwitch, Reason};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
-use crate::gateways::dialects::orion;
+use crate::gateways::dialects::orion::{self, ErrorObject};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
 use crate::hub::{Batch, Ordered, Outbox, OutboxClosed, Publication};
@@ -90,12 +91,18 @@ pub(super) struct Client {
     gateway: Arc<Gateway>,
     sink: SplitSink<WebSocket, Message>,
     login: Option<Login>,
+    address: Option<IpAddr>,
 }
 
 impl Client {
     /// The connection rests on this user token from now on, and ends with it.
     pub(super) fn log_in(&mut self, login: Login) {
         self.login = Some(login);
+    }
+
+    /// What the client is told whose token was not taken: why, or that its address has presented too many wrong ones.
+    pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
+        self.gateway.token_fault(kind, error, self.address)
     }
 
     /// Why the user token that the connection rests on has ended.
@@ -166,7 +173,7 @@ enum End {
 /// Serves one connection until it ends.
 pub(super) async fn serve<C: Conversation>(
     socket: WebSocket,
-    connection: KillSwitch,
+    (connection, address): (KillSwitch, Option<IpAddr>),
     gateway: Arc<Gateway>,
     login: Option<Login>,
     mut conversation: C,
@@ -176,7 +183,7 @@ pub(super) async fn serve<C: Conversation>(
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
     presence.connection.serves(conversation.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
-    let mut client = Client { outbox, gateway, sink, login };
+    let mut client = Client { outbox, gateway, sink, login, address };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     match end {
         End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,

@@ -7,6 +7,7 @@ mod echo;
 mod orion;
 mod sentio;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,7 +24,7 @@ use super::Gateway;
 use super::handshake::{HandshakeFault, judge_key};
 use crate::auth::Login;
 use crate::config::Limits;
-use crate::door::KillSwitch;
+use crate::door::{KillSwitch, Peer};
 use aria::{Aria, Performance};
 use connection::{Client, Conversation, serve};
 pub use echo::echo;
@@ -56,6 +57,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
 struct Handshake {
     upgrade: WebSocketUpgrade,
     connection: KillSwitch,
+    /// Where the client is.
+    address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Handshake {
@@ -66,8 +69,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
         if parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
             judge_key(&parts.headers).map_err(IntoResponse::into_response)?;
         }
+        let address = parts.extensions.get::<Peer>().map(|peer| peer.client);
         match WebSocketUpgrade::from_request_parts(parts, state).await {
-            Ok(upgrade) => Ok(Self { upgrade, connection }),
+            Ok(upgrade) => Ok(Self { upgrade, connection, address }),
             Err(_) => Err(HandshakeFault::NoUpgrade.into_response()),
         }
     }
@@ -85,9 +89,9 @@ impl Handshake {
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),
         };
-        let Self { upgrade, connection } = self;
+        let Self { upgrade, connection, address } = self;
         bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, connection, gateway, login, conversation).await;
+            serve(socket, (connection, address), gateway, login, conversation).await;
             drop(place);
         })
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Client, Conversation};
+use crate::auth::TokenKind;
 use crate::domain::{Event, Position, Signal, SignalId, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
@@ -233,7 +234,7 @@ impl Orion {
             }
             Err(error) => {
                 self.gateway.metrics.reject("push", "unauthorized");
-                client.outbox.answer(encode(&fault("unauthorized", error.to_string())));
+                client.outbox.answer(encode(&client.token_fault(TokenKind::Ingest, error)));
                 Err(Close::Policy)
             }
         }

@@ -91,6 +91,8 @@ impl Server {
             ("ORION_INGEST_TOKEN", TOKEN),
             // Tests push as fast as they can.
             ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
+            // And try as many tokens as they like.
+            ("ORION_LIMITS__WRONG_TOKENS_PER_MINUTE", "0"),
         ])
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 
 use super::{Client, Conversation, Said};
+use crate::auth::TokenKind;
 use crate::domain::{Audience, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
@@ -50,7 +51,8 @@ impl Admin {
             Ok(None) => {}
             Ok(Some(identity)) => client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?),
             Err(refusal) => {
-                client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
+                let fault = client.token_fault(TokenKind::Admin, refusal);
+                client.outbox.answer(sentio::error(&fault.error, clock::wall()));
                 return Err(Close::AdminToken);
             }
         }
@@ -72,7 +74,11 @@ impl Admin {
         if token.is_empty() {
             return Err(Close::NoAdminToken);
         }
-        if let Some(identity) = self.gateway.tokens.admin(Some(token)).map_err(|_| Close::WrongAdminToken)? {
+        let admitted = self.gateway.tokens.admin(Some(token)).map_err(|refusal| {
+            client.token_fault(TokenKind::Admin, refusal);
+            Close::WrongAdminToken
+        });
+        if let Some(identity) = admitted? {
             client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
         }
         self.form = Form::Status;
@@ -124,8 +130,12 @@ impl Conversation for Admin {
                 let token = text.trim();
                 if token.starts_with('{') {
                     let Some(said) = Said::read(client, token) else { return Ok(()) };
+                    if let Some(token) = said.text("admin_token") {
+                        self.gateway.tokens.fetch_key_of(token).await;
+                    }
                     return self.register(client, &said);
                 }
+                self.gateway.tokens.fetch_key_of(token).await;
                 self.register_raw(client, token)
             }
             Form::Messages => {

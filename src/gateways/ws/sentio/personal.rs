@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 
 use super::{Client, Conversation, Said};
-use crate::auth::{Identity, Stranger};
+use crate::auth::{Identity, Stranger, TokenKind};
 use crate::domain::{Event, Kind};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
@@ -81,8 +81,12 @@ impl<P: Panel> Personal<P> {
     /// Takes a frame of a client that is nobody yet.
     async fn introduced(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
         let tokens = &self.gateway.tokens;
+        if let Some(token) = said.text("token") {
+            tokens.fetch_key_of(token).await;
+        }
         let proved = said.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
-            client.outbox.answer(sentio::error(&refusal.to_string(), clock::wall()));
+            let fault = client.token_fault(TokenKind::User, refusal);
+            client.outbox.answer(sentio::error(&fault.error, clock::wall()));
             Close::Policy
         })?;
         let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());

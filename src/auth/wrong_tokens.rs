@@ -1,0 +1,139 @@
+//! How many wrong tokens an address has presented: a bounded table of windows of a minute.
+//!
+//! Only the answer to a *wrong* token changes. A right one is taken whatever came from its address before: behind a proxy or an
+//! office's router a guesser shares the address of those who have nothing to do with it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::TokenKind;
+
+/// How long wrong tokens are counted together.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are counted at a time; beyond it the one whose window is the oldest is forgotten.
+const MAX_ADDRESSES: usize = 4_096;
+
+/// In the extensions of an answer that refuses a wrong token: it has to be counted, and may have to become another answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongToken(pub TokenKind);
+
+/// An address has presented too many wrong tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Too many wrong tokens from this address; try again in {} s", self.seconds())]
+pub struct TooManyWrongTokens {
+    /// Until the window ends.
+    pub wait: Duration,
+}
+
+impl TooManyWrongTokens {
+    /// The code of the answer.
+    pub const CODE: &'static str = "too_many_wrong_tokens";
+
+    /// The wait in whole seconds, at least one: what `Retry-After` says.
+    pub fn seconds(&self) -> u64 {
+        self.wait.as_millis().div_ceil(1000).max(1) as u64
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    began: Instant,
+    count: u32,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct WrongTokens {
+    most: u32,
+    windows: Mutex<HashMap<IpAddr, Window>>,
+}
+
+impl WrongTokens {
+    /// Lets `most` wrong tokens of an address pass in a window; 0 for any number.
+    pub(super) fn new(most: u32) -> Self {
+        Self { most, windows: Mutex::default() }
+    }
+
+    /// Counts one at `now`.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), TooManyWrongTokens> {
+        if self.most == 0 {
+            return Ok(());
+        }
+        let site = site(address);
+        let mut windows = self.windows.lock();
+        if windows.len() >= MAX_ADDRESSES && !windows.contains_key(&site) {
+            make_room(&mut windows, now);
+        }
+        let window = windows.entry(site).or_insert(Window { began: now, count: 0 });
+        if now.duration_since(window.began) >= WINDOW {
+            *window = Window { began: now, count: 0 };
+        }
+        window.count = window.count.saturating_add(1);
+        if window.count <= self.most {
+            return Ok(());
+        }
+        Err(TooManyWrongTokens { wait: WINDOW.saturating_sub(now.duration_since(window.began)) })
+    }
+}
+
+fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
+    windows.retain(|_, window| now.duration_since(window.began) < WINDOW);
+    if windows.len() >= MAX_ADDRESSES {
+        let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(address, _)| *address);
+        oldest.map(|address| windows.remove(&address));
+    }
+}
+
+/// What one customer has: an IPv4 address, or a /64 of IPv6.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_the_wait_is_told() {
+        let (table, now) = (WrongTokens::new(3), Instant::now());
+        let count = |text: &str, seconds| table.count(address(text), now + Duration::from_secs(seconds));
+        assert!((0..3).all(|second| count("203.0.113.9", second).is_ok()));
+        let refused = count("::ffff:203.0.113.9", 20).unwrap_err();
+        assert_eq!((refused.wait, refused.seconds()), (Duration::from_secs(40), 40));
+        assert_eq!(count("203.0.113.10", 20), Ok(()), "another address");
+        assert_eq!(count("203.0.113.9", 60), Ok(()), "another minute");
+        let unlimited = WrongTokens::new(0);
+        assert!((0..1_000).all(|_| unlimited.count(address("203.0.113.9"), now).is_ok()));
+    }
+
+    #[tokio::test]
+    async fn a_customer_of_ipv6_is_counted_once() {
+        let (table, now) = (WrongTokens::new(1), Instant::now());
+        assert!(table.count(address("2001:db8:1:2::1"), now).is_ok());
+        assert!(table.count(address("2001:db8:1:2:ffff::9"), now).is_err());
+        assert!(table.count(address("2001:db8:1:3::1"), now).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_table_never_outgrows_its_bound() {
+        let (table, now) = (WrongTokens::new(1), Instant::now());
+        for number in 0..2 * MAX_ADDRESSES as u32 {
+            let address = std::net::Ipv4Addr::from_bits(number).into();
+            assert!(table.count(address, now + Duration::from_millis(u64::from(number))).is_ok());
+        }
+        assert_eq!(table.windows.lock().len(), MAX_ADDRESSES);
+        let last = std::net::Ipv4Addr::from_bits(2 * MAX_ADDRESSES as u32 - 1).into();
+        assert!(table.count(last, now + Duration::from_secs(9)).is_err(), "the latest are remembered");
+    }
+}

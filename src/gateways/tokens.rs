@@ -1,0 +1,134 @@
+//! Around every request: fetches a published key that its token needs, and counts wrong tokens. The same for tokens in frames.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Request, Uri};
+use tower::{Layer, Service};
+
+use super::Gateway;
+use super::admission::Refusal;
+use super::command::fault;
+use super::dialects::orion::ErrorObject;
+use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
+use crate::door::Peer;
+use crate::telemetry::Metrics;
+
+/// Headers of dashboards that hold a token, besides `Authorization`.
+const OWN_HEADERS: [&str; 2] = ["x-aria-token", "x-admin-token"];
+
+/// Counts a wrong token.
+fn count(
+    tokens: &Tokens,
+    metrics: &Metrics,
+    kind: TokenKind,
+    address: Option<IpAddr>,
+) -> Result<(), TooManyWrongTokens> {
+    let counted = address.map_or(Ok(()), |address| tokens.count_wrong_token(address));
+    let outcome = if counted.is_ok() { "refused" } else { "throttled" };
+    metrics.wrong_tokens_total.with_label_values(&[kind.name(), outcome]).inc();
+    counted
+}
+
+/// Counts the wrong token that an answer refuses, if it does; where its address has presented too many, the answer is 429.
+pub fn throttle(tokens: &Tokens, metrics: &Metrics, address: Option<IpAddr>, mut response: Response) -> Response {
+    let Some(WrongToken(kind)) = response.extensions_mut().remove() else { return response };
+    match count(tokens, metrics, kind, address) {
+        Ok(()) => response,
+        Err(refused) => Refusal::from(refused).into_response(),
+    }
+}
+
+impl Gateway {
+    /// What a client is told whose token, which came in a frame, was not taken.
+    pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
+        match self.judge_refusal(Refusal::Token(kind, error), address) {
+            Refusal::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
+            _ => fault(error.code(), error.to_string()),
+        }
+    }
+
+    /// Counts a wrong token that is not refused by an answer to a request, and returns how it is to be refused.
+    pub(super) fn judge_refusal(&self, refusal: Refusal, address: Option<IpAddr>) -> Refusal {
+        match refusal {
+            Refusal::Token(kind, error) if error.is_wrong_token() => {
+                count(&self.tokens, &self.metrics, kind, address).map_or_else(Refusal::from, |()| refusal)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Puts a [`TokenService`] around a service.
+#[derive(Debug, Clone)]
+pub struct TokenLayer {
+    gateway: Arc<Gateway>,
+}
+
+impl TokenLayer {
+    /// The layer.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway }
+    }
+}
+
+impl<S> Layer<S> for TokenLayer {
+    type Service = TokenService<S>;
+
+    fn layer(&self, inner: S) -> TokenService<S> {
+        TokenService { inner, gateway: self.gateway.clone() }
+    }
+}
+
+/// A service with [`TokenLayer`] around it.
+#[derive(Debug, Clone)]
+pub struct TokenService<S> {
+    inner: S,
+    gateway: Arc<Gateway>,
+}
+
+impl<S, B> Service<Request<B>> for TokenService<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let address = request.extensions().get::<Peer>().map(|peer| peer.client);
+        let gateway = self.gateway.clone();
+        let presented =
+            if gateway.tokens.key_set().is_some() { presented(request.headers(), request.uri()) } else { Vec::new() };
+        // The clone is not the one that said it is ready.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            for token in presented {
+                gateway.tokens.fetch_key_of(&token).await;
+            }
+            let response = inner.call(request).await?;
+            Ok(throttle(&gateway.tokens, &gateway.metrics, address, response))
+        })
+    }
+}
+
+/// Every token of a request, wherever it may stand. A query is looked at as it is, because one release of the bot platform's
+/// page begins it with an ampersand: a user token has nothing that would be encoded.
+fn presented(headers: &HeaderMap, uri: &Uri) -> Vec<String> {
+    let own = OWN_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    let whole = uri.path_and_query().map_or("", |path| path.as_str());
+    let queries = whole.split(['?', '&']).skip(1).filter_map(|pair| pair.strip_prefix("token="));
+    bearer(headers).ok().flatten().into_iter().chain(own).chain(queries).map(str::to_owned).collect()
+}
