@@ -120,6 +120,16 @@ pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deseriali
     Ok((!text.trim().is_empty()).then(|| text.into()))
 }
 
+/// What a text says by its own rules; the empty one means unset.
+pub(super) fn parsed_unless_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: fmt::Display>,
+{
+    let text = Text::deserialize(deserializer)?.0;
+    if text.trim().is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
+}
+
 /// Yes or no; as a text also 1 and 0: the environment has nothing else.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     struct Flag;

@@ -225,8 +225,10 @@ impl FromStr for Spread {
             return Ok(Self::Column);
         }
         if text.ends_with("pips") || text.ends_with("pip") {
-            return Err("must not be in pips, which mean different things to different brokers: give points (13) or a \
-                        difference of prices (0.00013)");
+            return Err(
+                "must not be in pips, which mean different things to different brokers: give points (13) or a \
+                        difference of prices (0.00013)",
+            );
         }
         let number = |digits: &str| {
             let digits = digits.trim();
@@ -347,7 +349,10 @@ impl FromStr for ColumnNames {
         let mut names = Self { text: text.trim().to_owned(), ..Self::default() };
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
             let (role, column) = part.split_once('=').ok_or_else(|| {
-                format!("'{}' is not of the form time=NAME; a name with a comma is given by its place, as #3", part.trim())
+                format!(
+                    "'{}' is not of the form time=NAME; a name with a comma is given by its place, as #3",
+                    part.trim()
+                )
             })?;
             let (role, column) = (role.trim().to_ascii_lowercase(), column.trim());
             if role == "date_order" {
