@@ -31,12 +31,13 @@
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | what is live, and delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
-//! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), telemetry |
+//! | [`recordings`] | CSVs of every vendor as ticks or bars | domain |
+//! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), recordings, telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
 //! | [`alerts`] | what the operator is told of, and the webhook | config (secrets), domain, sources (TLS), telemetry |
-//! | [`backtest`] | recordings through the engine's rules | domain, engine, sources (replay) |
-//! | [`cli`] | the command line | auth, backtest, config, domain, sources (doctor), store |
+//! | [`backtest`] | recordings through the engine's rules | domain, engine, recordings |
+//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (what is told of them), sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!
 //! `tests/integration/rooms.rs` holds the rooms to this table.
@@ -68,6 +69,7 @@ pub mod gateways;
 pub mod http;
 pub mod hub;
 pub mod pipeline;
+pub mod recordings;
 pub mod sources;
 pub mod store;
 pub mod tasks;

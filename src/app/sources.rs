@@ -88,8 +88,9 @@ pub(super) fn spawn(
                         ReplaySpeed::Times(factor) => replay::Speed::Factor(factor),
                         ReplaySpeed::Max => replay::Speed::Max,
                     },
+                    reading: settings.replay.reading(),
                 };
-                let replay = Replay::new(options, instruments)?;
+                let replay = Replay::new(options, instruments, wall.clone())?;
                 tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
             }
             SourceKind::Oanda => {

@@ -1,6 +1,5 @@
 //! What the detectors find in a recording, as a file that other implementations can be compared with.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +7,20 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{BacktestError, open};
-use crate::domain::{BarInterval, Candle, Instrument, Quote};
+use super::BacktestError;
+use crate::domain::{BarInterval, Candle, Instrument, Instruments, Quote, RecordingOptions};
 use crate::engine::detect::{Recorded, Recorder};
-use crate::sources::replay::{BarQuotes, LOOK_AHEAD, Problem, Recording, Row, RowPrices, usual_gap};
+use crate::recordings::{BarQuotes, ReadSummary, Recording, RecordingError, Request, Row, RowPrices};
 
 /// How the detectors are set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct EventsOptions {
+    /// The catalogue.
+    pub instruments: Arc<Instruments>,
+    /// How the file is to be read, where it does not say it itself.
+    pub reading: RecordingOptions,
+    /// The time now.
+    pub now: DateTime<Utc>,
     /// Length of the bars. Shorter ones and ticks are joined to it, longer ones are taken as they are.
     pub interval: BarInterval,
     /// Bars on both sides of a swing.
@@ -23,7 +28,7 @@ pub struct EventsOptions {
 }
 
 /// What was read and found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EventsReport {
     /// Bars that the detectors took.
     pub bars: u64,
@@ -33,6 +38,8 @@ pub struct EventsReport {
     pub left_out: Option<(u64, String)>,
     /// How long the file's own bars are, when that is longer than asked for.
     pub longer: Option<TimeDelta>,
+    /// How the file was read.
+    pub summary: ReadSummary,
 }
 
 #[derive(Serialize)]
@@ -53,18 +60,18 @@ struct Document<'a> {
 pub fn detector_events(
     file: &Path,
     instrument: &Arc<Instrument>,
-    options: EventsOptions,
+    options: &EventsOptions,
     out: impl Write,
 ) -> Result<EventsReport, BacktestError> {
-    let mut recording = open(file, instrument)?;
     let fail = |problem| BacktestError::new(file, problem);
-    let mut ahead = VecDeque::new();
-    while ahead.len() < LOOK_AHEAD
-        && let Some(row) = recording.next_row().map_err(fail)?
-    {
-        ahead.push_back(row);
-    }
-    let own_length = bar_length(&ahead);
+    let request = Request {
+        instrument: instrument.clone(),
+        instruments: options.instruments.clone(),
+        options: options.reading.clone(),
+        now: options.now,
+    };
+    let mut recording = Recording::open(file, &request).map_err(fail)?;
+    let own_length = recording.bar_length();
     let asked = TimeDelta::minutes(options.interval.minutes().into());
     let mut bars = Bars {
         instrument,
@@ -72,7 +79,7 @@ pub fn detector_events(
         forming: None,
         recorder: Recorder::new(options.swing),
     };
-    while let Some(row) = next(&mut ahead, &mut recording).map_err(fail)? {
+    while let Some(row) = recording.next_row().map_err(fail)? {
         bars.take(&row);
     }
     let recorder = bars.finish();
@@ -83,23 +90,11 @@ pub fn detector_events(
         note: "n = bar at whose close the event is known",
         events: recorder.events(),
     };
-    serde_json::to_writer(out, &document).map_err(|error| fail(Problem::Io(error.into())))?;
-    let counts = recording.counts();
-    let left_out = recording.first_fault().map(|first| (counts.bad + counts.backwards, first.to_owned()));
+    serde_json::to_writer(out, &document).map_err(|error| fail(RecordingError::Io(error.into())))?;
+    let summary = recording.summary().clone();
+    let left_out = summary.left_out.first_fault().map(|first| (summary.left_out.total(), first.to_owned()));
     let longer = own_length.filter(|own| *own > asked);
-    Ok(EventsReport { bars: recorder.bars(), events: recorder.events().len(), left_out, longer })
-}
-
-fn next<R: std::io::BufRead>(ahead: &mut VecDeque<Row>, recording: &mut Recording<R>) -> Result<Option<Row>, Problem> {
-    match ahead.pop_front() {
-        Some(row) => Ok(Some(row)),
-        None => recording.next_row(),
-    }
-}
-
-/// How long the file's bars are; `None` for ticks.
-fn bar_length(rows: &VecDeque<Row>) -> Option<TimeDelta> {
-    matches!(rows.front()?.prices, RowPrices::Bar(_)).then(|| usual_gap(rows.iter().map(|row| row.at)))
+    Ok(EventsReport { bars: recorder.bars(), events: recorder.events().len(), left_out, longer, summary })
 }
 
 /// Rows on their way to the detectors.
@@ -113,9 +108,10 @@ struct Bars<'a> {
 
 impl Bars<'_> {
     fn take(&mut self, row: &Row) {
-        let candle = match row.prices {
-            RowPrices::Tick(quote) => Candle::opening(self.price(quote)),
-            RowPrices::Bar(BarQuotes { open, high, low, close }) => Candle {
+        let candle = match (row.own, row.prices) {
+            (Some(own), _) => own,
+            (None, RowPrices::Tick(quote)) => Candle::opening(self.price(quote)),
+            (None, RowPrices::Bar(BarQuotes { open, high, low, close })) => Candle {
                 open: self.price(open),
                 high: self.price(high),
                 low: self.price(low),
@@ -155,11 +151,19 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::Instruments;
+    use crate::domain::{Instruments, parse_time};
 
-    const OPTIONS: EventsOptions = EventsOptions { interval: BarInterval::OneMinute, swing: 3 };
+    fn options(interval: BarInterval, swing: usize) -> EventsOptions {
+        let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
+        let now = parse_time("2026-11-28T12:00:00Z").unwrap();
+        EventsOptions { instruments, reading: RecordingOptions::default(), now, interval, swing }
+    }
 
-    fn run(csv: &str, options: EventsOptions) -> Result<(EventsReport, Value), BacktestError> {
+    fn minute_options() -> EventsOptions {
+        options(BarInterval::OneMinute, 3)
+    }
+
+    fn run(csv: &str, options: &EventsOptions) -> Result<(EventsReport, Value), BacktestError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), csv).unwrap();
         let instrument = Arc::new(Instruments::documented().swap_remove(0));
@@ -173,9 +177,9 @@ mod tests {
         let walk = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/detect/fixtures");
         let instrument = Arc::new(Instruments::documented().swap_remove(0));
         let mut out = Vec::new();
-        let report = detector_events(&walk.join("walk.csv"), &instrument, OPTIONS, &mut out).unwrap();
+        let report = detector_events(&walk.join("walk.csv"), &instrument, &minute_options(), &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), std::fs::read_to_string(walk.join("walk_causal_L3.json")).unwrap());
-        assert_eq!(report, EventsReport { bars: 400, events: 352, left_out: None, longer: None });
+        assert_eq!((report.bars, report.events, report.left_out, report.longer), (400, 352, None, None));
     }
 
     /// Twelve minutes that rise and fall.
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_way_to_write_the_time_gives_the_same() {
-        let (_, expected) = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), OPTIONS).unwrap();
+        let (_, expected) = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), &minute_options()).unwrap();
         assert!(!expected["events"].as_array().unwrap().is_empty());
         for csv in [
             minutes(|n| format!("2026-01-15 07:{n:02}:00")),
@@ -197,27 +201,27 @@ mod tests {
             minutes(|n| format!("2026-01-15T07:{n:02}:00+00:00")),
             minutes(|n| format!("{}", 1_768_460_400 + 60 * n)),
         ] {
-            assert_eq!(run(&csv, OPTIONS).unwrap().1["events"], expected["events"], "{csv}");
+            assert_eq!(run(&csv, &minute_options()).unwrap().1["events"], expected["events"], "{csv}");
         }
     }
 
     #[test]
     fn shorter_bars_and_ticks_are_joined_and_longer_ones_taken_as_they_are() {
-        let five = EventsOptions { interval: BarInterval::FiveMinutes, swing: 1 };
+        let five = &options(BarInterval::FiveMinutes, 1);
         let report = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), five).unwrap().0;
         assert_eq!((report.bars, report.longer), (3, None));
         let report = run(&minutes(|n| format!("2026-01-15T{n:02}:00:00")), five).unwrap().0;
         assert_eq!((report.bars, report.longer), (12, Some(TimeDelta::hours(1))));
         let ticks: Vec<_> = (0..180).map(|n| format!("{},1.1,1.1002", 1_768_460_400 + n)).collect();
-        assert_eq!(run(&ticks.join("\n"), OPTIONS).unwrap().0.bars, 3);
+        assert_eq!(run(&ticks.join("\n"), &minute_options()).unwrap().0.bars, 3);
     }
 
     #[test]
     fn rows_that_are_left_out_are_told() {
         let csv = format!("{}2026-01-15T07:30:00,1.1,1.0,1.2,1.1,1\n", minutes(|n| format!("2026-01-15T07:{n:02}:00")));
-        let (rows, first) = run(&csv, OPTIONS).unwrap().0.left_out.unwrap();
+        let (rows, first) = run(&csv, &minute_options()).unwrap().0.left_out.unwrap();
         assert_eq!((rows, first.as_str()), (1, "line 14, column 'high': is not the highest price of its bar"));
-        let error = run("time,bid\n", OPTIONS).unwrap_err().to_string();
+        let error = run("time,bid\n", &minute_options()).unwrap_err().to_string();
         assert!(error.contains("its columns hold neither ticks"), "{error}");
     }
 }

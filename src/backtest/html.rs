@@ -64,6 +64,13 @@ impl Report {
             write!(page, "<tr><td>{}", cells(&escaped(&file.symbol), Some(counts), &file.statistics).join("<td>"))?;
         }
         page.push_str("</table>");
+        for file in &self.files {
+            write!(page, "<h3>{}</h3><ul>", escaped(&file.file))?;
+            for line in file.read.lines() {
+                write!(page, "<li>{}", escaped(line))?;
+            }
+            page.push_str("</ul>");
+        }
         for (name, group) in groups {
             write!(
                 page,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Run;
 use crate::domain::{Breakdown, FEW, Outcome, OutcomeClass, Rate, Signal, SignalState, Stats, iso};
+use crate::recordings::ReadSummary;
 
 /// All runs together.
 #[derive(Debug, Serialize)]
@@ -40,8 +41,12 @@ pub struct FileReport {
     pub minutes: u64,
     /// Prices.
     pub ticks: u64,
-    /// Rows that could not be used.
+    /// Rows that were left out, for whatever reason.
     pub rows_left_out: u64,
+    /// How the file was read: `read_as`, `timezone`, `price`, `spread`, `bar_label`, `bar_seconds`, `notes`, `warnings`, and
+    /// `left_out` by reason.
+    #[serde(flatten)]
+    pub read: ReadSummary,
     /// Trading days that had prices.
     pub trading_days: usize,
     /// Signals per trading day, on average.
@@ -92,6 +97,11 @@ impl Report {
             lines.push(format!("{}: signals a day: {} days; {}", file.symbol, days.join(", "), ends.join(", ")));
         }
         lines.push(String::new());
+        for file in &self.files {
+            lines.push(file.file.clone());
+            lines.extend(file.read.lines().into_iter().map(|line| format!("  {line}")));
+        }
+        lines.push(String::new());
         lines.extend(self.sample.iter().cloned());
         lines.push(String::new());
         lines.join("\n")
@@ -125,7 +135,8 @@ impl FileReport {
             to: run.span.map(|(_, last)| iso(last)),
             minutes: run.minutes,
             ticks: run.ticks,
-            rows_left_out: run.left_out.as_ref().map_or(0, |(rows, _)| *rows),
+            rows_left_out: run.read.left_out.total(),
+            read: run.read.clone(),
             trading_days: run.days.len(),
             signals_per_day: signals as f64 / run.days.len().max(1) as f64,
             days: run.days.iter().map(|(day, count)| (day.to_string(), *count)).collect(),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{BacktestError, open};
+use super::BacktestError;
 use crate::domain::{
-    BarInterval, Instrument, Instruments, Now, Outcome, SetupRules, Signal, Symbol, Tick, trading_day,
+    BarInterval, Instrument, Instruments, Now, Outcome, RecordingOptions, SetupRules, Signal, Symbol, Tick, trading_day,
 };
 use crate::engine::Engine;
+use crate::recordings::{ReadSummary, Recording, Request};
 
 /// What the engine is told; the same as in a server.
 #[derive(Debug, Clone)]
@@ -22,6 +23,10 @@ pub struct RunOptions {
     pub ttl: Duration,
     /// What setups have to fulfil.
     pub rules: SetupRules,
+    /// How the files are to be read, where they do not say it themselves.
+    pub reading: RecordingOptions,
+    /// The time now: nothing is recorded later than a day after it.
+    pub now: DateTime<Utc>,
 }
 
 /// What came of one recording.
@@ -37,8 +42,8 @@ pub struct Run {
     pub minutes: u64,
     /// Prices.
     pub ticks: u64,
-    /// Rows that could not be used, and what is wrong with the first.
-    pub left_out: Option<(u64, String)>,
+    /// How the file was read, and what was left out.
+    pub read: ReadSummary,
     /// Signals that were published on each trading day that had prices.
     pub days: BTreeMap<NaiveDate, u64>,
     /// Every change of every signal, in order: what a server would have in its log.
@@ -57,8 +62,14 @@ pub fn run(
     options: &RunOptions,
     mut progress: impl FnMut(u64),
 ) -> Result<Run, BacktestError> {
-    let mut recording = open(file, instrument)?;
     let fail = |problem| BacktestError::new(file, problem);
+    let request = Request {
+        instrument: instrument.clone(),
+        instruments: options.instruments.clone(),
+        options: options.reading.clone(),
+        now: options.now,
+    };
+    let mut recording = Recording::open(file, &request).map_err(fail)?;
     let mut playing = Playing {
         engine: Engine::new(options.instruments.clone(), options.ttl, 1).with_setups(options.rules.clone(), false),
         span: None,
@@ -80,7 +91,6 @@ pub fn run(
         playing.engine.changed_bars();
         progress(recording.counts().bytes);
     }
-    let counts = recording.counts();
     let Playing { mut engine, span, minutes, ticks, days, changes, .. } = playing;
     let mut signals: BTreeMap<NaiveDate, u64> = days.into_iter().map(|day| (day, 0)).collect();
     for signal in changes.iter().filter(|signal| signal.state.is_pending()) {
@@ -92,7 +102,7 @@ pub fn run(
         span,
         minutes,
         ticks,
-        left_out: recording.first_fault().map(|first| (counts.bad + counts.backwards, first.to_owned())),
+        read: recording.summary().clone(),
         days: signals,
         changes,
         outcomes: engine.ended_records(),

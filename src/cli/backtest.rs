@@ -4,27 +4,49 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::EXIT_OK;
 use super::progress::Progress;
 use crate::backtest::{BacktestError, EventsOptions, EventsReport, Report, RunOptions, detector_events, run};
 use crate::config::Settings;
-use crate::domain::{BarInterval, Instrument, Instruments, InstrumentsError, Symbol, UnknownSymbol};
+use crate::domain::{
+    BarInterval, BarLabel, ColumnNames, Instrument, Instruments, InstrumentsError, PriceSide, RecordingOptions, Spread,
+    Symbol, Timezone, UnknownSymbol,
+};
+use crate::recordings::ReadSummary;
 
 /// Longest swing: beyond it a pivot is known hours late.
 const MAX_SWING: u64 = 500;
 
 /// What is run, and what is wanted of it.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub struct BacktestCommand {
-    /// Recordings: CSVs of ticks (time,bid,ask) or of bars (time,open,high,low,close and perhaps volume)
+    /// Recordings: CSVs of ticks or of bars as vendors write them, plain or packed with gzip; docs/recordings.md lists them
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// What they hold, in any spelling: once for all, or once for each; taken from the files' names if absent
     #[arg(long, value_name = "SYMBOL")]
     symbol: Vec<String>,
+    /// Time zone of times that carry none: an IANA name, an offset such as +02:00, or broker (New York + 7 h)
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    timezone: Option<Timezone>,
+    /// Which side the prices are, where there is one price a moment: bid, ask or mid
+    #[arg(long, value_name = "SIDE")]
+    price: Option<PriceSide>,
+    /// What bid and ask are apart, where there is one price a moment: points (13), a difference of prices (0.00013), or
+    /// column for the file's own
+    #[arg(long, value_name = "SPREAD")]
+    spread: Option<Spread>,
+    /// Whether a bar's time is that of its start or of its end
+    #[arg(long, value_name = "LABEL")]
+    bar_label: Option<BarLabel>,
+    /// Which columns to use, by name or place, and how dates are written: time=Datum,close=#5,volume=none (docs/recordings.md)
+    #[arg(long, value_name = "COLUMNS")]
+    columns: Option<ColumnNames>,
     /// Where to write the result as JSON; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
@@ -101,7 +123,7 @@ impl BacktestCommand {
             }
         }
         match (&self.events, recordings.as_slice()) {
-            (Some(out), [(file, instrument)]) => self.events(file, instrument, out)?,
+            (Some(out), [(file, instrument)]) => self.events(file, instrument, &instruments, out)?,
             (Some(_), many) => return Err(BacktestCommandError::ManyFiles(many.len())),
             (None, recordings) => self.signals(recordings, &instruments, settings)?,
         }
@@ -129,11 +151,34 @@ impl BacktestCommand {
         self.files.iter().enumerate().map(|file| Ok((file.1.as_path(), of(file)?))).collect()
     }
 
-    fn events(&self, file: &Path, instrument: &Arc<Instrument>, out: &Path) -> Result<(), BacktestCommandError> {
+    /// What the user says about the files.
+    fn reading(&self) -> RecordingOptions {
+        RecordingOptions {
+            timezone: self.timezone,
+            price: self.price,
+            spread: self.spread,
+            bar_label: self.bar_label,
+            columns: self.columns.clone().unwrap_or_default(),
+        }
+    }
+
+    fn events(
+        &self,
+        file: &Path,
+        instrument: &Arc<Instrument>,
+        instruments: &Arc<Instruments>,
+        out: &Path,
+    ) -> Result<(), BacktestCommandError> {
         let interval = self.interval.unwrap_or(BarInterval::OneMinute);
-        let options = EventsOptions { interval, swing: self.swing.unwrap_or(5) as usize };
+        let options = EventsOptions {
+            instruments: instruments.clone(),
+            reading: self.reading(),
+            now: now(),
+            interval,
+            swing: self.swing.unwrap_or(5) as usize,
+        };
         let mut document = Vec::new();
-        let report = detector_events(file, instrument, options, &mut document)?;
+        let report = detector_events(file, instrument, &options, &mut document)?;
         write(out, &document)?;
         // Nobody is left to tell when standard error is closed.
         tell(&report, interval, &instrument.symbol, &mut io::stderr()).ok();
@@ -146,8 +191,13 @@ impl BacktestCommand {
         instruments: &Arc<Instruments>,
         settings: &Settings,
     ) -> Result<(), BacktestCommandError> {
-        let options =
-            RunOptions { instruments: instruments.clone(), ttl: settings.signals.ttl, rules: settings.setups.rules() };
+        let options = RunOptions {
+            instruments: instruments.clone(),
+            ttl: settings.signals.ttl,
+            rules: settings.setups.rules(),
+            reading: self.reading(),
+            now: now(),
+        };
         let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let total: u64 = recordings.iter().map(|(file, _)| size(file)).sum();
         let (mut progress, mut before) = (Progress::new("backtest"), 0);
@@ -156,10 +206,8 @@ impl BacktestCommand {
             let tell = |bytes: u64| progress.tell(((before + bytes) * 100 / total.max(1)).min(100) as u8);
             let run = run(file, instrument, &options, tell).inspect_err(|_| progress.wipe())?;
             before += size(file);
-            if let Some((rows, first)) = &run.left_out {
-                progress.wipe();
-                writeln!(io::stderr(), "{}: {rows} rows were left out; the first: {first}", file.display()).ok();
-            }
+            progress.wipe();
+            tell_reading(&file.display().to_string(), &run.read, &mut io::stderr()).ok();
             runs.push(run);
         }
         progress.wipe();
@@ -194,10 +242,31 @@ fn write(file: &Path, result: &[u8]) -> Result<(), BacktestCommandError> {
     written.map_err(|error| BacktestCommandError::Output { file: file.into(), error })
 }
 
+/// The time now.
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
+/// Says how a file was read. Notes stand in the reports.
+fn tell_reading(file: &str, read: &ReadSummary, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{file}: read as: {}", read.read_as)?;
+    if let Some(first) = read.left_out.first_fault() {
+        writeln!(out, "{file}: {} rows were left out; the first: {first}", read.left_out.total())?;
+    }
+    for warning in &read.warnings {
+        writeln!(out, "{file}: warning: {warning}")?;
+    }
+    Ok(())
+}
+
 fn tell(report: &EventsReport, interval: BarInterval, symbol: &Symbol, out: &mut impl Write) -> io::Result<()> {
-    let EventsReport { bars, events, left_out, longer } = report;
+    let EventsReport { bars, events, left_out, longer, summary } = report;
+    writeln!(out, "read as: {}", summary.read_as)?;
     if let Some((rows, first)) = left_out {
         writeln!(out, "{rows} rows were left out; the first: {first}")?;
+    }
+    for warning in &summary.warnings {
+        writeln!(out, "warning: {warning}")?;
     }
     if let Some(longer) = longer {
         let (minutes, interval) = (longer.num_minutes(), interval.name());
@@ -206,11 +275,17 @@ fn tell(report: &EventsReport, interval: BarInterval, symbol: &Symbol, out: &mut
     writeln!(out, "ok: {events} events in {bars} bars of {symbol}")
 }
 
-/// The first word of a file's name that is an instrument's name or alias.
+/// The first word of a file's name that is an instrument's name or alias, a contract of one (`NQH26`), or a name with the length of
+/// its bars (`EURUSD60`).
 fn symbol_in_name<'a>(file: &Path, instruments: &'a Instruments) -> Option<&'a Arc<Instrument>> {
     let name = file.file_stem()?.to_string_lossy().into_owned();
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() >= 2);
-    words.find_map(|word| instruments.named(word))
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() >= 2).collect();
+    let without_digits = |word: &&str| instruments.named(word.trim_end_matches(|c: char| c.is_ascii_digit()));
+    // A contract, such as NQH26, ends with a digit; what ends with a letter is not guessed at.
+    let contract =
+        |word: &&str| instruments.resolve(word).ok().filter(|_| word.ends_with(|c: char| c.is_ascii_digit()));
+    let as_written = words.iter().find_map(|word| instruments.named(word));
+    as_written.or_else(|| words.iter().find_map(contract)).or_else(|| words.iter().find_map(without_digits))
 }
 
 #[cfg(test)]
@@ -225,6 +300,11 @@ mod tests {
         assert_eq!(found("/data/eurusd_m1_oanda_201405.csv"), Some("EURUSD"));
         assert_eq!(found("2014-XAUUSD.csv"), Some("XAUUSD"));
         assert_eq!(found("es_m1.csv"), Some("ES"));
+        assert_eq!(found("OANDA_EURUSD, 5.csv"), Some("EURUSD"));
+        assert_eq!(found("EURUSD1.csv"), Some("EURUSD"));
+        assert_eq!(found("NQH26.txt"), Some("NQ"));
+        assert_eq!(found("US30.csv"), Some("US30"));
+        assert_eq!(found("MESA.csv"), None);
         assert_eq!(found("prices.csv"), None);
     }
 }

@@ -44,7 +44,7 @@ All settings and their variables: orion-server default-config
 Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure";
 
 /// Live prices and trading signals for dashboards, over Socket.IO and WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "orion-server", version, after_help = AFTER_HELP)]
 pub struct Cli {
     /// TOML file with settings, instead of the one that the environment names
@@ -55,7 +55,7 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Default, Subcommand)]
 pub enum Command {
     /// Run the server (the default)
     #[default]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{DEFAULT_CONFIG, ReplaySpeed, SourceKind};
+use crate::domain::{RecordingOptions, Spread, Timezone};
 
 /// A folder with an `orion.toml`, and an environment.
 struct Given {
@@ -90,6 +91,29 @@ fn lists_and_speeds_are_read_as_they_are_written() {
         assert_eq!(settings(&format!("[replay]\nspeed = '{text}'"), &[]).replay.speed, speed);
     }
     assert_eq!(settings("[replay]\nspeed = 60", &[]).replay.speed, ReplaySpeed::Times(60.0));
+}
+
+#[test]
+fn how_a_recording_is_read_is_set_in_words() {
+    let by_file = settings(
+        "[replay]\ntimezone = 'broker'\nprice = 'bid'\nspread = '13'\nbar_label = 'end'\ncolumns = 'time=#1'",
+        &[],
+    );
+    let by_environment = settings(
+        "",
+        &[
+            ("ORION_REPLAY_TIMEZONE", "broker"),
+            ("ORION_REPLAY_PRICE", "bid"),
+            ("ORION_REPLAY_SPREAD", "13"),
+            ("ORION_REPLAY_BAR_LABEL", "end"),
+            ("ORION_REPLAY_COLUMNS", "time=#1"),
+        ],
+    );
+    assert_eq!(by_file.replay, by_environment.replay);
+    let reading = by_file.replay.reading();
+    assert_eq!((reading.timezone, reading.spread), (Some(Timezone::Broker), Some(Spread::Points(13.0))));
+    let unset = settings("[replay]\ntimezone = ''\nspread = ''", &[]).replay;
+    assert_eq!(unset.reading(), RecordingOptions::default());
 }
 
 #[test]
@@ -206,6 +230,14 @@ fn an_unusable_variable_is_refused_in_one_line() {
             "ORION_REPLAY_SPEED",
             "-1",
             "ORION_REPLAY_SPEED (replay.speed): must be a factor from 0.001 to 1000000, such as 1 or 60, or 'max'",
+        ),
+        ("ORION_REPLAY_PRICE", "buy", "ORION_REPLAY_PRICE (replay.price): must be bid, ask or mid"),
+        ("ORION_REPLAY_BAR_LABEL", "close", "ORION_REPLAY_BAR_LABEL (replay.bar_label): must be start or end"),
+        (
+            "ORION_REPLAY_TIMEZONE",
+            "EDT",
+            "ORION_REPLAY_TIMEZONE (replay.timezone): 'EDT' is not a time zone: give an IANA name such as America/New_York or \
+             Etc/GMT+5, an offset such as +02:00, or 'broker' (New York + 7 h)",
         ),
         ("ORION_DATA_DIR", "/\u{fffd}", "ORION_DATA_DIR (data.dir): is not valid UTF-8"),
     ];

@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 34] = [
+pub(super) const SHORT: [(&str, &str); 39] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -20,6 +20,11 @@ pub(super) const SHORT: [(&str, &str); 34] = [
     ("ORION_REPLAY_FILE", "replay.file"),
     ("ORION_REPLAY_SYMBOL", "replay.symbol"),
     ("ORION_REPLAY_SPEED", "replay.speed"),
+    ("ORION_REPLAY_TIMEZONE", "replay.timezone"),
+    ("ORION_REPLAY_PRICE", "replay.price"),
+    ("ORION_REPLAY_SPREAD", "replay.spread"),
+    ("ORION_REPLAY_BAR_LABEL", "replay.bar_label"),
+    ("ORION_REPLAY_COLUMNS", "replay.columns"),
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_OANDA_TOKEN", "oanda.token"),
     ("ORION_OANDA_ACCOUNT", "oanda.account"),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{List, Secret};
+use crate::domain::{BarLabel, ColumnNames, PriceSide, RecordingOptions, Spread, Timezone};
 
 /// The sources that run by themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,8 +102,7 @@ impl Default for Demo {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Replay {
-    /// CSV of ticks `time,bid,ask` or bars `time,open,high,low,close[,volume]`. Needed by the source `replay`. Default
-    /// unset.
+    /// CSV of ticks or bars as vendors write them (`docs/recordings.md`). Needed by the source `replay`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub file: Option<PathBuf>,
     /// Its symbol, in any spelling. Needed by the source `replay`. Default unset.
@@ -110,6 +110,35 @@ pub struct Replay {
     pub symbol: Option<String>,
     /// `1` as recorded, `60` sixty times as fast, `max` as fast as it can be read. Default 1.
     pub speed: ReplaySpeed,
+    /// Time zone of times that carry none: an IANA name, an offset, or `broker`. Default unset: as the layout tells.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub timezone: Option<Timezone>,
+    /// Which side the prices are, where there is one price a moment: `bid`, `ask` or `mid`. Default unset: as the layout tells.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub price: Option<PriceSide>,
+    /// What bid and ask are apart, where there is one price a moment: points (`13`), a difference of prices (`0.00013`), or
+    /// `column`. Default unset: the file's own column, or an assumed one where the side is known.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub spread: Option<Spread>,
+    /// Whether a bar's time is that of its `start` or of its `end`. Default unset: as the layout tells.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub bar_label: Option<BarLabel>,
+    /// Which columns to use: `time=Datum,close=#5`. Default unset: as the header or the shape tells.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub columns: Option<ColumnNames>,
+}
+
+impl Replay {
+    /// How the file is to be read.
+    pub fn reading(&self) -> RecordingOptions {
+        RecordingOptions {
+            timezone: self.timezone,
+            price: self.price,
+            spread: self.spread,
+            bar_label: self.bar_label,
+            columns: self.columns.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// How fast a recording is replayed.

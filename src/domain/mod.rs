@@ -14,6 +14,7 @@ pub mod number;
 mod outcome;
 mod price;
 mod published;
+mod recording;
 mod session;
 mod setup;
 mod signal;
@@ -33,6 +34,10 @@ pub use killzone::Killzone;
 pub use outcome::{Outcome, OutcomeClass, Progress, shares};
 pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Forgotten, Kind, Published, UnknownKind, UserNote};
+pub use recording::{
+    BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
+    UnknownTimezone, parse_offset,
+};
 pub use session::{Session, trading_day};
 pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};

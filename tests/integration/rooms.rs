@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → rooms that it may use. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("telemetry", &["config", "domain"]),
@@ -15,12 +15,13 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("store", &["domain", "telemetry"]),
     ("hub", &["domain", "telemetry"]),
     ("pipeline", &["domain", "engine", "hub", "store", "telemetry"]),
-    ("sources", &["config", "domain", "pipeline", "telemetry"]),
+    ("recordings", &["domain"]),
+    ("sources", &["config", "domain", "pipeline", "recordings", "telemetry"]),
     ("gateways", &["auth", "config", "domain", "door", "hub", "pipeline", "sources", "store", "tasks", "telemetry"]),
     ("http", &["auth", "config", "domain", "door", "gateways", "hub", "pipeline", "sources", "store", "telemetry"]),
     ("alerts", &["config", "domain", "sources", "telemetry"]),
-    ("backtest", &["domain", "engine", "sources"]),
-    ("cli", &["auth", "backtest", "config", "domain", "sources", "store"]),
+    ("backtest", &["domain", "engine", "recordings"]),
+    ("cli", &["auth", "backtest", "config", "domain", "recordings", "sources", "store"]),
 ];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {

@@ -1,16 +1,11 @@
 //! The replay of a recording: a CSV of ticks or bars of one instrument, at its own pace, faster, or as fast as it can be read.
 //!
 //! The file is read by a thread of its own, a chunk ahead of the sender, and never lies in memory as a whole. Every tick
-//! carries the file's time; times without a zone are taken as UTC.
+//! carries the file's time. What the file looks like is the business of [`crate::recordings`].
 
-mod bars;
-mod layout;
 mod progress;
-mod recording;
-mod row;
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +14,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-pub use layout::LayoutError;
-pub use recording::Problem;
-
-pub(crate) use self::bars::{LOOK_AHEAD, usual_gap};
 use self::progress::Progress;
-pub(crate) use self::recording::{Counts, Recording, Step};
-pub(crate) use self::row::{BarQuotes, Row, RowPrices};
-use super::{Feeder, Finished, Source, SourceError};
-use crate::domain::{Feed, Instrument, Instruments, SourceName, UnknownSymbol};
+use super::{Feeder, Finished, Source, SourceError, WallClock};
+use crate::domain::{Feed, Instrument, Instruments, RecordingOptions, SourceName, UnknownSymbol};
+use crate::recordings::{self, ReadSummary, Recording, RecordingError, Request, Step};
 
 /// Most ticks that are sent at once.
 const MAX_BATCH: usize = 64;
@@ -56,6 +46,8 @@ pub struct Options {
     pub symbol: String,
     /// How fast it runs.
     pub speed: Speed,
+    /// How the file is to be read, where it does not say it itself.
+    pub reading: RecordingOptions,
 }
 
 /// Settings that no replay can be made of.
@@ -76,40 +68,54 @@ pub struct ReplayError {
     /// The file.
     pub file: PathBuf,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: RecordingError,
 }
 
 /// The source `replay`.
-#[derive(Debug)]
 pub struct Replay {
     file: PathBuf,
     instrument: Arc<Instrument>,
+    instruments: Arc<Instruments>,
     speed: Speed,
+    reading: RecordingOptions,
+    wall: WallClock,
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay").field("file", &self.file).field("speed", &self.speed).finish_non_exhaustive()
+    }
 }
 
 impl Replay {
     /// The name on the wire.
-    pub const NAME: &'static str = "replay";
+    pub const NAME: &'static str = recordings::SOURCE_NAME;
 
     /// A replay that has not begun; the file is opened when it runs.
     ///
     /// # Errors
     /// [`OptionsError`].
-    pub fn new(options: Options, instruments: &Instruments) -> Result<Self, OptionsError> {
-        let Options { file, symbol, speed } = options;
+    pub fn new(options: Options, instruments: &Arc<Instruments>, wall: WallClock) -> Result<Self, OptionsError> {
+        let Options { file, symbol, speed, reading } = options;
         match speed {
             Speed::Factor(factor) if !(factor.is_finite() && factor > 0.0) => return Err(OptionsError::Speed(factor)),
             Speed::Factor(_) | Speed::Max => {}
         }
-        Ok(Self { file, instrument: instruments.resolve(&symbol)?.clone(), speed })
+        let instrument = instruments.resolve(&symbol)?.clone();
+        Ok(Self { file, instrument, instruments: instruments.clone(), speed, reading, wall })
     }
 
     async fn play(&self, out: &Feeder) -> Result<Finished, PlayError> {
-        let file = File::open(&self.file).map_err(Problem::from)?;
-        let size = file.metadata().map_err(Problem::from)?.len();
+        let size = std::fs::metadata(&self.file).map_err(RecordingError::from)?.len();
         let mut progress = Progress::new(self.file.display().to_string(), size);
         let mut pace = Pace::new(self.speed);
-        let (mut chunks, read) = start_reading(file, self.instrument.clone())?;
+        let request = Request {
+            instrument: self.instrument.clone(),
+            instruments: self.instruments.clone(),
+            options: self.reading.clone(),
+            now: (self.wall)(),
+        };
+        let (mut chunks, read) = start_reading(self.file.clone(), request)?;
         while let Some(chunk) = chunks.recv().await {
             let mut steps = chunk.as_slice();
             while let Some(first) = steps.first() {
@@ -123,7 +129,8 @@ impl Replay {
                 steps = rest;
             }
         }
-        progress.finish(read.await.map_err(|_| Problem::Panicked)??);
+        let (read, summary) = read.await.map_err(|_| RecordingError::Panicked)??;
+        progress.finish(read, &summary);
         Ok(Finished)
     }
 }
@@ -149,24 +156,26 @@ impl Source for Replay {
 #[derive(Debug, thiserror::Error)]
 enum PlayError {
     #[error(transparent)]
-    Problem(#[from] Problem),
+    Problem(#[from] RecordingError),
     #[error(transparent)]
     Source(#[from] SourceError),
 }
 
-type Reading = (mpsc::Receiver<Vec<Step>>, oneshot::Receiver<Result<Counts, Problem>>);
+type Reading =
+    (mpsc::Receiver<Vec<Step>>, oneshot::Receiver<Result<(recordings::Counts, ReadSummary), RecordingError>>);
 
 /// Reads the file on a thread that ends with it, or soon after nobody takes its chunks any more. It is no task of the
 /// runtime, so that a slow disk holds up neither other tasks nor the end of the process.
-fn start_reading(file: File, instrument: Arc<Instrument>) -> Result<Reading, Problem> {
+fn start_reading(file: PathBuf, request: Request) -> Result<Reading, RecordingError> {
     let (chunks, receiver) = mpsc::channel(AHEAD);
     let (done, result) = oneshot::channel();
     let read = move || {
-        let mut recording = Recording::open(BufReader::new(file), instrument, SourceName::new(Replay::NAME))?;
+        let mut recording = Recording::open(&file, &request)?;
+        progress::announce(&file, recording.summary());
         loop {
             let chunk = recording.next_chunk()?;
             if chunk.is_empty() || chunks.blocking_send(chunk).is_err() {
-                return Ok(recording.counts());
+                return Ok((recording.counts(), recording.summary().clone()));
             }
         }
     };

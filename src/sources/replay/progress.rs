@@ -1,15 +1,28 @@
 //! The progress line of a replay: how far it is, and how long it will still take.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::recording::{Counts, Step};
 use crate::domain::iso;
+use crate::recordings::{Counts, ReadSummary, Step};
 
 /// Time between two lines.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// Logs how a file is read, once its first rows have shown it.
+pub(super) fn announce(file: &Path, summary: &ReadSummary) {
+    let file = file.display();
+    tracing::info!(%file, "recording read as: {}", summary.read_as);
+    for note in &summary.notes {
+        tracing::info!(%file, "{note}");
+    }
+    for warning in &summary.warnings {
+        tracing::warn!(%file, "{warning}");
+    }
+}
 
 /// How far a replay is.
 #[derive(Debug)]
@@ -51,19 +64,25 @@ impl Progress {
         }
     }
 
-    /// The last line; `read` is how far the whole file went.
-    pub(super) fn finish(&mut self, read: Counts) {
+    /// The last line; `read` is how far the whole file went, `summary` what turned out on the way.
+    pub(super) fn finish(&mut self, read: Counts, summary: &ReadSummary) {
         self.read = read;
         tracing::info!(file = self.file, "replayed: {}", self.line(self.began.elapsed()));
+        if summary.left_out.total() > 0 {
+            tracing::info!(file = self.file, "left out: {}", summary.left_out);
+        }
+        for warning in &summary.warnings {
+            tracing::warn!(file = self.file, "{warning}");
+        }
     }
 
     fn line(&self, elapsed: Duration) -> String {
-        let Counts { rows, bad, backwards, bytes } = self.read;
+        let Counts { rows, left_out, bytes } = self.read;
         let done = if self.size == 0 { 1.0 } else { (bytes as f64 / self.size as f64).clamp(0.0, 1.0) };
         let at = self.at.map_or_else(|| "beginning".into(), iso);
-        let left_out = match bad + backwards {
+        let left_out = match left_out {
             0 => String::new(),
-            _ => format!(", left out {bad} bad and {backwards} that go back in time"),
+            rows => format!(", {rows} left out"),
         };
         let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done) / done);
         let time = match left {
@@ -95,16 +114,13 @@ mod tests {
         let mut progress = Progress::new("ticks.csv".into(), 1000);
         assert_eq!(progress.line(Duration::from_secs(10)), "beginning, 0 rows, 0 ticks, 0.0 %");
         progress.at = parse_time("2026-01-15T07:00:00Z");
-        progress.read = Counts { rows: 25, bad: 0, backwards: 0, bytes: 250 };
+        progress.read = Counts { rows: 25, left_out: 0, bytes: 250 };
         progress.ticks = 25;
         let line = progress.line(Duration::from_secs(100));
         assert_eq!(line, "2026-01-15T07:00:00.000Z, 25 rows, 25 ticks, 25.0 %, 5 min 0 s left");
-        progress.read = Counts { rows: 99, bad: 2, backwards: 1, bytes: 1000 };
+        progress.read = Counts { rows: 99, left_out: 3, bytes: 1000 };
         let line = progress.line(Duration::from_millis(1500));
-        assert_eq!(
-            line,
-            "2026-01-15T07:00:00.000Z, 99 rows, 25 ticks, 100.0 %, left out 2 bad and 1 that go back in time, in 1.5 s"
-        );
+        assert_eq!(line, "2026-01-15T07:00:00.000Z, 99 rows, 25 ticks, 100.0 %, 3 left out, in 1.5 s");
     }
 
     #[test]

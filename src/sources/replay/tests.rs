@@ -14,6 +14,14 @@ use crate::telemetry::Metrics;
 /// The recorded ticks of 8 May 2014, where the machine has them; they are not part of the project.
 const RECORDED: &str = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
 
+fn instruments() -> Arc<Instruments> {
+    Arc::new(Instruments::new(Instruments::documented()).unwrap())
+}
+
+fn wall() -> WallClock {
+    Arc::new(|| parse_time("2026-11-28T12:00:00Z").unwrap())
+}
+
 type Batches = Vec<(Duration, Vec<Tick>)>;
 
 /// Replays `file` to its end: what came when, and how the source ended.
@@ -23,9 +31,8 @@ async fn replay(file: &Path, speed: Speed) -> (Batches, Result<Finished, SourceE
     let metrics = Metrics::new().unwrap();
     let states = SourceStates::new(&metrics);
     let (handle, mut receiver) = Handle::channel();
-    let instruments = Instruments::new(Instruments::documented()).unwrap();
-    let options = Options { file: file.into(), symbol: "EUR/USD".into(), speed };
-    let mut replay = Replay::new(options, &instruments).unwrap();
+    let options = Options { file: file.into(), symbol: "EUR/USD".into(), speed, reading: RecordingOptions::default() };
+    let mut replay = Replay::new(options, &instruments(), wall()).unwrap();
     let taken = metrics.source_ticks_total.with_label_values(&["replay"]);
     let out = Feeder::new(replay.name(), replay.feed(), handle, &metrics, &states);
     let began = Instant::now();
@@ -100,10 +107,10 @@ async fn what_cannot_be_replayed_is_fatal_and_says_why() {
 
 #[test]
 fn options_that_make_no_sense_are_refused() {
-    let instruments = Instruments::new(Instruments::documented()).unwrap();
     let new = |symbol: &str, speed| {
-        let options = Options { file: "ticks.csv".into(), symbol: symbol.into(), speed };
-        Replay::new(options, &instruments).unwrap_err().to_string()
+        let reading = RecordingOptions::default();
+        let options = Options { file: "ticks.csv".into(), symbol: symbol.into(), speed, reading };
+        Replay::new(options, &instruments(), wall()).unwrap_err().to_string()
     };
     assert_eq!(new("US300", Speed::Max), "unknown symbol 'US300'");
     for factor in [0.0, -1.0, f64::NAN, f64::INFINITY] {
