@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, Stranger, TooFast};
-use crate::sources::push::{ErrorBody, PushError, PushFault};
+use crate::sources::push::{ErrorBody, Malformed, PushError, PushFault};
 use crate::store::StoreError;
 
 /// Why a request got no answer of success.
@@ -29,6 +29,9 @@ pub enum ApiError {
     /// The body is no JSON.
     #[error("The body is not valid JSON: {0}")]
     InvalidJson(#[from] serde_json::Error),
+    /// The body is not JSON, and it is known what to send instead.
+    #[error("The body is not valid JSON: {}", .0.remedy)]
+    MalformedJson(Malformed),
     /// The path or the query cannot be read.
     #[error("{0}")]
     BadRequest(String),
@@ -65,7 +68,7 @@ impl ApiError {
             Self::Auth(_) => StatusCode::UNAUTHORIZED,
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::InvalidJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidJson(_) | Self::MalformedJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -82,7 +85,7 @@ impl ApiError {
             Self::Auth(_) => "unauthorized",
             Self::TooFast(_) => "rate_limited",
             Self::Forbidden(_) => "forbidden",
-            Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidJson(_) | Self::MalformedJson(_) => "invalid_json",
             Self::BadRequest(_) => "bad_request",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PayloadTooLarge(_) => "payload_too_large",
@@ -93,7 +96,11 @@ impl ApiError {
             Self::Unreadable(_) => "unavailable",
             Self::Internal => "internal",
         };
-        ErrorBody { error: self.to_string(), code, details: None }
+        let details = match self {
+            Self::MalformedJson(malformed) => malformed.details.clone(),
+            _ => None,
+        };
+        ErrorBody { error: self.to_string(), code, details }
     }
 }
 

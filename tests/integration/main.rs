@@ -32,6 +32,7 @@ mod personal;
 mod private;
 mod process;
 mod providers;
+mod pushing;
 mod quiet_logs;
 mod rates;
 mod records;
