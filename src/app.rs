@@ -112,7 +112,8 @@ impl App {
         hub.add_sink(clients.clone());
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
+            .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
         let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
@@ -161,7 +162,8 @@ impl App {
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
         let (doors, watched) = (Stop::default(), states.clone());
-        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
+        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
+            .with_repeat_window(settings.tradingview.repeat_window);
         let state = AppState {
             metatrader: MetaTrader::new(
                 push.clone(),
@@ -364,6 +366,7 @@ fn pipeline(
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
         .with_rules(sources::price_rules(settings))
+        .with_level_limits(settings.signals.level_limits())
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
     // A recording is of another time.
     if !replaying {

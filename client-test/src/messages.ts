@@ -207,5 +207,7 @@ export interface Overview {
   process: { resident_bytes: number; open_files: number; cpu_ratio: number };
   logins: number;
   refused: { reason: string; count: number }[];
+  /** Alerts and batches that came again and were not taken twice. */
+  duplicates: { kind: string; source: string; count: number }[];
   rejects: { at: string; kind: string; reason: string; times: number }[];
 }

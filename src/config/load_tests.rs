@@ -299,6 +299,14 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
             "ORION_PRICES__JUMP_LIMIT (prices.jump_limit): must be 0 to 1000, not -1",
         ),
         (
+            &[("ORION_SIGNALS__MAX_STOP_DISTANCE_PERCENT", "0")],
+            "ORION_SIGNALS__MAX_STOP_DISTANCE_PERCENT (signals.max_stop_distance_percent): must be 1 to 100, not 0",
+        ),
+        (
+            &[("ORION_TRADINGVIEW__REPEAT_WINDOW", "25h")],
+            "ORION_TRADINGVIEW__REPEAT_WINDOW (tradingview.repeat_window): must be 1s to 1d, not 25h",
+        ),
+        (
             &[("ORION_PRICES__STALE_AFTER", "10s")],
             "ORION_PRICES__STALE_AFTER (prices.stale_after): must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet",
         ),

@@ -10,6 +10,7 @@ use super::{
     Alerts, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, Limits, List, Log, Massive, Oanda, Prices,
     Replay, Server, Setups, Simulator, Sources, Tradingview,
 };
+use crate::domain::LevelLimits;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -173,11 +174,26 @@ pub struct Signals {
     /// pushed a signal ends it, or the deadline.
     #[serde(deserialize_with = "value::flag")]
     pub confirm_pushed_by_price: bool,
+    /// A stop further from the entry than this is refused as a distance, in percent; 1 to 100. A target may be twice as far,
+    /// ten times as far for crypto-currencies and shares. Default 20.
+    pub max_stop_distance_percent: f64,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { ttl: Duration::from_mins(5), replay_window: Duration::from_mins(10), confirm_pushed_by_price: false }
+        Self {
+            ttl: Duration::from_mins(5),
+            replay_window: Duration::from_mins(10),
+            confirm_pushed_by_price: false,
+            max_stop_distance_percent: LevelLimits::default().max_stop_percent,
+        }
+    }
+}
+
+impl Signals {
+    /// How far the levels of a signal may be from its entry.
+    pub fn level_limits(&self) -> LevelLimits {
+        LevelLimits { max_stop_percent: self.max_stop_distance_percent }
     }
 }
 

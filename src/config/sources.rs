@@ -71,7 +71,7 @@ impl Default for Simulator {
 }
 
 /// TradingView's alert webhook.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tradingview {
     /// The last part of the webhook's path, 16 to 128 letters, digits, `-` and `_`. Default unset: there is no webhook.
@@ -79,6 +79,16 @@ pub struct Tradingview {
     pub webhook_token: Option<Secret>,
     /// Addresses that it may be called from; none for any. Behind a proxy: `server.trusted_proxies`. Default none.
     pub addresses: List<IpAddr>,
+    /// An alert without `id` and time that comes again within this time repeats the first, later it is another event; 1 s to
+    /// 24 h. Default 1 min.
+    #[serde(with = "duration")]
+    pub repeat_window: Duration,
+}
+
+impl Default for Tradingview {
+    fn default() -> Self {
+        Self { webhook_token: None, addresses: List::default(), repeat_window: Duration::from_mins(1) }
+    }
 }
 
 /// The demo desk.

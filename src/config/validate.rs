@@ -42,6 +42,7 @@ impl Settings {
             return Err(Problem::new("data.max_messages", "must be at least 1000"));
         }
         self.check_prices()?;
+        self.check_signals()?;
         self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
@@ -106,6 +107,14 @@ impl Settings {
             if !(0.0..=most).contains(&value) {
                 return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
             }
+        }
+        Ok(())
+    }
+
+    fn check_signals(&self) -> Result<(), Problem> {
+        let percent = self.signals.max_stop_distance_percent;
+        if !(1.0..=100.0).contains(&percent) {
+            return Err(Problem::new("signals.max_stop_distance_percent", format!("must be 1 to 100, not {percent}")));
         }
         Ok(())
     }
@@ -187,6 +196,7 @@ impl Settings {
             ("prices.return_after", self.prices.return_after, SECOND, DAY),
             ("signals.ttl", self.signals.ttl, SECOND, DAY),
             ("signals.replay_window", self.signals.replay_window, Duration::ZERO, DAY),
+            ("tradingview.repeat_window", self.tradingview.repeat_window, SECOND, DAY),
             ("setups.cool_down", self.setups.cool_down, Duration::ZERO, DAY),
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 
+use super::printed_time::parse_printed;
+
 /// One reading of both clocks.
 ///
 /// Whatever is measured as a span (a signal's life, the age of a price) uses `mono`, so that a wall clock that jumps
@@ -30,7 +32,8 @@ pub fn iso(at: DateTime<Utc>) -> String {
 }
 
 /// Reads a time as senders write it: ISO 8601 with a zone, without one (taken as UTC), with a space instead of `T`, or a
-/// Unix epoch in seconds, milliseconds, microseconds or nanoseconds (told apart by size).
+/// Unix epoch in seconds, milliseconds, microseconds or nanoseconds (told apart by size), or what the standard libraries of
+/// other languages print.
 ///
 /// Returns `None` for anything else and for years outside 1970–9999. Sub-millisecond digits are cut off: nothing here
 /// carries more, and what is stored has to equal what was sent.
@@ -46,7 +49,8 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.and_utc()))
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y.%m.%d %H:%M:%S%.f").map(|at| at.and_utc()))
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").map(|at| at.and_utc()))
-            .ok()?
+            .ok()
+            .or_else(|| parse_printed(text))?
     };
     let millis = parsed.timestamp_millis();
     (0..=LAST_MILLIS).contains(&millis).then(|| DateTime::from_timestamp_millis(millis))?

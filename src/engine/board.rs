@@ -115,6 +115,12 @@ impl PriceBoard {
         self.rows.get(symbol).is_some_and(|row| row.tick.feed != Feed::Simulated)
     }
 
+    /// The last price of `symbol`, if a source that is not the simulator said it.
+    pub(super) fn last_real_price(&self, symbol: &Symbol) -> Option<f64> {
+        let row = self.rows.get(symbol).filter(|row| row.tick.feed != Feed::Simulated)?;
+        Some(row.tick.quote.mid())
+    }
+
     /// One beat: every row that changed, and every row that was quiet for too long.
     pub(super) fn publish(&mut self, now: Now) -> Vec<Arc<PriceUpdate>> {
         let (max_quiet_beats, rules) = (self.max_quiet_beats, &self.rules);

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation, Now,
-    Outcome as Record, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState,
-    SourceName, Tick, TickFault,
+    Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation,
+    LevelLimits, Now, Outcome as Record, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId,
+    SignalState, SourceName, Tick, TickFault,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
@@ -51,6 +51,7 @@ pub struct Engine {
     watch: Watch,
     outcomes: Outcomes,
     confirm_pushed_by_price: bool,
+    level_limits: LevelLimits,
     notices: Vec<Notice>,
 }
 
@@ -68,6 +69,7 @@ impl Engine {
             watch: Watch::default(),
             outcomes: Outcomes::default(),
             confirm_pushed_by_price: false,
+            level_limits: LevelLimits::default(),
             notices: Vec::new(),
         }
     }
@@ -78,6 +80,12 @@ impl Engine {
     pub fn with_setups(self, rules: SetupRules, confirm_pushed_by_price: bool) -> Self {
         let setups = Setups::new(rules, self.book.ttl());
         Self { setups, confirm_pushed_by_price, ..self }
+    }
+
+    /// The same engine with these limits for the levels of signals.
+    #[must_use]
+    pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
+        Self { level_limits, ..self }
     }
 
     /// Takes in the past of an instrument, oldest minute first, before its first tick. Nothing is published of it.
@@ -288,16 +296,24 @@ impl Engine {
             .instruments
             .get(symbol)
             .ok_or_else(|| Rejection::Faults(vec![Fault::new("symbol", format!("{symbol} is not served any more"))]))?;
+        let last_price = self.board.last_real_price(symbol);
+        let far = self.level_limits.faults(draft, known.as_deref(), instrument, last_price);
         let signal = match &known {
             Some(signal) => match signal.amend(draft, instrument, now) {
+                Ok(Some(_)) if !far.is_empty() => return Err(Rejection::Faults(far)),
                 Ok(Some(amended)) => amended,
                 Ok(None) => return Ok((signal.clone(), None)),
-                Err(Contradiction::Faults(faults)) => return Err(Rejection::Faults(faults)),
+                Err(Contradiction::Faults(faults)) => {
+                    return Err(Rejection::Faults(LevelLimits::joined(far, faults)));
+                }
                 Err(contradiction) => return Err(contradiction.into()),
             },
             None if draft.direction.is_none() => return Err(Rejection::Faults(missing(draft))),
             None if self.book.is_full() => return Err(Rejection::TooManyPending),
-            None => Signal::create(id, draft, instrument, source, now, self.book.ttl()).map_err(Rejection::Faults)?,
+            None => match Signal::create(id, draft, instrument, source, now, self.book.ttl()) {
+                Ok(signal) if far.is_empty() => signal,
+                made => return Err(Rejection::Faults(LevelLimits::joined(far, made.err().unwrap_or_default()))),
+            },
         };
         self.keep_watch(&signal, now);
         let change = self.put(signal, now);

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::error::ApiError;
+use crate::sources::push::{Malformed, trimmed};
 
 /// Most bytes of an ordinary body.
 pub(super) const SMALL: usize = 64 * 1024;
@@ -54,17 +55,60 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
             return Err(ApiError::UnsupportedMediaType);
         }
         let RawBody::<LIMIT>(bytes) = RawBody::from_request(request, state).await?;
-        // MetaTrader ends its texts with a zero byte, which easily ends up in the body.
-        let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-        Ok(Self(serde_json::from_slice(text)?))
+        json(&bytes).map(Self)
     }
+}
+
+/// A body of at most `LIMIT` bytes that is JSON, or a text that calls itself one.
+#[derive(Debug)]
+pub(super) enum JsonOrText<const LIMIT: usize> {
+    /// JSON, whatever it calls itself.
+    Json(Value),
+    /// A text for people.
+    Text(String),
+}
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonOrText<LIMIT> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let mime = mime(request.headers());
+        if !may_be_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let RawBody::<LIMIT>(bytes) = RawBody::from_request(request, state).await?;
+        let body = trimmed(&bytes);
+        let is_json = body.first().is_none_or(|first| matches!(first, b'{' | b'[' | b'"' | b'`'));
+        match std::str::from_utf8(body) {
+            Ok(text) if mime.as_deref() == Some("text/plain") && !is_json => Ok(Self::Text(text.to_owned())),
+            _ => {
+                let value = json(body)?;
+                Malformed::repeated(body)
+                    .map_or(Ok(Self::Json(value)), |repeated| Err(ApiError::MalformedJson(repeated)))
+            }
+        }
+    }
+}
+
+/// Reads JSON; what is wrong with it is explained where that helps.
+fn json(body: &[u8]) -> Result<Value, ApiError> {
+    let body = trimmed(body);
+    serde_json::from_slice(body).map_err(|error| match Malformed::of(body) {
+        Some(malformed) => ApiError::MalformedJson(malformed),
+        None => error.into(),
+    })
 }
 
 /// Anything that calls itself JSON, plain text (webhooks send JSON so), or nothing at all.
 fn may_be_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let mime = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(mime) = mime(headers) else { return true };
     matches!(mime.as_str(), "application/json" | "text/json" | "text/plain") || mime.ends_with("+json")
+}
+
+/// The content type without its parameters, in lower case.
+fn mime(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {

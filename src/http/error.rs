@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, Stranger, TokenKind, TooFast, WrongToken};
-use crate::sources::push::{ErrorBody, PushError, PushFault};
+use crate::sources::push::{ErrorBody, Malformed, PushError, PushFault};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
@@ -36,6 +36,9 @@ pub enum ApiError {
     /// The body is no JSON.
     #[error("The body is not valid JSON: {0}")]
     InvalidJson(#[from] serde_json::Error),
+    /// The body is not JSON, and it is known what to send instead.
+    #[error("The body is not valid JSON: {}", .0.remedy)]
+    MalformedJson(Malformed),
     /// The path or the query cannot be read.
     #[error("{0}")]
     BadRequest(String),
@@ -78,7 +81,7 @@ impl ApiError {
             Self::Auth(_) | Self::Token(..) => StatusCode::UNAUTHORIZED,
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::InvalidJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidJson(_) | Self::MalformedJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -95,7 +98,7 @@ impl ApiError {
             Self::Auth(error) | Self::Token(_, error) => error.code(),
             Self::TooFast(_) => "rate_limited",
             Self::Forbidden(_) => "forbidden",
-            Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidJson(_) | Self::MalformedJson(_) => "invalid_json",
             Self::BadRequest(_) => "bad_request",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PayloadTooLarge(_) => "payload_too_large",
@@ -107,7 +110,11 @@ impl ApiError {
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         };
-        ErrorBody { error: self.to_string(), code, details: None }
+        let details = match self {
+            Self::MalformedJson(malformed) => malformed.details.clone(),
+            _ => None,
+        };
+        ErrorBody { error: self.to_string(), code, details }
     }
 }
 

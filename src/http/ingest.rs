@@ -1,17 +1,18 @@
 //! The writing routes: pushed signals, prices and events, and what Expert Advisors post.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use http::request::Parts;
+use serde::Deserialize;
 
 use super::AppState;
-use super::body::{BATCH, JsonBody, SMALL};
+use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
 use crate::gateways::events;
 use crate::sources::metatrader;
-use crate::sources::push::{EventsAnswer, PricesAnswer, SignalAnswer};
+use crate::sources::push::{Answered, EventsAnswer, PricesAnswer, SignalAnswer};
 
 /// Proof that the request may write. Comes before the body among a handler's arguments, so that a stranger's body is not
 /// even read.
@@ -33,13 +34,43 @@ impl FromRequestParts<AppState> for Writer {
     }
 }
 
+/// What the query of a pushed signal may say.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct SignalQuery {
+    /// Only look at it: `true`, `1`, or nothing behind the name.
+    dry_run: Option<String>,
+    /// The id of a signal that comes as text.
+    id: Option<String>,
+}
+
+impl SignalQuery {
+    fn dry_run(&self) -> Result<bool, ApiError> {
+        match self.dry_run.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(_) => Err(ApiError::BadRequest("dry_run must be true or false".to_owned())),
+        }
+    }
+}
+
 /// `POST /api/signals`
 pub(super) async fn signal(
     _: Writer,
     State(state): State<AppState>,
-    JsonBody(body): JsonBody<SMALL>,
-) -> Result<Json<SignalAnswer>, ApiError> {
-    Ok(Json(state.push.signal(&body).await?))
+    query: Result<Query<SignalQuery>, QueryRejection>,
+    body: JsonOrText<SMALL>,
+) -> Result<Json<Answered<SignalAnswer>>, ApiError> {
+    let Query(query) = query?;
+    let dry_run = query.dry_run()?;
+    Ok(Json(match body {
+        JsonOrText::Text(text) => state.push.pasted(&text, query.id.as_deref(), dry_run).await?,
+        JsonOrText::Json(mut body) => {
+            if let Some(object) = body.as_object_mut().filter(|_| dry_run) {
+                object.insert("dry_run".to_owned(), true.into());
+            }
+            state.push.signal(&body).await?
+        }
+    }))
 }
 
 /// `PATCH /api/signals/{id}`
@@ -48,7 +79,7 @@ pub(super) async fn update(
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
     JsonBody(body): JsonBody<SMALL>,
-) -> Result<Json<SignalAnswer>, ApiError> {
+) -> Result<Json<Answered<SignalAnswer>>, ApiError> {
     let Path(id) = id?;
     Ok(Json(state.push.update(&id, &body).await?))
 }
@@ -58,7 +89,7 @@ pub(super) async fn prices(
     _: Writer,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
-) -> Result<Json<PricesAnswer>, ApiError> {
+) -> Result<Json<Answered<PricesAnswer>>, ApiError> {
     Ok(Json(state.push.prices(&body).await?))
 }
 

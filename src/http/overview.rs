@@ -51,6 +51,7 @@ pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Respons
         },
         "logins": metrics.logins.get(),
         "refused": series(&metrics.refused_total, ["reason"], "count"),
+        "duplicates": series(&metrics.duplicates_total, ["kind", "source"], "count"),
         "rejects": metrics.rejects.list().iter().map(reject).collect::<Vec<_>>(),
     });
     Json(body).into_response()

@@ -30,6 +30,7 @@ pub struct Metrics {
     pub polling_evicted_total: IntCounterVec,
     pub events_in_total: IntCounterVec,
     pub rejected_total: IntCounterVec,
+    pub duplicates_total: IntCounterVec,
     pub events_published_total: IntCounterVec,
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
@@ -138,6 +139,12 @@ impl Metrics {
             )?,
             events_in_total: counters(r, "events_in_total", "Ticks and signals taken in", &["kind", "source"])?,
             rejected_total: counters(r, "rejected_total", "Pushes and ticks that were not taken", &["kind", "reason"])?,
+            duplicates_total: counters(
+                r,
+                "duplicates_total",
+                "Alerts and batches that came again and were not taken twice",
+                &["kind", "source"],
+            )?,
             events_published_total: counters(r, "events_published_total", "Events published", &["kind"])?,
             deliveries_total: counters(r, "deliveries_total", "Events queued for a client", &["kind", "transport"])?,
             slow_clients_total: counters(

@@ -42,6 +42,7 @@ mod polling_sessions;
 mod private;
 mod process;
 mod providers;
+mod pushing;
 mod quiet_logs;
 mod rates;
 mod reads;

@@ -64,7 +64,7 @@ function orDash(value: number | null, print: (value: number) => string): string 
 }
 
 function show(overview: Overview): void {
-  const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, rejects } = overview;
+  const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, duplicates, rejects } = overview;
   setText(must("[data-field='version']"), `${overview.version}, up ${format.age(overview.uptime_seconds * 1000)}`);
   const part = ([name, { status, reason }]: [string, Overview["parts"][string]]): Cell[] => [
     format.words(name),
@@ -125,7 +125,8 @@ function show(overview: Overview): void {
   table("rejects", ["At", "What", "Why", "Times"], rejects.map((one) => [format.clock(one.at), format.words(one.kind), one.reason, String(one.times)]), "Nothing was rejected");
   const why = (transport: string): string => (transport === "write" ? "took nothing for 10 s" : `queue full, ${transport}`);
   const cut = slow_clients_cut.map(({ transport, count }): Cell[] => [`cut: ${why(transport)}`, String(count)]);
-  table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut], "Nobody was refused");
+  const again = duplicates.map(({ kind, source, count }): Cell[] => [`came again: ${kind}, ${source}`, String(count)]);
+  table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut, ...again], "Nobody was refused");
 }
 
 async function ask(): Promise<void> {

@@ -21,6 +21,7 @@ use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
 use crate::hub::{Outbox, Present, Publication, Selection, Topics};
 use crate::pipeline::clock;
+use crate::sources::push::{Malformed, trimmed};
 use crate::store::Change;
 
 const DASHBOARD: &str = "/ws/signals";
@@ -307,11 +308,18 @@ impl Conversation for Orion {
     }
 
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Ok(frame) = serde_json::from_str::<Value>(text) else {
-            answer(client, "error", &fault("invalid_json", "a frame is one JSON object"));
+        let Ok(frame) = serde_json::from_slice::<Value>(trimmed(text.as_bytes())) else {
+            answer(client, "error", &fault("invalid_json", malformed(text)));
             return Ok(());
         };
-        match frame.get("type").and_then(Value::as_str) {
+        let kind = frame.get("type").and_then(Value::as_str);
+        if kind == Some("signal")
+            && let Some(repeated) = Malformed::repeated(text.as_bytes())
+        {
+            answer(client, "error", &fault("invalid_json", repeated.remedy));
+            return Ok(());
+        }
+        match kind {
             Some("subscribe") if !self.may_read => {
                 answer(client, "error", &fault("unauthorized", "a token is needed to read: send an auth frame first"));
             }
@@ -331,6 +339,15 @@ impl Conversation for Orion {
             None => answer(client, "error", &fault("invalid_message", "a frame is an object with a type")),
         }
         Ok(())
+    }
+}
+
+/// Why a frame is not JSON.
+fn malformed(text: &str) -> String {
+    const ONE_OBJECT: &str = "a frame is one JSON object";
+    match Malformed::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {
+        Some(malformed) => format!("{ONE_OBJECT}: {}", malformed.remedy),
+        None => ONE_OBJECT.to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::sources::push::SignalAnswer;
+use crate::sources::push::{Answered, SignalAnswer};
 
 /// The answer to whatever was posted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -11,7 +11,7 @@ pub enum Answer {
     /// To a batch of ticks.
     Ticks(TicksAnswer),
     /// To a signal.
-    Signal(SignalAnswer),
+    Signal(Answered<SignalAnswer>),
 }
 
 /// The answer to a batch of ticks; it acknowledges the batch, also where ticks of it were not taken.

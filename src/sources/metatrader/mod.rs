@@ -128,7 +128,9 @@ impl MetaTrader {
             Some(Refused { index, symbol, code: fault.name(), reason: fault.to_string() })
         }));
         refused.sort_by_key(|tick| tick.index);
-        if !duplicate {
+        if duplicate {
+            self.metrics.duplicates_total.with_label_values(&["ticks", source.as_str()]).inc();
+        } else {
             self.seen.lock().remember(fingerprint, source, &taken);
         }
         let timestamp = iso((self.clock)());

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Refused;
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
-use crate::sources::push::PushFault;
-use crate::sources::push::fields::{self, Fields, REQUIRED};
+use crate::sources::push::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, normalized, target_number};
+use crate::sources::push::fields::{Fields, REQUIRED};
+use crate::sources::push::{PushFault, values};
 
 /// Ticks in a batch.
 const MAX_TICKS: usize = 1_000;
@@ -59,11 +60,11 @@ pub struct Batch {
 pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Message, PushFault> {
     let object = value.as_object().ok_or_else(|| PushFault::body("must be a JSON object"))?;
     let mut head = Fields::new(object, String::new());
-    head.read(&["v"], |version| match fields::number(version) {
+    head.read(&FieldAliases::plain("v"), |version| match values::number(version) {
         Ok(1.0) => Ok(()),
         _ => Err("must be 1: this server and the Expert Advisor do not fit together".to_owned()),
     });
-    let source = head.read(&["src"], |source| {
+    let source = head.read(&FieldAliases::plain("src"), |source| {
         let name = super::SOURCES.into_iter().find(|name| source.as_str() == Some(name));
         name.ok_or_else(|| format!("must be one of {}", super::SOURCES.join(", ")))
     });
@@ -88,15 +89,17 @@ fn read_batch(
     instruments: &Instruments,
     now: DateTime<Utc>,
 ) -> Result<Batch, PushFault> {
-    let seq = head.read(&["seq"], |seq| seq.as_u64().ok_or_else(|| "must be a whole number".to_owned()));
-    let utc_offset = head.read(&["utc_off"], |offset| fields::number_within(offset, -MAX_OFFSET, MAX_OFFSET));
-    let connected = head.read(&["connected"], fields::flag).unwrap_or(true);
-    let entries = head.read(&["ticks"], |ticks| match ticks {
+    let seq =
+        head.read(&FieldAliases::plain("seq"), |seq| seq.as_u64().ok_or_else(|| "must be a whole number".to_owned()));
+    let utc_offset =
+        head.read(&FieldAliases::plain("utc_off"), |offset| values::number_within(offset, -MAX_OFFSET, MAX_OFFSET));
+    let connected = head.read(&FieldAliases::plain("connected"), values::flag).unwrap_or(true);
+    let entries = head.read(&FieldAliases::plain("ticks"), |ticks| match ticks {
         Value::Array(entries) if entries.len() <= MAX_TICKS => Ok(entries),
         _ => Err(format!("must be a list of at most {MAX_TICKS} ticks")),
     });
     for field in ["seq", "ticks"] {
-        if !head.has(&[field]) {
+        if !head.has(&FieldAliases::plain(field)) {
             head.fault(field, REQUIRED);
         }
     }
@@ -138,14 +141,14 @@ fn read_tick(
     let spelling = entry["s"].as_str().ok_or_else(|| invalid("s must be the name of a symbol".to_owned()))?;
     let instrument = instruments.resolve(spelling).map_err(|unknown| ("unknown_symbol", unknown.to_string()))?;
     let price =
-        |name: &str| fields::price(&entry[name], Some(instrument)).map_err(|why| invalid(format!("{name} {why}")));
+        |name: &str| values::price(&entry[name], Some(instrument)).map_err(|why| invalid(format!("{name} {why}")));
     let (bid, ask) = (price("b")?, price("a")?);
     if bid > ask {
         return Err(invalid("b must not be above a".to_owned()));
     }
     let at = match &entry["t"] {
         Value::Null => now,
-        time => fields::time(time).map_err(|why| invalid(format!("t {why}")))?,
+        time => values::time(time).map_err(|why| invalid(format!("t {why}")))?,
     };
     let ahead = at - now > AHEAD;
     let tick = Tick {
@@ -163,14 +166,20 @@ fn read_tick(
 /// and the share of each target is its label.
 fn signal(object: &Map<String, Value>) -> Value {
     let mut signal = object.clone();
+    for (name, value) in &mut signal {
+        without_zeros(name, value);
+    }
     let words: Vec<&str> = ["setup", "tf"].iter().filter_map(|name| object.get(*name)?.as_str()).collect();
     if !object.contains_key("reason") && !words.is_empty() {
         signal.insert("reason".to_owned(), json!(words.join(" ")));
     }
-    let targets = object.get("take_profits").and_then(Value::as_array);
+    for name in ["v", "type", "src", "setup", "tf"] {
+        signal.remove(name);
+    }
+    let targets = signal.get("take_profits").and_then(Value::as_array);
     if let Some(targets) = targets.filter(|targets| targets.len() <= MAX_TARGETS && !object.contains_key("tp_modes")) {
         let modes = targets.iter().enumerate().map(|(index, target)| {
-            let share = fields::number_within(target.get("pct")?, 0.0, 100.0).ok()?;
+            let share = values::number_within(target.get("pct")?, 0.0, 100.0).ok()?;
             Some(format!("TP{} {share}%", index + 1))
         });
         if let Some(modes) = modes.collect::<Option<Vec<_>>>() {
@@ -178,4 +187,20 @@ fn signal(object: &Map<String, Value>) -> Value {
         }
     }
     Value::Object(signal)
+}
+
+/// In MetaTrader a stop or target of 0 is one that is not set.
+fn without_zeros(name: &str, value: &mut Value) {
+    let name = normalized(name);
+    let is_named =
+        |field: &FieldAliases| std::iter::once(&field.name).chain(field.aliases).any(|known| normalized(known) == name);
+    if !(is_named(&STOP_LOSS) || is_named(&TAKE_PROFITS) || target_number(&name).is_some()) {
+        return;
+    }
+    let is_zero = |level: &Value| values::number(level.get("price").unwrap_or(level)) == Ok(0.0);
+    match value {
+        Value::Array(levels) => levels.retain(|level| !is_zero(level)),
+        level if is_zero(level) => *level = Value::Null,
+        _ => {}
+    }
 }

@@ -95,6 +95,17 @@ fn the_future_is_dated_at_the_arrival() {
 }
 
 #[test]
+fn a_level_of_zero_is_one_that_is_not_set() {
+    let sent = json!({"v": 1, "type": "signal", "src": "mt5", "id": "a", "symbol": "EURUSD", "direction": "buy", "entry": 1.16,
+        "sl": 0.0, "tp": "0.00000", "tp2": 0, "take_profits": [{"price": 0, "pct": 50}, {"price": 1.17, "pct": 50}], "confidence": 0});
+    let Message::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
+    let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap();
+    assert_eq!((pushed.draft.stop_loss, pushed.draft.take_profits), (None, Some(vec![1.17])));
+    assert_eq!((pushed.draft.confidence, pushed.draft.tp_modes), (Some(0.0), Some(vec!["TP1 50%".to_owned()])));
+    assert_eq!(pushed.ignored, Vec::<String>::new(), "what the Expert Advisor always sends is not news to it");
+}
+
+#[test]
 fn what_is_wrong_as_a_whole_is_refused_as_a_whole() {
     let with = |field: &str, value: Value| {
         let mut batch = batch(1, &json!([]));

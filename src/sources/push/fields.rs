@@ -1,23 +1,27 @@
-//! Reading of one pushed JSON object: forgiving about spelling, strict about meaning, all faults at once.
+//! Reading of one pushed JSON object: every spelling of a field, contradictions between them, all faults at once, and what of
+//! the object nothing has read.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use super::aliases::{EXCHANGE, FieldAliases, SYMBOL, normalized, target_number};
 use super::fault::PushFault;
-use crate::domain::{Direction, Fault, Instrument, Instruments, SignalStatus, parse_time};
+use super::loose;
+use super::values::Reason;
+use crate::domain::{Fault, Instrument, Instruments};
 
-/// Prices at or above this are nobody's prices.
-const PRICE_LIMIT: f64 = 1e9;
 /// Says the same to every missing field, so that [`PushFault`] can tell that nothing else is wrong.
 pub(in crate::sources) const REQUIRED: &str = "is required";
-
-/// What a value should have been, for a person.
-pub(in crate::sources) type Reason = String;
+/// Names of unread fields that are answered.
+const MAX_IGNORED: usize = 20;
+/// Characters of such a name.
+const MAX_IGNORED_CHARS: usize = 64;
+/// Longest name of an exchange.
+const MAX_EXCHANGE: usize = 24;
 
 /// The fields of one object, and what was found wrong with them.
 #[derive(Debug)]
 pub(in crate::sources) struct Fields<'a> {
-    object: &'a Map<String, Value>,
+    entries: Vec<Entry<'a>>,
     /// What stands before a field's name in a fault: `prices[3].` within a batch, else nothing.
     prefix: String,
     faults: Vec<Fault>,
@@ -25,15 +29,24 @@ pub(in crate::sources) struct Fields<'a> {
     written: Written,
 }
 
+/// One field that is there and not null.
+#[derive(Debug)]
+struct Entry<'a> {
+    normalized: String,
+    name: &'a str,
+    value: &'a Value,
+    was_read: bool,
+}
+
 /// Which spelling the sender chose, where it is not the documented one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::sources) struct Written(Vec<(&'static str, &'static str)>);
+pub(in crate::sources) struct Written(Vec<(&'static str, String)>);
 
 impl Written {
     /// Names a fault's field as the sender wrote it.
     pub(in crate::sources) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
-            Some((_, written)) => Fault { field: (*written).to_owned(), ..fault },
+            Some((_, written)) => Fault { field: written.clone(), ..fault },
             None => fault,
         }
     }
@@ -41,12 +54,16 @@ impl Written {
 
 impl<'a> Fields<'a> {
     pub(in crate::sources) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
-        Self { object, prefix, faults: Vec::new(), unknown_symbols: 0, written: Written::default() }
+        let entries = object.iter().filter(|(_, value)| !value.is_null());
+        let entries =
+            entries.map(|(name, value)| Entry { normalized: normalized(name), name, value, was_read: false }).collect();
+        Self { entries, prefix, faults: Vec::new(), unknown_symbols: 0, written: Written::default() }
     }
 
-    /// Whether one of the spellings is there and not null.
-    pub(in crate::sources) fn has(&self, spellings: &[&'static str]) -> bool {
-        self.find(spellings).is_some()
+    /// Whether the field is there in any spelling, and not null.
+    pub(in crate::sources) fn has(&self, field: &FieldAliases) -> bool {
+        let names = std::iter::once(&field.name).chain(field.aliases).chain(field.fallbacks);
+        names.into_iter().any(|name| self.entries.iter().any(|entry| entry.normalized == normalized(name)))
     }
 
     /// Whether nothing is wrong so far.
@@ -54,36 +71,100 @@ impl<'a> Fields<'a> {
         self.faults.is_empty()
     }
 
-    fn find(&self, spellings: &[&'static str]) -> Option<(&'static str, &'a Value)> {
-        let present = |name: &&'static str| self.object.get(*name).filter(|value| !value.is_null());
-        spellings.iter().find_map(|name| Some((*name, present(name)?)))
+    /// Takes the entries of a field: those that mean it, the documented name first; else the first fallback. All of its
+    /// names count as read.
+    pub(in crate::sources) fn take(&mut self, field: &FieldAliases) -> Vec<(&'a str, &'a Value)> {
+        let mut found = Vec::new();
+        for name in std::iter::once(&field.name).chain(field.aliases) {
+            found.extend(self.take_named(name));
+        }
+        for name in field.fallbacks {
+            let fallback = self.take_named(name);
+            if found.is_empty() {
+                found = fallback;
+            }
+        }
+        if let Some((first, _)) = found.first().filter(|(first, _)| *first != field.name) {
+            self.written.0.push((field.name, (*first).to_owned()));
+        }
+        found
     }
 
-    /// Reads the first of `spellings` (the documented one comes first) that is there; null is absent.
-    pub(in crate::sources) fn read<T>(
-        &mut self,
-        spellings: &[&'static str],
-        read: impl FnOnce(&'a Value) -> Result<T, Reason>,
-    ) -> Option<T> {
-        let (name, value) = self.find(spellings)?;
-        if name != spellings[0] {
-            self.written.0.push((spellings[0], name));
+    fn take_named(&mut self, name: &str) -> Vec<(&'a str, &'a Value)> {
+        let name = normalized(name);
+        let mut found: Vec<_> = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.normalized == name) {
+            entry.was_read = true;
+            found.push((entry.name, entry.value));
         }
-        read(value).map_err(|reason| self.fault(name, reason)).ok()
+        found
+    }
+
+    /// Takes the targets that have a field each, in the order of their numbers.
+    pub(in crate::sources) fn take_numbered(&mut self) -> Vec<(&'a str, &'a Value)> {
+        let mut found: Vec<_> = Vec::new();
+        for entry in &mut self.entries {
+            if let Some(number) = target_number(&entry.normalized) {
+                entry.was_read = true;
+                found.push((number, entry.name, entry.value));
+            }
+        }
+        found.sort_by_key(|(number, ..)| *number);
+        found.into_iter().map(|(_, name, value)| (name, value)).collect()
+    }
+
+    /// Marks names as read whose values have no effect here.
+    pub(in crate::sources) fn disregard(&mut self, names: &[&str]) {
+        for name in names {
+            self.take_named(name);
+        }
+    }
+
+    /// Reads a field; null is absent. Two spellings of it that differ are a fault that names both.
+    pub(in crate::sources) fn read<T: PartialEq>(
+        &mut self,
+        field: &FieldAliases,
+        read: impl Fn(&'a Value) -> Result<T, Reason>,
+    ) -> Option<T> {
+        let mut first: Option<(&str, T)> = None;
+        for (name, value) in self.take(field) {
+            match (read(value), &first) {
+                (Err(reason), _) => self.fault(name, reason),
+                (Ok(value), None) => first = Some((name, value)),
+                (Ok(value), Some((other, before))) if value != *before => {
+                    self.fault(name, format!("contradicts {other}"));
+                }
+                (Ok(_), Some(_)) => {}
+            }
+        }
+        first.map(|(_, value)| value)
     }
 
     /// Like [`read`](Self::read) for a list, whose entries have faults of their own.
-    pub(in crate::sources) fn read_list<T>(
+    pub(in crate::sources) fn read_list<T: PartialEq>(
         &mut self,
-        spellings: &[&'static str],
+        field: &FieldAliases,
         max: usize,
         read: impl Fn(&'a Value) -> Result<T, Reason>,
     ) -> Option<Vec<T>> {
-        let entries = self.read(spellings, |value| match value {
-            Value::Array(entries) if entries.len() <= max => Ok(entries),
-            _ => Err(format!("must be a list of at most {max}")),
-        })?;
-        let name = self.find(spellings)?.0;
+        let mut found = self.take(field);
+        found.truncate(1);
+        let (name, value) = found.pop()?;
+        self.list(name, value, max, read)
+    }
+
+    /// The entries of one value that has to be a list.
+    pub(in crate::sources) fn list<T>(
+        &mut self,
+        name: &str,
+        value: &'a Value,
+        max: usize,
+        read: impl Fn(&'a Value) -> Result<T, Reason>,
+    ) -> Option<Vec<T>> {
+        let Some(entries) = value.as_array().filter(|entries| entries.len() <= max) else {
+            self.fault(name, format!("must be a list of at most {max}"));
+            return None;
+        };
         let faults_before = self.faults.len();
         let mut list = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
@@ -95,20 +176,45 @@ impl<'a> Fields<'a> {
         (self.faults.len() == faults_before).then_some(list)
     }
 
-    /// The instrument that `symbol` names in whatever spelling.
+    /// The instrument that the symbol names in whatever spelling, on the exchange that is named beside it.
     pub(in crate::sources) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
-        let spelling = self.read(&["symbol"], |value| match value {
-            Value::String(spelling) if !spelling.trim().is_empty() => Ok(spelling.as_str()),
-            _ => Err("must be the name of an instrument".to_owned()),
-        })?;
-        match instruments.resolve(spelling) {
-            Ok(instrument) => Some(instrument),
-            Err(unknown) => {
-                self.unknown_symbols += 1;
-                self.fault("symbol", unknown.to_string());
-                None
+        let exchange = self.exchange();
+        let found = self.take(&SYMBOL);
+        let mut first: Option<(&str, &'i Instrument)> = None;
+        for (name, value) in found {
+            let spelling = match symbol_text(value) {
+                Ok(spelling) => spelling,
+                Err(reason) => {
+                    self.fault(name, reason);
+                    continue;
+                }
+            };
+            let spelling = match &exchange {
+                Some(exchange) if !spelling.contains(':') => format!("{exchange}:{spelling}"),
+                _ => spelling,
+            };
+            match (instruments.resolve(&spelling), first) {
+                (Ok(instrument), None) => first = Some((name, instrument)),
+                (Ok(instrument), Some((other, before))) if instrument.symbol != before.symbol => {
+                    self.fault(name, format!("contradicts {other}"));
+                }
+                (Ok(_), Some(_)) => {}
+                (Err(unknown), _) => {
+                    self.unknown_symbols += 1;
+                    self.fault(name, unknown.to_string());
+                }
             }
         }
+        first.map(|(_, instrument)| instrument)
+    }
+
+    /// The exchange without TradingView's mark of late prices.
+    fn exchange(&mut self) -> Option<String> {
+        let (_, value) = self.take(&EXCHANGE).into_iter().next()?;
+        let name = value.as_str()?.trim().to_ascii_uppercase();
+        let name = name.trim_end_matches("_DLY").trim_end_matches("_DL");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        ((1..=MAX_EXCHANGE).contains(&name.len()) && name.chars().all(is_name)).then(|| name.to_owned())
     }
 
     pub(in crate::sources) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
@@ -123,6 +229,13 @@ impl<'a> Fields<'a> {
                 self.faults.push(fault);
             }
         }
+    }
+
+    /// The names of what nothing has read, as the sender wrote them.
+    pub(in crate::sources) fn ignored(&self) -> Vec<String> {
+        let unread = self.entries.iter().filter(|entry| !entry.was_read);
+        let cut = |name: &str| name.chars().take(MAX_IGNORED_CHARS).collect::<String>();
+        unread.take(MAX_IGNORED).map(|entry| format!("{}{}", self.prefix, cut(entry.name))).collect()
     }
 
     /// The spellings that were used, when nothing is wrong.
@@ -141,84 +254,20 @@ fn root(field: &str) -> &str {
     field.split('[').next().unwrap_or(field)
 }
 
-/// A finite number, or text that is one.
-pub(in crate::sources) fn number(value: &Value) -> Result<f64, Reason> {
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
+/// The symbol within a value: a text, or TradingView's form of a symbol whose prices are adjusted, as an object or as the text
+/// `={"adjustment":"dividends","symbol":"OANDA:EURUSD"}`.
+pub(in crate::sources) fn symbol_text(value: &Value) -> Result<String, Reason> {
+    let inner = match value {
+        Value::String(text) => match text.trim().strip_prefix('=').filter(|inner| inner.starts_with('{')) {
+            Some(inner) => loose::read(inner).ok().map(|inner| inner.value),
+            None => Some(value.clone()),
+        },
+        _ => Some(value.clone()),
     };
-    number.filter(|number| number.is_finite()).ok_or_else(|| "must be a number".to_owned())
-}
-
-/// A number within bounds, both included.
-pub(in crate::sources) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, Reason> {
-    let wrong = || format!("must be a number from {min} to {max}");
-    number(value).ok().filter(|number| (min..=max).contains(number)).ok_or_else(wrong)
-}
-
-/// A price above zero, also once it is on the instrument's grid.
-pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, Reason> {
-    let number = number(value).ok().filter(|price| *price > 0.0 && *price < PRICE_LIMIT);
-    let number = number.ok_or_else(|| "must be a number above 0 and below 1000000000".to_owned())?;
-    match instrument {
-        Some(instrument) if instrument.round(number) <= 0.0 => {
-            Err(format!("must be at least {} for {}", instrument.tick_size, instrument.symbol))
-        }
-        _ => Ok(number),
-    }
-}
-
-/// Model score: 0 to 1, or above 1 to 100 in percent.
-pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, Reason> {
-    let wrong = || "must be a number from 0 to 1, or up to 100 in percent".to_owned();
-    let score = number_within(value, 0.0, 100.0).map_err(|_| wrong())?;
-    Ok(if score > 1.0 { score / 100.0 } else { score })
-}
-
-/// Text of at most `max` characters.
-pub(in crate::sources) fn text(value: &Value, max: usize) -> Result<&str, Reason> {
-    let text = value.as_str().filter(|text| text.chars().count() <= max);
-    text.ok_or_else(|| format!("must be text of at most {max} characters"))
-}
-
-/// ISO 8601 or a Unix epoch, as text or number.
-pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
-    let time = match value {
-        Value::String(text) => parse_time(text),
-        Value::Number(epoch) => parse_time(&epoch.to_string()),
-        _ => None,
+    let symbol = match &inner {
+        Some(Value::Object(adjusted)) => adjusted.get("symbol"),
+        other => other.as_ref(),
     };
-    time.ok_or_else(|| "must be an ISO 8601 time or a Unix epoch".to_owned())
-}
-
-/// `true` or `false`, also as text.
-pub(in crate::sources) fn flag(value: &Value) -> Result<bool, Reason> {
-    match value {
-        Value::Bool(flag) => Ok(*flag),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err("must be true or false".to_owned()),
-    }
-}
-
-pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, Reason> {
-    match word(value).as_deref() {
-        Some("long" | "buy") => Ok(Direction::Long),
-        Some("short" | "sell") => Ok(Direction::Short),
-        _ => Err("must be long, short, buy or sell".to_owned()),
-    }
-}
-
-pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, Reason> {
-    match word(value).as_deref() {
-        Some("pending") => Ok(SignalStatus::Pending),
-        Some("confirmed") => Ok(SignalStatus::Confirmed),
-        Some("invalidated") => Ok(SignalStatus::Invalidated),
-        _ => Err("must be pending, confirmed or invalidated".to_owned()),
-    }
-}
-
-fn word(value: &Value) -> Option<String> {
-    value.as_str().map(|word| word.trim().to_ascii_lowercase())
+    let symbol = symbol.and_then(Value::as_str).map(str::trim).filter(|symbol| !symbol.is_empty());
+    symbol.map(ToOwned::to_owned).ok_or_else(|| "must be the name of an instrument".to_owned())
 }

@@ -19,6 +19,27 @@ pub struct SignalAnswer {
     pub timestamp: String,
 }
 
+/// An answer, and what else its reader has to know of the push.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answered<T> {
+    /// The documented answer.
+    #[serde(flatten)]
+    pub answer: T,
+    /// How a text was read; absent for JSON, which says it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<Value>,
+    /// Names of the fields, or the lines of a text, that had no effect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+}
+
+impl<T> Answered<T> {
+    /// The answer to a push of which `ignored` had no effect.
+    pub(in crate::sources) fn new(answer: T, ignored: Vec<String>) -> Self {
+        Self { answer, read_as: None, ignored }
+    }
+}
+
 /// The answer to pushed prices.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]

@@ -3,12 +3,20 @@
 //! Decoding is pure ([`parse_signal`], [`parse_prices`]) and lenient: every documented spelling is understood, and what is
 //! wrong is named all at once. [`Push`] hands the result to the pipeline and words the answer.
 
+pub(super) mod aliases;
 mod error;
 mod fault;
 pub(super) mod fields;
+pub(super) mod loose;
+mod malformed;
 mod messages;
+pub(super) mod pasted;
 mod price;
+mod shapes;
 mod signal;
+mod targets;
+pub(super) mod values;
+pub(super) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +27,16 @@ use tokio::time::Instant;
 
 use super::WallClock;
 use crate::domain::{
-    Accepted, Fault, Feed, Input, Instruments, Kind, Published, SignalDraft, SignalId, SignalStatus, SourceName, Tick,
-    TickFault, UserNote, iso,
+    Accepted, Fault, Feed, Input, Instruments, Kind, LevelLimits, Published, SignalDraft, SignalId, SignalStatus,
+    SourceName, Tick, TickFault, UserNote, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
 pub use error::{PushError, field_details};
 pub use fault::PushFault;
-pub use messages::{ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
+pub use malformed::{Malformed, trimmed};
+pub use messages::{Answered, ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 pub use price::{PushedPrices, parse_prices};
 pub use signal::{PushedSignal, parse_end, parse_signal};
 
@@ -56,6 +65,7 @@ pub struct Push {
     /// Both clocks at the beginning.
     began: (DateTime<Utc>, Instant),
     metrics: Arc<Metrics>,
+    level_limits: LevelLimits,
 }
 
 impl std::fmt::Debug for Push {
@@ -68,7 +78,13 @@ impl Push {
     /// A way into the pipeline behind `handle`.
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
-        Self { handle, instruments, clock, began, metrics }
+        Self { handle, instruments, clock, began, metrics, level_limits: LevelLimits::default() }
+    }
+
+    /// The same with these limits for the levels of a dry run; the pipeline has its own for all others.
+    #[must_use]
+    pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
+        Self { level_limits, ..self }
     }
 
     /// The later of what the wall clock says and what it would say had nobody set it back since the beginning: senders whose
@@ -83,12 +99,30 @@ impl Push {
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.
-    pub async fn signal(&self, value: &Value) -> Result<SignalAnswer, PushError> {
+    pub async fn signal(&self, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
         self.noted("signal", self.take_signal(value, &SourceName::new(SOURCE)).await)
     }
 
+    /// Takes a signal as people write it in a chat, and answers how it was read. Without an `id` it gets one from its text and
+    /// the day, so that the same text is one signal however often it is sent on that day.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn pasted(
+        &self,
+        text: &str,
+        id: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
+        self.noted("signal", self.take_pasted(text, id, dry_run).await)
+    }
+
     /// Takes a signal that came another way, under the name of its source.
-    pub(super) async fn signal_from(&self, source: &SourceName, value: &Value) -> Result<SignalAnswer, PushError> {
+    pub(super) async fn signal_from(
+        &self,
+        source: &SourceName,
+        value: &Value,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
         self.noted("signal", self.take_signal(value, source).await)
     }
 
@@ -105,7 +139,7 @@ impl Push {
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.
-    pub async fn update(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
+    pub async fn update(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
         self.noted("signal", self.take_end(id, value).await)
     }
 
@@ -113,7 +147,7 @@ impl Push {
     ///
     /// # Errors
     /// [`PushError`]; nothing was taken then.
-    pub async fn prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
+    pub async fn prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
         self.noted("price_update", self.take_prices(value).await)
     }
 
@@ -161,44 +195,64 @@ impl Push {
         Ok((answer, kinds))
     }
 
-    async fn take_signal(&self, value: &Value, source: &SourceName) -> Result<SignalAnswer, PushError> {
-        let PushedSignal { id, draft, dry_run, written } = parse_signal(value, &self.instruments)?;
+    async fn take_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
+        let PushedSignal { id, draft, dry_run, ignored, written } = parse_signal(value, &self.instruments)?;
         if dry_run {
-            let faults = signal::level_faults(&draft, &self.instruments);
+            let faults = signal::level_faults(&draft, &self.instruments, self.level_limits);
             if !faults.is_empty() {
                 return Err(PushError::faults(faults, &written));
             }
             let status = draft.status.unwrap_or(SignalStatus::Pending);
-            return Ok(self.signal_answer(&id, status, dry_run));
+            return Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored));
         }
         let status = self.submit_signal(&id, draft, source, &written).await?;
-        Ok(self.signal_answer(&id, status, dry_run))
+        Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
     }
 
-    async fn take_end(&self, id: &str, value: &Value) -> Result<SignalAnswer, PushError> {
-        let draft = parse_end(value)?;
+    async fn take_pasted(
+        &self,
+        text: &str,
+        id: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
+        let read = pasted::read(text, &self.instruments)?;
+        let id = match id {
+            Some(id) => id.to_owned(),
+            None => read.id_of_day((self.clock)()).to_string(),
+        };
+        let mut signal = read.signal();
+        signal["id"] = id.into();
+        signal["dry_run"] = dry_run.into();
+        let answered = self.take_signal(&signal, &SourceName::new(SOURCE)).await?;
+        Ok(Answered { read_as: Some(read.described()), ignored: read.ignored, ..answered })
+    }
+
+    async fn take_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+        let (draft, ignored) = signal::parse_end_of(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
         let source = SourceName::new(SOURCE);
         let status = self.submit_signal(&id, draft, &source, &Written::default()).await?;
-        Ok(self.signal_answer(&id, status, false))
+        Ok(Answered::new(self.signal_answer(&id, status, false), ignored))
     }
 
-    async fn take_prices(&self, value: &Value) -> Result<PricesAnswer, PushError> {
+    async fn take_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
         let now = (self.clock)();
-        match parse_prices(value, &self.instruments, now, self.latest(now))? {
+        let (prices, ignored) = price::read_prices(value, &self.instruments, now, self.latest(now))?;
+        let answer = match prices {
             PushedPrices::One(tick) => {
                 let instrument = self.instruments.get(&tick.symbol);
                 let price = instrument.map_or_else(|| tick.quote.mid(), |instrument| instrument.mid(tick.quote));
                 let (symbol, timestamp) = (tick.symbol.to_string(), iso(tick.observed_at));
                 self.submit(Input::Ticks(vec![tick]), &Written::default()).await?;
-                Ok(PricesAnswer::One { success: true, message: "Price update received", symbol, price, timestamp })
+                PricesAnswer::One { success: true, message: "Price update received", symbol, price, timestamp }
             }
             PushedPrices::Batch(ticks) => {
                 let accepted = ticks.len();
                 self.submit(Input::Ticks(ticks), &Written::default()).await?;
-                Ok(PricesAnswer::Batch { success: true, message: "Price updates received", accepted })
+                PricesAnswer::Batch { success: true, message: "Price updates received", accepted }
             }
-        }
+        };
+        Ok(Answered::new(answer, ignored))
     }
 
     async fn submit_signal(
@@ -244,5 +298,7 @@ impl Push {
     }
 }
 
+#[cfg(test)]
+mod spelling_tests;
 #[cfg(test)]
 mod tests;

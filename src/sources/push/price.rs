@@ -4,8 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::SOURCE;
+use super::aliases::{ASK, BID, PRICE, PRICE_TIME, SYMBOL, VOLUME};
 use super::fault::PushFault;
-use super::fields::{self, Fields, REQUIRED};
+use super::fields::{Fields, REQUIRED};
+use super::{shapes, values};
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
 
 /// Prices in a batch.
@@ -13,6 +15,10 @@ const MAX_BATCH: usize = 1_000;
 /// How far a sender's clock may be ahead of ours, in minutes.
 const MAX_AHEAD_MINUTES: i64 = 5;
 const MAX_VOLUME: f64 = 1e15;
+/// Documented fields of a price that have no effect: they are computed here.
+const WITHOUT_EFFECT: [&str; 3] = ["type", "change", "change_percent"];
+/// Names of unread fields that are kept of a batch.
+const MAX_IGNORED: usize = 20;
 
 /// What was pushed of prices.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,29 +40,47 @@ pub fn parse_prices(
     now: DateTime<Utc>,
     latest: DateTime<Utc>,
 ) -> Result<PushedPrices, PushFault> {
-    let object = unwrap(value).ok_or_else(|| PushFault::body("must be a JSON object"))?;
+    read_prices(value, instruments, now, latest).map(|(prices, _)| prices)
+}
+
+/// The same with the names of what had no effect.
+pub(super) fn read_prices(
+    value: &Value,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+    latest: DateTime<Utc>,
+) -> Result<(PushedPrices, Vec<String>), PushFault> {
+    let object = unwrap(value).ok_or_else(|| shapes::not_an_object(value))?;
     let Some(batch) = object.get("prices").filter(|batch| !batch.is_null()) else {
         let mut fields = Fields::new(object, String::new());
         let tick = read_tick(&mut fields, instruments, now, latest);
+        let ignored = fields.ignored();
         fields.finish()?;
-        return tick.map(PushedPrices::One).ok_or_else(|| PushFault::body("is no price"));
+        let tick = tick.ok_or_else(|| PushFault::body("is no price"))?;
+        return Ok((PushedPrices::One(tick), ignored));
     };
+    let mut outer = Fields::new(object, String::new());
+    outer.disregard(&["type", "prices"]);
     let entries = batch.as_array().filter(|entries| (1..=MAX_BATCH).contains(&entries.len()));
     let Some(entries) = entries else {
-        let mut fields = Fields::new(object, String::new());
-        fields.fault("prices", format!("must be a list of 1 to {MAX_BATCH} prices"));
-        return Err(PushFault::Invalid(fields.into_faults().0));
+        outer.fault("prices", format!("must be a list of 1 to {MAX_BATCH} prices"));
+        return Err(PushFault::Invalid(outer.into_faults().0));
     };
+    let mut ignored = outer.ignored();
     let (mut ticks, mut faults, mut unknown_symbols) = (Vec::with_capacity(entries.len()), Vec::new(), 0);
     let nothing = Map::new();
     for (index, entry) in entries.iter().enumerate() {
         let mut fields = Fields::new(entry.as_object().unwrap_or(&nothing), format!("prices[{index}]."));
         ticks.extend(read_tick(&mut fields, instruments, now, latest));
+        if ignored.len() < MAX_IGNORED {
+            ignored.extend(fields.ignored());
+        }
         let (of_entry, unknown) = fields.into_faults();
         faults.extend(of_entry);
         unknown_symbols += unknown;
     }
-    PushFault::of(faults, unknown_symbols).map_or(Ok(PushedPrices::Batch(ticks)), Err)
+    ignored.truncate(MAX_IGNORED);
+    PushFault::of(faults, unknown_symbols).map_or(Ok((PushedPrices::Batch(ticks), ignored)), Err)
 }
 
 fn unwrap(value: &Value) -> Option<&Map<String, Value>> {
@@ -73,15 +97,15 @@ fn read_tick(
     latest: DateTime<Utc>,
 ) -> Option<Tick> {
     let instrument = fields.instrument(instruments);
-    if !fields.has(&["symbol"]) {
+    if !fields.has(&SYMBOL) {
         fields.fault("symbol", REQUIRED);
     }
-    let mut price = |name| fields.read(&[name], |value| fields::price(value, instrument));
-    let (last, bid, ask) = (price("price"), price("bid"), price("ask"));
-    match (fields.has(&["bid"]), fields.has(&["ask"])) {
+    let mut price = |field| fields.read(field, |value| values::price(value, instrument));
+    let (last, bid, ask) = (price(&PRICE), price(&BID), price(&ASK));
+    match (fields.has(&BID), fields.has(&ASK)) {
         (true, false) => fields.fault("ask", "is required beside bid"),
         (false, true) => fields.fault("bid", "is required beside ask"),
-        (false, false) if !fields.has(&["price"]) => fields.fault("price", "is required, or bid and ask"),
+        (false, false) if !fields.has(&PRICE) => fields.fault("price", "is required, or bid and ask"),
         _ => {}
     }
     let quote = match (bid, ask) {
@@ -92,13 +116,14 @@ fn read_tick(
         (Some(bid), Some(ask)) => Some(Quote::BidAsk { bid, ask }),
         _ => last.map(Quote::Last),
     };
-    let volume = fields.read(&["volume"], |value| fields::number_within(value, 0.0, MAX_VOLUME));
-    let observed_at = fields.read(&["timestamp", "time"], |value| match fields::time(value)? {
+    let volume = fields.read(&VOLUME, |value| values::number_within(value, 0.0, MAX_VOLUME));
+    let observed_at = fields.read(&PRICE_TIME, |value| match values::time(value)? {
         at if at - latest > TimeDelta::minutes(MAX_AHEAD_MINUTES) => {
             Err(format!("must not be more than {MAX_AHEAD_MINUTES} minutes ahead of the server's clock"))
         }
         at => Ok(at),
     });
+    fields.disregard(&WITHOUT_EFFECT);
     Some(Tick {
         symbol: instrument?.symbol.clone(),
         quote: quote?,

@@ -5,19 +5,30 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
+use super::aliases::{
+    CONFIDENCE, DIRECTION, DIRECTION_HINTS, DRY_RUN, ENTRY_PRICE, ENTRY_TIME, FieldAliases, ID, INVALIDATION, KILLZONE,
+    MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TP_MODES,
+};
 use super::fault::PushFault;
-use super::fields::{self, Fields, REQUIRED, Written};
+use super::fields::{Fields, REQUIRED, Written};
+use super::shapes;
+use super::targets::read_targets;
+use super::values;
+use super::words::{self, TradeWord, trade_word};
 use crate::domain::{
-    Direction, Fault, Instruments, Invalidation, Killzone, Now, Signal, SignalDraft, SignalId, SignalStatus, SourceName,
+    Direction, Fault, Instruments, Invalidation, Killzone, LevelLimits, Now, Signal, SignalDraft, SignalId,
+    SignalStatus, SourceName,
 };
 
-const MAX_TARGETS: usize = 10;
 const MAX_MODE_CHARS: usize = 64;
 const MAX_REASON_CHARS: usize = 2_000;
 const MAX_MODEL_CHARS: usize = 64;
 const MAX_RR_TARGET: f64 = 1_000.0;
-const TARGETS: [&str; 3] = ["take_profits", "take_profit", "tp"];
 const ENDING_ONLY: &str = "goes only with the status invalidated";
+/// The names of the reason of an end.
+const END_REASON: FieldAliases = FieldAliases { name: "reason", aliases: &["invalidation"], fallbacks: &[] };
+/// Documented fields of a signal that have no effect: what kind of message it is, and what TradingView says of the bar.
+const WITHOUT_EFFECT: [&str; 2] = ["interval", "timenow"];
 
 /// What was pushed of a signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +39,8 @@ pub struct PushedSignal {
     pub draft: SignalDraft,
     /// Whether it is only to be looked at.
     pub dry_run: bool,
+    /// Names of the fields that had no effect, as they were sent.
+    pub ignored: Vec<String>,
     pub(super) written: Written,
 }
 
@@ -39,29 +52,34 @@ pub struct PushedSignal {
 /// # Errors
 /// [`PushFault`] with every fault, by the names that the sender used.
 pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSignal, PushFault> {
-    let (object, envelope) = unwrap(value).ok_or_else(|| PushFault::body("must be a JSON object"))?;
+    let (object, envelope) = unwrap(value).ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
     let id = read_id(&mut fields);
     let draft = read_draft(&mut fields, instruments);
-    let dry_run = fields.read(&["dry_run"], fields::flag);
+    let dry_run = fields.read(&DRY_RUN, values::flag);
     let outer = envelope.and_then(|envelope| {
         let mut outer = Fields::new(envelope, String::new());
-        let dry_run = outer.read(&["dry_run"], fields::flag);
+        let dry_run = outer.read(&DRY_RUN, values::flag);
         fields.add(outer.into_faults().0);
         dry_run
     });
     let dry_run = dry_run.unwrap_or(false) || outer.unwrap_or(false);
+    fields.disregard(&WITHOUT_EFFECT);
 
     let says_nothing = draft.status.is_none() && !draft.has_content();
-    if !fields.has(&["id"]) || says_nothing || dry_run || !fields.is_faultless() {
+    if says_nothing && let Some(fault) = shapes::several(object, instruments) {
+        return Err(fault);
+    }
+    if !fields.has(&ID) || says_nothing || dry_run || !fields.is_faultless() {
         name_missing(&mut fields, &draft);
     }
     if !fields.is_faultless() {
-        fields.add(level_faults(&draft, instruments));
+        fields.add(level_faults(&draft, instruments, LevelLimits::default()));
     }
+    let ignored = fields.ignored();
     let written = fields.finish()?;
     let id = id.ok_or_else(|| PushFault::body("has no id"))?;
-    Ok(PushedSignal { id, draft, dry_run, written })
+    Ok(PushedSignal { id, draft, dry_run, ignored, written })
 }
 
 /// Reads the end of a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
@@ -69,21 +87,28 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
 /// # Errors
 /// [`PushFault`] with every fault.
 pub fn parse_end(value: &Value) -> Result<SignalDraft, PushFault> {
-    let object = value.as_object().ok_or_else(|| PushFault::body("must be a JSON object"))?;
+    parse_end_of(value).map(|(draft, _)| draft)
+}
+
+/// The same with the names of what had no effect.
+pub(super) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushFault> {
+    let object = value.as_object().ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
-    let status = fields.read(&["status"], |value| match fields::status(value) {
+    let status = fields.read(&STATUS, |value| match words::status(value) {
         Ok(status @ (SignalStatus::Confirmed | SignalStatus::Invalidated)) => Ok(status),
         _ => Err("must be confirmed or invalidated".to_owned()),
     });
-    let invalidation = read_invalidation(&mut fields, &["reason", "invalidation"]);
+    let invalidation = read_invalidation(&mut fields, &END_REASON);
     if invalidation.is_some() && status == Some(SignalStatus::Confirmed) {
         fields.fault("reason", ENDING_ONLY);
     }
-    if !fields.has(&["status"]) {
+    if !fields.has(&STATUS) {
         fields.fault("status", REQUIRED);
     }
+    fields.disregard(&[ID.name]);
+    let ignored = fields.ignored();
     fields.finish()?;
-    Ok(SignalDraft { status, invalidation, ..SignalDraft::default() })
+    Ok((SignalDraft { status, invalidation, ..SignalDraft::default() }, ignored))
 }
 
 /// A signal's own object, and the envelope it came in.
@@ -103,7 +128,7 @@ fn unwrap(value: &Value) -> Option<Unwrapped<'_>> {
 }
 
 fn read_id(fields: &mut Fields<'_>) -> Option<SignalId> {
-    fields.read(&["id"], |value| {
+    fields.read(&ID, |value| {
         let id = match value {
             Value::String(text) => SignalId::new(text),
             Value::Number(number) => SignalId::new(&number.to_string()),
@@ -114,57 +139,61 @@ fn read_id(fields: &mut Fields<'_>) -> Option<SignalId> {
 }
 
 fn read_draft(fields: &mut Fields<'_>, instruments: &Instruments) -> SignalDraft {
-    let status = fields.read(&["status"], fields::status);
-    let invalidation = read_invalidation(fields, &["invalidation"]);
+    let status = fields.read(&STATUS, words::status);
+    let invalidation = read_invalidation(fields, &INVALIDATION);
     if invalidation.is_some() && status != Some(SignalStatus::Invalidated) {
         fields.fault("invalidation", ENDING_ONLY);
     }
-    let direction = read_direction(fields);
+    let direction = read_direction(fields, status);
     let instrument = fields.instrument(instruments);
-    let price = |value: &Value| fields::price(value, instrument);
+    let price = |value: &Value| values::price(value, instrument);
     SignalDraft {
         status,
         invalidation,
         direction,
         symbol: instrument.map(|instrument| instrument.symbol.clone()),
-        entry_time: fields.read(&["entry_time", "time", "timestamp"], fields::time),
-        entry_price: fields.read(&["entry_price", "price", "entry"], price),
-        stop_loss: fields.read(&["stop_loss", "sl"], price),
-        take_profits: read_targets(fields, price),
+        entry_time: fields.read(&ENTRY_TIME, values::time),
+        entry_price: fields.read(&ENTRY_PRICE, price),
+        stop_loss: fields.read(&STOP_LOSS, price),
+        take_profits: read_targets(fields, instrument),
         tp_modes: fields
-            .read_list(&["tp_modes"], MAX_TARGETS, |mode| fields::text(mode, MAX_MODE_CHARS).map(ToOwned::to_owned)),
-        reason: fields.read(&["reason"], |value| fields::text(value, MAX_REASON_CHARS)).map(ToOwned::to_owned),
-        confidence: fields.read(&["confidence"], fields::confidence),
-        rr_target: fields.read(&["rr_target"], |value| fields::number_within(value, 0.0, MAX_RR_TARGET)),
-        killzone: fields.read(&["killzone"], killzone).flatten(),
-        model: fields.read(&["model"], |value| fields::text(value, MAX_MODEL_CHARS)).and_then(unless_blank),
+            .read_list(&TP_MODES, MAX_TARGETS, |mode| values::text(mode, MAX_MODE_CHARS).map(ToOwned::to_owned)),
+        reason: fields.read(&REASON, |value| values::text(value, MAX_REASON_CHARS)).map(ToOwned::to_owned),
+        confidence: fields.read(&CONFIDENCE, values::confidence),
+        rr_target: fields.read(&RR_TARGET, |value| values::number_within(value, 0.0, MAX_RR_TARGET)),
+        killzone: fields.read(&KILLZONE, killzone).flatten(),
+        model: fields.read(&MODEL, |value| values::text(value, MAX_MODEL_CHARS)).and_then(unless_blank),
     }
 }
 
-fn read_direction(fields: &mut Fields<'_>) -> Option<Direction> {
-    let direction = fields.read(&["direction", "side"], fields::direction);
-    if fields.has(&["direction"]) && fields.has(&["side"]) {
-        let side = fields.read(&["side"], fields::direction);
-        if side.is_some() && direction.is_some() && side != direction {
-            fields.fault("side", "contradicts direction");
+/// The direction of every field that says one. A position that is closed says none where the push ends a signal.
+fn read_direction(fields: &mut Fields<'_>, status: Option<SignalStatus>) -> Option<Direction> {
+    let ends = status.is_some_and(|status| status != SignalStatus::Pending);
+    let word = |value: &Value| value.as_str().and_then(trade_word);
+    let is_exit = move |value: &Value| ends && word(value) == Some(TradeWord::Exit);
+    let direction =
+        fields.read(&DIRECTION, |value| if is_exit(value) { Ok(None) } else { words::direction(value).map(Some) });
+    let mut direction = direction.flatten();
+    for name in std::iter::once(&DIRECTION_HINTS.name).chain(DIRECTION_HINTS.fallbacks).chain([&MARKET_POSITION.name]) {
+        for (name, value) in fields.take(&FieldAliases::plain(name)) {
+            match word(value) {
+                Some(TradeWord::Direction(hint)) if direction.is_none_or(|direction| direction == hint) => {
+                    direction = Some(hint);
+                }
+                Some(TradeWord::Direction(_)) => fields.fault(name, "contradicts the direction"),
+                Some(TradeWord::PendingOrder) => fields.fault(name, words::PENDING_ORDER),
+                Some(TradeWord::Exit) if !ends => {
+                    fields.fault(name, words::direction(value).err().unwrap_or_default());
+                }
+                _ => {}
+            }
         }
     }
     direction
 }
 
-/// A list of targets, or a single one; each a price or `{"price":…}`.
-fn read_targets(fields: &mut Fields<'_>, price: impl Fn(&Value) -> Result<f64, String>) -> Option<Vec<f64>> {
-    let target = |value: &Value| price(value.get("price").unwrap_or(value));
-    let is_list = |value: &Value| Ok(value.is_array());
-    if fields.read(&TARGETS, is_list)? {
-        fields.read_list(&TARGETS, MAX_TARGETS, target)
-    } else {
-        fields.read(&TARGETS, target).map(|target| vec![target])
-    }
-}
-
-fn read_invalidation(fields: &mut Fields<'_>, spellings: &[&'static str]) -> Option<Invalidation> {
-    let text = fields.read(spellings, |value| fields::text(value, Invalidation::MAX_CHARS)).and_then(unless_blank)?;
+fn read_invalidation(fields: &mut Fields<'_>, field: &FieldAliases) -> Option<Invalidation> {
+    let text = fields.read(field, |value| values::text(value, Invalidation::MAX_CHARS)).and_then(unless_blank)?;
     Invalidation::new(&text)
 }
 
@@ -183,33 +212,37 @@ fn unless_blank(text: &str) -> Option<String> {
 
 /// Names what a new signal would need, unless the body only ends a known one.
 fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
-    if !fields.has(&["id"]) {
+    if !fields.has(&ID) {
         fields.fault("id", REQUIRED);
     }
-    let describes = fields.has(&["symbol"]) || fields.has(&["direction", "side"]);
+    let has_direction = fields.has(&DIRECTION) || draft.direction.is_some();
+    let describes = fields.has(&SYMBOL) || has_direction;
     let ends = match draft.status {
         Some(status) => status != SignalStatus::Pending,
         // An unreadable status.
-        None => fields.has(&["status"]) && !describes,
+        None => fields.has(&STATUS) && !describes,
     };
     if ends {
         return;
     }
-    if !fields.has(&["symbol"]) {
+    if !fields.has(&SYMBOL) {
         fields.fault("symbol", format!("{REQUIRED} for a new signal"));
     }
-    if !fields.has(&["direction", "side"]) {
+    if !has_direction {
         fields.fault("direction", format!("{REQUIRED} for a new signal"));
     }
 }
 
-/// Levels that contradict the direction, as far as the draft says both: what the pipeline would find.
-pub(super) fn level_faults(draft: &SignalDraft, instruments: &Instruments) -> Vec<Fault> {
+/// Levels that contradict the direction, or are too far from the entry, as far as the draft says both: what the pipeline
+/// would find.
+pub(super) fn level_faults(draft: &SignalDraft, instruments: &Instruments, limits: LevelLimits) -> Vec<Fault> {
     let (Some(symbol), Some(_), Some(id)) = (&draft.symbol, draft.direction, SignalId::new("-")) else {
         return Vec::new();
     };
     let Some(instrument) = instruments.get(symbol) else { return Vec::new() };
     let now = Now { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO };
     let source = SourceName::new(super::SOURCE);
-    Signal::create(id, draft, instrument, source, now, Duration::ZERO).err().unwrap_or_default()
+    let far = limits.faults(draft, None, instrument, None);
+    let made = Signal::create(id, draft, instrument, source, now, Duration::ZERO);
+    LevelLimits::joined(far, made.err().unwrap_or_default())
 }

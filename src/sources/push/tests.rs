@@ -370,7 +370,7 @@ async fn the_answers_are_the_documented_ones() {
         Ok(Accepted::Signal(Arc::new(Signal::create(id, &draft, &instrument, source, now, TTL).unwrap())))
     };
     let (push, metrics, mut inputs) = push_to(ended);
-    let json = |answer: SignalAnswer| serde_json::to_value(answer).unwrap();
+    let json = |answer: Answered<SignalAnswer>| serde_json::to_value(answer).unwrap();
     let answer = |status: &str, dry_run| {
         json!({
             "success": true, "message": "Signal received successfully", "signal_id": "sig_001", "status": status,

@@ -5,31 +5,39 @@
 //!
 //! Format: <https://www.tradingview.com/support/solutions/43000529348/>.
 
-mod mend;
+mod intent;
 mod parse;
+#[cfg(test)]
+mod paste_tests;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::push::aliases::ID;
 use super::push::{Push, PushError};
 use super::{SourceStates, WallClock};
 use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, iso};
 use crate::telemetry::Metrics;
 
 pub use parse::{Alert, Read, parse};
-use seen::Seen;
+use seen::{First, REMEMBERED, Seen};
 
 /// The name of this source on the wire.
 pub const SOURCE: &str = "tradingview";
 /// An answer is given after this long, whether or not the alert has been stored by then: after 3 s nobody listens.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// TradingView repeats an alert within about 20 s. The same text later is another event, unless it has an `id` or a time.
+pub const REPEAT_WINDOW: Duration = Duration::from_mins(1);
 
 /// The way in for alerts. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +48,7 @@ pub struct TradingView {
     metrics: Arc<Metrics>,
     states: SourceStates,
     seen: Arc<Mutex<Seen>>,
+    repeat_window: Duration,
 }
 
 impl std::fmt::Debug for TradingView {
@@ -54,11 +63,35 @@ impl std::fmt::Debug for TradingView {
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum Answer {
     /// It was a signal, or the end of one; it is on the disk.
-    Signal { success: bool, signal_id: String, status: &'static str, timestamp: String },
+    Signal {
+        success: bool,
+        signal_id: String,
+        status: &'static str,
+        timestamp: String,
+        /// Names of the fields that had no effect.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        ignored: Vec<String>,
+    },
     /// It was a price.
-    Price { success: bool, symbol: String, delayed: bool, timestamp: String },
+    Price {
+        success: bool,
+        symbol: String,
+        delayed: bool,
+        timestamp: String,
+        /// Why it was taken for a price, where it looks like a signal.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
     /// It came before.
-    Duplicate { success: bool, timestamp: String },
+    Duplicate {
+        success: bool,
+        duplicate: bool,
+        /// What the first one became: the id of the signal, the symbol of the price.
+        of: String,
+        /// When the first one came.
+        received_at: String,
+        timestamp: String,
+    },
     /// It says nothing that is passed on.
     Ignored { success: bool, message: &'static str, timestamp: String },
     /// It was understood, and is stored as soon as that is possible.
@@ -75,7 +108,13 @@ impl TradingView {
         states: SourceStates,
     ) -> Self {
         states.off(&SourceName::new(SOURCE));
-        Self { push, instruments, clock, metrics, states, seen: Arc::default() }
+        Self { push, instruments, clock, metrics, states, seen: Arc::default(), repeat_window: REPEAT_WINDOW }
+    }
+
+    /// The same; a text without `id` and time that comes again within `repeat_window` repeats the first.
+    #[must_use]
+    pub fn with_repeat_window(self, repeat_window: Duration) -> Self {
+        Self { repeat_window, ..self }
     }
 
     /// Takes the body of an alert.
@@ -84,7 +123,8 @@ impl TradingView {
     /// [`PushError`]; nothing was taken then.
     pub async fn take(&self, body: &[u8]) -> Result<Answer, PushError> {
         let now = (self.clock)();
-        let Read { alert, key } = parse(body, &self.instruments, now).map_err(|fault| {
+        let read = parse::parse_within(body, &self.instruments, now, self.repeat_window);
+        let Read { alert, key, is_unique, note } = read.map_err(|fault| {
             let error = PushError::from(fault);
             self.metrics.reject("alert", error.code());
             tracing::warn!(%error, "an alert of TradingView cannot be used");
@@ -92,10 +132,21 @@ impl TradingView {
         })?;
         self.states.live(&SourceName::new(SOURCE));
         let timestamp = iso(now);
-        if !self.seen.lock().is_new(key, Instant::now()) {
-            return Ok(Answer::Duplicate { success: true, timestamp });
+        let span = if is_unique { REMEMBERED } else { self.repeat_window };
+        let before = self.seen.lock().remember(key, span, Instant::now(), first_of(&alert, now));
+        if let Some(before) = before {
+            self.metrics.duplicates_total.with_label_values(&[before.kind, SOURCE]).inc();
+            tracing::info!(kind = before.kind, "an alert of TradingView came again and was not taken twice");
+            let First { of, received_at, .. } = before;
+            return Ok(Answer::Duplicate {
+                success: true,
+                duplicate: true,
+                of,
+                received_at: iso(received_at),
+                timestamp,
+            });
         }
-        let taken = match tokio::time::timeout(ANSWER_WITHIN, self.hand_on(alert, timestamp.clone())).await {
+        let taken = match tokio::time::timeout(ANSWER_WITHIN, self.hand_on(alert, note, timestamp.clone())).await {
             Ok(taken) => taken,
             // It has been told to the pipeline, which takes it whether or not somebody waits.
             Err(_) => Ok(Answer::Queued { success: true, timestamp }),
@@ -106,14 +157,14 @@ impl TradingView {
         taken
     }
 
-    async fn hand_on(&self, alert: Alert, timestamp: String) -> Result<Answer, PushError> {
+    async fn hand_on(&self, alert: Alert, note: Option<String>, timestamp: String) -> Result<Answer, PushError> {
         match alert {
             Alert::Signal(signal) => {
                 let taken = self.push.signal_from(&SourceName::new(SOURCE), &signal).await.inspect_err(|error| {
                     tracing::warn!(%error, "a signal of TradingView was not taken");
                 })?;
-                let (signal_id, status) = (taken.signal_id, taken.status);
-                Ok(Answer::Signal { success: true, signal_id, status, timestamp })
+                let (signal_id, status) = (taken.answer.signal_id, taken.answer.status);
+                Ok(Answer::Signal { success: true, signal_id, status, timestamp, ignored: taken.ignored })
             }
             Alert::Price(tick) => {
                 let (symbol, delayed) = (tick.symbol.to_string(), tick.feed == Feed::Delayed);
@@ -124,7 +175,10 @@ impl TradingView {
                     };
                     return Ok(Answer::Ignored { success: true, message, timestamp });
                 }
-                Ok(Answer::Price { success: true, symbol, delayed, timestamp })
+                if let Some(note) = &note {
+                    tracing::warn!(%symbol, note, "an alert of TradingView was taken for a price");
+                }
+                Ok(Answer::Price { success: true, symbol, delayed, timestamp, message: note })
             }
             Alert::Nothing(message) => Ok(Answer::Ignored { success: true, message, timestamp }),
         }
@@ -136,4 +190,18 @@ impl TradingView {
         self.states.counted(&SourceName::new(SOURCE), 1);
         Ok(refused)
     }
+}
+
+/// What an alert becomes, for those that repeat it.
+fn first_of(alert: &Alert, received_at: DateTime<Utc>) -> First {
+    let (of, kind) = match alert {
+        Alert::Signal(signal) => {
+            let id = intent::entry_of(signal, &ID)
+                .map_or_else(String::new, |id| id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned));
+            (id, "signal")
+        }
+        Alert::Price(tick) => (tick.symbol.to_string(), "price"),
+        Alert::Nothing(message) => ((*message).to_owned(), "other"),
+    };
+    First { of, kind, received_at }
 }

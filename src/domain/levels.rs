@@ -1,0 +1,133 @@
+//! Whether the levels of a signal can be prices at all.
+
+use super::{Direction, Fault, Instrument, InstrumentClass, Signal, SignalDraft};
+
+/// How far a level may be from the entry. Senders write distances (points, pips, multiples of an average range) where
+/// prices belong: a stop of 30 for gold at 4,050 is on the right side of the entry, and every statistic made of it is wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LevelLimits {
+    /// Largest distance of a stop from the entry, in percent of the entry; 1 to 100.
+    pub max_stop_percent: f64,
+}
+
+/// A target may be this many times further away than a stop.
+const TARGET_FACTOR: f64 = 2.0;
+/// A level on the wrong side of the entry is called a distance only beyond this ratio: nearer to it, the side is what is wrong.
+const WRONG_SIDE_RATIO: f64 = 2.0;
+/// And this many times where prices double now and then: crypto-currencies and shares.
+const VOLATILE_TARGET_FACTOR: f64 = 10.0;
+
+impl Default for LevelLimits {
+    fn default() -> Self {
+        Self { max_stop_percent: 20.0 }
+    }
+}
+
+impl LevelLimits {
+    /// Finds stops and targets of `draft` that are too far from the entry to be prices. Without an entry they are compared
+    /// with `last_price`, without both they are not compared. `known` is the signal that the draft changes: its own levels
+    /// are not judged again.
+    pub fn faults(
+        &self,
+        draft: &SignalDraft,
+        known: Option<&Signal>,
+        instrument: &Instrument,
+        last_price: Option<f64>,
+    ) -> Vec<Fault> {
+        let round = |price: f64| instrument.round(price);
+        let entry = draft.entry_price.map(round).or(known.and_then(|known| known.entry_price));
+        let stop = draft.stop_loss.map(round).or(known.and_then(|known| known.stop_loss));
+        let drafted = draft.take_profits.as_ref().map(|targets| targets.iter().copied().map(round).collect());
+        let targets: Vec<f64> = drafted.or_else(|| known.map(|known| known.take_profits.clone())).unwrap_or_default();
+        let is_same =
+            |known: &Signal| (known.entry_price, known.stop_loss, &known.take_profits) == (entry, stop, &targets);
+        if known.is_some_and(is_same) {
+            return Vec::new();
+        }
+        let Some(reference) = entry.or(last_price).filter(|price| *price > 0.0) else { return Vec::new() };
+        let percent = |level: f64| (level - reference).abs() / reference * 100.0;
+        let from = if entry.is_some() { "entry" } else { "last price" };
+        let looks_like_a_distance = |what: &str, level: f64| {
+            format!(
+                "is a price; this looks like a distance (points, pips, ATR): {level} is {:.0} % away from the {from}, and \
+                 signals.max_stop_distance_percent is {}; send the price of the {what}",
+                percent(level),
+                self.max_stop_percent
+            )
+        };
+        let factor = match instrument.class {
+            InstrumentClass::Crypto | InstrumentClass::Stock => VOLATILE_TARGET_FACTOR,
+            _ => TARGET_FACTOR,
+        };
+        let direction = draft.direction.or(known.map(|known| known.direction)).map_or(1.0, Direction::sign);
+        // `side` is -1 where the level belongs against the direction.
+        let is_far = |level: f64, side: f64, most: f64| {
+            let is_on_its_side = direction * side * (level - reference) > 0.0;
+            percent(level) > most && (is_on_its_side || (level / reference).max(reference / level) > WRONG_SIDE_RATIO)
+        };
+        let far_stop = stop.filter(|stop| is_far(*stop, -1.0, self.max_stop_percent));
+        let far_target = targets.into_iter().find(|target| is_far(*target, 1.0, self.max_stop_percent * factor));
+        let stop = far_stop.map(|stop| Fault::new("stop_loss", looks_like_a_distance("stop", stop)));
+        let target = far_target.map(|target| Fault::new("take_profits", looks_like_a_distance("target", target)));
+        stop.into_iter().chain(target).collect()
+    }
+
+    /// Joins what [`faults`](Self::faults) found with what is wrong besides. A level that is not a price is not also on the
+    /// wrong side.
+    pub fn joined(mut far: Vec<Fault>, others: Vec<Fault>) -> Vec<Fault> {
+        for fault in others {
+            if !far.iter().any(|known| known.field == fault.field) {
+                far.push(fault);
+            }
+        }
+        far
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Instruments, Symbol};
+
+    fn faults(symbol: &str, draft: &SignalDraft, last_price: Option<f64>) -> Vec<String> {
+        let catalogue = Instruments::new(Instruments::documented()).unwrap();
+        let instrument = catalogue.get(&Symbol::new(symbol)).unwrap();
+        let faults = LevelLimits::default().faults(draft, None, instrument, last_price);
+        faults.into_iter().map(|fault| fault.field).collect()
+    }
+
+    fn draft(entry: Option<f64>, stop: f64, target: f64) -> SignalDraft {
+        SignalDraft {
+            direction: Some(Direction::Long),
+            entry_price: entry,
+            stop_loss: Some(stop),
+            take_profits: Some(vec![target]),
+            ..SignalDraft::default()
+        }
+    }
+
+    #[test]
+    fn a_distance_is_not_taken_for_a_price() {
+        assert_eq!(faults("XAUUSD", &draft(Some(4050.1), 30.0, 60.0), None), ["stop_loss", "take_profits"]);
+        assert_eq!(faults("EURUSD", &draft(Some(1.1601), 300.0, 600.0), None), ["stop_loss", "take_profits"]);
+        assert_eq!(faults("USDJPY", &draft(Some(155.2), 100.0, 157.0), None), ["stop_loss"]);
+        assert_eq!(faults("XAUUSD", &draft(Some(4050.1), 3300.0, 5500.0), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_level_on_the_wrong_side_is_called_so() {
+        assert_eq!(faults("EURUSD", &draft(Some(1.085), 2.0, 1.09), None), Vec::<String>::new());
+        let short = SignalDraft { direction: Some(Direction::Short), ..draft(Some(4050.1), 30.0, 4000.0) };
+        assert_eq!(faults("XAUUSD", &short, None), ["stop_loss"]);
+    }
+
+    #[test]
+    fn without_an_entry_the_last_price_decides() {
+        assert_eq!(faults("XAUUSD", &draft(None, 30.0, 4100.0), Some(4050.1)), ["stop_loss"]);
+        assert_eq!(
+            faults("XAUUSD", &draft(None, 30.0, 4100.0), None),
+            Vec::<String>::new(),
+            "there is nothing to compare with"
+        );
+    }
+}

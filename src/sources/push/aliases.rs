@@ -1,0 +1,180 @@
+//! The one table of field names: how senders spell the fields of signals and prices, over HTTP, WebSocket, webhook and from
+//! an Expert Advisor alike. `docs/pushing.md` prints it, and a test holds the two together.
+//!
+//! Names are compared without case, `_`, `-`, `.` and blanks: `stopLoss`, `Stop-Loss` and `STOP_LOSS` are `stop_loss`.
+
+/// One field, and every name that is read as it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sources) struct FieldAliases {
+    /// The documented name.
+    pub name: &'static str,
+    /// Names that mean the same. A push in which two of them differ is refused.
+    pub aliases: &'static [&'static str],
+    /// Names that are read only where none of the others is there: they may mean something else.
+    pub fallbacks: &'static [&'static str],
+}
+
+impl FieldAliases {
+    /// A field with one name.
+    pub(in crate::sources) const fn plain(name: &'static str) -> Self {
+        Self { name, aliases: &[], fallbacks: &[] }
+    }
+
+    const fn new(name: &'static str, aliases: &'static [&'static str]) -> Self {
+        Self { name, aliases, fallbacks: &[] }
+    }
+
+    const fn or(self, fallbacks: &'static [&'static str]) -> Self {
+        Self { fallbacks, ..self }
+    }
+}
+
+pub(in crate::sources) const ID: FieldAliases = FieldAliases::new("id", &["signal_id", "alert_id"]);
+pub(in crate::sources) const STATUS: FieldAliases = FieldAliases::plain("status");
+pub(in crate::sources) const INVALIDATION: FieldAliases = FieldAliases::plain("invalidation");
+pub(in crate::sources) const SYMBOL: FieldAliases = FieldAliases::new("symbol", &["ticker", "pair", "instrument"]);
+pub(in crate::sources) const EXCHANGE: FieldAliases = FieldAliases::plain("exchange");
+pub(in crate::sources) const DIRECTION: FieldAliases = FieldAliases::new(
+    "direction",
+    &["side", "action", "signal", "order_action", "order_side", "trade_side", "position_side", "strategy.order.action"],
+);
+/// Where some senders put the direction and others put something else: read only if it is a word of direction.
+pub(in crate::sources) const DIRECTION_HINTS: FieldAliases =
+    FieldAliases::plain("type").or(&["event", "order_type", "signal_type", "order", "cmd"]);
+pub(in crate::sources) const MARKET_POSITION: FieldAliases =
+    FieldAliases::new("market_position", &["strategy.market_position"]);
+pub(in crate::sources) const ENTRY_TIME: FieldAliases =
+    FieldAliases::new("entry_time", &["signal_time"]).or(&["time", "timestamp", "timenow", "datetime", "created_at"]);
+pub(in crate::sources) const ENTRY_PRICE: FieldAliases = FieldAliases::new("entry_price", &["entry", "open_price"])
+    .or(&["price", "strategy.order.price", "order_price", "close"]);
+pub(in crate::sources) const STOP_LOSS: FieldAliases =
+    FieldAliases::new("stop_loss", &["sl", "stop", "stop_price", "stop_loss_price", "sl_price"]);
+/// Beside the numbered ones of [`target_number`].
+pub(in crate::sources) const TAKE_PROFITS: FieldAliases = FieldAliases::new(
+    "take_profits",
+    &[
+        "take_profit",
+        "tp",
+        "tps",
+        "target",
+        "targets",
+        "take_profit_price",
+        "tp_price",
+        "profit_target",
+        "target_price",
+    ],
+);
+pub(in crate::sources) const TP_MODES: FieldAliases = FieldAliases::plain("tp_modes");
+pub(in crate::sources) const REASON: FieldAliases = FieldAliases::new("reason", &["reasoning", "rationale"]).or(&[
+    "comment",
+    "message",
+    "setup",
+    "strategy.order.comment",
+    "order_comment",
+]);
+pub(in crate::sources) const CONFIDENCE: FieldAliases =
+    FieldAliases::new("confidence", &["confidence_score", "probability"]);
+pub(in crate::sources) const RR_TARGET: FieldAliases =
+    FieldAliases::new("rr_target", &["rr", "rrr", "risk_reward", "risk_reward_ratio", "reward_to_risk"]);
+pub(in crate::sources) const KILLZONE: FieldAliases = FieldAliases::plain("killzone");
+pub(in crate::sources) const MODEL: FieldAliases = FieldAliases::new("model", &["model_name"]);
+pub(in crate::sources) const DRY_RUN: FieldAliases = FieldAliases::plain("dry_run");
+
+pub(in crate::sources) const PRICE: FieldAliases =
+    FieldAliases::plain("price").or(&["last", "last_price", "close", "strategy.order.price", "order_price"]);
+pub(in crate::sources) const BID: FieldAliases = FieldAliases::plain("bid");
+pub(in crate::sources) const ASK: FieldAliases = FieldAliases::new("ask", &["offer"]);
+pub(in crate::sources) const VOLUME: FieldAliases = FieldAliases::new("volume", &["vol"]);
+pub(in crate::sources) const PRICE_TIME: FieldAliases =
+    FieldAliases::plain("timestamp").or(&["time", "timenow", "datetime"]);
+
+/// Every field of a signal, in the order of the documents.
+pub(in crate::sources) const SIGNAL_FIELDS: [FieldAliases; 19] = [
+    ID,
+    STATUS,
+    INVALIDATION,
+    SYMBOL,
+    EXCHANGE,
+    DIRECTION,
+    DIRECTION_HINTS,
+    MARKET_POSITION,
+    ENTRY_TIME,
+    ENTRY_PRICE,
+    STOP_LOSS,
+    TAKE_PROFITS,
+    TP_MODES,
+    REASON,
+    CONFIDENCE,
+    RR_TARGET,
+    KILLZONE,
+    MODEL,
+    DRY_RUN,
+];
+/// Every field of a price.
+#[cfg(test)]
+pub(in crate::sources) const PRICE_FIELDS: [FieldAliases; 7] = [SYMBOL, EXCHANGE, PRICE, BID, ASK, VOLUME, PRICE_TIME];
+
+/// What the number of a target may stand behind: `tp1`, `take_profit_1`, `targetPrice1`.
+pub(in crate::sources) const TARGET_STEMS: [&str; 6] =
+    ["tp", "take_profit", "target", "tp_price", "take_profit_price", "target_price"];
+/// Targets of one signal.
+pub(in crate::sources) const MAX_TARGETS: usize = 10;
+
+/// The form in which names are compared.
+pub(in crate::sources) fn normalized(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// The number, from 1, of a target that has a field of its own, from the normalized name of the field.
+pub(in crate::sources) fn target_number(normalized_name: &str) -> Option<usize> {
+    let stem = normalized_name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &normalized_name[stem.len()..];
+    // `tp1Price`
+    let (stem, number) = match stem.strip_suffix("price").filter(|_| number.is_empty()) {
+        Some(inner) => {
+            let stem = inner.trim_end_matches(|c: char| c.is_ascii_digit());
+            (stem, &inner[stem.len()..])
+        }
+        None => (stem, number),
+    };
+    let is_stem = TARGET_STEMS.iter().any(|known| normalized(known) == stem);
+    let number = number.parse().ok().filter(|number| (1..=MAX_TARGETS).contains(number));
+    number.filter(|_| is_stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn no_name_means_two_fields() {
+        for fields in [&SIGNAL_FIELDS[..], &PRICE_FIELDS[..]] {
+            let mut seen = BTreeMap::new();
+            for field in fields {
+                let names = std::iter::once(&field.name).chain(field.aliases).chain(field.fallbacks);
+                for name in names {
+                    let before = seen.insert(normalized(name), field.name);
+                    assert_eq!(before, None, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn targets_may_have_numbers() {
+        for (name, number) in [
+            ("tp1", Some(1)),
+            ("take_profit_2", Some(2)),
+            ("takeProfit10", Some(10)),
+            ("Target 3", Some(3)),
+            ("TP1Price", Some(1)),
+        ] {
+            assert_eq!(target_number(&normalized(name)), number, "{name}");
+        }
+        for name in ["tp", "tp0", "tp11", "price1", "tp1x", "1", "tp99999999999999999999999"] {
+            assert_eq!(target_number(&normalized(name)), None, "{name}");
+        }
+    }
+}

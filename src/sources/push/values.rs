@@ -1,0 +1,182 @@
+//! Reading of single values: forgiving about spelling, strict about meaning.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::loose;
+use crate::domain::{Instrument, parse_time};
+
+/// Prices at or above this are not prices.
+const PRICE_LIMIT: f64 = 1e9;
+/// With fewer decimals than this on its grid, `25,500` cannot be 25.500.
+const GROUP: usize = 3;
+/// Units that stand behind a distance.
+const UNITS: [&str; 14] =
+    ["atr", "atrs", "pip", "pips", "point", "points", "pt", "pts", "tick", "ticks", "bps", "r", "p", "percent"];
+/// Longest number that is looked at, in bytes.
+const MAX_NUMBER: usize = 64;
+
+/// What a value should have been, for a person.
+pub(in crate::sources) type Reason = String;
+
+/// A finite number, or text that is one.
+pub(in crate::sources) fn number(value: &Value) -> Result<f64, Reason> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| number.is_finite()).ok_or_else(|| "must be a number".to_owned())
+}
+
+/// A number within bounds, both included.
+pub(in crate::sources) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, Reason> {
+    let wrong = || format!("must be a number from {min} to {max}");
+    number(value).ok().filter(|number| (min..=max).contains(number)).ok_or_else(wrong)
+}
+
+/// A price above zero, also once it is on the instrument's grid.
+pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, Reason> {
+    const BOUNDS: &str = "must be a number above 0 and below 1000000000";
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => Some(written_number(text, instrument.map(|instrument| instrument.digits))?),
+        _ => None,
+    };
+    let number = number.ok_or(BOUNDS)?;
+    if number == 0.0 {
+        return Err(format!("{BOUNDS}: 0 is not a price; leave it out, or send null"));
+    }
+    if !(number > 0.0 && number < PRICE_LIMIT) {
+        return Err(BOUNDS.to_owned());
+    }
+    match instrument {
+        Some(instrument) if instrument.round(number) <= 0.0 => {
+            Err(format!("must be at least {} for {}", instrument.tick_size, instrument.symbol))
+        }
+        _ => Ok(number),
+    }
+}
+
+/// A price in text: plain, or with separators of thousands where these cannot mean anything else. `digits` are the decimals
+/// of the instrument's grid.
+pub(in crate::sources) fn written_number(text: &str, digits: Option<u8>) -> Result<f64, Reason> {
+    let wrong = || "must be a number above 0 and below 1000000000".to_owned();
+    let text = text.trim();
+    if text.len() > MAX_NUMBER {
+        return Err(wrong());
+    }
+    if loose::is_not_a_number(text) {
+        return Err("is not a number: send null, or leave it out".to_owned());
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        return Some(number).filter(|number| number.is_finite()).ok_or_else(wrong);
+    }
+    if is_distance(text) {
+        return Err(
+            "is a price; this looks like a distance (points, pips, ATR, percent): send the price itself".to_owned()
+        );
+    }
+    let plain = without_groups(text, digits).map_err(|ambiguous| ambiguous.unwrap_or_else(wrong))?;
+    plain.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(wrong)
+}
+
+/// Whether a number is followed by a unit: `300 pips`, `2atr`, `1.5%`.
+fn is_distance(text: &str) -> bool {
+    let is_number = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '.' | ',' | '+' | '-');
+    let unit = text.trim_start_matches(is_number);
+    let has_number = text[..text.len() - unit.len()].contains(|c: char| c.is_ascii_digit());
+    let unit =
+        unit.trim_start_matches(|c: char| matches!(c, 'x' | 'X' | '*') || c.is_whitespace()).to_ascii_lowercase();
+    let unit = unit.split(|c: char| !(c.is_ascii_alphabetic() || c == '%')).next().unwrap_or_default();
+    has_number && (unit == "%" || UNITS.contains(&unit))
+}
+
+/// The number with a dot for its decimals and without separators of thousands.
+///
+/// # Errors
+/// What could mean two numbers is named; `None` is not a number at all.
+fn without_groups(text: &str, digits: Option<u8>) -> Result<String, Option<Reason>> {
+    let is_blank = |c: char| c.is_whitespace() || matches!(c, '\'' | '’');
+    if !text.chars().all(|c| c.is_ascii_digit() || is_blank(c) || matches!(c, '.' | ',')) {
+        return Err(None);
+    }
+    let (commas, dots) = (text.matches(',').count(), text.matches('.').count());
+    let blanks = text.chars().filter(|c| is_blank(*c)).count();
+    let decimal = match (text.rfind(','), text.rfind('.')) {
+        // 25,412.25 and 1.160
+        (_, Some(dot)) if dots == 1 && text.rfind(',').is_none_or(|comma| comma < dot) => Some(dot),
+        // 25.412,25
+        (Some(comma), Some(dot)) if commas == 1 && dot < comma => Some(comma),
+        // 1,234,567 and 1.234.567
+        (Some(_), None) if commas > 1 => None,
+        (None, Some(_)) if dots > 1 => None,
+        (Some(comma), None) if blanks == 0 => {
+            let (whole, decimals) = (&text[..comma], &text[comma + 1..]);
+            let is_group = decimals.len() == GROUP && (1..=GROUP).contains(&whole.len()) && !whole.starts_with('0');
+            if is_group && digits.is_some_and(|digits| usize::from(digits) < GROUP) {
+                None
+            } else {
+                let meant = if is_group {
+                    format!("{whole}.{decimals} or {whole}{decimals}")
+                } else {
+                    format!("{whole}.{decimals}")
+                };
+                return Err(Some(format!("has a comma that may be of decimals or of thousands: write {meant}")));
+            }
+        }
+        (None, None) => None,
+        _ => return Err(None),
+    };
+    let (whole, decimals) = decimal.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
+    let groups: Vec<&str> = whole.split(|c: char| is_blank(c) || matches!(c, ',' | '.')).collect();
+    let separators: Vec<char> = whole.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let is_grouped = separators.windows(2).all(|pair| pair[0] == pair[1])
+        && groups.iter().skip(1).all(|group| group.len() == GROUP)
+        && (1..=GROUP).contains(&groups[0].len());
+    let is_plain = separators.is_empty();
+    if !(is_grouped || is_plain) || !decimals.chars().all(|c| c.is_ascii_digit()) {
+        return Err(None);
+    }
+    Ok(format!("{}.{decimals}", groups.concat()))
+}
+
+/// Model score: 0 to 1, or above 1 to 100 in percent.
+pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, Reason> {
+    let wrong = || "must be a number from 0 to 1, or up to 100 in percent".to_owned();
+    if let Some(percent) = value.as_str().and_then(|text| text.trim().strip_suffix('%')) {
+        return number_within(&percent.into(), 0.0, 100.0).map(|percent| percent / 100.0).map_err(|_| wrong());
+    }
+    let score = number_within(value, 0.0, 100.0).map_err(|_| wrong())?;
+    Ok(if score > 1.0 { score / 100.0 } else { score })
+}
+
+/// Text of at most `max` characters.
+pub(in crate::sources) fn text(value: &Value, max: usize) -> Result<&str, Reason> {
+    let text = value.as_str().filter(|text| text.chars().count() <= max);
+    text.ok_or_else(|| format!("must be text of at most {max} characters"))
+}
+
+/// ISO 8601 or a Unix epoch, as text or number.
+pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
+    let time = match value {
+        Value::String(text) => parse_time(text),
+        Value::Number(epoch) => parse_time(&epoch.to_string()),
+        _ => None,
+    };
+    time.ok_or_else(|| "must be an ISO 8601 time or a Unix epoch".to_owned())
+}
+
+/// `true` or `false`, also as text.
+pub(in crate::sources) fn flag(value: &Value) -> Result<bool, Reason> {
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "values_tests.rs"]
+mod tests;
