@@ -12,7 +12,9 @@ use super::error::StoreError;
 use super::inspect::{Standing, inspect, wal_file, watermark_file};
 use super::wal::{self, Scan};
 use super::watermark::{Heads, Phase, Watermark, WatermarkFile};
-use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users};
+use super::{
+    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users,
+};
 use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserNote};
 
 /// How far back bars are read, so that setups know where the market is.

@@ -12,8 +12,8 @@ use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
 use super::cut::Cuts;
-use super::steps::Step;
 use super::namespace_query::ConnectFilter;
+use super::steps::Step;
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
