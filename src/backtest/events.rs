@@ -139,10 +139,7 @@ impl Bars<'_> {
     }
 
     fn price(&self, quote: Quote) -> f64 {
-        match quote {
-            Quote::Last(price) => price,
-            Quote::BidAsk { .. } => self.instrument.round(quote.mid()),
-        }
+        self.instrument.mid(quote)
     }
 }
 

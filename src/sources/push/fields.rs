@@ -15,8 +15,6 @@ pub(in crate::sources) const REQUIRED: &str = "is required";
 const MAX_IGNORED: usize = 20;
 /// Characters of such a name.
 const MAX_IGNORED_CHARS: usize = 64;
-/// Longest name of an exchange.
-const MAX_EXCHANGE: usize = 24;
 
 /// The fields of one object, and what was found wrong with them.
 #[derive(Debug)]
@@ -189,11 +187,7 @@ impl<'a> Fields<'a> {
                     continue;
                 }
             };
-            let spelling = match &exchange {
-                Some(exchange) if !spelling.contains(':') => format!("{exchange}:{spelling}"),
-                _ => spelling,
-            };
-            match (instruments.resolve(&spelling), first) {
+            match (instruments.resolve_listed(&spelling, exchange.as_deref()), first) {
                 (Ok(instrument), None) => first = Some((name, instrument)),
                 (Ok(instrument), Some((other, before))) if instrument.symbol != before.symbol => {
                     self.fault(name, format!("contradicts {other}"));
@@ -208,13 +202,9 @@ impl<'a> Fields<'a> {
         first.map(|(_, instrument)| instrument)
     }
 
-    /// The exchange without TradingView's mark of late prices.
     fn exchange(&mut self) -> Option<String> {
         let (_, value) = self.take(&EXCHANGE).into_iter().next()?;
-        let name = value.as_str()?.trim().to_ascii_uppercase();
-        let name = name.trim_end_matches("_DLY").trim_end_matches("_DL");
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        ((1..=MAX_EXCHANGE).contains(&name.len()) && name.chars().all(is_name)).then(|| name.to_owned())
+        value.as_str().map(ToOwned::to_owned)
     }
 
     pub(in crate::sources) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
