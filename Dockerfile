@@ -44,8 +44,7 @@ WORKDIR /data
 VOLUME /data
 ENV ORION_DATA_DIR=/data \
     ORION_LOG_FORMAT=json \
-    SQLITE_TMPDIR=/data \
-    MALLOC_ARENA_MAX=2
+    SQLITE_TMPDIR=/data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["orion-server", "health"]
