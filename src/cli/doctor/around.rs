@@ -124,7 +124,7 @@ fn data(dir: &Path) -> Vec<Finding> {
         Err(error) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
     };
     let mut findings = vec![writable, room(folder)];
-    if folder == absolute {
+    if folder == absolute && folder.is_dir() {
         findings.push(signal_log(dir));
     }
     findings
