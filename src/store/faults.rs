@@ -47,7 +47,8 @@ impl Faults {
 
     /// On a full disk, asks for more pages than can be free inside of the file.
     pub(super) fn burden(&self, transaction: &Connection) -> rusqlite::Result<()> {
-        if self.set.load(Ordering::SeqCst) == Fault::Full as u8 {
+        // What the connection was told: the switch may have been turned since.
+        if self.told.load(Ordering::SeqCst) == Fault::Full as u8 {
             transaction.execute("INSERT INTO meta (key, value) VALUES ('burden', zeroblob(8388608))", [])?;
         }
         Ok(())

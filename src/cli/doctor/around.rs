@@ -122,7 +122,7 @@ fn data(dir: &Path) -> Vec<Finding> {
     };
     let foreign =
         store::foreign_filesystem(dir).map(|kind| Finding::new(Fail, "data", store::foreign_warning(dir, kind)));
-    let log = (folder == absolute).then(|| signal_log(dir));
+    let log = (folder == absolute && folder.is_dir()).then(|| signal_log(dir));
     [writable].into_iter().chain(foreign).chain([room(folder)]).chain(log).collect()
 }
 
