@@ -34,6 +34,7 @@ mod process;
 mod providers;
 mod quiet_logs;
 mod rates;
+mod recordings;
 mod records;
 mod replaying;
 mod required;
