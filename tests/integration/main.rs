@@ -46,6 +46,7 @@ mod pushing;
 mod quiet_logs;
 mod rates;
 mod reads;
+mod recordings;
 mod records;
 mod replaying;
 mod required;

@@ -45,9 +45,14 @@ impl Rows<'_> {
 
     /// Whether the columns are a bid and an ask, which are never far apart.
     fn is_quote(&self, bid: usize, ask: usize) -> bool {
+        self.is_pair(bid, ask, 1.05)
+    }
+
+    /// Whether the second column is not below the first, nor more than `widest` times as high.
+    fn is_pair(&self, bid: usize, ask: usize, widest: f64) -> bool {
         self.mostly(|number| {
             let (Some(bid), Some(ask)) = (number(bid), number(ask)) else { return false };
-            bid > 0.0 && bid <= ask && ask <= bid * 1.05
+            bid > 0.0 && bid <= ask && ask <= bid * widest
         })
     }
 }
@@ -161,14 +166,16 @@ pub(super) fn read(rows: &[Vec<String>], delimiter: u8, about: About<'_>) -> Res
 /// Finds the prices among `count` numbers that begin at `from`.
 fn prices(draft: &mut Draft, rows: &Rows<'_>, from: usize, count: usize, form: TimeForm) -> Option<()> {
     let bar = [from, from + 1, from + 2, from + 3];
+    let is_compact = matches!(form, TimeForm::CompactTicks | TimeForm::Compact);
     let (prices, volume) = match count {
         4 if form == TimeForm::CompactTicks && rows.is_quote(from + 1, from + 2) => {
             (PriceColumns::Quote(from + 1, from + 2), Some(from + 3))
         }
-        2 if rows.is_quote(from, from + 1) => (PriceColumns::Quote(from, from + 1), None),
-        1 | 2 if matches!(form, TimeForm::CompactTicks | TimeForm::Compact) => {
-            (PriceColumns::Last(from), (count == 2).then_some(from + 1))
+        // Two numbers alone are hardly anything else, but where NinjaTrader writes a price and its volume.
+        2 if rows.is_quote(from, from + 1) || (!is_compact && rows.is_pair(from, from + 1, 2.0)) => {
+            (PriceColumns::Quote(from, from + 1), None)
         }
+        1 | 2 if is_compact => (PriceColumns::Last(from), (count == 2).then_some(from + 1)),
         3 if rows.is_quote(from, from + 1) => (PriceColumns::Quote(from, from + 1), Some(from + 2)),
         10 if rows.is_bar(from) && rows.is_bar(from + 5) => {
             (PriceColumns::QuoteBar(bar, bar.map(|column| column + 5)), None)

@@ -119,6 +119,13 @@ fn every_layout_is_recognized_and_told() {
 }
 
 #[test]
+fn two_numbers_without_a_header_are_a_quote() {
+    let read = file("a.csv", "2026-01-15T07:00:00Z,1.1,1.2\n").good();
+    assert_eq!(read.rows, ["2026-01-15T07:00Z 1.1/1.2"]);
+    assert_eq!(file("a.csv", "1768460400000;1,1;1,2\n").good().rows, ["2026-01-15T07:00Z 1.1/1.2"]);
+}
+
+#[test]
 fn every_vendor_is_tried_and_documented() {
     let docs = include_str!("../../../docs/recordings.md");
     let tried: Vec<_> = SAMPLES.iter().map(|sample| sample.read_as).collect();
