@@ -12,7 +12,7 @@ const NOISE: f64 = 1e-6;
 
 /// The canonical name of an instrument, such as `EURUSD`. Cheap to clone.
 ///
-/// Only [`Instruments::resolve`] turns an outside spelling into one.
+/// Only [`Instruments::resolve`](super::Instruments::resolve) turns an outside spelling into one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Symbol(Arc<str>);
@@ -90,7 +90,7 @@ impl Instrument {
     }
 
     /// Puts a price from outside on the grid of its source. Some sources of indices and metals are finer than the instrument's own
-    /// grid: what they write with [finest](Self::finest_digits) digits at most is kept. All else is [rounded](Self::round).
+    /// grid: what they write with the finest digits at most is kept. All else is [rounded](Self::round).
     pub fn keep(&self, price: f64) -> f64 {
         let scale = power(self.finest_digits());
         let fine = (price * scale).round() / scale + 0.0;

@@ -64,7 +64,7 @@ impl Gateway {
     }
 }
 
-/// Puts a [`TokenService`] around a service.
+/// Puts a `TokenService` around a service.
 #[derive(Debug, Clone)]
 pub struct TokenLayer {
     gateway: Arc<Gateway>,

@@ -8,8 +8,8 @@
 //!                   orion.watermark (what was acknowledged last)
 //! ```
 //!
-//! A start compares the log with the [`watermark`]. Every row that is served is checked when it is read: events and records
-//! against their chains ([`checked`]), all others against a checksum of their own ([`row`]).
+//! A start compares the log with the `watermark`. Every row that is served is checked when it is read: events and records
+//! against their chains (`checked`), all others against a checksum of their own (`row`).
 //!
 //! Numbers of events have no gaps. What [`Store::append`] answers with `Ok` survives `kill -9` and a power cut. What it
 //! answers with an error is not in the log of this process; a disk that failed in the middle of a commit may bring it

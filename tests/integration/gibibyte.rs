@@ -84,7 +84,7 @@ async fn ask_for_namespaces(addr: SocketAddr) {
     let Some(mut wire) = Wire::try_connect(addr).await else { return };
     let path = "/socket.io/?EIO=4&transport=polling";
     let Some(sid) = wire.get(path, "").await.and_then(|reply| reply.sid()) else { return };
-    let many = ["40/x,"; 10_000].join("\u{1e}");
+    let many = vec!["40/x,"; 10_000].join("\u{1e}");
     wire.post(&format!("{path}&sid={sid}"), &many).await;
 }
 
