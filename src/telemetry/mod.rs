@@ -8,6 +8,7 @@ mod process;
 mod queue;
 mod readiness;
 mod redact;
+mod register;
 mod rejects;
 
 pub use disk::{Disk, Space};
