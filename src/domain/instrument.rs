@@ -89,7 +89,7 @@ impl Instrument {
         (value * self.scale()).round() / self.scale() + 0.0
     }
 
-    /// Puts a price from outside on the grid of its source. Some sources of indices and metals are finer than the instrument's own
+    /// Puts a price from outside on the grid of its source. Some sources of indices are finer than the instrument's own
     /// grid: what they write with the finest digits at most is kept. All else is [rounded](Self::round).
     pub fn keep(&self, price: f64) -> f64 {
         let scale = power(self.finest_digits());
@@ -127,11 +127,10 @@ impl Instrument {
         }
     }
 
-    /// Most digits that a price from outside keeps: brokers write indices with up to two, gold with up to three.
+    /// Most digits that a price from outside keeps: brokers write indices with up to two.
     fn finest_digits(&self) -> u8 {
         match self.class {
             InstrumentClass::Index => self.digits.max(2),
-            InstrumentClass::Metal => self.digits.max(3),
             _ => self.digits,
         }
     }
@@ -183,8 +182,8 @@ mod tests {
             ("SPX500", 6901.0 + 0.1 + 0.2, "6901.3", false),
             ("SPX500", 6901.254, "6901.3", true),
             ("US30", 42_150.123_45, "42150.1", true),
-            ("XAUUSD", 2650.245, "2650.245", false),
-            ("XAUUSD", 2650.2451, "2650.25", true),
+            ("XAUUSD", 2650.24, "2650.24", false),
+            ("XAUUSD", 2650.123, "2650.12", true),
             ("EURUSD", 1.08 + 0.0012, "1.0812", false),
             ("EURUSD", 1.123_456, "1.12346", true),
             ("ES", 6901.25, "6901.25", false),
@@ -203,7 +202,7 @@ mod tests {
             ("SPX500", 6901.2, 6901.7, 6901.5),
             ("SPX500", 6901.25, 6901.3, 6901.28),
             ("SPX500", 6901.25, 6901.75, 6901.5),
-            ("XAUUSD", 2650.245, 2650.475, 2650.36),
+            ("XAUUSD", 2650.24, 2650.47, 2650.36),
             ("EURUSD", 1.0851, 1.085_11, 1.085_11),
         ] {
             let instrument = all.resolve(symbol).unwrap();

@@ -119,6 +119,8 @@ export async function startServer({ env = {}, port, dataDir }: ServerOptions = {
       ORION_HOST: "127.0.0.1",
       ORION_DATA_DIR: directory,
       ORION_INGEST_TOKEN: TOKEN,
+      // Suites try as many tokens as they like.
+      ORION_LIMITS__WRONG_TOKENS_PER_MINUTE: "0",
       ...env,
     },
   });
