@@ -89,18 +89,18 @@ impl WatermarkFile {
         &self.path
     }
 
-    /// Writes what is acknowledged from now on. It is on its way to the disk when this returns, and the one before has
-    /// arrived: a power cut costs the newest at most, `kill -9` nothing.
+    /// Writes what is acknowledged from now on. It is on the disk a few milliseconds later: a power cut costs what was noted
+    /// in that time, `kill -9` nothing.
     pub(in crate::store) fn write(&mut self, heads: Heads, phase: Phase) -> io::Result<()> {
-        self.syncer.wait()?;
+        self.syncer.check()?;
         self.put(heads, phase)?;
-        self.syncer.begin();
+        self.syncer.request();
         Ok(())
     }
 
     /// Writes what is acknowledged from now on, and waits until it is on the disk.
     pub(in crate::store) fn write_through(&mut self, heads: Heads, phase: Phase) -> io::Result<()> {
-        self.syncer.wait()?;
+        self.syncer.check()?;
         self.put(heads, phase)?;
         self.file.sync_data()
     }
