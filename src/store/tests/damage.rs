@@ -186,7 +186,7 @@ fn start_on(dir: &Path, image: &Image, acknowledged: &Content, case: &str) -> bo
     false
 }
 
-/// `ORION_DAMAGE_ROUNDS`, because a thousand take longer than a busy machine has.
+/// How many damages are tried: `ORION_DAMAGE_ROUNDS`, for more than are usual.
 fn rounds(default: usize) -> usize {
     std::env::var("ORION_DAMAGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(default)
 }
@@ -195,7 +195,7 @@ fn rounds(default: usize) -> usize {
 async fn no_single_damage_loses_acknowledged_entries_silently() {
     let images = moments().await;
     let dir = fast_dir();
-    let (mut refused, rounds) = (0, rounds(300));
+    let (mut refused, rounds) = (0, rounds(1_000));
     for round in 0..rounds {
         let mut random = StdRng::seed_from_u64(round as u64);
         let moment = random.random_range(0..images.len());
@@ -212,7 +212,7 @@ async fn no_single_damage_loses_acknowledged_entries_silently() {
 async fn no_double_damage_loses_acknowledged_entries_silently() {
     let images = moments().await;
     let dir = fast_dir();
-    for round in 0..rounds(300) / 4 {
+    for round in 0..rounds(1_000) / 4 {
         let mut random = StdRng::seed_from_u64(1 << 32 | round as u64);
         // A folder that was emptied is a new one, and one of which all files are older is an older one.
         let moment = [0, 2, 3, 4][random.random_range(0..4)];
