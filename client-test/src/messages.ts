@@ -66,7 +66,7 @@ export interface Subscribed {
   readonly channels: readonly Channel[];
   /** Null when not narrowed. */
   readonly symbols: readonly string[] | null;
-  /** Those of the symbols that no source feeds now; absent when there are none. */
+  /** Those of the symbols that no source feeds now; absent when every one is fed. */
   readonly unfed?: readonly string[];
   /** Where live begins. */
   readonly cursor: string;
