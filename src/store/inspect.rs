@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::verify::walk;
 use super::wal::{self, Scan};
 use super::watermark::{self, Heads, Watermark, WatermarkRead};
-use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, offline, outcomes, passing, queries, schema, users};
+use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, users};
 use crate::domain::Position;
 
 /// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
@@ -75,14 +75,14 @@ pub(super) fn inspect<T>(
     let opened = if wal == 0 { schema::open_untouched(file) } else { schema::open_reader(file) };
     let connection = opened.map_err(|error| StoreError::sqlite(file, &error))?;
     let found = schema_version(&connection, file)?;
-    if found < schema::FIRST_WITH_WATERMARK {
+    if found < migrations::FIRST_WITH_WATERMARK {
         return earlier_release(&connection, file, read).map(|standing| (standing, None));
     }
     let standing = compare(&connection, file, read)?;
     if length <= CHECKED_BYTES {
         check_pages(&connection, file)?;
     }
-    if found != schema::VERSION {
+    if found != migrations::VERSION {
         return Ok((standing, None));
     }
     check_tail(&connection, file)?;
@@ -170,7 +170,7 @@ pub(super) fn read_watermark(file: &Path) -> Result<WatermarkRead, StoreError> {
 /// # Errors
 /// When it is newer, or another program's.
 pub(super) fn is_current_log(connection: &Connection, file: &Path) -> Result<bool, StoreError> {
-    schema_version(connection, file).map(|found| found == schema::VERSION)
+    schema_version(connection, file).map(|found| found == migrations::VERSION)
 }
 
 fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreError> {
@@ -182,8 +182,8 @@ fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreEr
     if application != schema::APPLICATION_ID && (found != 0 || number("SELECT count(*) FROM sqlite_schema")? != 0) {
         return Err(StoreError::Damaged { file: file.into(), what: "it belongs to another program".into() });
     }
-    if found > schema::VERSION {
-        return Err(StoreError::Newer { file: file.into(), found, known: schema::VERSION });
+    if found > migrations::VERSION {
+        return Err(StoreError::Newer { file: file.into(), found, known: migrations::VERSION });
     }
     Ok(found)
 }

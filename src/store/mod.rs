@@ -27,6 +27,7 @@ mod faults;
 mod inspect;
 mod lanes;
 mod meta;
+mod migrations;
 mod offline;
 mod open;
 mod outcomes;

@@ -141,30 +141,6 @@ const WITHOUT_RECORD: &str = "FROM signals s JOIN signal_events e ON e.seq = s.l
      WHERE s.status = 'confirmed' AND e.source <> 'simulator' \
      AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.signal_id = s.id)";
 
-/// Builds the chain from the records of a log that had none (`outcomes_before`), and gives a record to every confirmed signal
-/// that has none: the process before may have been watching it, and has kept nothing.
-pub(super) fn take_over(transaction: &Connection) -> rusqlite::Result<()> {
-    let mut head = Link::START;
-    let mut take = |(signal_id, closed_at, stored_at, body): (String, i64, i64, String)| -> rusqlite::Result<()> {
-        let record = |seq| Record { seq, closed_at, stored_at, taken_over: true, signal_id: &signal_id, body: &body };
-        head = insert(transaction, head, record)?;
-        Ok(())
-    };
-    let before =
-        "SELECT signal_id, closed_at, stored_at, body FROM outcomes_before ORDER BY stored_at, closed_at, signal_id";
-    let mut statement = transaction.prepare(before)?;
-    statement.query_map([], |row| row.try_into())?.try_for_each(|row| take(row?))?;
-    let mut statement = transaction.prepare(&format!("SELECT e.stored_at, e.body {WITHOUT_RECORD} ORDER BY e.seq"))?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, signal(row, 1)?)))?;
-    // Read before anything is written: the question is about the table that is written.
-    for (stored_at, signal) in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-        let outcome = Outcome::unwatched(&signal, OutcomeClass::Interrupted);
-        let closed_at = outcome.closed_at.timestamp_millis();
-        take((signal.id.as_str().to_owned(), closed_at, stored_at, json(&outcome)?))?;
-    }
-    Ok(())
-}
-
 /// Hands over each record, in the order in which they ended; the newest ones, where there are very many.
 pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> rusqlite::Result<()> {
     let count: usize = connection.prepare_cached("SELECT count(*) FROM outcomes")?.query_row([], |row| row.get(0))?;

@@ -14,7 +14,7 @@ use super::salvage::{self, Salvaged};
 use super::verify::verify_all;
 use super::wal::WalPosition;
 use super::watermark::{Heads, Phase, Watermark, WatermarkFile, WatermarkRead};
-use super::{DATABASE_FILE, schema};
+use super::{DATABASE_FILE, migrations, schema};
 
 /// Whether a repair may change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,7 @@ fn readable(file: &Path, scratch: &Path) -> Vec<Connection> {
         }
         let mut connection = schema::open_writer(&copy, OpenFlags::empty()).ok()?;
         let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
-        if version != schema::VERSION {
+        if version != migrations::VERSION {
             schema::migrate(&mut connection, &copy).ok()?;
         }
         Some(connection)

@@ -18,6 +18,7 @@ use crate::domain::{
 };
 
 mod damage;
+mod migration;
 mod records;
 mod repairs;
 
@@ -434,7 +435,7 @@ async fn a_newer_database_is_refused() {
     edit(dir.path(), "PRAGMA user_version = 99");
     let before = bytes(dir.path());
     let file = dir.path().join(DATABASE_FILE);
-    assert_eq!(refused(dir.path()), StoreError::Newer { file, found: 99, known: schema::VERSION });
+    assert_eq!(refused(dir.path()), StoreError::Newer { file, found: 99, known: migrations::VERSION });
     assert_eq!(bytes(dir.path()), before);
 }
 

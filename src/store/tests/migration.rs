@@ -1,0 +1,126 @@
+//! A log of every released schema is upgraded whole, and released migrations stay as they are.
+//!
+//! `fixtures/schema-6.sql` is the dump of a log that a server wrote; the older ones are the same log brought down by
+//! undoing the migrations one by one, as those releases stored it.
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::domain::OutcomeClass;
+
+const FIXTURES: [&str; migrations::VERSION] = [
+    include_str!("fixtures/schema-1.sql"),
+    include_str!("fixtures/schema-2.sql"),
+    include_str!("fixtures/schema-3.sql"),
+    include_str!("fixtures/schema-4.sql"),
+    include_str!("fixtures/schema-5.sql"),
+    include_str!("fixtures/schema-6.sql"),
+];
+
+fn fixture(version: usize) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    Connection::open(dir.path().join(DATABASE_FILE)).unwrap().execute_batch(FIXTURES[version - 1]).unwrap();
+    dir
+}
+
+/// Opened with clocks of the fixture's day, so that nothing is old enough to be pruned.
+fn upgraded(dir: &Path) -> (Store, Recovered) {
+    let clock = || parse_time("2026-11-28T10:52:00Z").unwrap();
+    open_with(dir, Options { recent_since: clock() - DAY, clock, ..options() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_of_every_schema_is_upgraded_whole() {
+    for version in 1..=migrations::VERSION {
+        let dir = fixture(version);
+        let (store, recovered) = upgraded(dir.path());
+        assert_eq!((&*recovered.position.epoch, recovered.position.seq), ("okl44ym8zh", 13), "schema {version}");
+        let pending: Vec<_> = recovered.pending.iter().map(|signal| signal.id.as_str()).collect();
+        assert_eq!(pending, ["waiting"], "schema {version}");
+        assert_eq!(recovered.published.len(), if version < 2 { 0 } else { 10 }, "schema {version}");
+        assert_eq!(recovered.users.len(), usize::from(version >= 3), "schema {version}");
+        let outcomes = store.reader().fold_outcomes(Vec::new(), Vec::push).await.unwrap();
+        let mut ended: Vec<_> = outcomes.iter().map(|outcome| (outcome.signal.as_str(), outcome.class)).collect();
+        ended.sort_unstable();
+        let first = if version < 4 { OutcomeClass::Interrupted } else { OutcomeClass::Stop };
+        let expected = match version {
+            5.. => vec![
+                ("hit", OutcomeClass::Stop),
+                ("short", OutcomeClass::Targets),
+                ("stopped", OutcomeClass::Stop),
+                ("watched", OutcomeClass::Stop),
+            ],
+            _ => vec![
+                ("hit", first),
+                ("open", OutcomeClass::Interrupted),
+                ("short", OutcomeClass::Interrupted),
+                ("stopped", first),
+                ("watched", OutcomeClass::Interrupted),
+            ],
+        };
+        assert_eq!(ended, expected, "schema {version}");
+        let open: Vec<_> = recovered.open_records.iter().map(|(signal, _)| signal.id.as_str()).collect();
+        assert_eq!(open, if version < 5 { [].as_slice() } else { &["open"] }, "schema {version}");
+        store.log(vec![confirmed("after")]).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        let found = verify(dir.path()).unwrap();
+        assert_eq!((found.events, found.records.taken_over), (14, if version < 5 { 5 } else { 0 }), "schema {version}");
+    }
+}
+
+/// Every table as SQLite knows it: its columns with their types and constraints, and its indexes.
+fn shape(dir: &Path) -> Vec<String> {
+    let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
+    let sql = "SELECT m.name || ' ' || c.name || ' ' || c.type || c.\"notnull\" || c.pk || coalesce(c.dflt_value, '') \
+               FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) c WHERE m.name NOT LIKE 'sqlite_%' \
+               UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
+    let mut statement = connection.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn every_upgrade_ends_in_the_same_tables() {
+    let new = TempDir::new().unwrap();
+    drop(open(new.path()));
+    let expected = shape(new.path());
+    assert!(expected.len() > 40, "{expected:?}");
+    for version in 1..=migrations::VERSION {
+        let dir = fixture(version);
+        drop(upgraded(dir.path()));
+        assert_eq!(shape(dir.path()), expected, "schema {version}");
+    }
+}
+
+/// A released step has run on somebody's log: a new step has to undo what is wrong with it.
+#[test]
+fn released_migrations_stay_as_they_are() {
+    let released = [
+        (include_str!("../migrations/0001_signal_log.sql"), "5bac2e4b280e99d8"),
+        (include_str!("../migrations/0002_published.sql"), "9a0febef35ee2c89"),
+        (include_str!("../migrations/0003_users.sql"), "70efafce3020e15d"),
+        (include_str!("../migrations/0004_outcomes.sql"), "e1cac5be7ca21bae"),
+        (include_str!("../migrations/0005_chained_records.sql"), "fc173b10e5008c6a"),
+        (include_str!("../migrations/0006_checksums.sql"), "a696e70e92fc0670"),
+    ];
+    assert_eq!(released.len(), migrations::VERSION, "a new step: add it here and a fixture of the schema before it");
+    for (number, (sql, digest)) in released.into_iter().enumerate() {
+        let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
+        let found = Sha256::digest(statements)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(found, digest, "migration {} was changed", number + 1);
+    }
+}
+
+/// The code of released steps must not change its results when types of today change.
+#[test]
+fn released_migrations_use_no_other_room() {
+    let sources = [
+        include_str!("../migrations/mod.rs"),
+        include_str!("../migrations/chained_records.rs"),
+        include_str!("../migrations/checksums.rs"),
+    ];
+    for line in sources.iter().flat_map(|source| source.lines()).filter(|line| !line.starts_with("//")) {
+        assert!(!line.contains("crate::"), "{line}");
+        assert!(!line.contains("super::") || line == "use super::error::StoreError;", "{line}");
+    }
+}
