@@ -40,7 +40,7 @@
 //! | [`cli`] | the command line | auth, backtest, config, domain, recordings (what is told of them), sources (doctor), store |
 //! | [`app`] | the only wiring | all |
 //!
-//! `tests/integration/rooms.rs` holds the rooms to this table.
+//! `tests/integration/rooms/` holds the rooms to this table, item by item.
 //!
 //! # Rules that hold everywhere
 //!

@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::chain::{Chained, Link, Record, open_hash};
 use super::error::StoreError;
-use super::queries::{signal, unreadable};
+use super::queries::unreadable;
 use super::row::{DamagedRow, damaged_row};
 use super::{checked, meta, schema};
-use crate::domain::{Outcome, OutcomeClass, Progress, Signal, SignalId, SourceName, Symbol};
+use crate::domain::{Outcome, Progress, Signal, SignalId, SourceName, Symbol};
 
 /// Most records that one question returns, the newest: far more than a year's.
 const MAX_RECORDS: usize = 100_000;

@@ -208,10 +208,6 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
     Ok(Page { signals: found.into_iter().map(|current| current.signal).collect(), next })
 }
 
-pub(super) fn signal(row: &Row<'_>, column: usize) -> rusqlite::Result<Signal> {
-    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
-}
-
 pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, millis))
 }

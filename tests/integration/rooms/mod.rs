@@ -1,0 +1,182 @@
+//! The rooms of the house use only what the map in `src/lib.rs` allows.
+
+mod uses;
+mod violations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use uses::{Crate, Use};
+
+/// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
+/// them. The same table stands in `src/lib.rs` for readers.
+const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
+    ("domain", &[]),
+    ("config", &[("domain", "*")]),
+    ("telemetry", &[("config", "Log LogFormat"), ("domain", "*")]),
+    ("tasks", &[]),
+    ("door", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
+    ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
+    ("engine", &[("domain", "*")]),
+    ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
+    ("hub", &[("domain", "*"), ("telemetry", "Behind Metrics Queue")]),
+    (
+        "pipeline",
+        &[
+            ("domain", "*"),
+            ("engine", "Engine LaneStatus Notice Outcome Unkept"),
+            ("hub", "Hub Publication"),
+            ("store", "Receipt Store StoreError"),
+            ("telemetry", "LogLimit Metrics"),
+        ],
+    ),
+    ("recordings", &[("domain", "*")]),
+    (
+        "sources",
+        &[
+            ("config", "Secret"),
+            ("domain", "*"),
+            ("pipeline", "Handle Input Stopped SubmitError"),
+            ("recordings", "Counts ReadSummary Recording RecordingError Request SOURCE_NAME Step"),
+            ("telemetry", "Metrics"),
+        ],
+    ),
+    (
+        "gateways",
+        &[
+            (
+                "auth",
+                "AuthError Identity Login OpenUsers Rate Stranger TokenKind Tokens TooManyLogins \
+             TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
+            ),
+            ("config", "AllowedOrigins Heartbeat Limits Sentio Socketio"),
+            ("domain", "*"),
+            ("door", "ClientAddress Crowded InboundFilter KillSwitch Peer Reason"),
+            (
+                "hub",
+                "Audiences Batch Channels Clients Encoding Hub Membership Ordered Outbox OutboxClosed \
+             Present Publication Selection Sink Topics",
+            ),
+            ("pipeline", "Handle SubmitError clock"),
+            ("sources", "push::Malformed push::Push push::PushedEvents push::trimmed"),
+            ("store", "Change Reader StoreError"),
+            ("tasks", "Tasks"),
+            ("telemetry", "LogLimit Metrics Readiness STORE Usage"),
+        ],
+    ),
+    (
+        "http",
+        &[
+            ("auth", "AuthError Identity OpenUsers Stranger TokenKind Tokens TooFast WrongToken bearer"),
+            ("config", "AllowedOrigins HostPattern List Secret Tradingview"),
+            ("domain", "*"),
+            ("door", "Live Peer Slow"),
+            ("engine", "LaneStatus"),
+            (
+                "gateways",
+                "dialects::aria::PerformanceObject dialects::aria::SignalObject dialects::aria::UsageObject \
+             dialects::bots::price_map dialects::bots::rest dialects::orion::PriceObject \
+             dialects::orion::SignalObject dialects::sentio events throttle",
+            ),
+            ("hub", "Audiences Channels Hub Present Publication"),
+            ("pipeline", "Feeds LaneStatus"),
+            (
+                "sources",
+                "Budget SourceState SourceStates SourceStatus WallClock metatrader push::Answered \
+             push::ErrorBody push::EventsAnswer push::Malformed push::PricesAnswer push::Push \
+             push::PushError push::PushFault push::SignalAnswer push::trimmed tradingview::Answer \
+             tradingview::TradingView",
+            ),
+            ("store", "HistoryQuery Reader Since StoreError"),
+            ("telemetry", "Condition LogLimit Metrics Phase Readiness Reject STORE"),
+        ],
+    ),
+    ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
+    (
+        "backtest",
+        &[
+            ("domain", "*"),
+            ("engine", "Engine detect::Recorded detect::Recorder"),
+            ("recordings", "BarQuotes ReadSummary Recording RecordingError Request Row RowPrices"),
+        ],
+    ),
+    (
+        "cli",
+        &[
+            (
+                "auth",
+                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint \
+             read_unverified",
+            ),
+            ("backtest", "BacktestError EventsOptions EventsReport Report RunOptions detector_events run"),
+            (
+                "config",
+                "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret Server Settings SourceKind \
+             parse_duration",
+            ),
+            ("domain", "*"),
+            ("recordings", "ReadSummary"),
+            ("sources", "net"),
+            (
+                "store",
+                "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \
+             check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
+             repair verify",
+            ),
+        ],
+    ),
+];
+
+/// Uses that the table does not allow.
+fn forbidden(uses: &BTreeSet<Use>, table: &[(&str, &[(&str, &str)])]) -> Vec<String> {
+    let table: BTreeMap<_, BTreeMap<_, _>> =
+        table.iter().map(|(room, others)| (*room, others.iter().copied().collect())).collect();
+    let allows = |items: &str, item: &str| {
+        items.split(' ').any(|allowed| {
+            // The room as a name: what is used through it is judged by itself.
+            item.is_empty()
+                || allowed == "*"
+                || item.strip_prefix(allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        })
+    };
+    uses.iter()
+        .filter(|Use { from, to, item, .. }| {
+            !table
+                .get(from.as_str())
+                .and_then(|others| others.get(to.as_str()))
+                .is_some_and(|items| allows(items, item))
+        })
+        .map(|Use { from, to, item, place }| format!("{place}: {from} uses {to}::{item}"))
+        .collect()
+}
+
+#[test]
+fn rooms_use_only_what_the_map_allows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let mut uses = Crate::parse(&root, "orion_server").uses();
+    // Wiring is what `app` is for.
+    uses.retain(|found| found.from != "app");
+    assert!(uses.len() > 500, "only {} uses were found: the parser looks in the wrong place", uses.len());
+    let wrong = forbidden(&uses, &MAY_USE);
+    assert!(wrong.is_empty(), "not allowed by the map in src/lib.rs:\n{}", wrong.join("\n"));
+}
+
+/// An entry that nothing needs any more would let a use come back unnoticed.
+#[test]
+fn the_map_allows_nothing_that_is_not_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let uses = Crate::parse(&root, "orion_server").uses();
+    for (room, others) in MAY_USE {
+        for (other, items) in others {
+            for allowed in items.split(' ') {
+                let used = uses.iter().any(|found| {
+                    let below = found.item.strip_prefix(allowed);
+                    found.from == room
+                        && found.to == *other
+                        && (allowed == "*" || below.is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
+                });
+                assert!(used, "{room} does not use {other}::{allowed}: take it out of the map");
+            }
+        }
+    }
+}
