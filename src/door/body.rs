@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::BoxError;
+
+/// Bodies up to this size (bytes) are in the buffer of the head, or come right after it.
+const COMES_WITH_HEAD: u64 = 4096;
 
 /// A body did not arrive in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +30,34 @@ pub struct RequestBody {
     timeout: Duration,
     /// Most bodies arrive with their head and never need it.
     deadline: Option<Pin<Box<Sleep>>>,
+    read: BodyRead,
+}
+
+/// Whether a request's body was read to its end.
+///
+/// hyper closes the connection after an answer when much of the body is still to come, and the head of the answer is gone by
+/// then: unless it says `Connection: close`, the client sends its next request into a connection that is being closed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BodyRead(Arc<AtomicBool>);
+
+impl BodyRead {
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl RequestBody {
     pub(super) fn new(inner: Incoming, timeout: Duration) -> Self {
-        Self { inner, timeout, deadline: None }
+        let read = BodyRead::default();
+        // hyper itself reads away what came with the head.
+        let is_small = inner.size_hint().upper().is_some_and(|bytes| bytes <= COMES_WITH_HEAD);
+        read.0.store(is_small, Ordering::Relaxed);
+        Self { inner, timeout, deadline: None, read }
+    }
+
+    /// Whether this body was read, to be asked when the answer is there.
+    pub(super) fn read(&self) -> BodyRead {
+        self.read.clone()
     }
 }
 
@@ -45,6 +73,9 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            if frame.is_none() || self.inner.is_end_stream() {
+                self.read.0.store(true, Ordering::Relaxed);
+            }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
         let timeout = self.timeout;

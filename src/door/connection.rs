@@ -1,15 +1,17 @@
 //! One connection while it speaks HTTP.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use tower::util::{Oneshot, ServiceExt as _};
+use tower::util::ServiceExt as _;
 
 use super::linger::LingeringStream;
 use super::live::{Live, Place};
@@ -137,13 +139,14 @@ struct Requests<S> {
     asked: Arc<AtomicBool>,
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Requests<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
-    S: tower::Service<Request<RequestBody>> + Clone,
+    S: tower::Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Oneshot<S, Request<RequestBody>>;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if !self.asked.swap(true, Ordering::Relaxed)
@@ -167,6 +170,14 @@ where
         request.extensions_mut().insert(self.kill.clone());
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(ClientAddress(address));
-        self.inner.clone().oneshot(request)
+        let body = request.body().read();
+        let answer = self.inner.clone().oneshot(request);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            if !body.is_complete() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        })
     }
 }

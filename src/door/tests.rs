@@ -196,6 +196,23 @@ async fn a_body_that_stalls_fails_in_time() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_body_says_close() {
+    let fixture = start(quick());
+    let post = |path: &str, bytes: usize| format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n");
+    let mut stream = fixture.send(&post("/", 100_000)).await;
+    let head = rest(&mut stream).await;
+    assert!(head.contains("connection: close") && head.ends_with("hello"), "{head}");
+    for (path, bytes) in [("/body", 100_000), ("/", 10)] {
+        let mut stream = fixture.send(&(post(path, bytes) + &"x".repeat(bytes))).await;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(timeout(LONG, stream.read_u8()).await.expect("an answer").unwrap().into());
+        }
+        assert!(head.starts_with("HTTP/1.1 200") && !head.contains("close"), "{path}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let fixture = start(DoorConfig { max_head: 8 * 1024, ..quick() });
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(9 * 1024));
