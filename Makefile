@@ -67,7 +67,9 @@ lint: need-rust ## Format, clippy and documentation
 
 # Tests with hundreds of clients need more than the 1,024 descriptors of a plain login shell. `--all-targets` leaves
 # out the examples in the documentation, and runs every benchmark once.
+# Most tests wait for a clock or a socket most of the time: three of them for each processor keep it busy.
 .PHONY: test-rust
+test-rust: export RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/null || echo 2) )))
 test-rust: need-rust need-faketime ## Unit and integration tests; every benchmark once
 	cargo test --doc --locked
 	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
@@ -88,6 +90,16 @@ test-browser: client build need-browser ## The console page in headless Chromium
 deny: need-rust ## Licences, advisories and sources of the dependencies (cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny --locked check
+
+.PHONY: unused
+unused: need-rust ## Dependencies that nothing uses (cargo-machete)
+	@cargo machete --version >/dev/null 2>&1 || { echo "cargo-machete is missing: cargo install --locked cargo-machete" >&2; exit 1; }
+	cargo machete
+
+.PHONY: spelling
+spelling: ## Misspelled words (typos)
+	@command -v typos >/dev/null || { echo "typos is missing: cargo install --locked typos-cli" >&2; exit 1; }
+	typos
 
 .PHONY: bench
 bench: need-rust ## Run the benchmarks
