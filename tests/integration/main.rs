@@ -35,6 +35,7 @@ mod limits;
 mod login_services;
 mod metatrader;
 mod namespaces;
+mod orion_page;
 mod overview;
 mod personal;
 mod places;
