@@ -39,6 +39,7 @@ mod orion_page;
 mod overview;
 mod personal;
 mod places;
+mod polling_answers;
 mod polling_sessions;
 mod private;
 mod process;
