@@ -32,8 +32,7 @@ fn told(packets: &[Packet]) -> (Vec<u64>, bool) {
     (numbers, is_answered)
 }
 
-/// python-engineio: "The server returned 37 packets, more than 16: ValueError('Too many packets in payload')", and it comes
-/// back for ever.
+/// python-engineio says "Too many packets in payload", ends its session and comes back, for ever.
 #[tokio::test]
 async fn no_answer_has_more_than_sixteen_packets() {
     let server = server_with_signals(100).await;

@@ -118,15 +118,15 @@ impl Poll {
 
     /// Cuts an answer of the engine, of at most `most` bytes, to what the client takes at once. The rest is held.
     pub(in crate::gateways::socketio) fn cut(&self, asking: Asking, answer: Answer, most: usize) -> Answer {
-        let session = &self.0;
-        self.answered(answer.body.len(), most);
-        let (first, rest) = payload::split(&answer.body, session.version, answer.is_binary);
+        let (session, Answer { body, is_binary }) = (&self.0, answer);
+        self.answered(body.len(), most);
+        let (first, rest) = payload::split(&body, session.version, is_binary);
         let mut state = session.state.lock();
-        session.hold(&mut state, Answer { body: rest, is_binary: answer.is_binary });
+        session.hold(&mut state, Answer { body: rest, is_binary });
         drop(state);
         // Not before: an upgrade waits for what is held.
         drop(asking);
-        Answer { body: first, is_binary: answer.is_binary }
+        Answer { body: first, is_binary }
     }
 }
 

@@ -1,3 +1,8 @@
+use std::future::ready;
+use std::pin::pin;
+
+use futures_util::poll;
+
 use super::*;
 
 const LIMITS: PollingLimits =
@@ -132,17 +137,13 @@ async fn an_upgrade_waits_for_the_rest() {
     let sessions = PollingSessions::new(LIMITS);
     let session = opened(&sessions, "a");
     polled(&session, 20);
-    let prepare = |found: fn() -> Found| {
-        let session = session.clone();
-        tokio::spawn(async move { session.prepare_upgrade(|| std::future::ready(found())).await })
-    };
+    let prepare = || session.prepare_upgrade(|| ready(Found::Nothing));
     // A client that does not poll keeps its session as it is.
-    assert!(prepare(|| unreachable!("what is held comes first")).await.unwrap().is_none());
-    let preparing = prepare(|| Found::Nothing);
-    tokio::task::yield_now().await;
-    assert!(!preparing.is_finished());
+    assert!(prepare().await.is_none());
+    let mut preparing = pin!(prepare());
+    assert!(poll!(&mut preparing).is_pending());
     assert_eq!(polled(&session, 1), 4);
-    let upgrade = preparing.await.unwrap().unwrap();
+    let upgrade = preparing.await.unwrap();
     assert_eq!(polled(&session, 1), 0, "polls do not reach the engine any more");
     drop(upgrade);
     assert_eq!(polled(&session, 1), 1, "it did not come to be");
@@ -154,14 +155,10 @@ async fn what_an_upgrade_finds_is_polled_first() {
     let session = opened(&sessions, "a");
     assert_eq!(polled(&session, 16), 16);
     let mut finds = [Found::Answer(answer(3)), Found::Nothing].into_iter();
-    let preparing = tokio::spawn({
-        let session = session.clone();
-        async move { session.prepare_upgrade(move || std::future::ready(finds.next().unwrap())).await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!preparing.is_finished());
+    let mut preparing = pin!(session.prepare_upgrade(|| ready(finds.next().unwrap())));
+    assert!(poll!(&mut preparing).is_pending());
     assert_eq!(polled(&session, 1), 3);
-    preparing.await.unwrap().unwrap().done();
+    preparing.await.unwrap().done();
     assert_eq!(polled(&session, 1), 0);
 }
 
