@@ -137,6 +137,7 @@ impl App {
             heartbeat: settings.heartbeat.clone(),
             channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
             limits: settings.limits.clone(),
+            orion: settings.orion.clone(),
             sentio: settings.sentio.clone(),
             price_frames: PriceFrames::default(),
             metrics: metrics.clone(),

@@ -72,6 +72,8 @@ export interface Subscribed {
   readonly cursor: string;
   /** True: exactly the missed events came. False: a snapshot replaced the gap. Null: nothing was to be resumed. */
   readonly recovered: boolean | null;
+  /** How far back the snapshot of ended signals reaches, where that was asked for. */
+  readonly replay?: string;
 }
 
 export interface Pong {

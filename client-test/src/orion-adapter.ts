@@ -33,6 +33,8 @@ export interface OrionOptions extends Partial<Selection> {
   readonly transports?: ("websocket" | "polling")[];
   /** A cursor kept from an earlier page life. */
   readonly since?: string;
+  /** How far back a snapshot of ended signals reaches, such as `10m`; without it as far as the server's window. */
+  readonly replay?: string | undefined;
   /** Default true. */
   readonly autoConnect?: boolean;
   readonly reconnectionDelay?: number;
@@ -68,10 +70,13 @@ const RETRY_AFTER = 2_000;
 export class OrionAdapter extends Emitter<Events> {
   readonly #socket: Socket;
   #state: ConnectionState = "disconnected";
+  readonly #replay: string | undefined;
   #selection: Selection;
   #cursor: string | null;
   #everConnected = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Whether anything was subscribed on this connection. */
+  #subscribed = false;
   /** Subscribe requests of this connection that are not answered yet. */
   #unanswered = 0;
   /** Signals delivered since `#cursor` while no answer told yet what they were part of. */
@@ -84,6 +89,7 @@ export class OrionAdapter extends Emitter<Events> {
     super();
     this.#selection = { channels: options.channels ?? ["signals", "prices"], symbols: options.symbols };
     this.#cursor = options.since ?? null;
+    this.#replay = options.replay;
     const { token } = options;
     const settings = {
       path: options.path ?? "/socket.io/",
@@ -117,6 +123,11 @@ export class OrionAdapter extends Emitter<Events> {
     return this.#cursor;
   }
 
+  /** Whether it hears anything, or will after a loss. */
+  get hasSelected(): boolean {
+    return this.#selection.channels.length > 0;
+  }
+
   connect(): void {
     if (this.#socket.active) return;
     this.#setState(this.#everConnected ? "reconnecting" : "connecting");
@@ -132,6 +143,7 @@ export class OrionAdapter extends Emitter<Events> {
   /**
    * Hears exactly this from now on. Another selection than the present one
    * brings its own snapshot; with `since` the signals after that cursor instead.
+   * The same selection, after a loss, goes on where the stream broke off.
    */
   subscribe(selection: Selection, since?: string): void {
     const before = this.#selection;
@@ -141,7 +153,7 @@ export class OrionAdapter extends Emitter<Events> {
     else if (changed) this.#cursor = null;
     if (!this.#socket.connected) return;
     if (changed && before.channels.length > 0) this.#socket.emit("unsubscribe", toRequest(before));
-    this.#request(since ?? null);
+    this.#request(since ?? (this.#subscribed ? null : this.#cursor));
   }
 
   unsubscribe(selection: Selection): void {
@@ -179,6 +191,7 @@ export class OrionAdapter extends Emitter<Events> {
   #connected(): void {
     this.#everConnected = true;
     this.#unanswered = 0;
+    this.#subscribed = false;
     const { engine } = this.#socket.io;
     engine.once("upgrade", () => this.#setState(this.#state));
     this.#setState("connected");
@@ -207,8 +220,10 @@ export class OrionAdapter extends Emitter<Events> {
 
   #request(since: string | null): void {
     this.#unanswered += 1;
+    this.#subscribed = true;
     this.#arrived = new Set();
-    this.#socket.emit("subscribe", { ...toRequest(this.#selection), ...(since === null ? {} : { since }) });
+    const replay = this.#replay === undefined ? {} : { replay: this.#replay };
+    this.#socket.emit("subscribe", { ...toRequest(this.#selection), ...(since === null ? replay : { since }) });
   }
 
   #signal(signal: Signal, cursor: string): void {

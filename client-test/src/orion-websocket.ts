@@ -7,38 +7,49 @@
  * const ws = new WebSocket("wss://api.example.com/ws/signals");
  * ```
  *
- * **Losses stay inside.** Socket.IO reconnects, and the adapter resumes by
- * cursor. So `open` fires once, and a lost connection fires neither `close` nor
- * `error`: a dashboard that reconnects on those would open a second socket beside
- * this one, or give up after its own count of attempts and show demo data. While
- * the connection is away `readyState` stays `OPEN` (before the first success:
- * `CONNECTING`), a subscription that is sent is remembered, anything else sent is
- * dropped like a frame on a dying socket. Who wants to show the loss listens to
- * `connectionstate` and reads `connectionState`.
+ * **A loss is told, and repaired underneath.** When the connection is lost,
+ * `close` fires with 1006; Socket.IO reconnects by itself, and `open` fires again,
+ * on the same instance, when it is back. A page that reconnects on `close` makes a
+ * new instance instead: it takes the same connection over, is `CONNECTING` until
+ * that is back, and the instance before it says nothing any more. Either way the
+ * page has one connection and one stream: what it missed comes by cursor, each
+ * signal once. `error` does not fire on a loss, so that a page that reconnects on
+ * both does so once; nor does a failed attempt end an instance, so that no page
+ * gives up and shows demo data.
  *
- * **`close` fires in two cases:** with the code given to `close()` (default 1000,
- * after which the dashboard does not reconnect), and with 1008 after an `error`
+ * **Silent instead**: `OrionWebSocket.reportLoss = false` before the first instance
+ * (or `{ reportLoss: false }` as the second argument) fires neither on a loss. Then
+ * `readyState` stays `OPEN`, and `connectionstate` and `connectionState` tell.
+ *
+ * **`close` fires in two further cases:** with the code given to `close()` (default
+ * 1000, after which the dashboard does not reconnect), and with 1008 after an `error`
  * when the server refuses the token.
  *
  * Frames have the native shape: `{"type":"signal","payload":{…},"cursor":"…"}`,
  * `{"type":"price_update","payload":{…}}`, `subscribed`, `pong` and `error` with
  * their fields at the top level. As on the native endpoint everything is sent
  * without asking: when the `open` handlers have not subscribed, both channels are.
- * Every instance begins with a snapshot; it shares nothing with an earlier one.
+ * The snapshot holds signals that ended within the last minute and those that are
+ * pending: a dashboard sounds an alarm for each confirmed one (`replay` asks for more).
  */
 
 import type { Channel, Selection } from "./messages.ts";
-import { OrionAdapter, type ConnectionState, type OrionOptions } from "./orion-adapter.ts";
+import type { ConnectionState, OrionOptions } from "./orion-adapter.ts";
+import { SharedConnection } from "./shared-connection.ts";
 
 const ALL: Selection = { channels: ["signals", "prices"] };
 
+export interface OrionWebSocketOptions extends OrionOptions {
+  /** Whether a loss is told by `close` and `open`. Default `OrionWebSocket.reportLoss`. */
+  readonly reportLoss?: boolean;
+}
+
 /** The fields of `CloseEvent`, which Node.js 20 does not have. */
 export class OrionCloseEvent extends Event {
-  readonly wasClean = true;
-
   constructor(
     readonly code: number,
     readonly reason: string,
+    readonly wasClean: boolean,
   ) {
     super("close");
   }
@@ -49,6 +60,9 @@ export class OrionWebSocket extends EventTarget {
   static readonly OPEN = 1;
   static readonly CLOSING = 2;
   static readonly CLOSED = 3;
+
+  /** Whether instances tell a loss unless their options say otherwise. */
+  static reportLoss = true;
 
   readonly CONNECTING = 0;
   readonly OPEN = 1;
@@ -66,24 +80,36 @@ export class OrionWebSocket extends EventTarget {
   onerror: ((event: Event) => void) | null = null;
   onclose: ((event: OrionCloseEvent) => void) | null = null;
 
-  readonly #adapter: OrionAdapter;
+  readonly #connection: SharedConnection;
+  readonly #initial: Selection;
+  readonly #reportsLoss: boolean;
   #readyState: number = OrionWebSocket.CONNECTING;
-  /** Whether the dashboard has sent a subscription of its own. */
-  #asked = false;
+  /** Closed by a loss: it opens again when the connection is back, unless another instance has taken it over. */
+  #isLost = false;
+  /** Ended for good: closed, refused, or replaced by another instance. */
+  #hasEnded = false;
+  /** What has come on a connection that was taken over, before `open` fires in the next task. */
+  #early: unknown[] = [];
 
   /** @param options What `new WebSocket(url, protocols)` has there is ignored; the adapter's options are taken. */
-  constructor(url: string | URL, options?: string | string[] | OrionOptions) {
+  constructor(url: string | URL, options?: string | string[] | OrionWebSocketOptions) {
     super();
     this.url = String(url);
-    const given = typeof options === "object" && !Array.isArray(options) ? options : {};
-    // Subscribes to nothing by itself: the `open` handlers go first.
-    this.#adapter = new OrionAdapter(this.url, { ...given, channels: [], autoConnect: false });
-    this.#listen(given.channels === undefined ? ALL : { channels: given.channels, symbols: given.symbols });
+    const { reportLoss, ...given } = typeof options === "object" && !Array.isArray(options) ? options : {};
+    this.#reportsLoss = reportLoss ?? OrionWebSocket.reportLoss;
+    this.#initial = given.channels === undefined ? ALL : { channels: given.channels, symbols: given.symbols };
     this.addEventListener("open", (event) => this.onopen?.(event));
     this.addEventListener("message", (event) => this.onmessage?.(event as MessageEvent<string>));
     this.addEventListener("error", (event) => this.onerror?.(event));
     this.addEventListener("close", (event) => this.onclose?.(event as OrionCloseEvent));
-    this.#adapter.connect();
+    this.#connection = SharedConnection.take(this.url, { replay: "1m", ...given }, {
+      deliver: (frame) => this.#deliver(frame),
+      changed: (state) => this.#changed(state),
+      replaced: () => this.#replaced(),
+    });
+    const { adapter } = this.#connection;
+    if (adapter.state === "connected") setTimeout(() => this.#open());
+    else adapter.connect();
   }
 
   get readyState(): number {
@@ -92,7 +118,7 @@ export class OrionWebSocket extends EventTarget {
 
   /** The truth about the connection, also during a loss. */
   get connectionState(): ConnectionState {
-    return this.#adapter.state;
+    return this.#hasEnded ? "disconnected" : this.#connection.adapter.state;
   }
 
   send(data: string): void {
@@ -100,17 +126,17 @@ export class OrionWebSocket extends EventTarget {
       throw new DOMException("Still in CONNECTING state", "InvalidStateError");
     }
     if (this.#readyState !== OrionWebSocket.OPEN) return;
+    const { adapter } = this.#connection;
     const frame = parseFrame(data);
     switch (frame?.["type"]) {
       case "subscribe":
-        this.#asked = true;
-        return this.#adapter.subscribe(toSelection(frame), textOrNothing(frame["since"]));
+        return adapter.subscribe(toSelection(frame), textOrNothing(frame["since"]));
       case "unsubscribe":
-        return this.#adapter.unsubscribe(toSelection(frame));
+        return adapter.unsubscribe(toSelection(frame));
       case "ping":
-        return this.#adapter.ping(frame["timestamp"]);
+        return adapter.ping(frame["timestamp"]);
       default:
-        return this.#adapter.sendRaw(data);
+        return adapter.sendRaw(data);
     }
   }
 
@@ -121,43 +147,57 @@ export class OrionWebSocket extends EventTarget {
     this.#end(code, reason);
   }
 
-  #listen(initial: Selection): void {
-    const adapter = this.#adapter;
-    adapter.on("message", (message) => this.#deliver(message));
-    adapter.on("subscribed", (answer) => this.#deliver({ type: "subscribed", ...answer }));
-    adapter.on("pong", (pong) => this.#deliver({ type: "pong", ...pong }));
-    adapter.on("answer", (answer) => this.#deliver(answer));
-    adapter.on("error", (error) => {
-      if (adapter.state === "connected") this.#deliver({ type: "error", ...error });
-    });
-    adapter.on("state", (state) => {
-      if (state === "connected" && this.#readyState === OrionWebSocket.CONNECTING) this.#open(initial);
-      this.dispatchEvent(new Event("connectionstate"));
-      if (state === "refused") {
-        this.dispatchEvent(new Event("error"));
-        this.#end(1008, "the server refused the token");
-      }
-    });
+  #changed(state: ConnectionState): void {
+    if (state === "connected") this.#open();
+    this.dispatchEvent(new Event("connectionstate"));
+    if (state === "reconnecting") this.#lose();
+    if (state === "refused") {
+      if (!this.#isLost) this.dispatchEvent(new Event("error"));
+      this.#end(1008, "the server refused the token");
+    }
   }
 
-  #open(initial: Selection): void {
+  #open(): void {
+    const opens = this.#readyState === OrionWebSocket.CONNECTING || this.#isLost;
+    const { adapter } = this.#connection;
+    if (!opens || this.#hasEnded || adapter.state !== "connected") return;
+    this.#isLost = false;
     this.#readyState = OrionWebSocket.OPEN;
     this.dispatchEvent(new Event("open"));
-    if (!this.#asked && this.#readyState === OrionWebSocket.OPEN) this.#adapter.subscribe(initial);
+    // After a loss the adapter goes on by itself with what was subscribed.
+    if (!adapter.hasSelected && this.#readyState === OrionWebSocket.OPEN) adapter.subscribe(this.#initial);
+    for (const frame of this.#early.splice(0)) this.#deliver(frame);
+  }
+
+  #lose(): void {
+    if (!this.#reportsLoss || this.#readyState !== OrionWebSocket.OPEN) return;
+    this.#readyState = OrionWebSocket.CLOSED;
+    this.#isLost = true;
+    this.#connection.offer();
+    this.dispatchEvent(new OrionCloseEvent(1006, "", false));
+  }
+
+  #replaced(): void {
+    this.#hasEnded = true;
+    this.#readyState = OrionWebSocket.CLOSED;
   }
 
   /** Ends for good; `close` follows in a task of its own, as with the browser's class. */
   #end(code: number, reason: string): void {
-    if (this.#readyState >= OrionWebSocket.CLOSING) return;
+    if (this.#hasEnded) return;
+    const wasUnused = this.#readyState === OrionWebSocket.CONNECTING && !this.#connection.adapter.hasSelected;
+    this.#hasEnded = true;
+    this.#connection.release(wasUnused && code !== 1008);
+    if (this.#isLost) return; // It has told that already.
     this.#readyState = OrionWebSocket.CLOSING;
-    this.#adapter.close();
     setTimeout(() => {
       this.#readyState = OrionWebSocket.CLOSED;
-      this.dispatchEvent(new OrionCloseEvent(code, reason));
+      this.dispatchEvent(new OrionCloseEvent(code, reason, true));
     });
   }
 
   #deliver(frame: unknown): void {
+    if (this.#readyState === OrionWebSocket.CONNECTING) this.#early.push(frame);
     if (this.#readyState !== OrionWebSocket.OPEN) return;
     const data = typeof frame === "string" ? frame : JSON.stringify(frame);
     this.dispatchEvent(new MessageEvent("message", { data }));

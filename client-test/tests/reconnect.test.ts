@@ -266,8 +266,8 @@ describe("a cut connection", () => {
     }
   });
 
-  test("OrionWebSocket serves the dashboard's own code through a loss without a close", async () => {
-    const ws = new OrionWebSocket(`ws://127.0.0.1:${proxy.port}/ws/signals`, QUICK);
+  test("OrionWebSocket serves the dashboard's own code through a loss without a close, where that is wanted", async () => {
+    const ws = new OrionWebSocket(`ws://127.0.0.1:${proxy.port}/ws/signals`, { ...QUICK, reportLoss: false });
     const inbox = recordWebSocket(ws);
     assert.equal(ws.readyState, OrionWebSocket.CONNECTING);
     assert.throws(() => ws.send("{}"), { name: "InvalidStateError" });
@@ -279,7 +279,7 @@ describe("a cut connection", () => {
       await inbox.next("open");
       assert.equal(ws.readyState, ws.OPEN);
       const [answer] = await inbox.next("subscribed");
-      assert.deepEqual(Object.keys(answer).sort(), ["channels", "cursor", "recovered", "symbols", "type"]);
+      assert.deepEqual(Object.keys(answer).sort(), ["channels", "cursor", "recovered", "replay", "symbols", "type"]);
       const ids = await lifeBefore(server);
       const [frame] = await inbox.next("signal", (f) => f.payload.id === ids[2]);
       assert.deepEqual(Object.keys(frame), ["type", "payload", "cursor"]);

@@ -45,11 +45,11 @@ pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, Server};
-pub use settings::{Data, Heartbeat, Publish, Sentio, Settings, Signals, Socketio};
+pub use settings::{Data, Heartbeat, Orion, Publish, Sentio, Settings, Signals, Socketio};
 pub use setups::Setups;
 pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;
-pub use value::duration::parse as parse_duration;
+pub use value::duration::{parse as parse_duration, text as duration_text};
 
 /// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

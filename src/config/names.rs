@@ -9,7 +9,7 @@ use crate::domain::InstrumentClass;
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment names and their settings. Every setting also has its long name, see [`long`].
-pub(super) const SHORT: [(&str, &str); 39] = [
+pub(super) const SHORT: [(&str, &str); 40] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -44,6 +44,7 @@ pub(super) const SHORT: [(&str, &str); 39] = [
     ("ORION_PUBLISH_INTERVAL", "publish.interval"),
     ("ORION_SIGNAL_TTL", "signals.ttl"),
     ("ORION_REPLAY_WINDOW", "signals.replay_window"),
+    ("ORION_ALARM_WINDOW", "orion.alarm_window"),
     ("ORION_SETUPS", "setups.enabled"),
     ("ORION_ALERT_WEBHOOK", "alerts.webhook_url"),
     ("ORION_ALERT_SECRET", "alerts.webhook_secret"),

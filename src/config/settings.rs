@@ -56,6 +56,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Socket.IO's own timers.
     pub socketio: Socketio,
+    /// What is particular to ORION's native stream.
+    pub orion: Orion,
     /// What is particular to Sentio's streams.
     pub sentio: Sentio,
     /// What the operator is told of by webhook.
@@ -88,6 +90,7 @@ impl Default for Settings {
             setups: Setups::default(),
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
+            orion: Orion::default(),
             sentio: Sentio::default(),
             alerts: Alerts::default(),
             log: Log::default(),
@@ -237,6 +240,22 @@ pub struct Socketio {
 impl Default for Socketio {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// What is particular to ORION's native stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Orion {
+    /// A page sounds an alarm for every confirmed signal that it has not seen. Those confirmed longer ago than this are left
+    /// out of the first snapshot of a client without a cursor; at most 24 h. Default 1 min.
+    #[serde(with = "duration")]
+    pub alarm_window: Duration,
+}
+
+impl Default for Orion {
+    fn default() -> Self {
+        Self { alarm_window: Duration::from_mins(1) }
     }
 }
 

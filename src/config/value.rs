@@ -266,7 +266,7 @@ pub(super) mod duration {
     }
 
     /// The duration in the largest unit in which it is whole: 365 days are `365d`, not `11months 30days …`.
-    pub(in super::super) fn text(span: Duration) -> String {
+    pub fn text(span: Duration) -> String {
         let millis = span.as_millis();
         if span.is_zero() || !span.subsec_nanos().is_multiple_of(1_000_000) {
             return format_duration(span).to_string();

@@ -1,6 +1,5 @@
 //! How numbers are written: as JavaScript writes them, so that 5000.0 is `5000`.
 
-use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 /// Largest integer that a JSON number carries exactly in JavaScript.
@@ -34,13 +33,14 @@ pub fn optional<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::
     }
 }
 
-/// For `#[serde(serialize_with)]` on a list of numbers.
-pub fn list<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut seq = serializer.serialize_seq(Some(values.len()))?;
-    for value in values {
-        seq.serialize_element(&Number(*value))?;
+/// A list of numbers, each written as [`Number`] is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Numbers<'a>(pub &'a [f64]);
+
+impl Serialize for Numbers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().copied().map(Number))
     }
-    seq.end()
 }
 
 /// `a − b` of two decimal numbers, with no more decimals than they are written with: 1.08503 − 1.085 is 0.00003.

@@ -143,13 +143,13 @@ impl Row {
     fn update(&self, now: Now, rules: &PriceRules) -> PriceUpdate {
         let Self { instrument, tick, .. } = self;
         let price = instrument.mid(tick.quote);
-        let before = self.published.as_ref().map_or(price, |update| update.price);
+        let (change, change_percent) = self.change_to(price);
         PriceUpdate {
             symbol: tick.symbol.clone(),
             price,
             timestamp: tick.observed_at,
-            change: difference(price, before),
-            change_percent: percent(price - before, before),
+            change,
+            change_percent,
             volume: tick.volume,
             bid_ask: match tick.quote {
                 Quote::BidAsk { .. } => Some(instrument.sides(tick.quote)),
@@ -157,6 +157,16 @@ impl Row {
             },
             quality: self.quality(now, rules),
             source: tick.source.clone(),
+        }
+    }
+
+    /// The change against the price published before, and the same in percent. A price that is published again repeats its
+    /// change: dashboards hide a change of 0, and would blink.
+    fn change_to(&self, price: f64) -> (f64, f64) {
+        match self.published.as_deref() {
+            None => (0.0, 0.0),
+            Some(published) if published.price == price => (published.change, published.change_percent),
+            Some(PriceUpdate { price: before, .. }) => (difference(price, *before), percent(price - before, *before)),
         }
     }
 

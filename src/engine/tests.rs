@@ -58,12 +58,27 @@ fn a_price_is_published_once_a_beat_and_again_after_the_quiet() {
 fn change_is_against_the_price_published_before() {
     let mut engine = engine();
     for (price, expected) in
-        [(1.0850, (0.0, 0.0)), (1.0852, (0.0002, 0.0184)), (1.0852, (0.0, 0.0)), (1.084, (-0.0012, -0.1106))]
+        [(1.0850, (0.0, 0.0)), (1.0852, (0.0002, 0.0184)), (1.0852, (0.0002, 0.0184)), (1.084, (-0.0012, -0.1106))]
     {
         engine.process(last("EURUSD", price, Feed::Live, now()), now());
         let update = engine.publish(now()).remove(0);
         assert_eq!((update.change, update.change_percent), expected);
     }
+}
+
+#[test]
+fn a_repeated_price_keeps_its_change() {
+    let mut engine = engine();
+    for price in [1.0850, 1.0852] {
+        engine.process(last("EURUSD", price, Feed::Live, now()), now());
+        engine.publish(now());
+    }
+    // Nothing comes in for the next three repetitions; then the same price does.
+    let mut repeated: Vec<_> = (1..=15).flat_map(|beat| engine.publish(at(beat))).collect();
+    engine.process(last("EURUSD", 1.0852, Feed::Live, at(16)), at(16));
+    repeated.extend(engine.publish(at(16)));
+    let changes: Vec<_> = repeated.iter().map(|update| (update.change, update.change_percent)).collect();
+    assert_eq!(changes, [(0.0002, 0.0184); 4]);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What clients say, in every form they say it: `subscribe`, `unsubscribe`, `ping`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::cursor::MessageCursor;
 use super::dialects::orion::{ErrorObject, Unsubscribed};
+use crate::config::parse_duration;
 use crate::domain::{CursorError, Instruments, Symbol};
 use crate::hub::{Present, Selection, Topics};
 
@@ -27,6 +29,8 @@ pub struct Request {
     pub since: Option<String>,
     /// Whether the channel `user` was named: what is published for the user, and for all users.
     pub user: bool,
+    /// How far back the snapshot of ended signals should reach, where that was said.
+    pub replay: Option<Duration>,
     /// At most so many prices per second of each symbol.
     pub max_hz: Option<f64>,
     /// The cursor of published messages that was presented, whatever it is.
@@ -45,6 +49,7 @@ impl Request {
             Value::String(since) => since.clone(),
             other => other.to_string(),
         });
+        let replay = field("replay").and_then(|asked| parse_replay(asked).map_err(|fault| faults.push(fault)).ok());
         let last_event_id = field("last_event_id").map(MessageCursor::read);
         let max_hz = field("max_hz").and_then(|asked| match asked.as_f64() {
             Some(hz) if MAX_HZ.contains(&hz) => Some(hz),
@@ -87,7 +92,7 @@ impl Request {
                 }
             }
         }
-        Self { topics, symbols, since, user, max_hz, last_event_id, faults }
+        Self { topics, symbols, since, user, replay, max_hz, last_event_id, faults }
     }
 
     /// The same where there is no channel `user`.
@@ -116,10 +121,30 @@ impl Request {
         self.symbols.as_ref().map(|symbols| present.unfed(symbols)).unwrap_or_default()
     }
 
+    /// How far back the snapshot of ended signals reaches, for the answer; `None` where nothing was said.
+    pub fn granted_replay(&self, present: &Present) -> Option<Duration> {
+        self.replay.map(|asked| asked.min(present.replay_window()))
+    }
+
     /// The answer to an `unsubscribe`.
     pub fn unsubscribed(&self) -> Unsubscribed {
         Unsubscribed { channels: self.channels(), symbols: self.symbol_list() }
     }
+}
+
+/// Reads how far back a snapshot should reach: `10m`, `90s`.
+///
+/// # Errors
+/// What the client is told, when it is not a duration.
+pub fn parse_replay(asked: &Value) -> Result<Duration, ErrorObject> {
+    let told = || {
+        let shown = asked.as_str().map_or_else(|| asked.to_string(), str::to_owned);
+        fault(
+            "invalid_request",
+            format!("replay must be a duration such as \"10m\" or \"90s\", not '{}'", short(&shown)),
+        )
+    };
+    asked.as_str().and_then(parse_duration).ok_or_else(told)
 }
 
 /// A list of names, or one name; `None` for nothing.
@@ -254,6 +279,26 @@ mod tests {
         for wrong in [json!(0), json!(0.1), json!(10.1), json!(-1), json!("1"), json!([1])] {
             assert_eq!(read(wrong.clone()), (None, 1), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_replay_is_a_duration() {
+        let read = |replay: Value| {
+            let request = parse(&json!({"replay": replay}));
+            (request.replay.map(|replay| replay.as_secs()), request.faults.len())
+        };
+        for (asked, seconds) in [("10m", 600), ("90s", 90), (" 1h ", 3600), ("0s", 0)] {
+            assert_eq!(read(json!(asked)), (Some(seconds), 0), "{asked}");
+        }
+        assert_eq!(read(json!(null)), (None, 0));
+        for wrong in [json!(""), json!("10"), json!(600), json!("-1m"), json!("soon"), json!(["10m"]), json!(true)] {
+            assert_eq!(read(wrong.clone()), (None, 1), "{wrong}");
+        }
+        let faults = parse(&json!({"replay": "soon"})).faults;
+        assert_eq!(
+            faults,
+            [fault("invalid_request", "replay must be a duration such as \"10m\" or \"90s\", not 'soon'")]
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{AllowedOrigins, Heartbeat, Limits, Sentio};
+use crate::config::{AllowedOrigins, Heartbeat, Limits, Orion, Sentio};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
 use crate::pipeline::Handle;
@@ -71,6 +71,8 @@ pub struct Gateway {
     pub channels: Arc<ChannelCap>,
     /// What a client may do.
     pub limits: Limits,
+    /// What ORION's newcomers are told.
+    pub orion: Orion,
     /// Sentio's timers.
     pub sentio: Sentio,
     /// What all clients of the bot platform are told of prices.

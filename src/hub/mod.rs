@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Quality, Symbol};
+use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Quality, Signal, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
@@ -207,10 +207,24 @@ impl Present {
 
     /// Each signal that is pending or changed within the replay window, as it is now, oldest change first.
     pub fn signals(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
-        let mut signals: Vec<_> =
-            self.recent.signals().filter(|publication| is_about(publication, &wanted)).cloned().collect();
+        self.signals_by_age(|signal, _| wanted(&signal.symbol))
+    }
+
+    /// The same of those that `wanted` selects by what they are and by how long ago they changed.
+    pub fn signals_by_age(&self, wanted: impl Fn(&Signal, Duration) -> bool) -> Vec<Arc<Publication>> {
+        let is_wanted = |publication: &Publication, age| match publication.event() {
+            Event::Signal(signal) => wanted(signal, age),
+            Event::Price(_) | Event::Published(_) => false,
+        };
+        let signals = self.recent.signals().filter(|(publication, age)| is_wanted(publication, *age));
+        let mut signals: Vec<_> = signals.map(|(publication, _)| publication.clone()).collect();
         signals.drain(..signals.len().saturating_sub(MAX_SNAPSHOT_SIGNALS));
         signals
+    }
+
+    /// How far back the snapshot of ended signals reaches.
+    pub fn replay_window(&self) -> Duration {
+        self.recent.window()
     }
 
     /// Latest published states that `wanted` selects.
@@ -238,10 +252,6 @@ impl Present {
     pub fn after(&self, seq: u64) -> Option<Vec<Arc<Publication>>> {
         self.recent.after(seq, self.position.seq)
     }
-}
-
-fn is_about(publication: &Publication, wanted: impl Fn(&Symbol) -> bool) -> bool {
-    matches!(publication.event(), Event::Signal(signal) if wanted(&signal.symbol))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ const MAX_SIGNALS: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Recent {
     window: Duration,
+    /// The monotonic clock at the last look at it.
+    now: Duration,
     /// Latest state of each signal, by the place of its last change.
     by_seq: BTreeMap<u64, Kept>,
     seq_of: HashMap<SignalId, u64>,
@@ -32,7 +34,7 @@ struct Kept {
 
 impl Recent {
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, by_seq: BTreeMap::new(), seq_of: HashMap::new(), tail: VecDeque::new() }
+        Self { window, now: Duration::ZERO, by_seq: BTreeMap::new(), seq_of: HashMap::new(), tail: VecDeque::new() }
     }
 
     /// Takes in an event that has just been published.
@@ -70,6 +72,7 @@ impl Recent {
 
     /// Drops ended signals that have left the window.
     pub(super) fn tidy(&mut self, now: Now) {
+        self.now = now.mono;
         let end = now.mono + self.window;
         self.by_seq.retain(|_, kept| {
             let Event::Signal(signal) = kept.publication.event() else { return false };
@@ -85,9 +88,22 @@ impl Recent {
         });
     }
 
-    /// Latest state of each signal, oldest change first.
-    pub(super) fn signals(&self) -> impl Iterator<Item = &Arc<Publication>> {
-        self.by_seq.values().map(|kept| &kept.publication)
+    /// The time within which a signal has changed that is kept although it has ended.
+    pub(super) fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// Latest state of each signal, oldest change first, and how long ago it changed: at least the window for one that has
+    /// left it.
+    pub(super) fn signals(&self) -> impl Iterator<Item = (&Arc<Publication>, Duration)> {
+        self.by_seq.values().map(|kept| {
+            let age = match kept.until {
+                Some(until) => (self.now + self.window).saturating_sub(until),
+                None if kept.from_log => self.window,
+                None => Duration::ZERO,
+            };
+            (&kept.publication, age)
+        })
     }
 
     /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.

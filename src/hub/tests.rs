@@ -72,6 +72,30 @@ fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_no
 }
 
 #[test]
+fn a_snapshot_knows_how_old_changes_are() {
+    let hub = hub();
+    let Ok(old) = Arc::try_unwrap(signal("old", 1, SignalState::Confirmed)) else { panic!() };
+    hub.recall([old], &Forgotten::default());
+    // The process began four minutes after the change of the one that the log had.
+    let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
+    hub.tidy(running(0));
+    hub.publish(&[signal("new", 2, SignalState::Confirmed)]);
+    let ages = || {
+        let ages = std::cell::RefCell::new(Vec::new());
+        let note = |_: &Signal, age: Duration| {
+            ages.borrow_mut().push(age.as_secs());
+            true
+        };
+        hub.hold(|present| present.signals_by_age(note));
+        ages.into_inner()
+    };
+    assert_eq!(ages(), [240, 0]);
+    hub.tidy(running(10));
+    hub.tidy(running(70));
+    assert_eq!(ages(), [310, 60]);
+}
+
+#[test]
 fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
     for jump in [3600, -7200] {
         let hub = hub();

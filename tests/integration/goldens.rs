@@ -78,7 +78,9 @@ fn told(signal: &Signal, seq: u64) -> String {
     let [frame] = frames(&publication) else { panic!("one frame") };
     assert_eq!(*frame, signal_frame(signal, &position(seq)), "from the log it is the same");
     let object = object(&publication).unwrap();
-    assert!(frame.contains(object.as_str()), "the object stands in its frame as it is");
+    // Without targets the native stream has null: the page would print the length of an empty list.
+    let object = object.replace(r#""take_profits":[],"#, r#""take_profits":null,"#);
+    assert!(frame.contains(&object), "the object stands in its frame as it is");
     frame.to_string()
 }
 
@@ -152,6 +154,7 @@ fn conversation() {
         unfed: Vec::new(),
         cursor: position(41).to_string(),
         recovered: None,
+        replay: None,
         max_hz: None,
         last_event_id: None,
     };

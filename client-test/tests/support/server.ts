@@ -70,6 +70,20 @@ export class OrionServer {
     assert.equal(code, 0, `exit code after SIGTERM\n${this.#log}`);
   }
 
+  /** SIGKILL to this one process: nobody is told anything. */
+  async kill(): Promise<void> {
+    const exit = once(this.child, "exit", { signal: AbortSignal.timeout(STOPPED_WITHIN) });
+    this.child.kill("SIGKILL");
+    await exit;
+  }
+
+  /** How many clients are connected, over all transports. */
+  async connections(): Promise<number> {
+    const { body } = await this.get("/metrics");
+    const lines = String(body).split("\n").filter((line) => line.startsWith("orion_connections{"));
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
   /** Stops for good. */
   async end(): Promise<void> {
     await this.stop();

@@ -8,7 +8,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::number::{list, number, optional};
+use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{Event, Position, PriceUpdate, Signal, SignalState, Symbol, iso};
 use crate::hub::{Encoding, Publication};
 
@@ -24,8 +24,7 @@ pub struct SignalObject<'a> {
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional")]
     stop_loss: Option<f64>,
-    #[serde(serialize_with = "list")]
-    take_profits: &'a [f64],
+    take_profits: Option<Numbers<'a>>,
     tp_modes: &'a [String],
     reason: &'a str,
     #[serde(serialize_with = "number")]
@@ -53,7 +52,7 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
             entry_time: iso(signal.entry_time),
             entry_price: signal.entry_price,
             stop_loss: signal.stop_loss,
-            take_profits: &signal.take_profits,
+            take_profits: Some(Numbers(&signal.take_profits)),
             tp_modes: &signal.tp_modes,
             reason: &signal.reason,
             confidence: signal.confidence,
@@ -69,6 +68,14 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
             },
             source: signal.source.as_str(),
         }
+    }
+}
+
+impl<'a> SignalObject<'a> {
+    /// The same for the native stream: the page prints the length of an empty list, a stray "0", and nothing for null.
+    fn native(signal: &'a Signal) -> Self {
+        let targets = Some(Numbers(&signal.take_profits)).filter(|targets| !targets.0.is_empty());
+        Self { take_profits: targets, ..Self::from(signal) }
     }
 }
 
@@ -124,13 +131,18 @@ pub fn object(publication: &Arc<Publication>) -> Option<&Utf8Bytes> {
 pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::OrionFrame, |publication| {
         let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
-        object(publication).map(frame).into_iter().collect()
+        match publication.event() {
+            Event::Signal(signal) if signal.take_profits.is_empty() => {
+                vec![frame(&encode(&SignalObject::native(signal)))]
+            }
+            _ => object(publication).map(frame).into_iter().collect(),
+        }
     })
 }
 
 /// The native frame of a signal from the log.
 pub fn signal_frame(signal: &Signal, position: &Position) -> Utf8Bytes {
-    envelope("signal", &encode(&SignalObject::from(signal)), Some(position))
+    envelope("signal", &encode(&SignalObject::native(signal)), Some(position))
 }
 
 /// The object is JSON already; it is set into its envelope as it is.
@@ -168,6 +180,9 @@ pub struct Subscribed {
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.
     pub recovered: Option<bool>,
+    /// How far back the snapshot of ended signals reaches, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
     /// At most so many prices per second of each symbol, where fewer than all were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hz: Option<f64>,

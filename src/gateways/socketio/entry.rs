@@ -14,6 +14,7 @@ use tower::{BoxError, Layer, Service};
 use super::cut::Cuts;
 use super::namespace_query::ConnectFilter;
 use super::steps::Step;
+use super::upgrade::Upgrade;
 use crate::door::{Crowded, KillSwitch};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
@@ -98,20 +99,29 @@ where
         if let Some(uri) = engine.or_else(native) {
             *request.uri_mut() = uri;
         }
-        let Some(polling) = polling else {
-            let answer = self.inner.call(request);
-            return Box::pin(async move { answer.await.map(|response| response.map(Body::new)) });
-        };
-        // The service that was asked whether it is ready takes the request.
-        let fresh = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, fresh);
-        let most = self.gateway.limits.message_bytes;
-        Box::pin(async move { Ok(polling.serve(inner, request, most).await) })
+        if let Some(polling) = polling {
+            let (inner, most) = (self.take_inner(), self.gateway.limits.message_bytes);
+            return Box::pin(async move { Ok(polling.serve(inner, request, most).await) });
+        }
+        if let Some(upgrade) = Upgrade::of(self.cuts.sessions(), &request) {
+            let inner = self.take_inner();
+            return Box::pin(async move { Ok(upgrade.serve(inner, request).await) });
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
     }
 }
 
 fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
     Box::pin(std::future::ready(Ok(response)))
+}
+
+impl<S: Clone> Entry<S> {
+    /// The inner service, for a request that is taken later: the one that was asked whether it is ready.
+    fn take_inner(&mut self) -> S {
+        let fresh = self.inner.clone();
+        std::mem::replace(&mut self.inner, fresh)
+    }
 }
 
 impl<S> Entry<S> {
@@ -141,10 +151,6 @@ impl<S> Entry<S> {
         }
         if let Some(connection) = request.extensions().get::<KillSwitch>() {
             connection.serves(ENGINE, None);
-            let session = sid.filter(|_| upgrade).and_then(|sid| self.cuts.sessions().find(sid));
-            if let Some(session) = session {
-                session.upgrade(connection.clone());
-            }
             if upgrade && query_value(uri, "EIO") == Some("3") {
                 connection.filter_inbound(ConnectFilter::default());
             }
@@ -164,7 +170,7 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
 }
 
 /// Whether the engine takes a request for a WebSocket's.
-fn is_over_websocket(uri: &Uri) -> bool {
+pub(super) fn is_over_websocket(uri: &Uri) -> bool {
     query_value(uri, "transport") == Some("websocket")
 }
 

@@ -13,12 +13,14 @@ mod cut;
 mod entry;
 mod headcount;
 mod namespace_query;
+mod payload;
 mod personal;
 mod polling;
 mod rates;
 mod rooms;
 mod session;
 mod steps;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,8 @@
 //! that does not poll is cut after the time in which it would have to answer a ping, and when too much waits for all
 //! sessions together, those that have not polled for a moment go first, the most expensive one first.
 
+mod rest;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,10 +18,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::auth::Login;
 use crate::door::KillSwitch;
+use rest::Delivery;
+pub(super) use rest::{Answer, Asking, Found, Turn};
 
 /// What may wait for one session before it is cut, in bytes: far more than a snapshot of the largest signals that people send.
 const MAX_WAITING_BYTES: usize = 4 << 20;
@@ -100,6 +105,8 @@ pub(super) struct PollingSession {
     /// Bytes that wait for the next poll.
     waiting: AtomicUsize,
     state: Mutex<State>,
+    /// Told whenever something of [`State::delivery`] has changed.
+    delivery_changed: Notify,
 }
 
 #[derive(Debug)]
@@ -119,6 +126,8 @@ struct State {
     connects: usize,
     /// It has been told to end.
     is_ending: bool,
+    /// What is between the engine and the client.
+    delivery: Delivery,
 }
 
 /// A session that has to end.
@@ -187,7 +196,9 @@ impl PollingSessions {
                 broadcasts: self.0.broadcasts.load(Ordering::Relaxed),
                 connects: 0,
                 is_ending: false,
+                delivery: Delivery::default(),
             }),
+            delivery_changed: Notify::new(),
         }))
     }
 
@@ -262,6 +273,11 @@ impl PollingSession {
         self.version
     }
 
+    /// The session's id, once it is open.
+    pub(super) fn id(&self) -> &str {
+        self.id.get().map_or("", String::as_str)
+    }
+
     /// The session has been opened, and this is its id.
     pub(super) fn opened(self: &Arc<Self>, id: &str) {
         if self.id.set(id.to_owned()).is_ok() {
@@ -283,7 +299,7 @@ impl PollingSession {
     /// Counts namespaces that the client asks for; false when it asks for too many without polling.
     pub(super) fn may_connect(&self, namespaces: usize) -> bool {
         let mut state = self.state.lock();
-        if state.polls > 0 {
+        if state.delivery.has_parked_poll() {
             // Nothing waits: the poll would have been answered with it.
             state.connects = 0;
         }
@@ -312,10 +328,14 @@ impl PollingSession {
     /// Notes a packet of so many bytes that waits for the client.
     pub(super) fn note_sent(&self, bytes: usize) {
         if !self.is_upgraded() {
-            // In this order, so that no more is ever taken off the sum than is in it.
-            self.registry.waiting.fetch_add(bytes + PACKET_BYTES, Ordering::SeqCst);
-            self.waiting.fetch_add(bytes + PACKET_BYTES, Ordering::SeqCst);
+            self.note_waiting(bytes + PACKET_BYTES);
         }
+    }
+
+    fn note_waiting(&self, bytes: usize) {
+        // In this order, so that no more is ever taken off the sum than is in it.
+        self.registry.waiting.fetch_add(bytes, Ordering::SeqCst);
+        self.waiting.fetch_add(bytes, Ordering::SeqCst);
     }
 
     /// The client has taken so many bytes, or all that waits.
@@ -342,7 +362,8 @@ impl PollingSession {
         self.state.lock().connection.clone()
     }
 
-    fn is_upgraded(&self) -> bool {
+    /// Whether it is a WebSocket, or about to be one.
+    pub(super) fn is_upgraded(&self) -> bool {
         self.state.lock().connection.is_some()
     }
 
@@ -371,8 +392,8 @@ impl Drop for PollingSession {
 }
 
 impl Poll {
-    /// The poll was answered with so many bytes, of at most `most`. What is far below that was all there was.
-    pub(super) fn answered(&self, bytes: usize, most: usize) {
+    /// The engine answered the poll with so many bytes, of at most `most`. What is far below that was all there was.
+    fn answered(&self, bytes: usize, most: usize) {
         let session = &self.0;
         session.note_taken(if bytes < most / 2 { usize::MAX } else { bytes });
         let mut state = session.state.lock();
@@ -390,121 +411,4 @@ impl Drop for Poll {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: PollingLimits =
-        PollingLimits { sessions: 3, per_address: 2, waiting_bytes: 1 << 20, poll_timeout: Duration::from_secs(20) };
-
-    fn address(last: u8) -> IpAddr {
-        [203, 0, 113, last].into()
-    }
-
-    fn opened(sessions: &PollingSessions, id: &str) -> Arc<PollingSession> {
-        let session = sessions.open(None, 4, None).unwrap();
-        session.opened(id);
-        session
-    }
-
-    fn ended(sessions: &PollingSessions) -> Vec<(String, &'static str)> {
-        sessions.overdue().1.into_iter().map(|overdue| (overdue.id, overdue.reason)).collect()
-    }
-
-    #[tokio::test]
-    async fn sessions_are_limited_in_all_and_per_address() {
-        let sessions = PollingSessions::new(LIMITS);
-        let open = |last| sessions.open(Some(address(last)), 4, None);
-        let first = open(1).unwrap();
-        let _second = open(1).unwrap();
-        assert_eq!(open(1).unwrap_err(), OverLimit::Address);
-        let third = open(2).unwrap();
-        assert_eq!(open(2).unwrap_err(), OverLimit::Sessions);
-        drop((first, third));
-        assert_eq!(sessions.count(), 1);
-        open(1).unwrap();
-        assert_eq!(sessions.0.counts.lock().by_address.len(), 1, "addresses without a session are forgotten");
-    }
-
-    #[tokio::test]
-    async fn an_upgraded_session_is_counted_by_its_connection() {
-        let sessions = PollingSessions::new(LIMITS);
-        let session = opened(&sessions, "a");
-        let connection = KillSwitch::new();
-        session.upgrade(connection.clone());
-        session.upgrade(KillSwitch::new());
-        assert_eq!(sessions.count(), 0);
-        assert!(ended(&sessions).is_empty());
-        drop(connection);
-        // It was never a WebSocket: nothing else would end it.
-        assert_eq!(ended(&sessions), [("a".to_owned(), "upgrade")]);
-        drop(session);
-        assert_eq!(sessions.count(), 0);
-        assert!(sessions.find("a").is_none() && sessions.0.open.lock().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_session_that_is_left_alone_ends() {
-        let sessions = PollingSessions::new(LIMITS);
-        let (idle, polls) = (opened(&sessions, "idle"), opened(&sessions, "polls"));
-        let poll = polls.clone().poll();
-        tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!(ended(&sessions), [("idle".to_owned(), "idle")]);
-        drop(idle);
-        drop(poll);
-        tokio::time::advance(Duration::from_secs(19)).await;
-        assert!(ended(&sessions).is_empty());
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(ended(&sessions), [("polls".to_owned(), "idle")]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_most_expensive_idle_session_goes_first() {
-        let sessions = PollingSessions::new(LIMITS);
-        let [large, small, polls] = ["large", "small", "polls"].map(|id| opened(&sessions, id));
-        for (session, bytes) in [(&large, 700_000), (&small, 300_000), (&polls, 700_000)] {
-            session.note_sent(bytes);
-        }
-        let poll = polls.poll();
-        assert!(ended(&sessions).is_empty(), "all have polled a moment ago");
-        tokio::time::advance(GRACE).await;
-        assert_eq!(ended(&sessions), [("large".to_owned(), "memory"), ("small".to_owned(), "memory")]);
-        poll.answered(65_000, 65_536);
-        drop(large);
-        assert!(ended(&sessions).is_empty(), "less than the limit waits");
-    }
-
-    #[tokio::test]
-    async fn what_waits_for_all_is_bounded() {
-        let sessions = PollingSessions::new(LIMITS);
-        let [large, other] = ["large", "other"].map(|id| opened(&sessions, id));
-        large.note_sent(LIMITS.waiting_bytes);
-        assert!(other.has_room() && !other.may_ask(), "it does not poll");
-        let poll = other.clone().poll();
-        assert!(other.may_ask());
-        large.note_sent(LIMITS.waiting_bytes);
-        assert!(!other.has_room() && !other.may_ask());
-        drop((large, poll));
-        assert!(other.has_room() && other.may_ask());
-        assert_eq!(sessions.0.waiting.load(Ordering::Relaxed), 0);
-    }
-
-    #[tokio::test]
-    async fn what_waits_for_a_session_is_bounded_until_it_polls() {
-        let sessions = PollingSessions::new(PollingLimits { waiting_bytes: MAX_WAITING_BYTES, ..LIMITS });
-        let session = opened(&sessions, "a");
-        session.note_sent(MAX_WAITING_BYTES);
-        assert!(!session.has_room());
-        assert_eq!(session.registry.waiting.load(Ordering::Relaxed), session.waiting.load(Ordering::Relaxed));
-        let poll = session.clone().poll();
-        poll.answered(65_536, 65_536);
-        assert!(session.has_room(), "a part of it was taken");
-        poll.answered(100, 65_536);
-        assert_eq!(session.waiting.load(Ordering::Relaxed), 0);
-        drop(poll);
-        assert!(session.may_connect(MAX_CONNECTS) && !session.may_connect(1));
-        drop(session.clone().poll());
-        assert!(!session.may_connect(1), "it has taken nothing");
-        let _poll = session.clone().poll();
-        assert!(session.may_connect(1), "nothing waits for a client that is waiting");
-    }
-}
+mod tests;

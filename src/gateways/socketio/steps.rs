@@ -1,18 +1,24 @@
 //! The requests of a long-polling session: what each does to the session's account.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body::Body as _;
+use tokio::task::coop::has_budget_remaining;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 use tower::{BoxError, Service};
 
 use super::entry::query_value;
 use super::namespace_query;
-use super::polling::{OverLimit, Poll, PollingSession, PollingSessions};
+use super::polling::{Answer, Asking, OverLimit, Poll, PollingSession, PollingSessions, Turn};
 use crate::door::ClientAddress;
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
@@ -22,6 +28,10 @@ use crate::gateways::command::fault;
 const MAX_OPEN_BYTES: u64 = 4096;
 /// Between packets of a body of Engine.IO 4.
 const SEPARATOR: u8 = 0x1e;
+/// The type of a body in the binary form of Engine.IO 3.
+const BINARY: &str = "application/octet-stream";
+/// How long a poll is held for which there is nothing while the session goes over to a WebSocket.
+const NOTHING_PAUSE: Duration = Duration::from_millis(50);
 /// How a packet that asks for a namespace begins.
 const CONNECT: &[u8] = b"40";
 
@@ -78,25 +88,88 @@ impl Step {
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        let request = match &self {
-            Self::Post(session) => match counted(session, request, most).await {
-                Ok(request) => request,
-                Err(refusal) => return *refusal,
-            },
-            Self::Open(_) | Self::Poll(_) => request,
-        };
-        let Ok(response) = inner.call(request).await;
-        let response = response.map(Body::new);
         match self {
-            Self::Open(session) => named(&session, response).await,
-            Self::Poll(poll) => {
-                if let Some(bytes) = response.body().size_hint().exact() {
-                    poll.answered(bytes as usize, most);
-                }
-                response
+            Self::Open(session) => {
+                let Ok(response) = inner.call(request).await;
+                named(&session, response.map(Body::new)).await
             }
-            Self::Post(_) => response,
+            Self::Poll(poll) => match poll.turn() {
+                Turn::Held(answer) => answer.into_response(),
+                Turn::Engine(asking) => asked(&poll, asking, inner.call(request), most).await,
+                Turn::Nothing => {
+                    sleep(NOTHING_PAUSE).await;
+                    poll.nothing().into_response()
+                }
+            },
+            Self::Post(session) => match counted(&session, request, most).await {
+                Ok(request) => {
+                    let Ok(response) = inner.call(request).await;
+                    response.map(Body::new)
+                }
+                Err(refusal) => *refusal,
+            },
         }
+    }
+}
+
+/// Has the engine answer a poll, and cuts the answer to what the client takes at once.
+async fn asked<R>(
+    poll: &Poll,
+    mut asking: Asking,
+    answer: impl Future<Output = Result<Response<R>, Infallible>>,
+    most: usize,
+) -> Response
+where
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let mut answer = std::pin::pin!(answer);
+    let Ok(response) = match at_once(answer.as_mut()).await {
+        Some(response) => response,
+        None => {
+            asking.park();
+            answer.await
+        }
+    };
+    match Answer::read(response.map(Body::new)).await {
+        Ok(answer) => poll.cut(asking, answer, most).into_response(),
+        Err(other) => *other,
+    }
+}
+
+/// What a poll of the engine is answered with, if it has something already. What it has is not taken before it answers.
+pub(super) async fn at_once<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
+    loop {
+        match futures_util::poll!(&mut answer) {
+            task::Poll::Ready(answer) => return Some(answer),
+            task::Poll::Pending if has_budget_remaining() => return None,
+            // The runtime has put it off.
+            task::Poll::Pending => yield_now().await,
+        }
+    }
+}
+
+impl Answer {
+    /// Reads the packets that the engine answers a poll with.
+    ///
+    /// # Errors
+    /// The answer, when it is another one.
+    pub(super) async fn read(response: Response) -> Result<Self, Box<Response>> {
+        let is_whole = response.body().size_hint().exact().is_some();
+        if response.status() != StatusCode::OK || !is_whole {
+            return Err(Box::new(response));
+        }
+        let is_binary = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
+        // It is in memory already.
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+        Ok(Self { body, is_binary })
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let kind = if self.is_binary { BINARY } else { "text/plain; charset=UTF-8" };
+        ([(header::CONTENT_TYPE, kind)], self.body).into_response()
     }
 }
 
@@ -169,7 +242,7 @@ fn is_over_limit(error: &axum::Error) -> bool {
 /// How many packets of a body ask for a namespace, at most. Engine.IO 3 puts a length before each packet, and in its
 /// binary form no separator between them.
 fn connects(body: &[u8], headers: &HeaderMap) -> usize {
-    let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
     if is_binary {
         return body.windows(CONNECT.len()).filter(|window| *window == CONNECT).count();
     }

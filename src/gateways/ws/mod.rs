@@ -101,11 +101,12 @@ impl Handshake {
 #[derive(Debug, Default, Deserialize)]
 struct Opening {
     since: Option<String>,
+    replay: Option<String>,
 }
 
 async fn dashboard(
     State(gateway): State<Arc<Gateway>>,
-    Query(Opening { since }): Query<Opening>,
+    Query(Opening { since, replay }): Query<Opening>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -115,7 +116,7 @@ async fn dashboard(
         Err(refusal) => return refusal.into_response(),
     };
     let may_push = gateway.may_push(&headers, &uri);
-    let conversation = Orion::dashboard(gateway.clone(), since, may_push);
+    let conversation = Orion::dashboard(gateway.clone(), since, replay, may_push);
     handshake.serve(gateway, login, conversation)
 }
 

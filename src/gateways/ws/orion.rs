@@ -1,5 +1,7 @@
 //! ORION's conversation on `/ws/signals`, and the same for pushers on `/api/websocket`.
 
+mod joining;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +12,18 @@ use tokio::time::Instant;
 
 use super::{Client, Conversation};
 use crate::auth::TokenKind;
-use crate::domain::{Event, Position, Signal, SignalId, iso};
+use crate::domain::{SignalId, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
-use crate::gateways::command::{Request, fault, short};
+use crate::gateways::command::{Request, fault, parse_replay, short};
 use crate::gateways::completeness::Completeness;
-use crate::gateways::dialects::orion::{self, Pong, Subscribed, Typed, encode};
+use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed, encode};
 use crate::gateways::events;
 use crate::gateways::pace::TOO_FAST;
-use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
-use crate::hub::{Outbox, Present, Publication, Selection, Topics};
+use crate::gateways::resume::{self, Gone};
+use crate::hub::Publication;
 use crate::pipeline::clock;
 use crate::sources::push::{Malformed, trimmed};
-use crate::store::Change;
 
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
@@ -33,8 +34,6 @@ const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// The number in our first ping.
 const OPENING_PING: u64 = 0;
-/// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
-const MAX_SNAPSHOT_STATES: usize = 4096;
 
 /// One ORION dashboard or pusher.
 #[derive(Debug)]
@@ -42,12 +41,18 @@ pub(super) struct Orion {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
     since: Option<String>,
+    /// How far back snapshots should reach, as the query has it, unless a `subscribe` says it.
+    replay: Option<Duration>,
+    /// What about the query was wrong.
+    query_fault: Option<ErrorObject>,
     may_push: bool,
     may_read: bool,
     /// While the connection waits for the client's first `subscribe`.
     waiting: Option<Waiting>,
     /// Which events have been written, or wait in the outbox.
     completeness: Completeness,
+    /// Whether it has joined signals before: with a snapshot, or with what it missed.
+    has_joined: bool,
     /// Signals that a snapshot told of, with the number of the event that it told: earlier ones are outdated.
     snapshot: HashMap<SignalId, u64>,
 }
@@ -61,9 +66,20 @@ struct Waiting {
 }
 
 impl Orion {
-    /// A dashboard: gets everything without asking, or what it missed since its cursor.
-    pub(super) fn dashboard(gateway: Arc<Gateway>, since: Option<String>, may_push: bool) -> Self {
-        Self { since, ..Self::new(gateway, DASHBOARD, may_push, true) }
+    /// A dashboard: gets everything without asking, or what it missed since its cursor. `replay` is how far back it wants
+    /// its snapshot to reach, as it was written.
+    pub(super) fn dashboard(
+        gateway: Arc<Gateway>,
+        since: Option<String>,
+        replay: Option<String>,
+        may_push: bool,
+    ) -> Self {
+        let (replay, query_fault) = match replay.map(|replay| parse_replay(&replay.into())) {
+            Some(Ok(replay)) => (Some(replay), None),
+            Some(Err(fault)) => (None, Some(fault)),
+            None => (None, None),
+        };
+        Self { since, replay, query_fault, ..Self::new(gateway, DASHBOARD, may_push, true) }
     }
 
     /// A pusher: gets nothing until it subscribes.
@@ -76,119 +92,24 @@ impl Orion {
             gateway,
             endpoint,
             since: None,
+            replay: None,
+            query_fault: None,
             may_push,
             may_read,
             waiting: None,
             completeness: Completeness::default(),
+            has_joined: false,
             snapshot: HashMap::new(),
         }
     }
 
-    /// Sends prices, which carry no cursor, and waits for the client's first `subscribe`.
-    async fn wait_for_subscribe(&mut self, client: &mut Client) -> Result<(), Gone> {
-        self.gateway.hub.hold(|present| {
-            client.outbox.put(present.prices(|_| true));
-            client.outbox.set_topics(Topics { prices: Selection::All, ..Topics::default() });
-        });
-        self.waiting = Some(Waiting { until: Instant::now() + LONGEST_WAIT });
-        client.ping(OPENING_PING).await
-    }
-
-    /// Sends everything without having been asked.
-    fn begin(&mut self, client: &Client) {
-        if self.waiting.take().is_some() {
-            self.join_with_snapshot(client, &everything(), None);
-        }
-    }
-
-    /// Snapshot of what `wanted` adds to what the client has, then live.
-    fn join_with_snapshot(&mut self, client: &Client, request: &Request, recovered: Option<bool>) {
-        let gateway = self.gateway.clone();
-        gateway.hub.hold(|present| {
-            let before = client.outbox.topics();
-            let wanted = &request.topics;
-            let signals = present.signals(|symbol| wanted.signals.contains(symbol) && !before.signals.contains(symbol));
-            self.set_signals(&wanted.signals, present.position().seq);
-            self.snapshot.extend(signals.iter().filter_map(|publication| match publication.event() {
-                Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
-                Event::Price(_) | Event::Published(_) => None,
-            }));
-            client
-                .outbox
-                .put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
-            client.outbox.put(signals);
-            join(&client.outbox, present, request, recovered);
-        });
-    }
-
-    /// Notes which symbols' signals the client gets from now on.
-    fn set_signals(&mut self, wanted: &Selection, seq: u64) {
-        self.completeness.set(wanted, seq);
-        if wanted.is_none() {
-            self.snapshot.clear();
-        } else if self.snapshot.len() > MAX_SNAPSHOT_STATES {
-            // What is forgotten cannot be left out of a later filling.
-            self.completeness.leave_gap_until(self.completeness.after_all());
-            self.snapshot.clear();
-        }
-    }
-
-    /// Brings the client from `seq` to the present.
-    async fn catch_up(&mut self, client: &mut Client, seq: u64, request: &Request) -> Result<(), Gone> {
-        let gateway = self.gateway.clone();
-        let mut comeback = Comeback { client, request };
-        match resume::resume(&gateway.hub, &gateway.log, seq, &mut comeback).await {
-            Ok(Resumed::Joined) => self.set_signals(&request.topics.signals, seq),
-            Ok(Resumed::Impossible) => self.join_with_snapshot(client, request, Some(false)),
-            Ok(Resumed::Gone) => return Err(Gone),
-            Err(error) => {
-                resume::log_unreadable(&error);
-                self.join_with_snapshot(client, request, Some(false));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what this live connection has not had yet, from `from` to where its own events begin. Returns whether that was
-    /// all: a state that is older than what the client has had of the same signal is left out.
-    async fn fill_in(&mut self, client: &mut Client, from: u64, request: &Request) -> Result<bool, Gone> {
-        let epoch = self.gateway.hub.position().epoch;
-        let (wanted, target) = (&request.topics.signals, self.completeness.after_all());
-        let (mut seq, mut whole) = (from, !self.completeness.has_gap_after(from));
-        while seq < target {
-            let page = match resume::read_changes(&self.gateway.log, seq).await {
-                Ok(page) if page.first().is_some_and(|first| first.seq == seq + 1) => page,
-                _ => return Ok(false),
-            };
-            seq = page.last().map_or(target, |last| last.seq);
-            let mut frames = Vec::new();
-            for Change { seq, signal, latest } in page {
-                let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contains(&signal.symbol));
-                if after.is_none_or(|after| seq > after) {
-                    continue;
-                }
-                match self.snapshot.get(&signal.id) {
-                    Some(told) if *told == seq => {}
-                    Some(told) if *told > seq => whole = false,
-                    _ if after < Some(latest) => whole = false,
-                    _ => frames.push(orion::signal_frame(&signal, &Position { epoch: epoch.clone(), seq })),
-                }
-            }
-            client.write(frames).await?;
-        }
-        self.completeness.fill(wanted, from);
-        if !whole {
-            self.completeness.leave_gap_until(target);
-        }
-        Ok(whole)
-    }
-
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
         self.waiting = None;
-        let request = Request::parse(data, &self.gateway.instruments).without_user();
+        let mut request = Request::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
+        request.replay = request.replay.or(self.replay);
         // A cursor says where signals go on; prices have none.
         let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
         let Some(since) = since else {
@@ -273,7 +194,10 @@ impl Conversation for Orion {
         if self.endpoint == PUSHER {
             return Ok(());
         }
-        let request = everything();
+        if let Some(fault) = self.query_fault.take() {
+            answer(client, "error", &fault);
+        }
+        let request = self.everything();
         match self.since.take() {
             None => return self.wait_for_subscribe(client).await,
             Some(since) => match resume::place(&since, &self.gateway.hub.position()) {
@@ -351,52 +275,6 @@ fn malformed(text: &str) -> String {
     }
 }
 
-/// A client that fills its gap: it gets nothing live until it has.
-struct Comeback<'a> {
-    client: &'a mut Client,
-    request: &'a Request,
-}
-
-impl Returning for Comeback<'_> {
-    async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
-        let wanted = &self.request.topics.signals;
-        let missed = page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol));
-        let frames: Vec<_> = missed.map(|(position, signal)| orion::signal_frame(signal, position)).collect();
-        self.client.write(frames).await
-    }
-
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
-        // The pages before went past the outbox, which has room for the whole tail of the log.
-        let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
-        let before = outbox.topics();
-        outbox.put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
-        outbox.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
-        join(outbox, present, self.request, Some(true));
-        Ok(())
-    }
-}
-
-/// What a native client is subscribed to without asking.
-fn everything() -> Request {
-    Request { topics: Topics::market(), ..Request::default() }
-}
-
 fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) {
     client.outbox.answer(encode(&Typed { kind, fields }));
-}
-
-/// A native subscription sets exactly what it names.
-fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option<bool>) {
-    outbox.set_topics(request.topics.clone());
-    outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
-    let subscribed = Subscribed {
-        channels: request.channels(),
-        symbols: request.symbol_list(),
-        unfed: request.unfed(present),
-        cursor: present.position().to_string(),
-        recovered,
-        max_hz: request.max_hz,
-        last_event_id: None,
-    };
-    outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
 }

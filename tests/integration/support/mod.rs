@@ -18,7 +18,7 @@ pub(crate) use api::answer;
 pub(crate) use native::{Native, narrow, open, refusal};
 pub(crate) use server::{Server, TOKEN, binary};
 pub(crate) use signals::{Event, decimals, flood, read_log, seq, signal, store_options};
-pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade};
+pub(crate) use socketio::{Ended, Packet, Polling, Protocol, Socket, upgrade, upgrade_while_polling};
 pub(crate) use wire::{Reply, Wire};
 
 /// Longest wait for something that has to come. Only a test that fails waits so long: generous, because several suites may share

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 use super::native::status;
 use super::{open, soon};
@@ -191,6 +192,8 @@ pub(crate) struct Polling {
     http: reqwest::Client,
     url: String,
     arrived: VecDeque<Packet>,
+    /// The most packets that an answer has had.
+    pub(crate) most: usize,
 }
 
 impl Polling {
@@ -202,11 +205,15 @@ impl Polling {
     pub(crate) async fn asking(addr: SocketAddr, protocol: Protocol, query: &str) -> Self {
         let http = reqwest::Client::new();
         let url = format!("http://{addr}/socket.io/?EIO={}&transport=polling{query}", protocol.version());
-        let mut client = Self { sid: String::new(), protocol, http, url, arrived: VecDeque::new() };
+        let mut client = Self { sid: String::new(), protocol, http, url, arrived: VecDeque::new(), most: 0 };
         let Ok(Packet::Open(handshake)) = soon("open", client.next()).await else { panic!("not opened") };
         handshake["sid"].as_str().unwrap().clone_into(&mut client.sid);
         client.url = format!("{}&sid={}", client.url, client.sid);
         client
+    }
+
+    fn upgrade_path(&self) -> String {
+        format!("/socket.io/?EIO={}&transport=websocket&sid={}", self.protocol.version(), self.sid)
     }
 
     pub(crate) async fn say(&mut self, packet: &str) {
@@ -240,10 +247,11 @@ impl Polling {
         if status != 200 {
             return Err(status);
         }
-        let packets = match self.protocol {
+        let packets: Vec<_> = match self.protocol {
             Protocol::Eio4 => text.split('\x1e').map(ToOwned::to_owned).collect(),
             Protocol::Eio3 => split_by_length(&text),
         };
+        self.most = self.most.max(packets.len());
         for packet in packets {
             if packet == "2" {
                 self.say("3").await;
@@ -252,6 +260,11 @@ impl Polling {
             }
         }
         Ok(())
+    }
+
+    /// What has come and was not looked at.
+    pub(crate) fn arrived(&mut self) -> Vec<Packet> {
+        self.arrived.drain(..).collect()
     }
 
     pub(crate) async fn next(&mut self) -> Result<Packet, u16> {
@@ -277,6 +290,30 @@ impl Polling {
     }
 }
 
+/// Takes a polling session to a WebSocket while it goes on polling, as socket.io-client does: it polls until it is told that the
+/// WebSocket works. Returns what the polls were answered with, too.
+pub(crate) async fn upgrade_while_polling(mut polling: Polling, addr: SocketAddr) -> (Vec<Packet>, Socket) {
+    let (path, protocol, sid) = (polling.upgrade_path(), polling.protocol, polling.sid.clone());
+    let probed = CancellationToken::new();
+    let polls = async {
+        while !probed.is_cancelled() {
+            polling.poll().await.unwrap();
+        }
+        polling.arrived()
+    };
+    let probing = async {
+        let stream = open(TcpStream::connect(addr).await.unwrap(), addr, &path, &[]).await.unwrap();
+        let mut client = Socket { sid, protocol, stream };
+        client.say("2probe").await;
+        assert_eq!(soon("3probe", client.next()).await, Ok(Packet::Other("3probe".into())));
+        probed.cancel();
+        client
+    };
+    let (polled, mut client) = soon("an upgrade", async { tokio::join!(polls, probing) }).await;
+    client.say("5").await;
+    (polled, client)
+}
+
 /// `<length>:<packet>` one after the other; the length counts as JavaScript does.
 fn split_by_length(text: &str) -> Vec<String> {
     let mut packets = Vec::new();
@@ -298,8 +335,7 @@ fn split_by_length(text: &str) -> Vec<String> {
 
 /// Takes a polling session to a WebSocket on its own TCP connection, as real clients do it.
 pub(crate) async fn upgrade(polling: Polling, stream: TcpStream, addr: SocketAddr) -> Socket {
-    let path = format!("/socket.io/?EIO={}&transport=websocket&sid={}", polling.protocol.version(), polling.sid);
-    let stream = open(stream, addr, &path, &[]).await.unwrap();
+    let stream = open(stream, addr, &polling.upgrade_path(), &[]).await.unwrap();
     let mut client = Socket { sid: polling.sid.clone(), protocol: polling.protocol, stream };
     client.say("2probe").await;
     let probed = soon("3probe", client.next()).await;

@@ -7,6 +7,7 @@ use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
 use super::{Caller, Session};
+use crate::config::duration_text;
 use crate::domain::{Position, Signal};
 use crate::gateways::command::Request;
 use crate::gateways::dialects::orion::Subscribed;
@@ -53,8 +54,12 @@ impl Session {
             }
             // Where the gap since a cursor stays, the snapshot is whole, whatever the client has had.
             let whole = joining.recovered == Some(false);
-            let signals = present
-                .signals(|symbol| wanted.signals.contains(symbol) && (whole || !before.signals.contains(symbol)));
+            let replay = joining.request.replay.filter(|_| !whole);
+            let signals = present.signals_by_age(|signal, age| {
+                let is_new =
+                    wanted.signals.contains(&signal.symbol) && (whole || !before.signals.contains(&signal.symbol));
+                is_new && (signal.state.is_pending() || replay.is_none_or(|replay| age <= replay))
+            });
             for signal in &signals {
                 self.delivered(socket, emit_signal(socket, signal));
             }
@@ -144,6 +149,7 @@ impl Session {
             unfed: request.unfed(present),
             cursor: present.position().to_string(),
             recovered: joining.recovered(),
+            replay: request.granted_replay(present).map(duration_text),
             max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
             last_event_id: request.user.then(|| present.last_message()),
         };

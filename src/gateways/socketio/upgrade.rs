@@ -1,0 +1,74 @@
+//! A long-polling session on its way to a WebSocket.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use http::{Request, StatusCode};
+use tower::{BoxError, Service, ServiceExt};
+
+use super::entry::{is_over_websocket, query_value};
+use super::polling::{Answer, Found, PollingSession, PollingSessions};
+use super::steps::at_once;
+use crate::door::KillSwitch;
+use crate::gateways::command::fault;
+
+/// The handshake of a WebSocket that goes on with a long-polling session.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    session: Arc<PollingSession>,
+    /// The connection that it came on.
+    connection: Option<KillSwitch>,
+}
+
+impl Upgrade {
+    /// Reads whether a request of the engine's is one.
+    pub(super) fn of(sessions: &PollingSessions, request: &Request<Body>) -> Option<Self> {
+        let id = query_value(request.uri(), "sid").filter(|_| is_over_websocket(request.uri()))?;
+        // A second one is the engine's to refuse.
+        let session = sessions.find(id).filter(|session| !session.is_upgraded())?;
+        Some(Self { session, connection: request.extensions().get::<KillSwitch>().cloned() })
+    }
+
+    /// Has it answered as soon as the client has polled all that would be left behind.
+    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>) -> Response
+    where
+        S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let Self { session, connection } = self;
+        let look = {
+            let (session, engine) = (session.clone(), inner.clone());
+            move || look(session.clone(), engine.clone())
+        };
+        let Some(upgrade) = session.prepare_upgrade(look).await else {
+            let error = "poll for what is waiting before the session becomes a WebSocket";
+            return (StatusCode::CONFLICT, Json(fault("poll_first", error))).into_response();
+        };
+        if let Some(connection) = connection {
+            session.upgrade(connection);
+        }
+        let Ok(response) = inner.call(request).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            upgrade.done();
+        }
+        response.map(Body::new)
+    }
+}
+
+/// Asks the engine for what waits, as a poll would, but does not wait for it.
+async fn look<S, R>(session: Arc<PollingSession>, engine: S) -> Found
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", session.version(), session.id());
+    let Ok(request) = Request::get(uri).body(Body::empty()) else { return Found::Nothing };
+    let Some(Ok(response)) = at_once(pin!(engine.oneshot(request))).await else { return Found::Nothing };
+    Answer::read(response.map(Body::new)).await.map_or(Found::Nothing, Found::Answer)
+}

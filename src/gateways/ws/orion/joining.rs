@@ -1,0 +1,199 @@
+//! How an ORION client joins what is live: with a snapshot, with what it missed, or with both one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::Client;
+use super::{LONGEST_WAIT, OPENING_PING, Orion, Waiting};
+use crate::config::duration_text;
+use crate::domain::{Event, Position, Signal, SignalState};
+use crate::gateways::command::Request;
+use crate::gateways::dialects::orion::{self, Subscribed, Typed, encode};
+use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
+use crate::hub::{Outbox, Present, Publication, Selection, Topics};
+use crate::store::Change;
+
+/// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
+const MAX_SNAPSHOT_STATES: usize = 4096;
+
+impl Orion {
+    /// Sends prices, which carry no cursor, and waits for the client's first `subscribe`.
+    pub(super) async fn wait_for_subscribe(&mut self, client: &mut Client) -> Result<(), Gone> {
+        self.gateway.hub.hold(|present| {
+            client.outbox.put(present.prices(|_| true));
+            client.outbox.set_topics(Topics { prices: Selection::All, ..Topics::default() });
+        });
+        self.waiting = Some(Waiting { until: Instant::now() + LONGEST_WAIT });
+        client.ping(OPENING_PING).await
+    }
+
+    /// What a native client is subscribed to without asking.
+    pub(super) fn everything(&self) -> Request {
+        Request { topics: Topics::market(), replay: self.replay, ..Request::default() }
+    }
+
+    /// Sends everything without having been asked.
+    pub(super) fn begin(&mut self, client: &Client) {
+        if self.waiting.take().is_some() {
+            self.join_with_snapshot(client, &self.everything(), None);
+        }
+    }
+
+    /// Snapshot of what `wanted` adds to what the client has, then live.
+    pub(super) fn join_with_snapshot(&mut self, client: &Client, request: &Request, recovered: Option<bool>) {
+        let gateway = self.gateway.clone();
+        gateway.hub.hold(|present| {
+            let before = client.outbox.topics();
+            let wanted = &request.topics;
+            let mut signals = present.signals_by_age(|signal, age| {
+                let is_new = !before.signals.contains(&signal.symbol);
+                // One that asks late how far back it should reach gets what its first snapshot left out.
+                let is_asked_for = is_new || (request.replay.is_some() && recovered.is_none());
+                wanted.signals.contains(&signal.symbol) && is_asked_for && self.is_due(request, recovered, signal, age)
+            });
+            signals.retain(|publication| !self.has_had(publication, &before.signals));
+            self.has_joined |= !wanted.signals.is_none();
+            self.set_signals(&wanted.signals, present.position().seq);
+            self.snapshot.extend(signals.iter().filter_map(|publication| match publication.event() {
+                Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
+                Event::Price(_) | Event::Published(_) => None,
+            }));
+            client
+                .outbox
+                .put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
+            client.outbox.put(signals);
+            join(&client.outbox, present, request, recovered);
+        });
+    }
+
+    /// Whether a signal that changed so long ago belongs into a snapshot. A page sounds an alarm for each confirmed one that
+    /// it has not seen, so one that has just been loaded gets only those that are news, unless it asks for more.
+    fn is_due(&self, request: &Request, recovered: Option<bool>, signal: &Signal, age: Duration) -> bool {
+        match (recovered, request.replay) {
+            // In place of a gap that could not be filled comes all that there is.
+            (Some(_), _) => true,
+            (None, Some(replay)) => signal.state.is_pending() || age <= replay,
+            (None, None) => {
+                self.has_joined || signal.state != SignalState::Confirmed || age <= self.gateway.orion.alarm_window
+            }
+        }
+    }
+
+    /// Whether this connection, which has the signals of `subscribed`, has been told of a signal's state, or will be.
+    fn has_had(&self, publication: &Publication, subscribed: &Selection) -> bool {
+        let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return false };
+        subscribed.contains(&signal.symbol)
+            && (self.completeness.after(&signal.symbol).is_none_or(|after| seq > after)
+                || self.completeness.has_gap_after(seq)
+                || self.snapshot.contains_key(&signal.id))
+    }
+
+    /// Notes which symbols' signals the client gets from now on.
+    pub(super) fn set_signals(&mut self, wanted: &Selection, seq: u64) {
+        self.completeness.set(wanted, seq);
+        if wanted.is_none() {
+            self.snapshot.clear();
+        } else if self.snapshot.len() > MAX_SNAPSHOT_STATES {
+            // What is forgotten cannot be left out of a later filling.
+            self.completeness.leave_gap_until(self.completeness.after_all());
+            self.snapshot.clear();
+        }
+    }
+
+    /// Brings the client from `seq` to the present.
+    pub(super) async fn catch_up(&mut self, client: &mut Client, seq: u64, request: &Request) -> Result<(), Gone> {
+        let gateway = self.gateway.clone();
+        let mut comeback = Comeback { client, request };
+        match resume::resume(&gateway.hub, &gateway.log, seq, &mut comeback).await {
+            Ok(Resumed::Joined) => {
+                self.has_joined = true;
+                self.set_signals(&request.topics.signals, seq);
+            }
+            Ok(Resumed::Impossible) => self.join_with_snapshot(client, request, Some(false)),
+            Ok(Resumed::Gone) => return Err(Gone),
+            Err(error) => {
+                resume::log_unreadable(&error);
+                self.join_with_snapshot(client, request, Some(false));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what this live connection has not had yet, from `from` to where its own events begin. Returns whether that was
+    /// all: a state that is older than what the client has had of the same signal is left out.
+    pub(super) async fn fill_in(&mut self, client: &mut Client, from: u64, request: &Request) -> Result<bool, Gone> {
+        let epoch = self.gateway.hub.position().epoch;
+        let (wanted, target) = (&request.topics.signals, self.completeness.after_all());
+        let (mut seq, mut whole) = (from, !self.completeness.has_gap_after(from));
+        while seq < target {
+            let page = match resume::read_changes(&self.gateway.log, seq).await {
+                Ok(page) if page.first().is_some_and(|first| first.seq == seq + 1) => page,
+                _ => return Ok(false),
+            };
+            seq = page.last().map_or(target, |last| last.seq);
+            let mut frames = Vec::new();
+            for Change { seq, signal, latest } in page {
+                let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contains(&signal.symbol));
+                if after.is_none_or(|after| seq > after) {
+                    continue;
+                }
+                match self.snapshot.get(&signal.id) {
+                    Some(told) if *told == seq => {}
+                    Some(told) if *told > seq => whole = false,
+                    _ if after < Some(latest) => whole = false,
+                    _ => frames.push(orion::signal_frame(&signal, &Position { epoch: epoch.clone(), seq })),
+                }
+            }
+            client.write(frames).await?;
+        }
+        self.completeness.fill(wanted, from);
+        if !whole {
+            self.completeness.leave_gap_until(target);
+        }
+        Ok(whole)
+    }
+}
+
+/// A client that fills its gap: it gets nothing live until it has.
+struct Comeback<'a> {
+    client: &'a mut Client,
+    request: &'a Request,
+}
+
+impl Returning for Comeback<'_> {
+    async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
+        let wanted = &self.request.topics.signals;
+        let missed = page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol));
+        let frames: Vec<_> = missed.map(|(position, signal)| orion::signal_frame(signal, position)).collect();
+        self.client.write(frames).await
+    }
+
+    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
+        // The pages before went past the outbox, which has room for the whole tail of the log.
+        let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
+        let before = outbox.topics();
+        outbox.put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
+        outbox.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
+        join(outbox, present, self.request, Some(true));
+        Ok(())
+    }
+}
+
+/// A native subscription sets exactly what it names.
+fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option<bool>) {
+    outbox.set_topics(request.topics.clone());
+    outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
+    let subscribed = Subscribed {
+        channels: request.channels(),
+        symbols: request.symbol_list(),
+        unfed: request.unfed(present),
+        cursor: present.position().to_string(),
+        recovered,
+        replay: request.granted_replay(present).map(duration_text),
+        max_hz: request.max_hz,
+        last_event_id: None,
+    };
+    outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
+}
