@@ -53,6 +53,7 @@ mod required;
 mod resume;
 mod rooms;
 mod sentio_users;
+mod simulated_restart;
 mod slow_clients;
 mod support;
 mod tokens;
