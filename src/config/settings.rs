@@ -56,6 +56,8 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Socket.IO's own timers.
     pub socketio: Socketio,
+    /// What is particular to ARIA's streams.
+    pub aria: Aria,
     /// What is particular to Sentio's streams.
     pub sentio: Sentio,
     /// What the operator is told of by webhook.
@@ -88,6 +90,7 @@ impl Default for Settings {
             setups: Setups::default(),
             heartbeat: Heartbeat::default(),
             socketio: Socketio::default(),
+            aria: Aria::default(),
             sentio: Sentio::default(),
             alerts: Alerts::default(),
             log: Log::default(),
@@ -237,6 +240,22 @@ pub struct Socketio {
 impl Default for Socketio {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// What is particular to ARIA's streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Aria {
+    /// A newcomer is sent the signals, ideas and orders of this long; 1 s to 10 min. Its page connects again 3.1 s after a cut,
+    /// and then every 3.1 s: 15 s are enough for a cut of 10 s. Default 15 s.
+    #[serde(with = "duration")]
+    pub catch_up: Duration,
+}
+
+impl Default for Aria {
+    fn default() -> Self {
+        Self { catch_up: Duration::from_secs(15) }
     }
 }
 

@@ -8,6 +8,7 @@ mod absent;
 mod abuse;
 mod advisories;
 mod alerts;
+mod aria;
 mod backtesting;
 mod below_a_path;
 mod bots;

@@ -183,6 +183,11 @@ pub fn messages(publication: &Arc<Publication>) -> impl Iterator<Item = (&'stati
     kinds(publication.event()).iter().copied().zip(frames(publication))
 }
 
+/// Whether an event is anything here.
+pub fn is_told(event: &Event) -> bool {
+    !kinds(event).is_empty()
+}
+
 /// The types of the messages that an event is.
 fn kinds(event: &Event) -> &'static [&'static str] {
     match event {
