@@ -9,7 +9,6 @@ mod seeing;
 mod sources;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,8 +92,6 @@ struct App {
     door: Door,
     doors: Stop,
     store: Arc<Store>,
-    /// Where the positions of panels are kept over a restart.
-    panels: PathBuf,
 }
 
 impl App {
@@ -196,8 +193,7 @@ impl App {
         };
         spawn_watches(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let panels = settings.data.dir.join(CatchUp::FILE);
-        let app = Self { tasks, readiness, gateway, door, doors, store, panels };
+        let app = Self { tasks, readiness, gateway, door, doors, store };
         if let Some(listener) = checks::listen(settings.server.metrics_address)? {
             checks::serve(listener, state.clone(), &app.tasks, &app.gateway.metrics, &app.doors)?;
         }
@@ -267,7 +263,7 @@ impl App {
         if !matches!(saved, Ok(Ok(()))) {
             warn!("what has reached whom could not be stored: some notifications will come again");
         }
-        if let Err(error) = self.gateway.catch_up.keep(&self.panels, &self.gateway.hub.position(), clock::wall()) {
+        if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
             warn!(%error, "what has reached the panels could not be kept: they get some signals again");
         }
         self.door.kill_all(Reason::Draining);
@@ -352,7 +348,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 
 fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<CatchUp> {
     let catch_up = CatchUp::new(settings.aria.catch_up, metrics.clone());
-    Arc::new(catch_up.resuming(&settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
+    Arc::new(catch_up.resuming(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
 }
 
 /// What a newcomer is told of the time before this process.

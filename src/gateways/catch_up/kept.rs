@@ -3,7 +3,7 @@
 //! After a crash there is no file, and newcomers get the window.
 
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -33,32 +33,31 @@ impl CatchUp {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn keep(&self, file: &Path, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
+    pub fn keep(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
         let positions = self.state.lock().positions();
-        if positions.is_empty() {
-            return Ok(());
-        }
+        let Some(file) = self.file.as_ref().filter(|_| !positions.is_empty()) else { return Ok(()) };
         let kept = Kept { at: now, epoch: log.epoch.to_string(), positions };
         std::fs::write(file, serde_json::to_vec(&kept)?)
     }
 
-    /// The same with the positions that the process before has kept, unless they are older than the window or of another log.
+    /// The same with the positions that the previous process has kept in `file`, unless they are older than the window or of another log.
     /// They are used once.
     #[must_use]
-    pub fn resuming(self, file: &Path, log: &Position, now: DateTime<Utc>) -> Self {
-        let kept = match read(file) {
-            Ok(kept) => kept,
-            Err(error) if error.kind() == ErrorKind::NotFound => return self,
-            Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "panels that come back may get again what they had: their positions cannot be read");
-                return self;
+    pub fn resuming(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
+        match read(&file) {
+            Ok(kept) => {
+                let age = (now - kept.at).abs().to_std().unwrap_or_default();
+                if kept.epoch == *log.epoch && age <= self.window {
+                    self.state.lock().resume(&kept.positions);
+                }
             }
-        };
-        let age = (now - kept.at).abs().to_std().unwrap_or_default();
-        if kept.epoch == *log.epoch && age <= self.window {
-            self.state.lock().resume(&kept.positions);
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let file = file.display();
+                tracing::warn!(%file, %error, "the positions of panels cannot be read: some get again what they had");
+            }
         }
-        self
+        Self { file: Some(file), ..self }
     }
 }
 
@@ -123,27 +122,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, now) = (folder.path().join(CatchUp::FILE), parse_time("2026-01-15T12:00:00Z").unwrap());
         let log = |epoch: &str| Position { epoch: epoch.into(), seq: 9 };
-        let key = tracker().key([Some("a"), None]);
-        assert_eq!(key, tracker().key([Some("a"), None]), "the next process knows it");
-        assert_ne!(key, tracker().key([None, Some("a")]));
+        let key = CatchUp::key([Some("a"), None]);
+        assert_eq!(key, 0xa991_5db5_4755_9559, "the next process knows it");
+        assert_ne!(key, CatchUp::key([None, Some("a")]));
         let keep = async |at| {
-            let before = Arc::new(tracker());
+            let before = Arc::new(tracker().resuming(file.clone(), &log("abc"), at));
             let outbox = Arc::new(Outbox::new(Arc::new(Metrics::new().unwrap())));
             let (tracked, _) = before.join(key, &outbox).await;
             tracked.begin(Delivered { signals: 5, messages: 6 });
             drop(tracked);
-            before.keep(&file, &log("abc"), at).unwrap();
+            before.keep(&log("abc"), at).unwrap();
         };
         for (epoch, age, expected) in
             [("abc", 14, Some(Delivered { signals: 5, messages: 6 })), ("abc", 16, None), ("other", 1, None)]
         {
             keep(now).await;
-            let resume = || Arc::new(tracker().resuming(&file, &log(epoch), now + TimeDelta::seconds(age)));
+            let resume = || Arc::new(tracker().resuming(file.clone(), &log(epoch), now + TimeDelta::seconds(age)));
             assert_eq!(join(&resume(), key).await, expected, "{epoch} {age}");
             assert_eq!(join(&resume(), key).await, None, "the file is used up");
         }
         std::fs::write(&file, "{").unwrap();
-        assert_eq!(join(&Arc::new(tracker().resuming(&file, &log("abc"), now)), key).await, None);
+        assert_eq!(join(&Arc::new(tracker().resuming(file.clone(), &log("abc"), now)), key).await, None);
         assert!(!file.exists());
     }
 }

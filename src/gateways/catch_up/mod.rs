@@ -18,6 +18,7 @@
 mod kept;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ struct State {
 #[derive(Debug)]
 pub struct CatchUp {
     window: Duration,
+    /// Where positions are kept over a clean restart.
+    file: Option<PathBuf>,
     state: Mutex<State>,
     /// A probe was answered, or a connection has ended.
     changed: Notify,
@@ -135,7 +138,7 @@ pub struct CatchUp {
 impl CatchUp {
     /// A tracker whose newcomers get what is younger than `window`.
     pub fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { window, state: Mutex::default(), changed: Notify::new(), metrics }
+        Self { window, file: None, state: Mutex::default(), changed: Notify::new(), metrics }
     }
 
     /// How old an event may be that a newcomer is sent.
@@ -144,7 +147,7 @@ impl CatchUp {
     }
 
     /// The key of the clients whose handshakes have these traits: the same in every process.
-    pub(super) fn key<'a>(&self, traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
+    pub(super) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
         let mut digest = Sha256::new();
         for each in traits {
             digest.update([u8::from(each.is_some())]);

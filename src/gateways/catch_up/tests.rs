@@ -40,8 +40,8 @@ impl Panel {
     }
 }
 
-fn signals(signals: u64) -> Option<Delivered> {
-    Some(Delivered { signals, messages: 0 })
+fn at(signals: u64) -> Delivered {
+    Delivered { signals, messages: 0 }
 }
 
 #[test]
@@ -62,10 +62,10 @@ async fn a_broken_connection_is_continued_where_it_was_confirmed() {
     drop(first);
     assert_eq!(Panel::join(&tracker, PAGE + 1).await.from, None, "another page");
     let second = Panel::join(&tracker, PAGE).await;
-    assert_eq!(second.from, signals(4), "5 was on its way");
+    assert_eq!(second.from, Some(at(4)), "5 was on its way");
     drop(second);
     let third = Panel::join(&tracker, PAGE).await;
-    assert_eq!(third.from, signals(4), "the second one had nothing either");
+    assert_eq!(third.from, Some(at(4)), "the second one had nothing either");
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +86,7 @@ async fn an_answer_confirms_all_before_it() {
 #[tokio::test(start_paused = true)]
 async fn a_position_waits_for_the_window_and_no_longer() {
     let tracker = tracker();
-    for (pause, expected) in [(WINDOW, signals(1)), (WINDOW + Duration::from_millis(1), None)] {
+    for (pause, expected) in [(WINDOW, Some(at(1))), (WINDOW + Duration::from_millis(1), None)] {
         let mut panel = Panel::join(&tracker, PAGE).await;
         panel.have(1);
         drop(panel);
@@ -131,7 +131,7 @@ async fn panels_of_one_page_take_a_position_each() {
         back.push(panel.from);
         panel.tracked.leave();
     }
-    assert_eq!(back, [signals(5), signals(5), signals(5)], "they cannot be told apart: nothing is lost");
+    assert_eq!(back, [Some(at(5)), Some(at(5)), Some(at(5))], "they cannot be told apart: nothing is lost");
     assert_eq!(Panel::join(&tracker, PAGE).await.from, None, "a fourth one is new");
 }
 
@@ -142,11 +142,11 @@ async fn a_connection_that_does_not_answer_is_continued() {
     ghost.have(2);
     let began = Instant::now();
     let back = Panel::join(&tracker, PAGE).await;
-    assert_eq!((back.from, began.elapsed()), (signals(2), PROBE_TIMEOUT));
+    assert_eq!((back.from, began.elapsed()), (Some(at(2)), PROBE_TIMEOUT));
     drop(ghost);
     drop(back);
     let mut again = Panel::join(&tracker, PAGE).await;
-    assert_eq!(again.from, signals(2), "the ghost has left nothing");
+    assert_eq!(again.from, Some(at(2)), "the ghost has left nothing");
     again.tracked.leave();
     drop(again);
     assert_eq!(Panel::join(&tracker, PAGE).await.from, None);
@@ -164,7 +164,7 @@ async fn a_connection_that_answers_keeps_its_position() {
     new.tracked.leave();
     drop(new);
     drop(panel);
-    assert_eq!(Panel::join(&tracker, PAGE).await.from, signals(2));
+    assert_eq!(Panel::join(&tracker, PAGE).await.from, Some(at(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,5 +197,5 @@ async fn positions_that_wait_are_bounded() {
     oldest.tracked.leave();
     drop(oldest);
     assert_eq!(tracker.metrics.dropped_total.with_label_values(&["catch_up_positions"]).get(), 1);
-    assert_eq!(Panel::join(&tracker, 1).await.from, signals(1));
+    assert_eq!(Panel::join(&tracker, 1).await.from, Some(at(1)));
 }

@@ -21,8 +21,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
-use super::Gateway;
 use super::handshake::{HandshakeFault, judge_key};
+use super::{CatchUp, Gateway};
 use crate::auth::Login;
 use crate::config::Limits;
 use crate::door::{KillSwitch, Peer};
@@ -154,7 +154,7 @@ async fn trading_desk(
     let repeated = [USER_AGENT.as_str(), ORIGIN.as_str(), AUTHORIZATION.as_str(), aria::TOKEN_HEADER];
     let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
     let asked = uri.path_and_query().map(PathAndQuery::as_str);
-    let key = gateway.catch_up.key([address.as_deref(), asked].into_iter().chain(repeated));
+    let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
     let conversation = Aria::new(gateway.clone(), channels.as_deref(), key);
     handshake.serve(gateway, login, conversation)
 }
