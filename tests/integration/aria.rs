@@ -71,7 +71,7 @@ async fn carry(mut client: TcpStream, target: SocketAddr, mut state: watch::Rece
     let mut server = TcpStream::connect(target).await.unwrap();
     let cut = tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => Network::Up,
-        cut = async { *state.wait_for(|network| *network != Network::Up).await.unwrap() } => cut,
+        cut = async { state.wait_for(|network| *network != Network::Up).await.map_or(Network::Cut, |cut| *cut) } => cut,
     };
     drop(client);
     if cut == Network::Vanished {
