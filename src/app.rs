@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
@@ -31,7 +32,7 @@ use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::presence::Presence;
 use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
-use crate::gateways::{ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
+use crate::gateways::{CatchUp, ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Hub, Publication, Sink};
 use crate::pipeline::clock::{self, Clock};
@@ -139,6 +140,7 @@ impl App {
             limits: settings.limits.clone(),
             orion: settings.orion.clone(),
             sentio: settings.sentio.clone(),
+            catch_up: catch_up(settings, &hub, &metrics),
             price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
@@ -262,6 +264,9 @@ impl App {
         if !matches!(saved, Ok(Ok(()))) {
             warn!("what has reached whom could not be stored: some notifications will come again");
         }
+        if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
+            warn!(%error, "what has reached the panels could not be kept: they get some signals again");
+        }
         self.door.kill_all(Reason::Draining);
         self.doors.kill_all.cancel();
         let left = self.tasks.drain(deadline.saturating_duration_since(Instant::now())).await;
@@ -342,15 +347,24 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
     Ok((Arc::new(store), recovered))
 }
 
+fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<CatchUp> {
+    let catch_up = CatchUp::new(settings.aria.catch_up, metrics.clone());
+    Arc::new(catch_up.resuming(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
+}
+
 /// What a newcomer is told of the time before this process.
 fn remember(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
+    let now = clock::wall();
+    let age = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
     let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };
-        Publication::placed(Event::Signal(Arc::new(signal.clone())), position)
+        Publication::placed(Event::Signal(Arc::new(signal.clone())), position).aged(age(signal.updated_at))
     });
-    let published =
-        recovered.published.iter().map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))));
+    let published = recovered
+        .published
+        .iter()
+        .map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))).aged(age(message.at)));
     hub.recall(signals.chain(published), &recovered.forgotten);
 }
 

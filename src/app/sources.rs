@@ -77,7 +77,8 @@ pub(super) fn spawn(
                     signal_interval: settings.simulator.signal_interval,
                     signal_ttl: settings.signals.ttl,
                 };
-                let simulator = Simulator::new(options, instruments, wall.clone());
+                let simulator = Simulator::new(options, instruments, wall.clone())
+                    .remembering(settings.data.dir.join(Simulator::FILE));
                 tasks.spawn("simulator", sources::supervise(simulator, handle, metrics, states, stop));
             }
             SourceKind::Replay => {

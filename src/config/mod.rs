@@ -45,7 +45,7 @@ pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, Server};
-pub use settings::{Data, Heartbeat, Orion, Publish, Sentio, Settings, Signals, Socketio};
+pub use settings::{Aria, Data, Heartbeat, Orion, Publish, Sentio, Settings, Signals, Socketio};
 pub use setups::Setups;
 pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
 pub use value::List;

@@ -205,6 +205,7 @@ impl Settings {
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),
+            ("aria.catch_up", self.aria.catch_up, SECOND, 600 * SECOND),
             ("sentio.update_interval", self.sentio.update_interval, 100 * MS, 60 * SECOND),
             ("socketio.ping_interval", self.socketio.ping_interval, SECOND, HOUR),
             ("socketio.ping_timeout", self.socketio.ping_timeout, SECOND, HOUR),

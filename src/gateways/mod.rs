@@ -5,6 +5,7 @@
 
 mod admission;
 mod bots;
+mod catch_up;
 mod channels;
 pub mod close;
 pub mod command;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use bots::PriceFrames;
+pub use catch_up::CatchUp;
 pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
@@ -75,6 +77,8 @@ pub struct Gateway {
     pub orion: Orion,
     /// Sentio's timers.
     pub sentio: Sentio,
+    /// Where a client without a cursor goes on: ARIA's panels.
+    pub catch_up: Arc<CatchUp>,
     /// What all clients of the bot platform are told of prices.
     pub price_frames: PriceFrames,
     /// Where connections are counted.

@@ -139,6 +139,7 @@ impl Events {
                         match ordered {
                             Ordered::Event(publication) => self.event(&mut chunk, publication),
                             Ordered::Frame(frame) => write(&mut chunk, None, frame),
+                            Ordered::Ping(_) => {}
                         }
                     }
                     delivered.with_label_values(&["ordered", "sse"]).inc_by(batch.ordered.len() as u64);

@@ -3,14 +3,20 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
-use crate::gateways::dialects::aria::{PerformanceObject, SignalObject, UsageObject};
+use crate::domain::{Feed, Symbol};
+use crate::gateways::dialects::aria::{PerformanceObject, SignalObject, Trades, UsageObject};
 use crate::store::HistoryQuery;
+
+/// Days that the panels look back by default, and at most.
+const DEFAULT_DAYS: u32 = 30;
+const MAX_DAYS: u32 = 365;
 
 #[derive(Debug, Serialize)]
 struct HistoryObject<'a> {
@@ -44,9 +50,71 @@ pub(super) async fn account(_: Reader) -> Json<Value> {
     Json(json!({ "account": null, "risk_metrics": null }))
 }
 
-/// `GET /trading/risk-metrics`: null. The page crashes on an object without its numbers, and on null it waits.
-pub(super) async fn risk(_: Reader) -> Json<Value> {
-    Json(Value::Null)
+/// `GET /trading/risk-metrics`: of the trades of a year.
+pub(super) async fn risk(_: Reader, State(state): State<AppState>) -> Result<Response, ApiError> {
+    Ok(Json(trades(&state, MAX_DAYS, None).await?.risk()).into_response())
+}
+
+/// `GET /api/analytics/trading-heatmap`
+pub(super) async fn heatmap(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+    Ok(Json(asked(&state, query).await?.heatmap()).into_response())
+}
+
+/// `GET /api/analytics/equity-curve`
+pub(super) async fn equity_curve(
+    _: Reader,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    Ok(Json(asked(&state, query).await?.equity_curve()).into_response())
+}
+
+/// `GET /api/analytics/performance-metrics`
+pub(super) async fn performance_metrics(
+    _: Reader,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
+    Ok(Json(asked(&state, query).await?.performance()).into_response())
+}
+
+/// The trades of the last `days`, of one `symbol` or all. The page asks with every letter that is typed as a symbol: of one that
+/// does not exist there are none.
+async fn asked(state: &AppState, query: RawQuery) -> Result<Trades, ApiError> {
+    let mut params = Params::new(query)?;
+    let within = |text: &str| text.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days));
+    let days = params.read("days", &format!("a number from 1 to {MAX_DAYS}"), within).unwrap_or(DEFAULT_DAYS);
+    let spelling = params.get("symbol").map(str::to_owned);
+    params.finish()?;
+    let symbol = match spelling.map(|spelling| state.instruments.resolve(&spelling).map(|found| found.symbol.clone())) {
+        None => None,
+        Some(Ok(symbol)) => Some(symbol),
+        Some(Err(_)) => return Ok(Trades::default()),
+    };
+    trades(state, days, symbol).await
+}
+
+/// The closed trades of real prices, as `GET /api/stats` counts them.
+async fn trades(state: &AppState, days: u32, symbol: Option<Symbol>) -> Result<Trades, ApiError> {
+    let since = (state.clock)() - TimeDelta::days(days.into());
+    let folded = state.history.fold_outcomes(Trades::default(), move |trades, outcome| {
+        let is_real = matches!(outcome.feed, Some(Feed::Live | Feed::Delayed));
+        let is_asked = symbol.as_ref().is_none_or(|symbol| outcome.symbol == *symbol);
+        if is_real && is_asked && outcome.closed_at >= since {
+            trades.add(&outcome);
+        }
+    });
+    Ok(folded.await?)
+}
+
+/// `GET /api/institutional-ai/market-regimes`: there is no model of regimes.
+pub(super) async fn regimes(_: Reader) -> Json<Value> {
+    Json(json!({ "regimes": [] }))
+}
+
+/// `GET /api/institutional-ai/model-performance` and `…/model-configs`: there are no models.
+pub(super) async fn models(_: Reader) -> Json<Value> {
+    Json(json!({ "models": [] }))
 }
 
 /// `GET /monitoring/metrics`

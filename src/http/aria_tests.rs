@@ -37,7 +37,9 @@ async fn what_nobody_knows_is_empty_and_crashes_no_page() {
     for (path, expected) in [
         ("/trading/positions", json!({ "positions": [], "count": 0 })),
         ("/trading/account-info", json!({ "account": null, "risk_metrics": null })),
-        ("/trading/risk-metrics", Value::Null),
+        ("/api/institutional-ai/market-regimes", json!({ "regimes": [] })),
+        ("/api/institutional-ai/model-performance", json!({ "models": [] })),
+        ("/api/institutional-ai/model-configs", json!({ "models": [] })),
     ] {
         assert_eq!(server.get(path).await, (StatusCode::OK, expected), "{path}");
     }
@@ -50,10 +52,66 @@ async fn what_nobody_knows_is_empty_and_crashes_no_page() {
     }
 }
 
+/// What a panel shows once its request is done, as each of them decides it: `response.json()`, then `result.ok` and
+/// `result.data`; anything else is an error, and nothing is "Loading" for ever.
+fn shown(path: &str, result: &Value) -> &'static str {
+    match (result["ok"].as_bool(), &result["data"]) {
+        (Some(true), Value::Array(rows)) if rows.is_empty() => "no data",
+        (Some(true), Value::Array(rows)) => {
+            for row in rows {
+                let numbers: &[&str] = match path {
+                    "equity-curve" => &["equity", "drawdown", "trades"],
+                    _ => &["hour", "day_of_week", "avg_pnl", "trade_count"],
+                };
+                assert!(numbers.iter().all(|name| row[*name].is_number()), "{row}");
+            }
+            "data"
+        }
+        (Some(true), Value::Object(data)) => {
+            for name in ["total_return", "sharpe_ratio", "max_drawdown", "win_rate", "profit_factor", "avg_trade"] {
+                assert!(data[name].is_number(), "{name}");
+            }
+            assert!(
+                data["best_trade"].is_number() && data["worst_trade"].is_number() && data["total_trades"].is_number()
+            );
+            "data"
+        }
+        (Some(true), Value::Null) if path == "performance-metrics" => "no data",
+        _ => "error",
+    }
+}
+
+#[tokio::test]
+async fn empty_panels_show_no_data_and_no_error() {
+    let server = Server::new();
+    for path in ["trading-heatmap", "equity-curve", "performance-metrics"] {
+        for query in ["", "?days=7", "?days=365", "?days=30&symbol=E", "?days=30&symbol=EURUSD"] {
+            let (status, result) = server.get(&format!("/api/analytics/{path}{query}")).await;
+            assert_eq!((status, shown(path, &result)), (StatusCode::OK, "no data"), "{path}{query}: {result}");
+        }
+        let (status, _) = server.get(&format!("/api/analytics/{path}?days=366")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    // The panel waits for ever on null, and calls `toFixed` of each of these without asking.
+    let (status, risk) = server.get("/trading/risk-metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    for name in ["var_95", "sharpe_ratio", "win_rate", "expected_shortfall", "max_drawdown", "profit_factor", "trades"]
+    {
+        assert_eq!(risk[name], 0, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_asked_for_where_reading_needs_one() {
     let server = Server::with(ReadAuth::Required);
-    for path in ["/signals/history", "/trading/positions", "/monitoring/metrics"] {
+    for path in [
+        "/signals/history",
+        "/trading/positions",
+        "/monitoring/metrics",
+        "/trading/risk-metrics",
+        "/api/analytics/equity-curve",
+        "/api/institutional-ai/model-configs",
+    ] {
         assert_eq!(server.get(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
     }
 }
@@ -68,7 +126,8 @@ async fn the_page_may_read_with_credentials_wherever_it_comes_from() {
             .map(|name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()))
     };
     let text = |value: &str| Some(value.to_owned());
-    for path in ["/signals/history", "/trading/positions", "/monitoring/metrics"] {
+    for path in ["/signals/history", "/trading/positions", "/monitoring/metrics", "/api/institutional-ai/model-configs"]
+    {
         assert_eq!(answer("*", a, Method::GET, path).await, [text(a), text("true"), text("Origin")], "{path}");
         assert_eq!(answer(a, a, Method::GET, path).await, [text(a), text("true"), text("Origin")], "{path}");
         assert_eq!(answer(a, b, Method::GET, path).await, [None, None, text("Origin")], "{path}");

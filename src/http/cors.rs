@@ -23,7 +23,7 @@ const HEADERS: HeaderValue =
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 /// Where ARIA's routes begin.
-const ARIA: [&str; 3] = ["/signals/", "/trading/", "/monitoring/"];
+const ARIA: [&str; 4] = ["/signals/", "/trading/", "/monitoring/", "/api/institutional-ai/"];
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// Puts CORS around a service.

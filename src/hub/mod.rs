@@ -248,6 +248,11 @@ impl Present {
         self.passing.last()
     }
 
+    /// The signal events after `seq` that are younger than `window`, oldest first.
+    pub fn signals_younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Publication>> {
+        self.recent.younger(seq, window)
+    }
+
     /// The signal events after `seq`, or `None` when the hub does not remember that far.
     pub fn after(&self, seq: u64) -> Option<Vec<Arc<Publication>>> {
         self.recent.after(seq, self.position.seq)

@@ -50,6 +50,8 @@ pub enum Ordered {
     Event(Arc<Publication>),
     /// A frame of this client's own, such as an answer.
     Frame(Utf8Bytes),
+    /// A protocol ping that carries this number. Only native WebSockets have them.
+    Ping(u64),
 }
 
 /// All that is due for a client, states first.
@@ -130,6 +132,14 @@ impl Outbox {
     pub fn answer(&self, frame: Utf8Bytes) {
         let mut waiting = self.waiting.lock();
         waiting.push_ordered(Ordered::Frame(frame), &self.metrics);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Queues a protocol ping behind all ordered events; its answer says that they have arrived.
+    pub fn ping(&self, number: u64) {
+        let mut waiting = self.waiting.lock();
+        waiting.push_ordered(Ordered::Ping(number), &self.metrics);
         drop(waiting);
         self.wake.notify_one();
     }
@@ -236,7 +246,7 @@ impl Waiting {
             metrics.dropped_total.with_label_values(&["outbox_ordered"]).inc_by(self.ordered.len() as u64 + 1);
             let events = self.ordered.iter().filter_map(|ordered| match ordered {
                 Ordered::Event(publication) => Some(publication.age()),
-                Ordered::Frame(_) => None,
+                Ordered::Frame(_) | Ordered::Ping(_) => None,
             });
             let behind = events.max().unwrap_or_default();
             self.closed = Some(OutboxClosed { waiting: self.ordered.len(), behind });

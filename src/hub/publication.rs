@@ -74,6 +74,18 @@ impl Publication {
         self.position.as_ref().map(|position| position.seq)
     }
 
+    /// The same, made so long ago: for what the log remembers.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        let born = self.born.checked_sub(age).unwrap_or(self.born);
+        Self { born, ..self }
+    }
+
+    /// When it was made.
+    pub fn born(&self) -> Instant {
+        self.born
+    }
+
     /// Time since it was made.
     pub fn age(&self) -> Duration {
         self.born.elapsed()

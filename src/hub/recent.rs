@@ -21,6 +21,8 @@ pub(super) struct Recent {
     by_seq: BTreeMap<u64, Kept>,
     seq_of: HashMap<SignalId, u64>,
     tail: VecDeque<Arc<Publication>>,
+    /// What was read from the log at the start: the latest event of each signal.
+    recalled: Vec<Arc<Publication>>,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,14 @@ struct Kept {
 
 impl Recent {
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, now: Duration::ZERO, by_seq: BTreeMap::new(), seq_of: HashMap::new(), tail: VecDeque::new() }
+        Self {
+            window,
+            now: Duration::ZERO,
+            by_seq: BTreeMap::new(),
+            seq_of: HashMap::new(),
+            tail: VecDeque::new(),
+            recalled: Vec::new(),
+        }
     }
 
     /// Takes in an event that has just been published.
@@ -48,7 +57,10 @@ impl Recent {
 
     /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
     pub(super) fn recall(&mut self, publication: Arc<Publication>) {
-        self.keep(publication, true);
+        self.keep(publication.clone(), true);
+        if self.recalled.len() < MAX_SIGNALS {
+            self.recalled.push(publication);
+        }
     }
 
     fn keep(&mut self, publication: Arc<Publication>, from_log: bool) {
@@ -73,6 +85,7 @@ impl Recent {
     /// Drops ended signals that have left the window.
     pub(super) fn tidy(&mut self, now: Now) {
         self.now = now.mono;
+        self.recalled.retain(|publication| publication.age() < self.window);
         let end = now.mono + self.window;
         self.by_seq.retain(|_, kept| {
             let Event::Signal(signal) = kept.publication.event() else { return false };
@@ -104,6 +117,15 @@ impl Recent {
             };
             (&kept.publication, age)
         })
+    }
+
+    /// The events after `seq` that are younger than `window`, oldest first. Of the time before the start only the latest event
+    /// of each signal is known, and of a burst its tail.
+    pub(super) fn younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Publication>> {
+        let is_wanted = move |publication: &&Arc<Publication>| {
+            publication.seq().is_some_and(|at| at > seq) && publication.age() < window
+        };
+        self.recalled.iter().chain(&self.tail).filter(is_wanted)
     }
 
     /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.

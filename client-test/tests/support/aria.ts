@@ -20,6 +20,8 @@ export interface PanelOptions {
 export class Panel {
   readonly inbox = new Inbox();
   connections = 0;
+  /** Like the flow monitor's: when each signal came, whatever it was. */
+  readonly #signals: number[] = [];
   #mounted = true;
   #ws: WebSocket | null = null;
   #queue: unknown[] = [];
@@ -38,6 +40,16 @@ export class Panel {
   send(frame: unknown): void {
     if (this.#ws?.readyState === WebSocket.OPEN) this.#ws.send(JSON.stringify(frame));
     else this.#queue.push(frame);
+  }
+
+  /** "Signals/min". */
+  get signalsPerMinute(): number {
+    return this.#signals.filter((at) => Date.now() - at < 60_000).length;
+  }
+
+  /** What its list shows, a row for each arrival: the panels look at no id. */
+  rows(type: "signal" | "idea" | "smc_idea" | "order_update"): string[] {
+    return this.inbox.all(type).map(([frame]) => frame.data.id ?? frame.data.order_id);
   }
 
   unmount(): void {
@@ -60,6 +72,7 @@ export class Panel {
       assert.ok(!isBinary, "frames are text");
       const frame = JSON.parse(String(data));
       render(frame);
+      if (frame.type === "signal") this.#signals.push(Date.now());
       this.inbox.push(frame.type, frame);
     });
     ws.on("error", () => this.inbox.push("error"));

@@ -1,6 +1,5 @@
 //! ARIA PRO's conversation on `/ws`, and the reports for its performance page on `/monitoring/ws/performance`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +9,24 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Client, Conversation};
-use crate::domain::{Audience, Event, Kind, Published, iso};
+use crate::domain::{Audience, Class, Event, Published, iso};
 use crate::gateways::Gateway;
+use crate::gateways::catch_up::{Delivered, Receipt, Tracked};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::aria::{self, Channels};
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Publication, Topics};
+use crate::hub::{Audiences, Present, Publication, Topics};
 use crate::pipeline::clock;
 
 const DESK: &str = "/ws";
 const PERFORMANCE: &str = "/monitoring/ws/performance";
 
-/// Published messages of a kind that a newcomer gets: what the page shows of them.
-const SNAPSHOT_MESSAGES: usize = 20;
+/// The codes with which a page closes for good: a panel that is taken down, and a page that is left. At any other code its hook
+/// connects again.
+const LEAVING: [u16; 2] = [1000, 1001];
+/// ARIA's own header for the token.
+pub(super) const TOKEN_HEADER: &str = "x-aria-token";
 /// Largest payload that `echo` sends back, in bytes.
 const MAX_ECHO: usize = 4 * 1024;
 /// Time between two reports of the server's own state.
@@ -31,7 +34,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The token of ARIA's own header.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
-    headers.get("x-aria-token")?.to_str().ok()
+    headers.get(TOKEN_HEADER)?.to_str().ok()
 }
 
 /// One socket of an ARIA page, which has one for each panel.
@@ -40,13 +43,17 @@ pub(super) struct Aria {
     gateway: Arc<Gateway>,
     id: String,
     channels: Channels,
+    /// What its handshake tells it by, see [`CatchUp`](crate::gateways::CatchUp).
+    key: u64,
+    /// How far it has been served, once it is.
+    tracked: Option<Tracked>,
 }
 
 impl Aria {
-    /// A client that gets everything, or the channels of its query.
-    pub(super) fn new(gateway: Arc<Gateway>, channels: Option<&str>) -> Self {
+    /// A client that gets everything, or the channels of its query. `key` is what its handshake tells it by.
+    pub(super) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
         let channels = channels.map(|list| Channels::of(Channels::listed(list))).unwrap_or_default();
-        Self { gateway, id: Uuid::new_v4().to_string(), channels }
+        Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
     }
 
     /// What the client says about itself and its channels, answered.
@@ -90,22 +97,59 @@ impl Conversation for Aria {
         DESK
     }
 
-    /// The welcome, then all that is known, then live: no page asks for it, and none asks again after it came back.
+    /// The welcome, the current states, then what is younger than `aria.catch_up` and has not reached this client, then live. No
+    /// page asks for it, and the panels show everything that comes as new.
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([aria::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &Published| published.audience == Audience::All;
-        let everybody = Audiences::everybody();
+        let catch_up = &self.gateway.catch_up;
+        let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
         self.gateway.hub.hold(|present| {
             client.outbox.put(present.prices(|_| true));
             client.outbox.put(present.states(for_all));
-            client.outbox.put(present.signals(|_| true));
-            client.outbox.put(latest(present.messages_after(&everybody, 0).0));
+            let (missed, delivered) = missed(present, reached.unwrap_or_default(), catch_up.window());
+            client.outbox.put(missed);
             client.outbox.set_topics(Topics::public());
+            tracked.begin(delivered);
         });
+        self.tracked = Some(tracked);
         Ok(())
     }
 
+    fn receipt(&self, publication: &Publication) -> Option<u64> {
+        if !aria::is_told(publication.event()) {
+            return None;
+        }
+        let receipt = match publication.event() {
+            Event::Signal(_) => Receipt::Signal(publication.seq()?),
+            Event::Published(published) if published.kind.class() == Class::Ordered => Receipt::Message(published.seq),
+            Event::Published(_) | Event::Price(_) => return None,
+        };
+        Some(receipt.encode())
+    }
+
+    fn received(&mut self, receipt: u64) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.confirm(receipt);
+        }
+    }
+
+    fn expects(&self, receipt: u64) -> bool {
+        self.tracked.as_ref().is_some_and(|tracked| tracked.expects(receipt))
+    }
+
+    fn left(&mut self, code: Option<u16>) {
+        if let Some(tracked) = &mut self.tracked
+            && code.is_none_or(|code| LEAVING.contains(&code))
+        {
+            tracked.leave();
+        }
+    }
+
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+        if let (Some(receipt), Some(tracked)) = (self.receipt(publication), &mut self.tracked) {
+            tracked.write(receipt);
+        }
         if self.channels.is_all() {
             frames.extend_from_slice(aria::frames(publication));
             return;
@@ -135,18 +179,24 @@ impl Conversation for Aria {
     }
 }
 
-/// The last few messages of each kind, in order.
-fn latest(mut messages: Vec<Arc<Publication>>) -> Vec<Arc<Publication>> {
-    let mut counted: BTreeMap<Kind, usize> = BTreeMap::new();
-    messages.reverse();
-    messages.retain(|publication| {
-        let Event::Published(published) = publication.event() else { return false };
-        let count = counted.entry(published.kind).or_default();
-        *count += 1;
-        *count <= SNAPSHOT_MESSAGES
-    });
-    messages.reverse();
-    messages
+/// The events after `reached` that are younger than `window`, in the order in which they were published, and the position before
+/// the first of them.
+fn missed(present: &Present, reached: Delivered, window: Duration) -> (Vec<Arc<Publication>>, Delivered) {
+    let is_told = |publication: &Arc<Publication>| publication.age() < window && aria::is_told(publication.event());
+    let mut signals = present.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
+    let (mut messages, _) = present.messages_after(&Audiences::everybody(), reached.messages);
+    messages.retain(is_told);
+    let before = |first: u64| first.saturating_sub(1);
+    let delivered = Delivered {
+        signals: signals.peek().and_then(|first| first.seq()).map_or(present.position().seq, before),
+        messages: messages
+            .first()
+            .and_then(|first| first.published())
+            .map_or(present.last_message(), |m| before(m.seq)),
+    };
+    let mut missed: Vec<_> = signals.chain(messages).collect();
+    missed.sort_by_key(|publication| publication.born());
+    (missed, delivered)
 }
 
 /// One performance page: gets the server's own state, and nothing else.

@@ -45,6 +45,14 @@ pub(super) trait Conversation: Send {
     /// The client has answered the ping with this number.
     fn received(&mut self, _receipt: u64) {}
 
+    /// Whether a pong with this number answers a ping of this conversation's: it is not held against the client's pace.
+    fn expects(&self, _receipt: u64) -> bool {
+        false
+    }
+
+    /// The client has closed the connection with this code, before it broke and before we closed it.
+    fn left(&mut self, _code: Option<u16>) {}
+
     /// When [`on_deadline`](Self::on_deadline) is called; `None` for never.
     fn deadline(&self) -> Option<Instant> {
         None
@@ -142,6 +150,7 @@ impl Client {
                     answers += 1;
                     frames.push(frame);
                 }
+                Ordered::Ping(number) => receipts.push_back((frames.len(), number)),
             }
         }
         conversation.batch_end(&mut frames);
@@ -152,6 +161,10 @@ impl Client {
                 self.sink.feed(ping).await.map_err(|_| Gone)?;
             }
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
+        }
+        for (_, receipt) in receipts {
+            let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
+            self.sink.feed(ping).await.map_err(|_| Gone)?;
         }
         self.sink.flush().await.map_err(|_| Gone)?;
         let delivered = &self.gateway.metrics.deliveries_total;
@@ -189,7 +202,7 @@ pub(super) async fn serve<C: Conversation>(
         End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
         // It may have confirmed something before it went, although a write has failed since.
         End::Peer => {
-            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation)).await.ok();
+            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation, End::Peer)).await.ok();
         }
     }
     presence.left(end);
@@ -256,6 +269,12 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
             Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
             None => return End::Peer,
         };
+        if let Message::Pong(payload) = &said
+            && receipt_of(payload).is_some_and(|receipt| conversation.expects(receipt))
+        {
+            confirm(conversation, payload);
+            continue;
+        }
         // Control frames cost as much as others do; a close is the last in any case.
         if !conversation.may_push() && !matches!(said, Message::Close(_)) {
             match pace.judge(&gateway.metrics) {
@@ -274,6 +293,9 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
             Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
             // The reply to a ping or a close is written by the library with the next flush; the stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
+                if let Message::Close(frame) = &said {
+                    conversation.left(frame.as_ref().map(|frame| frame.code));
+                }
                 if client.sink.flush().await.is_err() {
                     return End::Peer;
                 }
@@ -290,20 +312,28 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
     }
 }
 
-/// Reads to the end, for nothing but what the peer confirms.
-async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C) {
+/// Reads to the end, for nothing but what the peer confirms, and whether it was the one to close.
+async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C, end: End) {
     while let Some(Ok(message)) = stream.next().await {
-        if let Message::Pong(payload) = message {
-            confirm(conversation, &payload);
+        match message {
+            Message::Pong(payload) => confirm(conversation, &payload),
+            Message::Close(frame) if matches!(end, End::Peer) => {
+                conversation.left(frame.map(|frame| frame.code));
+            }
+            _ => {}
         }
     }
 }
 
 /// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
 fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
-    if let Ok(receipt) = pong.try_into() {
-        conversation.received(u64::from_be_bytes(receipt));
+    if let Some(receipt) = receipt_of(pong) {
+        conversation.received(receipt);
     }
+}
+
+fn receipt_of(pong: &[u8]) -> Option<u64> {
+    pong.try_into().ok().map(u64::from_be_bytes)
 }
 
 async fn ended(login: Option<&CancellationToken>) {
@@ -348,7 +378,7 @@ async fn say_goodbye<C: Conversation>(
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         // Of a frame that is against the rules the library reads nothing more; the door throws away what still comes.
         if !close.is_about_frames() {
-            hear_out(stream, conversation).await;
+            hear_out(stream, conversation, End::Ours(close)).await;
         }
         Ok::<_, Gone>(())
     };

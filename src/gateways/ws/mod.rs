@@ -15,13 +15,14 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::SEC_WEBSOCKET_KEY;
+use http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_KEY, USER_AGENT};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
-use super::Gateway;
 use super::handshake::{HandshakeFault, judge_key};
+use super::{CatchUp, Gateway};
 use crate::auth::Login;
 use crate::config::Limits;
 use crate::door::{KillSwitch, Peer};
@@ -150,7 +151,12 @@ async fn trading_desk(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let conversation = Aria::new(gateway.clone(), channels.as_deref());
+    let address = handshake.address.map(|address| address.to_string());
+    let repeated = [USER_AGENT.as_str(), ORIGIN.as_str(), AUTHORIZATION.as_str(), aria::TOKEN_HEADER];
+    let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+    let asked = uri.path_and_query().map(PathAndQuery::as_str);
+    let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
+    let conversation = Aria::new(gateway.clone(), channels.as_deref(), key);
     handshake.serve(gateway, login, conversation)
 }
 

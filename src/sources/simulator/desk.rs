@@ -10,9 +10,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp1};
+use serde::{Deserialize, Serialize};
 
 use super::market::{Book, Market};
-use crate::domain::{Direction, Invalidation, SignalDraft, SignalId, SignalStatus};
+use crate::domain::{Direction, Invalidation, SignalDraft, SignalId, SignalStatus, Symbol};
 
 /// Most signals that are followed at a time.
 const MAX_OPEN: usize = 12;
@@ -64,8 +65,18 @@ struct Open {
     age: Duration,
 }
 
+/// The same for whom has to find the instrument again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct OpenSignal {
+    id: SignalId,
+    symbol: Symbol,
+    levels: Levels,
+    filled: bool,
+    age: Duration,
+}
+
 /// The prices that decide, all on the grid.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Levels {
     direction: Direction,
     entry: f64,
@@ -85,6 +96,30 @@ impl Desk {
         let started = started_at.timestamp_millis() as u64;
         let rng = StdRng::seed_from_u64(seed ^ started.rotate_left(20));
         Self { rng, interval, ttl, next_in: 0.0, made: 0, ended: (0.0, 0.0), open: Vec::new() }
+    }
+
+    /// The signals that are open.
+    pub(super) fn open_signals(&self, market: &Market) -> Vec<OpenSignal> {
+        let open = self.open.iter().map(|open| OpenSignal {
+            id: open.id.clone(),
+            symbol: market.books()[open.instrument].instrument.symbol.clone(),
+            levels: open.levels.clone(),
+            filled: open.filled,
+            age: open.age,
+        });
+        open.collect()
+    }
+
+    /// Follows signals that were open `ago`, before a restart, to their end by price. The log knows which of them have ended
+    /// meanwhile.
+    pub(super) fn resume(&mut self, signals: Vec<OpenSignal>, ago: Duration, market: &Market) {
+        let place = |symbol: &Symbol| market.books().iter().position(|book| book.instrument.symbol == *symbol);
+        let open = signals.into_iter().filter_map(|signal| {
+            let OpenSignal { id, symbol, levels, filled, age } = signal;
+            let age = age.saturating_add(ago);
+            (age < self.ttl).then_some(Open { id, instrument: place(&symbol)?, levels, filled, age })
+        });
+        self.open = open.take(MAX_OPEN).collect();
     }
 
     /// Lets `dt` pass until `now`, after the market has moved; what is to be said of which signals.
@@ -225,7 +260,7 @@ impl Levels {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashSet};
+    use std::collections::{BTreeMap, HashMap, HashSet};
 
     use super::*;
     use crate::domain::{Instruments, Now, Signal, SignalState, SourceName, parse_time};
@@ -354,6 +389,42 @@ mod tests {
         let start = starts()[0];
         assert_eq!(ids(start), ids(start));
         assert!(ids(start).is_disjoint(&ids(start + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn after_a_restart_pending_signals_end_by_price() {
+        let instruments = catalogue();
+        let (mut market, start) = (Market::new(&instruments, 3, SourceName::new("simulator")), starts()[0]);
+        let (mut desk, mut now) = (Desk::new(3, start, MEAN, TTL), start);
+        let mut pending = HashSet::new();
+        while pending.len() < 3 {
+            now += BEAT;
+            market.step(now, BEAT);
+            for (id, draft) in desk.step(&market, now, BEAT) {
+                if draft.status.is_some() {
+                    pending.remove(&id)
+                } else {
+                    pending.insert(id)
+                };
+            }
+        }
+        let kept = desk.open_signals(&market);
+        let kept: Vec<OpenSignal> = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
+        let mut desk = Desk::new(3, now, Duration::ZERO, TTL);
+        desk.resume(kept.clone(), Duration::from_secs(2), &market);
+        assert_eq!(desk.open.len(), kept.len());
+        let mut ended = HashMap::new();
+        for _ in 0..TTL.as_secs() * 4 {
+            now += BEAT;
+            market.step(now, BEAT);
+            ended.extend(desk.step(&market, now, BEAT).into_iter().map(|(id, draft)| (id, draft.status)));
+        }
+        assert!(desk.open.is_empty());
+        assert!(ended.keys().all(|id| pending.contains(id)), "only those that were pending: {ended:?}");
+        assert!(ended.len() + 1 >= pending.len(), "{ended:?} of {pending:?}");
+        let mut late = Desk::new(3, now, Duration::ZERO, TTL);
+        late.resume(kept, TTL, &market);
+        assert!(late.open.is_empty(), "their time is up");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every path is the logarithm of a price that swings around zero (an Ornstein–Uhlenbeck process, advanced exactly, so that
 //! any step width gives the same law). Paths share moods: the dollar moves all its pairs, stock indices move together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
 use super::profile::{Factor, Hour, Profile};
 use crate::domain::{Feed, Instrument, Instruments, Quote, Session, SourceName, Tick};
@@ -33,6 +35,27 @@ pub struct Market {
     books: Vec<Book>,
     /// Whether every instrument has had its first tick.
     opened: bool,
+    /// The next step says the prices of before a restart once more.
+    resumed: bool,
+}
+
+/// Largest deviation that is believed when it is read: a price that is seven times its anchor, or a seventh of it.
+const MAX_DEVIATION: f64 = 2.0;
+
+/// Where a market goes on after a restart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct MarketState {
+    /// Deviation of each path, by its name.
+    pub(super) paths: BTreeMap<String, f64>,
+    /// What an instrument does beside its path, by its symbol.
+    pub(super) own: BTreeMap<String, f64>,
+}
+
+impl MarketState {
+    /// Whether a market could have been there.
+    pub(super) fn is_plausible(&self) -> bool {
+        self.paths.values().chain(self.own.values()).all(|deviation| deviation.abs() <= MAX_DEVIATION)
+    }
 }
 
 /// A path that one or more instruments follow.
@@ -66,11 +89,35 @@ impl Market {
     /// The market of `seed` with every instrument at its starting price.
     pub fn new(instruments: &Instruments, seed: u64, source: SourceName) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        let mut market = Self { rng, source, paths: Vec::new(), books: Vec::new(), opened: false };
+        let mut market = Self { rng, source, paths: Vec::new(), books: Vec::new(), opened: false, resumed: false };
         for instrument in instruments.iter() {
             market.list(instrument.clone());
         }
         market
+    }
+
+    /// Where it is.
+    pub(super) fn state(&self) -> MarketState {
+        let own = self.books.iter().filter(|book| book.own != 0.0);
+        MarketState {
+            paths: self.paths.iter().map(|path| (path.name.clone(), path.deviation)).collect(),
+            own: own.map(|book| (book.instrument.symbol.as_str().to_owned(), book.own)).collect(),
+        }
+    }
+
+    /// Goes on from `state`, in which it was `at`: the next step says those prices once more, the ones after it move. What
+    /// has no price there begins with its starting price.
+    pub(super) fn resume(&mut self, state: &MarketState, at: DateTime<Utc>) {
+        for path in &mut self.paths {
+            path.deviation = state.paths.get(&path.name).copied().unwrap_or_default();
+        }
+        for book in &mut self.books {
+            book.own = state.own.get(book.instrument.symbol.as_str()).copied().unwrap_or_default();
+            book.quote(self.paths[book.path].deviation, 1.0);
+        }
+        // A restart must not repeat the moves of the start before.
+        self.rng = StdRng::seed_from_u64(self.rng.random::<u64>() ^ at.timestamp_millis() as u64);
+        self.resumed = true;
     }
 
     fn list(&mut self, instrument: Arc<Instrument>) {
@@ -92,7 +139,8 @@ impl Market {
 
     /// Lets `dt` pass until `now`; the ticks that came of it.
     pub fn step(&mut self, now: DateTime<Utc>, dt: Duration) -> Vec<Tick> {
-        let (dt, hour) = (dt.as_secs_f64(), Hour::at(now));
+        let dt = if std::mem::take(&mut self.resumed) { 0.0 } else { dt.as_secs_f64() };
+        let hour = Hour::at(now);
         let moods: [f64; Factor::COUNT] = std::array::from_fn(|_| StandardNormal.sample(&mut self.rng));
         for path in &mut self.paths {
             let (factor, correlation) = path.factor;
@@ -247,6 +295,30 @@ mod tests {
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_restart_goes_on_from_the_last_prices() {
+        let (mut before, mut now) = (market(7), at("2026-01-14T14:00:00Z"));
+        for _ in 0..40_000 {
+            now += BEAT;
+            before.step(now, BEAT);
+        }
+        let mut after = market(7);
+        after.resume(&before.state(), now);
+        let (last, first) = (before.state(), after.step(now + BEAT, BEAT));
+        assert_eq!((after.state(), first.len()), (last, after.books().len()), "the first step moves nothing");
+        for (old, new) in before.books().iter().zip(after.books()) {
+            let middle = |book: &Book| f64::midpoint(book.bid, book.ask);
+            let moved = (middle(old) - middle(new)).abs() / old.instrument.tick_size;
+            // A book that skipped its last beats is as old as these.
+            assert!(moved < 60.0, "{} moved by {moved} ticks", old.instrument.symbol);
+        }
+        assert_ne!(market(7).books()[0].bid, after.books()[0].bid, "not where it started");
+        let mut again = market(7);
+        again.resume(&before.state(), now + BEAT);
+        again.step(now, BEAT);
+        assert_ne!(again.step(now, BEAT), after.step(now, BEAT), "every restart goes another way");
     }
 
     #[test]

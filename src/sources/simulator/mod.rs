@@ -2,18 +2,25 @@
 
 mod desk;
 mod market;
+mod memory;
 mod profile;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, MissedTickBehavior};
 
 pub use desk::Desk;
 pub use market::Market;
+use memory::{Memory, Saved};
 
 use super::{Feeder, Finished, Source, SourceError, WallClock};
 use crate::domain::{Feed, Instruments, SourceName};
+
+/// Shortest time between two writes of the file: with beats that are quicker than this, not each is kept.
+const SAVE_EVERY: Duration = Duration::from_millis(200);
 
 /// What the simulator is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,9 @@ pub struct Simulator {
     market: Market,
     desk: Desk,
     clock: WallClock,
+    /// Where it is kept, and when it was kept last.
+    memory: Option<Memory>,
+    saved_at: Option<Instant>,
 }
 
 impl fmt::Debug for Simulator {
@@ -46,12 +56,41 @@ impl Simulator {
     /// The name on the wire.
     pub const NAME: &'static str = "simulator";
 
+    /// The file in the data directory from which it goes on after a restart.
+    pub const FILE: &'static str = "simulator.json";
+
     /// A simulator of every instrument of the catalogue, which begins now.
     pub fn new(options: Options, instruments: &Instruments, clock: WallClock) -> Self {
         let Options { seed, signal_interval, signal_ttl, .. } = options;
         let market = Market::new(instruments, seed, SourceName::new(Self::NAME));
         let desk = Desk::new(seed, clock(), signal_interval, signal_ttl);
-        Self { options, market, desk, clock }
+        Self { options, market, desk, clock, memory: None, saved_at: None }
+    }
+
+    /// The same, going on from the prices and the open signals that `file` has, and keeping them there.
+    #[must_use]
+    pub fn remembering(mut self, file: PathBuf) -> Self {
+        let memory = Memory::new(file);
+        if let Some(Saved { at, market, signals }) = memory.load() {
+            let ago = ((self.clock)() - at).to_std().unwrap_or_default();
+            self.market.resume(&market, at);
+            tracing::info!(
+                signals = signals.len(),
+                seconds = ago.as_secs_f64(),
+                "the simulator goes on from its last prices"
+            );
+            self.desk.resume(signals, ago, &self.market);
+        }
+        Self { memory: Some(memory), ..self }
+    }
+
+    async fn save(&mut self, at: DateTime<Utc>) {
+        let is_due = self.saved_at.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY);
+        if let Some(memory) = self.memory.as_ref().filter(|_| is_due) {
+            self.saved_at = Some(Instant::now());
+            let saved = Saved { at, market: self.market.state(), signals: self.desk.open_signals(&self.market) };
+            memory.save(&saved).await;
+        }
     }
 }
 
@@ -72,8 +111,11 @@ impl Source for Simulator {
         loop {
             beats.tick().await;
             let now = (self.clock)();
-            out.ticks(self.market.step(now, beat)).await?;
-            for (id, draft) in self.desk.step(&self.market, now, beat) {
+            let ticks = self.market.step(now, beat);
+            let signals = self.desk.step(&self.market, now, beat);
+            self.save(now).await;
+            out.ticks(ticks).await?;
+            for (id, draft) in signals {
                 out.signal(id, draft).await?;
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! What the page reads without asking whether it is there, is always there and of the right type.
 
+mod analytics;
 mod channels;
 mod control;
 mod published;
@@ -20,6 +21,7 @@ use crate::domain::number::{number, optional};
 use crate::domain::{Direction, Event, Kind, PriceUpdate, Signal, iso};
 use crate::hub::{Encoding, Publication};
 
+pub use analytics::Trades;
 pub use channels::Channels;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
 pub use published::parse;
@@ -105,12 +107,17 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
     }
 }
 
-/// `idea` and `smc_idea`. Without `timeframe`: a signal has none.
+/// The time frame of the ideas that are made of signals: the bars on which the server's own setups are found.
+const TIMEFRAME: &str = "M5";
+
+/// `idea` and `smc_idea`.
 #[derive(Debug, Serialize)]
 struct IdeaObject<'a> {
     symbol: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The page prints "… on M5".
+    timeframe: &'static str,
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(flatten)]
@@ -126,6 +133,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
         Self {
             symbol: signal.symbol.as_str(),
             kind: side(signal.direction),
+            timeframe: TIMEFRAME,
             confidence: percent(signal.confidence),
             levels: Levels::from(signal),
             reasoning: &signal.reason,
@@ -181,6 +189,11 @@ pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
 /// The frames of an event with the type of each.
 pub fn messages(publication: &Arc<Publication>) -> impl Iterator<Item = (&'static str, &Utf8Bytes)> {
     kinds(publication.event()).iter().copied().zip(frames(publication))
+}
+
+/// Whether an event is anything here.
+pub fn is_told(event: &Event) -> bool {
+    !kinds(event).is_empty()
 }
 
 /// The types of the messages that an event is.

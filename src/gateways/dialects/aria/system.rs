@@ -65,7 +65,7 @@ impl From<Usage> for MetricsObject {
         let memory = MemoryObject {
             rss_mb: usage.resident_bytes.map(megabytes),
             vms_mb: usage.virtual_bytes.map(megabytes),
-            available_percent: usage.available_percent.map(tenths),
+            available_percent: usage.available_percent.map(halves),
         };
         let system = SystemObject {
             uptime_seconds: tenths(usage.uptime.as_secs_f64()),
@@ -102,6 +102,11 @@ enum Report<'a> {
 /// The frame of the performance page.
 pub fn system_metrics(usage: Usage, timestamp: &str) -> Utf8Bytes {
     encode(&Report::SystemMetrics { metrics: &usage.into(), timestamp })
+}
+
+/// The page prints `100 - available_percent` as it comes, and takes 0 for unknown. 100 − 93.1 is 6.900000000000006; a half is exact.
+fn halves(percent: f64) -> f64 {
+    ((percent * 2.0).round() / 2.0).clamp(0.5, 100.0)
 }
 
 fn tenths(value: f64) -> f64 {

@@ -86,8 +86,8 @@ fn a_price_is_a_tick() {
 fn a_signal_is_a_signal_and_an_idea_under_both_names() {
     assert_snapshot!(written(Event::Signal(Arc::new(signal(&draft())))), @r#"
     {"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T11:59:30.000Z","entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}}
-    {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"buy","confidence":87.5,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"reasoning":"MSS+FVG setup","timestamp":"2024-01-01T11:59:30.000Z","id":"a","source":"push"}}
-    {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"buy","confidence":87.5,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"reasoning":"MSS+FVG setup","timestamp":"2024-01-01T11:59:30.000Z","id":"a","source":"push"}}
+    {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"buy","timeframe":"M5","confidence":87.5,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"reasoning":"MSS+FVG setup","timestamp":"2024-01-01T11:59:30.000Z","id":"a","source":"push"}}
+    {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"buy","timeframe":"M5","confidence":87.5,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"reasoning":"MSS+FVG setup","timestamp":"2024-01-01T11:59:30.000Z","id":"a","source":"push"}}
     "#);
 }
 
@@ -96,8 +96,8 @@ fn what_is_not_known_of_a_signal_is_left_out() {
     let bare = SignalDraft { direction: Some(Direction::Short), ..SignalDraft::default() };
     assert_snapshot!(written(Event::Signal(Arc::new(signal(&bare)))), @r#"
     {"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","strength":0,"confidence":0,"model":"push","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
-    {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"sell","confidence":0,"reasoning":"","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
-    {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"sell","confidence":0,"reasoning":"","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
+    {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"sell","timeframe":"M5","confidence":0,"reasoning":"","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
+    {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"sell","timeframe":"M5","confidence":0,"reasoning":"","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
     "#);
 }
 
@@ -243,7 +243,38 @@ fn data(frame: &str) -> Value {
     serde_json::from_str::<Value>(frame).unwrap()["data"].take()
 }
 
+/// What JavaScript prints of a number: the shortest text that means it.
+fn printed(number: f64) -> String {
+    number.to_string()
+}
+
+#[test]
+fn memory_prints_short_where_it_did_not() {
+    assert_eq!(printed(100.0 - 93.1), "6.900000000000006", "the page's own arithmetic");
+    let usage = Usage { available_percent: Some(93.1), ..Usage::default() };
+    assert_eq!(memory_on_the_page(usage), "7");
+    for (available, shown) in [(93.24, "7"), (93.26, "6.5"), (0.0, "99.5"), (0.1, "99.5"), (100.0, "0")] {
+        assert_eq!(memory_on_the_page(Usage { available_percent: Some(available), ..Usage::default() }), shown);
+    }
+}
+
+/// `100 - (system.memory.available_percent || 100)`, as the performance page prints it.
+fn memory_on_the_page(usage: Usage) -> String {
+    let report: Value = serde_json::from_str(&system_metrics(usage, "")).unwrap();
+    let available =
+        report["metrics"]["system"]["memory"]["available_percent"].as_f64().filter(|percent| *percent != 0.0);
+    printed(100.0 - available.unwrap_or(100.0))
+}
+
 proptest! {
+    /// However much memory is available: what is in use prints with one decimal at most, and is right to a half.
+    #[test]
+    fn memory_prints_short(available in 0.0f64..=100.0) {
+        let shown = memory_on_the_page(Usage { available_percent: Some(available), ..Usage::default() });
+        prop_assert!(shown.len() <= 4 && shown.split_once('.').is_none_or(|(_, decimals)| decimals == "5"), "{shown}");
+        prop_assert!((shown.parse::<f64>().unwrap() - (100.0 - available)).abs() <= 0.5, "{shown} of {available}");
+    }
+
     /// Whatever the price: bid, ask and spread have no more digits than the instrument.
     #[test]
     fn ticks_print_clean(index in 0usize..11, bid in 0.5f64..60_000.0, spread in 0.0f64..20.0) {
