@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { connectNative } from "./support/clients.ts";
 import { PATIENCE } from "./support/inbox.ts";
-import { Channel, earningsPanel, ISO, openPanel } from "./support/sentio.ts";
+import { Channel, earningsPanel, ISO, NotificationsPanel, openPanel } from "./support/sentio.ts";
 import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { mint, SECRET } from "./support/tokens.ts";
 
@@ -96,6 +96,34 @@ describe("where a bare user_id is enough", () => {
     panel.leave();
     assert.deepEqual(told(panel), [...Array.from({ length: count }, (_, number) => String(number)), "last"]);
     assert.ok(panel.sockets > 5, `${panel.sockets} sockets`);
+  });
+
+  test("no two rows of the notifications panel have one key", async () => {
+    // A machine that stops for longer than the spacing makes frames arrive together, whatever the server does: of three
+    // rounds one has to be clean. Without spacing none is, by far.
+    const doubled: number[] = [];
+    for (let round = 0; round < 3 && !doubled.includes(0); round += 1) {
+      const user = `rows_${round}`;
+      const batch = (word: string, count: number) => ({
+        events: Array.from({ length: count }, (_, number) => ({
+          type: "notification",
+          user,
+          data: { type: "info", message: `${word} ${number}` },
+        })),
+      });
+      const publishAll = async (body: object) => assert.equal((await server.post("/api/events", body)).status, 200);
+      await publishAll(batch("missed", 50));
+      const panel = new NotificationsPanel(server.wsUrl, user);
+      await until("what was missed", () => panel.arrived.length === 50);
+      await publishAll(batch("burst", 100));
+      await until("the burst", () => panel.arrived.length === 150);
+      panel.channel.leave();
+      const messages = [...batch("missed", 50).events, ...batch("burst", 100).events].map(({ data }) => data.message);
+      assert.deepEqual(panel.arrived.map((row) => row.message), messages);
+      assert.deepEqual(panel.rows.map((row) => row.message), messages.slice(-50).reverse());
+      doubled.push(panel.doubled);
+    }
+    assert.ok(doubled.includes(0), `rows with the key of another: ${doubled}`);
   });
 
   test("the dashboard's raw socket says nothing and gets one whole object after each change", async () => {

@@ -38,6 +38,9 @@ struct Waiting {
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
     told: BTreeMap<StateKey, Instant>,
+    /// Least time between two ordered events, and when the last one was written.
+    spacing: Option<Duration>,
+    written: Option<Instant>,
     /// Since when something waits.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
@@ -95,6 +98,21 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// From now on ordered events leave one at a time, at least so far apart: for a page that tells them apart by the time
+    /// of their arrival. The others wait here. [`wrote`](Self::wrote) has to be called after each write.
+    pub fn set_spacing(&self, spacing: Option<Duration>) {
+        self.waiting.lock().spacing = spacing;
+        self.wake.notify_one();
+    }
+
+    /// All that was taken is written: the time to the next ordered event counts from here, however long the write took.
+    pub fn wrote(&self) {
+        let mut waiting = self.waiting.lock();
+        if waiting.spacing.is_some() {
+            waiting.written = Some(Instant::now());
+        }
+    }
+
     /// What the client gets.
     pub fn topics(&self) -> Topics {
         self.waiting.lock().topics.clone()
@@ -144,7 +162,7 @@ impl Outbox {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            let next = self.waiting.lock().next_price();
+            let next = self.waiting.lock().next();
             match next {
                 None => self.wake.notified().await,
                 Some(next) => tokio::select! {
@@ -164,8 +182,10 @@ impl Outbox {
         if let Some(closed) = waiting.closed {
             return Err(closed);
         }
+        let batch = Batch { states: waiting.due_states(), ordered: waiting.due_ordered() };
+        // What still waits is not behind: it has its time.
         waiting.since = None;
-        Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
+        Ok(batch)
     }
 }
 
@@ -203,6 +223,38 @@ impl Waiting {
             due
         });
         due.map(|(_, publication)| publication).collect()
+    }
+
+    /// Takes the ordered frames whose time has come: all, or up to the second event where events are spaced.
+    fn due_ordered(&mut self) -> Vec<Ordered> {
+        if self.spacing.is_none() {
+            return self.ordered.drain(..).collect();
+        }
+        let now = Instant::now();
+        let mut has_room = self.next_ordered().is_none_or(|next| next <= now);
+        let mut due = Vec::new();
+        while let Some(ordered) = self.ordered.pop_front() {
+            if matches!(ordered, Ordered::Event(_)) && !std::mem::take(&mut has_room) {
+                self.ordered.push_front(ordered);
+                break;
+            }
+            due.push(ordered);
+        }
+        if due.iter().any(|ordered| matches!(ordered, Ordered::Event(_))) {
+            self.written = Some(now);
+        }
+        due
+    }
+
+    /// When the next ordered event may leave; `None` for at once.
+    fn next_ordered(&self) -> Option<Instant> {
+        Some(self.written? + self.spacing?)
+    }
+
+    /// When the next of what waits is due.
+    fn next(&self) -> Option<Instant> {
+        let ordered = self.next_ordered().filter(|_| !self.ordered.is_empty());
+        [self.next_price(), ordered].into_iter().flatten().min()
     }
 
     /// When the next price that waits is due.

@@ -264,3 +264,46 @@ async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time
     assert_eq!((euro.len(), euro[0], euro[3].0), (4, (1.0, 0), 25.0), "{euro:?}");
     assert_eq!(of("US30"), [(7.0, 200)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn spaced_events_leave_one_at_a_time_in_order() {
+    const SPACING: Duration = Duration::from_millis(5);
+    let outbox = Outbox::new(metrics());
+    outbox.set_topics(Topics::market());
+    outbox.set_spacing(Some(SPACING));
+    outbox.put((1..=50).map(|seq| signal("s", seq, SignalState::Pending)));
+    outbox.answer("pong".into());
+    let begin = tokio::time::Instant::now();
+    let (mut told, mut answered) = (Vec::new(), None);
+    while told.len() < 100 {
+        let batch = outbox.due().await.unwrap();
+        let at = begin.elapsed();
+        if told.len() == 20 {
+            // Live events come meanwhile, and other things do not wait for them.
+            outbox.offer(&(51..=100).map(|seq| signal("s", seq, SignalState::Pending)).collect::<Vec<_>>());
+            outbox.offer(&[price("EURUSD", 1.0)]);
+            let prices = outbox.due().await.unwrap();
+            assert_eq!((prices.states.len(), prices.ordered.len(), begin.elapsed()), (1, 0, at));
+        }
+        for ordered in batch.ordered {
+            match ordered {
+                Ordered::Event(publication) => told.push((publication.seq().unwrap(), at)),
+                Ordered::Frame(_) => answered = Some(told.len()),
+            }
+        }
+        // A write that takes long: the time counts from its end.
+        tokio::time::sleep(if told.len() == 7 { 10 * SPACING } else { Duration::ZERO }).await;
+        outbox.wrote();
+    }
+    assert_eq!(told.iter().map(|told| told.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    assert!(told.windows(2).all(|two| two[1].1 - two[0].1 >= SPACING), "{told:?}");
+    assert_eq!((told[7].1 - told[6].1, answered), (11 * SPACING, Some(50)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn spaced_events_have_a_bound_too() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_spacing(Some(Duration::from_secs(1)));
+    outbox.put((1..=3000).map(|seq| signal("s", seq, SignalState::Pending)));
+    assert!(outbox.take().is_err());
+}

@@ -113,3 +113,29 @@ export function earningsPanel(earnings: any): string[] {
     ...(sharing?.enabled ? [`$${sharing.total_shared?.toFixed(2)} ${sharing.rate * 100}%`] : []),
   ];
 }
+
+export interface NotificationRow {
+  readonly id: number;
+  readonly message: string;
+}
+
+/** The notifications panel: the page gives each row the time of its arrival for an id, and keeps the last 50. */
+export class NotificationsPanel {
+  rows: readonly NotificationRow[] = [];
+  /** Every row that it ever had, oldest first. */
+  readonly arrived: NotificationRow[] = [];
+  readonly channel: Channel;
+
+  constructor(url: string, user: string) {
+    this.channel = new Channel(`${url}/ws/notifications`, { action: "subscribe", user_id: user }, (frame) => {
+      const row = { ...frame.data, timestamp: frame.timestamp, id: Date.now() };
+      this.arrived.push(row);
+      this.rows = [row, ...this.rows].slice(0, 50);
+    });
+  }
+
+  /** Rows that React cannot tell apart from others: they stay on the screen, and repeat. */
+  get doubled(): number {
+    return this.arrived.length - new Set(this.arrived.map((row) => row.id)).size;
+  }
+}

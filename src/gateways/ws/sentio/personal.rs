@@ -5,6 +5,7 @@
 //! page come back, and a later frame may have a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
@@ -18,6 +19,10 @@ use crate::gateways::presence::Connection;
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Publication, Topics};
 use crate::pipeline::clock;
+
+/// Least time between two notifications on one connection. The page's key of a row is `Date.now()` as it arrives: rows of
+/// one millisecond stay on the screen, and repeat. A few milliseconds more than one, because clocks and networks are not exact.
+const SPACING: Duration = Duration::from_millis(5);
 
 /// What is particular about one of the personal streams.
 pub(super) trait Panel: Send + Sized {
@@ -183,7 +188,8 @@ impl Panel for Earnings {
     }
 }
 
-/// The notifications that have not reached the user, then each new one.
+/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. What waits for its turn when the
+/// connection ends has not reached the user, and comes again on the next one.
 #[derive(Debug)]
 pub(super) struct Notifications(Connection);
 
@@ -192,6 +198,7 @@ impl Panel for Notifications {
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
         let connection = gateway.presence.join(user).await;
+        client.outbox.set_spacing(Some(SPACING));
         gateway.hub.hold(|present| {
             client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
             client.outbox.set_topics(topics(user));
