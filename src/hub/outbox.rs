@@ -38,9 +38,11 @@ struct Waiting {
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
     told: BTreeMap<StateKey, Instant>,
-    /// Least time between two ordered events, and when the last one was written.
-    spacing: Option<Duration>,
-    written: Option<Instant>,
+    /// Of ordered events that leave one at a time, and when the next one may.
+    spacing: Option<Spacing>,
+    next_ordered: Option<Instant>,
+    /// An ordered event was taken and is not written yet.
+    writing: bool,
     /// Since when something waits.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
@@ -62,6 +64,15 @@ pub struct Batch {
     pub states: Vec<Arc<Publication>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
+}
+
+/// The least time between two ordered events of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spacing {
+    /// After the client has confirmed the first.
+    pub confirmed: Duration,
+    /// After the first was written, as long as the client has not confirmed it.
+    pub unconfirmed: Duration,
 }
 
 /// The client fell too far behind.
@@ -100,17 +111,25 @@ impl Outbox {
 
     /// From now on ordered events leave one at a time, at least so far apart: for a page that tells them apart by the time
     /// of their arrival. The others wait here. [`wrote`](Self::wrote) has to be called after each write.
-    pub fn set_spacing(&self, spacing: Option<Duration>) {
-        self.waiting.lock().spacing = spacing;
-        self.wake.notify_one();
+    pub fn set_spacing(&self, spacing: Spacing) {
+        self.waiting.lock().spacing = Some(spacing);
     }
 
     /// All that was taken is written: the time to the next ordered event counts from here, however long the write took.
     pub fn wrote(&self) {
         let mut waiting = self.waiting.lock();
-        if waiting.spacing.is_some() {
-            waiting.written = Some(Instant::now());
+        if std::mem::take(&mut waiting.writing) {
+            waiting.next_ordered = waiting.spacing.map(|spacing| Instant::now() + spacing.unconfirmed);
         }
+    }
+
+    /// The client has confirmed the last ordered event.
+    pub fn confirmed(&self) {
+        let mut waiting = self.waiting.lock();
+        let soon = waiting.spacing.map(|spacing| Instant::now() + spacing.confirmed);
+        waiting.next_ordered = waiting.next_ordered.min(soon);
+        drop(waiting);
+        self.wake.notify_one();
     }
 
     /// What the client gets.
@@ -230,8 +249,7 @@ impl Waiting {
         if self.spacing.is_none() {
             return self.ordered.drain(..).collect();
         }
-        let now = Instant::now();
-        let mut has_room = self.next_ordered().is_none_or(|next| next <= now);
+        let mut has_room = self.next_ordered.is_none_or(|next| next <= Instant::now());
         let mut due = Vec::new();
         while let Some(ordered) = self.ordered.pop_front() {
             if matches!(ordered, Ordered::Event(_)) && !std::mem::take(&mut has_room) {
@@ -240,20 +258,15 @@ impl Waiting {
             }
             due.push(ordered);
         }
-        if due.iter().any(|ordered| matches!(ordered, Ordered::Event(_))) {
-            self.written = Some(now);
+        if let Some(spacing) = self.spacing.filter(|_| due.iter().any(|it| matches!(it, Ordered::Event(_)))) {
+            (self.writing, self.next_ordered) = (true, Some(Instant::now() + spacing.unconfirmed));
         }
         due
     }
 
-    /// When the next ordered event may leave; `None` for at once.
-    fn next_ordered(&self) -> Option<Instant> {
-        Some(self.written? + self.spacing?)
-    }
-
     /// When the next of what waits is due.
     fn next(&self) -> Option<Instant> {
-        let ordered = self.next_ordered().filter(|_| !self.ordered.is_empty());
+        let ordered = self.next_ordered.filter(|_| !self.ordered.is_empty());
         [self.next_price(), ordered].into_iter().flatten().min()
     }
 

@@ -265,12 +265,13 @@ async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time
     assert_eq!(of("US30"), [(7.0, 200)]);
 }
 
+const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
+
 #[tokio::test(start_paused = true)]
 async fn spaced_events_leave_one_at_a_time_in_order() {
-    const SPACING: Duration = Duration::from_millis(5);
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
-    outbox.set_spacing(Some(SPACING));
+    outbox.set_spacing(SPACING);
     outbox.put((1..=50).map(|seq| signal("s", seq, SignalState::Pending)));
     outbox.answer("pong".into());
     let begin = tokio::time::Instant::now();
@@ -292,18 +293,28 @@ async fn spaced_events_leave_one_at_a_time_in_order() {
             }
         }
         // A write that takes long: the time counts from its end.
-        tokio::time::sleep(if told.len() == 7 { 10 * SPACING } else { Duration::ZERO }).await;
+        let write = if told.len() == 7 { 2 * SPACING.unconfirmed } else { Duration::ZERO };
+        tokio::time::sleep(write).await;
         outbox.wrote();
+        // Up to here the client answers at once.
+        if told.len() < 90 {
+            outbox.confirmed();
+        }
     }
     assert_eq!(told.iter().map(|told| told.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
-    assert!(told.windows(2).all(|two| two[1].1 - two[0].1 >= SPACING), "{told:?}");
-    assert_eq!((told[7].1 - told[6].1, answered), (11 * SPACING, Some(50)));
+    let gaps: Vec<_> = told.windows(2).map(|two| two[1].1 - two[0].1).collect();
+    assert_eq!(
+        (gaps[5], gaps[6], gaps[98]),
+        (SPACING.confirmed, 2 * SPACING.unconfirmed + SPACING.confirmed, SPACING.unconfirmed)
+    );
+    assert!(gaps.iter().all(|gap| *gap >= SPACING.confirmed), "{told:?}");
+    assert_eq!(answered, Some(50));
 }
 
 #[tokio::test(start_paused = true)]
 async fn spaced_events_have_a_bound_too() {
     let outbox = Outbox::new(metrics());
-    outbox.set_spacing(Some(Duration::from_secs(1)));
+    outbox.set_spacing(SPACING);
     outbox.put((1..=3000).map(|seq| signal("s", seq, SignalState::Pending)));
     assert!(outbox.take().is_err());
 }
