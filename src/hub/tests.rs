@@ -31,6 +31,7 @@ fn price(symbol: &str, price: f64) -> Arc<Publication> {
         change_percent: 0.0,
         volume: None,
         bid_ask: None,
+        day: None,
         quality: Quality::Live,
         source: SourceName::new("push"),
     }))))
