@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { connectNative } from "./support/clients.ts";
 import { PATIENCE } from "./support/inbox.ts";
-import { Channel, earningsPanel, ISO, NotificationsPanel, openPanel } from "./support/sentio.ts";
+import { Channel, earningsPanel, ISO, LivePricesPanel, NotificationsPanel, openPanel } from "./support/sentio.ts";
 import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { mint, SECRET } from "./support/tokens.ts";
 
@@ -68,6 +68,12 @@ describe("where a bare user_id is enough", () => {
     assert.equal(status, 200);
     assert.equal(earningsPanel(body)[0], "$100001.00");
     assert.deepEqual(earningsPanel((await server.get("/api/v1/dashboard/earnings?user_id=user_009")).body), []);
+  });
+
+  test("the earnings panel prints no NaN where a number was not published", async () => {
+    await publish(server, "earnings", "user_003", { portfolio_value: 100, profit_sharing: { enabled: true } });
+    const { body } = await server.get("/api/v1/dashboard/earnings?user_id=user_003");
+    assert.deepEqual(earningsPanel(body), ["$100.00", "$0.00 0.00%", "$0.00", "0.0%", "$0.00 0%"]);
   });
 
   test("a panel that changes its socket all the time gets every notification once, in order", async () => {
@@ -213,6 +219,16 @@ describe("where it is not", () => {
     const [frame] = await native.inbox.next("notification");
     assert.equal(frame.data.simulated, true);
     native.ws.close();
+  });
+
+  test("the panel of live prices fills every cell with what the demo desk quotes", async () => {
+    const symbols = ["AAPL", "GOOGL", "MSFT", "TSLA", "BTC-ZAR"];
+    const panel = new LivePricesPanel(server.wsUrl, symbols);
+    await until("a row for each symbol", () => panel.rows.size === symbols.length);
+    for (const [symbol, cells] of panel.rows) {
+      assert.ok(!cells.includes("--") && !cells.join(" ").includes("NaN"), `${symbol}: ${cells}`);
+    }
+    panel.ws.close();
   });
 
   test("the administrators' requests", async () => {

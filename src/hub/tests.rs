@@ -303,7 +303,7 @@ async fn spaced_events_leave_one_at_a_time_in_order() {
         }
     }
     assert_eq!(told.iter().map(|told| told.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
-    let gaps: Vec<_> = told.windows(2).map(|two| two[1].1 - two[0].1).collect();
+    let gaps: Vec<_> = told.windows(2).map(|two| two[1].1.checked_sub(two[0].1).unwrap()).collect();
     assert_eq!(
         (gaps[5], gaps[6], gaps[98]),
         (SPACING.confirmed, 2 * SPACING.unconfirmed + SPACING.confirmed, SPACING.unconfirmed)

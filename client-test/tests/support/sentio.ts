@@ -114,6 +114,37 @@ export function earningsPanel(earnings: any): string[] {
   ];
 }
 
+/** The panel of live prices: a row for each symbol that it asked for, replaced by every quote. */
+export class LivePricesPanel {
+  readonly rows = new Map<string, string[]>();
+  readonly ws: WebSocket;
+
+  constructor(url: string, symbols: readonly string[]) {
+    this.ws = new WebSocket(`${url}/ws/market-data`);
+    this.ws.on("open", () => this.ws.send(JSON.stringify({ action: "subscribe", symbols })));
+    this.ws.on("message", (data) => {
+      const frame = JSON.parse(String(data));
+      if (frame.type !== "quotes" && frame.type !== "update") return;
+      for (const quote of frame.data) this.rows.set(quote.symbol, printQuote(quote));
+    });
+  }
+}
+
+/** What a row prints; `--` is an empty cell. */
+function printQuote(quote: any): string[] {
+  const change =
+    quote.change !== undefined && quote.change_pct !== undefined
+      ? `${quote.change.toFixed(2)} (${quote.change_pct.toFixed(2)}%)`
+      : "--";
+  return [
+    `$${quote.price.toFixed(2)}`,
+    change,
+    quote.high ? `$${quote.high.toFixed(2)}` : "--",
+    quote.low ? `$${quote.low.toFixed(2)}` : "--",
+    quote.volume ? quote.volume.toLocaleString() : "--",
+  ];
+}
+
 export interface NotificationRow {
   readonly id: number;
   readonly message: string;
