@@ -33,6 +33,7 @@ fn tick() -> Vec<Arc<Publication>> {
         change_percent: 0.0203,
         volume: None,
         bid_ask: Some((1234.25, 1234.75)),
+        day: None,
         quality: Quality::Simulated,
         source: SourceName::new("simulator"),
     };

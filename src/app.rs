@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod checks;
+mod desk;
 mod login_keys;
 mod providers;
 mod seeing;
@@ -164,6 +165,7 @@ impl App {
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
+        desk::spawn(settings, &gateway, &states, &wall)?;
         let (doors, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -386,6 +388,7 @@ fn pipeline(
     // A recording is of another time.
     if !replaying {
         engine.warm_up(recovered.minutes);
+        engine.recall_day(recovered.day);
         engine.resume_records(recovered.open_records);
     }
     // Only users of the bot platform read it, and without a key for their tokens there are none.

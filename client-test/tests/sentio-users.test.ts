@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { connectNative } from "./support/clients.ts";
 import { PATIENCE } from "./support/inbox.ts";
-import { Channel, earningsPanel, ISO, openPanel } from "./support/sentio.ts";
+import { Channel, earningsPanel, ISO, LivePricesPanel, NotificationsPanel, openPanel } from "./support/sentio.ts";
 import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 import { mint, SECRET } from "./support/tokens.ts";
 
@@ -70,6 +70,12 @@ describe("where a bare user_id is enough", () => {
     assert.deepEqual(earningsPanel((await server.get("/api/v1/dashboard/earnings?user_id=user_009")).body), []);
   });
 
+  test("the earnings panel prints no NaN where a number was not published", async () => {
+    await publish(server, "earnings", "user_003", { portfolio_value: 100, profit_sharing: { enabled: true } });
+    const { body } = await server.get("/api/v1/dashboard/earnings?user_id=user_003");
+    assert.deepEqual(earningsPanel(body), ["$100.00", "$0.00 0.00%", "$0.00", "0.0%", "$0.00 0%"]);
+  });
+
   test("a panel that changes its socket all the time gets every notification once, in order", async () => {
     const panel = new Channel(`${server.wsUrl}/ws/notifications`, subscribe("churn"), () => undefined, 5);
     const count = 200;
@@ -96,6 +102,34 @@ describe("where a bare user_id is enough", () => {
     panel.leave();
     assert.deepEqual(told(panel), [...Array.from({ length: count }, (_, number) => String(number)), "last"]);
     assert.ok(panel.sockets > 5, `${panel.sockets} sockets`);
+  });
+
+  test("no two rows of the notifications panel have one key", async () => {
+    // A machine that stops for longer than the spacing makes frames arrive together, whatever the server does: of three
+    // rounds one has to be clean. Without spacing none is, by far.
+    const doubled: number[] = [];
+    for (let round = 0; round < 3 && !doubled.includes(0); round += 1) {
+      const user = `rows_${round}`;
+      const batch = (word: string, count: number) => ({
+        events: Array.from({ length: count }, (_, number) => ({
+          type: "notification",
+          user,
+          data: { type: "info", message: `${word} ${number}` },
+        })),
+      });
+      const publishAll = async (body: object) => assert.equal((await server.post("/api/events", body)).status, 200);
+      await publishAll(batch("missed", 50));
+      const panel = new NotificationsPanel(server.wsUrl, user);
+      await until("what was missed", () => panel.arrived.length === 50);
+      await publishAll(batch("burst", 100));
+      await until("the burst", () => panel.arrived.length === 150);
+      panel.channel.leave();
+      const messages = [...batch("missed", 50).events, ...batch("burst", 100).events].map(({ data }) => data.message);
+      assert.deepEqual(panel.arrived.map((row) => row.message), messages);
+      assert.deepEqual(panel.rows.map((row) => row.message), messages.slice(-50).reverse());
+      doubled.push(panel.doubled);
+    }
+    assert.ok(doubled.includes(0), `rows with the key of another: ${doubled}`);
   });
 
   test("the dashboard's raw socket says nothing and gets one whole object after each change", async () => {
@@ -185,6 +219,16 @@ describe("where it is not", () => {
     const [frame] = await native.inbox.next("notification");
     assert.equal(frame.data.simulated, true);
     native.ws.close();
+  });
+
+  test("the panel of live prices fills every cell with what the demo desk quotes", async () => {
+    const symbols = ["AAPL", "GOOGL", "MSFT", "TSLA", "BTC-ZAR"];
+    const panel = new LivePricesPanel(server.wsUrl, symbols);
+    await until("a row for each symbol", () => panel.rows.size === symbols.length);
+    for (const [symbol, cells] of panel.rows) {
+      assert.ok(!cells.includes("--") && !cells.join(" ").includes("NaN"), `${symbol}: ${cells}`);
+    }
+    panel.ws.close();
   });
 
   test("the administrators' requests", async () => {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Server, Settings, SourceKind};
+use crate::config::{Server, Settings};
 use crate::domain::UserNote;
 use crate::door::{self, DoorConfig, Proxies};
 use crate::gateways::socketio::PollingLimits;
@@ -80,10 +80,6 @@ pub(super) fn open_users(settings: &Settings) -> OpenUsers {
     if settings.sentio.trust_user_id {
         return OpenUsers::Everybody;
     }
-    let demo = settings.demo.users.iter().filter(|_| desk_runs(settings));
+    let demo = settings.demo.users.iter().filter(|_| settings.desk_runs());
     OpenUsers::Only(demo.map(|user| user.as_str().into()).collect())
-}
-
-pub(super) fn desk_runs(settings: &Settings) -> bool {
-    settings.demo.desk && !settings.sources.enabled.contains(&SourceKind::Replay)
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::desk_runs;
 use super::providers;
 use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Instruments, Session, SourceName};
 use crate::engine::PriceRules;
 use crate::pipeline::{Handle, clock};
-use crate::sources::demo::{Demo, Desk};
 use crate::sources::massive::Cluster;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
@@ -109,12 +107,6 @@ pub(super) fn spawn(
                 tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
             }
         }
-    }
-    if desk_runs(settings) {
-        let users = settings.demo.users.iter().map(|user| user.as_str().into());
-        let desk = Desk::new(settings.simulator.seed, users, |symbol| instruments.resolve(symbol).is_ok());
-        let demo = Demo::new(desk, wall.clone());
-        tasks.spawn("demo desk", sources::supervise(demo, handle.clone(), metrics, states, tasks.stopping()));
     }
     Ok(())
 }

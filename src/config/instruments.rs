@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, value};
+use super::{Settings, SourceKind, value};
 use crate::domain::{Instrument, InstrumentClass, Instruments, InstrumentsError, Session, Symbol};
 
 /// A set of built-in instruments.
@@ -62,7 +62,8 @@ impl From<&InstrumentEntry> for Instrument {
 }
 
 impl Settings {
-    /// The catalogue: the chosen sets, then the operator's own instruments. One with a built-in symbol takes its place.
+    /// The catalogue: the chosen sets, then the operator's own instruments, then what the demo desk trades while it is on. One
+    /// of the operator's with a built-in symbol takes its place.
     ///
     /// # Errors
     /// When two instruments claim one symbol or spelling, or the grid of one is unusable.
@@ -85,13 +86,20 @@ impl Settings {
                 None => list.push(own),
             }
         }
-        Instruments::new(list)
+        let desk = if self.desk_runs() { Instruments::demo_desk() } else { Vec::new() };
+        Instruments::new(list)?.with_missing(desk)
+    }
+
+    /// Whether the demo desk is on. It is off while a recording is replayed.
+    pub fn desk_runs(&self) -> bool {
+        self.demo.desk && !self.sources.enabled.contains(&SourceKind::Replay)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Demo, Sources};
 
     fn entry(symbol: &str, digits: u8) -> InstrumentEntry {
         InstrumentEntry {
@@ -117,6 +125,33 @@ mod tests {
         let euro = catalogue.resolve("eurusd.p").unwrap();
         assert_eq!((euro.digits, euro.tick_size, euro.session), (4, 0.0001, Session::Always));
         assert_eq!(euro.name, "EURUSD");
+    }
+
+    #[test]
+    fn the_desk_brings_what_it_trades_and_replaces_nothing() {
+        let demo = Demo { desk: true, ..Demo::default() };
+        let settings = Settings { instruments: vec![entry("AAPL", 3)], demo, ..Settings::default() };
+        let catalogue = settings.instruments().unwrap();
+        for (spellings, symbol) in [
+            (&["BTC-ZAR", "BTC/ZAR", "btczar", "XBTZAR"][..], "BTCZAR"),
+            (&["GOOGL"], "GOOGL"),
+            (&["AUD/USD", "audusd"], "AUDUSD"),
+            (&["AAPL", "AAPL.P"], "AAPL"),
+        ] {
+            for spelling in spellings {
+                assert_eq!(catalogue.resolve(spelling).unwrap().symbol.as_str(), symbol, "{spelling}");
+            }
+        }
+        assert_eq!((catalogue.resolve("AAPL").unwrap().digits, catalogue.iter().count()), (3, 11 + 11));
+        assert_eq!(catalogue.resolve("BTCZAR").unwrap().pair(), Some("BTC/ZAR"));
+        assert_eq!(catalogue.resolve("EURUSD").unwrap().pair(), None);
+        let sources = Sources { enabled: vec![SourceKind::Replay].into() };
+        for off in [Settings { sources, ..settings.clone() }, Settings::default()] {
+            assert!(off.instruments().unwrap().resolve("TSLA").is_err());
+        }
+        let own = InstrumentEntry { aliases: vec!["TSLA".into()], ..entry("TESLA", 2) };
+        let settings = Settings { instruments: vec![own], ..settings };
+        assert_eq!(settings.instruments().unwrap().resolve("TSLA").unwrap().symbol.as_str(), "TESLA");
     }
 
     #[test]

@@ -102,6 +102,30 @@ pub(super) fn futures() -> Vec<Instrument> {
     ]
 }
 
+/// What the demo desk trades: the eight pairs of ARIA's watchlist, Sentio's stocks, and the coins of the bot platform. Stocks
+/// have no trading hours here: their prices are invented, and move at all times.
+pub(super) fn demo_desk() -> Vec<Instrument> {
+    use InstrumentClass::{Crypto, Forex, Stock};
+    let pair = |symbol, name| instrument(symbol, name, Forex, (5, 0.00001), Session::Forex, &[]);
+    let stock = |symbol, name| instrument(symbol, name, Stock, (2, 0.01), Session::Always, &[]);
+    let pairs =
+        documented().into_iter().filter(|known| ["EURUSD", "GBPUSD", "USDJPY"].contains(&known.symbol.as_str()));
+    let others = [
+        pair("USDCHF", "US Dollar / Swiss Franc"),
+        pair("AUDUSD", "Australian Dollar / US Dollar"),
+        pair("USDCAD", "US Dollar / Canadian Dollar"),
+        pair("NZDUSD", "New Zealand Dollar / US Dollar"),
+        pair("EURGBP", "Euro / British Pound"),
+        stock("AAPL", "Apple"),
+        stock("GOOGL", "Alphabet"),
+        stock("MSFT", "Microsoft"),
+        stock("TSLA", "Tesla"),
+        instrument("BTCZAR", "Bitcoin / South African Rand", Crypto, (0, 1.0), Session::Always, &["BTC/ZAR", "XBTZAR"]),
+        instrument("ETHZAR", "Ether / South African Rand", Crypto, (0, 1.0), Session::Always, &["ETH/ZAR"]),
+    ];
+    pairs.chain(others).collect()
+}
+
 fn instrument(
     symbol: &str,
     name: &str,

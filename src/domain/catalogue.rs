@@ -71,6 +71,26 @@ impl Instruments {
         builtin::futures()
     }
 
+    /// What the demo desk trades. The catalogue has it while the desk is on.
+    pub fn demo_desk() -> Vec<Instrument> {
+        builtin::demo_desk()
+    }
+
+    /// Adds those of `more` whose symbol and other spellings are all free.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_missing(mut self, more: impl IntoIterator<Item = Instrument>) -> Result<Self, InstrumentsError> {
+        for instrument in more {
+            let mut spellings =
+                std::iter::once(instrument.symbol.as_str()).chain(instrument.aliases.iter().map(String::as_str));
+            if spellings.all(|spelling| self.named(spelling).is_none()) {
+                self.add(instrument)?;
+            }
+        }
+        Ok(self)
+    }
+
     fn add(&mut self, instrument: Instrument) -> Result<(), InstrumentsError> {
         check_grid(&instrument)?;
         let instrument = Arc::new(instrument);

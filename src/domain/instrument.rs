@@ -73,6 +73,14 @@ pub struct Instrument {
 }
 
 impl Instrument {
+    /// The symbol as people write a pair (`BTC/ZAR`), where an alias says where it is divided.
+    pub fn pair(&self) -> Option<&str> {
+        self.aliases
+            .iter()
+            .map(String::as_str)
+            .find(|alias| alias.matches('/').count() == 1 && alias.replace('/', "") == self.symbol.as_str())
+    }
+
     /// Rounds a price to the instrument's grid, half away from zero, so that it prints with at most `digits` decimals.
     pub fn round(&self, price: f64) -> f64 {
         let on_grid = if (self.tick_size * self.scale() - 1.0).abs() < 1e-6 {

@@ -35,7 +35,7 @@ pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use levels::LevelLimits;
 pub use outcome::{Outcome, OutcomeClass, Progress, shares};
-pub use price::{Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
+pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use published::{Audience, Forgotten, Kind, Published, UnknownKind, UserNote};
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,

@@ -154,6 +154,29 @@ impl TickFault {
     }
 }
 
+/// What an instrument's day has seen so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayRange {
+    /// Highest price, a mid on the instrument's grid.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Sum of the volumes that came with the prices; `None` where the source knows none.
+    pub volume: Option<f64>,
+}
+
+impl DayRange {
+    /// Takes in what was seen after it.
+    pub fn extend(&mut self, next: Self) {
+        self.high = self.high.max(next.high);
+        self.low = self.low.min(next.low);
+        self.volume = match (self.volume, next.volume) {
+            (Some(volume), Some(more)) => Some(volume + more),
+            (volume, more) => volume.or(more),
+        };
+    }
+}
+
 /// What dashboards are told of an instrument's price: rounded, compared with the update before, and marked with its quality.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceUpdate {
@@ -171,6 +194,8 @@ pub struct PriceUpdate {
     pub volume: Option<f64>,
     /// Bid and ask, where the source knows them.
     pub bid_ask: Option<(f64, f64)>,
+    /// What the instrument's day has seen, if anything could be traded at.
+    pub day: Option<DayRange>,
     /// How far it can be trusted.
     pub quality: Quality,
     /// Who sent it.

@@ -27,6 +27,14 @@ impl Session {
         (2..16).contains(&at.with_timezone(&New_York).hour())
     }
 
+    /// The day that `at` belongs to: the [`trading_day`] of markets that close, and the UTC day of those that never do.
+    pub fn day_of(self, at: DateTime<Utc>) -> NaiveDate {
+        match self {
+            Self::Forex | Self::Globex => trading_day(at),
+            Self::Always => at.date_naive(),
+        }
+    }
+
     /// Whether the market is open at `at`.
     pub fn is_open(self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&New_York);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::days::Days;
 use super::lanes::{LaneStatus, Lanes, Notice, Offered};
 use super::rules::PriceRules;
 use crate::domain::number::difference;
@@ -122,20 +123,21 @@ impl PriceBoard {
     }
 
     /// One beat: every row that changed, and every row that was quiet for too long.
-    pub(super) fn publish(&mut self, now: Now) -> Vec<Arc<PriceUpdate>> {
+    pub(super) fn publish(&mut self, now: Now, days: &Days) -> Vec<Arc<PriceUpdate>> {
         let (max_quiet_beats, rules) = (self.max_quiet_beats, &self.rules);
-        self.rows.values_mut().filter_map(|row| row.beat(now, max_quiet_beats, rules)).collect()
+        self.rows.values_mut().filter_map(|row| row.beat(now, max_quiet_beats, rules, days)).collect()
     }
 }
 
 impl Row {
-    fn beat(&mut self, now: Now, max_quiet_beats: u32, rules: &PriceRules) -> Option<Arc<PriceUpdate>> {
+    fn beat(&mut self, now: Now, max_quiet_beats: u32, rules: &PriceRules, days: &Days) -> Option<Arc<PriceUpdate>> {
         self.quiet_beats += 1;
         if !self.changed && self.quiet_beats < max_quiet_beats {
             return None;
         }
         (self.changed, self.quiet_beats) = (false, 0);
-        let update = Arc::new(self.update(now, rules));
+        let day = days.of(&self.tick.symbol);
+        let update = Arc::new(PriceUpdate { day, ..self.update(now, rules) });
         self.published = Some(update.clone());
         Some(update)
     }
@@ -155,6 +157,7 @@ impl Row {
                 Quote::BidAsk { .. } => Some(instrument.sides(tick.quote)),
                 Quote::Last(_) => None,
             },
+            day: None,
             quality: self.quality(now, rules),
             source: tick.source.clone(),
         }

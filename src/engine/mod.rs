@@ -6,6 +6,7 @@
 mod bars;
 mod board;
 mod book;
+mod days;
 pub mod detect;
 mod gate;
 mod lanes;
@@ -24,6 +25,7 @@ use crate::domain::{
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
 use book::SignalBook;
+use days::Days;
 pub use lanes::{LaneStatus, Notice};
 use outcomes::Outcomes;
 pub use outcomes::Unkept;
@@ -46,6 +48,7 @@ pub struct Engine {
     instruments: Arc<Instruments>,
     board: PriceBoard,
     bars: BarBuilder,
+    days: Days,
     book: SignalBook,
     setups: Setups,
     watch: Watch,
@@ -64,6 +67,7 @@ impl Engine {
             instruments,
             board: PriceBoard::new(quiet_beats),
             bars: BarBuilder::default(),
+            days: Days::default(),
             book: SignalBook::new(ttl),
             setups: Setups::new(SetupRules { enabled: Vec::new(), ..SetupRules::default() }, ttl),
             watch: Watch::default(),
@@ -96,6 +100,15 @@ impl Engine {
             }
             for closed in self.bars.recall(minute) {
                 self.setups.recall(&closed);
+            }
+        }
+    }
+
+    /// Takes in the minutes of the day, oldest first of each symbol, for what is told of it. Invented ones count as well.
+    pub fn recall_day(&mut self, minutes: impl IntoIterator<Item = Bar>) {
+        for minute in minutes {
+            if let Some(instrument) = self.instruments.get(&minute.symbol) {
+                self.days.recall(instrument, &minute);
             }
         }
     }
@@ -180,6 +193,7 @@ impl Engine {
             Taken::Accepted => {}
             Taken::ReplacedSimulator => {
                 self.bars.forget(&tick.symbol);
+                self.days.forget(&tick.symbol);
                 self.setups.forget(&tick.symbol);
                 let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
                 self.note(&ended);
@@ -197,6 +211,7 @@ impl Engine {
 
     fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         let trusted = self.setups.trusts(tick.feed == Feed::Simulated);
+        self.days.take(instrument, tick, now.wall);
         for closed in self.bars.take(instrument, tick, now.wall) {
             if closed.interval == BarInterval::OneMinute && tick.feed != Feed::Simulated {
                 self.outcomes.minute(&closed);
@@ -368,7 +383,7 @@ impl Engine {
 
     /// One beat of the publish cadence: the prices that are due.
     pub fn publish(&mut self, now: Now) -> Vec<Arc<PriceUpdate>> {
-        self.board.publish(now)
+        self.board.publish(now, &self.days)
     }
 
     /// One-minute bars that changed since the last call.

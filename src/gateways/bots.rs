@@ -150,7 +150,7 @@ impl Feed {
     fn prices(&self) -> [Utf8Bytes; 2] {
         self.gateway.price_frames.get(|| {
             let prices = self.gateway.hub.prices();
-            bots::prices(prices.iter().map(AsRef::as_ref), clock::wall())
+            bots::prices(prices.iter().map(AsRef::as_ref), &self.gateway.instruments, clock::wall())
         })
     }
 

@@ -113,7 +113,7 @@ pub(super) async fn system_health(State(state): State<AppState>) -> Json<Value> 
 /// `GET /api/prices/live`: by symbol; public as all prices are.
 pub(super) async fn prices(_: Reader, State(state): State<AppState>) -> Response {
     let prices = state.hub.prices();
-    encoded(price_map(prices.iter().map(AsRef::as_ref)))
+    encoded(price_map(prices.iter().map(AsRef::as_ref), &state.instruments))
 }
 
 /// Ordered messages of one kind, newest first.

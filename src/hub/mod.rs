@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Quality, Signal, Symbol};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
-pub use outbox::{Batch, Ordered, Outbox, OutboxClosed};
+pub use outbox::{Batch, Ordered, Outbox, OutboxClosed, Spacing};
 use passing::Passing;
 pub use publication::{Encoding, Publication};
 use recent::Recent;

@@ -38,6 +38,11 @@ struct Waiting {
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
     told: BTreeMap<StateKey, Instant>,
+    /// Of ordered events that leave one at a time, and when the next one may.
+    spacing: Option<Spacing>,
+    next_ordered: Option<Instant>,
+    /// An ordered event was taken and is not written yet.
+    writing: bool,
     /// Since when something waits.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
@@ -61,6 +66,15 @@ pub struct Batch {
     pub states: Vec<Arc<Publication>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
+}
+
+/// The least time between two ordered events of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spacing {
+    /// After the client has confirmed the first.
+    pub confirmed: Duration,
+    /// After the first was written, as long as the client has not confirmed it.
+    pub unconfirmed: Duration,
 }
 
 /// The client fell too far behind.
@@ -94,6 +108,29 @@ impl Outbox {
         }
         drop(waiting);
         // What waits may be due earlier now.
+        self.wake.notify_one();
+    }
+
+    /// From now on ordered events leave one at a time, at least so far apart: for a page that tells them apart by the time
+    /// of their arrival. The others wait here. [`wrote`](Self::wrote) has to be called after each write.
+    pub fn set_spacing(&self, spacing: Spacing) {
+        self.waiting.lock().spacing = Some(spacing);
+    }
+
+    /// All that was taken is written: the time to the next ordered event counts from here, however long the write took.
+    pub fn wrote(&self) {
+        let mut waiting = self.waiting.lock();
+        if std::mem::take(&mut waiting.writing) {
+            waiting.next_ordered = waiting.spacing.map(|spacing| Instant::now() + spacing.unconfirmed);
+        }
+    }
+
+    /// The client has confirmed the last ordered event.
+    pub fn confirmed(&self) {
+        let mut waiting = self.waiting.lock();
+        let soon = waiting.spacing.map(|spacing| Instant::now() + spacing.confirmed);
+        waiting.next_ordered = waiting.next_ordered.min(soon);
+        drop(waiting);
         self.wake.notify_one();
     }
 
@@ -154,7 +191,7 @@ impl Outbox {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            let next = self.waiting.lock().next_price();
+            let next = self.waiting.lock().next();
             match next {
                 None => self.wake.notified().await,
                 Some(next) => tokio::select! {
@@ -174,8 +211,10 @@ impl Outbox {
         if let Some(closed) = waiting.closed {
             return Err(closed);
         }
+        let batch = Batch { states: waiting.due_states(), ordered: waiting.due_ordered() };
+        // What still waits is not behind: it has its time.
         waiting.since = None;
-        Ok(Batch { states: waiting.due_states(), ordered: waiting.ordered.drain(..).collect() })
+        Ok(batch)
     }
 }
 
@@ -213,6 +252,32 @@ impl Waiting {
             due
         });
         due.map(|(_, publication)| publication).collect()
+    }
+
+    /// Takes the ordered frames whose time has come: all, or up to the second event where events are spaced.
+    fn due_ordered(&mut self) -> Vec<Ordered> {
+        if self.spacing.is_none() {
+            return self.ordered.drain(..).collect();
+        }
+        let mut has_room = self.next_ordered.is_none_or(|next| next <= Instant::now());
+        let mut due = Vec::new();
+        while let Some(ordered) = self.ordered.pop_front() {
+            if matches!(ordered, Ordered::Event(_)) && !std::mem::take(&mut has_room) {
+                self.ordered.push_front(ordered);
+                break;
+            }
+            due.push(ordered);
+        }
+        if let Some(spacing) = self.spacing.filter(|_| due.iter().any(|it| matches!(it, Ordered::Event(_)))) {
+            (self.writing, self.next_ordered) = (true, Some(Instant::now() + spacing.unconfirmed));
+        }
+        due
+    }
+
+    /// When the next of what waits is due.
+    fn next(&self) -> Option<Instant> {
+        let ordered = self.next_ordered.filter(|_| !self.ordered.is_empty());
+        [self.next_price(), ordered].into_iter().flatten().min()
     }
 
     /// When the next price that waits is due.

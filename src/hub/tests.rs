@@ -31,6 +31,7 @@ fn price(symbol: &str, price: f64) -> Arc<Publication> {
         change_percent: 0.0,
         volume: None,
         bid_ask: None,
+        day: None,
         quality: Quality::Live,
         source: SourceName::new("push"),
     }))))
@@ -287,4 +288,58 @@ async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time
     assert!(euro.windows(2).all(|two| two[1].1 - two[0].1 >= 1_000), "{euro:?}");
     assert_eq!((euro.len(), euro[0], euro[3].0), (4, (1.0, 0), 25.0), "{euro:?}");
     assert_eq!(of("US30"), [(7.0, 200)]);
+}
+
+const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
+
+#[tokio::test(start_paused = true)]
+async fn spaced_events_leave_one_at_a_time_in_order() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_topics(Topics::market());
+    outbox.set_spacing(SPACING);
+    outbox.put((1..=50).map(|seq| signal("s", seq, SignalState::Pending)));
+    outbox.answer("pong".into());
+    let begin = tokio::time::Instant::now();
+    let (mut told, mut answered) = (Vec::new(), None);
+    while told.len() < 100 {
+        let batch = outbox.due().await.unwrap();
+        let at = begin.elapsed();
+        if told.len() == 20 {
+            // Live events come meanwhile, and other things do not wait for them.
+            outbox.offer(&(51..=100).map(|seq| signal("s", seq, SignalState::Pending)).collect::<Vec<_>>());
+            outbox.offer(&[price("EURUSD", 1.0)]);
+            let prices = outbox.due().await.unwrap();
+            assert_eq!((prices.states.len(), prices.ordered.len(), begin.elapsed()), (1, 0, at));
+        }
+        for ordered in batch.ordered {
+            match ordered {
+                Ordered::Event(publication) => told.push((publication.seq().unwrap(), at)),
+                Ordered::Frame(_) => answered = Some(told.len()),
+            }
+        }
+        // A write that takes long: the time counts from its end.
+        let write = if told.len() == 7 { 2 * SPACING.unconfirmed } else { Duration::ZERO };
+        tokio::time::sleep(write).await;
+        outbox.wrote();
+        // Up to here the client answers at once.
+        if told.len() < 90 {
+            outbox.confirmed();
+        }
+    }
+    assert_eq!(told.iter().map(|told| told.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    let gaps: Vec<_> = told.windows(2).map(|two| two[1].1.checked_sub(two[0].1).unwrap()).collect();
+    assert_eq!(
+        (gaps[5], gaps[6], gaps[98]),
+        (SPACING.confirmed, 2 * SPACING.unconfirmed + SPACING.confirmed, SPACING.unconfirmed)
+    );
+    assert!(gaps.iter().all(|gap| *gap >= SPACING.confirmed), "{told:?}");
+    assert_eq!(answered, Some(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn spaced_events_have_a_bound_too() {
+    let outbox = Outbox::new(metrics());
+    outbox.set_spacing(SPACING);
+    outbox.put((1..=3000).map(|seq| signal("s", seq, SignalState::Pending)));
+    assert!(outbox.take().is_err());
 }

@@ -146,6 +146,23 @@ pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rus
     Ok(BarsRead { bars: minutes, damaged })
 }
 
+/// The minutes opened since `since` of every symbol, oldest first of each; those that are damaged are left out.
+pub(super) fn since(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<Vec<Bar>> {
+    let mut next_symbol = connection.prepare("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
+    let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+               WHERE symbol = ?1 AND opened_at >= ?2 ORDER BY opened_at";
+    let mut statement = connection.prepare(sql)?;
+    let (mut minutes, mut damaged, mut symbol) = (Vec::new(), 0, String::new());
+    while let Some(next) = next_symbol.query_row([&symbol], |row| row.get::<_, Option<String>>(0))? {
+        symbol = next;
+        let mut rows = statement.query((&symbol, since.timestamp_millis()))?;
+        while let Some(row) = rows.next()? {
+            minutes.extend(whole(read(row), &mut damaged)?);
+        }
+    }
+    Ok(minutes)
+}
+
 /// Checks every bar; the first one that is not what was written is the error.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection

@@ -19,6 +19,8 @@ use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserN
 
 /// How far back bars are read, so that setups know where the market is.
 const WARM_UP: TimeDelta = TimeDelta::days(5);
+/// How far back any instrument's day may have begun: the longest has 25 hours.
+const DAY: TimeDelta = TimeDelta::hours(25);
 /// Most recent signals that are handed to a starting hub.
 const RECENT_LIMIT: usize = 1_000;
 
@@ -38,6 +40,8 @@ pub struct Recovered {
     pub open_records: Vec<(Signal, Option<Progress>)>,
     /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
     pub minutes: Vec<Bar>,
+    /// All minutes of the last day, invented ones as well, oldest first of each symbol.
+    pub day: Vec<Bar>,
     /// Which ordered messages are not kept any more.
     pub forgotten: Forgotten,
     /// What is remembered of users, in no order.
@@ -79,6 +83,7 @@ pub(super) struct Contents {
     forgotten: Forgotten,
     open_records: Vec<(Signal, Option<Progress>)>,
     minutes: BarsRead,
+    day: Vec<Bar>,
     users: Vec<UserNote>,
 }
 
@@ -92,6 +97,7 @@ impl Contents {
             forgotten,
             open_records: outcomes::open(connection)?,
             minutes: bars::real_minutes(connection, recent_since - WARM_UP)?,
+            day: bars::since(connection, recent_since - DAY)?,
             users: users::all(connection)?,
         })
     }
@@ -116,13 +122,13 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>, watermarking: Waterm
         watermark = Some(keep_up(&file, watermark, &epoch, heads)?);
     }
     let anchor = schema::anchor(&connection).map_err(sqlite)?;
-    let Contents { pending, recent, published, forgotten, open_records, minutes, users } = match loaded {
+    let Contents { pending, recent, published, forgotten, open_records, minutes, day, users } = match loaded {
         Some(loaded) => loaded,
         None => load(&connection).map_err(sqlite)?,
     };
     let position = Position { epoch: epoch.into(), seq: heads.events.seq };
     let BarsRead { bars: minutes, damaged: damaged_bars } = minutes;
-    let recovered = Recovered { position, pending, recent, published, open_records, minutes, forgotten, users };
+    let recovered = Recovered { position, pending, recent, published, open_records, minutes, day, forgotten, users };
     let is_marked_closed = meta::is_closed(&connection).map_err(sqlite)?;
     Ok(Opened { file, lock, connection, heads, anchor, watermark, is_marked_closed, damaged_bars, recovered })
 }

@@ -121,6 +121,7 @@ fn prices() {
         change_percent: 0.0,
         volume,
         bid_ask,
+        day: None,
         quality,
         source: SourceName::new(source),
     };

@@ -9,13 +9,15 @@ use orion_server::pipeline::clock::wall;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::users::{SECRET, admin_token, token, token_for};
 use crate::support::{Native, PATIENCE, Server, answer, refusal, soon, until};
 
 const JWT: (&str, &str) = ("ORION_JWT_SECRET", SECRET);
 const TRUST: (&str, &str) = ("ORION_SENTIO_TRUST_USER_ID", "1");
+/// Least time between two notifications on one connection.
+const SPACING: Duration = Duration::from_millis(5);
 const STREAMS: [&str; 3] = ["/ws/earnings", "/ws/notifications", "/ws/user/u1"];
 
 impl Server {
@@ -82,6 +84,41 @@ async fn due(client: &mut Native) -> Vec<Value> {
 
 fn messages(frames: &[Value]) -> Vec<&str> {
     frames.iter().map(|frame| frame["data"]["message"].as_str().unwrap()).collect()
+}
+
+/// What the page has on its screen: rows whose key is the time of their arrival, in milliseconds, the newest first.
+#[tokio::test]
+async fn notifications_of_one_page_never_arrive_together() {
+    let server = Server::start(&[JWT, ("ORION_PUBLISH_INTERVAL", "100ms")]).await;
+    for number in 0..50 {
+        server.notify("u1", &format!("missed {number}")).await;
+    }
+    let began = Instant::now();
+    let mut page = server.join("/ws/notifications", &subscribe_with(&token("u1"))).await;
+    let mut beside = server.join("/ws/notifications", &subscribe_with(&token("u2"))).await;
+    assert_eq!(notified(&mut page, 50).await, (0..50).map(|number| format!("missed {number}")).collect::<Vec<_>>());
+    assert!(began.elapsed() >= 49 * SPACING, "{:?}", began.elapsed());
+    // A burst in one request; nobody else waits for it.
+    let mut burst: Vec<_> = (0..100).map(|number| notification("u1", &format!("burst {number}"))).collect();
+    burst.push(notification("u2", "alone"));
+    let began = Instant::now();
+    server.publish(json!({ "events": burst })).await;
+    let (mine, theirs) = tokio::join!(async { (notified(&mut page, 100).await, began.elapsed()) }, async {
+        (notified(&mut beside, 1).await, began.elapsed())
+    });
+    assert_eq!(mine.0, (0..100).map(|number| format!("burst {number}")).collect::<Vec<_>>());
+    assert!(mine.1 >= 99 * SPACING && theirs.1 < mine.1, "{:?} {:?}", mine.1, theirs.1);
+    drop(page);
+    // A page that leaves in the middle gets the rest on its next socket, each once.
+    let mut page = server.join("/ws/notifications", &subscribe_with(&token("u1"))).await;
+    assert_eq!(due(&mut page).await, Vec::<Value>::new(), "all had reached it");
+    let burst: Vec<_> = (0..40).map(|number| notification("u1", &format!("cut {number}"))).collect();
+    server.publish(json!({ "events": burst })).await;
+    let mut told = notified(&mut page, 15).await;
+    drop(page);
+    let mut page = server.join("/ws/notifications", &subscribe_with(&token("u1"))).await;
+    told.extend(messages(&due(&mut page).await).into_iter().map(str::to_owned));
+    assert_eq!(told, (0..40).map(|number| format!("cut {number}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]

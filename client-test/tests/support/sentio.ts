@@ -113,3 +113,60 @@ export function earningsPanel(earnings: any): string[] {
     ...(sharing?.enabled ? [`$${sharing.total_shared?.toFixed(2)} ${sharing.rate * 100}%`] : []),
   ];
 }
+
+/** The panel of live prices: a row for each symbol that it asked for, replaced by every quote. */
+export class LivePricesPanel {
+  readonly rows = new Map<string, string[]>();
+  readonly ws: WebSocket;
+
+  constructor(url: string, symbols: readonly string[]) {
+    this.ws = new WebSocket(`${url}/ws/market-data`);
+    this.ws.on("open", () => this.ws.send(JSON.stringify({ action: "subscribe", symbols })));
+    this.ws.on("message", (data) => {
+      const frame = JSON.parse(String(data));
+      if (frame.type !== "quotes" && frame.type !== "update") return;
+      for (const quote of frame.data) this.rows.set(quote.symbol, printQuote(quote));
+    });
+  }
+}
+
+/** What a row prints; `--` is an empty cell. */
+function printQuote(quote: any): string[] {
+  const change =
+    quote.change !== undefined && quote.change_pct !== undefined
+      ? `${quote.change.toFixed(2)} (${quote.change_pct.toFixed(2)}%)`
+      : "--";
+  return [
+    `$${quote.price.toFixed(2)}`,
+    change,
+    quote.high ? `$${quote.high.toFixed(2)}` : "--",
+    quote.low ? `$${quote.low.toFixed(2)}` : "--",
+    quote.volume ? quote.volume.toLocaleString() : "--",
+  ];
+}
+
+export interface NotificationRow {
+  readonly id: number;
+  readonly message: string;
+}
+
+/** The notifications panel: the page gives each row the time of its arrival for an id, and keeps the last 50. */
+export class NotificationsPanel {
+  rows: readonly NotificationRow[] = [];
+  /** Every row that it ever had, oldest first. */
+  readonly arrived: NotificationRow[] = [];
+  readonly channel: Channel;
+
+  constructor(url: string, user: string) {
+    this.channel = new Channel(`${url}/ws/notifications`, { action: "subscribe", user_id: user }, (frame) => {
+      const row = { ...frame.data, timestamp: frame.timestamp, id: Date.now() };
+      this.arrived.push(row);
+      this.rows = [row, ...this.rows].slice(0, 50);
+    });
+  }
+
+  /** Rows that React cannot tell apart from others: they stay on the screen, and repeat. */
+  get doubled(): number {
+    return this.arrived.length - new Set(this.arrived.map((row) => row.id)).size;
+  }
+}

@@ -144,6 +144,7 @@ mod tests {
             change_percent: 0.0,
             volume: None,
             bid_ask: None,
+            day: None,
             quality: Quality::Live,
             source: SourceName::new("push"),
         }))))

@@ -167,6 +167,7 @@ impl Client {
             self.sink.feed(ping).await.map_err(|_| Gone)?;
         }
         self.sink.flush().await.map_err(|_| Gone)?;
+        self.outbox.wrote();
         let delivered = &self.gateway.metrics.deliveries_total;
         delivered.with_label_values(&["state", "native"]).inc_by(states);
         delivered.with_label_values(&["ordered", "native"]).inc_by(ordered);

@@ -1,24 +1,29 @@
-//! Whose turn it is, and what goes to everybody. Pure: the same seed and times say the same.
+//! Whose turn it is, and what goes to everybody. Pure: the same seed, times and prices say the same.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::market::{Market, PAIRS, Quoted, STOCKS, number};
+use super::book::{BROKER, Book, LUNO};
+use super::quotes::{COINS, PAIRS, Quoted, Quotes, STOCKS, number};
 use crate::domain::{Audience, Kind, Published, iso};
 
 /// The simulated desk.
 #[derive(Debug)]
 pub struct Desk {
     rng: StdRng,
-    market: Market,
+    quotes: Quotes,
+    users: Vec<Arc<str>>,
+    /// One for each user, once the desk is open.
     accounts: Vec<Account>,
-    /// Pairs that have no other price here.
-    quoted: Vec<&'static str>,
+    /// What earlier runs left of them: the state of each user's books.
+    kept: Vec<Published>,
+    /// Beats that passed before the first prices.
+    waited: u32,
     beats: usize,
     /// Messages made, for ids.
     made: u64,
@@ -26,57 +31,184 @@ pub struct Desk {
     order: Option<Value>,
 }
 
+/// To whom, under which key, and what.
+type Made = (Kind, Audience, String, Value);
+
+/// What goes to everybody, or to administrators, when its turn has come.
+const IN_TURN: [Kind; 14] = [
+    Kind::OrderUpdate,
+    Kind::Idea,
+    Kind::PreparedPayload,
+    Kind::Signal,
+    Kind::Bar,
+    Kind::TradeSignals,
+    Kind::AdminUsers,
+    Kind::AdminSubscribers,
+    Kind::AdminRevenue,
+    Kind::AdminUserAnalytics,
+    Kind::Whale,
+    Kind::SystemHealth,
+    Kind::Alerts,
+    Kind::AiTasks,
+];
+/// Rands that a dollar costs, for sums that are told in dollars. Invented.
+const RANDS: f64 = 18.5;
+
 impl Desk {
     /// Beats within which every kind of message has its turn.
     pub const ROUND: usize = 8;
+    /// The beat of the stocks; the first one is the coins'.
+    const STOCKS_BEAT: usize = Self::ROUND / 2;
+    /// Beats that it waits for the first price of each of its symbols.
+    const MAX_WAIT: u32 = 5;
 
-    /// A desk that publishes to everybody and to `users`. Prices go out only of symbols that `has_price` does not know: two
-    /// prices of one symbol would make a dashboard jump.
-    pub fn new(seed: u64, users: impl IntoIterator<Item = Arc<str>>, has_price: impl Fn(&str) -> bool) -> Self {
+    /// A desk that publishes to everybody and to `users`, from the first prices on.
+    pub fn new(seed: u64, users: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
-            market: Market::new(),
-            accounts: users.into_iter().map(Account::new).collect(),
-            quoted: PAIRS.into_iter().filter(|pair| !has_price(pair)).collect(),
+            quotes: Quotes::default(),
+            users: users.into_iter().collect(),
+            accounts: Vec::new(),
+            kept: Vec::new(),
+            waited: 0,
             beats: 0,
             made: 0,
             order: None,
         }
     }
 
-    /// The messages of the next beat: at first all kinds, then each in its turn.
-    pub fn step(&mut self, now: DateTime<Utc>) -> Vec<Published> {
-        self.market.step(&mut self.rng);
-        let (beat, mut messages) = (self.beats, Vec::new());
-        self.beats += 1;
-        for (index, (kind, ..)) in Kind::ALL.into_iter().enumerate() {
-            if beat == 0 || kind == Kind::Tick || index % Self::ROUND == beat % Self::ROUND {
-                let made = self.make(kind, now).into_iter();
-                messages.extend(made.map(|(audience, key, data)| message(kind, audience, &key, data, now)));
-            }
-        }
-        messages
+    /// The symbols that it wants the prices of, in its own spelling.
+    pub fn symbols() -> impl Iterator<Item = &'static str> {
+        PAIRS.into_iter().chain(STOCKS).chain(COINS)
     }
 
-    fn make(&mut self, kind: Kind, now: DateTime<Utc>) -> Vec<(Audience, String, Value)> {
-        let all = |data| vec![(Audience::All, String::new(), data)];
-        let admin = |data| vec![(Audience::Admin, String::new(), data)];
-        match kind {
-            Kind::OrderUpdate => all(self.order_update(now)),
-            Kind::Idea => all(self.idea(now)),
-            Kind::PreparedPayload => all(self.prepared_payload(now)),
-            Kind::Signal => all(self.signal(now)),
-            Kind::Tick => self.quotes(|pair| tick(pair, now)),
-            Kind::Bar => self.quotes(|pair| bar(pair, now)),
-            Kind::TradeSignals => self.trade_signals(now),
-            Kind::AdminUsers => admin(json!({ "users": self.people("active") })),
-            Kind::AdminSubscribers => admin(json!({ "subscribers": self.people("active") })),
-            Kind::AdminRevenue => admin(revenue()),
-            Kind::AdminUserAnalytics => admin(self.analytics()),
-            Kind::Whale => all(self.whale(now)),
-            Kind::SystemHealth => all(system_health(now)),
-            personal => self.personal(personal, now),
+    /// Whether a message holds something that the desk goes on with after a restart.
+    pub fn keeps(message: &Published) -> bool {
+        matches!(message.kind, Kind::Bots | Kind::Earnings | Kind::OrderUpdate)
+            && message.data.contains("\"simulated\":true")
+    }
+
+    /// The desk that goes on where the messages of an earlier run, oldest first, have left off: with its accounts and their open
+    /// positions, and with the order that was not filled.
+    #[must_use]
+    pub fn resume(mut self, messages: impl IntoIterator<Item = Published>) -> Self {
+        for message in messages.into_iter().filter(Self::keeps) {
+            if message.kind == Kind::OrderUpdate {
+                let order = serde_json::from_str(&message.data).ok();
+                self.order = order.filter(|order: &Value| order["status"] == "pending" && symbol_of(order).is_some());
+            } else {
+                self.kept.push(message);
+            }
         }
+        self
+    }
+
+    /// The messages of the next beat, at these prices: at first all kinds, then each in its turn. None before there are prices.
+    pub fn step(&mut self, now: DateTime<Utc>, quoted: &[Quoted]) -> Vec<Published> {
+        self.quotes.take(quoted);
+        if self.accounts.is_empty() && !self.open(now) {
+            return Vec::new();
+        }
+        let (beat, mut made) = (self.beats, Vec::new());
+        self.beats += 1;
+        if beat % Self::ROUND == 0 {
+            self.trade_coins(now, &mut made);
+        }
+        if beat == 0 || beat % Self::ROUND == Self::STOCKS_BEAT {
+            self.trade_stocks(now, &mut made);
+        }
+        for (index, kind) in IN_TURN.into_iter().enumerate() {
+            if beat == 0 || index % Self::ROUND == beat % Self::ROUND {
+                self.take_turn(kind, now, &mut made);
+            }
+        }
+        made.into_iter().map(|(kind, audience, key, data)| message(kind, audience, &key, data, now)).collect()
+    }
+
+    /// Opens the accounts once there are prices, or some that will not come have been waited for.
+    fn open(&mut self, now: DateTime<Utc>) -> bool {
+        self.waited += 1;
+        if self.quotes.count() < Self::symbols().count() && self.waited <= Self::MAX_WAIT {
+            return false;
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let restored = |user: &Arc<str>, kind, venue| {
+            let own = Audience::User(user.clone());
+            let is_own = |message: &&Published| message.kind == kind && message.audience == own;
+            let data: Value = serde_json::from_str(&kept.iter().rfind(is_own)?.data).ok()?;
+            Book::restore(venue, &data["account"])
+        };
+        for user in &self.users {
+            let fresh = Account::new(user.clone(), now);
+            self.accounts.push(Account {
+                coins: restored(user, Kind::Bots, &LUNO).unwrap_or(fresh.coins),
+                stocks: restored(user, Kind::Earnings, &BROKER).unwrap_or(fresh.stocks),
+                user: fresh.user,
+            });
+        }
+        true
+    }
+
+    /// One fill on each user's coins, and all that follows from it. They are one batch, which is stored whole or not at all.
+    fn trade_coins(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        for index in 0..self.accounts.len() {
+            let [trade, decision, alert] = ["trades", "decisions", "alerts"].map(|what| self.id(what, now));
+            let (account, quotes) = (&mut self.accounts[index], &self.quotes);
+            let mut say = |kind, key: &str, data| {
+                made.push((kind, Audience::User(account.user.clone()), key.to_owned(), data));
+            };
+            if let Some(fill) = account.coins.trade(quotes, now) {
+                say(Kind::Trades, "", Account::trade(&trade, &fill, now));
+                if let Some(quote) = quotes.current(fill.symbol) {
+                    say(Kind::Decisions, "", Account::decision(&decision, &fill, &quote, &mut self.rng, now));
+                }
+                if account.coins.begin_again(quotes, now) {
+                    say(Kind::Alerts, "", Account::fresh_start_alert(&alert, now));
+                }
+            }
+            say(Kind::Bots, Account::BOT, account.bot(quotes));
+            say(Kind::Balances, LUNO.name, account.balances(quotes));
+            say(Kind::Metrics, "", account.metrics(quotes));
+            say(Kind::Wallet, "", account.wallet());
+        }
+    }
+
+    /// The same for the stocks.
+    fn trade_stocks(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        let quotes = &self.quotes;
+        for account in &mut self.accounts {
+            let mut say = |kind, data| made.push((kind, Audience::User(account.user.clone()), String::new(), data));
+            if let Some(fill) = account.stocks.trade(quotes, now) {
+                say(Kind::Notification, Account::executed(&fill, now));
+                if account.stocks.begin_again(quotes, now) {
+                    say(Kind::Notification, Account::fresh_start(now));
+                }
+            }
+            say(Kind::Earnings, account.earnings(quotes, now));
+        }
+    }
+
+    /// What it is the turn of: nothing where there is no price for it.
+    fn take_turn(&mut self, kind: Kind, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        let data = match kind {
+            Kind::Bar => return self.bars(now, made),
+            Kind::TradeSignals => return self.trade_signals(now, made),
+            Kind::Alerts | Kind::AiTasks => return self.personal(kind, now, made),
+            Kind::OrderUpdate => self.order_update(now),
+            Kind::Idea => self.idea(now),
+            Kind::PreparedPayload => self.prepared_payload(now),
+            Kind::Signal => self.signal(now),
+            Kind::AdminUsers => Some(json!({ "users": self.people() })),
+            Kind::AdminSubscribers => Some(json!({ "subscribers": self.people() })),
+            Kind::AdminRevenue => Some(revenue()),
+            Kind::AdminUserAnalytics => Some(self.analytics()),
+            Kind::Whale => Some(self.whale(now)),
+            _ => Some(self.system_health()),
+        };
+        let is_administrative =
+            matches!(kind, Kind::AdminUsers | Kind::AdminSubscribers | Kind::AdminRevenue | Kind::AdminUserAnalytics);
+        let audience = if is_administrative { Audience::Admin } else { Audience::All };
+        made.extend(data.map(|data| (kind, audience, String::new(), data)));
     }
 
     fn id(&mut self, what: &str, now: DateTime<Utc>) -> String {
@@ -85,115 +217,115 @@ impl Desk {
     }
 
     /// One message of a kind for each user.
-    fn personal(&mut self, kind: Kind, now: DateTime<Utc>) -> Vec<(Audience, String, Value)> {
-        let coin = self.market.of(super::market::COIN);
-        let stock = self.market.of(STOCKS[self.rng.random_range(0..STOCKS.len())]);
-        let ids: Vec<_> = (0..self.accounts.len()).map(|_| self.id(kind.name(), now)).collect();
-        let rng = &mut self.rng;
-        let say = |(account, id): (&mut Account, String)| {
-            let (key, data) = match kind {
-                Kind::Trades => ("", account.trade(&id, &coin, rng, now)),
-                Kind::Bots => (Account::BOT, account.bot(&coin)),
-                Kind::Balances => (Account::PLATFORM, account.balances(&coin)),
-                Kind::Decisions => ("", Account::decision(&id, &coin, rng, now)),
-                Kind::Metrics => ("", account.metrics(&coin)),
-                Kind::Alerts => ("", Account::alert(&id, now)),
-                Kind::Wallet => ("", account.wallet()),
-                Kind::AiTasks => ("", Account::ai_task(&id, now - TimeDelta::seconds(5), now)),
-                Kind::Earnings => ("", account.earnings(&coin, now)),
-                _ => ("", Account::notification(&stock, now)),
+    fn personal(&mut self, kind: Kind, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        for index in 0..self.accounts.len() {
+            let id = self.id(kind.name(), now);
+            let account = &self.accounts[index];
+            let data = match kind {
+                Kind::Alerts => account.exposure_alert(&id, &self.quotes, now),
+                _ => Account::ai_task(&id, now),
             };
-            (Audience::User(account.user.clone()), key.to_owned(), data)
-        };
-        self.accounts.iter_mut().zip(ids).map(say).collect()
-    }
-
-    fn any_pair(&mut self) -> (Quoted, &'static str) {
-        let pair = self.market.of(PAIRS[self.rng.random_range(0..PAIRS.len())]);
-        (pair, ["buy", "sell"][self.rng.random_range(0..2)])
-    }
-
-    /// A new order, or the one before as it is filled.
-    fn order_update(&mut self, now: DateTime<Utc>) -> Value {
-        if let Some(mut order) = self.order.take() {
-            (order["status"], order["timestamp"]) = ("filled".into(), iso(now).into());
-            return order;
+            made.push((kind, Audience::User(account.user.clone()), String::new(), data));
         }
-        let (id, (pair, side)) = (self.id("order", now), self.any_pair());
+    }
+
+    /// One of the pairs that can be traded, and a side.
+    fn any_pair(&mut self) -> Option<(Quoted, &'static str)> {
+        let (pair, side) = (self.rng.random_range(0..PAIRS.len()), self.rng.random_range(0..2));
+        Some((self.quotes.current(PAIRS[pair])?, ["buy", "sell"][side]))
+    }
+
+    /// A new order, or the one before as it is filled, at the price of now.
+    fn order_update(&mut self, now: DateTime<Utc>) -> Option<Value> {
+        if let Some(mut order) = self.order.take() {
+            let side = if order["side"] == "sell" { "sell" } else { "buy" };
+            let Some(quote) = symbol_of(&order).and_then(|symbol| self.quotes.current(symbol)) else {
+                self.order = Some(order);
+                return None;
+            };
+            order["price"] = quote.print(quote.side(side));
+            (order["status"], order["timestamp"]) = ("filled".into(), iso(now).into());
+            return Some(order);
+        }
+        let (pair, side) = self.any_pair()?;
         let order = json!({
-            "order_id": id, "symbol": pair.symbol, "side": side, "status": "pending", "volume": number(0.1, 1),
-            "price": pair.beside(0.0), "timestamp": iso(now)
+            "order_id": self.id("order", now), "symbol": pair.symbol, "side": side, "status": "pending",
+            "volume": number(0.1, 1), "price": pair.print(pair.side(side)), "timestamp": iso(now)
         });
         self.order = Some(order.clone());
-        order
+        Some(order)
     }
 
-    fn idea(&mut self, now: DateTime<Utc>) -> Value {
-        let (pair, side) = self.any_pair();
+    fn idea(&mut self, now: DateTime<Utc>) -> Option<Value> {
+        let (pair, side) = self.any_pair()?;
         let (stop_loss, take_profit) = levels(&pair, side);
-        json!({
+        Some(json!({
             "symbol": pair.symbol, "type": side, "timeframe": "M15",
-            "confidence": number(self.rng.random_range(60.0..95.0), 1), "entry_price": pair.beside(0.0),
+            "confidence": number(self.rng.random_range(60.0..95.0), 1), "entry_price": pair.print(pair.side(side)),
             "stop_loss": stop_loss, "take_profit": take_profit, "reasoning": "Simulated: order block and FVG retest",
             "timestamp": iso(now)
-        })
+        }))
     }
 
-    fn prepared_payload(&mut self, now: DateTime<Utc>) -> Value {
-        let (pair, side) = self.any_pair();
+    fn prepared_payload(&mut self, now: DateTime<Utc>) -> Option<Value> {
+        let (pair, side) = self.any_pair()?;
         let (stop_loss, take_profit) = levels(&pair, side);
-        json!({
-            "symbol": pair.symbol, "side": side, "volume": number(0.1, 1), "entry_price": pair.beside(0.0),
+        Some(json!({
+            "symbol": pair.symbol, "side": side, "volume": number(0.1, 1), "entry_price": pair.print(pair.side(side)),
             "stop_loss": stop_loss, "take_profit": take_profit, "risk_percent": 1, "risk_reward_ratio": 2,
             "execution_ready": true, "timestamp": iso(now)
-        })
+        }))
     }
 
-    fn signal(&mut self, now: DateTime<Utc>) -> Value {
-        let (pair, side) = self.any_pair();
+    fn signal(&mut self, now: DateTime<Utc>) -> Option<Value> {
+        let (pair, side) = self.any_pair()?;
         let (stop_loss, take_profit) = levels(&pair, side);
         let confidence = self.rng.random_range(60.0..95.0);
-        json!({
+        Some(json!({
             "symbol": pair.symbol, "side": side, "strength": number(confidence / 100.0, 3),
             "confidence": number(confidence, 1), "model": "Simulated: LSTM", "timestamp": iso(now),
-            "entry_price": pair.beside(0.0), "stop_loss": stop_loss, "take_profit": take_profit
-        })
+            "entry_price": pair.print(pair.side(side)), "stop_loss": stop_loss, "take_profit": take_profit
+        }))
     }
 
-    fn quotes(&self, say: impl Fn(Quoted) -> Value) -> Vec<(Audience, String, Value)> {
-        let pairs = self.quoted.iter().map(|pair| self.market.of(pair));
-        pairs.map(|pair| (Audience::All, pair.symbol.to_owned(), say(pair))).collect()
-    }
-
-    fn trade_signals(&mut self, now: DateTime<Utc>) -> Vec<(Audience, String, Value)> {
-        let rng = &mut self.rng;
-        let signal = |symbol: &'static str| {
-            let signal = ["buy", "sell", "hold"][rng.random_range(0..3)];
+    fn bars(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        for (pair, bar) in PAIRS.into_iter().filter_map(|pair| self.quotes.bar(pair)) {
             let data = json!({
-                "symbol": symbol, "signal": signal,
-                "confidence": number(rng.random_range(0.5..0.95), 2),
-                "consensus_strength": number(rng.random_range(0.5..0.95), 2), "timestamp": iso(now)
+                "symbol": pair.symbol, "open": pair.print(bar.open), "high": pair.print(bar.high),
+                "low": pair.print(bar.low), "close": pair.print(bar.close), "volume": 120, "timestamp": iso(now)
             });
-            (Audience::All, symbol.to_owned(), data)
-        };
-        STOCKS.into_iter().map(signal).collect()
+            made.push((Kind::Bar, Audience::All, pair.symbol.to_owned(), data));
+        }
+    }
+
+    /// What the first account does with each stock.
+    fn trade_signals(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+        for symbol in STOCKS {
+            let signal = self.accounts.first().map_or("hold", |account| account.stocks.opinion(symbol));
+            let data = json!({
+                "symbol": symbol, "signal": signal, "confidence": number(self.rng.random_range(0.5..0.95), 2),
+                "consensus_strength": number(self.rng.random_range(0.5..0.95), 2), "timestamp": iso(now)
+            });
+            made.push((Kind::TradeSignals, Audience::All, symbol.to_owned(), data));
+        }
     }
 
     fn whale(&mut self, now: DateTime<Utc>) -> Value {
         let inflow = self.rng.random_bool(0.5);
         let amount = self.rng.random_range(50.0..500.0);
+        let dollars = self.quotes.last(COINS[0]).map(|coin| number(amount * coin.mid() / RANDS, 0));
         json!({
             "coin": "BTC", "platform": "binance", "flow_type": if inflow { "inflow" } else { "outflow" },
-            "amount": number(amount, 1), "value_usd": number(amount * 43_000.0, 0), "timestamp": iso(now),
+            "amount": number(amount, 1), "value_usd": dollars, "timestamp": iso(now),
             "signal": if inflow { "bearish" } else { "bullish" }
         })
     }
 
     /// Users and subscribers, as the administrators' tables show them.
-    fn people(&self, status: &str) -> Vec<Value> {
+    fn people(&self) -> Vec<Value> {
         let person = |account: &Account| {
             json!({
-                "user_id": account.user, "tier": "basic", "status": status, "start_date": "2026-01-01T00:00:00.000Z",
+                "user_id": account.user, "tier": "basic", "status": "active", "start_date": "2026-01-01T00:00:00.000Z",
                 "profit_sharing_balance": 0, "total_profits_shared": 0, "simulated": true,
                 "features": { "max_concurrent_trades": 5, "max_strategies": 3, "day_trading": true, "api_access": false }
             })
@@ -205,11 +337,26 @@ impl Desk {
         let users = self.accounts.len();
         json!({ "total_users": users, "by_status": { "active": users }, "by_tier": { "basic": users } })
     }
+
+    /// Only what the platform knows: the server's own state is never simulated.
+    fn system_health(&self) -> Value {
+        let connected: Value = ["luno", "binance", "kucoin", "kraken", "valr"]
+            .into_iter()
+            .map(|exchange| (exchange, "connected"))
+            .collect();
+        let last_trade = self.accounts.iter().filter_map(|account| account.coins.last_trade).max();
+        json!({ "redis": "connected", "exchange_connections": connected, "last_trade": last_trade.map(iso) })
+    }
 }
 
 fn message(kind: Kind, audience: Audience, key: &str, mut data: Value, now: DateTime<Utc>) -> Published {
     data["simulated"] = true.into();
     Published { seq: 0, kind, audience, key: key.into(), data: data.to_string().into(), at: now }
+}
+
+/// Which of the pairs an order is for.
+fn symbol_of(order: &Value) -> Option<&'static str> {
+    PAIRS.into_iter().find(|pair| order["symbol"] == *pair)
 }
 
 /// Stop and target, twice as far.
@@ -218,83 +365,9 @@ fn levels(pair: &Quoted, side: &str) -> (Value, Value) {
     (pair.away(-away), pair.away(2.0 * away))
 }
 
-fn tick(pair: Quoted, now: DateTime<Utc>) -> Value {
-    json!({
-        "symbol": pair.symbol, "bid": pair.beside(0.0), "ask": pair.beside(3.0), "spread": pair.steps(3.0),
-        "timestamp": iso(now)
-    })
-}
-
-fn bar(pair: Quoted, now: DateTime<Utc>) -> Value {
-    json!({
-        "symbol": pair.symbol, "open": pair.beside(-4.0), "high": pair.beside(6.0), "low": pair.beside(-7.0),
-        "close": pair.beside(0.0), "volume": 120, "timestamp": iso(now)
-    })
-}
-
 fn revenue() -> Value {
     json!({
         "monthly_recurring_revenue": 4900, "revenue_by_tier": { "basic": 1900, "pro": 3000 },
         "subscribers_by_tier": { "basic": 38, "pro": 20 }
     })
-}
-
-/// Only what the platform knows: the server's own state is never simulated.
-fn system_health(now: DateTime<Utc>) -> Value {
-    let connected: Value =
-        ["luno", "binance", "kucoin", "kraken", "valr"].into_iter().map(|exchange| (exchange, "connected")).collect();
-    json!({ "redis": "connected", "exchange_connections": connected, "last_trade": iso(now) })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::{HashMap, HashSet};
-
-    use super::*;
-
-    fn said(seed: u64, beats: i64) -> Vec<Published> {
-        let mut desk = Desk::new(seed, ["demo".into(), "u2".into()], |symbol| symbol == "EURUSD");
-        (0..beats).flat_map(|beat| desk.step(DateTime::UNIX_EPOCH + TimeDelta::seconds(beat))).collect()
-    }
-
-    #[test]
-    fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
-        let mut last = HashMap::<_, Vec<i64>>::new();
-        for Published { kind, audience, at, .. } in said(1, 60) {
-            last.entry((kind, audience)).or_default().push(at.timestamp());
-        }
-        for ((kind, audience), times) in &last {
-            let gaps = times.iter().chain([&60]).zip([&0].into_iter().chain(times));
-            assert!(gaps.clone().all(|(next, before)| next - before <= 10), "{kind:?} {audience}: {times:?}");
-        }
-        for (kind, name, _) in Kind::ALL {
-            let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
-            match audiences[..] {
-                [Audience::Admin] => assert!(name.starts_with("admin_")),
-                [Audience::All] | [Audience::User(_), Audience::User(_)] => {}
-                _ => panic!("{name}: {audiences:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn everything_is_marked_and_the_symbols_are_the_documents() {
-        let mut symbols = HashSet::new();
-        for message in said(2, 300) {
-            let data: Value = serde_json::from_str(&message.data).unwrap();
-            assert_eq!(data["simulated"], true, "{message:?}");
-            symbols.extend(data["symbol"].as_str().map(str::to_owned));
-            let ticks = message.kind == Kind::Tick || message.kind == Kind::Bar;
-            assert!(!ticks || data["symbol"] != "EURUSD", "it has a price of its own");
-        }
-        for symbol in PAIRS.into_iter().chain(STOCKS).chain(["BTC-ZAR"]) {
-            assert!(symbols.contains(symbol), "{symbol}");
-        }
-    }
-
-    #[test]
-    fn the_same_seed_and_times_say_the_same() {
-        assert_eq!(said(3, 30), said(3, 30));
-        assert_ne!(said(3, 30), said(4, 30));
-    }
 }

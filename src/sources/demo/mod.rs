@@ -1,11 +1,18 @@
 //! The demo desk: a simulated desk that publishes every kind of message, so that a dashboard can be developed and tested
 //! against this server alone. All that it says is marked `simulated`.
 //!
+//! It trades at the prices that the server publishes, by one rule, see [`book`]. Its accounts stand in what it publishes (the
+//! field `account` of `bots` and `earnings`), and each fill is stored in one commit with them: a restart goes on from there,
+//! also after a `kill -9`.
+//!
 //! What it says does not pass through the dialects: a test of the gateways holds it to their shapes.
 
 mod account;
+mod book;
 mod desk;
-mod market;
+mod quotes;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +20,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 pub use desk::Desk;
+pub use quotes::Quoted;
 
 use super::{Feeder, Finished, Source, SourceError, WallClock};
 use crate::domain::{Feed, SourceName};
@@ -20,9 +28,13 @@ use crate::domain::{Feed, SourceName};
 /// Time between two beats; every kind of message has its turn within [`Desk::ROUND`] of them.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// Says the prices that were published last, of those of the desk's symbols that can be traded now.
+pub type QuotedNow = Box<dyn Fn() -> Vec<Quoted> + Send + Sync>;
+
 /// The source `demo`.
 pub struct Demo {
     desk: Desk,
+    quoted: QuotedNow,
     clock: WallClock,
 }
 
@@ -37,8 +49,8 @@ impl Demo {
     pub const NAME: &'static str = "demo";
 
     /// A desk that begins now.
-    pub fn new(desk: Desk, clock: WallClock) -> Self {
-        Self { desk, clock }
+    pub fn new(desk: Desk, quoted: QuotedNow, clock: WallClock) -> Self {
+        Self { desk, quoted, clock }
     }
 }
 
@@ -56,7 +68,10 @@ impl Source for Demo {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
-            out.publish(self.desk.step((self.clock)())).await?;
+            let messages = self.desk.step((self.clock)(), &(self.quoted)());
+            if !messages.is_empty() {
+                out.publish(messages).await?;
+            }
             out.live();
         }
     }

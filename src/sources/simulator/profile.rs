@@ -39,7 +39,7 @@ pub(super) struct Profile {
 /// Path, anchor, daily volatility, spread, factor. Invented, of the size that 2024 has seen.
 type Known = (&'static str, f64, f64, f64, (Factor, f64));
 
-const KNOWN: [Known; 17] = [
+const KNOWN: [Known; 23] = [
     ("EURUSD", 1.08, 0.006, 0.00003, (Factor::Dollar, 0.8)),
     ("GBPUSD", 1.27, 0.0065, 0.00005, (Factor::Dollar, 0.75)),
     ("USDJPY", 150.0, 0.007, 0.005, (Factor::Dollar, -0.6)),
@@ -57,6 +57,12 @@ const KNOWN: [Known; 17] = [
     ("SPX500", 5200.0, 0.0125, 0.3, (Factor::Stocks, 0.92)),
     ("BTCUSD", 65_000.0, 0.03, 5.0, (Factor::Crypto, 0.85)),
     ("ETHUSD", 3300.0, 0.035, 0.5, (Factor::Crypto, 0.85)),
+    ("BTCZAR", 1_200_000.0, 0.03, 70.0, (Factor::Crypto, 0.85)),
+    ("ETHZAR", 61_000.0, 0.035, 4.0, (Factor::Crypto, 0.85)),
+    ("AAPL", 190.0, 0.015, 0.01, (Factor::Stocks, 0.7)),
+    ("GOOGL", 165.0, 0.017, 0.01, (Factor::Stocks, 0.7)),
+    ("MSFT", 420.0, 0.014, 0.03, (Factor::Stocks, 0.75)),
+    ("TSLA", 210.0, 0.035, 0.02, (Factor::Stocks, 0.6)),
 ];
 
 /// Futures and the index whose path they follow.

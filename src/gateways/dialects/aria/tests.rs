@@ -28,6 +28,7 @@ fn price(bid_ask: Option<(f64, f64)>) -> PriceUpdate {
         change_percent: 0.0018,
         volume: None,
         bid_ask,
+        day: None,
         quality: Quality::Live,
         source: SourceName::new("push"),
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{KINDS, ServerState, system_health, whale};
-use crate::domain::{Class, Event, Kind, Position, PriceUpdate, Published, iso};
+use crate::domain::{Class, Event, InstrumentClass, Instruments, Kind, Position, PriceUpdate, Published, iso};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::PriceObject;
 use crate::gateways::dialects::orion::encode;
@@ -207,17 +207,27 @@ pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: Date
 }
 
 /// All prices, in the two forms that the pages read.
-pub fn prices<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, now: DateTime<Utc>) -> [Utf8Bytes; 2] {
-    let (prices, now) = (price_map(updates), iso(now));
+pub fn prices<'a>(
+    updates: impl Iterator<Item = &'a PriceUpdate>,
+    instruments: &Instruments,
+    now: DateTime<Utc>,
+) -> [Utf8Bytes; 2] {
+    let (prices, now) = (price_map(updates, instruments), iso(now));
     [
         format!(r#"{{"type":"live_prices","prices":{prices},"ts":"{now}","timestamp":"{now}"}}"#).into(),
         format!(r#"{{"type":"prices_update","data":{{"prices":{prices}}},"ts":"{now}","timestamp":"{now}"}}"#).into(),
     ]
 }
 
-/// Prices by their symbols, as JSON.
-pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>) -> String {
-    let entries =
-        updates.map(|update| format!("{}:{}", json!(update.symbol.as_str()), encode(&PriceObject::from(update))));
+/// Prices by their symbols, as JSON. The page looks for coins as pairs: `BTC/ZAR`.
+pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments: &Instruments) -> String {
+    let pair = |symbol| {
+        let coin = instruments.get(symbol).filter(|instrument| instrument.class == InstrumentClass::Crypto);
+        coin.and_then(|instrument| instrument.pair())
+    };
+    let entries = updates.map(|update| {
+        let name = pair(&update.symbol).unwrap_or(update.symbol.as_str());
+        format!("{}:{}", json!(name), encode(&PriceObject::from(update)))
+    });
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }

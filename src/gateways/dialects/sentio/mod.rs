@@ -6,8 +6,9 @@
 //! | a signal's confidence | `confidence` and `consensus_strength`: one score, both 0–1 |
 //! | a price without bid and ask | `bid` and `ask` equal to `price` |
 //! | the change to the price published before | `change`, `change_pct` |
+//! | the instrument's day | `high`, `low`, `volume` |
 //!
-//! The high, the low and the close of the day before are not known here and left out. Numbers are there or absent, never
+//! The close of the day before is not known here and left out. Numbers are there or absent, never
 //! null: the page calls `toFixed` on what is not `undefined`.
 
 mod personal;
@@ -69,6 +70,10 @@ struct QuoteFields {
     #[serde(serialize_with = "number")]
     ask: f64,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    high: Option<f64>,
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    low: Option<f64>,
+    #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     volume: Option<f64>,
     #[serde(serialize_with = "number")]
     change: f64,
@@ -86,7 +91,9 @@ impl From<&PriceUpdate> for QuoteFields {
             price: update.price,
             bid,
             ask,
-            volume: update.volume,
+            high: update.day.map(|day| day.high),
+            low: update.day.map(|day| day.low),
+            volume: update.day.and_then(|day| day.volume).map(six_decimals).or(update.volume),
             change: update.change,
             change_pct: update.change_percent,
             timestamp: iso(update.timestamp),
@@ -94,6 +101,11 @@ impl From<&PriceUpdate> for QuoteFields {
             source: update.source.to_string(),
         }
     }
+}
+
+/// A sum without the noise of its addition.
+fn six_decimals(volume: f64) -> f64 {
+    (volume * 1e6).round() / 1e6
 }
 
 /// One bar of the history.

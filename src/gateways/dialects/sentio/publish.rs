@@ -1,9 +1,10 @@
 //! What may be published for Sentio: the bodies of its documents and those that its pages read, checked field by field.
 //!
-//! A page crashes on a number that is text, and on a signal without a word for it; nothing of the kind gets through.
+//! A page crashes on a number that is text, and on a signal without a word for it; nothing of the kind gets through. Numbers
+//! that it prints without looking leave as 0 where nobody published them: it would print `NaN` or `undefined`.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::watchlist::MAX_SYMBOL;
 use crate::domain::{Audience, Fault, Kind, iso};
@@ -60,6 +61,12 @@ fn trade_signal(data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> 
         shape.put("confidence", 0);
     }
     shape.number_within(&["consensus_strength"], Optional, 0.0, 1.0);
+    if is_absent(&shape, "consensus_strength")
+        && let Some(confidence) = shape.get("confidence").cloned()
+    {
+        // One score, as of our own signals: the page prints NaN without it.
+        shape.put("consensus_strength", confidence);
+    }
     stamp(&mut shape, now);
     shape.text(&["error"], Optional, MAX_TEXT);
     let key = shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -72,9 +79,14 @@ fn earnings(data: &Value, now: DateTime<Utc>) -> Result<String, Vec<Fault>> {
     shape.number(&["portfolio_value"], Required);
     for name in ["total_return", "total_return_pct", "daily_pnl", "total_trades"] {
         shape.number(&[name], Optional);
+        or_zero(&mut shape, name);
     }
     shape.number_within(&["win_rate"], Optional, 0.0, 1.0);
+    or_zero(&mut shape, "win_rate");
     nested(&mut shape, "profit_sharing", profit_sharing);
+    if is_absent(&shape, "profit_sharing") {
+        shape.put("profit_sharing", json!({ "total_shared": 0, "rate": 0, "enabled": false }));
+    }
     stamp(&mut shape, now);
     shape.finish()
 }
@@ -83,6 +95,8 @@ fn profit_sharing(data: &Value) -> Result<String, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     shape.number(&["total_shared"], Optional);
     shape.number_within(&["rate"], Optional, 0.0, 1.0);
+    or_zero(&mut shape, "total_shared");
+    or_zero(&mut shape, "rate");
     shape.flag(&["enabled"], Optional);
     shape.finish()
 }
@@ -104,8 +118,10 @@ fn admin_users(data: &Value) -> Result<String, Vec<Fault>> {
     let has_totals = totals.iter().any(|name| data.get(name).is_some_and(|total| !total.is_null()));
     rows(&mut shape, "users", has_totals, |user| {
         let mut shape = member(user)?;
-        shape.number(&["profit_sharing_balance"], Optional);
-        shape.number(&["total_profits_shared"], Optional);
+        for name in ["profit_sharing_balance", "total_profits_shared"] {
+            shape.number(&[name], Optional);
+            or_zero(&mut shape, name);
+        }
         shape.finish()
     });
     for name in totals {
@@ -119,6 +135,10 @@ fn admin_subscribers(data: &Value) -> Result<String, Vec<Fault>> {
     rows(&mut shape, "subscribers", false, |subscriber| {
         let mut shape = member(subscriber)?;
         nested(&mut shape, "features", features);
+        if is_absent(&shape, "features") {
+            // The page looks into it without asking whether it is there.
+            shape.put("features", json!({}));
+        }
         shape.finish()
     });
     shape.finish()
@@ -157,6 +177,17 @@ fn member(data: &Value) -> Result<Shape<'_>, Vec<Fault>> {
         shape.text(&[name], Optional, MAX_WORD);
     }
     Ok(shape)
+}
+
+fn is_absent(shape: &Shape<'_>, name: &str) -> bool {
+    shape.get(name).is_none_or(Value::is_null)
+}
+
+/// A number that the page prints without looking: `NaN`, or `undefined`, where it is missing.
+fn or_zero(shape: &mut Shape<'_>, name: &'static str) {
+    if is_absent(shape, name) {
+        shape.put(name, 0);
+    }
 }
 
 /// The time that the sender says, else ours.

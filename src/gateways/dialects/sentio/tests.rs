@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::publish::parse;
 use super::*;
 use crate::domain::{
-    Fault, Instrument, Invalidation, Now, Published, Quality, SignalDraft, SignalId, SourceName, Symbol, parse_time,
+    DayRange, Fault, Instrument, Invalidation, Now, Published, Quality, SignalDraft, SignalId, SourceName, Symbol,
+    parse_time,
 };
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -55,6 +56,7 @@ fn price(symbol: &str, price: f64, bid_ask: Option<(f64, f64)>, volume: Option<f
         change_percent: 0.0184,
         volume,
         bid_ask,
+        day: None,
         quality: Quality::Live,
         source: SourceName::new("push"),
     }))))
@@ -88,6 +90,53 @@ fn quotes_as_they_leave() {
         r#""timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}]"#
     );
     assert_eq!(array(&quote_list(&prices, &watchlist)), golden);
+}
+
+#[test]
+fn a_quote_has_the_high_low_and_volume_of_the_day() {
+    let Event::Price(update) = price("EURUSD", 1.0851, None, Some(3.0)).event().clone() else { panic!() };
+    let day = Some(DayRange { high: 1.0911, low: 1.079, volume: Some(0.1 + 0.2) });
+    let told = PriceUpdate { day, ..update.as_ref().clone() };
+    let told = Arc::new(Publication::unplaced(Event::Price(Arc::new(told))));
+    let golden = concat!(
+        r#"{"symbol":"EURUSD","price":1.0851,"bid":1.0851,"ask":1.0851,"high":1.0911,"low":1.079,"volume":0.3,"#,
+        r#""change":0.0002,"change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}"#
+    );
+    assert_eq!(quote(&told, "EURUSD").as_deref(), Some(golden));
+}
+
+#[test]
+fn what_a_page_prints_unguarded_is_always_there() {
+    let read = |kind, data: Value| -> Value {
+        serde_json::from_str(&parse(kind, &data, at(0)).unwrap().swap_remove(0).data).unwrap()
+    };
+    let sharing = json!({"total_shared":0,"rate":0,"enabled":false});
+    for data in [
+        json!({"portfolio_value":7}),
+        json!({"portfolio_value":7,"win_rate":null,"total_trades":null,"profit_sharing":null}),
+    ] {
+        let earnings = read(Kind::Earnings, data);
+        for name in ["total_return", "total_return_pct", "daily_pnl", "total_trades", "win_rate"] {
+            assert_eq!(earnings[name], 0, "{name}");
+        }
+        assert_eq!(earnings["profit_sharing"], sharing);
+    }
+    let partial = read(Kind::Earnings, json!({"portfolio_value":7,"win_rate":0.5,"profit_sharing":{"enabled":true}}));
+    assert_eq!(
+        (&partial["win_rate"], &partial["profit_sharing"]),
+        (&json!(0.5), &json!({"total_shared":0,"rate":0,"enabled":true}))
+    );
+    let signal = read(Kind::TradeSignals, json!({"symbol":"AAPL","signal":"buy","confidence":0.7}));
+    assert_eq!(signal["consensus_strength"], 0.7);
+    let users = read(Kind::AdminUsers, json!({"users":[{"user_id":"u"}]}));
+    assert_eq!(
+        (&users["users"][0]["profit_sharing_balance"], &users["users"][0]["total_profits_shared"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        read(Kind::AdminSubscribers, json!({"subscribers":[{"user_id":"u"}]}))["subscribers"][0]["features"],
+        json!({})
+    );
 }
 
 #[test]
@@ -190,14 +239,17 @@ fn the_bodies_of_the_documents_are_taken_as_written() {
         (
             Kind::TradeSignals,
             json!([{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123456"}]),
-            r#"{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123Z"}"#,
+            concat!(
+                r#"{"symbol":"AAPL","signal":"buy","confidence":0.85,"consensus_strength":0.85,"#,
+                r#""timestamp":"2024-10-05T10:30:00.123Z"}"#
+            ),
         ),
         (
             Kind::Earnings,
             json!({"portfolio_value":100_000.00,"total_return":5000.00,"daily_pnl":250.00,"win_rate":0.65}),
             concat!(
-                r#"{"portfolio_value":100000,"total_return":5000,"daily_pnl":250,"win_rate":0.65,"#,
-                r#""timestamp":"2026-01-15T10:30:00.000Z"}"#
+                r#"{"portfolio_value":100000,"total_return":5000,"total_return_pct":0,"daily_pnl":250,"total_trades":0,"#,
+                r#""win_rate":0.65,"profit_sharing":{"enabled":false,"rate":0,"total_shared":0},"timestamp":"2026-01-15T10:30:00.000Z"}"#
             ),
         ),
         (
@@ -243,7 +295,7 @@ fn each_signal_of_a_list_is_a_state_of_its_symbol() {
     assert_eq!(parsed.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["BTC-ZAR", "AAPL"]);
     assert_eq!(
         parsed[1].data,
-        r#"{"symbol":"AAPL","signal":"error","confidence":0,"timestamp":"2026-01-15T10:30:00.000Z","error":"no data"}"#
+        r#"{"symbol":"AAPL","signal":"error","confidence":0,"consensus_strength":0,"timestamp":"2026-01-15T10:30:00.000Z","error":"no data"}"#
     );
     let one = parse(Kind::TradeSignals, &body[0], at(0)).unwrap();
     assert_eq!(one, parsed[..1]);
@@ -301,6 +353,7 @@ proptest! {
             change_percent: 0.1,
             volume: None,
             bid_ask: Some((bid, ask)),
+            day: None,
             quality: Quality::Live,
             source: SourceName::new("push"),
         };

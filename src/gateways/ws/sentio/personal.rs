@@ -5,6 +5,7 @@
 //! page come back, and a later frame may have a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
@@ -16,8 +17,13 @@ use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio;
 use crate::gateways::presence::Connection;
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Publication, Topics};
+use crate::hub::{Audiences, Outbox, Publication, Spacing, Topics};
 use crate::pipeline::clock;
+
+/// Between two notifications on one connection. The page's key of a row is `Date.now()` as it arrives: rows of one
+/// millisecond stay on the screen, and repeat. While the first is on its way, the next one waits a little longer: what a
+/// network or a busy page holds up would arrive together.
+const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
 
 /// What is particular about one of the personal streams.
 pub(super) trait Panel: Send + Sized {
@@ -183,25 +189,33 @@ impl Panel for Earnings {
     }
 }
 
-/// The notifications that have not reached the user, then each new one.
+/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. What waits for its turn when the
+/// connection ends has not reached the user, and comes again on the next one.
 #[derive(Debug)]
-pub(super) struct Notifications(Connection);
+pub(super) struct Notifications {
+    connection: Connection,
+    outbox: Arc<Outbox>,
+    /// The number of the last one that was written.
+    last: u64,
+}
 
 impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
         let connection = gateway.presence.join(user).await;
+        client.outbox.set_spacing(SPACING);
         gateway.hub.hold(|present| {
             client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
             client.outbox.set_topics(topics(user));
         });
-        Self(connection)
+        Self { connection, outbox: client.outbox.clone(), last: 0 }
     }
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
         if let Some(number) = self.receipt(publication) {
-            self.0.write(number);
+            self.connection.write(number);
+            self.last = number;
             frames.extend_from_slice(sentio::personal_frames(publication, Kind::Notification));
         }
     }
@@ -214,7 +228,10 @@ impl Panel for Notifications {
     }
 
     fn received(&mut self, receipt: u64) {
-        self.0.confirm(receipt);
+        self.connection.confirm(receipt);
+        if receipt == self.last {
+            self.outbox.confirmed();
+        }
     }
 }
 

@@ -1,0 +1,279 @@
+//! The desk on the simulator's market: a day of it, a restart, and what it says to whom.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::*;
+use crate::domain::{Audience, Instruments, Kind, Published, Quote, SourceName, Symbol, Tick, parse_time};
+use crate::sources::simulator::Market;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What an account may lose or win in 24 hours.
+const DAY_BOUND: f64 = 0.12;
+
+/// A simulator, and the desk beside it.
+struct Stage {
+    /// The desk's spelling of each symbol, and its digits.
+    names: HashMap<Symbol, (&'static str, u8)>,
+    market: Market,
+    desk: Desk,
+    quoted: BTreeMap<&'static str, Quoted>,
+    now: DateTime<Utc>,
+}
+
+fn users() -> [Arc<str>; 2] {
+    ["demo".into(), "u2".into()]
+}
+
+impl Stage {
+    fn new(seed: u64, users: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let instruments = Instruments::new(Instruments::demo_desk()).unwrap();
+        let name = |name| {
+            let instrument = instruments.resolve(name).unwrap();
+            (instrument.symbol.clone(), (name, instrument.digits))
+        };
+        let names = Desk::symbols().map(name).collect();
+        let market = Market::new(&instruments, seed, SourceName::new("simulator"));
+        let desk = Desk::new(seed, users);
+        let now = parse_time("2026-01-14T00:00:00Z").unwrap();
+        Self { names, market, desk, quoted: BTreeMap::new(), now }
+    }
+
+    fn quote(&mut self, tick: &Tick) {
+        let Quote::BidAsk { bid, ask } = tick.quote else { return };
+        let (symbol, digits) = self.names[&tick.symbol];
+        self.quoted.insert(symbol, Quoted { symbol, bid, ask, digits });
+    }
+
+    fn step(&mut self) -> Vec<Published> {
+        self.now += SECOND;
+        for tick in self.market.step(self.now, SECOND) {
+            self.quote(&tick);
+        }
+        let quoted: Vec<_> = self.quoted.values().copied().collect();
+        self.desk.step(self.now, &quoted)
+    }
+}
+
+fn data(message: &Published) -> Value {
+    serde_json::from_str(&message.data).unwrap()
+}
+
+fn said(seed: u64, beats: usize) -> Vec<Published> {
+    let mut stage = Stage::new(seed, users());
+    (0..beats).flat_map(|_| stage.step()).collect()
+}
+
+/// What 24 hours made of one account.
+#[derive(Debug, Default)]
+struct Day {
+    /// The least and the most that each of the two was worth, in rands and in dollars.
+    worths: BTreeMap<Kind, (f64, f64)>,
+    wins: u32,
+    losses: u32,
+    fills: u32,
+}
+
+fn a_day(seed: u64) -> Day {
+    let (mut stage, mut day) = (Stage::new(seed, ["demo".into()]), Day::default());
+    for _ in 0..86_400 {
+        for message in stage.step() {
+            let of_account = [Kind::Trades, Kind::Notification, Kind::OrderUpdate, Kind::Balances, Kind::Earnings];
+            if !of_account.contains(&message.kind) {
+                continue;
+            }
+            let data = data(&message);
+            match message.kind {
+                Kind::Balances | Kind::Earnings => {
+                    let worth =
+                        [&data["total_value_zar"], &data["portfolio_value"]].into_iter().find_map(Value::as_f64);
+                    let worth = worth.unwrap();
+                    let (low, high) = day.worths.entry(message.kind).or_insert((worth, worth));
+                    (*low, *high) = (low.min(worth), high.max(worth));
+                }
+                _ if data["status"] == "pending" => {}
+                kind => {
+                    let fill = if kind == Kind::Notification { &data["data"] } else { &data };
+                    let quote = stage.quoted[fill["symbol"].as_str().unwrap()];
+                    let price = if fill["side"] == "buy" { quote.ask } else { quote.bid };
+                    assert_eq!(fill["price"].as_f64(), Some(price), "seed {seed}: {data}");
+                    day.fills += 1;
+                    if let Some(pnl) = fill["pnl"].as_f64() {
+                        day.wins += u32::from(pnl > 0.0);
+                        day.losses += u32::from(pnl < 0.0);
+                    }
+                }
+            }
+        }
+    }
+    day
+}
+
+fn holds_a_day(seed: u64) {
+    let day = a_day(seed);
+    for (kind, (low, high)) in &day.worths {
+        let (least, most) = (50_000.0 * (1.0 - DAY_BOUND), 50_000.0 * (1.0 + DAY_BOUND));
+        assert!(*low > least && *high < most, "seed {seed}, {kind:?}: {low} to {high}");
+    }
+    let share = f64::from(day.wins) / f64::from(day.wins + day.losses);
+    assert!((0.2..0.8).contains(&share) && day.fills > 20_000, "seed {seed}: {day:?}");
+}
+
+#[test]
+fn a_day_keeps_the_accounts_within_bounds() {
+    (0..3).for_each(holds_a_day);
+}
+
+#[test]
+#[ignore = "40 days, for a change of the rule"]
+fn forty_days_keep_the_accounts_within_bounds() {
+    (3..43).for_each(holds_a_day);
+}
+
+/// The state of each user's books and the last order are all that a log keeps for sure.
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    for stopped_at in [3, 40, 777] {
+        let mut stage = Stage::new(7, users());
+        let said: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
+        let mut again = Desk::new(99, users()).resume(said.into_iter().filter(Desk::keeps));
+        let mut trades = [Vec::new(), Vec::new()];
+        let only = |message: &Published| {
+            let is_of_account = matches!(message.kind, Kind::Trades | Kind::Notification | Kind::Bots | Kind::Earnings);
+            is_of_account.then(|| {
+                let mut data = data(message);
+                // Whose turn it is begins anew, so that times differ.
+                for told in ["id", "timestamp", "last_trade"] {
+                    data.as_object_mut().unwrap().remove(told);
+                }
+                (message.kind, message.audience.clone(), data)
+            })
+        };
+        // The same prices for both, so that what they do is the same but for its time.
+        let quoted: Vec<_> = stage.quoted.values().copied().collect();
+        for beat in 0..200 {
+            let now = stage.now + TimeDelta::seconds(beat);
+            trades[0].extend(stage.desk.step(now, &quoted).iter().filter_map(only));
+            trades[1].extend(again.step(now, &quoted).iter().filter_map(only));
+        }
+        let fills = |told: &[(Kind, Audience, Value)], kind| -> Vec<_> {
+            told.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
+        };
+        for kind in [Kind::Trades, Kind::Notification] {
+            let (went_on, began) = (fills(&trades[0], kind), fills(&trades[1], kind));
+            let most = went_on.len().min(began.len());
+            assert!(most > 40);
+            assert_eq!(went_on[..most], began[..most], "{kind:?} after {stopped_at}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_read_with_care() {
+    let fresh = |kept: Vec<Published>| {
+        let mut stage = Stage::new(1, ["demo".into()]);
+        stage.desk = Desk::new(1, ["demo".into()]).resume(kept);
+        let said = stage.step();
+        let bot = said.iter().find(|message| message.kind == Kind::Bots).unwrap();
+        data(bot)["trades_count"].as_u64().unwrap()
+    };
+    let mut stage = Stage::new(1, users());
+    let kept: Vec<_> = (0..80).flat_map(|_| stage.step()).filter(Desk::keeps).collect();
+    assert_eq!(fresh(kept.clone()), 11);
+    assert_eq!(
+        fresh(kept.iter().filter(|message| message.audience == Audience::User("u2".into())).cloned().collect()),
+        1
+    );
+    for (from, to) in [("\"cash\":", "\"cash\":-"), ("\"lots\":", "\"lots\":9"), ("account", "other"), ("{", "")] {
+        let broken =
+            kept.iter().map(|message| Published { data: message.data.replace(from, to).into(), ..message.clone() });
+        assert_eq!(fresh(broken.collect()), 1, "{from}");
+    }
+}
+
+#[test]
+fn an_account_below_its_floor_begins_again_and_says_so() {
+    let mut stage = Stage::new(3, ["demo".into()]);
+    let mut said = Vec::new();
+    for beat in 0..1_200 {
+        // Everything falls by a tenth of a percent with each beat, once the positions are built up.
+        if beat > 600 {
+            for quote in stage.quoted.values_mut() {
+                (quote.bid, quote.ask) = (quote.bid * 0.999, quote.ask * 0.999);
+            }
+            stage.now += SECOND;
+            let quoted: Vec<_> = stage.quoted.values().copied().collect();
+            said.extend(stage.desk.step(stage.now, &quoted));
+        } else {
+            said.extend(stage.step());
+        }
+    }
+    for (kind, account) in [(Kind::Alerts, Kind::Bots), (Kind::Notification, Kind::Earnings)] {
+        let at = said.iter().position(|message| {
+            let data = data(message);
+            message.kind == kind
+                && data["title"] == "Simulated: fresh start"
+                && data["message"].as_str().unwrap().contains("begins again")
+        });
+        let at = at.unwrap_or_else(|| panic!("{kind:?} does not say it"));
+        let after = data(said[at..].iter().find(|message| message.kind == account).unwrap());
+        let book = &after["account"];
+        assert_eq!(
+            (&book["cash"], &book["trades"], &book["positions"]["AAPL"]["lots"]),
+            (&50_000.into(), &0.into(), &if account == Kind::Earnings { 0.into() } else { Value::Null })
+        );
+    }
+}
+
+#[test]
+fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
+    let mut last = HashMap::<_, Vec<i64>>::new();
+    let start = parse_time("2026-01-14T00:00:01Z").unwrap();
+    for Published { kind, audience, at, .. } in said(1, 60) {
+        last.entry((kind, audience)).or_default().push((at - start).num_seconds());
+    }
+    for ((kind, audience), times) in &last {
+        let gaps = times.iter().chain([&60]).zip([&0].into_iter().chain(times));
+        assert!(gaps.clone().all(|(next, before)| next - before <= 10), "{kind:?} {audience}: {times:?}");
+    }
+    // A tick is what the simulator publishes: two prices of one symbol would make a dashboard jump.
+    for (kind, name, _) in Kind::ALL.into_iter().filter(|(kind, ..)| *kind != Kind::Tick) {
+        let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
+        match audiences[..] {
+            [Audience::Admin] => assert!(name.starts_with("admin_")),
+            [Audience::All] | [Audience::User(_), Audience::User(_)] => {}
+            _ => panic!("{name}: {audiences:?}"),
+        }
+    }
+}
+
+#[test]
+fn everything_is_marked_and_the_symbols_are_the_documents() {
+    let mut symbols = HashSet::new();
+    for message in said(2, 300) {
+        let data = data(&message);
+        assert_eq!(data["simulated"], true, "{message:?}");
+        symbols.extend(data["symbol"].as_str().map(str::to_owned));
+    }
+    for symbol in Desk::symbols() {
+        assert!(symbols.contains(symbol), "{symbol}");
+    }
+}
+
+#[test]
+fn without_a_price_nothing_is_traded() {
+    let mut stage = Stage::new(2, ["demo".into()]);
+    assert!((0..5).all(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[]).is_empty()));
+    let said: Vec<_> = (5..200).flat_map(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[])).collect();
+    let priced = [Kind::Trades, Kind::Notification, Kind::OrderUpdate, Kind::Idea, Kind::Signal, Kind::Bar];
+    assert!(!said.is_empty() && said.iter().all(|message| !priced.contains(&message.kind)));
+}
+
+#[test]
+fn the_same_seed_and_times_say_the_same() {
+    assert_eq!(said(3, 30), said(3, 30));
+    assert_ne!(said(3, 30), said(4, 30));
+}
