@@ -260,11 +260,11 @@ async fn a_cut_that_the_server_does_not_notice_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_gets_only_what_is_young() {
-    let server = Server::start(&[("ORION_ARIA__CATCH_UP", "2s"), ("ORION_PUBLISH_INTERVAL", "100ms")]).await;
+    let server = Server::start(&[("ORION_ARIA__CATCH_UP", "5s"), ("ORION_PUBLISH_INTERVAL", "100ms")]).await;
     server.post("/api/prices", &json!({ "symbol": "EURUSD", "price": 1.085 })).await;
     push(&server, "old").await;
     order(&server, "o-old").await;
-    sleep(Duration::from_millis(2_100)).await;
+    sleep(Duration::from_millis(5_100)).await;
     push(&server, "young").await;
     order(&server, "o-young").await;
     let panel = Panel::mount(server.addr, QUICK);
