@@ -315,6 +315,7 @@ async fn spaced_events_leave_one_at_a_time_in_order() {
             match ordered {
                 Ordered::Event(publication) => told.push((publication.seq().unwrap(), at)),
                 Ordered::Frame(_) => answered = Some(told.len()),
+                Ordered::Ping(_) => panic!("no ping was put"),
             }
         }
         // A write that takes long: the time counts from its end.
