@@ -29,7 +29,8 @@ use crate::domain::{Event, Instruments, Position};
 use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
-use crate::gateways::presence::Presence;
+use crate::gateways::pages::Pages;
+use crate::gateways::presence::{Presence, Stream};
 use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
 use crate::gateways::{ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -116,7 +117,9 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
+        let marks = |stream| Arc::new(Presence::new(stream, handle.clone(), &recovered.users));
+        let (presence, bot_marks) = (marks(Stream::Notifications), marks(Stream::Bots));
+        let pages = Arc::new(Pages::new(bot_marks.clone(), metrics.clone()));
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -133,6 +136,8 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             presence,
+            bot_marks,
+            pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
@@ -184,6 +189,7 @@ impl App {
             instruments,
             connections: door.live(),
             hub,
+            pages,
             history: store.reader(),
             readiness: readiness.clone(),
             clock: wall,
@@ -257,9 +263,9 @@ impl App {
             info!("some clients did not answer the close");
         }
         // The last chance while the pipeline still listens.
-        let saved = timeout(GOODBYE.min(drain_timeout / 4), self.gateway.presence.save()).await;
-        if !matches!(saved, Ok(Ok(()))) {
-            warn!("what has reached whom could not be stored: some notifications will come again");
+        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.bot_marks.save()) };
+        if !matches!(timeout(GOODBYE.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
+            warn!("what has reached whom could not be stored: some notifications and trades will come again");
         }
         self.door.kill_all(Reason::Draining);
         self.doors.kill_all.cancel();
@@ -282,6 +288,7 @@ fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceSta
     tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
     tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
     tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
+    tasks.spawn("bot marks", endless(gateway.bot_marks.clone().keep_saved(tasks.stopping())));
 }
 
 /// What tells the operator.

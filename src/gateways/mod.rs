@@ -14,6 +14,7 @@ pub mod dialects;
 pub mod events;
 mod handshake;
 mod pace;
+pub mod pages;
 pub mod presence;
 mod resume;
 pub mod socketio;
@@ -38,6 +39,7 @@ use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use pages::Pages;
 use presence::Presence;
 
 /// What every transport needs.
@@ -61,8 +63,12 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// Whose streams a bare id opens.
     pub open_users: OpenUsers,
-    /// What has reached whom on streams without a cursor.
+    /// Which of Sentio's notifications have reached whom.
     pub presence: Arc<Presence>,
+    /// Which of the bot platform's messages have reached whom.
+    pub bot_marks: Arc<Presence>,
+    /// The bot platform's pages.
+    pub pages: Arc<Pages>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.

@@ -45,6 +45,9 @@ pub(super) trait Conversation: Send {
     /// The client has answered the ping with this number.
     fn received(&mut self, _receipt: u64) {}
 
+    /// The client closes the connection with this code.
+    fn peer_closes(&mut self, _code: Option<u16>) {}
+
     /// When [`on_deadline`](Self::on_deadline) is called; `None` for never.
     fn deadline(&self) -> Option<Instant> {
         None
@@ -274,6 +277,9 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
             Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
             // The reply to a ping or a close is written by the library with the next flush; the stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
+                if let Message::Close(frame) = &said {
+                    conversation.peer_closes(frame.as_ref().map(|frame| frame.code));
+                }
                 if client.sink.flush().await.is_err() {
                     return End::Peer;
                 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::spelling::{Bot, executed, spelled};
 use super::{KINDS, ServerState, system_health, whale};
 use crate::domain::{Class, Event, Kind, Position, PriceUpdate, Published, iso};
 use crate::gateways::cursor::MessageCursor;
@@ -52,25 +53,28 @@ pub struct Closing {
     pub message: &'static str,
 }
 
-/// The frame of what somebody published, encoded once; none for what is not read here. Its number is one of `log`;
-/// `history` are the messages of the same audience so far, of which the sums of `whale` are made.
-pub fn frame<'a>(
+/// The frames of what somebody published, encoded once; none for what is not read here. The first one is for both clients; a
+/// second one is for the dashboard alone, which reads trades and bots in its own form. The number is one of `log`; `history` are
+/// the messages of the same audience so far, of which the sums of `whale` are made; `bot` is the bot of a trade.
+pub fn frames<'a>(
     publication: &'a Arc<Publication>,
     log: &Position,
     history: impl FnOnce() -> Vec<Arc<Publication>>,
-) -> Option<&'a Utf8Bytes> {
-    let Event::Published(published) = publication.event() else { return None };
+    bot: impl FnOnce() -> Option<Bot>,
+) -> &'a [Utf8Bytes] {
+    let Event::Published(published) = publication.event() else { return &[] };
     if !KINDS.contains(&published.kind) {
-        return None;
+        return &[];
     }
-    publication.encoded(Encoding::Bots, |_| vec![encode_published(published, log, history)]).first()
+    publication.encoded(Encoding::Bots, |_| encode_published(published, log, history, bot))
 }
 
 fn encode_published(
     published: &Published,
     log: &Position,
     history: impl FnOnce() -> Vec<Arc<Publication>>,
-) -> Utf8Bytes {
+    bot: impl FnOnce() -> Option<Bot>,
+) -> Vec<Utf8Bytes> {
     let at = iso(published.at);
     let ordered = published.kind.class() == Class::Ordered;
     let place = Place {
@@ -82,16 +86,28 @@ fn encode_published(
     let place = serde_json::to_string(&place).unwrap_or_default();
     let place = place.trim_start_matches('{');
     let name = published.kind.name();
-    let whole = match published.kind {
-        Kind::Whale => whale::merged(published, &history()),
-        _ => None,
-    };
-    let data = whole.as_deref().unwrap_or(&published.data);
+    let frame = |data: &str| format!(r#"{{"type":"{name}","data":{data},{place}"#).into();
     match published.kind {
-        Kind::Metrics => {
-            format!(r#"{{"type":"{name}","data":{data},"payload":{},{place}"#, tiles(&published.data)).into()
+        Kind::Trades => {
+            let bot = bot().unwrap_or_default();
+            let trade = spelled(published, Some(&bot));
+            let executed = executed(&trade, Some(&bot));
+            let fields = executed.trim_start_matches('{').trim_end_matches('}');
+            // Without `data`: the event bus of one release takes what stands there for one more trade.
+            let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
+            vec![frame(&trade), executed.into()]
         }
-        _ => format!(r#"{{"type":"{name}","data":{data},{place}"#).into(),
+        Kind::Bots => {
+            let (bot, id) = (spelled(published, None), Value::from(&*published.key));
+            let updated = format!(r#"{{"type":"bot_updated","bot_id":{id},"changes":{bot},{place}"#);
+            vec![frame(&bot), updated.into()]
+        }
+        Kind::Metrics => {
+            let (data, tiles) = (&published.data, tiles(&published.data));
+            vec![format!(r#"{{"type":"{name}","data":{data},"payload":{tiles},{place}"#).into()]
+        }
+        Kind::Whale => vec![frame(&whale::with_sums(published, &history()))],
+        _ => vec![frame(&published.data)],
     }
 }
 
