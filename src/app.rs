@@ -101,13 +101,7 @@ impl App {
         metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
-        let hub = Arc::new(Hub::new(
-            recovered.position.clone(),
-            settings.signals.replay_window,
-            settings.data.messages_per_user as usize,
-            metrics.clone(),
-        ));
-        remember(&hub, &recovered);
+        let hub = live_hub(settings, &recovered, &metrics);
 
         let clients = Arc::new(Clients::default());
         hub.add_sink(clients.clone());
@@ -117,9 +111,7 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let marks = |stream| Arc::new(Presence::new(stream, handle.clone(), &recovered.users));
-        let (presence, bot_marks) = (marks(Stream::Notifications), marks(Stream::Bots));
-        let pages = Arc::new(Pages::new(bot_marks.clone(), metrics.clone()));
+        let (presence, pages) = delivery(&handle, &recovered, &metrics);
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -136,7 +128,6 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             presence,
-            bot_marks,
             pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
@@ -263,7 +254,7 @@ impl App {
             info!("some clients did not answer the close");
         }
         // The last chance while the pipeline still listens.
-        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.bot_marks.save()) };
+        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.pages.marks().save()) };
         if !matches!(timeout(GOODBYE.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
             warn!("what has reached whom could not be stored: some notifications and trades will come again");
         }
@@ -280,6 +271,24 @@ impl App {
     }
 }
 
+/// The hub with what the log remembers.
+fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) -> Arc<Hub> {
+    let hub = Arc::new(Hub::new(
+        recovered.position.clone(),
+        settings.signals.replay_window,
+        settings.data.messages_per_user as usize,
+        metrics.clone(),
+    ));
+    remember(&hub, recovered);
+    hub
+}
+
+/// What has reached whom, on each of the streams without a cursor.
+fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<Presence>, Arc<Pages>) {
+    let marks = |stream| Arc::new(Presence::new(stream, handle.clone(), &recovered.users));
+    (marks(Stream::Notifications), Arc::new(Pages::new(marks(Stream::Bots), metrics.clone())))
+}
+
 /// What looks after sources, logins and what has reached whom.
 fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
     let tasks = &gateway.tasks;
@@ -288,7 +297,7 @@ fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceSta
     tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
     tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
     tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
-    tasks.spawn("bot marks", endless(gateway.bot_marks.clone().keep_saved(tasks.stopping())));
+    tasks.spawn("bot marks", endless(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
 }
 
 /// What tells the operator.

@@ -95,6 +95,9 @@ impl Feed {
                 Start::Cursor(since) => Some(self.missed(present, since)),
                 Start::After(seq) => Some(self.messages_after(present, seq)),
             };
+            // A page that presents nothing and has missed nothing has nothing to be told.
+            let missed =
+                missed.filter(|(missed, whole)| matches!(start, Start::Cursor(_)) || !missed.is_empty() || !whole);
             let recovered = missed.map(|(missed, whole)| {
                 // A client that is cut in the middle of what it missed must not take itself for further than that.
                 let first = missed.first().and_then(|first| first.published()).map(|first| first.seq - 1);

@@ -65,9 +65,7 @@ pub struct Gateway {
     pub open_users: OpenUsers,
     /// Which of Sentio's notifications have reached whom.
     pub presence: Arc<Presence>,
-    /// Which of the bot platform's messages have reached whom.
-    pub bot_marks: Arc<Presence>,
-    /// The bot platform's pages.
+    /// The bot platform's pages, and what has reached them.
     pub pages: Arc<Pages>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,

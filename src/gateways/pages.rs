@@ -12,10 +12,8 @@
 //!   gets what is live, like the first connection of a user.
 //! - A connection that has not answered for [`SETTLE_TIMEOUT`] has been cut, whatever its socket says: its place is taken too.
 //!
-//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`DeliveryTracker`]): after a
+//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`Presence`]): after a
 //! restart every connection within [`RESTART_WINDOW`] of the user's first one goes on from there.
-//!
-//! [`DeliveryTracker`]: super::presence::Presence
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -52,7 +50,8 @@ const LOADED_WINDOW: Duration = Duration::from_secs(10);
 /// What a handshake says of the browser that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Browser {
-    agent: u64,
+    /// Its `User-Agent`, hashed. A client without one may be any.
+    agent: Option<u64>,
     address: Option<IpAddr>,
     /// Its token stood in the path (`/api/ws&token=`), which one release of the page does.
     in_path: bool,
@@ -61,9 +60,12 @@ pub struct Browser {
 impl Browser {
     /// Reads the headers of a request.
     pub fn of(headers: &HeaderMap, address: Option<IpAddr>, in_path: bool) -> Self {
-        let mut hasher = DefaultHasher::new();
-        headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).hash(&mut hasher);
-        Self { agent: hasher.finish(), address, in_path }
+        let agent = headers.get(USER_AGENT).map(|agent| {
+            let mut hasher = DefaultHasher::new();
+            agent.as_bytes().hash(&mut hasher);
+            hasher.finish()
+        });
+        Self { agent, address, in_path }
     }
 
     /// Whether its token stood in the path.
@@ -71,8 +73,12 @@ impl Browser {
         self.in_path
     }
 
+    fn has_agent_of(&self, other: &Self) -> bool {
+        self.agent.is_none() || other.agent.is_none() || self.agent == other.agent
+    }
+
     fn may_be(&self, other: &Self) -> bool {
-        self.agent == other.agent && self.in_path == other.in_path
+        self.has_agent_of(other) && self.in_path == other.in_path
     }
 }
 
@@ -101,7 +107,7 @@ struct State {
 struct User {
     pages: BTreeMap<u64, Page>,
     /// When a page of this browser asked who it is, until it connects.
-    loading: Option<(Instant, u64)>,
+    loading: Option<(Instant, Browser)>,
     /// When a page that had just been loaded connected.
     loaded: Option<Instant>,
     /// When the last page connected.
@@ -141,7 +147,7 @@ impl State {
     /// Whether a page of `browser` that the user has just loaded is about to connect.
     fn is_loading(&self, user: &str, browser: &Browser) -> bool {
         let loading = self.users.get(user).and_then(|user| user.loading);
-        loading.is_some_and(|(at, agent)| agent == browser.agent && at.elapsed() <= LOAD_WINDOW)
+        loading.is_some_and(|(at, of)| of.has_agent_of(browser) && at.elapsed() <= LOAD_WINDOW)
     }
 
     /// Whether something is on its way to a page of the same browser.
@@ -234,6 +240,11 @@ impl Pages {
         Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
     }
 
+    /// What has reached each user, as the log keeps it.
+    pub fn marks(&self) -> &Arc<Presence> {
+        &self.marks
+    }
+
     /// Notes that a page of `user` is being loaded.
     pub fn loading(&self, user: &str, browser: &Browser) {
         let mut state = self.state.lock();
@@ -248,7 +259,7 @@ impl Pages {
         };
         // Its connection may have come first.
         if known.joined.is_none_or(|at| at.elapsed() > LOAD_WAIT) {
-            known.loading = Some((Instant::now(), browser.agent));
+            known.loading = Some((Instant::now(), *browser));
             drop(state);
             self.changed.notify_waiters();
         }

@@ -70,6 +70,13 @@ export class OrionServer {
     assert.equal(code, 0, `exit code after SIGTERM\n${this.#log}`);
   }
 
+  /** SIGKILL to this one process. */
+  async kill(): Promise<void> {
+    const exit = once(this.child, "exit", { signal: AbortSignal.timeout(STOPPED_WITHIN) });
+    this.child.kill("SIGKILL");
+    await exit;
+  }
+
   /** Stops for good. */
   async end(): Promise<void> {
     await this.stop();

@@ -5,7 +5,7 @@ use crate::domain::UserNote;
 use crate::gateways::presence::Stream;
 use crate::pipeline::Handle;
 
-const HOME: Browser = Browser { agent: 1, address: None, in_path: false };
+const HOME: Browser = Browser { agent: Some(1), address: None, in_path: false };
 
 fn pages_of(notes: &[UserNote]) -> Arc<Pages> {
     let (handle, _requests) = Handle::channel();
@@ -141,10 +141,14 @@ async fn what_is_on_its_way_to_another_page_is_waited_for() {
 async fn another_browser_does_not_take_the_place() {
     let pages = pages();
     drop(connect(&pages, 1).await);
-    let phone = Browser { agent: 2, ..HOME };
+    let phone = Browser { agent: Some(2), ..HOME };
     let first_release = Browser { in_path: true, ..HOME };
     assert_eq!(connect_from(&pages, phone, 5).await.0, None);
     assert_eq!(connect_from(&pages, first_release, 5).await.0, None);
+    let unnamed = Browser { agent: None, ..HOME };
+    let arrival = pages.arrive(&"ann".into(), unnamed, |_| false).await;
+    assert_eq!(arrival.after(), Some(1), "it may be any");
+    drop(arrival.begin(1));
     // The address is only what decides between two.
     let elsewhere = Browser { address: Some([192, 0, 2, 1].into()), ..HOME };
     assert_eq!(connect_from(&pages, elsewhere, 5).await.0, Some(1));

@@ -30,6 +30,8 @@ use crate::pipeline::clock;
 const MAX_HELD: usize = 50;
 /// A client that has not answered our first ping by then is not the event bus, which answers at once.
 const BUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// The number of the protocol ping behind our first ping: a client that has answered it has got that one. No message has it.
+const ASKED: u64 = 0;
 
 /// `GET /api/ws?token=`; `/api/ws&token=` has become this before it gets here.
 pub(super) async fn handshake(
@@ -51,7 +53,8 @@ pub(super) async fn handshake(
 }
 
 /// Which of a page's two clients is at the other end. Their handshakes are the same, and one release of the event bus would take
-/// the dashboard's form of a trade for one more trade: who answers our first ping is the bus, who says `ping` before that is not.
+/// the dashboard's form of a trade for one more trade. A client that answers our first ping is the bus; one that has got it and
+/// says `ping` itself is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Unknown,
@@ -73,6 +76,8 @@ struct Bots {
     page: Option<PageConnection>,
     confirmed: u64,
     reader: Reader,
+    /// Our first ping has arrived.
+    asked: bool,
     opened: Instant,
     /// Trades whose second form waits until the reader is known.
     held: VecDeque<Arc<Publication>>,
@@ -94,6 +99,7 @@ impl Bots {
             page: None,
             confirmed: 0,
             reader,
+            asked: false,
             opened,
             held: VecDeque::new(),
             released: BTreeSet::new(),
@@ -174,7 +180,8 @@ impl Conversation for Bots {
         // Its answer tells who is there.
         let ping = (self.reader == Reader::Unknown).then(|| bots::ping(clock::wall()));
         self.opened = Instant::now();
-        client.write(std::iter::once(hello).chain(self.feed.due()).chain(ping)).await
+        client.write(std::iter::once(hello).chain(self.feed.due()).chain(ping)).await?;
+        client.ping(ASKED).await
     }
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
@@ -204,6 +211,7 @@ impl Conversation for Bots {
     }
 
     fn received(&mut self, receipt: u64) {
+        self.asked = true;
         self.confirmed = self.confirmed.max(receipt);
         self.released.remove(&receipt);
         self.settle();
@@ -252,7 +260,7 @@ impl Conversation for Bots {
         match frame.get("type").and_then(Value::as_str) {
             Some("ping") => {
                 client.outbox.answer(bots::pong(frame.get("timestamp"), now));
-                if self.reader == Reader::Unknown {
+                if self.reader == Reader::Unknown && self.asked {
                     self.is_dashboard(client);
                 }
             }

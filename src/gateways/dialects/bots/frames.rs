@@ -92,7 +92,7 @@ fn encode_published(
             let bot = bot().unwrap_or_default();
             let trade = spelled(published, Some(&bot));
             let executed = executed(&trade, Some(&bot));
-            let fields = executed.trim_start_matches('{').trim_end_matches('}');
+            let fields = executed.strip_prefix('{').and_then(|fields| fields.strip_suffix('}')).unwrap_or_default();
             // Without `data`: the event bus of one release takes what stands there for one more trade.
             let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
             vec![frame(&trade), executed.into()]
@@ -231,9 +231,27 @@ pub fn prices<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, now: DateTime<
     ]
 }
 
-/// Prices by their symbols, as JSON.
+/// Prices by their symbols, as JSON. Those in the platform's currency come under the name that its dashboard looks for, too
+/// (`BTC/ZAR`), with the change in percent, which it prints with a percent sign.
 pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>) -> String {
-    let entries =
-        updates.map(|update| format!("{}:{}", json!(update.symbol.as_str()), encode(&PriceObject::from(update))));
-    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+    let entries = updates.flat_map(|update| {
+        let object = encode(&PriceObject::from(update));
+        let own = format!("{}:{object}", json!(update.symbol.as_str()));
+        [Some(own), pair_in_zar(update.symbol.as_str()).map(|pair| format!("{}:{}", json!(pair), in_percent(&object)))]
+    });
+    format!("{{{}}}", entries.flatten().collect::<Vec<_>>().join(","))
+}
+
+/// `BTC/ZAR` of `BTCZAR` or `BTC-ZAR`.
+pub(super) fn pair_in_zar(symbol: &str) -> Option<String> {
+    let coin = symbol.strip_suffix("ZAR")?.trim_end_matches(['-', '/', '_']);
+    (!coin.is_empty() && !symbol.contains('/')).then(|| format!("{coin}/ZAR"))
+}
+
+pub(super) fn in_percent(price: &str) -> Value {
+    let mut price: Map<String, Value> = serde_json::from_str(price).unwrap_or_default();
+    if let Some(percent) = price.get("change_percent").cloned() {
+        price.insert("change".to_owned(), percent);
+    }
+    price.into()
 }

@@ -32,7 +32,7 @@ pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>, bots: &BTre
     format!(r#"{{"trades":[{}]}}"#, newest_first.map(trade).collect::<Vec<_>>().join(","))
 }
 
-/// A bare list of bots, as one page iterates over it, and with `success` for the newer one.
+/// A bare list of bots, as the page iterates over it.
 pub fn bots<'a>(bots: impl Iterator<Item = &'a Published>) -> String {
     let bots: Vec<_> = bots.map(|bot| spelled(bot, None)).collect();
     format!("[{}]", bots.join(","))

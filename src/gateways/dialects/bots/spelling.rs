@@ -96,16 +96,12 @@ pub fn spelled<'a>(published: &'a Published, bot: Option<&Bot>) -> Cow<'a, str> 
 
 /// An encoded object with more fields behind its own.
 fn with_fields(object: &str, more: &[(&str, Value)]) -> String {
-    let Some(body) = object.strip_suffix('}') else { return object.to_owned() };
-    let mut text = body.to_owned();
-    for (name, value) in more {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&format!("{}:{value}", Value::from(*name)));
-    }
-    text.push('}');
-    text
+    let Some(own) = object.strip_prefix('{').and_then(|object| object.strip_suffix('}')) else {
+        return object.to_owned();
+    };
+    let more = more.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
+    let fields = Some(own.to_owned()).filter(|own| !own.is_empty()).into_iter().chain(more);
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
 /// What a trade adds to the dashboard's list of bots: the top level of `trade_executed`, beside the trade itself.

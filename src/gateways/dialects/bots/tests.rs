@@ -55,6 +55,10 @@ fn a_trade_is_executed_for_the_dashboard() {
             r#""timestamp":"2026-01-14T16:30:00.000Z","sequence":7,"cursor":"e:m7"}"#
         )
     );
+    let bare = json!({"id": "t", "platform": "luno", "symbol": "S", "side": "buy", "quantity": 1, "price": 2, "status": "failed",
+        "more": {"deep": {}}});
+    let frame: Value = written_for_the_dashboard(published(7, Kind::Trades, &bare), None).parse().unwrap();
+    assert_eq!((&frame["trade"]["more"], &frame["sequence"]), (&json!({"deep": {}}), &json!(7)));
     assert_eq!(
         written_for_the_dashboard(bot, None),
         concat!(
@@ -88,6 +92,18 @@ fn metrics_have_the_texts_of_the_dashboards_tiles() {
     assert_eq!(frame["payload"], tiles);
     let frame: Value = serde_json::from_str(&written(published(1, Kind::Metrics, &json!({})), &[])).unwrap();
     assert_eq!(frame["payload"], json!({}));
+}
+
+#[test]
+fn prices_in_rand_have_the_dashboards_names() {
+    for (symbol, pair) in [("BTCZAR", Some("BTC/ZAR")), ("BTC-ZAR", Some("BTC/ZAR")), ("USDZAR", Some("USD/ZAR"))] {
+        assert_eq!(frames::pair_in_zar(symbol).as_deref(), pair, "{symbol}");
+    }
+    for symbol in ["EURUSD", "ZAR", "ZARJPY", "BTC/ZAR"] {
+        assert_eq!(frames::pair_in_zar(symbol), None, "{symbol}");
+    }
+    let price = frames::in_percent(r#"{"price":850000,"change":350,"change_percent":0.0412}"#);
+    assert_eq!(price, json!({"price": 850_000, "change": 0.0412, "change_percent": 0.0412}));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::gateways::dialects::shape::json_number;
 use crate::hub::Publication;
 
 /// What went in and out of one exchange.
+#[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Flow {
