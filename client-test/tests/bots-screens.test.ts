@@ -64,8 +64,6 @@ describe("the bot platform's screens", { concurrency: true }, () => {
     assert.deepEqual([page.platform("luno"), page.platform("valr")], ["ACTIVE 1 100.0% R12.50", "NO DATA"]);
     assert.deepEqual(page.botCards, ["BTC Scalper LUNO R150.50 R5000.00 42"]);
     assert.deepEqual(page.metrics, { totalProfit: "R150.50", activeBots: "5 / 8", exposure: "45.0%", riskLevel: "moderate" });
-    const status = await fetch(`${server.url}/api/bots/status`, { headers: { authorization: `Bearer ${token}` } });
-    assert.deepEqual(await status.json(), { success: true, bots: page.bots });
     assert.deepEqual(platformPanel(page.bots), ["BTC Scalper BTC-ZAR running paper 5000.00 150.50 42 68.0%"]);
 
     // Live, in the other spelling, of another exchange, and lost.

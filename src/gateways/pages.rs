@@ -7,13 +7,13 @@
 //! handshake says which page it comes from; what is decided with less than certainty:
 //!
 //! - Of several pages that are away, the one that left last comes back first. Tabs that were cut together have the same rest.
-//! - A page whose client closed with 1001 was left or loaded anew by its user: nobody comes back for it.
+//! - A page whose client closed with 1001 was left or loaded anew by its user, and does not come back.
 //! - A connection that follows `GET /api/auth/me` is a page that has just been loaded, which asks for recent trades itself: it
 //!   gets what is live, like the first connection of a user.
-//! - A connection that has not answered for [`SETTLE_TIMEOUT`] has been cut, whatever its socket says: its place is taken too.
+//! - A connection that has not answered for a second has been cut, whatever its socket says: its place is taken too.
 //!
 //! Pages are remembered in memory. The log keeps the last message that has reached each user ([`Presence`]): after a
-//! restart every connection within [`RESTART_WINDOW`] of the user's first one goes on from there.
+//! restart every connection within a minute of the user's first one goes on from there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -370,7 +370,7 @@ impl PageConnection {
         }
     }
 
-    /// The user has left the page: nobody will come back for it.
+    /// The user has left the page, which will not come back.
     pub fn leave(&mut self) {
         self.is_gone = true;
     }

@@ -296,7 +296,7 @@ mod tests {
             let name = stream.name_of(&"a".into()).unwrap();
             assert_eq!(stream.user_of(&name).as_deref(), Some("a"));
         }
-        assert_eq!(Stream::Notifications.name_of(&"bots\u{1f}a".into()), None, "nobody moves another stream's mark");
+        assert_eq!(Stream::Notifications.name_of(&"bots\u{1f}a".into()), None, "another stream's mark stays");
     }
 
     /// The page closes its socket with something on its way, and comes back; what counts is what it confirmed.

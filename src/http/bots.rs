@@ -84,13 +84,6 @@ pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response 
     encoded(rest::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
-/// `GET /api/bots/status`: the same for the newer page, which asks here.
-pub(super) async fn bots_status(user: User, State(state): State<AppState>) -> Response {
-    let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
-    let bots = rest::bots(bots.iter().filter_map(|publication| publication.published()));
-    encoded(format!(r#"{{"success":true,"bots":{bots}}}"#))
-}
-
 /// `GET /api/wallet/balances`
 pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
     let balances = state.hub.hold(|present| states(present, &user.audiences(), Kind::Balances));

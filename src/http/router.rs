@@ -70,7 +70,6 @@ fn bots_routes(reads: &ReadLimit) -> Router<AppState> {
         .route("/api/auth/me", get(bots::me))
         .route("/api/trades/recent", limited(get(bots::trades)))
         .route("/api/bots", limited(get(bots::bots)))
-        .route("/api/bots/status", limited(get(bots::bots_status)))
         .route("/api/wallet/balances", limited(get(bots::wallet)))
         .route("/api/portfolio/summary", limited(get(bots::portfolio)))
         .route("/api/system/health", get(bots::system_health))

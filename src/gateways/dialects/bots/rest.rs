@@ -24,9 +24,9 @@ pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a Published>) -> BTreeMap<&'a
 
 /// `{"trades":[…]}`, newest first.
 pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>, bots: &BTreeMap<&str, Bot>) -> String {
-    let nobody = Bot::default();
+    let unknown = Bot::default();
     let trade = |trade: &'a Published| {
-        let bot = bot_id(trade).and_then(|id| bots.get(id.as_str())).unwrap_or(&nobody);
+        let bot = bot_id(trade).and_then(|id| bots.get(id.as_str())).unwrap_or(&unknown);
         spelled(trade, Some(bot)).into_owned()
     };
     format!(r#"{{"trades":[{}]}}"#, newest_first.map(trade).collect::<Vec<_>>().join(","))
