@@ -31,7 +31,8 @@ use crate::domain::{Event, Instruments, Position};
 use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
-use crate::gateways::presence::Presence;
+use crate::gateways::pages::Pages;
+use crate::gateways::presence::{Presence, Stream};
 use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
 use crate::gateways::{CatchUp, ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -102,13 +103,7 @@ impl App {
         metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
-        let hub = Arc::new(Hub::new(
-            recovered.position.clone(),
-            settings.signals.replay_window,
-            settings.data.messages_per_user as usize,
-            metrics.clone(),
-        ));
-        remember(&hub, &recovered);
+        let hub = live_hub(settings, &recovered, &metrics);
 
         let clients = Arc::new(Clients::default());
         hub.add_sink(clients.clone());
@@ -118,7 +113,7 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let presence = Arc::new(Presence::new(handle.clone(), &recovered.users));
+        let (presence, pages) = delivery(&handle, &recovered, &metrics);
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -135,6 +130,7 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             presence,
+            pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
@@ -189,6 +185,7 @@ impl App {
             instruments,
             connections: door.live(),
             hub,
+            pages,
             history: store.reader(),
             readiness: readiness.clone(),
             clock: wall,
@@ -262,9 +259,9 @@ impl App {
             info!("some clients did not answer the close");
         }
         // The last chance while the pipeline still listens.
-        let saved = timeout(GOODBYE.min(drain_timeout / 4), self.gateway.presence.save()).await;
-        if !matches!(saved, Ok(Ok(()))) {
-            warn!("what has reached whom could not be stored: some notifications will come again");
+        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.pages.marks().save()) };
+        if !matches!(timeout(GOODBYE.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
+            warn!("what has reached whom could not be stored: some notifications and trades will come again");
         }
         if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
             warn!(%error, "what has reached the panels could not be kept: they get some signals again");
@@ -282,6 +279,24 @@ impl App {
     }
 }
 
+/// The hub with what the log remembers.
+fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) -> Arc<Hub> {
+    let hub = Arc::new(Hub::new(
+        recovered.position.clone(),
+        settings.signals.replay_window,
+        settings.data.messages_per_user as usize,
+        metrics.clone(),
+    ));
+    remember(&hub, recovered);
+    hub
+}
+
+/// What has reached whom, on each of the streams without a cursor.
+fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<Presence>, Arc<Pages>) {
+    let marks = |stream| Arc::new(Presence::new(stream, handle.clone(), &recovered.users));
+    (marks(Stream::Notifications), Arc::new(Pages::new(marks(Stream::Bots), metrics.clone())))
+}
+
 /// What looks after sources, logins and what has reached whom.
 fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
     let tasks = &gateway.tasks;
@@ -290,6 +305,7 @@ fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceSta
     tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
     tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
     tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
+    tasks.spawn("bot marks", endless(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
 }
 
 /// What tells the operator.

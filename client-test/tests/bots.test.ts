@@ -122,6 +122,8 @@ describe("with what is pushed", () => {
     const dashboard = new Dashboard(server.url, token, 200);
     await Promise.all([...buses, dashboard].map(({ inbox }) => inbox.next("connection")));
     const differs: Record<string, object> = {
+      trades: { exchange: "luno", profit_loss: null, is_profitable: null, bot_name: "bot_abc" },
+      bots: { exchange: "luno", current_capital: 5000, total_profit: 150.5 },
       decisions: {
         reasoning: ["Strong bullish momentum, RSI oversold"],
         regime_state: { regime: "trending_up", confidence: null },
@@ -130,7 +132,7 @@ describe("with what is pushed", () => {
         take_profit: 875000,
       },
       whale: {
-        exchanges: { binance: { BTC: { inflow: 150.5, outflow: 0 } } },
+        exchanges: { binance: { BTC: { inflow: 150.5, outflow: 0, net_flow: 150.5 } } },
         summary: { BTC: { total_inflow: 150.5, total_outflow: 0, net_flow: 150.5 } },
       },
     };

@@ -1,6 +1,7 @@
 //! What one user of the bot platform gets, whichever way it reaches him: the same frames over WebSocket and as
 //! server-sent events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::Gateway;
 use super::close::Close;
 use super::cursor::MessageCursor;
 use super::dialects::bots::{self, Closing, Mode, ServerState};
+use super::pages::{Arrival, Browser};
 use crate::auth::Identity;
 use crate::domain::{Class, Kind, Position};
 use crate::hub::{Audiences, Outbox, Present, Publication, Topics};
@@ -44,6 +46,17 @@ impl PriceFrames {
     }
 }
 
+/// From where a stream goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// From now on.
+    Live,
+    /// After the place that the client presents.
+    Cursor(&'a str),
+    /// After the last message that has reached the page.
+    After(u64),
+}
+
 /// One user's stream.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -64,9 +77,9 @@ impl Feed {
         Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
     }
 
-    /// Puts the states as they are, and what was missed since `since`, into the outbox, and joins it to what is live.
-    /// Returns the frame that comes before all of it.
-    pub(super) fn join(&self, outbox: &Outbox, since: Option<&str>) -> Utf8Bytes {
+    /// Puts the states as they are, and what was missed, into the outbox, and joins it to what is live; `begin` is told the number
+    /// of the last message so far. Returns the frame that comes before all of it.
+    pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
         let (begins, recovered) = self.gateway.hub.hold(|present| {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
@@ -76,8 +89,16 @@ impl Feed {
                 }
             }
             let mut begins = head(present);
-            let recovered = since.map(|since| {
-                let (missed, whole) = self.missed(present, since);
+            begin(begins.seq);
+            let missed = match start {
+                Start::Live => None,
+                Start::Cursor(since) => Some(self.missed(present, since)),
+                Start::After(seq) => Some(self.messages_after(present, seq)),
+            };
+            // A page that presents nothing and has missed nothing has nothing to be told.
+            let missed =
+                missed.filter(|(missed, whole)| matches!(start, Start::Cursor(_)) || !missed.is_empty() || !whole);
+            let recovered = missed.map(|(missed, whole)| {
                 // A client that is cut in the middle of what it missed must not take itself for further than that.
                 let first = missed.first().and_then(|first| first.published()).map(|first| first.seq - 1);
                 begins.seq = first.unwrap_or(begins.seq);
@@ -105,22 +126,43 @@ impl Feed {
     fn missed(&self, present: &Present, since: &str) -> (Vec<Arc<Publication>>, bool) {
         let cursor = MessageCursor::parse(since).ok();
         let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
-        let (mut missed, whole) = present.messages_after(&self.audiences, known.unwrap_or(0));
-        missed.retain(|publication| publication.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
+        let (missed, whole) = self.messages_after(present, known.unwrap_or(0));
         (missed, whole && known.is_some())
     }
 
-    /// The frame of an event, if it is one of this platform.
-    pub(super) fn frame(&self, publication: &Arc<Publication>) -> Option<Utf8Bytes> {
-        let message = publication.published()?;
+    /// The ordered messages of this platform after `seq` that are kept, and whether these are all.
+    fn messages_after(&self, present: &Present, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+        let (mut messages, whole) = present.messages_after(&self.audiences, seq);
+        messages.retain(|it| it.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
+        (messages, whole)
+    }
+
+    /// A connection of this user without a cursor: whose place it takes, and from where it goes on.
+    pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
+        let misses = |seq| self.gateway.hub.hold(|present| !self.messages_after(present, seq).0.is_empty());
+        self.gateway.pages.arrive(&self.user, browser, misses).await
+    }
+
+    /// The bots of this user as they are.
+    pub(super) fn bots(&self) -> Vec<Arc<Publication>> {
+        let of = |present: &Present, audience| present.states_of(&audience, Kind::Bots).cloned().collect::<Vec<_>>();
+        self.gateway.hub.hold(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
+    }
+
+    /// The frames of an event, if it is one of this platform: the first one is for every client, a second one for the dashboard's
+    /// own socket.
+    pub(super) fn frames<'a>(&self, publication: &'a Arc<Publication>) -> Cow<'a, [Utf8Bytes]> {
+        let Some(message) = publication.published() else { return Cow::Borrowed(&[]) };
         if message.kind == Kind::SystemHealth {
-            return Some(self.health(clock::wall()));
+            return Cow::Owned(vec![self.health(clock::wall())]);
         }
-        let history = || {
-            let audience = Audiences::only(&message.audience);
-            self.gateway.hub.hold(|present| present.messages_after(&audience, 0).0)
+        let hub = &self.gateway.hub;
+        let history = || hub.hold(|present| present.messages_after(&Audiences::only(&message.audience), 0).0);
+        let bot = || {
+            let audiences = Audiences { all: true, ..Audiences::only(&message.audience) };
+            hub.hold(|present| bots::Bot::of_trade(present, &audiences, message))
         };
-        bots::frame(publication, &self.log, history).cloned()
+        Cow::Borrowed(bots::frames(publication, &self.log, history, bot))
     }
 
     /// The cursor of an event, where it has one. Only ordered messages do: a state may overtake them, and a client that

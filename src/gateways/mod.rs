@@ -15,6 +15,7 @@ pub mod dialects;
 pub mod events;
 mod handshake;
 mod pace;
+pub mod pages;
 pub mod presence;
 mod resume;
 pub mod socketio;
@@ -40,6 +41,7 @@ use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use pages::Pages;
 use presence::Presence;
 
 /// What every transport needs.
@@ -63,8 +65,10 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// Whose streams a bare id opens.
     pub open_users: OpenUsers,
-    /// What has reached whom on streams without a cursor.
+    /// Which of Sentio's notifications have reached whom.
     pub presence: Arc<Presence>,
+    /// The bot platform's pages, and what has reached them.
+    pub pages: Arc<Pages>,
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.

@@ -1,4 +1,5 @@
-//! What has reached whom on the streams that have no cursor: Sentio's notifications.
+//! What has reached whom on the streams that have no cursor: Sentio's notifications, and the bot platform's messages, whose
+//! pages are told apart in [`pages`](super::pages).
 //!
 //! A notification has reached its user when one of his connections has confirmed it; until then each of them that joins
 //! gets it. So nothing is lost when a connection dies with something on its way, and nothing comes twice unless the
@@ -29,9 +30,40 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// has two, gets nothing twice. Whoever confirms later than this has gone, and his connection was not yet missed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The streams without a cursor. What has reached a user is kept for each of them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Sentio's notifications.
+    Notifications,
+    /// The bot platform's messages.
+    Bots,
+}
+
+/// Stands before the user in the log's marks of the bot platform's stream. No login service makes such an id.
+const BOTS: &str = "bots\u{1f}";
+
+impl Stream {
+    /// Under which name the log keeps the mark of `user`; `None` where it would be taken for another stream's.
+    fn name_of(self, user: &Arc<str>) -> Option<Arc<str>> {
+        match self {
+            Self::Notifications => Some(user.clone()).filter(|user| !user.starts_with(BOTS)),
+            Self::Bots => Some(format!("{BOTS}{user}").into()),
+        }
+    }
+
+    /// Whose mark it is that the log keeps under `name`, if it is one of this stream.
+    fn user_of(self, name: &Arc<str>) -> Option<Arc<str>> {
+        match self {
+            Self::Notifications => Some(name.clone()).filter(|name| !name.starts_with(BOTS)),
+            Self::Bots => name.strip_prefix(BOTS).map(Into::into),
+        }
+    }
+}
+
 /// The last message that has reached each user.
 #[derive(Debug)]
 pub struct Presence {
+    stream: Stream,
     state: Mutex<State>,
     unsaved: Notify,
     /// Something was confirmed, or a connection has ended.
@@ -90,13 +122,18 @@ impl State {
 }
 
 impl Presence {
-    /// Begins with what the log remembers, and keeps it there through `handle`.
-    pub fn new(handle: Handle, notes: &[UserNote]) -> Self {
+    /// Begins with what the log remembers of `stream`, and keeps it there through `handle`.
+    pub fn new(stream: Stream, handle: Handle, notes: &[UserNote]) -> Self {
         let mut state = State::default();
-        for (user, seen) in notes.iter().filter_map(|note| Some((&note.user, note.seen?))) {
-            state.reach(user, seen, MAX_USERS);
+        for (user, seen) in notes.iter().filter_map(|note| Some((stream.user_of(&note.user)?, note.seen?))) {
+            state.reach(&user, seen, MAX_USERS);
         }
-        Self { state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
+        Self { stream, state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
+    }
+
+    /// The last message that has reached each user.
+    pub(super) fn all(&self) -> Vec<(Arc<str>, u64)> {
+        self.state.lock().reached.iter().map(|(user, reached)| (user.clone(), reached.message)).collect()
     }
 
     /// A connection of `user`. Waits a moment if something is on its way to him on another one; what he is to get is asked
@@ -124,7 +161,7 @@ impl Presence {
     }
 
     /// Remembers that everything up to `message` has reached `user`.
-    fn reach(&self, user: &Arc<str>, message: u64) {
+    pub(super) fn reach(&self, user: &Arc<str>, message: u64) {
         let mut state = self.state.lock();
         if state.reach(user, message, MAX_USERS) {
             state.unsaved.insert(user.clone(), message);
@@ -143,9 +180,10 @@ impl Presence {
         if unsaved.is_empty() {
             return Ok(());
         }
-        let note =
-            |(user, seen): (&Arc<str>, &u64)| UserNote { user: user.clone(), not_before: None, seen: Some(*seen) };
-        let notes = unsaved.iter().map(note).collect();
+        let note = |(user, seen): (&Arc<str>, &u64)| {
+            Some(UserNote { user: self.stream.name_of(user)?, not_before: None, seen: Some(*seen) })
+        };
+        let notes = unsaved.iter().filter_map(note).collect();
         let saved = self.handle.submit(Input::Note(notes)).await;
         if saved.is_err() {
             let mut state = self.state.lock();
@@ -224,7 +262,7 @@ mod tests {
 
     fn presence(notes: &[UserNote]) -> (Arc<Presence>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
-        (Arc::new(Presence::new(handle, notes)), requests)
+        (Arc::new(Presence::new(Stream::Notifications, handle, notes)), requests)
     }
 
     fn note(user: &str, seen: Option<u64>) -> UserNote {
@@ -241,6 +279,24 @@ mod tests {
             assert_eq!(of("a"), reached, "after {message}");
         }
         assert_eq!((of("b"), of("c")), (0, 0), "the others are who they were");
+    }
+
+    #[test]
+    fn each_stream_has_marks_of_its_own() {
+        let notes = [note("a", Some(7)), note("bots\u{1f}a", Some(9)), note("b", Some(3))];
+        let marks = |stream| {
+            let (handle, _requests) = Handle::channel();
+            let mut all = Presence::new(stream, handle, &notes).all();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(marks(Stream::Notifications), [("a".into(), 7), ("b".into(), 3)]);
+        assert_eq!(marks(Stream::Bots), [("a".into(), 9)]);
+        for stream in [Stream::Notifications, Stream::Bots] {
+            let name = stream.name_of(&"a".into()).unwrap();
+            assert_eq!(stream.user_of(&name).as_deref(), Some("a"));
+        }
+        assert_eq!(Stream::Notifications.name_of(&"bots\u{1f}a".into()), None, "another stream's mark stays");
     }
 
     /// The page closes its socket with something on its way, and comes back; what counts is what it confirmed.

@@ -19,12 +19,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::info;
 
 use super::Gateway;
-use super::bots::{Feed, cursor_of_request};
+use super::bots::{Feed, Start, cursor_of_request};
 use super::channels::Place;
 use super::close::Close;
 use super::dialects::bots::Mode;
+use super::pages::Browser;
 use crate::auth::Login;
-use crate::door::KillSwitch;
+use crate::door::{KillSwitch, Peer};
 use crate::hub::{Membership, Ordered, Outbox, OutboxClosed, Publication};
 
 const ENDPOINT: &str = "/api/realtime/events";
@@ -41,6 +42,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
 async fn events(
     State(gateway): State<Arc<Gateway>>,
     connection: Option<Extension<KillSwitch>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
@@ -53,7 +55,23 @@ async fn events(
         Ok(place) => place,
         Err(refusal) => return refusal.into_response(),
     };
-    let events = Events::open(gateway, login, place, cursor_of_request(&headers, &uri).as_deref());
+    let feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    let cursor = cursor_of_request(&headers, &uri);
+    // A page whose WebSocket does not open any more goes on here. What it has been shown is not known, so it is not waited for
+    // again: after this stream it polls, until its user loads it anew.
+    let arrival = match &cursor {
+        Some(_) => None,
+        None => {
+            let address = peer.map(|Extension(peer)| peer.client);
+            Some(feed.arrive(Browser::of(&headers, address, false)).await)
+        }
+    };
+    let start = match (&cursor, arrival.and_then(|arrival| arrival.after())) {
+        (Some(cursor), _) => Start::Cursor(cursor),
+        (None, Some(seq)) => Start::After(seq),
+        (None, None) => Start::Live,
+    };
+    let events = Events::open(gateway, login, place, feed, start);
     if let Some(Extension(connection)) = connection {
         connection.serves(ENDPOINT, Some(Arc::<Outbox>::downgrade(&events.outbox)));
     }
@@ -87,12 +105,11 @@ struct Events {
 }
 
 impl Events {
-    fn open(gateway: Arc<Gateway>, login: Login, place: Place, since: Option<&str>) -> Self {
-        let mut feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    fn open(gateway: Arc<Gateway>, login: Login, place: Place, mut feed: Feed, start: Start<'_>) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone());
         let mut first = RETRY.to_owned();
-        for frame in std::iter::once(feed.join(&outbox, since)).chain(feed.due()) {
+        for frame in std::iter::once(feed.join(&outbox, start, |_| ())).chain(feed.due()) {
             write(&mut first, None, &frame);
         }
         gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).inc();
@@ -165,9 +182,10 @@ impl Events {
     }
 
     fn event(&self, chunk: &mut String, publication: &Arc<Publication>) {
-        if let Some(frame) = self.feed.frame(publication) {
+        // Only the event bus reads this stream.
+        if let Some(frame) = self.feed.frames(publication).first() {
             let id = self.feed.cursor(publication).map(|cursor| cursor.to_string());
-            write(chunk, id.as_deref(), &frame);
+            write(chunk, id.as_deref(), frame);
         }
     }
 

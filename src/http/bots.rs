@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
+use axum::{Extension, Json};
+use http::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
 
@@ -15,7 +16,9 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::auth::{self, Identity, TokenKind};
 use crate::domain::{Audience, Kind, iso};
+use crate::door::Peer;
 use crate::gateways::dialects::bots::{price_map, rest};
+use crate::gateways::pages::Browser;
 use crate::hub::{Audiences, Present, Publication};
 use crate::telemetry::STORE;
 
@@ -43,8 +46,15 @@ impl User {
     }
 }
 
-/// `GET /api/auth/me`: who the token names. The page goes to its login on 401.
-pub(super) async fn me(User(identity): User) -> Json<Value> {
+/// `GET /api/auth/me`: who the token names. The page goes to its login on 401. It asks when it is loaded, and only then.
+pub(super) async fn me(
+    User(identity): User,
+    State(state): State<AppState>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Json<Value> {
+    let address = peer.map(|Extension(peer)| peer.client);
+    state.pages.loading(&identity.user, &Browser::of(&headers, address, false));
     let Identity { user, admin, expires_at, .. } = identity;
     let role = if admin { "admin" } else { "user" };
     Json(json!({ "id": user, "user_id": user, "role": role, "is_admin": admin, "expires_at": iso(expires_at) }))
@@ -53,7 +63,9 @@ pub(super) async fn me(User(identity): User) -> Json<Value> {
 /// `GET /api/trades/recent`
 pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, Kind::Trades, query)?;
-    Ok(encoded(rest::trades(newest_first.iter().filter_map(|publication| publication.published()))))
+    let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
+    let bots = rest::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
+    Ok(encoded(rest::trades(newest_first.iter().filter_map(|publication| publication.published()), &bots)))
 }
 
 /// `GET /api/advanced/decisions/recent`
@@ -69,7 +81,7 @@ pub(super) async fn decisions(
 /// `GET /api/bots`: a bare list.
 pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
     let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
-    encoded(rest::list(bots.iter().filter_map(|publication| publication.published())))
+    encoded(rest::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`

@@ -35,6 +35,7 @@ use tokio::time::Instant;
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
 use crate::door::Live;
+use crate::gateways::pages::Pages;
 use crate::hub::Hub;
 use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
@@ -74,6 +75,8 @@ pub struct AppState {
     pub connections: Arc<Live>,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
+    /// The bot platform's pages.
+    pub pages: Arc<Pages>,
     /// Signals and bars of the past.
     pub history: Reader,
     /// How many requests read much at a time.

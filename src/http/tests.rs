@@ -17,6 +17,7 @@ use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::door::{Door, DoorConfig};
 use crate::engine::Engine;
+use crate::gateways::presence::{Presence, Stream};
 use crate::hub::Publication;
 use crate::pipeline::{self, Feeds, Handle};
 use crate::sources::metatrader::MetaTrader;
@@ -65,6 +66,7 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let marks = Arc::new(Presence::new(Stream::Bots, handle.clone(), &[]));
         let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
         let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
@@ -81,6 +83,7 @@ impl Server {
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
             stats: Arc::new(StatsCache::new(metrics.clone())),
+            pages: Arc::new(Pages::new(marks, metrics.clone())),
             metrics,
             instruments,
             hub,

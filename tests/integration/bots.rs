@@ -188,6 +188,49 @@ async fn what_was_missed_comes_on_request_in_every_spelling_of_the_place() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_cut_gets_the_rest_once() {
+    let server = server(&[]).await;
+    for (user, path) in [("query", "/api/ws?"), ("path", "/api/ws&")] {
+        let connect = async || {
+            let mut page = Native::connect(server.addr, &format!("{path}token={}", token(user))).await;
+            let hello = page.frame("connection").await;
+            (page, hello["recovered"].clone())
+        };
+        let (mut page, recovered) = connect().await;
+        assert_eq!(recovered, Value::Null, "the first connection of a user");
+        for round in ["a", "b"] {
+            publish(&server, "alerts", Some(user), alert(&format!("{round}1"))).await;
+            assert_eq!(page.frame("alerts").await["data"]["id"], format!("{round}1"));
+            // What a client says is read in order: the pong of the protocol stands in front of this one.
+            page.send(&json!({ "type": "ping", "timestamp": 1 })).await;
+            page.frame("pong").await;
+            drop(page);
+            server.until("orion_pages_away", "", |count| count > 0.0).await;
+            publish(&server, "alerts", Some(user), alert(&format!("{round}2"))).await;
+            let (back, recovered) = connect().await;
+            page = back;
+            assert_eq!(
+                (recovered, &page.frame("alerts").await["data"]["id"]),
+                (json!(true), &json!(format!("{round}2")))
+            );
+        }
+        // Beside it, another one is new.
+        let (mut beside, recovered) = connect().await;
+        publish(&server, "alerts", Some(user), alert("last")).await;
+        assert_eq!((recovered, &beside.frame("alerts").await["data"]["id"]), (Value::Null, &json!("last")));
+        assert_eq!(page.frame("alerts").await["data"]["id"], "last");
+        drop((page, beside));
+        server.until("orion_pages_away", "", |count| count > 1.0).await;
+        // Where it presents a cursor, the cursor decides.
+        let path = format!("{path}token={}&last_event_id=0", token(user)).replace("/api/ws&", "/api/ws?");
+        let mut page = Native::connect(server.addr, &path).await;
+        assert_eq!(page.frame("alerts").await["data"]["id"], "a1");
+        drop(page);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_pushed_signal_is_a_decision_of_orion_in_the_same_stream() {
     let server = server(&[]).await;
     let ana = token("ana");

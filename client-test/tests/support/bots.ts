@@ -48,6 +48,7 @@ export class Bus {
   #timers = new Set<NodeJS.Timeout>();
   #pong: NodeJS.Timeout | undefined;
   #stop = new AbortController();
+  #listeners = new Map<string, ((data: any) => void)[]>();
 
   constructor(
     private readonly url: string,
@@ -123,6 +124,7 @@ export class Bus {
     if (frame.type === "pong") {
       clearTimeout(this.#pong);
       this.trips.push(Date.now() - frame.timestamp);
+      this.inbox.push("pong", frame);
       return;
     }
     if (frame.type === "ping") {
@@ -133,8 +135,16 @@ export class Bus {
     this.lastUpdate = frame.ts;
     this.inbox.push("raw", frame);
     const { type, data, ts: _, ...rest } = frame;
-    const name = this.version === 3 ? ({ trade_executed: "trades", balance_updated: "balances" }[type as string] ?? type) : type;
-    this.#emit(name, this.version === 3 && data === undefined ? rest : data);
+    const payload = this.version === 3 && data === undefined && Object.keys(rest).length > 0 ? rest : data;
+    this.#emit(type, payload);
+    // In the third release a second name follows the first.
+    const alias = { trade_executed: "trades", balance_updated: "balances" }[type as string];
+    if (this.version === 3 && alias !== undefined) this.#emit(alias, payload);
+  }
+
+  /** Calls `listener` with what comes under a name. */
+  on(name: string, listener: (data: any) => void): void {
+    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener]);
   }
 
   #emit(name: string, data: any): void {
@@ -142,6 +152,13 @@ export class Bus {
       panels[name]?.(data);
     } catch (error) {
       this.errors.push(new Error(`the panel of ${name} cannot read ${JSON.stringify(data)}`, { cause: error }));
+    }
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        listener(data);
+      } catch (error) {
+        this.errors.push(error);
+      }
     }
     this.inbox.push(name, data);
   }

@@ -59,6 +59,11 @@ impl<'a> Shape<'a> {
         found
     }
 
+    /// Whether a field is there and not null.
+    pub fn gives(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Writes a field; one that is written already is replaced.
     pub fn put(&mut self, name: &'static str, value: impl Into<Value>) {
         let value = value.into();

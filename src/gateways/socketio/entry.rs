@@ -95,7 +95,11 @@ where
             },
             None => None,
         };
-        let native = || root_stream_uri(request.uri(), request.headers()).or_else(|| misspelt_query_uri(request.uri()));
+        let misspelt = misspelt_query_uri(request.uri());
+        if misspelt.is_some() {
+            request.extensions_mut().insert(QueryInPath);
+        }
+        let native = || root_stream_uri(request.uri(), request.headers()).or(misspelt);
         if let Some(uri) = engine.or_else(native) {
             *request.uri_mut() = uri;
         }
@@ -185,6 +189,10 @@ fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
         None => Some(Uri::from_static(ROOT_STREAM)),
     }
 }
+
+/// Marks a request whose query began with an ampersand.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateways) struct QueryInPath;
 
 /// What was meant by `/api/ws&token=…`, as one release of the bot platform's page asks: the query has no question mark.
 fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {

@@ -34,6 +34,7 @@ use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
 pub use cut::Cuts;
+pub(super) use entry::QueryInPath;
 pub use entry::{Entry, EntryLayer};
 use headcount::Headcount;
 use polling::PollingSession;

@@ -10,6 +10,7 @@ use socketioxide::extract::SocketRef;
 use super::rooms::{self, is_full};
 use crate::domain::{Class, CursorError, Event, Kind, Published};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::dialects::bots::spelled;
 use crate::gateways::resume::NoRoom;
 use crate::hub::{Audiences, Present, Publication};
 
@@ -49,8 +50,18 @@ struct Meta {
 
 /// Emits a message to one client: an event of its type's name.
 pub(super) fn emit(socket: &SocketRef, published: &Published, cursor: &MessageCursor) -> Result<(), SendError> {
+    emit_data(socket, published, &spelled(published, None), cursor)
+}
+
+/// The same with the message's `data` in both spellings at hand.
+pub(super) fn emit_data(
+    socket: &SocketRef,
+    published: &Published,
+    data: &str,
+    cursor: &MessageCursor,
+) -> Result<(), SendError> {
     // What we encoded ourselves is embedded as it is.
-    let Ok(data) = serde_json::from_str::<&RawValue>(&published.data) else { return Ok(()) };
+    let Ok(data) = serde_json::from_str::<&RawValue>(data) else { return Ok(()) };
     let meta = Meta { sequence: published.seq, cursor: cursor.to_string() };
     rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }

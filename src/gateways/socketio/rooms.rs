@@ -17,6 +17,7 @@ use super::rates::{Rate, Rates};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::dialects::bots::spelled;
 use crate::gateways::dialects::orion::{self, Meta, SignalObject};
 use crate::hub::{Channels, Publication, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
@@ -89,8 +90,9 @@ impl Rooms {
             Class::State => "state",
         };
         let cursor = MessageCursor::new(&self.log, published.seq);
+        let data = spelled(published, None);
         self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
-            personal::emit(socket, published, &cursor)
+            personal::emit_data(socket, published, &data, &cursor)
         });
     }
 

@@ -1,8 +1,10 @@
 //! The bot platform's conversation on `/api/ws`: everything that is a user's comes without asking.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::Utf8Bytes;
 use axum::response::{IntoResponse, Response};
@@ -11,19 +13,30 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Client, Conversation, Handshake};
+use crate::domain::Class;
 use crate::gateways::Gateway;
-use crate::gateways::bots::{Feed, cursor_of_frame, cursor_of_request};
+use crate::gateways::bots::{Feed, Start, cursor_of_frame, cursor_of_request};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::bots::{self, Mode};
 use crate::gateways::pace::TOO_FAST;
+use crate::gateways::pages::{Browser, PageConnection};
 use crate::gateways::resume::Gone;
+use crate::gateways::socketio::QueryInPath;
 use crate::hub::Publication;
 use crate::pipeline::clock;
+
+/// What waits for the dashboard's own socket until it is known to be one: as many trades as the page shows.
+const MAX_HELD: usize = 50;
+/// A client that has not answered our first ping by then is not the event bus, which answers at once.
+const BUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// The number of the protocol ping behind our first ping: a client that has answered it has got that one. No message has it.
+const ASKED: u64 = 0;
 
 /// `GET /api/ws?token=`; `/api/ws&token=` has become this before it gets here.
 pub(super) async fn handshake(
     State(gateway): State<Arc<Gateway>>,
+    in_path: Option<Extension<QueryInPath>>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -33,8 +46,23 @@ pub(super) async fn handshake(
         Err(refusal) => return refusal.into_response(),
     };
     let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
-    let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri));
+    let browser = Browser::of(&headers, handshake.address, in_path.is_some());
+    let reader = if in_path.is_some() { Reader::Dashboard } else { Reader::Unknown };
+    let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
     handshake.serve(gateway, Some(login), conversation)
+}
+
+/// Which of a page's two clients is at the other end. Their handshakes are the same, and one release of the event bus would take
+/// the dashboard's form of a trade for one more trade. A client that answers our first ping is the bus; one that has got it and
+/// says `ping` itself is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Unknown,
+    /// The event bus: it gets the common form of each message.
+    Bus,
+    /// The dashboard's own socket: it gets the forms that it reads as well. So does the first release of the bus, which is known by
+    /// its address and leaves them unread.
+    Dashboard,
 }
 
 /// One page of the bot platform.
@@ -43,15 +71,41 @@ struct Bots {
     gateway: Arc<Gateway>,
     feed: Feed,
     since: Option<String>,
+    browser: Browser,
+    /// Of a client without a cursor: up to where it has been reached.
+    page: Option<PageConnection>,
+    confirmed: u64,
+    reader: Reader,
+    /// Our first ping has arrived.
+    asked: bool,
+    opened: Instant,
+    /// Trades whose second form waits until the reader is known.
+    held: VecDeque<Arc<Publication>>,
+    /// Numbers of messages that are being written in their second form alone.
+    released: BTreeSet<u64>,
     ping_due: Instant,
     /// A ping of ours that has no pong yet. Its lack is counted and never punished: one of the two clients sends none.
     unanswered: bool,
 }
 
 impl Bots {
-    fn new(gateway: &Arc<Gateway>, feed: Feed, since: Option<String>) -> Self {
-        let ping_due = Instant::now() + gateway.heartbeat.app_ping;
-        Self { gateway: gateway.clone(), feed, since, ping_due, unanswered: false }
+    fn new(gateway: &Arc<Gateway>, feed: Feed, since: Option<String>, browser: Browser, reader: Reader) -> Self {
+        let opened = Instant::now();
+        Self {
+            gateway: gateway.clone(),
+            feed,
+            since,
+            browser,
+            page: None,
+            confirmed: 0,
+            reader,
+            asked: false,
+            opened,
+            held: VecDeque::new(),
+            released: BTreeSet::new(),
+            ping_due: opened + gateway.heartbeat.app_ping,
+            unanswered: false,
+        }
     }
 
     fn ping(&mut self, client: &Client) {
@@ -65,6 +119,46 @@ impl Bots {
         }
         client.outbox.answer(bots::ping(clock::wall()));
     }
+
+    /// It is the event bus: what was held for the dashboard is not for it.
+    fn is_bus(&mut self) {
+        self.reader = Reader::Bus;
+        self.held.clear();
+        self.settle();
+    }
+
+    /// It is the dashboard's own socket: it gets what was held, and its bots once more.
+    fn is_dashboard(&mut self, client: &Client) {
+        self.reader = Reader::Dashboard;
+        let held = std::mem::take(&mut self.held);
+        self.released.extend(held.iter().filter_map(|publication| number(publication)));
+        client.outbox.put(held.into_iter().chain(self.feed.bots()));
+    }
+
+    /// Keeps the second form of a trade until it is known whether it is read.
+    fn hold(&mut self, publication: &Arc<Publication>) {
+        if self.held.len() == MAX_HELD {
+            self.held.pop_front();
+            self.gateway.metrics.dropped_total.with_label_values(&["held_trades"]).inc();
+        }
+        self.held.push_back(publication.clone());
+    }
+
+    /// Passes on what the client has confirmed, up to the first message that it does not have in all its forms.
+    fn settle(&mut self) {
+        let held = self.held.front().and_then(|publication| number(publication));
+        let first = held.into_iter().chain(self.released.first().copied()).min();
+        let confirmed = first.map_or(self.confirmed, |first| self.confirmed.min(first.saturating_sub(1)));
+        if let Some(page) = &mut self.page {
+            page.confirm(confirmed);
+        }
+    }
+}
+
+/// The number of an ordered message of this platform.
+fn number(publication: &Publication) -> Option<u64> {
+    let message = publication.published()?;
+    (message.kind.class() == Class::Ordered && bots::KINDS.contains(&message.kind)).then_some(message.seq)
 }
 
 impl Conversation for Bots {
@@ -73,12 +167,69 @@ impl Conversation for Bots {
     }
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
-        let hello = self.feed.join(&client.outbox, self.since.take().as_deref());
-        client.write(std::iter::once(hello).chain(self.feed.due())).await
+        let (since, mut page) = (self.since.take(), None);
+        let hello = match &since {
+            Some(since) => self.feed.join(&client.outbox, Start::Cursor(since), |_| ()),
+            None => {
+                let arrival = self.feed.arrive(self.browser).await;
+                let start = arrival.after().map_or(Start::Live, Start::After);
+                self.feed.join(&client.outbox, start, |last| page = Some(arrival.begin(last)))
+            }
+        };
+        self.page = page;
+        // Its answer tells who is there.
+        let ping = (self.reader == Reader::Unknown).then(|| bots::ping(clock::wall()));
+        self.opened = Instant::now();
+        client.write(std::iter::once(hello).chain(self.feed.due()).chain(ping)).await?;
+        client.ping(ASKED).await
     }
 
     fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend(self.feed.frame(publication));
+        let number = number(publication);
+        if let (Some(page), Some(number)) = (&mut self.page, number) {
+            page.write(number);
+        }
+        let forms = self.feed.frames(publication);
+        // A state has nothing to wait for: it comes again when the reader is known.
+        let is_held = self.reader == Reader::Unknown && forms.len() > 1 && number.is_some();
+        let is_released = number.is_some_and(|number| match &self.page {
+            Some(_) => self.released.contains(&number),
+            None => self.released.remove(&number),
+        });
+        match self.reader {
+            _ if is_released => frames.extend(forms.iter().skip(1).cloned()),
+            Reader::Dashboard => frames.extend(forms.iter().cloned()),
+            Reader::Bus | Reader::Unknown => frames.extend(forms.first().cloned()),
+        }
+        if is_held {
+            self.hold(publication);
+        }
+    }
+
+    fn receipt(&self, publication: &Publication) -> Option<u64> {
+        self.page.as_ref().and_then(|_| number(publication))
+    }
+
+    fn received(&mut self, receipt: u64) {
+        self.asked = true;
+        self.confirmed = self.confirmed.max(receipt);
+        self.released.remove(&receipt);
+        self.settle();
+    }
+
+    fn left(&mut self, code: Option<u16>) {
+        // What a browser says when its user leaves the page or loads it anew.
+        if let (Some(page), Some(1001)) = (&mut self.page, code) {
+            page.leave();
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        (self.reader == Reader::Unknown).then(|| self.opened + BUS_TIMEOUT)
+    }
+
+    fn on_deadline(&mut self, client: &mut Client) {
+        self.is_dashboard(client);
     }
 
     fn beat_interval(&self) -> Option<Duration> {
@@ -107,8 +258,18 @@ impl Conversation for Bots {
             return Ok(());
         };
         match frame.get("type").and_then(Value::as_str) {
-            Some("ping") => client.outbox.answer(bots::pong(frame.get("timestamp"), now)),
-            Some("pong") => self.unanswered = false,
+            Some("ping") => {
+                client.outbox.answer(bots::pong(frame.get("timestamp"), now));
+                if self.reader == Reader::Unknown && self.asked {
+                    self.is_dashboard(client);
+                }
+            }
+            Some("pong") => {
+                self.unanswered = false;
+                if !self.browser.in_path() {
+                    self.is_bus();
+                }
+            }
             Some("request_replay") => match cursor_of_frame(&frame) {
                 Some(since) => self.feed.replay(&client.outbox, &since),
                 None => {

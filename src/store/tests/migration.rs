@@ -106,7 +106,7 @@ fn released_migrations_stay_as_they_are() {
     assert_eq!(released.len(), migrations::VERSION, "a new step: add it here and a fixture of the schema before it");
     for (number, (sql, digest)) in released.into_iter().enumerate() {
         let statements: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
-        let found = Sha256::digest(statements)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let found = hex(&Sha256::digest(statements)[..8]);
         assert_eq!(found, digest, "migration {} was changed", number + 1);
     }
 }

@@ -172,7 +172,7 @@ impl Crate {
     fn through_export(&self, target: &ModulePath) -> Option<ModulePath> {
         for length in 0..target.len() {
             let (at, rest) = (target[..length].to_vec(), &target[length..]);
-            let Some(module) = self.modules.get(&at) else { return None };
+            let module = self.modules.get(&at)?;
             if module.children.contains(&rest[0]) {
                 continue;
             }
@@ -247,7 +247,7 @@ impl Paths<'_> {
         match tree {
             syn::UseTree::Path(path) => self.import(&path.tree, &with(&path.ident)),
             syn::UseTree::Name(name) if name.ident == "self" => {
-                self.bind(before.last().cloned(), before.to_vec(), name.ident.span())
+                self.bind(before.last().cloned(), before.to_vec(), name.ident.span());
             }
             syn::UseTree::Name(name) => self.bind(Some(name.ident.to_string()), with(&name.ident), name.ident.span()),
             syn::UseTree::Rename(rename) => {

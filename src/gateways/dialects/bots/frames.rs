@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::spelling::{Bot, executed, spelled};
 use super::{KINDS, ServerState, system_health, whale};
-use crate::domain::{Class, Event, InstrumentClass, Instruments, Kind, Position, PriceUpdate, Published, iso};
+use crate::domain::{Class, Event, InstrumentClass, Instruments, Kind, Position, PriceUpdate, Published, Symbol, iso};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::PriceObject;
 use crate::gateways::dialects::orion::encode;
@@ -52,25 +53,28 @@ pub struct Closing {
     pub message: &'static str,
 }
 
-/// The frame of what somebody published, encoded once; none for what is not read here. Its number is one of `log`;
-/// `history` are the messages of the same audience so far, of which the sums of `whale` are made.
-pub fn frame<'a>(
+/// The frames of what somebody published, encoded once; none for what is not read here. The first one is for both clients; a
+/// second one is for the dashboard alone, which reads trades and bots in its own form. The number is one of `log`; `history` are
+/// the messages of the same audience so far, of which the sums of `whale` are made; `bot` is the bot of a trade.
+pub fn frames<'a>(
     publication: &'a Arc<Publication>,
     log: &Position,
     history: impl FnOnce() -> Vec<Arc<Publication>>,
-) -> Option<&'a Utf8Bytes> {
-    let Event::Published(published) = publication.event() else { return None };
+    bot: impl FnOnce() -> Option<Bot>,
+) -> &'a [Utf8Bytes] {
+    let Event::Published(published) = publication.event() else { return &[] };
     if !KINDS.contains(&published.kind) {
-        return None;
+        return &[];
     }
-    publication.encoded(Encoding::Bots, |_| vec![encode_published(published, log, history)]).first()
+    publication.encoded(Encoding::Bots, |_| encode_published(published, log, history, bot))
 }
 
 fn encode_published(
     published: &Published,
     log: &Position,
     history: impl FnOnce() -> Vec<Arc<Publication>>,
-) -> Utf8Bytes {
+    bot: impl FnOnce() -> Option<Bot>,
+) -> Vec<Utf8Bytes> {
     let at = iso(published.at);
     let ordered = published.kind.class() == Class::Ordered;
     let place = Place {
@@ -82,16 +86,28 @@ fn encode_published(
     let place = serde_json::to_string(&place).unwrap_or_default();
     let place = place.trim_start_matches('{');
     let name = published.kind.name();
-    let whole = match published.kind {
-        Kind::Whale => whale::merged(published, &history()),
-        _ => None,
-    };
-    let data = whole.as_deref().unwrap_or(&published.data);
+    let frame = |data: &str| format!(r#"{{"type":"{name}","data":{data},{place}"#).into();
     match published.kind {
-        Kind::Metrics => {
-            format!(r#"{{"type":"{name}","data":{data},"payload":{},{place}"#, tiles(&published.data)).into()
+        Kind::Trades => {
+            let bot = bot().unwrap_or_default();
+            let trade = spelled(published, Some(&bot));
+            let executed = executed(&trade, Some(&bot));
+            let fields = executed.strip_prefix('{').and_then(|fields| fields.strip_suffix('}')).unwrap_or_default();
+            // Without `data`: the event bus of one release takes what stands there for one more trade.
+            let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
+            vec![frame(&trade), executed.into()]
         }
-        _ => format!(r#"{{"type":"{name}","data":{data},{place}"#).into(),
+        Kind::Bots => {
+            let (bot, id) = (spelled(published, None), Value::from(&*published.key));
+            let updated = format!(r#"{{"type":"bot_updated","bot_id":{id},"changes":{bot},{place}"#);
+            vec![frame(&bot), updated.into()]
+        }
+        Kind::Metrics => {
+            let (data, tiles) = (&published.data, tiles(&published.data));
+            vec![format!(r#"{{"type":"{name}","data":{data},"payload":{tiles},{place}"#).into()]
+        }
+        Kind::Whale => vec![frame(&whale::with_sums(published, &history()))],
+        _ => vec![frame(&published.data)],
     }
 }
 
@@ -219,15 +235,34 @@ pub fn prices<'a>(
     ]
 }
 
-/// Prices by their symbols, as JSON. The page looks for coins as pairs: `BTC/ZAR`.
+/// Prices by their symbols, as JSON. Coins come under the name that the page looks for, too (`BTC/ZAR`), with the change in
+/// percent, which it prints with a percent sign.
 pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments: &Instruments) -> String {
-    let pair = |symbol| {
-        let coin = instruments.get(symbol).filter(|instrument| instrument.class == InstrumentClass::Crypto);
-        coin.and_then(|instrument| instrument.pair())
-    };
-    let entries = updates.map(|update| {
-        let name = pair(&update.symbol).unwrap_or(update.symbol.as_str());
-        format!("{}:{}", json!(name), encode(&PriceObject::from(update)))
+    let entries = updates.flat_map(|update| {
+        let object = encode(&PriceObject::from(update));
+        let pair = pair(&update.symbol, instruments);
+        let pair = pair.map(|pair| format!("{}:{}", json!(pair), in_percent(&object)));
+        [Some(format!("{}:{object}", json!(update.symbol.as_str()))), pair]
     });
-    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+    format!("{{{}}}", entries.flatten().collect::<Vec<_>>().join(","))
+}
+
+/// The name that the page has for an instrument: the pair of a coin, and everything that is priced in the platform's currency.
+fn pair(symbol: &Symbol, instruments: &Instruments) -> Option<String> {
+    let coin = instruments.get(symbol).filter(|instrument| instrument.class == InstrumentClass::Crypto);
+    coin.and_then(|coin| coin.pair()).map(str::to_owned).or_else(|| pair_in_zar(symbol.as_str()))
+}
+
+/// `BTC/ZAR` of `BTCZAR` or `BTC-ZAR`.
+pub(super) fn pair_in_zar(symbol: &str) -> Option<String> {
+    let coin = symbol.strip_suffix("ZAR")?.trim_end_matches(['-', '/', '_']);
+    (!coin.is_empty() && !symbol.contains('/')).then(|| format!("{coin}/ZAR"))
+}
+
+pub(super) fn in_percent(price: &str) -> Value {
+    let mut price: Map<String, Value> = serde_json::from_str(price).unwrap_or_default();
+    if let Some(percent) = price.get("change_percent").cloned() {
+        price.insert("change".to_owned(), percent);
+    }
+    price.into()
 }

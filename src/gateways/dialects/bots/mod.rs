@@ -8,6 +8,7 @@
 //! |---|---|
 //! | a new signal | `decisions`, with `bot_id` and `platform` `orion` and what is known of it |
 //! | prices | `live_prices` and `prices_update`, all of them every few seconds |
+//! | a trade | `trades`, and `trade_executed` for the dashboard's own socket, both spellings in each |
 //! | the server's own state | `system_health`, with what only the platform knows from its own messages |
 
 mod frames;
@@ -15,15 +16,17 @@ mod health;
 pub mod publish;
 pub mod rest;
 mod signal;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod whale;
 
 pub use frames::{
-    Closing, Mode, connected, disconnected, error, frame, health_frame, ping, pong, price_map, prices, replayed,
+    Closing, Mode, connected, disconnected, error, frames, health_frame, ping, pong, price_map, prices, replayed,
 };
 pub use health::{ServerState, system_health};
 pub use signal::decision_of;
+pub use spelling::{Bot, spelled};
 
 use crate::domain::Kind;
 

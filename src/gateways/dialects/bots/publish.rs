@@ -53,6 +53,7 @@ fn text_of(shape: &Shape<'_>, name: &str) -> String {
 fn trade(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.text(&["id", "trade_id"], Required, MAX_ID);
     shape.text(&["bot_id"], Optional, MAX_ID);
+    shape.text(&["bot_name"], Optional, MAX_ID);
     shape.text(&["platform", "exchange"], Required, MAX_NAME);
     shape.text(&["symbol", "pair"], Required, MAX_SYMBOL);
     shape.choice(&["side"], Required, &["buy", "sell"]);
@@ -67,6 +68,9 @@ fn trade(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.number(&["fee"], Optional);
     shape.choice(&["status"], Required, &["pending", "filled", "cancelled", "failed"]);
     shape.number(&["pnl", "profit_loss"], Optional);
+    shape.flag(&["is_profitable"], Optional);
+    shape.number(&["new_capital"], Optional);
+    shape.number(&["total_profit"], Optional);
     time_or(shape, now);
 }
 
@@ -76,13 +80,23 @@ fn bot(shape: &mut Shape<'_>) {
     shape.text(&["platform", "exchange"], Optional, MAX_NAME);
     shape.text(&["symbol", "pair"], Optional, MAX_SYMBOL);
     shape.choice(&["status"], Required, &["running", "stopped", "paused", "error"]);
-    shape.choice(&["trading_mode"], Optional, &["paper", "live"]);
+    shape.choice(&["trading_mode", "mode"], Optional, &["paper", "live"]);
     shape.choice(&["risk_mode"], Optional, &["conservative", "moderate", "aggressive"]);
-    shape.number(&["capital"], Optional);
-    shape.number(&["pnl"], Optional);
+    either(shape, "capital", "current_capital");
+    either(shape, "pnl", "total_profit");
     shape.number_within(&["trades_count"], Optional, 0.0, 1e15);
     share(shape, &["win_rate"], Optional);
     shape.time(&["last_trade"], Optional);
+}
+
+/// A number in our spelling or the dashboard's. A publisher who gives both may mean two things, and both stay.
+fn either(shape: &mut Shape<'_>, ours: &'static str, theirs: &'static str) {
+    if shape.gives(ours) && shape.gives(theirs) {
+        shape.number(&[ours], Optional);
+        shape.number(&[theirs], Optional);
+    } else {
+        shape.number(&[ours, theirs], Optional);
+    }
 }
 
 fn balances(shape: &mut Shape<'_>) {

@@ -1,10 +1,13 @@
 //! What the pages ask over HTTP: made of what was published, in the shapes that they read. What is not known is null or
 //! absent, never made up.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::publish::decimals;
+use super::spelling::{Bot, bot_id, spelled};
 use super::whale::Sums;
 use crate::domain::{Published, iso};
 use crate::gateways::dialects::shape::json_number;
@@ -14,9 +17,25 @@ const ALL_PLATFORMS: &str = "all";
 /// The currency of the totals.
 const CURRENCY: &str = "ZAR";
 
+/// The bots of one user by their ids, for the trades of an answer.
+pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a Published>) -> BTreeMap<&'a str, Bot> {
+    bots.map(|bot| (&*bot.key, Bot::read(bot))).collect()
+}
+
 /// `{"trades":[…]}`, newest first.
-pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>) -> String {
-    format!(r#"{{"trades":{}}}"#, list(newest_first))
+pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>, bots: &BTreeMap<&str, Bot>) -> String {
+    let unknown = Bot::default();
+    let trade = |trade: &'a Published| {
+        let bot = bot_id(trade).and_then(|id| bots.get(id.as_str())).unwrap_or(&unknown);
+        spelled(trade, Some(bot)).into_owned()
+    };
+    format!(r#"{{"trades":[{}]}}"#, newest_first.map(trade).collect::<Vec<_>>().join(","))
+}
+
+/// A bare list of bots, as the page iterates over it.
+pub fn bots<'a>(bots: impl Iterator<Item = &'a Published>) -> String {
+    let bots: Vec<_> = bots.map(|bot| spelled(bot, None)).collect();
+    format!("[{}]", bots.join(","))
 }
 
 /// `{"success","count","decisions":[…]}`, newest first.
@@ -26,8 +45,7 @@ pub fn decisions<'a>(newest_first: impl Iterator<Item = &'a Published>) -> Strin
     format!(r#"{{"success":true,"count":{count},"decisions":{}}}"#, list(decisions.into_iter()))
 }
 
-/// A bare list, as the page iterates over it.
-pub fn list<'a>(messages: impl Iterator<Item = &'a Published>) -> String {
+fn list<'a>(messages: impl Iterator<Item = &'a Published>) -> String {
     let data: Vec<&str> = messages.map(|message| &*message.data).collect();
     format!("[{}]", data.join(","))
 }
@@ -40,7 +58,12 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a Published>, now
     for (asset, amount) in &holdings.assets {
         master.insert(format!("{}_balance", asset.to_lowercase()), json_number(*amount));
     }
-    json!({ "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "timestamp": iso(now) })
+    // The dashboard's own balances read two currencies at the top.
+    let [zar, btc] = ["ZAR", "BTC"].map(|asset| json_number(holdings.assets.get(asset).copied().unwrap_or_default()));
+    json!({
+        "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "zar": zar, "btc": btc,
+        "timestamp": iso(now)
+    })
 }
 
 /// How one user stands: equity of his balances, his metrics, and the sums of his trades, which are only known when all of
@@ -63,6 +86,8 @@ pub fn portfolio<'a>(
     });
     let sum = |sum: Option<f64>| sum.map_or(Value::Null, |sum| json_number(decimals(sum)));
     let known = |name: &str| metrics.get(name).cloned().unwrap_or(Value::Null);
+    // The dashboard prints it with a percent sign.
+    let exposure = metrics.get("exposure").and_then(Value::as_f64).map(|exposure| exposure * 100.0);
     json!({
         "equity": if holdings.is_empty() { Value::Null } else { json_number(holdings.total_zar) },
         "realized_pnl": sum(trades.map(|(realized, _)| realized)),
@@ -74,23 +99,28 @@ pub fn portfolio<'a>(
         "win_rate": known("win_rate"),
         "total_trades": known("total_trades"),
         "active_bots": known("active_bots"),
-        "exposure": known("exposure"),
+        "total_bots": known("total_bots"),
+        "exposure": sum(exposure),
         "risk_level": known("risk_level"),
         "timestamp": iso(now)
     })
 }
 
-/// The sums of the movements of large holders, oldest first.
+/// The sums of the movements of large holders, oldest first: in `data` beside a `status`, and the same at the top, for each of
+/// the pages that read it.
 pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a Published>) -> Value {
     let mut whales = serde_json::to_value(Sums::of(oldest_first)).unwrap_or_default();
     whales["signals"] = json!([]);
+    let data = whales.clone();
+    whales["status"] = "success".into();
+    whales["data"] = data;
     whales
 }
 
 #[derive(Debug, Default)]
 struct Holdings {
     exchanges: Map<String, Value>,
-    assets: std::collections::BTreeMap<String, f64>,
+    assets: BTreeMap<String, f64>,
     total_zar: f64,
 }
 

@@ -30,7 +30,42 @@ fn published(seq: u64, kind: Kind, data: &Value) -> Published {
 fn written(message: Published, history: &[Published]) -> String {
     let publication = |message: Published| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))));
     let history = history.iter().cloned().map(publication).collect();
-    frame(&publication(message), &log(), || history).unwrap().to_string()
+    frames(&publication(message), &log(), || history, || None)[0].to_string()
+}
+
+/// The form that only the dashboard reads.
+fn written_for_the_dashboard(message: Published, bot: Option<Bot>) -> String {
+    let publication = Arc::new(Publication::unplaced(Event::Published(Arc::new(message))));
+    frames(&publication, &log(), Vec::new, || bot)[1].to_string()
+}
+
+#[test]
+fn a_trade_is_executed_for_the_dashboard() {
+    let bot = published(1, Kind::Bots, &json!({"id": "b", "status": "running", "name": "Scalper", "total_profit": 7}));
+    let trade = json!({"id": "t", "bot_id": "b", "exchange": "luno", "symbol": "BTC-ZAR", "side": "sell", "quantity": 1,
+        "price": 2, "status": "filled", "profit_loss": 1.5});
+    let frame = written_for_the_dashboard(published(7, Kind::Trades, &trade), Some(Bot::read(&bot)));
+    assert_eq!(
+        frame,
+        concat!(
+            r#"{"type":"trade_executed","trade":{"id":"t","bot_id":"b","platform":"luno","symbol":"BTC-ZAR","side":"sell","#,
+            r#""quantity":1,"price":2,"total":2,"status":"filled","pnl":1.5,"timestamp":"2026-01-14T16:30:00.000Z","#,
+            r#""exchange":"luno","profit_loss":1.5,"is_profitable":true,"bot_name":"Scalper"},"bot_id":"b","#,
+            r#""bot_name":"Scalper","total_profit":7,"ts":"2026-01-14T16:30:00.000Z","#,
+            r#""timestamp":"2026-01-14T16:30:00.000Z","sequence":7,"cursor":"e:m7"}"#
+        )
+    );
+    let bare = json!({"id": "t", "platform": "luno", "symbol": "S", "side": "buy", "quantity": 1, "price": 2, "status": "failed",
+        "more": {"deep": {}}});
+    let frame: Value = written_for_the_dashboard(published(7, Kind::Trades, &bare), None).parse().unwrap();
+    assert_eq!((&frame["trade"]["more"], &frame["sequence"]), (&json!({"deep": {}}), &json!(7)));
+    assert_eq!(
+        written_for_the_dashboard(bot, None),
+        concat!(
+            r#"{"type":"bot_updated","bot_id":"b","changes":{"id":"b","name":"Scalper","status":"running","pnl":7,"#,
+            r#""total_profit":7},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
+        )
+    );
 }
 
 #[test]
@@ -60,6 +95,18 @@ fn metrics_have_the_texts_of_the_dashboards_tiles() {
 }
 
 #[test]
+fn prices_in_rand_have_the_dashboards_names() {
+    for (symbol, pair) in [("BTCZAR", Some("BTC/ZAR")), ("BTC-ZAR", Some("BTC/ZAR")), ("USDZAR", Some("USD/ZAR"))] {
+        assert_eq!(frames::pair_in_zar(symbol).as_deref(), pair, "{symbol}");
+    }
+    for symbol in ["EURUSD", "ZAR", "ZARJPY", "BTC/ZAR"] {
+        assert_eq!(frames::pair_in_zar(symbol), None, "{symbol}");
+    }
+    let price = frames::in_percent(r#"{"price":850000,"change":350,"change_percent":0.0412}"#);
+    assert_eq!(price, json!({"price": 850_000, "change": 0.0412, "change_percent": 0.0412}));
+}
+
+#[test]
 fn a_whale_brings_the_sums_so_far() {
     let movement = |seq, flow: &str, amount: f64| {
         let data = json!({"coin": "BTC", "platform": "binance", "flow_type": flow, "amount": amount});
@@ -67,7 +114,10 @@ fn a_whale_brings_the_sums_so_far() {
     };
     let history = [movement(1, "inflow", 0.1), movement(2, "inflow", 0.2), movement(4, "outflow", 9.0)];
     let frame: Value = serde_json::from_str(&written(movement(3, "outflow", 0.1), &history)).unwrap();
-    assert_eq!(frame["data"]["exchanges"], json!({"binance": {"BTC": {"inflow": 0.3, "outflow": 0.1}}}));
+    assert_eq!(
+        frame["data"]["exchanges"],
+        json!({"binance": {"BTC": {"inflow": 0.3, "outflow": 0.1, "net_flow": 0.2}}})
+    );
     let summary = json!({"BTC": {"total_inflow": 0.3, "total_outflow": 0.1, "net_flow": 0.2}});
     assert_eq!(frame["data"]["summary"], summary);
     assert_eq!((&frame["data"]["coin"], &frame["data"]["amount"]), (&json!("BTC"), &json!(0.1)));
@@ -75,9 +125,18 @@ fn a_whale_brings_the_sums_so_far() {
     let sums = json!({"exchanges": {"luno": {"BTC": {"inflow": 5, "outflow": 1}}}, "summary": {}});
     let history = [movement(1, "inflow", 0.1), published(2, Kind::Whale, &sums), movement(3, "inflow", 1.0)];
     let all = rest::whales(history.iter());
-    let exchanges =
-        json!({"binance": {"BTC": {"inflow": 1, "outflow": 0}}, "luno": {"BTC": {"inflow": 5, "outflow": 1}}});
+    let flow = |inflow: u32, outflow: u32| json!({"inflow": inflow, "outflow": outflow, "net_flow": inflow - outflow});
+    let exchanges = json!({"binance": {"BTC": flow(1, 0)}, "luno": {"BTC": flow(5, 1)}});
     assert_eq!((&all["exchanges"], &all["signals"]), (&exchanges, &json!([])));
+    assert_eq!(all["summary"], json!({"BTC": {"total_inflow": 6, "total_outflow": 1, "net_flow": 5}}));
+    assert_eq!((&all["status"], &all["data"]["exchanges"]), (&json!("success"), &exchanges));
+    for name in ["summary", "signals", "last_update"] {
+        assert!(!all[name].is_null() && all["data"][name] == all[name], "{name}: {all}");
+    }
+    // Sums that somebody published leave with what follows from them.
+    let frame: Value = serde_json::from_str(&written(published(2, Kind::Whale, &sums), &[])).unwrap();
+    assert_eq!(frame["data"]["exchanges"], json!({"luno": {"BTC": flow(5, 1)}}));
+    assert_eq!(frame["data"]["summary"]["BTC"]["net_flow"], 4);
 }
 
 #[test]

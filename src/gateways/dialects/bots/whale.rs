@@ -1,5 +1,6 @@
 //! The movements of large holders, summed up as the page keeps them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use serde_json::{Map, Value};
 use super::publish::decimals;
 use crate::domain::number::number;
 use crate::domain::{Event, Kind, Published, iso};
+use crate::gateways::dialects::shape::json_number;
 use crate::hub::Publication;
 
 /// What went in and out of one exchange.
+#[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Flow {
@@ -19,6 +22,8 @@ struct Flow {
     inflow: f64,
     #[serde(serialize_with = "number")]
     outflow: f64,
+    #[serde(serialize_with = "number")]
+    net_flow: f64,
 }
 
 /// What went in and out of all of them.
@@ -51,12 +56,32 @@ impl Sums {
             let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
             if data.contains_key("exchanges") {
                 sums = serde_json::from_value(data.into()).unwrap_or_default();
+                sums.settle();
             } else {
                 sums.add(&data);
             }
             sums.last_update = Some(iso(message.at));
         }
         sums
+    }
+
+    /// Computes what follows from in and out, which a publisher may have left out.
+    fn settle(&mut self) {
+        for flow in self.exchanges.values_mut().flat_map(BTreeMap::values_mut) {
+            flow.net_flow = decimals(flow.inflow - flow.outflow);
+        }
+        let mut totals: BTreeMap<String, Sum> = BTreeMap::new();
+        for (coin, flow) in self.exchanges.values().flatten() {
+            let total = totals.entry(coin.clone()).or_default();
+            total.total_inflow = decimals(total.total_inflow + flow.inflow);
+            total.total_outflow = decimals(total.total_outflow + flow.outflow);
+        }
+        for (coin, total) in totals {
+            self.summary.entry(coin).or_insert(total);
+        }
+        for total in self.summary.values_mut() {
+            total.net_flow = decimals(total.total_inflow - total.total_outflow);
+        }
     }
 
     fn add(&mut self, movement: &Map<String, Value>) {
@@ -72,24 +97,41 @@ impl Sums {
         };
         *side = decimals(*side + amount);
         *sum = decimals(*sum + amount);
+        flow.net_flow = decimals(flow.inflow - flow.outflow);
         total.net_flow = decimals(total.total_inflow - total.total_outflow);
     }
 }
 
-/// A movement with the sums up to it, which the page merges into what it has; `None` when it is made of sums already.
-pub(super) fn merged(published: &Published, history: &[Arc<Publication>]) -> Option<String> {
-    let mut data: Map<String, Value> = serde_json::from_str(&published.data).ok()?;
-    if data.contains_key("exchanges") {
-        return None;
-    }
-    let until = history.iter().filter_map(|publication| match publication.event() {
-        Event::Published(message) if message.seq < published.seq && message.audience == published.audience => {
-            Some(message.as_ref())
+/// A movement with the sums up to it, which the page merges into what it has, or published sums with what follows from them.
+pub(super) fn with_sums<'a>(published: &'a Published, history: &[Arc<Publication>]) -> Cow<'a, str> {
+    let Ok(mut data) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
+        return Cow::Borrowed(&published.data);
+    };
+    if let Some(exchanges) = data.get_mut("exchanges") {
+        let coins = exchanges.as_object_mut().into_iter().flatten().filter_map(|(_, coins)| coins.as_object_mut());
+        for flow in coins.flatten().filter_map(|(_, flow)| flow.as_object_mut()) {
+            let amount = |name: &str| flow.get(name).and_then(Value::as_f64).unwrap_or_default();
+            let net_flow = decimals(amount("inflow") - amount("outflow"));
+            flow.entry("net_flow").or_insert_with(|| json_number(net_flow));
         }
-        _ => None,
-    });
-    if let Ok(Value::Object(sums)) = serde_json::to_value(Sums::of(until.chain([published]))) {
-        data.extend(sums);
+        let settled = serde_json::to_value(Sums::of(std::iter::once(published)).summary).unwrap_or_default();
+        if let (Value::Object(settled), Some(summary)) =
+            (settled, data.entry("summary").or_insert_with(|| Map::new().into()).as_object_mut())
+        {
+            for (coin, total) in settled {
+                summary.entry(coin).or_insert(total);
+            }
+        }
+    } else {
+        let until = history.iter().filter_map(|publication| match publication.event() {
+            Event::Published(message) if message.seq < published.seq && message.audience == published.audience => {
+                Some(message.as_ref())
+            }
+            _ => None,
+        });
+        if let Ok(Value::Object(sums)) = serde_json::to_value(Sums::of(until.chain([published]))) {
+            data.extend(sums);
+        }
     }
-    serde_json::to_string(&data).ok()
+    serde_json::to_string(&data).map_or(Cow::Borrowed(&published.data), Cow::Owned)
 }

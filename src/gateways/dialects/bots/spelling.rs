@@ -1,0 +1,192 @@
+//! Trades and bots in both spellings: ours is what the documents and the event bus say, the other is what the dashboard's own
+//! code reads (`exchange`, `profit_loss`, `current_capital`, …).
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::domain::{Audience, Kind, Published};
+use crate::hub::{Audiences, Present};
+
+/// Fields of a trade: ours, and the dashboard's.
+const OF_TRADES: [(&str, &str); 2] = [("platform", "exchange"), ("pnl", "profit_loss")];
+/// Fields of a bot: ours, and the dashboard's.
+const OF_BOTS: [(&str, &str); 3] = [("platform", "exchange"), ("capital", "current_capital"), ("pnl", "total_profit")];
+
+/// What is known of a bot that a trade belongs to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bot {
+    name: Option<Value>,
+    capital: Option<Value>,
+    profit: Option<Value>,
+}
+
+impl Bot {
+    /// Reads a published bot.
+    pub fn read(published: &Published) -> Self {
+        let mut fields: Map<String, Value> = serde_json::from_str(&published.data).unwrap_or_default();
+        let mut known = |spellings: [&str; 2]| {
+            let mut found = spellings.into_iter().filter_map(|name| fields.remove(name));
+            found.find(|value| !value.is_null())
+        };
+        Self {
+            name: known(["name", "bot_name"]),
+            capital: known(["current_capital", "capital"]),
+            profit: known(["total_profit", "pnl"]),
+        }
+    }
+
+    /// The bot with this id among those for `audiences`; a user's own before one for everybody.
+    pub fn find(present: &Present, audiences: &Audiences, id: &str) -> Option<Self> {
+        let of = |audience: &Audience| {
+            let mut bots = present.states_of(audience, Kind::Bots);
+            bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
+        };
+        audiences.each().collect::<Vec<_>>().iter().rev().find_map(of)
+    }
+
+    /// The bot of a trade that `audiences` may read.
+    pub fn of_trade(present: &Present, audiences: &Audiences, trade: &Published) -> Option<Self> {
+        Self::find(present, audiences, &bot_id(trade)?)
+    }
+}
+
+/// The bot that a trade names.
+pub(super) fn bot_id(trade: &Published) -> Option<String> {
+    if trade.kind != Kind::Trades {
+        return None;
+    }
+    let trade: Map<String, Value> = serde_json::from_str(&trade.data).ok()?;
+    trade.get("bot_id")?.as_str().map(str::to_owned)
+}
+
+/// The `data` of a message in both spellings, in which the documented fields keep their order; `bot` is the bot of a trade.
+/// Messages of other kinds are as they are.
+pub fn spelled<'a>(published: &'a Published, bot: Option<&Bot>) -> Cow<'a, str> {
+    let pairs = match published.kind {
+        Kind::Trades => &OF_TRADES[..],
+        Kind::Bots => &OF_BOTS[..],
+        _ => return Cow::Borrowed(&published.data),
+    };
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
+        return Cow::Borrowed(&published.data);
+    };
+    let mut more = Vec::new();
+    for (ours, theirs) in pairs {
+        for (there, missing) in [(ours, theirs), (theirs, ours)] {
+            if let (Some(value), None) = (fields.get(*there), fields.get(*missing)) {
+                more.push((*missing, value.clone()));
+            }
+        }
+    }
+    if published.kind == Kind::Trades {
+        let profit = fields.get("pnl").or_else(|| fields.get("profit_loss"));
+        if let (Some(profit), None) = (profit, fields.get("is_profitable")) {
+            let is_profitable = profit.as_f64().map_or(Value::Null, |profit| (profit > 0.0).into());
+            more.push(("is_profitable", is_profitable));
+        }
+        // The page prints "Bot" where there is no name.
+        let name = bot.and_then(|bot| bot.name.as_ref().or_else(|| fields.get("bot_id")));
+        if let (Some(name), None) = (name, fields.get("bot_name")) {
+            more.push(("bot_name", name.clone()));
+        }
+    }
+    Cow::Owned(with_fields(&published.data, &more))
+}
+
+/// An encoded object with more fields behind its own.
+fn with_fields(object: &str, more: &[(&str, Value)]) -> String {
+    let Some(own) = object.strip_prefix('{').and_then(|object| object.strip_suffix('}')) else {
+        return object.to_owned();
+    };
+    let more = more.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
+    let fields = Some(own.to_owned()).filter(|own| !own.is_empty()).into_iter().chain(more);
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
+
+/// What a trade adds to the dashboard's list of bots: the top level of `trade_executed`, beside the trade itself.
+pub(super) fn executed(trade: &str, bot: Option<&Bot>) -> String {
+    let fields: Map<String, Value> = serde_json::from_str(trade).unwrap_or_default();
+    let mut top = Vec::new();
+    for name in ["bot_id", "bot_name"] {
+        top.extend(fields.get(name).map(|value| (name, value.clone())));
+    }
+    // A publisher who says what the trade has left knows it better than the last state.
+    let known = [
+        ("new_capital", bot.and_then(|bot| bot.capital.as_ref())),
+        ("total_profit", bot.and_then(|bot| bot.profit.as_ref())),
+    ];
+    for (name, of_bot) in known {
+        top.extend(fields.get(name).filter(|value| !value.is_null()).or(of_bot).map(|value| (name, value.clone())));
+    }
+    with_fields(&format!(r#"{{"trade":{trade}}}"#), &top)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+
+    fn published(kind: Kind, data: &str) -> Published {
+        let at = DateTime::UNIX_EPOCH;
+        Published { seq: 7, kind, audience: Audience::All, key: "b".into(), data: Arc::from(data), at }
+    }
+
+    fn spelled_trade(data: &str, bot: Option<&Bot>) -> String {
+        spelled(&published(Kind::Trades, data), bot).into_owned()
+    }
+
+    #[test]
+    fn a_trade_has_what_each_page_reads() {
+        let bot = Bot::read(&published(Kind::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"pnl":-1.5}"#));
+        assert_eq!(
+            spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5}"#, Some(&bot)),
+            r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5,"exchange":"luno","profit_loss":12.5,"is_profitable":true,"bot_name":"Scalper"}"#
+        );
+        // What is not known is not made up, and an unknown bot has its id for a name.
+        assert_eq!(
+            spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":null}"#, Some(&Bot::default())),
+            r#"{"id":"t","bot_id":"b","platform":"luno","pnl":null,"exchange":"luno","profit_loss":null,"is_profitable":null,"bot_name":"b"}"#
+        );
+        assert_eq!(spelled_trade(r#"{"id":"t"}"#, Some(&bot)), r#"{"id":"t","bot_name":"Scalper"}"#);
+        assert_eq!(spelled_trade(r#"{"id":"t"}"#, None), r#"{"id":"t"}"#);
+        assert_eq!(spelled_trade("{}", None), "{}");
+        // A publisher's own words stay.
+        let own = r#"{"platform":"luno","exchange":"Luno","pnl":-2,"profit_loss":-2.5,"is_profitable":false,"bot_name":"Mine"}"#;
+        assert_eq!(spelled_trade(own, Some(&bot)), own);
+    }
+
+    #[test]
+    fn a_bot_has_what_each_page_reads() {
+        let bot = published(Kind::Bots, r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0}"#);
+        assert_eq!(
+            spelled(&bot, None),
+            r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0,"exchange":"luno","current_capital":5000,"total_profit":0}"#
+        );
+        let bare = published(Kind::Bots, r#"{"id":"b","status":"running","current_capital":5}"#);
+        assert_eq!(spelled(&bare, None), r#"{"id":"b","status":"running","current_capital":5,"capital":5}"#);
+        let alert = published(Kind::Alerts, r#"{"platform":"luno"}"#);
+        assert_eq!(spelled(&alert, None), r#"{"platform":"luno"}"#);
+    }
+
+    #[test]
+    fn an_executed_trade_updates_the_bot_of_the_page() {
+        let bot =
+            Bot::read(&published(Kind::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#));
+        let top = |trade: &str, bot: Option<&Bot>| serde_json::from_str::<Value>(&executed(trade, bot)).unwrap();
+        let trade = r#"{"id":"t","bot_id":"b","bot_name":"Scalper"}"#;
+        assert_eq!(
+            top(trade, Some(&bot)),
+            json!({ "trade": { "id": "t", "bot_id": "b", "bot_name": "Scalper" }, "bot_id": "b", "bot_name": "Scalper",
+                "new_capital": 5000, "total_profit": 150.5 })
+        );
+        let told = r#"{"id":"t","bot_id":"b","new_capital":5100,"total_profit":250}"#;
+        let executed = top(told, Some(&bot));
+        assert_eq!((&executed["new_capital"], &executed["total_profit"]), (&json!(5100), &json!(250)));
+        assert_eq!(top(r#"{"id":"t"}"#, None), json!({ "trade": { "id": "t" } }));
+    }
+}
