@@ -120,9 +120,9 @@ describe("where a bare user_id is enough", () => {
       const publishAll = async (body: object) => assert.equal((await server.post("/api/events", body)).status, 200);
       await publishAll(batch("missed", 50));
       const panel = new NotificationsPanel(server.wsUrl, user);
-      await until("what was missed", () => panel.arrived.length === 50);
+      await until("what was missed", () => panel.arrived.length >= 50);
       await publishAll(batch("burst", 100));
-      await until("the burst", () => panel.arrived.length === 150);
+      await until("the burst", () => panel.arrived.length >= 150);
       panel.channel.leave();
       const messages = [...batch("missed", 50).events, ...batch("burst", 100).events].map(({ data }) => data.message);
       assert.deepEqual(panel.arrived.map((row) => row.message), messages);

@@ -59,7 +59,7 @@ impl Desk {
     pub const ROUND: usize = 8;
     /// The beat of the stocks; the first one is the coins'.
     const STOCKS_BEAT: usize = Self::ROUND / 2;
-    /// Beats that it waits for the first price of each of its symbols.
+    /// Beats that it waits for the first price of everything that its accounts hold.
     const MAX_WAIT: u32 = 5;
 
     /// A desk that publishes to everybody and to `users`, from the first prices on.
@@ -128,7 +128,8 @@ impl Desk {
     /// Opens the accounts once there are prices, or some that will not come have been waited for.
     fn open(&mut self, now: DateTime<Utc>) -> bool {
         self.waited += 1;
-        if self.quotes.count() < Self::symbols().count() && self.waited <= Self::MAX_WAIT {
+        let has_all = STOCKS.into_iter().chain(COINS).all(|symbol| self.quotes.current(symbol).is_some());
+        if !has_all && self.waited <= Self::MAX_WAIT {
             return false;
         }
         let kept = std::mem::take(&mut self.kept);

@@ -1,7 +1,7 @@
 //! The demo desk: a simulated desk that publishes every kind of message, so that a dashboard can be developed and tested
 //! against this server alone. All that it says is marked `simulated`.
 //!
-//! It trades at the prices that the server publishes, by one rule, see [`book`]. Its accounts stand in what it publishes (the
+//! It trades at the prices that the server publishes, by one rule (`book.rs`). Its accounts stand in what it publishes (the
 //! field `account` of `bots` and `earnings`), and each fill is stored in one commit with them: a restart goes on from there,
 //! also after a `kill -9`.
 //!

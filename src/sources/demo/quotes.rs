@@ -52,11 +52,6 @@ impl Quotes {
         }
     }
 
-    /// How many symbols have had a price.
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// The price that can be traded at.
     pub(super) fn current(&self, symbol: &str) -> Option<Quoted> {
         self.0.get(symbol).filter(|known| known.current).map(|known| known.quote)

@@ -11,6 +11,8 @@ use crate::domain::{Audience, Instruments, Kind, Published, Quote, SourceName, S
 use crate::sources::simulator::Market;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Time between two steps of the market.
+const MARKET_BEAT: Duration = Duration::from_secs(4);
 /// What an account may lose or win in 24 hours.
 const DAY_BOUND: f64 = 0.12;
 
@@ -50,8 +52,11 @@ impl Stage {
 
     fn step(&mut self) -> Vec<Published> {
         self.now += SECOND;
-        for tick in self.market.step(self.now, SECOND) {
-            self.quote(&tick);
+        // Prices that move every few seconds are as good, and make a day quick.
+        if self.quoted.is_empty() || self.now.timestamp() % MARKET_BEAT.as_secs() as i64 == 0 {
+            for tick in self.market.step(self.now, MARKET_BEAT) {
+                self.quote(&tick);
+            }
         }
         let quoted: Vec<_> = self.quoted.values().copied().collect();
         self.desk.step(self.now, &quoted)
@@ -124,13 +129,13 @@ fn holds_a_day(seed: u64) {
 
 #[test]
 fn a_day_keeps_the_accounts_within_bounds() {
-    (0..3).for_each(holds_a_day);
+    (0..2).for_each(holds_a_day);
 }
 
 #[test]
 #[ignore = "40 days, for a change of the rule"]
 fn forty_days_keep_the_accounts_within_bounds() {
-    (3..43).for_each(holds_a_day);
+    (2..42).for_each(holds_a_day);
 }
 
 /// The state of each user's books and the last order are all that a log keeps for sure.
