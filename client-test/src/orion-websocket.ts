@@ -13,7 +13,9 @@
  * new instance instead: it takes the same connection over, is `CONNECTING` until
  * that is back, and the instance before it says nothing any more. Either way the
  * page has one connection and one stream: what it missed comes by cursor, each
- * signal once. `error` does not fire on a loss, so that a page that reconnects on
+ * signal once. (A new instance for the same address is taken for such a reconnect
+ * during the loss and for a minute after it. Instances that were never lost have a
+ * connection each.) `error` does not fire on a loss, so that a page that reconnects on
  * both does so once; nor does a failed attempt end an instance, so that no page
  * gives up and shows demo data.
  *

@@ -97,7 +97,7 @@ async fn an_upgrade_in_the_middle_loses_nothing() {
 
 /// python-engineio and others go over to a WebSocket before they poll at all, or without polling meanwhile.
 #[tokio::test]
-async fn what_waits_for_an_upgrade_that_does_not_poll_comes_over_it() {
+async fn an_upgrade_without_polls_gets_what_waits() {
     let server = server_with_signals(100).await;
     let mut client = Polling::open(server.addr, Protocol::Eio4).await;
     client.say("40").await;

@@ -70,7 +70,7 @@ export class OrionServer {
     assert.equal(code, 0, `exit code after SIGTERM\n${this.#log}`);
   }
 
-  /** SIGKILL to this one process: nobody is told anything. */
+  /** SIGKILL to this one process: no client is told anything. */
   async kill(): Promise<void> {
     const exit = once(this.child, "exit", { signal: AbortSignal.timeout(STOPPED_WITHIN) });
     this.child.kill("SIGKILL");
