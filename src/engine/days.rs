@@ -28,7 +28,7 @@ impl Days {
         self.extend(instrument, at, tick.feed == Feed::Simulated, range);
     }
 
-    /// Takes in a minute of before, oldest first.
+    /// Takes in a recorded minute, oldest first.
     pub(super) fn recall(&mut self, instrument: &Instrument, minute: &Bar) {
         let volume = Some(minute.volume).filter(|volume| *volume > 0.0);
         let range = DayRange { high: minute.high, low: minute.low, volume };

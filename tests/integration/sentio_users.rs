@@ -98,7 +98,7 @@ async fn notifications_of_one_page_never_arrive_together() {
     let mut beside = server.join("/ws/notifications", &subscribe_with(&token("u2"))).await;
     assert_eq!(notified(&mut page, 50).await, (0..50).map(|number| format!("missed {number}")).collect::<Vec<_>>());
     assert!(began.elapsed() >= 49 * SPACING, "{:?}", began.elapsed());
-    // A burst in one request; nobody else waits for it.
+    // A burst in one request; no other user waits for it.
     let mut burst: Vec<_> = (0..100).map(|number| notification("u1", &format!("burst {number}"))).collect();
     burst.push(notification("u2", "alone"));
     let began = Instant::now();

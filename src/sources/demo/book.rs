@@ -30,7 +30,7 @@ pub(super) static LUNO: Venue = Venue {
     name: "luno",
     currency: "ZAR",
     lots: &[(COINS[0], 0.0004, 4), (COINS[1], 0.008, 3)],
-    full: 45,
+    full: 15,
     capital: 50_000.0,
     floor: 40_000.0,
 };
@@ -40,7 +40,7 @@ pub(super) static BROKER: Venue = Venue {
     name: "simulated broker",
     currency: "USD",
     lots: &[(STOCKS[0], 2.0, 0), (STOCKS[1], 2.0, 0), (STOCKS[2], 1.0, 0), (STOCKS[3], 2.0, 0)],
-    full: 28,
+    full: 10,
     capital: 50_000.0,
     floor: 40_000.0,
 };

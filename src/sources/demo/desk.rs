@@ -236,7 +236,7 @@ impl Desk {
         Some((self.quotes.current(PAIRS[pair])?, ["buy", "sell"][side]))
     }
 
-    /// A new order, or the one before as it is filled, at the price of now.
+    /// A new order, or the previous one as it is filled, at the current price.
     fn order_update(&mut self, now: DateTime<Utc>) -> Option<Value> {
         if let Some(mut order) = self.order.take() {
             let side = if order["side"] == "sell" { "sell" } else { "buy" };

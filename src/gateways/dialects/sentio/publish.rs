@@ -1,7 +1,7 @@
 //! What may be published for Sentio: the bodies of its documents and those that its pages read, checked field by field.
 //!
 //! A page crashes on a number that is text, and on a signal without a word for it; nothing of the kind gets through. Numbers
-//! that it prints without looking leave as 0 where nobody published them: it would print `NaN` or `undefined`.
+//! that it prints without looking leave as 0 where they were not published: it would print `NaN` or `undefined`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};

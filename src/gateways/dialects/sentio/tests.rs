@@ -93,7 +93,7 @@ fn quotes_as_they_leave() {
 }
 
 #[test]
-fn a_quote_has_the_high_low_and_volume_of_the_day() {
+fn a_quote_has_its_days_high_and_low() {
     let Event::Price(update) = price("EURUSD", 1.0851, None, Some(3.0)).event().clone() else { panic!() };
     let day = Some(DayRange { high: 1.0911, low: 1.079, volume: Some(0.1 + 0.2) });
     let told = PriceUpdate { day, ..update.as_ref().clone() };
