@@ -280,7 +280,7 @@ impl Tracked {
     }
 
     /// Whether an answer with this number would be to a ping of ours.
-    pub(super) fn expects(&self, number: u64) -> bool {
+    fn expects(&self, number: u64) -> bool {
         match Receipt::decode(number) {
             Some(Receipt::Probe(number)) => {
                 let mut is_expected = false;

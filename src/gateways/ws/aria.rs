@@ -134,10 +134,6 @@ impl Conversation for Aria {
         }
     }
 
-    fn expects(&self, receipt: u64) -> bool {
-        self.tracked.as_ref().is_some_and(|tracked| tracked.expects(receipt))
-    }
-
     fn left(&mut self, code: Option<u16>) {
         if let Some(tracked) = &mut self.tracked
             && code.is_none_or(|code| LEAVING.contains(&code))

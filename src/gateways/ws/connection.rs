@@ -12,8 +12,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::guard::{ConnectionGuard, End};
 use crate::auth::{AuthError, Login, TokenKind};
-use crate::door::{KillSwitch, Reason};
+use crate::door::KillSwitch;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
@@ -44,11 +45,6 @@ pub(super) trait Conversation: Send {
 
     /// The client has answered the ping with this number.
     fn received(&mut self, _receipt: u64) {}
-
-    /// Whether a pong with this number answers a ping of this conversation's: it is not held against the client's pace.
-    fn expects(&self, _receipt: u64) -> bool {
-        false
-    }
 
     /// The client has closed the connection with this code, before it broke and before we closed it.
     fn left(&mut self, _code: Option<u16>) {}
@@ -100,6 +96,8 @@ pub(super) struct Client {
     sink: SplitSink<WebSocket, Message>,
     login: Option<Login>,
     address: Option<IpAddr>,
+    /// Pings with a receipt that have no answer yet.
+    unanswered: usize,
 }
 
 impl Client {
@@ -128,8 +126,14 @@ impl Client {
 
     /// Writes a protocol ping; its answer is [`received`](Conversation::received) with this number.
     pub(super) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
+        self.feed_ping(receipt).await?;
+        self.sink.flush().await.map_err(|_| Gone)
+    }
+
+    async fn feed_ping(&mut self, receipt: u64) -> Result<(), Gone> {
+        self.unanswered += 1;
         let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-        self.sink.send(ping).await.map_err(|_| Gone)
+        self.sink.feed(ping).await.map_err(|_| Gone)
     }
 
     /// Writes a batch with one flush.
@@ -157,14 +161,12 @@ impl Client {
         let ordered = frames.len() as u64 - states - answers;
         for (index, frame) in frames.into_iter().enumerate() {
             while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
-                let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-                self.sink.feed(ping).await.map_err(|_| Gone)?;
+                self.feed_ping(receipt).await?;
             }
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
         }
         for (_, receipt) in receipts {
-            let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-            self.sink.feed(ping).await.map_err(|_| Gone)?;
+            self.feed_ping(receipt).await?;
         }
         self.sink.flush().await.map_err(|_| Gone)?;
         self.outbox.wrote();
@@ -175,15 +177,6 @@ impl Client {
     }
 }
 
-/// How a connection ended.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    /// The peer closed it, or it broke.
-    Peer,
-    /// We close it.
-    Ours(Close),
-}
-
 /// Serves one connection until it ends.
 pub(super) async fn serve<C: Conversation>(
     socket: WebSocket,
@@ -192,12 +185,12 @@ pub(super) async fn serve<C: Conversation>(
     login: Option<Login>,
     mut conversation: C,
 ) {
-    let presence = Presence::new(&gateway, conversation.endpoint(), connection);
+    let guard = ConnectionGuard::new(&gateway, conversation.endpoint(), connection);
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
-    presence.connection.serves(conversation.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
-    let mut client = Client { outbox, gateway, sink, login, address };
+    guard.connection.serves(conversation.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
+    let mut client = Client { outbox, gateway, sink, login, address, unanswered: 0 };
     let end = talk(&mut client, &mut stream, &mut conversation).await;
     match end {
         End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
@@ -206,7 +199,7 @@ pub(super) async fn serve<C: Conversation>(
             timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation, End::Peer)).await.ok();
         }
     }
-    presence.left(end);
+    guard.ended(end);
 }
 
 async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<WebSocket>, conversation: &mut C) -> End {
@@ -270,10 +263,13 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
             Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
             None => return End::Peer,
         };
+        // An answer to a ping of ours is not held against the client's pace.
         if let Message::Pong(payload) = &said
-            && receipt_of(payload).is_some_and(|receipt| conversation.expects(receipt))
+            && let Some(receipt) = receipt_of(payload)
+            && client.unanswered > 0
         {
-            confirm(conversation, payload);
+            client.unanswered -= 1;
+            conversation.received(receipt);
             continue;
         }
         // Control frames cost as much as others do; a close is the last in any case.
@@ -302,10 +298,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
                 }
                 continue;
             }
-            Message::Pong(payload) => {
-                confirm(conversation, payload);
-                continue;
-            }
+            Message::Pong(_) => continue,
         };
         if let Err(close) = conversation.said(client, text).await {
             return End::Ours(close);
@@ -385,45 +378,4 @@ async fn say_goodbye<C: Conversation>(
     };
     // A peer that does not answer is dropped all the same.
     timeout(CLOSE_PATIENCE, goodbye).await.ok();
-}
-
-/// Counts a connection for as long as it is there.
-struct Presence {
-    gateway: Arc<Gateway>,
-    endpoint: &'static str,
-    connection: KillSwitch,
-    since: Instant,
-    end: Option<End>,
-}
-
-impl Presence {
-    fn new(gateway: &Arc<Gateway>, endpoint: &'static str, connection: KillSwitch) -> Self {
-        gateway.metrics.connections.with_label_values(&["native", endpoint]).inc();
-        gateway.metrics.connections_total.with_label_values(&["native", endpoint]).inc();
-        info!(endpoint, "WebSocket client connected");
-        Self { gateway: gateway.clone(), endpoint, connection, since: Instant::now(), end: None }
-    }
-
-    fn left(mut self, end: End) {
-        self.end = Some(end);
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        let reason = match self.end {
-            // Its writes may have failed because the door has cut it.
-            Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
-            Some(End::Ours(close)) => close.reason(),
-            None => "aborted",
-        };
-        self.gateway.metrics.connections.with_label_values(&["native", self.endpoint]).dec();
-        self.gateway.metrics.disconnects_total.with_label_values(&[self.endpoint, reason]).inc();
-        info!(
-            endpoint = self.endpoint,
-            reason,
-            seconds = self.since.elapsed().as_secs_f64(),
-            "WebSocket client disconnected"
-        );
-    }
 }

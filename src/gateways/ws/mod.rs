@@ -4,6 +4,7 @@ mod aria;
 mod bots;
 mod connection;
 mod echo;
+mod guard;
 mod orion;
 mod sentio;
 

@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("domain", "*"),
             ("pipeline", "Handle Input Stopped SubmitError"),
             ("recordings", "Counts ReadSummary Recording RecordingError Request SOURCE_NAME Step"),
-            ("telemetry", "Metrics"),
+            ("telemetry", "LogLimit Metrics"),
         ],
     ),
     (
@@ -49,13 +49,13 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
                 "AuthError Identity Login OpenUsers Rate Stranger TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
-            ("config", "AllowedOrigins Heartbeat Limits Sentio Socketio"),
+            ("config", "AllowedOrigins Heartbeat Limits Orion Sentio Socketio duration_text parse_duration"),
             ("domain", "*"),
             ("door", "ClientAddress Crowded InboundFilter KillSwitch Peer Reason"),
             (
                 "hub",
                 "Audiences Batch Channels Clients Encoding Hub Membership Ordered Outbox OutboxClosed \
-             Present Publication Selection Sink Topics",
+             Present Publication Selection Sink Spacing Topics",
             ),
             ("pipeline", "Handle SubmitError clock"),
             ("sources", "push::Malformed push::Push push::PushedEvents push::trimmed"),
@@ -74,9 +74,9 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("engine", "LaneStatus"),
             (
                 "gateways",
-                "dialects::aria::PerformanceObject dialects::aria::SignalObject dialects::aria::UsageObject \
+                "dialects::aria::PerformanceObject dialects::aria::SignalObject dialects::aria::Trades dialects::aria::UsageObject \
              dialects::bots::price_map dialects::bots::rest dialects::orion::PriceObject \
-             dialects::orion::SignalObject dialects::sentio events throttle",
+             dialects::orion::SignalObject dialects::sentio events pages::Browser pages::Pages throttle",
             ),
             ("hub", "Audiences Channels Hub Present Publication"),
             ("pipeline", "Feeds LaneStatus"),

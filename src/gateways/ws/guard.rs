@@ -1,0 +1,61 @@
+//! The begin and the end of a native connection: its metrics and its log lines.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::door::{KillSwitch, Reason};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    /// The peer closed it, or it broke.
+    Peer,
+    /// We close it.
+    Ours(Close),
+}
+
+/// Counts a connection for as long as it is open, and logs its begin and its end.
+#[derive(Debug)]
+pub(super) struct ConnectionGuard {
+    gateway: Arc<Gateway>,
+    endpoint: &'static str,
+    pub(super) connection: KillSwitch,
+    since: Instant,
+    end: Option<End>,
+}
+
+impl ConnectionGuard {
+    pub(super) fn new(gateway: &Arc<Gateway>, endpoint: &'static str, connection: KillSwitch) -> Self {
+        gateway.metrics.connections.with_label_values(&["native", endpoint]).inc();
+        gateway.metrics.connections_total.with_label_values(&["native", endpoint]).inc();
+        info!(endpoint, "WebSocket client connected");
+        Self { gateway: gateway.clone(), endpoint, connection, since: Instant::now(), end: None }
+    }
+
+    pub(super) fn ended(mut self, end: End) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        let reason = match self.end {
+            // Its writes may have failed because the door has cut it.
+            Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
+            Some(End::Ours(close)) => close.reason(),
+            None => "aborted",
+        };
+        self.gateway.metrics.connections.with_label_values(&["native", self.endpoint]).dec();
+        self.gateway.metrics.disconnects_total.with_label_values(&[self.endpoint, reason]).inc();
+        info!(
+            endpoint = self.endpoint,
+            reason,
+            seconds = self.since.elapsed().as_secs_f64(),
+            "WebSocket client disconnected"
+        );
+    }
+}
