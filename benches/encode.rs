@@ -14,13 +14,13 @@ use orion_server::domain::{
 };
 use orion_server::engine::Engine;
 use orion_server::gateways::dialects::orion;
-use orion_server::hub::Publication;
+use orion_server::hub::Envelope;
 
 /// Dialects and how they write a publication down; the first call encodes, the next would share.
-type Encode = fn(&Arc<Publication>) -> &[Utf8Bytes];
+type Encode = fn(&Arc<Envelope>) -> &[Utf8Bytes];
 const DIALECTS: [(&str, Encode); 2] = [("orion over Socket.IO", object), ("orion native", orion::frames)];
 
-fn object(publication: &Arc<Publication>) -> &[Utf8Bytes] {
+fn object(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     orion::object(publication).map(std::slice::from_ref).unwrap_or_default()
 }
 
@@ -77,7 +77,7 @@ fn encode(criterion: &mut Criterion) {
         for (dialect, encode) in DIALECTS {
             let fresh = || -> Vec<_> {
                 let position = Position { epoch: "k3x9a1b2c3".into(), seq: 1_234_567 };
-                events.iter().map(|event| Arc::new(Publication::placed(event.clone(), position.clone()))).collect()
+                events.iter().map(|event| Arc::new(Envelope::placed(event.clone(), position.clone()))).collect()
             };
             group.bench_function(BenchmarkId::from_parameter(dialect), |bencher| {
                 bencher.iter_batched(

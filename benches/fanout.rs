@@ -17,13 +17,13 @@ use orion_server::domain::{
     Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
 };
 use orion_server::gateways::dialects::{aria, orion, sentio};
-use orion_server::hub::{Audiences, Clients, Hub, Membership, Outbox, Publication, Selection, Topics};
+use orion_server::hub::{Audiences, Clients, Envelope, Hub, Membership, Outbox, Selection, Topics};
 use orion_server::telemetry::Metrics;
 use tokio::time::Instant;
 
 const CLIENTS: [usize; 3] = [1, 100, 1_000];
 
-fn tick() -> Vec<Arc<Publication>> {
+fn tick() -> Vec<Arc<Envelope>> {
     let all = Instruments::documented().into_iter().chain(Instruments::futures());
     let update = |symbol| PriceUpdate {
         symbol,
@@ -37,7 +37,7 @@ fn tick() -> Vec<Arc<Publication>> {
         quality: Quality::Simulated,
         source: SourceName::new("simulator"),
     };
-    all.map(|instrument| Arc::new(Publication::unplaced(Event::Price(Arc::new(update(instrument.symbol)))))).collect()
+    all.map(|instrument| Arc::new(Envelope::unplaced(Event::Price(Arc::new(update(instrument.symbol)))))).collect()
 }
 
 fn fanout(criterion: &mut Criterion) {
@@ -92,7 +92,7 @@ fn fanout(criterion: &mut Criterion) {
 }
 
 /// What a conversation queues for one client when a signal is due: the shared frames, or Sentio's list of all that are current.
-type Queue = fn(&Hub, &Instruments, &Arc<Publication>) -> Vec<Utf8Bytes>;
+type Queue = fn(&Hub, &Instruments, &Arc<Envelope>) -> Vec<Utf8Bytes>;
 
 /// The conversations, what their clients join, and what they queue.
 fn conversations() -> [(&'static str, Topics, Queue); 3] {
@@ -161,7 +161,7 @@ impl Desk {
     fn publish(&mut self, signal: &Arc<Signal>) -> Vec<Duration> {
         self.seq += 1;
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: self.seq };
-        let batch = [Arc::new(Publication::placed(Event::Signal(signal.clone()), position))];
+        let batch = [Arc::new(Envelope::placed(Event::Signal(signal.clone()), position))];
         let mut last = vec![Duration::ZERO; self.queues.len()];
         let published = Instant::now();
         self.hub.publish(&batch);

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use load::client::{Client, NATIVE};
-use load::process::{Kind, Server};
+use load::process::{MessageType, Server};
 use load::{Mode, Promises, Spread};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -48,7 +48,7 @@ struct Plan {
 async fn program(mode: Mode) -> Promises {
     let plan = Plan { readers: mode.choose(200, 20), stuck: mode.choose(20, 2), steps: mode.choose(300, 20) };
     let mut promises = Promises::default();
-    for kind in [Kind::Orion, Kind::Bare] {
+    for kind in [MessageType::Orion, MessageType::Bare] {
         println!("\n{}", kind.name());
         let without = scene(kind, Plan { stuck: 0, ..plan }).await;
         println!("  {:>3} read, {:>2} do not: {without}", plan.readers, 0);
@@ -61,7 +61,7 @@ async fn program(mode: Mode) -> Promises {
             ratio(|delay| delay.p99),
             ratio(|delay| delay.max),
         );
-        if kind == Kind::Orion {
+        if kind == MessageType::Orion {
             for outcome in [&without, &with] {
                 outcome.judge(mode, &mut promises);
             }
@@ -71,7 +71,7 @@ async fn program(mode: Mode) -> Promises {
 }
 
 /// What a run showed.
-struct Outcome {
+struct TradeOutcome {
     delay: Spread,
     kilobytes_a_second: f64,
     signals: usize,
@@ -89,7 +89,7 @@ struct Outcome {
     memory: [f64; 3],
 }
 
-impl Outcome {
+impl TradeOutcome {
     fn judge(&self, mode: Mode, promises: &mut Promises) {
         promises.hold(self.lost == 0, format!("{} signals lost by those who read", self.lost));
         promises.hold(self.disordered == 0, format!("{} signals twice or out of order", self.disordered));
@@ -105,7 +105,7 @@ impl Outcome {
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for TradeOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [before, peak, after] = self.memory;
         write!(
@@ -130,11 +130,11 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-async fn scene(kind: Kind, plan: Plan) -> Outcome {
+async fn scene(kind: MessageType, plan: Plan) -> TradeOutcome {
     let server = Server::start(kind, &instruments()).await;
     let mut clients = Vec::new();
     for number in 0..plan.readers + plan.stuck {
-        let native = kind == Kind::Orion && number % 2 == 0;
+        let native = kind == MessageType::Orion && number % 2 == 0;
         clients.push(enter(number, native, &server).await);
     }
     let signals = plan.steps;
@@ -162,7 +162,7 @@ async fn scene(kind: Kind, plan: Plan) -> Outcome {
     over.send_replace(true);
     let stuck = stuck.join_all().await;
     let sum = |of: fn(&Heard) -> usize| heard.iter().map(of).sum();
-    Outcome {
+    TradeOutcome {
         kilobytes_a_second: heard.iter().map(|heard| heard.bytes).sum::<u64>() as f64
             / 1_000.0
             / plan.readers as f64

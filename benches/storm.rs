@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use load::client::Client;
-use load::process::{Kind, Server};
+use load::process::{MessageType, Server};
 use load::{Mode, Promises, Spread};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -56,8 +56,8 @@ async fn program(mode: Mode) -> Promises {
         println!("the limit of file descriptors leaves room for {clients} clients instead of {wanted}");
     }
     let mut promises = Promises::default();
-    let ours = rounds(Kind::Orion, clients, &mut promises).await;
-    let bare = rounds(Kind::Bare, clients, &mut promises).await;
+    let ours = rounds(MessageType::Orion, clients, &mut promises).await;
+    let bare = rounds(MessageType::Bare, clients, &mut promises).await;
     println!();
     for (what, of) in [("back after the restart", 0), ("with the start itself", 1), ("back to the same process", 2)] {
         let median = |times: &[[Duration; 3]]| {
@@ -73,7 +73,7 @@ async fn program(mode: Mode) -> Promises {
 
 /// Times of each round: until all are back after a restart, the same with the start itself, and until all are back after
 /// they left by themselves.
-async fn rounds(kind: Kind, count: usize, promises: &mut Promises) -> Vec<[Duration; 3]> {
+async fn rounds(kind: MessageType, count: usize, promises: &mut Promises) -> Vec<[Duration; 3]> {
     println!("\n{}, {count} clients", kind.name());
     let mut server = Server::start(kind, "").await;
     for number in 0..SIGNALS {
@@ -92,7 +92,7 @@ async fn rounds(kind: Kind, count: usize, promises: &mut Promises) -> Vec<[Durat
         let started = Instant::now();
         server.restart().await;
         let start = started.elapsed();
-        if kind == Kind::Bare {
+        if kind == MessageType::Bare {
             // It has no log.
             for number in 0..SIGNALS {
                 server.push(&[], &[signal(number)]).await;
@@ -113,7 +113,7 @@ async fn rounds(kind: Kind, count: usize, promises: &mut Promises) -> Vec<[Durat
         let left = prepared.returned(&server, kind).await;
         let (full, empty) = (full[round], server.resident());
         println!("  all have left: {left}; memory {full:.1} → {empty:.1} MB (at the start {:.1})", prepared.memory);
-        if kind == Kind::Orion {
+        if kind == MessageType::Orion {
             promises.hold(left.is_back, format!("not everything is given back: {left}"));
         }
         let storm = crowd.storm(&server).await;
@@ -122,7 +122,7 @@ async fn rounds(kind: Kind, count: usize, promises: &mut Promises) -> Vec<[Durat
         times[2] = storm.all;
     }
     full.push(server.resident());
-    if kind == Kind::Orion {
+    if kind == MessageType::Orion {
         let drift = full[ROUNDS] / full[0];
         promises.hold(drift <= MAX_DRIFT, format!("memory drifts over the rounds: {full:.0?} MB"));
     }
@@ -141,7 +141,7 @@ async fn prepare(server: &Server) -> Prepared {
     let prices = SYMBOLS.map(|symbol| json!({"symbol": symbol, "bid": 1_000, "ask": 1_002}));
     server.push(&prices, &[]).await;
     // The bare server is told, and knows.
-    if server.kind == Kind::Orion {
+    if server.kind == MessageType::Orion {
         while known_prices(server).await < SYMBOLS.len() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -170,11 +170,11 @@ impl std::fmt::Display for Left {
 
 impl Prepared {
     /// Waits until everything is as before, for a while.
-    async fn returned(&self, server: &Server, kind: Kind) -> Left {
+    async fn returned(&self, server: &Server, kind: MessageType) -> Left {
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
             let now = server.descriptors();
-            let connections = if kind == Kind::Orion { server.metric("orion_connections").await } else { 0.0 };
+            let connections = if kind == MessageType::Orion { server.metric("orion_connections").await } else { 0.0 };
             // Our own requests keep one or two.
             let is_back = now <= self.descriptors + 2 && connections == 0.0;
             if is_back || Instant::now() > patience {
@@ -269,7 +269,7 @@ impl Crowd {
         let (over, end) = watch::channel(false);
         let outsider = tokio::spawn(ask_for_health(self.addr, end));
         let (mut all, mut arrived, mut whole, mut tries) = (Duration::ZERO, 0, 0, 0);
-        let silence = if server.kind == Kind::Bare { SILENCE_OF_BARE } else { SILENCE };
+        let silence = if server.kind == MessageType::Bare { SILENCE_OF_BARE } else { SILENCE };
         while arrived < self.count {
             let Ok(Some(arrival)) = tokio::time::timeout(silence, self.arrivals.recv()).await else { break };
             arrived += 1;
@@ -284,8 +284,8 @@ impl Crowd {
         Storm { all, arrived, whole, tries, health: Spread::of(answers), refused, memory: server.resident() }
     }
 
-    fn judge(&self, kind: Kind, storm: &Storm, promises: &mut Promises) {
-        if kind == Kind::Orion {
+    fn judge(&self, kind: MessageType, storm: &Storm, promises: &mut Promises) {
+        if kind == MessageType::Orion {
             let count = self.count;
             promises.hold(storm.arrived == count, format!("{} of {count} never came back", count - storm.arrived));
             promises
@@ -296,9 +296,9 @@ impl Crowd {
     }
 
     /// Nobody may have been cut.
-    fn expect_present(&self, kind: Kind, promises: &mut Promises) {
+    fn expect_present(&self, kind: MessageType, promises: &mut Promises) {
         let present = self.present.load(Ordering::SeqCst);
-        promises.hold(kind == Kind::Bare || present == self.count, format!("{} were cut", self.count - present));
+        promises.hold(kind == MessageType::Bare || present == self.count, format!("{} were cut", self.count - present));
     }
 
     /// Lets all leave, and waits until they have.

@@ -32,11 +32,11 @@ use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::pages::Pages;
-use crate::gateways::presence::{Presence, Stream};
-use crate::gateways::socketio::{self, Cuts, EntryLayer, PollingSessions};
+use crate::gateways::presence::{DeliveryTracker, Stream};
+use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::gateways::{CatchUp, ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Clients, Hub, Publication, Sink};
+use crate::hub::{Clients, Envelope, Hub, Sink};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::metatrader::MetaTrader;
@@ -205,7 +205,7 @@ impl App {
     fn open(&self, listener: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let limits = access::polling_limits(settings, self.door.most_connections());
-        let cuts = Cuts::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
+        let cuts = Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());
@@ -228,7 +228,7 @@ impl App {
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(settings.server.allowed_origins.clone()))
             .layer(TokenLayer::new(self.gateway.clone()))
-            .layer(EntryLayer::new(self.gateway.clone(), cuts))
+            .layer(AdmissionLayer::new(self.gateway.clone(), cuts))
             .layer(CompactHead)
             .service(engine);
         let (door, doors, stopping) = (self.door.clone(), self.doors.clone(), self.tasks.stopping());
@@ -292,8 +292,8 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
 }
 
 /// What has reached whom, on each of the streams without a cursor.
-fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<Presence>, Arc<Pages>) {
-    let marks = |stream| Arc::new(Presence::new(stream, handle.clone(), &recovered.users));
+fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<DeliveryTracker>, Arc<Pages>) {
+    let marks = |stream| Arc::new(DeliveryTracker::new(stream, handle.clone(), &recovered.users));
     (marks(Stream::Notifications), Arc::new(Pages::new(marks(Stream::Bots), metrics.clone())))
 }
 
@@ -377,12 +377,12 @@ fn remember(hub: &Hub, recovered: &Recovered) {
     let age = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
     let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };
-        Publication::placed(Event::Signal(Arc::new(signal.clone())), position).aged(age(signal.updated_at))
+        Envelope::placed(Event::Signal(Arc::new(signal.clone())), position).aged(age(signal.updated_at))
     });
     let published = recovered
         .published
         .iter()
-        .map(|message| Publication::unplaced(Event::Published(Arc::new(message.clone()))).aged(age(message.at)));
+        .map(|message| Envelope::unplaced(Event::RelayedMessage(Arc::new(message.clone()))).aged(age(message.at)));
     hub.recall(signals.chain(published), &recovered.forgotten);
 }
 

@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageType {
     /// This server.
     Orion,
     /// socketioxide on `axum::serve`.
     Bare,
 }
 
-impl Kind {
+impl MessageType {
     pub fn name(self) -> &'static str {
         match self {
             Self::Orion => "orion-server",
@@ -36,7 +36,7 @@ impl Kind {
 /// A server that runs. Killed when dropped.
 #[derive(Debug)]
 pub struct Server {
-    pub kind: Kind,
+    pub kind: MessageType,
     pub addr: SocketAddr,
     child: Child,
     http: reqwest::Client,
@@ -46,7 +46,7 @@ pub struct Server {
 
 impl Server {
     /// Starts one with these further settings.
-    pub async fn start(kind: Kind, settings: &str) -> Self {
+    pub async fn start(kind: MessageType, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("orion.toml"), settings).unwrap();
         let child = spawn(kind, 0, &dir);
@@ -70,7 +70,7 @@ impl Server {
     /// Pushes as a source does; the bare server is told what to emit. Both take a list of prices and one signal after the
     /// other.
     pub async fn push(&self, prices: &[Value], signals: &[Value]) {
-        if self.kind == Kind::Bare {
+        if self.kind == MessageType::Bare {
             let as_emitted = |event: &'static str| move |body: &Value| json!([event, emitted(event, body)]);
             let events: Vec<_> =
                 prices.iter().map(as_emitted("price_update")).chain(signals.iter().map(as_emitted("signal"))).collect();
@@ -144,10 +144,10 @@ fn log_path(dir: &TempDir) -> std::path::PathBuf {
     dir.path().join("log")
 }
 
-fn spawn(kind: Kind, port: u16, dir: &TempDir) -> Child {
+fn spawn(kind: MessageType, port: u16, dir: &TempDir) -> Child {
     let mut command = match kind {
-        Kind::Orion => Command::new(env!("CARGO_BIN_EXE_orion-server")),
-        Kind::Bare => {
+        MessageType::Orion => Command::new(env!("CARGO_BIN_EXE_orion-server")),
+        MessageType::Bare => {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.arg(BARE);
             command

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Demo as DemoSettings, Settings, SourceKind};
-use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Published, Quality};
+use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
 use crate::gateways::Gateway;
-use crate::hub::{Audiences, Hub, Present};
+use crate::hub::{Audiences, Hub, Snapshot};
 use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
 use crate::sources::{self, SourceStates, WallClock};
@@ -49,7 +49,7 @@ fn brought(settings: &Settings, instruments: &Instruments) -> anyhow::Result<Ins
 }
 
 /// What the log remembers of the desk, oldest first.
-fn kept(present: &Present) -> Vec<Published> {
+fn kept(present: &Snapshot) -> Vec<RelayedMessage> {
     let (messages, _) = present.messages_after(&Audiences::only(&Audience::All), 0);
     let states = present.states(Desk::keeps).into_iter();
     states.chain(messages).filter_map(|kept| kept.published().filter(|kept| Desk::keeps(kept)).cloned()).collect()

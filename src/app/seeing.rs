@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::sources::market_is_open;
 use crate::auth::Tokens;
 use crate::domain::Instruments;
-use crate::door::Live;
+use crate::door::ConnectionRegistry;
 use crate::hub::Clients;
 use crate::pipeline::{Feeds, Handle};
 use crate::sources::SourceStates;
@@ -37,7 +37,7 @@ pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceSta
 pub(super) struct Seen {
     pub(super) handle: Handle,
     pub(super) clients: Arc<Clients>,
-    pub(super) connections: Arc<Live>,
+    pub(super) connections: Arc<ConnectionRegistry>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) states: SourceStates,
     pub(super) instruments: Arc<Instruments>,

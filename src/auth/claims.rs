@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::jwt::Identity;
+use super::jwt::Principal;
 use super::{AuthError, is_user_id};
 use crate::config::{Auth, ClaimPath};
 
@@ -38,7 +38,7 @@ impl ClaimRules {
     ///
     /// # Errors
     /// When a claim that is needed is not what it must be, or the token is not for here and now.
-    pub(super) fn identity(&self, claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<Identity, AuthError> {
+    pub(super) fn identity(&self, claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<Principal, AuthError> {
         let expires_at = time(claims, "exp")?
             .ok_or(AuthError::InvalidClaim { claim: "exp", reason: "is missing: a token has to end" })?;
         let issued_at = time(claims, "iat")?;
@@ -54,7 +54,7 @@ impl ClaimRules {
             claim: "sub",
             reason: "and 'user_id' name no user: one must be a text of 1 to 128 characters, or a whole number",
         })?;
-        let identity = Identity {
+        let identity = Principal {
             user: user.into(),
             admin: self.admin_claim.holds(claims, &self.admin_value),
             issued_at: issued_at.unwrap_or_default(),

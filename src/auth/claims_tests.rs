@@ -12,7 +12,7 @@ fn seconds(later: i64) -> i64 {
     now().timestamp() + later
 }
 
-fn judge(auth: &Auth, claims: &Value) -> Result<Identity, AuthError> {
+fn judge(auth: &Auth, claims: &Value) -> Result<Principal, AuthError> {
     ClaimRules::new(auth).identity(claims.as_object().unwrap(), now())
 }
 

@@ -20,7 +20,7 @@ use crate::config::{Auth, Secret};
 
 /// Whom a token names, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct Principal {
     /// The user's id.
     pub user: Arc<str>,
     /// Whether he administers.
@@ -31,7 +31,7 @@ pub struct Identity {
     pub expires_at: DateTime<Utc>,
 }
 
-impl Identity {
+impl Principal {
     /// Whether the token has ended by `now`.
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires_at + LEEWAY <= now
@@ -112,7 +112,7 @@ impl Jwt {
     }
 
     /// Whom the token names.
-    pub(super) fn identity(&self, token: &str, now: DateTime<Utc>) -> Result<Identity, AuthError> {
+    pub(super) fn identity(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
         let header = Header::of(token)?;
         let published = self.key_set.as_ref().map(|set| set.keys()).unwrap_or_default();
         let keys = || self.keys.iter().chain(published.iter());

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{AuthError, Identity, TooManyLogins};
+use super::{AuthError, Principal, TooManyLogins};
 
 /// How often tokens that have expired are looked for.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub(super) struct Logins(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    live: HashMap<u64, (Identity, CancellationToken)>,
+    live: HashMap<u64, (Principal, CancellationToken)>,
     next: u64,
     /// Connections of each user who has any.
     of: HashMap<Arc<str>, usize>,
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl State {
-    fn judge(&self, identity: &Identity, now: DateTime<Utc>) -> Result<(), AuthError> {
+    fn judge(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
         if identity.has_expired(now) {
             Err(AuthError::Expired)
         } else if self.not_before.get(&identity.user).is_some_and(|not_before| identity.issued_at < *not_before) {
@@ -42,12 +42,12 @@ impl State {
 }
 
 impl Logins {
-    pub(super) fn judge(&self, identity: &Identity, now: DateTime<Utc>) -> Result<(), AuthError> {
+    pub(super) fn judge(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
         self.0.lock().judge(identity, now)
     }
 
     /// Notes that a token was presented, which tells how far its issuer's clock is ahead.
-    pub(super) fn presented(&self, identity: &Identity, now: DateTime<Utc>) {
+    pub(super) fn presented(&self, identity: &Principal, now: DateTime<Utc>) {
         let lead = identity.issued_at - now;
         if lead > TimeDelta::zero() {
             let mut state = self.0.lock();
@@ -86,15 +86,15 @@ impl Logins {
 
 /// A connection that rests on a user token. Counts as live until it is dropped.
 #[derive(Debug)]
-pub struct Login {
-    identity: Identity,
+pub struct UserSession {
+    identity: Principal,
     end: CancellationToken,
     id: u64,
     logins: Arc<Logins>,
 }
 
-impl Login {
-    pub(super) fn new(logins: Arc<Logins>, identity: Identity, most: usize) -> Result<Self, TooManyLogins> {
+impl UserSession {
+    pub(super) fn new(logins: Arc<Logins>, identity: Principal, most: usize) -> Result<Self, TooManyLogins> {
         let end = CancellationToken::new();
         let mut state = logins.0.lock();
         let count = state.of.entry(identity.user.clone()).or_default();
@@ -110,7 +110,7 @@ impl Login {
     }
 
     /// Whose it is.
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Principal {
         &self.identity
     }
 
@@ -120,7 +120,7 @@ impl Login {
     }
 }
 
-impl Drop for Login {
+impl Drop for UserSession {
     fn drop(&mut self) {
         let state = &mut *self.logins.0.lock();
         state.live.remove(&self.id);

@@ -2,7 +2,7 @@
 //!
 //! Tokens are compared in constant time, and never printed or sent back. Every way in presents its token here: a header
 //! of a request, the query of a handshake, or a frame. There are shared tokens, which the settings name, and user tokens
-//! ([`Identity`]), which end: with them the connections that rest on them ([`Login`]).
+//! ([`Principal`]), which end: with them the connections that rest on them ([`UserSession`]).
 
 mod algorithm;
 mod claims;
@@ -35,11 +35,11 @@ use crate::domain::Audience;
 pub use algorithm::{Algorithms, WrongAlgorithm};
 pub use error::{AuthError, TokenKind};
 pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
-pub use jwt::{Identity, Unverified, fits_other_encoding, mint, read_unverified};
 use jwt::{Jwt, has_form_of_jwt};
-pub use logins::Login;
+pub use jwt::{Principal, Unverified, fits_other_encoding, mint, read_unverified};
+pub use logins::UserSession;
 use logins::{Logins, SWEEP_INTERVAL};
-pub use open::{OpenUsers, Stranger};
+pub use open::{OpenUsers, UserAccessError};
 pub use rate::{Rate, TooFast};
 use wrong_tokens::WrongTokens;
 pub use wrong_tokens::{TooManyWrongTokens, WrongToken};
@@ -153,7 +153,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError`] when it may not.
-    pub fn admin(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+    pub fn admin(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         let shared = check(self.admin.as_ref(), "ORION_ADMIN_TOKEN", token);
         match (shared, &self.jwt) {
             (Ok(()), _) => Ok(None),
@@ -172,7 +172,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError`] when it names nobody.
-    pub fn user(&self, token: Option<&str>) -> Result<Identity, AuthError> {
+    pub fn user(&self, token: Option<&str>) -> Result<Principal, AuthError> {
         let jwt = self.jwt.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
         let now = (self.clock)();
         let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now).and_then(|identity| {
@@ -188,7 +188,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError`] when it may not.
-    pub fn reader(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+    pub fn reader(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         let required = self.read_auth == ReadAuth::Required;
         let Some(presented) = token else {
             return match (required, &self.jwt) {
@@ -214,7 +214,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError`] when it is not.
-    pub fn visitor(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+    pub fn visitor(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         token.map_or(Ok(None), |token| self.reader(Some(token)))
     }
 
@@ -222,7 +222,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError::Expired`] or [`AuthError::Revoked`] when it is not.
-    pub fn still_good(&self, login: &Login) -> Result<(), AuthError> {
+    pub fn still_good(&self, login: &UserSession) -> Result<(), AuthError> {
         self.logins.judge(login.identity(), (self.clock)())
     }
 
@@ -230,8 +230,8 @@ impl Tokens {
     ///
     /// # Errors
     /// When its user has too many already.
-    pub fn login(&self, identity: Identity) -> Result<Login, TooManyLogins> {
-        Login::new(self.logins.clone(), identity, self.max_logins)
+    pub fn login(&self, identity: Principal) -> Result<UserSession, TooManyLogins> {
+        UserSession::new(self.logins.clone(), identity, self.max_logins)
     }
 
     /// How many connections rest on a user token.

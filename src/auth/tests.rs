@@ -177,7 +177,7 @@ fn a_user_token_reads_and_an_administrators_administers() {
     let user = mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap();
     let admin = mint(&settings, "b", true, now(), TimeDelta::hours(1)).unwrap();
     assert_eq!(tokens.reader(Some(&user)).unwrap().unwrap().user, "a".into());
-    let code = |judged: Result<Option<Identity>, AuthError>| judged.unwrap_err().code();
+    let code = |judged: Result<Option<Principal>, AuthError>| judged.unwrap_err().code();
     assert_eq!(code(tokens.reader(Some("nonsense"))), "token_malformed", "even where none is needed");
     assert_eq!(tokens.admin(Some("nonsense")), Err(AuthError::Wrong));
     assert_eq!((tokens.reader(Some("in")), tokens.reader(Some("root"))), (Ok(None), Ok(None)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Run;
-use crate::domain::{Breakdown, FEW, Outcome, OutcomeClass, Rate, Signal, SignalState, Stats, iso};
+use crate::domain::{Breakdown, FEW, OutcomeClass, Rate, Signal, SignalState, Stats, TradeOutcome, iso};
 use crate::recordings::ReadSummary;
 
 /// All runs together.
@@ -21,7 +21,7 @@ pub struct Report {
     /// Statistics of all outcomes.
     pub statistics: Breakdown,
     /// Records of confirmed signals, by recording, in the order in which they ended.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<TradeOutcome>,
     /// Every change of every signal, by recording: what a server would have in its log.
     pub changes: Vec<Arc<Signal>>,
 }
@@ -169,7 +169,7 @@ pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats
 }
 
 /// The plain words about what these numbers are.
-fn sample(files: &[FileReport], all: &Stats, outcomes: &[Outcome]) -> Vec<String> {
+fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<String> {
     let days: usize = files.iter().map(|file| file.trading_days).sum();
     let symbols: Vec<_> = files.iter().map(|file| file.symbol.as_str()).collect();
     let mut said = vec![format!(
@@ -205,7 +205,7 @@ fn sample(files: &[FileReport], all: &Stats, outcomes: &[Outcome]) -> Vec<String
 }
 
 /// Mean result ± 1.96 standard errors.
-fn interval(outcomes: &[Outcome]) -> Option<(f64, f64)> {
+fn interval(outcomes: &[TradeOutcome]) -> Option<(f64, f64)> {
     let results: Vec<f64> = outcomes.iter().filter(|outcome| outcome.counts()).map(|outcome| outcome.r).collect();
     if results.len() < 2 {
         return None;

@@ -9,7 +9,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::BacktestError;
 use crate::domain::{
-    BarInterval, Instrument, Instruments, Now, Outcome, RecordingOptions, SetupRules, Signal, Symbol, Tick, trading_day,
+    BarInterval, Instrument, Instruments, Now, RecordingOptions, SetupRules, Signal, Symbol, Tick, TradeOutcome,
+    trading_day,
 };
 use crate::engine::Engine;
 use crate::recordings::{ReadSummary, Recording, Request};
@@ -49,7 +50,7 @@ pub struct Run {
     /// Every change of every signal, in order: what a server would have in its log.
     pub changes: Vec<Arc<Signal>>,
     /// Records of confirmed signals that ended within the recording.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<TradeOutcome>,
 }
 
 /// Runs `file` through an engine of its own; `progress` is told the bytes that were read.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Audience, Kind, PriceUpdate, Published, Signal, Symbol};
+use super::{Audience, MessageType, PriceUpdate, RelayedMessage, Signal, Symbol};
 
 /// Something that dashboards are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,7 @@ pub enum Event {
     /// An instrument has a price.
     Price(Arc<PriceUpdate>),
     /// Somebody published something that this server does not make.
-    Published(Arc<Published>),
+    RelayedMessage(Arc<RelayedMessage>),
 }
 
 /// What a state is the state of.
@@ -23,7 +23,7 @@ pub enum StateKey {
     /// The price of an instrument.
     Price(Symbol),
     /// Something published: whose, what, and which.
-    Published(Audience, Kind, Arc<str>),
+    RelayedMessage(Audience, MessageType, Arc<str>),
 }
 
 /// How an event is delivered. There is no third way.
@@ -41,7 +41,7 @@ impl Event {
         match self {
             Self::Signal(_) => "signal",
             Self::Price(_) => "price_update",
-            Self::Published(published) => published.kind.name(),
+            Self::RelayedMessage(published) => published.kind.name(),
         }
     }
 
@@ -49,10 +49,10 @@ impl Event {
     pub fn state_key(&self) -> Option<StateKey> {
         match self {
             Self::Price(update) => Some(StateKey::Price(update.symbol.clone())),
-            Self::Published(published) if published.kind.class() == Class::State => {
-                Some(StateKey::Published(published.audience.clone(), published.kind, published.key.clone()))
+            Self::RelayedMessage(published) if published.kind.class() == Class::State => {
+                Some(StateKey::RelayedMessage(published.audience.clone(), published.kind, published.key.clone()))
             }
-            Self::Signal(_) | Self::Published(_) => None,
+            Self::Signal(_) | Self::RelayedMessage(_) => None,
         }
     }
 

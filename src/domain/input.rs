@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Contradiction, Fault, Feed, Published, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick, TickFault, UserNote,
+    Contradiction, Fault, Feed, RelayedMessage, Signal, SignalDraft, SignalId, SourceName, Symbol, Tick, TickFault,
+    UserNote,
 };
 
 /// What can be told to the pipeline.
@@ -23,7 +24,7 @@ pub enum Input {
         feed: Feed,
     },
     /// Messages to pass on; taken whole.
-    Publish(Vec<Published>),
+    Publish(Vec<RelayedMessage>),
     /// Things to remember of users; kept together, told to nobody.
     Note(Vec<UserNote>),
 }
@@ -36,7 +37,7 @@ pub enum Accepted {
     /// The signal as it is now.
     Signal(Arc<Signal>),
     /// The messages were published.
-    Published,
+    RelayedMessage,
     /// The notes are kept.
     Noted,
 }

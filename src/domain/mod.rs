@@ -34,9 +34,9 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use levels::LevelLimits;
-pub use outcome::{Outcome, OutcomeClass, Progress, shares};
+pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
-pub use published::{Audience, Forgotten, Kind, Published, UnknownKind, UserNote};
+pub use published::{Audience, Forgotten, MessageType, RelayedMessage, UnknownKind, UserNote};
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
     UnknownTimezone, parse_offset,

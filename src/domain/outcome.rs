@@ -35,7 +35,7 @@ pub enum OutcomeClass {
 /// the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other
 /// way round; costs beyond the spread are not in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct TradeOutcome {
     /// The signal.
     pub signal: SignalId,
     /// What it traded.
@@ -79,7 +79,7 @@ pub struct Outcome {
     pub gap_seconds: u64,
 }
 
-impl Outcome {
+impl TradeOutcome {
     /// The record of a confirmed signal as it is when it ends at `closed_at`.
     pub fn new(signal: &Signal, progress: &Progress, class: OutcomeClass, closed_at: DateTime<Utc>) -> Self {
         Self {
@@ -136,7 +136,7 @@ pub struct Progress {
     pub mfe: f64,
     /// Worst price in R, up to the end of the last minute.
     pub mae: f64,
-    /// As in the [`Outcome`].
+    /// As in the [`TradeOutcome`].
     pub gap_seconds: u64,
 }
 

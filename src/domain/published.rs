@@ -13,7 +13,7 @@ use super::Class;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are those of the messages")]
-pub enum Kind {
+pub enum MessageType {
     OrderUpdate,
     Idea,
     PreparedPayload,
@@ -39,7 +39,7 @@ pub enum Kind {
     AiTasks,
 }
 
-impl Kind {
+impl MessageType {
     /// Name and class of every type: the table.
     pub const ALL: [(Self, &'static str, Class); 23] = [
         (Self::OrderUpdate, "order_update", Class::Ordered),
@@ -83,7 +83,7 @@ impl Kind {
 #[error("is no message type that can be published")]
 pub struct UnknownKind;
 
-impl FromStr for Kind {
+impl FromStr for MessageType {
     type Err = UnknownKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
@@ -131,11 +131,11 @@ pub struct UserNote {
 
 /// A message that somebody published, checked and brought into the shape in which its dashboard reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct RelayedMessage {
     /// Its number among all published messages; 0 until it is stored.
     pub seq: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MessageType,
     /// Who is told.
     pub audience: Audience,
     /// Of a state: which one of its kind it is, such as the bot or the platform; empty where there is only one.
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn the_table_is_in_the_order_of_the_types() {
-        for (index, (kind, name, _)) in Kind::ALL.into_iter().enumerate() {
+        for (index, (kind, name, _)) in MessageType::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index, "{name}");
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
         }
-        assert_eq!("quotes".parse::<Kind>(), Err(UnknownKind));
+        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownKind));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Outcome, OutcomeClass};
+use super::{OutcomeClass, TradeOutcome};
 
 /// Below so many outcomes a rate says next to nothing.
 pub const FEW: usize = 30;
@@ -72,8 +72,8 @@ pub struct Stats {
 
 impl Stats {
     /// Statistics of `outcomes`, in any order.
-    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
-        let mut all: Vec<&Outcome> = outcomes.into_iter().collect();
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a TradeOutcome>) -> Self {
+        let mut all: Vec<&TradeOutcome> = outcomes.into_iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
         let mut tally = Tally::default();
         for outcome in all {
@@ -104,7 +104,7 @@ struct Tally {
 
 impl Tally {
     /// Adds an outcome that ended after all that were added before.
-    fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, outcome: &TradeOutcome) {
         self.signals += 1;
         *self.classes.entry(outcome.class).or_default() += 1;
         if !outcome.counts() {
@@ -166,8 +166,8 @@ pub struct Breakdown {
 
 impl Breakdown {
     /// Breaks `outcomes` down.
-    pub fn of(outcomes: &[Outcome]) -> Self {
-        let mut all: Vec<&Outcome> = outcomes.iter().collect();
+    pub fn of(outcomes: &[TradeOutcome]) -> Self {
+        let mut all: Vec<&TradeOutcome> = outcomes.iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
         let mut builder = BreakdownBuilder::default();
         for outcome in all {
@@ -190,7 +190,7 @@ pub struct BreakdownBuilder {
 
 impl BreakdownBuilder {
     /// Adds an outcome that ended after all that were added before.
-    pub fn add(&mut self, outcome: &Outcome) {
+    pub fn add(&mut self, outcome: &TradeOutcome) {
         // A score has four decimals at most; the small addition keeps 0.7 out of the tenth below.
         let tenth = ((outcome.confidence * 10.0 + 1e-6) as u8).min(9);
         self.all.add(outcome);
@@ -216,7 +216,7 @@ impl BreakdownBuilder {
     }
 }
 
-fn add_to(groups: &mut BTreeMap<String, Tally>, key: &str, outcome: &Outcome) {
+fn add_to(groups: &mut BTreeMap<String, Tally>, key: &str, outcome: &TradeOutcome) {
     match groups.get_mut(key) {
         Some(tally) => tally.add(outcome),
         None => groups.entry(key.to_owned()).or_default().add(outcome),
@@ -228,9 +228,9 @@ mod tests {
     use super::*;
     use crate::domain::{Direction, Feed, Killzone, SetupKind, SignalId, SourceName, Symbol, parse_time};
 
-    fn outcome(minute: u32, r: f64, targets_hit: usize, class: OutcomeClass, confidence: f64) -> Outcome {
+    fn outcome(minute: u32, r: f64, targets_hit: usize, class: OutcomeClass, confidence: f64) -> TradeOutcome {
         let at = parse_time(&format!("2026-01-15T15:{minute:02}:00Z")).unwrap();
-        Outcome {
+        TradeOutcome {
             signal: SignalId::new(&format!("s{minute}")).unwrap(),
             symbol: Symbol::new("EURUSD"),
             direction: Direction::Long,

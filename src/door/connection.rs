@@ -14,10 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt as _;
 
 use super::linger::LingeringStream;
-use super::live::{Live, Place};
+use super::live::{ConnectionRegistry, ConnectionSlot};
 use super::proxies::site;
 use super::stream::GuardedStream;
-use super::{BoxError, ClientAddress, Crowded, Door, DoorConfig, KillSwitch, Peer, Proxies, Reason, RequestBody, Stop};
+use super::{
+    BoxError, ClientAddress, Door, DoorConfig, KillSwitch, OverLimit, Peer, Proxies, Reason, RequestBody, Stop,
+};
 
 /// hyper takes no smaller limit for its buffers.
 const SMALLEST_BUFFER: usize = 8192;
@@ -41,7 +43,7 @@ pub(super) struct Connection {
     kill: KillSwitch,
     peer: Peer,
     /// Where it counts, and for whom if a proxy speaks for others.
-    live: Arc<Live>,
+    live: Arc<ConnectionRegistry>,
     place: Option<u64>,
     config: Arc<DoorConfig>,
     stop_accepting: CancellationToken,
@@ -54,13 +56,13 @@ impl Connection {
         stream: TcpStream,
         kill: KillSwitch,
         peer: Peer,
-        place: Option<Place>,
+        place: Option<ConnectionSlot>,
         stop: &Stop,
     ) -> Self {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(peer = %peer.addr, %error, "TCP_NODELAY is not set");
         }
-        let id = place.as_ref().map(Place::id);
+        let id = place.as_ref().map(ConnectionSlot::id);
         let stream = LingeringStream::new(stream, door.lingering.clone(), kill.clone());
         let stream = GuardedStream::new(stream, kill.clone(), door.config.write_timeout);
         Self {
@@ -132,7 +134,7 @@ struct Requests<S> {
     inner: S,
     kill: KillSwitch,
     peer: Peer,
-    live: Arc<Live>,
+    live: Arc<ConnectionRegistry>,
     place: Option<u64>,
     config: Arc<DoorConfig>,
     /// Whether there has been a request.
@@ -164,7 +166,7 @@ where
             peer.client = client;
             address = Some(site(client));
             if self.place.is_some_and(|place| !self.live.belongs_to(place, client)) {
-                request.extensions_mut().insert(Crowded);
+                request.extensions_mut().insert(OverLimit);
             }
         }
         request.extensions_mut().insert(self.kill.clone());

@@ -13,7 +13,7 @@ const PLAIN: &str = "HTTP";
 
 /// Written to when a write begins or ends to wait for the peer, and so never by one that goes through at once.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct WriteStats {
     opened: Instant,
     /// When the write began to wait that waits now: milliseconds after `opened`, plus one. 0 when none waits.
     blocked: AtomicU64,
@@ -31,7 +31,7 @@ struct Client {
 
 /// A connection whose peer takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slow {
+pub struct SlowConnection {
     /// What is served on it: a path of ours, or `HTTP`.
     pub endpoint: &'static str,
     /// How long it has been open.
@@ -44,7 +44,7 @@ pub struct Slow {
     pub behind: Option<Behind>,
 }
 
-impl Flow {
+impl WriteStats {
     /// Whoever keeps nobody waiting for longer than this is not slow.
     const LEAST: Duration = Duration::from_millis(100);
 
@@ -85,10 +85,10 @@ impl Flow {
     }
 
     /// How slow the peer is; `None` when it is not.
-    pub(super) fn slow(&self) -> Option<Slow> {
+    pub(super) fn slow(&self) -> Option<SlowConnection> {
         let (blocked, behind) = (self.blocked(), self.behind());
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(blocked.unwrap_or_default());
-        (longest.max(behind.unwrap_or_default().by) >= Self::LEAST).then(|| Slow {
+        (longest.max(behind.unwrap_or_default().by) >= Self::LEAST).then(|| SlowConnection {
             endpoint: self.endpoint(),
             connected: self.opened.elapsed(),
             blocked,
@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_is_told_while_it_lasts_and_the_longest_afterwards() {
-        let flow = Flow::new();
+        let flow = WriteStats::new();
         assert_eq!((flow.blocked(), flow.slow()), (None, None));
         flow.block();
         tokio::time::advance(3 * SECOND).await;
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_in_front_of_it_is_told_as_long_as_somebody_serves_it() {
-        let (flow, queue) = (Flow::new(), Arc::new(Three));
+        let (flow, queue) = (WriteStats::new(), Arc::new(Three));
         let weak: Weak<dyn Queue> = Arc::<Three>::downgrade(&queue);
         flow.serves("/ws", Some(weak));
         flow.serves("/other", None);

@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::flow::Flow;
+use super::flow::WriteStats;
 use super::inbound::{Inbound, InboundFilter};
 use crate::telemetry::Queue;
 
@@ -82,7 +82,7 @@ struct Inner {
     writer: AtomicWaker,
     /// Whoever waits in [`KillSwitch::wait`].
     waiting: Notify,
-    flow: Flow,
+    flow: WriteStats,
     inbound: OnceLock<Mutex<Inbound>>,
 }
 
@@ -105,7 +105,7 @@ impl Default for KillSwitch {
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             waiting: Notify::new(),
-            flow: Flow::new(),
+            flow: WriteStats::new(),
             inbound: OnceLock::new(),
         }))
     }
@@ -165,7 +165,7 @@ impl KillSwitch {
         self.0.inbound.get()
     }
 
-    pub(super) fn flow(&self) -> &Flow {
+    pub(super) fn flow(&self) -> &WriteStats {
         &self.0.flow
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::flow::Slow;
+use super::flow::SlowConnection;
 use super::kill::{KillSwitch, Reason};
 use super::proxies::site;
 
@@ -37,7 +37,7 @@ impl Refusal {
 
 /// All open connections; never more than the limits they were made with.
 #[derive(Debug)]
-pub struct Live {
+pub struct ConnectionRegistry {
     max: usize,
     max_per_address: usize,
     places: Mutex<Places>,
@@ -100,15 +100,15 @@ impl Places {
     }
 }
 
-impl Live {
+impl ConnectionRegistry {
     /// At most `max` connections, and `max_per_address` of each address.
     pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self { max, max_per_address, places: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Lets a connection in, for as long as its [`Place`] is held. `by` is the address that it counts for. When there is no
+    /// Lets a connection in, for as long as its [`ConnectionSlot`] is held. `by` is the address that it counts for. When there is no
     /// room, the connection that has been silent for longest makes some.
-    pub(super) fn admit(self: &Arc<Self>, by: Option<IpAddr>, kill: KillSwitch) -> Result<Place, Refusal> {
+    pub(super) fn admit(self: &Arc<Self>, by: Option<IpAddr>, kill: KillSwitch) -> Result<ConnectionSlot, Refusal> {
         let mut places = self.places.lock();
         if !places.has_room(by, self.max_per_address) {
             return Err(Refusal::Address);
@@ -126,7 +126,7 @@ impl Live {
         if let Some(evicted) = evicted {
             evicted.kill(Reason::NoRequest);
         }
-        Ok(Place { live: Arc::clone(self), id })
+        Ok(ConnectionSlot { live: Arc::clone(self), id })
     }
 
     /// A request has come in on a connection: it gives way to no other any more.
@@ -171,9 +171,9 @@ impl Live {
     }
 
     /// The connections whose peers are slowest, at most `most`: those that keep us waiting now first, the longest wait first.
-    pub fn slowest(&self, most: usize) -> Vec<Slow> {
+    pub fn slowest(&self, most: usize) -> Vec<SlowConnection> {
         let mut slowest: Vec<_> = self.switches().iter().filter_map(|switch| switch.flow().slow()).collect();
-        let now = |slow: &Slow| slow.blocked.unwrap_or_default().max(slow.behind.unwrap_or_default().by);
+        let now = |slow: &SlowConnection| slow.blocked.unwrap_or_default().max(slow.behind.unwrap_or_default().by);
         slowest.sort_by_key(|slow| Reverse((now(slow), slow.longest, slow.connected)));
         slowest.truncate(most);
         slowest
@@ -199,18 +199,18 @@ impl Live {
 
 /// A connection's place among the live ones; dropping it gives the place back.
 #[derive(Debug)]
-pub(super) struct Place {
-    live: Arc<Live>,
+pub(super) struct ConnectionSlot {
+    live: Arc<ConnectionRegistry>,
     id: u64,
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let places = &mut *self.live.places.lock();
         places.remove(self.id);
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_limited_killed_together_and_given_back() {
-        let live = Live::new(2, 2);
+        let live = ConnectionRegistry::new(2, 2);
         let switch = KillSwitch::new();
         let first = live.admit(None, switch.clone()).unwrap();
         let second = live.admit(None, KillSwitch::new()).unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_it_is_full_the_oldest_silent_connection_gives_way() {
-        let live = Live::new(2, 10);
+        let live = ConnectionRegistry::new(2, 10);
         let switches = [KillSwitch::new(), KillSwitch::new()];
         let [asks, silent] = switches.clone().map(|switch| live.admit(Some(addr("1.1.1.1")), switch).unwrap());
         live.has_asked(asks.id());
@@ -264,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_its_own_limit_and_nobody_elses() {
-        let live = Live::new(10, 2);
+        let live = ConnectionRegistry::new(10, 2);
         let enter = |by| live.admit(by, KillSwitch::new());
         let mut places = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
         assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), Refusal::Address);
@@ -282,9 +282,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxys_connection_counts_for_the_client_that_speaks_over_it() {
-        let live = Live::new(10, 1);
+        let live = ConnectionRegistry::new(10, 1);
         let [one, other] = [(); 2].map(|()| live.admit(None, KillSwitch::new()).unwrap());
-        let belongs = |place: &Place, client: &str| live.belongs_to(place.id(), addr(client));
+        let belongs = |place: &ConnectionSlot, client: &str| live.belongs_to(place.id(), addr(client));
         assert!(belongs(&one, "2001:db8::1") && belongs(&one, "2001:db8::2"), "the same customer");
         assert!(!belongs(&other, "2001:db8::3") && !belongs(&other, "2001:db8::3"), "however often it asks");
         assert!(belongs(&other, "1.1.1.1") && !belongs(&one, "1.1.1.1") && belongs(&one, "2001:db8::3"));

@@ -39,10 +39,10 @@ use tower::Service;
 pub use body::{BodyTimeout, RequestBody};
 pub use compact::{CompactHead, CompactHeadService};
 pub use descriptors::{connections_within, raise_limit};
-pub use flow::Slow;
+pub use flow::SlowConnection;
 pub use inbound::InboundFilter;
 pub use kill::{KillSwitch, Reason};
-pub use live::Live;
+pub use live::ConnectionRegistry;
 pub use memory::memory_limit;
 pub use proxies::Proxies;
 pub use stream::{GuardedStream, Socket};
@@ -120,7 +120,7 @@ pub struct ClientAddress(pub Option<IpAddr>);
 /// In the extensions of a request that came through a proxy: its client has more connections than one address may have.
 /// The answer is the service's to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crowded;
+pub struct OverLimit;
 
 /// The two steps of a stop. Cancelling the second alone does both.
 #[derive(Debug, Clone, Default)]
@@ -167,7 +167,7 @@ pub async fn serve<S, B>(
 #[derive(Debug, Clone)]
 pub struct Door {
     config: Arc<DoorConfig>,
-    live: Arc<Live>,
+    live: Arc<ConnectionRegistry>,
     lingering: linger::Lingering,
     tasks: Tasks,
     metrics: Metrics,
@@ -176,13 +176,13 @@ pub struct Door {
 impl Door {
     /// A door that nobody has come through.
     pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
-        let live = Live::new(config.max_connections, config.max_per_address);
+        let live = ConnectionRegistry::new(config.max_connections, config.max_per_address);
         let lingering = linger::Lingering::new(tasks.clone(), metrics.clone());
         Self { config: Arc::new(config), live, lingering, tasks, metrics }
     }
 
     /// The connections that are open, for whoever watches them.
-    pub fn live(&self) -> Arc<Live> {
+    pub fn live(&self) -> Arc<ConnectionRegistry> {
         self.live.clone()
     }
 

@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::flow::Flow;
+use super::flow::WriteStats;
 use super::kill::{KillSwitch, Reason};
-use super::live::Place;
+use super::live::ConnectionSlot;
 
 /// What a [`GuardedStream`] guards.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
@@ -46,7 +46,7 @@ pub struct GuardedStream<S: Socket> {
     /// What waits for the peer, and the time at which that has lasted too long.
     blocked: Option<(Waits, Pin<Box<Sleep>>)>,
     /// Counts the connection as live for as long as its stream exists, also after an upgrade.
-    place: Option<Place>,
+    place: Option<ConnectionSlot>,
 }
 
 /// An operation that waits for the peer.
@@ -63,7 +63,7 @@ impl<S: Socket> GuardedStream<S> {
     }
 
     /// Keeps the connection's place among the live ones until the stream is dropped.
-    pub(super) fn in_place(mut self, place: Place) -> Self {
+    pub(super) fn in_place(mut self, place: ConnectionSlot) -> Self {
         self.place = Some(place);
         self
     }
@@ -111,7 +111,7 @@ impl<S: Socket> GuardedStream<S> {
 }
 
 /// Tells of a client that is cut, and how far behind it was.
-fn report(flow: &Flow) {
+fn report(flow: &WriteStats) {
     let (endpoint, seconds_blocked) = (flow.endpoint(), flow.blocked().unwrap_or_default().as_secs_f64());
     let waiting = flow.behind().map(|behind| behind.ordered + behind.states);
     tracing::info!(endpoint, seconds_blocked, waiting, "a client took nothing of what was written to it: cut");

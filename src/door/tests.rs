@@ -47,7 +47,7 @@ impl Probe {
         match request.uri().path() {
             "/wait" => self.answer.acquire().await.unwrap().forget(),
             "/client" => {
-                let crowded = request.extensions().get::<Crowded>().is_some();
+                let crowded = request.extensions().get::<OverLimit>().is_some();
                 *answer.body_mut() = Full::from(format!("{} {crowded};", connection.1.client));
             }
             "/panic" => panic!("for the test"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::days::Days;
-use super::lanes::{LaneStatus, Lanes, Notice, Offered};
+use super::lanes::{EngineEvent, LaneStatus, Offered, SourceFailover};
 use super::rules::PriceRules;
 use crate::domain::number::difference;
 use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};
@@ -46,7 +46,7 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct PriceBoard {
     rows: BTreeMap<Symbol, Row>,
-    lanes: BTreeMap<Symbol, Lanes>,
+    lanes: BTreeMap<Symbol, SourceFailover>,
     max_quiet_beats: u32,
     rules: PriceRules,
     /// What the wall clock said when the monotonic one was at zero, as it was at the first tick.
@@ -68,13 +68,13 @@ impl PriceBoard {
         instrument: &Arc<Instrument>,
         tick: &Tick,
         now: Now,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<EngineEvent>,
     ) -> Taken {
         let was_simulated = self.rows.get(&tick.symbol).map(|row| row.tick.feed == Feed::Simulated);
         if tick.feed == Feed::Simulated && was_simulated == Some(false) {
             return Taken::StandsBy;
         }
-        let lanes = self.lanes.entry(tick.symbol.clone()).or_insert_with(Lanes::new);
+        let lanes = self.lanes.entry(tick.symbol.clone()).or_insert_with(SourceFailover::new);
         let is_open = instrument.session.is_open(now.wall);
         match lanes.offer(tick, now, is_open, &self.rules, notices) {
             Offered::InForce => {}

@@ -22,7 +22,7 @@ const APART_FOR: Duration = Duration::from_secs(10);
 
 /// Something about the sources of a symbol that an operator should know.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Notice {
+pub enum EngineEvent {
     /// A tick was not believed.
     Refused {
         /// Whose it was.
@@ -120,13 +120,13 @@ struct Lane {
 
 /// All sources of one symbol.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(super) struct SourceFailover {
     by_source: BTreeMap<SourceName, Lane>,
     in_force: Option<SourceName>,
     switched_at: Option<Duration>,
 }
 
-impl Lanes {
+impl SourceFailover {
     pub(super) fn new() -> Self {
         Self { by_source: BTreeMap::new(), in_force: None, switched_at: None }
     }
@@ -138,7 +138,7 @@ impl Lanes {
         now: Now,
         is_open: bool,
         rules: &PriceRules,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<EngineEvent>,
     ) -> Offered {
         let now = now.mono;
         let source = &tick.source;
@@ -148,7 +148,7 @@ impl Lanes {
         let lane = self.by_source.entry(source.clone()).or_insert_with(|| Lane::new(tick.feed, now));
         if let Err(fault) = lane.gate.judge(tick.quote, now, if is_market { rules.jump_limit } else { 0.0 }) {
             lane.refused += 1;
-            notices.push(Notice::Refused { source: source.clone(), symbol: tick.symbol.clone(), fault });
+            notices.push(EngineEvent::Refused { source: source.clone(), symbol: tick.symbol.clone(), fault });
             return Offered::Refused(fault);
         }
         lane.take(tick, now, rules.switch_after);
@@ -161,7 +161,7 @@ impl Lanes {
         }
         if let Some(stalled) = self.takes_over(source, &in_force, now, is_open, rules) {
             let (from, to) = (in_force, source.clone());
-            notices.push(Notice::Switched { symbol: tick.symbol.clone(), from, to, stalled });
+            notices.push(EngineEvent::Switched { symbol: tick.symbol.clone(), from, to, stalled });
             self.in_force = Some(source.clone());
             self.switched_at = Some(now);
             for lane in self.by_source.values_mut() {
@@ -204,7 +204,7 @@ impl Lanes {
         in_force: &SourceName,
         now: Duration,
         rules: &PriceRules,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<EngineEvent>,
     ) {
         let Some(old) = self.by_source.get(in_force) else { return };
         let comparable =
@@ -217,11 +217,11 @@ impl Lanes {
         if by.abs() <= rules.divergence {
             lane.apart_since = None;
             if std::mem::take(&mut lane.diverged) {
-                notices.push(Notice::Agrees { symbol, source: tick.source.clone() });
+                notices.push(EngineEvent::Agrees { symbol, source: tick.source.clone() });
             }
         } else if now.saturating_sub(*lane.apart_since.get_or_insert(now)) >= APART_FOR && !lane.diverged {
             lane.diverged = true;
-            notices.push(Notice::Diverged { symbol, source: tick.source.clone(), from: in_force.clone(), by });
+            notices.push(EngineEvent::Diverged { symbol, source: tick.source.clone(), from: in_force.clone(), by });
         }
     }
 

@@ -14,14 +14,14 @@ fn rules() -> PriceRules {
 
 /// The lanes of EURUSD, and what was said about them.
 struct Desk {
-    lanes: Lanes,
-    notices: Vec<Notice>,
+    lanes: SourceFailover,
+    notices: Vec<EngineEvent>,
     open: bool,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { lanes: Lanes::new(), notices: Vec::new(), open: true }
+        Self { lanes: SourceFailover::new(), notices: Vec::new(), open: true }
     }
 
     fn tick(&mut self, source: &str, price: f64, seconds: f64) -> Offered {
@@ -58,7 +58,7 @@ fn another_source_takes_over_when_the_one_in_force_is_silent() {
     assert_eq!(desk.until_in_force("oanda", 0, 100), Some(16), "15 s are not too long yet");
     assert_eq!(
         desk.notices,
-        [Notice::Switched {
+        [EngineEvent::Switched {
             symbol: Symbol::new("EURUSD"),
             from: SourceName::new("mt5"),
             to: SourceName::new("oanda"),
@@ -103,7 +103,7 @@ fn the_better_source_comes_back_when_it_has_been_steady() {
         }
     }
     assert_eq!(back, Some(110), "60 s after the gap of 21 s");
-    assert!(matches!(&desk.notices[..], [Notice::Switched { stalled: false, .. }]), "{:?}", desk.notices);
+    assert!(matches!(&desk.notices[..], [EngineEvent::Switched { stalled: false, .. }]), "{:?}", desk.notices);
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn sources_that_differ_are_told_once_they_have_for_some_time() {
         desk.tick("oanda", if second < 40 { 1.1044 } else { 1.1001 }, seconds);
     }
     let (symbol, source) = (Symbol::new("EURUSD"), SourceName::new("oanda"));
-    let [Notice::Diverged { by, .. }, agrees] = &desk.notices[..] else { panic!("{:?}", desk.notices) };
+    let [EngineEvent::Diverged { by, .. }, agrees] = &desk.notices[..] else { panic!("{:?}", desk.notices) };
     assert!((by - 0.004).abs() < 1e-9);
-    assert_eq!(agrees, &Notice::Agrees { symbol: symbol.clone(), source });
+    assert_eq!(agrees, &EngineEvent::Agrees { symbol: symbol.clone(), source });
     let status: Vec<_> = desk.lanes.status(&symbol, at(60.0).mono).collect();
     assert_eq!((status[0].in_force, status[0].apart, status[0].diverged), (true, None, false));
     assert!((status[1].apart.unwrap() - 0.0001 / 1.1).abs() < 1e-9);
@@ -196,7 +196,7 @@ proptest! {
         for pair in streams.windows(2) {
             prop_assert!(pair[1] - pair[0] > rules().switch_after.as_secs_f64(), "{:?}", streams);
         }
-        let switched = desk.notices.iter().filter(|notice| matches!(notice, Notice::Switched { .. })).count();
+        let switched = desk.notices.iter().filter(|notice| matches!(notice, EngineEvent::Switched { .. })).count();
         prop_assert_eq!(switched, streams.len());
     }
 

@@ -19,23 +19,23 @@ use std::time::Duration;
 
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation,
-    LevelLimits, Now, Outcome as Record, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId,
-    SignalState, SourceName, Tick, TickFault,
+    LevelLimits, Now, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState,
+    SourceName, Tick, TickFault, TradeOutcome,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
 use book::SignalBook;
 use days::Days;
-pub use lanes::{LaneStatus, Notice};
+pub use lanes::{EngineEvent, LaneStatus};
 use outcomes::Outcomes;
-pub use outcomes::Unkept;
+pub use outcomes::PersistScope;
 pub use rules::PriceRules;
 use setups::watch::Watch;
 use setups::{Found, Setups};
 
 /// What an input did.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Processed {
     /// Signals that changed, in order. They take effect at once here and are told to others once they are durable.
     pub changes: Vec<Change>,
     /// The answer to the sender.
@@ -55,7 +55,7 @@ pub struct Engine {
     outcomes: Outcomes,
     confirm_pushed_by_price: bool,
     level_limits: LevelLimits,
-    notices: Vec<Notice>,
+    notices: Vec<EngineEvent>,
 }
 
 impl Engine {
@@ -121,20 +121,20 @@ impl Engine {
     }
 
     /// Takes one input.
-    pub fn process(&mut self, input: Input, now: Now) -> Outcome {
+    pub fn process(&mut self, input: Input, now: Now) -> Processed {
         match input {
             Input::Ticks(ticks) => {
                 let (changes, refused) = self.take_ticks(ticks, now);
-                Outcome { changes, answer: Ok(Accepted::Ticks(refused)) }
+                Processed { changes, answer: Ok(Accepted::Ticks(refused)) }
             }
             // Passed on as it is: there is no rule of ours that could change it.
-            Input::Publish(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Published) },
-            Input::Note(_) => Outcome { changes: Vec::new(), answer: Ok(Accepted::Noted) },
+            Input::Publish(_) => Processed { changes: Vec::new(), answer: Ok(Accepted::RelayedMessage) },
+            Input::Note(_) => Processed { changes: Vec::new(), answer: Ok(Accepted::Noted) },
             Input::Signal { id, draft, source, feed } => match self.take_signal(id, &draft, source, feed, now) {
                 Ok((signal, change)) => {
-                    Outcome { changes: change.into_iter().collect(), answer: Ok(Accepted::Signal(signal)) }
+                    Processed { changes: change.into_iter().collect(), answer: Ok(Accepted::Signal(signal)) }
                 }
-                Err(rejection) => Outcome { changes: Vec::new(), answer: Err(rejection) },
+                Err(rejection) => Processed { changes: Vec::new(), answer: Err(rejection) },
             },
         }
     }
@@ -157,7 +157,7 @@ impl Engine {
     }
 
     /// What an operator should know of the sources since the last call.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
+    pub fn take_notices(&mut self) -> Vec<EngineEvent> {
         std::mem::take(&mut self.notices)
     }
 
@@ -204,7 +204,7 @@ impl Engine {
         }
         if matches!(tick.feed, Feed::Live | Feed::Delayed) && instrument.is_coarser_than(tick.quote) {
             let (symbol, source) = (tick.symbol.clone(), tick.source.clone());
-            self.notices.push(Notice::Rounded { symbol, source });
+            self.notices.push(EngineEvent::Rounded { symbol, source });
         }
         Ok(Some(instrument))
     }
@@ -350,17 +350,17 @@ impl Engine {
     }
 
     /// The records of confirmed signals that have ended since the last call.
-    pub fn ended_records(&mut self) -> Vec<Record> {
+    pub fn ended_records(&mut self) -> Vec<TradeOutcome> {
         self.outcomes.take()
     }
 
     /// The records that are open, as far as there is news of them since the last call.
-    pub fn open_records(&mut self, which: Unkept) -> Vec<(SignalId, Progress)> {
+    pub fn open_records(&mut self, which: PersistScope) -> Vec<(SignalId, Progress)> {
         self.outcomes.take_open(which)
     }
 
     /// Takes ended records back that could not be stored; they come again, and the open ones with them.
-    pub fn keep_records(&mut self, records: Vec<Record>) {
+    pub fn keep_records(&mut self, records: Vec<TradeOutcome>) {
         self.outcomes.put_back(records);
     }
 

@@ -23,8 +23,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bars::Closed;
 use crate::domain::{
-    Candle, Change, Direction, Feed, Instrument, Outcome, OutcomeClass, Progress, Signal, SignalId, SignalState,
-    SourceName, Symbol, Tick, shares,
+    Candle, Change, Direction, Feed, Instrument, OutcomeClass, Progress, Signal, SignalId, SignalState, SourceName,
+    Symbol, Tick, TradeOutcome, shares,
 };
 
 /// Longest record.
@@ -51,7 +51,7 @@ struct Followed {
 
 /// Which open records are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unkept {
+pub enum PersistScope {
     /// Those of `Minutes`, but only when a position was entered since they were last asked for: a crash must not undo that.
     Entries,
     /// Those in which a position was entered or a minute has ended since they were last asked for.
@@ -64,7 +64,7 @@ pub enum Unkept {
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     followed: BTreeMap<Symbol, Vec<Followed>>,
-    ended: Vec<Outcome>,
+    ended: Vec<TradeOutcome>,
     /// A position was entered since the open records were last asked for.
     entered: bool,
 }
@@ -100,7 +100,7 @@ impl Outcomes {
         let followed = self.followed.entry(signal.symbol.clone()).or_default();
         match Followed::new(signal, before) {
             Some(new) if followed.len() < MAX_FOLLOWED => followed.push(new),
-            _ => self.ended.push(Outcome::unwatched(signal, OutcomeClass::Unmeasured)),
+            _ => self.ended.push(TradeOutcome::unwatched(signal, OutcomeClass::Unmeasured)),
         }
     }
 
@@ -143,7 +143,7 @@ impl Outcomes {
         let ended = &mut self.ended;
         followed.retain_mut(|followed| match how(followed) {
             Some(class) => {
-                ended.push(Outcome::new(&followed.signal, &followed.progress, class, at));
+                ended.push(TradeOutcome::new(&followed.signal, &followed.progress, class, at));
                 false
             }
             None => true,
@@ -151,20 +151,20 @@ impl Outcomes {
     }
 
     /// The records that have ended since they were last asked for.
-    pub(super) fn take(&mut self) -> Vec<Outcome> {
+    pub(super) fn take(&mut self) -> Vec<TradeOutcome> {
         std::mem::take(&mut self.ended)
     }
 
     /// The open records as they are now, as far as that is news.
-    pub(super) fn take_open(&mut self, which: Unkept) -> Vec<(SignalId, Progress)> {
-        if which == Unkept::Entries && !self.entered {
+    pub(super) fn take_open(&mut self, which: PersistScope) -> Vec<(SignalId, Progress)> {
+        if which == PersistScope::Entries && !self.entered {
             return Vec::new();
         }
         self.entered = false;
         let all = self.followed.values_mut().flatten();
         let news = all.filter(|followed| match which {
-            Unkept::Entries | Unkept::Minutes => followed.is_news,
-            Unkept::All => !followed.resumed && followed.kept_at != Some(followed.progress.seen_at),
+            PersistScope::Entries | PersistScope::Minutes => followed.is_news,
+            PersistScope::All => !followed.resumed && followed.kept_at != Some(followed.progress.seen_at),
         });
         news.map(|followed| {
             (followed.is_news, followed.kept_at) = (false, Some(followed.progress.seen_at));
@@ -174,7 +174,7 @@ impl Outcomes {
     }
 
     /// Takes back what could not be stored.
-    pub(super) fn put_back(&mut self, outcomes: Vec<Outcome>) {
+    pub(super) fn put_back(&mut self, outcomes: Vec<TradeOutcome>) {
         self.ended.splice(0..0, outcomes);
         for followed in self.followed.values_mut().flatten().filter(|followed| !followed.resumed) {
             (followed.is_news, followed.kept_at) = (true, None);

@@ -13,7 +13,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 /// What becomes of a long with entry 1.1000 and stop 1.0990, confirmed at once, on these bids at half-minute steps; the
 /// first ask is its fill.
-fn record(source: &str, bids: &[f64]) -> Option<Outcome> {
+fn record(source: &str, bids: &[f64]) -> Option<TradeOutcome> {
     let instrument = Instruments::documented().swap_remove(0);
     let draft = SignalDraft {
         direction: Some(Direction::Long),
@@ -51,7 +51,7 @@ fn record(source: &str, bids: &[f64]) -> Option<Outcome> {
     outcomes.take().pop()
 }
 
-fn told(outcome: Option<Outcome>) -> Option<(OutcomeClass, usize, f64)> {
+fn told(outcome: Option<TradeOutcome>) -> Option<(OutcomeClass, usize, f64)> {
     outcome.map(|outcome| (outcome.class, outcome.targets_hit, (outcome.r * 1e9).round() / 1e9))
 }
 
@@ -122,7 +122,7 @@ impl Feeding {
 
     /// Another process goes on with what this one has kept in the end, through the form in which it is stored.
     fn restart(mut self, signal: &Arc<Signal>) -> Self {
-        let kept = self.outcomes.take_open(Unkept::All);
+        let kept = self.outcomes.take_open(PersistScope::All);
         let progress = kept
             .into_iter()
             .next()
@@ -135,14 +135,14 @@ impl Feeding {
 
 /// What becomes of a long from 1.1 with targets at 1.101 and 1.102 when the first bid after a gap of a quarter of an hour is
 /// `first`, and prices stay there.
-fn over_a_gap(first: f64) -> Outcome {
+fn over_a_gap(first: f64) -> TradeOutcome {
     let change = confirmed(&[1.101, 1.102]);
     let mut feeding = Feeding::default();
     feeding.outcomes.note(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(30, 1.1005);
     let mut feeding = feeding.restart(&change.signal);
-    assert_eq!(feeding.outcomes.take_open(Unkept::All), [], "there is no news yet");
+    assert_eq!(feeding.outcomes.take_open(PersistScope::All), [], "there is no news yet");
     for seconds in [930, 960, 1_020, 24 * 3_600, 24 * 3_600 + 60] {
         feeding.bid(seconds, first);
     }
@@ -252,17 +252,17 @@ fn open_records_are_kept_when_the_position_is_entered_or_a_minute_has_ended_and_
     let mut feeding = Feeding::default();
     feeding.outcomes.note(&confirmed(&[1.2]));
     let kept = |feeding: &mut Feeding, which| feeding.outcomes.take_open(which).len();
-    assert_eq!(kept(&mut feeding, Unkept::Entries), 0);
+    assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
     feeding.bid(0, 1.0998);
-    assert_eq!(kept(&mut feeding, Unkept::Entries), 1, "at once");
+    assert_eq!(kept(&mut feeding, PersistScope::Entries), 1, "at once");
     feeding.bid(60, 1.0998);
-    assert_eq!(kept(&mut feeding, Unkept::Entries), 0);
-    assert_eq!((kept(&mut feeding, Unkept::Minutes), kept(&mut feeding, Unkept::Minutes)), (1, 0));
-    assert_eq!(kept(&mut feeding, Unkept::All), 0);
+    assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
+    assert_eq!((kept(&mut feeding, PersistScope::Minutes), kept(&mut feeding, PersistScope::Minutes)), (1, 0));
+    assert_eq!(kept(&mut feeding, PersistScope::All), 0);
     feeding.outcomes.put_back(Vec::new());
-    assert_eq!(kept(&mut feeding, Unkept::Minutes), 1);
+    assert_eq!(kept(&mut feeding, PersistScope::Minutes), 1);
     feeding.bid(61, 1.0999);
-    assert_eq!((kept(&mut feeding, Unkept::All), kept(&mut feeding, Unkept::All)), (1, 0));
+    assert_eq!((kept(&mut feeding, PersistScope::All), kept(&mut feeding, PersistScope::All)), (1, 0));
 }
 
 #[test]

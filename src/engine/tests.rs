@@ -223,7 +223,7 @@ fn bars_follow_the_arrival() {
 }
 
 /// A tick of a provider, made at `made` and taken at `taken`.
-fn provided(source: &str, price: f64, made: Now, taken: Now, engine: &mut Engine) -> Outcome {
+fn provided(source: &str, price: f64, made: Now, taken: Now, engine: &mut Engine) -> Processed {
     let tick = Tick { source: SourceName::new(source), ..tick("EURUSD", Quote::Last(price), Feed::Live, made) };
     engine.process(Input::Ticks(vec![tick]), taken)
 }
@@ -245,7 +245,7 @@ fn a_mute_source_is_stale_and_replaced_in_market_hours_and_closed_outside_of_the
     provided("oanda", 1.1001, at(32), at(32), &mut busy);
     provided("oanda", 1.1002, at(33), at(33), &mut busy);
     assert_eq!(shown(&mut busy, at(33)), (1.1002, Quality::Live, "oanda".into()));
-    assert!(matches!(&busy.take_notices()[..], [Notice::Switched { stalled: true, .. }]));
+    assert!(matches!(&busy.take_notices()[..], [EngineEvent::Switched { stalled: true, .. }]));
     assert!(busy.take_notices().is_empty(), "said once");
 
     let friday = Now { wall: parse_time("2026-01-16T21:59:50Z").unwrap(), mono: Duration::ZERO };
@@ -378,7 +378,7 @@ fn a_price_finer_than_the_grid_is_told() {
         engine.process(last(symbol, price, Feed::Live, now()), now());
         let update = engine.publish(now()).pop().unwrap();
         assert_eq!(update.price, published, "{symbol} {price}");
-        let told = engine.take_notices().iter().any(|notice| matches!(notice, Notice::Rounded { .. }));
+        let told = engine.take_notices().iter().any(|notice| matches!(notice, EngineEvent::Rounded { .. }));
         assert_eq!(told, rounded, "{symbol} {price}");
     }
 }

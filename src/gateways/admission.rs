@@ -9,7 +9,7 @@ use super::Gateway;
 use super::channels::Place;
 use super::command::fault;
 use crate::auth::{
-    AuthError, Identity, Login, TokenKind, TooManyLogins, TooManyWrongTokens, WrongToken, handshake_token,
+    AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
     origin_allowed,
 };
 
@@ -112,7 +112,7 @@ impl Gateway {
     }
 
     /// Whose a long-polling session is by its handshake's token, if it has one: the session counts for that user at once.
-    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Login>, Refusal> {
+    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
         self.admit_visitor(headers, uri)
     }
 
@@ -123,7 +123,7 @@ impl Gateway {
         headers: &HeaderMap,
         uri: &Uri,
         auth: Option<&str>,
-    ) -> Result<Option<Login>, Refusal> {
+    ) -> Result<Option<UserSession>, Refusal> {
         let token = match auth {
             Some(token) => Some(token.to_owned()),
             None => handshake_token(headers, uri).map_err(|error| self.reader_refused(error))?,
@@ -133,7 +133,7 @@ impl Gateway {
     }
 
     /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
-    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Login>, Refusal> {
+    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.reader_refused(error))?;
@@ -146,7 +146,7 @@ impl Gateway {
     }
 
     /// Whose streams a client may read, by its handshake's token.
-    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<Login, Refusal> {
+    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(Refusal::Token(TokenKind::User, error)))?;
@@ -159,7 +159,7 @@ impl Gateway {
     }
 
     /// Notes a connection by a user token, whose user may have only so many.
-    pub(super) fn log_in(&self, identity: Identity) -> Result<Login, Refusal> {
+    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, Refusal> {
         let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)

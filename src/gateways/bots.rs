@@ -18,9 +18,9 @@ use super::close::Close;
 use super::cursor::MessageCursor;
 use super::dialects::bots::{self, Closing, Mode, ServerState};
 use super::pages::{Arrival, Browser};
-use crate::auth::Identity;
-use crate::domain::{Class, Kind, Position};
-use crate::hub::{Audiences, Outbox, Present, Publication, Topics};
+use crate::auth::Principal;
+use crate::domain::{Class, MessageType, Position};
+use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
 use crate::pipeline::clock;
 use crate::telemetry::STORE;
 
@@ -71,7 +71,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(gateway: Arc<Gateway>, identity: &Identity, mode: Mode) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, identity: &Principal, mode: Mode) -> Self {
         let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
         let (log, now) = (gateway.hub.position(), Instant::now());
         Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
@@ -84,7 +84,7 @@ impl Feed {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
                 // The server's own state has its own time.
-                for kind in states.filter(|kind| *kind != Kind::SystemHealth) {
+                for kind in states.filter(|kind| *kind != MessageType::SystemHealth) {
                     outbox.put(present.states_of(&audience, kind).cloned());
                 }
             }
@@ -123,7 +123,7 @@ impl Feed {
 
     /// The ordered messages after `since` that are kept, and whether these are all. Of a place that this log does not know,
     /// everything that is kept comes.
-    fn missed(&self, present: &Present, since: &str) -> (Vec<Arc<Publication>>, bool) {
+    fn missed(&self, present: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
         let cursor = MessageCursor::parse(since).ok();
         let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
         let (missed, whole) = self.messages_after(present, known.unwrap_or(0));
@@ -131,7 +131,7 @@ impl Feed {
     }
 
     /// The ordered messages of this platform after `seq` that are kept, and whether these are all.
-    fn messages_after(&self, present: &Present, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+    fn messages_after(&self, present: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
         let (mut messages, whole) = present.messages_after(&self.audiences, seq);
         messages.retain(|it| it.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
         (messages, whole)
@@ -144,16 +144,17 @@ impl Feed {
     }
 
     /// The bots of this user as they are.
-    pub(super) fn bots(&self) -> Vec<Arc<Publication>> {
-        let of = |present: &Present, audience| present.states_of(&audience, Kind::Bots).cloned().collect::<Vec<_>>();
+    pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
+        let of =
+            |present: &Snapshot, audience| present.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>();
         self.gateway.hub.hold(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
     }
 
     /// The frames of an event, if it is one of this platform: the first one is for every client, a second one for the dashboard's
     /// own socket.
-    pub(super) fn frames<'a>(&self, publication: &'a Arc<Publication>) -> Cow<'a, [Utf8Bytes]> {
+    pub(super) fn frames<'a>(&self, publication: &'a Arc<Envelope>) -> Cow<'a, [Utf8Bytes]> {
         let Some(message) = publication.published() else { return Cow::Borrowed(&[]) };
-        if message.kind == Kind::SystemHealth {
+        if message.kind == MessageType::SystemHealth {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
         let hub = &self.gateway.hub;
@@ -167,7 +168,7 @@ impl Feed {
 
     /// The cursor of an event, where it has one. Only ordered messages do: a state may overtake them, and a client that
     /// stopped at the state would skip those it has not had.
-    pub(super) fn cursor(&self, publication: &Publication) -> Option<MessageCursor> {
+    pub(super) fn cursor(&self, publication: &Envelope) -> Option<MessageCursor> {
         let message = publication.published().filter(|message| message.kind.class() == Class::Ordered)?;
         Some(MessageCursor::new(&self.log, message.seq))
     }
@@ -198,7 +199,7 @@ impl Feed {
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
         let published: Vec<_> = self.gateway.hub.hold(|present| {
-            let of = |audience| present.states_of(&audience, Kind::SystemHealth).cloned().collect::<Vec<_>>();
+            let of = |audience| present.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });
         let state = self.gateway.server_state();
@@ -239,7 +240,7 @@ pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
     MessageCursor::read(cursor).ok().map(|cursor| cursor.to_string())
 }
 
-fn head(present: &Present) -> MessageCursor {
+fn head(present: &Snapshot) -> MessageCursor {
     MessageCursor::new(present.position(), present.last_message())
 }
 

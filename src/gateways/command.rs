@@ -9,7 +9,7 @@ use super::cursor::MessageCursor;
 use super::dialects::orion::{ErrorObject, Unsubscribed};
 use crate::config::parse_duration;
 use crate::domain::{CursorError, Instruments, Symbol};
-use crate::hub::{Present, Selection, Topics};
+use crate::hub::{Selection, Snapshot, Topics};
 
 /// Entries of a list that are looked at; the rest is answered with one error.
 const MAX_ENTRIES: usize = 256;
@@ -117,12 +117,12 @@ impl Request {
     }
 
     /// The named symbols that no source feeds now.
-    pub fn unfed(&self, present: &Present) -> Vec<Symbol> {
+    pub fn unfed(&self, present: &Snapshot) -> Vec<Symbol> {
         self.symbols.as_ref().map(|symbols| present.unfed(symbols)).unwrap_or_default()
     }
 
     /// How far back the snapshot of ended signals reaches, for the answer; `None` where nothing was said.
-    pub fn granted_replay(&self, present: &Present) -> Option<Duration> {
+    pub fn granted_replay(&self, present: &Snapshot) -> Option<Duration> {
         self.replay.map(|asked| asked.min(present.replay_window()))
     }
 

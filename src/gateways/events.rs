@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::dialects::{published, shape};
-use crate::domain::{Audience, Fault, Kind, Published};
+use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
 use crate::sources::push::PushedEvents;
 
 /// Events in a batch.
@@ -34,7 +34,7 @@ pub fn read(body: &Value, now: DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>
 }
 
 /// `prefix` stands before the names of faults.
-fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(Kind, Vec<Published>), Vec<Fault>> {
+fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(MessageType, Vec<RelayedMessage>), Vec<Fault>> {
     let Some(event) = event.as_object() else {
         return Err(vec![Fault::new(prefix.trim_end_matches('.'), "must be an object {type, data}")]);
     };
@@ -54,7 +54,7 @@ fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(Kind, Vec<P
     let audience = audience(event, kind).map_err(|(field, reason)| fault(field, reason));
     match (kind, parsed, audience) {
         (Some(kind), Ok(parsed), Ok(audience)) => {
-            let message = |parsed: shape::Parsed| Published {
+            let message = |parsed: shape::Parsed| RelayedMessage {
                 seq: 0,
                 kind,
                 audience: audience.clone(),
@@ -78,11 +78,11 @@ fn within_data(field: &str) -> String {
     }
 }
 
-fn kind(event: &Map<String, Value>) -> Result<Kind, String> {
+fn kind(event: &Map<String, Value>) -> Result<MessageType, String> {
     match event.get("type") {
         None | Some(Value::Null) => Err("is required".to_owned()),
         Some(Value::String(name)) => name.trim().parse().map_err(|_| {
-            let known: Vec<_> = Kind::ALL.iter().map(|(_, name, _)| *name).collect();
+            let known: Vec<_> = MessageType::ALL.iter().map(|(_, name, _)| *name).collect();
             let name: String = name.chars().take(40).collect();
             format!("'{name}' is no message type; the types are {}", known.join(", "))
         }),
@@ -91,7 +91,7 @@ fn kind(event: &Map<String, Value>) -> Result<Kind, String> {
 }
 
 /// Whom the event is for, or the field that is wrong about it. What is an administrator's never goes to anybody else.
-fn audience(event: &Map<String, Value>, kind: Option<Kind>) -> Result<Audience, (&'static str, String)> {
+fn audience(event: &Map<String, Value>, kind: Option<MessageType>) -> Result<Audience, (&'static str, String)> {
     let one = |field, reason: &str| (field, reason.to_owned());
     let given = |name: &str| event.get(name).filter(|value| !value.is_null());
     let user = given("user").map(|user| shape::text(user, Audience::MAX_USER).map_err(|reason| one("user", &reason)));
@@ -101,8 +101,15 @@ fn audience(event: &Map<String, Value>, kind: Option<Kind>) -> Result<Audience, 
         Some(Value::String(word)) => Some(word.trim().to_ascii_lowercase()),
         Some(_) => return Err(one("audience", "must be all, user or admin")),
     };
-    let admins =
-        matches!(kind, Some(Kind::AdminUsers | Kind::AdminSubscribers | Kind::AdminRevenue | Kind::AdminUserAnalytics));
+    let admins = matches!(
+        kind,
+        Some(
+            MessageType::AdminUsers
+                | MessageType::AdminSubscribers
+                | MessageType::AdminRevenue
+                | MessageType::AdminUserAnalytics
+        )
+    );
     if admins {
         return match (word.as_deref(), user) {
             (None | Some("admin"), None) => Ok(Audience::Admin),
@@ -116,7 +123,7 @@ fn audience(event: &Map<String, Value>, kind: Option<Kind>) -> Result<Audience, 
         (None | Some("user"), Some(user)) => Ok(Audience::User(user.into())),
         (Some("all" | "admin"), Some(_)) => Err(one("user", "must be absent beside an audience of all or admin")),
         (Some("user"), None) => Err(one("user", "is required for the audience user")),
-        (None, None) if kind == Some(Kind::Earnings) => {
+        (None, None) if kind == Some(MessageType::Earnings) => {
             Ok(named().map_or(Audience::All, |user| Audience::User(user.into())))
         }
         (None | Some("all"), None) => Ok(Audience::All),

@@ -42,7 +42,7 @@ use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
 use pages::Pages;
-use presence::Presence;
+use presence::DeliveryTracker;
 
 /// What every transport needs.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub struct Gateway {
     /// Whose streams a bare id opens.
     pub open_users: OpenUsers,
     /// Which of Sentio's notifications have reached whom.
-    pub presence: Arc<Presence>,
+    pub presence: Arc<DeliveryTracker>,
     /// The bot platform's pages, and what has reached them.
     pub pages: Arc<Pages>,
     /// Pages that may connect.

@@ -12,7 +12,7 @@
 //!   gets what is live, like the first connection of a user.
 //! - A connection that has not answered for a second has been cut, whatever its socket says: its place is taken too.
 //!
-//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`Presence`]): after a
+//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`DeliveryTracker`]): after a
 //! restart every connection within a minute of the user's first one goes on from there.
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::presence::Presence;
+use super::presence::DeliveryTracker;
 use crate::telemetry::Metrics;
 
 /// Pages of one user that may be away; beyond that the one that left first is forgotten.
@@ -88,7 +88,7 @@ pub struct Pages {
     state: Mutex<State>,
     /// Something was confirmed, a page has left, or one is being loaded.
     changed: Notify,
-    marks: Arc<Presence>,
+    marks: Arc<DeliveryTracker>,
     metrics: Arc<Metrics>,
 }
 
@@ -234,14 +234,14 @@ impl State {
 
 impl Pages {
     /// Begins with what the log remembers in `marks`.
-    pub fn new(marks: Arc<Presence>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
         let restored = marks.all().into_iter().map(|(user, reached)| (user, Restored { reached, until: None }));
         let state = State { restored: restored.collect(), ..State::default() };
         Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
     }
 
     /// What has reached each user, as the log keeps it.
-    pub fn marks(&self) -> &Arc<Presence> {
+    pub fn marks(&self) -> &Arc<DeliveryTracker> {
         &self.marks
     }
 

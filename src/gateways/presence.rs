@@ -62,7 +62,7 @@ impl Stream {
 
 /// The last message that has reached each user.
 #[derive(Debug)]
-pub struct Presence {
+pub struct DeliveryTracker {
     stream: Stream,
     state: Mutex<State>,
     unsaved: Notify,
@@ -121,7 +121,7 @@ impl State {
     }
 }
 
-impl Presence {
+impl DeliveryTracker {
     /// Begins with what the log remembers of `stream`, and keeps it there through `handle`.
     pub fn new(stream: Stream, handle: Handle, notes: &[UserNote]) -> Self {
         let mut state = State::default();
@@ -217,7 +217,7 @@ impl Presence {
 /// A connection on which messages reach a user. Its end is noted when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    presence: Arc<Presence>,
+    presence: Arc<DeliveryTracker>,
     user: Arc<str>,
     id: u64,
     /// The last message that was written.
@@ -260,9 +260,9 @@ mod tests {
     use crate::domain::Accepted;
     use crate::pipeline::Request;
 
-    fn presence(notes: &[UserNote]) -> (Arc<Presence>, tokio::sync::mpsc::Receiver<Request>) {
+    fn presence(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
-        (Arc::new(Presence::new(Stream::Notifications, handle, notes)), requests)
+        (Arc::new(DeliveryTracker::new(Stream::Notifications, handle, notes)), requests)
     }
 
     fn note(user: &str, seen: Option<u64>) -> UserNote {
@@ -286,7 +286,7 @@ mod tests {
         let notes = [note("a", Some(7)), note("bots\u{1f}a", Some(9)), note("b", Some(3))];
         let marks = |stream| {
             let (handle, _requests) = Handle::channel();
-            let mut all = Presence::new(stream, handle, &notes).all();
+            let mut all = DeliveryTracker::new(stream, handle, &notes).all();
             all.sort_unstable();
             all
         };
@@ -361,7 +361,7 @@ mod tests {
     #[tokio::test]
     async fn the_log_is_told_the_latest_once_and_again_after_it_refused() {
         let (presence, mut requests) = presence(&[]);
-        let mut saved = async |presence: &Presence, answer| {
+        let mut saved = async |presence: &DeliveryTracker, answer| {
             let told = async {
                 let Request { input, answer: to } = requests.recv().await.unwrap();
                 presence.reach(&"a".into(), 9);

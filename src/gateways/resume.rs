@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::domain::{Position, Signal};
-use crate::hub::{Hub, Present, Publication};
+use crate::hub::{Envelope, Hub, Snapshot};
 use crate::store::{Change, Reader, StoreError};
 use crate::telemetry::LogLimit;
 
@@ -57,7 +57,7 @@ pub(super) enum Resumed {
 }
 
 /// A client that comes back.
-pub(super) trait Returning: Send {
+pub(super) trait ResumeRequest: Send {
     /// Writes a page of what was missed, and waits for the client where it must.
     fn send(&mut self, page: Vec<(Position, Signal)>) -> impl Future<Output = Result<(), Gone>> + Send;
 
@@ -65,7 +65,7 @@ pub(super) trait Returning: Send {
     ///
     /// # Errors
     /// When there is no room for all of it: the client has not joined, and is tried again a little later.
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom>;
+    fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom>;
 }
 
 /// Where a presented cursor points, if it is one of this log's.
@@ -82,7 +82,7 @@ pub(super) async fn resume(
     hub: &Hub,
     log: &Reader,
     mut seq: u64,
-    client: &mut impl Returning,
+    client: &mut impl ResumeRequest,
 ) -> Result<Resumed, StoreError> {
     let mut patience = Instant::now() + JOIN_PATIENCE;
     loop {

@@ -24,9 +24,9 @@ use super::channels::Place;
 use super::close::Close;
 use super::dialects::bots::Mode;
 use super::pages::Browser;
-use crate::auth::Login;
+use crate::auth::UserSession;
 use crate::door::{KillSwitch, Peer};
-use crate::hub::{Membership, Ordered, Outbox, OutboxClosed, Publication};
+use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
 
 const ENDPOINT: &str = "/api/realtime/events";
 /// A comment is written when nothing else was for this long, so that nothing on the way takes the connection for dead.
@@ -92,7 +92,7 @@ async fn events(
 struct Events {
     gateway: Arc<Gateway>,
     feed: Feed,
-    login: Login,
+    login: UserSession,
     outbox: Arc<Outbox>,
     _membership: Membership,
     _place: Place,
@@ -105,7 +105,7 @@ struct Events {
 }
 
 impl Events {
-    fn open(gateway: Arc<Gateway>, login: Login, place: Place, mut feed: Feed, start: Start<'_>) -> Self {
+    fn open(gateway: Arc<Gateway>, login: UserSession, place: Place, mut feed: Feed, start: Start<'_>) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone());
         let mut first = RETRY.to_owned();
@@ -181,7 +181,7 @@ impl Events {
         Some(chunk.into())
     }
 
-    fn event(&self, chunk: &mut String, publication: &Arc<Publication>) {
+    fn event(&self, chunk: &mut String, publication: &Arc<Envelope>) {
         // Only the event bus reads this stream.
         if let Some(frame) = self.feed.frames(publication).first() {
             let id = self.feed.cursor(publication).map(|cursor| cursor.to_string());

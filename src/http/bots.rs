@@ -14,12 +14,12 @@ use super::AppState;
 use super::body::encoded;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
-use crate::auth::{self, Identity, TokenKind};
-use crate::domain::{Audience, Kind, iso};
+use crate::auth::{self, Principal, TokenKind};
+use crate::domain::{Audience, MessageType, iso};
 use crate::door::Peer;
 use crate::gateways::dialects::bots::{price_map, rest};
 use crate::gateways::pages::Browser;
-use crate::hub::{Audiences, Present, Publication};
+use crate::hub::{Audiences, Envelope, Snapshot};
 use crate::telemetry::STORE;
 
 /// Messages of one answer, unless the request names another number.
@@ -29,7 +29,7 @@ const MAX_LIMIT: usize = 500;
 
 /// Whose request it is, by his bearer token. One in the query does not count: URLs end up in logs.
 #[derive(Debug)]
-pub(super) struct User(Identity);
+pub(super) struct User(Principal);
 
 impl FromRequestParts<AppState> for User {
     type Rejection = ApiError;
@@ -55,15 +55,15 @@ pub(super) async fn me(
 ) -> Json<Value> {
     let address = peer.map(|Extension(peer)| peer.client);
     state.pages.loading(&identity.user, &Browser::of(&headers, address, false));
-    let Identity { user, admin, expires_at, .. } = identity;
+    let Principal { user, admin, expires_at, .. } = identity;
     let role = if admin { "admin" } else { "user" };
     Json(json!({ "id": user, "user_id": user, "role": role, "is_admin": admin, "expires_at": iso(expires_at) }))
 }
 
 /// `GET /api/trades/recent`
 pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
-    let newest_first = recent(&user, &state, Kind::Trades, query)?;
-    let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
+    let newest_first = recent(&user, &state, MessageType::Trades, query)?;
+    let bots = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Bots));
     let bots = rest::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
     Ok(encoded(rest::trades(newest_first.iter().filter_map(|publication| publication.published()), &bots)))
 }
@@ -74,19 +74,19 @@ pub(super) async fn decisions(
     State(state): State<AppState>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    let newest_first = recent(&user, &state, Kind::Decisions, query)?;
+    let newest_first = recent(&user, &state, MessageType::Decisions, query)?;
     Ok(encoded(rest::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
 /// `GET /api/bots`: a bare list.
 pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
-    let bots = state.hub.hold(|present| states(present, &user.audiences(), Kind::Bots));
+    let bots = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Bots));
     encoded(rest::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
 pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
-    let balances = state.hub.hold(|present| states(present, &user.audiences(), Kind::Balances));
+    let balances = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Balances));
     Json(rest::wallet(&user.0.user, balances.iter().filter_map(|publication| publication.published()), (state.clock)()))
 }
 
@@ -97,12 +97,12 @@ pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json
         let states = |kind| states(present, &audiences, kind);
         let (messages, _) = present.messages_after(&audiences, 0);
         let whole = audiences.each().all(|audience| has_all_trades(present, &audience));
-        (states(Kind::Balances), states(Kind::Metrics), messages, whole)
+        (states(MessageType::Balances), states(MessageType::Metrics), messages, whole)
     });
     let trades = messages
         .iter()
         .filter_map(|publication| publication.published())
-        .filter(|message| message.kind == Kind::Trades);
+        .filter(|message| message.kind == MessageType::Trades);
     let metrics = metrics.iter().filter_map(|publication| publication.published()).next_back();
     let balances = balances.iter().filter_map(|publication| publication.published());
     Json(rest::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
@@ -129,24 +129,27 @@ pub(super) async fn prices(_: Reader, State(state): State<AppState>) -> Response
 }
 
 /// Ordered messages of one kind, newest first.
-fn recent(user: &User, state: &AppState, kind: Kind, query: RawQuery) -> Result<Vec<Arc<Publication>>, ApiError> {
+fn recent(user: &User, state: &AppState, kind: MessageType, query: RawQuery) -> Result<Vec<Arc<Envelope>>, ApiError> {
     let mut params = Params::new(query)?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT);
     params.finish()?;
     let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
-    let of_kind = |publication: &Arc<Publication>| publication.published().is_some_and(|message| message.kind == kind);
+    let of_kind = |publication: &Arc<Envelope>| publication.published().is_some_and(|message| message.kind == kind);
     Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
 }
 
 /// Whether the trades of an audience are all at hand. Where none is among many messages, none was among those before.
-fn has_all_trades(present: &Present, audience: &Audience) -> bool {
+fn has_all_trades(present: &Snapshot, audience: &Audience) -> bool {
     let (messages, whole) = present.messages_after(&Audiences::only(audience), 0);
     whole
         || (*audience == Audience::All
-            && !messages.iter().filter_map(|publication| publication.published()).any(|it| it.kind == Kind::Trades))
+            && !messages
+                .iter()
+                .filter_map(|publication| publication.published())
+                .any(|it| it.kind == MessageType::Trades))
 }
 
 /// States of one kind: those for everybody, and after them the user's own.
-fn states(present: &Present, audiences: &Audiences, kind: Kind) -> Vec<Arc<Publication>> {
+fn states(present: &Snapshot, audiences: &Audiences, kind: MessageType) -> Vec<Arc<Envelope>> {
     audiences.each().flat_map(|audience| present.states_of(&audience, kind).cloned().collect::<Vec<_>>()).collect()
 }

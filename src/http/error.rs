@@ -7,7 +7,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::auth::{AuthError, Stranger, TokenKind, TooFast, WrongToken};
+use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
 use crate::sources::push::{ErrorBody, Malformed, PushError, PushFault};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -138,12 +138,12 @@ impl From<PushFault> for ApiError {
     }
 }
 
-impl From<Stranger> for ApiError {
-    fn from(stranger: Stranger) -> Self {
+impl From<UserAccessError> for ApiError {
+    fn from(stranger: UserAccessError) -> Self {
         match stranger {
-            Stranger::Nobody | Stranger::Unproven => Self::Auth(AuthError::Missing),
-            Stranger::Invalid => Self::BadRequest(stranger.to_string()),
-            Stranger::Other => Self::Forbidden("user_id is not the user of the token"),
+            UserAccessError::Nobody | UserAccessError::Unproven => Self::Auth(AuthError::Missing),
+            UserAccessError::Invalid => Self::BadRequest(stranger.to_string()),
+            UserAccessError::Other => Self::Forbidden("user_id is not the user of the token"),
         }
     }
 }

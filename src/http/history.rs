@@ -11,7 +11,9 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use super::stats::{self, PositionObject};
 use crate::domain::number::number;
-use crate::domain::{Bar, BarInterval, Cursor, Killzone, Outcome, Position, SignalId, SignalStatus, iso, parse_time};
+use crate::domain::{
+    Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, TradeOutcome, iso, parse_time,
+};
 use crate::gateways::dialects::orion::SignalObject;
 use crate::store::{HistoryQuery, Since};
 
@@ -29,7 +31,7 @@ struct LifeObject<'a> {
     history: Vec<StateObject<'a>>,
     /// What became of it, once that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
+    outcome: Option<TradeOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<PositionObject>,
 }

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
-use crate::door::Live;
+use crate::door::ConnectionRegistry;
 use crate::gateways::pages::Pages;
 use crate::hub::Hub;
 use crate::pipeline::Feeds;
@@ -72,7 +72,7 @@ pub struct AppState {
     /// What they have of each symbol.
     pub feeds: Feeds,
     /// Who is connected, by whatever transport.
-    pub connections: Arc<Live>,
+    pub connections: Arc<ConnectionRegistry>,
     /// Last prices, and where the log stands.
     pub hub: Arc<Hub>,
     /// The bot platform's pages.

@@ -13,7 +13,7 @@ use super::admin::Admin;
 use super::ops::parts;
 use super::sources;
 use crate::domain::iso;
-use crate::door::Slow;
+use crate::door::SlowConnection;
 use crate::hub::Channels;
 use crate::telemetry::{Metrics, Reject};
 
@@ -72,8 +72,8 @@ fn presence(channels: &Channels) -> Value {
 }
 
 /// What waits in front of a connection is `null` where nobody can see it, as with Socket.IO, whose queue is its library's.
-fn slow(slow: &Slow) -> Value {
-    let Slow { endpoint, connected, blocked, longest, behind } = slow;
+fn slow(slow: &SlowConnection) -> Value {
+    let SlowConnection { endpoint, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;
     json!({
         "endpoint": endpoint, "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),

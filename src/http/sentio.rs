@@ -17,9 +17,9 @@ use super::body::encoded;
 use super::error::{ApiError, DetailedError};
 use super::params::{Params, Reader};
 use crate::auth::{self, TokenKind};
-use crate::domain::{Audience, Bar, BarInterval, Event, Kind, iso, parse_time};
+use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
 use crate::gateways::dialects::sentio::{self, BarObject, Watchlist, array, json};
-use crate::hub::Publication;
+use crate::hub::Envelope;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
@@ -118,17 +118,22 @@ pub(super) async fn earnings(
 
 /// `GET /api/v1/admin/users`
 pub(super) async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, Kind::AdminUsers, r#"{"users":[]}"#)
+    for_administrators(&state, &headers, MessageType::AdminUsers, r#"{"users":[]}"#)
 }
 
 /// `GET /api/v1/admin/subscribers`
 pub(super) async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, Kind::AdminSubscribers, r#"{"subscribers":[]}"#)
+    for_administrators(&state, &headers, MessageType::AdminSubscribers, r#"{"subscribers":[]}"#)
 }
 
 /// `GET /api/v1/admin/analytics/revenue`
 pub(super) async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, Kind::AdminRevenue, r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#)
+    for_administrators(
+        &state,
+        &headers,
+        MessageType::AdminRevenue,
+        r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#,
+    )
 }
 
 /// `GET /api/v1/admin/analytics/users`
@@ -136,7 +141,7 @@ pub(super) async fn admin_user_analytics(
     state: State<AppState>,
     headers: HeaderMap,
 ) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, Kind::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
+    for_administrators(&state, &headers, MessageType::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
 }
 
 /// The latest that was published, else `nothing`: the page's shape without what is not known. The token comes as a bearer
@@ -144,7 +149,7 @@ pub(super) async fn admin_user_analytics(
 fn for_administrators(
     state: &AppState,
     headers: &HeaderMap,
-    kind: Kind,
+    kind: MessageType,
     nothing: &str,
 ) -> Result<Response, DetailedError> {
     admin::admit(state, headers)?;
@@ -152,7 +157,7 @@ fn for_administrators(
     Ok(as_published(latest.as_deref()).unwrap_or_else(|| encoded(nothing.to_owned())))
 }
 
-fn as_published(publication: Option<&Publication>) -> Option<Response> {
+fn as_published(publication: Option<&Envelope>) -> Option<Response> {
     publication?.published().map(|published| encoded(published.data.to_string()))
 }
 
@@ -208,7 +213,7 @@ fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
     let prices = state.hub.hold(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
     let named = prices.iter().filter_map(|price| match price.event() {
         Event::Price(update) => Some((update.symbol.as_str(), price)),
-        Event::Signal(_) | Event::Published(_) => None,
+        Event::Signal(_) | Event::RelayedMessage(_) => None,
     });
     let each = named.flat_map(|(symbol, price)| {
         watchlist.names(symbol).filter_map(|name| Some((name.to_owned(), sentio::quote(price, name)?)))

@@ -16,8 +16,8 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use super::reads::ReadLimit;
 use crate::domain::{
-    Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, Outcome, PositionSize, PriceUpdate, Signal, SourceName,
-    Symbol, parse_time,
+    Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, PositionSize, PriceUpdate, Signal, SourceName, Symbol,
+    TradeOutcome, parse_time,
 };
 use crate::sources::push::PushFault;
 use crate::store;
@@ -59,7 +59,7 @@ impl Question {
             && self.source.as_ref().is_none_or(|wanted| wanted == source.as_str())
     }
 
-    fn counts(&self, outcome: &Outcome) -> bool {
+    fn counts(&self, outcome: &TradeOutcome) -> bool {
         // What never had a price is nobody's; left out of the record it would flatter it.
         let feed = match self.feed {
             Some(feed) => outcome.feed == Some(feed),

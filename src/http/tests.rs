@@ -17,8 +17,8 @@ use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::door::{Door, DoorConfig};
 use crate::engine::Engine;
-use crate::gateways::presence::{Presence, Stream};
-use crate::hub::Publication;
+use crate::gateways::presence::{DeliveryTracker, Stream};
+use crate::hub::Envelope;
 use crate::pipeline::{self, Feeds, Handle};
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::tradingview::TradingView;
@@ -66,7 +66,7 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
-        let marks = Arc::new(Presence::new(Stream::Bots, handle.clone(), &[]));
+        let marks = Arc::new(DeliveryTracker::new(Stream::Bots, handle.clone(), &[]));
         let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
         let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
@@ -127,11 +127,11 @@ fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> 
                 let epoch = hub.position().epoch;
                 let at = |seq| Position { epoch: epoch.clone(), seq };
                 let batch: Vec<_> = (first..).zip(signals).collect();
-                let ordered = |(seq, signal)| Arc::new(Publication::placed(Event::Signal(signal), at(seq)));
+                let ordered = |(seq, signal)| Arc::new(Envelope::placed(Event::Signal(signal), at(seq)));
                 hub.publish(&batch.into_iter().map(ordered).collect::<Vec<_>>());
             }
             let prices = engine.publish(Now { wall: now(), mono: Duration::ZERO });
-            let state = |price| Arc::new(Publication::unplaced(Event::Price(price)));
+            let state = |price| Arc::new(Envelope::unplaced(Event::Price(price)));
             hub.publish(&prices.into_iter().map(state).collect::<Vec<_>>());
             if let Some(to) = answer {
                 to.send(outcome.answer.map_err(Into::into)).ok();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Channels, Outbox, Publication, Sink};
+use super::{Channels, Envelope, Outbox, Sink};
 use crate::telemetry::{Behind, Queue as _};
 
 /// All outboxes; delivers to each what it asked for.
@@ -58,7 +58,7 @@ impl Sink for Clients {
         channels
     }
 
-    fn deliver(&self, batch: &[Arc<Publication>]) {
+    fn deliver(&self, batch: &[Arc<Envelope>]) {
         for outbox in self.members.read().values() {
             outbox.offer(batch);
         }

@@ -16,19 +16,21 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::{Audience, Event, Forgotten, Kind, Now, Position, PriceUpdate, Published, Quality, Signal, Symbol};
+use crate::domain::{
+    Audience, Event, Forgotten, MessageType, Now, Position, PriceUpdate, Quality, RelayedMessage, Signal, Symbol,
+};
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed, Spacing};
-use passing::Passing;
-pub use publication::{Encoding, Publication};
-use recent::Recent;
+use passing::MessageCache;
+pub use publication::{Encoding, Envelope};
+use recent::SignalCache;
 pub use topics::{Audiences, Selection, Topics};
 
 /// Somebody that publications are delivered to: a transport with clients of its own.
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Hands a batch to every client concerned. Called in publishing order, never twice at a time; must not block.
-    fn deliver(&self, batch: &[Arc<Publication>]);
+    fn deliver(&self, batch: &[Arc<Envelope>]);
 
     /// How many clients it has.
     fn clients(&self) -> usize;
@@ -62,18 +64,18 @@ impl Channels {
 /// What everybody is told, and what has been told lately.
 #[derive(Debug)]
 pub struct Hub {
-    present: Mutex<Present>,
+    present: Mutex<Snapshot>,
     sinks: RwLock<Vec<Arc<dyn Sink>>>,
     metrics: Arc<Metrics>,
 }
 
 /// What a newcomer finds; nothing is published while somebody looks at it.
 #[derive(Debug)]
-pub struct Present {
+pub struct Snapshot {
     position: Position,
-    prices: BTreeMap<Symbol, Arc<Publication>>,
-    recent: Recent,
-    passing: Passing,
+    prices: BTreeMap<Symbol, Arc<Envelope>>,
+    recent: SignalCache,
+    passing: MessageCache,
 }
 
 /// Signals that a snapshot holds at most, the latest ones.
@@ -83,11 +85,11 @@ impl Hub {
     /// A hub whose log stands at `position`. Signals changed longer ago than `replay_window` leave the snapshot; the last
     /// `messages_per_user` ordered messages of each user are kept.
     pub fn new(position: Position, replay_window: Duration, messages_per_user: usize, metrics: Arc<Metrics>) -> Self {
-        let present = Present {
+        let present = Snapshot {
             position,
             prices: BTreeMap::new(),
-            recent: Recent::new(replay_window),
-            passing: Passing::new(messages_per_user),
+            recent: SignalCache::new(replay_window),
+            passing: MessageCache::new(messages_per_user),
         };
         Self { present: Mutex::new(present), sinks: RwLock::default(), metrics }
     }
@@ -99,12 +101,12 @@ impl Hub {
 
     /// Takes in what the log remembers, without telling anybody: for the start. `forgotten` is what it does
     /// not have any more.
-    pub fn recall(&self, publications: impl IntoIterator<Item = Publication>, forgotten: &Forgotten) {
+    pub fn recall(&self, publications: impl IntoIterator<Item = Envelope>, forgotten: &Forgotten) {
         let present = &mut *self.present.lock();
         present.passing.forget(forgotten);
         for publication in publications.into_iter().map(Arc::new) {
             match publication.event() {
-                Event::Published(published) => present.passing.remember(published, &publication),
+                Event::RelayedMessage(published) => present.passing.remember(published, &publication),
                 Event::Signal(signal) => {
                     let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
                     let last = &self.metrics.last_signal_seconds;
@@ -117,7 +119,7 @@ impl Hub {
     }
 
     /// Publishes a batch: first it becomes part of the present, then everybody who is connected gets it.
-    pub fn publish(&self, batch: &[Arc<Publication>]) {
+    pub fn publish(&self, batch: &[Arc<Envelope>]) {
         let mut present = self.present.lock();
         for publication in batch {
             present.take(publication);
@@ -136,7 +138,7 @@ impl Hub {
     }
 
     /// Runs `look` while nothing is published: for joining.
-    pub fn hold<R>(&self, look: impl FnOnce(&Present) -> R) -> R {
+    pub fn hold<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
         look(&self.present.lock())
     }
 
@@ -157,9 +159,9 @@ impl Hub {
 
     /// Last published price of every symbol.
     pub fn prices(&self) -> Vec<Arc<PriceUpdate>> {
-        let price = |publication: &Arc<Publication>| match publication.event() {
+        let price = |publication: &Arc<Envelope>| match publication.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::Published(_) => None,
+            Event::Signal(_) | Event::RelayedMessage(_) => None,
         };
         self.present.lock().prices.values().filter_map(price).collect()
     }
@@ -170,8 +172,8 @@ impl Hub {
     }
 }
 
-impl Present {
-    fn take(&mut self, publication: &Arc<Publication>) {
+impl Snapshot {
+    fn take(&mut self, publication: &Arc<Envelope>) {
         match publication.event() {
             Event::Price(update) => {
                 self.prices.insert(update.symbol.clone(), publication.clone());
@@ -182,7 +184,7 @@ impl Present {
                 }
                 self.recent.remember(publication.clone());
             }
-            Event::Published(published) => self.passing.remember(published, publication),
+            Event::RelayedMessage(published) => self.passing.remember(published, publication),
         }
     }
 
@@ -192,7 +194,7 @@ impl Present {
     }
 
     /// Last price of each symbol that `wanted` selects.
-    pub fn prices(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
+    pub fn prices(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Envelope>> {
         self.prices.iter().filter(|(symbol, _)| wanted(symbol)).map(|(_, price)| price.clone()).collect()
     }
 
@@ -206,15 +208,15 @@ impl Present {
     }
 
     /// Each signal that is pending or changed within the replay window, as it is now, oldest change first.
-    pub fn signals(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Publication>> {
+    pub fn signals(&self, wanted: impl Fn(&Symbol) -> bool) -> Vec<Arc<Envelope>> {
         self.signals_by_age(|signal, _| wanted(&signal.symbol))
     }
 
     /// The same of those that `wanted` selects by what they are and by how long ago they changed.
-    pub fn signals_by_age(&self, wanted: impl Fn(&Signal, Duration) -> bool) -> Vec<Arc<Publication>> {
-        let is_wanted = |publication: &Publication, age| match publication.event() {
+    pub fn signals_by_age(&self, wanted: impl Fn(&Signal, Duration) -> bool) -> Vec<Arc<Envelope>> {
+        let is_wanted = |publication: &Envelope, age| match publication.event() {
             Event::Signal(signal) => wanted(signal, age),
-            Event::Price(_) | Event::Published(_) => false,
+            Event::Price(_) | Event::RelayedMessage(_) => false,
         };
         let signals = self.recent.signals().filter(|(publication, age)| is_wanted(publication, *age));
         let mut signals: Vec<_> = signals.map(|(publication, _)| publication.clone()).collect();
@@ -228,18 +230,18 @@ impl Present {
     }
 
     /// Latest published states that `wanted` selects.
-    pub fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
+    pub fn states(&self, wanted: impl Fn(&RelayedMessage) -> bool) -> Vec<Arc<Envelope>> {
         self.passing.states(wanted)
     }
 
     /// Latest published states of one kind for one audience, by their keys; quick however many others there are.
-    pub fn states_of(&self, audience: &Audience, kind: Kind) -> impl Iterator<Item = &Arc<Publication>> {
+    pub fn states_of(&self, audience: &Audience, kind: MessageType) -> impl Iterator<Item = &Arc<Envelope>> {
         self.passing.states_of(audience, kind)
     }
 
     /// The ordered messages for `audiences` that are kept and come after number `seq`, oldest first, and whether these are
     /// all that there were.
-    pub fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+    pub fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
         self.passing.messages_after(audiences, seq)
     }
 
@@ -249,12 +251,12 @@ impl Present {
     }
 
     /// The signal events after `seq` that are younger than `window`, oldest first.
-    pub fn signals_younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Publication>> {
+    pub fn signals_younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Envelope>> {
         self.recent.younger(seq, window)
     }
 
     /// The signal events after `seq`, or `None` when the hub does not remember that far.
-    pub fn after(&self, seq: u64) -> Option<Vec<Arc<Publication>>> {
+    pub fn after(&self, seq: u64) -> Option<Vec<Arc<Envelope>>> {
         self.recent.after(seq, self.position.seq)
     }
 }

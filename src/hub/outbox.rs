@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Publication, Topics};
+use super::{Envelope, Topics};
 use crate::domain::StateKey;
 use crate::telemetry::{Behind, Metrics, Queue};
 
@@ -33,7 +33,7 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     topics: Topics,
-    states: BTreeMap<StateKey, Arc<Publication>>,
+    states: BTreeMap<StateKey, Arc<Envelope>>,
     ordered: VecDeque<Ordered>,
     /// Time between two prices of a symbol, and when each symbol had its last.
     price_interval: Option<Duration>,
@@ -52,7 +52,7 @@ struct Waiting {
 #[derive(Debug, Clone)]
 pub enum Ordered {
     /// An event, still to be put into the client's dialect.
-    Event(Arc<Publication>),
+    Event(Arc<Envelope>),
     /// A frame of this client's own, such as an answer.
     Frame(Utf8Bytes),
     /// A protocol ping that carries this number. Only native WebSockets have them.
@@ -63,7 +63,7 @@ pub enum Ordered {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Latest prices and other states.
-    pub states: Vec<Arc<Publication>>,
+    pub states: Vec<Arc<Envelope>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
 }
@@ -140,7 +140,7 @@ impl Outbox {
     }
 
     /// Queues the publications that the client asked for, and wakes its write loop once.
-    pub fn offer(&self, batch: &[Arc<Publication>]) {
+    pub fn offer(&self, batch: &[Arc<Envelope>]) {
         let mut waiting = self.waiting.lock();
         let mut taken = false;
         for publication in batch {
@@ -156,7 +156,7 @@ impl Outbox {
     }
 
     /// Queues publications whatever the client asked for: for a snapshot or a replay.
-    pub fn put(&self, batch: impl IntoIterator<Item = Arc<Publication>>) {
+    pub fn put(&self, batch: impl IntoIterator<Item = Arc<Envelope>>) {
         let mut waiting = self.waiting.lock();
         for publication in batch {
             waiting.push(&publication, &self.metrics);
@@ -239,7 +239,7 @@ impl Waiting {
     }
 
     /// Takes the states whose time has come.
-    fn due_states(&mut self) -> Vec<Arc<Publication>> {
+    fn due_states(&mut self) -> Vec<Arc<Envelope>> {
         let Some(interval) = self.price_interval else {
             return std::mem::take(&mut self.states).into_values().collect();
         };
@@ -286,7 +286,7 @@ impl Waiting {
         self.states.keys().filter_map(|key| self.told.get(key).map(|last| *last + interval)).min()
     }
 
-    fn push(&mut self, publication: &Arc<Publication>, metrics: &Metrics) {
+    fn push(&mut self, publication: &Arc<Envelope>, metrics: &Metrics) {
         let Some(key) = publication.event().state_key() else {
             return self.push_ordered(Ordered::Event(publication.clone()), metrics);
         };

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Audiences, Publication};
-use crate::domain::{Audience, Event, Forgotten, Kind, Published, StateKey};
+use super::{Audiences, Envelope};
+use crate::domain::{Audience, Event, Forgotten, MessageType, RelayedMessage, StateKey};
 
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const MAX_MESSAGES_FOR_ALL: usize = 500;
@@ -12,8 +12,8 @@ const MAX_MESSAGES_FOR_ALL: usize = 500;
 const MAX_KEPT: usize = 20_000;
 
 #[derive(Debug)]
-pub(super) struct Passing {
-    states: BTreeMap<StateKey, Arc<Publication>>,
+pub(super) struct MessageCache {
+    states: BTreeMap<StateKey, Arc<Envelope>>,
     messages: BTreeMap<Audience, Messages>,
     messages_per_user: usize,
     /// What to forget first: the keys of `states` by the number of their message.
@@ -28,12 +28,12 @@ pub(super) struct Passing {
 /// The last ordered messages of one audience.
 #[derive(Debug)]
 struct Messages {
-    kept: VecDeque<Arc<Publication>>,
+    kept: VecDeque<Arc<Envelope>>,
     /// Number of the last message that is not kept any more; 0 when all are.
     forgotten: u64,
 }
 
-impl Passing {
+impl MessageCache {
     pub(super) fn new(messages_per_user: usize) -> Self {
         Self {
             states: BTreeMap::new(),
@@ -47,14 +47,14 @@ impl Passing {
     }
 
     /// Takes in what has just been published.
-    pub(super) fn remember(&mut self, published: &Published, publication: &Arc<Publication>) {
+    pub(super) fn remember(&mut self, published: &RelayedMessage, publication: &Arc<Envelope>) {
         self.last = self.last.max(published.seq);
         let Some(key) = publication.event().state_key() else {
             return self.remember_message(&published.audience, publication);
         };
         self.by_age.insert(published.seq, key.clone());
         if let Some(before) = self.states.insert(key, publication.clone())
-            && let Event::Published(before) = before.event()
+            && let Event::RelayedMessage(before) = before.event()
         {
             self.by_age.remove(&before.seq);
         }
@@ -65,7 +65,7 @@ impl Passing {
         }
     }
 
-    fn remember_message(&mut self, audience: &Audience, publication: &Arc<Publication>) {
+    fn remember_message(&mut self, audience: &Audience, publication: &Arc<Envelope>) {
         let most = self.most(audience);
         let unknown = self.unknown(audience);
         let messages = self.messages.entry(audience.clone()).or_insert(unknown);
@@ -107,18 +107,18 @@ impl Passing {
         }
     }
 
-    pub(super) fn states(&self, wanted: impl Fn(&Published) -> bool) -> Vec<Arc<Publication>> {
-        let is_wanted = |publication: &&Arc<Publication>| matches!(publication.event(), Event::Published(published) if wanted(published));
+    pub(super) fn states(&self, wanted: impl Fn(&RelayedMessage) -> bool) -> Vec<Arc<Envelope>> {
+        let is_wanted = |publication: &&Arc<Envelope>| matches!(publication.event(), Event::RelayedMessage(published) if wanted(published));
         self.states.values().filter(is_wanted).cloned().collect()
     }
 
-    pub(super) fn states_of(&self, audience: &Audience, kind: Kind) -> impl Iterator<Item = &Arc<Publication>> {
-        let first = StateKey::Published(audience.clone(), kind, "".into());
-        let of_kind = move |key: &StateKey| matches!(key, StateKey::Published(whose, what, _) if whose == audience && *what == kind);
+    pub(super) fn states_of(&self, audience: &Audience, kind: MessageType) -> impl Iterator<Item = &Arc<Envelope>> {
+        let first = StateKey::RelayedMessage(audience.clone(), kind, "".into());
+        let of_kind = move |key: &StateKey| matches!(key, StateKey::RelayedMessage(whose, what, _) if whose == audience && *what == kind);
         self.states.range(first..).take_while(move |(key, _)| of_kind(key)).map(|(_, publication)| publication)
     }
 
-    pub(super) fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Publication>>, bool) {
+    pub(super) fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
         let (mut found, mut whole) = (Vec::new(), true);
         for audience in audiences.each() {
             let Some(messages) = self.messages.get(&audience) else {
@@ -137,9 +137,9 @@ impl Passing {
     }
 }
 
-fn number(publication: &Publication) -> u64 {
+fn number(publication: &Envelope) -> u64 {
     match publication.event() {
-        Event::Published(published) => published.seq,
+        Event::RelayedMessage(published) => published.seq,
         Event::Signal(_) | Event::Price(_) => 0,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::time::Instant;
 
-use crate::domain::{Event, Position, Published};
+use crate::domain::{Event, Position, RelayedMessage};
 
 /// The forms in which an event can leave. Which bytes they are is the business of the dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,14 @@ impl Encoding {
 
 /// An event with its place in the log, shared by all its receivers.
 #[derive(Debug)]
-pub struct Publication {
+pub struct Envelope {
     event: Event,
     position: Option<Position>,
     born: Instant,
     encoded: [OnceLock<Box<[Utf8Bytes]>>; Encoding::COUNT],
 }
 
-impl Publication {
+impl Envelope {
     /// An event without a place in the signal log.
     pub fn unplaced(event: Event) -> Self {
         Self::new(event, None)
@@ -57,9 +57,9 @@ impl Publication {
     }
 
     /// The message of somebody else's, if it is one.
-    pub fn published(&self) -> Option<&Published> {
+    pub fn published(&self) -> Option<&RelayedMessage> {
         match &self.event {
-            Event::Published(published) => Some(published),
+            Event::RelayedMessage(published) => Some(published),
             Event::Signal(_) | Event::Price(_) => None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Publication;
+use super::Envelope;
 use crate::domain::{Event, Now, SignalId};
 
 /// Events of the log's tail that are kept, so that a client that catches up can join without asking the log under the lock.
@@ -13,28 +13,28 @@ const TAIL: usize = 1024;
 const MAX_SIGNALS: usize = 2048;
 
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct SignalCache {
     window: Duration,
     /// The monotonic clock at the last look at it.
     now: Duration,
     /// Latest state of each signal, by the place of its last change.
     by_seq: BTreeMap<u64, Kept>,
     seq_of: HashMap<SignalId, u64>,
-    tail: VecDeque<Arc<Publication>>,
+    tail: VecDeque<Arc<Envelope>>,
     /// What was read from the log at the start: the latest event of each signal.
-    recalled: Vec<Arc<Publication>>,
+    recalled: Vec<Arc<Envelope>>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    publication: Arc<Publication>,
+    publication: Arc<Envelope>,
     /// It was read from the log: how old it is only the wall clock knows.
     from_log: bool,
     /// When it has left the window, on the monotonic clock; not known before the next look at it.
     until: Option<Duration>,
 }
 
-impl Recent {
+impl SignalCache {
     pub(super) fn new(window: Duration) -> Self {
         Self {
             window,
@@ -47,7 +47,7 @@ impl Recent {
     }
 
     /// Takes in an event that has just been published.
-    pub(super) fn remember(&mut self, publication: Arc<Publication>) {
+    pub(super) fn remember(&mut self, publication: Arc<Envelope>) {
         self.keep(publication.clone(), false);
         self.tail.push_back(publication);
         if self.tail.len() > TAIL {
@@ -56,14 +56,14 @@ impl Recent {
     }
 
     /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
-    pub(super) fn recall(&mut self, publication: Arc<Publication>) {
+    pub(super) fn recall(&mut self, publication: Arc<Envelope>) {
         self.keep(publication.clone(), true);
         if self.recalled.len() < MAX_SIGNALS {
             self.recalled.push(publication);
         }
     }
 
-    fn keep(&mut self, publication: Arc<Publication>, from_log: bool) {
+    fn keep(&mut self, publication: Arc<Envelope>, from_log: bool) {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return };
         if let Some(before) = self.seq_of.insert(signal.id.clone(), seq) {
             self.by_seq.remove(&before);
@@ -108,7 +108,7 @@ impl Recent {
 
     /// Latest state of each signal, oldest change first, and how long ago it changed: at least the window for one that has
     /// left it.
-    pub(super) fn signals(&self) -> impl Iterator<Item = (&Arc<Publication>, Duration)> {
+    pub(super) fn signals(&self) -> impl Iterator<Item = (&Arc<Envelope>, Duration)> {
         self.by_seq.values().map(|kept| {
             let age = match kept.until {
                 Some(until) => (self.now + self.window).saturating_sub(until),
@@ -121,15 +121,15 @@ impl Recent {
 
     /// The events after `seq` that are younger than `window`, oldest first. Of the time before the start only the latest event
     /// of each signal is known, and of a burst its tail.
-    pub(super) fn younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Publication>> {
-        let is_wanted = move |publication: &&Arc<Publication>| {
+    pub(super) fn younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Envelope>> {
+        let is_wanted = move |publication: &&Arc<Envelope>| {
             publication.seq().is_some_and(|at| at > seq) && publication.age() < window
         };
         self.recalled.iter().chain(&self.tail).filter(is_wanted)
     }
 
     /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.
-    pub(super) fn after(&self, seq: u64, head: u64) -> Option<Vec<Arc<Publication>>> {
+    pub(super) fn after(&self, seq: u64, head: u64) -> Option<Vec<Arc<Envelope>>> {
         if seq >= head {
             return Some(Vec::new());
         }

@@ -2,8 +2,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::domain::{
-    Audience, Direction, Instruments, Kind, Now, Published, Quality, Signal, SignalDraft, SignalId, SignalState,
-    SourceName, parse_time,
+    Audience, Direction, Instruments, MessageType, Now, Quality, RelayedMessage, Signal, SignalDraft, SignalId,
+    SignalState, SourceName, parse_time,
 };
 
 fn metrics() -> Arc<Metrics> {
@@ -22,8 +22,8 @@ fn after(seconds: u64) -> Now {
     Now { wall: start(), mono: Duration::ZERO }.plus(Duration::from_secs(seconds))
 }
 
-fn price(symbol: &str, price: f64) -> Arc<Publication> {
-    Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
+fn price(symbol: &str, price: f64) -> Arc<Envelope> {
+    Arc::new(Envelope::unplaced(Event::Price(Arc::new(PriceUpdate {
         symbol: Symbol::new(symbol),
         price,
         timestamp: start(),
@@ -37,7 +37,7 @@ fn price(symbol: &str, price: f64) -> Arc<Publication> {
     }))))
 }
 
-fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Publication> {
+fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Envelope> {
     let instrument = Instruments::documented().swap_remove(0);
     let draft = SignalDraft { direction: Some(Direction::Long), ..SignalDraft::default() };
     let now = Now { wall: start(), mono: Duration::ZERO };
@@ -45,10 +45,10 @@ fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Publication> {
     let signal =
         Signal::create(SignalId::new(id).unwrap(), &draft, &instrument, source, now, Duration::from_secs(300)).unwrap();
     let signal = Signal { state, ..signal };
-    Arc::new(Publication::placed(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
+    Arc::new(Envelope::placed(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
 }
 
-fn seqs(publications: &[Arc<Publication>]) -> Vec<u64> {
+fn seqs(publications: &[Arc<Envelope>]) -> Vec<u64> {
     publications.iter().filter_map(|publication| publication.seq()).collect()
 }
 
@@ -198,10 +198,10 @@ fn selections_add_and_subtract() {
     assert_eq!(only(&["A"]).without(&Selection::All), Selection::None);
 }
 
-fn message(seq: u64, audience: Audience) -> Arc<Publication> {
-    let (kind, data) = (Kind::Wallet, "{}".into());
-    let published = Published { seq, kind, audience, key: "".into(), data, at: start() };
-    Arc::new(Publication::unplaced(Event::Published(Arc::new(published))))
+fn message(seq: u64, audience: Audience) -> Arc<Envelope> {
+    let (kind, data) = (MessageType::Wallet, "{}".into());
+    let published = RelayedMessage { seq, kind, audience, key: "".into(), data, at: start() };
+    Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(published))))
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
     let hub = hub();
     let user = |name: &str| Audience::User(name.into());
     let forgotten = Forgotten { of: vec![(user("b"), 30)], users: 20 };
-    hub.recall([Publication::unplaced(message(25, user("a")).event().clone())], &forgotten);
+    hub.recall([Envelope::unplaced(message(25, user("a")).event().clone())], &forgotten);
     hub.publish(&[message(40, user("b")), message(41, user("new"))]);
     let of = |name: &str, seq| {
         let (messages, whole) = hub.hold(|present| present.messages_after(&Audiences::only(&user(name)), seq));
@@ -236,7 +236,7 @@ fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
     assert_eq!((of("b", 29), of("b", 30)), ((1, false), (1, true)));
     assert_eq!((of("new", 19), of("new", 20)), ((1, false), (1, true)));
     assert_eq!((of("nobody", 19), of("nobody", 20)), ((0, false), (0, true)));
-    assert_eq!(hub.hold(Present::last_message), 41);
+    assert_eq!(hub.hold(Snapshot::last_message), 41);
 }
 
 #[test]

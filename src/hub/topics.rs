@@ -130,7 +130,7 @@ impl Topics {
         match event {
             Event::Price(update) => self.prices.contains(&update.symbol),
             Event::Signal(signal) => self.signals.contains(&signal.symbol),
-            Event::Published(published) => self.published.contain(&published.audience),
+            Event::RelayedMessage(published) => self.published.contain(&published.audience),
         }
     }
 

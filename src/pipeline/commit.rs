@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Accepted, Pipeline, Rejection, SubmitError};
-use crate::domain::{Change, Event, Outcome as Record, Position, Published, Signal, UserNote};
-use crate::engine::Unkept;
-use crate::hub::Publication;
+use crate::domain::{Change, Event, Position, RelayedMessage, Signal, TradeOutcome, UserNote};
+use crate::engine::PersistScope;
+use crate::hub::Envelope;
 use crate::store::{Receipt, StoreError};
 
 /// After a failed commit nothing is ended by the clock for this long.
@@ -24,7 +24,7 @@ pub(super) type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
-    pub(super) published: Vec<Published>,
+    pub(super) published: Vec<RelayedMessage>,
     pub(super) notes: Vec<UserNote>,
     pub(super) answers: Vec<Answer>,
 }
@@ -47,8 +47,8 @@ impl Batch {
 impl Pipeline {
     /// Begins to store what has become of confirmed signals, once the signals themselves are stored: the records that have
     /// ended, and of the open ones what `open` asks for. After a failure entries wait for the next minutes.
-    pub(super) fn record(&mut self, open: Unkept) {
-        let is_too_early = self.unrecorded && open == Unkept::Entries;
+    pub(super) fn record(&mut self, open: PersistScope) {
+        let is_too_early = self.unrecorded && open == PersistScope::Entries;
         if self.recording.is_some() || !self.is_settled() || is_too_early {
             return;
         }
@@ -62,7 +62,7 @@ impl Pipeline {
     /// Stores all that is left to store of records, after what is being stored.
     pub(super) async fn record_rest(&mut self) {
         for _ in 0..2 {
-            self.record(Unkept::All);
+            self.record(PersistScope::All);
             if self.recording.is_some() {
                 let recorded = recorded(&mut self.recording).await;
                 self.keep_unless(recorded);
@@ -71,7 +71,7 @@ impl Pipeline {
     }
 
     /// Records that could not be stored come again.
-    pub(super) fn keep_unless(&mut self, (records, stored): (Vec<Record>, Result<Receipt, StoreError>)) {
+    pub(super) fn keep_unless(&mut self, (records, stored): (Vec<TradeOutcome>, Result<Receipt, StoreError>)) {
         self.unrecorded = stored.is_err();
         match stored {
             Ok(_) => {
@@ -155,16 +155,16 @@ impl Pipeline {
             let Signal { id, symbol, state, .. } = change.signal.as_ref();
             info!(%id, %symbol, status = state.status().name(), seq, clients = self.hub.clients(), "signal");
             let position = Position { epoch: self.epoch.clone(), seq };
-            Arc::new(Publication::placed(Event::Signal(change.signal.clone()), position))
+            Arc::new(Envelope::placed(Event::Signal(change.signal.clone()), position))
         });
         let publications: Vec<_> = publications.collect();
         self.publish(&publications).await;
     }
 
-    async fn pass_on(&mut self, messages: Vec<Published>, first: u64) {
-        let numbered = messages.into_iter().zip(first..).map(|(message, seq)| Published { seq, ..message });
+    async fn pass_on(&mut self, messages: Vec<RelayedMessage>, first: u64) {
+        let numbered = messages.into_iter().zip(first..).map(|(message, seq)| RelayedMessage { seq, ..message });
         let publications: Vec<_> =
-            numbered.map(|message| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))).collect();
+            numbered.map(|message| Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message))))).collect();
         self.publish(&publications).await;
     }
 }
@@ -177,8 +177,8 @@ pub(super) async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batc
 }
 
 pub(super) async fn recorded(
-    recording: &mut Option<(Vec<Record>, Commit)>,
-) -> (Vec<Record>, Result<Receipt, StoreError>) {
+    recording: &mut Option<(Vec<TradeOutcome>, Commit)>,
+) -> (Vec<TradeOutcome>, Result<Receipt, StoreError>) {
     let Some((_, commit)) = recording else { return std::future::pending().await };
     let result = commit.await;
     let records = recording.take().map(|(records, _)| records).unwrap_or_default();

@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 pub use crate::domain::{Accepted, Input, Rejection};
-use crate::domain::{Change, Event, Feed, Now, Outcome as Record, Published, Signal, SourceName, Tick};
-use crate::engine::{Engine, Outcome, Unkept};
-use crate::hub::{Hub, Publication};
+use crate::domain::{Change, Event, Feed, Now, RelayedMessage, Signal, SourceName, Tick, TradeOutcome};
+use crate::engine::{Engine, PersistScope, Processed};
+use crate::hub::{Envelope, Hub};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
@@ -45,7 +45,7 @@ const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
 pub const MAX_QUIET: Duration = Duration::from_secs(5);
 
 /// What is published of a signal beside the signal itself, in the same commit.
-pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<Published>;
+pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<RelayedMessage>;
 
 /// The loop and all that it owns.
 pub struct Pipeline {
@@ -61,7 +61,7 @@ pub struct Pipeline {
     committing: Option<(Batch, Commit)>,
     patience: Option<Instant>,
     /// Records that are being stored.
-    recording: Option<(Vec<Record>, Commit)>,
+    recording: Option<(Vec<TradeOutcome>, Commit)>,
     /// The last ones could not be stored.
     unrecorded: bool,
     /// Of pushes that could not be stored.
@@ -144,7 +144,7 @@ impl Pipeline {
                 recorded = recorded(&mut self.recording), if self.recording.is_some() => self.keep_unless(recorded),
                 _ = save_bars.tick() => {
                     self.save_bars();
-                    self.record(Unkept::Minutes);
+                    self.record(PersistScope::Minutes);
                 }
                 count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.has_room() => {
                     if count > 0 {
@@ -155,7 +155,7 @@ impl Pipeline {
                 () = stop.cancelled(), if !requests.is_closed() => requests.close(),
             }
             self.commit();
-            self.record(Unkept::Entries);
+            self.record(PersistScope::Entries);
         }
         self.save_bars();
         self.record_rest().await;
@@ -220,13 +220,13 @@ impl Pipeline {
     }
 
     /// Takes ticks of a recording one by one, each at its own time: how they are batched must not matter.
-    fn replay(&mut self, ticks: &[Tick]) -> Outcome {
+    fn replay(&mut self, ticks: &[Tick]) -> Processed {
         let mut changes = Vec::new();
         for tick in ticks {
             self.clock.advance(tick.observed_at);
             changes.extend(self.engine.replay(tick, self.clock.now()));
         }
-        Outcome { changes, answer: Ok(Accepted::Ticks(Vec::new())) }
+        Processed { changes, answer: Ok(Accepted::Ticks(Vec::new())) }
     }
 
     /// The changes without those of setups that the log knows from an earlier run over the same prices: a signal has one
@@ -291,7 +291,7 @@ impl Pipeline {
             .into_iter()
             .map(|update| {
                 trace!(symbol = %update.symbol, price = update.price, "price");
-                Arc::new(Publication::unplaced(Event::Price(update)))
+                Arc::new(Envelope::unplaced(Event::Price(update)))
             })
             .collect();
         self.publish(&publications).await;
@@ -301,7 +301,7 @@ impl Pipeline {
         self.hub.tidy(now);
     }
 
-    async fn publish(&mut self, publications: &[Arc<Publication>]) {
+    async fn publish(&mut self, publications: &[Arc<Envelope>]) {
         for chunk in publications.chunks(CHUNK) {
             self.hub.publish(chunk);
             tokio::task::yield_now().await;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::domain::{Now, SourceName};
+use crate::engine::EngineEvent;
 pub use crate::engine::LaneStatus;
-use crate::engine::Notice;
 use crate::telemetry::Metrics;
 
 /// The same complaint about one source is logged at most this often.
@@ -108,15 +108,15 @@ impl Reporter {
         }
     }
 
-    pub(super) fn report(&mut self, notice: Notice) {
+    pub(super) fn report(&mut self, notice: EngineEvent) {
         match notice {
-            Notice::Refused { source, symbol, fault } => {
+            EngineEvent::Refused { source, symbol, fault } => {
                 self.metrics.source_rejected_total.with_label_values(&[source.as_str(), fault.name()]).inc();
                 if let Some(unsaid) = self.may_complain(source.clone(), fault.name()) {
                     warn!(%source, %symbol, reason = fault.name(), unsaid, "a price is not believed");
                 }
             }
-            Notice::Switched { symbol, from, to, stalled } => {
+            EngineEvent::Switched { symbol, from, to, stalled } => {
                 self.metrics.source_switches_total.with_label_values(&[symbol.as_str(), to.as_str()]).inc();
                 if stalled {
                     warn!(%symbol, %from, %to, "another source takes over: the one in force is silent");
@@ -124,10 +124,10 @@ impl Reporter {
                     info!(%symbol, %from, %to, "a better source takes over");
                 }
             }
-            Notice::Diverged { symbol, source, from, by } => {
+            EngineEvent::Diverged { symbol, source, from, by } => {
                 warn!(%symbol, %source, %from, percent = by * 100.0, "two sources differ");
             }
-            Notice::Rounded { symbol, source } => {
+            EngineEvent::Rounded { symbol, source } => {
                 self.metrics.prices_rounded_total.with_label_values(&[symbol.as_str(), source.as_str()]).inc();
                 if let Some(unsaid) = self.may_complain(source.clone(), "rounded") {
                     info!(
@@ -137,7 +137,9 @@ impl Reporter {
                     );
                 }
             }
-            Notice::Agrees { symbol, source } => info!(%symbol, %source, "a source agrees again with the one in force"),
+            EngineEvent::Agrees { symbol, source } => {
+                info!(%symbol, %source, "a source agrees again with the one in force")
+            }
         }
     }
 }
@@ -161,7 +163,7 @@ mod tests {
         assert_eq!(reporter.may_complain(source(), "jump"), Some(5));
         assert_eq!(reporter.may_complain(source(), "jump"), None);
         let (symbol, fault) = (Symbol::new("EURUSD"), TickFault::Jump);
-        reporter.report(Notice::Refused { source: source(), symbol, fault });
+        reporter.report(EngineEvent::Refused { source: source(), symbol, fault });
         assert_eq!(metrics.source_rejected_total.with_label_values(&["mt5", "jump"]).get(), 1);
     }
 

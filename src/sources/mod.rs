@@ -24,7 +24,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::domain::{Feed, Instrument, Instruments, Published, SignalDraft, SignalId, SourceName, Tick};
+use crate::domain::{Feed, Instrument, Instruments, RelayedMessage, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
 use crate::telemetry::Metrics;
 
@@ -46,7 +46,7 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// [`SourceError`], whose kind decides whether it is called again.
-    fn run(&mut self, out: &Feeder) -> impl Future<Output = Result<Finished, SourceError>> + Send;
+    fn run(&mut self, out: &SourceHandle) -> impl Future<Output = Result<Finished, SourceError>> + Send;
 }
 
 /// Settings that no source can be made of.
@@ -124,7 +124,7 @@ impl SourceError {
 
 /// What a source speaks through: the way into the pipeline, with the counting and the state kept on the side.
 #[derive(Debug)]
-pub struct Feeder {
+pub struct SourceHandle {
     name: SourceName,
     feed: Feed,
     handle: Handle,
@@ -135,7 +135,7 @@ pub struct Feeder {
     budget: IntGaugeVec,
 }
 
-impl Feeder {
+impl SourceHandle {
     fn new(name: SourceName, feed: Feed, handle: Handle, metrics: &Metrics, states: &SourceStates) -> Self {
         let taken = metrics.source_ticks_total.with_label_values(&[name.as_str()]);
         let (events, rejected) = (metrics.events_in_total.clone(), metrics.rejected_total.clone());
@@ -201,7 +201,7 @@ impl Feeder {
     ///
     /// # Errors
     /// [`SourceError::Stopped`].
-    pub async fn publish(&self, messages: Vec<Published>) -> Result<(), SourceError> {
+    pub async fn publish(&self, messages: Vec<RelayedMessage>) -> Result<(), SourceError> {
         let kinds: Vec<_> = messages.iter().map(|message| message.kind).collect();
         self.handle.send(Input::Publish(messages)).await?;
         for kind in kinds {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::{Feeder, Finished, Source, SourceError, SourceState, SourceStates};
+use super::{Finished, Source, SourceError, SourceHandle, SourceState, SourceStates};
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
@@ -37,7 +37,7 @@ pub fn supervise<S: Source>(
     let (name, feed) = (source.name(), source.feed());
     states.set(&name, SourceState::Connecting);
     let reconnects = metrics.source_reconnects_total.with_label_values(&[name.as_str()]);
-    let out = Feeder::new(name, feed, handle, metrics, states);
+    let out = SourceHandle::new(name, feed, handle, metrics, states);
     async move {
         let stopped = stop.clone();
         stopped.run_until_cancelled(connect_again(source, out, &stop, || reconnects.inc())).await.unwrap_or(Ok(()))
@@ -46,11 +46,11 @@ pub fn supervise<S: Source>(
 
 async fn connect_again<S: Source>(
     mut source: S,
-    out: Feeder,
+    out: SourceHandle,
     stop: &CancellationToken,
     reconnecting: impl Fn(),
 ) -> Result<(), SourceError> {
-    let Feeder { name, states, .. } = &out;
+    let SourceHandle { name, states, .. } = &out;
     let mut waits = BACK_OFF.build();
     loop {
         match source.run(&out).await {
@@ -122,7 +122,7 @@ mod tests {
             Feed::Live
         }
 
-        async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+        async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
             self.1.push(Instant::now());
             let tick = Tick {
                 symbol: Symbol::new("EURUSD"),
@@ -214,7 +214,7 @@ mod tests {
                 Feed::Delayed
             }
 
-            async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+            async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
                 let state = || out.states.list()[0].state;
                 out.live();
                 assert_eq!(state(), SourceState::Live);

@@ -7,7 +7,7 @@ use super::chain::{Chained, GENESIS, Hash, Record};
 use super::offline::Event;
 use super::queries::unreadable;
 use super::row::DamagedRow;
-use crate::domain::{Outcome, Signal};
+use crate::domain::{Signal, TradeOutcome};
 
 /// The columns of an event `e` and the hash before it, for [`event`]. Needs `p`, see [`PREVIOUS`].
 const EVENT: &str = "e.seq, e.at, e.stored_at, e.signal_id, e.status, e.reason, e.source, e.body, e.hash, \
@@ -96,7 +96,7 @@ pub(super) fn current(row: &Row<'_>) -> rusqlite::Result<Current> {
 }
 
 /// Reads a record that is what was written.
-pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<TradeOutcome> {
     let (record, stored) = stored_record(row)?;
     if record.hash(&previous(row, 7)?) != stored {
         return Err(DamagedRow { table: "outcomes", key: record.seq.to_string() }.into());

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use crate::domain::{Bar, Outcome, Progress, Published, Signal, SignalId, Symbol, UserNote};
+use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, Symbol, TradeOutcome, UserNote};
 
 /// Appends that may wait; another one is refused. The pipeline has one in flight.
 const APPENDS: usize = 1_024;
@@ -32,9 +32,9 @@ pub struct Receipt {
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) signals: Vec<Arc<Signal>>,
-    pub(super) published: Vec<Published>,
+    pub(super) published: Vec<RelayedMessage>,
     pub(super) notes: Vec<UserNote>,
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<TradeOutcome>,
     pub(super) open: Vec<(SignalId, Progress)>,
     pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
 }
@@ -61,7 +61,7 @@ pub(super) enum Wanted {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
+pub(super) struct WriteQueue {
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -99,7 +99,7 @@ impl From<End> for StoreError {
     }
 }
 
-impl Lanes {
+impl WriteQueue {
     /// Queues an append.
     pub(super) fn append(&self, append: Append) -> Result<(), StoreError> {
         let mut state = self.state.lock();

@@ -76,9 +76,9 @@ pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use writer::Health;
 
-use crate::domain::{Bar, Outcome, Progress, Published, Signal, SignalId, UserNote};
+use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
 use crate::telemetry::{LogLimit, Metrics};
-use lanes::{Append, End, Lanes};
+use lanes::{Append, End, WriteQueue};
 use open::Watermarking;
 use transact::{CHECKPOINT_FRAMES, Identity};
 use watermark::Phase;
@@ -155,7 +155,7 @@ impl Store {
         let opened = open::open(dir, options.recent_since, watermarking)?;
         metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
         let shared = Arc::new(Shared {
-            lanes: Lanes::default(),
+            lanes: WriteQueue::default(),
             health: Mutex::new(Health::Ok),
             faults: faults::Faults::default(),
             ended: watch::Sender::new(false),
@@ -206,7 +206,7 @@ impl Store {
     pub fn append(
         &self,
         signals: Vec<Arc<Signal>>,
-        published: Vec<Published>,
+        published: Vec<RelayedMessage>,
         notes: Vec<UserNote>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
         self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), open: Vec::new(), answer })
@@ -219,7 +219,7 @@ impl Store {
     /// As [`append`](Self::append).
     pub fn append_outcomes(
         &self,
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<TradeOutcome>,
         open: Vec<(SignalId, Progress)>,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
         let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());

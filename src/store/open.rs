@@ -15,7 +15,7 @@ use super::watermark::{Heads, Phase, Watermark, WatermarkFile};
 use super::{
     DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users,
 };
-use crate::domain::{Bar, Forgotten, Position, Progress, Published, Signal, UserNote};
+use crate::domain::{Bar, Forgotten, Position, Progress, RelayedMessage, Signal, UserNote};
 
 /// How far back bars are read, so that setups know where the market is.
 const WARM_UP: TimeDelta = TimeDelta::days(5);
@@ -35,7 +35,7 @@ pub struct Recovered {
     /// first. At most the last 1,000.
     pub recent: Vec<(u64, Signal)>,
     /// Published messages that are kept, oldest first.
-    pub published: Vec<Published>,
+    pub published: Vec<RelayedMessage>,
     /// Confirmed signals whose record has not ended, oldest first, and how far it had come; `None` before the first price.
     pub open_records: Vec<(Signal, Option<Progress>)>,
     /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
@@ -79,7 +79,7 @@ pub(super) enum Watermarking {
 pub(super) struct Contents {
     pending: Vec<Signal>,
     recent: Vec<(u64, Signal)>,
-    published: Vec<Published>,
+    published: Vec<RelayedMessage>,
     forgotten: Forgotten,
     open_records: Vec<(Signal, Option<Progress>)>,
     minutes: BarsRead,

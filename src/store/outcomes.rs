@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::queries::unreadable;
 use super::row::{DamagedRow, damaged_row};
 use super::{checked, meta, schema};
-use crate::domain::{Outcome, Progress, Signal, SignalId, SourceName, Symbol};
+use crate::domain::{Progress, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 
 /// Most records that one question returns, the newest: far more than a year's.
 const MAX_RECORDS: usize = 100_000;
@@ -27,7 +27,7 @@ const ANCHOR: [&str; 2] = ["outcome_anchor_seq", "outcome_anchor_hash"];
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: Link,
-    outcomes: impl Iterator<Item = &'a Outcome>,
+    outcomes: impl Iterator<Item = &'a TradeOutcome>,
     stored_at: DateTime<Utc>,
 ) -> rusqlite::Result<Link> {
     let mut head = head;
@@ -142,7 +142,7 @@ const WITHOUT_RECORD: &str = "FROM signals s JOIN signal_events e ON e.seq = s.l
      AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.signal_id = s.id)";
 
 /// Hands over each record, in the order in which they ended; the newest ones, where there are very many.
-pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> rusqlite::Result<()> {
+pub(super) fn each(connection: &Connection, mut take: impl FnMut(TradeOutcome)) -> rusqlite::Result<()> {
     let count: usize = connection.prepare_cached("SELECT count(*) FROM outcomes")?.query_row([], |row| row.get(0))?;
     let sql = checked::records("ORDER BY o.closed_at, o.signal_id LIMIT -1 OFFSET ?1");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -154,7 +154,7 @@ pub(super) fn each(connection: &Connection, mut take: impl FnMut(Outcome)) -> ru
 }
 
 /// The record of one signal.
-pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<Outcome>> {
+pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<TradeOutcome>> {
     let mut statement = connection.prepare_cached(&checked::records("WHERE o.signal_id = ?1"))?;
     statement.query_map([id.as_str()], checked::record)?.next().transpose()
 }

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{meta, row};
-use crate::domain::{Audience, Class, Forgotten, Kind, Published, parse_epoch_millis};
+use crate::domain::{Audience, Class, Forgotten, MessageType, RelayedMessage, parse_epoch_millis};
 
 /// Ordered messages that are kept for everybody: more kinds, more readers.
 const KEPT_FOR_ALL: u64 = 500;
@@ -21,7 +21,7 @@ pub(super) const TABLE: &str = "published";
 const PRUNED: &str = "pruned_messages";
 
 /// A message as it is stored.
-fn columns(seq: u64, message: &Published, data: &str) -> [Value; 6] {
+fn columns(seq: u64, message: &RelayedMessage, data: &str) -> [Value; 6] {
     let key = (message.kind.class() == Class::State).then(|| message.key.to_string());
     [
         Value::Integer(seq as i64),
@@ -37,7 +37,7 @@ fn columns(seq: u64, message: &Published, data: &str) -> [Value; 6] {
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: u64,
-    messages: impl Iterator<Item = &'a Published>,
+    messages: impl Iterator<Item = &'a RelayedMessage>,
     kept: u64,
 ) -> rusqlite::Result<u64> {
     let insert =
@@ -155,19 +155,19 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
 const ALL: &str = "SELECT seq, at, kind, audience, key, data, checksum FROM published ORDER BY seq";
 
 /// Everything that is kept, oldest first, and what was forgotten.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<Published>, Forgotten)> {
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<RelayedMessage>, Forgotten)> {
     let mut statement = connection.prepare(ALL)?;
     let rows = statement.query_map([], read)?;
     // A kind that a newer version knew and this one does not is left alone.
-    let all: Vec<Published> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let all: Vec<RelayedMessage> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let (forgotten, kept): (Vec<_>, _) = all.into_iter().partition(|message| message.data.is_empty());
     let of = forgotten.into_iter().map(|message| (message.audience, message.seq)).collect();
     Ok((kept, Forgotten { of, users: pruned(connection)? }))
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<RelayedMessage>> {
     row::check(TABLE, row, 6)?;
-    let kind: Option<Kind> = row.get_ref(2)?.as_str()?.parse().ok();
+    let kind: Option<MessageType> = row.get_ref(2)?.as_str()?.parse().ok();
     let audience = match row.get_ref(3)?.as_str()? {
         "all" => Some(Audience::All),
         "admin" => Some(Audience::Admin),
@@ -175,7 +175,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Published>> {
     };
     let key: Option<String> = row.get(4)?;
     let (seq, at, data) = (row.get(0)?, parse_epoch_millis(row.get(1)?), row.get::<_, String>(5)?);
-    Ok(kind.zip(audience).map(|(kind, audience)| Published {
+    Ok(kind.zip(audience).map(|(kind, audience)| RelayedMessage {
         seq,
         kind,
         audience,

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::error::StoreError;
 use super::queries::{self, Change, HistoryQuery, Page, StateRow};
 use super::{bars, outcomes, row, schema};
-use crate::domain::{Bar, BarInterval, Outcome, Signal, SignalId, SourceName, Symbol};
+use crate::domain::{Bar, BarInterval, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 use crate::telemetry::Metrics;
 
 /// Questions that are answered at the same time.
@@ -94,7 +94,7 @@ impl Reader {
     pub async fn fold_outcomes<T: Send + 'static>(
         &self,
         start: T,
-        mut fold: impl FnMut(&mut T, Outcome) + Send + 'static,
+        mut fold: impl FnMut(&mut T, TradeOutcome) + Send + 'static,
     ) -> Result<T, StoreError> {
         let read = move |connection: &Connection| {
             let mut folded = start;
@@ -114,7 +114,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
-    pub async fn outcome(&self, id: &SignalId) -> Result<Option<Outcome>, StoreError> {
+    pub async fn outcome(&self, id: &SignalId) -> Result<Option<TradeOutcome>, StoreError> {
         let id = id.clone();
         self.questions.ask(move |connection| outcomes::of(connection, &id)).await
     }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Forgotten, Invalidation, Killzone, Kind, Position, SignalId, SignalState,
+    Audience, BarInterval, Direction, Forgotten, Invalidation, Killzone, MessageType, Position, SignalId, SignalState,
     SignalStatus, SourceName, Symbol, parse_time,
 };
 
@@ -871,8 +871,8 @@ proptest! {
     }
 }
 
-fn message(kind: Kind, audience: Audience, key: &str, data: &str) -> Published {
-    Published { seq: 0, kind, audience, key: key.into(), data: data.into(), at: start() }
+fn message(kind: MessageType, audience: Audience, key: &str, data: &str) -> RelayedMessage {
+    RelayedMessage { seq: 0, kind, audience, key: key.into(), data: data.into(), at: start() }
 }
 
 #[tokio::test]
@@ -881,11 +881,14 @@ async fn published_messages_come_back_states_as_the_latest_and_the_rest_in_order
     let (store, _) = open(dir.path());
     let user = || Audience::User("u".into());
     let first = vec![
-        message(Kind::Balances, user(), "luno", "1"),
-        message(Kind::Notification, user(), "", "2"),
-        message(Kind::Balances, user(), "kraken", "3"),
+        message(MessageType::Balances, user(), "luno", "1"),
+        message(MessageType::Notification, user(), "", "2"),
+        message(MessageType::Balances, user(), "kraken", "3"),
     ];
-    let second = vec![message(Kind::Balances, user(), "luno", "4"), message(Kind::OrderUpdate, Audience::All, "", "5")];
+    let second = vec![
+        message(MessageType::Balances, user(), "luno", "4"),
+        message(MessageType::OrderUpdate, Audience::All, "", "5"),
+    ];
     assert_eq!(store.append(vec![pending("a")], first, Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
     assert_eq!(store.append(Vec::new(), second, Vec::new()).await.map(|receipt| receipt.first_published), Ok(4));
     store.close().await.unwrap();
@@ -900,7 +903,8 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let audience = |number: u64| if number.is_multiple_of(2) { Audience::Admin } else { Audience::User("u".into()) };
-    let many = (1..=200).map(|number| message(Kind::Alerts, audience(number), "", &number.to_string())).collect();
+    let many =
+        (1..=200).map(|number| message(MessageType::Alerts, audience(number), "", &number.to_string())).collect();
     store.append(Vec::new(), many, Vec::new()).await.unwrap();
     store.close().await.unwrap();
     drop(store);
@@ -911,7 +915,7 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
     );
     // The last that is gone is known by its number, also to a process that would keep more.
     assert_eq!(recovered.forgotten, Forgotten { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
-    let next = store.append(Vec::new(), vec![message(Kind::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
+    let next = store.append(Vec::new(), vec![message(MessageType::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }
 
@@ -942,9 +946,12 @@ async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
     let (store, _) = open(dir.path());
     // A user each; what is for everybody and what is a state is bounded otherwise.
     let user = |number: u64| Audience::User(number.to_string().into());
-    let mut many = vec![message(Kind::Alerts, Audience::All, "", "1"), message(Kind::Balances, user(2), "luno", "2")];
-    many.extend((3..=700).map(|number| message(Kind::Alerts, user(number), "", "x")));
-    let late = Published { at: start() + DAY, ..message(Kind::Alerts, user(701), "", "x") };
+    let mut many = vec![
+        message(MessageType::Alerts, Audience::All, "", "1"),
+        message(MessageType::Balances, user(2), "luno", "2"),
+    ];
+    many.extend((3..=700).map(|number| message(MessageType::Alerts, user(number), "", "x")));
+    let late = RelayedMessage { at: start() + DAY, ..message(MessageType::Alerts, user(701), "", "x") };
     many.push(late);
     store.append(Vec::new(), many, Vec::new()).await.unwrap();
     store.close().await.unwrap();
@@ -958,7 +965,7 @@ async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
     let (left, forgotten) = messages_left(dir.path(), few, 3).await;
     assert_eq!((left, forgotten), (vec![1, 2, 701], Forgotten { of: vec![], users: 700 }));
     let (store, _) = open(dir.path());
-    let next = store.append(Vec::new(), vec![message(Kind::Alerts, user(1), "", "x")], Vec::new()).await;
+    let next = store.append(Vec::new(), vec![message(MessageType::Alerts, user(1), "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(702), "numbers are never given twice");
 }
 
@@ -967,10 +974,10 @@ async fn a_message_that_was_refused_is_not_there() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.play(Fault::Full);
-    let lost = message(Kind::Alerts, Audience::All, "", &"x".repeat(100_000));
+    let lost = message(MessageType::Alerts, Audience::All, "", &"x".repeat(100_000));
     assert!(store.append(Vec::new(), vec![lost], Vec::new()).await.is_err());
     store.play(Fault::None);
-    let kept = message(Kind::Alerts, Audience::All, "", "kept");
+    let kept = message(MessageType::Alerts, Audience::All, "", "kept");
     assert_eq!(store.append(Vec::new(), vec![kept], Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
 }
 

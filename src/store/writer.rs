@@ -15,7 +15,7 @@ use super::commit::{self, Probe};
 use super::error::StoreError;
 use super::faults::Faults;
 use super::inspect::{self, wal_file};
-use super::lanes::{Append, End, Lanes, Receipt, Wanted, Work};
+use super::lanes::{Append, End, Receipt, Wanted, Work, WriteQueue};
 use super::transact::Identity;
 use super::wal::WalFollower;
 use super::watermark::{Heads, WatermarkFile};
@@ -47,7 +47,7 @@ pub enum Health {
 /// What the writer shares with those who use it.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) lanes: Lanes,
+    pub(super) lanes: WriteQueue,
     pub(super) health: Mutex<Health>,
     pub(super) faults: Faults,
     /// Becomes true when the writer has ended.

@@ -18,7 +18,7 @@ use orion_server::gateways::dialects::orion::{
     ErrorObject, Meta, Pong, Subscribed, Typed, Unsubscribed, encode, frames, object, signal_frame,
 };
 use orion_server::http::ApiError;
-use orion_server::hub::Publication;
+use orion_server::hub::Envelope;
 use orion_server::sources::push::{PricesAnswer, PushError, PushFault, SignalAnswer};
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn lines(entries: impl IntoIterator<Item = (&'static str, String)>) -> String {
 
 /// The object, the frame, and the frame as the log tells it, which has to be the same.
 fn told(signal: &Signal, seq: u64) -> String {
-    let publication = Arc::new(Publication::placed(Event::Signal(Arc::new(signal.clone())), position(seq)));
+    let publication = Arc::new(Envelope::placed(Event::Signal(Arc::new(signal.clone())), position(seq)));
     let [frame] = frames(&publication) else { panic!("one frame") };
     assert_eq!(*frame, signal_frame(signal, &position(seq)), "from the log it is the same");
     let object = object(&publication).unwrap();
@@ -131,7 +131,7 @@ fn prices() {
         ..update("EURUSD", 1.08513, Some((1.0851, 1.08516)), Some(1200.0), Quality::Live, "push")
     };
     let told = |update: PriceUpdate| {
-        let publication = Arc::new(Publication::unplaced(Event::Price(Arc::new(update))));
+        let publication = Arc::new(Envelope::unplaced(Event::Price(Arc::new(update))));
         let [frame] = frames(&publication) else { panic!("one frame") };
         frame.to_string()
     };

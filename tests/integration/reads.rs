@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_server::domain::{
-    Direction, Feed, Killzone, Outcome, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, parse_time,
+    Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, TradeOutcome, parse_time,
 };
 use orion_server::store::Store;
 use orion_server::telemetry::Metrics;
@@ -19,10 +19,10 @@ const CROWD: usize = 100;
 /// What the process may grow by while it answers them, in MB. A copy of the records for each would be 300.
 const GROWTH: f64 = 80.0;
 
-fn record(number: usize) -> Outcome {
+fn record(number: usize) -> TradeOutcome {
     let at = parse_time("2026-01-15T10:30:00Z").unwrap() + Duration::from_secs(number as u64);
     let r = if number.is_multiple_of(3) { 2.0 } else { -1.0 };
-    Outcome {
+    TradeOutcome {
         signal: SignalId::new(&format!("a-signal-with-a-name-of-some-length-{number}")).unwrap(),
         symbol: Symbol::new(if number.is_multiple_of(2) { "EURUSD" } else { "XAUUSD" }),
         direction: Direction::Long,

@@ -11,7 +11,7 @@ use orion_server::domain::{
 };
 use orion_server::engine::Engine;
 use orion_server::gateways::dialects::orion::frames;
-use orion_server::hub::Publication;
+use orion_server::hub::Envelope;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -35,8 +35,8 @@ fn now(seconds: u64) -> Now {
 fn told(event: Event) -> String {
     let position = Position { epoch: "k3x9".into(), seq: 7 };
     let publication = match event {
-        Event::Signal(_) => Publication::placed(event, position),
-        _ => Publication::unplaced(event),
+        Event::Signal(_) => Envelope::placed(event, position),
+        _ => Envelope::unplaced(event),
     };
     let publication = Arc::new(publication);
     let [frame] = frames(&publication) else { panic!("one frame") };

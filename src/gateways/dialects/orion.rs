@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{Event, Position, PriceUpdate, Signal, SignalState, Symbol, iso};
-use crate::hub::{Encoding, Publication};
+use crate::hub::{Encoding, Envelope};
 
 /// A signal as every ORION client reads it: always whole.
 #[derive(Debug, Serialize)]
@@ -118,17 +118,17 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
 }
 
 /// The bare object of a signal or a price, encoded once; `None` for what ORION does not read.
-pub fn object(publication: &Arc<Publication>) -> Option<&Utf8Bytes> {
+pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
     let objects = publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
         Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
         Event::Price(update) => vec![encode(&PriceObject::from(update.as_ref()))],
-        Event::Published(_) => Vec::new(),
+        Event::RelayedMessage(_) => Vec::new(),
     });
     objects.first()
 }
 
 /// The native frame of a signal or a price, encoded once; none for what ORION does not read.
-pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
+pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::OrionFrame, |publication| {
         let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
         match publication.event() {

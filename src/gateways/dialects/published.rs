@@ -5,36 +5,39 @@ use serde_json::Value;
 
 use super::shape::{Parsed, json_number};
 use super::{aria, bots, sentio};
-use crate::domain::{Fault, Kind};
+use crate::domain::{Fault, MessageType};
 
 /// Checks the `data` of a message, and brings it into the shape in which its dashboard reads it. A list may become several
 /// messages, each the state of something else.
 ///
 /// # Errors
 /// All faults, named within `data`.
-pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = &clean(data.clone());
     match kind {
-        Kind::Trades
-        | Kind::Bots
-        | Kind::Balances
-        | Kind::Decisions
-        | Kind::Metrics
-        | Kind::Whale
-        | Kind::Alerts
-        | Kind::SystemHealth
-        | Kind::Wallet
-        | Kind::AiTasks => bots::publish::parse(kind, data, now),
-        Kind::OrderUpdate | Kind::Idea | Kind::PreparedPayload | Kind::Bar | Kind::Tick | Kind::Signal => {
-            aria::parse(kind, data, now).map(|parsed| vec![parsed])
-        }
-        Kind::TradeSignals
-        | Kind::Earnings
-        | Kind::Notification
-        | Kind::AdminUsers
-        | Kind::AdminSubscribers
-        | Kind::AdminRevenue
-        | Kind::AdminUserAnalytics => sentio::publish::parse(kind, data, now),
+        MessageType::Trades
+        | MessageType::Bots
+        | MessageType::Balances
+        | MessageType::Decisions
+        | MessageType::Metrics
+        | MessageType::Whale
+        | MessageType::Alerts
+        | MessageType::SystemHealth
+        | MessageType::Wallet
+        | MessageType::AiTasks => bots::publish::parse(kind, data, now),
+        MessageType::OrderUpdate
+        | MessageType::Idea
+        | MessageType::PreparedPayload
+        | MessageType::Bar
+        | MessageType::Tick
+        | MessageType::Signal => aria::parse(kind, data, now).map(|parsed| vec![parsed]),
+        MessageType::TradeSignals
+        | MessageType::Earnings
+        | MessageType::Notification
+        | MessageType::AdminUsers
+        | MessageType::AdminSubscribers
+        | MessageType::AdminRevenue
+        | MessageType::AdminUserAnalytics => sentio::publish::parse(kind, data, now),
     }
 }
 
@@ -63,7 +66,7 @@ mod tests {
             r#"{"event":"x","amount":1.0,"more":[5000.0,{"a":-0.0,"b":0.1,"c":12345678901234567890}]}"#,
         )
         .unwrap();
-        let parsed = parse(Kind::Wallet, &data, DateTime::UNIX_EPOCH).unwrap().remove(0);
+        let parsed = parse(MessageType::Wallet, &data, DateTime::UNIX_EPOCH).unwrap().remove(0);
         assert_eq!(parsed.data, r#"{"event":"x","amount":1,"more":[5000,{"a":0,"b":0.1,"c":12345678901234567890}]}"#);
         assert_eq!(json!(null), clean(json!(null)));
     }

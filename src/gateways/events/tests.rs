@@ -8,7 +8,7 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
-fn one(body: &Value) -> Published {
+fn one(body: &Value) -> RelayedMessage {
     match read(body, now()).unwrap() {
         PushedEvents::One(_, mut messages) if messages.len() == 1 => messages.remove(0),
         other => panic!("{other:?}"),
@@ -39,7 +39,7 @@ fn an_event_is_for_whom_it_names() {
         let mut event = json!({"type": "wallet", "data": data, "ts": "2026-01-14T16:30:00.000Z"});
         event.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
         let message = one(&event);
-        assert_eq!((message.kind, message.audience, message.at), (Kind::Wallet, audience, now()));
+        assert_eq!((message.kind, message.audience, message.at), (MessageType::Wallet, audience, now()));
         assert_eq!(&*message.data, r#"{"event":"balance_update"}"#);
     }
 }

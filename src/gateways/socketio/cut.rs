@@ -28,7 +28,7 @@ type Engine = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
 /// Knows how to cut each client. Cheap to clone.
 #[derive(Clone)]
-pub struct Cuts(Arc<Inner>);
+pub struct Disconnector(Arc<Inner>);
 
 struct Inner {
     tasks: Tasks,
@@ -40,13 +40,13 @@ struct Inner {
 /// How often sessions are looked for that have to end.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-impl std::fmt::Debug for Cuts {
+impl std::fmt::Debug for Disconnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cuts").finish_non_exhaustive()
     }
 }
 
-impl Cuts {
+impl Disconnector {
     /// Cuts clients whose long-polling sessions are among `sessions`.
     pub fn new(tasks: Tasks, metrics: Arc<Metrics>, sessions: PollingSessions) -> Self {
         Self(Arc::new(Inner { tasks, metrics, sessions, engine: OnceLock::new() }))

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
-use super::cut::Cuts;
+use super::cut::Disconnector;
 use super::namespace_query::ConnectFilter;
 use super::steps::Step;
 use super::upgrade::Upgrade;
-use crate::door::{Crowded, KillSwitch};
+use crate::door::{KillSwitch, OverLimit};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
 use crate::gateways::handshake::judge_handshake;
@@ -35,37 +35,37 @@ const CHECKS: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// The bot platform's stream.
 const BOTS: &str = "/api/ws";
 
-/// Puts an [`Entry`] around a service.
+/// Puts an [`AdmissionService`] around a service.
 #[derive(Debug, Clone)]
-pub struct EntryLayer {
+pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
-    cuts: Cuts,
+    cuts: Disconnector,
 }
 
-impl EntryLayer {
+impl AdmissionLayer {
     /// The layer.
-    pub fn new(gateway: Arc<Gateway>, cuts: Cuts) -> Self {
+    pub fn new(gateway: Arc<Gateway>, cuts: Disconnector) -> Self {
         Self { gateway, cuts }
     }
 }
 
-impl<S> Layer<S> for EntryLayer {
-    type Service = Entry<S>;
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = AdmissionService<S>;
 
-    fn layer(&self, inner: S) -> Entry<S> {
-        Entry { inner, gateway: self.gateway.clone(), cuts: self.cuts.clone() }
+    fn layer(&self, inner: S) -> AdmissionService<S> {
+        AdmissionService { inner, gateway: self.gateway.clone(), cuts: self.cuts.clone() }
     }
 }
 
 /// The first service that a request meets.
 #[derive(Debug, Clone)]
-pub struct Entry<S> {
+pub struct AdmissionService<S> {
     inner: S,
     gateway: Arc<Gateway>,
-    cuts: Cuts,
+    cuts: Disconnector,
 }
 
-impl<S, B, R> Service<Request<B>> for Entry<S>
+impl<S, B, R> Service<Request<B>> for AdmissionService<S>
 where
     S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -120,7 +120,7 @@ fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, 
     Box::pin(std::future::ready(Ok(response)))
 }
 
-impl<S: Clone> Entry<S> {
+impl<S: Clone> AdmissionService<S> {
     /// The inner service, for a request that is taken later: the one that was asked whether it is ready.
     fn take_inner(&mut self) -> S {
         let fresh = self.inner.clone();
@@ -128,10 +128,10 @@ impl<S: Clone> Entry<S> {
     }
 }
 
-impl<S> Entry<S> {
+impl<S> AdmissionService<S> {
     /// Whether the request may go on, and where the engine finds it, if it is one of the engine's.
     fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Box<Response>> {
-        if request.extensions().get::<Crowded>().is_some() && !CHECKS.contains(&request.uri().path()) {
+        if request.extensions().get::<OverLimit>().is_some() && !CHECKS.contains(&request.uri().path()) {
             return Err(Box::new(self.gateway.refused(Refusal::Address).into_response()));
         }
         let engine = engine_uri(request.uri());

@@ -33,15 +33,15 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
-pub use cut::Cuts;
+pub use cut::Disconnector;
 pub(super) use entry::QueryInPath;
-pub use entry::{Entry, EntryLayer};
+pub use entry::{AdmissionLayer, AdmissionService};
 use headcount::Headcount;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
 use rates::Rates;
 pub use rooms::Rooms;
-use session::{Command, Presented, Session};
+use session::{Command, ResumeCursors, Session};
 
 use super::Gateway;
 use super::admission::Refusal;
@@ -73,7 +73,7 @@ pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
 }
 
 /// Builds the engine with its namespaces.
-pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -> (SocketIoLayer, Rooms) {
+pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Disconnector) -> (SocketIoLayer, Rooms) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
@@ -112,7 +112,7 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Cuts) -
 
 fn admit(
     gateway: &Arc<Gateway>,
-    cuts: &Cuts,
+    cuts: &Disconnector,
     (headcount, rates): (&Arc<Headcount>, &Arc<Rates>),
     socket: &SocketRef,
     auth: Option<&Value>,
@@ -127,7 +127,7 @@ fn admit(
         Some(login) => Some(login),
         None => gateway.admit_reader(&handshake.headers, &handshake.uri, token)?,
     };
-    let presented = Presented {
+    let presented = ResumeCursors {
         since: field("since").and_then(Value::as_str).map(str::to_owned),
         last_event_id: field("last_event_id").map(MessageCursor::read),
     };

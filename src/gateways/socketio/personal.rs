@@ -8,34 +8,39 @@ use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
 
 use super::rooms::{self, is_full};
-use crate::domain::{Class, CursorError, Event, Kind, Published};
+use crate::domain::{Class, CursorError, Event, MessageType, RelayedMessage};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::bots::spelled;
 use crate::gateways::resume::NoRoom;
-use crate::hub::{Audiences, Present, Publication};
+use crate::hub::{Audiences, Envelope, Snapshot};
 
 /// Whether a message is an event of the users' streams. The others are forms of the market that single dashboards read; here
 /// the market has its own events, some of them under the same names.
-pub(super) const fn is_personal(kind: Kind) -> bool {
+pub(super) const fn is_personal(kind: MessageType) -> bool {
     match kind {
-        Kind::Trades
-        | Kind::Bots
-        | Kind::Balances
-        | Kind::Decisions
-        | Kind::Metrics
-        | Kind::Whale
-        | Kind::Alerts
-        | Kind::SystemHealth
-        | Kind::Wallet
-        | Kind::AiTasks
-        | Kind::OrderUpdate
-        | Kind::Earnings
-        | Kind::Notification
-        | Kind::AdminUsers
-        | Kind::AdminSubscribers
-        | Kind::AdminRevenue
-        | Kind::AdminUserAnalytics => true,
-        Kind::Signal | Kind::Tick | Kind::Bar | Kind::TradeSignals | Kind::Idea | Kind::PreparedPayload => false,
+        MessageType::Trades
+        | MessageType::Bots
+        | MessageType::Balances
+        | MessageType::Decisions
+        | MessageType::Metrics
+        | MessageType::Whale
+        | MessageType::Alerts
+        | MessageType::SystemHealth
+        | MessageType::Wallet
+        | MessageType::AiTasks
+        | MessageType::OrderUpdate
+        | MessageType::Earnings
+        | MessageType::Notification
+        | MessageType::AdminUsers
+        | MessageType::AdminSubscribers
+        | MessageType::AdminRevenue
+        | MessageType::AdminUserAnalytics => true,
+        MessageType::Signal
+        | MessageType::Tick
+        | MessageType::Bar
+        | MessageType::TradeSignals
+        | MessageType::Idea
+        | MessageType::PreparedPayload => false,
     }
 }
 
@@ -49,14 +54,14 @@ struct Meta {
 }
 
 /// Emits a message to one client: an event of its type's name.
-pub(super) fn emit(socket: &SocketRef, published: &Published, cursor: &MessageCursor) -> Result<(), SendError> {
+pub(super) fn emit(socket: &SocketRef, published: &RelayedMessage, cursor: &MessageCursor) -> Result<(), SendError> {
     emit_data(socket, published, &spelled(published, None), cursor)
 }
 
 /// The same with the message's `data` in both spellings at hand.
 pub(super) fn emit_data(
     socket: &SocketRef,
-    published: &Published,
+    published: &RelayedMessage,
     data: &str,
     cursor: &MessageCursor,
 ) -> Result<(), SendError> {
@@ -71,7 +76,7 @@ pub(super) fn emit_data(
 /// It comes in the order of the numbers, whatever it is. So every cursor on the way says the truth: a client that is cut and
 /// presents the last one that it got has missed nothing, and gets nothing ordered twice.
 #[derive(Debug)]
-pub(super) struct Missed {
+pub(super) struct Backlog {
     audiences: Audiences,
     presented: Option<Result<MessageCursor, CursorError>>,
     /// The number that ordered messages are due after; known with the first look at the present.
@@ -81,7 +86,7 @@ pub(super) struct Missed {
     recovered: Option<bool>,
 }
 
-impl Missed {
+impl Backlog {
     /// All that is due to somebody who may read `audiences` and presents this cursor, or none.
     pub(super) fn new(audiences: Audiences, presented: Option<Result<MessageCursor, CursorError>>) -> Self {
         Self { audiences, presented, place: None, reached: 0, recovered: None }
@@ -101,11 +106,11 @@ impl Missed {
     ///
     /// # Errors
     /// When there is no room for all of it; the next call goes on from there.
-    pub(super) fn hand_over(&mut self, socket: &SocketRef, present: &Present) -> Result<(), NoRoom> {
+    pub(super) fn hand_over(&mut self, socket: &SocketRef, present: &Snapshot) -> Result<(), NoRoom> {
         let (place, due) = self.due(present);
         let mut reached = None;
         for publication in due {
-            let Event::Published(published) = publication.event() else { continue };
+            let Event::RelayedMessage(published) = publication.event() else { continue };
             let cursor = MessageCursor::new(present.position(), place.max(published.seq));
             if is_full(&emit(socket, published, &cursor)) {
                 return Err(NoRoom { reached });
@@ -117,7 +122,7 @@ impl Missed {
     }
 
     /// The number that ordered messages come after, and what is due, in the order of its numbers.
-    fn due(&mut self, present: &Present) -> (u64, Vec<Arc<Publication>>) {
+    fn due(&mut self, present: &Snapshot) -> (u64, Vec<Arc<Envelope>>) {
         let last = present.last_message();
         let place = *self.place.get_or_insert_with(|| {
             let presented = self.presented.take();
@@ -130,8 +135,11 @@ impl Missed {
         if !whole {
             self.recovered = Some(false);
         }
-        due.retain(|publication| matches!(publication.event(), Event::Published(message) if is_personal(message.kind)));
-        let states = Kind::ALL.into_iter().filter(|(kind, _, class)| *class == Class::State && is_personal(*kind));
+        due.retain(
+            |publication| matches!(publication.event(), Event::RelayedMessage(message) if is_personal(message.kind)),
+        );
+        let states =
+            MessageType::ALL.into_iter().filter(|(kind, _, class)| *class == Class::State && is_personal(*kind));
         for (kind, ..) in states {
             for audience in self.audiences.each() {
                 let states = present.states_of(&audience, kind);
@@ -143,9 +151,9 @@ impl Missed {
     }
 }
 
-fn number(publication: &Publication) -> u64 {
+fn number(publication: &Envelope) -> u64 {
     match publication.event() {
-        Event::Published(published) => published.seq,
+        Event::RelayedMessage(published) => published.seq,
         Event::Signal(_) | Event::Price(_) => 0,
     }
 }

@@ -21,7 +21,7 @@ use socketioxide::extract::SocketRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::auth::Login;
+use crate::auth::UserSession;
 use crate::door::KillSwitch;
 use rest::Delivery;
 pub(super) use rest::{Answer, Asking, Found, Turn};
@@ -113,7 +113,7 @@ pub(super) struct PollingSession {
 struct State {
     is_counted: bool,
     /// The user of the handshake's token, until a namespace takes it over.
-    login: Option<Login>,
+    login: Option<UserSession>,
     /// The connection that the session was upgraded to.
     connection: Option<KillSwitch>,
     /// Polls that wait for an answer.
@@ -165,7 +165,7 @@ impl PollingSessions {
         &self,
         address: Option<IpAddr>,
         version: u8,
-        login: Option<Login>,
+        login: Option<UserSession>,
     ) -> Result<Arc<PollingSession>, OverLimit> {
         let limits = self.0.limits;
         let mut counts = self.0.counts.lock();
@@ -286,7 +286,7 @@ impl PollingSession {
     }
 
     /// The user of the handshake's token, for the first namespace that asks.
-    pub(super) fn take_login(&self) -> Option<Login> {
+    pub(super) fn take_login(&self) -> Option<UserSession> {
         self.state.lock().login.take()
     }
 

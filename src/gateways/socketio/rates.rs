@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::domain::{Event, Symbol};
-use crate::hub::Publication;
+use crate::hub::Envelope;
 
 /// One of the fixed rates; rooms are named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ pub(super) struct Rates {
 #[derive(Debug)]
 struct Slot {
     last: Instant,
-    waiting: Option<Arc<Publication>>,
+    waiting: Option<Arc<Envelope>>,
 }
 
 impl Rates {
@@ -71,7 +71,7 @@ impl Rates {
     }
 
     /// Takes a price that was published now, and emits it where it is due at once.
-    pub(super) fn take(&self, publication: &Arc<Publication>, emit: impl Fn(Rate, &Arc<Publication>)) {
+    pub(super) fn take(&self, publication: &Arc<Envelope>, emit: impl Fn(Rate, &Arc<Envelope>)) {
         let Event::Price(update) = publication.event() else { return };
         let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
         for rate in asked.map(|(index, _)| Rate(index)) {
@@ -93,7 +93,7 @@ impl Rates {
     }
 
     /// Emits what has become due, and says when the next is.
-    fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Publication>)) -> Option<Instant> {
+    fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Envelope>)) -> Option<Instant> {
         let mut next = None;
         for ((rate, _), slot) in self.slots.lock().iter_mut() {
             let due = slot.last + rate.interval();
@@ -113,7 +113,7 @@ impl Rates {
     }
 
     /// Emits what waits when its time has come, for ever.
-    pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Publication>)) {
+    pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Envelope>)) {
         loop {
             match self.release(Instant::now(), &emit) {
                 Some(next) => {
@@ -135,8 +135,8 @@ mod tests {
     use super::*;
     use crate::domain::{PriceUpdate, Quality, SourceName, parse_time};
 
-    fn price(symbol: &str, price: f64) -> Arc<Publication> {
-        Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
+    fn price(symbol: &str, price: f64) -> Arc<Envelope> {
+        Arc::new(Envelope::unplaced(Event::Price(Arc::new(PriceUpdate {
             symbol: Symbol::new(symbol),
             price,
             timestamp: parse_time("2026-01-14T15:00:00Z").unwrap(),
@@ -162,7 +162,7 @@ mod tests {
     async fn a_symbol_comes_at_most_so_often_and_its_last_price_always_comes() {
         let (rates, told) = (Rates::default(), RefCell::new(Vec::new()));
         let start = Instant::now();
-        let emit = |rate: Rate, publication: &Arc<Publication>| {
+        let emit = |rate: Rate, publication: &Arc<Envelope>| {
             let Event::Price(update) = publication.event() else { panic!() };
             let entry = (rate.room(), update.symbol.to_string(), update.price, start.elapsed().as_millis());
             told.borrow_mut().push(entry);

@@ -10,16 +10,16 @@ use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
-use super::cut::Cuts;
+use super::cut::Disconnector;
 use super::personal::{self, is_personal};
 use super::polling::PollingSession;
 use super::rates::{Rate, Rates};
 use super::{Headcount, NAMESPACES};
-use crate::domain::{Audience, Class, Event, Position, Published, Signal, Symbol};
+use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::bots::spelled;
 use crate::gateways::dialects::orion::{self, Meta, SignalObject};
-use crate::hub::{Channels, Publication, Selection, Sink, Topics};
+use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 
 /// Rooms of all Socket.IO clients.
@@ -28,7 +28,7 @@ pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
     rates: Arc<Rates>,
-    cuts: Cuts,
+    cuts: Disconnector,
     /// The log that messages are numbered in.
     log: Position,
     metrics: Arc<Metrics>,
@@ -44,7 +44,7 @@ impl Rooms {
     pub(super) fn new(
         io: SocketIo,
         (headcount, rates): (Arc<Headcount>, Arc<Rates>),
-        cuts: Cuts,
+        cuts: Disconnector,
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -56,7 +56,7 @@ impl Rooms {
         stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
     }
 
-    fn broadcast_at(&self, rate: Rate, publication: &Arc<Publication>) {
+    fn broadcast_at(&self, rate: Rate, publication: &Arc<Envelope>) {
         let (Event::Price(update), Some(object)) = (publication.event(), raw(publication)) else { return };
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             self.broadcast_price(namespace, object, rooms_of(rate.room(), &update.symbol));
@@ -84,7 +84,7 @@ impl Rooms {
 
     /// Emits a message to those whom it is for. A state too: nobody knows when the next one follows, so a client that would
     /// lose one is cut and gets it when it comes back.
-    fn emit_published(&self, namespace: &str, published: &Published) {
+    fn emit_published(&self, namespace: &str, published: &RelayedMessage) {
         let kind = match published.kind.class() {
             Class::Ordered => "ordered",
             Class::State => "state",
@@ -133,7 +133,7 @@ impl Sink for Rooms {
         channels
     }
 
-    fn deliver(&self, batch: &[Arc<Publication>]) {
+    fn deliver(&self, batch: &[Arc<Envelope>]) {
         for publication in batch {
             self.rates.take(publication, |rate, price| self.broadcast_at(rate, price));
         }
@@ -149,10 +149,10 @@ impl Sink for Rooms {
                         let rooms = rooms_of("signals", &signal.symbol);
                         self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
                     }
-                    Event::Published(published) if is_personal(published.kind) => {
+                    Event::RelayedMessage(published) if is_personal(published.kind) => {
                         self.emit_published(namespace, published);
                     }
-                    Event::Published(_) => {}
+                    Event::RelayedMessage(_) => {}
                 }
             }
         }
@@ -246,12 +246,12 @@ pub(super) fn note_acknowledged(socket: &SocketRef) {
 }
 
 /// Emits a price to one client.
-pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
+pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
     raw(publication).map_or(Ok(()), |object| emit(socket, "price_update", object, SMALL))
 }
 
 /// Emits a signal with its cursor to one client.
-pub(super) fn emit_signal(socket: &SocketRef, publication: &Arc<Publication>) -> Result<(), SendError> {
+pub(super) fn emit_signal(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
     let Some(object) = raw(publication) else { return Ok(()) };
     let cursor = publication.position().map(ToString::to_string).unwrap_or_default();
     emit(socket, "signal", &(object, Meta { cursor }), object.get().len())
@@ -264,6 +264,6 @@ pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Posi
 }
 
 /// What we encoded ourselves, to be embedded as it is.
-fn raw(publication: &Arc<Publication>) -> Option<&RawValue> {
+fn raw(publication: &Arc<Envelope>) -> Option<&RawValue> {
     serde_json::from_str(orion::object(publication)?).ok()
 }

@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::cut::Cuts;
+use super::cut::Disconnector;
 use super::headcount::Seat;
-use super::personal::Missed;
+use super::personal::Backlog;
 use super::polling::PollingSession;
 use super::rates::{Rate, Rates};
 use super::rooms;
-use crate::auth::{AuthError, Login};
+use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
 use crate::gateways::channels::Place;
@@ -33,7 +33,7 @@ use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
-use joining::Joining;
+use joining::PendingSubscription;
 use queue::SaidQueue;
 
 /// What a client may say.
@@ -68,7 +68,7 @@ struct Said {
 
 /// The cursors of a handshake's `auth`: for the first subscription that needs one and presents none of its own.
 #[derive(Default)]
-pub(super) struct Presented {
+pub(super) struct ResumeCursors {
     /// Where signals go on.
     pub(super) since: Option<String>,
     /// Where published messages go on.
@@ -82,7 +82,7 @@ struct State {
     completeness: Completeness,
     /// How often it wants prices; `None` for every one.
     rate: Option<Rate>,
-    presented: Presented,
+    presented: ResumeCursors,
     /// What the client says waits: it has not joined its namespace yet, or it catches up.
     busy: bool,
     waiting: SaidQueue,
@@ -92,13 +92,13 @@ struct State {
 /// A client on a namespace. Counts as connected until it is dropped.
 pub(super) struct Session {
     gateway: Arc<Gateway>,
-    cuts: Cuts,
+    cuts: Disconnector,
     rates: Arc<Rates>,
     id: String,
     namespace: String,
     transport: &'static str,
     since: Instant,
-    login: Option<Login>,
+    login: Option<UserSession>,
     /// Cancelled when the client is gone.
     closed: CancellationToken,
     state: Mutex<State>,
@@ -110,12 +110,12 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn open(
         gateway: Arc<Gateway>,
-        cuts: Cuts,
+        cuts: Disconnector,
         rates: Arc<Rates>,
         socket: &SocketRef,
         seat: (Seat, Place),
-        login: Option<Login>,
-        presented: Presented,
+        login: Option<UserSession>,
+        presented: ResumeCursors,
     ) -> Self {
         let transport = transport_name(socket.transport_type());
         let session = Self {
@@ -290,12 +290,12 @@ impl Session {
         let missed = self.login.as_ref().filter(|_| joins_user).map(|login| {
             let who = login.identity();
             let last_event_id = request.last_event_id.take().or(state.presented.last_event_id.take());
-            Missed::new(Audiences::of_user(who.user.clone(), who.admin), last_event_id)
+            Backlog::new(Audiences::of_user(who.user.clone(), who.admin), last_event_id)
         });
         drop(state);
         let from = since.as_deref().map(|since| resume::place(since, &head));
         let recovered = from.map(|place| place.is_some()).or(late);
-        let joining = Joining { request, caller: Some(caller), recovered, missed };
+        let joining = PendingSubscription { request, caller: Some(caller), recovered, missed };
         match from.flatten() {
             Some(seq) => self.go_on(socket, joining, Some(seq)),
             None => match self.join_with_snapshot(socket, joining) {
@@ -306,7 +306,7 @@ impl Session {
     }
 
     /// Goes on by itself: from signal `seq`, or with what of the snapshot did not fit into the client's queue.
-    fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: Joining, seq: Option<u64>) -> Begun {
+    fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) -> Begun {
         self.state.lock().busy = true;
         let (session, socket) = (self.clone(), socket.clone());
         self.gateway.tasks.clone().spawn_connection(async move {

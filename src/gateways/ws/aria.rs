@@ -8,15 +8,15 @@ use http::HeaderMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Client, Conversation};
-use crate::domain::{Audience, Class, Event, Published, iso};
+use super::{Client, Protocol};
+use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
 use crate::gateways::Gateway;
 use crate::gateways::catch_up::{Delivered, Receipt, Tracked};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::aria::{self, Channels};
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Present, Publication, Topics};
+use crate::hub::{Audiences, Envelope, Snapshot, Topics};
 use crate::pipeline::clock;
 
 const DESK: &str = "/ws";
@@ -92,7 +92,7 @@ impl Aria {
     }
 }
 
-impl Conversation for Aria {
+impl Protocol for Aria {
     fn endpoint(&self) -> &'static str {
         DESK
     }
@@ -101,7 +101,7 @@ impl Conversation for Aria {
     /// page asks for it, and the panels show everything that comes as new.
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([aria::welcome(&self.id, &self.channels, clock::wall())]).await?;
-        let for_all = |published: &Published| published.audience == Audience::All;
+        let for_all = |published: &RelayedMessage| published.audience == Audience::All;
         let catch_up = &self.gateway.catch_up;
         let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
         self.gateway.hub.hold(|present| {
@@ -116,14 +116,16 @@ impl Conversation for Aria {
         Ok(())
     }
 
-    fn receipt(&self, publication: &Publication) -> Option<u64> {
+    fn receipt(&self, publication: &Envelope) -> Option<u64> {
         if !aria::is_told(publication.event()) {
             return None;
         }
         let receipt = match publication.event() {
             Event::Signal(_) => Receipt::Signal(publication.seq()?),
-            Event::Published(published) if published.kind.class() == Class::Ordered => Receipt::Message(published.seq),
-            Event::Published(_) | Event::Price(_) => return None,
+            Event::RelayedMessage(published) if published.kind.class() == Class::Ordered => {
+                Receipt::Message(published.seq)
+            }
+            Event::RelayedMessage(_) | Event::Price(_) => return None,
         };
         Some(receipt.encode())
     }
@@ -142,7 +144,7 @@ impl Conversation for Aria {
         }
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         if let (Some(receipt), Some(tracked)) = (self.receipt(publication), &mut self.tracked) {
             tracked.write(receipt);
         }
@@ -177,8 +179,8 @@ impl Conversation for Aria {
 
 /// The events after `reached` that are younger than `window`, in the order in which they were published, and the position before
 /// the first of them.
-fn missed(present: &Present, reached: Delivered, window: Duration) -> (Vec<Arc<Publication>>, Delivered) {
-    let is_told = |publication: &Arc<Publication>| publication.age() < window && aria::is_told(publication.event());
+fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
+    let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_told(publication.event());
     let mut signals = present.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
     let (mut messages, _) = present.messages_after(&Audiences::everybody(), reached.messages);
     messages.retain(is_told);
@@ -211,7 +213,7 @@ impl Performance {
     }
 }
 
-impl Conversation for Performance {
+impl Protocol for Performance {
     fn endpoint(&self) -> &'static str {
         PERFORMANCE
     }
@@ -221,7 +223,7 @@ impl Conversation for Performance {
         Ok(())
     }
 
-    fn frames(&mut self, _publication: &Arc<Publication>, _frames: &mut Vec<Utf8Bytes>) {}
+    fn frames(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// The page's hook pings here as well.
     async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {

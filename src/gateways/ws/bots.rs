@@ -12,7 +12,7 @@ use http::{HeaderMap, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Client, Conversation, Handshake};
+use super::{Client, Handshake, Protocol};
 use crate::domain::Class;
 use crate::gateways::Gateway;
 use crate::gateways::bots::{Feed, Start, cursor_of_frame, cursor_of_request};
@@ -23,7 +23,7 @@ use crate::gateways::pace::TOO_FAST;
 use crate::gateways::pages::{Browser, PageConnection};
 use crate::gateways::resume::Gone;
 use crate::gateways::socketio::QueryInPath;
-use crate::hub::Publication;
+use crate::hub::Envelope;
 use crate::pipeline::clock;
 
 /// What waits for the dashboard's own socket until it is known to be one: as many trades as the page shows.
@@ -80,7 +80,7 @@ struct Bots {
     asked: bool,
     opened: Instant,
     /// Trades whose second form waits until the reader is known.
-    held: VecDeque<Arc<Publication>>,
+    held: VecDeque<Arc<Envelope>>,
     /// Numbers of messages that are being written in their second form alone.
     released: BTreeSet<u64>,
     ping_due: Instant,
@@ -136,7 +136,7 @@ impl Bots {
     }
 
     /// Keeps the second form of a trade until it is known whether it is read.
-    fn hold(&mut self, publication: &Arc<Publication>) {
+    fn hold(&mut self, publication: &Arc<Envelope>) {
         if self.held.len() == MAX_HELD {
             self.held.pop_front();
             self.gateway.metrics.dropped_total.with_label_values(&["held_trades"]).inc();
@@ -156,12 +156,12 @@ impl Bots {
 }
 
 /// The number of an ordered message of this platform.
-fn number(publication: &Publication) -> Option<u64> {
+fn number(publication: &Envelope) -> Option<u64> {
     let message = publication.published()?;
     (message.kind.class() == Class::Ordered && bots::KINDS.contains(&message.kind)).then_some(message.seq)
 }
 
-impl Conversation for Bots {
+impl Protocol for Bots {
     fn endpoint(&self) -> &'static str {
         "/api/ws"
     }
@@ -184,7 +184,7 @@ impl Conversation for Bots {
         client.ping(ASKED).await
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         let number = number(publication);
         if let (Some(page), Some(number)) = (&mut self.page, number) {
             page.write(number);
@@ -206,7 +206,7 @@ impl Conversation for Bots {
         }
     }
 
-    fn receipt(&self, publication: &Publication) -> Option<u64> {
+    fn receipt(&self, publication: &Envelope) -> Option<u64> {
         self.page.as_ref().and_then(|_| number(publication))
     }
 

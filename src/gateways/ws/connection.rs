@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::guard::{ConnectionGuard, End};
-use crate::auth::{AuthError, Login, TokenKind};
+use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::door::KillSwitch;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
@@ -21,13 +21,13 @@ use crate::gateways::command::fault;
 use crate::gateways::dialects::orion::{self, ErrorObject};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
-use crate::hub::{Batch, Ordered, Outbox, OutboxClosed, Publication};
+use crate::hub::{Batch, Envelope, Ordered, Outbox, OutboxClosed};
 
 /// How long we wait for the peer's half of the close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is particular about a dashboard: what a newcomer gets, how events are written, and what may be said.
-pub(super) trait Conversation: Send {
+pub(super) trait Protocol: Send {
     /// The path it is held on: a label of metrics and logs.
     fn endpoint(&self) -> &'static str;
 
@@ -35,11 +35,11 @@ pub(super) trait Conversation: Send {
     fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Adds the frames that an event is for this client: none, one, or several.
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
     /// A number for an event whose arrival has to be known: a ping with it is written in front of the event's frames. In
     /// front, because they leave together, and a client that reads the frames and goes has answered the ping by then.
-    fn receipt(&self, _publication: &Publication) -> Option<u64> {
+    fn receipt(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
@@ -94,7 +94,7 @@ pub(super) struct Client {
     pub(super) outbox: Arc<Outbox>,
     gateway: Arc<Gateway>,
     sink: SplitSink<WebSocket, Message>,
-    login: Option<Login>,
+    login: Option<UserSession>,
     address: Option<IpAddr>,
     /// Pings with a receipt that have no answer yet.
     unanswered: usize,
@@ -102,7 +102,7 @@ pub(super) struct Client {
 
 impl Client {
     /// The connection rests on this user token from now on, and ends with it.
-    pub(super) fn log_in(&mut self, login: Login) {
+    pub(super) fn log_in(&mut self, login: UserSession) {
         self.login = Some(login);
     }
 
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// Writes a batch with one flush.
-    async fn write_batch<C: Conversation>(&mut self, batch: Batch, conversation: &mut C) -> Result<(), Gone> {
+    async fn write_batch<C: Protocol>(&mut self, batch: Batch, conversation: &mut C) -> Result<(), Gone> {
         let (mut frames, mut receipts) = (Vec::new(), VecDeque::new());
         for publication in &batch.states {
             conversation.frames(publication, &mut frames);
@@ -178,11 +178,11 @@ impl Client {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<C: Conversation>(
+pub(super) async fn serve<C: Protocol>(
     socket: WebSocket,
     (connection, address): (KillSwitch, Option<IpAddr>),
     gateway: Arc<Gateway>,
-    login: Option<Login>,
+    login: Option<UserSession>,
     mut conversation: C,
 ) {
     let guard = ConnectionGuard::new(&gateway, conversation.endpoint(), connection);
@@ -202,7 +202,7 @@ pub(super) async fn serve<C: Conversation>(
     guard.ended(end);
 }
 
-async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<WebSocket>, conversation: &mut C) -> End {
+async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, conversation: &mut C) -> End {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
     if conversation.open(client).await.is_err() {
@@ -307,7 +307,7 @@ async fn talk<C: Conversation>(client: &mut Client, stream: &mut SplitStream<Web
 }
 
 /// Reads to the end, for nothing but what the peer confirms, and whether it was the one to close.
-async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversation: &mut C, end: End) {
+async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, conversation: &mut C, end: End) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
             Message::Pong(payload) => confirm(conversation, &payload),
@@ -320,7 +320,7 @@ async fn hear_out<C: Conversation>(stream: &mut SplitStream<WebSocket>, conversa
 }
 
 /// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
-fn confirm<C: Conversation>(conversation: &mut C, pong: &[u8]) {
+fn confirm<C: Protocol>(conversation: &mut C, pong: &[u8]) {
     if let Some(receipt) = receipt_of(pong) {
         conversation.received(receipt);
     }
@@ -354,7 +354,7 @@ async fn tick(beat: Option<&mut Interval>) {
 }
 
 /// Writes what is still due and the close frame, and waits for the peer's.
-async fn say_goodbye<C: Conversation>(
+async fn say_goodbye<C: Protocol>(
     client: &mut Client,
     stream: &mut SplitStream<WebSocket>,
     conversation: &mut C,

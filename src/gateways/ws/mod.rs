@@ -24,11 +24,11 @@ use serde::Deserialize;
 
 use super::handshake::{HandshakeFault, judge_key};
 use super::{CatchUp, Gateway};
-use crate::auth::Login;
+use crate::auth::UserSession;
 use crate::config::Limits;
 use crate::door::{KillSwitch, Peer};
 use aria::{Aria, Performance};
-use connection::{Client, Conversation, serve};
+use connection::{Client, Protocol, serve};
 pub use echo::echo;
 use orion::Orion;
 
@@ -81,10 +81,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
 impl Handshake {
     /// Takes it, unless its channel is full, within the limits that every native endpoint has.
-    fn serve<C: Conversation + 'static>(
+    fn serve<C: Protocol + 'static>(
         self,
         gateway: Arc<Gateway>,
-        login: Option<Login>,
+        login: Option<UserSession>,
         conversation: C,
     ) -> Response {
         let place = match gateway.enter("native", conversation.endpoint()) {

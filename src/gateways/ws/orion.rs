@@ -10,7 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Client, Conversation};
+use super::{Client, Protocol};
 use crate::auth::TokenKind;
 use crate::domain::{SignalId, iso};
 use crate::gateways::Gateway;
@@ -21,7 +21,7 @@ use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed, encode};
 use crate::gateways::events;
 use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone};
-use crate::hub::Publication;
+use crate::hub::Envelope;
 use crate::pipeline::clock;
 use crate::sources::push::{Malformed, trimmed};
 
@@ -185,7 +185,7 @@ impl Orion {
     }
 }
 
-impl Conversation for Orion {
+impl Protocol for Orion {
     fn endpoint(&self) -> &'static str {
         self.endpoint
     }
@@ -208,7 +208,7 @@ impl Conversation for Orion {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(orion::frames(publication));
     }
 

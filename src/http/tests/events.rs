@@ -1,7 +1,7 @@
 //! `POST /api/events` over the real pipeline: what is answered is stored, in order, and there after a restart.
 
 use super::*;
-use crate::domain::Kind;
+use crate::domain::MessageType;
 use crate::hub::Audiences;
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
@@ -48,13 +48,12 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
     publish(&server, wallet("u", "4")).await;
 
     let user = Audiences { user: Some("u".into()), ..Audiences::default() };
-    let (messages, states) = server
-        .state
-        .hub
-        .hold(|present| (present.messages_after(&user, 0).0, present.states(|message| message.kind == Kind::Bots)));
-    let data = |publications: Vec<Arc<Publication>>| -> Vec<String> {
+    let (messages, states) = server.state.hub.hold(|present| {
+        (present.messages_after(&user, 0).0, present.states(|message| message.kind == MessageType::Bots))
+    });
+    let data = |publications: Vec<Arc<Envelope>>| -> Vec<String> {
         let data = publications.iter().map(|publication| match publication.event() {
-            Event::Published(published) => published.data.to_string(),
+            Event::RelayedMessage(published) => published.data.to_string(),
             other => panic!("{other:?}"),
         });
         data.collect()

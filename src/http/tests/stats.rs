@@ -1,10 +1,10 @@
 //! The track record, and the size that a signal's risk allows.
 
 use super::*;
-use crate::domain::{Direction, Feed, Killzone, Outcome, OutcomeClass, SetupKind, SignalId, SourceName};
+use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome};
 
-fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> Outcome {
-    Outcome {
+fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
+    TradeOutcome {
         signal: SignalId::new(id).unwrap(),
         symbol: Symbol::new(symbol),
         direction: Direction::Long,

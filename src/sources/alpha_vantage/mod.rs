@@ -19,7 +19,7 @@ use self::budget::Budget;
 use self::parse::NoPrice;
 use super::net::{self, Http};
 use super::order::Order;
-use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instrument, Instruments, SourceName, Tick};
 
@@ -147,7 +147,7 @@ impl AlphaVantage {
     }
 
     /// Waits until a call may be made, and notes it.
-    async fn allowance(&mut self, out: &Feeder) -> Result<(), SourceError> {
+    async fn allowance(&mut self, out: &SourceHandle) -> Result<(), SourceError> {
         let wall = self.wall.clone();
         loop {
             let budget = self.budget()?;
@@ -185,7 +185,7 @@ impl AlphaVantage {
     }
 
     /// What follows from an answer; the pair that was asked for has been taken out of the list.
-    async fn take(&mut self, pair: Pair, answer: Result<Tick, NoPrice>, out: &Feeder) -> Result<(), SourceError> {
+    async fn take(&mut self, pair: Pair, answer: Result<Tick, NoPrice>, out: &SourceHandle) -> Result<(), SourceError> {
         let symbol = pair.instrument.symbol.clone();
         match answer {
             Ok(tick) => {
@@ -238,7 +238,7 @@ impl Source for AlphaVantage {
         Feed::Delayed
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         loop {
             self.allowance(out).await?;
             let asked = Instant::now();

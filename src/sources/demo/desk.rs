@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::book::{BROKER, Book, LUNO};
 use super::quotes::{COINS, PAIRS, Quoted, Quotes, STOCKS, number};
-use crate::domain::{Audience, Kind, Published, iso};
+use crate::domain::{Audience, MessageType, RelayedMessage, iso};
 
 /// The simulated desk.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Desk {
     /// One for each user, once the desk is open.
     accounts: Vec<Account>,
     /// What earlier runs left of them: the state of each user's books.
-    kept: Vec<Published>,
+    kept: Vec<RelayedMessage>,
     /// Beats that passed before the first prices.
     waited: u32,
     beats: usize,
@@ -32,24 +32,24 @@ pub struct Desk {
 }
 
 /// To whom, under which key, and what.
-type Made = (Kind, Audience, String, Value);
+type Made = (MessageType, Audience, String, Value);
 
 /// What goes to everybody, or to administrators, when its turn has come.
-const IN_TURN: [Kind; 14] = [
-    Kind::OrderUpdate,
-    Kind::Idea,
-    Kind::PreparedPayload,
-    Kind::Signal,
-    Kind::Bar,
-    Kind::TradeSignals,
-    Kind::AdminUsers,
-    Kind::AdminSubscribers,
-    Kind::AdminRevenue,
-    Kind::AdminUserAnalytics,
-    Kind::Whale,
-    Kind::SystemHealth,
-    Kind::Alerts,
-    Kind::AiTasks,
+const IN_TURN: [MessageType; 14] = [
+    MessageType::OrderUpdate,
+    MessageType::Idea,
+    MessageType::PreparedPayload,
+    MessageType::Signal,
+    MessageType::Bar,
+    MessageType::TradeSignals,
+    MessageType::AdminUsers,
+    MessageType::AdminSubscribers,
+    MessageType::AdminRevenue,
+    MessageType::AdminUserAnalytics,
+    MessageType::Whale,
+    MessageType::SystemHealth,
+    MessageType::Alerts,
+    MessageType::AiTasks,
 ];
 /// Rands that a dollar costs, for sums that are told in dollars. Invented.
 const RANDS: f64 = 18.5;
@@ -83,17 +83,17 @@ impl Desk {
     }
 
     /// Whether a message holds something that the desk goes on with after a restart.
-    pub fn keeps(message: &Published) -> bool {
-        matches!(message.kind, Kind::Bots | Kind::Earnings | Kind::OrderUpdate)
+    pub fn keeps(message: &RelayedMessage) -> bool {
+        matches!(message.kind, MessageType::Bots | MessageType::Earnings | MessageType::OrderUpdate)
             && message.data.contains("\"simulated\":true")
     }
 
     /// The desk that goes on where the messages of an earlier run, oldest first, have left off: with its accounts and their open
     /// positions, and with the order that was not filled.
     #[must_use]
-    pub fn resume(mut self, messages: impl IntoIterator<Item = Published>) -> Self {
+    pub fn resume(mut self, messages: impl IntoIterator<Item = RelayedMessage>) -> Self {
         for message in messages.into_iter().filter(Self::keeps) {
-            if message.kind == Kind::OrderUpdate {
+            if message.kind == MessageType::OrderUpdate {
                 let order = serde_json::from_str(&message.data).ok();
                 self.order = order.filter(|order: &Value| order["status"] == "pending" && symbol_of(order).is_some());
             } else {
@@ -104,7 +104,7 @@ impl Desk {
     }
 
     /// The messages of the next beat, at these prices: at first all kinds, then each in its turn. None before there are prices.
-    pub fn step(&mut self, now: DateTime<Utc>, quoted: &[Quoted]) -> Vec<Published> {
+    pub fn step(&mut self, now: DateTime<Utc>, quoted: &[Quoted]) -> Vec<RelayedMessage> {
         self.quotes.take(quoted);
         if self.accounts.is_empty() && !self.open(now) {
             return Vec::new();
@@ -135,15 +135,15 @@ impl Desk {
         let kept = std::mem::take(&mut self.kept);
         let restored = |user: &Arc<str>, kind, venue| {
             let own = Audience::User(user.clone());
-            let is_own = |message: &&Published| message.kind == kind && message.audience == own;
+            let is_own = |message: &&RelayedMessage| message.kind == kind && message.audience == own;
             let data: Value = serde_json::from_str(&kept.iter().rfind(is_own)?.data).ok()?;
             Book::restore(venue, &data["account"])
         };
         for user in &self.users {
             let fresh = Account::new(user.clone(), now);
             self.accounts.push(Account {
-                coins: restored(user, Kind::Bots, &LUNO).unwrap_or(fresh.coins),
-                stocks: restored(user, Kind::Earnings, &BROKER).unwrap_or(fresh.stocks),
+                coins: restored(user, MessageType::Bots, &LUNO).unwrap_or(fresh.coins),
+                stocks: restored(user, MessageType::Earnings, &BROKER).unwrap_or(fresh.stocks),
                 user: fresh.user,
             });
         }
@@ -159,18 +159,18 @@ impl Desk {
                 made.push((kind, Audience::User(account.user.clone()), key.to_owned(), data));
             };
             if let Some(fill) = account.coins.trade(quotes, now) {
-                say(Kind::Trades, "", Account::trade(&trade, &fill, now));
+                say(MessageType::Trades, "", Account::trade(&trade, &fill, now));
                 if let Some(quote) = quotes.current(fill.symbol) {
-                    say(Kind::Decisions, "", Account::decision(&decision, &fill, &quote, &mut self.rng, now));
+                    say(MessageType::Decisions, "", Account::decision(&decision, &fill, &quote, &mut self.rng, now));
                 }
                 if account.coins.begin_again(quotes, now) {
-                    say(Kind::Alerts, "", Account::fresh_start_alert(&alert, now));
+                    say(MessageType::Alerts, "", Account::fresh_start_alert(&alert, now));
                 }
             }
-            say(Kind::Bots, Account::BOT, account.bot(quotes));
-            say(Kind::Balances, LUNO.name, account.balances(quotes));
-            say(Kind::Metrics, "", account.metrics(quotes));
-            say(Kind::Wallet, "", account.wallet());
+            say(MessageType::Bots, Account::BOT, account.bot(quotes));
+            say(MessageType::Balances, LUNO.name, account.balances(quotes));
+            say(MessageType::Metrics, "", account.metrics(quotes));
+            say(MessageType::Wallet, "", account.wallet());
         }
     }
 
@@ -180,34 +180,39 @@ impl Desk {
         for account in &mut self.accounts {
             let mut say = |kind, data| made.push((kind, Audience::User(account.user.clone()), String::new(), data));
             if let Some(fill) = account.stocks.trade(quotes, now) {
-                say(Kind::Notification, Account::executed(&fill, now));
+                say(MessageType::Notification, Account::executed(&fill, now));
                 if account.stocks.begin_again(quotes, now) {
-                    say(Kind::Notification, Account::fresh_start(now));
+                    say(MessageType::Notification, Account::fresh_start(now));
                 }
             }
-            say(Kind::Earnings, account.earnings(quotes, now));
+            say(MessageType::Earnings, account.earnings(quotes, now));
         }
     }
 
     /// What it is the turn of: nothing where there is no price for it.
-    fn take_turn(&mut self, kind: Kind, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    fn take_turn(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<Made>) {
         let data = match kind {
-            Kind::Bar => return self.bars(now, made),
-            Kind::TradeSignals => return self.trade_signals(now, made),
-            Kind::Alerts | Kind::AiTasks => return self.personal(kind, now, made),
-            Kind::OrderUpdate => self.order_update(now),
-            Kind::Idea => self.idea(now),
-            Kind::PreparedPayload => self.prepared_payload(now),
-            Kind::Signal => self.signal(now),
-            Kind::AdminUsers => Some(json!({ "users": self.people() })),
-            Kind::AdminSubscribers => Some(json!({ "subscribers": self.people() })),
-            Kind::AdminRevenue => Some(revenue()),
-            Kind::AdminUserAnalytics => Some(self.analytics()),
-            Kind::Whale => Some(self.whale(now)),
+            MessageType::Bar => return self.bars(now, made),
+            MessageType::TradeSignals => return self.trade_signals(now, made),
+            MessageType::Alerts | MessageType::AiTasks => return self.personal(kind, now, made),
+            MessageType::OrderUpdate => self.order_update(now),
+            MessageType::Idea => self.idea(now),
+            MessageType::PreparedPayload => self.prepared_payload(now),
+            MessageType::Signal => self.signal(now),
+            MessageType::AdminUsers => Some(json!({ "users": self.people() })),
+            MessageType::AdminSubscribers => Some(json!({ "subscribers": self.people() })),
+            MessageType::AdminRevenue => Some(revenue()),
+            MessageType::AdminUserAnalytics => Some(self.analytics()),
+            MessageType::Whale => Some(self.whale(now)),
             _ => Some(self.system_health()),
         };
-        let is_administrative =
-            matches!(kind, Kind::AdminUsers | Kind::AdminSubscribers | Kind::AdminRevenue | Kind::AdminUserAnalytics);
+        let is_administrative = matches!(
+            kind,
+            MessageType::AdminUsers
+                | MessageType::AdminSubscribers
+                | MessageType::AdminRevenue
+                | MessageType::AdminUserAnalytics
+        );
         let audience = if is_administrative { Audience::Admin } else { Audience::All };
         made.extend(data.map(|data| (kind, audience, String::new(), data)));
     }
@@ -218,12 +223,12 @@ impl Desk {
     }
 
     /// One message of a kind for each user.
-    fn personal(&mut self, kind: Kind, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    fn personal(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<Made>) {
         for index in 0..self.accounts.len() {
             let id = self.id(kind.name(), now);
             let account = &self.accounts[index];
             let data = match kind {
-                Kind::Alerts => account.exposure_alert(&id, &self.quotes, now),
+                MessageType::Alerts => account.exposure_alert(&id, &self.quotes, now),
                 _ => Account::ai_task(&id, now),
             };
             made.push((kind, Audience::User(account.user.clone()), String::new(), data));
@@ -295,7 +300,7 @@ impl Desk {
                 "symbol": pair.symbol, "open": pair.print(bar.open), "high": pair.print(bar.high),
                 "low": pair.print(bar.low), "close": pair.print(bar.close), "volume": 120, "timestamp": iso(now)
             });
-            made.push((Kind::Bar, Audience::All, pair.symbol.to_owned(), data));
+            made.push((MessageType::Bar, Audience::All, pair.symbol.to_owned(), data));
         }
     }
 
@@ -307,7 +312,7 @@ impl Desk {
                 "symbol": symbol, "signal": signal, "confidence": number(self.rng.random_range(0.5..0.95), 2),
                 "consensus_strength": number(self.rng.random_range(0.5..0.95), 2), "timestamp": iso(now)
             });
-            made.push((Kind::TradeSignals, Audience::All, symbol.to_owned(), data));
+            made.push((MessageType::TradeSignals, Audience::All, symbol.to_owned(), data));
         }
     }
 
@@ -350,9 +355,9 @@ impl Desk {
     }
 }
 
-fn message(kind: Kind, audience: Audience, key: &str, mut data: Value, now: DateTime<Utc>) -> Published {
+fn message(kind: MessageType, audience: Audience, key: &str, mut data: Value, now: DateTime<Utc>) -> RelayedMessage {
     data["simulated"] = true.into();
-    Published { seq: 0, kind, audience, key: key.into(), data: data.to_string().into(), at: now }
+    RelayedMessage { seq: 0, kind, audience, key: key.into(), data: data.to_string().into(), at: now }
 }
 
 /// Which of the pairs an order is for.

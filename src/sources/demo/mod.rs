@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 pub use desk::Desk;
 pub use quotes::Quoted;
 
-use super::{Feeder, Finished, Source, SourceError, WallClock};
+use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, SourceName};
 
 /// Time between two beats; every kind of message has its turn within [`Desk::ROUND`] of them.
@@ -63,7 +63,7 @@ impl Source for Demo {
         Feed::Simulated
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::*;
-use crate::domain::{Audience, Instruments, Kind, Published, Quote, SourceName, Symbol, Tick, parse_time};
+use crate::domain::{Audience, Instruments, MessageType, Quote, RelayedMessage, SourceName, Symbol, Tick, parse_time};
 use crate::sources::simulator::Market;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ impl Stage {
         self.quoted.insert(symbol, Quoted { symbol, bid, ask, digits });
     }
 
-    fn step(&mut self) -> Vec<Published> {
+    fn step(&mut self) -> Vec<RelayedMessage> {
         self.now += SECOND;
         // Prices that move every few seconds are as good, and make a day quick.
         if self.quoted.is_empty() || self.now.timestamp() % MARKET_BEAT.as_secs() as i64 == 0 {
@@ -63,11 +63,11 @@ impl Stage {
     }
 }
 
-fn data(message: &Published) -> Value {
+fn data(message: &RelayedMessage) -> Value {
     serde_json::from_str(&message.data).unwrap()
 }
 
-fn said(seed: u64, beats: usize) -> Vec<Published> {
+fn said(seed: u64, beats: usize) -> Vec<RelayedMessage> {
     let mut stage = Stage::new(seed, users());
     (0..beats).flat_map(|_| stage.step()).collect()
 }
@@ -76,7 +76,7 @@ fn said(seed: u64, beats: usize) -> Vec<Published> {
 #[derive(Debug, Default)]
 struct Day {
     /// The least and the most that each of the two was worth, in rands and in dollars.
-    worths: BTreeMap<Kind, (f64, f64)>,
+    worths: BTreeMap<MessageType, (f64, f64)>,
     wins: u32,
     losses: u32,
     fills: u32,
@@ -86,13 +86,19 @@ fn a_day(seed: u64) -> Day {
     let (mut stage, mut day) = (Stage::new(seed, ["demo".into()]), Day::default());
     for _ in 0..86_400 {
         for message in stage.step() {
-            let of_account = [Kind::Trades, Kind::Notification, Kind::OrderUpdate, Kind::Balances, Kind::Earnings];
+            let of_account = [
+                MessageType::Trades,
+                MessageType::Notification,
+                MessageType::OrderUpdate,
+                MessageType::Balances,
+                MessageType::Earnings,
+            ];
             if !of_account.contains(&message.kind) {
                 continue;
             }
             let data = data(&message);
             match message.kind {
-                Kind::Balances | Kind::Earnings => {
+                MessageType::Balances | MessageType::Earnings => {
                     let worth =
                         [&data["total_value_zar"], &data["portfolio_value"]].into_iter().find_map(Value::as_f64);
                     let worth = worth.unwrap();
@@ -101,7 +107,7 @@ fn a_day(seed: u64) -> Day {
                 }
                 _ if data["status"] == "pending" => {}
                 kind => {
-                    let fill = if kind == Kind::Notification { &data["data"] } else { &data };
+                    let fill = if kind == MessageType::Notification { &data["data"] } else { &data };
                     let quote = stage.quoted[fill["symbol"].as_str().unwrap()];
                     let price = if fill["side"] == "buy" { quote.ask } else { quote.bid };
                     assert_eq!(fill["price"].as_f64(), Some(price), "seed {seed}: {data}");
@@ -146,8 +152,11 @@ fn a_restart_goes_on_where_it_was() {
         let said: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
         let mut again = Desk::new(99, users()).resume(said.into_iter().filter(Desk::keeps));
         let mut trades = [Vec::new(), Vec::new()];
-        let only = |message: &Published| {
-            let is_of_account = matches!(message.kind, Kind::Trades | Kind::Notification | Kind::Bots | Kind::Earnings);
+        let only = |message: &RelayedMessage| {
+            let is_of_account = matches!(
+                message.kind,
+                MessageType::Trades | MessageType::Notification | MessageType::Bots | MessageType::Earnings
+            );
             is_of_account.then(|| {
                 let mut data = data(message);
                 // Whose turn it is begins anew, so that times differ.
@@ -164,10 +173,10 @@ fn a_restart_goes_on_where_it_was() {
             trades[0].extend(stage.desk.step(now, &quoted).iter().filter_map(only));
             trades[1].extend(again.step(now, &quoted).iter().filter_map(only));
         }
-        let fills = |told: &[(Kind, Audience, Value)], kind| -> Vec<_> {
+        let fills = |told: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
             told.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
         };
-        for kind in [Kind::Trades, Kind::Notification] {
+        for kind in [MessageType::Trades, MessageType::Notification] {
             let (went_on, began) = (fills(&trades[0], kind), fills(&trades[1], kind));
             let most = went_on.len().min(began.len());
             assert!(most > 40);
@@ -178,11 +187,11 @@ fn a_restart_goes_on_where_it_was() {
 
 #[test]
 fn what_is_kept_is_read_with_care() {
-    let fresh = |kept: Vec<Published>| {
+    let fresh = |kept: Vec<RelayedMessage>| {
         let mut stage = Stage::new(1, ["demo".into()]);
         stage.desk = Desk::new(1, ["demo".into()]).resume(kept);
         let said = stage.step();
-        let bot = said.iter().find(|message| message.kind == Kind::Bots).unwrap();
+        let bot = said.iter().find(|message| message.kind == MessageType::Bots).unwrap();
         data(bot)["trades_count"].as_u64().unwrap()
     };
     let mut stage = Stage::new(1, users());
@@ -193,8 +202,9 @@ fn what_is_kept_is_read_with_care() {
         1
     );
     for (from, to) in [("\"cash\":", "\"cash\":-"), ("\"lots\":", "\"lots\":9"), ("account", "other"), ("{", "")] {
-        let broken =
-            kept.iter().map(|message| Published { data: message.data.replace(from, to).into(), ..message.clone() });
+        let broken = kept
+            .iter()
+            .map(|message| RelayedMessage { data: message.data.replace(from, to).into(), ..message.clone() });
         assert_eq!(fresh(broken.collect()), 1, "{from}");
     }
 }
@@ -211,7 +221,9 @@ fn an_account_below_its_floor_openly_begins_again() {
     let mut desk = Desk::new(3, ["demo".into()]);
     let start = parse_time("2026-01-14T00:00:00Z").unwrap();
     let said: Vec<_> = (0..3_000).flat_map(|beat| desk.step(start + TimeDelta::seconds(beat), &quoted)).collect();
-    for (kind, account) in [(Kind::Alerts, Kind::Bots), (Kind::Notification, Kind::Earnings)] {
+    for (kind, account) in
+        [(MessageType::Alerts, MessageType::Bots), (MessageType::Notification, MessageType::Earnings)]
+    {
         let at = said.iter().position(|message| {
             let data = data(message);
             message.kind == kind
@@ -223,7 +235,7 @@ fn an_account_below_its_floor_openly_begins_again() {
         let book = &after["account"];
         assert_eq!(
             (&book["cash"], &book["trades"], &book["positions"]["AAPL"]["lots"]),
-            (&50_000.into(), &0.into(), &if account == Kind::Earnings { 0.into() } else { Value::Null })
+            (&50_000.into(), &0.into(), &if account == MessageType::Earnings { 0.into() } else { Value::Null })
         );
     }
 }
@@ -232,7 +244,7 @@ fn an_account_below_its_floor_openly_begins_again() {
 fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
     let mut last = HashMap::<_, Vec<i64>>::new();
     let start = parse_time("2026-01-14T00:00:01Z").unwrap();
-    for Published { kind, audience, at, .. } in said(1, 60) {
+    for RelayedMessage { kind, audience, at, .. } in said(1, 60) {
         last.entry((kind, audience)).or_default().push((at - start).num_seconds());
     }
     for ((kind, audience), times) in &last {
@@ -240,7 +252,7 @@ fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
         assert!(gaps.clone().all(|(next, before)| next - before <= 10), "{kind:?} {audience}: {times:?}");
     }
     // A tick is what the simulator publishes: two prices of one symbol would make a dashboard jump.
-    for (kind, name, _) in Kind::ALL.into_iter().filter(|(kind, ..)| *kind != Kind::Tick) {
+    for (kind, name, _) in MessageType::ALL.into_iter().filter(|(kind, ..)| *kind != MessageType::Tick) {
         let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
         match audiences[..] {
             [Audience::Admin] => assert!(name.starts_with("admin_")),
@@ -268,7 +280,14 @@ fn without_a_price_nothing_is_traded() {
     let mut stage = Stage::new(2, ["demo".into()]);
     assert!((0..5).all(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[]).is_empty()));
     let said: Vec<_> = (5..200).flat_map(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[])).collect();
-    let priced = [Kind::Trades, Kind::Notification, Kind::OrderUpdate, Kind::Idea, Kind::Signal, Kind::Bar];
+    let priced = [
+        MessageType::Trades,
+        MessageType::Notification,
+        MessageType::OrderUpdate,
+        MessageType::Idea,
+        MessageType::Signal,
+        MessageType::Bar,
+    ];
     assert!(!said.is_empty() && said.iter().all(|message| !priced.contains(&message.kind)));
 }
 

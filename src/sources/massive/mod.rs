@@ -22,7 +22,7 @@ use self::link::Link;
 use self::parse::{Heard, Malformed, Names};
 use super::net::{self, NetError};
 use super::order::Order;
-use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instruments, SourceName, Tick};
 
@@ -222,7 +222,7 @@ impl Massive {
         &mut self,
         mut link: Link,
         first: Vec<Result<Heard, Malformed>>,
-        out: &Feeder,
+        out: &SourceHandle,
     ) -> Result<Finished, SourceError> {
         let mut asking = Asking::new(&self.channels, self.options.confirm, self.plan_hint());
         let ticks = self.take(first, &mut asking, out)?;
@@ -262,7 +262,7 @@ impl Massive {
         &mut self,
         elements: Vec<Result<Heard, Malformed>>,
         asking: &mut Asking,
-        out: &Feeder,
+        out: &SourceHandle,
     ) -> Result<Vec<Tick>, SourceError> {
         let mut ticks = Vec::new();
         for heard in elements {
@@ -317,7 +317,7 @@ impl Source for Massive {
         if self.options.delayed { Feed::Delayed } else { Feed::Live }
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         let waits = (self.options.ping_after, self.options.silence);
         let mut link = Link::open(&self.address, waits, (self.wall)()).await?;
         let first = self.greet(&mut link).await?;

@@ -23,7 +23,7 @@ use self::messages::Refusal;
 use self::parse::{Heard, Names};
 use super::net::{self, Http, NetError};
 use super::order::Order;
-use super::{Feeder, Finished, OptionsError, Source, SourceError, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instruments, Session, SourceName, Symbol, Tick};
 
@@ -150,7 +150,7 @@ impl Oanda {
     }
 
     /// Lives through one stream.
-    async fn listen(&mut self, mut body: Incoming, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn listen(&mut self, mut body: Incoming, out: &SourceHandle) -> Result<Finished, SourceError> {
         let mut lines = Lines::default();
         let (mut complained, mut live) = (false, false);
         let (mut heard, mut priced, mut stalled) = (Instant::now(), Instant::now(), false);
@@ -221,7 +221,7 @@ impl Source for Oanda {
         Feed::Live
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         let answer = self.http.get(&self.address, self.headers.clone()).await.map_err(SourceError::transient)?;
         let (head, body) = answer.into_parts();
         match head.status {

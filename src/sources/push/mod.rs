@@ -27,8 +27,8 @@ use tokio::time::Instant;
 
 use super::WallClock;
 use crate::domain::{
-    Accepted, Fault, Feed, Input, Instruments, Kind, LevelLimits, Published, SignalDraft, SignalId, SignalStatus,
-    SourceName, Tick, TickFault, UserNote, iso,
+    Accepted, Fault, Feed, Input, Instruments, LevelLimits, MessageType, RelayedMessage, SignalDraft, SignalId,
+    SignalStatus, SourceName, Tick, TickFault, UserNote, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
@@ -51,9 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushedEvents {
     /// A bare event.
-    One(Kind, Vec<Published>),
+    One(MessageType, Vec<RelayedMessage>),
     /// What came as `{"events":[…]}`: how many events, and their messages.
-    Batch(usize, Vec<Published>),
+    Batch(usize, Vec<RelayedMessage>),
 }
 
 /// The way in for pushers. Cheap to clone.
@@ -131,7 +131,7 @@ impl Push {
         let taken = self.submit(Input::Ticks(ticks), &Written::default()).await;
         self.noted("tick", taken).map(|accepted| match accepted {
             Accepted::Ticks(refused) => refused,
-            Accepted::Signal(_) | Accepted::Published | Accepted::Noted => Vec::new(),
+            Accepted::Signal(_) | Accepted::RelayedMessage | Accepted::Noted => Vec::new(),
         })
     }
 
@@ -180,7 +180,7 @@ impl Push {
     async fn take_events(
         &self,
         events: Result<PushedEvents, Vec<Fault>>,
-    ) -> Result<(EventsAnswer, Vec<Kind>), PushError> {
+    ) -> Result<(EventsAnswer, Vec<MessageType>), PushError> {
         let (answer, messages) = match events.map_err(PushFault::Invalid)? {
             PushedEvents::One(kind, messages) => {
                 let (kind, timestamp) = (kind.name(), iso((self.clock)()));
@@ -266,7 +266,7 @@ impl Push {
         let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source: source.clone(), feed: Feed::Live };
         match self.submit(input, written).await? {
             Accepted::Signal(signal) => Ok(signal.state.status()),
-            Accepted::Ticks(_) | Accepted::Published | Accepted::Noted => Ok(said),
+            Accepted::Ticks(_) | Accepted::RelayedMessage | Accepted::Noted => Ok(said),
         }
     }
 

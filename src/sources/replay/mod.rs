@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::progress::Progress;
-use super::{Feeder, Finished, Source, SourceError, WallClock};
+use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, Instrument, Instruments, RecordingOptions, SourceName, UnknownSymbol};
 use crate::recordings::{self, ReadSummary, Recording, RecordingError, Request, Step};
 
@@ -105,7 +105,7 @@ impl Replay {
         Ok(Self { file, instrument, instruments: instruments.clone(), speed, reading, wall })
     }
 
-    async fn play(&self, out: &Feeder) -> Result<Finished, PlayError> {
+    async fn play(&self, out: &SourceHandle) -> Result<Finished, PlayError> {
         let size = std::fs::metadata(&self.file).map_err(RecordingError::from)?.len();
         let mut progress = Progress::new(self.file.display().to_string(), size);
         let mut pace = Pace::new(self.speed);
@@ -144,7 +144,7 @@ impl Source for Replay {
         Feed::Replayed
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         self.play(out).await.map_err(|error| match error {
             PlayError::Problem(problem) => SourceError::fatal(ReplayError { file: self.file.clone(), problem }),
             PlayError::Source(error) => error,

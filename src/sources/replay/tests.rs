@@ -34,7 +34,7 @@ async fn replay(file: &Path, speed: Speed) -> (Batches, Result<Finished, SourceE
     let options = Options { file: file.into(), symbol: "EUR/USD".into(), speed, reading: RecordingOptions::default() };
     let mut replay = Replay::new(options, &instruments(), wall()).unwrap();
     let taken = metrics.source_ticks_total.with_label_values(&["replay"]);
-    let out = Feeder::new(replay.name(), replay.feed(), handle, &metrics, &states);
+    let out = SourceHandle::new(replay.name(), replay.feed(), handle, &metrics, &states);
     let began = Instant::now();
     let play = async move {
         let end = replay.run(&out).await;

@@ -16,7 +16,7 @@ pub use desk::Desk;
 pub use market::Market;
 use memory::{Memory, Saved};
 
-use super::{Feeder, Finished, Source, SourceError, WallClock};
+use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, Instruments, SourceName};
 
 /// Shortest time between two writes of the file: with beats that are quicker than this, not each is kept.
@@ -103,7 +103,7 @@ impl Source for Simulator {
         Feed::Simulated
     }
 
-    async fn run(&mut self, out: &Feeder) -> Result<Finished, SourceError> {
+    async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         // The market is told the nominal beat, not the measured one: the same seed then gives the same prices on every run.
         let beat = self.options.tick_interval.max(Duration::from_millis(1));
         let mut beats = tokio::time::interval(beat);

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::domain::Outcome;
+use crate::domain::TradeOutcome;
 use crate::store::open::{Opened, Watermarking};
 
 const FILES: [&str; 3] = [DATABASE_FILE, "orion.db-wal", WATERMARK_FILE];
@@ -40,10 +40,10 @@ impl Image {
 struct Content {
     position: Position,
     events: Vec<(u64, Signal)>,
-    published: Vec<Published>,
+    published: Vec<RelayedMessage>,
     forgotten: Forgotten,
     users: Vec<UserNote>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<TradeOutcome>,
     open: Vec<(Signal, Option<Progress>)>,
     pending: Vec<Signal>,
 }
@@ -78,8 +78,8 @@ async fn push(store: &Store, from: usize, count: usize) {
         let id = format!("s{number}");
         let user = || Audience::User(format!("u{}", number % 3).into());
         let messages = vec![
-            message(Kind::Alerts, user(), "", "{\"text\":\"filled\"}"),
-            message(Kind::Balances, user(), "luno", &format!("{{\"total\":{number}234567.25}}")),
+            message(MessageType::Alerts, user(), "", "{\"text\":\"filled\"}"),
+            message(MessageType::Balances, user(), "luno", &format!("{{\"total\":{number}234567.25}}")),
         ];
         let note =
             UserNote { user: format!("u{}", number % 5).into(), not_before: Some(start()), seen: Some(number as u64) };

@@ -7,9 +7,9 @@ fn signal_id(id: &str) -> SignalId {
     SignalId::new(id).unwrap()
 }
 
-pub(super) fn outcome(id: &str, r: f64) -> Outcome {
+pub(super) fn outcome(id: &str, r: f64) -> TradeOutcome {
     let progress = Progress { feed: Some(Feed::Live), fill: Some(1.1), r, mfe: 0.1 + 0.2, mae: r, ..progress(id) };
-    Outcome::new(&confirmed(id), &progress, OutcomeClass::Stop, start())
+    TradeOutcome::new(&confirmed(id), &progress, OutcomeClass::Stop, start())
 }
 
 fn progress(id: &str) -> Progress {
@@ -25,7 +25,7 @@ async fn recorded(dir: &Path) {
     store.close().await.unwrap();
 }
 
-async fn outcomes(reader: &Reader) -> Vec<Outcome> {
+async fn outcomes(reader: &Reader) -> Vec<TradeOutcome> {
     reader.fold_outcomes(Vec::new(), Vec::push).await.unwrap()
 }
 

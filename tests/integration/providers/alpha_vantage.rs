@@ -67,7 +67,7 @@ impl Source for Kept {
 
     async fn run(
         &mut self,
-        out: &orion_server::sources::Feeder,
+        out: &orion_server::sources::SourceHandle,
     ) -> Result<orion_server::sources::Finished, orion_server::sources::SourceError> {
         self.0.run(out).await
     }

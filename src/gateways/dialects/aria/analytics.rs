@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serialize;
 
 use crate::domain::number::number;
-use crate::domain::{Outcome, Symbol, iso};
+use crate::domain::{Symbol, TradeOutcome, iso};
 
 /// What the model account begins with, as the page's own back end has it.
 const START: f64 = 10_000.0;
@@ -120,7 +120,7 @@ pub struct Risk {
 
 impl Trades {
     /// Adds the trade of a record, if there was one; they come in the order in which they closed.
-    pub fn add(&mut self, outcome: &Outcome) {
+    pub fn add(&mut self, outcome: &TradeOutcome) {
         if outcome.counts() {
             self.0.push(Trade {
                 symbol: outcome.symbol.clone(),
@@ -289,9 +289,9 @@ mod tests {
     use super::*;
     use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SignalId, SourceName, parse_time};
 
-    fn outcome(symbol: &str, confirmed_at: &str, r: f64) -> Outcome {
+    fn outcome(symbol: &str, confirmed_at: &str, r: f64) -> TradeOutcome {
         let confirmed_at = parse_time(confirmed_at).unwrap();
-        Outcome {
+        TradeOutcome {
             signal: SignalId::new("a").unwrap(),
             symbol: Symbol::new(symbol),
             direction: Direction::Long,
@@ -324,7 +324,7 @@ mod tests {
         ] {
             trades.add(&outcome(symbol, at, r));
         }
-        trades.add(&Outcome { class: OutcomeClass::NotFilled, ..outcome("US30", "2026-01-18T23:00:00Z", 0.0) });
+        trades.add(&TradeOutcome { class: OutcomeClass::NotFilled, ..outcome("US30", "2026-01-18T23:00:00Z", 0.0) });
         trades
     }
 

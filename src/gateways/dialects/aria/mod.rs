@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::orion::encode;
 use crate::domain::number::{number, optional};
-use crate::domain::{Direction, Event, Kind, PriceUpdate, Signal, iso};
-use crate::hub::{Encoding, Publication};
+use crate::domain::{Direction, Event, MessageType, PriceUpdate, Signal, iso};
+use crate::hub::{Encoding, Envelope};
 
 pub use analytics::Trades;
 pub use channels::Channels;
@@ -179,7 +179,7 @@ fn percent(confidence: f64) -> f64 {
 }
 
 /// The frames of an event, encoded once; none for what ARIA does not read.
-pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
+pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::Aria, |publication| {
         let event = publication.event();
         kinds(event).iter().map(|kind| frame(kind, event)).collect()
@@ -187,7 +187,7 @@ pub fn frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
 }
 
 /// The frames of an event with the type of each.
-pub fn messages(publication: &Arc<Publication>) -> impl Iterator<Item = (&'static str, &Utf8Bytes)> {
+pub fn messages(publication: &Arc<Envelope>) -> impl Iterator<Item = (&'static str, &Utf8Bytes)> {
     kinds(publication.event()).iter().copied().zip(frames(publication))
 }
 
@@ -203,14 +203,14 @@ fn kinds(event: &Event) -> &'static [&'static str] {
         Event::Signal(signal) if signal.is_news() => &["signal", "idea", "smc_idea"],
         // How a signal ended has no message here.
         Event::Signal(_) => &[],
-        Event::Published(published) => match published.kind {
-            Kind::OrderUpdate => &["order_update"],
+        Event::RelayedMessage(published) => match published.kind {
+            MessageType::OrderUpdate => &["order_update"],
             // One page listens to the one name, one to the other.
-            Kind::Idea => &["idea", "smc_idea"],
-            Kind::PreparedPayload => &["prepared_payload"],
-            Kind::Bar => &["bar"],
-            Kind::Tick => &["tick"],
-            Kind::Signal => &["signal"],
+            MessageType::Idea => &["idea", "smc_idea"],
+            MessageType::PreparedPayload => &["prepared_payload"],
+            MessageType::Bar => &["bar"],
+            MessageType::Tick => &["tick"],
+            MessageType::Signal => &["signal"],
             _ => &[],
         },
     }
@@ -227,7 +227,7 @@ fn frame(kind: &str, event: &Event) -> Utf8Bytes {
             };
             envelope(kind, &iso(signal.updated_at), &data)
         }
-        Event::Published(published) => envelope(kind, &iso(published.at), &published.data),
+        Event::RelayedMessage(published) => envelope(kind, &iso(published.at), &published.data),
     }
 }
 
@@ -246,7 +246,7 @@ pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
     match event {
         Event::Price(update) => Some(update.symbol.as_str().into()),
         Event::Signal(signal) => Some(signal.symbol.as_str().into()),
-        Event::Published(published) => {
+        Event::RelayedMessage(published) => {
             serde_json::from_str::<About<'_>>(&published.data).ok().map(|about| about.symbol)
         }
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::domain::number::difference;
-use crate::domain::{Fault, Kind, iso};
+use crate::domain::{Fault, MessageType, iso};
 use crate::gateways::dialects::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
 
 /// Longest symbol, in characters. Any symbol is taken: AAPL, BTC-ZAR.
@@ -16,20 +16,20 @@ const MAX_NAME: usize = 128;
 ///
 /// # Errors
 /// All faults at once; also for a type that ARIA does not read.
-pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
+pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
-    if kind == Kind::OrderUpdate {
+    if kind == MessageType::OrderUpdate {
         // The page cuts its last eight characters off: it has to be text.
         shape.text(&["order_id", "ticket"], Need::Required, MAX_NAME);
     }
     shape.text(&["symbol", "pair"], Need::Required, MAX_SYMBOL);
     match kind {
-        Kind::Tick => tick(&mut shape),
-        Kind::Signal => signal(&mut shape),
-        Kind::OrderUpdate => order_update(&mut shape),
-        Kind::Idea => idea(&mut shape),
-        Kind::Bar => bar(&mut shape),
-        Kind::PreparedPayload => prepared_payload(&mut shape),
+        MessageType::Tick => tick(&mut shape),
+        MessageType::Signal => signal(&mut shape),
+        MessageType::OrderUpdate => order_update(&mut shape),
+        MessageType::Idea => idea(&mut shape),
+        MessageType::Bar => bar(&mut shape),
+        MessageType::PreparedPayload => prepared_payload(&mut shape),
         other => return Err(vec![Fault::new("type", format!("{} is not read by ARIA", other.name()))]),
     }
     shape.time(&["timestamp", "time"], Need::Optional);
@@ -37,7 +37,9 @@ pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec
         shape.put("timestamp", iso(now));
     }
     let key = match kind {
-        Kind::Tick | Kind::Bar => shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        MessageType::Tick | MessageType::Bar => {
+            shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
         _ => String::new(),
     };
     Ok(Parsed { key, data: shape.finish()? })

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    Audience, Instrument, Instruments, Now, Published, Quality, SignalDraft, SignalId, SignalState, SourceName, Symbol,
-    parse_time,
+    Audience, Instrument, Instruments, Now, Quality, RelayedMessage, SignalDraft, SignalId, SignalState, SourceName,
+    Symbol, parse_time,
 };
 use crate::gateways::dialects::shape::Parsed;
 use crate::telemetry::Usage;
@@ -58,15 +58,15 @@ fn instruments() -> Vec<Instrument> {
     Instruments::documented().into_iter().chain(Instruments::futures()).collect()
 }
 
-fn published(kind: Kind, body: &Value) -> Event {
+fn published(kind: MessageType, body: &Value) -> Event {
     let Parsed { key, data } = parse(kind, body, now()).unwrap();
     let (key, data) = (key.into(), data.into());
-    Event::Published(Arc::new(Published { seq: 1, kind, audience: Audience::All, key, data, at: now() }))
+    Event::RelayedMessage(Arc::new(RelayedMessage { seq: 1, kind, audience: Audience::All, key, data, at: now() }))
 }
 
 /// What an event is on the wire, a line for each frame.
 fn written(event: Event) -> String {
-    let publication = Arc::new(Publication::unplaced(event));
+    let publication = Arc::new(Envelope::unplaced(event));
     let lines: Vec<_> = frames(&publication).iter().map(|frame| frame.as_str().to_owned()).collect();
     let kinds: Vec<_> = messages(&publication).map(|(kind, _)| kind).collect();
     for (line, kind) in lines.iter().zip(&kinds) {
@@ -114,18 +114,18 @@ fn the_end_of_a_signal_is_told_only_if_it_came_with_it() {
 #[test]
 fn the_seeds_bodies_leave_as_the_page_reads_them() {
     let tick = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503});
-    assert_snapshot!(written(published(Kind::Tick, &tick)), @r#"{"type":"tick","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","bid":1.085,"ask":1.08503,"spread":0.00003,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::Tick, &tick)), @r#"{"type":"tick","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","bid":1.085,"ask":1.08503,"spread":0.00003,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let documented = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503, "spread": 0.00003});
-    assert_eq!(written(published(Kind::Tick, &documented)), written(published(Kind::Tick, &tick)));
+    assert_eq!(written(published(MessageType::Tick, &documented)), written(published(MessageType::Tick, &tick)));
     let signal = json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5});
-    assert_snapshot!(written(published(Kind::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let signal = json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5, "model": "LSTM"});
-    assert_snapshot!(written(published(Kind::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let order = json!({
         "order_id": "ORD_1704110400_1234", "symbol": "EURUSD", "side": "buy", "status": "filled", "volume": 0.1,
         "price": 1.08500,
     });
-    assert_snapshot!(written(published(Kind::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"ORD_1704110400_1234","symbol":"EURUSD","side":"buy","status":"filled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"ORD_1704110400_1234","symbol":"EURUSD","side":"buy","status":"filled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -135,17 +135,17 @@ fn the_other_types_leave_as_they_came() {
         "stop_loss": 188, "take_profit": 195, "reasoning": "SMC analysis suggests bullish momentum",
         "timestamp": "2024-01-01T11:59:59.123456",
     });
-    assert_snapshot!(written(published(Kind::Idea, &idea)), @r#"
+    assert_snapshot!(written(published(MessageType::Idea, &idea)), @r#"
     {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"AAPL","type":"breakout","timeframe":"H1","confidence":72.5,"entry_price":190.5,"stop_loss":188,"take_profit":195,"reasoning":"SMC analysis suggests bullish momentum","timestamp":"2024-01-01T11:59:59.123Z"}}
     {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"AAPL","type":"breakout","timeframe":"H1","confidence":72.5,"entry_price":190.5,"stop_loss":188,"take_profit":195,"reasoning":"SMC analysis suggests bullish momentum","timestamp":"2024-01-01T11:59:59.123Z"}}
     "#);
     let bar = json!({"symbol": "BTC-ZAR", "open": 1, "high": 3.5, "low": 0.5, "close": 2, "volume": 10, "ts": 1});
-    assert_snapshot!(written(published(Kind::Bar, &bar)), @r#"{"type":"bar","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"BTC-ZAR","open":1,"high":3.5,"low":0.5,"close":2,"volume":10,"timestamp":"2024-01-01T12:00:00.000Z","ts":1}}"#);
+    assert_snapshot!(written(published(MessageType::Bar, &bar)), @r#"{"type":"bar","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"BTC-ZAR","open":1,"high":3.5,"low":0.5,"close":2,"volume":10,"timestamp":"2024-01-01T12:00:00.000Z","ts":1}}"#);
     let payload = json!({
         "symbol": "EURUSD", "side": "sell", "volume": 0.1, "entry_price": 1.085, "stop_loss": 1.09,
         "take_profit": 1.08, "risk_percent": 1.5, "risk_reward_ratio": 2, "execution_ready": true,
     });
-    assert_snapshot!(written(published(Kind::PreparedPayload, &payload)), @r#"{"type":"prepared_payload","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","volume":0.1,"entry_price":1.085,"stop_loss":1.09,"take_profit":1.08,"risk_percent":1.5,"risk_reward_ratio":2,"execution_ready":true,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::PreparedPayload, &payload)), @r#"{"type":"prepared_payload","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","volume":0.1,"entry_price":1.085,"stop_loss":1.09,"take_profit":1.08,"risk_percent":1.5,"risk_reward_ratio":2,"execution_ready":true,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_order_is_forgiven_its_spelling() {
     let order = json!({
         "ticket": 12_345_678, "pair": "EURUSD", "side": "SHORT", "status": "Canceled", "volume": "0.1", "price": 1.085,
     });
-    assert_snapshot!(written(published(Kind::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"12345678","symbol":"EURUSD","side":"sell","status":"cancelled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(MessageType::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"12345678","symbol":"EURUSD","side":"sell","status":"cancelled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -163,21 +163,21 @@ fn a_body_that_would_crash_the_page_is_refused_with_all_its_faults() {
         faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
     };
     let order = json!({"symbol": "", "side": "up", "status": "lost", "price": null});
-    assert_eq!(fields(Kind::OrderUpdate, &order), ["order_id", "symbol", "side", "status", "volume", "price"]);
-    assert_eq!(fields(Kind::Tick, &json!({"symbol": "EURUSD", "bid": "x"})), ["bid", "ask"]);
+    assert_eq!(fields(MessageType::OrderUpdate, &order), ["order_id", "symbol", "side", "status", "volume", "price"]);
+    assert_eq!(fields(MessageType::Tick, &json!({"symbol": "EURUSD", "bid": "x"})), ["bid", "ask"]);
     let signal = json!({"symbol": "x".repeat(33), "side": "buy", "strength": 85, "confidence": 101});
-    assert_eq!(fields(Kind::Signal, &signal), ["symbol", "strength", "confidence"]);
-    assert_eq!(fields(Kind::Bar, &json!({"symbol": "A"})), ["open", "high", "low", "close"]);
-    assert_eq!(fields(Kind::Tick, &json!([])), ["data"]);
-    assert_eq!(fields(Kind::Trades, &json!({"symbol": "A"})), ["type"]);
+    assert_eq!(fields(MessageType::Signal, &signal), ["symbol", "strength", "confidence"]);
+    assert_eq!(fields(MessageType::Bar, &json!({"symbol": "A"})), ["open", "high", "low", "close"]);
+    assert_eq!(fields(MessageType::Tick, &json!([])), ["data"]);
+    assert_eq!(fields(MessageType::Trades, &json!({"symbol": "A"})), ["type"]);
 }
 
 #[test]
 fn a_state_is_kept_for_each_symbol() {
     let bar = json!({"symbol": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1});
-    assert_eq!(parse(Kind::Bar, &bar, now()).unwrap().key, "AAPL");
+    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().key, "AAPL");
     let idea = json!({"symbol": "AAPL"});
-    assert_eq!(parse(Kind::Idea, &idea, now()).unwrap().key, "");
+    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().key, "");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn the_servers_own_state_is_whole_even_where_nothing_is_known() {
 
 #[test]
 fn the_symbol_of_every_event_is_known() {
-    let idea = published(Kind::Idea, &json!({"symbol": "BTC-\"ZAR"}));
+    let idea = published(MessageType::Idea, &json!({"symbol": "BTC-\"ZAR"}));
     assert_eq!(symbol(&idea).as_deref(), Some("BTC-\"ZAR"));
     assert_eq!(symbol(&Event::Price(Arc::new(price(None)))).as_deref(), Some("EURUSD"));
     assert_eq!(symbol(&Event::Signal(Arc::new(signal(&draft())))).as_deref(), Some("EURUSD"));
@@ -305,7 +305,7 @@ proptest! {
     fn published_ticks_print_clean(bid in 0u32..2_000_000, spread in 0u32..1_000, digits in 0i32..6) {
         let scale = 10f64.powi(digits);
         let (bid, ask) = (f64::from(bid) / scale, f64::from(bid + spread) / scale);
-        let tick = data(&written(published(Kind::Tick, &json!({"symbol": "X", "bid": bid, "ask": ask}))));
+        let tick = data(&written(published(MessageType::Tick, &json!({"symbol": "X", "bid": bid, "ask": ask}))));
         prop_assert!(decimals(&tick["spread"]) <= digits as usize, "{tick}");
     }
 
@@ -314,7 +314,7 @@ proptest! {
     fn nothing_that_is_published_panics(text in "\\PC{0,40}", number in any::<f64>(), at in 0usize..23) {
         for value in [json!(text), json!(number), json!([text]), json!(null)] {
             let body = json!({"symbol": text, "bid": value, "ask": value, "side": value, "timestamp": value});
-            parse(Kind::ALL[at].0, &body, now()).ok();
+            parse(MessageType::ALL[at].0, &body, now()).ok();
         }
     }
 }

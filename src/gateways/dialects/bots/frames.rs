@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::spelling::{Bot, executed, spelled};
 use super::{KINDS, ServerState, system_health, whale};
-use crate::domain::{Class, Event, InstrumentClass, Instruments, Kind, Position, PriceUpdate, Published, Symbol, iso};
+use crate::domain::{
+    Class, Event, InstrumentClass, Instruments, MessageType, Position, PriceUpdate, RelayedMessage, Symbol, iso,
+};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::PriceObject;
 use crate::gateways::dialects::orion::encode;
-use crate::hub::{Encoding, Publication};
+use crate::hub::{Encoding, Envelope};
 
 /// Behind the data: when it was so, and for ordered messages the place in their order.
 #[derive(Debug, Serialize)]
@@ -57,12 +59,12 @@ pub struct Closing {
 /// second one is for the dashboard alone, which reads trades and bots in its own form. The number is one of `log`; `history` are
 /// the messages of the same audience so far, of which the sums of `whale` are made; `bot` is the bot of a trade.
 pub fn frames<'a>(
-    publication: &'a Arc<Publication>,
+    publication: &'a Arc<Envelope>,
     log: &Position,
-    history: impl FnOnce() -> Vec<Arc<Publication>>,
+    history: impl FnOnce() -> Vec<Arc<Envelope>>,
     bot: impl FnOnce() -> Option<Bot>,
 ) -> &'a [Utf8Bytes] {
-    let Event::Published(published) = publication.event() else { return &[] };
+    let Event::RelayedMessage(published) = publication.event() else { return &[] };
     if !KINDS.contains(&published.kind) {
         return &[];
     }
@@ -70,9 +72,9 @@ pub fn frames<'a>(
 }
 
 fn encode_published(
-    published: &Published,
+    published: &RelayedMessage,
     log: &Position,
-    history: impl FnOnce() -> Vec<Arc<Publication>>,
+    history: impl FnOnce() -> Vec<Arc<Envelope>>,
     bot: impl FnOnce() -> Option<Bot>,
 ) -> Vec<Utf8Bytes> {
     let at = iso(published.at);
@@ -88,7 +90,7 @@ fn encode_published(
     let name = published.kind.name();
     let frame = |data: &str| format!(r#"{{"type":"{name}","data":{data},{place}"#).into();
     match published.kind {
-        Kind::Trades => {
+        MessageType::Trades => {
             let bot = bot().unwrap_or_default();
             let trade = spelled(published, Some(&bot));
             let executed = executed(&trade, Some(&bot));
@@ -97,16 +99,16 @@ fn encode_published(
             let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
             vec![frame(&trade), executed.into()]
         }
-        Kind::Bots => {
+        MessageType::Bots => {
             let (bot, id) = (spelled(published, None), Value::from(&*published.key));
             let updated = format!(r#"{{"type":"bot_updated","bot_id":{id},"changes":{bot},{place}"#);
             vec![frame(&bot), updated.into()]
         }
-        Kind::Metrics => {
+        MessageType::Metrics => {
             let (data, tiles) = (&published.data, tiles(&published.data));
             vec![format!(r#"{{"type":"{name}","data":{data},"payload":{tiles},{place}"#).into()]
         }
-        Kind::Whale => vec![frame(&whale::with_sums(published, &history()))],
+        MessageType::Whale => vec![frame(&whale::with_sums(published, &history()))],
         _ => vec![frame(&published.data)],
     }
 }
@@ -209,7 +211,7 @@ pub fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
 /// How the server is, see [`system_health`].
 pub fn health_frame<'a>(
     state: &ServerState,
-    published: impl Iterator<Item = &'a Published>,
+    published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,
 ) -> Utf8Bytes {
     Own::of("system_health", system_health(state, published, now).into()).at(now)

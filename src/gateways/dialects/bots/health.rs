@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::domain::{Published, iso};
+use crate::domain::{RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 use crate::telemetry::Usage;
 
@@ -25,7 +25,7 @@ pub struct ServerState {
 /// platform knows.
 pub fn system_health<'a>(
     state: &ServerState,
-    published: impl Iterator<Item = &'a Published>,
+    published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,
 ) -> Map<String, Value> {
     let ServerState { healthy, database, usage } = state;

@@ -28,18 +28,18 @@ pub use health::{ServerState, system_health};
 pub use signal::decision_of;
 pub use spelling::{Bot, spelled};
 
-use crate::domain::Kind;
+use crate::domain::MessageType;
 
 /// The kinds of published messages that are read here.
-pub const KINDS: [Kind; 10] = [
-    Kind::Trades,
-    Kind::Bots,
-    Kind::Balances,
-    Kind::Decisions,
-    Kind::Metrics,
-    Kind::Whale,
-    Kind::Alerts,
-    Kind::SystemHealth,
-    Kind::Wallet,
-    Kind::AiTasks,
+pub const KINDS: [MessageType; 10] = [
+    MessageType::Trades,
+    MessageType::Bots,
+    MessageType::Balances,
+    MessageType::Decisions,
+    MessageType::Metrics,
+    MessageType::Whale,
+    MessageType::Alerts,
+    MessageType::SystemHealth,
+    MessageType::Wallet,
+    MessageType::AiTasks,
 ];

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Fault, Kind, iso};
+use crate::domain::{Fault, MessageType, iso};
 use crate::gateways::dialects::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 
 use Need::{Optional, Required};
@@ -23,24 +23,24 @@ const MAX_SYMBOL: usize = 32;
 ///
 /// # Errors
 /// All faults; also for a kind that is not the bot platform's.
-pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     match kind {
-        Kind::Trades => trade(&mut shape, now),
-        Kind::Bots => bot(&mut shape),
-        Kind::Balances => balances(&mut shape),
-        Kind::Decisions => decision(&mut shape, now),
-        Kind::Metrics => metrics(&mut shape),
-        Kind::Whale => whale(&mut shape, now),
-        Kind::Alerts => alert(&mut shape, now),
-        Kind::SystemHealth => system_health(&mut shape),
-        Kind::Wallet => wallet(&mut shape),
-        Kind::AiTasks => ai_task(&mut shape),
+        MessageType::Trades => trade(&mut shape, now),
+        MessageType::Bots => bot(&mut shape),
+        MessageType::Balances => balances(&mut shape),
+        MessageType::Decisions => decision(&mut shape, now),
+        MessageType::Metrics => metrics(&mut shape),
+        MessageType::Whale => whale(&mut shape, now),
+        MessageType::Alerts => alert(&mut shape, now),
+        MessageType::SystemHealth => system_health(&mut shape),
+        MessageType::Wallet => wallet(&mut shape),
+        MessageType::AiTasks => ai_task(&mut shape),
         other => shape.fault("type", format!("{} is no message of the bot platform", other.name())),
     }
     let key = match kind {
-        Kind::Bots => text_of(&shape, "id"),
-        Kind::Balances => text_of(&shape, "platform"),
+        MessageType::Bots => text_of(&shape, "id"),
+        MessageType::Balances => text_of(&shape, "platform"),
         _ => String::new(),
     };
     Ok(vec![Parsed { key, data: shape.finish()? }])

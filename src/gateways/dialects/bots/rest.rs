@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::publish::decimals;
 use super::spelling::{Bot, bot_id, spelled};
 use super::whale::Sums;
-use crate::domain::{Published, iso};
+use crate::domain::{RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 
 /// The platform under which a sum over all platforms is published.
@@ -18,14 +18,14 @@ const ALL_PLATFORMS: &str = "all";
 const CURRENCY: &str = "ZAR";
 
 /// The bots of one user by their ids, for the trades of an answer.
-pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a Published>) -> BTreeMap<&'a str, Bot> {
+pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> BTreeMap<&'a str, Bot> {
     bots.map(|bot| (&*bot.key, Bot::read(bot))).collect()
 }
 
 /// `{"trades":[…]}`, newest first.
-pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>, bots: &BTreeMap<&str, Bot>) -> String {
+pub fn trades<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>, bots: &BTreeMap<&str, Bot>) -> String {
     let unknown = Bot::default();
-    let trade = |trade: &'a Published| {
+    let trade = |trade: &'a RelayedMessage| {
         let bot = bot_id(trade).and_then(|id| bots.get(id.as_str())).unwrap_or(&unknown);
         spelled(trade, Some(bot)).into_owned()
     };
@@ -33,25 +33,25 @@ pub fn trades<'a>(newest_first: impl Iterator<Item = &'a Published>, bots: &BTre
 }
 
 /// A bare list of bots, as the page iterates over it.
-pub fn bots<'a>(bots: impl Iterator<Item = &'a Published>) -> String {
+pub fn bots<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let bots: Vec<_> = bots.map(|bot| spelled(bot, None)).collect();
     format!("[{}]", bots.join(","))
 }
 
 /// `{"success","count","decisions":[…]}`, newest first.
-pub fn decisions<'a>(newest_first: impl Iterator<Item = &'a Published>) -> String {
+pub fn decisions<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let decisions: Vec<_> = newest_first.collect();
     let count = decisions.len();
     format!(r#"{{"success":true,"count":{count},"decisions":{}}}"#, list(decisions.into_iter()))
 }
 
-fn list<'a>(messages: impl Iterator<Item = &'a Published>) -> String {
+fn list<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let data: Vec<&str> = messages.map(|message| &*message.data).collect();
     format!("[{}]", data.join(","))
 }
 
 /// What one user holds on each platform, and in all.
-pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a Published>, now: DateTime<Utc>) -> Value {
+pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>, now: DateTime<Utc>) -> Value {
     let holdings = Holdings::of(balances);
     let mut master = Map::new();
     master.insert("total_zar".into(), json_number(holdings.total_zar));
@@ -69,9 +69,9 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a Published>, now
 /// How one user stands: equity of his balances, his metrics, and the sums of his trades, which are only known when all of
 /// them are at hand.
 pub fn portfolio<'a>(
-    balances: impl Iterator<Item = &'a Published>,
-    metrics: Option<&Published>,
-    all_trades: Option<impl Iterator<Item = &'a Published>>,
+    balances: impl Iterator<Item = &'a RelayedMessage>,
+    metrics: Option<&RelayedMessage>,
+    all_trades: Option<impl Iterator<Item = &'a RelayedMessage>>,
     now: DateTime<Utc>,
 ) -> Value {
     let holdings = Holdings::of(balances);
@@ -108,7 +108,7 @@ pub fn portfolio<'a>(
 
 /// The sums of the movements of large holders, oldest first: in `data` beside a `status`, and the same at the top, for each of
 /// the pages that read it.
-pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a Published>) -> Value {
+pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a RelayedMessage>) -> Value {
     let mut whales = serde_json::to_value(Sums::of(oldest_first)).unwrap_or_default();
     whales["signals"] = json!([]);
     let data = whales.clone();
@@ -126,7 +126,7 @@ struct Holdings {
 
 impl Holdings {
     /// A sum over all platforms, where somebody published one, is not added to its parts.
-    fn of<'a>(balances: impl Iterator<Item = &'a Published>) -> Self {
+    fn of<'a>(balances: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut holdings = Self::default();
         let mut sum = None;
         for message in balances {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::number::{number, optional};
-use crate::domain::{Audience, Direction, Kind, Published, Signal, iso};
+use crate::domain::{Audience, Direction, MessageType, RelayedMessage, Signal, iso};
 
 /// The bot and the platform that our signals are the decisions of.
 const ORION: &str = "orion";
@@ -37,7 +37,7 @@ struct Stops {
 
 /// The decision that a change of a signal is: one when it is new, or while it is pending and said anew; how it ended is
 /// none.
-pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<Published> {
+pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<RelayedMessage> {
     if !signal.is_news() {
         return None;
     }
@@ -58,6 +58,6 @@ pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<Published> {
         timestamp: iso(signal.entry_time),
     };
     let data = serde_json::to_string(&object).ok()?;
-    let (kind, audience) = (Kind::Decisions, Audience::All);
-    Some(Published { seq: 0, kind, audience, key: "".into(), data: data.into(), at: now })
+    let (kind, audience) = (MessageType::Decisions, Audience::All);
+    Some(RelayedMessage { seq: 0, kind, audience, key: "".into(), data: data.into(), at: now })
 }

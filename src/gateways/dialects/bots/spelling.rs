@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Audience, Kind, Published};
-use crate::hub::{Audiences, Present};
+use crate::domain::{Audience, MessageType, RelayedMessage};
+use crate::hub::{Audiences, Snapshot};
 
 /// Fields of a trade: ours, and the dashboard's.
 const OF_TRADES: [(&str, &str); 2] = [("platform", "exchange"), ("pnl", "profit_loss")];
@@ -23,7 +23,7 @@ pub struct Bot {
 
 impl Bot {
     /// Reads a published bot.
-    pub fn read(published: &Published) -> Self {
+    pub fn read(published: &RelayedMessage) -> Self {
         let mut fields: Map<String, Value> = serde_json::from_str(&published.data).unwrap_or_default();
         let mut known = |spellings: [&str; 2]| {
             let mut found = spellings.into_iter().filter_map(|name| fields.remove(name));
@@ -37,23 +37,23 @@ impl Bot {
     }
 
     /// The bot with this id among those for `audiences`; a user's own before one for everybody.
-    pub fn find(present: &Present, audiences: &Audiences, id: &str) -> Option<Self> {
+    pub fn find(present: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
         let of = |audience: &Audience| {
-            let mut bots = present.states_of(audience, Kind::Bots);
+            let mut bots = present.states_of(audience, MessageType::Bots);
             bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
         };
         audiences.each().collect::<Vec<_>>().iter().rev().find_map(of)
     }
 
     /// The bot of a trade that `audiences` may read.
-    pub fn of_trade(present: &Present, audiences: &Audiences, trade: &Published) -> Option<Self> {
+    pub fn of_trade(present: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
         Self::find(present, audiences, &bot_id(trade)?)
     }
 }
 
 /// The bot that a trade names.
-pub(super) fn bot_id(trade: &Published) -> Option<String> {
-    if trade.kind != Kind::Trades {
+pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
+    if trade.kind != MessageType::Trades {
         return None;
     }
     let trade: Map<String, Value> = serde_json::from_str(&trade.data).ok()?;
@@ -62,10 +62,10 @@ pub(super) fn bot_id(trade: &Published) -> Option<String> {
 
 /// The `data` of a message in both spellings, in which the documented fields keep their order; `bot` is the bot of a trade.
 /// Messages of other kinds are as they are.
-pub fn spelled<'a>(published: &'a Published, bot: Option<&Bot>) -> Cow<'a, str> {
+pub fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, str> {
     let pairs = match published.kind {
-        Kind::Trades => &OF_TRADES[..],
-        Kind::Bots => &OF_BOTS[..],
+        MessageType::Trades => &OF_TRADES[..],
+        MessageType::Bots => &OF_BOTS[..],
         _ => return Cow::Borrowed(&published.data),
     };
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
@@ -79,7 +79,7 @@ pub fn spelled<'a>(published: &'a Published, bot: Option<&Bot>) -> Cow<'a, str> 
             }
         }
     }
-    if published.kind == Kind::Trades {
+    if published.kind == MessageType::Trades {
         let profit = fields.get("pnl").or_else(|| fields.get("profit_loss"));
         if let (Some(profit), None) = (profit, fields.get("is_profitable")) {
             let is_profitable = profit.as_f64().map_or(Value::Null, |profit| (profit > 0.0).into());
@@ -131,18 +131,18 @@ mod tests {
 
     use super::*;
 
-    fn published(kind: Kind, data: &str) -> Published {
+    fn published(kind: MessageType, data: &str) -> RelayedMessage {
         let at = DateTime::UNIX_EPOCH;
-        Published { seq: 7, kind, audience: Audience::All, key: "b".into(), data: Arc::from(data), at }
+        RelayedMessage { seq: 7, kind, audience: Audience::All, key: "b".into(), data: Arc::from(data), at }
     }
 
     fn spelled_trade(data: &str, bot: Option<&Bot>) -> String {
-        spelled(&published(Kind::Trades, data), bot).into_owned()
+        spelled(&published(MessageType::Trades, data), bot).into_owned()
     }
 
     #[test]
     fn a_trade_has_what_each_page_reads() {
-        let bot = Bot::read(&published(Kind::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"pnl":-1.5}"#));
+        let bot = Bot::read(&published(MessageType::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"pnl":-1.5}"#));
         assert_eq!(
             spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5}"#, Some(&bot)),
             r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5,"exchange":"luno","profit_loss":12.5,"is_profitable":true,"bot_name":"Scalper"}"#
@@ -162,21 +162,24 @@ mod tests {
 
     #[test]
     fn a_bot_has_what_each_page_reads() {
-        let bot = published(Kind::Bots, r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0}"#);
+        let bot =
+            published(MessageType::Bots, r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0}"#);
         assert_eq!(
             spelled(&bot, None),
             r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0,"exchange":"luno","current_capital":5000,"total_profit":0}"#
         );
-        let bare = published(Kind::Bots, r#"{"id":"b","status":"running","current_capital":5}"#);
+        let bare = published(MessageType::Bots, r#"{"id":"b","status":"running","current_capital":5}"#);
         assert_eq!(spelled(&bare, None), r#"{"id":"b","status":"running","current_capital":5,"capital":5}"#);
-        let alert = published(Kind::Alerts, r#"{"platform":"luno"}"#);
+        let alert = published(MessageType::Alerts, r#"{"platform":"luno"}"#);
         assert_eq!(spelled(&alert, None), r#"{"platform":"luno"}"#);
     }
 
     #[test]
     fn an_executed_trade_updates_the_bot_of_the_page() {
-        let bot =
-            Bot::read(&published(Kind::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#));
+        let bot = Bot::read(&published(
+            MessageType::Bots,
+            r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#,
+        ));
         let top = |trade: &str, bot: Option<&Bot>| serde_json::from_str::<Value>(&executed(trade, bot)).unwrap();
         let trade = r#"{"id":"t","bot_id":"b","bot_name":"Scalper"}"#;
         assert_eq!(

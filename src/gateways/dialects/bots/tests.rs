@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    Audience, Direction, Event, Instruments, Now, Position, Published, Signal, SignalDraft, SignalId, SignalState,
+    Audience, Direction, Event, Instruments, Now, Position, RelayedMessage, Signal, SignalDraft, SignalId, SignalState,
     SourceName, parse_time,
 };
 use crate::gateways::cursor::MessageCursor;
-use crate::hub::Publication;
+use crate::hub::Envelope;
 use crate::telemetry::Usage;
 
 fn now() -> DateTime<Utc> {
@@ -22,29 +22,30 @@ fn log() -> Position {
     Position { epoch: "e".into(), seq: 0 }
 }
 
-fn published(seq: u64, kind: Kind, data: &Value) -> Published {
+fn published(seq: u64, kind: MessageType, data: &Value) -> RelayedMessage {
     let parsed = publish::parse(kind, data, now()).unwrap().remove(0);
-    Published { seq, kind, audience: Audience::All, key: parsed.key.into(), data: parsed.data.into(), at: now() }
+    RelayedMessage { seq, kind, audience: Audience::All, key: parsed.key.into(), data: parsed.data.into(), at: now() }
 }
 
-fn written(message: Published, history: &[Published]) -> String {
-    let publication = |message: Published| Arc::new(Publication::unplaced(Event::Published(Arc::new(message))));
+fn written(message: RelayedMessage, history: &[RelayedMessage]) -> String {
+    let publication = |message: RelayedMessage| Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message))));
     let history = history.iter().cloned().map(publication).collect();
     frames(&publication(message), &log(), || history, || None)[0].to_string()
 }
 
 /// The form that only the dashboard reads.
-fn written_for_the_dashboard(message: Published, bot: Option<Bot>) -> String {
-    let publication = Arc::new(Publication::unplaced(Event::Published(Arc::new(message))));
+fn written_for_the_dashboard(message: RelayedMessage, bot: Option<Bot>) -> String {
+    let publication = Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message))));
     frames(&publication, &log(), Vec::new, || bot)[1].to_string()
 }
 
 #[test]
 fn a_trade_is_executed_for_the_dashboard() {
-    let bot = published(1, Kind::Bots, &json!({"id": "b", "status": "running", "name": "Scalper", "total_profit": 7}));
+    let bot =
+        published(1, MessageType::Bots, &json!({"id": "b", "status": "running", "name": "Scalper", "total_profit": 7}));
     let trade = json!({"id": "t", "bot_id": "b", "exchange": "luno", "symbol": "BTC-ZAR", "side": "sell", "quantity": 1,
         "price": 2, "status": "filled", "profit_loss": 1.5});
-    let frame = written_for_the_dashboard(published(7, Kind::Trades, &trade), Some(Bot::read(&bot)));
+    let frame = written_for_the_dashboard(published(7, MessageType::Trades, &trade), Some(Bot::read(&bot)));
     assert_eq!(
         frame,
         concat!(
@@ -57,7 +58,7 @@ fn a_trade_is_executed_for_the_dashboard() {
     );
     let bare = json!({"id": "t", "platform": "luno", "symbol": "S", "side": "buy", "quantity": 1, "price": 2, "status": "failed",
         "more": {"deep": {}}});
-    let frame: Value = written_for_the_dashboard(published(7, Kind::Trades, &bare), None).parse().unwrap();
+    let frame: Value = written_for_the_dashboard(published(7, MessageType::Trades, &bare), None).parse().unwrap();
     assert_eq!((&frame["trade"]["more"], &frame["sequence"]), (&json!({"deep": {}}), &json!(7)));
     assert_eq!(
         written_for_the_dashboard(bot, None),
@@ -70,12 +71,12 @@ fn a_trade_is_executed_for_the_dashboard() {
 
 #[test]
 fn an_ordered_message_has_a_place_and_a_state_has_none() {
-    let wallet = published(7, Kind::Wallet, &json!({"event": "balance_update"}));
+    let wallet = published(7, MessageType::Wallet, &json!({"event": "balance_update"}));
     assert_eq!(
         written(wallet, &[]),
         r#"{"type":"wallet","data":{"event":"balance_update"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z","sequence":7,"cursor":"e:m7"}"#
     );
-    let bot = published(8, Kind::Bots, &json!({"id": "b", "status": "running"}));
+    let bot = published(8, MessageType::Bots, &json!({"id": "b", "status": "running"}));
     assert_eq!(
         written(bot, &[]),
         r#"{"type":"bots","data":{"id":"b","status":"running"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
@@ -86,11 +87,11 @@ fn an_ordered_message_has_a_place_and_a_state_has_none() {
 fn metrics_have_the_texts_of_the_dashboards_tiles() {
     let metrics =
         json!({"total_pnl": 1250.5, "active_bots": 5, "exposure": 0.45, "risk_level": "moderate", "win_rate": 0.68});
-    let frame: Value = serde_json::from_str(&written(published(1, Kind::Metrics, &metrics), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(1, MessageType::Metrics, &metrics), &[])).unwrap();
     assert_eq!(frame["data"], metrics);
     let tiles = json!({"totalProfit": "R1250.50", "activeBots": "5", "exposure": "45.00%", "riskLevel": "moderate"});
     assert_eq!(frame["payload"], tiles);
-    let frame: Value = serde_json::from_str(&written(published(1, Kind::Metrics, &json!({})), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(1, MessageType::Metrics, &json!({})), &[])).unwrap();
     assert_eq!(frame["payload"], json!({}));
 }
 
@@ -110,7 +111,7 @@ fn prices_in_rand_have_the_dashboards_names() {
 fn a_whale_brings_the_sums_so_far() {
     let movement = |seq, flow: &str, amount: f64| {
         let data = json!({"coin": "BTC", "platform": "binance", "flow_type": flow, "amount": amount});
-        published(seq, Kind::Whale, &data)
+        published(seq, MessageType::Whale, &data)
     };
     let history = [movement(1, "inflow", 0.1), movement(2, "inflow", 0.2), movement(4, "outflow", 9.0)];
     let frame: Value = serde_json::from_str(&written(movement(3, "outflow", 0.1), &history)).unwrap();
@@ -123,7 +124,7 @@ fn a_whale_brings_the_sums_so_far() {
     assert_eq!((&frame["data"]["coin"], &frame["data"]["amount"]), (&json!("BTC"), &json!(0.1)));
 
     let sums = json!({"exchanges": {"luno": {"BTC": {"inflow": 5, "outflow": 1}}}, "summary": {}});
-    let history = [movement(1, "inflow", 0.1), published(2, Kind::Whale, &sums), movement(3, "inflow", 1.0)];
+    let history = [movement(1, "inflow", 0.1), published(2, MessageType::Whale, &sums), movement(3, "inflow", 1.0)];
     let all = rest::whales(history.iter());
     let flow = |inflow: u32, outflow: u32| json!({"inflow": inflow, "outflow": outflow, "net_flow": inflow - outflow});
     let exchanges = json!({"binance": {"BTC": flow(1, 0)}, "luno": {"BTC": flow(5, 1)}});
@@ -134,7 +135,7 @@ fn a_whale_brings_the_sums_so_far() {
         assert!(!all[name].is_null() && all["data"][name] == all[name], "{name}: {all}");
     }
     // Sums that somebody published leave with what follows from them.
-    let frame: Value = serde_json::from_str(&written(published(2, Kind::Whale, &sums), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(2, MessageType::Whale, &sums), &[])).unwrap();
     assert_eq!(frame["data"]["exchanges"], json!({"luno": {"BTC": flow(5, 1)}}));
     assert_eq!(frame["data"]["summary"]["BTC"]["net_flow"], 4);
 }
@@ -172,10 +173,10 @@ fn the_servers_state_is_its_own_and_the_platforms_knowledge_is_merged_in() {
     let state = ServerState { healthy: false, database: true, usage };
     let platform = published(
         1,
-        Kind::SystemHealth,
+        MessageType::SystemHealth,
         &json!({"status": "healthy", "uptime": 5, "redis": "connected", "exchange_connections": {"luno": "connected"}}),
     );
-    let later = published(2, Kind::SystemHealth, &json!({"redis": "lost"}));
+    let later = published(2, MessageType::SystemHealth, &json!({"redis": "lost"}));
     let health = system_health(&state, [&platform, &later].into_iter(), now());
     assert_eq!(
         Value::from(health),
@@ -201,7 +202,7 @@ fn a_new_signal_is_a_decision_and_its_end_is_none() {
     let id = SignalId::new("s1").unwrap();
     let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), at, ttl).unwrap();
     let decision = decision_of(&signal, now()).unwrap();
-    assert_eq!((decision.kind, &decision.audience), (Kind::Decisions, &Audience::All));
+    assert_eq!((decision.kind, &decision.audience), (MessageType::Decisions, &Audience::All));
     let data: Value = serde_json::from_str(&decision.data).unwrap();
     assert_eq!(
         data,
@@ -212,7 +213,7 @@ fn a_new_signal_is_a_decision_and_its_end_is_none() {
         })
     );
     // What leaves is what a publisher could have sent.
-    assert!(publish::parse(Kind::Decisions, &data, now()).is_ok());
+    assert!(publish::parse(MessageType::Decisions, &data, now()).is_ok());
     let later = now() + ttl;
     let ended = Signal { state: SignalState::Confirmed, updated_at: later, ..signal };
     assert!(decision_of(&ended, later).is_none());
@@ -225,7 +226,7 @@ fn a_wallet_is_the_sum_of_its_platforms_unless_somebody_published_the_sum() {
         json!({"platform": "luno", "balances": {"ZAR": amounts(100.0), "BTC": amounts(0.1)}, "total_value_zar": 900});
     let valr = json!({"platform": "valr", "balances": {"ZAR": amounts(50.5), "BTC": amounts(0.2)}});
     let all = json!({"platform": "all", "balances": {}, "total_value_zar": 1000});
-    let [luno, valr, all] = [luno, valr, all].map(|data| published(1, Kind::Balances, &data));
+    let [luno, valr, all] = [luno, valr, all].map(|data| published(1, MessageType::Balances, &data));
     let wallet = rest::wallet("demo", [&luno, &valr].into_iter(), now());
     let master = json!({"total_zar": 950.5, "zar_balance": 150.5, "btc_balance": 0.3});
     assert_eq!((&wallet["user_id"], &wallet["master_wallet"]), (&json!("demo"), &master));
@@ -233,11 +234,11 @@ fn a_wallet_is_the_sum_of_its_platforms_unless_somebody_published_the_sum() {
     let wallet = rest::wallet("demo", [&luno, &valr, &all].into_iter(), now());
     assert_eq!(wallet["master_wallet"]["total_zar"], 1000);
 
-    let metrics = published(2, Kind::Metrics, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
+    let metrics = published(2, MessageType::Metrics, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
     let trade = |pnl: Value| {
         let trade = json!({"id": "t", "platform": "luno", "symbol": "BTC-ZAR", "side": "buy", "quantity": 1, "price": 2,
             "fee": 0.1, "status": "filled", "pnl": pnl});
-        published(3, Kind::Trades, &trade)
+        published(3, MessageType::Trades, &trade)
     };
     let trades = [trade(json!(null)), trade(json!(2.5))];
     let summary = rest::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now());

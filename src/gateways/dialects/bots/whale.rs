@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::publish::decimals;
 use crate::domain::number::number;
-use crate::domain::{Event, Kind, Published, iso};
+use crate::domain::{Event, MessageType, RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
-use crate::hub::Publication;
+use crate::hub::Envelope;
 
 /// What went in and out of one exchange.
 #[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
@@ -50,9 +50,9 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Sums up what was published, oldest first. Sums that somebody published take the place of all before.
-    pub(super) fn of<'a>(messages: impl Iterator<Item = &'a Published>) -> Self {
+    pub(super) fn of<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut sums = Self::default();
-        for message in messages.filter(|message| message.kind == Kind::Whale) {
+        for message in messages.filter(|message| message.kind == MessageType::Whale) {
             let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
             if data.contains_key("exchanges") {
                 sums = serde_json::from_value(data.into()).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Sums {
 }
 
 /// A movement with the sums up to it, which the page merges into what it has, or published sums with what follows from them.
-pub(super) fn with_sums<'a>(published: &'a Published, history: &[Arc<Publication>]) -> Cow<'a, str> {
+pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelope>]) -> Cow<'a, str> {
     let Ok(mut data) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
         return Cow::Borrowed(&published.data);
     };
@@ -124,7 +124,7 @@ pub(super) fn with_sums<'a>(published: &'a Published, history: &[Arc<Publication
         }
     } else {
         let until = history.iter().filter_map(|publication| match publication.event() {
-            Event::Published(message) if message.seq < published.seq && message.audience == published.audience => {
+            Event::RelayedMessage(message) if message.seq < published.seq && message.audience == published.audience => {
                 Some(message.as_ref())
             }
             _ => None,

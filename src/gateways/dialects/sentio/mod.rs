@@ -26,8 +26,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::number::{number, optional};
-use crate::domain::{Audience, Bar, Direction, Event, Instruments, Kind, PriceUpdate, Signal, SignalState, iso};
-use crate::hub::{Encoding, Present, Publication};
+use crate::domain::{Audience, Bar, Direction, Event, Instruments, MessageType, PriceUpdate, Signal, SignalState, iso};
+use crate::hub::{Encoding, Envelope, Snapshot};
 
 pub use personal::{
     DashboardSources, dashboard, dashboard_sources, earnings, is_personal, missed_notifications, personal_frames,
@@ -173,8 +173,8 @@ pub fn error(message: &str, now: DateTime<Utc>) -> Utf8Bytes {
 }
 
 /// The frame of what somebody published for administrators, encoded once; none for what they do not read here.
-pub fn admin_frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
-    let Event::Published(published) = publication.event() else { return &[] };
+pub fn admin_frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
+    let Event::RelayedMessage(published) = publication.event() else { return &[] };
     if published.audience != Audience::Admin || !is_administrative(published.kind) {
         return &[];
     }
@@ -182,41 +182,45 @@ pub fn admin_frames(publication: &Arc<Publication>) -> &[Utf8Bytes] {
 }
 
 /// Whether the kind is read on the admin channel.
-pub fn is_administrative(kind: Kind) -> bool {
-    matches!(kind, Kind::AdminUsers | Kind::AdminSubscribers | Kind::AdminRevenue | Kind::AdminUserAnalytics)
+pub fn is_administrative(kind: MessageType) -> bool {
+    matches!(
+        kind,
+        MessageType::AdminUsers
+            | MessageType::AdminSubscribers
+            | MessageType::AdminRevenue
+            | MessageType::AdminUserAnalytics
+    )
 }
 
 /// Whether an event may change the list of current signals.
 pub fn concerns_signals(event: &Event) -> bool {
     match event {
         Event::Signal(_) => true,
-        Event::Published(published) => published.kind == Kind::TradeSignals && published.audience == Audience::All,
+        Event::RelayedMessage(published) => {
+            published.kind == MessageType::TradeSignals && published.audience == Audience::All
+        }
         Event::Price(_) => false,
     }
 }
 
 /// What the list of current signals is made of: the signals, and what was published for this dialect alone. A `watchlist`
 /// narrows it; `None` is everything.
-pub fn signal_sources(present: &Present, watchlist: Option<&Watchlist>) -> Vec<Arc<Publication>> {
+pub fn signal_sources(present: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
     let mut sources = present.signals(|symbol| watchlist.is_none_or(|watched| watched.holds(symbol.as_str())));
-    sources.extend(present.states_of(&Audience::All, Kind::TradeSignals).cloned());
+    sources.extend(present.states_of(&Audience::All, MessageType::TradeSignals).cloned());
     sources
 }
 
 /// The list of current signals, an array: for each symbol the latest that is pending or confirmed or was published for
 /// this dialect, whichever the server took last. Under a `watchlist` the symbols are written as they were asked for.
-pub fn signal_list(
-    sources: &[Arc<Publication>],
-    watchlist: Option<&Watchlist>,
-    instruments: &Instruments,
-) -> Vec<String> {
-    let mut latest: BTreeMap<String, (DateTime<Utc>, &Arc<Publication>)> = BTreeMap::new();
+pub fn signal_list(sources: &[Arc<Envelope>], watchlist: Option<&Watchlist>, instruments: &Instruments) -> Vec<String> {
+    let mut latest: BTreeMap<String, (DateTime<Utc>, &Arc<Envelope>)> = BTreeMap::new();
     for publication in sources {
         let (name, at) = match publication.event() {
             Event::Signal(signal) if !matches!(signal.state, SignalState::Invalidated(_)) => {
                 (signal.symbol.to_string(), signal.accepted_at)
             }
-            Event::Published(published) => (watchlist::canonical(&published.key, instruments), published.at),
+            Event::RelayedMessage(published) => (watchlist::canonical(&published.key, instruments), published.at),
             Event::Signal(_) | Event::Price(_) => continue,
         };
         if latest.get(&name).is_none_or(|(before, _)| *before <= at) {
@@ -228,16 +232,16 @@ pub fn signal_list(
 }
 
 /// The quotes of the prices, each under the names by which the `watchlist` has its symbol.
-pub fn quote_list(prices: &[Arc<Publication>], watchlist: &Watchlist) -> Vec<String> {
+pub fn quote_list(prices: &[Arc<Envelope>], watchlist: &Watchlist) -> Vec<String> {
     let by_name = prices.iter().filter_map(|publication| match publication.event() {
         Event::Price(update) => Some((update.symbol.as_str(), publication)),
-        Event::Signal(_) | Event::Published(_) => None,
+        Event::Signal(_) | Event::RelayedMessage(_) => None,
     });
     entries(by_name, Some(watchlist))
 }
 
 /// The quote of one price under a name.
-pub fn quote(price: &Arc<Publication>, name: &str) -> Option<String> {
+pub fn quote(price: &Arc<Envelope>, name: &str) -> Option<String> {
     entry(name, price)
 }
 
@@ -252,7 +256,7 @@ pub fn json(text: &str) -> String {
 }
 
 fn entries<'a>(
-    by_name: impl Iterator<Item = (&'a str, &'a Arc<Publication>)>,
+    by_name: impl Iterator<Item = (&'a str, &'a Arc<Envelope>)>,
     watchlist: Option<&Watchlist>,
 ) -> Vec<String> {
     let mut entries = Vec::new();
@@ -265,9 +269,8 @@ fn entries<'a>(
     entries
 }
 
-fn entry(name: &str, publication: &Arc<Publication>) -> Option<String> {
-    let encode =
-        |publication: &Arc<Publication>| fields(publication.event()).map(Utf8Bytes::from).into_iter().collect();
+fn entry(name: &str, publication: &Arc<Envelope>) -> Option<String> {
+    let encode = |publication: &Arc<Envelope>| fields(publication.event()).map(Utf8Bytes::from).into_iter().collect();
     let fields = publication.encoded(Encoding::Sentio, encode).first()?;
     Some(format!("{{\"symbol\":{},{}", json(name), fields.as_str()))
 }
@@ -277,7 +280,7 @@ fn fields(event: &Event) -> Option<String> {
     let object = match event {
         Event::Signal(signal) => serde_json::to_string(&SignalFields::from(signal.as_ref())),
         Event::Price(update) => serde_json::to_string(&QuoteFields::from(update.as_ref())),
-        Event::Published(published) => {
+        Event::RelayedMessage(published) => {
             let symbol = format!("{{\"symbol\":{},", json(&published.key));
             if let Some(fields) = published.data.strip_prefix(&symbol) {
                 return Some(fields.to_owned());

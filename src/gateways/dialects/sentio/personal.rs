@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::frame;
-use crate::domain::{Audience, Event, Kind, Published};
+use crate::domain::{Audience, Event, MessageType, RelayedMessage};
 use crate::gateways::dialects::orion::encode;
-use crate::hub::{Audiences, Encoding, Present, Publication};
+use crate::hub::{Audiences, Encoding, Envelope, Snapshot};
 
 /// Notifications that a client gets at most when it joins, and entries of a list: what the page keeps.
 const MAX_ENTRIES: usize = 50;
@@ -33,7 +33,7 @@ struct Dashboard<'a> {
 }
 
 /// The frame of something that was published for a user, or for everybody, encoded once; none for other kinds.
-pub fn personal_frames(publication: &Arc<Publication>, kind: Kind) -> &[Utf8Bytes] {
+pub fn personal_frames(publication: &Arc<Envelope>, kind: MessageType) -> &[Utf8Bytes] {
     match personal(publication, kind) {
         Some(published) => {
             publication.encoded(Encoding::Sentio, |_| vec![frame(published.kind.name(), &published.data, published.at)])
@@ -43,32 +43,32 @@ pub fn personal_frames(publication: &Arc<Publication>, kind: Kind) -> &[Utf8Byte
 }
 
 /// Whether it is of this kind, and for users.
-pub fn is_personal(publication: &Publication, kind: Kind) -> bool {
+pub fn is_personal(publication: &Envelope, kind: MessageType) -> bool {
     personal(publication, kind).is_some()
 }
 
-fn personal(publication: &Publication, kind: Kind) -> Option<&Published> {
+fn personal(publication: &Envelope, kind: MessageType) -> Option<&RelayedMessage> {
     match publication.event() {
-        Event::Published(published) if published.kind == kind && published.audience != Audience::Admin => {
+        Event::RelayedMessage(published) if published.kind == kind && published.audience != Audience::Admin => {
             Some(published)
         }
-        Event::Published(_) | Event::Signal(_) | Event::Price(_) => None,
+        Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
     }
 }
 
 /// The current earnings of a user: his own or everybody's, whichever were published last.
-pub fn earnings(present: &Present, user: &Arc<str>) -> Option<Arc<Publication>> {
+pub fn earnings(present: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
     let (his, all) = (Audience::User(user.clone()), Audience::All);
-    let states = present.states_of(&his, Kind::Earnings).chain(present.states_of(&all, Kind::Earnings));
-    states.max_by_key(|state| personal(state, Kind::Earnings).map(|published| published.seq)).cloned()
+    let states = present.states_of(&his, MessageType::Earnings).chain(present.states_of(&all, MessageType::Earnings));
+    states.max_by_key(|state| personal(state, MessageType::Earnings).map(|published| published.seq)).cloned()
 }
 
 /// The notifications for a user that were published after message number `seq` and are kept, oldest first: the last 50.
-pub fn missed_notifications(present: &Present, user: &Arc<str>, seq: u64) -> Vec<Arc<Publication>> {
-    last(present, user, seq, Kind::Notification)
+pub fn missed_notifications(present: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
+    last(present, user, seq, MessageType::Notification)
 }
 
-fn last(present: &Present, user: &Arc<str>, seq: u64, kind: Kind) -> Vec<Arc<Publication>> {
+fn last(present: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
     let (mut messages, _) = present.messages_after(&Audiences::of_user(user.clone(), false), seq);
     messages.retain(|message| is_personal(message, kind));
     messages.drain(..messages.len().saturating_sub(MAX_ENTRIES));
@@ -78,17 +78,17 @@ fn last(present: &Present, user: &Arc<str>, seq: u64, kind: Kind) -> Vec<Arc<Pub
 /// What a user's raw stream is made of.
 #[derive(Debug)]
 pub struct DashboardSources {
-    earnings: Option<Arc<Publication>>,
-    notifications: Vec<Arc<Publication>>,
-    trades: Vec<Arc<Publication>>,
+    earnings: Option<Arc<Envelope>>,
+    notifications: Vec<Arc<Envelope>>,
+    trades: Vec<Arc<Envelope>>,
 }
 
 /// What there is of a user.
-pub fn dashboard_sources(present: &Present, user: &Arc<str>) -> DashboardSources {
+pub fn dashboard_sources(present: &Snapshot, user: &Arc<str>) -> DashboardSources {
     DashboardSources {
         earnings: earnings(present, user),
-        notifications: last(present, user, 0, Kind::Notification),
-        trades: last(present, user, 0, Kind::Trades),
+        notifications: last(present, user, 0, MessageType::Notification),
+        trades: last(present, user, 0, MessageType::Trades),
     }
 }
 
@@ -96,7 +96,7 @@ pub fn dashboard_sources(present: &Present, user: &Arc<str>) -> DashboardSources
 /// that were published; `notifications` and `trades` are what was published, the latest first, at most 50 each;
 /// `portfolioStocks` is empty, because nobody publishes them.
 pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
-    let earnings = sources.earnings.as_deref().and_then(|state| personal(state, Kind::Earnings));
+    let earnings = sources.earnings.as_deref().and_then(|state| personal(state, MessageType::Earnings));
     let earnings: Map<String, Value> =
         earnings.and_then(|earnings| serde_json::from_str(&earnings.data).ok()).unwrap_or_default();
     let fields = |names: &[&str]| {
@@ -113,13 +113,13 @@ pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
     encode(&dashboard)
 }
 
-fn entries(messages: &[Arc<Publication>]) -> Vec<&RawValue> {
+fn entries(messages: &[Arc<Envelope>]) -> Vec<&RawValue> {
     messages.iter().rev().filter_map(|message| data(message)).collect()
 }
 
-fn data(message: &Publication) -> Option<&RawValue> {
+fn data(message: &Envelope) -> Option<&RawValue> {
     match message.event() {
-        Event::Published(published) => serde_json::from_str(&published.data).ok(),
+        Event::RelayedMessage(published) => serde_json::from_str(&published.data).ok(),
         Event::Signal(_) | Event::Price(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::watchlist::MAX_SYMBOL;
-use crate::domain::{Audience, Fault, Kind, iso};
+use crate::domain::{Audience, Fault, MessageType, iso};
 use crate::gateways::dialects::shape::Need::{Optional, Required};
 use crate::gateways::dialects::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
@@ -21,15 +21,15 @@ const MAX_WORD: usize = 64;
 ///
 /// # Errors
 /// All faults at once.
-pub fn parse(kind: Kind, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = match kind {
-        Kind::TradeSignals => return trade_signals(data, now),
-        Kind::Earnings => earnings(data, now)?,
-        Kind::Notification => notification(data)?,
-        Kind::AdminUsers => admin_users(data)?,
-        Kind::AdminSubscribers => admin_subscribers(data)?,
-        Kind::AdminRevenue => admin_revenue(data)?,
-        Kind::AdminUserAnalytics => admin_user_analytics(data)?,
+        MessageType::TradeSignals => return trade_signals(data, now),
+        MessageType::Earnings => earnings(data, now)?,
+        MessageType::Notification => notification(data)?,
+        MessageType::AdminUsers => admin_users(data)?,
+        MessageType::AdminSubscribers => admin_subscribers(data)?,
+        MessageType::AdminRevenue => admin_revenue(data)?,
+        MessageType::AdminUserAnalytics => admin_user_analytics(data)?,
         _ => return Err(vec![Fault::new("type", "is no message of Sentio's")]),
     };
     Ok(vec![Parsed { key: String::new(), data }])

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::publish::parse;
 use super::*;
 use crate::domain::{
-    DayRange, Fault, Instrument, Invalidation, Now, Published, Quality, SignalDraft, SignalId, SourceName, Symbol,
+    DayRange, Fault, Instrument, Invalidation, Now, Quality, RelayedMessage, SignalDraft, SignalId, SourceName, Symbol,
     parse_time,
 };
 
@@ -24,19 +24,19 @@ fn instrument(symbol: &str) -> Instrument {
     instruments().named(symbol).unwrap().as_ref().clone()
 }
 
-fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -> Arc<Publication> {
+fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -> Arc<Envelope> {
     let draft = SignalDraft { direction: Some(direction), confidence: Some(0.85), ..SignalDraft::default() };
     let now = Now { wall: at(second), mono: Duration::ZERO };
     let id = SignalId::new("s").unwrap();
     let signal =
         Signal::create(id, &draft, &instrument(symbol), SourceName::new("push"), now, Duration::from_secs(300));
     let signal = Signal { state, ..signal.unwrap() };
-    Arc::new(Publication::unplaced(Event::Signal(Arc::new(signal))))
+    Arc::new(Envelope::unplaced(Event::Signal(Arc::new(signal))))
 }
 
-fn published(kind: Kind, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Publication>> {
+fn published(kind: MessageType, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Envelope>> {
     let parsed = parse(kind, data, at(second)).unwrap();
-    let message = |parsed: super::super::shape::Parsed| Published {
+    let message = |parsed: super::super::shape::Parsed| RelayedMessage {
         seq: 1,
         kind,
         audience: audience.clone(),
@@ -44,11 +44,11 @@ fn published(kind: Kind, audience: &Audience, second: i64, data: &Value) -> Vec<
         data: parsed.data.into(),
         at: at(second),
     };
-    parsed.into_iter().map(|it| Arc::new(Publication::unplaced(Event::Published(Arc::new(message(it)))))).collect()
+    parsed.into_iter().map(|it| Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message(it)))))).collect()
 }
 
-fn price(symbol: &str, price: f64, bid_ask: Option<(f64, f64)>, volume: Option<f64>) -> Arc<Publication> {
-    Arc::new(Publication::unplaced(Event::Price(Arc::new(PriceUpdate {
+fn price(symbol: &str, price: f64, bid_ask: Option<(f64, f64)>, volume: Option<f64>) -> Arc<Envelope> {
+    Arc::new(Envelope::unplaced(Event::Price(Arc::new(PriceUpdate {
         symbol: Symbol::new(symbol),
         price,
         timestamp: at(0),
@@ -62,7 +62,7 @@ fn price(symbol: &str, price: f64, bid_ask: Option<(f64, f64)>, volume: Option<f
     }))))
 }
 
-fn list(sources: &[Arc<Publication>], names: Option<&[&str]>) -> String {
+fn list(sources: &[Arc<Envelope>], names: Option<&[&str]>) -> String {
     let instruments = instruments();
     let watchlist = names.map(|names| Watchlist::of(names.iter().copied(), &instruments));
     array(&signal_list(sources, watchlist.as_ref(), &instruments))
@@ -97,7 +97,7 @@ fn a_quote_has_its_days_high_and_low() {
     let Event::Price(update) = price("EURUSD", 1.0851, None, Some(3.0)).event().clone() else { panic!() };
     let day = Some(DayRange { high: 1.0911, low: 1.079, volume: Some(0.1 + 0.2) });
     let told = PriceUpdate { day, ..update.as_ref().clone() };
-    let told = Arc::new(Publication::unplaced(Event::Price(Arc::new(told))));
+    let told = Arc::new(Envelope::unplaced(Event::Price(Arc::new(told))));
     let golden = concat!(
         r#"{"symbol":"EURUSD","price":1.0851,"bid":1.0851,"ask":1.0851,"high":1.0911,"low":1.079,"volume":0.3,"#,
         r#""change":0.0002,"change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}"#
@@ -115,26 +115,27 @@ fn what_a_page_prints_unguarded_is_always_there() {
         json!({"portfolio_value":7}),
         json!({"portfolio_value":7,"win_rate":null,"total_trades":null,"profit_sharing":null}),
     ] {
-        let earnings = read(Kind::Earnings, data);
+        let earnings = read(MessageType::Earnings, data);
         for name in ["total_return", "total_return_pct", "daily_pnl", "total_trades", "win_rate"] {
             assert_eq!(earnings[name], 0, "{name}");
         }
         assert_eq!(earnings["profit_sharing"], sharing);
     }
-    let partial = read(Kind::Earnings, json!({"portfolio_value":7,"win_rate":0.5,"profit_sharing":{"enabled":true}}));
+    let partial =
+        read(MessageType::Earnings, json!({"portfolio_value":7,"win_rate":0.5,"profit_sharing":{"enabled":true}}));
     assert_eq!(
         (&partial["win_rate"], &partial["profit_sharing"]),
         (&json!(0.5), &json!({"total_shared":0,"rate":0,"enabled":true}))
     );
-    let signal = read(Kind::TradeSignals, json!({"symbol":"AAPL","signal":"buy","confidence":0.7}));
+    let signal = read(MessageType::TradeSignals, json!({"symbol":"AAPL","signal":"buy","confidence":0.7}));
     assert_eq!(signal["consensus_strength"], 0.7);
-    let users = read(Kind::AdminUsers, json!({"users":[{"user_id":"u"}]}));
+    let users = read(MessageType::AdminUsers, json!({"users":[{"user_id":"u"}]}));
     assert_eq!(
         (&users["users"][0]["profit_sharing_balance"], &users["users"][0]["total_profits_shared"]),
         (&json!(0), &json!(0))
     );
     assert_eq!(
-        read(Kind::AdminSubscribers, json!({"subscribers":[{"user_id":"u"}]}))["subscribers"][0]["features"],
+        read(MessageType::AdminSubscribers, json!({"subscribers":[{"user_id":"u"}]}))["subscribers"][0]["features"],
         json!({})
     );
 }
@@ -156,14 +157,14 @@ fn the_other_frames_as_they_leave() {
 #[test]
 fn what_is_published_for_administrators_leaves_on_their_channel_only() {
     let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
-    let message = published(Kind::AdminRevenue, &Audience::Admin, 0, &revenue);
+    let message = published(MessageType::AdminRevenue, &Audience::Admin, 0, &revenue);
     let golden = concat!(
         r#"{"type":"admin_revenue","data":{"monthly_recurring_revenue":109.5,"#,
         r#""revenue_by_tier":{"basic":10,"pro":99.5}},"timestamp":"2026-01-15T10:30:00.000Z"}"#
     );
     assert_eq!(admin_frames(&message[0]).first().map(Utf8Bytes::as_str), Some(golden));
-    assert!(admin_frames(&published(Kind::AdminRevenue, &Audience::All, 0, &revenue)[0]).is_empty());
-    let other = published(Kind::Notification, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
+    assert!(admin_frames(&published(MessageType::AdminRevenue, &Audience::All, 0, &revenue)[0]).is_empty());
+    let other = published(MessageType::Notification, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
     assert!(admin_frames(&other[0]).is_empty());
 }
 
@@ -185,15 +186,15 @@ fn the_list_holds_the_latest_living_signal_of_each_symbol() {
 /// The demo desk does not pass through `parse`, and writes its fields in the order of the alphabet.
 #[test]
 fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
-    let entry = Published {
+    let entry = RelayedMessage {
         seq: 1,
-        kind: Kind::TradeSignals,
+        kind: MessageType::TradeSignals,
         audience: Audience::All,
         key: "AAPL".into(),
         data: r#"{"confidence":0.5,"signal":"hold","simulated":true,"symbol":"AAPL","timestamp":"t"}"#.into(),
         at: at(0),
     };
-    let sources = [Arc::new(Publication::unplaced(Event::Published(Arc::new(entry))))];
+    let sources = [Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(entry))))];
     let list = signal_list(&sources, None, &instruments());
     assert_eq!(
         array(&list),
@@ -205,15 +206,15 @@ fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
 fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
     let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
-    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
-    sources.extend(published(Kind::TradeSignals, &Audience::All, 5, &entry("aapl", "sell")));
-    let words = |sources: &[Arc<Publication>], names: Option<&[&str]>| {
+    sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
+    sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("aapl", "sell")));
+    let words = |sources: &[Arc<Envelope>], names: Option<&[&str]>| {
         let list: Vec<Value> = serde_json::from_str(&list(sources, names)).unwrap();
         let words: Vec<_> = list.iter().map(|entry| format!("{} {}", entry["symbol"], entry["signal"])).collect();
         words.join(", ").replace('"', "")
     };
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD buy");
-    sources.extend(published(Kind::TradeSignals, &Audience::All, 11, &entry("EUR/USD", "hold")));
+    sources.extend(published(MessageType::TradeSignals, &Audience::All, 11, &entry("EUR/USD", "hold")));
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD hold");
     assert_eq!(words(&sources, Some(&["eurusd", "EUR/USD"])), "EUR/USD hold, EURUSD hold", "by the client's names");
     assert_eq!(words(&sources, Some(&["Aapl", "MSFT"])), "AAPL sell");
@@ -237,7 +238,7 @@ fn a_watchlist_goes_by_one_name_and_stays_within_bounds() {
 fn the_bodies_of_the_documents_are_taken_as_written() {
     let cases = [
         (
-            Kind::TradeSignals,
+            MessageType::TradeSignals,
             json!([{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123456"}]),
             concat!(
                 r#"{"symbol":"AAPL","signal":"buy","confidence":0.85,"consensus_strength":0.85,"#,
@@ -245,7 +246,7 @@ fn the_bodies_of_the_documents_are_taken_as_written() {
             ),
         ),
         (
-            Kind::Earnings,
+            MessageType::Earnings,
             json!({"portfolio_value":100_000.00,"total_return":5000.00,"daily_pnl":250.00,"win_rate":0.65}),
             concat!(
                 r#"{"portfolio_value":100000,"total_return":5000,"total_return_pct":0,"daily_pnl":250,"total_trades":0,"#,
@@ -253,7 +254,7 @@ fn the_bodies_of_the_documents_are_taken_as_written() {
             ),
         ),
         (
-            Kind::Notification,
+            MessageType::Notification,
             json!({
                 "type":"success","title":"Trade Executed","message":"Your AAPL buy order has been executed",
                 "timestamp":"2024-10-05T10:30:00",
@@ -264,17 +265,17 @@ fn the_bodies_of_the_documents_are_taken_as_written() {
             ),
         ),
         (
-            Kind::AdminUsers,
+            MessageType::AdminUsers,
             json!({"total_users":150,"active_subscriptions":120,"monthly_revenue":15000.00}),
             r#"{"users":[],"total_users":150,"active_subscriptions":120,"monthly_revenue":15000}"#,
         ),
         (
-            Kind::AdminSubscribers,
+            MessageType::AdminSubscribers,
             json!({"subscribers":[{"user_id":7,"tier":"pro","features":{"max_strategies":"3","day_trading":true}}]}),
             r#"{"subscribers":[{"features":{"day_trading":true,"max_strategies":3},"tier":"pro","user_id":"7"}]}"#,
         ),
         (
-            Kind::AdminUserAnalytics,
+            MessageType::AdminUserAnalytics,
             json!({"total_users":3,"by_status":{"active":"2"},"by_tier":{"pro":1}}),
             r#"{"total_users":3,"by_status":{"active":2},"by_tier":{"pro":1}}"#,
         ),
@@ -291,13 +292,13 @@ fn each_signal_of_a_list_is_a_state_of_its_symbol() {
         {"symbol":" btc-zar ","signal":"HOLD","confidence":"0.4","consensus_strength":1},
         {"symbol":"AAPL","signal":"error","error":"no data"},
     ]);
-    let parsed = parse(Kind::TradeSignals, &body, at(0)).unwrap();
+    let parsed = parse(MessageType::TradeSignals, &body, at(0)).unwrap();
     assert_eq!(parsed.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["BTC-ZAR", "AAPL"]);
     assert_eq!(
         parsed[1].data,
         r#"{"symbol":"AAPL","signal":"error","confidence":0,"consensus_strength":0,"timestamp":"2026-01-15T10:30:00.000Z","error":"no data"}"#
     );
-    let one = parse(Kind::TradeSignals, &body[0], at(0)).unwrap();
+    let one = parse(MessageType::TradeSignals, &body[0], at(0)).unwrap();
     assert_eq!(one, parsed[..1]);
 }
 
@@ -308,28 +309,28 @@ fn what_would_crash_a_page_is_refused_by_name() {
     };
     let signals = json!([{"symbol":"AAPL","signal":"buy","confidence":0.5}, {"signal":"up","confidence":"NaN"}, 7]);
     assert_eq!(
-        fields(Kind::TradeSignals, signals),
+        fields(MessageType::TradeSignals, signals),
         ["data[1].symbol", "data[1].signal", "data[1].confidence", "data[2]"]
     );
-    assert_eq!(fields(Kind::TradeSignals, json!({"symbol":"A","signal":"buy"})), ["confidence"]);
-    assert_eq!(fields(Kind::TradeSignals, json!([])), ["data"]);
+    assert_eq!(fields(MessageType::TradeSignals, json!({"symbol":"A","signal":"buy"})), ["confidence"]);
+    assert_eq!(fields(MessageType::TradeSignals, json!([])), ["data"]);
     assert_eq!(
-        fields(Kind::Earnings, json!({"portfolio_value":"much","win_rate":65,"profit_sharing":{"rate":2}})),
+        fields(MessageType::Earnings, json!({"portfolio_value":"much","win_rate":65,"profit_sharing":{"rate":2}})),
         ["portfolio_value", "win_rate", "profit_sharing.rate"]
     );
-    assert_eq!(fields(Kind::Notification, json!({"type":"fatal"})), ["type", "message"]);
-    assert_eq!(fields(Kind::AdminUsers, json!({})), ["users"]);
+    assert_eq!(fields(MessageType::Notification, json!({"type":"fatal"})), ["type", "message"]);
+    assert_eq!(fields(MessageType::AdminUsers, json!({})), ["users"]);
     assert_eq!(
-        fields(Kind::AdminUsers, json!({"users":[{"user_id":"u","profit_sharing_balance":"x"}, {}]})),
+        fields(MessageType::AdminUsers, json!({"users":[{"user_id":"u","profit_sharing_balance":"x"}, {}]})),
         ["users[0].profit_sharing_balance", "users[1].user_id"]
     );
-    assert_eq!(fields(Kind::AdminSubscribers, json!({"subscribers":{}})), ["subscribers"]);
+    assert_eq!(fields(MessageType::AdminSubscribers, json!({"subscribers":{}})), ["subscribers"]);
     assert_eq!(
-        fields(Kind::AdminRevenue, json!({"monthly_recurring_revenue":1,"revenue_by_tier":{"pro":null}})),
+        fields(MessageType::AdminRevenue, json!({"monthly_recurring_revenue":1,"revenue_by_tier":{"pro":null}})),
         ["revenue_by_tier"]
     );
-    assert_eq!(fields(Kind::AdminUserAnalytics, json!({"by_tier":[]})), ["total_users", "by_tier"]);
-    assert_eq!(fields(Kind::Bots, json!({})), ["type"]);
+    assert_eq!(fields(MessageType::AdminUserAnalytics, json!({"by_tier":[]})), ["total_users", "by_tier"]);
+    assert_eq!(fields(MessageType::Bots, json!({})), ["type"]);
 }
 
 /// Whether no number in `text` has more digits than its instrument, or one is missing that the page needs.
@@ -357,7 +358,7 @@ proptest! {
             quality: Quality::Live,
             source: SourceName::new("push"),
         };
-        let publication = Arc::new(Publication::unplaced(Event::Price(Arc::new(update))));
+        let publication = Arc::new(Envelope::unplaced(Event::Price(Arc::new(update))));
         let quote = quote(&publication, "X").unwrap();
         prop_assert!(is_clean(&quote, usize::from(instrument.digits)), "{}", quote);
     }
@@ -365,15 +366,15 @@ proptest! {
     #[test]
     fn nothing_that_is_published_panics_or_leaves_a_number_as_text(text in "\\PC{0,40}", number in any::<f64>()) {
         for value in [json!(text), json!(number), json!(number.to_string()), json!([text]), json!({text.clone(): number})] {
-            for (kind, _, _) in Kind::ALL {
+            for (kind, _, _) in MessageType::ALL {
                 parse(kind, &value, at(0)).ok();
             }
             for (kind, data, name) in [
-                (Kind::TradeSignals, json!({"symbol":"A","signal":"buy","confidence":value}), "confidence"),
-                (Kind::Earnings, json!({"portfolio_value":value}), "portfolio_value"),
-                (Kind::AdminUsers, json!({"total_users":value}), "total_users"),
-                (Kind::AdminRevenue, json!({"monthly_revenue":value}), "monthly_recurring_revenue"),
-                (Kind::AdminUserAnalytics, json!({"total_users":value}), "total_users"),
+                (MessageType::TradeSignals, json!({"symbol":"A","signal":"buy","confidence":value}), "confidence"),
+                (MessageType::Earnings, json!({"portfolio_value":value}), "portfolio_value"),
+                (MessageType::AdminUsers, json!({"total_users":value}), "total_users"),
+                (MessageType::AdminRevenue, json!({"monthly_revenue":value}), "monthly_recurring_revenue"),
+                (MessageType::AdminUserAnalytics, json!({"total_users":value}), "total_users"),
             ] {
                 for parsed in parse(kind, &data, at(0)).unwrap_or_default() {
                     let data: Value = serde_json::from_str(&parsed.data).unwrap();

@@ -13,9 +13,9 @@ fn hub() -> Hub {
     Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), 3, metrics)
 }
 
-fn publish(hub: &Hub, messages: &[(u64, Kind, Audience, &str)]) {
+fn publish(hub: &Hub, messages: &[(u64, MessageType, Audience, &str)]) {
     for (seq, kind, audience, key) in messages {
-        let message = Published {
+        let message = RelayedMessage {
             seq: *seq,
             kind: *kind,
             audience: audience.clone(),
@@ -23,7 +23,7 @@ fn publish(hub: &Hub, messages: &[(u64, Kind, Audience, &str)]) {
             data: "{}".into(),
             at: DateTime::UNIX_EPOCH,
         };
-        hub.publish(&[Arc::new(Publication::unplaced(Event::Published(Arc::new(message))))]);
+        hub.publish(&[Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message))))]);
     }
 }
 
@@ -31,12 +31,12 @@ fn user(id: &str) -> Audience {
     Audience::User(id.into())
 }
 
-fn missed(admin: bool, presented: Option<&str>) -> Missed {
-    Missed::new(Audiences::of_user("ann".into(), admin), presented.map(MessageCursor::parse))
+fn missed(admin: bool, presented: Option<&str>) -> Backlog {
+    Backlog::new(Audiences::of_user("ann".into(), admin), presented.map(MessageCursor::parse))
 }
 
 /// The number that ordered messages come after, the numbers that are due, and whether that is all.
-fn due(missed: &mut Missed, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
+fn due(missed: &mut Backlog, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
     let (place, due) = hub.hold(|present| missed.due(present));
     (place, due.iter().map(|publication| number(publication)).collect(), missed.recovered())
 }
@@ -45,19 +45,19 @@ fn some_of_everything(hub: &Hub) {
     publish(
         hub,
         &[
-            (1, Kind::Trades, user("ann"), ""),
-            (2, Kind::Bots, user("ann"), "b1"),
-            (3, Kind::Bots, user("bob"), "b1"),
-            (4, Kind::Trades, user("bob"), ""),
-            (5, Kind::Metrics, Audience::All, ""),
-            (6, Kind::Signal, Audience::All, ""),
-            (7, Kind::Tick, Audience::All, "EURUSD"),
-            (8, Kind::AdminUsers, Audience::Admin, ""),
-            (9, Kind::Bots, user("ann"), "b2"),
-            (10, Kind::Notification, user("ann"), ""),
-            (11, Kind::Bots, user("ann"), "b1"),
-            (12, Kind::Alerts, Audience::Admin, ""),
-            (13, Kind::Whale, Audience::All, ""),
+            (1, MessageType::Trades, user("ann"), ""),
+            (2, MessageType::Bots, user("ann"), "b1"),
+            (3, MessageType::Bots, user("bob"), "b1"),
+            (4, MessageType::Trades, user("bob"), ""),
+            (5, MessageType::Metrics, Audience::All, ""),
+            (6, MessageType::Signal, Audience::All, ""),
+            (7, MessageType::Tick, Audience::All, "EURUSD"),
+            (8, MessageType::AdminUsers, Audience::Admin, ""),
+            (9, MessageType::Bots, user("ann"), "b2"),
+            (10, MessageType::Notification, user("ann"), ""),
+            (11, MessageType::Bots, user("ann"), "b1"),
+            (12, MessageType::Alerts, Audience::Admin, ""),
+            (13, MessageType::Whale, Audience::All, ""),
         ],
     );
 }
@@ -95,7 +95,7 @@ fn a_cursor_of_another_log_or_none_at_all_brings_what_is_kept() {
 fn a_cursor_that_is_too_old_brings_what_is_kept_and_says_so() {
     let hub = hub();
     for seq in 1..=5 {
-        publish(&hub, &[(seq, Kind::Trades, user("ann"), "")]);
+        publish(&hub, &[(seq, MessageType::Trades, user("ann"), "")]);
     }
     assert_eq!(due(&mut missed(false, Some("1")), &hub), (1, vec![3, 4, 5], Some(false)));
     assert_eq!(due(&mut missed(false, Some("2")), &hub), (2, vec![3, 4, 5], Some(true)));
@@ -109,12 +109,12 @@ fn what_did_not_fit_goes_on_where_it_stopped_and_with_what_came_meanwhile() {
     due(&mut ann, &hub);
     ann.reached = 10;
     assert_eq!(due(&mut ann, &hub), (1, vec![11, 13], Some(true)));
-    publish(&hub, &[(14, Kind::Bots, user("ann"), "b1"), (15, Kind::Trades, user("ann"), "")]);
+    publish(&hub, &[(14, MessageType::Bots, user("ann"), "b1"), (15, MessageType::Trades, user("ann"), "")]);
     assert_eq!(due(&mut ann, &hub), (1, vec![13, 14, 15], Some(true)), "of a state the latest only");
 
     let mut newcomer = missed(false, None);
     assert_eq!(due(&mut newcomer, &hub), (15, vec![5, 9, 14], None));
-    publish(&hub, &[(16, Kind::Trades, user("ann"), "")]);
+    publish(&hub, &[(16, MessageType::Trades, user("ann"), "")]);
     newcomer.reached = 9;
     assert_eq!(due(&mut newcomer, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
 }
@@ -149,7 +149,7 @@ fn no_message_has_a_name_that_means_something_else() {
         "newListener",
         "removeListener",
     ];
-    for (kind, name, _) in Kind::ALL {
+    for (kind, name, _) in MessageType::ALL {
         assert!(!is_personal(kind) || !taken.contains(&name), "{name}");
     }
 }

@@ -11,11 +11,11 @@ use crate::config::duration_text;
 use crate::domain::{Position, Signal};
 use crate::gateways::command::Request;
 use crate::gateways::dialects::orion::Subscribed;
-use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
-use crate::gateways::socketio::personal::Missed;
+use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
+use crate::gateways::socketio::personal::Backlog;
 use crate::gateways::socketio::rates::Rate;
 use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
-use crate::hub::{Present, Publication};
+use crate::hub::{Envelope, Snapshot};
 
 /// A client that catches up and does not read is cut after this long.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
@@ -23,20 +23,20 @@ const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
 
 /// A subscription that is not answered yet.
-pub(super) struct Joining {
+pub(super) struct PendingSubscription {
     pub(super) request: Request,
     /// Taken with the answer.
     pub(super) caller: Option<Caller>,
     /// Whether the gap in the signals can be, or was filled; `None` when there is none.
     pub(super) recovered: Option<bool>,
     /// What its user missed, if it newly joins his streams.
-    pub(super) missed: Option<Missed>,
+    pub(super) missed: Option<Backlog>,
 }
 
-impl Joining {
+impl PendingSubscription {
     /// False as soon as anything that was presented could not be resumed.
     fn recovered(&self) -> Option<bool> {
-        match (self.recovered, self.missed.as_ref().and_then(Missed::recovered)) {
+        match (self.recovered, self.missed.as_ref().and_then(Backlog::recovered)) {
             (Some(signals), Some(messages)) => Some(signals && messages),
             (signals, messages) => signals.or(messages),
         }
@@ -46,7 +46,11 @@ impl Joining {
 impl Session {
     /// Snapshot of what is newly joined, then live: one step against publishing. Returns what did not fit into the client's
     /// queue: it has joined the market then, but not the streams of its user.
-    pub(super) fn join_with_snapshot(&self, socket: &SocketRef, mut joining: Joining) -> Option<Joining> {
+    pub(super) fn join_with_snapshot(
+        &self,
+        socket: &SocketRef,
+        mut joining: PendingSubscription,
+    ) -> Option<PendingSubscription> {
         self.gateway.hub.hold(|present| {
             let (wanted, before) = (&joining.request.topics, self.state.lock().topics.clone());
             for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
@@ -69,7 +73,7 @@ impl Session {
     }
 
     /// Brings the client from signal `seq` to the present, where one is given, and joins it.
-    pub(super) async fn catch_up(&self, socket: &SocketRef, joining: Joining, seq: Option<u64>) {
+    pub(super) async fn catch_up(&self, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) {
         let unfinished = match seq {
             Some(seq) => self.replay(socket, joining, seq).await,
             None => Some(joining),
@@ -88,8 +92,8 @@ impl Session {
     }
 
     /// Replays signals from `seq`. Returns what is left to do; nothing if the client has joined everything, or is gone.
-    async fn replay(&self, socket: &SocketRef, joining: Joining, seq: u64) -> Option<Joining> {
-        let mut returning = Comeback { session: self, socket, joining, from: seq };
+    async fn replay(&self, socket: &SocketRef, joining: PendingSubscription, seq: u64) -> Option<PendingSubscription> {
+        let mut returning = Resumer { session: self, socket, joining, from: seq };
         let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await;
         let mut joining = returning.joining;
         match resumed {
@@ -130,7 +134,7 @@ impl Session {
     ///
     /// # Errors
     /// When there is no room for what the user missed. The client has not joined them, and is tried again a little later.
-    fn finish(&self, socket: &SocketRef, present: &Present, joining: &mut Joining) -> Result<(), NoRoom> {
+    fn finish(&self, socket: &SocketRef, present: &Snapshot, joining: &mut PendingSubscription) -> Result<(), NoRoom> {
         if let Some(missed) = &mut joining.missed {
             if self.login.as_ref().is_none_or(|login| login.end().is_cancelled()) {
                 // It is being cut.
@@ -160,15 +164,15 @@ impl Session {
 }
 
 /// A client that fills its gap: it is in no live room until it has.
-struct Comeback<'a> {
+struct Resumer<'a> {
     session: &'a Session,
     socket: &'a SocketRef,
-    joining: Joining,
+    joining: PendingSubscription,
     /// The number after which its gap begins.
     from: u64,
 }
 
-impl Returning for Comeback<'_> {
+impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
         let wanted = &self.joining.request.topics.signals;
         for (position, signal) in page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol)) {
@@ -184,7 +188,7 @@ impl Returning for Comeback<'_> {
         Ok(())
     }
 
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
+    fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
         let (session, socket, wanted) = (self.session, self.socket, &self.joining.request.topics);
         let mut reached = None;
         for publication in &rest {

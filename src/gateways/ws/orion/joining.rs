@@ -11,8 +11,8 @@ use crate::config::duration_text;
 use crate::domain::{Event, Position, Signal, SignalState};
 use crate::gateways::command::Request;
 use crate::gateways::dialects::orion::{self, Subscribed, Typed, encode};
-use crate::gateways::resume::{self, Gone, NoRoom, Resumed, Returning};
-use crate::hub::{Outbox, Present, Publication, Selection, Topics};
+use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
+use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
 use crate::store::Change;
 
 /// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
@@ -58,7 +58,7 @@ impl Orion {
             self.set_signals(&wanted.signals, present.position().seq);
             self.snapshot.extend(signals.iter().filter_map(|publication| match publication.event() {
                 Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
-                Event::Price(_) | Event::Published(_) => None,
+                Event::Price(_) | Event::RelayedMessage(_) => None,
             }));
             client
                 .outbox
@@ -82,7 +82,7 @@ impl Orion {
     }
 
     /// Whether this connection, which has the signals of `subscribed`, has been told of a signal's state, or will be.
-    fn has_had(&self, publication: &Publication, subscribed: &Selection) -> bool {
+    fn has_had(&self, publication: &Envelope, subscribed: &Selection) -> bool {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return false };
         subscribed.contains(&signal.symbol)
             && (self.completeness.after(&signal.symbol).is_none_or(|after| seq > after)
@@ -105,7 +105,7 @@ impl Orion {
     /// Brings the client from `seq` to the present.
     pub(super) async fn catch_up(&mut self, client: &mut Client, seq: u64, request: &Request) -> Result<(), Gone> {
         let gateway = self.gateway.clone();
-        let mut comeback = Comeback { client, request };
+        let mut comeback = Resumer { client, request };
         match resume::resume(&gateway.hub, &gateway.log, seq, &mut comeback).await {
             Ok(Resumed::Joined) => {
                 self.has_joined = true;
@@ -157,12 +157,12 @@ impl Orion {
 }
 
 /// A client that fills its gap: it gets nothing live until it has.
-struct Comeback<'a> {
+struct Resumer<'a> {
     client: &'a mut Client,
     request: &'a Request,
 }
 
-impl Returning for Comeback<'_> {
+impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
         let wanted = &self.request.topics.signals;
         let missed = page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol));
@@ -170,7 +170,7 @@ impl Returning for Comeback<'_> {
         self.client.write(frames).await
     }
 
-    fn join(&mut self, present: &Present, rest: Vec<Arc<Publication>>) -> Result<(), NoRoom> {
+    fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
         // The pages before went past the outbox, which has room for the whole tail of the log.
         let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
         let before = outbox.topics();
@@ -182,7 +182,7 @@ impl Returning for Comeback<'_> {
 }
 
 /// A native subscription sets exactly what it names.
-fn join(outbox: &Outbox, present: &Present, request: &Request, recovered: Option<bool>) {
+fn join(outbox: &Outbox, present: &Snapshot, request: &Request, recovered: Option<bool>) {
     outbox.set_topics(request.topics.clone());
     outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
     let subscribed = Subscribed {

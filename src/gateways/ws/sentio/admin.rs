@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Conversation, Said};
+use super::{Client, Protocol, Said};
 use crate::auth::TokenKind;
 use crate::domain::{Audience, iso};
 use crate::gateways::Gateway;
@@ -17,7 +17,7 @@ use crate::gateways::close::Close;
 use crate::gateways::dialects::orion::encode;
 use crate::gateways::dialects::sentio::{self, Status, StatusFrame};
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Publication, Topics};
+use crate::hub::{Audiences, Envelope, Topics};
 use crate::pipeline::clock;
 
 /// Time between two states of the server.
@@ -102,7 +102,7 @@ impl Admin {
     }
 }
 
-impl Conversation for Admin {
+impl Protocol for Admin {
     fn endpoint(&self) -> &'static str {
         "/ws/admin"
     }
@@ -111,7 +111,7 @@ impl Conversation for Admin {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(sentio::admin_frames(publication));
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Conversation, Said};
+use super::{Client, Protocol, Said};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio::{self, Watchlist};
 use crate::gateways::resume::Gone;
-use crate::hub::Publication;
+use crate::hub::Envelope;
 use crate::pipeline::clock;
 
 /// One panel of prices. It looks at the prices when it is due, so that publishing costs nothing for it.
@@ -39,7 +39,7 @@ impl Market {
     }
 }
 
-impl Conversation for Market {
+impl Protocol for Market {
     fn endpoint(&self) -> &'static str {
         "/ws/market-data"
     }
@@ -48,7 +48,7 @@ impl Conversation for Market {
         Ok(())
     }
 
-    fn frames(&mut self, _: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {}
+    fn frames(&mut self, _: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {}
 
     fn beat_interval(&self) -> Option<Duration> {
         Some(self.gateway.sentio.update_interval)

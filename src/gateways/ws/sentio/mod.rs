@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value};
 
-use super::{Client, Conversation, Handshake};
+use super::{Client, Handshake, Protocol};
 use crate::gateways::Gateway;
 use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
@@ -94,7 +94,7 @@ fn personal<P: Panel + 'static>(
     handshake.serve(gateway, login, conversation)
 }
 
-fn public<C: Conversation + 'static>(
+fn public<C: Protocol + 'static>(
     gateway: Arc<Gateway>,
     headers: &HeaderMap,
     uri: &Uri,

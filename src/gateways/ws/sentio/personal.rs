@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Conversation, Said};
-use crate::auth::{Identity, Stranger, TokenKind};
-use crate::domain::{Event, Kind};
+use super::{Client, Protocol, Said};
+use crate::auth::{Principal, TokenKind, UserAccessError};
+use crate::domain::{Event, MessageType};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio;
 use crate::gateways::presence::Connection;
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Outbox, Publication, Spacing, Topics};
+use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
 
 /// Between two notifications on one connection. The page's key of a row is `Date.now()` as it arrives: rows of one
@@ -33,18 +33,18 @@ pub(super) trait Panel: Send + Sized {
     /// Puts what the user gets at once into the client's outbox and joins it to what is live.
     fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
 
-    /// See [`Conversation::frames`].
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>);
+    /// See [`Protocol::frames`].
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
-    /// See [`Conversation::batch_end`].
+    /// See [`Protocol::batch_end`].
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// See [`Conversation::receipt`].
-    fn receipt(&self, _publication: &Publication) -> Option<u64> {
+    /// See [`Protocol::receipt`].
+    fn receipt(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
-    /// See [`Conversation::received`].
+    /// See [`Protocol::received`].
     fn received(&mut self, _receipt: u64) {}
 }
 
@@ -53,7 +53,7 @@ pub(super) trait Panel: Send + Sized {
 pub(super) struct Personal<P> {
     gateway: Arc<Gateway>,
     /// Whom the handshake's token names.
-    identity: Option<Identity>,
+    identity: Option<Principal>,
     /// Whether it may read at all without one: where reading needs a token, an id alone opens nothing.
     may_read: bool,
     /// Whom the path names. Such a client need not say anything.
@@ -63,21 +63,26 @@ pub(super) struct Personal<P> {
 }
 
 impl<P: Panel> Personal<P> {
-    pub(super) fn new(gateway: Arc<Gateway>, identity: Option<Identity>, may_read: bool, path: Option<String>) -> Self {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        identity: Option<Principal>,
+        may_read: bool,
+        path: Option<String>,
+    ) -> Self {
         Self { gateway, identity, may_read, path, panel: None }
     }
 
     async fn register(
         &mut self,
         client: &mut Client,
-        identity: Option<&Identity>,
+        identity: Option<&Principal>,
         named: Option<&str>,
-    ) -> Result<(), Stranger> {
+    ) -> Result<(), UserAccessError> {
         if identity.is_none() && !self.may_read {
-            return Err(Stranger::Unproven);
+            return Err(UserAccessError::Unproven);
         }
         let user = match (&self.path, named) {
-            (Some(path), Some(named)) if path != named => return Err(Stranger::Other),
+            (Some(path), Some(named)) if path != named => return Err(UserAccessError::Other),
             (path, named) => self.gateway.open_users.admit(identity, path.as_deref().or(named))?,
         };
         self.panel = Some(P::join(&self.gateway, client, &user).await);
@@ -115,11 +120,11 @@ impl<P: Panel> Personal<P> {
     }
 }
 
-fn refuse(client: &Client, stranger: Stranger) {
+fn refuse(client: &Client, stranger: UserAccessError) {
     client.outbox.answer(sentio::error(&stranger.to_string(), clock::wall()));
 }
 
-impl<P: Panel> Conversation for Personal<P> {
+impl<P: Panel> Protocol for Personal<P> {
     fn endpoint(&self) -> &'static str {
         P::ENDPOINT
     }
@@ -133,7 +138,7 @@ impl<P: Panel> Conversation for Personal<P> {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         if let Some(panel) = &mut self.panel {
             panel.frames(publication, frames);
         }
@@ -145,7 +150,7 @@ impl<P: Panel> Conversation for Personal<P> {
         }
     }
 
-    fn receipt(&self, publication: &Publication) -> Option<u64> {
+    fn receipt(&self, publication: &Envelope) -> Option<u64> {
         self.panel.as_ref()?.receipt(publication)
     }
 
@@ -184,8 +189,8 @@ impl Panel for Earnings {
         Self
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(sentio::personal_frames(publication, Kind::Earnings));
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(sentio::personal_frames(publication, MessageType::Earnings));
     }
 }
 
@@ -212,18 +217,20 @@ impl Panel for Notifications {
         Self { connection, outbox: client.outbox.clone(), last: 0 }
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, frames: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         if let Some(number) = self.receipt(publication) {
             self.connection.write(number);
             self.last = number;
-            frames.extend_from_slice(sentio::personal_frames(publication, Kind::Notification));
+            frames.extend_from_slice(sentio::personal_frames(publication, MessageType::Notification));
         }
     }
 
-    fn receipt(&self, publication: &Publication) -> Option<u64> {
+    fn receipt(&self, publication: &Envelope) -> Option<u64> {
         match publication.event() {
-            Event::Published(published) if sentio::is_personal(publication, Kind::Notification) => Some(published.seq),
-            Event::Published(_) | Event::Signal(_) | Event::Price(_) => None,
+            Event::RelayedMessage(published) if sentio::is_personal(publication, MessageType::Notification) => {
+                Some(published.seq)
+            }
+            Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
         }
     }
 
@@ -268,8 +275,8 @@ impl Panel for Dashboard {
         dashboard
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {
-        let shown = [Kind::Earnings, Kind::Notification, Kind::Trades];
+    fn frames(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
+        let shown = [MessageType::Earnings, MessageType::Notification, MessageType::Trades];
         self.changed |= shown.into_iter().any(|kind| sentio::is_personal(publication, kind));
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Conversation, Said};
+use super::{Client, Protocol, Said};
 use crate::domain::Instruments;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio::{self, Watchlist};
 use crate::gateways::resume::Gone;
-use crate::hub::{Audiences, Publication, Selection, Topics};
+use crate::hub::{Audiences, Envelope, Selection, Topics};
 use crate::pipeline::clock;
 
 /// One panel of trade signals.
@@ -89,7 +89,7 @@ impl Signals {
     }
 
     /// The list, unless it is empty or the client has it.
-    fn list(&mut self, sources: &[Arc<Publication>]) -> Option<Utf8Bytes> {
+    fn list(&mut self, sources: &[Arc<Envelope>]) -> Option<Utf8Bytes> {
         let entries = sentio::signal_list(sources, self.wanted.watchlist(), &self.gateway.instruments);
         let list = sentio::array(&entries);
         if entries.is_empty() || list == self.sent {
@@ -101,7 +101,7 @@ impl Signals {
     }
 }
 
-impl Conversation for Signals {
+impl Protocol for Signals {
     fn endpoint(&self) -> &'static str {
         "/ws/trade-signals"
     }
@@ -110,7 +110,7 @@ impl Conversation for Signals {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Publication>, _: &mut Vec<Utf8Bytes>) {
+    fn frames(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
         self.changed |= sentio::concerns_signals(publication.event());
     }
 
