@@ -106,7 +106,7 @@ fn conversations() -> [(&'static str, Topics, Queue); 3] {
         ("aria", Topics::public(), |_, _, publication| aria::frames(publication).to_vec()),
         ("sentio", list, |hub, instruments, publication| {
             let Event::Signal(signal) = publication.event() else { return Vec::new() };
-            let sources = hub.hold(|present| sentio::signal_sources(present, None));
+            let sources = hub.with_snapshot(|present| sentio::signal_sources(present, None));
             let list = sentio::array(&sentio::signal_list(&sources, None, instruments));
             vec![sentio::frame("trade_signals", &list, signal.updated_at)]
         }),

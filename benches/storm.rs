@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 async fn program(mode: Mode) -> Promises {
-    let room = orion_server::door::raise_limit().saturating_sub(RESERVE) as usize;
+    let room = orion_server::listener::raise_limit().saturating_sub(RESERVE) as usize;
     let wanted = mode.choose(CLIENTS, 200);
     let clients = wanted.min(room);
     if clients < wanted {

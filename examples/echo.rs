@@ -45,8 +45,8 @@ use engineioxide::handler::EngineIoHandler;
 use engineioxide::layer::EngineIoLayer;
 use engineioxide::{DisconnectReason, Socket, Str};
 use orion_server::config::Limits;
-use orion_server::door::{self, DoorConfig, Stop};
 use orion_server::gateways::{socketio, ws};
+use orion_server::listener::{self, ListenerConfig, Stop};
 use orion_server::tasks::Tasks;
 use orion_server::telemetry::Metrics;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -63,7 +63,7 @@ const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let listener = door::listen(([0, 0, 0, 0], port).into())?;
+    let listener = listener::listen(([0, 0, 0, 0], port).into())?;
     println!("listening on {}", listener.local_addr()?);
 
     let limits = Limits { message_bytes: MAX_PAYLOAD, attachments: 10, ..Limits::default() };
@@ -85,7 +85,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let router =
         Router::new().route("/ws/echo", get(async move |upgrade: WebSocketUpgrade| ws::echo(upgrade, &native)));
     let service = socketio.layer(EngineIoLayer::from_config(Arc::new(EngineEcho), config).layer(router));
-    door::serve(listener, service, DoorConfig::default(), Tasks::new(), Metrics::new()?, Stop::default()).await;
+    listener::serve(listener, service, ListenerConfig::default(), Tasks::new(), Metrics::new()?, Stop::default()).await;
     Ok(())
 }
 

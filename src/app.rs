@@ -4,9 +4,9 @@ mod access;
 mod alerts;
 mod checks;
 mod desk;
+mod gauges;
 mod login_keys;
 mod providers;
-mod seeing;
 mod sources;
 
 use std::convert::Infallible;
@@ -28,15 +28,15 @@ use tracing::{info, warn};
 use crate::alerts::Alerts;
 use crate::config::{Settings, SourceKind};
 use crate::domain::{Event, Instruments, Position};
-use crate::door::{self, BoxError, CompactHead, Door, Reason, Stop};
 use crate::engine::Engine;
+use crate::gateways::delivery::{DeliveryTracker, Stream};
 use crate::gateways::dialects::bots::decision_of;
 use crate::gateways::pages::Pages;
-use crate::gateways::presence::{DeliveryTracker, Stream};
 use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::gateways::{CatchUp, ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::metatrader::MetaTrader;
@@ -60,7 +60,7 @@ pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         let address = settings.server.address();
-        let listener = door::listen(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listener = listener::listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = async move {
             tokio::select! {
@@ -91,7 +91,7 @@ struct App {
     tasks: Tasks,
     readiness: Arc<Readiness>,
     gateway: Arc<Gateway>,
-    door: Door,
+    door: Listener,
     doors: Stop,
     store: Arc<Store>,
 }
@@ -117,7 +117,7 @@ impl App {
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
-        let readiness = seeing::readiness(&store, &disk, &states, &feeds);
+        let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
@@ -144,8 +144,8 @@ impl App {
             draining: CancellationToken::new(),
         });
 
-        let door = Door::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
-        let seen = seeing::Seen {
+        let door = Listener::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
+        let seen = gauges::Seen {
             handle: handle.clone(),
             clients: gateway.clients.clone(),
             connections: door.live(),
@@ -383,7 +383,7 @@ fn remember(hub: &Hub, recovered: &Recovered) {
         .published
         .iter()
         .map(|message| Envelope::unplaced(Event::RelayedMessage(Arc::new(message.clone()))).aged(age(message.at)));
-    hub.recall(signals.chain(published), &recovered.forgotten);
+    hub.restore(signals.chain(published), &recovered.forgotten);
 }
 
 fn pipeline(

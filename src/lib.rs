@@ -25,7 +25,7 @@
 //! | [`config`] | every setting | domain |
 //! | [`telemetry`] | the log, every metric | config, domain |
 //! | [`tasks`] | background work by name | nothing of ours |
-//! | [`door`] | accepting connections, and ending them | tasks, telemetry |
+//! | [`listener`] | accepting connections, and ending them | tasks, telemetry |
 //! | [`auth`] | tokens, and whom they name | config, domain |
 //! | [`engine`] | the rules | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
@@ -33,8 +33,8 @@
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`recordings`] | CSVs of every vendor as ticks or bars | domain |
 //! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), recordings, telemetry |
-//! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, door, config, domain, tasks, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, door (the peer), telemetry |
+//! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | what the operator is told of, and the webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | recordings through the engine's rules | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, config, domain, recordings (what is told of them), sources (doctor), store |
@@ -63,11 +63,11 @@ pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod domain;
-pub mod door;
 pub mod engine;
 pub mod gateways;
 pub mod http;
 pub mod hub;
+pub mod listener;
 pub mod pipeline;
 pub mod recordings;
 pub mod sources;

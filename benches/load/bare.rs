@@ -49,7 +49,7 @@ pub async fn serve() {
         .with_state((io, known))
         .layer(layer);
     let port = std::env::var("PORT").unwrap().parse().unwrap();
-    let listener = orion_server::door::listen(([127, 0, 0, 1], port).into()).unwrap();
+    let listener = orion_server::listener::listen(([127, 0, 0, 1], port).into()).unwrap();
     println!("{}", json!({"message": "listening", "address": listener.local_addr().unwrap()}));
     axum::serve(listener, app).await.unwrap();
 }

@@ -36,7 +36,7 @@ pub fn run(name: &str, program: impl AsyncFnOnce(Mode) -> Promises) -> ExitCode 
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |arg: &str| args.iter().any(|given| given == arg);
     let mut filters = args.iter().filter(|arg| !arg.starts_with('-')).peekable();
-    let limit = orion_server::door::raise_limit();
+    let limit = orion_server::listener::raise_limit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if has(BARE) {
         runtime.block_on(bare::serve());

@@ -8,15 +8,15 @@ use tracing::{info, warn};
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{Server, Settings};
 use crate::domain::UserNote;
-use crate::door::{self, DoorConfig, Proxies};
 use crate::gateways::socketio::PollingLimits;
+use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
 use crate::store::Recovered;
 
 /// How many may come in, and from whom. As many descriptors as the system grants, less some to spare, bound everything.
-pub(super) fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
-    let descriptors = door::raise_limit();
-    let within = door::connections_within(descriptors);
+pub(super) fn door_config(settings: &Server) -> anyhow::Result<ListenerConfig> {
+    let descriptors = listener::raise_limit();
+    let within = listener::connections_within(descriptors);
     let max_connections = match settings.max_connections {
         0 => within,
         asked if asked > within => {
@@ -32,7 +32,7 @@ pub(super) fn door_config(settings: &Server) -> anyhow::Result<DoorConfig> {
     let max_per_address = unlimited_if_zero(settings.max_connections_per_address);
     info!(max_connections, descriptors, "connections that may be open at a time");
     let proxies = Proxies { trusted, header };
-    Ok(DoorConfig { max_connections, max_per_address, proxies, ..DoorConfig::default() })
+    Ok(ListenerConfig { max_connections, max_per_address, proxies, ..ListenerConfig::default() })
 }
 
 /// Memory of the process for each long-polling session that may be open, in bytes.
@@ -46,7 +46,7 @@ const LEAST_SESSIONS: usize = 256;
 
 /// How many long-polling sessions there may be, and what may wait for them: as the memory allows that the process has.
 pub(super) fn polling_limits(settings: &Settings, max_connections: usize) -> PollingLimits {
-    let memory = door::memory_limit().unwrap_or(ASSUMED_MEMORY);
+    let memory = listener::memory_limit().unwrap_or(ASSUMED_MEMORY);
     let sessions = match settings.server.max_polling_sessions {
         0 => ((memory / MEMORY_PER_SESSION) as usize).max(LEAST_SESSIONS).min(max_connections),
         asked => asked,

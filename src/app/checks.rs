@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tracing::info;
 
-use crate::door::{self, Door, DoorConfig, Stop};
 use crate::http::{self, AppState};
+use crate::listener::{self, Listener, ListenerConfig, Stop};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -18,8 +18,9 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// Listens on the address that the settings name, if they name one.
 pub(super) fn listen(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
-    let listen =
-        |address| door::listen(address).with_context(|| format!("server.metrics_address: cannot listen on {address}"));
+    let listen = |address| {
+        listener::listen(address).with_context(|| format!("server.metrics_address: cannot listen on {address}"))
+    };
     address.map(listen).transpose()
 }
 
@@ -32,11 +33,12 @@ pub(super) fn serve(
     clients: &Stop,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let config = DoorConfig { max_connections: MAX_CONNECTIONS, max_per_address: usize::MAX, ..DoorConfig::default() };
-    let door = Door::new(config, tasks.clone(), metrics.clone());
+    let config =
+        ListenerConfig { max_connections: MAX_CONNECTIONS, max_per_address: usize::MAX, ..ListenerConfig::default() };
+    let door = Listener::new(config, tasks.clone(), metrics.clone());
     let stop = Stop { stop_accepting: clients.kill_all.clone(), kill_all: clients.kill_all.clone() };
     let service = http::checks(state)
-        .map_request(|request: axum::http::Request<door::RequestBody>| request.map(axum::body::Body::new));
+        .map_request(|request: axum::http::Request<listener::RequestBody>| request.map(axum::body::Body::new));
     let stopping = tasks.stopping();
     tasks.spawn("metrics listener", async move {
         door.serve(listener, service, stop).await;

@@ -34,7 +34,7 @@ pub(super) fn spawn(
         tasks.spawn("simulator", simulating);
     }
     let users = settings.demo.users.iter().map(|user| user.as_str().into());
-    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.hold(kept));
+    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.with_snapshot(kept));
     let quoted = quoted(gateway.hub.clone(), &gateway.instruments);
     let demo = Demo::new(desk, Box::new(quoted), wall.clone());
     tasks.spawn("demo desk", sources::supervise(demo, gateway.handle.clone(), metrics, states, tasks.stopping()));

@@ -11,11 +11,11 @@ mod input;
 mod instrument;
 mod killzone;
 mod levels;
+mod message;
 pub mod number;
 mod outcome;
 mod price;
 mod printed_time;
-mod published;
 mod recording;
 mod session;
 mod setup;
@@ -34,9 +34,9 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use levels::LevelLimits;
+pub use message::{Audience, Forgotten, MessageType, RelayedMessage, UnknownKind, UserNote};
 pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
-pub use published::{Audience, Forgotten, MessageType, RelayedMessage, UnknownKind, UserNote};
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
     UnknownTimezone, parse_offset,

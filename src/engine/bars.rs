@@ -119,7 +119,7 @@ impl BarBuilder {
     }
 
     /// Takes in a minute of before; the bars that end with it. For the past of a symbol that has had no tick yet.
-    pub(super) fn recall(&mut self, bar: Bar) -> Vec<Closed> {
+    pub(super) fn restore(&mut self, bar: Bar) -> Vec<Closed> {
         let symbol = bar.symbol.clone();
         let bar = QuoteBar { bid: bar.candle(), ask: bar.candle(), mid: bar };
         match self.forming.get_mut(&symbol) {
@@ -227,7 +227,7 @@ mod tests {
         let mut bars = BarBuilder::default();
         for minute in 0..5 {
             let opened_at = parse_time(&format!("2026-01-15T07:0{minute}:00Z")).unwrap();
-            bars.recall(Bar::opening(instrument.symbol.clone(), opened_at, 1.1, 1.0));
+            bars.restore(Bar::opening(instrument.symbol.clone(), opened_at, 1.1, 1.0));
         }
         let closed = take(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
         assert_eq!(closed.iter().map(|closed| closed.0).collect::<Vec<_>>(), ["1m", "5m"]);

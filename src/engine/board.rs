@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::days::Days;
-use super::lanes::{EngineEvent, LaneStatus, Offered, SourceFailover};
+use super::failover::{EngineEvent, LaneStatus, Offered, SourceFailover};
 use super::rules::PriceRules;
 use crate::domain::number::difference;
 use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};

@@ -74,7 +74,7 @@ impl SignalBook {
 
     /// Takes a signal in from the log. Its deadline is absolute; a clock that was wrong meanwhile can neither prolong nor
     /// outdate it by more than its life.
-    pub(super) fn recall(&mut self, signal: Signal, now: Now) {
+    pub(super) fn restore(&mut self, signal: Signal, now: Now) {
         let left = (signal.expires_at - now.wall).to_std().unwrap_or(Duration::ZERO).min(self.ttl);
         self.set(Arc::new(signal), now.mono + left);
     }

@@ -29,7 +29,7 @@ impl Days {
     }
 
     /// Takes in a recorded minute, oldest first.
-    pub(super) fn recall(&mut self, instrument: &Instrument, minute: &Bar) {
+    pub(super) fn restore(&mut self, instrument: &Instrument, minute: &Bar) {
         let volume = Some(minute.volume).filter(|volume| *volume > 0.0);
         let range = DayRange { high: minute.high, low: minute.low, volume };
         self.extend(instrument, minute.opened_at, minute.simulated, range);
@@ -76,11 +76,11 @@ mod tests {
             low: 1.05,
             ..Bar::opening(euro.symbol.clone(), parse_time("2026-01-14T22:30:00Z").unwrap(), 1.2, 7.0)
         };
-        days.recall(
+        days.restore(
             &euro,
             &Bar { opened_at: parse_time("2026-01-14T21:59:00Z").unwrap(), high: 9.0, ..minute.clone() },
         );
-        days.recall(&euro, &minute);
+        days.restore(&euro, &minute);
         let mut take = |euro: &Instrument, at, price, volume, feed| {
             let tick = tick(at, price, volume, feed);
             days.take(euro, &tick, tick.observed_at);

@@ -8,8 +8,8 @@ mod board;
 mod book;
 mod days;
 pub mod detect;
+mod failover;
 mod gate;
-mod lanes;
 mod outcomes;
 mod rules;
 mod setups;
@@ -26,7 +26,7 @@ use bars::{BarBuilder, Closed};
 use board::{PriceBoard, Taken};
 use book::SignalBook;
 use days::Days;
-pub use lanes::{EngineEvent, LaneStatus};
+pub use failover::{EngineEvent, LaneStatus};
 use outcomes::Outcomes;
 pub use outcomes::PersistScope;
 pub use rules::PriceRules;
@@ -98,8 +98,8 @@ impl Engine {
             if self.instruments.get(&minute.symbol).is_none() {
                 continue;
             }
-            for closed in self.bars.recall(minute) {
-                self.setups.recall(&closed);
+            for closed in self.bars.restore(minute) {
+                self.setups.restore(&closed);
             }
         }
     }
@@ -108,7 +108,7 @@ impl Engine {
     pub fn recall_day(&mut self, minutes: impl IntoIterator<Item = Bar>) {
         for minute in minutes {
             if let Some(instrument) = self.instruments.get(&minute.symbol) {
-                self.days.recall(instrument, &minute);
+                self.days.restore(instrument, &minute);
             }
         }
     }
@@ -391,15 +391,15 @@ impl Engine {
         self.bars.take_changed()
     }
 
-    /// Whether the signal is in memory; one that is not may still be in the log, see [`recall`](Self::recall).
+    /// Whether the signal is in memory; one that is not may still be in the log, see [`restore`](Self::restore).
     pub fn knows(&self, id: &SignalId) -> bool {
         self.book.get(id).is_some()
     }
 
     /// Takes in signals from the log: at the start, and when one is spoken of that has left memory.
-    pub fn recall(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
+    pub fn restore(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
-            self.book.recall(signal.clone(), now);
+            self.book.restore(signal.clone(), now);
             self.keep_watch(&signal, now);
         }
     }

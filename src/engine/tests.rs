@@ -193,7 +193,7 @@ fn a_recalled_signal_keeps_its_deadline() {
     for (down, due_after) in [(100, 200), (300, 0), (900, 0)] {
         let mut engine = engine();
         let restarted = Now { wall: at(down).wall, mono: Duration::ZERO };
-        engine.recall([made.as_ref().clone()], restarted);
+        engine.restore([made.as_ref().clone()], restarted);
         assert_eq!(engine.next_deadline(), Some(Duration::from_secs(due_after)), "{down}");
     }
 }

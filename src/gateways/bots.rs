@@ -80,7 +80,7 @@ impl Feed {
     /// Puts the states as they are, and what was missed, into the outbox, and joins it to what is live; `begin` is told the number
     /// of the last message so far. Returns the frame that comes before all of it.
     pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
-        let (begins, recovered) = self.gateway.hub.hold(|present| {
+        let (begins, recovered) = self.gateway.hub.with_snapshot(|present| {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
                 // The server's own state has its own time.
@@ -113,7 +113,7 @@ impl Feed {
 
     /// Puts everything that is kept after `since` into the outbox once more, and the end of it.
     pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
-        self.gateway.hub.hold(|present| {
+        self.gateway.hub.with_snapshot(|present| {
             let (missed, whole) = self.missed(present, since);
             let count = missed.len();
             outbox.put(missed);
@@ -139,7 +139,7 @@ impl Feed {
 
     /// A connection of this user without a cursor: whose place it takes, and from where it goes on.
     pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
-        let misses = |seq| self.gateway.hub.hold(|present| !self.messages_after(present, seq).0.is_empty());
+        let misses = |seq| self.gateway.hub.with_snapshot(|present| !self.messages_after(present, seq).0.is_empty());
         self.gateway.pages.arrive(&self.user, browser, misses).await
     }
 
@@ -147,7 +147,9 @@ impl Feed {
     pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
         let of =
             |present: &Snapshot, audience| present.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>();
-        self.gateway.hub.hold(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
+        self.gateway
+            .hub
+            .with_snapshot(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
     }
 
     /// The frames of an event, if it is one of this platform: the first one is for every client, a second one for the dashboard's
@@ -158,10 +160,10 @@ impl Feed {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
         let hub = &self.gateway.hub;
-        let history = || hub.hold(|present| present.messages_after(&Audiences::only(&message.audience), 0).0);
+        let history = || hub.with_snapshot(|present| present.messages_after(&Audiences::only(&message.audience), 0).0);
         let bot = || {
             let audiences = Audiences { all: true, ..Audiences::only(&message.audience) };
-            hub.hold(|present| bots::Bot::of_trade(present, &audiences, message))
+            hub.with_snapshot(|present| bots::Bot::of_trade(present, &audiences, message))
         };
         Cow::Borrowed(bots::frames(publication, &self.log, history, bot))
     }
@@ -198,7 +200,7 @@ impl Feed {
     }
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
-        let published: Vec<_> = self.gateway.hub.hold(|present| {
+        let published: Vec<_> = self.gateway.hub.with_snapshot(|present| {
             let of = |audience| present.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });

@@ -11,12 +11,12 @@ pub mod close;
 pub mod command;
 mod completeness;
 pub mod cursor;
+pub mod delivery;
 pub mod dialects;
 pub mod events;
 mod handshake;
 mod pace;
 pub mod pages;
-pub mod presence;
 mod resume;
 pub mod socketio;
 pub mod sse;
@@ -41,8 +41,8 @@ use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use delivery::DeliveryTracker;
 use pages::Pages;
-use presence::DeliveryTracker;
 
 /// What every transport needs.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::presence::DeliveryTracker;
+use super::delivery::DeliveryTracker;
 use crate::telemetry::Metrics;
 
 /// Pages of one user that may be away; beyond that the one that left first is forgotten.

@@ -86,7 +86,7 @@ pub(super) async fn resume(
 ) -> Result<Resumed, StoreError> {
     let mut patience = Instant::now() + JOIN_PATIENCE;
     loop {
-        let (head, joined) = hub.hold(|present| {
+        let (head, joined) = hub.with_snapshot(|present| {
             let joined = present.after(seq).map(|rest| client.join(present, rest));
             (present.position().clone(), joined)
         });

@@ -25,8 +25,8 @@ use super::close::Close;
 use super::dialects::bots::Mode;
 use super::pages::Browser;
 use crate::auth::UserSession;
-use crate::door::{KillSwitch, Peer};
 use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
+use crate::listener::{KillSwitch, Peer};
 
 const ENDPOINT: &str = "/api/realtime/events";
 /// A comment is written when nothing else was for this long, so that nothing on the way takes the connection for dead.

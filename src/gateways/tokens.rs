@@ -16,7 +16,7 @@ use super::admission::Refusal;
 use super::command::fault;
 use super::dialects::orion::ErrorObject;
 use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
-use crate::door::Peer;
+use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
 /// Headers of dashboards that hold a token, besides `Authorization`.

@@ -16,10 +16,10 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, Reader};
 use crate::auth::{self, Principal, TokenKind};
 use crate::domain::{Audience, MessageType, iso};
-use crate::door::Peer;
 use crate::gateways::dialects::bots::{price_map, rest};
 use crate::gateways::pages::Browser;
 use crate::hub::{Audiences, Envelope, Snapshot};
+use crate::listener::Peer;
 use crate::telemetry::STORE;
 
 /// Messages of one answer, unless the request names another number.
@@ -63,7 +63,7 @@ pub(super) async fn me(
 /// `GET /api/trades/recent`
 pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, MessageType::Trades, query)?;
-    let bots = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Bots));
+    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     let bots = rest::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
     Ok(encoded(rest::trades(newest_first.iter().filter_map(|publication| publication.published()), &bots)))
 }
@@ -80,20 +80,20 @@ pub(super) async fn decisions(
 
 /// `GET /api/bots`: a bare list.
 pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
-    let bots = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Bots));
+    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     encoded(rest::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
 pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
-    let balances = state.hub.hold(|present| states(present, &user.audiences(), MessageType::Balances));
+    let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Balances));
     Json(rest::wallet(&user.0.user, balances.iter().filter_map(|publication| publication.published()), (state.clock)()))
 }
 
 /// `GET /api/portfolio/summary`
 pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json<Value> {
     let audiences = user.audiences();
-    let (balances, metrics, messages, whole) = state.hub.hold(|present| {
+    let (balances, metrics, messages, whole) = state.hub.with_snapshot(|present| {
         let states = |kind| states(present, &audiences, kind);
         let (messages, _) = present.messages_after(&audiences, 0);
         let whole = audiences.each().all(|audience| has_all_trades(present, &audience));
@@ -110,7 +110,7 @@ pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json
 
 /// `GET /api/advanced/whale/summary`
 pub(super) async fn whales(user: User, State(state): State<AppState>) -> Json<Value> {
-    let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
+    let (messages, _) = state.hub.with_snapshot(|present| present.messages_after(&user.audiences(), 0));
     Json(rest::whales(messages.iter().filter_map(|publication| publication.published())))
 }
 
@@ -133,7 +133,7 @@ fn recent(user: &User, state: &AppState, kind: MessageType, query: RawQuery) -> 
     let mut params = Params::new(query)?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT);
     params.finish()?;
-    let (messages, _) = state.hub.hold(|present| present.messages_after(&user.audiences(), 0));
+    let (messages, _) = state.hub.with_snapshot(|present| present.messages_after(&user.audiences(), 0));
     let of_kind = |publication: &Arc<Envelope>| publication.published().is_some_and(|message| message.kind == kind);
     Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
 }

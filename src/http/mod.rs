@@ -34,9 +34,9 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::Instruments;
-use crate::door::ConnectionRegistry;
 use crate::gateways::pages::Pages;
 use crate::hub::Hub;
+use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use crate::auth::Tokens;
-use crate::door::Peer;
 use crate::gateways;
+use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

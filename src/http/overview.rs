@@ -13,8 +13,8 @@ use super::admin::Admin;
 use super::ops::parts;
 use super::sources;
 use crate::domain::iso;
-use crate::door::SlowConnection;
 use crate::hub::Channels;
+use crate::listener::SlowConnection;
 use crate::telemetry::{Metrics, Reject};
 
 /// Slow clients that are named.

@@ -45,7 +45,7 @@ pub(super) async fn trade_signals(
 ) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let watchlist = Some(&watchlist).filter(|watchlist| !watchlist.is_empty());
-    let sources = state.hub.hold(|present| sentio::signal_sources(present, watchlist));
+    let sources = state.hub.with_snapshot(|present| sentio::signal_sources(present, watchlist));
     let signals = sentio::signal_list(&sources, watchlist, &state.instruments);
     let (count, list, now) = (signals.len(), array(&signals), iso((state.clock)()));
     Ok(encoded(format!(r#"{{"signals":{list},"count":{count},"timestamp":"{now}"}}"#)))
@@ -112,7 +112,7 @@ pub(super) async fn earnings(
     let identity = identity.map_err(|error| ApiError::Token(TokenKind::of_reader(error), error))?;
     let params = Params::new(query)?;
     let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
-    let earnings = state.hub.hold(|present| sentio::earnings(present, &user));
+    let earnings = state.hub.with_snapshot(|present| sentio::earnings(present, &user));
     Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null")))
 }
 
@@ -153,7 +153,7 @@ fn for_administrators(
     nothing: &str,
 ) -> Result<Response, DetailedError> {
     admin::admit(state, headers)?;
-    let latest = state.hub.hold(|present| present.states_of(&Audience::Admin, kind).last().cloned());
+    let latest = state.hub.with_snapshot(|present| present.states_of(&Audience::Admin, kind).last().cloned());
     Ok(as_published(latest.as_deref()).unwrap_or_else(|| encoded(nothing.to_owned())))
 }
 
@@ -210,7 +210,7 @@ fn day_or_time(text: &str, later: u64) -> Option<DateTime<Utc>> {
 
 /// Each quote with the name by which it was asked for.
 fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
-    let prices = state.hub.hold(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+    let prices = state.hub.with_snapshot(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
     let named = prices.iter().filter_map(|price| match price.event() {
         Event::Price(update) => Some((update.symbol.as_str(), price)),
         Event::Signal(_) | Event::RelayedMessage(_) => None,

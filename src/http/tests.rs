@@ -15,10 +15,10 @@ use tower::{Layer, ServiceExt};
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
-use crate::door::{Door, DoorConfig};
 use crate::engine::Engine;
-use crate::gateways::presence::{DeliveryTracker, Stream};
+use crate::gateways::delivery::{DeliveryTracker, Stream};
 use crate::hub::Envelope;
+use crate::listener::{Listener, ListenerConfig};
 use crate::pipeline::{self, Feeds, Handle};
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::tradingview::TradingView;
@@ -76,7 +76,7 @@ impl Server {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
-            connections: Door::new(DoorConfig::default(), Tasks::new(), metrics.as_ref().clone()).live(),
+            connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).live(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),

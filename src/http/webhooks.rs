@@ -17,7 +17,7 @@ use super::body::{RawBody, SMALL};
 use super::error::ApiError;
 use crate::auth::{TokenKind, WrongToken};
 use crate::config::{Secret, Tradingview};
-use crate::door::Peer;
+use crate::listener::Peer;
 use crate::sources::tradingview::{Answer, TradingView};
 
 /// The webhook of TradingView, and who may call it.

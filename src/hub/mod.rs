@@ -4,10 +4,10 @@
 //! missed and nothing doubled.
 
 mod clients;
+mod envelope;
+mod message_cache;
 mod outbox;
-mod passing;
-mod publication;
-mod recent;
+mod signal_cache;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +21,10 @@ use crate::domain::{
 };
 use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
+pub use envelope::{Encoding, Envelope};
+use message_cache::MessageCache;
 pub use outbox::{Batch, Ordered, Outbox, OutboxClosed, Spacing};
-use passing::MessageCache;
-pub use publication::{Encoding, Envelope};
-use recent::SignalCache;
+use signal_cache::SignalCache;
 pub use topics::{Audiences, Selection, Topics};
 
 /// Somebody that publications are delivered to: a transport with clients of its own.
@@ -101,7 +101,7 @@ impl Hub {
 
     /// Takes in what the log remembers, without telling anybody: for the start. `forgotten` is what it does
     /// not have any more.
-    pub fn recall(&self, publications: impl IntoIterator<Item = Envelope>, forgotten: &Forgotten) {
+    pub fn restore(&self, publications: impl IntoIterator<Item = Envelope>, forgotten: &Forgotten) {
         let present = &mut *self.present.lock();
         present.passing.forget(forgotten);
         for publication in publications.into_iter().map(Arc::new) {
@@ -111,9 +111,9 @@ impl Hub {
                     let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
                     let last = &self.metrics.last_signal_seconds;
                     last.set(last.get().max(at));
-                    present.recent.recall(publication);
+                    present.recent.restore(publication);
                 }
-                Event::Price(_) => present.recent.recall(publication),
+                Event::Price(_) => present.recent.restore(publication),
             }
         }
     }
@@ -138,7 +138,7 @@ impl Hub {
     }
 
     /// Runs `look` while nothing is published: for joining.
-    pub fn hold<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
+    pub fn with_snapshot<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
         look(&self.present.lock())
     }
 

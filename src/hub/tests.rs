@@ -57,7 +57,7 @@ fn a_snapshot_holds_each_signal_once_as_it_is_now() {
     let hub = hub();
     hub.publish(&[signal("a", 1, SignalState::Pending), signal("b", 2, SignalState::Pending)]);
     hub.publish(&[signal("a", 3, SignalState::Confirmed)]);
-    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [2, 3]);
+    assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [2, 3]);
     assert_eq!(hub.position().to_string(), "e:3");
 }
 
@@ -67,16 +67,16 @@ fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_no
     hub.publish(&[signal("a", 1, SignalState::Confirmed), signal("b", 2, SignalState::Pending)]);
     hub.tidy(after(0));
     hub.tidy(after(599));
-    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [1, 2]);
+    assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [1, 2]);
     hub.tidy(after(600));
-    assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), [2]);
+    assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [2]);
 }
 
 #[test]
 fn a_snapshot_knows_how_old_changes_are() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 1, SignalState::Confirmed)) else { panic!() };
-    hub.recall([old], &Forgotten::default());
+    hub.restore([old], &Forgotten::default());
     // The process began four minutes after the change of the one that the log had.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
     hub.tidy(running(0));
@@ -87,7 +87,7 @@ fn a_snapshot_knows_how_old_changes_are() {
             ages.borrow_mut().push(age.as_secs());
             true
         };
-        hub.hold(|present| present.signals_by_age(note));
+        hub.with_snapshot(|present| present.signals_by_age(note));
         ages.into_inner()
     };
     assert_eq!(ages(), [240, 0]);
@@ -105,7 +105,7 @@ fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
         hub.tidy(after(0));
         for (seconds, seqs_then) in [(599, vec![1]), (600, vec![])] {
             hub.tidy(jumped(seconds));
-            assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), seqs_then, "{jump} {seconds}");
+            assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), seqs_then, "{jump} {seconds}");
         }
     }
 }
@@ -114,12 +114,12 @@ fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
 fn what_comes_from_the_log_is_as_old_as_the_wall_clock_says() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Confirmed)) else { panic!() };
-    hub.recall([old], &Forgotten::default());
+    hub.restore([old], &Forgotten::default());
     // The process began four minutes after it.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
     for (seconds, expected) in [(0, vec![5]), (359, vec![5]), (360, vec![])] {
         hub.tidy(running(seconds));
-        assert_eq!(hub.hold(|present| seqs(&present.signals(|_| true))), expected, "{seconds}");
+        assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), expected, "{seconds}");
     }
 }
 
@@ -128,7 +128,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
     let hub = hub();
     let many: Vec<_> = (1..=500).map(|seq| signal(&seq.to_string(), seq, SignalState::Pending)).collect();
     hub.publish(&many);
-    let snapshot = hub.hold(|present| seqs(&present.signals(|_| true)));
+    let snapshot = hub.with_snapshot(|present| seqs(&present.signals(|_| true)));
     assert_eq!(snapshot, (301..=500).collect::<Vec<_>>());
 }
 
@@ -136,13 +136,13 @@ fn a_snapshot_is_bounded_to_the_latest() {
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.recall([old], &Forgotten::default());
-    assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
-    assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
+    hub.restore([old], &Forgotten::default());
+    assert_eq!(hub.with_snapshot(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
+    assert_eq!(hub.with_snapshot(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
-    assert_eq!(hub.hold(|present| present.after(7).map(|events| seqs(&events))), Some(vec![8, 9]));
-    assert_eq!(hub.hold(|present| present.after(8).map(|events| seqs(&events))), Some(vec![9]));
-    assert_eq!(hub.hold(|present| present.after(6).map(|events| seqs(&events))), None);
+    assert_eq!(hub.with_snapshot(|present| present.after(7).map(|events| seqs(&events))), Some(vec![8, 9]));
+    assert_eq!(hub.with_snapshot(|present| present.after(8).map(|events| seqs(&events))), Some(vec![9]));
+    assert_eq!(hub.with_snapshot(|present| present.after(6).map(|events| seqs(&events))), None);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
     let many: Vec<_> = (3..=20_004).map(|seq| message(seq, user(seq))).collect();
     hub.publish(&many);
     let of = |audience: &Audience, seq| {
-        let (messages, whole) = hub.hold(|present| present.messages_after(&Audiences::only(audience), seq));
+        let (messages, whole) = hub.with_snapshot(|present| present.messages_after(&Audiences::only(audience), seq));
         (messages.len(), whole)
     };
     assert_eq!((of(&user(3), 0), of(&user(4), 0), of(&user(5), 0)), ((0, false), (0, false), (1, true)));
@@ -226,17 +226,17 @@ fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
     let hub = hub();
     let user = |name: &str| Audience::User(name.into());
     let forgotten = Forgotten { of: vec![(user("b"), 30)], users: 20 };
-    hub.recall([Envelope::unplaced(message(25, user("a")).event().clone())], &forgotten);
+    hub.restore([Envelope::unplaced(message(25, user("a")).event().clone())], &forgotten);
     hub.publish(&[message(40, user("b")), message(41, user("new"))]);
     let of = |name: &str, seq| {
-        let (messages, whole) = hub.hold(|present| present.messages_after(&Audiences::only(&user(name)), seq));
+        let (messages, whole) = hub.with_snapshot(|present| present.messages_after(&Audiences::only(&user(name)), seq));
         (messages.len(), whole)
     };
     assert_eq!((of("a", 19), of("a", 20), of("a", 25)), ((1, false), (1, true), (0, true)));
     assert_eq!((of("b", 29), of("b", 30)), ((1, false), (1, true)));
     assert_eq!((of("new", 19), of("new", 20)), ((1, false), (1, true)));
     assert_eq!((of("nobody", 19), of("nobody", 20)), ((0, false), (0, true)));
-    assert_eq!(hub.hold(Snapshot::last_message), 41);
+    assert_eq!(hub.with_snapshot(Snapshot::last_message), 41);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn who_was_forgotten_and_comes_back_is_not_whole() {
     let many: Vec<_> = (1..=20_001).map(|seq| message(seq, user(seq))).collect();
     hub.publish(&many);
     hub.publish(&[message(30_000, user(1))]);
-    let of = |seq| hub.hold(|present| present.messages_after(&Audiences::only(&user(1)), seq)).1;
+    let of = |seq| hub.with_snapshot(|present| present.messages_after(&Audiences::only(&user(1)), seq)).1;
     assert_eq!((of(0), of(1)), (false, true));
 }
 

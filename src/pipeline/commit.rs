@@ -65,13 +65,13 @@ impl Pipeline {
             self.record(PersistScope::All);
             if self.recording.is_some() {
                 let recorded = recorded(&mut self.recording).await;
-                self.keep_unless(recorded);
+                self.requeue_on_error(recorded);
             }
         }
     }
 
     /// Records that could not be stored come again.
-    pub(super) fn keep_unless(&mut self, (records, stored): (Vec<TradeOutcome>, Result<Receipt, StoreError>)) {
+    pub(super) fn requeue_on_error(&mut self, (records, stored): (Vec<TradeOutcome>, Result<Receipt, StoreError>)) {
         self.unrecorded = stored.is_err();
         match stored {
             Ok(_) => {
@@ -126,13 +126,13 @@ impl Pipeline {
                     reply(Some(to), is.map_err(SubmitError::Rejected));
                 }
             }
-            Err(error) => self.take_back(batch, &error),
+            Err(error) => self.rollback(batch, &error),
         }
         self.metrics.signals_pending.set(self.engine.pending() as i64);
     }
 
     /// What gathered meanwhile may rest on what could not be stored: both are taken back.
-    fn take_back(&mut self, batch: Batch, error: &StoreError) {
+    fn rollback(&mut self, batch: Batch, error: &StoreError) {
         let gathered = std::mem::take(&mut self.gathering);
         if let Some(suppressed) = self.refusals_log.admit() {
             let changes = batch.changes.len() + gathered.changes.len();

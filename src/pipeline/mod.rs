@@ -86,7 +86,7 @@ impl Pipeline {
         metrics: Arc<Metrics>,
         pending: Vec<Signal>,
     ) -> Self {
-        engine.recall(pending, clock.now());
+        engine.restore(pending, clock.now());
         let epoch = hub.position().epoch;
         Self {
             engine,
@@ -141,7 +141,7 @@ impl Pipeline {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && self.has_room() => {
                     self.expire();
                 }
-                recorded = recorded(&mut self.recording), if self.recording.is_some() => self.keep_unless(recorded),
+                recorded = recorded(&mut self.recording), if self.recording.is_some() => self.requeue_on_error(recorded),
                 _ = save_bars.tick() => {
                     self.save_bars();
                     self.record(PersistScope::Minutes);
@@ -251,7 +251,7 @@ impl Pipeline {
         if !old.is_empty() {
             info!(setups = known.len(), "found again what the log has of an earlier run");
             self.engine.undo(old.into_iter(), self.clock.now());
-            self.engine.recall(known.into_values(), self.clock.now());
+            self.engine.restore(known.into_values(), self.clock.now());
         }
         new
     }
@@ -272,7 +272,7 @@ impl Pipeline {
         }
         let ids: Vec<_> = unknown.into_iter().collect();
         let found = self.store.reader().find(&ids).await.map_err(|error| error.to_string())?;
-        self.engine.recall(found.into_values(), self.clock.now());
+        self.engine.restore(found.into_values(), self.clock.now());
         Ok(())
     }
 

@@ -147,7 +147,7 @@ impl Http {
 
 /// What an answer means that is not the wanted one: a mistake of the operator's is not repeated, too much haste waits as long
 /// as the provider says, all else may go better next time. `words` are the provider's, see [`words`].
-pub(super) async fn unwanted(
+pub(super) async fn classify_status(
     status: StatusCode,
     headers: &HeaderMap,
     now: DateTime<Utc>,

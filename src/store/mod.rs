@@ -25,7 +25,6 @@ mod error;
 mod export;
 mod faults;
 mod inspect;
-mod lanes;
 mod meta;
 mod migrations;
 mod offline;
@@ -47,6 +46,7 @@ mod users;
 mod verify;
 mod wal;
 mod watermark;
+mod write_queue;
 mod writer;
 
 use std::future::Future;
@@ -67,21 +67,21 @@ pub use export::{ExportFormat, export, export_outcomes, hex};
 #[doc(hidden)]
 pub use faults::Fault;
 pub use inspect::{Examined, examine};
-pub use lanes::Receipt;
 pub use open::Recovered;
 pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning};
 pub use queries::{Change, HistoryQuery, Page, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use verify::{Verified, VerifiedRecords, verify};
+pub use write_queue::Receipt;
 pub use writer::Health;
 
 use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
 use crate::telemetry::{LogLimit, Metrics};
-use lanes::{Append, End, WriteQueue};
 use open::Watermarking;
 use transact::{CHECKPOINT_FRAMES, Identity};
 use watermark::Phase;
+use write_queue::{Append, End, WriteQueue};
 use writer::{Shared, Writer};
 
 /// The database, in the data directory.

@@ -4,12 +4,12 @@
 //!
 //! | | what | where |
 //! |---|---|---|
-//! | W1, W2 | readers that stop, full queues | `slow_clients::who_does_not_read_…`, `door::tests`, `hub::tests`; at a dashboard's pace `benches/slow_readers.rs` |
+//! | W1, W2 | readers that stop, full queues | `slow_clients::who_does_not_read_…`, `listener::tests`, `hub::tests`; at a dashboard's pace `benches/slow_readers.rs` |
 //! | W3, W4 | events right after connecting, leaving meanwhile | `joining::five_hundred_clients_…`, `leaks` |
-//! | W5 | asking without reading | `slow_clients::whoever_asks_…`, `door::stream`, here: floods of pings and pongs |
+//! | W5 | asking without reading | `slow_clients::whoever_asks_…`, `listener::stream`, here: floods of pings and pongs |
 //! | W6, W7 | size of messages, attachments | `limits`, `frames::a_message_that_is_too_large_…`, `leaks` |
 //! | W8 | handshakes, origins, tokens, namespaces, rooms | `limits`, `private`, here: ten thousand namespaces |
-//! | W9 | slowloris, silence, slow bodies | `door::tests`, here |
+//! | W9 | slowloris, silence, slow bodies | `listener::tests`, here |
 //! | W10 | SIGTERM | `draining` |
 //! | W11 | aborted polls | bounded by the cap per address, here; they end with the ping: `leaks`; README, "Limits" |
 //! | W12 | a bus between machines | there is none |

@@ -27,7 +27,7 @@ enum Carrier {
 
 /// Something that opens by a token, or at least looks at one that is presented.
 #[derive(Debug, Clone, Copy)]
-struct Door {
+struct Listener {
     path: &'static str,
     carriers: &'static [Carrier],
     websocket: bool,
@@ -36,13 +36,13 @@ struct Door {
 }
 
 /// Every way in.
-fn doors() -> Vec<Door> {
+fn doors() -> Vec<Listener> {
     use Carrier::{Bearer, Path, Query};
-    let stream = |path| Door { path, carriers: &[Query, Bearer], websocket: true, private: false };
-    let rest = |path| Door { path, carriers: &[Bearer], websocket: false, private: true };
+    let stream = |path| Listener { path, carriers: &[Query, Bearer], websocket: true, private: false };
+    let rest = |path| Listener { path, carriers: &[Bearer], websocket: false, private: true };
     let mut doors = vec![
-        Door { carriers: &[Query, Path, Bearer], private: true, ..stream("/api/ws") },
-        Door { private: true, websocket: false, ..stream("/api/realtime/events") },
+        Listener { carriers: &[Query, Path, Bearer], private: true, ..stream("/api/ws") },
+        Listener { private: true, websocket: false, ..stream("/api/realtime/events") },
         stream("/ws/signals"),
         stream("/ws/signals/"),
         stream("/api/websocket"),
@@ -57,8 +57,8 @@ fn doors() -> Vec<Door> {
         stream("/socket.io/?EIO=4&transport=websocket"),
         stream("/socket.io/?EIO=3&transport=websocket"),
         stream("/ws/signals/?EIO=4&transport=websocket"),
-        Door { websocket: false, ..stream("/socket.io/?EIO=4&transport=polling") },
-        Door { websocket: false, ..stream("/ws/signals/?EIO=3&transport=polling") },
+        Listener { websocket: false, ..stream("/socket.io/?EIO=4&transport=polling") },
+        Listener { websocket: false, ..stream("/ws/signals/?EIO=3&transport=polling") },
     ];
     doors.extend(
         [
@@ -76,13 +76,13 @@ fn doors() -> Vec<Door> {
     // Public ones, which still refuse who presents something wrong.
     doors.extend(
         ["/api/prices/live", "/api/signals", "/api/v1/dashboard/trade-signals", "/api/v1/market/quotes?symbols=EURUSD"]
-            .map(|path| Door { private: false, ..rest(path) }),
+            .map(|path| Listener { private: false, ..rest(path) }),
     );
     doors
 }
 
 /// Knocks, and returns the status and what was said with it.
-async fn knock(addr: SocketAddr, door: &Door, token: Option<(Carrier, &str)>) -> (u16, String) {
+async fn knock(addr: SocketAddr, door: &Listener, token: Option<(Carrier, &str)>) -> (u16, String) {
     let mut url = format!("http://{addr}{}", door.path);
     let mut request = reqwest::Client::new().get(&url);
     match token {

@@ -91,7 +91,7 @@ impl Setups {
     }
 
     /// Takes a closed bar of the past; nothing is published of it.
-    pub(super) fn recall(&mut self, closed: &Closed) {
+    pub(super) fn restore(&mut self, closed: &Closed) {
         if !self.rules.enabled.is_empty() {
             self.read(closed);
         }

@@ -2,7 +2,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::domain::UserNote;
-use crate::gateways::presence::Stream;
+use crate::gateways::delivery::Stream;
 use crate::pipeline::Handle;
 
 const HOME: Browser = Browser { agent: Some(1), address: None, in_path: false };

@@ -11,14 +11,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Request, Uri, header};
 use tower::{BoxError, Layer, Service};
 
-use super::cut::Disconnector;
+use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
 use super::steps::Step;
 use super::upgrade::Upgrade;
-use crate::door::{KillSwitch, OverLimit};
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
 use crate::gateways::handshake::judge_handshake;
+use crate::listener::{KillSwitch, OverLimit};
 
 /// The native endpoint that is Socket.IO's too, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";

@@ -9,7 +9,7 @@
 //! | `users` | what is published for everybody: the same |
 //! | `admin` | what is published for administrators: the same |
 
-mod cut;
+mod disconnector;
 mod entry;
 mod headcount;
 mod namespace_query;
@@ -33,7 +33,7 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
-pub use cut::Disconnector;
+pub use disconnector::Disconnector;
 pub(super) use entry::QueryInPath;
 pub use entry::{AdmissionLayer, AdmissionService};
 use headcount::Headcount;
@@ -47,7 +47,7 @@ use super::Gateway;
 use super::admission::Refusal;
 use super::cursor::MessageCursor;
 use crate::config;
-use crate::door::Peer;
+use crate::listener::Peer;
 
 /// Namespaces that behave alike: a client's URL decides which one it asks for.
 pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];

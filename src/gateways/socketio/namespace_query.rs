@@ -9,7 +9,7 @@ use axum::extract::Query;
 use http::Uri;
 use serde_json::{Map, Value};
 
-use crate::door::InboundFilter;
+use crate::listener::InboundFilter;
 
 /// How every packet begins that is looked at: a message, a connection, and a namespace.
 const CONNECT: &str = "40/";

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::auth::UserSession;
-use crate::door::KillSwitch;
+use crate::listener::KillSwitch;
 use rest::Delivery;
 pub(super) use rest::{Answer, Asking, Found, Turn};
 

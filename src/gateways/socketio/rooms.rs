@@ -10,7 +10,7 @@ use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
-use super::cut::Disconnector;
+use super::disconnector::Disconnector;
 use super::personal::{self, is_personal};
 use super::polling::PollingSession;
 use super::rates::{Rate, Rates};

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::cut::Disconnector;
+use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
@@ -248,7 +248,7 @@ impl Session {
                 let before = std::mem::replace(&mut state.topics, rest.clone());
                 let rate = state.rate;
                 drop(state);
-                self.gateway.hub.hold(|_| rooms::leave(socket, &before, &rest, rate));
+                self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
                 self.report(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(socket, &mut caller, &answer, &request);

@@ -19,10 +19,10 @@ use tower::{BoxError, Service};
 use super::entry::query_value;
 use super::namespace_query;
 use super::polling::{Answer, Asking, OverLimit, Poll, PollingSession, PollingSessions, Turn};
-use crate::door::ClientAddress;
 use crate::gateways::Gateway;
 use crate::gateways::admission::Refusal;
 use crate::gateways::command::fault;
+use crate::listener::ClientAddress;
 
 /// Longest answer to a handshake, in bytes.
 const MAX_OPEN_BYTES: u64 = 4096;

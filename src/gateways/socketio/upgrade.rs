@@ -13,8 +13,8 @@ use tower::{BoxError, Service, ServiceExt};
 use super::entry::{is_over_websocket, query_value};
 use super::polling::{Answer, Found, PollingSession, PollingSessions};
 use super::steps::at_once;
-use crate::door::KillSwitch;
 use crate::gateways::command::fault;
+use crate::listener::KillSwitch;
 
 /// The handshake of a WebSocket that goes on with a long-polling session.
 #[derive(Debug)]

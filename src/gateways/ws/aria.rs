@@ -1,4 +1,4 @@
-//! ARIA PRO's conversation on `/ws`, and the reports for its performance page on `/monitoring/ws/performance`.
+//! ARIA PRO's protocol on `/ws`, and the reports for its performance page on `/monitoring/ws/performance`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Protocol for Aria {
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
         let catch_up = &self.gateway.catch_up;
         let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
-        self.gateway.hub.hold(|present| {
+        self.gateway.hub.with_snapshot(|present| {
             client.outbox.put(present.prices(|_| true));
             client.outbox.put(present.states(for_all));
             let (missed, delivered) = missed(present, reached.unwrap_or_default(), catch_up.window());
@@ -116,7 +116,7 @@ impl Protocol for Aria {
         Ok(())
     }
 
-    fn receipt(&self, publication: &Envelope) -> Option<u64> {
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
         if !aria::is_told(publication.event()) {
             return None;
         }
@@ -144,8 +144,8 @@ impl Protocol for Aria {
         }
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        if let (Some(receipt), Some(tracked)) = (self.receipt(publication), &mut self.tracked) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        if let (Some(receipt), Some(tracked)) = (self.delivery_probe(publication), &mut self.tracked) {
             tracked.write(receipt);
         }
         if self.channels.is_all() {
@@ -157,7 +157,7 @@ impl Protocol for Aria {
         frames.extend(wanted.map(|(_, frame)| frame.clone()));
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let answer = match serde_json::from_str::<Value>(text) {
             Ok(frame) => self.answer(frame.get("type").and_then(Value::as_str), &frame),
             Err(_) => Some(aria::error("invalid_json", "a frame is one JSON object", clock::wall())),
@@ -168,11 +168,11 @@ impl Protocol for Aria {
         Ok(())
     }
 
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(self.gateway.heartbeat.app_ping)
     }
 
-    fn beat(&mut self, client: &mut Client) {
+    fn on_interval(&mut self, client: &mut Client) {
         client.outbox.answer(aria::ping(clock::wall()));
     }
 }
@@ -223,10 +223,10 @@ impl Protocol for Performance {
         Ok(())
     }
 
-    fn frames(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
+    fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// The page's hook pings here as well.
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let frame = serde_json::from_str::<Value>(text).unwrap_or_default();
         if frame.get("type").and_then(Value::as_str) == Some("ping") {
             client.outbox.answer(aria::pong(clock::wall()));
@@ -234,11 +234,11 @@ impl Protocol for Performance {
         Ok(())
     }
 
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(REPORT_INTERVAL)
     }
 
-    fn beat(&mut self, client: &mut Client) {
+    fn on_interval(&mut self, client: &mut Client) {
         client.outbox.answer(self.report());
     }
 }

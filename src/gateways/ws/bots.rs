@@ -1,4 +1,4 @@
-//! The bot platform's conversation on `/api/ws`: everything that is a user's comes without asking.
+//! The bot platform's protocol on `/api/ws`: everything that is a user's comes without asking.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub(super) async fn handshake(
     let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
     let browser = Browser::of(&headers, handshake.address, in_path.is_some());
     let reader = if in_path.is_some() { Reader::Dashboard } else { Reader::Unknown };
-    let conversation = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
-    handshake.serve(gateway, Some(login), conversation)
+    let protocol = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
+    handshake.serve(gateway, Some(login), protocol)
 }
 
 /// Which of a page's two clients is at the other end. Their handshakes are the same, and one release of the event bus would take
@@ -184,7 +184,7 @@ impl Protocol for Bots {
         client.ping(ASKED).await
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         let number = number(publication);
         if let (Some(page), Some(number)) = (&mut self.page, number) {
             page.write(number);
@@ -206,7 +206,7 @@ impl Protocol for Bots {
         }
     }
 
-    fn receipt(&self, publication: &Envelope) -> Option<u64> {
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
         self.page.as_ref().and_then(|_| number(publication))
     }
 
@@ -232,18 +232,18 @@ impl Protocol for Bots {
         self.is_dashboard(client);
     }
 
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(Feed::BEAT.min(self.gateway.heartbeat.app_ping))
     }
 
-    fn beat(&mut self, client: &mut Client) {
+    fn on_interval(&mut self, client: &mut Client) {
         for frame in self.feed.due() {
             client.outbox.answer(frame);
         }
         self.ping(client);
     }
 
-    fn farewell(&self, close: Close) -> Option<Utf8Bytes> {
+    fn closing_frame(&self, close: Close) -> Option<Utf8Bytes> {
         Some(self.feed.farewell(close))
     }
 
@@ -251,7 +251,7 @@ impl Protocol for Bots {
         bots::error("RATE_LIMITED", TOO_FAST.1, clock::wall())
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let now = clock::wall();
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
             client.outbox.answer(bots::error("INVALID_JSON", "a frame is one JSON object", now));

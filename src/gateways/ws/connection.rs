@@ -14,7 +14,6 @@ use tracing::info;
 
 use super::guard::{ConnectionGuard, End};
 use crate::auth::{AuthError, TokenKind, UserSession};
-use crate::door::KillSwitch;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
@@ -22,6 +21,7 @@ use crate::gateways::dialects::orion::{self, ErrorObject};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
 use crate::hub::{Batch, Envelope, Ordered, Outbox, OutboxClosed};
+use crate::listener::KillSwitch;
 
 /// How long we wait for the peer's half of the close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -35,11 +35,11 @@ pub(super) trait Protocol: Send {
     fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Adds the frames that an event is for this client: none, one, or several.
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
     /// A number for an event whose arrival has to be known: a ping with it is written in front of the event's frames. In
     /// front, because they leave together, and a client that reads the frames and goes has answered the ping by then.
-    fn receipt(&self, _publication: &Envelope) -> Option<u64> {
+    fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
@@ -61,7 +61,7 @@ pub(super) trait Protocol: Send {
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// Takes what the client said; answers go into its outbox. An error ends the connection.
-    fn said(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
+    fn on_text(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
 
     /// Whether the client has shown a token to push with: its pushes have a limit of their own.
     fn may_push(&self) -> bool {
@@ -74,15 +74,15 @@ pub(super) trait Protocol: Send {
     }
 
     /// How often [`beat`](Self::beat) is called; `None` for never.
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         None
     }
 
     /// Puts what is due at regular times into the client's outbox.
-    fn beat(&mut self, _client: &mut Client) {}
+    fn on_interval(&mut self, _client: &mut Client) {}
 
     /// What the client is told before we close.
-    fn farewell(&self, _close: Close) -> Option<Utf8Bytes> {
+    fn closing_frame(&self, _close: Close) -> Option<Utf8Bytes> {
         None
     }
 }
@@ -137,18 +137,18 @@ impl Client {
     }
 
     /// Writes a batch with one flush.
-    async fn write_batch<C: Protocol>(&mut self, batch: Batch, conversation: &mut C) -> Result<(), Gone> {
+    async fn write_batch<C: Protocol>(&mut self, batch: Batch, protocol: &mut C) -> Result<(), Gone> {
         let (mut frames, mut receipts) = (Vec::new(), VecDeque::new());
         for publication in &batch.states {
-            conversation.frames(publication, &mut frames);
+            protocol.encode(publication, &mut frames);
         }
         let states = frames.len() as u64;
         let mut answers = 0;
         for ordered in batch.ordered {
             match ordered {
                 Ordered::Event(publication) => {
-                    receipts.extend(conversation.receipt(&publication).map(|receipt| (frames.len(), receipt)));
-                    conversation.frames(&publication, &mut frames);
+                    receipts.extend(protocol.delivery_probe(&publication).map(|receipt| (frames.len(), receipt)));
+                    protocol.encode(&publication, &mut frames);
                 }
                 Ordered::Frame(frame) => {
                     answers += 1;
@@ -157,7 +157,7 @@ impl Client {
                 Ordered::Ping(number) => receipts.push_back((frames.len(), number)),
             }
         }
-        conversation.batch_end(&mut frames);
+        protocol.batch_end(&mut frames);
         let ordered = frames.len() as u64 - states - answers;
         for (index, frame) in frames.into_iter().enumerate() {
             while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
@@ -183,34 +183,34 @@ pub(super) async fn serve<C: Protocol>(
     (connection, address): (KillSwitch, Option<IpAddr>),
     gateway: Arc<Gateway>,
     login: Option<UserSession>,
-    mut conversation: C,
+    mut protocol: C,
 ) {
-    let guard = ConnectionGuard::new(&gateway, conversation.endpoint(), connection);
+    let guard = ConnectionGuard::new(&gateway, protocol.endpoint(), connection);
     let (sink, mut stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
-    guard.connection.serves(conversation.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
+    guard.connection.serves(protocol.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
     let mut client = Client { outbox, gateway, sink, login, address, unanswered: 0 };
-    let end = talk(&mut client, &mut stream, &mut conversation).await;
+    let end = talk(&mut client, &mut stream, &mut protocol).await;
     match end {
-        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut conversation, close).await,
+        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut protocol, close).await,
         // It may have confirmed something before it went, although a write has failed since.
         End::Peer => {
-            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut conversation, End::Peer)).await.ok();
+            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut protocol, End::Peer)).await.ok();
         }
     }
     guard.ended(end);
 }
 
-async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, conversation: &mut C) -> End {
+async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> End {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
-    if conversation.open(client).await.is_err() {
+    if protocol.open(client).await.is_err() {
         return End::Peer;
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut beat = conversation.beat_interval().map(|period| interval_at(Instant::now() + period, period));
+    let mut beat = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
     let mut heard = Instant::now();
     let mut pace = Pace::new(&gateway.limits);
     let outbox = client.outbox.clone();
@@ -224,13 +224,13 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
                 let batch = match due {
                     Ok(batch) => batch,
                     Err(OutboxClosed { waiting, behind }) => {
-                        let (endpoint, seconds_behind) = (conversation.endpoint(), behind.as_secs_f64());
+                        let (endpoint, seconds_behind) = (protocol.endpoint(), behind.as_secs_f64());
                         info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
                         gateway.metrics.cut_slow("native", behind);
                         return End::Ours(Close::TooSlow);
                     }
                 };
-                if client.write_batch(batch, conversation).await.is_err() {
+                if client.write_batch(batch, protocol).await.is_err() {
                     return End::Peer;
                 }
                 continue;
@@ -245,13 +245,13 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
                 continue;
             }
             () = tick(beat.as_mut()) => {
-                conversation.beat(client);
+                protocol.on_interval(client);
                 continue;
             }
-            () = reached(conversation.deadline()) => match stream.next().now_or_never() {
+            () = reached(protocol.deadline()) => match stream.next().now_or_never() {
                 Some(frame) => frame,
                 None => {
-                    conversation.on_deadline(client);
+                    protocol.on_deadline(client);
                     continue;
                 }
             },
@@ -269,15 +269,15 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
             && client.unanswered > 0
         {
             client.unanswered -= 1;
-            conversation.received(receipt);
+            protocol.received(receipt);
             continue;
         }
         // Control frames cost as much as others do; a close is the last in any case.
-        if !conversation.may_push() && !matches!(said, Message::Close(_)) {
+        if !protocol.may_push() && !matches!(said, Message::Close(_)) {
             match pace.judge(&gateway.metrics) {
                 Verdict::Take => {}
                 Verdict::Warn => {
-                    client.outbox.answer(conversation.too_fast());
+                    client.outbox.answer(protocol.too_fast());
                     continue;
                 }
                 Verdict::Ignore => continue,
@@ -286,12 +286,12 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
         }
         let text = match &said {
             Message::Text(text) => text.as_str(),
-            // Refused by the conversation as no JSON, like any other text that it cannot read.
+            // Refused by the protocol as no JSON, like any other text that it cannot read.
             Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
             // The reply to a ping or a close is written by the library with the next flush; the stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
                 if let Message::Close(frame) = &said {
-                    conversation.left(frame.as_ref().map(|frame| frame.code));
+                    protocol.left(frame.as_ref().map(|frame| frame.code));
                 }
                 if client.sink.flush().await.is_err() {
                     return End::Peer;
@@ -300,29 +300,29 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
             }
             Message::Pong(_) => continue,
         };
-        if let Err(close) = conversation.said(client, text).await {
+        if let Err(close) = protocol.on_text(client, text).await {
             return End::Ours(close);
         }
     }
 }
 
 /// Reads to the end, for nothing but what the peer confirms, and whether it was the one to close.
-async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, conversation: &mut C, end: End) {
+async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: End) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
-            Message::Pong(payload) => confirm(conversation, &payload),
+            Message::Pong(payload) => confirm(protocol, &payload),
             Message::Close(frame) if matches!(end, End::Peer) => {
-                conversation.left(frame.map(|frame| frame.code));
+                protocol.left(frame.map(|frame| frame.code));
             }
             _ => {}
         }
     }
 }
 
-/// Tells the conversation which receipt a pong is. Those that answer our other pings, or nothing, are none.
-fn confirm<C: Protocol>(conversation: &mut C, pong: &[u8]) {
+/// Tells the protocol which receipt a pong is. Those that answer our other pings, or nothing, are none.
+fn confirm<C: Protocol>(protocol: &mut C, pong: &[u8]) {
     if let Some(receipt) = receipt_of(pong) {
-        conversation.received(receipt);
+        protocol.received(receipt);
     }
 }
 
@@ -357,22 +357,22 @@ async fn tick(beat: Option<&mut Interval>) {
 async fn say_goodbye<C: Protocol>(
     client: &mut Client,
     stream: &mut SplitStream<WebSocket>,
-    conversation: &mut C,
+    protocol: &mut C,
     close: Close,
 ) {
-    let farewell = conversation.farewell(close);
+    let farewell = protocol.closing_frame(close);
     let goodbye = async {
         // All of it, in order: an answer that went out without the events before it would move the client's cursor past
         // them. Whose token has ended gets nothing more.
         let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
         if let Some(batch) = client.outbox.take().ok().filter(|_| is_welcome) {
-            client.write_batch(batch, conversation).await?;
+            client.write_batch(batch, protocol).await?;
         }
         client.write(farewell).await?;
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         // Of a frame that is against the rules the library reads nothing more; the door throws away what still comes.
         if !close.is_about_frames() {
-            hear_out(stream, conversation, End::Ours(close)).await;
+            hear_out(stream, protocol, End::Ours(close)).await;
         }
         Ok::<_, Gone>(())
     };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::door::{KillSwitch, Reason};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
+use crate::listener::{KillSwitch, Reason};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Native WebSocket: one loop for all dialects, and one file for each conversation.
+//! Native WebSocket: one loop for all dialects, and one file for each protocol.
 
 mod aria;
 mod bots;
@@ -26,7 +26,7 @@ use super::handshake::{HandshakeFault, judge_key};
 use super::{CatchUp, Gateway};
 use crate::auth::UserSession;
 use crate::config::Limits;
-use crate::door::{KillSwitch, Peer};
+use crate::listener::{KillSwitch, Peer};
 use aria::{Aria, Performance};
 use connection::{Client, Protocol, serve};
 pub use echo::echo;
@@ -81,19 +81,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
 impl Handshake {
     /// Takes it, unless its channel is full, within the limits that every native endpoint has.
-    fn serve<C: Protocol + 'static>(
-        self,
-        gateway: Arc<Gateway>,
-        login: Option<UserSession>,
-        conversation: C,
-    ) -> Response {
-        let place = match gateway.enter("native", conversation.endpoint()) {
+    fn serve<C: Protocol + 'static>(self, gateway: Arc<Gateway>, login: Option<UserSession>, protocol: C) -> Response {
+        let place = match gateway.enter("native", protocol.endpoint()) {
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),
         };
         let Self { upgrade, connection, address } = self;
         bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, (connection, address), gateway, login, conversation).await;
+            serve(socket, (connection, address), gateway, login, protocol).await;
             drop(place);
         })
     }
@@ -118,8 +113,8 @@ async fn dashboard(
         Err(refusal) => return refusal.into_response(),
     };
     let may_push = gateway.may_push(&headers, &uri);
-    let conversation = Orion::dashboard(gateway.clone(), since, replay, may_push);
-    handshake.serve(gateway, login, conversation)
+    let protocol = Orion::dashboard(gateway.clone(), since, replay, may_push);
+    handshake.serve(gateway, login, protocol)
 }
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
@@ -130,8 +125,8 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     }
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
-    let conversation = Orion::pusher(gateway.clone(), may_push, may_read);
-    handshake.serve(gateway, login.ok().flatten(), conversation)
+    let protocol = Orion::pusher(gateway.clone(), may_push, may_read);
+    handshake.serve(gateway, login.ok().flatten(), protocol)
 }
 
 /// What an ARIA client may say before it speaks.
@@ -157,8 +152,8 @@ async fn trading_desk(
     let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
     let asked = uri.path_and_query().map(PathAndQuery::as_str);
     let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
-    let conversation = Aria::new(gateway.clone(), channels.as_deref(), key);
-    handshake.serve(gateway, login, conversation)
+    let protocol = Aria::new(gateway.clone(), channels.as_deref(), key);
+    handshake.serve(gateway, login, protocol)
 }
 
 async fn performance(
@@ -171,8 +166,8 @@ async fn performance(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let conversation = Performance::new(gateway.clone());
-    handshake.serve(gateway, login, conversation)
+    let protocol = Performance::new(gateway.clone());
+    handshake.serve(gateway, login, protocol)
 }
 
 /// Sets the limits that every native endpoint has.

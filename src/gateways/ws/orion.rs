@@ -1,4 +1,4 @@
-//! ORION's conversation on `/ws/signals`, and the same for pushers on `/api/websocket`.
+//! ORION's protocol on `/ws/signals`, and the same for pushers on `/api/websocket`.
 
 mod joining;
 
@@ -138,7 +138,7 @@ impl Orion {
             answer(client, "error", fault);
         }
         let gateway = self.gateway.clone();
-        gateway.hub.hold(|present| {
+        gateway.hub.with_snapshot(|present| {
             let rest = client.outbox.topics().without(&request.topics);
             self.set_signals(&rest.signals, present.position().seq);
             client.outbox.set_topics(rest);
@@ -208,7 +208,7 @@ impl Protocol for Orion {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(orion::frames(publication));
     }
 
@@ -231,7 +231,7 @@ impl Protocol for Orion {
         self.begin(client);
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let Ok(frame) = serde_json::from_slice::<Value>(trimmed(text.as_bytes())) else {
             answer(client, "error", &fault("invalid_json", malformed(text)));
             return Ok(());

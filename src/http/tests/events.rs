@@ -48,7 +48,7 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
     publish(&server, wallet("u", "4")).await;
 
     let user = Audiences { user: Some("u".into()), ..Audiences::default() };
-    let (messages, states) = server.state.hub.hold(|present| {
+    let (messages, states) = server.state.hub.with_snapshot(|present| {
         (present.messages_after(&user, 0).0, present.states(|message| message.kind == MessageType::Bots))
     });
     let data = |publications: Vec<Arc<Envelope>>| -> Vec<String> {
@@ -104,7 +104,7 @@ async fn a_batch_with_a_fault_publishes_nothing_and_names_it() {
     assert_eq!(body["error"], "Invalid fields: events[1].data.status, events[2].type");
     let fields = &body["details"]["fields"];
     assert_eq!(fields["events[1].data.status"], "must be one of running, stopped, paused, error");
-    assert!(server.state.hub.hold(|present| present.last_message() == 0));
+    assert!(server.state.hub.with_snapshot(|present| present.last_message() == 0));
     let rejected = server.state.metrics.rejected_total.with_label_values(&["event", "validation_failed"]).get();
     assert_eq!(rejected, 1);
 

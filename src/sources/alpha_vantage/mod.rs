@@ -178,7 +178,7 @@ impl AlphaVantage {
         let (head, body) = answer.into_parts();
         if head.status != StatusCode::OK {
             let advice = "check ORION_ALPHA_VANTAGE_KEY and alpha_vantage.url";
-            return Err(net::unwanted(head.status, &head.headers, (self.wall)(), advice, "").await);
+            return Err(net::classify_status(head.status, &head.headers, (self.wall)(), advice, "").await);
         }
         let body = self.http.read(body, MAX_ANSWER).await.map_err(SourceError::transient)?;
         Ok(self.parse(pair, &body))

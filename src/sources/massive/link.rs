@@ -45,7 +45,7 @@ impl Link {
             Ok((socket, _)) => Ok(Self { socket, ping_after, silence, heard: Instant::now(), pinged: None }),
             Err(Error::Http(answer)) => {
                 let advice = "check ORION_MASSIVE_KEY and massive.url";
-                Err(net::unwanted(answer.status(), answer.headers(), now, advice, "").await)
+                Err(net::classify_status(answer.status(), answer.headers(), now, advice, "").await)
             }
             Err(error) => Err(lost(&error)),
         }

@@ -146,7 +146,7 @@ impl Oanda {
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> SourceError {
         let body = self.http.read(body, MAX_REFUSAL).await.unwrap_or_default();
         let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error_message).unwrap_or_default();
-        net::unwanted(status, headers, (self.wall)(), ADVICE, &net::words(&said, self.token.reveal())).await
+        net::classify_status(status, headers, (self.wall)(), ADVICE, &net::words(&said, self.token.reveal())).await
     }
 
     /// Lives through one stream.

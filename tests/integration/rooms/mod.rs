@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "Log LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
-    ("door", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
+    ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
     ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
     ("engine", &[("domain", "*")]),
     ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
@@ -24,8 +24,8 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
         "pipeline",
         &[
             ("domain", "*"),
-            ("engine", "Engine LaneStatus Notice Outcome Unkept"),
-            ("hub", "Hub Publication"),
+            ("engine", "Engine LaneStatus EngineEvent Processed PersistScope"),
+            ("hub", "Hub Envelope"),
             ("store", "Receipt Store StoreError"),
             ("telemetry", "LogLimit Metrics"),
         ],
@@ -46,16 +46,16 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
         &[
             (
                 "auth",
-                "AuthError Identity Login OpenUsers Rate Stranger TokenKind Tokens TooManyLogins \
+                "AuthError Principal UserSession OpenUsers Rate UserAccessError TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
             ("config", "AllowedOrigins Heartbeat Limits Orion Sentio Socketio duration_text parse_duration"),
             ("domain", "*"),
-            ("door", "ClientAddress Crowded InboundFilter KillSwitch Peer Reason"),
+            ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason"),
             (
                 "hub",
                 "Audiences Batch Channels Clients Encoding Hub Membership Ordered Outbox OutboxClosed \
-             Present Publication Selection Sink Spacing Topics",
+             Snapshot Envelope Selection Sink Spacing Topics",
             ),
             ("pipeline", "Handle SubmitError clock"),
             ("sources", "push::Malformed push::Push push::PushedEvents push::trimmed"),
@@ -67,10 +67,10 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
     (
         "http",
         &[
-            ("auth", "AuthError Identity OpenUsers Stranger TokenKind Tokens TooFast WrongToken bearer"),
+            ("auth", "AuthError Principal OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
             ("config", "AllowedOrigins HostPattern List Secret Tradingview"),
             ("domain", "*"),
-            ("door", "Live Peer Slow"),
+            ("listener", "ConnectionRegistry Peer SlowConnection"),
             ("engine", "LaneStatus"),
             (
                 "gateways",
@@ -78,7 +78,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
              dialects::bots::price_map dialects::bots::rest dialects::orion::PriceObject \
              dialects::orion::SignalObject dialects::sentio events pages::Browser pages::Pages throttle",
             ),
-            ("hub", "Audiences Channels Hub Present Publication"),
+            ("hub", "Audiences Channels Hub Snapshot Envelope"),
             ("pipeline", "Feeds LaneStatus"),
             (
                 "sources",

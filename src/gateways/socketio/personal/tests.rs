@@ -37,7 +37,7 @@ fn missed(admin: bool, presented: Option<&str>) -> Backlog {
 
 /// The number that ordered messages come after, the numbers that are due, and whether that is all.
 fn due(missed: &mut Backlog, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
-    let (place, due) = hub.hold(|present| missed.due(present));
+    let (place, due) = hub.with_snapshot(|present| missed.due(present));
     (place, due.iter().map(|publication| number(publication)).collect(), missed.recovered())
 }
 

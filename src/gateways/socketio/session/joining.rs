@@ -51,7 +51,7 @@ impl Session {
         socket: &SocketRef,
         mut joining: PendingSubscription,
     ) -> Option<PendingSubscription> {
-        self.gateway.hub.hold(|present| {
+        self.gateway.hub.with_snapshot(|present| {
             let (wanted, before) = (&joining.request.topics, self.state.lock().topics.clone());
             for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
                 self.delivered(socket, emit_price(socket, &price));
@@ -80,7 +80,8 @@ impl Session {
         };
         let Some(mut joining) = unfinished else { return };
         let mut patience = Instant::now() + CATCH_UP_PATIENCE;
-        while let Err(NoRoom { reached }) = self.gateway.hub.hold(|present| self.finish(socket, present, &mut joining))
+        while let Err(NoRoom { reached }) =
+            self.gateway.hub.with_snapshot(|present| self.finish(socket, present, &mut joining))
         {
             if reached.is_some() {
                 patience = Instant::now() + CATCH_UP_PATIENCE;

@@ -21,7 +21,7 @@ const MAX_SNAPSHOT_STATES: usize = 4096;
 impl Orion {
     /// Sends prices, which carry no cursor, and waits for the client's first `subscribe`.
     pub(super) async fn wait_for_subscribe(&mut self, client: &mut Client) -> Result<(), Gone> {
-        self.gateway.hub.hold(|present| {
+        self.gateway.hub.with_snapshot(|present| {
             client.outbox.put(present.prices(|_| true));
             client.outbox.set_topics(Topics { prices: Selection::All, ..Topics::default() });
         });
@@ -44,7 +44,7 @@ impl Orion {
     /// Snapshot of what `wanted` adds to what the client has, then live.
     pub(super) fn join_with_snapshot(&mut self, client: &Client, request: &Request, recovered: Option<bool>) {
         let gateway = self.gateway.clone();
-        gateway.hub.hold(|present| {
+        gateway.hub.with_snapshot(|present| {
             let before = client.outbox.topics();
             let wanted = &request.topics;
             let mut signals = present.signals_by_age(|signal, age| {

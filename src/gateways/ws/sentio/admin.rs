@@ -57,7 +57,7 @@ impl Admin {
             }
         }
         self.form = Form::Messages;
-        self.gateway.hub.hold(|present| {
+        self.gateway.hub.with_snapshot(|present| {
             client.outbox.put(present.states(|published| {
                 published.audience == Audience::Admin && sentio::is_administrative(published.kind)
             }));
@@ -111,19 +111,19 @@ impl Protocol for Admin {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(sentio::admin_frames(publication));
     }
 
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(STATUS_INTERVAL)
     }
 
-    fn beat(&mut self, client: &mut Client) {
+    fn on_interval(&mut self, client: &mut Client) {
         self.send_status(client);
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         match self.form {
             Form::Unknown => {
                 // Text that was meant as an object, but is none, is no token either.

@@ -31,7 +31,8 @@ impl Market {
         if watchlist.is_empty() {
             return;
         }
-        let prices = self.gateway.hub.hold(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+        let prices =
+            self.gateway.hub.with_snapshot(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
         let quotes = sentio::quote_list(&prices, watchlist);
         if !quotes.is_empty() {
             client.outbox.answer(sentio::frame(kind, &sentio::array(&quotes), clock::wall()));
@@ -48,19 +49,19 @@ impl Protocol for Market {
         Ok(())
     }
 
-    fn frames(&mut self, _: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {}
+    fn encode(&mut self, _: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {}
 
-    fn beat_interval(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(self.gateway.sentio.update_interval)
     }
 
-    fn beat(&mut self, client: &mut Client) {
+    fn on_interval(&mut self, client: &mut Client) {
         if let Some(watchlist) = &self.watchlist {
             self.send(client, "update", watchlist);
         }
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let Some(said) = Said::read(client, text) else { return Ok(()) };
         let symbols = said.symbols();
         let instruments = &self.gateway.instruments;

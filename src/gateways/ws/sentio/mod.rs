@@ -46,8 +46,8 @@ async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
 
 /// Administrators present their token in the first frame, so the handshake needs none.
 async fn admin(State(gateway): State<Arc<Gateway>>, handshake: Handshake) -> Response {
-    let conversation = Admin::new(gateway.clone());
-    handshake.serve(gateway, None, conversation)
+    let protocol = Admin::new(gateway.clone());
+    handshake.serve(gateway, None, protocol)
 }
 
 async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
@@ -90,8 +90,8 @@ fn personal<P: Panel + 'static>(
     };
     let identity = login.as_ref().map(|login| login.identity().clone());
     let may_read = gateway.may_read(headers, uri);
-    let conversation = Personal::<P>::new(gateway.clone(), identity, may_read, id);
-    handshake.serve(gateway, login, conversation)
+    let protocol = Personal::<P>::new(gateway.clone(), identity, may_read, id);
+    handshake.serve(gateway, login, protocol)
 }
 
 fn public<C: Protocol + 'static>(
@@ -99,14 +99,14 @@ fn public<C: Protocol + 'static>(
     headers: &HeaderMap,
     uri: &Uri,
     handshake: Handshake,
-    conversation: impl FnOnce(Arc<Gateway>) -> C,
+    protocol: impl FnOnce(Arc<Gateway>) -> C,
 ) -> Response {
     let login = match gateway.admit_reader(headers, uri, None) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let conversation = conversation(gateway.clone());
-    handshake.serve(gateway, login, conversation)
+    let protocol = protocol(gateway.clone());
+    handshake.serve(gateway, login, protocol)
 }
 
 /// A frame of a client.

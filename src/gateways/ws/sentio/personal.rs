@@ -14,8 +14,8 @@ use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::domain::{Event, MessageType};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
+use crate::gateways::delivery::Connection;
 use crate::gateways::dialects::sentio;
-use crate::gateways::presence::Connection;
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
@@ -34,13 +34,13 @@ pub(super) trait Panel: Send + Sized {
     fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
 
     /// See [`Protocol::frames`].
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
     /// See [`Protocol::batch_end`].
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// See [`Protocol::receipt`].
-    fn receipt(&self, _publication: &Envelope) -> Option<u64> {
+    fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
@@ -138,9 +138,9 @@ impl<P: Panel> Protocol for Personal<P> {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         if let Some(panel) = &mut self.panel {
-            panel.frames(publication, frames);
+            panel.encode(publication, frames);
         }
     }
 
@@ -150,8 +150,8 @@ impl<P: Panel> Protocol for Personal<P> {
         }
     }
 
-    fn receipt(&self, publication: &Envelope) -> Option<u64> {
-        self.panel.as_ref()?.receipt(publication)
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
+        self.panel.as_ref()?.delivery_probe(publication)
     }
 
     fn received(&mut self, receipt: u64) {
@@ -160,7 +160,7 @@ impl<P: Panel> Protocol for Personal<P> {
         }
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let Some(said) = Said::read(client, text) else { return Ok(()) };
         if self.panel.is_some() {
             said.answer(client);
@@ -182,14 +182,14 @@ impl Panel for Earnings {
     const ENDPOINT: &'static str = "/ws/earnings";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        gateway.hub.hold(|present| {
+        gateway.hub.with_snapshot(|present| {
             client.outbox.put(sentio::earnings(present, user));
             client.outbox.set_topics(topics(user));
         });
         Self
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
         frames.extend_from_slice(sentio::personal_frames(publication, MessageType::Earnings));
     }
 }
@@ -210,22 +210,22 @@ impl Panel for Notifications {
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
         let connection = gateway.presence.join(user).await;
         client.outbox.set_spacing(SPACING);
-        gateway.hub.hold(|present| {
+        gateway.hub.with_snapshot(|present| {
             client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
             client.outbox.set_topics(topics(user));
         });
         Self { connection, outbox: client.outbox.clone(), last: 0 }
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        if let Some(number) = self.receipt(publication) {
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(number) = self.delivery_probe(publication) {
             self.connection.write(number);
             self.last = number;
             frames.extend_from_slice(sentio::personal_frames(publication, MessageType::Notification));
         }
     }
 
-    fn receipt(&self, publication: &Envelope) -> Option<u64> {
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
         match publication.event() {
             Event::RelayedMessage(published) if sentio::is_personal(publication, MessageType::Notification) => {
                 Some(published.seq)
@@ -254,7 +254,7 @@ pub(super) struct Dashboard {
 
 impl Dashboard {
     fn show(&mut self) -> Option<Utf8Bytes> {
-        let sources = self.gateway.hub.hold(|present| sentio::dashboard_sources(present, &self.user));
+        let sources = self.gateway.hub.with_snapshot(|present| sentio::dashboard_sources(present, &self.user));
         let dashboard = sentio::dashboard(&sources);
         let is_new = dashboard != self.sent;
         self.sent = dashboard;
@@ -275,7 +275,7 @@ impl Panel for Dashboard {
         dashboard
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
         let shown = [MessageType::Earnings, MessageType::Notification, MessageType::Trades];
         self.changed |= shown.into_iter().any(|kind| sentio::is_personal(publication, kind));
     }

@@ -78,7 +78,7 @@ impl Signals {
     /// Joins the client to what it wants and tells it how that is now.
     fn show(&mut self, client: &Client) {
         let topics = self.wanted.topics();
-        let sources = self.gateway.hub.hold(|present| {
+        let sources = self.gateway.hub.with_snapshot(|present| {
             client.outbox.set_topics(topics);
             sentio::signal_sources(present, self.wanted.watchlist())
         });
@@ -110,19 +110,20 @@ impl Protocol for Signals {
         Ok(())
     }
 
-    fn frames(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
+    fn encode(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
         self.changed |= sentio::concerns_signals(publication.event());
     }
 
     /// One list for all that happened together.
     fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
         if std::mem::take(&mut self.changed) {
-            let sources = self.gateway.hub.hold(|present| sentio::signal_sources(present, self.wanted.watchlist()));
+            let sources =
+                self.gateway.hub.with_snapshot(|present| sentio::signal_sources(present, self.wanted.watchlist()));
             frames.extend(self.list(&sources));
         }
     }
 
-    async fn said(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let Some(said) = Said::read(client, text) else { return Ok(()) };
         let (symbols, gateway) = (said.symbols(), self.gateway.clone());
         if matches!(self.wanted, Wanted::Nothing) {

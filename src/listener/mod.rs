@@ -14,17 +14,17 @@ mod body;
 mod compact;
 mod connection;
 mod descriptors;
-mod flow;
 mod inbound;
 mod kill;
 mod linger;
-mod live;
 mod memory;
 mod newcomers;
 mod proxies;
+mod registry;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write_stats;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,13 +39,13 @@ use tower::Service;
 pub use body::{BodyTimeout, RequestBody};
 pub use compact::{CompactHead, CompactHeadService};
 pub use descriptors::{connections_within, raise_limit};
-pub use flow::SlowConnection;
 pub use inbound::InboundFilter;
 pub use kill::{KillSwitch, Reason};
-pub use live::ConnectionRegistry;
 pub use memory::memory_limit;
 pub use proxies::Proxies;
+pub use registry::ConnectionRegistry;
 pub use stream::{GuardedStream, Socket};
+pub use write_stats::SlowConnection;
 
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -62,7 +62,7 @@ const SEND_BUFFER: u32 = 128 * 1024;
 
 /// What the door allows a connection.
 #[derive(Debug, Clone)]
-pub struct DoorConfig {
+pub struct ListenerConfig {
     /// Most connections at a time. Default 20,000.
     pub max_connections: usize,
     /// Most connections of one address (of IPv6, one /64) at a time. Default 1,000.
@@ -81,7 +81,7 @@ pub struct DoorConfig {
     pub max_head: usize,
 }
 
-impl Default for DoorConfig {
+impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
             max_connections: 20_000,
@@ -148,7 +148,7 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
-    config: DoorConfig,
+    config: ListenerConfig,
     tasks: Tasks,
     metrics: Metrics,
     stop: Stop,
@@ -160,22 +160,22 @@ pub async fn serve<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    Door::new(config, tasks, metrics).serve(listener, service, stop).await;
+    Listener::new(config, tasks, metrics).serve(listener, service, stop).await;
 }
 
 /// The door of one listener. A clone is the same door.
 #[derive(Debug, Clone)]
-pub struct Door {
-    config: Arc<DoorConfig>,
+pub struct Listener {
+    config: Arc<ListenerConfig>,
     live: Arc<ConnectionRegistry>,
     lingering: linger::Lingering,
     tasks: Tasks,
     metrics: Metrics,
 }
 
-impl Door {
+impl Listener {
     /// A door that nobody has come through.
-    pub fn new(config: DoorConfig, tasks: Tasks, metrics: Metrics) -> Self {
+    pub fn new(config: ListenerConfig, tasks: Tasks, metrics: Metrics) -> Self {
         let live = ConnectionRegistry::new(config.max_connections, config.max_per_address);
         let lingering = linger::Lingering::new(tasks.clone(), metrics.clone());
         Self { config: Arc::new(config), live, lingering, tasks, metrics }

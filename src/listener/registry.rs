@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::flow::SlowConnection;
 use super::kill::{KillSwitch, Reason};
 use super::proxies::site;
+use super::write_stats::SlowConnection;
 
 /// A connection that has said nothing for so long gives way to another one when there is no more room.
 const MIN_SILENCE: Duration = Duration::from_secs(1);

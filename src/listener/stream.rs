@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::flow::WriteStats;
 use super::kill::{KillSwitch, Reason};
-use super::live::ConnectionSlot;
+use super::registry::ConnectionSlot;
+use super::write_stats::WriteStats;
 
 /// What a [`GuardedStream`] guards.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {

@@ -9,8 +9,8 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::flow::WriteStats;
 use super::inbound::{Inbound, InboundFilter};
+use super::write_stats::WriteStats;
 use crate::telemetry::Queue;
 
 /// Why a connection was ended from our side.

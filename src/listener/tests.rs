@@ -23,8 +23,8 @@ const LONG: Duration = Duration::from_secs(20);
 
 type Answer = Response<Full<Bytes>>;
 
-fn quick() -> DoorConfig {
-    DoorConfig { head_timeout: SHORT, body_timeout: SHORT, write_timeout: SHORT, ..DoorConfig::default() }
+fn quick() -> ListenerConfig {
+    ListenerConfig { head_timeout: SHORT, body_timeout: SHORT, write_timeout: SHORT, ..ListenerConfig::default() }
 }
 
 /// What the service under test shows and is told.
@@ -83,7 +83,7 @@ impl Probe {
 
 struct Fixture {
     addr: SocketAddr,
-    door: Door,
+    door: Listener,
     stop: Stop,
     served: JoinHandle<()>,
     arrived: mpsc::Receiver<(KillSwitch, Peer)>,
@@ -92,10 +92,10 @@ struct Fixture {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the test is the owner")]
-fn start(config: DoorConfig) -> Fixture {
+fn start(config: ListenerConfig) -> Fixture {
     let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
     let addr = listener.local_addr().unwrap();
-    let door = Door::new(config, Tasks::new(), Metrics::new().unwrap());
+    let door = Listener::new(config, Tasks::new(), Metrics::new().unwrap());
     let stop = Stop::default();
     let (arrived_tx, arrived) = mpsc::channel(16);
     let (ended_tx, ended) = mpsc::channel(16);
@@ -177,7 +177,7 @@ async fn silence_and_half_a_head_are_cut_at_the_head_timeout() {
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_head_timeout_and_ends_at_the_idle_timeout() {
-    let fixture = start(DoorConfig { idle_timeout: SHORT * 4, ..quick() });
+    let fixture = start(ListenerConfig { idle_timeout: SHORT * 4, ..quick() });
     let started = tokio::time::Instant::now();
     let mut stream = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut stream).await;
@@ -214,7 +214,7 @@ async fn an_answer_before_the_body_says_close() {
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
-    let fixture = start(DoorConfig { max_head: 8 * 1024, ..quick() });
+    let fixture = start(ListenerConfig { max_head: 8 * 1024, ..quick() });
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(9 * 1024));
     let mut stream = fixture.send(&head).await;
     let answer = rest(&mut stream).await;
@@ -274,7 +274,7 @@ async fn a_panic_ends_only_its_connection() {
 
 #[tokio::test]
 async fn over_the_limit_a_connection_gets_503_until_there_is_room() {
-    let fixture = start(DoorConfig { max_connections: 1, ..quick() });
+    let fixture = start(ListenerConfig { max_connections: 1, ..quick() });
     let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut first).await;
     let mut second = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -289,7 +289,7 @@ async fn over_the_limit_a_connection_gets_503_until_there_is_room() {
 
 #[tokio::test]
 async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
-    let fixture = start(DoorConfig { max_connections: 1, ..quick() });
+    let fixture = start(ListenerConfig { max_connections: 1, ..quick() });
     let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut first).await;
     for check in ["GET /health", "GET /ready", "GET /metrics", "GET /ready?verbose"] {
@@ -316,9 +316,9 @@ async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
 }
 
 /// A door to which loopback is no proxy.
-fn counting(max_per_address: usize, proxy: &str) -> DoorConfig {
+fn counting(max_per_address: usize, proxy: &str) -> ListenerConfig {
     let proxies = Proxies { trusted: vec![proxy.parse().unwrap()], ..Proxies::default() };
-    DoorConfig { max_per_address, proxies, ..quick() }
+    ListenerConfig { max_per_address, proxies, ..quick() }
 }
 
 #[tokio::test]

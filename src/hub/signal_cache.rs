@@ -56,7 +56,7 @@ impl SignalCache {
     }
 
     /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
-    pub(super) fn recall(&mut self, publication: Arc<Envelope>) {
+    pub(super) fn restore(&mut self, publication: Arc<Envelope>) {
         self.keep(publication.clone(), true);
         if self.recalled.len() < MAX_SIGNALS {
             self.recalled.push(publication);

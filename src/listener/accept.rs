@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::connection::{self, Connection};
-use super::live::Refusal;
 use super::newcomers::Newcomers;
-use super::{BoxError, Door, KillSwitch, Peer, Reason, RequestBody, Stop};
+use super::registry::Refusal;
+use super::{BoxError, KillSwitch, Listener, Peer, Reason, RequestBody, Stop};
 
 /// The answer to a connection that there is no room for.
 pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -33,7 +33,7 @@ pub(super) const CROWDED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     {\"error\":\"too many connections from this address\",\"code\":\"too_many_connections\"}";
 
 /// Accepts until `stop`; then the listener is closed.
-pub(super) async fn run<S, B>(door: &Door, listener: TcpListener, service: S, stop: &Stop)
+pub(super) async fn run<S, B>(door: &Listener, listener: TcpListener, service: S, stop: &Stop)
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -93,7 +93,7 @@ where
     }
 }
 
-fn spawn(door: &Door, running: impl Future<Output = Option<Reason>> + Send + 'static) {
+fn spawn(door: &Listener, running: impl Future<Output = Option<Reason>> + Send + 'static) {
     let metrics = door.metrics.clone();
     door.tasks.spawn_connection(async move {
         if let Some(reason @ Reason::NoRequest) = running.await {
@@ -103,7 +103,7 @@ fn spawn(door: &Door, running: impl Future<Output = Option<Reason>> + Send + 'st
 }
 
 /// Answers a connection that is not let in, and closes it once the peer has seen the answer.
-fn refuse(door: &Door, stream: TcpStream, refusal: Refusal) {
+fn refuse(door: &Listener, stream: TcpStream, refusal: Refusal) {
     door.metrics.refuse(refusal.label());
     let answer = match refusal {
         Refusal::Connections => BUSY,
@@ -148,7 +148,7 @@ impl Trouble {
     }
 
     /// Reports an error, sheds who waits when descriptors have run out, and pauses so that the loop does not spin.
-    async fn meet(&mut self, door: &Door, listener: &TcpListener, error: &io::Error) {
+    async fn meet(&mut self, door: &Listener, listener: &TcpListener, error: &io::Error) {
         if concerns_one_connection(error) {
             return;
         }

@@ -14,18 +14,18 @@ use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt as _;
 
 use super::linger::LingeringStream;
-use super::live::{ConnectionRegistry, ConnectionSlot};
 use super::proxies::site;
+use super::registry::{ConnectionRegistry, ConnectionSlot};
 use super::stream::GuardedStream;
 use super::{
-    BoxError, ClientAddress, Door, DoorConfig, KillSwitch, OverLimit, Peer, Proxies, Reason, RequestBody, Stop,
+    BoxError, ClientAddress, KillSwitch, Listener, ListenerConfig, OverLimit, Peer, Proxies, Reason, RequestBody, Stop,
 };
 
 /// hyper takes no smaller limit for its buffers.
 const SMALLEST_BUFFER: usize = 8192;
 
 /// hyper as the door wants it.
-pub(super) fn protocol(config: &DoorConfig) -> http1::Builder {
+pub(super) fn protocol(config: &ListenerConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -45,14 +45,14 @@ pub(super) struct Connection {
     /// Where it counts, and for whom if a proxy speaks for others.
     live: Arc<ConnectionRegistry>,
     place: Option<u64>,
-    config: Arc<DoorConfig>,
+    config: Arc<ListenerConfig>,
     stop_accepting: CancellationToken,
 }
 
 impl Connection {
     /// A connection that was let in. Without a place it counts nowhere.
     pub(super) fn new(
-        door: &Door,
+        door: &Listener,
         stream: TcpStream,
         kill: KillSwitch,
         peer: Peer,
@@ -136,7 +136,7 @@ struct Requests<S> {
     peer: Peer,
     live: Arc<ConnectionRegistry>,
     place: Option<u64>,
-    config: Arc<DoorConfig>,
+    config: Arc<ListenerConfig>,
     /// Whether there has been a request.
     asked: Arc<AtomicBool>,
 }

@@ -19,7 +19,7 @@ use tracing::{debug, info};
 
 use super::MAX_QUEUED_PACKETS;
 use super::polling::{PollingSession, PollingSessions};
-use crate::door::{KillSwitch, Reason};
+use crate::listener::{KillSwitch, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 

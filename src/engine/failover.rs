@@ -273,5 +273,5 @@ impl Lane {
 }
 
 #[cfg(test)]
-#[path = "lanes_tests.rs"]
+#[path = "failover_tests.rs"]
 mod tests;
