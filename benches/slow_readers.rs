@@ -27,8 +27,6 @@ const SYMBOLS: usize = 47;
 const STEP: Duration = Duration::from_millis(100);
 /// A price is this and the number of its push.
 const FIRST_PRICE: f64 = 1_001.0;
-/// Longest wait for what is on its way when the last push was taken.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// When a client that stopped reading has to be gone.
 const CUT_WITHIN: Duration = Duration::from_secs(20);
 const MAX_GROWTH_MB: f64 = 20.0;
@@ -43,10 +41,17 @@ struct Plan {
     /// Clients that stop reading.
     stuck: usize,
     steps: usize,
+    /// Longest wait for what is on its way after the last push. Of the bare server's clients some wait in vain.
+    drain_timeout: Duration,
 }
 
 async fn program(mode: Mode) -> Promises {
-    let plan = Plan { readers: mode.choose(200, 20), stuck: mode.choose(20, 2), steps: mode.choose(300, 20) };
+    let plan = Plan {
+        readers: mode.choose(200, 20),
+        stuck: mode.choose(20, 2),
+        steps: mode.choose(300, 20),
+        drain_timeout: Duration::from_secs(mode.choose(20, 3)),
+    };
     let mut promises = Promises::default();
     for kind in [MessageType::Orion, MessageType::Bare] {
         println!("\n{}", kind.name());
@@ -142,7 +147,7 @@ async fn scene(kind: MessageType, plan: Plan) -> TradeOutcome {
     let before = server.resident();
     let mut readers = JoinSet::new();
     for client in clients.drain(..plan.readers) {
-        readers.spawn(listen(client, clock, signals, plan.steps));
+        readers.spawn(listen(client, clock, plan));
     }
     let (over, end) = watch::channel(false);
     let mut stuck = JoinSet::new();
@@ -292,12 +297,12 @@ impl Heard {
     }
 }
 
-/// Reads until everything has come, or nothing has for longer than patience lasts.
-async fn listen(mut client: Client, clock: Instant, signals: usize, steps: usize) -> Heard {
+/// Reads until everything has come, or nothing has for longer than the time-out.
+async fn listen(mut client: Client, clock: Instant, plan: Plan) -> Heard {
     let mut heard = Heard::nothing();
     let before = client.received;
-    while heard.next < signals || !heard.has_last_prices(steps) {
-        let Ok(Ok(text)) = tokio::time::timeout(PATIENCE, client.next()).await else { break };
+    while heard.next < plan.steps || !heard.has_last_prices(plan.steps) {
+        let Ok(Ok(text)) = tokio::time::timeout(plan.drain_timeout, client.next()).await else { break };
         if let Some(message) = Message::parse(&text) {
             heard.take(&message, clock);
         }

@@ -1,6 +1,7 @@
 /** The bot platform's pages as their users see them: every trade once, with its bot and its profit, also over a cut and a restart. */
 
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { Bus, QUICK } from "./support/bots.ts";
 import { DashboardPage, LiveTradesPanel, platformPanel, WhaleFlowHeatmap } from "./support/bots-screens.ts";
@@ -189,6 +190,8 @@ describe("the bot platform's screens", { concurrency: true }, () => {
     await proxy.end();
     await trades(server, user, "t2");
     await until(server, user, first.inbox);
+    // Within 250 ms of a connection the server takes this request for that connection's: no user loads a page again so soon.
+    await delay(300);
     const me = await fetch(`${server.url}/api/auth/me`, { headers: { authorization: `Bearer ${token}` } });
     assert.equal(me.status, 200);
     const again = new Bus(server.url, token, 3, PACE);

@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Time between two steps of the market.
 const MARKET_BEAT: Duration = Duration::from_secs(4);
 /// What an account may lose or win in 24 hours.
-const DAY_BOUND: f64 = 0.12;
+const DAY_BOUND: f64 = 0.05;
 
 /// A simulator, and the desk beside it.
 struct Stage {
@@ -133,15 +133,11 @@ fn holds_a_day(seed: u64) {
     assert!((0.2..0.8).contains(&share) && day.fills > 20_000, "seed {seed}: {day:?}");
 }
 
+/// `ORION_DEMO_DAYS` tries more days than are usual, for a change of the rule.
 #[test]
 fn a_day_keeps_the_accounts_within_bounds() {
-    (0..2).for_each(holds_a_day);
-}
-
-#[test]
-#[ignore = "40 days, for a change of the rule"]
-fn forty_days_keep_the_accounts_within_bounds() {
-    (2..42).for_each(holds_a_day);
+    let days = std::env::var("ORION_DEMO_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(2);
+    (0..days).for_each(holds_a_day);
 }
 
 /// The state of each user's books and the last order are all that a log keeps for sure.
