@@ -43,7 +43,7 @@ pub struct EventsReport {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct EventsDocument<'a> {
     input: String,
     #[serde(rename = "L")]
     swing: usize,
@@ -73,17 +73,17 @@ pub fn detector_events(
     let mut recording = Recording::open(file, &request).map_err(fail)?;
     let own_length = recording.bar_length();
     let asked = TimeDelta::minutes(options.interval.minutes().into());
-    let mut bars = Bars {
+    let mut bars = BarJoiner {
         instrument,
         joined: own_length.is_none_or(|own| own < asked).then_some(options.interval),
         forming: None,
         recorder: Recorder::new(options.swing),
     };
     while let Some(row) = recording.next_row().map_err(fail)? {
-        bars.take(&row);
+        bars.push(&row);
     }
     let recorder = bars.finish();
-    let document = Document {
+    let document = EventsDocument {
         input: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         swing: options.swing,
         index_base: 0,
@@ -98,7 +98,7 @@ pub fn detector_events(
 }
 
 /// Rows on their way to the detectors.
-struct Bars<'a> {
+struct BarJoiner<'a> {
     instrument: &'a Instrument,
     /// Rows are joined to bars of this interval.
     joined: Option<BarInterval>,
@@ -106,8 +106,8 @@ struct Bars<'a> {
     recorder: Recorder,
 }
 
-impl Bars<'_> {
-    fn take(&mut self, row: &Row) {
+impl BarJoiner<'_> {
+    fn push(&mut self, row: &Row) {
         let candle = match (row.own, row.prices) {
             (Some(own), _) => own,
             (None, RowPrices::Tick(quote)) => Candle::opening(self.price(quote)),

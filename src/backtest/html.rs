@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::report::{Report, cells};
+use super::report::{BacktestReport, cells};
 use crate::domain::Stats;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;\
@@ -15,7 +15,7 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 30.0;
 
-impl Report {
+impl BacktestReport {
     /// The whole page.
     pub fn html(&self) -> String {
         let mut page = String::new();

@@ -8,8 +8,8 @@ mod run;
 use std::path::Path;
 
 pub use events::{EventsOptions, EventsReport, detector_events};
-pub use report::{FileReport, Report};
-pub use run::{Run, RunOptions, run};
+pub use report::{BacktestReport, FileReport};
+pub use run::{BacktestRun, RunOptions, run};
 
 use crate::recordings::RecordingError;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Run;
-use crate::domain::{Breakdown, FEW, OutcomeClass, Rate, Signal, SignalState, Stats, TradeOutcome, iso};
+use super::BacktestRun;
+use crate::domain::{Breakdown, FEW, OutcomeClass, RateEstimate, Signal, SignalState, Stats, TradeOutcome, iso};
 use crate::recordings::ReadSummary;
 
 /// All runs together.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BacktestReport {
     /// Version of the program.
     version: &'static str,
     /// What the sample can show, and what not.
@@ -59,9 +59,9 @@ pub struct FileReport {
     pub statistics: Stats,
 }
 
-impl Report {
+impl BacktestReport {
     /// Puts runs together.
-    pub fn new(runs: Vec<Run>) -> Self {
+    pub fn new(runs: Vec<BacktestRun>) -> Self {
         let files: Vec<_> = runs.iter().map(FileReport::new).collect();
         let (mut outcomes, mut changes) = (Vec::new(), Vec::new());
         for run in runs {
@@ -114,7 +114,7 @@ fn line([first, rest @ ..]: [&str; 9]) -> String {
 }
 
 impl FileReport {
-    fn new(run: &Run) -> Self {
+    fn new(run: &BacktestRun) -> Self {
         let mut ends: BTreeMap<String, u64> = BTreeMap::new();
         let mut last: BTreeMap<&str, &Signal> = BTreeMap::new();
         for signal in &run.changes {
@@ -153,8 +153,9 @@ impl FileReport {
 /// A row of the table; days, signals and confirmed ones where they are known.
 pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats) -> [String; 9] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-    let rate =
-        |Rate { rate, low, high }: Rate| format!("{:.0} ({:.0}–{:.0}) %", rate * 100.0, low * 100.0, high * 100.0);
+    let rate = |RateEstimate { rate, low, high }: RateEstimate| {
+        format!("{:.0} ({:.0}–{:.0}) %", rate * 100.0, low * 100.0, high * 100.0)
+    };
     [
         name.to_owned(),
         or_none(counts.map(|(days, ..)| days.to_string())),

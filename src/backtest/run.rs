@@ -32,7 +32,7 @@ pub struct RunOptions {
 
 /// What came of one recording.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct BacktestRun {
     /// The file.
     pub file: PathBuf,
     /// What it holds.
@@ -62,7 +62,7 @@ pub fn run(
     instrument: &Arc<Instrument>,
     options: &RunOptions,
     mut progress: impl FnMut(u64),
-) -> Result<Run, BacktestError> {
+) -> Result<BacktestRun, BacktestError> {
     let fail = |problem| BacktestError::new(file, problem);
     let request = Request {
         instrument: instrument.clone(),
@@ -71,7 +71,7 @@ pub fn run(
         now: options.now,
     };
     let mut recording = Recording::open(file, &request).map_err(fail)?;
-    let mut playing = Playing {
+    let mut playback = Playback {
         engine: Engine::new(options.instruments.clone(), options.ttl, 1).with_setups(options.rules.clone(), false),
         span: None,
         minute: None,
@@ -86,18 +86,18 @@ pub fn run(
             break;
         }
         for step in &chunk {
-            playing.take(&step.tick);
+            playback.push(&step.tick);
         }
         // Nobody stores them here.
-        playing.engine.changed_bars();
+        playback.engine.changed_bars();
         progress(recording.counts().bytes);
     }
-    let Playing { mut engine, span, minutes, ticks, days, changes, .. } = playing;
+    let Playback { mut engine, span, minutes, ticks, days, changes, .. } = playback;
     let mut signals: BTreeMap<NaiveDate, u64> = days.into_iter().map(|day| (day, 0)).collect();
     for signal in changes.iter().filter(|signal| signal.state.is_pending()) {
         *signals.entry(trading_day(signal.accepted_at)).or_default() += 1;
     }
-    Ok(Run {
+    Ok(BacktestRun {
         file: file.into(),
         symbol: instrument.symbol.clone(),
         span,
@@ -110,7 +110,7 @@ pub fn run(
     })
 }
 
-struct Playing {
+struct Playback {
     engine: Engine,
     span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     minute: Option<DateTime<Utc>>,
@@ -120,8 +120,8 @@ struct Playing {
     changes: Vec<Arc<Signal>>,
 }
 
-impl Playing {
-    fn take(&mut self, tick: &Tick) {
+impl Playback {
+    fn push(&mut self, tick: &Tick) {
         let at = tick.observed_at;
         let (first, _) = *self.span.insert((self.span.map_or(at, |(first, _)| first), at));
         let minute = BarInterval::OneMinute.floor(at);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::builtin;
 use super::instrument::{Instrument, InstrumentClass, Symbol};
-use super::spelling::{self, Form, normalize};
-use super::venue::{Group, Venue, group_of};
+use super::spelling::{self, SpellingForm, normalize};
+use super::venue::{ExchangeGroup, Venue, group_of};
 
 /// A spelling that no instrument answers to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -159,18 +159,18 @@ impl Instruments {
     }
 
     /// What a spelling without an exchange leads to, in which form it is written, and the group of exchanges that a contract names.
-    fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, Form, Option<Group>)> {
+    fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, SpellingForm, Option<ExchangeGroup>)> {
         if let Some(instrument) = self.by_spelling.get(&normalize(spelling)) {
-            return Some((instrument, Form::Name, None));
+            return Some((instrument, SpellingForm::Name, None));
         }
         let affixed = spelling::candidates(spelling).into_iter().find_map(|candidate| {
             self.by_spelling.get(&candidate.name).filter(|instrument| candidate.fits(instrument.class))
         });
         if let Some(instrument) = affixed {
-            return Some((instrument, Form::Affixed, None));
+            return Some((instrument, SpellingForm::Affixed, None));
         }
         self.roots.iter().find_map(|(root, instrument)| {
-            spelling::contract(spelling, root).map(|contract| (instrument, Form::Contract, contract.group))
+            spelling::contract(spelling, root).map(|contract| (instrument, SpellingForm::Contract, contract.group))
         })
     }
 

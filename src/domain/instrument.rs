@@ -99,7 +99,7 @@ impl Instrument {
 
     /// Puts a price from outside on the grid of its source. Some sources of indices are finer than the instrument's own
     /// grid: what they write with the finest digits at most is kept. All else is [rounded](Self::round).
-    pub fn keep(&self, price: f64) -> f64 {
+    pub fn round_from_source(&self, price: f64) -> f64 {
         let scale = power(self.finest_digits());
         let fine = (price * scale).round() / scale + 0.0;
         let is_finer = self.finest_digits() > self.digits && (fine - price).abs() * scale <= NOISE;
@@ -109,14 +109,14 @@ impl Instrument {
     /// [Keeps](Self::keep) bid and ask; a last price is both.
     pub fn sides(&self, quote: Quote) -> (f64, f64) {
         match quote {
-            Quote::BidAsk { bid, ask } => (self.keep(bid), self.keep(ask)),
-            Quote::Last(price) => (self.keep(price), self.keep(price)),
+            Quote::BidAsk { bid, ask } => (self.round_from_source(bid), self.round_from_source(ask)),
+            Quote::Last(price) => (self.round_from_source(price), self.round_from_source(price)),
         }
     }
 
     /// Mid of bid and ask, or the last price, on the instrument's grid, or on that of its source where that is finer.
     pub fn mid(&self, quote: Quote) -> f64 {
-        let Quote::BidAsk { .. } = quote else { return self.keep(quote.mid()) };
+        let Quote::BidAsk { .. } = quote else { return self.round_from_source(quote.mid()) };
         let (bid, ask) = self.sides(quote);
         if self.round(bid) == bid && self.round(ask) == ask {
             return self.round(quote.mid());
@@ -127,8 +127,9 @@ impl Instrument {
 
     /// Whether a quote has more digits than are kept, or is between two ticks.
     pub fn is_coarser_than(&self, quote: Quote) -> bool {
-        let changes =
-            |price: f64| (self.keep(price) - price).abs() > self.tick_size * NOISE + price.abs() * f64::EPSILON;
+        let changes = |price: f64| {
+            (self.round_from_source(price) - price).abs() > self.tick_size * NOISE + price.abs() * f64::EPSILON
+        };
         match quote {
             Quote::BidAsk { bid, ask } => changes(bid) || changes(ask),
             Quote::Last(price) => changes(price),
@@ -198,7 +199,7 @@ mod tests {
             ("ES", 6901.3, "6901.25", true),
         ] {
             let instrument = all.resolve(symbol).unwrap();
-            assert_eq!(printed(instrument.keep(price)), kept, "{symbol} {price}");
+            assert_eq!(printed(instrument.round_from_source(price)), kept, "{symbol} {price}");
             assert_eq!(instrument.is_coarser_than(Quote::Last(price)), is_coarser, "{symbol} {price}");
         }
     }
@@ -224,8 +225,8 @@ mod tests {
             let all = all();
             let instrument = all.iter().nth(which).unwrap();
             let scale = 10f64.powi(digits);
-            let kept = instrument.keep((price * scale).round() / scale);
-            prop_assert_eq!(instrument.keep(kept), kept);
+            let kept = instrument.round_from_source((price * scale).round() / scale);
+            prop_assert_eq!(instrument.round_from_source(kept), kept);
             prop_assert!((kept - price).abs() <= instrument.tick_size * 0.500_001 + 0.5 / scale);
             let printed = serde_json::to_string(&kept).unwrap();
             let decimals = printed.split_once('.').map_or(0, |(_, decimals)| decimals.len());

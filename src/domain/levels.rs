@@ -34,10 +34,11 @@ impl LevelLimits {
         instrument: &Instrument,
         last_price: Option<f64>,
     ) -> Vec<Fault> {
-        let keep = |price: f64| instrument.keep(price);
-        let entry = draft.entry_price.map(keep).or(known.and_then(|known| known.entry_price));
-        let stop = draft.stop_loss.map(keep).or(known.and_then(|known| known.stop_loss));
-        let drafted = draft.take_profits.as_ref().map(|targets| targets.iter().copied().map(keep).collect());
+        let round_from_source = |price: f64| instrument.round_from_source(price);
+        let entry = draft.entry_price.map(round_from_source).or(known.and_then(|known| known.entry_price));
+        let stop = draft.stop_loss.map(round_from_source).or(known.and_then(|known| known.stop_loss));
+        let drafted =
+            draft.take_profits.as_ref().map(|targets| targets.iter().copied().map(round_from_source).collect());
         let targets: Vec<f64> = drafted.or_else(|| known.map(|known| known.take_profits.clone())).unwrap_or_default();
         let is_same =
             |known: &Signal| (known.entry_price, known.stop_loss, &known.take_profits) == (entry, stop, &targets);

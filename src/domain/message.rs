@@ -81,13 +81,13 @@ impl MessageType {
 /// A message type that this server does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is no message type that can be published")]
-pub struct UnknownKind;
+pub struct UnknownMessageType;
 
 impl FromStr for MessageType {
-    type Err = UnknownKind;
+    type Err = UnknownMessageType;
 
-    fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(kind, ..)| *kind).ok_or(UnknownKind)
+    fn from_str(name: &str) -> Result<Self, UnknownMessageType> {
+        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(kind, ..)| *kind).ok_or(UnknownMessageType)
     }
 }
 
@@ -148,7 +148,7 @@ pub struct RelayedMessage {
 
 /// Which ordered messages a log does not have any more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Forgotten {
+pub struct PrunedMessages {
     /// Of each audience that is known to have lost some, the number of the last one.
     pub of: Vec<(Audience, u64)>,
     /// Up to this number any user may have lost some; 0 for none.
@@ -166,6 +166,6 @@ mod tests {
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
         }
-        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownKind));
+        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownMessageType));
     }
 }

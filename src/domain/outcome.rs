@@ -164,10 +164,10 @@ pub fn shares(signal: &Signal) -> Vec<f64> {
         let number = mode.trim().strip_suffix('%')?.rsplit(' ').next()?;
         number.parse().ok().filter(|share: &f64| *share > 0.0)
     };
-    let told: Option<Vec<f64>> = signal.tp_modes.iter().map(share).collect();
-    match told {
-        Some(told) if told.len() == count && (told.iter().sum::<f64>() - 100.0).abs() < 0.01 => {
-            told.iter().map(|share| share / 100.0).collect()
+    let labelled: Option<Vec<f64>> = signal.tp_modes.iter().map(share).collect();
+    match labelled {
+        Some(labelled) if labelled.len() == count && (labelled.iter().sum::<f64>() - 100.0).abs() < 0.01 => {
+            labelled.iter().map(|share| share / 100.0).collect()
         }
         _ => vec![1.0 / count as f64; count],
     }

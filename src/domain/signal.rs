@@ -212,11 +212,14 @@ impl Signal {
             faults.push(Fault::new("direction", format!("is {} and cannot change", self.direction.name())));
         }
         set(&mut signal.entry_time, draft.entry_time);
-        set(&mut signal.entry_price, draft.entry_price.map(|price| Some(instrument.keep(price))));
-        set(&mut signal.stop_loss, draft.stop_loss.map(|price| Some(instrument.keep(price))));
+        set(&mut signal.entry_price, draft.entry_price.map(|price| Some(instrument.round_from_source(price))));
+        set(&mut signal.stop_loss, draft.stop_loss.map(|price| Some(instrument.round_from_source(price))));
         set(
             &mut signal.take_profits,
-            draft.take_profits.as_ref().map(|prices| prices.iter().map(|price| instrument.keep(*price)).collect()),
+            draft
+                .take_profits
+                .as_ref()
+                .map(|prices| prices.iter().map(|price| instrument.round_from_source(*price)).collect()),
         );
         set(&mut signal.tp_modes, draft.tp_modes.clone());
         set(&mut signal.reason, draft.reason.clone());

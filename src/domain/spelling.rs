@@ -11,7 +11,7 @@
 //! | a future: continuous, or with month and year | `NQ1!`, `/ES`, `@NQ`, `NQ.c.0`, `NQH26`, `ESZ5`, `MNQ 03-26` |
 
 use super::instrument::InstrumentClass;
-use super::venue::Group;
+use super::venue::ExchangeGroup;
 
 type Classes = &'static [InstrumentClass];
 
@@ -43,22 +43,22 @@ const MONTH_NAMES: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL"
 const CONTINUOUS: [&str; 13] =
     ["1!", "2!", "=F", ".F", "_F", ".FUT", " ##-##", ".C.0", ".C.1", ".N.0", ".N.1", ".V.0", ".V.1"];
 /// Exchanges behind a contract: Yahoo, Sierra Chart, Refinitiv.
-const EXCHANGE_TAILS: [(&str, Group); 10] = [
-    ("_FUT_CME", Group::Cme),
-    ("_FUT_CBOT", Group::Cbot),
-    ("_FUT_COMEX", Group::Comex),
-    ("_FUT_NYMEX", Group::Nymex),
-    (".CME", Group::Cme),
-    ("-CME", Group::Cme),
-    (".XCME", Group::Cme),
-    (".CBT", Group::Cbot),
-    (".CMX", Group::Comex),
-    (".NYM", Group::Nymex),
+const EXCHANGE_TAILS: [(&str, ExchangeGroup); 10] = [
+    ("_FUT_CME", ExchangeGroup::Cme),
+    ("_FUT_CBOT", ExchangeGroup::Cbot),
+    ("_FUT_COMEX", ExchangeGroup::Comex),
+    ("_FUT_NYMEX", ExchangeGroup::Nymex),
+    (".CME", ExchangeGroup::Cme),
+    ("-CME", ExchangeGroup::Cme),
+    (".XCME", ExchangeGroup::Cme),
+    (".CBT", ExchangeGroup::Cbot),
+    (".CMX", ExchangeGroup::Comex),
+    (".NYM", ExchangeGroup::Nymex),
 ];
 
 /// In which form a symbol was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum SpellingForm {
     /// Its name or an alias.
     Name,
     /// With a prefix or a suffix of a broker's.
@@ -69,14 +69,14 @@ pub(super) enum Form {
 
 /// A name that may be meant, and the classes of instruments that are written so.
 #[derive(Debug, PartialEq)]
-pub(super) struct Candidate {
+pub(super) struct NameCandidate {
     /// Normalized.
     pub(super) name: String,
     prefix: Classes,
     suffix: Classes,
 }
 
-impl Candidate {
+impl NameCandidate {
     pub(super) fn fits(&self, class: InstrumentClass) -> bool {
         self.prefix.contains(&class) && self.suffix.contains(&class)
     }
@@ -103,11 +103,11 @@ pub(super) fn split_exchange(spelling: &str) -> (Option<&str>, &str) {
 }
 
 /// The names that are left of a spelling without the affixes of the tables.
-pub(super) fn candidates(spelling: &str) -> Vec<Candidate> {
+pub(super) fn candidates(spelling: &str) -> Vec<NameCandidate> {
     let spelling = spelling.trim();
     let mut found = Vec::new();
     let mut add = |name: &str, prefix: Classes, suffix: Classes| {
-        found.push(Candidate { name: normalize(name), prefix, suffix });
+        found.push(NameCandidate { name: normalize(name), prefix, suffix });
     };
     if let Some(inner) = spelling.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         add(inner, CFD, CFD);
@@ -183,13 +183,13 @@ fn without_letter(spelling: &str) -> Option<&str> {
 }
 
 /// A contract of a future.
-pub(super) struct Contract {
+pub(super) struct FutureContract {
     /// The exchange that stands behind it, if one does.
-    pub(super) group: Option<Group>,
+    pub(super) group: Option<ExchangeGroup>,
 }
 
 /// Reads a spelling as a contract of the future `root`; `None` when it is not one.
-pub(super) fn contract(spelling: &str, root: &str) -> Option<Contract> {
+pub(super) fn contract(spelling: &str, root: &str) -> Option<FutureContract> {
     let upper = spelling.trim().to_ascii_uppercase();
     let (is_marked, bare) = match upper.strip_prefix(['/', '@']) {
         Some(bare) => (true, bare),
@@ -204,7 +204,7 @@ pub(super) fn contract(spelling: &str, root: &str) -> Option<Contract> {
         "#" | "#C" => is_marked,
         _ => CONTINUOUS.contains(&rest) || is_dated(rest),
     };
-    is_contract.then_some(Contract { group })
+    is_contract.then_some(FutureContract { group })
 }
 
 /// `H26`, `H2026`, `Z5`, ` 03-26`, ` DEC25`, each also behind a separator.

@@ -13,7 +13,7 @@ const Z: f64 = 1.96;
 
 /// A rate with the interval that it may as well have (Wilson, 95 %).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Rate {
+pub struct RateEstimate {
     /// The rate that was seen.
     pub rate: f64,
     /// Lower bound.
@@ -22,7 +22,7 @@ pub struct Rate {
     pub high: f64,
 }
 
-impl Rate {
+impl RateEstimate {
     /// `part` of `whole`; `None` of nothing.
     pub fn of(part: usize, whole: usize) -> Option<Self> {
         if whole == 0 {
@@ -51,9 +51,9 @@ pub struct Stats {
     /// How the records ended.
     pub classes: BTreeMap<OutcomeClass, usize>,
     /// Trades with `r` above 0.
-    pub win_rate: Option<Rate>,
+    pub win_rate: Option<RateEstimate>,
     /// Trades that reached their first target before the stop.
-    pub first_target_rate: Option<Rate>,
+    pub first_target_rate: Option<RateEstimate>,
     /// Mean result.
     pub expectancy_r: Option<f64>,
     /// Sum of all results.
@@ -75,17 +75,17 @@ impl Stats {
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a TradeOutcome>) -> Self {
         let mut all: Vec<&TradeOutcome> = outcomes.into_iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
-        let mut tally = Tally::default();
+        let mut builder = StatsBuilder::default();
         for outcome in all {
-            tally.add(outcome);
+            builder.add(outcome);
         }
-        tally.stats()
+        builder.stats()
     }
 }
 
 /// What [`Stats`] are made of, one outcome after the other; none is kept.
 #[derive(Debug, Clone, Default)]
-struct Tally {
+struct StatsBuilder {
     signals: usize,
     trades: usize,
     with_gap: usize,
@@ -102,7 +102,7 @@ struct Tally {
     squared_error: f64,
 }
 
-impl Tally {
+impl StatsBuilder {
     /// Adds an outcome that ended after all that were added before.
     fn add(&mut self, outcome: &TradeOutcome) {
         self.signals += 1;
@@ -134,8 +134,8 @@ impl Tally {
             few: n < FEW,
             with_gap: self.with_gap,
             classes: self.classes,
-            win_rate: Rate::of(self.winners, n),
-            first_target_rate: Rate::of(self.first_targets, n),
+            win_rate: RateEstimate::of(self.winners, n),
+            first_target_rate: RateEstimate::of(self.first_targets, n),
             expectancy_r: mean(self.total_r),
             total_r: self.total_r,
             profit_factor: (self.losses > 0.0).then(|| self.wins / self.losses),
@@ -180,12 +180,12 @@ impl Breakdown {
 /// Builds a [`Breakdown`] from one outcome after the other, without keeping them.
 #[derive(Debug, Default)]
 pub struct BreakdownBuilder {
-    all: Tally,
-    symbol: BTreeMap<String, Tally>,
-    setup: BTreeMap<String, Tally>,
-    killzone: BTreeMap<String, Tally>,
-    source: BTreeMap<String, Tally>,
-    confidence: BTreeMap<String, Tally>,
+    all: StatsBuilder,
+    symbol: BTreeMap<String, StatsBuilder>,
+    setup: BTreeMap<String, StatsBuilder>,
+    killzone: BTreeMap<String, StatsBuilder>,
+    source: BTreeMap<String, StatsBuilder>,
+    confidence: BTreeMap<String, StatsBuilder>,
 }
 
 impl BreakdownBuilder {
@@ -203,8 +203,9 @@ impl BreakdownBuilder {
 
     /// The statistics of everything that was added.
     pub fn finish(self) -> Breakdown {
-        let finished =
-            |groups: BTreeMap<String, Tally>| groups.into_iter().map(|(key, tally)| (key, tally.stats())).collect();
+        let finished = |groups: BTreeMap<String, StatsBuilder>| {
+            groups.into_iter().map(|(key, builder)| (key, builder.stats())).collect()
+        };
         Breakdown {
             all: self.all.stats(),
             symbol: finished(self.symbol),
@@ -216,9 +217,9 @@ impl BreakdownBuilder {
     }
 }
 
-fn add_to(groups: &mut BTreeMap<String, Tally>, key: &str, outcome: &TradeOutcome) {
+fn add_to(groups: &mut BTreeMap<String, StatsBuilder>, key: &str, outcome: &TradeOutcome) {
     match groups.get_mut(key) {
-        Some(tally) => tally.add(outcome),
+        Some(builder) => builder.add(outcome),
         None => groups.entry(key.to_owned()).or_default().add(outcome),
     }
 }

@@ -5,11 +5,11 @@
 //! with digits (`US30`), and contract codes (`ESH26`).
 
 use super::instrument::{Instrument, InstrumentClass};
-use super::spelling::{Form, normalize};
+use super::spelling::{SpellingForm, normalize};
 
 /// A group of exchanges that share the roots of their futures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum ExchangeGroup {
     Cme,
     Cbot,
     Comex,
@@ -26,7 +26,7 @@ pub(super) enum Venue {
     /// Crypto-currencies, and the currency pairs that such exchanges trade.
     Crypto,
     /// Futures of these groups; none for an exchange with futures of its own.
-    Futures(&'static [Group]),
+    Futures(&'static [ExchangeGroup]),
     /// Shares, and the indices of these tickers.
     Shares(&'static [&'static str]),
     /// Not in the table.
@@ -58,37 +58,37 @@ const SHARES: &str = "NYSE NYSEARCA NYSEAMERICAN ARCA AMEX BATS IEX OTC OTCMKTS 
     CBOEEU UKTRADE";
 
 /// The group that lists a root, where it is known.
-const ROOTS: [(&str, Group); 24] = [
-    ("ES", Group::Cme),
-    ("NQ", Group::Cme),
-    ("MES", Group::Cme),
-    ("MNQ", Group::Cme),
-    ("RTY", Group::Cme),
-    ("M2K", Group::Cme),
-    ("6E", Group::Cme),
-    ("6B", Group::Cme),
-    ("6J", Group::Cme),
-    ("BTC", Group::Cme),
-    ("MBT", Group::Cme),
-    ("YM", Group::Cbot),
-    ("MYM", Group::Cbot),
-    ("ZN", Group::Cbot),
-    ("ZB", Group::Cbot),
-    ("ZC", Group::Cbot),
-    ("GC", Group::Comex),
-    ("MGC", Group::Comex),
-    ("SI", Group::Comex),
-    ("SIL", Group::Comex),
-    ("HG", Group::Comex),
-    ("CL", Group::Nymex),
-    ("MCL", Group::Nymex),
-    ("NG", Group::Nymex),
+const ROOTS: [(&str, ExchangeGroup); 24] = [
+    ("ES", ExchangeGroup::Cme),
+    ("NQ", ExchangeGroup::Cme),
+    ("MES", ExchangeGroup::Cme),
+    ("MNQ", ExchangeGroup::Cme),
+    ("RTY", ExchangeGroup::Cme),
+    ("M2K", ExchangeGroup::Cme),
+    ("6E", ExchangeGroup::Cme),
+    ("6B", ExchangeGroup::Cme),
+    ("6J", ExchangeGroup::Cme),
+    ("BTC", ExchangeGroup::Cme),
+    ("MBT", ExchangeGroup::Cme),
+    ("YM", ExchangeGroup::Cbot),
+    ("MYM", ExchangeGroup::Cbot),
+    ("ZN", ExchangeGroup::Cbot),
+    ("ZB", ExchangeGroup::Cbot),
+    ("ZC", ExchangeGroup::Cbot),
+    ("GC", ExchangeGroup::Comex),
+    ("MGC", ExchangeGroup::Comex),
+    ("SI", ExchangeGroup::Comex),
+    ("SIL", ExchangeGroup::Comex),
+    ("HG", ExchangeGroup::Comex),
+    ("CL", ExchangeGroup::Nymex),
+    ("MCL", ExchangeGroup::Nymex),
+    ("NG", ExchangeGroup::Nymex),
 ];
 
 impl Venue {
     /// Looks an exchange up, in any case and with any separators. TradingView marks delayed prices by `_DL` or `_DLY`.
     pub(super) fn of(exchange: &str) -> Self {
-        use Group::{Cbot, Cme, Comex, Nymex};
+        use ExchangeGroup::{Cbot, Cme, Comex, Nymex};
         let upper = exchange.trim().to_uppercase();
         let name = normalize(upper.strip_suffix("_DLY").or_else(|| upper.strip_suffix("_DL")).unwrap_or(&upper));
         let is_in = |table: &str| table.split(' ').any(|known| known == name);
@@ -113,7 +113,7 @@ impl Venue {
     }
 
     /// Whether the exchange lists the instrument under `name`, which is normalized and was read in this form.
-    pub(super) fn lists(self, instrument: &Instrument, name: &str, form: Form) -> bool {
+    pub(super) fn lists(self, instrument: &Instrument, name: &str, form: SpellingForm) -> bool {
         use InstrumentClass::{Crypto, Forex, Future, Index, Metal, Stock};
         let class = instrument.class;
         match self {
@@ -124,19 +124,19 @@ impl Venue {
                 class == Future && group_of(instrument).is_none_or(|group| groups.contains(&group))
             }
             Self::Shares(indices) => {
-                form == Form::Name && (class == Stock || class == Index && indices.contains(&name))
+                form == SpellingForm::Name && (class == Stock || class == Index && indices.contains(&name))
             }
             Self::Unknown => match form {
-                Form::Contract => true,
-                Form::Affixed => false,
-                Form::Name => no_share_is_called(instrument, name),
+                SpellingForm::Contract => true,
+                SpellingForm::Affixed => false,
+                SpellingForm::Name => no_share_is_called(instrument, name),
             },
         }
     }
 }
 
 /// The group that lists a future; `None` for one that the table does not have.
-pub(super) fn group_of(instrument: &Instrument) -> Option<Group> {
+pub(super) fn group_of(instrument: &Instrument) -> Option<ExchangeGroup> {
     ROOTS.iter().find(|(root, _)| *root == instrument.symbol.as_str()).map(|(_, group)| *group)
 }
 

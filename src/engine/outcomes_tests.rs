@@ -32,23 +32,23 @@ fn record(source: &str, bids: &[f64]) -> Option<TradeOutcome> {
     let mut outcomes = Outcomes::default();
     let mut bars = BarBuilder::default();
     let pending = Arc::new(pending);
-    outcomes.note(&Change { signal: pending.clone(), previous: None });
+    outcomes.on_change(&Change { signal: pending.clone(), previous: None });
     let confirmed = Arc::new(pending.as_ref().clone().ended(SignalState::Confirmed, at(0)));
-    outcomes.note(&Change { signal: confirmed, previous: Some(pending) });
+    outcomes.on_change(&Change { signal: confirmed, previous: Some(pending) });
     for (n, bid) in bids.iter().enumerate() {
         let observed_at = at(n as i64 * 30);
         let quote = Quote::BidAsk { bid: *bid, ask: bid + SPREAD };
         let source = SourceName::new("push");
         let symbol = instrument.symbol.clone();
         let tick = Tick { symbol, quote, volume: None, observed_at, feed: Feed::Live, source };
-        for closed in bars.take(&instrument, &tick, observed_at) {
+        for closed in bars.push_tick(&instrument, &tick, observed_at) {
             if closed.interval == BarInterval::OneMinute {
-                outcomes.minute(&closed);
+                outcomes.on_minute_close(&closed);
             }
         }
-        outcomes.price(&instrument, &tick, tick.observed_at);
+        outcomes.on_price(&instrument, &tick, tick.observed_at);
     }
-    outcomes.take().pop()
+    outcomes.drain_ended().pop()
 }
 
 fn told(outcome: Option<TradeOutcome>) -> Option<(OutcomeClass, usize, f64)> {
@@ -115,14 +115,17 @@ impl Feeding {
         let (symbol, source) = (instrument.symbol.clone(), SourceName::new("push"));
         let quote = Quote::BidAsk { bid, ask: bid + SPREAD };
         let tick = Tick { symbol, quote, volume: None, observed_at: at(seconds), feed: Feed::Live, source };
-        let closed = self.bars.take(&instrument, &tick, at(seconds));
-        closed.iter().filter(|closed| closed.interval == BarInterval::OneMinute).for_each(|c| self.outcomes.minute(c));
-        self.outcomes.price(&instrument, &tick, at(seconds));
+        let closed = self.bars.push_tick(&instrument, &tick, at(seconds));
+        closed
+            .iter()
+            .filter(|closed| closed.interval == BarInterval::OneMinute)
+            .for_each(|c| self.outcomes.on_minute_close(c));
+        self.outcomes.on_price(&instrument, &tick, at(seconds));
     }
 
     /// Another process goes on with what this one has kept in the end, through the form in which it is stored.
     fn restart(mut self, signal: &Arc<Signal>) -> Self {
-        let kept = self.outcomes.take_open(PersistScope::All);
+        let kept = self.outcomes.drain_open(PersistScope::All);
         let progress = kept
             .into_iter()
             .next()
@@ -138,15 +141,15 @@ impl Feeding {
 fn over_a_gap(first: f64) -> TradeOutcome {
     let change = confirmed(&[1.101, 1.102]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(30, 1.1005);
     let mut feeding = feeding.restart(&change.signal);
-    assert_eq!(feeding.outcomes.take_open(PersistScope::All), [], "there is no news yet");
+    assert_eq!(feeding.outcomes.drain_open(PersistScope::All), [], "there is no news yet");
     for seconds in [930, 960, 1_020, 24 * 3_600, 24 * 3_600 + 60] {
         feeding.bid(seconds, first);
     }
-    feeding.outcomes.take().pop().unwrap()
+    feeding.outcomes.drain_ended().pop().unwrap()
 }
 
 #[test]
@@ -171,24 +174,24 @@ fn a_restart_goes_on_and_the_first_price_after_it_decides_never_in_favour() {
 fn what_was_seen_before_the_end_of_a_process_counts_before_the_gap() {
     let change = confirmed(&[1.101, 1.102]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(70, 1.1);
     feeding.bid(80, 1.1011);
     let mut feeding = feeding.restart(&change.signal);
     // The first target was reached in the minute that was cut: half is closed there, the rest where the stop was.
     feeding.bid(600, 1.099);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.targets_hit, outcome.gap_seconds), (OutcomeClass::Stop, 1, 520));
     assert!(outcome.r.abs() < 1e-9, "{outcome:?}");
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(10, 1.0985);
     let mut feeding = feeding.restart(&change.signal);
     feeding.bid(600, 1.105);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.gap_seconds), (OutcomeClass::Stop, 0), "a restart takes no loss back");
 }
 
@@ -196,18 +199,18 @@ fn what_was_seen_before_the_end_of_a_process_counts_before_the_gap() {
 fn without_a_price_before_the_end_of_the_process_the_position_is_entered_after_it() {
     let change = confirmed(&[1.101]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     let mut feeding = feeding.restart(&change.signal);
     for (seconds, bid) in [(100, 1.0998), (160, 1.1012), (220, 1.1)] {
         feeding.bid(seconds, bid);
     }
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.fill, outcome.gap_seconds), (OutcomeClass::Targets, Some(1.1), 100));
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(24 * 3_600, 1.0998);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.fill), (OutcomeClass::NotFilled, None), "a day late");
 }
 
@@ -219,39 +222,39 @@ fn records_of_a_recording_stay_open_when_prices_are_of_another_time() {
     feeding.outcomes.resume(&change.signal, Some(progress));
     feeding.bid(100, 1.2);
     feeding.bid(200, 1.2);
-    assert_eq!(feeding.outcomes.take(), []);
+    assert_eq!(feeding.outcomes.drain_ended(), []);
 }
 
 #[test]
 fn what_cannot_be_measured_has_a_record_too() {
     let told = |outcomes: &mut Outcomes| {
-        let ended = outcomes.take();
+        let ended = outcomes.drain_ended();
         assert!(ended.iter().all(|outcome| !outcome.counts()));
         ended.into_iter().map(|outcome| (outcome.class, outcome.feed)).collect::<Vec<_>>()
     };
     let mut outcomes = Outcomes::default();
-    outcomes.note(&confirmed(&[]));
+    outcomes.on_change(&confirmed(&[]));
     assert_eq!(told(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "no target");
-    for _ in 0..=MAX_FOLLOWED {
-        outcomes.note(&confirmed(&[1.101]));
+    for _ in 0..=MAX_OPEN_RECORDS {
+        outcomes.on_change(&confirmed(&[1.101]));
     }
     assert_eq!(told(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "one too many");
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&confirmed(&[1.101]));
-    feeding.outcomes.invented(&Symbol::new("EURUSD"), at(1));
+    feeding.outcomes.on_change(&confirmed(&[1.101]));
+    feeding.outcomes.on_simulated_price(&Symbol::new("EURUSD"), at(1));
     assert_eq!(told(&mut feeding.outcomes), [(OutcomeClass::Unmeasured, Some(Feed::Simulated))]);
-    feeding.outcomes.note(&confirmed(&[1.101]));
+    feeding.outcomes.on_change(&confirmed(&[1.101]));
     feeding.bid(1, 1.0998);
-    feeding.outcomes.invented(&Symbol::new("EURUSD"), at(2));
+    feeding.outcomes.on_simulated_price(&Symbol::new("EURUSD"), at(2));
     assert_eq!(told(&mut feeding.outcomes), [], "a position that was entered waits for real prices");
 }
 
 #[test]
 fn open_records_are_kept_when_the_position_is_entered_or_a_minute_has_ended_and_come_again_when_they_could_not_be() {
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&confirmed(&[1.2]));
-    let kept = |feeding: &mut Feeding, which| feeding.outcomes.take_open(which).len();
+    feeding.outcomes.on_change(&confirmed(&[1.2]));
+    let kept = |feeding: &mut Feeding, which| feeding.outcomes.drain_open(which).len();
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
     feeding.bid(0, 1.0998);
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 1, "at once");
@@ -259,7 +262,7 @@ fn open_records_are_kept_when_the_position_is_entered_or_a_minute_has_ended_and_
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
     assert_eq!((kept(&mut feeding, PersistScope::Minutes), kept(&mut feeding, PersistScope::Minutes)), (1, 0));
     assert_eq!(kept(&mut feeding, PersistScope::All), 0);
-    feeding.outcomes.put_back(Vec::new());
+    feeding.outcomes.requeue(Vec::new());
     assert_eq!(kept(&mut feeding, PersistScope::Minutes), 1);
     feeding.bid(61, 1.0999);
     assert_eq!((kept(&mut feeding, PersistScope::All), kept(&mut feeding, PersistScope::All)), (1, 0));

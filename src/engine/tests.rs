@@ -245,15 +245,15 @@ fn a_mute_source_is_stale_and_replaced_in_market_hours_and_closed_outside_of_the
     provided("oanda", 1.1001, at(32), at(32), &mut busy);
     provided("oanda", 1.1002, at(33), at(33), &mut busy);
     assert_eq!(shown(&mut busy, at(33)), (1.1002, Quality::Live, "oanda".into()));
-    assert!(matches!(&busy.take_notices()[..], [EngineEvent::Switched { stalled: true, .. }]));
-    assert!(busy.take_notices().is_empty(), "said once");
+    assert!(matches!(&busy.drain_notices()[..], [EngineEvent::Switched { stalled: true, .. }]));
+    assert!(busy.drain_notices().is_empty(), "said once");
 
     let friday = Now { wall: parse_time("2026-01-16T21:59:50Z").unwrap(), mono: Duration::ZERO };
     let mut weekend = engine().with_rules(rules);
     provided("mt5", 1.1, friday, friday, &mut weekend);
     let saturday = friday.plus(Duration::from_hours(14));
     assert_eq!(shown(&mut weekend, saturday), (1.1, Quality::Closed, "mt5".into()));
-    assert!(weekend.take_notices().is_empty());
+    assert!(weekend.drain_notices().is_empty());
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn a_price_finer_than_the_grid_is_told() {
         engine.process(last(symbol, price, Feed::Live, now()), now());
         let update = engine.publish(now()).pop().unwrap();
         assert_eq!(update.price, published, "{symbol} {price}");
-        let told = engine.take_notices().iter().any(|notice| matches!(notice, EngineEvent::Rounded { .. }));
+        let told = engine.drain_notices().iter().any(|notice| matches!(notice, EngineEvent::Rounded { .. }));
         assert_eq!(told, rounded, "{symbol} {price}");
     }
 }

@@ -65,10 +65,10 @@ fn a_snapshot_holds_each_signal_once_as_it_is_now() {
 fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_not() {
     let hub = hub();
     hub.publish(&[signal("a", 1, SignalState::Confirmed), signal("b", 2, SignalState::Pending)]);
-    hub.tidy(after(0));
-    hub.tidy(after(599));
+    hub.evict_expired(after(0));
+    hub.evict_expired(after(599));
     assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [1, 2]);
-    hub.tidy(after(600));
+    hub.evict_expired(after(600));
     assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [2]);
 }
 
@@ -76,10 +76,10 @@ fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_no
 fn a_snapshot_knows_how_old_changes_are() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 1, SignalState::Confirmed)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
+    hub.restore([old], &PrunedMessages::default());
     // The process began four minutes after the change of the one that the log had.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
-    hub.tidy(running(0));
+    hub.evict_expired(running(0));
     hub.publish(&[signal("new", 2, SignalState::Confirmed)]);
     let ages = || {
         let ages = std::cell::RefCell::new(Vec::new());
@@ -91,8 +91,8 @@ fn a_snapshot_knows_how_old_changes_are() {
         ages.into_inner()
     };
     assert_eq!(ages(), [240, 0]);
-    hub.tidy(running(10));
-    hub.tidy(running(70));
+    hub.evict_expired(running(10));
+    hub.evict_expired(running(70));
     assert_eq!(ages(), [310, 60]);
 }
 
@@ -102,9 +102,9 @@ fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
         let hub = hub();
         hub.publish(&[signal("a", 1, SignalState::Confirmed)]);
         let jumped = |seconds| Now { wall: after(seconds).wall + TimeDelta::seconds(jump), ..after(seconds) };
-        hub.tidy(after(0));
+        hub.evict_expired(after(0));
         for (seconds, seqs_then) in [(599, vec![1]), (600, vec![])] {
-            hub.tidy(jumped(seconds));
+            hub.evict_expired(jumped(seconds));
             assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), seqs_then, "{jump} {seconds}");
         }
     }
@@ -114,11 +114,11 @@ fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
 fn what_comes_from_the_log_is_as_old_as_the_wall_clock_says() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Confirmed)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
+    hub.restore([old], &PrunedMessages::default());
     // The process began four minutes after it.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
     for (seconds, expected) in [(0, vec![5]), (359, vec![5]), (360, vec![])] {
-        hub.tidy(running(seconds));
+        hub.evict_expired(running(seconds));
         assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), expected, "{seconds}");
     }
 }
@@ -136,7 +136,7 @@ fn a_snapshot_is_bounded_to_the_latest() {
 fn the_tail_answers_only_for_what_it_holds_without_holes() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
+    hub.restore([old], &PrunedMessages::default());
     assert_eq!(hub.with_snapshot(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
     assert_eq!(hub.with_snapshot(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
@@ -153,7 +153,7 @@ fn a_slow_client_loses_outdated_prices_and_no_signal() {
         outbox.offer(&[price("EURUSD", value), price("GBPUSD", value)]);
     }
     outbox.offer(&[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
-    let batch = outbox.take().unwrap();
+    let batch = outbox.drain().unwrap();
     let prices: Vec<_> = batch
         .states
         .iter()
@@ -173,7 +173,7 @@ fn a_client_that_is_too_slow_for_its_signals_is_closed_not_shortened() {
     for seq in 1..5000 {
         outbox.offer(&[signal("a", seq, SignalState::Pending)]);
     }
-    assert_eq!(outbox.take().unwrap_err().waiting, 2048);
+    assert_eq!(outbox.drain().unwrap_err().waiting, 2048);
 }
 
 #[test]
@@ -182,9 +182,9 @@ fn a_client_gets_only_what_it_asked_for() {
     let only = Selection::Only([Symbol::new("GBPUSD")].into());
     outbox.set_topics(Topics { prices: only, signals: Selection::None, ..Topics::default() });
     outbox.offer(&[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
-    assert!(outbox.take().unwrap().is_empty());
+    assert!(outbox.drain().unwrap().is_empty());
     outbox.offer(&[price("GBPUSD", 1.0)]);
-    assert_eq!(outbox.take().unwrap().states.len(), 1);
+    assert_eq!(outbox.drain().unwrap().states.len(), 1);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
 fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
     let hub = hub();
     let user = |name: &str| Audience::User(name.into());
-    let forgotten = Forgotten { of: vec![(user("b"), 30)], users: 20 };
+    let forgotten = PrunedMessages { of: vec![(user("b"), 30)], users: 20 };
     hub.restore([Envelope::unplaced(message(25, user("a")).event().clone())], &forgotten);
     hub.publish(&[message(40, user("b")), message(41, user("new"))]);
     let of = |name: &str, seq| {
@@ -342,5 +342,5 @@ async fn spaced_events_have_a_bound_too() {
     let outbox = Outbox::new(metrics());
     outbox.set_spacing(SPACING);
     outbox.put((1..=3000).map(|seq| signal("s", seq, SignalState::Pending)));
-    assert!(outbox.take().is_err());
+    assert!(outbox.drain().is_err());
 }

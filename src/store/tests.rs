@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Forgotten, Invalidation, Killzone, MessageType, Position, SignalId, SignalState,
-    SignalStatus, SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Invalidation, Killzone, MessageType, Position, PrunedMessages, SignalId,
+    SignalState, SignalStatus, SourceName, Symbol, parse_time,
 };
 
 mod damage;
@@ -280,7 +280,7 @@ async fn waiting_batches_share_a_transaction() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
     for (fault, error) in
-        [(Fault::Full, StoreError::Full as fn(_) -> _), (Fault::ReadOnly, StoreError::ReadOnly as fn(_) -> _)]
+        [(DiskFault::Full, StoreError::Full as fn(_) -> _), (DiskFault::ReadOnly, StoreError::ReadOnly as fn(_) -> _)]
     {
         let dir = TempDir::new().unwrap();
         let file = dir.path().join(DATABASE_FILE);
@@ -288,7 +288,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
         assert_eq!(store.log(vec![pending("a")]).await, Ok(1));
 
-        store.play(fault);
+        store.simulate_fault(fault);
         let refused = [store.log(vec![pending("b"), pending("c")]), store.log(vec![confirmed("a")])];
         for append in refused {
             assert_eq!(append.await, Err(error(file.clone())));
@@ -298,7 +298,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         assert_eq!(store.reader().events_after(0, 9).await.unwrap().len(), 1, "reading goes on");
         assert!(metrics.store_errors_total.get() > 0);
 
-        store.play(Fault::None);
+        store.simulate_fault(DiskFault::None);
         healed(&store).await;
         assert_eq!(store.log(vec![confirmed("a"), pending("b")]).await, Ok(2));
         store.close().await.unwrap();
@@ -326,14 +326,14 @@ async fn an_event_that_was_refused_and_reached_the_disk_is_taken_back() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.log(vec![pending("a"), pending("b")]).await.unwrap();
-    store.play(Fault::ReadOnly);
+    store.simulate_fault(DiskFault::ReadOnly);
     store.log(vec![pending("c")]).await.unwrap_err();
     // What a commit leaves behind whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = schema::head(&connection).unwrap();
     commit::append(&connection, head, [confirmed("a"), pending("c")].iter(), start()).unwrap();
     drop(connection);
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     healed(&store).await;
     assert_eq!(store.log(vec![timed_out("b")]).await, Ok(3));
     assert_eq!(
@@ -380,7 +380,7 @@ async fn a_panic_of_the_writer_is_told_to_everybody() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let closed = store.closed();
-    store.play(Fault::Panic);
+    store.simulate_fault(DiskFault::Panic);
     assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
     assert_eq!(closed.await, Err(StoreError::Panicked));
     assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
@@ -684,7 +684,7 @@ fn bars_that_have_no_place_are_dropped_and_counted() {
     let dir = TempDir::new().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
-    store.play(Fault::Full);
+    store.simulate_fault(DiskFault::Full);
     store.save_bars(vec![bar(0, 1.0)]);
     while store.health() == Health::Ok {
         std::thread::sleep(Duration::from_millis(5));
@@ -839,9 +839,9 @@ proptest! {
             let first = expected.len() as u64 + 1;
             match then {
                 0 => {
-                    store.play(Fault::Full);
+                    store.simulate_fault(DiskFault::Full);
                     prop_assert!(runtime.block_on(store.log(batch)).is_err());
-                    store.play(Fault::None);
+                    store.simulate_fault(DiskFault::None);
                     continue;
                 }
                 1 => {
@@ -914,7 +914,7 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         (101..=200).collect::<Vec<_>>()
     );
     // The last that is gone is known by its number, also to a process that would keep more.
-    assert_eq!(recovered.forgotten, Forgotten { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
+    assert_eq!(recovered.forgotten, PrunedMessages { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
     let next = store.append(Vec::new(), vec![message(MessageType::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }
@@ -926,7 +926,7 @@ fn message_clock() -> DateTime<Utc> {
 }
 
 /// Opens the log, waits until so many messages are left, and gives their numbers and what was forgotten.
-async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, Forgotten) {
+async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, PrunedMessages) {
     let (store, _) = open_with(dir, options).unwrap();
     let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     let count = || connection.query_row("SELECT count(*) FROM published", [], |row| row.get::<_, u64>(0)).unwrap();
@@ -959,11 +959,11 @@ async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
     let few = Options { max_messages: 100, clock: message_clock, ..options() };
     let (left, forgotten) = messages_left(dir.path(), few, 102).await;
     assert_eq!(left, [1, 2].into_iter().chain(602..=701).collect::<Vec<_>>());
-    assert_eq!(forgotten, Forgotten { of: vec![], users: 601 });
+    assert_eq!(forgotten, PrunedMessages { of: vec![], users: 601 });
 
     MESSAGE_CLOCK.store(DAY.as_secs() as i64 + 1, Ordering::SeqCst);
     let (left, forgotten) = messages_left(dir.path(), few, 3).await;
-    assert_eq!((left, forgotten), (vec![1, 2, 701], Forgotten { of: vec![], users: 700 }));
+    assert_eq!((left, forgotten), (vec![1, 2, 701], PrunedMessages { of: vec![], users: 700 }));
     let (store, _) = open(dir.path());
     let next = store.append(Vec::new(), vec![message(MessageType::Alerts, user(1), "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(702), "numbers are never given twice");
@@ -973,10 +973,10 @@ async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
 async fn a_message_that_was_refused_is_not_there() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    store.play(Fault::Full);
+    store.simulate_fault(DiskFault::Full);
     let lost = message(MessageType::Alerts, Audience::All, "", &"x".repeat(100_000));
     assert!(store.append(Vec::new(), vec![lost], Vec::new()).await.is_err());
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     let kept = message(MessageType::Alerts, Audience::All, "", "kept");
     assert_eq!(store.append(Vec::new(), vec![kept], Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
 }

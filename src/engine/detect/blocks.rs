@@ -121,7 +121,7 @@ impl Blocks {
 
     fn note(&mut self, n: u64, candle: &Candle, pivots: [Option<Pivot>; 2]) {
         for origin in [&mut self.high, &mut self.low].into_iter().flatten() {
-            origin.take(n, candle);
+            origin.push(n, candle);
         }
         self.recent.push_back((n, *candle));
         if self.recent.len() > self.swing_length {
@@ -129,7 +129,7 @@ impl Blocks {
         }
         for pivot in pivots.into_iter().flatten() {
             let mut origin = Origin { extreme: pivot.extreme, deepest: None };
-            self.recent.iter().for_each(|(n, candle)| origin.take(*n, candle));
+            self.recent.iter().for_each(|(n, candle)| origin.push(*n, candle));
             match pivot.extreme {
                 Extreme::High => self.high = Some(origin),
                 Extreme::Low => self.low = Some(origin),
@@ -144,7 +144,7 @@ impl Blocks {
 }
 
 impl Origin {
-    fn take(&mut self, n: u64, candle: &Candle) {
+    fn push(&mut self, n: u64, candle: &Candle) {
         let deeper = self.deepest.is_none_or(|(_, deepest)| match self.extreme {
             Extreme::High => candle.low <= deepest.low,
             Extreme::Low => candle.high >= deepest.high,

@@ -29,7 +29,7 @@ impl Range {
 /// Ranges of trading days, which begin at 17:00 New York time, and of killzones. A bar belongs to the day and the killzone
 /// that it opens in.
 #[derive(Debug, Clone, Default)]
-pub struct Levels {
+pub struct MarketLevels {
     today: Option<(NaiveDate, Range)>,
     previous_day: Option<Range>,
     /// The killzone that the last bar was in, since when it is.
@@ -37,7 +37,7 @@ pub struct Levels {
     last_killzones: BTreeMap<Killzone, Range>,
 }
 
-impl Levels {
+impl MarketLevels {
     /// Takes the next bar.
     pub fn push(&mut self, opened_at: DateTime<Utc>, candle: &Candle) {
         let day = trading_day(opened_at);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn days_roll_at_five_pm_in_new_york_and_killzones_when_they_end() {
-        let mut levels = Levels::default();
+        let mut levels = MarketLevels::default();
         let mut push = |at: &str, low: f64, high: f64| {
             levels.push(parse_time(at).unwrap(), &candle(low, high, low, high));
             (levels.previous_day(), levels.last(Killzone::London))
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_same_killzone_of_another_day_is_another_one() {
-        let mut levels = Levels::default();
+        let mut levels = MarketLevels::default();
         levels.push(parse_time("2026-01-14T08:00:00Z").unwrap(), &candle(1.0, 2.0, 1.0, 2.0));
         levels.push(parse_time("2026-01-15T08:00:00Z").unwrap(), &candle(3.0, 4.0, 3.0, 4.0));
         assert_eq!(levels.last(Killzone::London), Some(Range { high: 2.0, low: 1.0 }));

@@ -34,7 +34,7 @@ mod tests;
 pub use blocks::{Block, BlockEvent, Blocks};
 pub use gaps::{Gap, GapEvent, Gaps};
 pub use indicators::{Atr, Ema, Macd, MacdValue, Rsi};
-pub use levels::{Levels, Range};
+pub use levels::{MarketLevels, Range};
 pub use record::{Recorded, Recorder};
 pub use shift::{Shift, Shifts};
 pub use structure::{Break, BreakKind, Structure};

@@ -166,9 +166,9 @@ fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
     watch.add(&signal, zone_far, now.mono + TTL, now);
     for (n, mid) in mids.iter().enumerate() {
         let (tick, now) = tick("2026-01-14T15:00:00Z", n as i64 * 30, *mid, Feed::Live);
-        let closed = bars.take(instrument, &tick, now.wall);
-        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.minute(closed, now)).collect();
-        ended.extend(watch.price(instrument, tick.quote, now));
+        let closed = bars.push_tick(instrument, &tick, now.wall);
+        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.on_minute_close(closed, now)).collect();
+        ended.extend(watch.on_price(instrument, tick.quote, now));
         if let Some((_, state)) = ended.pop() {
             return Some((n, state));
         }
@@ -211,7 +211,7 @@ fn silence_and_closed_markets_end_what_cannot_be_known() {
         let (_, start) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
         watch.add(&signal, None, TTL, start);
         let (tick, now) = tick("2026-01-16T21:58:00Z", seconds, 1.1, Feed::Live);
-        watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state)
+        watch.on_price(&instrument, tick.quote, now).pop().map(|(_, state)| state)
     };
     assert_eq!(after(60), None);
     assert_eq!(after(120), Some(Invalidation::MARKET_CLOSED.into()), "Friday, 17:00 in New York");
@@ -219,7 +219,7 @@ fn silence_and_closed_markets_end_what_cannot_be_known() {
     let earlier = Signal { updated_at: signal.updated_at - TimeDelta::minutes(3), ..signal.clone() };
     let (tick, now) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
     watch.add(&earlier, None, TTL, now);
-    let ended = watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state);
+    let ended = watch.on_price(&instrument, tick.quote, now).pop().map(|(_, state)| state);
     assert_eq!(ended, Some(Invalidation::STALE_DATA.into()));
 }
 
@@ -239,8 +239,8 @@ fn a_shift_the_other_way_ends_it() {
         Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
     let mut watch = watch::Watch::default();
     watch.add(&signal, None, now.mono + TTL, now);
-    assert_eq!(watch.shift(&symbol, Direction::Long), []);
-    let ended = watch.shift(&symbol, Direction::Short);
+    assert_eq!(watch.on_shift(&symbol, Direction::Long), []);
+    let ended = watch.on_shift(&symbol, Direction::Short);
     assert_eq!(ended, [(signal.id.clone(), Invalidation::OPPOSITE_MSS.into())]);
 }
 
@@ -329,7 +329,7 @@ proptest! {
         let instruments = instruments();
         let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
         let direction = if long { Direction::Long } else { Direction::Short };
-        let candidate = Candidate {
+        let candidate = SetupCandidate {
             kind: SetupKind::Bos,
             direction,
             entry,
@@ -343,7 +343,7 @@ proptest! {
         };
         let rules = SetupRules::default();
         let yardstick = levels::Yardstick { atr, spread, close: entry + away };
-        if let Some(levels) = levels::lay(&rules, &candidate, instrument, &yardstick) {
+        if let Some(levels) = levels::place(&rules, &candidate, instrument, &yardstick) {
             let risk = direction.sign() * (levels.entry - levels.stop);
             prop_assert!(risk >= rules.min_spreads * spread - 1e-9 && risk >= rules.min_atr * atr - 1e-9);
             prop_assert!(risk <= rules.max_atr * atr + instrument.tick_size * 1.5);

@@ -365,7 +365,7 @@ async fn say_goodbye<C: Protocol>(
         // All of it, in order: an answer that went out without the events before it would move the client's cursor past
         // them. Whose token has ended gets nothing more.
         let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
-        if let Some(batch) = client.outbox.take().ok().filter(|_| is_welcome) {
+        if let Some(batch) = client.outbox.drain().ok().filter(|_| is_welcome) {
             client.write_batch(batch, protocol).await?;
         }
         client.write(farewell).await?;

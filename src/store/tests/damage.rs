@@ -41,7 +41,7 @@ struct Content {
     position: Position,
     events: Vec<(u64, Signal)>,
     published: Vec<RelayedMessage>,
-    forgotten: Forgotten,
+    forgotten: PrunedMessages,
     users: Vec<UserNote>,
     outcomes: Vec<TradeOutcome>,
     open: Vec<(Signal, Option<Progress>)>,
@@ -52,7 +52,7 @@ impl Content {
     fn of(opened: &Opened) -> Result<Self, rusqlite::Error> {
         let Recovered { position, published, forgotten, users, open_records, pending, .. } = opened.recovered.clone();
         let mut records = Vec::new();
-        outcomes::each(&opened.connection, |record| records.push(record))?;
+        outcomes::for_each(&opened.connection, |record| records.push(record))?;
         Ok(Self {
             position,
             events: queries::events_after(&opened.connection, 0, 1_000)?,

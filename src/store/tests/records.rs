@@ -262,14 +262,14 @@ async fn a_record_that_was_refused_and_reached_the_disk_is_taken_back() {
     let (store, _) = open(dir.path());
     store.log(vec![confirmed("a"), confirmed("b")]).await.unwrap();
     store.append_outcomes(vec![outcome("a", 1.0)], Vec::new()).await.unwrap();
-    store.play(Fault::ReadOnly);
+    store.simulate_fault(DiskFault::ReadOnly);
     store.append_outcomes(vec![outcome("b", 1.0)], Vec::new()).await.unwrap_err();
     // What a commit leaves behind whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = outcomes::head(&connection).unwrap();
     outcomes::append(&connection, head, [outcome("b", 1.0)].iter(), start()).unwrap();
     drop(connection);
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     healed(&store).await;
     assert_eq!((records(dir.path()).records, records(dir.path()).open), (1, 1));
     store.append_outcomes(vec![outcome("b", -1.0)], Vec::new()).await.unwrap();
