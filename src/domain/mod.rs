@@ -1,6 +1,6 @@
-//! What the server talks about, as plain data with its rules: instruments, prices, bars, signals and time.
+//! The domain: instruments, prices, bars, signals and time, as plain data with their rules.
 //!
-//! This room uses nothing else of ours and does no I/O; every other room may use it.
+//! This module does no I/O and uses no other module of the crate. Every other module may use it.
 
 mod bar;
 mod builtin;

@@ -1,13 +1,13 @@
-//! What an exchange lists, so that a share is never taken for an index or a future of the same ticker.
+//! Which instruments an exchange lists, so that a share is never taken for an index or a future with the same ticker.
 //!
-//! The exchange is the part before the colon of `NYSE:DOW`, or what a sender says beside the symbol. A known exchange decides by the
-//! table below. On an unknown one only names are taken that no share can have: currency and metal pairs, names that mix letters
-//! with digits (`US30`), and contract codes (`ESH26`).
+//! The exchange is the part before the colon of `NYSE:DOW`, or a sender's separate field. The table below decides for
+//! known exchanges. On an unknown one only names that no share can have are accepted: currency and metal pairs, names
+//! that mix letters with digits (`US30`), and contract codes (`ESH26`).
 
 use super::instrument::{Instrument, InstrumentClass};
 use super::spelling::{SpellingForm, normalize};
 
-/// A group of exchanges that share the roots of their futures.
+/// A group of exchanges with the same roots of futures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeGroup {
     Cme,
@@ -16,20 +16,20 @@ pub(super) enum ExchangeGroup {
     Nymex,
 }
 
-/// What kind of exchange it is.
+/// The kind of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Venue {
-    /// A broker or a data service with contracts for difference: everything but futures.
+    /// A broker or a data service with contracts for difference: everything except futures.
     Broker,
     /// Currency pairs and spot metals only.
     Spot,
-    /// Crypto-currencies, and the currency pairs that such exchanges trade.
+    /// Crypto-currencies, and the currency pairs of such exchanges.
     Crypto,
-    /// Futures of these groups; none for an exchange with futures of its own.
+    /// Futures of these groups; empty for an exchange whose futures are not in the table.
     Futures(&'static [ExchangeGroup]),
-    /// Shares, and the indices of these tickers.
+    /// Shares, and the indices with these tickers.
     Shares(&'static [&'static str]),
-    /// Not in the table.
+    /// An exchange that is not in the table.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ const SHARES: &str = "NYSE NYSEARCA NYSEAMERICAN ARCA AMEX BATS IEX OTC OTCMKTS 
     BMFBOVESPA BVMF BCBA BYMA BCS BVC BVL JSE EGX NSENG NSEKE CSEMA TADAWUL DFM ADX QSE KSE BAHRAIN TASE BIST MOEX RUS LUXSE CXE \
     CBOEEU UKTRADE";
 
-/// The group that lists a root, where it is known.
+/// The group that lists a root.
 const ROOTS: [(&str, ExchangeGroup); 24] = [
     ("ES", ExchangeGroup::Cme),
     ("NQ", ExchangeGroup::Cme),
@@ -86,7 +86,7 @@ const ROOTS: [(&str, ExchangeGroup); 24] = [
 ];
 
 impl Venue {
-    /// Looks an exchange up, in any case and with any separators. TradingView marks delayed prices by `_DL` or `_DLY`.
+    /// Looks up an exchange, in any case and with any separators. TradingView marks delayed prices by `_DL` or `_DLY`.
     pub(super) fn of(exchange: &str) -> Self {
         use ExchangeGroup::{Cbot, Cme, Comex, Nymex};
         let upper = exchange.trim().to_uppercase();
@@ -112,7 +112,7 @@ impl Venue {
         }
     }
 
-    /// Whether the exchange lists the instrument under `name`, which is normalized and was read in this form.
+    /// Whether the exchange lists the instrument under the normalized `name`, which was parsed in this form.
     pub(super) fn lists(self, instrument: &Instrument, name: &str, form: SpellingForm) -> bool {
         use InstrumentClass::{Crypto, Forex, Future, Index, Metal, Stock};
         let class = instrument.class;
@@ -135,7 +135,7 @@ impl Venue {
     }
 }
 
-/// The group that lists a future; `None` for one that the table does not have.
+/// Returns the group that lists a future; `None` when it is not in the table.
 pub(super) fn group_of(instrument: &Instrument) -> Option<ExchangeGroup> {
     ROOTS.iter().find(|(root, _)| *root == instrument.symbol.as_str()).map(|(_, group)| *group)
 }

@@ -214,7 +214,7 @@ impl Pipeline {
             Some(to) => self.next_batch.replies.push(PendingReply { to, is: outcome.answer }),
             None => {
                 if let Err(rejection) = outcome.answer {
-                    trace!(%rejection, "an input was not taken");
+                    trace!(%rejection, "an input was rejected");
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Pipeline {
         let known = match self.store.reader().find(&found).await {
             Ok(known) => known,
             Err(error) => {
-                warn!(%error, "cannot ask the log: setups just found are left out");
+                warn!(%error, "the log cannot be read; the setups that were just found are dropped");
                 self.engine.undo(changes.into_iter(), self.clock.now());
                 return Vec::new();
             }
@@ -251,7 +251,7 @@ impl Pipeline {
         let (old, new): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| known.contains_key(&change.signal.id));
         if !old.is_empty() {
-            info!(setups = known.len(), "found again what the log has of an earlier run");
+            info!(setups = known.len(), "setups are already in the log from an earlier run; they are not published again");
             self.engine.undo(old.into_iter(), self.clock.now());
             self.engine.restore(known.into_values(), self.clock.now());
         }

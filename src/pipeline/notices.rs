@@ -74,7 +74,7 @@ impl Reporter {
             let seconds = by.as_seconds_f64();
             warn!(
                 seconds,
-                "the wall clock was set, or the machine slept; deadlines and the age of prices go on as they were"
+                "the wall clock was set, or the machine slept; deadlines and ages of prices are not affected"
             );
         }
     }
@@ -126,7 +126,7 @@ impl Reporter {
                 }
             }
             EngineEvent::Diverged { symbol, source, from, by } => {
-                warn!(%symbol, %source, %from, percent = by * 100.0, "two sources differ");
+                warn!(%symbol, %source, %from, percent = by * 100.0, "a source differs from the active one");
             }
             EngineEvent::Rounded { symbol, source } => {
                 self.metrics.prices_rounded_total.with_label_values(&[symbol.as_str(), source.as_str()]).inc();
@@ -139,7 +139,7 @@ impl Reporter {
                 }
             }
             EngineEvent::Agrees { symbol, source } => {
-                info!(%symbol, %source, "a source agrees again with the one in force")
+                info!(%symbol, %source, "a source agrees with the active one again")
             }
         }
     }

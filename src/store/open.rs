@@ -144,7 +144,7 @@ fn open_watermark(file: &Path, condition: &LogCondition) -> Result<Option<Waterm
         LogCondition::EarlierRelease => {
             tracing::info!(
                 file = %path.display(),
-                "the log of an earlier release is taken over; from now on {WATERMARK_FILE} notes what was acknowledged last"
+                "the log of an earlier release was migrated; from now on {WATERMARK_FILE} records what was acknowledged last"
             );
         }
         LogCondition::Guarded { watermark, one_copy_damaged } => {
@@ -164,7 +164,7 @@ fn open_watermark(file: &Path, condition: &LogCondition) -> Result<Option<Waterm
             let what = if *unreadable { "both copies in it are damaged" } else { "it is missing" };
             tracing::warn!(
                 file = %path.display(),
-                "the watermark is written anew: {what}, and the log was closed, so that the database alone is all of it"
+                "the watermark is created again: {what}; the log was closed, so the database alone is complete"
             );
         }
         LogCondition::Replaced { watermark, copied_from } => {
