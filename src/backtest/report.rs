@@ -174,14 +174,14 @@ pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats
 fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<String> {
     let days: usize = files.iter().map(|file| file.trading_days).sum();
     let symbols: Vec<_> = files.iter().map(|file| file.symbol.as_str()).collect();
-    let mut said = vec![format!(
+    let mut sentences = vec![format!(
         "The sample: {} trades of {} confirmed signals on {days} trading days of {}.",
         all.trades,
         all.signals,
         symbols.join(", ")
     )];
     if all.few {
-        said.push(format!("With fewer than {FEW} trades no rate in here says anything about another sample."));
+        sentences.push(format!("With fewer than {FEW} trades no rate in here says anything about another sample."));
     }
     if let Some((low, high)) = interval(outcomes) {
         let shows = if low > 0.0 {
@@ -191,19 +191,19 @@ fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<S
         } else {
             "includes 0: the sample shows no edge"
         };
-        said.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
+        sentences.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
     }
     let ambiguous = all.classes.get(&OutcomeClass::Ambiguous).copied().unwrap_or_default();
-    said.push(format!(
+    sentences.push(format!(
         "Minutes that hold the stop and a target count as the stop: {ambiguous} of these trades. Where the recording has bars, \
          the order of prices inside them is assumed; with ticks it is known."
     ));
-    said.push(
+    sentences.push(
         "The spread is in the results where the recording has bid and ask; commission, slippage and swaps are not."
             .into(),
     );
-    said.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
-    said
+    sentences.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
+    sentences
 }
 
 /// Returns the 95 % interval: the mean result ± 1.96 standard errors.

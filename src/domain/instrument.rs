@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mid_is_on_the_grid_of_its_sides() {
+    fn a_mid_keeps_the_grid_of_its_sides() {
         let all = all();
         for (symbol, bid, ask, mid) in [
             ("SPX500", 6901.2, 6901.7, 6901.5),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_on_the_wrong_side_is_no_distance() {
+    fn wrong_side_levels_are_no_distances() {
         assert_eq!(faults("EURUSD", &draft(Some(1.085), 2.0, 1.09), None), Vec::<String>::new());
         let short = SignalDraft { direction: Some(Direction::Short), ..draft(Some(4050.1), 30.0, 4000.0) };
         assert_eq!(faults("XAUUSD", &short, None), ["stop_loss"]);

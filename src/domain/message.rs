@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_types() {
+    fn the_table_follows_the_order_of_types() {
         for (index, (kind, name, _)) in MessageType::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index, "{name}");
             assert_eq!(name.parse(), Ok(kind));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_has_no_more_decimals_than_its_terms() {
+    fn a_difference_keeps_the_decimals_of_its_terms() {
         for (a, b, expected) in [
             (1.08503, 1.085, "0.00003"),
             (1.1, 1.1, "0"),

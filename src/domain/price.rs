@@ -127,9 +127,9 @@ pub struct Tick {
     pub feed: Feed,
     /// The source.
     pub source: SourceName,
-    }
+}
 
-    /// Why a tick is rejected.
+/// Why a tick is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum TickFault {
     /// A price is zero, negative or not finite.

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn forex_runs_from_sunday_to_friday_five_pm_new_york() {
+    fn forex_is_open_from_sunday_to_friday() {
         assert!(!open(Session::Forex, "2026-01-11T21:59:00Z"), "Sunday 16:59 EST");
         assert!(open(Session::Forex, "2026-01-11T22:00:00Z"), "Sunday 17:00 EST");
         assert!(open(Session::Forex, "2026-01-14T22:30:00Z"), "Wednesday 17:30 EST");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trading_day_begins_at_five_pm_in_new_york() {
+    fn a_trading_day_begins_at_five_pm() {
         for (at, day) in [
             ("2026-01-14T21:59:59Z", "2026-01-14"),
             ("2026-01-14T22:00:00Z", "2026-01-15"),

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::domain::{Instruments, Quote, SourceName, parse_time};
 
-    fn take(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
+    fn push(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
         let instrument = &Instruments::documented()[0];
         let observed_at = parse_time(at).unwrap();
         let tick = Tick {
@@ -208,13 +208,13 @@ mod tests {
     #[test]
     fn bars_end_with_the_next_tick() {
         let mut bars = BarBuilder::default();
-        assert_eq!(take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1002), []);
-        assert_eq!(take(&mut bars, "2026-01-15T07:58:50Z", 1.2, 1.2002), []);
+        assert_eq!(push(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1002), []);
+        assert_eq!(push(&mut bars, "2026-01-15T07:58:50Z", 1.2, 1.2002), []);
         let minute = Candle { open: 1.1, high: 1.2, low: 1.1, close: 1.2 };
-        let closed = take(&mut bars, "2026-01-15T07:59:00Z", 1.3, 1.3002);
+        let closed = push(&mut bars, "2026-01-15T07:59:00Z", 1.3, 1.3002);
         assert_eq!(closed, [("1m", "2026-01-15 07:58:00 UTC".to_owned(), minute)]);
         let hour = Candle { open: 1.1, high: 1.3, low: 1.1, close: 1.3 };
-        let closed = take(&mut bars, "2026-01-15T08:31:00Z", 1.0, 1.0002);
+        let closed = push(&mut bars, "2026-01-15T08:31:00Z", 1.0, 1.0002);
         assert_eq!(
             closed[1..],
             [("5m", "07:55"), ("15m", "07:45"), ("1h", "07:00")]
@@ -231,28 +231,28 @@ mod tests {
             let opened_at = parse_time(&format!("2026-01-15T07:0{minute}:00Z")).unwrap();
             bars.restore(Bar::opening(instrument.symbol.clone(), opened_at, 1.1, 1.0));
         }
-        let closed = take(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
+        let closed = push(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
         assert_eq!(closed.iter().map(|closed| closed.0).collect::<Vec<_>>(), ["1m", "5m"]);
     }
 
     #[test]
     fn only_a_large_clock_change_ends_bars() {
         let mut bars = BarBuilder::default();
-        take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1);
-        take(&mut bars, "2026-01-15T07:59:10Z", 1.2, 1.2);
-        assert_eq!(take(&mut bars, "2026-01-15T07:57:50Z", 1.3, 1.3), []);
+        push(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1);
+        push(&mut bars, "2026-01-15T07:59:10Z", 1.2, 1.2);
+        assert_eq!(push(&mut bars, "2026-01-15T07:57:50Z", 1.3, 1.3), []);
         let names = |closed: Vec<(&'static str, String, Candle)>| closed.iter().map(|c| c.0).collect::<Vec<_>>();
-        assert_eq!(names(take(&mut bars, "2026-01-15T05:59:10Z", 1.4, 1.4)), ["1m", "5m", "15m", "1h"]);
-        assert_eq!(names(take(&mut bars, "2026-01-15T06:00:00Z", 1.5, 1.5)), ["1m", "5m", "15m", "1h"]);
-        assert_eq!(names(take(&mut bars, "2026-01-15T06:01:00Z", 1.5, 1.5)), ["1m"], "time goes on from there");
+        assert_eq!(names(push(&mut bars, "2026-01-15T05:59:10Z", 1.4, 1.4)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(push(&mut bars, "2026-01-15T06:00:00Z", 1.5, 1.5)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(push(&mut bars, "2026-01-15T06:01:00Z", 1.5, 1.5)), ["1m"], "time goes on from there");
     }
 
     #[test]
     fn bid_and_ask_have_their_own_bars() {
         let instrument = &Instruments::documented()[0];
         let mut bars = BarBuilder::default();
-        take(&mut bars, "2026-01-15T07:00:00Z", 1.1, 1.1004);
-        take(&mut bars, "2026-01-15T07:00:01Z", 1.1001, 1.1002);
+        push(&mut bars, "2026-01-15T07:00:00Z", 1.1, 1.1004);
+        push(&mut bars, "2026-01-15T07:00:01Z", 1.1001, 1.1002);
         let forming = &bars.forming[&instrument.symbol].minute;
         assert_eq!((forming.bid.high, forming.ask.high, forming.ask.low), (1.1001, 1.1004, 1.1002));
         assert_eq!((forming.mid.open, forming.mid.close), (1.1002, 1.10015));

@@ -65,7 +65,7 @@ impl SignalBook {
     }
 
     /// Inserts a new signal, or the next state of a known one.
-    pub(super) fn put(&mut self, signal: Signal, now: Now) -> Change {
+    pub(super) fn insert(&mut self, signal: Signal, now: Now) -> Change {
         let due = self.due(&signal.id, now);
         let signal = Arc::new(signal);
         let previous = self.set(signal.clone(), due);
@@ -135,7 +135,7 @@ impl SignalBook {
                 let signal = self.get(&id)?;
                 let ended =
                     signal.as_ref().clone().ended(SignalState::Invalidated(Invalidation::TIMEOUT), signal.expires_at);
-                Some(self.put(ended, now))
+                Some(self.insert(ended, now))
             })
             .collect()
     }
@@ -150,7 +150,7 @@ impl SignalBook {
             .map(|signal| signal.as_ref().clone())
             .collect();
         demo.into_iter()
-            .map(|signal| self.put(signal.ended(SignalState::Invalidated(reason.clone()), now.wall), now))
+            .map(|signal| self.insert(signal.ended(SignalState::Invalidated(reason.clone()), now.wall), now))
             .collect()
     }
 }

@@ -190,8 +190,8 @@ impl SourceFailover {
         }
         let silence = now.saturating_sub(old.arrived);
         // Outside its hours a market is silent, but the timetable can be wrong: a longer silence counts.
-        let patience = if is_open { rules.switch_after } else { rules.switch_after.max(rules.stale_after_quiet) };
-        if silence > patience && new.in_a_row >= MIN_TICKS_TO_SWITCH {
+        let max_silence = if is_open { rules.switch_after } else { rules.switch_after.max(rules.stale_after_quiet) };
+        if silence > max_silence && new.in_a_row >= MIN_TICKS_TO_SWITCH {
             return Some(true);
         }
         let rank = |lane: &Lane, name| (lane.feed != Feed::Live, rules.rank(name));

@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_ticks_in_a_row_are_always_enough(prices in prop::collection::vec(0.01f64..1e6, 1..100), gap in 0u64..600) {
+        fn two_consecutive_ticks_are_always_enough(prices in prop::collection::vec(0.01f64..1e6, 1..100), gap in 0u64..600) {
             let mut gate = Gate::default();
             for (step, price) in prices.into_iter().enumerate() {
                 let at = step as u64 * gap;

@@ -277,7 +277,7 @@ impl Engine {
     }
 
     fn store_signal(&mut self, signal: Signal, now: Now) -> Change {
-        let change = self.book.put(signal, now);
+        let change = self.book.insert(signal, now);
         self.outcomes.on_change(&change);
         change
     }

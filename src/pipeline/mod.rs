@@ -131,7 +131,7 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         let mut publish_tick = skipping_interval(publish_interval);
         let mut save_bars = skipping_interval(SAVE_BARS_EVERY);
-        let mut taken = Vec::with_capacity(MAX_REQUESTS_AT_ONCE);
+        let mut received = Vec::with_capacity(MAX_REQUESTS_AT_ONCE);
         while !(requests.is_closed() && requests.is_empty() && self.is_settled()) {
             let deadline = self.deadline();
             tokio::select! {
@@ -146,10 +146,10 @@ impl Pipeline {
                     self.save_bars();
                     self.store_records(PersistScope::Minutes);
                 }
-                count = requests.recv_many(&mut taken, MAX_REQUESTS_AT_ONCE), if self.has_room() => {
+                count = requests.recv_many(&mut received, MAX_REQUESTS_AT_ONCE), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
-                        self.process_requests(&mut taken).await;
+                        self.process_requests(&mut received).await;
                     }
                 }
                 () = stop.cancelled(), if !requests.is_closed() => requests.close(),
@@ -174,10 +174,10 @@ impl Pipeline {
         Some(self.retry_at.map_or(due, |retry_at| due.max(retry_at)))
     }
 
-    async fn process_requests(&mut self, taken: &mut Vec<Request>) {
-        let lost = self.load_referenced_signals(taken).await;
-        for Request { input, answer } in taken.drain(..) {
-            if let (Err(error), Input::Signal { .. }) = (&lost, &input) {
+    async fn process_requests(&mut self, requests: &mut Vec<Request>) {
+        let load_error = self.load_referenced_signals(requests).await;
+        for Request { input, answer } in requests.drain(..) {
+            if let (Err(error), Input::Signal { .. }) = (&load_error, &input) {
                 reply(answer, Err(SubmitError::NotStored(error.clone())));
                 continue;
             }
@@ -204,8 +204,8 @@ impl Pipeline {
         for notice in self.engine.drain_notices() {
             self.reporter.report(notice);
         }
-        if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
-            taken.inc_by(events);
+        if let (Ok(_), Some((counter, events))) = (&outcome.answer, count) {
+            counter.inc_by(events);
         }
         let changes = self.drop_known_setups(outcome.changes).await;
         self.next_batch.changes.extend(changes);
@@ -251,7 +251,10 @@ impl Pipeline {
         let (old, new): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| known.contains_key(&change.signal.id));
         if !old.is_empty() {
-            info!(setups = known.len(), "setups are already in the log from an earlier run; they are not published again");
+            info!(
+                setups = known.len(),
+                "setups are already in the log from an earlier run; they are not published again"
+            );
             self.engine.undo(old.into_iter(), self.clock.now());
             self.engine.restore(known.into_values(), self.clock.now());
         }
@@ -260,9 +263,9 @@ impl Pipeline {
 
     /// Loads the signals that the requests refer to and that are no longer in memory, so that a retry after a restart
     /// is recognized.
-    async fn load_referenced_signals(&mut self, taken: &[Request]) -> Result<(), String> {
+    async fn load_referenced_signals(&mut self, requests: &[Request]) -> Result<(), String> {
         let mut unknown = HashSet::new();
-        for request in taken {
+        for request in requests {
             if let Input::Signal { id, feed, .. } = &request.input
                 && *feed != Feed::Simulated
                 && !self.engine.knows(id)

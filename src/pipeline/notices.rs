@@ -139,7 +139,7 @@ impl Reporter {
                 }
             }
             EngineEvent::Agrees { symbol, source } => {
-                info!(%symbol, %source, "a source agrees with the active one again")
+                info!(%symbol, %source, "a source agrees with the active one again");
             }
         }
     }
@@ -184,7 +184,7 @@ mod tests {
         reporter.update_status(vec![lane("mt5", None, false), lane("oanda", Some(0.0001), false)]);
         assert_eq!(reporter.feeds().complaint(), None);
         reporter.update_status(vec![lane("mt5", None, false), lane("massive", Some(-0.0041), true)]);
-        let said = "sources that differ from the one in force: US30 of massive (-0.41 %)";
-        assert_eq!(reporter.feeds().complaint().as_deref(), Some(said));
+        let expected = "sources that differ from the one in force: US30 of massive (-0.41 %)";
+        assert_eq!(reporter.feeds().complaint().as_deref(), Some(expected));
     }
 }

@@ -17,7 +17,10 @@ const ALL: &str = "SELECT user, not_before, seen, noted, checksum FROM users";
 ///
 /// # Errors
 /// When the stored row of a user is damaged. Merging the note would hide the damage.
-pub(super) fn note<'a>(transaction: &Connection, notes: impl Iterator<Item = &'a UserNote>) -> rusqlite::Result<()> {
+pub(super) fn upsert_notes<'a>(
+    transaction: &Connection,
+    notes: impl Iterator<Item = &'a UserNote>,
+) -> rusqlite::Result<()> {
     let mut stored =
         transaction.prepare_cached("SELECT user, not_before, seen, noted, checksum FROM users WHERE user = ?1")?;
     for UserNote { user, not_before, seen } in notes {

@@ -140,7 +140,7 @@ impl Writer {
             let signals = appends.iter().flat_map(|append| &append.signals);
             heads.events = commit::append(transaction, heads.events, signals, stored_at)?;
             if appends.iter().any(|append| !append.notes.is_empty()) {
-                users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+                users::upsert_notes(transaction, appends.iter().flat_map(|append| &append.notes))?;
                 heads.notes = users::last_note(transaction)?;
             }
             let ended = appends.iter().flat_map(|append| &append.outcomes);

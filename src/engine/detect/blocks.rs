@@ -100,7 +100,7 @@ impl Blocks {
         if self.open.len() > MAX_OPEN {
             self.open.remove(0);
         }
-        self.note(n, candle, pivots);
+        self.record(n, candle, pivots);
         events
     }
 
@@ -120,7 +120,7 @@ impl Blocks {
         });
     }
 
-    fn note(&mut self, n: u64, candle: &Candle, pivots: [Option<Pivot>; 2]) {
+    fn record(&mut self, n: u64, candle: &Candle, pivots: [Option<Pivot>; 2]) {
         for origin in [&mut self.high, &mut self.low].into_iter().flatten() {
             origin.push(n, candle);
         }

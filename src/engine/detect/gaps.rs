@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_bar_has_to_go_the_same_way() {
+    fn the_middle_bar_needs_the_same_direction() {
         let mut gaps = Gaps::default();
         for bar in [candle(1.0, 1.2, 0.9, 1.1), candle(1.6, 1.6, 1.3, 1.5), candle(1.5, 1.8, 1.4, 1.7)] {
             assert_eq!(gaps.push(&bar), []);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_or_a_gap_makes_a_shift() {
+    fn a_large_body_or_gap_makes_a_shift() {
         let mut shifts = Shifts::default();
         let bar = candle(1.0, 1.2, 1.0, 1.1);
         let shift = |shifts: &Shifts, n, atr| shifts.broken(n, &broken(BreakKind::Choch), &bar, atr);

@@ -226,9 +226,9 @@ impl SetupScanner {
             Extreme::Low => range.low,
         });
         let (low, high) = (pivot.level.min(extreme), pivot.level.max(extreme));
-        let taken = seen.find(|level| (low..=high).contains(level))?;
+        let swept = seen.find(|level| (low..=high).contains(level))?;
         let kind = SetupKind::LiquiditySweep;
-        let candidate = self.candidate(kind, direction, pivot.level, extreme, taken, body, n);
+        let candidate = self.candidate(kind, direction, pivot.level, extreme, swept, body, n);
         Some(SetupCandidate { takes_level: true, ..candidate })
     }
 

@@ -26,8 +26,8 @@ pub(super) fn score(candidate: &SetupCandidate, higher: Option<Direction>, atr: 
         ("London or New York", 0.05, matches!(Killzone::active_at(at), Some(Killzone::London | Killzone::NyAm))),
         ("near stop", 0.05, reward <= 1.5),
     ];
-    let said = parts.into_iter().filter(|(_, _, applies)| *applies).map(|(name, weight, _)| (name, weight));
-    Score(std::iter::once(("base", BASE)).chain(said).collect())
+    let applied = parts.into_iter().filter(|(_, _, applies)| *applies).map(|(name, weight, _)| (name, weight));
+    Score(std::iter::once(("base", BASE)).chain(applied).collect())
 }
 
 impl Score {

@@ -93,7 +93,7 @@ impl WatermarkFile {
     /// `kill -9` loses none.
     pub(in crate::store) fn write(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.syncer.check()?;
-        self.put(heads, phase)?;
+        self.write_copies(heads, phase)?;
         self.syncer.request();
         Ok(())
     }
@@ -101,11 +101,11 @@ impl WatermarkFile {
     /// Writes a new watermark, and waits until it is on the disk.
     pub(in crate::store) fn write_through(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.syncer.check()?;
-        self.put(heads, phase)?;
+        self.write_copies(heads, phase)?;
         self.file.sync_data()
     }
 
-    fn put(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
+    fn write_copies(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.last.generation += 1;
         (self.last.heads, self.last.phase) = (heads, phase);
         let copy = self.last.encode();

@@ -129,12 +129,12 @@ impl Watermark {
     fn decode(copy: &[u8]) -> Option<Self> {
         let (content, checksum) = copy.get(..COPY_BYTES)?.split_at(COPY_BYTES - CHECKSUM_BYTES);
         let mut fields = FieldReader(content);
-        if Sha256::digest(content)[..] != *checksum || fields.take(8)? != MAGIC || fields.word()? != FORMAT {
+        if Sha256::digest(content)[..] != *checksum || fields.bytes(8)? != MAGIC || fields.word()? != FORMAT {
             return None;
         }
         let phase = fields.word()?;
         let generation = fields.long()?;
-        let name = fields.take(EPOCH_BYTES)?;
+        let name = fields.bytes(EPOCH_BYTES)?;
         let length = name.iter().position(|byte| *byte == 0).unwrap_or(EPOCH_BYTES);
         let epoch = std::str::from_utf8(&name[..length]).ok()?.into();
         let (events, records) = (fields.link()?, fields.link()?);
@@ -151,22 +151,22 @@ impl Watermark {
 struct FieldReader<'a>(&'a [u8]);
 
 impl<'a> FieldReader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (field, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(field)
     }
 
     fn word(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+        Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
     }
 
     fn long(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+        Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
     }
 
     fn link(&mut self) -> Option<ChainLink> {
-        Some(ChainLink { seq: self.long()?, hash: self.take(32)?.try_into().ok()? })
+        Some(ChainLink { seq: self.long()?, hash: self.bytes(32)?.try_into().ok()? })
     }
 }
 
