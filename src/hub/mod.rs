@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 pub use clients::{Clients, Membership};
 pub use envelope::{Encoding, Envelope};
 use message_cache::MessageCache;
-pub use outbox::{Batch, Ordered, Outbox, OutboxClosed, Spacing};
+pub use outbox::{Ordered, Outbox, OutboxBatch, OutboxClosed, Spacing};
 use signal_cache::SignalCache;
 pub use topics::{Audiences, Selection, Topics};
 

@@ -61,7 +61,7 @@ pub enum Ordered {
 
 /// Everything that is due for a client, states first.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct OutboxBatch {
     /// Latest prices and other states.
     pub states: Vec<Arc<Envelope>>,
     /// Ordered events and answers.
@@ -187,7 +187,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxClosed`] when the client fell too far behind; the queue has been dropped.
-    pub async fn due(&self) -> Result<Batch, OutboxClosed> {
+    pub async fn due(&self) -> Result<OutboxBatch, OutboxClosed> {
         loop {
             let batch = self.drain()?;
             if !batch.is_empty() {
@@ -208,12 +208,12 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxClosed`] when the client fell too far behind.
-    pub fn drain(&self) -> Result<Batch, OutboxClosed> {
+    pub fn drain(&self) -> Result<OutboxBatch, OutboxClosed> {
         let mut state = self.state.lock();
         if let Some(closed) = state.closed {
             return Err(closed);
         }
-        let batch = Batch { states: state.due_states(), ordered: state.due_ordered() };
+        let batch = OutboxBatch { states: state.due_states(), ordered: state.due_ordered() };
         // Items that are not due yet do not count as backlog.
         state.since = None;
         Ok(batch)
@@ -228,7 +228,7 @@ impl Queue for Outbox {
     }
 }
 
-impl Batch {
+impl OutboxBatch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty() && self.ordered.is_empty()

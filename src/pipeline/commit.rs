@@ -14,12 +14,12 @@ use super::{Accepted, Pipeline, Rejection, SubmitError};
 use crate::domain::{Change, Event, Position, RelayedMessage, Signal, TradeOutcome, UserNote};
 use crate::engine::PersistScope;
 use crate::hub::Envelope;
-use crate::store::{Receipt, StoreError};
+use crate::store::{AppendReceipt, StoreError};
 
 /// After a failed commit, deadlines of signals are not processed for this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
+pub(super) type Commit = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
 
 /// Changes that are committed together, and the replies that wait for the commit.
 #[derive(Default)]
@@ -72,7 +72,10 @@ impl Pipeline {
     }
 
     /// Gives records that could not be stored back to the engine, for the next attempt.
-    pub(super) fn requeue_on_error(&mut self, (records, stored): (Vec<TradeOutcome>, Result<Receipt, StoreError>)) {
+    pub(super) fn requeue_on_error(
+        &mut self,
+        (records, stored): (Vec<TradeOutcome>, Result<AppendReceipt, StoreError>),
+    ) {
         self.records_failed = stored.is_err();
         match stored {
             Ok(_) => {
@@ -105,14 +108,14 @@ impl Pipeline {
         }
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
         let commit: Commit = if batch.has_nothing_to_store() {
-            Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
+            Box::pin(std::future::ready(Ok(AppendReceipt { first_signal: 0, first_published: 0 })))
         } else {
             Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
         };
         self.committing = Some((batch, commit));
     }
 
-    pub(super) async fn finish_commit(&mut self, (batch, committed): (CommitBatch, Result<Receipt, StoreError>)) {
+    pub(super) async fn finish_commit(&mut self, (batch, committed): (CommitBatch, Result<AppendReceipt, StoreError>)) {
         match committed {
             Ok(first) => {
                 self.retry_at = None;
@@ -172,7 +175,7 @@ impl Pipeline {
 
 pub(super) async fn committed(
     committing: &mut Option<(CommitBatch, Commit)>,
-) -> (CommitBatch, Result<Receipt, StoreError>) {
+) -> (CommitBatch, Result<AppendReceipt, StoreError>) {
     let Some((_, commit)) = committing else { return std::future::pending().await };
     let result = commit.await;
     let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
@@ -181,7 +184,7 @@ pub(super) async fn committed(
 
 pub(super) async fn records_stored(
     storing_records: &mut Option<(Vec<TradeOutcome>, Commit)>,
-) -> (Vec<TradeOutcome>, Result<Receipt, StoreError>) {
+) -> (Vec<TradeOutcome>, Result<AppendReceipt, StoreError>) {
     let Some((_, commit)) = storing_records else { return std::future::pending().await };
     let result = commit.await;
     let records = storing_records.take().map(|(records, _)| records).unwrap_or_default();

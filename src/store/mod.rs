@@ -73,7 +73,7 @@ pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use verify::{Verified, VerifiedRecords, verify};
-pub use write_queue::Receipt;
+pub use write_queue::AppendReceipt;
 pub use writer::Health;
 
 use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
@@ -111,7 +111,7 @@ pub struct Options {
 }
 
 /// The future of a queued append.
-type Queued = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
+type Queued = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
 
 /// The log of this process; the only way to write it. Dropping it closes the log.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl Store {
         signals: Vec<Arc<Signal>>,
         published: Vec<RelayedMessage>,
         notes: Vec<UserNote>,
-    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
         self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), open: Vec::new(), answer })
     }
 
@@ -221,12 +221,12 @@ impl Store {
         &self,
         outcomes: Vec<TradeOutcome>,
         open: Vec<(SignalId, Progress)>,
-    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
         let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());
         self.queue(|answer| Append { signals, published, notes, outcomes, open, answer })
     }
 
-    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<Receipt, StoreError>>) -> Append) -> Queued {
+    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<AppendReceipt, StoreError>>) -> Append) -> Queued {
         let (answer, answered) = oneshot::channel();
         let queued = self.shared.queue.append(append(answer));
         let shared = Arc::clone(&self.shared);

@@ -22,7 +22,7 @@ const MAX_BARS_AT_ONCE: usize = 256;
 
 /// The numbers that an append got. Its events and its messages are numbered consecutively from these on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
+pub struct AppendReceipt {
     /// The number of its first signal event.
     pub first_signal: u64,
     /// The number of its first relayed message.
@@ -37,7 +37,7 @@ pub(super) struct Append {
     pub(super) notes: Vec<UserNote>,
     pub(super) outcomes: Vec<TradeOutcome>,
     pub(super) open: Vec<(SignalId, Progress)>,
-    pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
+    pub(super) answer: oneshot::Sender<Result<AppendReceipt, StoreError>>,
 }
 
 /// What the writer does next.

@@ -18,7 +18,7 @@ use super::inspect::{self, wal_file};
 use super::transact::FileIdentity;
 use super::wal::WalFollower;
 use super::watermark::{Heads, WatermarkFile};
-use super::write_queue::{AcceptedWork, Append, Receipt, Work, WriteQueue, WriterEnd};
+use super::write_queue::{AcceptedWork, Append, AppendReceipt, Work, WriteQueue, WriterEnd};
 use super::{Options, bars, outcomes, passing, users};
 use crate::domain::{Bar, Signal, SignalState};
 use crate::telemetry::{LogLimit, Metrics};
@@ -164,7 +164,7 @@ impl Writer {
                 }
                 self.measure();
                 let mut receipt =
-                    Receipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
+                    AppendReceipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
                 for append in appends {
                     // The caller may have stopped waiting.
                     append.answer.send(Ok(receipt)).ok();
