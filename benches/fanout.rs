@@ -63,7 +63,7 @@ fn fanout(criterion: &mut Criterion) {
                 |batch| {
                     hub.publish(&batch);
                     for (_, outbox) in &outboxes {
-                        for publication in outbox.take().unwrap().states {
+                        for publication in outbox.drain().unwrap().states {
                             black_box(orion::frames(&publication));
                         }
                     }
@@ -167,7 +167,7 @@ impl Desk {
         self.hub.publish(&batch);
         for client in 0..self.queues[0].1.len() {
             for ((queue, outboxes), last) in self.queues.iter().zip(&mut last) {
-                let due = outboxes[client].1.take().unwrap();
+                let due = outboxes[client].1.drain().unwrap();
                 assert_eq!(due.ordered.len(), 1, "every client is told, once");
                 black_box(queue(&self.hub, &self.instruments, &batch[0]));
                 *last = published.elapsed();

@@ -1,4 +1,4 @@
-//! What the detectors find in a recording, as a file that other implementations can be compared with.
+//! Writes the detectors' findings in a recording to a file, for comparison with other implementations.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,38 +12,38 @@ use crate::domain::{BarInterval, Candle, Instrument, Instruments, Quote, Recordi
 use crate::engine::detect::{Recorded, Recorder};
 use crate::recordings::{BarQuotes, ReadSummary, Recording, RecordingError, Request, Row, RowPrices};
 
-/// How the detectors are set.
+/// The settings of the detectors.
 #[derive(Debug, Clone)]
 pub struct EventsOptions {
     /// The catalogue.
     pub instruments: Arc<Instruments>,
-    /// How the file is to be read, where it does not say it itself.
+    /// The options for reading the file.
     pub reading: RecordingOptions,
-    /// The time now.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// Length of the bars. Shorter ones and ticks are joined to it, longer ones are taken as they are.
+    /// The interval of the bars. Shorter bars and ticks are merged to it; longer ones stay as they are.
     pub interval: BarInterval,
-    /// Bars on both sides of a swing.
+    /// The number of bars on each side of a swing.
     pub swing: usize,
 }
 
-/// What was read and found.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventsReport {
-    /// Bars that the detectors took.
+    /// The number of bars.
     pub bars: u64,
-    /// Events that were found.
+    /// The number of events.
     pub events: usize,
-    /// Rows of the file that could not be used, and what is wrong with the first one.
+    /// The number of rejected rows, and what is wrong with the first one.
     pub left_out: Option<(u64, String)>,
-    /// How long the file's own bars are, when that is longer than asked for.
+    /// The length of the file's bars, when it is longer than requested.
     pub longer: Option<TimeDelta>,
     /// How the file was read.
     pub summary: ReadSummary,
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct EventsDocument<'a> {
     input: String,
     #[serde(rename = "L")]
     swing: usize,
@@ -52,11 +52,11 @@ struct Document<'a> {
     events: &'a [Recorded],
 }
 
-/// Runs the detectors over `file` and writes what they found to `out` as one JSON object: `{"input", "L", "index_base",
-/// "note", "events"}`. Bars are counted from 0 and taken with the prices of the file; ticks become bars of their mids.
+/// Runs the detectors over `file`, and writes their findings to `out` as one JSON object: `{"input", "L", "index_base",
+/// "note", "events"}`. Bars are counted from 0 and have the prices of the file; ticks become bars of their mids.
 ///
 /// # Errors
-/// [`BacktestError`] when the file is no recording or `out` takes no more.
+/// [`BacktestError`] when the file is not a recording or `out` cannot be written.
 pub fn detector_events(
     file: &Path,
     instrument: &Arc<Instrument>,
@@ -73,17 +73,17 @@ pub fn detector_events(
     let mut recording = Recording::open(file, &request).map_err(fail)?;
     let own_length = recording.bar_length();
     let asked = TimeDelta::minutes(options.interval.minutes().into());
-    let mut bars = Bars {
+    let mut bars = BarJoiner {
         instrument,
         joined: own_length.is_none_or(|own| own < asked).then_some(options.interval),
         forming: None,
         recorder: Recorder::new(options.swing),
     };
     while let Some(row) = recording.next_row().map_err(fail)? {
-        bars.take(&row);
+        bars.push(&row);
     }
     let recorder = bars.finish();
-    let document = Document {
+    let document = EventsDocument {
         input: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         swing: options.swing,
         index_base: 0,
@@ -97,17 +97,17 @@ pub fn detector_events(
     Ok(EventsReport { bars: recorder.bars(), events: recorder.events().len(), left_out, longer, summary })
 }
 
-/// Rows on their way to the detectors.
-struct Bars<'a> {
+/// Merges rows to bars for the detectors.
+struct BarJoiner<'a> {
     instrument: &'a Instrument,
-    /// Rows are joined to bars of this interval.
+    /// The interval to which rows are merged; `None` leaves them as they are.
     joined: Option<BarInterval>,
     forming: Option<(DateTime<Utc>, Candle)>,
     recorder: Recorder,
 }
 
-impl Bars<'_> {
-    fn take(&mut self, row: &Row) {
+impl BarJoiner<'_> {
+    fn push(&mut self, row: &Row) {
         let candle = match (row.own, row.prices) {
             (Some(own), _) => own,
             (None, RowPrices::Tick(quote)) => Candle::opening(self.price(quote)),
@@ -130,7 +130,7 @@ impl Bars<'_> {
         }
     }
 
-    /// The last bar ends with the file.
+    /// Ends the last bar.
     fn finish(mut self) -> Recorder {
         if let Some((_, last)) = self.forming {
             self.recorder.push(&last);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_that_of_the_reference() {
+    fn the_file_matches_the_reference() {
         let walk = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/detect/fixtures");
         let instrument = Arc::new(Instruments::documented().swap_remove(0));
         let mut out = Vec::new();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_the_time_gives_the_same() {
+    fn the_time_format_does_not_matter() {
         let (_, expected) = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), &minute_options()).unwrap();
         assert!(!expected["events"].as_array().unwrap().is_empty());
         for csv in [
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn shorter_bars_and_ticks_are_joined_and_longer_ones_taken_as_they_are() {
+    fn shorter_bars_and_ticks_are_merged() {
         let five = &options(BarInterval::FiveMinutes, 1);
         let report = run(&minutes(|n| format!("2026-01-15T07:{n:02}:00")), five).unwrap().0;
         assert_eq!((report.bars, report.longer), (3, None));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_left_out_are_told() {
+    fn rejected_rows_are_reported() {
         let csv = format!("{}2026-01-15T07:30:00,1.1,1.0,1.2,1.1,1\n", minutes(|n| format!("2026-01-15T07:{n:02}:00")));
         let (rows, first) = run(&csv, &minute_options()).unwrap().0.left_out.unwrap();
         assert_eq!((rows, first.as_str()), (1, "line 14, column 'high': is not the highest price of its bar"));

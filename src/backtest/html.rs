@@ -1,8 +1,8 @@
-//! The report as one HTML page that needs nothing else: tables, and charts as SVG.
+//! The report as a single HTML page: tables, and charts as SVG.
 
 use std::fmt::{self, Display, Write};
 
-use super::report::{Report, cells};
+use super::report::{BacktestReport, cells};
 use crate::domain::Stats;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;\
@@ -15,11 +15,11 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 30.0;
 
-impl Report {
-    /// The whole page.
+impl BacktestReport {
+    /// Renders the page.
     pub fn html(&self) -> String {
         let mut page = String::new();
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         self.write_html(&mut page).ok();
         page
     }
@@ -98,11 +98,11 @@ fn escaped(text: impl Display) -> String {
     text.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Upright bars with their names and values.
+/// Draws a bar chart.
 fn bars(values: &[(String, f64)], colour: &str) -> String {
     let most = values.iter().map(|(_, value)| *value).fold(1.0, f64::max);
     let step = (WIDTH - 2.0 * MARGIN) / values.len().max(1) as f64;
-    // As many names as there is room for.
+    // Label only every nth bar, as many as there is room for.
     let every = (70.0 / step).ceil().max(1.0) as usize;
     let mut drawn = String::new();
     for (place, (name, value)) in values.iter().enumerate() {
@@ -123,7 +123,7 @@ fn bars(values: &[(String, f64)], colour: &str) -> String {
     format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><text x=\"0\" y=\"12\">{most}</text>{drawn}</svg>")
 }
 
-/// A running sum as a line around zero.
+/// Draws the running sum as a line around zero.
 fn curve(results: &[f64]) -> String {
     let sums: Vec<f64> = std::iter::once(0.0)
         .chain(results.iter().scan(0.0, |sum, r| {
@@ -147,7 +147,7 @@ fn curve(results: &[f64]) -> String {
     )
 }
 
-/// How many results lie in each half R.
+/// Counts the results in each bucket of half an R.
 fn histogram(results: &[f64]) -> Vec<(String, f64)> {
     let bucket = |r: f64| (r * 2.0 + 1e-9).floor().clamp(-8.0, 20.0) as i32;
     let buckets: Vec<i32> = results.iter().map(|r| bucket(*r)).collect();

@@ -1,4 +1,4 @@
-//! Recordings run through the engine's own rules, without a server.
+//! Backtests: run recordings through the engine, without a server.
 
 mod events;
 mod html;
@@ -8,12 +8,12 @@ mod run;
 use std::path::Path;
 
 pub use events::{EventsOptions, EventsReport, detector_events};
-pub use report::{FileReport, Report};
-pub use run::{Run, RunOptions, run};
+pub use report::{BacktestReport, FileReport};
+pub use run::{BacktestRun, RunOptions, run};
 
 use crate::recordings::RecordingError;
 
-/// A file that nothing could be made of, and why.
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {file}: {problem}")]
 pub struct BacktestError {

@@ -1,67 +1,68 @@
-//! What backtests came to: as a table, as JSON, and in the words that a reader has to know them with.
+//! The report of backtests: as a table, as JSON, and with the limits of the sample in words.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Run;
-use crate::domain::{Breakdown, FEW, OutcomeClass, Rate, Signal, SignalState, Stats, TradeOutcome, iso};
+use super::BacktestRun;
+use crate::domain::{Breakdown, FEW, OutcomeClass, RateEstimate, Signal, SignalState, Stats, TradeOutcome, iso};
 use crate::recordings::ReadSummary;
 
-/// All runs together.
+/// The report of all runs.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    /// Version of the program.
+pub struct BacktestReport {
+    /// The version of the program.
     version: &'static str,
-    /// What the sample can show, and what not.
+    /// What the sample can and cannot show.
     pub sample: Vec<String>,
-    /// Each recording.
+    /// The report of each recording.
     pub files: Vec<FileReport>,
-    /// Statistics of all outcomes.
+    /// The statistics of all outcomes.
     pub statistics: Breakdown,
-    /// Records of confirmed signals, by recording, in the order in which they ended.
+    /// The records of confirmed signals, by recording, in the order in which they ended.
     pub outcomes: Vec<TradeOutcome>,
-    /// Every change of every signal, by recording: what a server would have in its log.
+    /// Every change of every signal, by recording, as in the log of a server.
     pub changes: Vec<Arc<Signal>>,
 }
 
-/// One recording.
+/// The report of one recording.
 #[derive(Debug, Serialize)]
 pub struct FileReport {
-    /// Its name.
+    /// The name of the file.
     pub file: String,
-    /// What it holds.
+    /// The instrument.
     pub symbol: String,
-    /// Time of its first price.
+    /// The time of its first price.
     pub from: Option<String>,
-    /// Time of its last price.
+    /// The time of its last price.
     pub to: Option<String>,
-    /// Minutes that had a price.
+    /// The number of minutes with a price.
     pub minutes: u64,
-    /// Prices.
+    /// The number of prices.
     pub ticks: u64,
-    /// Rows that were left out, for whatever reason.
+    /// The number of rejected rows, for all reasons.
     pub rows_left_out: u64,
     /// How the file was read: `read_as`, `timezone`, `price`, `spread`, `bar_label`, `bar_seconds`, `notes`, `warnings`, and
     /// `left_out` by reason.
     #[serde(flatten)]
     pub read: ReadSummary,
-    /// Trading days that had prices.
+    /// The number of trading days with prices.
     pub trading_days: usize,
-    /// Signals per trading day, on average.
+    /// The average number of signals per trading day.
     pub signals_per_day: f64,
-    /// Signals of each trading day.
+    /// The number of signals of each trading day.
     pub days: BTreeMap<String, u64>,
-    /// How the signals ended: `confirmed`, the reason of an invalidation, or `pending` at the end of the recording.
+    /// The number of signals by their end: `confirmed`, the reason of an invalidation, or `pending` at the end of the
+    /// recording.
     pub ends: BTreeMap<String, u64>,
-    /// Statistics of its outcomes.
+    /// The statistics of its outcomes.
     pub statistics: Stats,
 }
 
-impl Report {
-    /// Puts runs together.
-    pub fn new(runs: Vec<Run>) -> Self {
+impl BacktestReport {
+    /// Makes the report of runs.
+    pub fn new(runs: Vec<BacktestRun>) -> Self {
         let files: Vec<_> = runs.iter().map(FileReport::new).collect();
         let (mut outcomes, mut changes) = (Vec::new(), Vec::new());
         for run in runs {
@@ -73,7 +74,7 @@ impl Report {
         Self { version: env!("CARGO_PKG_VERSION"), sample, files, statistics, outcomes, changes }
     }
 
-    /// For a terminal.
+    /// Renders the report for a terminal.
     pub fn table(&self) -> String {
         let heads = ["", "days", "signals", "per day", "confirmed", "trades", "win rate", "mean R", "drawdown R"];
         let mut lines = vec![line(heads)];
@@ -114,7 +115,7 @@ fn line([first, rest @ ..]: [&str; 9]) -> String {
 }
 
 impl FileReport {
-    fn new(run: &Run) -> Self {
+    fn new(run: &BacktestRun) -> Self {
         let mut ends: BTreeMap<String, u64> = BTreeMap::new();
         let mut last: BTreeMap<&str, &Signal> = BTreeMap::new();
         for signal in &run.changes {
@@ -150,11 +151,12 @@ impl FileReport {
     }
 }
 
-/// A row of the table; days, signals and confirmed ones where they are known.
+/// Returns the cells of a row. `counts` are the days, the signals and the confirmed signals, where they are known.
 pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats) -> [String; 9] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-    let rate =
-        |Rate { rate, low, high }: Rate| format!("{:.0} ({:.0}–{:.0}) %", rate * 100.0, low * 100.0, high * 100.0);
+    let rate = |RateEstimate { rate, low, high }: RateEstimate| {
+        format!("{:.0} ({:.0}–{:.0}) %", rate * 100.0, low * 100.0, high * 100.0)
+    };
     [
         name.to_owned(),
         or_none(counts.map(|(days, ..)| days.to_string())),
@@ -168,18 +170,18 @@ pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats
     ]
 }
 
-/// The plain words about what these numbers are.
+/// Describes the sample and its limits in sentences.
 fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<String> {
     let days: usize = files.iter().map(|file| file.trading_days).sum();
     let symbols: Vec<_> = files.iter().map(|file| file.symbol.as_str()).collect();
-    let mut said = vec![format!(
+    let mut sentences = vec![format!(
         "The sample: {} trades of {} confirmed signals on {days} trading days of {}.",
         all.trades,
         all.signals,
         symbols.join(", ")
     )];
     if all.few {
-        said.push(format!("With fewer than {FEW} trades no rate in here says anything about another sample."));
+        sentences.push(format!("With fewer than {FEW} trades no rate in here says anything about another sample."));
     }
     if let Some((low, high)) = interval(outcomes) {
         let shows = if low > 0.0 {
@@ -189,22 +191,22 @@ fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<S
         } else {
             "includes 0: the sample shows no edge"
         };
-        said.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
+        sentences.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
     }
     let ambiguous = all.classes.get(&OutcomeClass::Ambiguous).copied().unwrap_or_default();
-    said.push(format!(
+    sentences.push(format!(
         "Minutes that hold the stop and a target count as the stop: {ambiguous} of these trades. Where the recording has bars, \
          the order of prices inside them is assumed; with ticks it is known."
     ));
-    said.push(
+    sentences.push(
         "The spread is in the results where the recording has bid and ask; commission, slippage and swaps are not."
             .into(),
     );
-    said.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
-    said
+    sentences.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
+    sentences
 }
 
-/// Mean result ± 1.96 standard errors.
+/// Returns the 95 % interval: the mean result ± 1.96 standard errors.
 fn interval(outcomes: &[TradeOutcome]) -> Option<(f64, f64)> {
     let results: Vec<f64> = outcomes.iter().filter(|outcome| outcome.counts()).map(|outcome| outcome.r).collect();
     if results.len() < 2 {

@@ -1,4 +1,4 @@
-//! A recording through the engine, as a live replay would take it.
+//! Runs a recording through the engine, as a replay in the server does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,54 +15,54 @@ use crate::domain::{
 use crate::engine::Engine;
 use crate::recordings::{ReadSummary, Recording, Request};
 
-/// What the engine is told; the same as in a server.
+/// The settings of the engine, as in a server.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The catalogue.
     pub instruments: Arc<Instruments>,
-    /// Life of a pending signal.
+    /// The time to live of a pending signal.
     pub ttl: Duration,
-    /// What setups have to fulfil.
+    /// The rules for setups.
     pub rules: SetupRules,
-    /// How the files are to be read, where they do not say it themselves.
+    /// The options for reading the files.
     pub reading: RecordingOptions,
-    /// The time now: nothing is recorded later than a day after it.
+    /// The current time. Rows that are more than a day later are rejected.
     pub now: DateTime<Utc>,
 }
 
-/// What came of one recording.
+/// The result of one recording.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct BacktestRun {
     /// The file.
     pub file: PathBuf,
-    /// What it holds.
+    /// The instrument.
     pub symbol: Symbol,
-    /// Time of its first and its last price.
+    /// The times of its first and its last price.
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Minutes that had a price.
+    /// The number of minutes with a price.
     pub minutes: u64,
-    /// Prices.
+    /// The number of prices.
     pub ticks: u64,
-    /// How the file was read, and what was left out.
+    /// How the file was read, and which rows were rejected.
     pub read: ReadSummary,
-    /// Signals that were published on each trading day that had prices.
+    /// The number of signals that were published on each trading day with prices.
     pub days: BTreeMap<NaiveDate, u64>,
-    /// Every change of every signal, in order: what a server would have in its log.
+    /// Every change of every signal, in order, as in the log of a server.
     pub changes: Vec<Arc<Signal>>,
-    /// Records of confirmed signals that ended within the recording.
+    /// The records of confirmed signals that ended within the recording.
     pub outcomes: Vec<TradeOutcome>,
 }
 
-/// Runs `file` through an engine of its own; `progress` is told the bytes that were read.
+/// Runs `file` through a new engine, and calls `progress` with the number of bytes read.
 ///
 /// # Errors
-/// [`BacktestError`] when the file is no recording.
+/// [`BacktestError`] when the file is not a recording.
 pub fn run(
     file: &Path,
     instrument: &Arc<Instrument>,
     options: &RunOptions,
     mut progress: impl FnMut(u64),
-) -> Result<Run, BacktestError> {
+) -> Result<BacktestRun, BacktestError> {
     let fail = |problem| BacktestError::new(file, problem);
     let request = Request {
         instrument: instrument.clone(),
@@ -71,7 +71,7 @@ pub fn run(
         now: options.now,
     };
     let mut recording = Recording::open(file, &request).map_err(fail)?;
-    let mut playing = Playing {
+    let mut playback = Playback {
         engine: Engine::new(options.instruments.clone(), options.ttl, 1).with_setups(options.rules.clone(), false),
         span: None,
         minute: None,
@@ -86,18 +86,18 @@ pub fn run(
             break;
         }
         for step in &chunk {
-            playing.take(&step.tick);
+            playback.push(&step.tick);
         }
-        // Nobody stores them here.
-        playing.engine.changed_bars();
+        // Drained to free the memory; a backtest does not store bars.
+        playback.engine.changed_bars();
         progress(recording.counts().bytes);
     }
-    let Playing { mut engine, span, minutes, ticks, days, changes, .. } = playing;
+    let Playback { mut engine, span, minutes, ticks, days, changes, .. } = playback;
     let mut signals: BTreeMap<NaiveDate, u64> = days.into_iter().map(|day| (day, 0)).collect();
     for signal in changes.iter().filter(|signal| signal.state.is_pending()) {
         *signals.entry(trading_day(signal.accepted_at)).or_default() += 1;
     }
-    Ok(Run {
+    Ok(BacktestRun {
         file: file.into(),
         symbol: instrument.symbol.clone(),
         span,
@@ -110,7 +110,7 @@ pub fn run(
     })
 }
 
-struct Playing {
+struct Playback {
     engine: Engine,
     span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     minute: Option<DateTime<Utc>>,
@@ -120,8 +120,8 @@ struct Playing {
     changes: Vec<Arc<Signal>>,
 }
 
-impl Playing {
-    fn take(&mut self, tick: &Tick) {
+impl Playback {
+    fn push(&mut self, tick: &Tick) {
         let at = tick.observed_at;
         let (first, _) = *self.span.insert((self.span.map_or(at, |(first, _)| first), at));
         let minute = BarInterval::OneMinute.floor(at);

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::EXIT_OK;
 use super::progress::Progress;
-use crate::backtest::{BacktestError, EventsOptions, EventsReport, Report, RunOptions, detector_events, run};
+use crate::backtest::{BacktestError, BacktestReport, EventsOptions, EventsReport, RunOptions, detector_events, run};
 use crate::config::Settings;
 use crate::domain::{
     BarInterval, BarLabel, ColumnNames, Instrument, Instruments, InstrumentsError, PriceSide, RecordingOptions, Spread,
@@ -211,7 +211,7 @@ impl BacktestCommand {
             runs.push(run);
         }
         progress.wipe();
-        let report = Report::new(runs);
+        let report = BacktestReport::new(runs);
         if let Some(out) = &self.json {
             let failed =
                 |error: serde_json::Error| BacktestCommandError::Output { file: out.clone(), error: error.into() };

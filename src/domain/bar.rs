@@ -1,4 +1,4 @@
-//! Bars (candles): open, high, low and close of a span of time.
+//! Bars (candles): open, high, low and close of an interval.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Symbol;
 
-/// The prices of a bar, without its name and time.
+/// The prices of a bar, without symbol and time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Candle {
     /// First price.
@@ -26,14 +26,14 @@ impl Candle {
         Self { open: price, high: price, low: price, close: price }
     }
 
-    /// Takes in one more price.
+    /// Adds a price.
     pub fn update(&mut self, price: f64) {
         self.high = self.high.max(price);
         self.low = self.low.min(price);
         self.close = price;
     }
 
-    /// Takes in the bar that follows within the same longer interval.
+    /// Merges the next bar of the same longer interval.
     pub fn extend(&mut self, next: &Self) {
         self.high = self.high.max(next.high);
         self.low = self.low.min(next.low);
@@ -46,7 +46,7 @@ impl Candle {
 pub struct Bar {
     /// The instrument.
     pub symbol: Symbol,
-    /// When the bar begins; a multiple of its interval since the epoch.
+    /// When the bar begins; a multiple of its interval since the Unix epoch.
     pub opened_at: DateTime<Utc>,
     /// First price.
     pub open: f64,
@@ -56,14 +56,14 @@ pub struct Bar {
     pub low: f64,
     /// Last price.
     pub close: f64,
-    /// Sum of the volumes that came with the prices; 0 where the source knows none.
+    /// The sum of the volumes of its prices; 0 when the source has no volumes.
     pub volume: f64,
-    /// Whether any of its prices was invented.
+    /// Whether any of its prices was simulated.
     pub simulated: bool,
 }
 
 impl Bar {
-    /// Its prices.
+    /// Returns the prices.
     pub fn candle(&self) -> Candle {
         Candle { open: self.open, high: self.high, low: self.low, close: self.close }
     }
@@ -73,7 +73,7 @@ impl Bar {
         Self { symbol, opened_at, open: price, high: price, low: price, close: price, volume, simulated: false }
     }
 
-    /// Takes in one more price.
+    /// Adds a price and its volume.
     pub fn update(&mut self, price: f64, volume: f64) {
         self.high = self.high.max(price);
         self.low = self.low.min(price);
@@ -81,7 +81,7 @@ impl Bar {
         self.volume += volume;
     }
 
-    /// Takes in the bar that follows within the same longer interval.
+    /// Merges the next bar of the same longer interval.
     pub fn extend(&mut self, next: &Self) {
         self.high = self.high.max(next.high);
         self.low = self.low.min(next.low);
@@ -91,7 +91,7 @@ impl Bar {
     }
 }
 
-/// The lengths of bar that are served.
+/// The supported lengths of bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BarInterval {
     /// `1m`
@@ -109,7 +109,7 @@ pub enum BarInterval {
 }
 
 impl BarInterval {
-    /// Reads `1m`, `5m`, `15m` or `1h`.
+    /// Parses `1m`, `5m`, `15m` or `1h`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "1m" => Some(Self::OneMinute),
@@ -120,7 +120,7 @@ impl BarInterval {
         }
     }
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::OneMinute => "1m",
@@ -130,12 +130,12 @@ impl BarInterval {
         }
     }
 
-    /// How long a bar is.
+    /// Returns the length of a bar.
     pub const fn length(self) -> Duration {
         Duration::from_secs(60 * self.minutes() as u64)
     }
 
-    /// How many one-minute bars make one.
+    /// Returns the length in minutes.
     pub const fn minutes(self) -> u32 {
         match self {
             Self::OneMinute => 1,
@@ -145,7 +145,7 @@ impl BarInterval {
         }
     }
 
-    /// The beginning of the bar that `at` falls into.
+    /// Returns the beginning of the bar that contains `at`.
     pub fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
         let length = i64::from(self.minutes()) * 60;
         let seconds = at.timestamp().div_euclid(length) * length;
@@ -153,7 +153,7 @@ impl BarInterval {
     }
 }
 
-/// Joins bars of one instrument, oldest first, to bars of a longer interval.
+/// Merges bars of one instrument, oldest first, to bars of a longer interval.
 pub fn aggregate(bars: impl IntoIterator<Item = Bar>, interval: BarInterval) -> Vec<Bar> {
     let mut joined: Vec<Bar> = Vec::new();
     for bar in bars {

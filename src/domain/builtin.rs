@@ -1,9 +1,9 @@
-//! The instruments that are built in.
+//! The built-in instruments.
 
 use super::Session;
 use super::instrument::{Instrument, InstrumentClass, Symbol};
 
-/// The seven instruments of the ORION documents.
+/// Returns the seven instruments of the ORION documents.
 pub(super) fn documented() -> Vec<Instrument> {
     use InstrumentClass::{Forex, Index, Metal};
     vec![
@@ -91,7 +91,7 @@ pub(super) fn documented() -> Vec<Instrument> {
     ]
 }
 
-/// The four futures of ORION's own price ticker.
+/// Returns the four futures of ORION's price ticker.
 pub(super) fn futures() -> Vec<Instrument> {
     let future = |symbol, name| instrument(symbol, name, InstrumentClass::Future, (2, 0.25), Session::Globex, &[]);
     vec![
@@ -102,8 +102,8 @@ pub(super) fn futures() -> Vec<Instrument> {
     ]
 }
 
-/// What the demo desk trades: the eight pairs of ARIA's watchlist, Sentio's stocks, and the coins of the bot platform. Stocks
-/// have no trading hours here: their prices are invented, and move at all times.
+/// Returns the instruments of the demo desk: the eight pairs of ARIA's watchlist, Sentio's stocks, and the coins of the
+/// bot platform. The stocks have no trading hours, because their prices are simulated at all times.
 pub(super) fn demo_desk() -> Vec<Instrument> {
     use InstrumentClass::{Crypto, Forex, Stock};
     let pair = |symbol, name| instrument(symbol, name, Forex, (5, 0.00001), Session::Forex, &[]);

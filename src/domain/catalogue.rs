@@ -1,32 +1,32 @@
-//! The catalogue: every instrument, and how a spelling leads to one.
+//! The catalogue: all instruments, and how spellings resolve to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::builtin;
 use super::instrument::{Instrument, InstrumentClass, Symbol};
-use super::spelling::{self, Form, normalize};
-use super::venue::{Group, Venue, group_of};
+use super::spelling::{self, SpellingForm, normalize};
+use super::venue::{ExchangeGroup, Venue, group_of};
 
-/// A spelling that no instrument answers to.
+/// A spelling that does not resolve to an instrument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown symbol '{0}'")]
 pub struct UnknownSymbol(pub String);
 
-/// A catalogue that contradicts itself.
+/// An inconsistent catalogue.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InstrumentsError {
-    /// Two instruments answer to one spelling.
+    /// Two instruments claim the same spelling.
     #[error("'{spelling}' is claimed by both {first} and {second}")]
     Ambiguous {
         /// The spelling after normalization.
         spelling: String,
-        /// The instrument that had it first.
+        /// The first instrument with this spelling.
         first: Symbol,
-        /// The instrument that claims it too.
+        /// The second instrument with it.
         second: Symbol,
     },
-    /// Digits, tick size or symbol outside of what can be served.
+    /// Digits, tick size or symbol are out of range.
     #[error("{symbol}: {reason}")]
     Invalid {
         /// The instrument.
@@ -36,16 +36,16 @@ pub enum InstrumentsError {
     },
 }
 
-/// The catalogue: every instrument, and every spelling that leads to one.
+/// The catalogue: all instruments, and all their spellings.
 #[derive(Debug, Clone, Default)]
 pub struct Instruments {
     list: Vec<Arc<Instrument>>,
     by_spelling: HashMap<String, Arc<Instrument>>,
-    /// Names of futures, which contracts begin with.
+    /// The names of futures; contracts begin with them.
     roots: Vec<(String, Arc<Instrument>)>,
 }
 
-/// Longest spelling that is looked at, in bytes.
+/// Maximum length of a spelling in bytes.
 const MAX_SPELLING: usize = 64;
 
 impl Instruments {
@@ -61,22 +61,22 @@ impl Instruments {
         Ok(catalogue)
     }
 
-    /// The seven instruments of the ORION documents (`default` in the settings).
+    /// Returns the seven instruments of the ORION documents (`default` in the settings).
     pub fn documented() -> Vec<Instrument> {
         builtin::documented()
     }
 
-    /// The four futures of ORION's own price ticker: MNQ NQ MES ES (`futures` in the settings).
+    /// Returns the four futures of ORION's price ticker: MNQ NQ MES ES (`futures` in the settings).
     pub fn futures() -> Vec<Instrument> {
         builtin::futures()
     }
 
-    /// What the demo desk trades. The catalogue has it while the desk is on.
+    /// Returns the instruments of the demo desk. They are in the catalogue while the desk is enabled.
     pub fn demo_desk() -> Vec<Instrument> {
         builtin::demo_desk()
     }
 
-    /// Adds those of `more` whose symbol and other spellings are all free.
+    /// Adds those instruments of `more` none of whose spellings is in use.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -116,20 +116,20 @@ impl Instruments {
         Ok(())
     }
 
-    /// Finds the instrument behind a broker's or provider's spelling, which may begin with an exchange (`NYSE:DOW`), by the rules of
-    /// `spelling.rs` and `venue.rs`. Never by prefix: `US300` is not `US30`.
+    /// Resolves a broker's or provider's spelling, which may begin with an exchange (`NYSE:DOW`), by the rules of
+    /// `spelling.rs` and `venue.rs`. It never matches by prefix: `US300` is not `US30`.
     ///
     /// # Errors
-    /// [`UnknownSymbol`] when they lead to no instrument, or the exchange does not list it.
+    /// [`UnknownSymbol`] when no instrument matches, or the exchange does not list it.
     pub fn resolve(&self, spelling: &str) -> Result<&Arc<Instrument>, UnknownSymbol> {
         self.resolve_listed(spelling, None)
     }
 
-    /// The same for a sender that names the exchange beside the symbol; a blank one says nothing. Both have to list the instrument
-    /// when the symbol begins with an exchange as well.
+    /// Resolves a spelling for a sender that gives the exchange separately; a blank exchange is ignored. When the
+    /// symbol begins with an exchange, too, both have to list the instrument.
     ///
     /// # Errors
-    /// [`UnknownSymbol`] when the rules lead to no instrument, or an exchange does not list it.
+    /// [`UnknownSymbol`] when no instrument matches, or an exchange does not list it.
     pub fn resolve_listed(&self, symbol: &str, exchange: Option<&str>) -> Result<&Arc<Instrument>, UnknownSymbol> {
         let exchange = exchange.map(str::trim).filter(|exchange| !exchange.is_empty());
         let unknown = || {
@@ -141,7 +141,7 @@ impl Instruments {
         }
         let (own_exchange, bare) = spelling::split_exchange(symbol);
         let exchanges = || [own_exchange, exchange].into_iter().flatten();
-        // An alias that names its exchange is the operator's own word.
+        // An alias that includes the exchange has priority, because the operator configured it.
         let named = |exchange: &str| self.by_spelling.get(&normalize(&format!("{exchange}:{bare}")));
         if let Some(instrument) = exchanges().find_map(named) {
             return Ok(instrument);
@@ -149,7 +149,7 @@ impl Instruments {
         let (instrument, form, group) = self.find(bare).ok_or_else(unknown)?;
         let name = normalize(bare);
         let lists = |exchange: &str| {
-            // Anything else is a part of an expression, such as the spread `CME_MINI:ES1!-CME_MINI:ES2!`.
+            // Other characters belong to an expression, such as the spread `CME_MINI:ES1!-CME_MINI:ES2!`.
             let is_name = exchange.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | '.'));
             is_name && Venue::of(exchange).lists(instrument, &name, form)
         };
@@ -158,34 +158,36 @@ impl Instruments {
         if is_listed && fits_tail { Ok(instrument) } else { Err(unknown()) }
     }
 
-    /// What a spelling without an exchange leads to, in which form it is written, and the group of exchanges that a contract names.
-    fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, Form, Option<Group>)> {
+    /// Finds the instrument of a spelling without an exchange. Also returns the form of the spelling, and the group of
+    /// exchanges that a contract names.
+    fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, SpellingForm, Option<ExchangeGroup>)> {
         if let Some(instrument) = self.by_spelling.get(&normalize(spelling)) {
-            return Some((instrument, Form::Name, None));
+            return Some((instrument, SpellingForm::Name, None));
         }
         let affixed = spelling::candidates(spelling).into_iter().find_map(|candidate| {
             self.by_spelling.get(&candidate.name).filter(|instrument| candidate.fits(instrument.class))
         });
         if let Some(instrument) = affixed {
-            return Some((instrument, Form::Affixed, None));
+            return Some((instrument, SpellingForm::Affixed, None));
         }
         self.roots.iter().find_map(|(root, instrument)| {
-            spelling::contract(spelling, root).map(|contract| (instrument, Form::Contract, contract.group))
+            spelling::contract(spelling, root).map(|contract| (instrument, SpellingForm::Contract, contract.group))
         })
     }
 
-    /// The instrument with this name or alias, in any case and with any separators; nothing is stripped or guessed. For
-    /// names that need not be ours, where `MESA` is a share and not a broker's way to write `MES`.
+    /// Returns the instrument with this name or alias, in any case and with any separators, without the rules for
+    /// affixes. For names that may belong to other instruments: `MESA` may be a share, and not a broker's spelling of
+    /// `MES`.
     pub fn named(&self, spelling: &str) -> Option<&Arc<Instrument>> {
         if spelling.len() > MAX_SPELLING { None } else { self.by_spelling.get(&normalize(spelling)) }
     }
 
-    /// The instrument with exactly this canonical name.
+    /// Returns the instrument with exactly this canonical name.
     pub fn get(&self, symbol: &Symbol) -> Option<&Arc<Instrument>> {
         self.by_spelling.get(symbol.as_str())
     }
 
-    /// All instruments, in the order of the configuration.
+    /// Iterates over all instruments in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Instrument>> {
         self.list.iter()
     }
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_an_instrument_is_unknown() {
+    fn a_common_prefix_is_not_enough() {
         let all = all();
         for spelling in
             ["US300", "NQX", "ESX5000000", "EURUSD.mm", "EURUSDXX", "", " ", "MYM", "6E", "EUR", "NAS1000", "MNQ12"]
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_guessed_at() {
+    fn names_match_without_rules_for_affixes() {
         let all = all();
         for (spelling, symbol) in [("eur/usd", Some("EURUSD")), (" Gold ", Some("XAUUSD")), ("MES", Some("MES"))] {
             assert_eq!(all.named(spelling).map(|i| i.symbol.as_str()), symbol, "{spelling}");
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_that_cannot_be_kept_is_refused() {
+    fn an_unusable_grid_is_rejected() {
         for (digits, tick_size) in [(2, 0.001), (2, 0.0), (2, -0.25), (2, f64::NAN), (9, 1e-9), (1, 0.25)] {
             let mut list = Instruments::futures();
             (list[0].digits, list[0].tick_size) = (digits, tick_size);

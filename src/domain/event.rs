@@ -1,4 +1,4 @@
-//! What happens: the events that leave the engine, their two classes, and their place in the log.
+//! The published events, their two delivery classes, and their position in the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,37 +6,37 @@ use std::sync::Arc;
 
 use super::{Audience, MessageType, PriceUpdate, RelayedMessage, Signal, Symbol};
 
-/// Something that dashboards are told.
+/// An event that is published to dashboards.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A signal is new or has changed.
     Signal(Arc<Signal>),
-    /// An instrument has a price.
+    /// An instrument has a new price.
     Price(Arc<PriceUpdate>),
-    /// Somebody published something that this server does not make.
+    /// A message from outside that the server relays.
     RelayedMessage(Arc<RelayedMessage>),
 }
 
-/// What a state is the state of.
+/// Identifies a state: a newer event with the same key replaces an older one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StateKey {
     /// The price of an instrument.
     Price(Symbol),
-    /// Something published: whose, what, and which.
+    /// A relayed state: its audience, its type, and its key within the type.
     RelayedMessage(Audience, MessageType, Arc<str>),
 }
 
-/// How an event is delivered. There is no third way.
+/// How an event is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Committed before it is acknowledged, kept in order, replayable, never dropped.
+    /// Committed before it is acknowledged, delivered in order, replayable, never dropped.
     Ordered,
-    /// Has a key; a newer one replaces an undelivered older one.
+    /// Has a key; a newer event replaces an undelivered older one.
     State,
 }
 
 impl Event {
-    /// Name of the kind, for metrics and logs.
+    /// Returns the name of the event type, for metrics and logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Signal(_) => "signal",
@@ -45,7 +45,7 @@ impl Event {
         }
     }
 
-    /// What a newer event replaces; `None` for ordered events, which nothing replaces.
+    /// Returns the key by which a newer event replaces this one; `None` for ordered events.
     pub fn state_key(&self) -> Option<StateKey> {
         match self {
             Self::Price(update) => Some(StateKey::Price(update.symbol.clone())),
@@ -56,18 +56,18 @@ impl Event {
         }
     }
 
-    /// The class: a state has a key, everything else is ordered.
+    /// Returns the delivery class: an event with a key is a state, every other one is ordered.
     pub fn class(&self) -> Class {
         if self.state_key().is_some() { Class::State } else { Class::Ordered }
     }
 }
 
-/// Place of an ordered event: which log, and the how-manieth event of it.
+/// The position of an ordered event: the epoch of its log, and its sequence number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// Name of the log; a new log has a new one.
+    /// The name of the log; a new log gets a new one.
     pub epoch: Arc<str>,
-    /// Counts ordered events from 1; 0 is the place before the first.
+    /// The sequence number, counted from 1; 0 is the position before the first event.
     pub seq: u64,
 }
 
@@ -77,10 +77,10 @@ impl fmt::Display for Position {
     }
 }
 
-/// A position as a client presents it: well-formed, but from who knows which log.
+/// A position from a client: well-formed, but possibly from another log.
 pub type Cursor = Position;
 
-/// A cursor that cannot be one of ours.
+/// A text that is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this server")]
 pub struct CursorError;
@@ -106,14 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_as_it_went() {
+    fn a_cursor_survives_a_round_trip() {
         let position = Position { epoch: "k3x9".into(), seq: 42 };
         assert_eq!(position.to_string(), "k3x9:42");
         assert_eq!("k3x9:42".parse(), Ok(position));
     }
 
     #[test]
-    fn nonsense_is_no_cursor() {
+    fn malformed_cursors_are_rejected() {
         for text in ["", ":", "a", "a:", ":1", "a:-1", "a:+1", "a:1:2", "a b:1", "a:99999999999999999999999", "ä:1"] {
             assert_eq!(text.parse::<Position>(), Err(CursorError), "{text}");
         }

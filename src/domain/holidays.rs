@@ -1,31 +1,31 @@
 //! The days on which markets end early or do not trade, computed from the rules of the exchanges.
 //!
 //! Rules: CME Group's holiday calendar for equity index futures on Globex
-//! (<https://www.cmegroup.com/trading-hours.html>) and OANDA's hours for currencies. Metals end up to an hour later on the short
-//! days. On the rare Good Fridays with a jobs report Globex trades until 09:15; here it is closed on all of them. A broker's own
-//! days may differ: a price that comes in is fresh whatever stands here.
+//! (<https://www.cmegroup.com/trading-hours.html>) and OANDA's hours for currencies. Metals end up to an hour later on
+//! the short days. On the rare Good Fridays with a jobs report Globex trades until 09:15; here all of them are closed.
+//! A broker's own days may differ, so a price that has just arrived is fresh whatever the calendar says.
 
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-/// When the trading day of a date ends, in minutes after New York's midnight, where that is not the ordinary end.
+/// The special end of a trading day, in minutes after New York's midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// There is no trading day of this date.
+    /// This date has no trading day.
     Closed,
     /// It ends at this minute; the next one begins at its usual time.
     At(u32),
 }
 
-/// Which days of a year.
+/// A rule that selects days of a year.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     /// Month and day, whatever the weekday.
     Fixed(u32, u32),
-    /// Month and day; a Sunday is kept on Monday.
+    /// Month and day; a Sunday is observed on Monday.
     Observed(u32, u32),
-    /// Month and day; a Saturday is kept on Friday, a Sunday on Monday.
+    /// Month and day; a Saturday is observed on Friday, a Sunday on Monday.
     ObservedBothWays(u32, u32),
-    /// The nth weekday of a month, and so many days after it.
+    /// The nth weekday of a month, plus a number of days.
     Nth(u32, Weekday, u8, u64),
     /// The last weekday of a month.
     Last(u32, Weekday),
@@ -36,7 +36,7 @@ enum Rule {
 const ONE_PM: Ending = Ending::At(13 * 60);
 const QUARTER_PAST_ONE: Ending = Ending::At(13 * 60 + 15);
 
-/// The first rule that fits a date decides.
+/// The first matching rule decides.
 const GLOBEX: [(Rule, Ending); 14] = [
     (Rule::Observed(1, 1), Ending::Closed),
     (Rule::ObservedBothWays(12, 25), Ending::Closed),
@@ -56,12 +56,12 @@ const GLOBEX: [(Rule, Ending); 14] = [
 
 const FOREX: [(Rule, Ending); 2] = [(Rule::Fixed(1, 1), Ending::Closed), (Rule::Fixed(12, 25), Ending::Closed)];
 
-/// How the trading day of this date ends on Globex; `None` on an ordinary weekday.
+/// Returns the special end of the trading day on Globex; `None` on an ordinary weekday.
 pub(super) fn globex(date: NaiveDate) -> Option<Ending> {
     special(&GLOBEX, date)
 }
 
-/// How the trading day of this date ends for currencies; `None` on an ordinary weekday.
+/// Returns the special end of the trading day for currencies; `None` on an ordinary weekday.
 pub(super) fn forex(date: NaiveDate) -> Option<Ending> {
     special(&FOREX, date)
 }
@@ -132,7 +132,7 @@ mod tests {
 
     /// The dates that CME published for 2025 and 2026.
     #[test]
-    fn short_and_closed_days_are_those_of_the_exchange() {
+    fn the_calendar_matches_the_exchange() {
         let one: Vec<_> =
             ["2025-01-20", "2025-02-17", "2025-05-26", "2025-06-19", "2025-07-04", "2025-09-01", "2025-11-27"]
                 .into_iter()
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holiday_on_a_weekend_is_kept_beside_it() {
+    fn weekend_holidays_are_observed_on_weekdays() {
         assert_eq!(globex(date("2023-01-02")), Some(Ending::Closed), "New Year on a Sunday");
         assert_eq!(globex(date("2021-12-31")), None, "New Year on a Saturday is not kept");
         assert_eq!(globex(date("2021-12-24")), Some(Ending::Closed), "Christmas on a Saturday");

@@ -1,4 +1,4 @@
-//! What can be told to the server, and what it says to that.
+//! The inputs of the pipeline, and its answers.
 
 use std::sync::Arc;
 
@@ -7,48 +7,48 @@ use super::{
     UserNote,
 };
 
-/// What can be told to the pipeline.
+/// An input of the pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Prices seen together; taken whole.
+    /// Prices that were observed together; processed as a whole.
     Ticks(Vec<Tick>),
-    /// Something about a signal: a new one, other content, or its end.
+    /// A new signal, new content of a pending one, or its end.
     Signal {
-        /// Which signal.
+        /// The id of the signal.
         id: SignalId,
-        /// What is said of it.
+        /// The content.
         draft: Box<SignalDraft>,
-        /// Who says it.
+        /// The sender.
         source: SourceName,
-        /// What kind of feed the sayer is: a simulator cannot speak of a symbol that has real prices.
+        /// The kind of feed of the sender. A simulated signal is rejected for a symbol with real prices.
         feed: Feed,
     },
-    /// Messages to pass on; taken whole.
+    /// Messages to relay; accepted as a whole.
     Publish(Vec<RelayedMessage>),
-    /// Things to remember of users; kept together, told to nobody.
+    /// Notes about users; stored together, not published.
     Note(Vec<UserNote>),
 }
 
-/// What is answered once everything before it and the input itself are durable.
+/// The answer to an accepted input, sent when the input and all earlier ones are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Accepted {
-    /// The ticks were taken, but for those that were not believed: place among them and reason.
+    /// The ticks were accepted, except these: the index in the input, and the reason.
     Ticks(Vec<(usize, TickFault)>),
-    /// The signal as it is now.
+    /// The current state of the signal.
     Signal(Arc<Signal>),
     /// The messages were published.
     RelayedMessage,
-    /// The notes are kept.
+    /// The notes were stored.
     Noted,
 }
 
-/// Why an input was not taken. It changed nothing.
+/// Why an input was rejected. It changed nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The new signal is not whole or its levels contradict each other.
+    /// The new signal is incomplete, or its levels contradict each other.
     #[error("{} invalid field(s)", .0.len())]
     Faults(Vec<Fault>),
-    /// The signal has ended otherwise, or cannot be changed so.
+    /// The signal has ended, or the change contradicts it.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
     /// No signal has this id, and the draft does not make a new one.
@@ -57,10 +57,10 @@ pub enum Rejection {
     /// A simulated input for a symbol that has real prices.
     #[error("{0} has prices from a real source")]
     SourceReplaced(Symbol),
-    /// More signals are pending than are kept.
+    /// The limit of pending signals is reached.
     #[error("too many signals are pending")]
     TooManyPending,
-    /// Another clock runs the process: a recording is being replayed.
+    /// A recording is being replayed, so the clock is that of the recording.
     #[error("a recording is being replayed; pushes are off meanwhile")]
     Replaying,
 }

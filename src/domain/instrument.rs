@@ -1,4 +1,4 @@
-//! Instruments: what can be traded, and the grid its prices live on.
+//! Instruments, and the price grid of each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Quote, Session};
 
-/// A price that is this share of a step off the grid is on it: the rest is the noise of floating-point sums.
+/// The tolerance of the grid as a share of a step, for the noise of floating-point sums.
 const NOISE: f64 = 1e-6;
 
 /// The canonical name of an instrument, such as `EURUSD`. Cheap to clone.
 ///
-/// Only [`Instruments::resolve`](super::Instruments::resolve) turns an outside spelling into one.
+/// Only [`Instruments::resolve`](super::Instruments::resolve) converts a spelling from outside into one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Symbol(Arc<str>);
 
 impl Symbol {
-    /// Takes `name` as it is. For names that are canonical already: the catalogue's and the log's.
+    /// Wraps `name` unchanged. It has to be canonical, as those of the catalogue and the log are.
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 
-    /// The name, such as `EURUSD`.
+    /// Returns the name, such as `EURUSD`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// What kind of market an instrument is.
+/// The market of an instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstrumentClass {
@@ -58,13 +58,13 @@ pub enum InstrumentClass {
 pub struct Instrument {
     /// Canonical name.
     pub symbol: Symbol,
-    /// Name for people.
+    /// The name for display.
     pub name: String,
-    /// Kind of market.
+    /// The market.
     pub class: InstrumentClass,
-    /// Decimals of a price, 0–8.
+    /// The number of decimals of a price, 0–8.
     pub digits: u8,
-    /// Smallest price step, a multiple of 10^-digits.
+    /// The smallest price step, a multiple of 10^-digits.
     pub tick_size: f64,
     /// Other spellings, compared without case and separators.
     pub aliases: Vec<String>,
@@ -73,7 +73,7 @@ pub struct Instrument {
 }
 
 impl Instrument {
-    /// The symbol as people write a pair (`BTC/ZAR`), where an alias says where it is divided.
+    /// Returns the symbol in the form of a pair (`BTC/ZAR`), if an alias has that form.
     pub fn pair(&self) -> Option<&str> {
         self.aliases
             .iter()
@@ -97,26 +97,26 @@ impl Instrument {
         (value * self.scale()).round() / self.scale() + 0.0
     }
 
-    /// Puts a price from outside on the grid of its source. Some sources of indices are finer than the instrument's own
-    /// grid: what they write with the finest digits at most is kept. All else is [rounded](Self::round).
-    pub fn keep(&self, price: f64) -> f64 {
+    /// Rounds a price from outside, but keeps the digits of a source that is finer than the instrument's grid, as some
+    /// sources of indices are. A price with more than the finest digits is [rounded](Self::round).
+    pub fn round_from_source(&self, price: f64) -> f64 {
         let scale = power(self.finest_digits());
         let fine = (price * scale).round() / scale + 0.0;
         let is_finer = self.finest_digits() > self.digits && (fine - price).abs() * scale <= NOISE;
         if is_finer { fine } else { self.round(price) }
     }
 
-    /// [Keeps](Self::keep) bid and ask; a last price is both.
+    /// Returns bid and ask, each [rounded](Self::round_from_source); both are the last price when there is only that.
     pub fn sides(&self, quote: Quote) -> (f64, f64) {
         match quote {
-            Quote::BidAsk { bid, ask } => (self.keep(bid), self.keep(ask)),
-            Quote::Last(price) => (self.keep(price), self.keep(price)),
+            Quote::BidAsk { bid, ask } => (self.round_from_source(bid), self.round_from_source(ask)),
+            Quote::Last(price) => (self.round_from_source(price), self.round_from_source(price)),
         }
     }
 
-    /// Mid of bid and ask, or the last price, on the instrument's grid, or on that of its source where that is finer.
+    /// Returns the mid of bid and ask, or the last price, on the instrument's grid or the finer one of the source.
     pub fn mid(&self, quote: Quote) -> f64 {
-        let Quote::BidAsk { .. } = quote else { return self.keep(quote.mid()) };
+        let Quote::BidAsk { .. } = quote else { return self.round_from_source(quote.mid()) };
         let (bid, ask) = self.sides(quote);
         if self.round(bid) == bid && self.round(ask) == ask {
             return self.round(quote.mid());
@@ -125,17 +125,18 @@ impl Instrument {
         (f64::midpoint(bid, ask) * scale).round() / scale
     }
 
-    /// Whether a quote has more digits than are kept, or is between two ticks.
+    /// Whether rounding would change the quote: it has too many digits, or lies between two ticks.
     pub fn is_coarser_than(&self, quote: Quote) -> bool {
-        let changes =
-            |price: f64| (self.keep(price) - price).abs() > self.tick_size * NOISE + price.abs() * f64::EPSILON;
+        let changes = |price: f64| {
+            (self.round_from_source(price) - price).abs() > self.tick_size * NOISE + price.abs() * f64::EPSILON
+        };
         match quote {
             Quote::BidAsk { bid, ask } => changes(bid) || changes(ask),
             Quote::Last(price) => changes(price),
         }
     }
 
-    /// Most digits that a price from outside keeps: brokers write indices with up to two.
+    /// The maximum number of digits of a price from outside. Brokers send indices with up to two.
     fn finest_digits(&self) -> u8 {
         match self.class {
             InstrumentClass::Index => self.digits.max(2),
@@ -198,13 +199,13 @@ mod tests {
             ("ES", 6901.3, "6901.25", true),
         ] {
             let instrument = all.resolve(symbol).unwrap();
-            assert_eq!(printed(instrument.keep(price)), kept, "{symbol} {price}");
+            assert_eq!(printed(instrument.round_from_source(price)), kept, "{symbol} {price}");
             assert_eq!(instrument.is_coarser_than(Quote::Last(price)), is_coarser, "{symbol} {price}");
         }
     }
 
     #[test]
-    fn a_mid_is_on_the_grid_of_its_sides() {
+    fn a_mid_keeps_the_grid_of_its_sides() {
         let all = all();
         for (symbol, bid, ask, mid) in [
             ("SPX500", 6901.2, 6901.7, 6901.5),
@@ -224,8 +225,8 @@ mod tests {
             let all = all();
             let instrument = all.iter().nth(which).unwrap();
             let scale = 10f64.powi(digits);
-            let kept = instrument.keep((price * scale).round() / scale);
-            prop_assert_eq!(instrument.keep(kept), kept);
+            let kept = instrument.round_from_source((price * scale).round() / scale);
+            prop_assert_eq!(instrument.round_from_source(kept), kept);
             prop_assert!((kept - price).abs() <= instrument.tick_size * 0.500_001 + 0.5 / scale);
             let printed = serde_json::to_string(&kept).unwrap();
             let decimals = printed.split_once('.').map_or(0, |(_, decimals)| decimals.len());

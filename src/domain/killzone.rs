@@ -1,6 +1,6 @@
 //! The five ICT killzones: windows of New York wall-clock time, half-open.
 //!
-//! Hours as in "ICT Killzones & Pivots \[TFO\]". Daylight saving is the time-zone database's business.
+//! The hours are those of "ICT Killzones & Pivots \[TFO\]". The time-zone database provides daylight saving time.
 
 use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::America::New_York;
@@ -26,7 +26,7 @@ impl Killzone {
     /// All five, in the order of the trading day.
     pub const ALL: [Self; 5] = [Self::Asia, Self::London, Self::NyAm, Self::Lunch, Self::Pm];
 
-    /// The lower-case name used on every wire: `asia`, `london`, `ny_am`, `lunch`, `pm`.
+    /// Returns the name on the wire: `asia`, `london`, `ny_am`, `lunch` or `pm`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Asia => "asia",
@@ -37,7 +37,7 @@ impl Killzone {
         }
     }
 
-    /// Minutes of the New York day at which the window begins and ends.
+    /// Returns the minutes of the New York day at which the window begins and ends.
     const fn window(self) -> (u32, u32) {
         match self {
             Self::Asia => (20 * 60, 24 * 60),
@@ -54,16 +54,17 @@ impl Killzone {
         (begins..ends).contains(&minute_in_new_york(at))
     }
 
-    /// The window that is open at `at`.
+    /// Returns the window that is open at `at`.
     pub fn active_at(at: DateTime<Utc>) -> Option<Self> {
         let minute = minute_in_new_york(at);
         Self::ALL.into_iter().find(|zone| (zone.window().0..zone.window().1).contains(&minute))
     }
 
-    /// The window that is open at `at`, else the one that ended last: dashboards crash on a signal without one.
+    /// Returns the window that is open at `at`, or the one that ended last, because dashboards crash on a signal
+    /// without one.
     pub fn at(at: DateTime<Utc>) -> Self {
         let minute = minute_in_new_york(at);
-        // Before the first window of the calendar day opens, the last one to begin was Asia of the evening before.
+        // Before the first window of the calendar day, the last one was Asia on the previous evening.
         Self::ALL
             .into_iter()
             .filter(|zone| zone.window().0 <= minute)
@@ -71,7 +72,7 @@ impl Killzone {
             .unwrap_or(Self::Asia)
     }
 
-    /// Reads a window as senders write it: `ny_am`, `NY_AM`, `NY AM`, `London Open`, `New York AM Session`, `Asian` …
+    /// Parses the spellings of senders: `ny_am`, `NY_AM`, `NY AM`, `London Open`, `New York AM Session`, `Asian` …
     pub fn parse(text: &str) -> Option<Self> {
         let words: String =
             text.to_lowercase().replace("new york", "ny").chars().filter(char::is_ascii_alphanumeric).collect();

@@ -1,20 +1,21 @@
-//! Whether the levels of a signal can be prices at all.
+//! Detects levels of signals that cannot be prices.
 
 use super::{Direction, Fault, Instrument, InstrumentClass, Signal, SignalDraft};
 
-/// How far a level may be from the entry. Senders write distances (points, pips, multiples of an average range) where
-/// prices belong: a stop of 30 for gold at 4,050 is on the right side of the entry, and every statistic made of it is wrong.
+/// The maximum distance of a level from the entry. Some senders send distances (points, pips, multiples of an average
+/// range) instead of prices. A stop of 30 for gold at 4,050 is on the right side of the entry, but every statistic
+/// based on it would be wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LevelLimits {
-    /// Largest distance of a stop from the entry, in percent of the entry; 1 to 100.
+    /// The maximum distance of a stop from the entry, in percent of the entry; 1 to 100.
     pub max_stop_percent: f64,
 }
 
 /// A target may be this many times further away than a stop.
 const TARGET_FACTOR: f64 = 2.0;
-/// A level on the wrong side of the entry is called a distance only beyond this ratio: nearer to it, the side is what is wrong.
+/// A level on the wrong side of the entry counts as a distance only beyond this ratio. Below it, the side is the error.
 const WRONG_SIDE_RATIO: f64 = 2.0;
-/// And this many times where prices double now and then: crypto-currencies and shares.
+/// The same factor for crypto-currencies and shares, whose prices can double.
 const VOLATILE_TARGET_FACTOR: f64 = 10.0;
 
 impl Default for LevelLimits {
@@ -24,9 +25,9 @@ impl Default for LevelLimits {
 }
 
 impl LevelLimits {
-    /// Finds stops and targets of `draft` that are too far from the entry to be prices. Without an entry they are compared
-    /// with `last_price`, without both they are not compared. `known` is the signal that the draft changes: its own levels
-    /// are not judged again.
+    /// Returns faults for stops and targets of `draft` that are too far from the entry to be prices. Without an entry
+    /// they are compared with `last_price`; without both they are not checked. `known` is the signal that the draft
+    /// changes; its unchanged levels are not checked again.
     pub fn faults(
         &self,
         draft: &SignalDraft,
@@ -34,10 +35,11 @@ impl LevelLimits {
         instrument: &Instrument,
         last_price: Option<f64>,
     ) -> Vec<Fault> {
-        let keep = |price: f64| instrument.keep(price);
-        let entry = draft.entry_price.map(keep).or(known.and_then(|known| known.entry_price));
-        let stop = draft.stop_loss.map(keep).or(known.and_then(|known| known.stop_loss));
-        let drafted = draft.take_profits.as_ref().map(|targets| targets.iter().copied().map(keep).collect());
+        let round_from_source = |price: f64| instrument.round_from_source(price);
+        let entry = draft.entry_price.map(round_from_source).or(known.and_then(|known| known.entry_price));
+        let stop = draft.stop_loss.map(round_from_source).or(known.and_then(|known| known.stop_loss));
+        let drafted =
+            draft.take_profits.as_ref().map(|targets| targets.iter().copied().map(round_from_source).collect());
         let targets: Vec<f64> = drafted.or_else(|| known.map(|known| known.take_profits.clone())).unwrap_or_default();
         let is_same =
             |known: &Signal| (known.entry_price, known.stop_loss, &known.take_profits) == (entry, stop, &targets);
@@ -60,7 +62,7 @@ impl LevelLimits {
             _ => TARGET_FACTOR,
         };
         let direction = draft.direction.or(known.map(|known| known.direction)).map_or(1.0, Direction::sign);
-        // `side` is -1 where the level belongs against the direction.
+        // `side` is -1 for a level that belongs against the direction.
         let is_far = |level: f64, side: f64, most: f64| {
             let is_on_its_side = direction * side * (level - reference) > 0.0;
             percent(level) > most && (is_on_its_side || (level / reference).max(reference / level) > WRONG_SIDE_RATIO)
@@ -72,8 +74,8 @@ impl LevelLimits {
         stop.into_iter().chain(target).collect()
     }
 
-    /// Joins what [`faults`](Self::faults) found with what is wrong besides. A level that is not a price is not also on the
-    /// wrong side.
+    /// Appends other faults, except those of fields that are in `far` already: a level that is not a price is not also
+    /// reported as on the wrong side.
     pub fn joined(mut far: Vec<Fault>, others: Vec<Fault>) -> Vec<Fault> {
         for fault in others {
             if !far.iter().any(|known| known.field == fault.field) {
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distance_is_not_taken_for_a_price() {
+    fn a_distance_is_not_accepted_as_a_price() {
         assert_eq!(faults("XAUUSD", &draft(Some(4050.1), 30.0, 60.0), None), ["stop_loss", "take_profits"]);
         assert_eq!(faults("EURUSD", &draft(Some(1.1601), 300.0, 600.0), None), ["stop_loss", "take_profits"]);
         assert_eq!(faults("USDJPY", &draft(Some(155.2), 100.0, 157.0), None), ["stop_loss"]);
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_on_the_wrong_side_is_called_so() {
+    fn wrong_side_levels_are_no_distances() {
         assert_eq!(faults("EURUSD", &draft(Some(1.085), 2.0, 1.09), None), Vec::<String>::new());
         let short = SignalDraft { direction: Some(Direction::Short), ..draft(Some(4050.1), 30.0, 4000.0) };
         assert_eq!(faults("XAUUSD", &short, None), ["stop_loss"]);

@@ -1,4 +1,4 @@
-//! What somebody else makes and this server only passes on: orders, trades, balances, notifications, …
+//! Relayed messages: orders, trades, balances, notifications and others that the server only passes on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Class;
 
-/// The message types that can be published. Which dashboard reads which, and in what shape, is the dialects' business.
+/// The types of relayed messages. The dialects decide which dashboard reads which, and in what shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are those of the messages")]
@@ -40,7 +40,7 @@ pub enum MessageType {
 }
 
 impl MessageType {
-    /// Name and class of every type: the table.
+    /// Name and class of every type, in the order of the variants.
     pub const ALL: [(Self, &'static str, Class); 23] = [
         (Self::OrderUpdate, "order_update", Class::Ordered),
         (Self::Idea, "idea", Class::Ordered),
@@ -67,44 +67,44 @@ impl MessageType {
         (Self::AiTasks, "ai_tasks", Class::Ordered),
     ];
 
-    /// The name on every wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
-    /// How it is delivered.
+    /// Returns the delivery class.
     pub const fn class(self) -> Class {
         Self::ALL[self as usize].2
     }
 }
 
-/// A message type that this server does not know.
+/// An unknown message type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is no message type that can be published")]
-pub struct UnknownKind;
+pub struct UnknownMessageType;
 
 impl FromStr for MessageType {
-    type Err = UnknownKind;
+    type Err = UnknownMessageType;
 
-    fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(kind, ..)| *kind).ok_or(UnknownKind)
+    fn from_str(name: &str) -> Result<Self, UnknownMessageType> {
+        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(kind, ..)| *kind).ok_or(UnknownMessageType)
     }
 }
 
-/// Who is told.
+/// The receivers of a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
-    /// Everybody who reads this kind of message.
+    /// All readers of this message type.
     All,
-    /// One user, on all his connections.
+    /// One user, on all their connections.
     User(Arc<str>),
     /// Administrators.
     Admin,
 }
 
 impl Audience {
-    /// Longest user id, in characters.
+    /// Maximum length of a user id in characters.
     pub const MAX_USER: usize = 128;
 }
 
@@ -118,40 +118,40 @@ impl fmt::Display for Audience {
     }
 }
 
-/// What is remembered of a user; what is absent stays as it was.
+/// A note about a user. Absent values stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserNote {
     /// The user's id.
     pub user: Arc<str>,
-    /// Tokens that were made before are revoked. Only ever moves on.
+    /// Tokens that were issued before are revoked. It only ever increases.
     pub not_before: Option<DateTime<Utc>>,
-    /// The last message that reached him on a stream that has no cursor. Only ever moves on.
+    /// The last message that reached the user on a stream without cursors. It only ever increases.
     pub seen: Option<u64>,
 }
 
-/// A message that somebody published, checked and brought into the shape in which its dashboard reads it.
+/// A relayed message, validated and in the shape that its dashboard reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayedMessage {
-    /// Its number among all published messages; 0 until it is stored.
+    /// Its number among all relayed messages; 0 until it is stored.
     pub seq: u64,
-    /// What it is.
+    /// The message type.
     pub kind: MessageType,
-    /// Who is told.
+    /// The receivers.
     pub audience: Audience,
-    /// Of a state: which one of its kind it is, such as the bot or the platform; empty where there is only one.
+    /// The key of a state within its type, such as the bot or the platform; empty when the type has only one.
     pub key: Arc<str>,
-    /// The JSON object (or list) that goes out as `data`, encoded.
+    /// The encoded JSON object or list that is sent as `data`.
     pub data: Arc<str>,
-    /// When the server took it.
+    /// When the server accepted it.
     pub at: DateTime<Utc>,
 }
 
-/// Which ordered messages a log does not have any more.
+/// Which ordered messages a log has pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Forgotten {
-    /// Of each audience that is known to have lost some, the number of the last one.
+pub struct PrunedMessages {
+    /// The number of the last pruned message of each audience that is known to have lost some.
     pub of: Vec<(Audience, u64)>,
-    /// Up to this number any user may have lost some; 0 for none.
+    /// Every user may have lost messages up to this number; 0 when none was pruned.
     pub users: u64,
 }
 
@@ -160,12 +160,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_types() {
+    fn the_table_follows_the_order_of_types() {
         for (index, (kind, name, _)) in MessageType::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index, "{name}");
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
         }
-        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownKind));
+        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownMessageType));
     }
 }

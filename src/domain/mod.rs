@@ -1,6 +1,6 @@
-//! What the server talks about, as plain data with its rules: instruments, prices, bars, signals and time.
+//! The domain: instruments, prices, bars, signals and time, as plain data with their rules.
 //!
-//! This room uses nothing else of ours and does no I/O; every other room may use it.
+//! This module does no I/O and uses no other module of the crate. Every other module may use it.
 
 mod bar;
 mod builtin;
@@ -34,7 +34,7 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use levels::LevelLimits;
-pub use message::{Audience, Forgotten, MessageType, RelayedMessage, UnknownKind, UserNote};
+pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UnknownMessageType, UserNote};
 pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use recording::{
@@ -46,5 +46,5 @@ pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};
 pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};
-pub use stats::{Breakdown, BreakdownBuilder, FEW, Rate, Stats};
+pub use stats::{Breakdown, BreakdownBuilder, FEW, RateEstimate, Stats};
 pub use time::{Now, iso, parse_epoch_millis, parse_time};

@@ -1,11 +1,11 @@
-//! How numbers are written: as JavaScript writes them, so that 5000.0 is `5000`.
+//! Serializes numbers as JavaScript does: 5000.0 is `5000`.
 
 use serde::{Serialize, Serializer};
 
-/// Largest integer that a JSON number carries exactly in JavaScript.
+/// The largest integer that JavaScript represents exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Writes a finite number; one without a fraction is written without one.
+/// A finite number that is serialized as an integer when it has no fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Number(pub f64);
 
@@ -43,10 +43,10 @@ impl Serialize for Numbers<'_> {
     }
 }
 
-/// `a − b` of two decimal numbers, with no more decimals than they are written with: 1.08503 − 1.085 is 0.00003.
+/// Returns `a − b` with no more decimals than the two have: 1.08503 − 1.085 is 0.00003.
 pub fn difference(a: f64, b: f64) -> f64 {
     let decimals = decimals(a).max(decimals(b));
-    // `+ 0.0` turns −0.0 into 0.0. What was just printed can be read.
+    // `+ 0.0` turns −0.0 into 0.0.
     format!("{:.decimals$}", a - b).parse().unwrap_or(a - b) + 0.0
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_has_no_more_decimals_than_its_terms() {
+    fn a_difference_keeps_the_decimals_of_its_terms() {
         for (a, b, expected) in [
             (1.08503, 1.085, "0.00003"),
             (1.1, 1.1, "0"),

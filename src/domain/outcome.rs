@@ -1,4 +1,4 @@
-//! What became of confirmed signals, in units of their risk (R).
+//! The records of confirmed signals: how each ended, in units of its risk (R).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,18 +13,18 @@ pub enum OutcomeClass {
     Targets,
     /// The stop was traded, perhaps after some targets.
     Stop,
-    /// Stop and next target lie in one minute, or the next target in a time when the server was down: counted as the stop,
-    /// whichever came first.
+    /// Stop and next target were touched in the same minute, or the next target while the server was down. Counted as
+    /// the stop.
     Ambiguous,
-    /// Its time ran out; closed at the last price.
+    /// The maximum duration ended; closed at the last price.
     Expired,
-    /// The first price after the confirmation was beyond the stop or the first target, or came a day late: there was no
-    /// position.
+    /// There was no position: the first price after the confirmation was beyond the stop or the first target, or came a
+    /// day late.
     NotFilled,
-    /// A server of before could not go on with it after a restart, so that nobody knows. Counted nowhere.
+    /// An earlier version could not resume it after a restart. Not counted.
     Interrupted,
-    /// There was nothing to measure: no entry, stop or target, no price that was not simulated, or too many of the
-    /// instrument were open. Counted nowhere.
+    /// It could not be measured: no entry, stop or target, no real price, or too many open records of the instrument.
+    /// Not counted.
     Unmeasured,
 }
 
@@ -40,47 +40,47 @@ pub struct TradeOutcome {
     pub signal: SignalId,
     /// What it traded.
     pub symbol: Symbol,
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
     /// The setup that its reason names.
     pub setup: Option<SetupKind>,
-    /// Window of the trading day.
+    /// The window of the trading day.
     pub killzone: Killzone,
-    /// Who sent it.
+    /// The source of the signal.
     pub source: SourceName,
     /// Its model score, 0–1.
     pub confidence: f64,
-    /// Where the prices came from; `None` when none was seen.
+    /// The feed of the last price; `None` without a price.
     pub feed: Option<Feed>,
     /// Its entry.
     pub entry: Option<f64>,
     /// Its stop.
     pub stop: Option<f64>,
-    /// Price at which the position was entered: the first one after the confirmation.
+    /// The price at which the position was entered: the first one after the confirmation.
     pub fill: Option<f64>,
-    /// When the record begins.
+    /// When the signal was confirmed, which is when the record begins.
     pub confirmed_at: DateTime<Utc>,
-    /// When it ended.
+    /// When the record ended.
     pub closed_at: DateTime<Utc>,
-    /// How it ended.
+    /// How the record ended.
     pub class: OutcomeClass,
-    /// Targets that were reached.
+    /// The number of reached targets.
     pub targets_hit: usize,
-    /// Targets that it had.
+    /// The number of targets.
     pub targets: usize,
-    /// Result in R; 0 without a position.
+    /// The result in R; 0 without a position.
     pub r: f64,
-    /// Best price in R.
+    /// The best price in R.
     pub mfe: f64,
-    /// Worst price in R.
+    /// The worst price in R.
     pub mae: f64,
-    /// Seconds, rounded up, in which the server was down and the record went on afterwards; 0 when it was watched throughout.
+    /// The seconds, rounded up, for which the server was down during the record; 0 when there was no gap.
     #[serde(default)]
     pub gap_seconds: u64,
 }
 
 impl TradeOutcome {
-    /// The record of a confirmed signal as it is when it ends at `closed_at`.
+    /// Makes the final record of a confirmed signal.
     pub fn new(signal: &Signal, progress: &Progress, class: OutcomeClass, closed_at: DateTime<Utc>) -> Self {
         Self {
             signal: signal.id.clone(),
@@ -106,42 +106,42 @@ impl TradeOutcome {
         }
     }
 
-    /// The record of a confirmed signal that was never watched.
+    /// Makes the record of a confirmed signal that was never measured.
     pub fn unwatched(signal: &Signal, class: OutcomeClass) -> Self {
         Self::new(signal, &Progress::from_confirmation(signal), class, signal.updated_at)
     }
 
-    /// Whether there was a position that was watched to its end.
+    /// Whether there was a position that was measured to its end.
     pub fn counts(&self) -> bool {
         !matches!(self.class, OutcomeClass::NotFilled | OutcomeClass::Interrupted | OutcomeClass::Unmeasured)
     }
 }
 
-/// An open record: all that another process needs to go on with it.
+/// The progress of an open record: everything that another process needs to resume it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Time of the last price in it; of the confirmation before the first one.
+    /// The time of the last price; before the first one, of the confirmation.
     pub seen_at: DateTime<Utc>,
-    /// Where the last price came from.
+    /// The feed of the last price.
     pub feed: Option<Feed>,
-    /// Price at which the position was entered.
+    /// The price at which the position was entered.
     pub fill: Option<f64>,
-    /// The minute it is in, on the side that leaves.
+    /// The current minute, on the side of the exit.
     pub minute: Option<Candle>,
-    /// Targets that were reached.
+    /// The number of reached targets.
     pub targets_hit: usize,
-    /// What the part that is closed has made, in R.
+    /// The result of the closed part in R.
     pub r: f64,
-    /// Best price in R, up to the end of the last minute.
+    /// The best price in R, up to the end of the last minute.
     pub mfe: f64,
-    /// Worst price in R, up to the end of the last minute.
+    /// The worst price in R, up to the end of the last minute.
     pub mae: f64,
-    /// As in the [`TradeOutcome`].
+    /// See [`TradeOutcome::gap_seconds`].
     pub gap_seconds: u64,
 }
 
 impl Progress {
-    /// The beginning.
+    /// Returns the progress at the confirmation.
     pub fn from_confirmation(signal: &Signal) -> Self {
         Self {
             seen_at: signal.updated_at,
@@ -157,17 +157,18 @@ impl Progress {
     }
 }
 
-/// What part of the position each target closes, from the labels (`TP1 30%`); equal parts unless all say it and make 100 %.
+/// Returns the share of the position that each target closes, from the labels (`TP1 30%`). The shares are equal unless
+/// all labels have one and their sum is 100 %.
 pub fn shares(signal: &Signal) -> Vec<f64> {
     let count = signal.take_profits.len();
     let share = |mode: &String| -> Option<f64> {
         let number = mode.trim().strip_suffix('%')?.rsplit(' ').next()?;
         number.parse().ok().filter(|share: &f64| *share > 0.0)
     };
-    let told: Option<Vec<f64>> = signal.tp_modes.iter().map(share).collect();
-    match told {
-        Some(told) if told.len() == count && (told.iter().sum::<f64>() - 100.0).abs() < 0.01 => {
-            told.iter().map(|share| share / 100.0).collect()
+    let labelled: Option<Vec<f64>> = signal.tp_modes.iter().map(share).collect();
+    match labelled {
+        Some(labelled) if labelled.len() == count && (labelled.iter().sum::<f64>() - 100.0).abs() < 0.01 => {
+            labelled.iter().map(|share| share / 100.0).collect()
         }
         _ => vec![1.0 / count as f64; count],
     }

@@ -1,10 +1,10 @@
-//! Times as the standard libraries of other languages print them.
+//! Parses times in the formats that the standard libraries of other languages print.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-/// Longest text that is looked at, in bytes.
+/// Maximum length of a text in bytes.
 const MAX_CHARS: usize = 96;
-/// With an offset from UTC.
+/// Formats with an offset from UTC.
 const ZONED: [&str; 9] = [
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -12,12 +12,12 @@ const ZONED: [&str; 9] = [
     "%Y-%m-%dT%H:%M%#z",
     "%Y-%m-%d %H:%M%#z",
     "%Y%m%dT%H%M%S%.f%#z",
-    // Java's `Date` in a zone without a name, and JavaScript's.
+    // Java's `Date` in an unnamed zone, and JavaScript's `Date`.
     "%a %b %d %H:%M:%S %#z %Y",
     "%a %b %d %Y %H:%M:%S %#z",
     "%a, %d %b %Y %H:%M:%S %#z",
 ];
-/// Without one: UTC.
+/// Formats without an offset, which are UTC.
 const NAIVE: [&str; 9] = [
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -30,17 +30,19 @@ const NAIVE: [&str; 9] = [
     "%a, %d %b %Y %H:%M:%S",
 ];
 
-/// Reads what Python, Java, JavaScript, Go and Ruby print of a time: `2026-01-15T07:00Z`, `2026-01-15T07:00:00Z[UTC]`,
+/// Parses the times that Python, Java, JavaScript, Go and Ruby print: `2026-01-15T07:00Z`, `2026-01-15T07:00:00Z[UTC]`,
 /// `2026-01-15 07:00:00+00`, `2026-01-15 07:00:00 +0000 UTC`, `Thu Jan 15 07:00:00 UTC 2026`,
 /// `Thu Jan 15 2026 07:00:00 GMT+0000 (Coordinated Universal Time)`, `Thu, 15 Jan 2026 07:00:00 GMT`.
 ///
-/// Of the abbreviations of zones only UTC, GMT and Z are read: the others mean several zones. A time without a zone is UTC.
+/// UTC, GMT and Z are the only accepted abbreviations of zones, because others are ambiguous. A time without a zone is
+/// UTC.
 pub(super) fn parse_printed(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if text.len() > MAX_CHARS || !text.is_ascii() {
         return None;
     }
-    // The name of the zone, `[Europe/Berlin]` or `(Central European Standard Time)`, says less than the offset before it.
+    // The name of the zone, `[Europe/Berlin]` or `(Central European Standard Time)`, follows an offset, which is
+    // enough.
     let (text, is_named) = match text.rsplit_once(['[', '(']) {
         Some((text, name)) if name.ends_with([']', ')']) => (text.trim_end(), true),
         _ => (text, false),
@@ -57,7 +59,7 @@ pub(super) fn parse_printed(text: &str) -> Option<DateTime<Utc>> {
     NAIVE.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok()).map(|at| at.and_utc())
 }
 
-/// The text without `UTC`, `GMT` or `Z`, which leave UTC or the offset that stands beside them.
+/// Removes `UTC`, `GMT` or `Z`; what is left is UTC or has its own offset. Returns `None` without such an abbreviation.
 fn without_abbreviation(text: &str) -> Option<String> {
     if let Some(text) = text.strip_suffix(['Z', 'z']).filter(|text| text.ends_with(|c: char| c.is_ascii_digit())) {
         return Some(text.to_owned());
@@ -80,7 +82,7 @@ mod tests {
     use crate::domain::{iso, parse_time};
 
     #[test]
-    fn other_languages_print_the_same_instant() {
+    fn formats_of_other_languages_parse_alike() {
         for text in [
             "2026-01-15T07:00Z",
             "2026-01-15T08:00+01:00",
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_mean_several_zones_is_refused() {
+    fn ambiguous_zones_are_rejected() {
         for text in [
             "Thu Jan 15 07:00:00 EST 2026",
             "Thu Jan 15 07:00:00 IST 2026",

@@ -1,5 +1,5 @@
-//! How a recording is to be read, where the file does not say it itself: its time zone, which side its prices are, its
-//! spread, what its bars are labelled with, and which column is what.
+//! The options for reading a recording whose file does not contain them: time zone, side of the prices, spread, labels
+//! of bars, and columns.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,18 +10,18 @@ use chrono_tz::America::New_York;
 use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::{Deserialize, Serialize};
 
-/// What the user says about a recording. Everything that is absent is read off the file.
+/// The user's options for a recording. Absent ones are detected from the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RecordingOptions {
-    /// Time zone of times that carry none.
+    /// The time zone of times without one.
     pub timezone: Option<Timezone>,
-    /// Which side the prices are, where the file has one price a moment.
+    /// The side of the prices, for a file with a single price per time.
     pub price: Option<PriceSide>,
-    /// What bid and ask are apart, where the file has one price a moment.
+    /// The spread, for a file with a single price per time.
     pub spread: Option<Spread>,
-    /// Whether a bar's time is that of its beginning or of its end.
+    /// Whether the time of a bar is its beginning or its end.
     pub bar_label: Option<BarLabel>,
-    /// Which columns to use in place of those that are recognized.
+    /// The columns to use instead of the detected ones.
     pub columns: ColumnNames,
 }
 
@@ -29,7 +29,7 @@ pub struct RecordingOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Timezone {
-    /// One of the IANA database.
+    /// A zone of the IANA database.
     Named(Tz),
     /// The clock of most `MetaTrader` brokers: New York + 7 h, so that the trading day begins at midnight.
     Broker,
@@ -37,7 +37,7 @@ pub enum Timezone {
     Offset(FixedOffset),
 }
 
-/// Text that names no time zone.
+/// A text that is not a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a time zone: give an IANA name such as America/New_York or Etc/GMT+5, an offset such as +02:00, or 'broker' \
@@ -45,15 +45,15 @@ pub enum Timezone {
 )]
 pub struct UnknownTimezone(String);
 
-/// What the broker's clock is ahead of New York's.
+/// The offset of the broker's clock from New York's.
 const BROKER_AHEAD: TimeDelta = TimeDelta::hours(7);
 
 impl Timezone {
     /// UTC.
     pub const UTC: Self = Self::Named(Tz::UTC);
 
-    /// The instants that a clock of this zone shows as `local`: none in the hour that daylight saving skips, two in the hour
-    /// that it repeats.
+    /// Returns the instants at which a clock of this zone shows `local`: none in the hour that daylight saving time
+    /// skips, two in the hour that it repeats.
     pub fn resolve(self, local: NaiveDateTime) -> LocalResult<DateTime<Utc>> {
         match self {
             Self::Named(zone) => zone.from_local_datetime(&local).map(|at| at.to_utc()),
@@ -65,7 +65,7 @@ impl Timezone {
         }
     }
 
-    /// What a clock of this zone shows at `at`.
+    /// Returns what a clock of this zone shows at `at`.
     pub fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
         match self {
             Self::Named(zone) => at.with_timezone(&zone).naive_local(),
@@ -95,7 +95,7 @@ impl FromStr for Timezone {
     }
 }
 
-/// Reads `+02:00`, `+0200`, `+02` or `+2`; up to 14 hours.
+/// Parses `+02:00`, `+0200`, `+02` or `+2`; up to 14 hours.
 pub fn parse_offset(text: &str) -> Option<FixedOffset> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'+' => (1, &text[1..]),
@@ -126,15 +126,15 @@ impl fmt::Display for Timezone {
     }
 }
 
-/// Which side of the market one price is.
+/// The side of the market of a single price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum PriceSide {
-    /// What one can sell at.
+    /// The price to sell at.
     Bid,
-    /// What one can buy at.
+    /// The price to buy at.
     Ask,
-    /// Half way between the two.
+    /// The middle of the two.
     Mid,
 }
 
@@ -164,13 +164,13 @@ impl fmt::Display for PriceSide {
     }
 }
 
-/// What a bar's time is that of.
+/// The meaning of a bar's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum BarLabel {
-    /// Its beginning.
+    /// The beginning of the bar.
     Start,
-    /// Its end.
+    /// The end of the bar.
     End,
 }
 
@@ -201,7 +201,7 @@ impl fmt::Display for BarLabel {
     }
 }
 
-/// What bid and ask are apart.
+/// The difference between bid and ask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Spread {
@@ -209,7 +209,7 @@ pub enum Spread {
     Points(f64),
     /// A difference of prices.
     Price(f64),
-    /// What the file's own column says.
+    /// The values of the file's own column.
     Column,
 }
 
@@ -255,7 +255,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// What a column of a recording can be.
+/// The role of a column in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ColumnRole {
     /// The time, or the time of day beside a date.
@@ -311,14 +311,14 @@ const ROLES: [(&str, ColumnRole); 20] = [
     ("symbol", ColumnRole::Symbol),
 ];
 
-/// Which column the user means.
+/// The user's choice of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnChoice {
-    /// The one with this name.
+    /// The column with this name.
     Named(String),
-    /// The one at this place, counted from 1.
+    /// The column at this place, counted from 1.
     Place(usize),
-    /// None, though one is recognized.
+    /// No column, even if one is detected.
     Absent,
 }
 
@@ -331,14 +331,14 @@ pub enum DateOrder {
     MonthFirst,
 }
 
-/// Which columns to use, as `time=Datum,close=#5,volume=none,date_order=dmy`.
+/// The columns to use, such as `time=Datum,close=#5,volume=none,date_order=dmy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ColumnNames {
     text: String,
-    /// The columns by what they are.
+    /// The columns by their role.
     pub roles: BTreeMap<ColumnRole, ColumnChoice>,
-    /// How dates are written.
+    /// The order of day and month in dates.
     pub date_order: Option<DateOrder>,
 }
 
@@ -434,14 +434,14 @@ mod tests {
             assert_eq!(at(zone, "2026-01-15 09:00").unwrap(), format!("2026-01-15T{winter}:00.000Z"), "{zone}");
             assert_eq!(at(zone, "2026-07-02 10:00").unwrap(), format!("2026-07-02T{summer}:00.000Z"), "{zone}");
         }
-        // Three weeks a year New York has changed its clocks and Athens has not.
+        // For three weeks a year New York has changed its clocks and Athens has not.
         assert_eq!(at("broker", "2026-03-16 10:00").unwrap(), "2026-03-16T07:00:00.000Z");
         assert_eq!(at("Europe/Athens", "2026-03-16 10:00").unwrap(), "2026-03-16T08:00:00.000Z");
         assert_eq!(at("America/New_York", "2026-03-08 02:30"), None, "it does not exist");
     }
 
     #[test]
-    fn an_unknown_zone_is_refused_with_the_forms() {
+    fn the_error_of_an_unknown_zone_lists_formats() {
         for text in ["", "CEST+", "New York", "+25:00", "+1:2:3", "2", "+", "+é1"] {
             let error = text.parse::<Timezone>().unwrap_err().to_string();
             assert!(error.contains("America/New_York") && error.contains("+02:00"), "{error}");
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_says_its_unit() {
+    fn a_spread_has_a_unit() {
         for (text, spread) in [
             ("13", Spread::Points(13.0)),
             ("1.5points", Spread::Points(1.5)),
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_named_or_counted() {
+    fn columns_are_selected_by_name_or_place() {
         let names: ColumnNames = "time=Datum, close=#5,volume=none,date_order=dmy".parse().unwrap();
         assert_eq!(names.roles[&ColumnRole::Time], ColumnChoice::Named("Datum".into()));
         assert_eq!(names.roles[&ColumnRole::Close], ColumnChoice::Place(5));

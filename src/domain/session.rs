@@ -1,6 +1,7 @@
-//! Trading hours: when a market is open, in New York wall-clock time.
+//! Trading hours in New York wall-clock time.
 //!
-//! Hours as OANDA and the CME publish them, with their holidays and short days (`Session::Always` for what never closes).
+//! The hours are those that OANDA and the CME publish, with their holidays and short days. [`Session::Always`] never
+//! closes.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::America::New_York;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::holidays::{self, Ending};
 
-/// Which weekly timetable an instrument trades on.
+/// The weekly timetable of an instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Session {
@@ -21,13 +22,13 @@ pub enum Session {
 }
 
 impl Session {
-    /// Whether London or New York trade: 02:00–16:00 in New York. In the other hours even open markets may be silent for
-    /// minutes.
+    /// Whether London or New York trades: 02:00–16:00 in New York. In the other hours even open markets may be silent
+    /// for minutes.
     pub fn is_busy(at: DateTime<Utc>) -> bool {
         (2..16).contains(&at.with_timezone(&New_York).hour())
     }
 
-    /// The day that `at` belongs to: the [`trading_day`] of markets that close, and the UTC day of those that never do.
+    /// Returns the day of `at`: the [`trading_day`] for markets that close, the UTC day for those that never do.
     pub fn day_of(self, at: DateTime<Utc>) -> NaiveDate {
         match self {
             Self::Forex | Self::Globex => trading_day(at),
@@ -44,7 +45,7 @@ impl Session {
             Self::Forex => (17 * 60, 17 * 60, holidays::forex),
             Self::Globex => (18 * 60, 17 * 60, holidays::globex),
         };
-        // A trading day begins on the evening before its date.
+        // A trading day begins on the previous evening.
         let (date, is_eve) =
             if minute >= begins { (local.date_naive() + Days::new(1), true) } else { (local.date_naive(), false) };
         match special(date) {
@@ -55,8 +56,8 @@ impl Session {
     }
 }
 
-/// The trading day of an instant: it begins at 17:00 New York time of the evening before, so that Sunday's evening belongs to
-/// Monday.
+/// Returns the trading day of an instant. A trading day begins at 17:00 New York time on the previous evening, so that
+/// Sunday evening belongs to Monday.
 pub fn trading_day(at: DateTime<Utc>) -> NaiveDate {
     (at.with_timezone(&New_York).naive_local() + TimeDelta::hours(7)).date()
 }
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn forex_runs_from_sunday_to_friday_five_pm_new_york() {
+    fn forex_is_open_from_sunday_to_friday() {
         assert!(!open(Session::Forex, "2026-01-11T21:59:00Z"), "Sunday 16:59 EST");
         assert!(open(Session::Forex, "2026-01-11T22:00:00Z"), "Sunday 17:00 EST");
         assert!(open(Session::Forex, "2026-01-14T22:30:00Z"), "Wednesday 17:30 EST");
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn holidays_close_what_they_close() {
+    fn holidays_close_or_shorten_sessions() {
         for (at, forex, globex) in [
             ("2025-11-27T17:59:00Z", true, true),   // Thanksgiving, 12:59 EST
             ("2025-11-27T18:00:00Z", true, false),  // 13:00
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trading_day_begins_at_five_pm_in_new_york() {
+    fn a_trading_day_begins_at_five_pm() {
         for (at, day) in [
             ("2026-01-14T21:59:59Z", "2026-01-14"),
             ("2026-01-14T22:00:00Z", "2026-01-15"),

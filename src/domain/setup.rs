@@ -1,4 +1,4 @@
-//! Setups that the server finds by itself, and the rules it finds them by.
+//! The setups that the server detects, and their rules.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BarInterval, Killzone};
 
-/// A setup, by the dashboards' own names.
+/// The kinds of setups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetupKind {
@@ -20,15 +20,15 @@ pub enum SetupKind {
     LiquiditySweep,
     /// A break of structure with displacement, entered at the broken level.
     Bos,
-    /// A deep pullback of a trend.
+    /// A deep pullback in a trend.
     PremiumDiscount,
 }
 
 impl SetupKind {
-    /// All five; the first one that is there is taken.
+    /// All kinds in the order of their priority.
     pub const ALL: [Self; 5] = [Self::MssFvg, Self::OrderBlock, Self::LiquiditySweep, Self::Bos, Self::PremiumDiscount];
 
-    /// The name on dashboards.
+    /// Returns the name on dashboards.
     pub const fn name(self) -> &'static str {
         match self {
             Self::MssFvg => "MSS+FVG",
@@ -39,7 +39,7 @@ impl SetupKind {
         }
     }
 
-    /// The setup that a signal's reason names, whoever wrote it; the first one of several.
+    /// Finds the setup that a signal's reason names; the first one of several.
     pub fn named_in(reason: &str) -> Option<Self> {
         let letters = |text: &str| -> String {
             text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
@@ -59,18 +59,18 @@ impl SetupKind {
     }
 }
 
-/// A span of the New York day in which no setup is published, such as around a release of figures.
+/// A window of the New York day in which no setup is published, such as around a release of economic figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct QuietWindow {
-    /// First minute of the day.
+    /// The first minute of the window, counted from midnight.
     pub begins: u32,
-    /// First minute after it.
+    /// The first minute after the window.
     pub ends: u32,
 }
 
 impl QuietWindow {
-    /// Reads `08:25-08:35`; one that passes midnight is written as two.
+    /// Parses `08:25-08:35`. A window across midnight has to be written as two.
     pub fn parse(text: &str) -> Option<Self> {
         let minute = |text: &str| {
             let (hour, minute) = text.trim().split_once(':')?;
@@ -82,7 +82,7 @@ impl QuietWindow {
         (window.begins < window.ends).then_some(window)
     }
 
-    /// Whether `at` falls into it.
+    /// Whether `at` is in the window.
     pub fn contains(self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&New_York);
         (self.begins..self.ends).contains(&(local.hour() * 60 + local.minute()))
@@ -103,18 +103,18 @@ impl From<QuietWindow> for String {
     }
 }
 
-/// A take profit: how far it is, and how much of the position it closes.
+/// A take profit: its distance, and the share of the position that it closes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
-    /// Distance from the entry in units of the risk.
+    /// The distance from the entry in units of the risk.
     pub ratio: f64,
-    /// In percent.
+    /// The share of the position in percent.
     pub share: f64,
 }
 
 impl Target {
-    /// Reads `2R 40%`.
+    /// Parses `2R 40%`.
     pub fn parse(text: &str) -> Option<Self> {
         let (ratio, share) = text.trim().split_once(' ')?;
         let ratio: f64 = ratio.strip_suffix(['R', 'r'])?.parse().ok()?;
@@ -138,32 +138,32 @@ impl From<Target> for String {
     }
 }
 
-/// What the server's own setups have to fulfil, and how their levels are laid.
+/// The rules for the server's own setups and their levels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetupRules {
-    /// Which setups are looked for.
+    /// The setups to look for.
     pub enabled: Vec<SetupKind>,
-    /// Whether they are looked for in invented prices.
+    /// Whether simulated prices count, too.
     pub in_simulated_prices: bool,
-    /// Bars that they are read from.
+    /// The interval of the bars.
     pub interval: BarInterval,
-    /// Bars on both sides of a swing.
+    /// The number of bars on each side of a swing.
     pub swing: usize,
-    /// Windows in which they are published.
+    /// The windows in which setups are published.
     pub killzones: Vec<Killzone>,
-    /// Windows in which they are not.
+    /// The windows in which setups are not published.
     pub quiet: Vec<QuietWindow>,
-    /// Time between two of one instrument.
+    /// The minimum time between two signals of one instrument.
     pub cool_down: Duration,
-    /// Least risk in spreads.
+    /// The minimum risk in spreads.
     pub min_spreads: f64,
-    /// Least risk in average true ranges.
+    /// The minimum risk in average true ranges.
     pub min_atr: f64,
-    /// Most risk in average true ranges.
+    /// The maximum risk in average true ranges.
     pub max_atr: f64,
-    /// A setup is published when price is this near to its entry, in average true ranges.
+    /// The maximum distance of the price from the entry at publishing, in average true ranges.
     pub reach_atr: f64,
-    /// Take profits, from near to far; their shares make 100 % together.
+    /// The take profits, from near to far; the sum of their shares is 100 %.
     pub targets: Vec<Target>,
 }
 
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_read_as_they_are_written() {
+    fn targets_survive_a_round_trip() {
         for text in ["1R 30%", "2.5R 33.3%", "100R 100%"] {
             assert_eq!(String::from(Target::parse(text).unwrap()), text);
         }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_windows_are_new_york_time_and_half_open() {
+    fn quiet_windows_are_half_open() {
         let window = QuietWindow::parse("08:25-08:35").unwrap();
         for (at, inside) in [("12:24", false), ("12:25", true), ("12:34", true), ("12:35", false)] {
             assert_eq!(window.contains(parse_time(&format!("2026-07-15T{at}:00Z")).unwrap()), inside, "{at}");

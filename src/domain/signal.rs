@@ -1,4 +1,4 @@
-//! Signals and their one life: `pending` → `confirmed` or `invalidated(reason)`; terminal is terminal.
+//! Signals and their life: `pending` → `confirmed` or `invalidated(reason)`. A terminal state never changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,50 +10,50 @@ use super::{
     Direction, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
 };
 
-/// A trading signal, whole. Prices are on the instrument's grid.
+/// A complete trading signal. Prices are on the instrument's grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Its name, unique in the log.
+    /// The id, unique in the log.
     pub id: SignalId,
-    /// Where it is in its life.
+    /// The state.
     #[serde(flatten)]
     pub state: SignalState,
-    /// Which way it trades.
+    /// The direction.
     pub direction: Direction,
-    /// What it trades.
+    /// The instrument.
     pub symbol: Symbol,
-    /// When the sender says that it began; its acceptance where the sender says nothing.
+    /// When it began, according to the sender; otherwise when it was accepted.
     pub entry_time: DateTime<Utc>,
-    /// Price to enter at.
+    /// The entry price.
     pub entry_price: Option<f64>,
-    /// Price at which it was wrong.
+    /// The stop loss.
     pub stop_loss: Option<f64>,
-    /// Targets, from near to far.
+    /// The targets, from near to far.
     pub take_profits: Vec<f64>,
-    /// Label of each target, such as `TP1 30%`.
+    /// The label of each target, such as `TP1 30%`.
     pub tp_modes: Vec<String>,
-    /// The setup, in words.
+    /// The setup in words.
     pub reason: String,
-    /// Model score, 0–1.
+    /// The model score, 0–1.
     pub confidence: f64,
-    /// Reward of the last target in units of the risk.
+    /// The reward of the last target in units of the risk.
     pub rr_target: f64,
-    /// Window of the trading day.
+    /// The window of the trading day.
     pub killzone: Killzone,
-    /// The model that made it, where the sender says so.
+    /// The model that made it, if the sender names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Who sent it.
+    /// The source.
     pub source: SourceName,
-    /// When the server took it.
+    /// When the server accepted it.
     pub accepted_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
-    /// When it ends by itself if it is still pending: acceptance plus time to live.
+    /// The deadline of a pending signal: acceptance plus time to live.
     pub expires_at: DateTime<Utc>,
 }
 
-/// What a sender says of a signal: a new one, other content for a pending one, or an end. What is absent stays as it is.
+/// A sender's input for a signal: a new one, new content for a pending one, or its end. Absent fields stay unchanged.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs, reason = "the fields are those of `Signal`")]
 pub struct SignalDraft {
@@ -74,37 +74,37 @@ pub struct SignalDraft {
 }
 
 impl SignalDraft {
-    /// A draft that only ends a signal.
+    /// Returns a draft that only ends a signal.
     pub fn ending(status: SignalStatus, invalidation: Option<Invalidation>) -> Self {
         Self { status: Some(status), invalidation, ..Self::default() }
     }
 
-    /// Whether it says anything beyond a status.
+    /// Whether it has more than a status.
     pub fn has_content(&self) -> bool {
         *self != Self { status: self.status, invalidation: self.invalidation.clone(), ..Self::default() }
     }
 }
 
-/// One thing that is wrong with what was sent.
+/// A fault of one field of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The field as the sender wrote it, or the documented name when it is missing.
+    /// The field as the sender spelled it; the documented name when it is missing.
     pub field: String,
-    /// What is wrong, for a person.
+    /// What is wrong, for the user.
     pub reason: String,
 }
 
 impl Fault {
-    /// A fault of `field`.
+    /// Makes a fault of `field`.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
     }
 }
 
-/// Why a draft cannot be applied to a signal that exists.
+/// Why a draft cannot be applied to an existing signal.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Contradiction {
-    /// The signal has ended, and the draft says otherwise.
+    /// The signal has ended, and the draft would change it.
     #[error("signal '{id}' is {} and cannot change any more", .status.name())]
     Terminal {
         /// The signal.
@@ -112,30 +112,31 @@ pub enum Contradiction {
         /// How it ended.
         status: SignalStatus,
     },
-    /// The content would not make a whole, consistent signal.
+    /// The content would make the signal inconsistent.
     #[error("the signal has {} invalid field(s)", .0.len())]
     Faults(Vec<Fault>),
 }
 
-/// A change of a signal: what is appended to the log and told to everybody.
+/// A change of a signal, which is appended to the log and published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// The signal after it, whole.
+    /// The complete signal after the change.
     pub signal: Arc<Signal>,
-    /// The signal before it; `None` when it is new.
+    /// The signal before the change; `None` for a new one.
     pub previous: Option<Arc<Signal>>,
 }
 
 impl Signal {
-    /// Whether it is pending, or came with its end already: what dashboards that are not told how a signal ended hear of.
+    /// Whether it is pending, or had ended already when it was sent. Dashboards that do not get the ends of signals get
+    /// only these.
     pub fn is_news(&self) -> bool {
         self.state.is_pending() || self.updated_at == self.accepted_at
     }
 
-    /// Makes a new signal of a draft.
+    /// Makes a new signal from a draft.
     ///
     /// # Errors
-    /// All faults at once: what is missing, and levels that contradict the direction after rounding.
+    /// All faults: missing fields, and levels that contradict the direction after rounding.
     pub fn create(
         id: SignalId,
         draft: &SignalDraft,
@@ -175,10 +176,11 @@ impl Signal {
         Ok(signal)
     }
 
-    /// The one transition function: this signal after `draft`, or `None` when the draft changes nothing (a retry).
+    /// Returns this signal after `draft`, or `None` when the draft changes nothing (a retry). All transitions by
+    /// senders go through this function.
     ///
     /// # Errors
-    /// [`Contradiction`] when the signal has ended and the draft says otherwise, or when its content does not hold together.
+    /// [`Contradiction`] when the signal has ended and the draft would change it, or when the content is inconsistent.
     pub fn amend(&self, draft: &SignalDraft, instrument: &Instrument, now: Now) -> Result<Option<Self>, Contradiction> {
         let amended = self.with_content(draft, instrument).map_err(Contradiction::Faults)?;
         let same_content = amended == *self;
@@ -189,13 +191,13 @@ impl Signal {
             }
             (SignalState::Pending, end) => Ok(Some(amended.ended(draft.state(end), now.wall))),
             (ended, status) if same_content && ended.status() == status => Ok(None),
-            // The push that made the signal, sent again after it ended: the sender lost the answer.
+            // A retry of the push that made the signal, because the sender lost the answer.
             (_, SignalStatus::Pending) if same_content && draft.has_content() => Ok(None),
             (ended, _) => Err(Contradiction::Terminal { id: self.id.clone(), status: ended.status() }),
         }
     }
 
-    /// This signal with an end of its life; dated `at`.
+    /// Returns this signal with a terminal state, dated `at`.
     #[must_use]
     pub fn ended(self, state: SignalState, at: DateTime<Utc>) -> Self {
         debug_assert!(self.state.is_pending() && !state.is_pending(), "terminal is terminal");
@@ -212,11 +214,14 @@ impl Signal {
             faults.push(Fault::new("direction", format!("is {} and cannot change", self.direction.name())));
         }
         set(&mut signal.entry_time, draft.entry_time);
-        set(&mut signal.entry_price, draft.entry_price.map(|price| Some(instrument.keep(price))));
-        set(&mut signal.stop_loss, draft.stop_loss.map(|price| Some(instrument.keep(price))));
+        set(&mut signal.entry_price, draft.entry_price.map(|price| Some(instrument.round_from_source(price))));
+        set(&mut signal.stop_loss, draft.stop_loss.map(|price| Some(instrument.round_from_source(price))));
         set(
             &mut signal.take_profits,
-            draft.take_profits.as_ref().map(|prices| prices.iter().map(|price| instrument.keep(*price)).collect()),
+            draft
+                .take_profits
+                .as_ref()
+                .map(|prices| prices.iter().map(|price| instrument.round_from_source(*price)).collect()),
         );
         set(&mut signal.tp_modes, draft.tp_modes.clone());
         set(&mut signal.reason, draft.reason.clone());
@@ -234,7 +239,7 @@ impl Signal {
         if faults.is_empty() { Ok(signal) } else { Err(faults) }
     }
 
-    /// `dir·(last TP − entry)/|entry − stop|` in two decimals; 0 where a level is missing.
+    /// Returns `dir·(last TP − entry)/|entry − stop|` with two decimals; 0 when a level is missing.
     fn reward_to_risk(&self) -> f64 {
         let (Some(entry), Some(stop), Some(target)) = (self.entry_price, self.stop_loss, self.take_profits.last())
         else {
@@ -244,7 +249,7 @@ impl Signal {
         if ratio.is_finite() { round_to(ratio, 2) } else { 0.0 }
     }
 
-    /// Levels in the wrong order for the direction: long ⇒ stop < entry < TP1 < TP2 …, short mirrored.
+    /// Returns the faults of levels in the wrong order: stop < entry < TP1 < TP2 … for a long, mirrored for a short.
     fn level_faults(&self) -> Vec<Fault> {
         let rises = |from: f64, to: f64| self.direction.sign() * (to - from) > 0.0;
         let (below, above) = match self.direction {
@@ -342,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_on_the_wrong_side_are_refused_after_rounding() {
+    fn levels_on_the_wrong_side_are_rejected() {
         let long = SignalDraft { stop_loss: Some(1.085_001), take_profits: Some(vec![1.088, 1.087]), ..draft() };
         assert_eq!(fields(&create(&long).unwrap_err()), ["stop_loss", "take_profits"]);
         let short = SignalDraft { direction: Some(Direction::Short), ..draft() };
@@ -352,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_changes_nothing_before_and_after_the_end() {
+    fn a_retry_changes_nothing() {
         let signal = create(&draft()).unwrap();
         assert_eq!(signal.amend(&draft(), &eurusd(), now()), Ok(None));
         let ended = signal.ended(SignalState::Confirmed, now().wall);
@@ -376,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn other_content_replaces_a_pending_signal_and_keeps_its_deadline() {
+    fn new_content_keeps_the_deadline() {
         let signal = create(&draft()).unwrap();
         let later = now().plus(Duration::from_secs(60));
         let draft = SignalDraft { stop_loss: Some(1.08), ..SignalDraft::default() };
@@ -405,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_form_comes_back_whole() {
+    fn the_stored_form_survives_a_round_trip() {
         let signal = create(&draft()).unwrap().ended(SignalState::Invalidated(Invalidation::TIMEOUT), now().wall);
         let stored = serde_json::to_string(&signal).unwrap();
         assert_eq!(serde_json::from_str::<Signal>(&stored).unwrap(), signal, "{stored}");
@@ -420,7 +425,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is sent in whatever order, a signal leaves `pending` at most once and never changes after that.
+        /// Whatever is sent in any order, a signal leaves `pending` at most once and never changes after that.
         #[test]
         fn a_signal_ends_at_most_once(steps in prop::collection::vec((any_status(), prop::option::of(1.08f64..1.0849)), 1..20)) {
             let mut signal = create(&draft()).unwrap();

@@ -1,4 +1,4 @@
-//! What a signal is called, which way it goes, and where it is in its life.
+//! The id, the direction and the state of a signal.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A signal's name: any 1 to 128 characters where it was pushed, a UUID where it was made here. Cheap to clone.
+/// The id of a signal: 1 to 128 characters for a pushed one, a UUID for one of the server. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SignalId(Arc<str>);
 
 impl SignalId {
-    /// Longest id, in characters.
+    /// Maximum length of an id in characters.
     pub const MAX_CHARS: usize = 128;
 
-    /// Takes an id as it was sent; `None` when it is empty or too long.
+    /// Wraps an id as it was sent; `None` when it is empty or too long.
     pub fn new(id: &str) -> Option<Self> {
         (1..=Self::MAX_CHARS).contains(&id.chars().count()).then(|| Self(id.into()))
     }
 
-    /// The id as it was sent.
+    /// Returns the id as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ impl fmt::Display for SignalId {
     }
 }
 
-/// Which way a signal trades.
+/// The direction of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -49,7 +49,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// `long` or `short`.
+    /// Returns `long` or `short`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Long => "long",
@@ -57,7 +57,7 @@ impl Direction {
         }
     }
 
-    /// +1 for long, −1 for short.
+    /// Returns +1 for long, −1 for short.
     pub const fn sign(self) -> f64 {
         match self {
             Self::Long => 1.0,
@@ -66,20 +66,20 @@ impl Direction {
     }
 }
 
-/// The three states a signal can be in, without their details.
+/// The three states of a signal, without details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalStatus {
     /// Waiting for the market to decide.
     Pending,
-    /// The market went the signal's way.
+    /// The market moved in the signal's direction.
     Confirmed,
-    /// It did not, in time.
+    /// The market did not, or not in time.
     Invalidated,
 }
 
 impl SignalStatus {
-    /// `pending`, `confirmed` or `invalidated`.
+    /// Returns `pending`, `confirmed` or `invalidated`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -95,46 +95,46 @@ impl SignalStatus {
 pub struct Invalidation(Cow<'static, str>);
 
 impl Invalidation {
-    /// Its time ran out.
+    /// Its deadline passed.
     pub const TIMEOUT: Self = Self(Cow::Borrowed("timeout"));
     /// Its stop was touched before it was confirmed.
     pub const STOP_TOUCHED: Self = Self(Cow::Borrowed("stop_touched"));
-    /// Somebody took it back.
+    /// A sender withdrew it.
     pub const MANUAL: Self = Self(Cow::Borrowed("manual"));
-    /// A minute closed beyond the far edge of the gap that it was to be entered at.
+    /// A minute closed beyond the far edge of the gap at its entry.
     pub const CLOSED_THROUGH_FVG: Self = Self(Cow::Borrowed("closed_through_fvg"));
     /// The market's structure shifted the other way.
     pub const OPPOSITE_MSS: Self = Self(Cow::Borrowed("opposite_mss"));
-    /// A price came outside of the trading hours.
+    /// A price arrived outside the trading hours.
     pub const MARKET_CLOSED: Self = Self(Cow::Borrowed("market_closed"));
-    /// Prices stayed away too long to know what happened.
+    /// There was no price for too long.
     pub const STALE_DATA: Self = Self(Cow::Borrowed("stale_data"));
-    /// The prices it was made from were replaced by those of another source.
+    /// A real source replaced the simulated prices from which it was made.
     pub const SOURCE_REPLACED: Self = Self(Cow::Borrowed("source_replaced"));
 
-    /// Longest reason, in characters.
+    /// Maximum length of a reason in characters.
     pub const MAX_CHARS: usize = 200;
 
-    /// Takes a reason as it was sent; `None` when it is empty or too long.
+    /// Wraps a reason as it was sent; `None` when it is empty or too long.
     pub fn new(reason: &str) -> Option<Self> {
         (1..=Self::MAX_CHARS).contains(&reason.chars().count()).then(|| Self(Cow::Owned(reason.to_owned())))
     }
 
-    /// The reason, such as `timeout`.
+    /// Returns the reason, such as `timeout`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Where a signal is in its life.
+/// The state of a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", content = "invalidation", rename_all = "snake_case")]
 pub enum SignalState {
-    /// Waiting; ends by itself at `expires_at`.
+    /// Waiting; expires at `expires_at`.
     Pending,
-    /// Ended well.
+    /// Confirmed by the market or the sender.
     Confirmed,
-    /// Ended badly, and why.
+    /// Invalidated, with the reason.
     Invalidated(Invalidation),
 }
 
@@ -145,7 +145,7 @@ impl From<Invalidation> for SignalState {
 }
 
 impl SignalState {
-    /// The state without its details.
+    /// Returns the state without details.
     pub const fn status(&self) -> SignalStatus {
         match self {
             Self::Pending => SignalStatus::Pending,
@@ -154,7 +154,7 @@ impl SignalState {
         }
     }
 
-    /// Whether this is the beginning of the life, not an end of it.
+    /// Whether the signal has not ended.
     pub const fn is_pending(&self) -> bool {
         matches!(self, Self::Pending)
     }

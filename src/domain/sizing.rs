@@ -1,35 +1,35 @@
-//! How large a position may be for the risk that an account bears.
+//! Computes the size of a position from the risk of an account.
 //!
-//! Contract sizes and pips as retail brokers have them (MetaTrader's standard lots) and as the CME has its futures. What is
-//! called a pip of gold and of an index is contested; risk and units do not depend on it.
+//! Contract sizes and pips are those of retail brokers (MetaTrader's standard lots) and of the CME's futures.
+//! Definitions of a pip of gold and of an index differ; risk and units do not depend on them.
 
 use serde::Serialize;
 
 use super::{Instrument, InstrumentClass};
 
-/// What one lot of an instrument is.
+/// The contract specification of an instrument.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contract<'a> {
     /// Units in a lot.
     pub lot: f64,
-    /// Smallest step of a position, in lots.
+    /// The smallest step of a position in lots.
     pub step: f64,
-    /// What is called a pip (or a point), in price.
+    /// The size of a pip (or a point) in price.
     pub pip: f64,
-    /// Currency that it is bought and sold for.
+    /// The quote currency.
     pub quote: &'a str,
-    /// Currency that is bought and sold, for a currency pair.
+    /// The base currency of a currency pair.
     pub base: Option<&'a str>,
 }
 
 impl<'a> Contract<'a> {
-    /// The contract of an instrument.
+    /// Returns the contract of an instrument.
     pub fn of(instrument: &'a Instrument) -> Self {
         let symbol = instrument.symbol.as_str();
         let pair = symbol.len() == 6 && symbol.bytes().all(|b| b.is_ascii_uppercase());
         let (base, quote) = if pair { (Some(&symbol[..3]), &symbol[3..]) } else { (None, "USD") };
         let (lot, step, pip) = match instrument.class {
-            // A pip is the fourth decimal, the second of a yen pair: the one before the last.
+            // A pip is the last but one decimal: the fourth, or the second of a yen pair.
             InstrumentClass::Forex => (100_000.0, 0.01, 1.0 / 10f64.powi(i32::from(instrument.digits.max(1)) - 1)),
             InstrumentClass::Metal if base == Some("XAG") => (5_000.0, 0.01, 0.01),
             InstrumentClass::Metal => (100.0, 0.01, 0.1),
@@ -42,7 +42,7 @@ impl<'a> Contract<'a> {
     }
 }
 
-/// Dollars per point of a contract.
+/// Returns the dollars per point of a contract.
 fn futures_multiplier(symbol: &str) -> f64 {
     match symbol {
         "ES" => 50.0,
@@ -54,24 +54,24 @@ fn futures_multiplier(symbol: &str) -> f64 {
     }
 }
 
-/// A position that loses a given amount at its stop.
+/// The size of a position that loses a given amount at its stop.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PositionSize {
-    /// Distance from entry to stop, in pips.
+    /// The distance from entry to stop in pips.
     pub stop_pips: f64,
-    /// What a pip of one lot is worth in the account's currency.
+    /// The value of a pip of one lot in the account's currency.
     pub pip_value_per_lot: f64,
-    /// Exact size in units of the instrument.
+    /// The exact size in units of the instrument.
     pub units: f64,
-    /// Size in lots, rounded down to what can be traded.
+    /// The size in lots, rounded down to a tradable step.
     pub lots: f64,
-    /// What the position of `lots` loses at the stop, in the account's currency, without costs.
+    /// The loss of `lots` at the stop in the account's currency, without costs.
     pub risk: f64,
 }
 
 impl PositionSize {
-    /// The position that loses `risk` between `entry` and `stop`; `rate` is what one unit of the quote currency is worth in
-    /// the account's. `None` when a number is not positive.
+    /// Returns the position that loses `risk` between `entry` and `stop`. `rate` is the value of one unit of the quote
+    /// currency in the account's currency. Returns `None` when a number is not positive.
     pub fn for_risk(contract: &Contract<'_>, entry: f64, stop: f64, risk: f64, rate: f64) -> Option<Self> {
         let distance = (entry - stop).abs();
         let units = risk / (distance * rate);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_risk_has_no_size() {
+    fn without_risk_there_is_no_size() {
         let list = Instruments::documented();
         let contract = Contract::of(&list[0]);
         for (entry, stop, risk, rate) in [(1.0, 1.0, 100.0, 1.0), (1.0, 0.9, 0.0, 1.0), (1.0, 0.9, 1.0, f64::NAN)] {

@@ -1,4 +1,5 @@
-//! How brokers, terminals and data services write symbols: the rules, each with its table. Nothing is matched by prefix.
+//! The spellings of symbols by brokers, terminals and data services: the rules, each with its table. Symbols are never
+//! matched by prefix.
 //!
 //! | rule | examples |
 //! |---|---|
@@ -6,12 +7,12 @@
 //! | one suffix from the tables, for currency pairs, metals, indices and crypto-currencies | `EURUSD.m`, `US30 Cash`, `GOLD#` |
 //! | one letter without a separator, not where it would make another ticker | `EURUSDm`, `GOLDm`; not `EURUSDC`, `SPXC` |
 //! | a prefix: `#`, `.` before an index, `m` before a pair; brackets | `#US30`, `.US30Cash`, `[SP500]` |
-//! | Yahoo's `=X` behind a pair, `=F` behind the root of a future | `EURUSD=X`, `ES=F` |
+//! | Yahoo's `=X` after a pair, `=F` after the root of a future | `EURUSD=X`, `ES=F` |
 //! | an index with the month of its contract | `US30-Z25` |
 //! | a future: continuous, or with month and year | `NQ1!`, `/ES`, `@NQ`, `NQ.c.0`, `NQH26`, `ESZ5`, `MNQ 03-26` |
 
 use super::instrument::InstrumentClass;
-use super::venue::Group;
+use super::venue::ExchangeGroup;
 
 type Classes = &'static [InstrumentClass];
 
@@ -19,70 +20,70 @@ const CFD: Classes = &[InstrumentClass::Forex, InstrumentClass::Metal, Instrumen
 const PAIR: Classes = &[InstrumentClass::Forex, InstrumentClass::Metal];
 const INDEX: Classes = &[InstrumentClass::Index];
 
-/// Suffixes of words that need no separator; with one they are taken as well.
+/// Words that are suffixes, with or without a separator.
 const WORDS: [&str; 10] = ["MICRO", "MINI", "CASH", "PRO", "ECN", "STP", "STD", "RAW", "VIP", "ZERO"];
-/// Suffixes that need a separator before them (`.`, `-`, `_` or a blank).
+/// Words that are suffixes only after a separator (`.`, `-`, `_` or a blank).
 const SEPARATED: [&str; 23] = [
     "SB", "SD", "SML", "FIX", "CENT", "CT", "PRIME", "PLUS", "ELITE", "SPOT", "FX", "CFD", "NANO", "VAR", "LMAX",
     "NDD", "DMA", "CRP", "PR", "TECN", "CLASSIC", "PREMIUM", "ISLAMIC",
 ];
-/// Single letters that need a separator before them. Not among them: the letters of time frames (`D`, `H`, `W`), and `P`, which
-/// marks a perpetual contract.
+/// Single letters that are suffixes only after a separator. They exclude the letters of time frames (`D`, `H`, `W`),
+/// and `P`, which marks a perpetual contract.
 const SEPARATED_LETTERS: &str = "ABCEFGIKMNRSTVXZ";
-/// Single letters that need none.
+/// Single letters that are suffixes without a separator.
 const LETTERS: &str = "ABCEIMRZ";
-/// Suffixes that are no letters.
+/// Suffixes with other characters.
 const SYMBOLS: [&str; 5] = ["M#", "+", "#", "!", "."];
 const SEPARATORS: [char; 4] = ['.', '-', '_', ' '];
-/// Letters of the months of futures.
+/// The month letters of futures.
 const MONTHS: &str = "FGHJKMNQUVXZ";
-/// Months in which contracts on indices end.
+/// The month letters of contracts on indices.
 const QUARTERS: &str = "HMUZ";
 const MONTH_NAMES: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-/// Continuous contracts: TradingView, Yahoo, Stooq, Finviz, Databento, `NinjaTrader`.
+/// Suffixes of continuous contracts: TradingView, Yahoo, Stooq, Finviz, Databento, `NinjaTrader`.
 const CONTINUOUS: [&str; 13] =
     ["1!", "2!", "=F", ".F", "_F", ".FUT", " ##-##", ".C.0", ".C.1", ".N.0", ".N.1", ".V.0", ".V.1"];
-/// Exchanges behind a contract: Yahoo, Sierra Chart, Refinitiv.
-const EXCHANGE_TAILS: [(&str, Group); 10] = [
-    ("_FUT_CME", Group::Cme),
-    ("_FUT_CBOT", Group::Cbot),
-    ("_FUT_COMEX", Group::Comex),
-    ("_FUT_NYMEX", Group::Nymex),
-    (".CME", Group::Cme),
-    ("-CME", Group::Cme),
-    (".XCME", Group::Cme),
-    (".CBT", Group::Cbot),
-    (".CMX", Group::Comex),
-    (".NYM", Group::Nymex),
+/// Suffixes that name the exchange of a contract: Yahoo, Sierra Chart, Refinitiv.
+const EXCHANGE_TAILS: [(&str, ExchangeGroup); 10] = [
+    ("_FUT_CME", ExchangeGroup::Cme),
+    ("_FUT_CBOT", ExchangeGroup::Cbot),
+    ("_FUT_COMEX", ExchangeGroup::Comex),
+    ("_FUT_NYMEX", ExchangeGroup::Nymex),
+    (".CME", ExchangeGroup::Cme),
+    ("-CME", ExchangeGroup::Cme),
+    (".XCME", ExchangeGroup::Cme),
+    (".CBT", ExchangeGroup::Cbot),
+    (".CMX", ExchangeGroup::Comex),
+    (".NYM", ExchangeGroup::Nymex),
 ];
 
-/// In which form a symbol was written.
+/// The form of a spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Its name or an alias.
+pub(super) enum SpellingForm {
+    /// The name or an alias.
     Name,
-    /// With a prefix or a suffix of a broker's.
+    /// A name with a broker's prefix or suffix.
     Affixed,
-    /// As a contract of a future.
+    /// A contract of a future.
     Contract,
 }
 
-/// A name that may be meant, and the classes of instruments that are written so.
+/// A possible name, and the classes of instruments that may have such affixes.
 #[derive(Debug, PartialEq)]
-pub(super) struct Candidate {
-    /// Normalized.
+pub(super) struct NameCandidate {
+    /// The normalized name.
     pub(super) name: String,
     prefix: Classes,
     suffix: Classes,
 }
 
-impl Candidate {
+impl NameCandidate {
     pub(super) fn fits(&self, class: InstrumentClass) -> bool {
         self.prefix.contains(&class) && self.suffix.contains(&class)
     }
 }
 
-/// The form in which spellings are compared: upper case, without `/`, `_`, `-` and blanks.
+/// Normalizes a spelling for comparison: upper case, without `/`, `_`, `-` and blanks.
 pub(super) fn normalize(spelling: &str) -> String {
     spelling.trim().chars().filter(|c| !matches!(c, '/' | '_' | '-' | ' ')).flat_map(char::to_uppercase).collect()
 }
@@ -102,12 +103,12 @@ pub(super) fn split_exchange(spelling: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The names that are left of a spelling without the affixes of the tables.
-pub(super) fn candidates(spelling: &str) -> Vec<Candidate> {
+/// Returns the possible names of a spelling after removing the affixes of the tables.
+pub(super) fn candidates(spelling: &str) -> Vec<NameCandidate> {
     let spelling = spelling.trim();
     let mut found = Vec::new();
     let mut add = |name: &str, prefix: Classes, suffix: Classes| {
-        found.push(Candidate { name: normalize(name), prefix, suffix });
+        found.push(NameCandidate { name: normalize(name), prefix, suffix });
     };
     if let Some(inner) = spelling.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         add(inner, CFD, CFD);
@@ -165,10 +166,11 @@ fn without_suffix(spelling: &str, mut found: impl FnMut(&str, Classes)) {
     }
 }
 
-/// A spelling without its last letter, where that says the broker's kind of account.
+/// Removes the last letter of a spelling when it marks the broker's type of account.
 ///
-/// Short names of letters only (`SPX`, `GOLD`) make other tickers with one more (`SPXC`, MCX's `GOLDM`), and a `C` or `E` behind
-/// dollars makes other currencies (`EURUSDC`): there the letter must be small and the name not.
+/// Short names of letters only (`SPX`, `GOLD`) become other tickers with one more letter (`SPXC`, MCX's `GOLDM`), and a
+/// `C` or `E` after dollars makes other currencies (`EURUSDC`). There the letter has to be lower case and the name
+/// upper case.
 fn without_letter(spelling: &str) -> Option<&str> {
     let letter = spelling.chars().next_back().filter(char::is_ascii_alphabetic)?;
     let head = &spelling[..spelling.len() - 1];
@@ -183,13 +185,13 @@ fn without_letter(spelling: &str) -> Option<&str> {
 }
 
 /// A contract of a future.
-pub(super) struct Contract {
-    /// The exchange that stands behind it, if one does.
-    pub(super) group: Option<Group>,
+pub(super) struct FutureContract {
+    /// The exchange group that the suffix names, if any.
+    pub(super) group: Option<ExchangeGroup>,
 }
 
-/// Reads a spelling as a contract of the future `root`; `None` when it is not one.
-pub(super) fn contract(spelling: &str, root: &str) -> Option<Contract> {
+/// Parses a spelling as a contract of the future `root`; `None` when it is not one.
+pub(super) fn contract(spelling: &str, root: &str) -> Option<FutureContract> {
     let upper = spelling.trim().to_ascii_uppercase();
     let (is_marked, bare) = match upper.strip_prefix(['/', '@']) {
         Some(bare) => (true, bare),
@@ -204,10 +206,10 @@ pub(super) fn contract(spelling: &str, root: &str) -> Option<Contract> {
         "#" | "#C" => is_marked,
         _ => CONTINUOUS.contains(&rest) || is_dated(rest),
     };
-    is_contract.then_some(Contract { group })
+    is_contract.then_some(FutureContract { group })
 }
 
-/// `H26`, `H2026`, `Z5`, ` 03-26`, ` DEC25`, each also behind a separator.
+/// Whether the rest is a date: `H26`, `H2026`, `Z5`, ` 03-26`, ` DEC25`, also after a separator.
 fn is_dated(rest: &str) -> bool {
     let separated = rest.strip_prefix(SEPARATORS);
     let code = separated.unwrap_or(rest);
@@ -231,13 +233,13 @@ fn is_year(year: &str) -> bool {
     fits && year.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Every suffix of the tables that is a word, for the tests of the documents and of what stays unknown.
+/// Returns every word suffix of the tables, for tests.
 #[cfg(test)]
 pub(super) fn words() -> impl Iterator<Item = &'static str> {
     WORDS.into_iter().chain(SEPARATED)
 }
 
-/// Every word that may stand behind a symbol.
+/// Returns every word that may follow a symbol, for tests.
 #[cfg(test)]
 pub(super) fn tables() -> impl Iterator<Item = String> {
     words().chain(MONTH_NAMES).chain(["FOREX", "INDX", "FUT"]).map(str::to_owned)

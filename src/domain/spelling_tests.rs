@@ -1,4 +1,4 @@
-//! Every alias of the symbol map, and what only looks like one.
+//! Every alias of the symbol map, and spellings that only look like one.
 
 use std::sync::LazyLock;
 
@@ -39,14 +39,14 @@ const ALIASES: [(&str, &str); 11] = [
     ("ES", "ES CME_MINI:ES1! ESH0 /ES"),
 ];
 
-/// What brokers put behind a name, or before it.
+/// The affixes of brokers.
 const SUFFIXES: &str = "m z r i a b c e + # ! . m# .m .c .r .i .a .b .e .s .x .f .z .k .raw .pro .ecn .std .stp .sml .cash .fix .sd .vip \
     .zero .cent .prime micro mini ecn pro cash Cash _SB _i -Z -pro .micro .mini _m";
 
 static ALL: LazyLock<Vec<Instrument>> =
     LazyLock::new(|| Instruments::documented().into_iter().chain(Instruments::futures()).collect());
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(ALL.clone()).unwrap());
-/// A catalogue for each instrument alone.
+/// Returns one catalogue for each instrument.
 static ALONE: LazyLock<Vec<Instruments>> =
     LazyLock::new(|| ALL.iter().map(|one| Instruments::new([one.clone()]).unwrap()).collect());
 
@@ -54,7 +54,7 @@ fn resolve(spelling: &str) -> Option<&'static str> {
     CATALOGUE.resolve(spelling).ok().map(|found| found.symbol.as_str())
 }
 
-/// The instruments that claim a spelling when they are alone in a catalogue.
+/// Returns the instruments that match a spelling when each is alone in a catalogue.
 fn claims(spelling: &str) -> Vec<&'static str> {
     let alone = |catalogue: &'static Instruments| Some(catalogue.resolve(spelling).ok()?.symbol.as_str());
     ALONE.iter().filter_map(alone).collect()
@@ -65,7 +65,7 @@ fn spelled() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 #[test]
-fn every_alias_of_the_map_leads_where_it_says() {
+fn every_alias_of_the_map_resolves() {
     for (symbol, alias) in spelled() {
         for spelling in [alias.to_owned(), alias.to_lowercase(), format!("  {alias} ")] {
             assert_eq!(resolve(&spelling), Some(symbol), "{spelling:?}");
@@ -79,7 +79,7 @@ fn every_alias_of_the_map_leads_where_it_says() {
     }
 }
 
-/// Case 38, and more of its kinds.
+/// Case 38, and similar cases.
 #[test]
 fn broker_spellings_lead_to_their_instrument() {
     for (symbol, spellings) in [
@@ -117,7 +117,7 @@ fn broker_spellings_lead_to_their_instrument() {
 }
 
 #[test]
-fn the_documented_spellings_lead_where_the_table_says() {
+fn documented_spellings_resolve_as_in_the_table() {
     let docs = include_str!("../../docs/symbols.md");
     let (_, table) = docs.split_once("## Spellings that are taken").unwrap();
     let (table, _) = table.split_once("## Exchanges").unwrap();
@@ -136,7 +136,7 @@ fn the_documented_spellings_lead_where_the_table_says() {
 }
 
 #[test]
-fn what_only_looks_like_an_instrument_is_unknown() {
+fn lookalikes_of_instruments_are_unknown() {
     for spelling in "GER40$|USDX|EURUSD.OTC|US300|EURUSDT|EURUSDC|eurusdc|EURUSDE|XAUUSDT|XAU/EUR|DXY|US2000|US50|GC=F|GCZ25|MGC1!|YM=F|6E=F|\
         EUR=X|GBP=X|^IXIC|^VIX|EURUSD-OTC|EURUSD_otc|OTC:EURUSD.OTC|EURUSD.d|EURUSD.P|EURUSD.xyz|EURUSDx|EURUSD$|[EURUSD|EURUSD]|.EURUSD|\
         MESA|ESE|NQX|ESC|SPXC|SPXL|SPXS|DOWM|GOLDM|goldm|NDXA|#ES|[ES]|ES.m|NQm|NQ+|ES3|ES1|NQH|NQA26|NQH260|NQH1926|NQ 13-26|NQ 00-26|NQ 3-26|\
@@ -151,7 +151,7 @@ fn what_only_looks_like_an_instrument_is_unknown() {
 #[test]
 fn an_exchange_has_to_list_the_instrument() {
     for (exchange, symbol, expected) in [
-        // H1: shares and funds with the tickers of our instruments.
+        // H1: shares and funds with the tickers of instruments.
         ("NYSE", "DOW", None),
         ("NYSE", "ES", None),
         ("NYSE", "GOLD", None),
@@ -167,7 +167,7 @@ fn an_exchange_has_to_list_the_instrument() {
         ("NASDAQ", "NAS100", None),
         ("NASDAQ", "NDXm", None),
         ("NYSE", "ESH26", None),
-        // Futures that are not these.
+        // Other futures.
         ("MCX", "GOLD", None),
         ("COMEX", "GOLD", None),
         ("COMEX", "NQH26", None),
@@ -187,7 +187,7 @@ fn an_exchange_has_to_list_the_instrument() {
         ("FOO", "EURUSD", Some("EURUSD")),
         ("FOO", "US30", Some("US30")),
         ("FOO", "ESH26", Some("ES")),
-        // Exchanges that do list it.
+        // Exchanges that list it.
         ("OANDA", "EUR_USD", Some("EURUSD")),
         ("OANDA", "NAS100USD", Some("NAS100")),
         ("FX", "EURUSD", Some("EURUSD")),
@@ -265,7 +265,7 @@ fn own_instruments_follow_the_same_rules() {
     }
 }
 
-/// An alias with one to three letters changed, added or left out.
+/// Generates an alias with one to three letters changed, added or removed.
 fn near_miss() -> impl Strategy<Value = String> {
     let aliases: Vec<_> = spelled().map(|(_, alias)| alias).collect();
     let edit = (
@@ -288,7 +288,7 @@ fn near_miss() -> impl Strategy<Value = String> {
     })
 }
 
-/// A name of an instrument, written by one of the rules, and the instrument.
+/// Generates a spelling by one of the rules, with its instrument.
 fn accepted() -> impl Strategy<Value = (String, &'static str)> {
     let one = prop::sample::select(ALL.iter().collect::<Vec<_>>());
     let suffix = prop::sample::select(SUFFIXES.split_whitespace().collect::<Vec<_>>());

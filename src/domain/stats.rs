@@ -1,4 +1,4 @@
-//! Statistics of outcomes. Formulas as freqtrade, Lean and Murphy (1973) have them; all results in R.
+//! Statistics of outcomes, with the formulas of freqtrade, Lean and Murphy (1973). All results are in R.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::{OutcomeClass, TradeOutcome};
 
-/// Below so many outcomes a rate says next to nothing.
+/// Below this number of outcomes a rate is not meaningful.
 pub const FEW: usize = 30;
-/// Quantile of the 95 % interval.
+/// The normal quantile of the 95 % interval.
 const Z: f64 = 1.96;
 
-/// A rate with the interval that it may as well have (Wilson, 95 %).
+/// A rate with its confidence interval (Wilson, 95 %).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Rate {
-    /// The rate that was seen.
+pub struct RateEstimate {
+    /// The observed rate.
     pub rate: f64,
     /// Lower bound.
     pub low: f64,
@@ -22,8 +22,8 @@ pub struct Rate {
     pub high: f64,
 }
 
-impl Rate {
-    /// `part` of `whole`; `None` of nothing.
+impl RateEstimate {
+    /// Returns the rate of `part` in `whole`; `None` when `whole` is 0.
     pub fn of(part: usize, whole: usize) -> Option<Self> {
         if whole == 0 {
             return None;
@@ -42,50 +42,52 @@ impl Rate {
 pub struct Stats {
     /// Confirmed signals whose record has ended.
     pub signals: usize,
-    /// Those with a position that was watched to its end: what all below is made of.
+    /// Those with a position that was measured to its end. All further statistics are of these.
     pub trades: usize,
-    /// Whether that is fewer than 30.
+    /// Whether there are fewer than 30 trades.
     pub few: bool,
-    /// Trades whose record went on over a time when the server was down.
+    /// Trades whose record has a gap in which the server was down.
     pub with_gap: usize,
-    /// How the records ended.
+    /// The number of records by how they ended.
     pub classes: BTreeMap<OutcomeClass, usize>,
-    /// Trades with `r` above 0.
-    pub win_rate: Option<Rate>,
-    /// Trades that reached their first target before the stop.
-    pub first_target_rate: Option<Rate>,
-    /// Mean result.
+    /// The rate of trades with `r` above 0.
+    pub win_rate: Option<RateEstimate>,
+    /// The rate of trades that reached their first target before the stop.
+    pub first_target_rate: Option<RateEstimate>,
+    /// The mean result.
     pub expectancy_r: Option<f64>,
-    /// Sum of all results.
+    /// The sum of all results.
     pub total_r: f64,
-    /// Sum of the wins through the sum of the losses; `None` without losses.
+    /// The sum of the wins divided by the sum of the losses; `None` without losses.
     pub profit_factor: Option<f64>,
-    /// Deepest fall of the running sum below its highest point so far, in the order in which the records ended; at least 0.
+    /// The maximum fall of the running sum below its previous maximum, in the order in which the records ended; at
+    /// least 0.
     pub max_drawdown_r: f64,
-    /// Mean of the best prices.
+    /// The mean of the best prices.
     pub mean_mfe: Option<f64>,
-    /// Mean of the worst prices.
+    /// The mean of the worst prices.
     pub mean_mae: Option<f64>,
-    /// Mean squared error of the model score against "first target before the stop"; always saying 0.5 has 0.25.
+    /// The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has
+    /// 0.25.
     pub brier: Option<f64>,
 }
 
 impl Stats {
-    /// Statistics of `outcomes`, in any order.
+    /// Computes the statistics of `outcomes`, in any order.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a TradeOutcome>) -> Self {
         let mut all: Vec<&TradeOutcome> = outcomes.into_iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
-        let mut tally = Tally::default();
+        let mut builder = StatsBuilder::default();
         for outcome in all {
-            tally.add(outcome);
+            builder.add(outcome);
         }
-        tally.stats()
+        builder.stats()
     }
 }
 
-/// What [`Stats`] are made of, one outcome after the other; none is kept.
+/// Builds [`Stats`] from one outcome after the other, without keeping them.
 #[derive(Debug, Clone, Default)]
-struct Tally {
+struct StatsBuilder {
     signals: usize,
     trades: usize,
     with_gap: usize,
@@ -102,7 +104,7 @@ struct Tally {
     squared_error: f64,
 }
 
-impl Tally {
+impl StatsBuilder {
     /// Adds an outcome that ended after all that were added before.
     fn add(&mut self, outcome: &TradeOutcome) {
         self.signals += 1;
@@ -134,8 +136,8 @@ impl Tally {
             few: n < FEW,
             with_gap: self.with_gap,
             classes: self.classes,
-            win_rate: Rate::of(self.winners, n),
-            first_target_rate: Rate::of(self.first_targets, n),
+            win_rate: RateEstimate::of(self.winners, n),
+            first_target_rate: RateEstimate::of(self.first_targets, n),
             expectancy_r: mean(self.total_r),
             total_r: self.total_r,
             profit_factor: (self.losses > 0.0).then(|| self.wins / self.losses),
@@ -147,25 +149,25 @@ impl Tally {
     }
 }
 
-/// Statistics of everything, and broken down.
+/// Statistics of all outcomes, and by group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Breakdown {
-    /// Everything.
+    /// All outcomes.
     pub all: Stats,
     /// By instrument.
     pub symbol: BTreeMap<String, Stats>,
-    /// By setup; `other` where the reason names none.
+    /// By setup; `other` when the reason names none.
     pub setup: BTreeMap<String, Stats>,
     /// By window of the trading day.
     pub killzone: BTreeMap<String, Stats>,
     /// By sender.
     pub source: BTreeMap<String, Stats>,
-    /// By model score in tenths: `0.7` is 0.7 up to 0.8, `0.9` includes 1.
+    /// By model score in tenths: `0.7` is 0.7 up to 0.8; `0.9` includes 1.
     pub confidence: BTreeMap<String, Stats>,
 }
 
 impl Breakdown {
-    /// Breaks `outcomes` down.
+    /// Computes the breakdown of `outcomes`.
     pub fn of(outcomes: &[TradeOutcome]) -> Self {
         let mut all: Vec<&TradeOutcome> = outcomes.iter().collect();
         all.sort_by(|a, b| (a.closed_at, &a.signal).cmp(&(b.closed_at, &b.signal)));
@@ -180,12 +182,12 @@ impl Breakdown {
 /// Builds a [`Breakdown`] from one outcome after the other, without keeping them.
 #[derive(Debug, Default)]
 pub struct BreakdownBuilder {
-    all: Tally,
-    symbol: BTreeMap<String, Tally>,
-    setup: BTreeMap<String, Tally>,
-    killzone: BTreeMap<String, Tally>,
-    source: BTreeMap<String, Tally>,
-    confidence: BTreeMap<String, Tally>,
+    all: StatsBuilder,
+    symbol: BTreeMap<String, StatsBuilder>,
+    setup: BTreeMap<String, StatsBuilder>,
+    killzone: BTreeMap<String, StatsBuilder>,
+    source: BTreeMap<String, StatsBuilder>,
+    confidence: BTreeMap<String, StatsBuilder>,
 }
 
 impl BreakdownBuilder {
@@ -201,10 +203,11 @@ impl BreakdownBuilder {
         add_to(&mut self.confidence, &format!("0.{tenth}"), outcome);
     }
 
-    /// The statistics of everything that was added.
+    /// Returns the statistics of everything that was added.
     pub fn finish(self) -> Breakdown {
-        let finished =
-            |groups: BTreeMap<String, Tally>| groups.into_iter().map(|(key, tally)| (key, tally.stats())).collect();
+        let finished = |groups: BTreeMap<String, StatsBuilder>| {
+            groups.into_iter().map(|(key, builder)| (key, builder.stats())).collect()
+        };
         Breakdown {
             all: self.all.stats(),
             symbol: finished(self.symbol),
@@ -216,9 +219,9 @@ impl BreakdownBuilder {
     }
 }
 
-fn add_to(groups: &mut BTreeMap<String, Tally>, key: &str, outcome: &TradeOutcome) {
+fn add_to(groups: &mut BTreeMap<String, StatsBuilder>, key: &str, outcome: &TradeOutcome) {
     match groups.get_mut(key) {
-        Some(tally) => tally.add(outcome),
+        Some(builder) => builder.add(outcome),
         None => groups.entry(key.to_owned()).or_default().add(outcome),
     }
 }
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_made_record_has_the_statistics_of_the_textbook() {
+    fn statistics_match_the_textbook() {
         use OutcomeClass::{Ambiguous, NotFilled, Stop, Targets};
         let outcomes = [
             outcome(5, -1.0, 0, Ambiguous, 0.7),
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_nothing_is_known() {
+    fn no_outcomes_have_no_rates() {
         let stats = Stats::of([]);
         assert_eq!((stats.win_rate, stats.expectancy_r, stats.profit_factor, stats.brier), (None, None, None, None));
     }

@@ -1,4 +1,4 @@
-//! The two clocks of the server, and how a time is written and read.
+//! The two clocks of the server, and the formatting and parsing of times.
 
 use std::time::Duration;
 
@@ -8,35 +8,36 @@ use super::printed_time::parse_printed;
 
 /// One reading of both clocks.
 ///
-/// Whatever is measured as a span (a signal's life, the age of a price) uses `mono`, so that a wall clock that jumps
-/// changes no deadline. Whatever is told to somebody (a timestamp) uses `wall`. In a replay both run on the file's clock.
+/// Durations (the life of a signal, the age of a price) are measured with `mono`, so that a jump of the wall clock
+/// changes no deadline. Timestamps that leave the server use `wall`. In a replay both run on the file's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Wall-clock time, UTC.
     pub wall: DateTime<Utc>,
-    /// Time since the process (or the replayed file) began; never goes back.
+    /// The time since the process (or the replayed file) began; never goes back.
     pub mono: Duration,
 }
 
 impl Now {
-    /// Both clocks `span` later: for tests and replays.
+    /// Returns both clocks `span` later, for tests and replays.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self { wall: self.wall + span, mono: self.mono + span }
     }
 }
 
-/// ISO 8601 in UTC with milliseconds, `2024-09-01T10:30:00.000Z`: the form of every time that leaves the server.
+/// Formats a time as ISO 8601 in UTC with milliseconds, `2024-09-01T10:30:00.000Z`, as every time that leaves the
+/// server.
 pub fn iso(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads a time as senders write it: ISO 8601 with a zone, without one (taken as UTC), with a space instead of `T`, or a
-/// Unix epoch in seconds, milliseconds, microseconds or nanoseconds (told apart by size), or what the standard libraries of
-/// other languages print.
+/// Parses a sender's time: ISO 8601 with a zone, without one (UTC), or with a space instead of `T`; a Unix time in
+/// seconds, milliseconds, microseconds or nanoseconds (recognized by its size); or the output of the standard libraries
+/// of other languages.
 ///
-/// Returns `None` for anything else and for years outside 1970–9999. Sub-millisecond digits are cut off: nothing here
-/// carries more, and what is stored has to equal what was sent.
+/// Returns `None` for anything else, and for years outside 1970–9999. Times are truncated to milliseconds, because
+/// stored and sent times have no more.
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let parsed = if let Ok(epoch) = text.parse::<f64>() {
@@ -59,7 +60,7 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 /// 9999-12-31T23:59:59.999Z, the last instant that ISO 8601 writes with four digits of year.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
-/// An instant as the log keeps it: Unix milliseconds.
+/// Converts a stored time, which is in Unix milliseconds.
 pub fn parse_epoch_millis(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis.clamp(0, LAST_MILLIS)).unwrap_or_default()
 }
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_one_instant_is_the_same() {
+    fn all_formats_of_an_instant_parse_alike() {
         let expected = "2024-09-01T10:30:00.000Z";
         for text in [
             "2024-09-01T10:30:00.000Z",
@@ -100,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "yesterday", "NaN", "inf", "-5", "2024-13-01T00:00:00Z", "99999-01-01T00:00:00Z"] {
             assert_eq!(parse_time(text), None, "{text}");
         }
     }
 
     #[test]
-    fn digits_below_the_millisecond_are_cut() {
+    fn digits_below_milliseconds_are_truncated() {
         assert_eq!(parse_time("2024-09-01T10:30:00.123999Z").map(iso).as_deref(), Some("2024-09-01T10:30:00.123Z"));
     }
 }

@@ -1,35 +1,35 @@
-//! What an exchange lists, so that a share is never taken for an index or a future of the same ticker.
+//! Which instruments an exchange lists, so that a share is never taken for an index or a future with the same ticker.
 //!
-//! The exchange is the part before the colon of `NYSE:DOW`, or what a sender says beside the symbol. A known exchange decides by the
-//! table below. On an unknown one only names are taken that no share can have: currency and metal pairs, names that mix letters
-//! with digits (`US30`), and contract codes (`ESH26`).
+//! The exchange is the part before the colon of `NYSE:DOW`, or a sender's separate field. The table below decides for
+//! known exchanges. On an unknown one only names that no share can have are accepted: currency and metal pairs, names
+//! that mix letters with digits (`US30`), and contract codes (`ESH26`).
 
 use super::instrument::{Instrument, InstrumentClass};
-use super::spelling::{Form, normalize};
+use super::spelling::{SpellingForm, normalize};
 
-/// A group of exchanges that share the roots of their futures.
+/// A group of exchanges with the same roots of futures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum ExchangeGroup {
     Cme,
     Cbot,
     Comex,
     Nymex,
 }
 
-/// What kind of exchange it is.
+/// The kind of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Venue {
-    /// A broker or a data service with contracts for difference: everything but futures.
+    /// A broker or a data service with contracts for difference: everything except futures.
     Broker,
     /// Currency pairs and spot metals only.
     Spot,
-    /// Crypto-currencies, and the currency pairs that such exchanges trade.
+    /// Crypto-currencies, and the currency pairs of such exchanges.
     Crypto,
-    /// Futures of these groups; none for an exchange with futures of its own.
-    Futures(&'static [Group]),
-    /// Shares, and the indices of these tickers.
+    /// Futures of these groups; empty for an exchange whose futures are not in the table.
+    Futures(&'static [ExchangeGroup]),
+    /// Shares, and the indices with these tickers.
     Shares(&'static [&'static str]),
-    /// Not in the table.
+    /// An exchange that is not in the table.
     Unknown,
 }
 
@@ -57,38 +57,38 @@ const SHARES: &str = "NYSE NYSEARCA NYSEAMERICAN ARCA AMEX BATS IEX OTC OTCMKTS 
     BMFBOVESPA BVMF BCBA BYMA BCS BVC BVL JSE EGX NSENG NSEKE CSEMA TADAWUL DFM ADX QSE KSE BAHRAIN TASE BIST MOEX RUS LUXSE CXE \
     CBOEEU UKTRADE";
 
-/// The group that lists a root, where it is known.
-const ROOTS: [(&str, Group); 24] = [
-    ("ES", Group::Cme),
-    ("NQ", Group::Cme),
-    ("MES", Group::Cme),
-    ("MNQ", Group::Cme),
-    ("RTY", Group::Cme),
-    ("M2K", Group::Cme),
-    ("6E", Group::Cme),
-    ("6B", Group::Cme),
-    ("6J", Group::Cme),
-    ("BTC", Group::Cme),
-    ("MBT", Group::Cme),
-    ("YM", Group::Cbot),
-    ("MYM", Group::Cbot),
-    ("ZN", Group::Cbot),
-    ("ZB", Group::Cbot),
-    ("ZC", Group::Cbot),
-    ("GC", Group::Comex),
-    ("MGC", Group::Comex),
-    ("SI", Group::Comex),
-    ("SIL", Group::Comex),
-    ("HG", Group::Comex),
-    ("CL", Group::Nymex),
-    ("MCL", Group::Nymex),
-    ("NG", Group::Nymex),
+/// The group that lists a root.
+const ROOTS: [(&str, ExchangeGroup); 24] = [
+    ("ES", ExchangeGroup::Cme),
+    ("NQ", ExchangeGroup::Cme),
+    ("MES", ExchangeGroup::Cme),
+    ("MNQ", ExchangeGroup::Cme),
+    ("RTY", ExchangeGroup::Cme),
+    ("M2K", ExchangeGroup::Cme),
+    ("6E", ExchangeGroup::Cme),
+    ("6B", ExchangeGroup::Cme),
+    ("6J", ExchangeGroup::Cme),
+    ("BTC", ExchangeGroup::Cme),
+    ("MBT", ExchangeGroup::Cme),
+    ("YM", ExchangeGroup::Cbot),
+    ("MYM", ExchangeGroup::Cbot),
+    ("ZN", ExchangeGroup::Cbot),
+    ("ZB", ExchangeGroup::Cbot),
+    ("ZC", ExchangeGroup::Cbot),
+    ("GC", ExchangeGroup::Comex),
+    ("MGC", ExchangeGroup::Comex),
+    ("SI", ExchangeGroup::Comex),
+    ("SIL", ExchangeGroup::Comex),
+    ("HG", ExchangeGroup::Comex),
+    ("CL", ExchangeGroup::Nymex),
+    ("MCL", ExchangeGroup::Nymex),
+    ("NG", ExchangeGroup::Nymex),
 ];
 
 impl Venue {
-    /// Looks an exchange up, in any case and with any separators. TradingView marks delayed prices by `_DL` or `_DLY`.
+    /// Looks up an exchange, in any case and with any separators. TradingView marks delayed prices by `_DL` or `_DLY`.
     pub(super) fn of(exchange: &str) -> Self {
-        use Group::{Cbot, Cme, Comex, Nymex};
+        use ExchangeGroup::{Cbot, Cme, Comex, Nymex};
         let upper = exchange.trim().to_uppercase();
         let name = normalize(upper.strip_suffix("_DLY").or_else(|| upper.strip_suffix("_DL")).unwrap_or(&upper));
         let is_in = |table: &str| table.split(' ').any(|known| known == name);
@@ -112,8 +112,8 @@ impl Venue {
         }
     }
 
-    /// Whether the exchange lists the instrument under `name`, which is normalized and was read in this form.
-    pub(super) fn lists(self, instrument: &Instrument, name: &str, form: Form) -> bool {
+    /// Whether the exchange lists the instrument under the normalized `name`, which was parsed in this form.
+    pub(super) fn lists(self, instrument: &Instrument, name: &str, form: SpellingForm) -> bool {
         use InstrumentClass::{Crypto, Forex, Future, Index, Metal, Stock};
         let class = instrument.class;
         match self {
@@ -124,19 +124,19 @@ impl Venue {
                 class == Future && group_of(instrument).is_none_or(|group| groups.contains(&group))
             }
             Self::Shares(indices) => {
-                form == Form::Name && (class == Stock || class == Index && indices.contains(&name))
+                form == SpellingForm::Name && (class == Stock || class == Index && indices.contains(&name))
             }
             Self::Unknown => match form {
-                Form::Contract => true,
-                Form::Affixed => false,
-                Form::Name => no_share_is_called(instrument, name),
+                SpellingForm::Contract => true,
+                SpellingForm::Affixed => false,
+                SpellingForm::Name => no_share_is_called(instrument, name),
             },
         }
     }
 }
 
-/// The group that lists a future; `None` for one that the table does not have.
-pub(super) fn group_of(instrument: &Instrument) -> Option<Group> {
+/// Returns the group that lists a future; `None` when it is not in the table.
+pub(super) fn group_of(instrument: &Instrument) -> Option<ExchangeGroup> {
     ROOTS.iter().find(|(root, _)| *root == instrument.symbol.as_str()).map(|(_, group)| *group)
 }
 

@@ -1,4 +1,4 @@
-//! Bars of every length, built from the ticks as they arrive: mid, bid and ask.
+//! Builds bars of every length from the ticks as they arrive, for mid, bid and ask.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::{Bar, BarInterval, Candle, Feed, Instrument, Symbol, Tick};
 
-/// A bar with both sides of the book; where a source knows only one price, they are all that.
+/// A bar of mid, bid and ask. Where a source has only one price, all three are equal.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QuoteBar {
     /// The mids, on the instrument's grid.
@@ -16,7 +16,7 @@ pub(super) struct QuoteBar {
 }
 
 impl QuoteBar {
-    fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: &Prices) -> Self {
+    fn opening(symbol: Symbol, opened_at: DateTime<Utc>, price: &TickPrices) -> Self {
         Self {
             mid: Bar { simulated: price.simulated, ..Bar::opening(symbol, opened_at, price.mid, price.volume) },
             bid: Candle::opening(price.bid),
@@ -24,7 +24,7 @@ impl QuoteBar {
         }
     }
 
-    fn update(&mut self, price: &Prices) {
+    fn update(&mut self, price: &TickPrices) {
         self.mid.update(price.mid, price.volume);
         self.mid.simulated |= price.simulated;
         self.bid.update(price.bid);
@@ -37,13 +37,13 @@ impl QuoteBar {
         self.ask.extend(&next.ask);
     }
 
-    /// What bid and ask were apart at the end, not rounded.
+    /// Returns the spread at the close, not rounded.
     pub(super) fn spread(&self) -> f64 {
         self.ask.close - self.bid.close
     }
 }
 
-/// A bar that will not change any more.
+/// A bar that has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Closed {
     pub(super) interval: BarInterval,
@@ -51,19 +51,20 @@ pub(super) struct Closed {
 }
 
 impl Closed {
-    /// The first instant after it.
+    /// Returns the first instant after the bar.
     pub(super) fn ends_at(&self) -> DateTime<Utc> {
         self.bar.mid.opened_at + self.interval.length()
     }
 }
 
-/// A clock that goes back by less continues the bar it was in; by more, it was set, and bars begin anew at its time.
-const SET_BACK: TimeDelta = TimeDelta::minutes(2);
+/// When the clock goes back by at most this, the current bar continues. By more, new bars begin at the new time.
+const MAX_CLOCK_CORRECTION: TimeDelta = TimeDelta::minutes(2);
 
-/// Lengths that are joined from minutes.
-const LONGER: [BarInterval; 3] = [BarInterval::FiveMinutes, BarInterval::FifteenMinutes, BarInterval::OneHour];
+/// The intervals that are built from one-minute bars.
+const LONGER_INTERVALS: [BarInterval; 3] =
+    [BarInterval::FiveMinutes, BarInterval::FifteenMinutes, BarInterval::OneHour];
 
-/// The bars that one instrument is in.
+/// The current bars of one instrument.
 #[derive(Debug)]
 struct Forming {
     minute: QuoteBar,
@@ -71,7 +72,7 @@ struct Forming {
     longer: [Option<QuoteBar>; 3],
 }
 
-struct Prices {
+struct TickPrices {
     mid: f64,
     bid: f64,
     ask: f64,
@@ -79,9 +80,9 @@ struct Prices {
     simulated: bool,
 }
 
-/// The bars that each instrument is in, and the minutes that ended since they were last asked for.
+/// The current bars of each instrument, and the minutes that have ended since the last drain.
 ///
-/// A bar ends with the first tick after it. A span without ticks has no bar, of whatever length: gaps stay gaps.
+/// A bar ends with the first tick after it. A span without ticks has no bar.
 #[derive(Debug, Default)]
 pub(super) struct BarBuilder {
     forming: BTreeMap<Symbol, Forming>,
@@ -89,18 +90,19 @@ pub(super) struct BarBuilder {
 }
 
 impl BarBuilder {
-    /// Takes a tick in at the time of its arrival (a sender's own clock cannot bend the bars); the bars that end with it,
-    /// shorter ones first.
-    pub(super) fn take(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) -> Vec<Closed> {
+    /// Adds a tick at its time of arrival, so that a sender's clock cannot distort bars. Returns the bars that end with
+    /// it, shorter ones first.
+    pub(super) fn push_tick(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) -> Vec<Closed> {
         let mid = instrument.mid(tick.quote);
         let (bid, ask) = instrument.sides(tick.quote);
         let simulated = tick.feed == Feed::Simulated;
-        let price = Prices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0), simulated };
+        let price = TickPrices { mid, bid, ask, volume: tick.volume.unwrap_or(0.0), simulated };
         let opened_at = BarInterval::OneMinute.floor(at);
         let opening = || QuoteBar::opening(tick.symbol.clone(), opened_at, &price);
         match self.forming.get_mut(&tick.symbol) {
             Some(forming)
-                if (forming.minute.mid.opened_at - SET_BACK..=forming.minute.mid.opened_at).contains(&opened_at) =>
+                if (forming.minute.mid.opened_at - MAX_CLOCK_CORRECTION..=forming.minute.mid.opened_at)
+                    .contains(&opened_at) =>
             {
                 forming.minute.update(&price);
                 forming.changed = true;
@@ -118,7 +120,7 @@ impl BarBuilder {
         }
     }
 
-    /// Takes in a minute of before; the bars that end with it. For the past of a symbol that has had no tick yet.
+    /// Adds a past minute of a symbol that has had no tick yet. Returns the bars that end with it.
     pub(super) fn restore(&mut self, bar: Bar) -> Vec<Closed> {
         let symbol = bar.symbol.clone();
         let bar = QuoteBar { bid: bar.candle(), ask: bar.candle(), mid: bar };
@@ -136,14 +138,14 @@ impl BarBuilder {
         self.forming.insert(symbol, Forming { minute, changed, longer: [const { None }; 3] });
     }
 
-    /// Forgets what a symbol's bars are made of: its prices come from elsewhere from now on.
+    /// Drops the current bars of a symbol, because another source replaces its prices.
     pub(super) fn forget(&mut self, symbol: &Symbol) {
         if let Some(Forming { minute, changed: true, .. }) = self.forming.remove(symbol) {
             self.ended.push(minute.mid);
         }
     }
 
-    /// Ended minutes, then the forming ones that changed.
+    /// Drains the ended minutes, then the current ones that changed.
     pub(super) fn take_changed(&mut self) -> Vec<Bar> {
         let mut bars = std::mem::take(&mut self.ended);
         for forming in self.forming.values_mut() {
@@ -156,13 +158,13 @@ impl BarBuilder {
 }
 
 impl Forming {
-    /// Begins the next minute; what ends with the one before.
+    /// Begins the next minute. Returns the bars that end with the previous one.
     fn replace(&mut self, next: QuoteBar) -> Vec<Closed> {
         let now = next.mid.opened_at;
         let minute = std::mem::replace(&mut self.minute, next);
         self.changed = true;
         let mut closed = vec![Closed { interval: BarInterval::OneMinute, bar: minute }];
-        for (interval, forming) in LONGER.into_iter().zip(&mut self.longer) {
+        for (interval, forming) in LONGER_INTERVALS.into_iter().zip(&mut self.longer) {
             let minute = &closed[0].bar;
             let opened_at = interval.floor(minute.mid.opened_at);
             let bar = match forming.take() {
@@ -172,7 +174,7 @@ impl Forming {
                 }
                 None => QuoteBar { mid: Bar { opened_at, ..minute.mid.clone() }, ..minute.clone() },
             };
-            // A clock that was set back ends them, too.
+            // A clock that is set back ends longer bars, too.
             if interval.floor(now) == opened_at {
                 *forming = Some(bar);
             } else {
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
     use crate::domain::{Instruments, Quote, SourceName, parse_time};
 
-    fn take(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
+    fn push(bars: &mut BarBuilder, at: &str, bid: f64, ask: f64) -> Vec<(&'static str, String, Candle)> {
         let instrument = &Instruments::documented()[0];
         let observed_at = parse_time(at).unwrap();
         let tick = Tick {
@@ -199,20 +201,20 @@ mod tests {
             feed: Feed::Live,
             source: SourceName::new("push"),
         };
-        let closed = bars.take(instrument, &tick, observed_at);
+        let closed = bars.push_tick(instrument, &tick, observed_at);
         closed.into_iter().map(|c| (c.interval.name(), c.bar.mid.opened_at.to_string(), c.bar.bid)).collect()
     }
 
     #[test]
-    fn every_length_ends_with_the_first_tick_after_it_and_gaps_stay_gaps() {
+    fn bars_end_with_the_next_tick() {
         let mut bars = BarBuilder::default();
-        assert_eq!(take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1002), []);
-        assert_eq!(take(&mut bars, "2026-01-15T07:58:50Z", 1.2, 1.2002), []);
+        assert_eq!(push(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1002), []);
+        assert_eq!(push(&mut bars, "2026-01-15T07:58:50Z", 1.2, 1.2002), []);
         let minute = Candle { open: 1.1, high: 1.2, low: 1.1, close: 1.2 };
-        let closed = take(&mut bars, "2026-01-15T07:59:00Z", 1.3, 1.3002);
+        let closed = push(&mut bars, "2026-01-15T07:59:00Z", 1.3, 1.3002);
         assert_eq!(closed, [("1m", "2026-01-15 07:58:00 UTC".to_owned(), minute)]);
         let hour = Candle { open: 1.1, high: 1.3, low: 1.1, close: 1.3 };
-        let closed = take(&mut bars, "2026-01-15T08:31:00Z", 1.0, 1.0002);
+        let closed = push(&mut bars, "2026-01-15T08:31:00Z", 1.0, 1.0002);
         assert_eq!(
             closed[1..],
             [("5m", "07:55"), ("15m", "07:45"), ("1h", "07:00")]
@@ -222,35 +224,35 @@ mod tests {
     }
 
     #[test]
-    fn a_past_of_minutes_goes_on_with_ticks() {
+    fn ticks_continue_restored_minutes() {
         let instrument = &Instruments::documented()[0];
         let mut bars = BarBuilder::default();
         for minute in 0..5 {
             let opened_at = parse_time(&format!("2026-01-15T07:0{minute}:00Z")).unwrap();
             bars.restore(Bar::opening(instrument.symbol.clone(), opened_at, 1.1, 1.0));
         }
-        let closed = take(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
+        let closed = push(&mut bars, "2026-01-15T07:05:00Z", 1.2, 1.2);
         assert_eq!(closed.iter().map(|closed| closed.0).collect::<Vec<_>>(), ["1m", "5m"]);
     }
 
     #[test]
-    fn a_clock_that_is_set_back_ends_the_bars_and_one_that_is_corrected_a_little_does_not() {
+    fn only_a_large_clock_change_ends_bars() {
         let mut bars = BarBuilder::default();
-        take(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1);
-        take(&mut bars, "2026-01-15T07:59:10Z", 1.2, 1.2);
-        assert_eq!(take(&mut bars, "2026-01-15T07:57:50Z", 1.3, 1.3), []);
+        push(&mut bars, "2026-01-15T07:58:10Z", 1.1, 1.1);
+        push(&mut bars, "2026-01-15T07:59:10Z", 1.2, 1.2);
+        assert_eq!(push(&mut bars, "2026-01-15T07:57:50Z", 1.3, 1.3), []);
         let names = |closed: Vec<(&'static str, String, Candle)>| closed.iter().map(|c| c.0).collect::<Vec<_>>();
-        assert_eq!(names(take(&mut bars, "2026-01-15T05:59:10Z", 1.4, 1.4)), ["1m", "5m", "15m", "1h"]);
-        assert_eq!(names(take(&mut bars, "2026-01-15T06:00:00Z", 1.5, 1.5)), ["1m", "5m", "15m", "1h"]);
-        assert_eq!(names(take(&mut bars, "2026-01-15T06:01:00Z", 1.5, 1.5)), ["1m"], "time goes on from there");
+        assert_eq!(names(push(&mut bars, "2026-01-15T05:59:10Z", 1.4, 1.4)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(push(&mut bars, "2026-01-15T06:00:00Z", 1.5, 1.5)), ["1m", "5m", "15m", "1h"]);
+        assert_eq!(names(push(&mut bars, "2026-01-15T06:01:00Z", 1.5, 1.5)), ["1m"], "time goes on from there");
     }
 
     #[test]
-    fn both_sides_have_bars_of_their_own() {
+    fn bid_and_ask_have_their_own_bars() {
         let instrument = &Instruments::documented()[0];
         let mut bars = BarBuilder::default();
-        take(&mut bars, "2026-01-15T07:00:00Z", 1.1, 1.1004);
-        take(&mut bars, "2026-01-15T07:00:01Z", 1.1001, 1.1002);
+        push(&mut bars, "2026-01-15T07:00:00Z", 1.1, 1.1004);
+        push(&mut bars, "2026-01-15T07:00:01Z", 1.1001, 1.1002);
         let forming = &bars.forming[&instrument.symbol].minute;
         assert_eq!((forming.bid.high, forming.ask.high, forming.ask.low), (1.1001, 1.1004, 1.1002));
         assert_eq!((forming.mid.open, forming.mid.close), (1.1002, 1.10015));

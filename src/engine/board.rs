@@ -1,4 +1,4 @@
-//! The price board: the last price of every instrument, and which of them are due.
+//! The price board: the last price of every instrument, and which prices are due for publishing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,44 +12,44 @@ use super::rules::PriceRules;
 use crate::domain::number::difference;
 use crate::domain::{Feed, Instrument, Now, PriceUpdate, Quality, Quote, Session, SourceName, Symbol, Tick, TickFault};
 
-/// A price that is older than this when it comes in, without being one of a steady stream, was made in another time: what a
-/// provider sends on a Saturday is Friday's. Up to this the arrival counts: clocks differ.
-const FROM_ANOTHER_TIME: Duration = Duration::from_mins(5);
-/// Ticks that are no further apart than this are a steady stream.
-const STREAM: Duration = Duration::from_mins(1);
+/// A price outside a steady stream that is older than this on arrival has its own age: a provider may send Friday's
+/// price on Saturday. Below it, the age counts from the arrival, because clocks differ.
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
+/// Ticks with at most this time between them are a steady stream.
+const MAX_STREAM_GAP: Duration = Duration::from_mins(1);
 
-/// What the board did with a tick.
+/// What the board decided about a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum TickDecision {
     Accepted,
-    /// The first real price of a symbol that was simulated until now.
+    /// It is the first real price of a symbol whose prices were simulated.
     ReplacedSimulator,
-    /// Another source is in force; a simulated one never is where there are real prices.
+    /// Another source is active. A simulated source is never active where real prices exist.
     StandsBy,
-    /// It is not believed.
+    /// It is implausible.
     Refused(TickFault),
 }
 
 #[derive(Debug)]
-struct Row {
+struct BoardRow {
     instrument: Arc<Instrument>,
     tick: Tick,
     arrived: Duration,
-    /// How old it was already when it came.
-    behind: Duration,
+    /// Its age when it arrived.
+    age_on_arrival: Duration,
     changed: bool,
     quiet_beats: u32,
     published: Option<Arc<PriceUpdate>>,
 }
 
-/// Last prices by symbol.
+/// The last price of each symbol.
 #[derive(Debug)]
 pub(super) struct PriceBoard {
-    rows: BTreeMap<Symbol, Row>,
+    rows: BTreeMap<Symbol, BoardRow>,
     lanes: BTreeMap<Symbol, SourceFailover>,
     max_quiet_beats: u32,
     rules: PriceRules,
-    /// What the wall clock said when the monotonic one was at zero, as it was at the first tick.
+    /// The wall-clock time at the zero of the monotonic clock, taken at the first tick.
     began: Option<DateTime<Utc>>,
 }
 
@@ -63,48 +63,48 @@ impl PriceBoard {
         self.rules = rules;
     }
 
-    pub(super) fn take(
+    pub(super) fn offer(
         &mut self,
         instrument: &Arc<Instrument>,
         tick: &Tick,
         now: Now,
         notices: &mut Vec<EngineEvent>,
-    ) -> Taken {
+    ) -> TickDecision {
         let was_simulated = self.rows.get(&tick.symbol).map(|row| row.tick.feed == Feed::Simulated);
         if tick.feed == Feed::Simulated && was_simulated == Some(false) {
-            return Taken::StandsBy;
+            return TickDecision::StandsBy;
         }
         let lanes = self.lanes.entry(tick.symbol.clone()).or_insert_with(SourceFailover::new);
         let is_open = instrument.session.is_open(now.wall);
         match lanes.offer(tick, now, is_open, &self.rules, notices) {
             Offered::InForce => {}
-            Offered::StandsBy => return Taken::StandsBy,
-            Offered::Refused(fault) => return Taken::Refused(fault),
+            Offered::StandsBy => return TickDecision::StandsBy,
+            Offered::Refused(fault) => return TickDecision::Refused(fault),
         }
-        // A tick is from another time only if it is on both clocks: the wall clock may have been set forward.
+        // The earlier of the two clocks counts, because the wall clock may have been set forward.
         let began = *self.began.get_or_insert(now.wall - now.mono);
         let here = now.wall.min(began + now.mono);
         let Some(row) = self.rows.get_mut(&tick.symbol) else {
-            let row = Row {
+            let row = BoardRow {
                 instrument: instrument.clone(),
                 tick: tick.clone(),
                 arrived: now.mono,
-                behind: behind(None, tick, here, now.mono),
+                age_on_arrival: age_on_arrival(None, tick, here, now.mono),
                 changed: true,
                 quiet_beats: 0,
                 published: None,
             };
             self.rows.insert(tick.symbol.clone(), row);
-            return Taken::Accepted;
+            return TickDecision::Accepted;
         };
-        row.behind = behind(Some((&row.tick, row.arrived)), tick, here, now.mono);
+        row.age_on_arrival = age_on_arrival(Some((&row.tick, row.arrived)), tick, here, now.mono);
         row.tick = tick.clone();
         row.arrived = now.mono;
         row.changed = true;
         if was_simulated == Some(true) && tick.feed != Feed::Simulated {
-            Taken::ReplacedSimulator
+            TickDecision::ReplacedSimulator
         } else {
-            Taken::Accepted
+            TickDecision::Accepted
         }
     }
 
@@ -116,21 +116,27 @@ impl PriceBoard {
         self.rows.get(symbol).is_some_and(|row| row.tick.feed != Feed::Simulated)
     }
 
-    /// The last price of `symbol`, if a source that is not the simulator said it.
+    /// Returns the last price of `symbol`, unless it is simulated.
     pub(super) fn last_real_price(&self, symbol: &Symbol) -> Option<f64> {
         let row = self.rows.get(symbol).filter(|row| row.tick.feed != Feed::Simulated)?;
         Some(row.tick.quote.mid())
     }
 
-    /// One beat: every row that changed, and every row that was quiet for too long.
+    /// Returns an update for every price that changed or was not published for too long.
     pub(super) fn publish(&mut self, now: Now, days: &Days) -> Vec<Arc<PriceUpdate>> {
         let (max_quiet_beats, rules) = (self.max_quiet_beats, &self.rules);
-        self.rows.values_mut().filter_map(|row| row.beat(now, max_quiet_beats, rules, days)).collect()
+        self.rows.values_mut().filter_map(|row| row.publish_if_due(now, max_quiet_beats, rules, days)).collect()
     }
 }
 
-impl Row {
-    fn beat(&mut self, now: Now, max_quiet_beats: u32, rules: &PriceRules, days: &Days) -> Option<Arc<PriceUpdate>> {
+impl BoardRow {
+    fn publish_if_due(
+        &mut self,
+        now: Now,
+        max_quiet_beats: u32,
+        rules: &PriceRules,
+        days: &Days,
+    ) -> Option<Arc<PriceUpdate>> {
         self.quiet_beats += 1;
         if !self.changed && self.quiet_beats < max_quiet_beats {
             return None;
@@ -163,8 +169,8 @@ impl Row {
         }
     }
 
-    /// The change against the price published before, and the same in percent. A price that is published again repeats its
-    /// change: dashboards hide a change of 0, and would blink.
+    /// Returns the change from the previously published price, absolute and in percent. A repeated price repeats its
+    /// change, because dashboards hide a change of 0 and would flicker.
     fn change_to(&self, price: f64) -> (f64, f64) {
         match self.published.as_deref() {
             None => (0.0, 0.0),
@@ -173,15 +179,15 @@ impl Row {
         }
     }
 
-    /// A price that has just come in is fresh whatever the timetable says; an old one is `closed` outside of the trading hours
-    /// and `stale` within them. One that cannot be traded is `closed`, whatever the timetable says, until it is stale.
+    /// Returns the quality. A price that has just arrived is fresh, whatever the timetable says. An old price is
+    /// `closed` outside the trading hours and `stale` within them. An indicative price is `closed` until it is stale.
     fn quality(&self, now: Now, rules: &PriceRules) -> Quality {
         match self.tick.feed {
             Feed::Simulated => return Quality::Simulated,
             Feed::Replayed => return Quality::Replayed,
             Feed::Live | Feed::Delayed | Feed::Indicative => {}
         }
-        let age = now.mono.saturating_sub(self.arrived) + self.behind;
+        let age = now.mono.saturating_sub(self.arrived) + self.age_on_arrival;
         let stale_after = if Session::is_busy(now.wall) { rules.stale_after } else { rules.stale_after_quiet };
         let is_open = self.instrument.session.is_open(now.wall);
         if age > rules.delayed_after && !is_open
@@ -198,20 +204,22 @@ impl Row {
     }
 }
 
-/// How old a tick was when it came, where its date says so and can be believed: not within a steady stream, which is of now
-/// whatever its clock says, and not where prices come late by contract.
-fn behind(before: Option<(&Tick, Duration)>, tick: &Tick, here: DateTime<Utc>, now: Duration) -> Duration {
+/// Returns the age of a tick on arrival by its own time. It is zero within a steady stream, for pushed prices, and for
+/// feeds that are not live, because their times are not comparable.
+fn age_on_arrival(before: Option<(&Tick, Duration)>, tick: &Tick, here: DateTime<Utc>, now: Duration) -> Duration {
     let is_stream = before.is_some_and(|(before, arrived)| {
-        before.source == tick.source && before.observed_at < tick.observed_at && now.saturating_sub(arrived) <= STREAM
+        before.source == tick.source
+            && before.observed_at < tick.observed_at
+            && now.saturating_sub(arrived) <= MAX_STREAM_GAP
     });
     if tick.feed != Feed::Live || tick.source.as_str() == SourceName::PUSH || is_stream {
         return Duration::ZERO;
     }
-    let behind = (here - tick.observed_at).to_std().unwrap_or_default();
-    if behind > FROM_ANOTHER_TIME { behind } else { Duration::ZERO }
+    let age_on_arrival = (here - tick.observed_at).to_std().unwrap_or_default();
+    if age_on_arrival > MAX_CLOCK_SKEW { age_on_arrival } else { Duration::ZERO }
 }
 
-/// In percent, four decimals; 0 where there is nothing to compare with.
+/// Returns the change in percent with four decimals; 0 when it cannot be computed.
 fn percent(change: f64, before: f64) -> f64 {
     let percent = (change / before * 1e6).round() / 1e4 + 0.0;
     if percent.is_finite() { percent } else { 0.0 }

@@ -1,4 +1,4 @@
-//! The signal book: every pending signal with its deadline, and the ended ones that may still be spoken of.
+//! The signal book: every pending signal with its deadline, and the latest ended ones.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::domain::{Change, Invalidation, Now, Signal, SignalId, SignalState, SourceName, Symbol};
 
-/// Ended signals that stay in memory; older ones are read from the log again when somebody speaks of them. More
-/// than can wait to be stored at a time: those are not in the log yet, and may have to be taken back.
+/// Maximum number of ended signals in memory; older ones are read from the log on demand. It exceeds the number of
+/// changes that can wait for a commit, because those are not in the log yet and may be undone.
 const MAX_ENDED: usize = 16_384;
-/// Pending signals that are kept; more are refused.
+/// Maximum number of pending signals; further ones are rejected.
 const MAX_PENDING: usize = 100_000;
-/// Deadlines handled at a time, so that a mass expiry is committed in pieces.
+/// Maximum number of deadlines that are processed at a time, so that a mass expiry is committed in chunks.
 const MAX_EXPIRED_AT_ONCE: usize = 1_000;
 
 #[derive(Debug)]
-struct Entry {
+struct BookEntry {
     signal: Arc<Signal>,
-    /// When its time is up, on the monotonic clock.
+    /// Its deadline on the monotonic clock.
     due: Duration,
 }
 
@@ -25,11 +25,11 @@ fn made_here(source: &SourceName) -> bool {
     [SourceName::SIMULATOR, SourceName::SETUPS].contains(&source.as_str())
 }
 
-/// Signals by id.
+/// The signals by id.
 #[derive(Debug)]
 pub(super) struct SignalBook {
     ttl: Duration,
-    entries: HashMap<SignalId, Entry>,
+    entries: HashMap<SignalId, BookEntry>,
     deadlines: BTreeSet<(Duration, SignalId)>,
     ended: VecDeque<SignalId>,
 }
@@ -47,7 +47,7 @@ impl SignalBook {
         self.entries.get(id).map(|entry| &entry.signal)
     }
 
-    /// When a signal's time is up, or was, on the monotonic clock; a new one would have its whole life.
+    /// Returns the deadline of a signal on the monotonic clock; for a new one, `ttl` from now.
     pub(super) fn due(&self, id: &SignalId, now: Now) -> Duration {
         self.entries.get(id).map_or(now.mono + self.ttl, |entry| entry.due)
     }
@@ -64,16 +64,16 @@ impl SignalBook {
         self.deadlines.first().map(|(due, _)| *due)
     }
 
-    /// Puts a new signal in, or the next state of a known one.
-    pub(super) fn put(&mut self, signal: Signal, now: Now) -> Change {
+    /// Inserts a new signal, or the next state of a known one.
+    pub(super) fn insert(&mut self, signal: Signal, now: Now) -> Change {
         let due = self.due(&signal.id, now);
         let signal = Arc::new(signal);
         let previous = self.set(signal.clone(), due);
         Change { signal, previous }
     }
 
-    /// Takes a signal in from the log. Its deadline is absolute; a clock that was wrong meanwhile can neither prolong nor
-    /// outdate it by more than its life.
+    /// Inserts a signal from the log. The time to its deadline comes from the wall clock, limited to the time to live
+    /// in case that clock was wrong.
     pub(super) fn restore(&mut self, signal: Signal, now: Now) {
         let left = (signal.expires_at - now.wall).to_std().unwrap_or(Duration::ZERO).min(self.ttl);
         self.set(Arc::new(signal), now.mono + left);
@@ -87,22 +87,22 @@ impl SignalBook {
             self.deadlines.remove(&(due, id.clone()));
             self.ended.push_back(id.clone());
         }
-        let previous = self.entries.insert(id, Entry { signal, due });
-        self.forget_old();
+        let previous = self.entries.insert(id, BookEntry { signal, due });
+        self.evict_ended();
         previous.map(|entry| entry.signal)
     }
 
-    fn forget_old(&mut self) {
+    fn evict_ended(&mut self) {
         while self.ended.len() > MAX_ENDED {
             let Some(id) = self.ended.pop_front() else { return };
-            // An end that was taken back leaves its id here while the signal is pending again.
+            // An end that was undone leaves its id here while the signal is pending again.
             if self.get(&id).is_some_and(|signal| !signal.state.is_pending()) {
                 self.entries.remove(&id);
             }
         }
     }
 
-    /// Takes a change back.
+    /// Undoes a change.
     pub(super) fn undo(&mut self, change: Change) {
         let id = &change.signal.id;
         let Some(entry) = self.entries.get_mut(id) else { return };
@@ -121,7 +121,7 @@ impl SignalBook {
         }
     }
 
-    /// Ends pending signals whose time is up, dated at their deadline.
+    /// Ends pending signals whose deadline has passed, dated at the deadline.
     pub(super) fn expire(&mut self, now: Now) -> Vec<Change> {
         let due: Vec<SignalId> = self
             .deadlines
@@ -135,12 +135,12 @@ impl SignalBook {
                 let signal = self.get(&id)?;
                 let ended =
                     signal.as_ref().clone().ended(SignalState::Invalidated(Invalidation::TIMEOUT), signal.expires_at);
-                Some(self.put(ended, now))
+                Some(self.insert(ended, now))
             })
             .collect()
     }
 
-    /// Ends the pending signals that the simulator, or a setup, made of `symbol`'s simulated prices.
+    /// Ends the pending signals that the simulator or the setups made from simulated prices of `symbol`.
     pub(super) fn end_simulated(&mut self, symbol: &Symbol, reason: &Invalidation, now: Now) -> Vec<Change> {
         let demo: Vec<Signal> = self
             .deadlines
@@ -150,7 +150,7 @@ impl SignalBook {
             .map(|signal| signal.as_ref().clone())
             .collect();
         demo.into_iter()
-            .map(|signal| self.put(signal.ended(SignalState::Invalidated(reason.clone()), now.wall), now))
+            .map(|signal| self.insert(signal.ended(SignalState::Invalidated(reason.clone()), now.wall), now))
             .collect()
     }
 }

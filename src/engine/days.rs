@@ -1,7 +1,7 @@
-//! What each instrument's day has seen: its highest and lowest price, and the volume.
+//! The range of each instrument's day: its highest and lowest price, and the volume.
 //!
-//! A day begins with the first price of its date ([`Session::day_of`](crate::domain::Session::day_of)), so that while a market
-//! is closed its last day stands. Prices that were invented and those that were not never share one.
+//! A day begins with the first price of its date ([`Session::day_of`](crate::domain::Session::day_of)), so that the
+//! last day remains while a market is closed. Simulated and real prices never share a range.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::domain::{Bar, DayRange, Feed, Instrument, Symbol, Tick};
 
-/// The days that the instruments are in.
+/// The current day of each instrument.
 #[derive(Debug, Default)]
 pub(super) struct Days(BTreeMap<Symbol, Day>);
 
@@ -21,14 +21,14 @@ struct Day {
 }
 
 impl Days {
-    /// Takes a tick in at the time of its arrival, as bars do.
-    pub(super) fn take(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
+    /// Adds a tick at its time of arrival, as bars do.
+    pub(super) fn push_tick(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
         let price = instrument.mid(tick.quote);
         let range = DayRange { high: price, low: price, volume: tick.volume.filter(|volume| *volume > 0.0) };
         self.extend(instrument, at, tick.feed == Feed::Simulated, range);
     }
 
-    /// Takes in a recorded minute, oldest first.
+    /// Adds a recorded minute; the oldest has to come first.
     pub(super) fn restore(&mut self, instrument: &Instrument, minute: &Bar) {
         let volume = Some(minute.volume).filter(|volume| *volume > 0.0);
         let range = DayRange { high: minute.high, low: minute.low, volume };
@@ -45,12 +45,12 @@ impl Days {
         }
     }
 
-    /// Forgets a symbol's day: its prices come from elsewhere from now on.
+    /// Drops the day of a symbol, because another source replaces its prices.
     pub(super) fn forget(&mut self, symbol: &Symbol) {
         self.0.remove(symbol);
     }
 
-    /// The day of a symbol.
+    /// Returns the day's range of a symbol.
     pub(super) fn of(&self, symbol: &Symbol) -> Option<DayRange> {
         self.0.get(symbol).map(|day| day.range)
     }
@@ -83,7 +83,7 @@ mod tests {
         days.restore(&euro, &minute);
         let mut take = |euro: &Instrument, at, price, volume, feed| {
             let tick = tick(at, price, volume, feed);
-            days.take(euro, &tick, tick.observed_at);
+            days.push_tick(euro, &tick, tick.observed_at);
             let DayRange { high, low, volume } = days.of(&euro.symbol).unwrap();
             (high, low, volume)
         };

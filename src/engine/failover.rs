@@ -1,8 +1,8 @@
-//! The sources of one symbol, one of which is in force: its prices and no others are the symbol's.
+//! Selects the active source of each symbol; only its prices are published. The other sources are on standby.
 //!
-//! Another source takes over when the one in force is silent while it goes on itself, and a better one takes its place
-//! back when it has been steady for some time. Between two switches there is always a pause, so that two sources that come
-//! and go never alternate.
+//! A standby source takes over when the active one is silent while the standby one still delivers. A better source
+//! takes over again when it has been steady for some time. A minimum time between such returns keeps two unstable
+//! sources from alternating.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,94 +11,94 @@ use super::gate::Gate;
 use super::rules::PriceRules;
 use crate::domain::{Feed, Now, SourceName, Symbol, Tick, TickFault};
 
-/// Ticks that another source must have had during the silence of the one in force: a single one confirms nothing.
-const TAKES_OVER_WITH: u32 = 2;
-/// Two prices are compared when they are not further apart in time than this.
-const COMPARABLE: Duration = Duration::from_secs(5);
-/// A comparison holds for this long after the last tick of the source that was compared.
-const COMPARED_FOR: Duration = Duration::from_mins(1);
-/// Sources are this long apart before it is said.
-const APART_FOR: Duration = Duration::from_secs(10);
+/// Ticks that a standby source must have delivered before it takes over. A single one proves nothing.
+const MIN_TICKS_TO_SWITCH: u32 = 2;
+/// Two prices are compared when at most this time lies between them.
+const MAX_COMPARED_GAP: Duration = Duration::from_secs(5);
+/// A comparison is valid for this long after the last tick of the compared source.
+const COMPARISON_LIFETIME: Duration = Duration::from_mins(1);
+/// Two sources must differ for this long before it is reported.
+const DIVERGED_AFTER: Duration = Duration::from_secs(10);
 
-/// Something about the sources of a symbol that an operator should know.
+/// Something about the sources of a symbol that the operator should know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
-    /// A tick was not believed.
+    /// A tick was rejected as implausible.
     Refused {
-        /// Whose it was.
+        /// The source.
         source: SourceName,
-        /// Of what.
+        /// The symbol.
         symbol: Symbol,
-        /// Why.
+        /// The reason.
         fault: TickFault,
     },
-    /// Another source is in force.
+    /// Another source became active.
     Switched {
         /// The symbol.
         symbol: Symbol,
-        /// Whose prices were its prices.
+        /// The previously active source.
         from: SourceName,
-        /// Whose they are now.
+        /// The active source.
         to: SourceName,
-        /// Whether the one before was silent; else the new one is better.
+        /// Whether the previous source was silent; otherwise the new one has priority.
         stalled: bool,
     },
-    /// A source has differed from the one in force for some time.
+    /// A source has differed from the active one for some time.
     Diverged {
         /// The symbol.
         symbol: Symbol,
-        /// Which source differs.
+        /// The source that differs.
         source: SourceName,
-        /// From which one.
+        /// The active source.
         from: SourceName,
-        /// By how much, as a share of the price.
+        /// The difference as a share of the price.
         by: f64,
     },
     /// A price had more digits than the instrument's grid, or was between two of its ticks, and was rounded.
     Rounded {
         /// The symbol.
         symbol: Symbol,
-        /// Whose price it was.
+        /// The source.
         source: SourceName,
     },
-    /// A source agrees again.
+    /// A source no longer differs.
     Agrees {
         /// The symbol.
         symbol: Symbol,
-        /// Which source.
+        /// The source.
         source: SourceName,
     },
 }
 
-/// One source of one symbol, as it is now.
+/// The current status of one source of one symbol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LaneStatus {
     /// The symbol.
     pub symbol: Symbol,
     /// The source.
     pub source: SourceName,
-    /// Whether its prices are the symbol's.
+    /// Whether it is the active source.
     pub in_force: bool,
     /// Time since its last tick.
     pub age: Duration,
-    /// Ticks that were believed.
+    /// Ticks that were accepted.
     pub ticks: u64,
-    /// Ticks that were not.
+    /// Ticks that were rejected.
     pub refused: u64,
-    /// How far it is from the source in force, as a share of the price, where the two can be compared.
+    /// The difference to the active source as a share of the price, where the two can be compared.
     pub apart: Option<f64>,
-    /// Whether that has been too far for too long.
+    /// Whether that difference has been too large for too long.
     pub diverged: bool,
 }
 
-/// What became of a tick.
+/// What the failover decided about a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offered {
-    /// Its source is in force.
+    /// Its source is active.
     InForce,
-    /// Another source is in force.
+    /// Another source is active.
     StandsBy,
-    /// It is not believed.
+    /// It is implausible.
     Refused(TickFault),
 }
 
@@ -108,7 +108,7 @@ struct Lane {
     feed: Feed,
     price: f64,
     arrived: Duration,
-    /// Since when it delivers without a gap, and how often it did.
+    /// Since when the source delivers without a gap; `in_a_row` counts its ticks since then.
     steady_since: Duration,
     in_a_row: u32,
     ticks: u64,
@@ -131,7 +131,8 @@ impl SourceFailover {
         Self { by_source: BTreeMap::new(), in_force: None, switched_at: None }
     }
 
-    /// Takes a tick, and says whether it is a price of the symbol. `is_open` is the market's timetable.
+    /// Processes a tick, and decides whether its price is published. `is_open` says whether the market's timetable is
+    /// open.
     pub(super) fn offer(
         &mut self,
         tick: &Tick,
@@ -142,7 +143,7 @@ impl SourceFailover {
     ) -> Offered {
         let now = now.mono;
         let source = &tick.source;
-        // What is invented, recorded, or pushed by an operator's own program may jump.
+        // Simulated, recorded and pushed prices may jump.
         let is_market =
             matches!(tick.feed, Feed::Live | Feed::Delayed | Feed::Indicative) && source.as_str() != SourceName::PUSH;
         let lane = self.by_source.entry(source.clone()).or_insert_with(|| Lane::new(tick.feed, now));
@@ -151,7 +152,7 @@ impl SourceFailover {
             notices.push(EngineEvent::Refused { source: source.clone(), symbol: tick.symbol.clone(), fault });
             return Offered::Refused(fault);
         }
-        lane.take(tick, now, rules.switch_after);
+        lane.record_tick(tick, now, rules.switch_after);
         let Some(in_force) = self.in_force.clone() else {
             self.in_force = Some(source.clone());
             return Offered::InForce;
@@ -173,7 +174,8 @@ impl SourceFailover {
         Offered::StandsBy
     }
 
-    /// Whether `source`, which has just ticked, takes the place of `in_force`, and if so whether for its silence.
+    /// Whether `source`, which has just delivered a tick, replaces `in_force`: `Some(true)` because that one is silent,
+    /// `Some(false)` because `source` is better.
     fn takes_over(
         &self,
         source: &SourceName,
@@ -187,14 +189,14 @@ impl SourceFailover {
             return Some(false);
         }
         let silence = now.saturating_sub(old.arrived);
-        // Outside of its hours a market may be silent for as long as it likes; but a timetable can be wrong.
-        let patience = if is_open { rules.switch_after } else { rules.switch_after.max(rules.stale_after_quiet) };
-        if silence > patience && new.in_a_row >= TAKES_OVER_WITH {
+        // Outside its hours a market is silent, but the timetable can be wrong: a longer silence counts.
+        let max_silence = if is_open { rules.switch_after } else { rules.switch_after.max(rules.stale_after_quiet) };
+        if silence > max_silence && new.in_a_row >= MIN_TICKS_TO_SWITCH {
             return Some(true);
         }
         let rank = |lane: &Lane, name| (lane.feed != Feed::Live, rules.rank(name));
         let rested = self.switched_at.is_none_or(|at| now.saturating_sub(at) >= rules.return_after);
-        let steady = now.saturating_sub(new.steady_since) >= rules.return_after && new.in_a_row > TAKES_OVER_WITH;
+        let steady = now.saturating_sub(new.steady_since) >= rules.return_after && new.in_a_row > MIN_TICKS_TO_SWITCH;
         (rank(new, source) < rank(old, in_force) && rested && steady).then_some(false)
     }
 
@@ -208,7 +210,7 @@ impl SourceFailover {
     ) {
         let Some(old) = self.by_source.get(in_force) else { return };
         let comparable =
-            old.feed == Feed::Live && tick.feed == Feed::Live && now.saturating_sub(old.arrived) <= COMPARABLE;
+            old.feed == Feed::Live && tick.feed == Feed::Live && now.saturating_sub(old.arrived) <= MAX_COMPARED_GAP;
         let apart = comparable.then(|| tick.quote.mid() / old.price - 1.0);
         let Some(lane) = self.by_source.get_mut(&tick.source) else { return };
         let Some(by) = apart else { return };
@@ -219,18 +221,18 @@ impl SourceFailover {
             if std::mem::take(&mut lane.diverged) {
                 notices.push(EngineEvent::Agrees { symbol, source: tick.source.clone() });
             }
-        } else if now.saturating_sub(*lane.apart_since.get_or_insert(now)) >= APART_FOR && !lane.diverged {
+        } else if now.saturating_sub(*lane.apart_since.get_or_insert(now)) >= DIVERGED_AFTER && !lane.diverged {
             lane.diverged = true;
             notices.push(EngineEvent::Diverged { symbol, source: tick.source.clone(), from: in_force.clone(), by });
         }
     }
 
-    /// Every source as it is now.
+    /// Returns the status of every source.
     pub(super) fn status<'a>(&'a self, symbol: &'a Symbol, now: Duration) -> impl Iterator<Item = LaneStatus> + 'a {
         self.by_source.iter().map(move |(source, lane)| {
             let in_force = self.in_force.as_ref() == Some(source);
-            // What was said of a source that has ended, or has taken over, holds no more.
-            let compared = !in_force && now.saturating_sub(lane.arrived) <= COMPARED_FOR;
+            // The comparison of a source that has ended, or is active now, is out of date.
+            let compared = !in_force && now.saturating_sub(lane.arrived) <= COMPARISON_LIFETIME;
             LaneStatus {
                 symbol: symbol.clone(),
                 source: source.clone(),
@@ -262,7 +264,7 @@ impl Lane {
         }
     }
 
-    fn take(&mut self, tick: &Tick, now: Duration, longest_gap: Duration) {
+    fn record_tick(&mut self, tick: &Tick, now: Duration, longest_gap: Duration) {
         if self.in_a_row == 0 || now.saturating_sub(self.arrived) > longest_gap {
             (self.steady_since, self.in_a_row) = (now, 0);
         }

@@ -12,7 +12,7 @@ fn rules() -> PriceRules {
     PriceRules { priority: ["mt5", "oanda", "massive"].map(SourceName::new).to_vec(), ..PriceRules::default() }
 }
 
-/// The lanes of EURUSD, and what was said about them.
+/// The sources of EURUSD, and the events about them.
 struct Desk {
     lanes: SourceFailover,
     notices: Vec<EngineEvent>,
@@ -45,14 +45,14 @@ impl Desk {
         self.lanes.in_force.as_ref().unwrap().to_string()
     }
 
-    /// Ticks of a source every second, until one of them is in force.
+    /// Sends a tick of a source every second until the source is active.
     fn until_in_force(&mut self, source: &str, from: u32, to: u32) -> Option<u32> {
         (from..=to).find(|second| self.tick(source, 1.1, f64::from(*second)) == Offered::InForce)
     }
 }
 
 #[test]
-fn another_source_takes_over_when_the_one_in_force_is_silent() {
+fn a_silent_active_source_is_replaced() {
     let mut desk = Desk::new();
     assert_eq!(desk.tick("mt5", 1.1, 0.0), Offered::InForce);
     assert_eq!(desk.until_in_force("oanda", 0, 100), Some(16), "15 s are not too long yet");
@@ -87,14 +87,14 @@ fn a_closed_market_may_be_silent() {
 }
 
 #[test]
-fn the_better_source_comes_back_when_it_has_been_steady() {
+fn a_steady_better_source_returns() {
     let mut desk = Desk::new();
     desk.tick("oanda", 1.1, 0.0);
     let mut back = None;
     for second in 1..200 {
         let seconds = f64::from(second);
         assert_ne!(desk.tick("massive", 1.1, seconds), Offered::InForce, "it is not better");
-        // It stumbles once.
+        // It pauses once.
         if second != 30 && !(31..50).contains(&second) && desk.tick("mt5", 1.1, seconds) == Offered::InForce {
             back.get_or_insert(second);
         }
@@ -107,7 +107,7 @@ fn the_better_source_comes_back_when_it_has_been_steady() {
 }
 
 #[test]
-fn live_prices_are_better_than_late_ones_and_real_ones_than_invented_ones() {
+fn live_beats_delayed_and_real_beats_simulated() {
     let mut desk = Desk::new();
     desk.tick_of("simulator", 1.1, 0.0, Feed::Simulated);
     assert_eq!(desk.tick_of("mt5", 1.1, 1.0, Feed::Delayed), Offered::InForce);
@@ -120,7 +120,7 @@ fn live_prices_are_better_than_late_ones_and_real_ones_than_invented_ones() {
 }
 
 #[test]
-fn sources_that_differ_are_told_once_they_have_for_some_time() {
+fn lasting_divergence_is_reported_once() {
     let mut desk = Desk::new();
     for second in 0..60 {
         let seconds = f64::from(second);
@@ -136,7 +136,7 @@ fn sources_that_differ_are_told_once_they_have_for_some_time() {
     assert!((status[1].apart.unwrap() - 0.0001 / 1.1).abs() < 1e-9);
     assert_eq!(status[1].age, Duration::from_secs(1));
     assert!(desk.lanes.status(&symbol, at(200.0).mono).all(|lane| lane.apart.is_none()), "it has ended since");
-    // An old price differs from nothing.
+    // An old price is not compared.
     let mut alone = Desk::new();
     alone.tick("mt5", 1.1, 0.0);
     for second in 6..15 {
@@ -146,7 +146,7 @@ fn sources_that_differ_are_told_once_they_have_for_some_time() {
 }
 
 #[test]
-fn a_tick_that_is_not_believed_keeps_no_source_alive() {
+fn a_rejected_tick_keeps_no_source_alive() {
     let mut desk = Desk::new();
     desk.tick("mt5", 1.1, 0.0);
     for second in 1..=16 {
@@ -159,7 +159,7 @@ fn a_tick_that_is_not_believed_keeps_no_source_alive() {
 }
 
 #[test]
-fn what_differed_is_forgotten_when_another_source_is_in_force() {
+fn a_switch_resets_divergence() {
     let mut desk = Desk::new();
     for second in 0..20 {
         desk.tick("mt5", 1.1, f64::from(second));
@@ -173,7 +173,7 @@ fn what_differed_is_forgotten_when_another_source_is_in_force() {
 }
 
 proptest! {
-    /// Whatever the sources do, a symbol's stream changes hands rarely: never twice within the shorter of the two spans.
+    /// Whatever the sources do, switches are rare: never two within the shorter of the two durations.
     #[test]
     fn sources_never_alternate(
         ticks in prop::collection::vec((0usize..4, 0.0f64..20.0, prop::bool::weighted(0.1)), 1..400),
@@ -200,7 +200,7 @@ proptest! {
         prop_assert_eq!(switched, streams.len());
     }
 
-    /// A source that ticks on is enough, whatever the others do before they fall silent.
+    /// A single steady source is enough, whatever the others do before they fall silent.
     #[test]
     fn the_last_one_standing_is_in_force(noise in prop::collection::vec((0usize..3, 0.0f64..30.0), 0..100)) {
         let mut desk = Desk::new();

@@ -1,29 +1,29 @@
-//! The sanity gate in front of one source's prices of one symbol: what cannot be true is not taken, what can hardly be true
-//! is not taken before it is confirmed.
+//! The plausibility check of one source's prices of one symbol. Impossible prices are rejected; a jump is rejected
+//! until a second tick confirms it.
 
 use std::time::Duration;
 
 use crate::domain::{Quote, TickFault};
 
-/// Half of the time that the recent range reaches back, at least.
-const SPAN: Duration = Duration::from_mins(1);
-/// The recent range is never taken for smaller than this share of the price: a quiet minute makes no jump of a pip.
-const LEAST_RANGE: f64 = 0.0005;
+/// The recent range covers the current window of this length and the previous one.
+const RANGE_WINDOW: Duration = Duration::from_mins(1);
+/// The minimum recent range as a share of the price, so that a pip is not a jump after a quiet minute.
+const MIN_RANGE: f64 = 0.0005;
 
-/// What passed so far.
+/// The recent accepted prices.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gate {
     last: Option<(f64, Duration)>,
-    /// Lowest and highest price of the present span and of the one before it.
-    present: Option<(Duration, f64, f64)>,
-    before: Option<(f64, f64)>,
+    /// The lowest and the highest price of the current window, and when it began.
+    current: Option<(Duration, f64, f64)>,
+    previous: Option<(f64, f64)>,
     /// A jump that nothing has confirmed yet.
     unconfirmed: Option<f64>,
 }
 
 impl Gate {
-    /// Looks at a quote that came at `now` (monotonic). `jump_limit` is in multiples of the recent range; 0 believes any
-    /// jump.
+    /// Checks a quote that arrived at `now` (monotonic). `jump_limit` is a multiple of the recent range; 0 accepts
+    /// every jump.
     pub(super) fn judge(&mut self, quote: Quote, now: Duration, jump_limit: f64) -> Result<(), TickFault> {
         let sides = match quote {
             Quote::BidAsk { bid, ask } => [bid, ask],
@@ -39,9 +39,10 @@ impl Gate {
         if jump_limit > 0.0
             && let Some((last, at)) = self.last
         {
-            // The longer nothing came, the further a market may have gone: like a random walk, with the root of the time.
+            // After a silence the limit grows with the square root of its length, as the distance of a random walk
+            // does.
             let minutes = now.saturating_sub(at).as_secs_f64() / 60.0;
-            let range = self.range().max(sides[1] - sides[0]).max(last * LEAST_RANGE);
+            let range = self.range().max(sides[1] - sides[0]).max(last * MIN_RANGE);
             let limit = jump_limit * range * (1.0 + minutes).sqrt();
             if (price - last).abs() > limit {
                 let confirmed = self.unconfirmed.is_some_and(|jumped| (price - jumped).abs() <= limit);
@@ -49,7 +50,7 @@ impl Gate {
                     self.unconfirmed = Some(price);
                     return Err(TickFault::Jump);
                 }
-                (self.present, self.before) = (None, None);
+                (self.current, self.previous) = (None, None);
             }
         }
         self.unconfirmed = None;
@@ -59,20 +60,20 @@ impl Gate {
     }
 
     fn range(&self) -> f64 {
-        let spans = self.present.map(|(_, low, high)| (low, high)).into_iter().chain(self.before);
+        let spans = self.current.map(|(_, low, high)| (low, high)).into_iter().chain(self.previous);
         let (low, high) =
             spans.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
         (high - low).max(0.0)
     }
 
     fn widen(&mut self, price: f64, now: Duration) {
-        match &mut self.present {
-            Some((since, low, high)) if now.saturating_sub(*since) < SPAN => {
+        match &mut self.current {
+            Some((since, low, high)) if now.saturating_sub(*since) < RANGE_WINDOW => {
                 (*low, *high) = (low.min(price), high.max(price));
             }
-            present => {
-                self.before = present.map(|(_, low, high)| (low, high));
-                *present = Some((now, price, price));
+            current => {
+                self.previous = current.map(|(_, low, high)| (low, high));
+                *current = Some((now, price, price));
             }
         }
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_true_is_refused() {
+    fn impossible_prices_are_rejected() {
         let mut gate = Gate::default();
         for price in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(judge(&mut gate, price, 0), Err(TickFault::NotPositive));
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wild_market_may_jump_further_and_so_may_one_that_slept() {
+    fn volatility_and_silence_widen_the_limit() {
         let mut wild = Gate::default();
         for second in 0..50 {
             assert_eq!(judge(&mut wild, if second % 2 == 0 { 2000.0 } else { 2004.0 }, second), Ok(()));
@@ -131,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_ticks_in_a_row_are_always_enough(prices in prop::collection::vec(0.01f64..1e6, 1..100), gap in 0u64..600) {
+        fn two_consecutive_ticks_are_always_enough(prices in prop::collection::vec(0.01f64..1e6, 1..100), gap in 0u64..600) {
             let mut gate = Gate::default();
             for (step, price) in prices.into_iter().enumerate() {
                 let at = step as u64 * gap;
@@ -142,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn without_a_limit_every_price_is_believed(prices in prop::collection::vec(0.01f64..1e6, 1..100)) {
+        fn without_a_limit_every_price_is_accepted(prices in prop::collection::vec(0.01f64..1e6, 1..100)) {
             let mut gate = Gate::default();
             for price in prices {
                 prop_assert_eq!(gate.judge(Quote::Last(price), Duration::ZERO, 0.0), Ok(()));

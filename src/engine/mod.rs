@@ -1,7 +1,7 @@
-//! The rules of the house, without I/O, tasks or clocks: values in, values out.
+//! The rules, without I/O, tasks or clocks: values in, values out.
 //!
-//! [`Engine::process`] takes one input at one time and says what changed. Nothing here knows who listens or where it is
-//! stored, so all of it is testable by values alone.
+//! [`Engine::process`] takes one input and the time, and returns what changed. The engine does not know who listens or
+//! where it is stored, so that tests need values only.
 
 mod bars;
 mod board;
@@ -23,7 +23,7 @@ use crate::domain::{
     SourceName, Tick, TickFault, TradeOutcome,
 };
 use bars::{BarBuilder, Closed};
-use board::{PriceBoard, Taken};
+use board::{PriceBoard, TickDecision};
 use book::SignalBook;
 use days::Days;
 pub use failover::{EngineEvent, LaneStatus};
@@ -31,18 +31,19 @@ use outcomes::Outcomes;
 pub use outcomes::PersistScope;
 pub use rules::PriceRules;
 use setups::watch::Watch;
-use setups::{Found, Setups};
+use setups::{NewSetup, Setups};
 
-/// What an input did.
+/// The result of an input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Processed {
-    /// Signals that changed, in order. They take effect at once here and are told to others once they are durable.
+    /// Signals that changed, in order. In the engine they take effect at once; they are published when they are
+    /// committed.
     pub changes: Vec<Change>,
     /// The answer to the sender.
     pub answer: Result<Accepted, Rejection>,
 }
 
-/// Prices, bars and signals as they are now.
+/// The current prices, bars and signals.
 #[derive(Debug)]
 pub struct Engine {
     instruments: Arc<Instruments>,
@@ -59,9 +60,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that knows no price and no signal, and looks for no setups.
+    /// Returns an engine without prices and signals that looks for no setups.
     ///
-    /// `ttl` is the life of a pending signal; an unchanged price is published again after `quiet_beats` beats.
+    /// `ttl` is the time to live of a pending signal. An unchanged price is published again after `quiet_beats` publish
+    /// ticks.
     pub fn new(instruments: Arc<Instruments>, ttl: Duration, quiet_beats: u32) -> Self {
         Self {
             instruments,
@@ -78,21 +80,21 @@ impl Engine {
         }
     }
 
-    /// The same with setups of its own. `confirm_pushed_by_price` has prices decide about everybody's pending signals by the
-    /// rules of its own ones; otherwise whoever pushed a signal ends it, or the deadline.
+    /// Enables the server's own setups. With `confirm_pushed_by_price`, prices also decide about pushed signals, by the
+    /// same rules; otherwise a pushed signal ends by a push of its sender or at its deadline.
     #[must_use]
     pub fn with_setups(self, rules: SetupRules, confirm_pushed_by_price: bool) -> Self {
         let setups = Setups::new(rules, self.book.ttl());
         Self { setups, confirm_pushed_by_price, ..self }
     }
 
-    /// The same engine with these limits for the levels of signals.
+    /// Sets the limits for the levels of signals.
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
     }
 
-    /// Takes in the past of an instrument, oldest minute first, before its first tick. Nothing is published of it.
+    /// Loads the past minutes of instruments, oldest first, before the first tick. Nothing of it is published.
     pub fn warm_up(&mut self, minutes: impl IntoIterator<Item = Bar>) {
         for minute in minutes {
             if self.instruments.get(&minute.symbol).is_none() {
@@ -104,7 +106,8 @@ impl Engine {
         }
     }
 
-    /// Takes in the minutes of the day, oldest first of each symbol, for what is told of it. Invented ones count as well.
+    /// Loads the minutes of the current day, oldest first for each symbol, for the day's range. Simulated ones count,
+    /// too.
     pub fn recall_day(&mut self, minutes: impl IntoIterator<Item = Bar>) {
         for minute in minutes {
             if let Some(instrument) = self.instruments.get(&minute.symbol) {
@@ -113,24 +116,24 @@ impl Engine {
         }
     }
 
-    /// The same engine with these rules for prices.
+    /// Sets the rules for prices.
     #[must_use]
     pub fn with_rules(mut self, rules: PriceRules) -> Self {
         self.board.set_rules(rules);
         self
     }
 
-    /// Takes one input.
+    /// Processes one input.
     pub fn process(&mut self, input: Input, now: Now) -> Processed {
         match input {
             Input::Ticks(ticks) => {
-                let (changes, refused) = self.take_ticks(ticks, now);
+                let (changes, refused) = self.process_ticks(ticks, now);
                 Processed { changes, answer: Ok(Accepted::Ticks(refused)) }
             }
-            // Passed on as it is: there is no rule of ours that could change it.
+            // Relayed messages and notes have no rules in the engine.
             Input::Publish(_) => Processed { changes: Vec::new(), answer: Ok(Accepted::RelayedMessage) },
             Input::Note(_) => Processed { changes: Vec::new(), answer: Ok(Accepted::Noted) },
-            Input::Signal { id, draft, source, feed } => match self.take_signal(id, &draft, source, feed, now) {
+            Input::Signal { id, draft, source, feed } => match self.process_signal(id, &draft, source, feed, now) {
                 Ok((signal, change)) => {
                     Processed { changes: change.into_iter().collect(), answer: Ok(Accepted::Signal(signal)) }
                 }
@@ -139,11 +142,11 @@ impl Engine {
         }
     }
 
-    fn take_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
+    fn process_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
         let (mut changes, mut refused) = (Vec::new(), Vec::new());
         for (index, tick) in ticks.into_iter().enumerate() {
             match self.accept(&tick, now, &mut changes) {
-                // Shown, but nobody could have traded at it.
+                // An indicative price is shown, but it cannot be traded.
                 Ok(Some(_)) if tick.feed == Feed::Indicative => {}
                 Ok(Some(instrument)) => {
                     self.close_bars(&instrument, &tick, now, &mut changes);
@@ -156,18 +159,18 @@ impl Engine {
         (changes, refused)
     }
 
-    /// What an operator should know of the sources since the last call.
-    pub fn take_notices(&mut self) -> Vec<EngineEvent> {
+    /// Drains the events about sources since the last call.
+    pub fn drain_notices(&mut self) -> Vec<EngineEvent> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Every source of every symbol that has prices.
+    /// Returns the status of every source of every symbol that has prices.
     pub fn lanes(&self, now: Now) -> Vec<LaneStatus> {
         self.board.lanes(now)
     }
 
-    /// Takes a tick of a recording, whose clock is the ticks' own: whatever is due at its time is done with it, in the order
-    /// in which it would have happened. Minutes that ended come first, then deadlines, then the price.
+    /// Processes a tick of a recording. Everything that is due by its time happens in the original order: first bars
+    /// close, then deadlines expire, then the price counts.
     pub fn replay(&mut self, tick: &Tick, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
         let accepted = self.accept(tick, now, &mut changes).unwrap_or_default();
@@ -181,7 +184,7 @@ impl Engine {
         changes
     }
 
-    /// Puts a price on the board; the instrument, unless it is unknown or another source is in force.
+    /// Puts a price on the board. Returns the instrument, or `None` when it is unknown or another source is active.
     fn accept(
         &mut self,
         tick: &Tick,
@@ -189,18 +192,18 @@ impl Engine {
         changes: &mut Vec<Change>,
     ) -> Result<Option<Arc<Instrument>>, TickFault> {
         let Some(instrument) = self.instruments.get(&tick.symbol).cloned() else { return Ok(None) };
-        match self.board.take(&instrument, tick, now, &mut self.notices) {
-            Taken::Accepted => {}
-            Taken::ReplacedSimulator => {
+        match self.board.offer(&instrument, tick, now, &mut self.notices) {
+            TickDecision::Accepted => {}
+            TickDecision::ReplacedSimulator => {
                 self.bars.forget(&tick.symbol);
                 self.days.forget(&tick.symbol);
                 self.setups.forget(&tick.symbol);
                 let ended = self.book.end_simulated(&tick.symbol, &Invalidation::SOURCE_REPLACED, now);
-                self.note(&ended);
+                self.on_ended(&ended);
                 changes.extend(ended);
             }
-            Taken::StandsBy => return Ok(None),
-            Taken::Refused(fault) => return Err(fault),
+            TickDecision::StandsBy => return Ok(None),
+            TickDecision::Refused(fault) => return Err(fault),
         }
         if matches!(tick.feed, Feed::Live | Feed::Delayed) && instrument.is_coarser_than(tick.quote) {
             let (symbol, source) = (tick.symbol.clone(), tick.source.clone());
@@ -211,10 +214,10 @@ impl Engine {
 
     fn close_bars(&mut self, instrument: &Arc<Instrument>, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         let trusted = self.setups.trusts(tick.feed == Feed::Simulated);
-        self.days.take(instrument, tick, now.wall);
-        for closed in self.bars.take(instrument, tick, now.wall) {
+        self.days.push_tick(instrument, tick, now.wall);
+        for closed in self.bars.push_tick(instrument, tick, now.wall) {
             if closed.interval == BarInterval::OneMinute && tick.feed != Feed::Simulated {
-                self.outcomes.minute(&closed);
+                self.outcomes.on_minute_close(&closed);
             }
             if trusted {
                 self.close(&closed, instrument, now, changes);
@@ -224,33 +227,33 @@ impl Engine {
 
     fn decide(&mut self, instrument: &Instrument, tick: &Tick, now: Now, changes: &mut Vec<Change>) {
         if self.setups.trusts(tick.feed == Feed::Simulated) {
-            let ended = self.watch.price(instrument, tick.quote, now);
+            let ended = self.watch.on_price(instrument, tick.quote, now);
             self.end(ended, now, changes);
         }
         if tick.feed == Feed::Simulated {
-            self.outcomes.invented(&tick.symbol, now.wall);
+            self.outcomes.on_simulated_price(&tick.symbol, now.wall);
         } else {
-            self.outcomes.price(instrument, tick, now.wall);
+            self.outcomes.on_price(instrument, tick, now.wall);
         }
     }
 
-    /// What a closed bar means for signals: first for those there are, then a new one.
+    /// Applies a closed bar to signals: first it may end pending ones, then it may make a new one.
     fn close(&mut self, closed: &Closed, instrument: &Arc<Instrument>, now: Now, changes: &mut Vec<Change>) {
         if closed.interval == BarInterval::OneMinute {
-            let ended = self.watch.minute(closed, now);
+            let ended = self.watch.on_minute_close(closed, now);
             self.end(ended, now, changes);
         }
-        let verdict = self.setups.take(closed, instrument, now);
-        if let Some(direction) = verdict.shift {
-            let ended = self.watch.shift(&instrument.symbol, direction);
+        let update = self.setups.on_bar_close(closed, instrument, now);
+        if let Some(direction) = update.shift {
+            let ended = self.watch.on_shift(&instrument.symbol, direction);
             self.end(ended, now, changes);
         }
-        if let Some(Found { signal, zone_far }) = verdict.found
+        if let Some(NewSetup { signal, zone_far }) = update.found
             && !self.knows(&signal.id)
             && !self.book.is_full()
         {
             self.watch.add(&signal, zone_far, self.book.due(&signal.id, now), now);
-            changes.push(self.put(signal, now));
+            changes.push(self.store_signal(signal, now));
         }
     }
 
@@ -258,13 +261,13 @@ impl Engine {
         for (id, state) in ended {
             if let Some(signal) = self.book.get(&id).filter(|signal| signal.state.is_pending()) {
                 let ended = signal.as_ref().clone().ended(state, now.wall);
-                changes.push(self.put(ended, now));
+                changes.push(self.store_signal(ended, now));
             }
         }
     }
 
-    /// Has prices decide about a signal, or not any more.
-    fn keep_watch(&mut self, signal: &Signal, now: Now) {
+    /// Starts or stops the price watch of a signal, depending on its state and source.
+    fn update_watch(&mut self, signal: &Signal, now: Now) {
         let ours = signal.source.as_str() == SourceName::SETUPS;
         if signal.state.is_pending() && (ours || self.confirm_pushed_by_price) {
             self.watch.add(signal, None, self.book.due(&signal.id, now), now);
@@ -273,21 +276,21 @@ impl Engine {
         }
     }
 
-    fn put(&mut self, signal: Signal, now: Now) -> Change {
-        let change = self.book.put(signal, now);
-        self.outcomes.note(&change);
+    fn store_signal(&mut self, signal: Signal, now: Now) -> Change {
+        let change = self.book.insert(signal, now);
+        self.outcomes.on_change(&change);
         change
     }
 
-    /// Notes ends that the book has made by itself.
-    fn note(&mut self, ended: &[Change]) {
+    /// Stops the watch of signals that the book ended, and records the ends.
+    fn on_ended(&mut self, ended: &[Change]) {
         for change in ended {
             self.watch.remove(&change.signal.symbol, &change.signal.id);
-            self.outcomes.note(change);
+            self.outcomes.on_change(change);
         }
     }
 
-    fn take_signal(
+    fn process_signal(
         &mut self,
         id: SignalId,
         draft: &SignalDraft,
@@ -330,50 +333,50 @@ impl Engine {
                 made => return Err(Rejection::Faults(LevelLimits::joined(far, made.err().unwrap_or_default()))),
             },
         };
-        self.keep_watch(&signal, now);
-        let change = self.put(signal, now);
+        self.update_watch(&signal, now);
+        let change = self.store_signal(signal, now);
         Ok((change.signal.clone(), Some(change)))
     }
 
-    /// Ends every pending signal whose time is up.
+    /// Ends pending signals whose deadline has passed.
     pub fn expire(&mut self, now: Now) -> Vec<Change> {
         let expired = self.book.expire(now);
-        self.note(&expired);
+        self.on_ended(&expired);
         expired
     }
 
-    /// Goes on with the records that were open when the process before ended, each as it was last kept.
+    /// Resumes the records that were open when the previous process ended, as they were last stored.
     pub fn resume_records(&mut self, open: impl IntoIterator<Item = (Signal, Option<Progress>)>) {
         for (signal, progress) in open {
             self.outcomes.resume(&Arc::new(signal), progress);
         }
     }
 
-    /// The records of confirmed signals that have ended since the last call.
+    /// Drains the records of confirmed signals that have ended since the last call.
     pub fn ended_records(&mut self) -> Vec<TradeOutcome> {
-        self.outcomes.take()
+        self.outcomes.drain_ended()
     }
 
-    /// The records that are open, as far as there is news of them since the last call.
+    /// Returns the open records that have changed since the last call.
     pub fn open_records(&mut self, which: PersistScope) -> Vec<(SignalId, Progress)> {
-        self.outcomes.take_open(which)
+        self.outcomes.drain_open(which)
     }
 
-    /// Takes ended records back that could not be stored; they come again, and the open ones with them.
-    pub fn keep_records(&mut self, records: Vec<TradeOutcome>) {
-        self.outcomes.put_back(records);
+    /// Takes back ended records that could not be stored. The next calls return them again, and the open ones, too.
+    pub fn requeue_records(&mut self, records: Vec<TradeOutcome>) {
+        self.outcomes.requeue(records);
     }
 
-    /// When the next pending signal's time is up, on the monotonic clock.
+    /// Returns the deadline of the next pending signal, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.book.next_deadline()
     }
 
-    /// Takes back changes that could not be stored, latest first.
+    /// Undoes changes that could not be stored, latest first.
     pub fn undo(&mut self, changes: impl DoubleEndedIterator<Item = Change>, now: Now) {
         for change in changes.rev() {
             match &change.previous {
-                Some(previous) => self.keep_watch(previous, now),
+                Some(previous) => self.update_watch(previous, now),
                 None => self.watch.remove(&change.signal.symbol, &change.signal.id),
             }
             self.outcomes.undo(&change);
@@ -381,30 +384,30 @@ impl Engine {
         }
     }
 
-    /// One beat of the publish cadence: the prices that are due.
+    /// Returns the prices that are due at this publish tick.
     pub fn publish(&mut self, now: Now) -> Vec<Arc<PriceUpdate>> {
         self.board.publish(now, &self.days)
     }
 
-    /// One-minute bars that changed since the last call.
+    /// Drains the one-minute bars that changed since the last call.
     pub fn changed_bars(&mut self) -> Vec<Bar> {
         self.bars.take_changed()
     }
 
-    /// Whether the signal is in memory; one that is not may still be in the log, see [`restore`](Self::restore).
+    /// Whether the signal is in memory. Older ones may still be in the log, see [`restore`](Self::restore).
     pub fn knows(&self, id: &SignalId) -> bool {
         self.book.get(id).is_some()
     }
 
-    /// Takes in signals from the log: at the start, and when one is spoken of that has left memory.
+    /// Loads signals from the log: at the start, and when an input refers to one that is no longer in memory.
     pub fn restore(&mut self, signals: impl IntoIterator<Item = Signal>, now: Now) {
         for signal in signals {
             self.book.restore(signal.clone(), now);
-            self.keep_watch(&signal, now);
+            self.update_watch(&signal, now);
         }
     }
 
-    /// How many signals are pending.
+    /// Returns the number of pending signals.
     pub fn pending(&self) -> usize {
         self.book.pending()
     }

@@ -1,20 +1,22 @@
-//! What becomes of confirmed signals, whoever sent them. Each has exactly one record, and those of the simulator none.
+//! The records of confirmed signals: how each of them ended. Every confirmed signal has exactly one record, except
+//! those of the simulator.
 //!
-//! The position is entered at the first price after the confirmation, on the ask for a long and on the bid for a short: what
-//! anybody could have done who was told. The signal's own entry would flatter the record, because by the time of its confirmation
-//! price has left it the good way: so measured, even a random walk makes a profit. From then on each minute is looked at as a
-//! whole, on the side that leaves:
+//! The position is entered at the first price after the confirmation, on the ask for a long and on the bid for a short,
+//! which is what a user could have traded. The signal's own entry would flatter the record, because at the confirmation
+//! the price has already moved in the signal's direction: measured from it, even a random walk makes a profit. From
+//! then on each minute is judged as a whole, on the side of the exit (bid for a long, ask for a short):
 //!
-//! - the stop counts before a target of the same minute, and such minutes are told apart (`ambiguous`);
-//! - a minute that begins beyond the stop leaves at its first price, a target is never filled better than its level;
-//! - what is open a day after the confirmation leaves at the last price; without a price by then there was no position.
+//! - the stop counts before a target of the same minute, and such minutes are marked (`ambiguous`);
+//! - a minute that opens beyond the stop exits at its first price; a target is never filled better than its level;
+//! - a position that is open a day after the confirmation exits at the last price; without a price by then there was no
+//!   position.
 //!
-//! A restart goes on with what was open. Nobody knows what prices did meanwhile, so the first one after it decides, and never
-//! in favour of the record, which says how long the gap was:
+//! After a restart open records continue. The prices of the meantime are unknown. The first price after the restart
+//! therefore decides, never in favour of the record, and the record contains the length of the gap:
 //!
-//! - beyond the stop, the position leaves at that price;
-//! - beyond the next target, the stop may have come before it: `ambiguous`, counted as the stop;
-//! - between the two, the record goes on. That the stop was traded in the gap and price came back cannot be seen.
+//! - beyond the stop, the position exits at that price;
+//! - beyond the next target, the stop may have come first: `ambiguous`, counted as the stop;
+//! - between the two, the record continues. A stop that was touched within the gap cannot be seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,58 +29,59 @@ use crate::domain::{
     Symbol, Tick, TradeOutcome, shares,
 };
 
-/// Longest record.
+/// The maximum duration of a record.
 const HORIZON: TimeDelta = TimeDelta::hours(24);
-/// Most signals of one instrument that are followed; further ones are not measured.
-const MAX_FOLLOWED: usize = 256;
+/// Maximum number of open records of one instrument; further signals are not measured.
+const MAX_OPEN_RECORDS: usize = 256;
 
 /// A confirmed signal whose record is open.
 #[derive(Debug)]
-struct Followed {
+struct OpenRecord {
     signal: Arc<Signal>,
     stop: f64,
-    /// `|entry − stop|`: what an R is.
+    /// The value of 1 R: `|entry − stop|`.
     unit: f64,
     shares: Vec<f64>,
     progress: Progress,
-    /// It comes from a process before this one, and there has been no price yet.
+    /// Whether it comes from a previous process and has had no price since.
     resumed: bool,
-    /// The position was entered, or a minute has ended, since it was last kept.
-    is_news: bool,
-    /// What it had seen when it was last kept.
-    kept_at: Option<DateTime<Utc>>,
+    /// Whether the position was entered, or a minute has ended, since it was last drained.
+    is_dirty: bool,
+    /// Its `seen_at` when it was last drained.
+    persisted_at: Option<DateTime<Utc>>,
 }
 
-/// Which open records are asked for.
+/// Which open records to store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PersistScope {
-    /// Those of `Minutes`, but only when a position was entered since they were last asked for: a crash must not undo that.
+    /// Those of `Minutes`, but only when a position was entered since the last drain, so that a crash does not lose the
+    /// entry.
     Entries,
-    /// Those in which a position was entered or a minute has ended since they were last asked for.
+    /// Those in which a position was entered or a minute has ended since the last drain.
     Minutes,
-    /// Those that have seen any price since then: nobody will ask again.
+    /// Those that have had any price since the last drain. For the last drain before the process ends.
     All,
 }
 
-/// The signals that are followed, and the records that have ended.
+/// The open records, and those that have ended since the last drain.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
-    followed: BTreeMap<Symbol, Vec<Followed>>,
+    followed: BTreeMap<Symbol, Vec<OpenRecord>>,
     ended: Vec<TradeOutcome>,
-    /// A position was entered since the open records were last asked for.
+    /// Whether a position was entered since the last drain of open records.
     entered: bool,
 }
 
 impl Outcomes {
-    /// Takes in a change of a signal.
-    pub(super) fn note(&mut self, change: &Change) {
+    /// Opens a record when the change confirms a signal.
+    pub(super) fn on_change(&mut self, change: &Change) {
         let signal = &change.signal;
         if signal.state == SignalState::Confirmed && signal.source.as_str() != SourceName::SIMULATOR {
             self.follow(signal, None);
         }
     }
 
-    /// Takes a change back.
+    /// Removes the record that a change opened.
     pub(super) fn undo(&mut self, change: &Change) {
         let id = &change.signal.id;
         self.ended.retain(|outcome| outcome.signal != *id);
@@ -87,8 +90,8 @@ impl Outcomes {
         }
     }
 
-    /// Goes on with a record that was open when the process before ended. One of a recording stays as it is: these prices are
-    /// of another time.
+    /// Resumes a record of the previous process. A record of a replay is not resumed, because the current prices are
+    /// from another time.
     pub(super) fn resume(&mut self, signal: &Arc<Signal>, progress: Option<Progress>) {
         let progress = progress.unwrap_or_else(|| Progress::from_confirmation(signal));
         if progress.feed != Some(Feed::Replayed) {
@@ -98,29 +101,29 @@ impl Outcomes {
 
     fn follow(&mut self, signal: &Arc<Signal>, before: Option<Progress>) {
         let followed = self.followed.entry(signal.symbol.clone()).or_default();
-        match Followed::new(signal, before) {
-            Some(new) if followed.len() < MAX_FOLLOWED => followed.push(new),
+        match OpenRecord::new(signal, before) {
+            Some(new) if followed.len() < MAX_OPEN_RECORDS => followed.push(new),
             _ => self.ended.push(TradeOutcome::unwatched(signal, OutcomeClass::Unmeasured)),
         }
     }
 
-    /// Takes in a price.
-    pub(super) fn price(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
+    /// Applies a price to all records of its symbol.
+    pub(super) fn on_price(&mut self, instrument: &Instrument, tick: &Tick, at: DateTime<Utc>) {
         let (bid, ask) = instrument.sides(tick.quote);
         let mut entered = false;
-        self.end(&tick.symbol, at, |followed| {
+        self.close_where(&tick.symbol, at, |followed| {
             let waited = followed.progress.fill.is_none();
-            let class = followed.price(bid, ask, tick.feed, at);
+            let class = followed.on_price(bid, ask, tick.feed, at);
             entered |= waited && followed.progress.fill.is_some();
             class
         });
         self.entered |= entered;
     }
 
-    /// Takes in that a price was invented: nothing of that kind enters the record. A position has to wait for real ones, unless
-    /// these were all that there was when it should have been entered.
-    pub(super) fn invented(&mut self, symbol: &Symbol, at: DateTime<Utc>) {
-        self.end(symbol, at, |followed| {
+    /// Notes that a price was simulated; such prices never count in a record. A record that has no position yet ends as
+    /// unmeasured, unless it was resumed: that one waits for real prices.
+    pub(super) fn on_simulated_price(&mut self, symbol: &Symbol, at: DateTime<Utc>) {
+        self.close_where(symbol, at, |followed| {
             let could_not_enter = followed.progress.fill.is_none() && !followed.resumed;
             could_not_enter.then(|| {
                 followed.progress.feed = Some(Feed::Simulated);
@@ -129,16 +132,21 @@ impl Outcomes {
         });
     }
 
-    /// Takes in the end of a minute.
-    pub(super) fn minute(&mut self, closed: &Closed) {
+    /// Applies the end of a minute.
+    pub(super) fn on_minute_close(&mut self, closed: &Closed) {
         let at = closed.ends_at();
-        self.end(&closed.bar.mid.symbol, at, |followed| {
-            // What ends here is of the process before.
+        self.close_where(&closed.bar.mid.symbol, at, |followed| {
+            // This minute began in the previous process.
             if followed.resumed { None } else { followed.close_minute(at) }
         });
     }
 
-    fn end(&mut self, symbol: &Symbol, at: DateTime<Utc>, mut how: impl FnMut(&mut Followed) -> Option<OutcomeClass>) {
+    fn close_where(
+        &mut self,
+        symbol: &Symbol,
+        at: DateTime<Utc>,
+        mut how: impl FnMut(&mut OpenRecord) -> Option<OutcomeClass>,
+    ) {
         let Some(followed) = self.followed.get_mut(symbol) else { return };
         let ended = &mut self.ended;
         followed.retain_mut(|followed| match how(followed) {
@@ -150,41 +158,41 @@ impl Outcomes {
         });
     }
 
-    /// The records that have ended since they were last asked for.
-    pub(super) fn take(&mut self) -> Vec<TradeOutcome> {
+    /// Drains the records that have ended.
+    pub(super) fn drain_ended(&mut self) -> Vec<TradeOutcome> {
         std::mem::take(&mut self.ended)
     }
 
-    /// The open records as they are now, as far as that is news.
-    pub(super) fn take_open(&mut self, which: PersistScope) -> Vec<(SignalId, Progress)> {
+    /// Returns the open records that changed since the last drain, as selected by `which`.
+    pub(super) fn drain_open(&mut self, which: PersistScope) -> Vec<(SignalId, Progress)> {
         if which == PersistScope::Entries && !self.entered {
             return Vec::new();
         }
         self.entered = false;
         let all = self.followed.values_mut().flatten();
         let news = all.filter(|followed| match which {
-            PersistScope::Entries | PersistScope::Minutes => followed.is_news,
-            PersistScope::All => !followed.resumed && followed.kept_at != Some(followed.progress.seen_at),
+            PersistScope::Entries | PersistScope::Minutes => followed.is_dirty,
+            PersistScope::All => !followed.resumed && followed.persisted_at != Some(followed.progress.seen_at),
         });
         news.map(|followed| {
-            (followed.is_news, followed.kept_at) = (false, Some(followed.progress.seen_at));
+            (followed.is_dirty, followed.persisted_at) = (false, Some(followed.progress.seen_at));
             (followed.signal.id.clone(), followed.progress.clone())
         })
         .collect()
     }
 
-    /// Takes back what could not be stored.
-    pub(super) fn put_back(&mut self, outcomes: Vec<TradeOutcome>) {
+    /// Takes back ended records that could not be stored, and marks all open ones as changed.
+    pub(super) fn requeue(&mut self, outcomes: Vec<TradeOutcome>) {
         self.ended.splice(0..0, outcomes);
         for followed in self.followed.values_mut().flatten().filter(|followed| !followed.resumed) {
-            (followed.is_news, followed.kept_at) = (true, None);
+            (followed.is_dirty, followed.persisted_at) = (true, None);
         }
     }
 }
 
-impl Followed {
-    /// `None` for a signal without entry, stop and target, whose result could not be measured. `before` is how far another
-    /// process came with it.
+impl OpenRecord {
+    /// Returns `None` for a signal without entry, stop or target, because it cannot be measured. `before` is the
+    /// progress that a previous process stored.
     fn new(signal: &Arc<Signal>, before: Option<Progress>) -> Option<Self> {
         let (entry, stop) = (signal.entry_price?, signal.stop_loss?);
         let unit = (entry - stop).abs();
@@ -197,23 +205,23 @@ impl Followed {
             shares: shares(signal),
             progress,
             resumed,
-            is_news: false,
-            kept_at: None,
+            is_dirty: false,
+            persisted_at: None,
         })
     }
 
-    /// What leaving at `price` gives.
+    /// Returns the result in R of an exit at `price`.
     fn in_r(&self, price: f64) -> f64 {
         self.signal.direction.sign() * (price - self.progress.fill.unwrap_or(price)) / self.unit
     }
 
-    fn price(&mut self, bid: f64, ask: f64, feed: Feed, at: DateTime<Utc>) -> Option<OutcomeClass> {
+    fn on_price(&mut self, bid: f64, ask: f64, feed: Feed, at: DateTime<Utc>) -> Option<OutcomeClass> {
         let (enters, leaves) = match self.signal.direction {
             Direction::Long => (ask, bid),
             Direction::Short => (bid, ask),
         };
         if std::mem::take(&mut self.resumed)
-            && let Some(class) = self.go_on(leaves, at)
+            && let Some(class) = self.bridge_gap(leaves, at)
         {
             return Some(class);
         }
@@ -222,14 +230,15 @@ impl Followed {
             return Some(OutcomeClass::NotFilled);
         }
         if self.progress.fill.is_none() {
-            (self.progress.fill, self.is_news) = (Some(enters), true);
+            (self.progress.fill, self.is_dirty) = (Some(enters), true);
         }
         self.progress.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
         None
     }
 
-    /// Bridges the time since the process before with the first price after it; how that ends the record, if it does.
-    fn go_on(&mut self, leaves: f64, at: DateTime<Utc>) -> Option<OutcomeClass> {
+    /// Bridges the gap since the previous process with the first price after it. Returns how that ends the record, if
+    /// it does.
+    fn bridge_gap(&mut self, leaves: f64, at: DateTime<Utc>) -> Option<OutcomeClass> {
         let seen_at = self.progress.seen_at;
         if let Some(class) = self.close_minute(seen_at) {
             return Some(class);
@@ -239,34 +248,34 @@ impl Followed {
         self.progress.fill?;
         let (left_at, stop_r) = (self.in_r(leaves), self.in_r(self.stop));
         if left_at <= stop_r {
-            self.leave(left_at);
+            self.close_rest_at(left_at);
             return Some(OutcomeClass::Stop);
         }
         if left_at >= self.in_r(self.signal.take_profits[self.progress.targets_hit]) {
-            self.leave(stop_r);
+            self.close_rest_at(stop_r);
             return Some(OutcomeClass::Ambiguous);
         }
         None
     }
 
-    /// Closes what is open at a result that is the worst so far.
-    fn leave(&mut self, at_r: f64) {
+    /// Closes the rest of the position at a result that is the worst so far.
+    fn close_rest_at(&mut self, at_r: f64) {
         let open: f64 = self.shares[self.progress.targets_hit..].iter().sum();
         self.progress.r += open * at_r;
         self.progress.mae = self.progress.mae.min(at_r);
     }
 
-    /// Whether price had gone beyond the stop or the first target before anybody could enter.
-    fn came_too_late(&self, fill: f64) -> bool {
+    /// Whether the first price was already beyond the stop or the first target.
+    fn could_not_enter(&self, fill: f64) -> bool {
         let ahead = |level: f64| self.signal.direction.sign() * (level - fill);
         ahead(self.stop) >= 0.0 || ahead(self.signal.take_profits[0]) <= 0.0
     }
 
-    /// How the record ends with the minute that has just ended, if it does.
+    /// Judges the minute that has just ended. Returns how that ends the record, if it does.
     fn close_minute(&mut self, at: DateTime<Utc>) -> Option<OutcomeClass> {
         let (minute, fill) = (self.progress.minute.take()?, self.progress.fill?);
-        self.is_news = true;
-        if self.came_too_late(fill) {
+        self.is_dirty = true;
+        if self.could_not_enter(fill) {
             return Some(OutcomeClass::NotFilled);
         }
         let (adverse, favourable) = match self.signal.direction {
@@ -277,7 +286,7 @@ impl Followed {
         let (open_r, stop_r) = (self.in_r(minute.open), self.in_r(self.stop));
         if adverse <= stop_r {
             let next = self.in_r(self.signal.take_profits[self.progress.targets_hit]);
-            self.leave(open_r.min(stop_r));
+            self.close_rest_at(open_r.min(stop_r));
             let both = open_r > stop_r && favourable >= next;
             return Some(if both { OutcomeClass::Ambiguous } else { OutcomeClass::Stop });
         }

@@ -11,8 +11,8 @@ fn at(seconds: i64) -> DateTime<Utc> {
     parse_time(START).unwrap() + TimeDelta::seconds(seconds)
 }
 
-/// What becomes of a long with entry 1.1000 and stop 1.0990, confirmed at once, on these bids at half-minute steps; the
-/// first ask is its fill.
+/// Returns the record of a long with entry 1.1000 and stop 1.0990 that is confirmed at the start, on these bids at
+/// half-minute steps. It is filled at the first ask.
 fn record(source: &str, bids: &[f64]) -> Option<TradeOutcome> {
     let instrument = Instruments::documented().swap_remove(0);
     let draft = SignalDraft {
@@ -32,40 +32,40 @@ fn record(source: &str, bids: &[f64]) -> Option<TradeOutcome> {
     let mut outcomes = Outcomes::default();
     let mut bars = BarBuilder::default();
     let pending = Arc::new(pending);
-    outcomes.note(&Change { signal: pending.clone(), previous: None });
+    outcomes.on_change(&Change { signal: pending.clone(), previous: None });
     let confirmed = Arc::new(pending.as_ref().clone().ended(SignalState::Confirmed, at(0)));
-    outcomes.note(&Change { signal: confirmed, previous: Some(pending) });
+    outcomes.on_change(&Change { signal: confirmed, previous: Some(pending) });
     for (n, bid) in bids.iter().enumerate() {
         let observed_at = at(n as i64 * 30);
         let quote = Quote::BidAsk { bid: *bid, ask: bid + SPREAD };
         let source = SourceName::new("push");
         let symbol = instrument.symbol.clone();
         let tick = Tick { symbol, quote, volume: None, observed_at, feed: Feed::Live, source };
-        for closed in bars.take(&instrument, &tick, observed_at) {
+        for closed in bars.push_tick(&instrument, &tick, observed_at) {
             if closed.interval == BarInterval::OneMinute {
-                outcomes.minute(&closed);
+                outcomes.on_minute_close(&closed);
             }
         }
-        outcomes.price(&instrument, &tick, tick.observed_at);
+        outcomes.on_price(&instrument, &tick, tick.observed_at);
     }
-    outcomes.take().pop()
+    outcomes.drain_ended().pop()
 }
 
-fn told(outcome: Option<TradeOutcome>) -> Option<(OutcomeClass, usize, f64)> {
+fn summary(outcome: Option<TradeOutcome>) -> Option<(OutcomeClass, usize, f64)> {
     outcome.map(|outcome| (outcome.class, outcome.targets_hit, (outcome.r * 1e9).round() / 1e9))
 }
 
 #[test]
-fn a_record_ends_at_the_stop_or_at_the_last_target() {
+fn a_record_ends_at_stop_or_last_target() {
     use OutcomeClass::{Ambiguous, Stop, Targets};
-    // Filled at 1.1; the last price opens the minute after, which ends the one that decides.
-    let told = |bids: &[f64]| told(record("ict", bids));
-    assert_eq!(told(&[1.0998, 1.1, 1.1]), None, "open");
-    assert_eq!(told(&[1.0998, 1.101, 1.1, 1.102, 1.1]), Some((Targets, 2, 1.25)));
-    assert_eq!(told(&[1.0998, 1.101, 1.1, 1.099, 1.1]), Some((Stop, 1, 0.5)));
-    assert_eq!(told(&[1.0998, 1.099, 1.1]), Some((Stop, 0, -1.0)));
-    assert_eq!(told(&[1.0998, 1.1, 1.101, 1.099, 1.1]), Some((Ambiguous, 0, -1.0)), "the stop first, whichever was");
-    assert_eq!(told(&[1.0998, 1.1, 1.098, 1.1, 1.1]), Some((Stop, 0, -2.0)), "a gap leaves at the first price");
+    // Filled at 1.1. The last price opens the next minute, which ends the deciding one.
+    let summary = |bids: &[f64]| summary(record("ict", bids));
+    assert_eq!(summary(&[1.0998, 1.1, 1.1]), None, "open");
+    assert_eq!(summary(&[1.0998, 1.101, 1.1, 1.102, 1.1]), Some((Targets, 2, 1.25)));
+    assert_eq!(summary(&[1.0998, 1.101, 1.1, 1.099, 1.1]), Some((Stop, 1, 0.5)));
+    assert_eq!(summary(&[1.0998, 1.099, 1.1]), Some((Stop, 0, -1.0)));
+    assert_eq!(summary(&[1.0998, 1.1, 1.101, 1.099, 1.1]), Some((Ambiguous, 0, -1.0)), "the stop first, whichever was");
+    assert_eq!(summary(&[1.0998, 1.1, 1.098, 1.1, 1.1]), Some((Stop, 0, -2.0)), "a gap leaves at the first price");
     let outcome = record("ict", &[1.0998, 1.1005, 1.1, 1.0995, 1.1, 1.098, 1.1]).unwrap();
     assert!((outcome.mfe - 0.5).abs() < 1e-9 && (outcome.mae + 1.0).abs() < 1e-9, "{outcome:?}");
     assert_eq!((outcome.setup, outcome.feed, outcome.fill), (Some(SetupKind::MssFvg), Some(Feed::Live), Some(1.1)));
@@ -73,19 +73,19 @@ fn a_record_ends_at_the_stop_or_at_the_last_target() {
 }
 
 #[test]
-fn the_position_is_entered_where_it_could_be_and_not_where_the_signal_says() {
+fn the_position_enters_at_the_first_tradable_price() {
     for source in ["ict", "push"] {
-        // The ask stands half an R above the entry: the first target gives half an R, the stop costs one and a half.
+        // The ask is half an R above the entry: the first target gives half an R, the stop costs one and a half.
         let targets = Some((OutcomeClass::Targets, 2, 0.75));
-        assert_eq!(told(record(source, &[1.1003, 1.102, 1.1])), targets, "{source}");
-        assert_eq!(told(record(source, &[1.1003, 1.099, 1.1])), Some((OutcomeClass::Stop, 0, -1.5)), "{source}");
+        assert_eq!(summary(record(source, &[1.1003, 1.102, 1.1])), targets, "{source}");
+        assert_eq!(summary(record(source, &[1.1003, 1.099, 1.1])), Some((OutcomeClass::Stop, 0, -1.5)), "{source}");
     }
     let not_filled = Some((OutcomeClass::NotFilled, 0, 0.0));
-    assert_eq!(told(record("push", &[1.1008, 1.105, 1.105])), not_filled, "the first target was gone");
-    assert_eq!(told(record("push", &[1.098, 1.105, 1.105])), not_filled, "so was the stop");
+    assert_eq!(summary(record("push", &[1.1008, 1.105, 1.105])), not_filled, "the first target was gone");
+    assert_eq!(summary(record("push", &[1.098, 1.105, 1.105])), not_filled, "so was the stop");
 }
 
-/// A long of `source` with entry 1.1 and stop 1.099, confirmed at once.
+/// Returns a confirmed long of `source` with entry 1.1 and stop 1.099.
 fn confirmed(targets: &[f64]) -> Change {
     let instrument = Instruments::documented().swap_remove(0);
     let draft = SignalDraft {
@@ -102,7 +102,7 @@ fn confirmed(targets: &[f64]) -> Change {
     Change { signal: Arc::new(signal), previous: None }
 }
 
-/// Prices and the minutes that end with them.
+/// Feeds prices, and the minutes that end with them.
 #[derive(Default)]
 struct Feeding {
     outcomes: Outcomes,
@@ -115,14 +115,17 @@ impl Feeding {
         let (symbol, source) = (instrument.symbol.clone(), SourceName::new("push"));
         let quote = Quote::BidAsk { bid, ask: bid + SPREAD };
         let tick = Tick { symbol, quote, volume: None, observed_at: at(seconds), feed: Feed::Live, source };
-        let closed = self.bars.take(&instrument, &tick, at(seconds));
-        closed.iter().filter(|closed| closed.interval == BarInterval::OneMinute).for_each(|c| self.outcomes.minute(c));
-        self.outcomes.price(&instrument, &tick, at(seconds));
+        let closed = self.bars.push_tick(&instrument, &tick, at(seconds));
+        closed
+            .iter()
+            .filter(|closed| closed.interval == BarInterval::OneMinute)
+            .for_each(|c| self.outcomes.on_minute_close(c));
+        self.outcomes.on_price(&instrument, &tick, at(seconds));
     }
 
-    /// Another process goes on with what this one has kept in the end, through the form in which it is stored.
+    /// Simulates a restart: a new instance resumes the stored form of the open records.
     fn restart(mut self, signal: &Arc<Signal>) -> Self {
-        let kept = self.outcomes.take_open(PersistScope::All);
+        let kept = self.outcomes.drain_open(PersistScope::All);
         let progress = kept
             .into_iter()
             .next()
@@ -133,24 +136,24 @@ impl Feeding {
     }
 }
 
-/// What becomes of a long from 1.1 with targets at 1.101 and 1.102 when the first bid after a gap of a quarter of an hour is
-/// `first`, and prices stay there.
+/// Returns the record of a long from 1.1 with targets at 1.101 and 1.102 when the first bid after a gap of 15 minutes
+/// is `first`, and prices stay there.
 fn over_a_gap(first: f64) -> TradeOutcome {
     let change = confirmed(&[1.101, 1.102]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(30, 1.1005);
     let mut feeding = feeding.restart(&change.signal);
-    assert_eq!(feeding.outcomes.take_open(PersistScope::All), [], "there is no news yet");
+    assert_eq!(feeding.outcomes.drain_open(PersistScope::All), [], "there is no news yet");
     for seconds in [930, 960, 1_020, 24 * 3_600, 24 * 3_600 + 60] {
         feeding.bid(seconds, first);
     }
-    feeding.outcomes.take().pop().unwrap()
+    feeding.outcomes.drain_ended().pop().unwrap()
 }
 
 #[test]
-fn a_restart_goes_on_and_the_first_price_after_it_decides_never_in_favour() {
+fn the_first_price_after_a_restart_decides() {
     use OutcomeClass::{Ambiguous, Expired, Stop};
     for (first, class, r) in [
         (1.0985, Stop, -1.5),
@@ -168,90 +171,90 @@ fn a_restart_goes_on_and_the_first_price_after_it_decides_never_in_favour() {
 }
 
 #[test]
-fn what_was_seen_before_the_end_of_a_process_counts_before_the_gap() {
+fn prices_before_a_restart_count_first() {
     let change = confirmed(&[1.101, 1.102]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(70, 1.1);
     feeding.bid(80, 1.1011);
     let mut feeding = feeding.restart(&change.signal);
-    // The first target was reached in the minute that was cut: half is closed there, the rest where the stop was.
+    // The first target was reached in the interrupted minute: half is closed there, the rest at the stop.
     feeding.bid(600, 1.099);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.targets_hit, outcome.gap_seconds), (OutcomeClass::Stop, 1, 520));
     assert!(outcome.r.abs() < 1e-9, "{outcome:?}");
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(0, 1.0998);
     feeding.bid(10, 1.0985);
     let mut feeding = feeding.restart(&change.signal);
     feeding.bid(600, 1.105);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.gap_seconds), (OutcomeClass::Stop, 0), "a restart takes no loss back");
 }
 
 #[test]
-fn without_a_price_before_the_end_of_the_process_the_position_is_entered_after_it() {
+fn a_resumed_record_without_price_enters_later() {
     let change = confirmed(&[1.101]);
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     let mut feeding = feeding.restart(&change.signal);
     for (seconds, bid) in [(100, 1.0998), (160, 1.1012), (220, 1.1)] {
         feeding.bid(seconds, bid);
     }
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.fill, outcome.gap_seconds), (OutcomeClass::Targets, Some(1.1), 100));
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&change);
+    feeding.outcomes.on_change(&change);
     feeding.bid(24 * 3_600, 1.0998);
-    let outcome = feeding.outcomes.take().pop().unwrap();
+    let outcome = feeding.outcomes.drain_ended().pop().unwrap();
     assert_eq!((outcome.class, outcome.fill), (OutcomeClass::NotFilled, None), "a day late");
 }
 
 #[test]
-fn records_of_a_recording_stay_open_when_prices_are_of_another_time() {
+fn records_of_a_replay_are_not_resumed() {
     let change = confirmed(&[1.101]);
     let progress = Progress { feed: Some(Feed::Replayed), ..Progress::from_confirmation(&change.signal) };
     let mut feeding = Feeding::default();
     feeding.outcomes.resume(&change.signal, Some(progress));
     feeding.bid(100, 1.2);
     feeding.bid(200, 1.2);
-    assert_eq!(feeding.outcomes.take(), []);
+    assert_eq!(feeding.outcomes.drain_ended(), []);
 }
 
 #[test]
-fn what_cannot_be_measured_has_a_record_too() {
-    let told = |outcomes: &mut Outcomes| {
-        let ended = outcomes.take();
+fn unmeasurable_signals_have_a_record() {
+    let summary = |outcomes: &mut Outcomes| {
+        let ended = outcomes.drain_ended();
         assert!(ended.iter().all(|outcome| !outcome.counts()));
         ended.into_iter().map(|outcome| (outcome.class, outcome.feed)).collect::<Vec<_>>()
     };
     let mut outcomes = Outcomes::default();
-    outcomes.note(&confirmed(&[]));
-    assert_eq!(told(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "no target");
-    for _ in 0..=MAX_FOLLOWED {
-        outcomes.note(&confirmed(&[1.101]));
+    outcomes.on_change(&confirmed(&[]));
+    assert_eq!(summary(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "no target");
+    for _ in 0..=MAX_OPEN_RECORDS {
+        outcomes.on_change(&confirmed(&[1.101]));
     }
-    assert_eq!(told(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "one too many");
+    assert_eq!(summary(&mut outcomes), [(OutcomeClass::Unmeasured, None)], "one too many");
 
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&confirmed(&[1.101]));
-    feeding.outcomes.invented(&Symbol::new("EURUSD"), at(1));
-    assert_eq!(told(&mut feeding.outcomes), [(OutcomeClass::Unmeasured, Some(Feed::Simulated))]);
-    feeding.outcomes.note(&confirmed(&[1.101]));
+    feeding.outcomes.on_change(&confirmed(&[1.101]));
+    feeding.outcomes.on_simulated_price(&Symbol::new("EURUSD"), at(1));
+    assert_eq!(summary(&mut feeding.outcomes), [(OutcomeClass::Unmeasured, Some(Feed::Simulated))]);
+    feeding.outcomes.on_change(&confirmed(&[1.101]));
     feeding.bid(1, 1.0998);
-    feeding.outcomes.invented(&Symbol::new("EURUSD"), at(2));
-    assert_eq!(told(&mut feeding.outcomes), [], "a position that was entered waits for real prices");
+    feeding.outcomes.on_simulated_price(&Symbol::new("EURUSD"), at(2));
+    assert_eq!(summary(&mut feeding.outcomes), [], "a position that was entered waits for real prices");
 }
 
 #[test]
-fn open_records_are_kept_when_the_position_is_entered_or_a_minute_has_ended_and_come_again_when_they_could_not_be() {
+fn open_records_drain_on_changes_and_after_failures() {
     let mut feeding = Feeding::default();
-    feeding.outcomes.note(&confirmed(&[1.2]));
-    let kept = |feeding: &mut Feeding, which| feeding.outcomes.take_open(which).len();
+    feeding.outcomes.on_change(&confirmed(&[1.2]));
+    let kept = |feeding: &mut Feeding, which| feeding.outcomes.drain_open(which).len();
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
     feeding.bid(0, 1.0998);
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 1, "at once");
@@ -259,14 +262,14 @@ fn open_records_are_kept_when_the_position_is_entered_or_a_minute_has_ended_and_
     assert_eq!(kept(&mut feeding, PersistScope::Entries), 0);
     assert_eq!((kept(&mut feeding, PersistScope::Minutes), kept(&mut feeding, PersistScope::Minutes)), (1, 0));
     assert_eq!(kept(&mut feeding, PersistScope::All), 0);
-    feeding.outcomes.put_back(Vec::new());
+    feeding.outcomes.requeue(Vec::new());
     assert_eq!(kept(&mut feeding, PersistScope::Minutes), 1);
     feeding.bid(61, 1.0999);
     assert_eq!((kept(&mut feeding, PersistScope::All), kept(&mut feeding, PersistScope::All)), (1, 0));
 }
 
 #[test]
-fn what_is_open_after_a_day_leaves_at_the_last_price() {
+fn an_open_position_exits_after_a_day() {
     let day = [vec![1.0998; 24 * 120 - 2], vec![1.1005; 6]].concat();
-    assert_eq!(told(record("ict", &day)), Some((OutcomeClass::Expired, 0, 0.5)));
+    assert_eq!(summary(record("ict", &day)), Some((OutcomeClass::Expired, 0, 0.5)));
 }

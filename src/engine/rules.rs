@@ -1,30 +1,31 @@
-//! How far prices are believed, and which source is in force.
+//! The rules for the plausibility and age of prices, and for the choice of the active source.
 
 use std::time::Duration;
 
 use crate::domain::SourceName;
 
-/// The rules for prices. Spans are measured from a price's arrival.
+/// The rules for prices. Ages count from the arrival of a price.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceRules {
-    /// A live price older than this is not quite fresh any more. Default 15 s.
+    /// A live price older than this is delayed. Default 15 s.
     pub delayed_after: Duration,
     /// A live price older than this is stale while London or New York trade. Default 60 s.
     pub stale_after: Duration,
-    /// And this in the quiet hours: EURUSD was seen silent for 212 s. Default 5 min.
+    /// A live price older than this is stale in the quiet hours, when even EURUSD can be silent for minutes (212 s were
+    /// observed). Default 5 min.
     pub stale_after_quiet: Duration,
-    /// A price further away from the last one than this many times the recent range is not believed before a second one
-    /// confirms it; 0 believes everything. Default 10.
+    /// A price that differs from the last one by more than this multiple of the recent range is rejected until a second
+    /// one confirms it; 0 accepts everything. Default 10.
     pub jump_limit: f64,
-    /// Sources by name, the best first; all others come after them. Default none.
+    /// The names of sources, best first; all others come after them. Default none.
     pub priority: Vec<SourceName>,
-    /// Another source of a symbol takes over when the one in force is silent for longer than this while the market is open.
-    /// Default 15 s.
+    /// Another source of a symbol takes over when the active one is silent for longer than this while the market is
+    /// open. Default 15 s.
     pub switch_after: Duration,
-    /// A better source takes over again when it has delivered for this long without such a silence, and the last switch is
-    /// as long ago. Default 60 s.
+    /// A better source takes over again when it has delivered for this long without a gap, and the last switch is at
+    /// least this long ago. Default 60 s.
     pub return_after: Duration,
-    /// Two sources further apart than this share of the price are a reason to look. Default 0.003 (0.3 %).
+    /// Two sources that differ by more than this share of the price are reported. Default 0.003 (0.3 %).
     pub divergence: f64,
 }
 
@@ -44,7 +45,7 @@ impl Default for PriceRules {
 }
 
 impl PriceRules {
-    /// Where a source stands; the lower the better.
+    /// Returns the rank of a source; lower is better.
     pub(super) fn rank(&self, source: &SourceName) -> usize {
         self.priority.iter().position(|name| name == source).unwrap_or(self.priority.len())
     }

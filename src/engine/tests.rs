@@ -46,7 +46,7 @@ fn states(changes: &[Change]) -> Vec<(&str, &SignalState)> {
 }
 
 #[test]
-fn a_price_is_published_once_a_beat_and_again_after_the_quiet() {
+fn an_unchanged_price_is_repeated_after_a_while() {
     let mut engine = engine();
     engine.process(last("EURUSD", 1.0850, Feed::Live, now()), now());
     engine.process(last("EURUSD", 1.0852, Feed::Live, now()), now());
@@ -73,7 +73,7 @@ fn a_repeated_price_keeps_its_change() {
         engine.process(last("EURUSD", price, Feed::Live, now()), now());
         engine.publish(now());
     }
-    // Nothing comes in for the next three repetitions; then the same price does.
+    // No price arrives for the next three repetitions; then the same price does.
     let mut repeated: Vec<_> = (1..=15).flat_map(|beat| engine.publish(at(beat))).collect();
     engine.process(last("EURUSD", 1.0852, Feed::Live, at(16)), at(16));
     repeated.extend(engine.publish(at(16)));
@@ -82,7 +82,7 @@ fn a_repeated_price_keeps_its_change() {
 }
 
 #[test]
-fn the_mid_is_on_the_grid_and_so_are_bid_and_ask() {
+fn mid_bid_and_ask_are_on_the_grid() {
     let mut engine = engine();
     let quote = Quote::BidAsk { bid: 5000.25, ask: 5_000.749_999 };
     engine.process(Input::Ticks(vec![tick("ES", quote, Feed::Live, now())]), now());
@@ -103,7 +103,7 @@ fn a_live_price_ages_by_arrival() {
 }
 
 #[test]
-fn a_real_price_takes_the_symbol_from_the_simulator() {
+fn a_real_price_replaces_the_simulator() {
     let mut engine = engine();
     engine.process(last("EURUSD", 1.08, Feed::Simulated, now()), now());
     engine.process(last("GBPUSD", 1.27, Feed::Simulated, now()), now());
@@ -136,7 +136,7 @@ fn a_pending_signal_ends_once_at_its_deadline() {
 }
 
 #[test]
-fn a_wall_clock_that_jumps_ends_nothing_early_and_nothing_late() {
+fn clock_jumps_do_not_move_deadlines() {
     for jump in [3600, -7200] {
         let mut engine = engine();
         engine.process(signal("a", draft(), Feed::Live), now());
@@ -147,13 +147,13 @@ fn a_wall_clock_that_jumps_ends_nothing_early_and_nothing_late() {
 }
 
 #[test]
-fn a_wall_clock_that_jumps_makes_no_price_old() {
+fn clock_jumps_do_not_age_prices() {
     for jump in [3600, -7200] {
         let mut engine = engine();
         let jumped = |seconds: u64| Now { wall: at(seconds).wall + chrono::TimeDelta::seconds(jump), ..at(seconds) };
         provided("oanda", 1.1, at(0), at(0), &mut engine);
         assert_eq!(shown(&mut engine, jumped(10)).1, Quality::Live, "{jump}");
-        // Too long after the one before to be one of a stream, and dated by a clock that is right.
+        // Too long after the previous tick to belong to a stream, and dated by a correct clock.
         provided("oanda", 1.1, at(90), jumped(90), &mut engine);
         assert_eq!(shown(&mut engine, jumped(90)).1, Quality::Live, "{jump}");
         assert_eq!(shown(&mut engine, jumped(90 + 61)).1, Quality::Stale, "{jump}");
@@ -170,7 +170,7 @@ fn an_end_disarms_the_deadline() {
 }
 
 #[test]
-fn what_could_not_be_stored_is_taken_back() {
+fn an_uncommitted_change_is_undone() {
     let mut engine = engine();
     engine.process(signal("kept", draft(), Feed::Live), now());
     let mut changes = engine.process(signal("new", draft(), Feed::Live), now()).changes;
@@ -222,21 +222,21 @@ fn bars_follow_the_arrival() {
     assert_eq!(engine.changed_bars(), []);
 }
 
-/// A tick of a provider, made at `made` and taken at `taken`.
+/// Processes a tick of a provider, observed at `made` and received at `taken`.
 fn provided(source: &str, price: f64, made: Now, taken: Now, engine: &mut Engine) -> Processed {
     let tick = Tick { source: SourceName::new(source), ..tick("EURUSD", Quote::Last(price), Feed::Live, made) };
     engine.process(Input::Ticks(vec![tick]), taken)
 }
 
 fn shown(engine: &mut Engine, now: Now) -> (f64, Quality, String) {
-    // Far enough from the beat before to be published again.
+    // Long enough after the previous publish tick to be published again.
     let updates: Vec<_> = (0..6).flat_map(|_| engine.publish(now)).collect();
     let update = updates.last().unwrap();
     (update.price, update.quality, update.source.to_string())
 }
 
 #[test]
-fn a_mute_source_is_stale_and_replaced_in_market_hours_and_closed_outside_of_them() {
+fn market_hours_decide_how_silence_counts() {
     let rules = PriceRules { stale_after: Duration::from_secs(30), ..PriceRules::default() };
     let mut busy = engine().with_rules(rules.clone());
     provided("mt5", 1.1, now(), now(), &mut busy);
@@ -245,19 +245,19 @@ fn a_mute_source_is_stale_and_replaced_in_market_hours_and_closed_outside_of_the
     provided("oanda", 1.1001, at(32), at(32), &mut busy);
     provided("oanda", 1.1002, at(33), at(33), &mut busy);
     assert_eq!(shown(&mut busy, at(33)), (1.1002, Quality::Live, "oanda".into()));
-    assert!(matches!(&busy.take_notices()[..], [EngineEvent::Switched { stalled: true, .. }]));
-    assert!(busy.take_notices().is_empty(), "said once");
+    assert!(matches!(&busy.drain_notices()[..], [EngineEvent::Switched { stalled: true, .. }]));
+    assert!(busy.drain_notices().is_empty(), "said once");
 
     let friday = Now { wall: parse_time("2026-01-16T21:59:50Z").unwrap(), mono: Duration::ZERO };
     let mut weekend = engine().with_rules(rules);
     provided("mt5", 1.1, friday, friday, &mut weekend);
     let saturday = friday.plus(Duration::from_hours(14));
     assert_eq!(shown(&mut weekend, saturday), (1.1, Quality::Closed, "mt5".into()));
-    assert!(weekend.take_notices().is_empty());
+    assert!(weekend.drain_notices().is_empty());
 }
 
 #[test]
-fn what_was_made_in_another_time_is_not_of_now() {
+fn an_old_price_keeps_its_own_age() {
     let saturday = Now { wall: parse_time("2026-01-17T12:00:00Z").unwrap(), mono: Duration::from_secs(5) };
     let friday = Now { wall: parse_time("2026-01-16T21:59:59Z").unwrap(), mono: Duration::ZERO };
     let mut engine = engine();
@@ -267,7 +267,7 @@ fn what_was_made_in_another_time_is_not_of_now() {
     let mut late = self::engine();
     provided("oanda", 1.1, at(0), wednesday.plus(Duration::from_hours(2)), &mut late);
     assert_eq!(shown(&mut late, wednesday.plus(Duration::from_hours(2))).1, Quality::Stale);
-    // Prices that keep coming are of now, whatever their clock says.
+    // Prices in a steady stream are current, whatever their clock says.
     for second in 1..3 {
         provided("oanda", 1.1, at(second), at(7200 + second), &mut late);
     }
@@ -278,7 +278,7 @@ fn what_was_made_in_another_time_is_not_of_now() {
 }
 
 #[test]
-fn what_is_not_believed_is_named_and_changes_nothing() {
+fn an_implausible_tick_changes_nothing() {
     let mut engine = engine();
     provided("mt5", 1.1, now(), now(), &mut engine);
     let tick = |price| Tick { source: SourceName::new("mt5"), ..tick("EURUSD", Quote::Last(price), Feed::Live, at(1)) };
@@ -293,14 +293,14 @@ fn what_is_not_believed_is_named_and_changes_nothing() {
     );
 }
 
-/// Bid and ask of EURUSD as OANDA sends them.
+/// A quote of EURUSD as OANDA sends it.
 fn quoted(bid: f64, ask: f64, feed: Feed, now: Now) -> Input {
     let mut tick = tick("EURUSD", Quote::BidAsk { bid, ask }, feed, now);
     tick.source = SourceName::new("oanda");
     Input::Ticks(vec![tick])
 }
 
-/// Case 50: the spread widens tenfold when the market closes, and nobody can trade at it.
+/// Case 50: the spread widens tenfold when the market closes, and such a price cannot be traded.
 #[test]
 fn an_untradeable_price_ends_no_record() {
     for (feed, ended) in [(Feed::Indicative, 0), (Feed::Live, 1)] {
@@ -335,7 +335,7 @@ fn an_untradeable_price_decides_no_pending_signal() {
         engine.process(quoted(1.1870, 1.1871, Feed::Live, at(0)), at(0));
         engine.process(signal("a", long, Feed::Live), at(1));
         let stopped = engine.process(quoted(1.18571, 1.18671, feed, at(3)), at(3));
-        // It trades the entry in one minute and closes beyond it: a tradeable price would confirm.
+        // It reaches the entry and closes beyond it within a minute: a tradable price would confirm.
         let mut entered = engine.process(quoted(1.1864, 1.1865, feed, at(4)), at(4)).changes;
         entered.extend(engine.process(quoted(1.1870, 1.1871, feed, at(50)), at(50)).changes);
         entered.extend(engine.process(quoted(1.1870, 1.1871, feed, at(70)), at(70)).changes);
@@ -366,7 +366,7 @@ fn an_untradeable_price_turns_stale_in_market_hours() {
 }
 
 #[test]
-fn a_price_finer_than_the_grid_is_told() {
+fn a_price_finer_than_the_grid_is_reported() {
     let mut engine = engine();
     for (symbol, price, published, rounded) in [
         ("SPX500", 6901.25, 6901.25, false),
@@ -378,7 +378,7 @@ fn a_price_finer_than_the_grid_is_told() {
         engine.process(last(symbol, price, Feed::Live, now()), now());
         let update = engine.publish(now()).pop().unwrap();
         assert_eq!(update.price, published, "{symbol} {price}");
-        let told = engine.take_notices().iter().any(|notice| matches!(notice, EngineEvent::Rounded { .. }));
+        let told = engine.drain_notices().iter().any(|notice| matches!(notice, EngineEvent::Rounded { .. }));
         assert_eq!(told, rounded, "{symbol} {price}");
     }
 }

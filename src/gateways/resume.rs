@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::domain::{Position, Signal};
 use crate::hub::{Envelope, Hub, Snapshot};
-use crate::store::{Change, Reader, StoreError};
+use crate::store::{Reader, SignalChange, StoreError};
 use crate::telemetry::LogLimit;
 
 /// Every client that comes back asks while the disk cannot be read.
@@ -130,7 +130,7 @@ async fn read_page(log: &Reader, seq: u64) -> Result<Vec<(u64, Signal)>, StoreEr
 ///
 /// # Errors
 /// When the log cannot be read for longer than a moment.
-pub(super) async fn read_changes(log: &Reader, seq: u64) -> Result<Vec<Change>, StoreError> {
+pub(super) async fn read_changes(log: &Reader, seq: u64) -> Result<Vec<SignalChange>, StoreError> {
     retried(|| log.changes_after(seq, PAGE)).await
 }
 

@@ -1,4 +1,4 @@
-//! The native clients that are connected: one outbox each.
+//! The connected native WebSocket clients, with one outbox each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use parking_lot::RwLock;
 use super::{Channels, Envelope, Outbox, Sink};
 use crate::telemetry::{Behind, Queue as _};
 
-/// All outboxes; delivers to each what it asked for.
+/// All outboxes. As a sink it delivers to each client what the client subscribed to.
 #[derive(Debug, Default)]
 pub struct Clients {
     members: RwLock<HashMap<u64, Arc<Outbox>>>,
     next: AtomicU64,
 }
 
-/// A client's place among the others; it leaves when this is dropped.
+/// Keeps a client registered; dropping it removes the client.
 #[derive(Debug)]
 pub struct Membership {
     clients: Arc<Clients>,
@@ -24,14 +24,14 @@ pub struct Membership {
 }
 
 impl Clients {
-    /// Adds a client. What it gets is decided by its topics.
+    /// Registers a client. Its topics decide which events it gets.
     pub fn join(self: &Arc<Self>, outbox: Arc<Outbox>) -> Membership {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.members.write().insert(id, outbox);
         Membership { clients: self.clone(), id }
     }
 
-    /// What waits for all of them together.
+    /// Returns the backlog of all clients together.
     pub fn waiting(&self) -> Behind {
         self.members.read().values().map(|outbox| outbox.behind()).fold(Behind::default(), |all, one| Behind {
             ordered: all.ordered + one.ordered,
@@ -80,7 +80,7 @@ mod tests {
     use crate::telemetry::Metrics;
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_for_all_of_them_is_known_until_they_read_it() {
+    async fn the_backlog_counts_until_clients_read_it() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let clients = Arc::new(Clients::default());
         let outboxes: Vec<_> = (0..3).map(|_| Arc::new(Outbox::new(metrics.clone()))).collect();
@@ -91,7 +91,7 @@ mod tests {
         outboxes[0].answer("a".into());
         outboxes[0].answer("b".into());
         assert_eq!(clients.waiting(), Behind { ordered: 3, states: 0, by: Duration::from_secs(3) });
-        outboxes[1].take().unwrap();
+        outboxes[1].drain().unwrap();
         assert_eq!(clients.waiting(), Behind { ordered: 2, states: 0, by: Duration::ZERO });
 
         outboxes[2].set_topics(Topics { prices: Selection::All, ..Topics::default() });

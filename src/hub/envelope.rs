@@ -1,4 +1,4 @@
-//! An event on its way out, encoded once for each form it leaves in.
+//! A published event, encoded once for each wire format.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 use crate::domain::{Event, Position, RelayedMessage};
 
-/// The forms in which an event can leave. Which bytes they are is the business of the dialects.
+/// The wire formats of an event. The dialects decide their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// ORION's bare object.
+    /// The plain object of ORION.
     OrionObject,
-    /// ORION's frame around it.
+    /// The same object in a frame of ORION.
     OrionFrame,
-    /// ARIA PRO's messages.
+    /// The messages of ARIA PRO.
     Aria,
-    /// Sentio's messages.
+    /// The messages of Sentio.
     Sentio,
-    /// The bot platform's messages.
+    /// The messages of the bot platform.
     Bots,
 }
 
@@ -27,7 +27,7 @@ impl Encoding {
     const COUNT: usize = 5;
 }
 
-/// An event with its place in the log, shared by all its receivers.
+/// An event with its position in the log, shared by all its receivers.
 #[derive(Debug)]
 pub struct Envelope {
     event: Event,
@@ -37,12 +37,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// An event without a place in the signal log.
+    /// Wraps an event that has no position in the signal log.
     pub fn unplaced(event: Event) -> Self {
         Self::new(event, None)
     }
 
-    /// A signal event at its place in the log.
+    /// Wraps a signal event with its position in the log.
     pub fn placed(event: Event, position: Position) -> Self {
         Self::new(event, Some(position))
     }
@@ -51,12 +51,12 @@ impl Envelope {
         Self { event, position, born: Instant::now(), encoded: Default::default() }
     }
 
-    /// What happened.
+    /// Returns the event.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The message of somebody else's, if it is one.
+    /// Returns the relayed message, or `None` for a price or a signal.
     pub fn published(&self) -> Option<&RelayedMessage> {
         match &self.event {
             Event::RelayedMessage(published) => Some(published),
@@ -64,34 +64,34 @@ impl Envelope {
         }
     }
 
-    /// Its place in the signal log.
+    /// Returns the position in the signal log.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
 
-    /// The how-manieth event of the signal log it is.
+    /// Returns the sequence number in the signal log.
     pub fn seq(&self) -> Option<u64> {
         self.position.as_ref().map(|position| position.seq)
     }
 
-    /// The same, made so long ago: for what the log remembers.
+    /// Returns the envelope as if it had been created `age` ago. For events that come from the log.
     #[must_use]
     pub fn aged(self, age: Duration) -> Self {
         let born = self.born.checked_sub(age).unwrap_or(self.born);
         Self { born, ..self }
     }
 
-    /// When it was made.
+    /// Returns when the envelope was created.
     pub fn born(&self) -> Instant {
         self.born
     }
 
-    /// Time since it was made.
+    /// Returns the time since the envelope was created.
     pub fn age(&self) -> Duration {
         self.born.elapsed()
     }
 
-    /// The messages that the event is in `encoding`: made by `encode` the first time, shared after that.
+    /// Returns the messages of the event in `encoding`. The first call encodes them; later calls share the result.
     pub fn encoded(
         self: &Arc<Self>,
         encoding: Encoding,

@@ -1,35 +1,38 @@
-//! What is passed on for others: the latest of every published state, and the last ordered messages of each audience.
+//! The cache of relayed messages: the latest value of every state, and the last ordered messages of each audience.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Audiences, Envelope};
-use crate::domain::{Audience, Event, Forgotten, MessageType, RelayedMessage, StateKey};
+use crate::domain::{Audience, Event, MessageType, PrunedMessages, RelayedMessage, StateKey};
 
-/// Ordered messages that are kept for everybody: more kinds, more readers.
+/// Ordered messages that are kept for the audience of all users. It has more message types and readers than a single
+/// user.
 const MAX_MESSAGES_FOR_ALL: usize = 500;
-/// States and audiences that are kept; beyond that the longest unchanged leaves.
-const MAX_KEPT: usize = 20_000;
+/// Maximum number of states, and of users with messages. Beyond it the one that is unchanged for the longest time is
+/// dropped.
+const MAX_ENTRIES: usize = 20_000;
 
 #[derive(Debug)]
 pub(super) struct MessageCache {
     states: BTreeMap<StateKey, Arc<Envelope>>,
-    messages: BTreeMap<Audience, Messages>,
+    messages: BTreeMap<Audience, AudienceMessages>,
     messages_per_user: usize,
-    /// What to forget first: the keys of `states` by the number of their message.
+    /// The keys of `states` by message number: the first one is dropped first.
     by_age: BTreeMap<u64, StateKey>,
-    /// Whose messages to forget first: users by the number of their last one.
+    /// Users by the number of their last message: the first one is dropped first.
     users_by_age: BTreeMap<u64, Audience>,
-    /// Number of the last message of a user who was forgotten, here or in the log: whoever is not known may have had it.
+    /// The number of the last message of any user that was dropped, here or in the log. A user that is not in the cache
+    /// may have lost messages up to it.
     forgotten_users: u64,
     last: u64,
 }
 
 /// The last ordered messages of one audience.
 #[derive(Debug)]
-struct Messages {
+struct AudienceMessages {
     kept: VecDeque<Arc<Envelope>>,
-    /// Number of the last message that is not kept any more; 0 when all are.
+    /// The number of the last dropped message; 0 when none was dropped.
     forgotten: u64,
 }
 
@@ -46,11 +49,11 @@ impl MessageCache {
         }
     }
 
-    /// Takes in what has just been published.
-    pub(super) fn remember(&mut self, published: &RelayedMessage, publication: &Arc<Envelope>) {
+    /// Adds a message that has just been published.
+    pub(super) fn append(&mut self, published: &RelayedMessage, publication: &Arc<Envelope>) {
         self.last = self.last.max(published.seq);
         let Some(key) = publication.event().state_key() else {
-            return self.remember_message(&published.audience, publication);
+            return self.append_ordered(&published.audience, publication);
         };
         self.by_age.insert(published.seq, key.clone());
         if let Some(before) = self.states.insert(key, publication.clone())
@@ -58,26 +61,26 @@ impl MessageCache {
         {
             self.by_age.remove(&before.seq);
         }
-        if self.states.len() > MAX_KEPT
+        if self.states.len() > MAX_ENTRIES
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
             self.states.remove(&oldest);
         }
     }
 
-    fn remember_message(&mut self, audience: &Audience, publication: &Arc<Envelope>) {
-        let most = self.most(audience);
+    fn append_ordered(&mut self, audience: &Audience, publication: &Arc<Envelope>) {
+        let limit_of = self.limit_of(audience);
         let unknown = self.unknown(audience);
         let messages = self.messages.entry(audience.clone()).or_insert(unknown);
-        if let (Audience::User(_), newest) = (audience, messages.kept.back().map_or(0, |newest| number(newest))) {
+        if let (Audience::User(_), newest) = (audience, messages.kept.back().map_or(0, |newest| seq_of(newest))) {
             self.users_by_age.remove(&newest);
-            self.users_by_age.insert(number(publication), audience.clone());
+            self.users_by_age.insert(seq_of(publication), audience.clone());
         }
         messages.kept.push_back(publication.clone());
-        if messages.kept.len() > most {
-            messages.forgotten = messages.kept.pop_front().map_or(0, |oldest| number(&oldest));
+        if messages.kept.len() > limit_of {
+            messages.forgotten = messages.kept.pop_front().map_or(0, |oldest| seq_of(&oldest));
         }
-        if self.users_by_age.len() > MAX_KEPT
+        if self.users_by_age.len() > MAX_ENTRIES
             && let Some((newest, user)) = self.users_by_age.pop_first()
         {
             self.messages.remove(&user);
@@ -85,18 +88,19 @@ impl MessageCache {
         }
     }
 
-    fn most(&self, audience: &Audience) -> usize {
+    fn limit_of(&self, audience: &Audience) -> usize {
         if *audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { self.messages_per_user }
     }
 
-    /// An audience of which nothing is kept: of a user there may have been something.
-    fn unknown(&self, audience: &Audience) -> Messages {
+    /// Returns an empty entry for an audience that is not in the cache. A user's earlier messages may have been
+    /// dropped.
+    fn unknown(&self, audience: &Audience) -> AudienceMessages {
         let forgotten = if matches!(audience, Audience::User(_)) { self.forgotten_users } else { 0 };
-        Messages { kept: VecDeque::new(), forgotten }
+        AudienceMessages { kept: VecDeque::new(), forgotten }
     }
 
-    /// Notes what the log has forgotten.
-    pub(super) fn forget(&mut self, forgotten: &Forgotten) {
+    /// Records which messages the log has pruned.
+    pub(super) fn forget(&mut self, forgotten: &PrunedMessages) {
         self.forgotten_users = forgotten.users;
         self.last = self.last.max(forgotten.users);
         for (audience, last) in &forgotten.of {
@@ -119,17 +123,17 @@ impl MessageCache {
     }
 
     pub(super) fn messages_after(&self, audiences: &Audiences, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
-        let (mut found, mut whole) = (Vec::new(), true);
+        let (mut found, mut is_complete) = (Vec::new(), true);
         for audience in audiences.each() {
             let Some(messages) = self.messages.get(&audience) else {
-                whole &= self.unknown(&audience).forgotten <= seq;
+                is_complete &= self.unknown(&audience).forgotten <= seq;
                 continue;
             };
-            whole &= messages.forgotten <= seq;
-            found.extend(messages.kept.iter().rev().take_while(|message| number(message) > seq).cloned());
+            is_complete &= messages.forgotten <= seq;
+            found.extend(messages.kept.iter().rev().take_while(|message| seq_of(message) > seq).cloned());
         }
-        found.sort_unstable_by_key(|message| number(message));
-        (found, whole)
+        found.sort_unstable_by_key(|message| seq_of(message));
+        (found, is_complete)
     }
 
     pub(super) fn last(&self) -> u64 {
@@ -137,7 +141,7 @@ impl MessageCache {
     }
 }
 
-fn number(publication: &Envelope) -> u64 {
+fn seq_of(publication: &Envelope) -> u64 {
     match publication.event() {
         Event::RelayedMessage(published) => published.seq,
         Event::Signal(_) | Event::Price(_) => 0,

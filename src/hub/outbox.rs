@@ -1,7 +1,7 @@
-//! What waits for one native client: the latest of each state, such as a symbol's price, and every ordered frame.
+//! The outbox of one native client: the latest value of each state, such as a symbol's price, and every ordered frame.
 //!
-//! A client that reads slowly loses outdated states only. When even the ordered frames would not fit, the outbox closes:
-//! the client is cut, comes back, and gets what it missed.
+//! A slow client loses outdated states only. When the ordered frames exceed their limit, the outbox closes: the client
+//! is disconnected, and gets what it missed when it reconnects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,64 +16,64 @@ use super::{Envelope, Topics};
 use crate::domain::StateKey;
 use crate::telemetry::{Behind, Metrics, Queue};
 
-/// Ordered frames that may wait for one client: a snapshot, the tail of a replay, and room for what is live.
+/// Maximum number of ordered frames in the queue: a snapshot, the end of a replay, and room for live events.
 const MAX_ORDERED: usize = 2048;
 
-/// States that may wait for one client: all symbols, and more bots and balances than a page shows.
+/// Maximum number of states in the queue: all symbols, and more bots and balances than a page shows.
 const MAX_STATES: usize = 1024;
 
 /// The queue between the hub and one client's write loop.
 #[derive(Debug)]
 pub struct Outbox {
-    waiting: Mutex<Waiting>,
+    state: Mutex<OutboxState>,
     wake: Notify,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct OutboxState {
     topics: Topics,
     states: BTreeMap<StateKey, Arc<Envelope>>,
     ordered: VecDeque<Ordered>,
-    /// Time between two prices of a symbol, and when each symbol had its last.
+    /// The minimum time between two prices of a symbol.
     price_interval: Option<Duration>,
-    told: BTreeMap<StateKey, Instant>,
-    /// Of ordered events that leave one at a time, and when the next one may.
+    last_sent: BTreeMap<StateKey, Instant>,
+    /// The minimum time between two ordered events; `None` sends all of them at once.
     spacing: Option<Spacing>,
     next_ordered: Option<Instant>,
-    /// An ordered event was taken and is not written yet.
+    /// Whether an ordered event was drained and is not written yet.
     writing: bool,
-    /// Since when something waits.
+    /// When the oldest queued item was queued.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
 }
 
-/// An ordered thing to write.
+/// An ordered item to write.
 #[derive(Debug, Clone)]
 pub enum Ordered {
-    /// An event, still to be put into the client's dialect.
+    /// An event that is still to be encoded in the client's dialect.
     Event(Arc<Envelope>),
-    /// A frame of this client's own, such as an answer.
+    /// A frame for this client only, such as an answer.
     Frame(Utf8Bytes),
     /// A protocol ping that carries this number. Only native WebSockets have them.
     Ping(u64),
 }
 
-/// All that is due for a client, states first.
+/// Everything that is due for a client, states first.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct OutboxBatch {
     /// Latest prices and other states.
     pub states: Vec<Arc<Envelope>>,
     /// Ordered events and answers.
     pub ordered: Vec<Ordered>,
 }
 
-/// The least time between two ordered events of one client.
+/// The minimum time between two ordered events of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spacing {
-    /// After the client has confirmed the first.
+    /// After the client has confirmed the previous event.
     pub confirmed: Duration,
-    /// After the first was written, as long as the client has not confirmed it.
+    /// After the previous event was written, while the client has not confirmed it.
     pub unconfirmed: Duration,
 }
 
@@ -81,117 +81,119 @@ pub struct Spacing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client is too slow for its signals")]
 pub struct OutboxClosed {
-    /// Frames that waited for it.
+    /// How many ordered frames were queued.
     pub waiting: usize,
-    /// Age of the oldest event among them.
+    /// The age of the oldest event among them.
     pub behind: Duration,
 }
 
 impl Outbox {
-    /// An empty outbox that gets nothing yet.
+    /// Returns an empty outbox without topics.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { waiting: Mutex::default(), wake: Notify::new(), metrics }
+        Self { state: Mutex::default(), wake: Notify::new(), metrics }
     }
 
-    /// What the client gets from now on. Call it inside of [`Hub::hold`](super::Hub::hold), with the snapshot.
+    /// Replaces the subscription. Call it inside [`Hub::with_snapshot`](super::Hub::with_snapshot), together with
+    /// reading the snapshot.
     pub fn set_topics(&self, topics: Topics) {
-        self.waiting.lock().topics = topics;
+        self.state.lock().topics = topics;
     }
 
-    /// From now on the client gets prices of each symbol at most so often: between them the newest waits. `None` for every
-    /// price.
+    /// Limits how often the client gets a price of each symbol; in between, only the newest is kept. `None` removes the
+    /// limit.
     pub fn set_price_interval(&self, interval: Option<Duration>) {
-        let mut waiting = self.waiting.lock();
-        waiting.price_interval = interval;
+        let mut state = self.state.lock();
+        state.price_interval = interval;
         if interval.is_none() {
-            waiting.told.clear();
+            state.last_sent.clear();
         }
-        drop(waiting);
-        // What waits may be due earlier now.
+        drop(state);
+        // Queued prices may be due earlier now.
         self.wake.notify_one();
     }
 
-    /// From now on ordered events leave one at a time, at least so far apart: for a page that tells them apart by the time
-    /// of their arrival. The others wait here. [`wrote`](Self::wrote) has to be called after each write.
+    /// Sends ordered events one at a time, with this time between them. For a page that identifies events by their time
+    /// of arrival. The caller has to call [`wrote`](Self::wrote) after each write.
     pub fn set_spacing(&self, spacing: Spacing) {
-        self.waiting.lock().spacing = Some(spacing);
+        self.state.lock().spacing = Some(spacing);
     }
 
-    /// All that was taken is written: the time to the next ordered event counts from here, however long the write took.
+    /// Notes that the last batch is written. The time to the next ordered event counts from here, however long the
+    /// write took.
     pub fn wrote(&self) {
-        let mut waiting = self.waiting.lock();
-        if std::mem::take(&mut waiting.writing) {
-            waiting.next_ordered = waiting.spacing.map(|spacing| Instant::now() + spacing.unconfirmed);
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.writing) {
+            state.next_ordered = state.spacing.map(|spacing| Instant::now() + spacing.unconfirmed);
         }
     }
 
-    /// The client has confirmed the last ordered event.
+    /// Notes that the client has confirmed the last ordered event.
     pub fn confirmed(&self) {
-        let mut waiting = self.waiting.lock();
-        let soon = waiting.spacing.map(|spacing| Instant::now() + spacing.confirmed);
-        waiting.next_ordered = waiting.next_ordered.min(soon);
-        drop(waiting);
+        let mut state = self.state.lock();
+        let soon = state.spacing.map(|spacing| Instant::now() + spacing.confirmed);
+        state.next_ordered = state.next_ordered.min(soon);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// What the client gets.
+    /// Returns the subscription.
     pub fn topics(&self) -> Topics {
-        self.waiting.lock().topics.clone()
+        self.state.lock().topics.clone()
     }
 
-    /// Queues the publications that the client asked for, and wakes its write loop once.
+    /// Queues the events that the client subscribed to, and wakes its write loop once.
     pub fn offer(&self, batch: &[Arc<Envelope>]) {
-        let mut waiting = self.waiting.lock();
-        let mut taken = false;
+        let mut state = self.state.lock();
+        let mut queued = false;
         for publication in batch {
-            if waiting.topics.contain(publication.event()) {
-                waiting.push(publication, &self.metrics);
-                taken = true;
+            if state.topics.contain(publication.event()) {
+                state.push(publication, &self.metrics);
+                queued = true;
             }
         }
-        drop(waiting);
-        if taken {
+        drop(state);
+        if queued {
             self.wake.notify_one();
         }
     }
 
-    /// Queues publications whatever the client asked for: for a snapshot or a replay.
+    /// Queues events regardless of the subscription. For a snapshot or a replay.
     pub fn put(&self, batch: impl IntoIterator<Item = Arc<Envelope>>) {
-        let mut waiting = self.waiting.lock();
+        let mut state = self.state.lock();
         for publication in batch {
-            waiting.push(&publication, &self.metrics);
+            state.push(&publication, &self.metrics);
         }
-        drop(waiting);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// Queues a frame of the client's own, behind all ordered events.
+    /// Queues a frame for this client only, behind all ordered events.
     pub fn answer(&self, frame: Utf8Bytes) {
-        let mut waiting = self.waiting.lock();
-        waiting.push_ordered(Ordered::Frame(frame), &self.metrics);
-        drop(waiting);
+        let mut state = self.state.lock();
+        state.push_ordered(Ordered::Frame(frame), &self.metrics);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// Queues a protocol ping behind all ordered events; its answer says that they have arrived.
+    /// Queues a protocol ping behind all ordered events. Its pong proves that they have arrived.
     pub fn ping(&self, number: u64) {
-        let mut waiting = self.waiting.lock();
-        waiting.push_ordered(Ordered::Ping(number), &self.metrics);
-        drop(waiting);
+        let mut state = self.state.lock();
+        state.push_ordered(Ordered::Ping(number), &self.metrics);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// Waits until something is due and takes all of it.
+    /// Waits until something is due, and drains all of it.
     ///
     /// # Errors
-    /// [`OutboxClosed`] when the client fell too far behind; what was waiting is gone.
-    pub async fn due(&self) -> Result<Batch, OutboxClosed> {
+    /// [`OutboxClosed`] when the client fell too far behind; the queue has been dropped.
+    pub async fn due(&self) -> Result<OutboxBatch, OutboxClosed> {
         loop {
-            let batch = self.take()?;
+            let batch = self.drain()?;
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            let next = self.waiting.lock().next();
+            let next = self.state.lock().next();
             match next {
                 None => self.wake.notified().await,
                 Some(next) => tokio::select! {
@@ -202,59 +204,59 @@ impl Outbox {
         }
     }
 
-    /// Takes all that is due now.
+    /// Drains everything that is due now.
     ///
     /// # Errors
     /// [`OutboxClosed`] when the client fell too far behind.
-    pub fn take(&self) -> Result<Batch, OutboxClosed> {
-        let mut waiting = self.waiting.lock();
-        if let Some(closed) = waiting.closed {
+    pub fn drain(&self) -> Result<OutboxBatch, OutboxClosed> {
+        let mut state = self.state.lock();
+        if let Some(closed) = state.closed {
             return Err(closed);
         }
-        let batch = Batch { states: waiting.due_states(), ordered: waiting.due_ordered() };
-        // What still waits is not behind: it has its time.
-        waiting.since = None;
+        let batch = OutboxBatch { states: state.due_states(), ordered: state.due_ordered() };
+        // Items that are not due yet do not count as backlog.
+        state.since = None;
         Ok(batch)
     }
 }
 
 impl Queue for Outbox {
     fn behind(&self) -> Behind {
-        let waiting = self.waiting.lock();
-        let by = waiting.since.filter(|_| !waiting.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
-        Behind { ordered: waiting.ordered.len(), states: waiting.states.len(), by }
+        let state = self.state.lock();
+        let by = state.since.filter(|_| !state.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
+        Behind { ordered: state.ordered.len(), states: state.states.len(), by }
     }
 }
 
-impl Batch {
+impl OutboxBatch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty() && self.ordered.is_empty()
     }
 }
 
-impl Waiting {
+impl OutboxState {
     fn is_empty(&self) -> bool {
         self.states.is_empty() && self.ordered.is_empty()
     }
 
-    /// Takes the states whose time has come.
+    /// Drains the states that are due.
     fn due_states(&mut self) -> Vec<Arc<Envelope>> {
         let Some(interval) = self.price_interval else {
             return std::mem::take(&mut self.states).into_values().collect();
         };
-        let (now, told) = (Instant::now(), &mut self.told);
+        let (now, last_sent) = (Instant::now(), &mut self.last_sent);
         let due = self.states.extract_if(.., |key, _| {
-            let due = told.get(key).is_none_or(|last| *last + interval <= now);
+            let due = last_sent.get(key).is_none_or(|last| *last + interval <= now);
             if due && matches!(key, StateKey::Price(_)) {
-                told.insert(key.clone(), now);
+                last_sent.insert(key.clone(), now);
             }
             due
         });
         due.map(|(_, publication)| publication).collect()
     }
 
-    /// Takes the ordered frames whose time has come: all, or up to the second event where events are spaced.
+    /// Drains the ordered items that are due: all, or with a spacing those before the second event.
     fn due_ordered(&mut self) -> Vec<Ordered> {
         if self.spacing.is_none() {
             return self.ordered.drain(..).collect();
@@ -274,16 +276,16 @@ impl Waiting {
         due
     }
 
-    /// When the next of what waits is due.
+    /// Returns when the next queued item is due.
     fn next(&self) -> Option<Instant> {
         let ordered = self.next_ordered.filter(|_| !self.ordered.is_empty());
         [self.next_price(), ordered].into_iter().flatten().min()
     }
 
-    /// When the next price that waits is due.
+    /// Returns when the next queued price is due.
     fn next_price(&self) -> Option<Instant> {
         let interval = self.price_interval?;
-        self.states.keys().filter_map(|key| self.told.get(key).map(|last| *last + interval)).min()
+        self.states.keys().filter_map(|key| self.last_sent.get(key).map(|last| *last + interval)).min()
     }
 
     fn push(&mut self, publication: &Arc<Envelope>, metrics: &Metrics) {

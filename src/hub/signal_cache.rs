@@ -1,4 +1,5 @@
-//! The ordered events of the last while: each signal as it is now for snapshots, and the tail of the log for joining.
+//! The cache of signal events: the current state of each signal for snapshots, and the end of the log for clients that
+//! resume.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,30 +8,32 @@ use std::time::Duration;
 use super::Envelope;
 use crate::domain::{Event, Now, SignalId};
 
-/// Events of the log's tail that are kept, so that a client that catches up can join without asking the log under the lock.
-const TAIL: usize = 1024;
-/// Signals that are kept for snapshots; beyond that the longest unchanged leaves, pending or not.
+/// Maximum number of events in the tail. A client that catches up can subscribe without a query to the log under the
+/// lock.
+const MAX_TAIL: usize = 1024;
+/// Maximum number of signals for snapshots. Beyond it the one that is unchanged for the longest time is dropped,
+/// pending or not.
 const MAX_SIGNALS: usize = 2048;
 
 #[derive(Debug)]
 pub(super) struct SignalCache {
     window: Duration,
-    /// The monotonic clock at the last look at it.
+    /// The monotonic time of the last [`evict_expired`](Self::evict_expired).
     now: Duration,
-    /// Latest state of each signal, by the place of its last change.
-    by_seq: BTreeMap<u64, Kept>,
+    /// The latest state of each signal, by the sequence number of its last change.
+    by_seq: BTreeMap<u64, CachedSignal>,
     seq_of: HashMap<SignalId, u64>,
     tail: VecDeque<Arc<Envelope>>,
-    /// What was read from the log at the start: the latest event of each signal.
-    recalled: Vec<Arc<Envelope>>,
+    /// The latest event of each signal that was read from the log at the start.
+    recovered: Vec<Arc<Envelope>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedSignal {
     publication: Arc<Envelope>,
-    /// It was read from the log: how old it is only the wall clock knows.
+    /// Whether it was read from the log. Its age is then known by the wall clock only.
     from_log: bool,
-    /// When it has left the window, on the monotonic clock; not known before the next look at it.
+    /// The monotonic time at which it leaves the window; set by the next `evict_expired`.
     until: Option<Duration>,
 }
 
@@ -42,93 +45,93 @@ impl SignalCache {
             by_seq: BTreeMap::new(),
             seq_of: HashMap::new(),
             tail: VecDeque::new(),
-            recalled: Vec::new(),
+            recovered: Vec::new(),
         }
     }
 
-    /// Takes in an event that has just been published.
-    pub(super) fn remember(&mut self, publication: Arc<Envelope>) {
-        self.keep(publication.clone(), false);
+    /// Adds an event that has just been published.
+    pub(super) fn append(&mut self, publication: Arc<Envelope>) {
+        self.insert(publication.clone(), false);
         self.tail.push_back(publication);
-        if self.tail.len() > TAIL {
+        if self.tail.len() > MAX_TAIL {
             self.tail.pop_front();
         }
     }
 
-    /// Takes in the latest state of a signal from the log, which may have gone on with others in between.
+    /// Adds the latest state of a signal from the log. Its events need not be consecutive.
     pub(super) fn restore(&mut self, publication: Arc<Envelope>) {
-        self.keep(publication.clone(), true);
-        if self.recalled.len() < MAX_SIGNALS {
-            self.recalled.push(publication);
+        self.insert(publication.clone(), true);
+        if self.recovered.len() < MAX_SIGNALS {
+            self.recovered.push(publication);
         }
     }
 
-    fn keep(&mut self, publication: Arc<Envelope>, from_log: bool) {
+    fn insert(&mut self, publication: Arc<Envelope>, from_log: bool) {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return };
         if let Some(before) = self.seq_of.insert(signal.id.clone(), seq) {
             self.by_seq.remove(&before);
         }
-        self.by_seq.insert(seq, Kept { publication, from_log, until: None });
+        self.by_seq.insert(seq, CachedSignal { publication, from_log, until: None });
         while self.by_seq.len() > MAX_SIGNALS {
-            self.forget_first();
+            self.evict_oldest();
         }
     }
 
-    fn forget_first(&mut self) {
-        if let Some((_, kept)) = self.by_seq.pop_first()
-            && let Event::Signal(signal) = kept.publication.event()
+    fn evict_oldest(&mut self) {
+        if let Some((_, entry)) = self.by_seq.pop_first()
+            && let Event::Signal(signal) = entry.publication.event()
         {
             self.seq_of.remove(&signal.id);
         }
     }
 
-    /// Drops ended signals that have left the window.
-    pub(super) fn tidy(&mut self, now: Now) {
+    /// Removes ended signals that have left the window.
+    pub(super) fn evict_expired(&mut self, now: Now) {
         self.now = now.mono;
-        self.recalled.retain(|publication| publication.age() < self.window);
+        self.recovered.retain(|publication| publication.age() < self.window);
         let end = now.mono + self.window;
-        self.by_seq.retain(|_, kept| {
-            let Event::Signal(signal) = kept.publication.event() else { return false };
-            let until = kept.until.get_or_insert_with(|| {
+        self.by_seq.retain(|_, entry| {
+            let Event::Signal(signal) = entry.publication.event() else { return false };
+            let until = entry.until.get_or_insert_with(|| {
                 let age = (now.wall - signal.updated_at).to_std().unwrap_or_default();
-                if kept.from_log { end.saturating_sub(age) } else { end }
+                if entry.from_log { end.saturating_sub(age) } else { end }
             });
-            let keep = signal.state.is_pending() || now.mono < *until;
-            if !keep {
+            let insert = signal.state.is_pending() || now.mono < *until;
+            if !insert {
                 self.seq_of.remove(&signal.id);
             }
-            keep
+            insert
         });
     }
 
-    /// The time within which a signal has changed that is kept although it has ended.
+    /// Returns how long a signal is kept after its last change when it has ended.
     pub(super) fn window(&self) -> Duration {
         self.window
     }
 
-    /// Latest state of each signal, oldest change first, and how long ago it changed: at least the window for one that has
-    /// left it.
+    /// Returns the latest state of each signal, oldest change first, and the time since that change. For a signal that
+    /// has left the window the time is at least the window.
     pub(super) fn signals(&self) -> impl Iterator<Item = (&Arc<Envelope>, Duration)> {
-        self.by_seq.values().map(|kept| {
-            let age = match kept.until {
+        self.by_seq.values().map(|entry| {
+            let age = match entry.until {
                 Some(until) => (self.now + self.window).saturating_sub(until),
-                None if kept.from_log => self.window,
+                None if entry.from_log => self.window,
                 None => Duration::ZERO,
             };
-            (&kept.publication, age)
+            (&entry.publication, age)
         })
     }
 
-    /// The events after `seq` that are younger than `window`, oldest first. Of the time before the start only the latest event
-    /// of each signal is known, and of a burst its tail.
+    /// Returns the events after `seq` that are younger than `window`, oldest first. From before the start, it has only
+    /// the latest event of each signal; of a burst, only the tail.
     pub(super) fn younger(&self, seq: u64, window: Duration) -> impl Iterator<Item = &Arc<Envelope>> {
         let is_wanted = move |publication: &&Arc<Envelope>| {
             publication.seq().is_some_and(|at| at > seq) && publication.age() < window
         };
-        self.recalled.iter().chain(&self.tail).filter(is_wanted)
+        self.recovered.iter().chain(&self.tail).filter(is_wanted)
     }
 
-    /// The events after `seq` up to `head`; `None` when the tail does not reach back so far.
+    /// Returns the events after `seq` up to `head`; `None` when the tail does not have all of them.
     pub(super) fn after(&self, seq: u64, head: u64) -> Option<Vec<Arc<Envelope>>> {
         if seq >= head {
             return Some(Vec::new());

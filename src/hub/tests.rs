@@ -53,7 +53,7 @@ fn seqs(publications: &[Arc<Envelope>]) -> Vec<u64> {
 }
 
 #[test]
-fn a_snapshot_holds_each_signal_once_as_it_is_now() {
+fn a_snapshot_has_each_signal_once() {
     let hub = hub();
     hub.publish(&[signal("a", 1, SignalState::Pending), signal("b", 2, SignalState::Pending)]);
     hub.publish(&[signal("a", 3, SignalState::Confirmed)]);
@@ -62,13 +62,13 @@ fn a_snapshot_holds_each_signal_once_as_it_is_now() {
 }
 
 #[test]
-fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_not() {
+fn only_ended_signals_leave_the_snapshot() {
     let hub = hub();
     hub.publish(&[signal("a", 1, SignalState::Confirmed), signal("b", 2, SignalState::Pending)]);
-    hub.tidy(after(0));
-    hub.tidy(after(599));
+    hub.evict_expired(after(0));
+    hub.evict_expired(after(599));
     assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [1, 2]);
-    hub.tidy(after(600));
+    hub.evict_expired(after(600));
     assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), [2]);
 }
 
@@ -76,10 +76,10 @@ fn an_ended_signal_leaves_the_snapshot_with_the_window_and_a_pending_one_does_no
 fn a_snapshot_knows_how_old_changes_are() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 1, SignalState::Confirmed)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
-    // The process began four minutes after the change of the one that the log had.
+    hub.restore([old], &PrunedMessages::default());
+    // The process started four minutes after the change in the log.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
-    hub.tidy(running(0));
+    hub.evict_expired(running(0));
     hub.publish(&[signal("new", 2, SignalState::Confirmed)]);
     let ages = || {
         let ages = std::cell::RefCell::new(Vec::new());
@@ -91,34 +91,34 @@ fn a_snapshot_knows_how_old_changes_are() {
         ages.into_inner()
     };
     assert_eq!(ages(), [240, 0]);
-    hub.tidy(running(10));
-    hub.tidy(running(70));
+    hub.evict_expired(running(10));
+    hub.evict_expired(running(70));
     assert_eq!(ages(), [310, 60]);
 }
 
 #[test]
-fn a_wall_clock_that_jumps_neither_empties_the_snapshot_nor_fills_it() {
+fn clock_jumps_do_not_change_the_snapshot() {
     for jump in [3600, -7200] {
         let hub = hub();
         hub.publish(&[signal("a", 1, SignalState::Confirmed)]);
         let jumped = |seconds| Now { wall: after(seconds).wall + TimeDelta::seconds(jump), ..after(seconds) };
-        hub.tidy(after(0));
+        hub.evict_expired(after(0));
         for (seconds, seqs_then) in [(599, vec![1]), (600, vec![])] {
-            hub.tidy(jumped(seconds));
+            hub.evict_expired(jumped(seconds));
             assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), seqs_then, "{jump} {seconds}");
         }
     }
 }
 
 #[test]
-fn what_comes_from_the_log_is_as_old_as_the_wall_clock_says() {
+fn the_wall_clock_ages_signals_from_the_log() {
     let hub = hub();
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Confirmed)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
-    // The process began four minutes after it.
+    hub.restore([old], &PrunedMessages::default());
+    // The process started four minutes after it.
     let running = |seconds: u64| Now { mono: Duration::from_secs(seconds), ..after(240 + seconds) };
     for (seconds, expected) in [(0, vec![5]), (359, vec![5]), (360, vec![])] {
-        hub.tidy(running(seconds));
+        hub.evict_expired(running(seconds));
         assert_eq!(hub.with_snapshot(|present| seqs(&present.signals(|_| true))), expected, "{seconds}");
     }
 }
@@ -133,10 +133,10 @@ fn a_snapshot_is_bounded_to_the_latest() {
 }
 
 #[test]
-fn the_tail_answers_only_for_what_it_holds_without_holes() {
+fn the_tail_answers_only_when_complete() {
     let hub = Hub::new(Position { epoch: "e".into(), seq: 7 }, Duration::from_secs(600), 50, metrics());
     let Ok(old) = Arc::try_unwrap(signal("old", 5, SignalState::Pending)) else { panic!() };
-    hub.restore([old], &Forgotten::default());
+    hub.restore([old], &PrunedMessages::default());
     assert_eq!(hub.with_snapshot(|present| present.after(6).map(|events| seqs(&events))), None, "nobody saw 7");
     assert_eq!(hub.with_snapshot(|present| present.after(7).map(|events| seqs(&events))), Some(vec![]));
     hub.publish(&[signal("a", 8, SignalState::Pending), signal("b", 9, SignalState::Pending)]);
@@ -146,14 +146,14 @@ fn the_tail_answers_only_for_what_it_holds_without_holes() {
 }
 
 #[test]
-fn a_slow_client_loses_outdated_prices_and_no_signal() {
+fn a_slow_client_loses_only_outdated_prices() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     for value in [1.0, 2.0, 3.0] {
         outbox.offer(&[price("EURUSD", value), price("GBPUSD", value)]);
     }
     outbox.offer(&[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
-    let batch = outbox.take().unwrap();
+    let batch = outbox.drain().unwrap();
     let prices: Vec<_> = batch
         .states
         .iter()
@@ -167,24 +167,24 @@ fn a_slow_client_loses_outdated_prices_and_no_signal() {
 }
 
 #[test]
-fn a_client_that_is_too_slow_for_its_signals_is_closed_not_shortened() {
+fn a_client_too_slow_for_signals_is_closed() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     for seq in 1..5000 {
         outbox.offer(&[signal("a", seq, SignalState::Pending)]);
     }
-    assert_eq!(outbox.take().unwrap_err().waiting, 2048);
+    assert_eq!(outbox.drain().unwrap_err().waiting, 2048);
 }
 
 #[test]
-fn a_client_gets_only_what_it_asked_for() {
+fn a_client_gets_only_what_it_subscribed_to() {
     let outbox = Outbox::new(metrics());
     let only = Selection::Only([Symbol::new("GBPUSD")].into());
     outbox.set_topics(Topics { prices: only, signals: Selection::None, ..Topics::default() });
     outbox.offer(&[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
-    assert!(outbox.take().unwrap().is_empty());
+    assert!(outbox.drain().unwrap().is_empty());
     outbox.offer(&[price("GBPUSD", 1.0)]);
-    assert_eq!(outbox.take().unwrap().states.len(), 1);
+    assert_eq!(outbox.drain().unwrap().states.len(), 1);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn message(seq: u64, audience: Audience) -> Arc<Envelope> {
 }
 
 #[test]
-fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
+fn the_longest_silent_user_is_dropped_first() {
     let hub = hub();
     let user = |number: u64| Audience::User(number.to_string().into());
     hub.publish(&[message(1, Audience::Admin), message(2, Audience::All)]);
@@ -222,10 +222,10 @@ fn of_more_users_than_are_kept_the_longest_silent_is_forgotten_and_told_so() {
 }
 
 #[test]
-fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
+fn lost_messages_of_a_user_are_reported() {
     let hub = hub();
     let user = |name: &str| Audience::User(name.into());
-    let forgotten = Forgotten { of: vec![(user("b"), 30)], users: 20 };
+    let forgotten = PrunedMessages { of: vec![(user("b"), 30)], users: 20 };
     hub.restore([Envelope::unplaced(message(25, user("a")).event().clone())], &forgotten);
     hub.publish(&[message(40, user("b")), message(41, user("new"))]);
     let of = |name: &str, seq| {
@@ -240,7 +240,7 @@ fn what_a_user_may_have_lost_is_told_whether_he_has_newer_messages_or_none() {
 }
 
 #[test]
-fn who_was_forgotten_and_comes_back_is_not_whole() {
+fn a_returning_dropped_user_is_incomplete() {
     let hub = hub();
     let user = |number: u64| Audience::User(number.to_string().into());
     let many: Vec<_> = (1..=20_001).map(|seq| message(seq, user(seq))).collect();
@@ -251,7 +251,7 @@ fn who_was_forgotten_and_comes_back_is_not_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time_has_come() {
+async fn a_price_interval_delivers_the_newest_price() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     outbox.set_price_interval(Some(Duration::from_secs(1)));
@@ -293,7 +293,7 @@ async fn a_client_that_wants_fewer_prices_gets_each_symbols_newest_when_its_time
 const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
 
 #[tokio::test(start_paused = true)]
-async fn spaced_events_leave_one_at_a_time_in_order() {
+async fn spaced_events_leave_one_by_one() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     outbox.set_spacing(SPACING);
@@ -305,7 +305,7 @@ async fn spaced_events_leave_one_at_a_time_in_order() {
         let batch = outbox.due().await.unwrap();
         let at = begin.elapsed();
         if told.len() == 20 {
-            // Live events come meanwhile, and other things do not wait for them.
+            // Live events arrive meanwhile, and other items do not wait for them.
             outbox.offer(&(51..=100).map(|seq| signal("s", seq, SignalState::Pending)).collect::<Vec<_>>());
             outbox.offer(&[price("EURUSD", 1.0)]);
             let prices = outbox.due().await.unwrap();
@@ -318,11 +318,11 @@ async fn spaced_events_leave_one_at_a_time_in_order() {
                 Ordered::Ping(_) => panic!("no ping was put"),
             }
         }
-        // A write that takes long: the time counts from its end.
+        // After a slow write the time counts from its end.
         let write = if told.len() == 7 { 2 * SPACING.unconfirmed } else { Duration::ZERO };
         tokio::time::sleep(write).await;
         outbox.wrote();
-        // Up to here the client answers at once.
+        // Until now the client answered immediately.
         if told.len() < 90 {
             outbox.confirmed();
         }
@@ -342,5 +342,5 @@ async fn spaced_events_have_a_bound_too() {
     let outbox = Outbox::new(metrics());
     outbox.set_spacing(SPACING);
     outbox.put((1..=3000).map(|seq| signal("s", seq, SignalState::Pending)));
-    assert!(outbox.take().is_err());
+    assert!(outbox.drain().is_err());
 }

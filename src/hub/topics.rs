@@ -1,24 +1,24 @@
-//! What a client asked for.
+//! What a client is subscribed to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::{Audience, Event, Symbol};
 
-/// Which symbols of a channel.
+/// The selected symbols of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Selection {
-    /// None: the client is not in the channel.
+    /// No symbol: the client is not subscribed to the channel.
     #[default]
     None,
-    /// Every symbol, those to come included.
+    /// Every symbol, including those that are added later.
     All,
-    /// These.
+    /// These symbols.
     Only(BTreeSet<Symbol>),
 }
 
 impl Selection {
-    /// Whether it holds `symbol`.
+    /// Whether it selects `symbol`.
     pub fn contains(&self, symbol: &Symbol) -> bool {
         match self {
             Self::None => false,
@@ -27,12 +27,12 @@ impl Selection {
         }
     }
 
-    /// Whether it holds nothing.
+    /// Whether it selects nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
 
-    /// This and what `more` selects.
+    /// Returns the union with `more`.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
         match (self, more) {
@@ -42,7 +42,8 @@ impl Selection {
         }
     }
 
-    /// This without what `less` selects. From `All` nothing but all of it can be taken: symbols to come are part of it.
+    /// Returns the difference to `less`. `All` stays `All` unless `less` is `All`, too, because it includes later
+    /// symbols.
     #[must_use]
     pub fn without(&self, less: &Self) -> Self {
         match (self, less) {
@@ -59,32 +60,32 @@ impl Selection {
 /// A client's subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Topics {
-    /// Symbols whose prices it gets.
+    /// Symbols whose prices the client gets.
     pub prices: Selection,
-    /// Symbols whose signals it gets.
+    /// Symbols whose signals the client gets.
     pub signals: Selection,
-    /// Whose published messages it gets.
+    /// Audiences whose relayed messages the client gets.
     pub published: Audiences,
 }
 
-/// Whose published messages a client gets.
+/// The audiences whose relayed messages a client gets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audiences {
-    /// Those for everybody.
+    /// Messages for all users.
     pub all: bool,
-    /// Those for administrators.
+    /// Messages for administrators.
     pub admin: bool,
-    /// Those for this user.
+    /// Messages for this user.
     pub user: Option<Arc<str>>,
 }
 
 impl Audiences {
-    /// Those for everybody, and nothing else.
+    /// Returns only the audience of all users.
     pub fn everybody() -> Self {
         Self { all: true, ..Self::default() }
     }
 
-    /// One of them.
+    /// Returns only this audience.
     pub fn only(audience: &Audience) -> Self {
         match audience {
             Audience::All => Self::everybody(),
@@ -93,18 +94,18 @@ impl Audiences {
         }
     }
 
-    /// All that one user may read.
+    /// Returns all audiences that a user may read.
     pub fn of_user(user: Arc<str>, admin: bool) -> Self {
         Self { all: true, admin, user: Some(user) }
     }
 
-    /// Each of them.
+    /// Iterates over the audiences.
     pub fn each(&self) -> impl Iterator<Item = Audience> {
         let (all, admin) = (self.all.then_some(Audience::All), self.admin.then_some(Audience::Admin));
         all.into_iter().chain(admin).chain(self.user.clone().map(Audience::User))
     }
 
-    /// Whether it holds `audience`.
+    /// Whether it includes `audience`.
     pub fn contain(&self, audience: &Audience) -> bool {
         match audience {
             Audience::All => self.all,
@@ -115,12 +116,12 @@ impl Audiences {
 }
 
 impl Topics {
-    /// All prices and signals.
+    /// Returns all prices and signals.
     pub fn market() -> Self {
         Self { prices: Selection::All, signals: Selection::All, published: Audiences::default() }
     }
 
-    /// All prices and signals, and what is published for everybody.
+    /// Returns all prices and signals, and the messages for all users.
     pub fn public() -> Self {
         Self { published: Audiences { all: true, ..Audiences::default() }, ..Self::market() }
     }
@@ -134,7 +135,7 @@ impl Topics {
         }
     }
 
-    /// These and the prices and signals of `more`.
+    /// Returns the union with the prices and signals of `more`.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
         Self {
@@ -144,7 +145,7 @@ impl Topics {
         }
     }
 
-    /// These without the prices and signals of `less`.
+    /// Returns the topics without the prices and signals of `less`.
     #[must_use]
     pub fn without(&self, less: &Self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The clock: the one place where the time is read.
+//! The clock: the only place where the current time is read.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use tokio::time::Instant;
 
 use crate::domain::Now;
 
-/// The wall-clock time in UTC, cut to milliseconds: nothing that leaves the server carries more.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+/// Returns the wall-clock time in UTC, truncated to milliseconds. No time that leaves the server is more precise.
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the wall clock")]
 pub fn wall() -> DateTime<Utc> {
     let now = Utc::now();
     DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now)
 }
 
-/// Where the pipeline gets its time from.
+/// The source of the pipeline's time.
 #[derive(Debug)]
 pub enum Clock {
-    /// The system's two clocks.
+    /// The wall clock and the monotonic clock of the system.
     System {
-        /// Zero of the monotonic clock.
+        /// The zero of the monotonic clock.
         started: Instant,
     },
-    /// The times of a recording: both clocks stand where its last tick stood.
+    /// The times of a recording: both clocks show the time of its last tick.
     Recording {
-        /// First and last time that was seen.
+        /// The first and the latest time so far.
         span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     },
 }
 
 impl Clock {
-    /// The system's clocks, from now.
+    /// Returns the clocks of the system; the monotonic one begins now.
     pub fn system() -> Self {
         Self::System { started: Instant::now() }
     }
 
-    /// A clock that a recording will drive.
+    /// Returns a clock that a recording advances.
     pub fn recording() -> Self {
         Self::Recording { span: None }
     }
@@ -59,7 +59,7 @@ impl Clock {
         }
     }
 
-    /// When the system's monotonic clock reads `due`; `None` when a recording drives the clock and nobody can tell.
+    /// Returns the instant at which the monotonic clock shows `due`; `None` when a recording advances the clock.
     pub fn instant(&self, due: Duration) -> Option<Instant> {
         match self {
             Self::System { started } => Some(*started + due),
@@ -67,7 +67,7 @@ impl Clock {
         }
     }
 
-    /// Whether a recording drives it.
+    /// Whether a recording advances it.
     pub fn is_recording(&self) -> bool {
         matches!(self, Self::Recording { .. })
     }
@@ -79,7 +79,7 @@ mod tests {
     use crate::domain::parse_time;
 
     #[test]
-    fn a_recording_drives_both_clocks_and_never_back() {
+    fn a_recording_moves_both_clocks_forward_only() {
         let mut clock = Clock::recording();
         let at = |text| parse_time(text).unwrap();
         clock.advance(at("2014-05-08T11:00:00Z"));

@@ -1,4 +1,5 @@
-//! Commit, then publish, then acknowledge: what gathers becomes durable together, and only then anybody is told.
+//! Commit, then publish, then acknowledge: a batch of changes is committed as a whole before it is published and
+//! answered.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,116 +14,119 @@ use super::{Accepted, Pipeline, Rejection, SubmitError};
 use crate::domain::{Change, Event, Position, RelayedMessage, Signal, TradeOutcome, UserNote};
 use crate::engine::PersistScope;
 use crate::hub::Envelope;
-use crate::store::{Receipt, StoreError};
+use crate::store::{AppendReceipt, StoreError};
 
-/// After a failed commit nothing is ended by the clock for this long.
+/// After a failed commit, deadlines of signals are not processed for this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) type Commit = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
+pub(super) type Commit = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
 
-/// Changes that become durable together, and the answers that wait for them.
+/// Changes that are committed together, and the replies that wait for the commit.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct CommitBatch {
     pub(super) changes: Vec<Change>,
     pub(super) published: Vec<RelayedMessage>,
     pub(super) notes: Vec<UserNote>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) replies: Vec<PendingReply>,
 }
 
-pub(super) struct Answer {
+pub(super) struct PendingReply {
     pub(super) to: oneshot::Sender<Result<Accepted, SubmitError>>,
     pub(super) is: Result<Accepted, Rejection>,
 }
 
-impl Batch {
+impl CommitBatch {
     pub(super) fn has_nothing_to_store(&self) -> bool {
         self.changes.is_empty() && self.published.is_empty() && self.notes.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.has_nothing_to_store() && self.answers.is_empty()
+        self.has_nothing_to_store() && self.replies.is_empty()
     }
 }
 
 impl Pipeline {
-    /// Begins to store what has become of confirmed signals, once the signals themselves are stored: the records that have
-    /// ended, and of the open ones what `open` asks for. After a failure entries wait for the next minutes.
-    pub(super) fn record(&mut self, open: PersistScope) {
-        let is_too_early = self.unrecorded && open == PersistScope::Entries;
-        if self.recording.is_some() || !self.is_settled() || is_too_early {
+    /// Begins to store the records of confirmed signals: the ended ones, and the open ones that `open` selects. Does
+    /// nothing while signals are not committed yet. After a failure, entries are stored with the next minutes.
+    pub(super) fn store_records(&mut self, open: PersistScope) {
+        let is_too_early = self.records_failed && open == PersistScope::Entries;
+        if self.storing_records.is_some() || !self.is_settled() || is_too_early {
             return;
         }
         let (records, open) = (self.engine.ended_records(), self.engine.open_records(open));
         if !(records.is_empty() && open.is_empty()) {
             let commit: Commit = Box::pin(self.store.append_outcomes(records.clone(), open));
-            self.recording = Some((records, commit));
+            self.storing_records = Some((records, commit));
         }
     }
 
-    /// Stores all that is left to store of records, after what is being stored.
-    pub(super) async fn record_rest(&mut self) {
+    /// Finishes the current write of records, then stores all remaining ones.
+    pub(super) async fn store_remaining_records(&mut self) {
         for _ in 0..2 {
-            self.record(PersistScope::All);
-            if self.recording.is_some() {
-                let recorded = recorded(&mut self.recording).await;
-                self.requeue_on_error(recorded);
+            self.store_records(PersistScope::All);
+            if self.storing_records.is_some() {
+                let stored = records_stored(&mut self.storing_records).await;
+                self.requeue_on_error(stored);
             }
         }
     }
 
-    /// Records that could not be stored come again.
-    pub(super) fn requeue_on_error(&mut self, (records, stored): (Vec<TradeOutcome>, Result<Receipt, StoreError>)) {
-        self.unrecorded = stored.is_err();
+    /// Gives records that could not be stored back to the engine, for the next attempt.
+    pub(super) fn requeue_on_error(
+        &mut self,
+        (records, stored): (Vec<TradeOutcome>, Result<AppendReceipt, StoreError>),
+    ) {
+        self.records_failed = stored.is_err();
         match stored {
             Ok(_) => {
-                if let Some(suppressed) = self.unrecorded_log.end() {
+                if let Some(suppressed) = self.records_log.end() {
                     info!(suppressed, "records of signals are stored again");
                 }
             }
             Err(error) => {
-                if let Some(suppressed) = self.unrecorded_log.admit() {
+                if let Some(suppressed) = self.records_log.admit() {
                     warn!(%error, records = records.len(), suppressed, "records of signals could not be stored yet");
                 }
-                self.engine.keep_records(records);
+                self.engine.requeue_records(records);
             }
         }
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.committing.is_none() && self.gathering.is_empty()
+        self.committing.is_none() && self.next_batch.is_empty()
     }
 
-    /// Begins to commit what has gathered, unless a commit is under way.
+    /// Begins to commit the next batch, unless a commit is in progress.
     pub(super) fn commit(&mut self) {
-        if self.committing.is_some() || self.gathering.is_empty() {
+        if self.committing.is_some() || self.next_batch.is_empty() {
             return;
         }
-        let mut batch = std::mem::take(&mut self.gathering);
+        let mut batch = std::mem::take(&mut self.next_batch);
         if let Some(announce) = self.announce {
             let now = self.clock.now().wall;
             batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
         }
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
         let commit: Commit = if batch.has_nothing_to_store() {
-            Box::pin(std::future::ready(Ok(Receipt { first_signal: 0, first_published: 0 })))
+            Box::pin(std::future::ready(Ok(AppendReceipt { first_signal: 0, first_published: 0 })))
         } else {
             Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
         };
         self.committing = Some((batch, commit));
     }
 
-    pub(super) async fn settle(&mut self, (batch, committed): (Batch, Result<Receipt, StoreError>)) {
+    pub(super) async fn finish_commit(&mut self, (batch, committed): (CommitBatch, Result<AppendReceipt, StoreError>)) {
         match committed {
             Ok(first) => {
-                self.patience = None;
+                self.retry_at = None;
                 if !batch.has_nothing_to_store()
-                    && let Some(suppressed) = self.refusals_log.end()
+                    && let Some(suppressed) = self.commits_log.end()
                 {
                     info!(suppressed, "signals are stored again");
                 }
                 self.publish_changes(&batch.changes, first.first_signal).await;
-                self.pass_on(batch.published, first.first_published).await;
-                for Answer { to, is } in batch.answers {
+                self.publish_messages(batch.published, first.first_published).await;
+                for PendingReply { to, is } in batch.replies {
                     reply(Some(to), is.map_err(SubmitError::Rejected));
                 }
             }
@@ -131,23 +135,23 @@ impl Pipeline {
         self.metrics.signals_pending.set(self.engine.pending() as i64);
     }
 
-    /// What gathered meanwhile may rest on what could not be stored: both are taken back.
-    fn rollback(&mut self, batch: Batch, error: &StoreError) {
-        let gathered = std::mem::take(&mut self.gathering);
-        if let Some(suppressed) = self.refusals_log.admit() {
+    /// Undoes the failed batch and the next one, which may depend on it.
+    fn rollback(&mut self, batch: CommitBatch, error: &StoreError) {
+        let gathered = std::mem::take(&mut self.next_batch);
+        if let Some(suppressed) = self.commits_log.admit() {
             let changes = batch.changes.len() + gathered.changes.len();
             warn!(%error, changes, suppressed, "signals could not be stored");
         }
         self.engine.undo(batch.changes.into_iter().chain(gathered.changes), self.clock.now());
-        for Answer { to, is } in batch.answers.into_iter().chain(gathered.answers) {
-            // Prices are not stored: that they waited for a commit that failed does not undo them.
+        for PendingReply { to, is } in batch.replies.into_iter().chain(gathered.replies) {
+            // Prices are not stored, so the failed commit does not affect them.
             let answer = match is {
                 Ok(Accepted::Ticks(refused)) => Ok(Accepted::Ticks(refused)),
                 _ => Err(SubmitError::NotStored(error.to_string())),
             };
             reply(Some(to), answer);
         }
-        self.patience = Some(Instant::now() + RETRY_AFTER);
+        self.retry_at = Some(Instant::now() + RETRY_AFTER);
     }
 
     async fn publish_changes(&mut self, changes: &[Change], first: u64) {
@@ -161,7 +165,7 @@ impl Pipeline {
         self.publish(&publications).await;
     }
 
-    async fn pass_on(&mut self, messages: Vec<RelayedMessage>, first: u64) {
+    async fn publish_messages(&mut self, messages: Vec<RelayedMessage>, first: u64) {
         let numbered = messages.into_iter().zip(first..).map(|(message, seq)| RelayedMessage { seq, ..message });
         let publications: Vec<_> =
             numbered.map(|message| Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(message))))).collect();
@@ -169,25 +173,27 @@ impl Pipeline {
     }
 }
 
-pub(super) async fn committed(committing: &mut Option<(Batch, Commit)>) -> (Batch, Result<Receipt, StoreError>) {
+pub(super) async fn committed(
+    committing: &mut Option<(CommitBatch, Commit)>,
+) -> (CommitBatch, Result<AppendReceipt, StoreError>) {
     let Some((_, commit)) = committing else { return std::future::pending().await };
     let result = commit.await;
     let batch = committing.take().map(|(batch, _)| batch).unwrap_or_default();
     (batch, result)
 }
 
-pub(super) async fn recorded(
-    recording: &mut Option<(Vec<TradeOutcome>, Commit)>,
-) -> (Vec<TradeOutcome>, Result<Receipt, StoreError>) {
-    let Some((_, commit)) = recording else { return std::future::pending().await };
+pub(super) async fn records_stored(
+    storing_records: &mut Option<(Vec<TradeOutcome>, Commit)>,
+) -> (Vec<TradeOutcome>, Result<AppendReceipt, StoreError>) {
+    let Some((_, commit)) = storing_records else { return std::future::pending().await };
     let result = commit.await;
-    let records = recording.take().map(|(records, _)| records).unwrap_or_default();
+    let records = storing_records.take().map(|(records, _)| records).unwrap_or_default();
     (records, result)
 }
 
 pub(super) fn reply(to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>, answer: Result<Accepted, SubmitError>) {
     if let Some(to) = to {
-        // Whoever asked may have left meanwhile.
+        // The caller may be gone.
         to.send(answer).ok();
     }
 }

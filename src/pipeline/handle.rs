@@ -1,4 +1,4 @@
-//! The way in: the one bounded channel to the pipeline.
+//! The bounded channel through which all inputs reach the pipeline.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -7,13 +7,13 @@ use crate::domain::{Accepted, Input, Rejection};
 /// Why a submitted input got no [`Accepted`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SubmitError {
-    /// It was looked at and not taken.
+    /// The engine rejected it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// It could not be stored; nothing of it was published.
+    /// It could not be stored, and was not published.
     #[error("cannot be stored now: {0}")]
     NotStored(String),
-    /// Too much is waiting already.
+    /// The channel is full.
     #[error("the server is overloaded")]
     Overloaded,
     /// The process is stopping.
@@ -26,12 +26,12 @@ pub enum SubmitError {
 #[error("the pipeline has stopped")]
 pub struct Stopped;
 
-/// An input on its way, with the place for its answer.
+/// An input on its way to the pipeline, with the sender for its answer.
 #[derive(Debug)]
 pub struct Request {
-    /// What is told.
+    /// The input.
     pub input: Input,
-    /// Where the answer goes; sources do not wait for one.
+    /// Receives the answer; `None` for sources, which do not wait for it.
     pub answer: Option<oneshot::Sender<Result<Accepted, SubmitError>>>,
 }
 
@@ -42,16 +42,16 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Inputs that may wait before senders have to.
+    /// Maximum number of queued inputs.
     pub const CAPACITY: usize = 4096;
 
-    /// A channel to a pipeline that does not run yet.
+    /// Returns the two ends of a new channel.
     pub fn channel() -> (Self, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(Self::CAPACITY);
         (Self { requests }, receiver)
     }
 
-    /// Sends without waiting for an answer; waits while the channel is full, which is how a source is slowed down.
+    /// Sends an input without waiting for its answer. Waits while the channel is full, which slows a source down.
     ///
     /// # Errors
     /// [`Stopped`] when the pipeline has ended.
@@ -59,10 +59,11 @@ impl Handle {
         self.requests.send(Request { input, answer: None }).await.map_err(|_| Stopped)
     }
 
-    /// Sends and waits until the input is durable and published.
+    /// Sends an input, and waits until it is committed and published.
     ///
     /// # Errors
-    /// [`SubmitError`]; `Overloaded` at once when the channel is full, because a pusher can try again.
+    /// [`SubmitError`]. When the channel is full it returns `Overloaded` at once, because the sender of a push can
+    /// retry.
     pub async fn submit(&self, input: Input) -> Result<Accepted, SubmitError> {
         let (answer, answered) = oneshot::channel();
         self.requests.try_send(Request { input, answer: Some(answer) }).map_err(|error| match error {
@@ -72,7 +73,7 @@ impl Handle {
         answered.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
-    /// Inputs that wait now.
+    /// Returns the number of queued inputs.
     pub fn depth(&self) -> usize {
         self.requests.max_capacity() - self.requests.capacity()
     }

@@ -1,8 +1,8 @@
-//! The single writer: everything that happens goes through this loop, in one order.
+//! The single writer: one loop processes all inputs in order.
 //!
-//! Commit, then publish, then acknowledge. While one batch of changes is being committed the loop goes on: prices are
-//! published, and further changes gather for the next batch, so that a burst of pushes shares a commit. An answer waits
-//! for everything before it, because it may rest on it.
+//! Commit, then publish, then acknowledge. While a batch is being committed, the loop goes on: it publishes prices and
+//! collects further changes for the next batch, so that a burst of pushes shares a commit. A reply waits for all
+//! earlier inputs, because its own may depend on them.
 
 pub mod clock;
 mod commit;
@@ -27,27 +27,27 @@ use crate::hub::{Envelope, Hub};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
-use commit::{Answer, Batch, Commit, committed, recorded, reply};
+use commit::{Commit, CommitBatch, PendingReply, committed, records_stored, reply};
 pub use handle::{Handle, Request, Stopped, SubmitError};
 use notices::Reporter;
 pub use notices::{Feeds, LaneStatus};
 
-/// Requests taken from the channel at a time.
-const MAX_REQUESTS: usize = 256;
-/// Events published without a yield in between, so that client queues are emptied meanwhile.
-const CHUNK: usize = 64;
-/// Answers, or changes, that may wait for a commit before no more are taken.
+/// Maximum number of requests that are received at a time.
+const MAX_REQUESTS_AT_ONCE: usize = 256;
+/// Events that are published before the loop yields, so that clients can drain their queues.
+const PUBLISH_CHUNK: usize = 64;
+/// Maximum number of replies, or of changes, that wait for a commit. At the limit no more requests are received.
 const MAX_WAITING: usize = 4096;
-/// How often changed bars are handed to the store.
+/// How often changed bars are stored.
 const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
 
-/// An unchanged price is published again after this long.
+/// An unchanged price is published again after this time.
 pub const MAX_QUIET: Duration = Duration::from_secs(5);
 
-/// What is published of a signal beside the signal itself, in the same commit.
+/// Makes the message that is published in addition to a changed signal, in the same commit.
 pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<RelayedMessage>;
 
-/// The loop and all that it owns.
+/// The loop and everything that it owns.
 pub struct Pipeline {
     engine: Engine,
     clock: Clock,
@@ -57,17 +57,17 @@ pub struct Pipeline {
     reporter: Reporter,
     epoch: Arc<str>,
     announce: Option<Announce>,
-    gathering: Batch,
-    committing: Option<(Batch, Commit)>,
-    patience: Option<Instant>,
-    /// Records that are being stored.
-    recording: Option<(Vec<TradeOutcome>, Commit)>,
-    /// The last ones could not be stored.
-    unrecorded: bool,
-    /// Of pushes that could not be stored.
-    refusals_log: LogLimit,
-    /// Of records that could not be stored.
-    unrecorded_log: LogLimit,
+    next_batch: CommitBatch,
+    committing: Option<(CommitBatch, Commit)>,
+    retry_at: Option<Instant>,
+    /// The write of records that is in progress.
+    storing_records: Option<(Vec<TradeOutcome>, Commit)>,
+    /// Whether the last write of records failed.
+    records_failed: bool,
+    /// Limits the log lines about commits that failed.
+    commits_log: LogLimit,
+    /// Limits the log lines about records that could not be stored.
+    records_log: LogLimit,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline whose engine begins with `pending`, as the log remembers them.
+    /// Returns a pipeline whose engine begins with the `pending` signals of the log.
     pub fn new(
         mut engine: Engine,
         clock: Clock,
@@ -97,94 +97,95 @@ impl Pipeline {
             metrics,
             epoch,
             announce: None,
-            gathering: Batch::default(),
+            next_batch: CommitBatch::default(),
             committing: None,
-            patience: None,
-            recording: None,
-            unrecorded: false,
-            refusals_log: LogLimit::new(),
-            unrecorded_log: LogLimit::new(),
+            retry_at: None,
+            storing_records: None,
+            records_failed: false,
+            commits_log: LogLimit::new(),
+            records_log: LogLimit::new(),
         }
     }
 
-    /// Publishes what `announce` makes of each change of a signal, too.
+    /// Also publishes the message that `announce` makes of each changed signal.
     #[must_use]
     pub fn announcing(mut self, announce: Option<Announce>) -> Self {
         self.announce = announce;
         self
     }
 
-    /// The sources of every symbol, for as long as the pipeline runs.
+    /// Returns the status of all sources, which the running pipeline updates.
     pub fn feeds(&self) -> Feeds {
         self.reporter.feeds()
     }
 
-    /// Runs until `stop`; then takes what is in the channel, commits it, and ends.
+    /// Runs until `stop` is cancelled; then processes and commits what is left in the channel.
     ///
     /// # Errors
-    /// None yet that could not be survived; the store's failures are answered to those who push.
+    /// Never fails today. Failures of the store go to the senders as [`SubmitError::NotStored`].
     pub async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
         publish_interval: Duration,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
-        let mut beat = steady(publish_interval);
-        let mut save_bars = steady(SAVE_BARS_EVERY);
-        let mut taken = Vec::with_capacity(MAX_REQUESTS);
+        let mut publish_tick = skipping_interval(publish_interval);
+        let mut save_bars = skipping_interval(SAVE_BARS_EVERY);
+        let mut received = Vec::with_capacity(MAX_REQUESTS_AT_ONCE);
         while !(requests.is_closed() && requests.is_empty() && self.is_settled()) {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
-                committed = committed(&mut self.committing), if self.committing.is_some() => self.settle(committed).await,
-                _ = beat.tick() => self.publish_prices().await,
+                committed = committed(&mut self.committing), if self.committing.is_some() => self.finish_commit(committed).await,
+                _ = publish_tick.tick() => self.publish_prices().await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && self.has_room() => {
                     self.expire();
                 }
-                recorded = recorded(&mut self.recording), if self.recording.is_some() => self.requeue_on_error(recorded),
+                stored = records_stored(&mut self.storing_records), if self.storing_records.is_some() => self.requeue_on_error(stored),
                 _ = save_bars.tick() => {
                     self.save_bars();
-                    self.record(PersistScope::Minutes);
+                    self.store_records(PersistScope::Minutes);
                 }
-                count = requests.recv_many(&mut taken, MAX_REQUESTS), if self.has_room() => {
+                count = requests.recv_many(&mut received, MAX_REQUESTS_AT_ONCE), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
-                        self.take(&mut taken).await;
+                        self.process_requests(&mut received).await;
                     }
                 }
                 () = stop.cancelled(), if !requests.is_closed() => requests.close(),
             }
             self.commit();
-            self.record(PersistScope::Entries);
+            self.store_records(PersistScope::Entries);
         }
         self.save_bars();
-        self.record_rest().await;
+        self.store_remaining_records().await;
         Ok(())
     }
 
-    /// Whether more may gather while a commit is under way: what is not stored yet must not leave the engine's memory.
+    /// Whether the next batch has room. Changes that are not committed yet must not exceed what the engine keeps in
+    /// memory.
     fn has_room(&self) -> bool {
-        self.gathering.answers.len().max(self.gathering.changes.len()) < MAX_WAITING
+        self.next_batch.replies.len().max(self.next_batch.changes.len()) < MAX_WAITING
     }
 
-    /// When the next pending signal ends by itself.
+    /// Returns when the next pending signal expires.
     fn deadline(&self) -> Option<Instant> {
         let due = self.clock.instant(self.engine.next_deadline()?)?;
-        Some(self.patience.map_or(due, |patience| due.max(patience)))
+        Some(self.retry_at.map_or(due, |retry_at| due.max(retry_at)))
     }
 
-    async fn take(&mut self, taken: &mut Vec<Request>) {
-        let lost = self.recall_spoken_of(taken).await;
-        for Request { input, answer } in taken.drain(..) {
-            if let (Err(error), Input::Signal { .. }) = (&lost, &input) {
+    async fn process_requests(&mut self, requests: &mut Vec<Request>) {
+        let load_error = self.load_referenced_signals(requests).await;
+        for Request { input, answer } in requests.drain(..) {
+            if let (Err(error), Input::Signal { .. }) = (&load_error, &input) {
                 reply(answer, Err(SubmitError::NotStored(error.clone())));
                 continue;
             }
-            self.take_one(input, answer).await;
+            self.process_request(input, answer).await;
         }
     }
 
-    async fn take_one(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
+    async fn process_request(&mut self, input: Input, to: Option<oneshot::Sender<Result<Accepted, SubmitError>>>) {
         let count = counter(&self.metrics, &input);
         let outcome = match (self.clock.is_recording(), input) {
             (true, Input::Ticks(ticks)) if ticks.iter().all(|tick| tick.feed == Feed::Replayed) => self.replay(&ticks),
@@ -193,33 +194,34 @@ impl Pipeline {
             }
             (_, input) => {
                 match &input {
-                    Input::Publish(messages) => self.gathering.published.extend(messages.iter().cloned()),
-                    Input::Note(notes) => self.gathering.notes.extend(notes.iter().cloned()),
+                    Input::Publish(messages) => self.next_batch.published.extend(messages.iter().cloned()),
+                    Input::Note(notes) => self.next_batch.notes.extend(notes.iter().cloned()),
                     Input::Ticks(_) | Input::Signal { .. } => {}
                 }
                 self.engine.process(input, self.clock.now())
             }
         };
-        for notice in self.engine.take_notices() {
+        for notice in self.engine.drain_notices() {
             self.reporter.report(notice);
         }
-        if let (Ok(_), Some((taken, events))) = (&outcome.answer, count) {
-            taken.inc_by(events);
+        if let (Ok(_), Some((counter, events))) = (&outcome.answer, count) {
+            counter.inc_by(events);
         }
-        let changes = self.unknown_to_the_log(outcome.changes).await;
-        self.gathering.changes.extend(changes);
+        let changes = self.drop_known_setups(outcome.changes).await;
+        self.next_batch.changes.extend(changes);
         match to {
             Some(to) if self.is_settled() => reply(Some(to), outcome.answer.map_err(SubmitError::Rejected)),
-            Some(to) => self.gathering.answers.push(Answer { to, is: outcome.answer }),
+            Some(to) => self.next_batch.replies.push(PendingReply { to, is: outcome.answer }),
             None => {
                 if let Err(rejection) = outcome.answer {
-                    trace!(%rejection, "an input was not taken");
+                    trace!(%rejection, "an input was rejected");
                 }
             }
         }
     }
 
-    /// Takes ticks of a recording one by one, each at its own time: how they are batched must not matter.
+    /// Processes the ticks of a recording one by one, each at its own time, so that the result does not depend on
+    /// batches.
     fn replay(&mut self, ticks: &[Tick]) -> Processed {
         let mut changes = Vec::new();
         for tick in ticks {
@@ -229,9 +231,9 @@ impl Pipeline {
         Processed { changes, answer: Ok(Accepted::Ticks(Vec::new())) }
     }
 
-    /// The changes without those of setups that the log knows from an earlier run over the same prices: a signal has one
-    /// life.
-    async fn unknown_to_the_log(&mut self, changes: Vec<Change>) -> Vec<Change> {
+    /// Drops the changes of setups that the log already has from an earlier run over the same prices, because a signal
+    /// has one life. Returns the other changes.
+    async fn drop_known_setups(&mut self, changes: Vec<Change>) -> Vec<Change> {
         let is_new =
             |change: &&Change| change.previous.is_none() && change.signal.source.as_str() == SourceName::SETUPS;
         let found: Vec<_> = changes.iter().filter(is_new).map(|change| change.signal.id.clone()).collect();
@@ -241,7 +243,7 @@ impl Pipeline {
         let known = match self.store.reader().find(&found).await {
             Ok(known) => known,
             Err(error) => {
-                warn!(%error, "cannot ask the log: setups just found are left out");
+                warn!(%error, "the log cannot be read; the setups that were just found are dropped");
                 self.engine.undo(changes.into_iter(), self.clock.now());
                 return Vec::new();
             }
@@ -249,17 +251,21 @@ impl Pipeline {
         let (old, new): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| known.contains_key(&change.signal.id));
         if !old.is_empty() {
-            info!(setups = known.len(), "found again what the log has of an earlier run");
+            info!(
+                setups = known.len(),
+                "setups are already in the log from an earlier run; they are not published again"
+            );
             self.engine.undo(old.into_iter(), self.clock.now());
             self.engine.restore(known.into_values(), self.clock.now());
         }
         new
     }
 
-    /// Reads signals that are spoken of and have left memory from the log, so that a retry after a restart is known.
-    async fn recall_spoken_of(&mut self, taken: &[Request]) -> Result<(), String> {
+    /// Loads the signals that the requests refer to and that are no longer in memory, so that a retry after a restart
+    /// is recognized.
+    async fn load_referenced_signals(&mut self, requests: &[Request]) -> Result<(), String> {
         let mut unknown = HashSet::new();
-        for request in taken {
+        for request in requests {
             if let Input::Signal { id, feed, .. } = &request.input
                 && *feed != Feed::Simulated
                 && !self.engine.knows(id)
@@ -278,7 +284,7 @@ impl Pipeline {
 
     fn expire(&mut self) {
         let changes = self.engine.expire(self.clock.now());
-        self.gathering.changes.extend(changes);
+        self.next_batch.changes.extend(changes);
     }
 
     async fn publish_prices(&mut self) {
@@ -296,13 +302,13 @@ impl Pipeline {
             .collect();
         self.publish(&publications).await;
         if self.reporter.is_due() {
-            self.reporter.tell(self.engine.lanes(now));
+            self.reporter.update_status(self.engine.lanes(now));
         }
-        self.hub.tidy(now);
+        self.hub.evict_expired(now);
     }
 
     async fn publish(&mut self, publications: &[Arc<Envelope>]) {
-        for chunk in publications.chunks(CHUNK) {
+        for chunk in publications.chunks(PUBLISH_CHUNK) {
             self.hub.publish(chunk);
             tokio::task::yield_now().await;
         }
@@ -316,8 +322,8 @@ impl Pipeline {
     }
 }
 
-/// Where an input is counted once it is taken, and as how many events. Published messages do not say who sent them: they
-/// are counted where they come in.
+/// Returns the counter of accepted inputs, and the number of events in this one. Relayed messages do not name their
+/// sender, and are counted where they arrive.
 fn counter(metrics: &Metrics, input: &Input) -> Option<(IntCounter, u64)> {
     let (kind, source, events) = match input {
         Input::Ticks(ticks) => ("tick", &ticks.first()?.source, ticks.len() as u64),
@@ -327,7 +333,7 @@ fn counter(metrics: &Metrics, input: &Input) -> Option<(IntCounter, u64)> {
     Some((metrics.events_in_total.with_label_values(&[kind, source.as_str()]), events))
 }
 
-fn steady(period: Duration) -> Interval {
+fn skipping_interval(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     interval

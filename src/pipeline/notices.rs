@@ -1,4 +1,4 @@
-//! What the engine says about the sources, for the log, the metrics and whoever asks.
+//! Reports the engine's events about sources to the log and the metrics, and publishes the status of all sources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use crate::engine::EngineEvent;
 pub use crate::engine::LaneStatus;
 use crate::telemetry::Metrics;
 
-/// The same complaint about one source is logged at most this often.
-const QUIET: Duration = Duration::from_mins(1);
-/// How often [`Feeds`] is brought up to date.
-const EVERY: Duration = Duration::from_secs(1);
-/// The wall clock was set when it has left the other one by so much between two looks.
-const SET_BY: TimeDelta = TimeDelta::seconds(2);
+/// The same problem of one source is logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// How often [`Feeds`] is updated.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// A change of this size between the wall clock and the monotonic clock means that the wall clock was set.
+const CLOCK_JUMP: TimeDelta = TimeDelta::seconds(2);
 
-/// Every source of every symbol, as it was within the last second. Cheap to clone.
+/// The status of every source of every symbol, at most a second old. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Feeds(Arc<RwLock<Vec<LaneStatus>>>);
 
 impl Feeds {
-    /// All of them, by symbol and source.
+    /// Returns all of them, ordered by symbol and source.
     pub fn list(&self) -> Vec<LaneStatus> {
         self.0.read().clone()
     }
 
-    /// The sources that have differed for too long from the one in force, in a sentence.
+    /// Names the sources that have differed from the active one for too long; `None` when there are none.
     pub fn complaint(&self) -> Option<String> {
         let lanes = self.0.read();
         let apart: Vec<_> = lanes
@@ -45,47 +45,47 @@ impl Feeds {
     }
 }
 
-/// Tells what the engine says.
+/// Turns events of the engine into log lines and metrics.
 #[derive(Debug)]
 pub(super) struct Reporter {
     metrics: Arc<Metrics>,
     feeds: Feeds,
-    told: Option<Instant>,
-    /// How far the wall clock is ahead of the monotonic one.
-    ahead: Option<DateTime<Utc>>,
-    /// When a complaint was last logged, and how often it was not since.
-    complaints: BTreeMap<(SourceName, &'static str), (Instant, u64)>,
+    updated_at: Option<Instant>,
+    /// The wall-clock time at the zero of the monotonic clock.
+    wall_offset: Option<DateTime<Utc>>,
+    /// When each problem was last logged, and how many log lines were suppressed since.
+    log_limits: BTreeMap<(SourceName, &'static str), (Instant, u64)>,
 }
 
 impl Reporter {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, feeds: Feeds::default(), told: None, ahead: None, complaints: BTreeMap::new() }
+        Self { metrics, feeds: Feeds::default(), updated_at: None, wall_offset: None, log_limits: BTreeMap::new() }
     }
 
     pub(super) fn feeds(&self) -> Feeds {
         self.feeds.clone()
     }
 
-    /// Says so when the wall clock was set. Times before and after it are not in order then; the numbers of the log are.
+    /// Logs when the wall clock was set. Times before and after it are then out of order; sequence numbers are not.
     pub(super) fn watch_clocks(&mut self, now: Now) {
-        let ahead = now.wall - now.mono;
-        let by = ahead - self.ahead.replace(ahead).unwrap_or(ahead);
-        if by.abs() >= SET_BY {
+        let wall_offset = now.wall - now.mono;
+        let by = wall_offset - self.wall_offset.replace(wall_offset).unwrap_or(wall_offset);
+        if by.abs() >= CLOCK_JUMP {
             let seconds = by.as_seconds_f64();
             warn!(
                 seconds,
-                "the wall clock was set, or the machine slept; deadlines and the age of prices go on as they were"
+                "the wall clock was set, or the machine slept; deadlines and ages of prices are not affected"
             );
         }
     }
 
-    /// Whether the list of feeds is due.
+    /// Whether the status is due for an update.
     pub(super) fn is_due(&self) -> bool {
-        self.told.is_none_or(|told| told.elapsed() >= EVERY)
+        self.updated_at.is_none_or(|updated_at| updated_at.elapsed() >= STATUS_INTERVAL)
     }
 
-    pub(super) fn tell(&mut self, lanes: Vec<LaneStatus>) {
-        self.told = Some(Instant::now());
+    pub(super) fn update_status(&mut self, lanes: Vec<LaneStatus>) {
+        self.updated_at = Some(Instant::now());
         for lane in &lanes {
             let labels = [lane.symbol.as_str(), lane.source.as_str()];
             self.metrics.source_in_force.with_label_values(&labels).set(i64::from(lane.in_force));
@@ -96,15 +96,16 @@ impl Reporter {
         *self.feeds.0.write() = lanes;
     }
 
-    /// Whether this complaint is to be logged, and how many like it were not since the last one.
-    fn may_complain(&mut self, source: SourceName, reason: &'static str) -> Option<u64> {
+    /// Decides whether a problem is logged now: returns how many log lines were suppressed since the last one, or
+    /// `None`.
+    fn admit_log_line(&mut self, source: SourceName, reason: &'static str) -> Option<u64> {
         let now = Instant::now();
-        match self.complaints.get_mut(&(source.clone(), reason)) {
-            Some((at, unsaid)) if now - *at < QUIET => {
-                *unsaid += 1;
+        match self.log_limits.get_mut(&(source.clone(), reason)) {
+            Some((at, suppressed)) if now - *at < LOG_INTERVAL => {
+                *suppressed += 1;
                 None
             }
-            _ => self.complaints.insert((source, reason), (now, 0)).map_or(Some(0), |(_, unsaid)| Some(unsaid)),
+            _ => self.log_limits.insert((source, reason), (now, 0)).map_or(Some(0), |(_, suppressed)| Some(suppressed)),
         }
     }
 
@@ -112,8 +113,8 @@ impl Reporter {
         match notice {
             EngineEvent::Refused { source, symbol, fault } => {
                 self.metrics.source_rejected_total.with_label_values(&[source.as_str(), fault.name()]).inc();
-                if let Some(unsaid) = self.may_complain(source.clone(), fault.name()) {
-                    warn!(%source, %symbol, reason = fault.name(), unsaid, "a price is not believed");
+                if let Some(suppressed) = self.admit_log_line(source.clone(), fault.name()) {
+                    warn!(%source, %symbol, reason = fault.name(), suppressed, "a price is not believed");
                 }
             }
             EngineEvent::Switched { symbol, from, to, stalled } => {
@@ -125,20 +126,20 @@ impl Reporter {
                 }
             }
             EngineEvent::Diverged { symbol, source, from, by } => {
-                warn!(%symbol, %source, %from, percent = by * 100.0, "two sources differ");
+                warn!(%symbol, %source, %from, percent = by * 100.0, "a source differs from the active one");
             }
             EngineEvent::Rounded { symbol, source } => {
                 self.metrics.prices_rounded_total.with_label_values(&[symbol.as_str(), source.as_str()]).inc();
-                if let Some(unsaid) = self.may_complain(source.clone(), "rounded") {
+                if let Some(suppressed) = self.admit_log_line(source.clone(), "rounded") {
                     info!(
-                        %symbol, %source, unsaid,
+                        %symbol, %source, suppressed,
                         "a price is finer than the instrument's grid and is rounded; to keep it, give the instrument more \
                          digits and a smaller tick_size in [[instruments]]"
                     );
                 }
             }
             EngineEvent::Agrees { symbol, source } => {
-                info!(%symbol, %source, "a source agrees again with the one in force")
+                info!(%symbol, %source, "a source agrees with the active one again");
             }
         }
     }
@@ -150,25 +151,25 @@ mod tests {
     use crate::domain::{Symbol, TickFault};
 
     #[tokio::test(start_paused = true)]
-    async fn a_complaint_is_counted_always_and_said_once_a_minute() {
+    async fn a_problem_is_logged_once_a_minute() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let mut reporter = Reporter::new(metrics.clone());
         let source = || SourceName::new("mt5");
-        assert_eq!(reporter.may_complain(source(), "jump"), Some(0));
-        assert_eq!(reporter.may_complain(source(), "crossed"), Some(0));
+        assert_eq!(reporter.admit_log_line(source(), "jump"), Some(0));
+        assert_eq!(reporter.admit_log_line(source(), "crossed"), Some(0));
         for _ in 0..5 {
-            assert_eq!(reporter.may_complain(source(), "jump"), None);
+            assert_eq!(reporter.admit_log_line(source(), "jump"), None);
         }
-        tokio::time::advance(QUIET).await;
-        assert_eq!(reporter.may_complain(source(), "jump"), Some(5));
-        assert_eq!(reporter.may_complain(source(), "jump"), None);
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(reporter.admit_log_line(source(), "jump"), Some(5));
+        assert_eq!(reporter.admit_log_line(source(), "jump"), None);
         let (symbol, fault) = (Symbol::new("EURUSD"), TickFault::Jump);
         reporter.report(EngineEvent::Refused { source: source(), symbol, fault });
         assert_eq!(metrics.source_rejected_total.with_label_values(&["mt5", "jump"]).get(), 1);
     }
 
     #[test]
-    fn what_differs_is_named() {
+    fn the_summary_names_diverging_sources() {
         let lane = |source: &str, apart: Option<f64>, diverged| LaneStatus {
             symbol: Symbol::new("US30"),
             source: SourceName::new(source),
@@ -180,10 +181,10 @@ mod tests {
             diverged,
         };
         let mut reporter = Reporter::new(Arc::new(Metrics::new().unwrap()));
-        reporter.tell(vec![lane("mt5", None, false), lane("oanda", Some(0.0001), false)]);
+        reporter.update_status(vec![lane("mt5", None, false), lane("oanda", Some(0.0001), false)]);
         assert_eq!(reporter.feeds().complaint(), None);
-        reporter.tell(vec![lane("mt5", None, false), lane("massive", Some(-0.0041), true)]);
-        let said = "sources that differ from the one in force: US30 of massive (-0.41 %)";
-        assert_eq!(reporter.feeds().complaint().as_deref(), Some(said));
+        reporter.update_status(vec![lane("mt5", None, false), lane("massive", Some(-0.0041), true)]);
+        let expected = "sources that differ from the one in force: US30 of massive (-0.41 %)";
+        assert_eq!(reporter.feeds().complaint().as_deref(), Some(expected));
     }
 }

@@ -1,4 +1,4 @@
-//! Copying a log while a server writes it.
+//! Copies a log, also while a server writes it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,16 +14,16 @@ use crate::domain::Position;
 
 /// Pages (of 4 KiB) between two reports of progress.
 const PAGES_AT_ONCE: i32 = 1_024;
-/// Between two attempts at a page that another program holds.
+/// The pause before a locked page is tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Copies the log in the data directory `place` (or in the file `place`) to the new file `to`, also beside a running
-/// server, and tells `progress` the percentage done.
+/// server, and calls `progress` with the percentage.
 ///
-/// The copy has an epoch of its own, so that a cursor of the original never leads into it.
+/// The copy gets its own epoch, so that a cursor of the original is not valid in it.
 ///
 /// # Errors
-/// [`StoreError::Exists`] when there is something at `to`; nothing is left there after any error.
+/// [`StoreError::Exists`] when `to` exists. After an error nothing is left at `to`.
 pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
@@ -33,7 +33,7 @@ pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), S
     copy(&file, &source, &partial.0, progress)?;
     let io = |error| StoreError::io(to, &error);
     File::open(&partial.0).and_then(|copy| copy.sync_all()).map_err(io)?;
-    // The copy took its time; whatever came into being meanwhile stays.
+    // Another program may have created it during the copy.
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
@@ -48,7 +48,7 @@ pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), S
 fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8)) -> Result<(), StoreError> {
     let reading = |error| StoreError::sqlite(file, &error);
     let writing = |error| StoreError::sqlite(to, &error);
-    // A copy begins anew whenever the source changes under it. In one snapshot the source does not change.
+    // SQLite restarts a backup when its source changes; a snapshot does not change.
     let snapshot = source.unchecked_transaction().map_err(reading)?;
     let epoch = schema::epoch(&snapshot).map_err(reading)?.unwrap_or_default();
     let copied_from = Position { epoch: epoch.into(), seq: schema::head(&snapshot).map_err(reading)?.seq };
@@ -65,7 +65,7 @@ fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8
         }
     }
     drop(copy);
-    // One file is the whole copy. A server turns the write-ahead log on again.
+    // The copy is a single file; a server enables its write-ahead log again.
     target.pragma_update(None, "journal_mode", "DELETE").map_err(writing)?;
     target.pragma_update(None, "synchronous", "FULL").map_err(writing)?;
     schema::set_epoch(&target).map_err(writing)?;
@@ -76,7 +76,7 @@ fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8
     Ok(())
 }
 
-/// A copy that is not whole yet; removed unless it was renamed.
+/// An incomplete copy; removed when dropped, unless it was renamed.
 struct Partial(PathBuf);
 
 impl Partial {

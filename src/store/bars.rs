@@ -1,4 +1,4 @@
-//! One-minute bars. A bar that is not what was written is left out, counted and logged: the others are served.
+//! One-minute bars. A damaged bar is skipped, counted and logged; the others are served.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::domain::{Bar, BarInterval, Symbol, aggregate};
 
 /// The table.
 pub(super) const TABLE: &str = "bars";
-/// Most rows that one transaction prunes for each symbol.
-const PRUNED_AT_ONCE: usize = 250;
+/// Maximum number of rows that one transaction prunes for each symbol.
+const MAX_PRUNED_AT_ONCE: usize = 250;
 
 /// Bars that were read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct BarsRead {
-    /// The whole ones.
+    /// The intact bars.
     pub(super) bars: Vec<Bar>,
-    /// How many were left out.
+    /// The number of damaged bars, which were skipped.
     pub(super) damaged: u64,
 }
 
-/// Stores one-minute bars; of two that tell of the same minute, both are right about its extremes.
+/// Stores one-minute bars. Two bars of the same minute are merged: both contribute to its extremes.
 ///
-/// Returns how many stored bars were damaged, and were replaced.
+/// Returns how many stored bars were damaged and replaced.
 pub(super) fn save(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<u64> {
     let mut stored = transaction.prepare_cached(
         "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
@@ -56,7 +56,7 @@ pub(super) fn save(transaction: &Connection, bars: &[Bar]) -> rusqlite::Result<u
     Ok(damaged)
 }
 
-/// Writes a bar in the place of what is there.
+/// Writes a bar, and replaces a stored one.
 fn insert(transaction: &Connection, bar: &Bar) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO bars (symbol, opened_at, open, high, low, close, volume, simulated, checksum) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -73,9 +73,10 @@ fn insert(transaction: &Connection, bar: &Bar) -> rusqlite::Result<()> {
     row::write(transaction, sql, TABLE, &values).map(drop)
 }
 
-/// Removes some of the oldest bars; returns how many.
+/// Removes some of the oldest bars. Returns how many.
 ///
-/// A symbol's newest bar counts as its present, so that a recording from long ago is kept as long as everything else.
+/// The age of a bar counts back from the newest bar of its symbol, so that an old recording is kept as long as current
+/// bars.
 pub(super) fn prune(transaction: &Connection, now: DateTime<Utc>, kept: Duration) -> rusqlite::Result<u64> {
     let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
     let mut next_symbol = transaction.prepare_cached("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
@@ -89,15 +90,15 @@ pub(super) fn prune(transaction: &Connection, now: DateTime<Utc>, kept: Duration
         symbol = next;
         let present: i64 = newest.query_row([&symbol], |row| row.get(0))?;
         let before = present.min(now.timestamp_millis()).saturating_sub(kept);
-        removed += delete.execute((&symbol, before, PRUNED_AT_ONCE))?;
-        if removed >= PRUNED_AT_ONCE {
+        removed += delete.execute((&symbol, before, MAX_PRUNED_AT_ONCE))?;
+        if removed >= MAX_PRUNED_AT_ONCE {
             break;
         }
     }
     Ok(removed as u64)
 }
 
-/// The last `limit` bars of an interval, oldest first.
+/// Returns the last `limit` bars of an interval, oldest first.
 pub(super) fn of(
     connection: &Connection,
     symbol: &Symbol,
@@ -112,7 +113,7 @@ pub(super) fn of(
     while let Some(row) = rows.next()? {
         let Some(minute) = whole(read(row), &mut damaged)? else { continue };
         let opened_at = Some(interval.floor(minute.opened_at));
-        // Markets close: the last bars are counted, not reckoned back from the newest.
+        // Markets close, so the last bars are counted and not computed from the time of the newest.
         if last != opened_at {
             if intervals == limit.min(MAX_ROWS) {
                 break;
@@ -125,7 +126,8 @@ pub(super) fn of(
     Ok(BarsRead { bars: aggregate(minutes, interval), damaged })
 }
 
-/// The minutes opened since `since` of every symbol, oldest first; only those after its last invented price.
+/// Returns the minutes of every symbol that opened at or after `since`, oldest first; only those after the symbol's
+/// last simulated price.
 pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<BarsRead> {
     let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
                WHERE opened_at >= ?1 ORDER BY symbol, opened_at";
@@ -146,7 +148,7 @@ pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rus
     Ok(BarsRead { bars: minutes, damaged })
 }
 
-/// The minutes opened since `since` of every symbol, oldest first of each; those that are damaged are left out.
+/// Returns the minutes of every symbol that opened at or after `since`, oldest first for each. Skips damaged ones.
 pub(super) fn since(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<Vec<Bar>> {
     let mut next_symbol = connection.prepare("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
     let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
@@ -163,7 +165,7 @@ pub(super) fn since(connection: &Connection, since: DateTime<Utc>) -> rusqlite::
     Ok(minutes)
 }
 
-/// Checks every bar; the first one that is not what was written is the error.
+/// Checks every bar; fails at the first damaged one.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection
         .prepare("SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars")?;
@@ -174,7 +176,7 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The bar, or `None` and one more that was left out.
+/// Returns the bar; for a damaged one, counts it and returns `None`.
 fn whole(read: rusqlite::Result<Bar>, damaged: &mut u64) -> rusqlite::Result<Option<Bar>> {
     match read {
         Ok(bar) => Ok(Some(bar)),
@@ -186,7 +188,7 @@ fn whole(read: rusqlite::Result<Bar>, damaged: &mut u64) -> rusqlite::Result<Opt
     }
 }
 
-/// Reads a row of all columns and the checksum.
+/// Reads a row of all columns and the checksum, and checks it.
 fn read(row: &Row<'_>) -> rusqlite::Result<Bar> {
     row::check(TABLE, row, 8)?;
     Ok(Bar {

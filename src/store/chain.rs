@@ -1,29 +1,29 @@
-//! The hash chains over the log, one of events and one of records: every row's hash covers the row and the hash before it,
-//! so that a later edit shows.
+//! The hash chains over the log, one of events and one of records. The hash of each row covers the row and the previous
+//! hash, so that a later edit is detected.
 
 use sha2::{Digest, Sha256};
 
-/// Hash of a row and of all before it.
+/// The hash of a row and of all rows before it.
 pub(super) type Hash = [u8; 32];
 
-/// What stands before the first row of a log.
+/// The previous hash of the first row.
 pub(super) const GENESIS: Hash = [0; 32];
 
 /// A row of a chain.
 pub(super) trait Chained {
-    /// What such a row is called.
+    /// The name of a row in error messages.
     const NAME: &'static str;
 
-    /// Its number.
+    /// Returns the sequence number.
     fn seq(&self) -> u64;
 
-    /// Its hash when `previous` is the hash of the one before it.
+    /// Returns the hash of the row when `previous` is the hash of the row before it.
     fn hash(&self, previous: &Hash) -> Hash;
 }
 
 /// One row of `signal_events` without its hash, as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(super) struct EventRow<'a> {
     pub(super) seq: u64,
     /// When the signal changed; Unix milliseconds.
     pub(super) at: i64,
@@ -38,7 +38,7 @@ pub(super) struct Row<'a> {
     pub(super) body: &'a str,
 }
 
-impl Chained for Row<'_> {
+impl Chained for EventRow<'_> {
     const NAME: &'static str = "event";
 
     fn seq(&self) -> u64 {
@@ -53,20 +53,20 @@ impl Chained for Row<'_> {
 
 /// One row of `outcomes` without its hash, as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(super) struct RecordRow<'a> {
     pub(super) seq: u64,
     /// When it ended; Unix milliseconds.
     pub(super) closed_at: i64,
     /// When it was written; Unix milliseconds.
     pub(super) stored_at: i64,
-    /// Whether it was there before there was a chain: nobody knows what happened to it until then.
+    /// Whether it was written before the chain existed. Nothing proves its content before that.
     pub(super) taken_over: bool,
     pub(super) signal_id: &'a str,
     /// The outcome, JSON.
     pub(super) body: &'a str,
 }
 
-impl Chained for Record<'_> {
+impl Chained for RecordRow<'_> {
     const NAME: &'static str = "record";
 
     fn seq(&self) -> u64 {
@@ -80,7 +80,7 @@ impl Chained for Record<'_> {
     }
 }
 
-/// The hash of what is kept of an open record. It stands alone: these rows are replaced every minute.
+/// Returns the hash of a stored open record. It is not part of a chain, because these rows are replaced every minute.
 pub(super) fn open_hash(signal_id: &str, body: &str) -> Hash {
     hash(&GENESIS, [], [Some(signal_id), Some(body)])
 }
@@ -95,7 +95,7 @@ fn hash<'a>(
     for number in numbers {
         hasher.update(number);
     }
-    // Lengths before texts, so that no byte can move from one field into its neighbour unseen.
+    // Each text follows its length, so that moving a byte between two fields changes the hash.
     for text in texts {
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
         hasher.update(length.to_le_bytes());
@@ -104,22 +104,22 @@ fn hash<'a>(
     hasher.finalize().into()
 }
 
-/// The last row of a chain, or of what was pruned from its front.
+/// A row of a chain as the link to the next one: the head, or the last pruned row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct ChainLink {
     /// 0 before the first row.
     pub(super) seq: u64,
     pub(super) hash: Hash,
 }
 
-impl Link {
-    /// The place before the first row.
+impl ChainLink {
+    /// The link before the first row.
     pub(super) const START: Self = Self { seq: 0, hash: GENESIS };
 
-    /// Takes in the row that follows.
+    /// Returns the link of the next row.
     ///
     /// # Errors
-    /// What does not fit, when it is not the row that was written after this link.
+    /// What does not match, when `row` is not the row that was written after this link.
     pub(super) fn follow<R: Chained>(self, row: &R, stored: &[u8]) -> Result<Self, String> {
         let seq = row.seq();
         if seq != self.seq + 1 {
@@ -137,8 +137,8 @@ impl Link {
 mod tests {
     use super::*;
 
-    fn row() -> Row<'static> {
-        Row {
+    fn row() -> EventRow<'static> {
+        EventRow {
             seq: 1,
             at: 2,
             stored_at: 3,
@@ -154,15 +154,15 @@ mod tests {
     fn every_field_counts() {
         let hash = row().hash(&GENESIS);
         for other in [
-            Row { seq: 2, ..row() },
-            Row { at: 3, ..row() },
-            Row { stored_at: 2, ..row() },
-            Row { signal_id: "b", ..row() },
-            Row { status: "confirmed", ..row() },
-            Row { reason: None, ..row() },
-            Row { reason: Some(""), ..row() },
-            Row { source: "pushtime", reason: Some("out"), ..row() },
-            Row { body: "[]", ..row() },
+            EventRow { seq: 2, ..row() },
+            EventRow { at: 3, ..row() },
+            EventRow { stored_at: 2, ..row() },
+            EventRow { signal_id: "b", ..row() },
+            EventRow { status: "confirmed", ..row() },
+            EventRow { reason: None, ..row() },
+            EventRow { reason: Some(""), ..row() },
+            EventRow { source: "pushtime", reason: Some("out"), ..row() },
+            EventRow { body: "[]", ..row() },
         ] {
             assert_ne!(other.hash(&GENESIS), hash, "{other:?}");
         }
@@ -171,15 +171,15 @@ mod tests {
 
     #[test]
     fn every_field_of_a_record_counts() {
-        let record = Record { seq: 1, closed_at: 2, stored_at: 3, taken_over: false, signal_id: "a", body: "{}" };
+        let record = RecordRow { seq: 1, closed_at: 2, stored_at: 3, taken_over: false, signal_id: "a", body: "{}" };
         let hash = record.hash(&GENESIS);
         for other in [
-            Record { seq: 2, ..record },
-            Record { closed_at: 3, ..record },
-            Record { stored_at: 2, ..record },
-            Record { taken_over: true, ..record },
-            Record { signal_id: "b", ..record },
-            Record { signal_id: "a{", body: "}", ..record },
+            RecordRow { seq: 2, ..record },
+            RecordRow { closed_at: 3, ..record },
+            RecordRow { stored_at: 2, ..record },
+            RecordRow { taken_over: true, ..record },
+            RecordRow { signal_id: "b", ..record },
+            RecordRow { signal_id: "a{", body: "}", ..record },
         ] {
             assert_ne!(other.hash(&GENESIS), hash, "{other:?}");
         }

@@ -1,18 +1,18 @@
-//! Reads events, states and records so that only what was written is handed on: each row is checked against the hash that
-//! the chain holds of it, and each state against its event.
+//! Reads events, states and records, and checks them: each row against its hash in the chain, and each state against
+//! its event.
 
 use rusqlite::Row;
 
-use super::chain::{Chained, GENESIS, Hash, Record};
-use super::offline::Event;
+use super::chain::{Chained, GENESIS, Hash, RecordRow};
+use super::offline::StoredEvent;
 use super::queries::unreadable;
 use super::row::DamagedRow;
 use crate::domain::{Signal, TradeOutcome};
 
-/// The columns of an event `e` and the hash before it, for [`event`]. Needs `p`, see [`PREVIOUS`].
+/// The columns of an event `e` and the previous hash, for [`event`]. Requires the join of [`PREVIOUS`].
 const EVENT: &str = "e.seq, e.at, e.stored_at, e.signal_id, e.status, e.reason, e.source, e.body, e.hash, \
      coalesce(p.hash, (SELECT value FROM meta WHERE key = 'anchor_hash'), zeroblob(32))";
-/// Joins the event before `e` as `p`.
+/// Joins the previous event of `e` as `p`.
 const PREVIOUS: &str = "LEFT JOIN signal_events p ON p.seq = e.seq - 1";
 
 /// Returns a statement on events for [`event`], with `rest` after its joins.
@@ -48,9 +48,9 @@ pub(super) fn records(rest: &str) -> String {
     )
 }
 
-/// Reads an event that is what was written.
-pub(super) fn event<'a>(row: &'a Row<'_>) -> rusqlite::Result<Event<'a>> {
-    let event = Event::read(row)?;
+/// Reads an event and checks its hash.
+pub(super) fn event<'a>(row: &'a Row<'_>) -> rusqlite::Result<StoredEvent<'a>> {
+    let event = StoredEvent::read(row)?;
     let previous = previous(row, 9)?;
     if event.row.hash(&previous) == event.hash {
         return Ok(event);
@@ -58,23 +58,23 @@ pub(super) fn event<'a>(row: &'a Row<'_>) -> rusqlite::Result<Event<'a>> {
     Err(DamagedRow { table: "signal_events", key: event.row.seq.to_string() }.into())
 }
 
-/// Reads an event as its number and its signal.
+/// Reads an event as its sequence number and its signal.
 pub(super) fn numbered(row: &Row<'_>) -> rusqlite::Result<(u64, Signal)> {
     let event = event(row)?;
     Ok((event.row.seq, signal(event.row.body)?))
 }
 
-/// A signal as it is now.
+/// The current state of a signal.
 #[derive(Debug)]
 pub(super) struct Current {
-    /// Number of its first event.
+    /// The sequence number of its first event.
     pub(super) first_seq: u64,
-    /// Number of its last event.
+    /// The sequence number of its last event.
     pub(super) last_seq: u64,
     pub(super) signal: Signal,
 }
 
-/// Reads a current state that follows from its last event.
+/// Reads a current state, and checks that it follows from its last event.
 pub(super) fn current(row: &Row<'_>) -> rusqlite::Result<Current> {
     let (first_seq, last_seq): (u64, u64) = (row.get(10)?, row.get(17)?);
     let damaged = || rusqlite::Error::from(DamagedRow { table: "signals", key: first_seq.to_string() });
@@ -95,7 +95,7 @@ pub(super) fn current(row: &Row<'_>) -> rusqlite::Result<Current> {
     if follows { Ok(Current { first_seq, last_seq, signal }) } else { Err(damaged()) }
 }
 
-/// Reads a record that is what was written.
+/// Reads a record and checks its hash.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<TradeOutcome> {
     let (record, stored) = stored_record(row)?;
     if record.hash(&previous(row, 7)?) != stored {
@@ -104,9 +104,9 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<TradeOutcome> {
     serde_json::from_str(record.body).map_err(|error| unreadable(5, error))
 }
 
-/// Reads a record and the hash that is stored of it, unchecked.
-pub(super) fn stored_record<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Record<'a>, &'a [u8])> {
-    let record = Record {
+/// Reads a record and its stored hash, without a check.
+pub(super) fn stored_record<'a>(row: &'a Row<'_>) -> rusqlite::Result<(RecordRow<'a>, &'a [u8])> {
+    let record = RecordRow {
         seq: row.get(0)?,
         closed_at: row.get(1)?,
         stored_at: row.get(2)?,
@@ -118,7 +118,7 @@ pub(super) fn stored_record<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Record<'a
 }
 
 fn previous(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
-    // A hash of another length fits no row.
+    // A hash of another length matches no row.
     Ok(row.get_ref(column)?.as_blob()?.try_into().unwrap_or(GENESIS))
 }
 

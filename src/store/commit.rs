@@ -1,27 +1,27 @@
-//! What is written, inside of a transaction that somebody else begins and commits.
+//! Writes and prunes signal events, inside a transaction of the caller.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::chain::{Chained, Link, Row};
+use super::chain::{ChainLink, Chained, EventRow};
 use super::{meta, outcomes, schema};
 use crate::domain::{Signal, SignalState};
 
-/// Most rows that one transaction prunes: an append that arrives meanwhile waits for no more than these.
-const PRUNED_AT_ONCE: usize = 250;
+/// Maximum number of rows that one transaction prunes. It limits how long an append has to wait.
+const MAX_PRUNED_AT_ONCE: usize = 250;
 
-/// Bytes that a probe writes.
+/// The number of bytes that a probe writes.
 const PROBE_BYTES: usize = 65_536;
 
-/// Appends changes of signals after `head`; returns the new head.
+/// Appends changes of signals after `head`. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
-    head: Link,
+    head: ChainLink,
     signals: impl Iterator<Item = &'a Arc<Signal>>,
     stored_at: DateTime<Utc>,
-) -> rusqlite::Result<Link> {
+) -> rusqlite::Result<ChainLink> {
     let mut event = transaction.prepare_cached(
         "INSERT INTO signal_events (seq, at, stored_at, signal_id, status, reason, source, body, hash) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -36,7 +36,7 @@ pub(super) fn append<'a>(
     for signal in signals {
         let body = serde_json::to_string(&**signal)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let row = Row {
+        let row = EventRow {
             seq: head.seq + 1,
             at: signal.updated_at.timestamp_millis(),
             stored_at: stored_at.timestamp_millis(),
@@ -65,13 +65,13 @@ pub(super) fn append<'a>(
         if signal.state == SignalState::Confirmed {
             outcomes::begin(transaction, signal)?;
         }
-        head = Link { seq: row.seq, hash };
+        head = ChainLink { seq: row.seq, hash };
     }
     Ok(head)
 }
 
-/// Takes back what stands after `head`: events whose commit was reported as failed and reached the disk after all.
-pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<()> {
+/// Removes everything after `head`: events that reached the disk although their commit was reported as failed.
+pub(super) fn rewind(transaction: &Connection, head: ChainLink) -> rusqlite::Result<()> {
     let seq = head.seq;
     transaction.execute("DELETE FROM signal_events WHERE seq > ?1", [seq])?;
     transaction.execute("DELETE FROM signals WHERE first_seq > ?1", [seq])?;
@@ -85,16 +85,17 @@ pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Removes some of the oldest events when they were stored before `kept_since` and their signals have ended.
+/// Removes some of the oldest events that were stored before `kept_since` and whose signals have ended.
 ///
-/// Only ever from the front: what is left is whole from the anchor on. Returns the number of events removed.
+/// It removes from the front only, so that the chain is complete from the anchor on. Returns the number of removed
+/// events.
 pub(super) fn prune_events(transaction: &Connection, kept_since: DateTime<Utc>) -> rusqlite::Result<u64> {
     let anchor = schema::anchor(transaction)?;
     let mut oldest = transaction.prepare_cached(
         "SELECT e.seq, e.hash, e.stored_at, s.status = 'pending' FROM signal_events e \
          JOIN signals s ON s.id = e.signal_id WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
     )?;
-    let mut rows = oldest.query((anchor.seq, PRUNED_AT_ONCE))?;
+    let mut rows = oldest.query((anchor.seq, MAX_PRUNED_AT_ONCE))?;
     let mut last = anchor;
     while let Some(row) = rows.next()? {
         let (stored_at, pending): (i64, bool) = (row.get(2)?, row.get(3)?);
@@ -114,17 +115,17 @@ pub(super) fn prune_events(transaction: &Connection, kept_since: DateTime<Utc>) 
     Ok(last.seq - anchor.seq)
 }
 
-/// Writes and removes as much as a group of pushes needs, to see whether there is room again.
-pub(super) fn probe(transaction: &Connection, step: Probe) -> rusqlite::Result<()> {
+/// Writes or removes as many bytes as a batch of pushes needs, to find out whether the disk has room again.
+pub(super) fn probe(transaction: &Connection, step: ProbeStep) -> rusqlite::Result<()> {
     match step {
-        Probe::Write => meta::set(transaction, "probe", vec![0; PROBE_BYTES]),
-        Probe::Remove => meta::remove(transaction, "probe"),
+        ProbeStep::Write => meta::set(transaction, "probe", vec![0; PROBE_BYTES]),
+        ProbeStep::Remove => meta::remove(transaction, "probe"),
     }
 }
 
-/// The two transactions of a probe. In one they would cancel each other before anything was written.
+/// The two transactions of a probe. In a single transaction they would cancel each other before anything is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Probe {
+pub(super) enum ProbeStep {
     Write,
     Remove,
 }

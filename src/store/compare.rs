@@ -1,22 +1,22 @@
-//! Whether a log holds what its watermark says was acknowledged.
+//! Compares a log with its watermark: does it contain everything that was acknowledged?
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::error::StoreError;
-use super::inspect::{Standing, is_owned, read_watermark, wal_file};
+use super::inspect::{LogCondition, is_owned, read_watermark, wal_file};
 use super::wal::{self, Scan};
-use super::watermark::{Heads, Phase, Watermark, WatermarkRead};
+use super::watermark::{Heads, Watermark, WatermarkPhase, WatermarkRead};
 use super::{DATABASE_FILE, WATERMARK_FILE, meta, outcomes, passing, queries, schema, users};
 
-/// There is no database and no write-ahead log.
-pub(super) fn nothing_there(file: &Path, read: &WatermarkRead) -> Result<Standing, StoreError> {
+/// Judges a directory that has neither a database nor a write-ahead log.
+pub(super) fn nothing_there(file: &Path, read: &WatermarkRead) -> Result<LogCondition, StoreError> {
     match read {
-        WatermarkRead::Missing => Ok(Standing::New),
+        WatermarkRead::Missing => Ok(LogCondition::New),
         WatermarkRead::Unreadable => Err(unreadable_watermark(file)),
-        // A log in which nothing was acknowledged yet is made anew.
-        WatermarkRead::Found { watermark, .. } if watermark.heads == Heads::START => Ok(Standing::New),
+        // A log without acknowledged entries is created again.
+        WatermarkRead::Found { watermark, .. } if watermark.heads == Heads::START => Ok(LogCondition::New),
         WatermarkRead::Found { watermark, .. } => Err(nothing_of(file, &watermark.heads)),
     }
 }
@@ -36,13 +36,13 @@ pub(super) fn unreadable_watermark(file: &Path) -> StoreError {
     StoreError::Lost { file: file.into(), what }
 }
 
-/// Compares the log with its watermark. The database has a schema that knows one.
-pub(super) fn compare(connection: &Connection, file: &Path, read: WatermarkRead) -> Result<Standing, StoreError> {
+/// Compares the log with its watermark. The schema of the database has to support one.
+pub(super) fn compare(connection: &Connection, file: &Path, read: WatermarkRead) -> Result<LogCondition, StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let lost = |what| StoreError::Lost { file: file.into(), what };
     let WatermarkRead::Found { watermark, one_copy_damaged } = read else {
         if meta::is_closed(connection).map_err(sqlite)? {
-            return Ok(Standing::Unguarded { unreadable: read == WatermarkRead::Unreadable });
+            return Ok(LogCondition::Unguarded { unreadable: read == WatermarkRead::Unreadable });
         }
         return Err(match read {
             WatermarkRead::Unreadable => unreadable_watermark(file),
@@ -58,7 +58,7 @@ pub(super) fn compare(connection: &Connection, file: &Path, read: WatermarkRead)
     let trouble = write_ahead_log_trouble(file, watermark.phase)?;
     let missing = shortfall(connection, file, &watermark);
     match (trouble, missing) {
-        (None, Ok(None)) => Ok(Standing::Guarded { watermark, one_copy_damaged }),
+        (None, Ok(None)) => Ok(LogCondition::Guarded { watermark, one_copy_damaged }),
         (None, Ok(Some(what))) => Err(lost(what)),
         (None, Err(error)) => Err(error),
         (Some(trouble), Ok(Some(what))) => Err(lost(format!("{trouble}; {what}"))),
@@ -66,9 +66,9 @@ pub(super) fn compare(connection: &Connection, file: &Path, read: WatermarkRead)
     }
 }
 
-/// Whether the database is a closed log of another name than the watermark's.
-fn replaced(file: &Path, watermark: &Watermark) -> Result<Option<Standing>, StoreError> {
-    // The database alone: with another log's write-ahead log over it, it would look like that one.
+/// Returns whether the database is a closed log with another epoch than the watermark's.
+fn replaced(file: &Path, watermark: &Watermark) -> Result<Option<LogCondition>, StoreError> {
+    // Opened without the write-ahead log: that of another log would hide this database.
     let Ok(alone) = schema::open_untouched(file) else { return Ok(None) };
     let (Ok(Some(epoch)), Ok(true)) = (schema::epoch(&alone), meta::is_closed(&alone)) else { return Ok(None) };
     if *epoch == *watermark.epoch {
@@ -86,41 +86,45 @@ fn replaced(file: &Path, watermark: &Watermark) -> Result<Option<Standing>, Stor
         _ => {
             let copied_from: Option<String> = meta::get(&alone, meta::COPIED_FROM).unwrap_or_default();
             let copied_from = copied_from.and_then(|cursor| cursor.parse().ok());
-            Ok(Some(Standing::Replaced { watermark: watermark.clone(), copied_from }))
+            Ok(Some(LogCondition::Replaced { watermark: watermark.clone(), copied_from }))
         }
     }
 }
 
-/// Returns what is wrong with the write-ahead log, given where the last acknowledged commit is.
-fn write_ahead_log_trouble(file: &Path, phase: Phase) -> Result<Option<String>, StoreError> {
+/// Returns what is wrong with the write-ahead log, given the position of the last acknowledged commit.
+fn write_ahead_log_trouble(file: &Path, phase: WatermarkPhase) -> Result<Option<String>, StoreError> {
     let wal = wal_file(file);
     let asked = match phase {
-        Phase::Committed(position) | Phase::Checkpointing(position) | Phase::Closed(position) => position.frames,
-        Phase::Opened => 0,
+        WatermarkPhase::Committed(position)
+        | WatermarkPhase::Checkpointing(position)
+        | WatermarkPhase::Closed(position) => position.frames,
+        WatermarkPhase::Opened => 0,
     };
     let found = wal::scan(&wal, asked).map_err(|error| StoreError::io(&wal, &error))?;
     let name = wal.display();
     Ok(match (phase, found) {
-        // Another program may have moved the write-ahead log into the database; whether all of it is there, the ends say.
-        (Phase::Opened, _) | (Phase::Closed(_), Scan::Empty | Scan::Headless) | (Phase::Committed(_), Scan::Empty) => {
-            None
-        }
-        (Phase::Closed(position), Scan::Log(frames)) => {
+        // Another program may have checkpointed the write-ahead log; the heads show whether all of it is in the
+        // database.
+        (WatermarkPhase::Opened, _)
+        | (WatermarkPhase::Closed(_), Scan::Empty | Scan::Headless)
+        | (WatermarkPhase::Committed(_), Scan::Empty) => None,
+        (WatermarkPhase::Closed(position), Scan::Log(frames)) => {
             let is_own = frames.committed.salts == position.salts && frames.asked == Some(position.checksum);
             (frames.committed.frames > 0 && !is_own).then(|| {
                 format!("the log was closed, and {name} is damaged or not its own: remove it, and the -shm file")
             })
         }
-        (Phase::Checkpointing(_), Scan::Empty) => {
+        (WatermarkPhase::Checkpointing(_), Scan::Empty) => {
             Some(format!("{name} is missing, which the database is not whole without"))
         }
-        (Phase::Committed(_) | Phase::Checkpointing(_), Scan::Headless) => {
+        (WatermarkPhase::Committed(_) | WatermarkPhase::Checkpointing(_), Scan::Headless) => {
             Some(format!("the header of {name} is damaged"))
         }
-        (Phase::Committed(position) | Phase::Checkpointing(position), Scan::Log(frames)) => {
+        (WatermarkPhase::Committed(position) | WatermarkPhase::Checkpointing(position), Scan::Log(frames)) => {
             let salts = frames.committed.salts;
-            // The next generation begins when all of this one is in the database.
-            let is_next = salts[0] == position.salts[0].wrapping_add(1) && matches!(phase, Phase::Committed(_));
+            // The next generation begins only after all of this one is in the database.
+            let is_next =
+                salts[0] == position.salts[0].wrapping_add(1) && matches!(phase, WatermarkPhase::Committed(_));
             if salts != position.salts {
                 (!is_next).then(|| format!("{name} is an older one, or of another log"))
             } else if frames.asked != Some(position.checksum) {
@@ -133,7 +137,7 @@ fn write_ahead_log_trouble(file: &Path, phase: Phase) -> Result<Option<String>, 
     })
 }
 
-/// Returns what the log lacks of what its watermark says, or whether it says otherwise.
+/// Returns what the log lacks or has differently from its watermark.
 pub(super) fn shortfall(
     connection: &Connection,
     file: &Path,
@@ -165,7 +169,7 @@ pub(super) fn shortfall(
     Ok(None)
 }
 
-/// Names what stands between the ends of a log and what was acknowledged.
+/// Names the acknowledged entries that are missing after the heads of a log.
 pub(super) fn missing_after(found: &Heads, acknowledged: &Heads) -> Option<String> {
     let ends = [
         ("event", found.events.seq, acknowledged.events.seq),
@@ -187,7 +191,7 @@ pub(super) fn missing_after(found: &Heads, acknowledged: &Heads) -> Option<Strin
     (!missing.is_empty()).then(|| format!("{}, acknowledged, {verb} not in the log", missing.join(", ")))
 }
 
-/// Reads the ends of a log.
+/// Reads the heads of a log.
 pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Heads> {
     Ok(Heads {
         events: schema::head(connection)?,
@@ -199,14 +203,14 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Heads> {
 
 /// The watermark of a data directory, read before its log.
 #[derive(Debug)]
-pub(super) struct Guarded {
-    /// `None` for a database file that stands alone, such as a backup.
+pub(super) struct WatermarkCheck {
+    /// `None` for a single database file, such as a backup.
     read: Option<WatermarkRead>,
-    /// Whether a process writes the log.
+    /// Whether a process owns the data directory.
     is_running: bool,
 }
 
-impl Guarded {
+impl WatermarkCheck {
     pub(super) fn read(place: &Path) -> Result<Self, StoreError> {
         if !place.is_dir() {
             return Ok(Self { read: None, is_running: false });
@@ -215,7 +219,7 @@ impl Guarded {
         Ok(Self { read: Some(read_watermark(&place.join(DATABASE_FILE))?), is_running })
     }
 
-    /// The error for a database that is not there.
+    /// Returns the error for a missing database.
     pub(super) fn missing(&self, file: &Path) -> StoreError {
         match &self.read {
             Some(read) => nothing_there(file, read).err(),
@@ -224,12 +228,12 @@ impl Guarded {
         .unwrap_or_else(|| StoreError::Missing(file.into()))
     }
 
-    /// Checks that the log holds what the watermark says.
+    /// Checks that the log contains what the watermark says.
     pub(super) fn check(&self, connection: &Connection, file: &Path) -> Result<(), StoreError> {
         let lost = |what| Err(StoreError::Lost { file: file.into(), what });
         match &self.read {
             None => Ok(()),
-            // A server that runs rewrites its write-ahead log at any time: only the ends can be compared.
+            // A running server rewrites its write-ahead log at any time, so only the heads can be compared.
             Some(WatermarkRead::Found { watermark, .. }) if self.is_running => {
                 shortfall(connection, file, watermark)?.map_or(Ok(()), lost)
             }

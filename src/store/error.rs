@@ -1,4 +1,4 @@
-//! What can go wrong with the log, in words for the person who has to mend it.
+//! The errors of the log, worded for the operator who has to resolve them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use rusqlite::ErrorCode;
 use super::row::damaged_row;
 use super::{LOCK_FILE, NotWritable};
 
-/// Why the log could not be opened, written or read. Cheap enough to be told to everybody who shared a commit.
+/// Why the log could not be opened, written or read. It is cheap to clone, because every append of a failed commit gets
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// This user may not write the data directory, or what is in it.
+    /// The user of the process may not write the data directory or a file in it.
     #[error(transparent)]
     NotWritable(#[from] NotWritable),
-    /// Another process has the data directory.
+    /// Another process owns the data directory.
     #[error(
         "another orion-server process owns the data directory {}: stop it, or give this one a directory of its own \
          (ORION_DATA_DIR)",
@@ -35,7 +36,7 @@ pub enum StoreError {
         /// The newest schema version that this program knows.
         known: usize,
     },
-    /// The database cannot be what this program wrote.
+    /// The database is not what this program wrote.
     #[error(
         "{} is damaged ({what}); nothing was changed. Put a backup in its place (made with `orion-server backup`; remove \
          the -wal and -shm files beside it too), keep what is whole with `orion-server repair --accept-loss`, or move the \
@@ -48,7 +49,7 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
-    /// The log does not hold what was acknowledged.
+    /// The log does not contain everything that was acknowledged.
     #[error(
         "{} does not hold what was acknowledged: {what}; nothing was changed. Put a backup in its place (made with \
          `orion-server backup`; remove the -wal and -shm files beside it too), or keep what is left with `orion-server \
@@ -61,15 +62,15 @@ pub enum StoreError {
         /// What is missing, and why.
         what: String,
     },
-    /// A row of the log is not what was written once.
+    /// An event of the log is not what was written.
     #[error("the log is broken at event {seq}: {what}")]
     Broken {
-        /// The first event that does not fit.
+        /// The first event that does not match.
         seq: u64,
-        /// What does not fit.
+        /// What does not match.
         what: String,
     },
-    /// A record of a confirmed signal is not what was written once, or is not there.
+    /// A record of a confirmed signal is not what was written, or is missing.
     #[error("the track record is broken: {0}")]
     BrokenRecord(String),
     /// No space is left.
@@ -78,36 +79,36 @@ pub enum StoreError {
     /// The disk or the file cannot be written.
     #[error("{} is read-only", .0.display())]
     ReadOnly(PathBuf),
-    /// Another program holds the database, or too many readers wait.
+    /// Another program has locked the database, or too many readers wait.
     #[error("the signal log is busy: {0}")]
     Busy(String),
-    /// The disk failed, or the system refused.
+    /// An error of the disk or the operating system.
     #[error("{}: {what}", .file.display())]
     Io {
         /// The file or directory.
         file: PathBuf,
-        /// What the system says.
+        /// The message of the operating system.
         what: String,
     },
-    /// There is no log in this place.
+    /// There is no log at this path.
     #[error("there is no signal log at {}", .0.display())]
     Missing(PathBuf),
-    /// Something is there already, and is not overwritten.
+    /// The file exists and is not overwritten.
     #[error("{} exists already and is not overwritten", .0.display())]
     Exists(PathBuf),
-    /// Whoever takes an export takes no more of it.
+    /// The output of an export cannot be written.
     #[error("the export cannot be written: {0}")]
     Output(io::ErrorKind),
     /// The store is closed.
     #[error("the signal log is closed")]
     Closed,
-    /// The thread that writes has panicked.
+    /// The writer thread has panicked.
     #[error("the thread that writes the signal log has panicked")]
     Panicked,
 }
 
 impl StoreError {
-    /// Wraps an error of the file system.
+    /// Converts an error of the file system.
     pub(super) fn io(file: &Path, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(file.into()),
@@ -116,7 +117,7 @@ impl StoreError {
         }
     }
 
-    /// Sorts an error of SQLite by what a person has to do about it.
+    /// Converts an error of SQLite, classified by what the operator has to do about it.
     pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
         if let Some(damaged) = damaged_row(error) {
             return Self::Damaged { file: file.into(), what: damaged.to_string() };
@@ -130,17 +131,17 @@ impl StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged { file: file.into(), what: error.to_string() }
             }
-            // SQLite tells a read-only file system apart from a failing disk only by the errno it does not pass on.
+            // SQLite does not pass on the errno that tells a read-only file system from a failing disk.
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if on_read_only_disk(file) => {
                 Self::ReadOnly(file.into())
             }
             Some(_) => Self::Io { file: file.into(), what: error.to_string() },
-            // A column of another type, a missing row: what is stored is not what this program stores.
+            // A column of another type or a missing row: this program did not write it.
             None => Self::Damaged { file: file.into(), what: error.to_string() },
         }
     }
 
-    /// Whether the connection that met this error is as good as before.
+    /// Whether the connection remains usable after this error.
     pub(super) const fn spares_connection(&self) -> bool {
         matches!(self, Self::Full(_) | Self::Busy(_))
     }

@@ -1,4 +1,4 @@
-//! Writing all events out for other programs, a page at a time, however long the log is.
+//! Exports all events for other programs, a page at a time, so that the length of the log does not matter.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::error::StoreError;
-use super::offline::{self, Event};
+use super::offline::{self, StoredEvent};
 use super::{checked, row, spreadsheet};
 use crate::domain::{Invalidation, Signal, SignalState, iso};
 
-/// Events that are read at once. Between two pages the log is let go of, because whoever reads the output may be slow.
+/// Events in a page. The log is not read between two pages, because the reader of the output may be slow.
 const PAGE: usize = 1_000;
 
-/// The form of an export.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExportFormat {
     /// A header line and one line per event, safe to open in a spreadsheet; times are UTC, targets and their labels are separated
@@ -30,11 +30,11 @@ pub enum ExportFormat {
 /// beside a running server. Returns the number of events.
 ///
 /// # Errors
-/// [`StoreError::Output`] when `out` takes no more, else what is wrong with the log.
+/// [`StoreError::Output`] when `out` cannot be written, otherwise what is wrong with the log.
 pub fn export(place: &Path, format: ExportFormat, mut out: impl Write) -> Result<u64, StoreError> {
     let (file, connection) = offline::open(place)?;
     let io = |error: io::Error| StoreError::Output(error.kind());
-    let mut page = Page { format, bytes: Vec::new(), events: 0, last: 0 };
+    let mut page = ExportPage { format, bytes: Vec::new(), events: 0, last: 0 };
     loop {
         page.read(&connection, &file)?;
         out.write_all(&page.bytes).map_err(io)?;
@@ -50,11 +50,11 @@ pub fn export(place: &Path, format: ExportFormat, mut out: impl Write) -> Result
     Ok(page.events)
 }
 
-/// Writes the record of every confirmed signal as one JSON array to `out`, in the order in which they ended. Returns their
-/// number.
+/// Writes the record of every confirmed signal to `out` as one JSON array, in the order in which they ended. Returns
+/// their number.
 ///
 /// # Errors
-/// [`StoreError::Output`] when `out` takes no more, else what is wrong with the log.
+/// [`StoreError::Output`] when `out` cannot be written, otherwise what is wrong with the log.
 pub fn export_outcomes(place: &Path, mut out: impl Write) -> Result<u64, StoreError> {
     let (file, connection) = offline::open(place)?;
     let sqlite = |error| StoreError::sqlite(&file, &error);
@@ -75,7 +75,7 @@ pub fn export_outcomes(place: &Path, mut out: impl Write) -> Result<u64, StoreEr
     Ok(count)
 }
 
-struct Page {
+struct ExportPage {
     format: ExportFormat,
     bytes: Vec<u8>,
     events: u64,
@@ -115,7 +115,7 @@ const COLUMNS: [&str; 21] = [
     "hash",
 ];
 
-impl Page {
+impl ExportPage {
     fn read(&mut self, connection: &Connection, file: &Path) -> Result<(), StoreError> {
         let sqlite = |error| StoreError::sqlite(file, &error);
         let mut statement =
@@ -141,7 +141,7 @@ impl Page {
         Ok(())
     }
 
-    fn json(&mut self, event: &Event<'_>) -> serde_json::Result<()> {
+    fn json(&mut self, event: &StoredEvent<'_>) -> serde_json::Result<()> {
         self.bytes.extend_from_slice(if self.events == 0 { b"[\n" } else { b",\n" });
         let line = JsonEvent {
             seq: event.row.seq,
@@ -153,7 +153,7 @@ impl Page {
         serde_json::to_writer(&mut self.bytes, &line)
     }
 
-    fn csv(&mut self, event: &Event<'_>) -> Result<(), Box<dyn std::error::Error>> {
+    fn csv(&mut self, event: &StoredEvent<'_>) -> Result<(), Box<dyn std::error::Error>> {
         let signal: Signal = serde_json::from_str(event.row.body)?;
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         let invalidation = match &signal.state {
@@ -200,7 +200,7 @@ fn instant(millis: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(millis).map(iso).unwrap_or_default()
 }
 
-/// Bytes as hexadecimal digits.
+/// Formats bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -1,16 +1,16 @@
-//! Disks that fail on demand, for tests: what SQLite then answers is what it answers to a real one.
+//! Simulates failing disks for tests. SQLite returns the same errors as on a real disk.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rusqlite::Connection;
 
-/// What is wrong with the disk.
+/// A simulated fault of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Fault {
-    /// Nothing.
+pub enum DiskFault {
+    /// The disk works.
     None,
-    /// No page can be added.
+    /// The disk is full: no page can be added.
     Full,
     /// Nothing can be written.
     ReadOnly,
@@ -18,37 +18,37 @@ pub enum Fault {
     Panic,
 }
 
-/// The switch between them.
+/// The current fault.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     set: AtomicU8,
-    /// What the connection was told last.
-    told: AtomicU8,
+    /// The fault that was last applied to the connection.
+    applied: AtomicU8,
 }
 
 impl Faults {
-    pub(super) fn set(&self, fault: Fault) {
+    pub(super) fn set(&self, fault: DiskFault) {
         self.set.store(fault as u8, Ordering::SeqCst);
     }
 
-    /// Tells the connection before a transaction.
-    pub(super) fn tell(&self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Applies the fault to the connection before a transaction.
+    pub(super) fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
         let set = self.set.load(Ordering::SeqCst);
-        if set == Fault::None as u8 && self.told.load(Ordering::SeqCst) == set {
+        if set == DiskFault::None as u8 && self.applied.load(Ordering::SeqCst) == set {
             return Ok(());
         }
-        assert_ne!(set, Fault::Panic as u8, "a test asked for it");
-        let full = set == Fault::Full as u8;
+        assert_ne!(set, DiskFault::Panic as u8, "a test asked for it");
+        let full = set == DiskFault::Full as u8;
         connection.pragma_update(None, "max_page_count", if full { 1 } else { i64::from(u32::MAX - 1) })?;
-        connection.pragma_update(None, "query_only", set == Fault::ReadOnly as u8)?;
-        self.told.store(set, Ordering::SeqCst);
+        connection.pragma_update(None, "query_only", set == DiskFault::ReadOnly as u8)?;
+        self.applied.store(set, Ordering::SeqCst);
         Ok(())
     }
 
-    /// On a full disk, asks for more pages than can be free inside of the file.
-    pub(super) fn burden(&self, transaction: &Connection) -> rusqlite::Result<()> {
-        // What the connection was told: the switch may have been turned since.
-        if self.told.load(Ordering::SeqCst) == Fault::Full as u8 {
+    /// On a full disk, writes more pages than can be free inside the file.
+    pub(super) fn fill_disk(&self, transaction: &Connection) -> rusqlite::Result<()> {
+        // A test may have changed the fault since it was applied.
+        if self.applied.load(Ordering::SeqCst) == DiskFault::Full as u8 {
             transaction.execute("INSERT INTO meta (key, value) VALUES ('burden', zeroblob(8388608))", [])?;
         }
         Ok(())

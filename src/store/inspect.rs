@@ -1,4 +1,5 @@
-//! A look at the files of a log before anything touches them: is it one, is it whole, does it hold what was acknowledged?
+//! Inspects the files of a log before anything changes them: is it a log, is it intact, and does it contain what was
+//! acknowledged?
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,7 +8,7 @@ use std::str::FromStr;
 
 use rusqlite::Connection;
 
-use super::compare::{Guarded, compare, nothing_of, nothing_there, unreadable_watermark};
+use super::compare::{WatermarkCheck, compare, nothing_of, nothing_there, unreadable_watermark};
 use super::error::StoreError;
 use super::verify::walk;
 use super::wal::{self, Scan};
@@ -15,60 +16,62 @@ use super::watermark::{self, Heads, Watermark, WatermarkRead};
 use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, users};
 use crate::domain::Position;
 
-/// Events and records whose hashes are checked at every start: about 50 ms, and longer than any dashboard looks back.
-const CHECKED_EVENTS: u64 = 10_000;
-/// Largest database whose pages are all read at every start. Beyond it a start would take seconds; `verify` reads all.
-const CHECKED_BYTES: u64 = 64 << 20;
+/// Maximum number of events and of records whose hashes are checked at every start. It takes about 50 ms, and covers
+/// more than dashboards ask for.
+const MAX_CHECKED_EVENTS: u64 = 10_000;
+/// The largest database whose pages are all read at every start. A larger one would delay the start by seconds;
+/// `verify` reads all of it.
+const MAX_CHECKED_BYTES: u64 = 64 << 20;
 
-/// What is known of a log that was found whole.
+/// The condition of an intact log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum LogCondition {
     /// There is no log yet.
     New,
-    /// An earlier release wrote it, and knew no watermark.
+    /// An earlier release without watermarks wrote it.
     EarlierRelease,
-    /// It holds what its watermark says.
+    /// It contains what its watermark says.
     Guarded {
-        /// What it says.
+        /// The watermark.
         watermark: Watermark,
-        /// One of the watermark's two copies is damaged.
+        /// Whether one of the two copies of the watermark is damaged.
         one_copy_damaged: bool,
     },
-    /// It was closed, and its watermark is gone or belongs to nothing.
+    /// It was closed, and its watermark is missing or unreadable.
     Unguarded {
-        /// Whether there is a watermark that cannot be read.
+        /// Whether there is an unreadable watermark.
         unreadable: bool,
     },
-    /// It was closed, and put in the place of another one, such as a backup is.
+    /// It was closed, and replaced another log; a restored backup, for example.
     Replaced {
-        /// What was acknowledged of the other one.
+        /// The watermark of the replaced log.
         watermark: Watermark,
-        /// The cursor at which a backup was made.
+        /// The cursor at which the backup was made.
         copied_from: Option<Position>,
     },
 }
 
-/// Looks whether the file is a log that this program can write, whole, and as long as what was acknowledged, without changing
-/// a byte of it. No process may be writing it.
+/// Checks that the file is an intact log that this program can write, and that it contains what was acknowledged.
+/// Changes nothing. No process may be writing the log.
 ///
-/// `load` reads what a start needs of a log with the schema of this version.
+/// `load` reads what a start needs from a log with the current schema.
 pub(super) fn inspect<T>(
     file: &Path,
     load: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> Result<(Standing, Option<T>), StoreError> {
+) -> Result<(LogCondition, Option<T>), StoreError> {
     let damaged = |what: &str| Err(StoreError::Damaged { file: file.into(), what: what.into() });
     let read = read_watermark(file)?;
     let (length, wal) = (length(file)?, length(&wal_file(file))?);
     match (length, wal) {
-        (0, 0) => return nothing_there(file, &read).map(|standing| (standing, None)),
+        (0, 0) => return nothing_there(file, &read).map(|condition| (condition, None)),
         (0, _) => return damaged("it is missing or empty, but its write-ahead log is not"),
         _ => {}
     }
-    let header = Header::read(file)?;
+    let header = DatabaseHeader::read(file)?;
     if !header.is_sqlite() {
         return damaged("it is not a SQLite database");
     }
-    // With a write-ahead log the pages that are missing here may be in there.
+    // The missing pages may be in the write-ahead log.
     if wal == 0 && header.described_bytes().is_some_and(|described| described > length) {
         return damaged("its end is missing");
     }
@@ -76,73 +79,73 @@ pub(super) fn inspect<T>(
     let connection = opened.map_err(|error| StoreError::sqlite(file, &error))?;
     let found = schema_version(&connection, file)?;
     if found < migrations::FIRST_WITH_WATERMARK {
-        return earlier_release(&connection, file, read).map(|standing| (standing, None));
+        return earlier_release(&connection, file, read).map(|condition| (condition, None));
     }
-    let standing = compare(&connection, file, read)?;
-    if length <= CHECKED_BYTES {
+    let condition = compare(&connection, file, read)?;
+    if length <= MAX_CHECKED_BYTES {
         check_pages(&connection, file)?;
     }
     if found != migrations::VERSION {
-        return Ok((standing, None));
+        return Ok((condition, None));
     }
     check_tail(&connection, file)?;
     let loaded = load(&connection).map_err(|error| StoreError::sqlite(file, &error))?;
-    Ok((standing, Some(loaded)))
+    Ok((condition, Some(loaded)))
 }
 
-/// Judges a log whose schema knows no watermark.
-fn earlier_release(connection: &Connection, file: &Path, read: WatermarkRead) -> Result<Standing, StoreError> {
+/// Judges a log whose schema has no watermark.
+fn earlier_release(connection: &Connection, file: &Path, read: WatermarkRead) -> Result<LogCondition, StoreError> {
     if let Some(what) = hidden_commits(file)? {
         return Err(StoreError::Lost { file: file.into(), what });
     }
     match read {
-        WatermarkRead::Missing => Ok(Standing::EarlierRelease),
+        WatermarkRead::Missing => Ok(LogCondition::EarlierRelease),
         WatermarkRead::Unreadable => Err(unreadable_watermark(file)),
-        WatermarkRead::Found { watermark, .. } if watermark.heads == Heads::START => Ok(Standing::EarlierRelease),
-        // A backup that the earlier release made has a name of its own.
+        WatermarkRead::Found { watermark, .. } if watermark.heads == Heads::START => Ok(LogCondition::EarlierRelease),
+        // A backup of the earlier release has its own epoch.
         WatermarkRead::Found { watermark, .. }
             if schema::epoch_before_checksums(connection).is_some_and(|epoch| *epoch != *watermark.epoch) =>
         {
-            Ok(Standing::Replaced { watermark, copied_from: None })
+            Ok(LogCondition::Replaced { watermark, copied_from: None })
         }
         WatermarkRead::Found { watermark, .. } => Err(nothing_of(file, &watermark.heads)),
     }
 }
 
-/// What a look at a data directory found.
+/// The result of [`examine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Examined {
     /// There is no log yet.
     New,
-    /// A server writes the log, which holds what was acknowledged.
+    /// A server is running on the log, which contains what was acknowledged.
     Running,
-    /// A server can start on it.
+    /// A server can start on the log.
     Whole,
 }
 
-/// Looks whether a server could start on the log in the data directory `dir`, or whether the one that runs has all that it
-/// acknowledged. Changes nothing.
+/// Checks whether a server could start on the log in the data directory `dir`. For a running server, checks that its
+/// log contains what was acknowledged. Changes nothing.
 ///
 /// # Errors
-/// What a start would say.
+/// The error that a start would return.
 pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
     if is_owned(dir) {
-        let guarded = Guarded::read(dir)?;
+        let guarded = WatermarkCheck::read(dir)?;
         let (file, connection) = offline::open(dir)?;
         guarded.check(&connection, &file)?;
         return Ok(Examined::Running);
     }
-    let (standing, _) = inspect(&dir.join(DATABASE_FILE), |_| Ok(()))?;
-    Ok(if standing == Standing::New { Examined::New } else { Examined::Whole })
+    let (condition, _) = inspect(&dir.join(DATABASE_FILE), |_| Ok(()))?;
+    Ok(if condition == LogCondition::New { Examined::New } else { Examined::Whole })
 }
 
-/// Whether a process owns the data directory. Leaves nothing behind.
+/// Whether a process owns the data directory. Creates no file.
 pub(super) fn is_owned(dir: &Path) -> bool {
     let lock = File::options().append(true).open(dir.join(LOCK_FILE));
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
-/// Returns what an earlier release's write-ahead log holds out of SQLite's sight.
+/// Describes commits in the write-ahead log of an earlier release that SQLite cannot reach because of damage.
 fn hidden_commits(file: &Path) -> Result<Option<String>, StoreError> {
     let wal = wal_file(file);
     Ok(match wal::scan(&wal, 0).map_err(|error| StoreError::io(&wal, &error))? {
@@ -152,7 +155,7 @@ fn hidden_commits(file: &Path) -> Result<Option<String>, StoreError> {
             frames.broken.unwrap_or_default(),
             frames.hidden_commits
         )),
-        Scan::Headless if length(&wal)? >= wal::WHOLE_FRAME => {
+        Scan::Headless if length(&wal)? >= wal::MIN_WAL_BYTES => {
             Some(format!("the header of {} is damaged, and frames follow that can no longer be read", wal.display()))
         }
         _ => None,
@@ -165,10 +168,10 @@ pub(super) fn read_watermark(file: &Path) -> Result<WatermarkRead, StoreError> {
     watermark::read(&path).map_err(|error| StoreError::io(&path, &error))
 }
 
-/// Whether the database has the schema of this version; `false` when it is older, or was being made when the process died.
+/// Whether the database has the current schema; `false` when it is older or its creation was interrupted.
 ///
 /// # Errors
-/// When it is newer, or another program's.
+/// When it is newer, or belongs to another program.
 pub(super) fn is_current_log(connection: &Connection, file: &Path) -> Result<bool, StoreError> {
     schema_version(connection, file).map(|found| found == migrations::VERSION)
 }
@@ -188,7 +191,7 @@ fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreEr
     Ok(found)
 }
 
-/// Reads every page and checks that the trees are whole.
+/// Reads every page, and checks that the trees are intact.
 pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let answer = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))
@@ -199,7 +202,7 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     }
 }
 
-/// Checks the name of the log, the links of its newest events and records, and what is open.
+/// Checks the epoch, the hashes of the newest events and records, and the open records.
 fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let damaged = |what: String| StoreError::Damaged { file: file.into(), what };
@@ -207,12 +210,12 @@ fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     Position::from_str(&format!("{epoch}:0")).map_err(|_| damaged("the name of the log is missing".into()))?;
     let head = schema::head(connection).map_err(sqlite)?;
     let anchor = schema::anchor(connection).map_err(sqlite)?;
-    let from = match queries::link_at(connection, head.seq.saturating_sub(CHECKED_EVENTS)).map_err(sqlite)? {
+    let from = match queries::link_at(connection, head.seq.saturating_sub(MAX_CHECKED_EVENTS)).map_err(sqlite)? {
         Some(link) if link.seq > anchor.seq => link,
         _ => anchor,
     };
     passing::check(connection).and_then(|()| users::check(connection)).map_err(sqlite)?;
-    match walk(connection, file, from).and_then(|_| outcomes::check(connection, file, CHECKED_EVENTS)) {
+    match walk(connection, file, from).and_then(|_| outcomes::check(connection, file, MAX_CHECKED_EVENTS)) {
         Ok(_) => Ok(()),
         Err(StoreError::Broken { seq, what }) => Err(damaged(format!("event {seq}: {what}"))),
         Err(StoreError::BrokenRecord(what)) => Err(damaged(what)),
@@ -221,14 +224,14 @@ fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
 }
 
 /// The first bytes of a database file, <https://www.sqlite.org/fileformat.html>.
-struct Header([u8; 100]);
+struct DatabaseHeader([u8; 100]);
 
-impl Header {
+impl DatabaseHeader {
     fn read(file: &Path) -> Result<Self, StoreError> {
         let mut header = [0; 100];
         match File::open(file).and_then(|mut file| file.read_exact(&mut header)) {
             Ok(()) => Ok(Self(header)),
-            // Too short to be anything.
+            // A shorter file is not a database.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Self([0; 100])),
             Err(error) => Err(StoreError::io(file, &error)),
         }
@@ -238,7 +241,7 @@ impl Header {
         self.0.starts_with(b"SQLite format 3\0")
     }
 
-    /// How long the file says it is; `None` when it was last written by something that does not say.
+    /// Returns the length in the header; `None` when the program that last wrote the file did not maintain it.
     fn described_bytes(&self) -> Option<u64> {
         let number = |at: usize| self.0[at..at + 4].iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
         let page_size = match u16::from_be_bytes([self.0[16], self.0[17]]) {
@@ -249,7 +252,7 @@ impl Header {
     }
 }
 
-/// Bytes of a file; 0 when there is none.
+/// Returns the bytes of a file; 0 when it does not exist.
 pub(super) fn length(file: &Path) -> Result<u64, StoreError> {
     match fs::metadata(file) {
         Ok(metadata) => Ok(metadata.len()),
@@ -258,14 +261,14 @@ pub(super) fn length(file: &Path) -> Result<u64, StoreError> {
     }
 }
 
-/// The write-ahead log beside a database.
+/// Returns the path of a database's write-ahead log.
 pub(super) fn wal_file(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-wal");
     name.into()
 }
 
-/// The watermark beside a database.
+/// Returns the path of a database's watermark.
 pub(super) fn watermark_file(file: &Path) -> PathBuf {
     file.with_file_name(WATERMARK_FILE)
 }

@@ -1,15 +1,16 @@
-//! What the log notes about itself, by key.
+//! Metadata of the log, by key.
 
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::row;
 
 /// The table.
 pub(super) const TABLE: &str = "meta";
 
-/// The key that is there while the database alone is the whole log: from closing it until the next commit, and in a backup.
+/// The key that exists while the database file alone is the complete log: from the close to the next commit, and in a
+/// backup.
 pub(super) const CLOSED: &str = "closed";
 /// The key that holds, in a backup, the cursor at which it was made.
 pub(super) const COPIED_FROM: &str = "copied_from";
@@ -35,12 +36,12 @@ pub(super) fn remove(connection: &Connection, key: &str) -> rusqlite::Result<()>
     connection.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key]).map(drop)
 }
 
-/// Whether the database alone is the whole log.
+/// Whether the database file alone is the complete log.
 pub(super) fn is_closed(connection: &Connection) -> rusqlite::Result<bool> {
     get::<i64>(connection, CLOSED).map(|closed| closed.is_some())
 }
 
-/// Checks every value; the first one that is not what was written is the error.
+/// Checks every value; fails at the first damaged one.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare("SELECT key, value, checksum FROM meta")?;
     let mut rows = statement.query([])?;
@@ -50,14 +51,14 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Returns the link that is noted under two keys; the start of a chain when none is.
-pub(super) fn link(connection: &Connection, [seq, hash]: [&str; 2]) -> rusqlite::Result<Link> {
+/// Returns the link that is stored under two keys, or the start of a chain.
+pub(super) fn link(connection: &Connection, [seq, hash]: [&str; 2]) -> rusqlite::Result<ChainLink> {
     let (seq, hash) = (get(connection, seq)?, get(connection, hash)?);
-    Ok(seq.zip(hash).map_or(Link::START, |(seq, hash)| Link { seq, hash }))
+    Ok(seq.zip(hash).map_or(ChainLink::START, |(seq, hash)| ChainLink { seq, hash }))
 }
 
-/// Notes a link under two keys.
-pub(super) fn set_link(connection: &Connection, [seq, hash]: [&str; 2], link: Link) -> rusqlite::Result<()> {
+/// Stores a link under two keys.
+pub(super) fn set_link(connection: &Connection, [seq, hash]: [&str; 2], link: ChainLink) -> rusqlite::Result<()> {
     set(connection, seq, Value::Integer(link.seq as i64))?;
     set(connection, hash, link.hash.to_vec())
 }

@@ -1,19 +1,19 @@
-//! The durable signal log: every change of a signal is a row, committed before anybody is told, chained by hashes. So are
-//! the records of what became of confirmed signals.
+//! The durable signal log. Every change of a signal is a row that is committed before it is published, and chained by
+//! hashes. The records of confirmed signals are a second chain.
 //!
 //! ```text
-//! append ──► lanes ──► writer (one thread, group commit) ──► orion.db ◄── reader (a few connections)
+//! append ──► queue ──► writer (one thread, group commit) ──► orion.db ◄── reader (a few connections)
 //! save_bars ─┘           │ between commits: bars, pruning, probes            ▲
 //!                        ▼                          verify, backup, export ──┘  (from other processes)
-//!                   orion.watermark (what was acknowledged last)
+//!                   orion.watermark (the last acknowledged entries)
 //! ```
 //!
-//! A start compares the log with the `watermark`. Every row that is served is checked when it is read: events and records
-//! against their chains (`checked`), all others against a checksum of their own (`row`).
+//! A start compares the log with the `watermark`. Every row is checked when it is read: events and records against
+//! their chains (`checked`), all others against their own checksum (`row`).
 //!
-//! Numbers of events have no gaps. What [`Store::append`] answers with `Ok` survives `kill -9` and a power cut. What it
-//! answers with an error is not in the log of this process; a disk that failed in the middle of a commit may bring it
-//! back at the next start.
+//! Sequence numbers of events have no gaps. What [`Store::append`] answers with `Ok` survives `kill -9` and a power
+//! cut. What it answers with an error is not in the log of this process; after a disk failure during a commit, the next
+//! start may find it in the log.
 
 mod backup;
 mod bars;
@@ -65,75 +65,75 @@ pub use backup::backup;
 pub use error::StoreError;
 pub use export::{ExportFormat, export, export_outcomes, hex};
 #[doc(hidden)]
-pub use faults::Fault;
+pub use faults::DiskFault;
 pub use inspect::{Examined, examine};
 pub use open::Recovered;
 pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning};
-pub use queries::{Change, HistoryQuery, Page, Since, StateRow};
+pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use verify::{Verified, VerifiedRecords, verify};
-pub use write_queue::Receipt;
+pub use write_queue::AppendReceipt;
 pub use writer::Health;
 
 use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
 use crate::telemetry::{LogLimit, Metrics};
 use open::Watermarking;
-use transact::{CHECKPOINT_FRAMES, Identity};
-use watermark::Phase;
-use write_queue::{Append, End, WriteQueue};
-use writer::{Shared, Writer};
+use transact::{CHECKPOINT_FRAMES, FileIdentity};
+use watermark::WatermarkPhase;
+use write_queue::{Append, WriteQueue, WriterEnd};
+use writer::{Writer, WriterShared};
 
 /// The database, in the data directory.
 const DATABASE_FILE: &str = "orion.db";
-/// What was acknowledged last, beside the database.
+/// The watermark, beside the database: what was acknowledged last.
 const WATERMARK_FILE: &str = "orion.watermark";
-/// The file whose lock says that a process owns the data directory.
+/// The file whose lock marks the data directory as owned by a process.
 const LOCK_FILE: &str = "orion.lock";
 
-/// How a log is kept.
+/// Retention of the log, and its clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How long events are kept after they were stored.
     pub signal_retention: Duration,
-    /// How long one-minute bars are kept, reckoned from the newest of their symbol.
+    /// How long one-minute bars are kept, counted back from the newest bar of their symbol.
     pub bar_retention: Duration,
     /// Which signals are [`Recovered::recent`]: those changed at this time or later.
     pub recent_since: DateTime<Utc>,
-    /// Ordered messages that are kept for one user, and for administrators.
+    /// Maximum number of ordered messages for one user, and for administrators.
     pub messages_per_user: u64,
     /// How long ordered messages for users are kept.
     pub message_retention: Duration,
-    /// Ordered messages that are kept for all users together; the oldest go first.
+    /// Maximum number of ordered messages for all users together; the oldest are removed first.
     pub max_messages: u64,
-    /// The wall clock; decides what is too old, and nothing else.
+    /// The wall clock. It is used for retention only.
     pub clock: fn() -> DateTime<Utc>,
 }
 
-/// An append that waits for its answer.
-type Queued = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + Send>>;
+/// The future of a queued append.
+type Queued = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
 
-/// The log of this process, and the only way to write it. Closed when dropped.
+/// The log of this process; the only way to write it. Dropping it closes the log.
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     metrics: Arc<Metrics>,
     reader: Reader,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
-    /// Opens the log in the data directory `dir`, making both if need be, and starts its writer.
+    /// Opens the log in the data directory `dir`, creating both if necessary, and starts its writer thread.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has the directory; [`StoreError::Newer`], [`StoreError::Damaged`] and
-    /// [`StoreError::Lost`] when the files there are not to be written by this program, are damaged, or hold less than was
-    /// acknowledged (not a byte of them is changed); else what the disk says.
+    /// [`StoreError::InUse`] when another process owns the directory. [`StoreError::Newer`], [`StoreError::Damaged`] or
+    /// [`StoreError::Lost`] when the files belong to a newer version or another program, are damaged, or lack
+    /// acknowledged entries; the files are then unchanged. Otherwise an error of the disk.
     pub fn open(dir: &Path, options: Options, metrics: Arc<Metrics>) -> Result<(Self, Recovered), StoreError> {
         Self::start(dir, options, metrics, Watermarking::On)
     }
 
-    /// The same without a watermark, to measure what it costs. The log it leaves is refused.
+    /// Opens the log without a watermark, to measure its cost. A later [`open`](Self::open) rejects that log.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -154,8 +154,8 @@ impl Store {
     ) -> Result<(Self, Recovered), StoreError> {
         let opened = open::open(dir, options.recent_since, watermarking)?;
         metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
-        let shared = Arc::new(Shared {
-            lanes: WriteQueue::default(),
+        let shared = Arc::new(WriterShared {
+            queue: WriteQueue::default(),
             health: Mutex::new(Health::Ok),
             faults: faults::Faults::default(),
             ended: watch::Sender::new(false),
@@ -173,14 +173,14 @@ impl Store {
             is_half_checkpointed: opened
                 .watermark
                 .as_ref()
-                .is_some_and(|kept| matches!(kept.last().phase, Phase::Checkpointing(_))),
+                .is_some_and(|kept| matches!(kept.last().phase, WatermarkPhase::Checkpointing(_))),
             watermark: opened.watermark,
             follower: None,
             is_marked_closed: opened.is_marked_closed,
             checkpoint_at: CHECKPOINT_FRAMES,
             failures_log: LogLimit::new(),
             connection: Some(opened.connection),
-            identity: Identity::of(&opened.file),
+            identity: FileIdentity::of(&opened.file),
             prune_at: (options.clock)(),
             excess_messages: None,
             file: opened.file,
@@ -194,26 +194,26 @@ impl Store {
         Ok((Self { shared, metrics, reader, thread }, opened.recovered))
     }
 
-    /// Appends changes of signals and published messages, and keeps notes of users, all or none. Returns the numbers of the first;
-    /// the others follow them.
+    /// Appends changes of signals and relayed messages, and stores notes about users, all or none. Returns the numbers
+    /// of the first ones; the others follow consecutively.
     ///
-    /// The place in the log is decided by the call, not by when the future is polled. Batches that wait at the same time
-    /// share a transaction, and its fate.
+    /// The order in the log is that of the calls, not that in which the futures are polled. Batches that wait at the
+    /// same time share a transaction and its result.
     ///
     /// # Errors
-    /// [`StoreError::Full`], [`StoreError::ReadOnly`] and the like: nothing of it is in the log, and the next attempt may
-    /// succeed. [`StoreError::Closed`] and [`StoreError::Panicked`]: none will.
+    /// [`StoreError::Full`], [`StoreError::ReadOnly`] and similar errors: nothing of it is in the log, and a later
+    /// attempt may succeed. After [`StoreError::Closed`] or [`StoreError::Panicked`] no attempt will succeed.
     pub fn append(
         &self,
         signals: Vec<Arc<Signal>>,
         published: Vec<RelayedMessage>,
         notes: Vec<UserNote>,
-    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
         self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), open: Vec::new(), answer })
     }
 
-    /// Appends records of confirmed signals and keeps how far open ones have come, all or none. The record of a signal is
-    /// written once; another one of it is not taken.
+    /// Appends records of confirmed signals, and stores the progress of open ones, all or none. A signal has one
+    /// record; a second one is ignored.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -221,34 +221,34 @@ impl Store {
         &self,
         outcomes: Vec<TradeOutcome>,
         open: Vec<(SignalId, Progress)>,
-    ) -> impl Future<Output = Result<Receipt, StoreError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
         let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());
         self.queue(|answer| Append { signals, published, notes, outcomes, open, answer })
     }
 
-    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<Receipt, StoreError>>) -> Append) -> Queued {
+    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<AppendReceipt, StoreError>>) -> Append) -> Queued {
         let (answer, answered) = oneshot::channel();
-        let queued = self.shared.lanes.append(append(answer));
+        let queued = self.shared.queue.append(append(answer));
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             queued?;
             match answered.await {
                 Ok(answer) => answer,
-                // The writer went away with the batch in its hands.
-                Err(_) => Err(shared.lanes.end().unwrap_or(End::Panicked).into()),
+                // The writer ended while it had the batch.
+                Err(_) => Err(shared.queue.end().unwrap_or(WriterEnd::Panicked).into()),
             }
         })
     }
 
-    /// Stores one-minute bars when no append waits. A bar that is stored already is joined with its newer self.
+    /// Stores one-minute bars when no append waits. A bar of a stored minute is merged with the stored one.
     ///
-    /// Best effort: while the disk refuses, up to 4,096 bars wait; what has no place is dropped and counted.
+    /// Best effort: while the disk fails, up to 4,096 bars wait; further ones are dropped and counted.
     pub fn save_bars(&self, bars: Vec<Bar>) {
-        let dropped = self.shared.lanes.save(bars);
+        let dropped = self.shared.queue.save(bars);
         self.metrics.store_bars_dropped_total.inc_by(dropped);
     }
 
-    /// Asks the log.
+    /// Returns a reader of the log.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
     }
@@ -258,44 +258,44 @@ impl Store {
         self.shared.health.lock().clone()
     }
 
-    /// Waits until the writer has ended: by [`close`](Self::close), or by its own fault.
+    /// Waits until the writer has ended: after [`close`](Self::close), or after a panic.
     ///
     /// # Errors
-    /// [`StoreError::Panicked`] in the latter case: nothing can be stored any more, and the process has to stop.
+    /// [`StoreError::Panicked`] after a panic: nothing can be stored any more, and the process has to stop.
     pub fn closed(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
         let mut ended = self.shared.ended.subscribe();
         let shared = Arc::clone(&self.shared);
         async move {
-            // `shared` keeps the sender alive, so that waiting cannot fail.
+            // `shared` keeps the sender alive, so `wait_for` cannot fail.
             ended.wait_for(|ended| *ended).await.ok();
-            match shared.lanes.end() {
-                Some(End::Panicked) => Err(StoreError::Panicked),
-                Some(End::Closed) | None => Ok(()),
+            match shared.queue.end() {
+                Some(WriterEnd::Panicked) => Err(StoreError::Panicked),
+                Some(WriterEnd::Closed) | None => Ok(()),
             }
         }
     }
 
-    /// Writes what waits, closes the file and gives the data directory back. Further appends fail.
+    /// Writes what is queued, closes the file and releases the data directory. Further appends fail.
     ///
     /// # Errors
-    /// [`StoreError::Panicked`] when the writer had ended by its own fault before.
+    /// [`StoreError::Panicked`] when the writer had panicked before.
     pub fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
-        self.shared.lanes.close();
+        self.shared.queue.close();
         self.closed()
     }
 
-    /// Plays a disk that fails, for tests.
+    /// Simulates a failing disk, for tests.
     #[doc(hidden)]
-    pub fn play(&self, fault: Fault) {
+    pub fn simulate_fault(&self, fault: DiskFault) {
         self.shared.faults.set(fault);
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.shared.lanes.close();
+        self.shared.queue.close();
         if let Some(thread) = self.thread.get_mut().take() {
-            // A panic was told to everybody who asked.
+            // A panic was already reported to the callers.
             thread.join().ok();
         }
     }

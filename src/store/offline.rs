@@ -1,10 +1,10 @@
-//! Reading a log from another process than the one that writes it.
+//! Opens a log for reading from another process than the one that writes it.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::chain::Row;
+use super::chain::EventRow;
 use super::error::StoreError;
 use super::inspect::{is_current_log, length, wal_file};
 use super::{DATABASE_FILE, schema};
@@ -17,7 +17,7 @@ pub(super) fn open(place: &Path) -> Result<(PathBuf, Connection), StoreError> {
     }
     let connection = schema::open_reader(&file).map_err(|error| StoreError::sqlite(&file, &error))?;
     match is_current_log(&connection, &file) {
-        // A directory that cannot be written has no room for SQLite's locks. A running server would have made them.
+        // SQLite cannot create its lock files in a read-only directory. A running server would have created them.
         Err(StoreError::ReadOnly(_) | StoreError::Io { .. }) if length(&wal_file(&file))? == 0 => {
             let connection = schema::open_untouched(&file).map_err(|error| StoreError::sqlite(&file, &error))?;
             current(is_current_log(&connection, &file)?, &file)?;
@@ -35,21 +35,21 @@ fn current(is_current: bool, file: &Path) -> Result<(), StoreError> {
     if is_current { Ok(()) } else { Err(StoreError::Io { file: file.into(), what }) }
 }
 
-/// A row of the log as it is stored, borrowed from the statement.
+/// An event as it is stored, borrowed from the statement.
 #[derive(Debug)]
-pub(super) struct Event<'a> {
-    pub(super) row: Row<'a>,
+pub(super) struct StoredEvent<'a> {
+    pub(super) row: EventRow<'a>,
     pub(super) hash: &'a [u8],
 }
 
-impl<'a> Event<'a> {
-    /// The statement whose rows [`read`](Self::read) takes; its parameters are the event before and the limit.
+impl<'a> StoredEvent<'a> {
+    /// The statement whose rows [`read`](Self::read) reads. Its parameters are the previous event and the limit.
     pub(super) const AFTER: &'static str = "SELECT seq, at, stored_at, signal_id, status, reason, source, body, hash \
                                             FROM signal_events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
     pub(super) fn read(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            row: Row {
+            row: EventRow {
                 seq: row.get(0)?,
                 at: row.get(1)?,
                 stored_at: row.get(2)?,

@@ -1,4 +1,4 @@
-//! Opening a log: the directory's lock, a look at the file before anything touches it, and what comes back from it.
+//! Opens a log: locks the directory, inspects the files before anything changes them, and loads what a start needs.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,44 +7,44 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OpenFlags};
 
 use super::bars::{self, BarsRead};
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::error::StoreError;
-use super::inspect::{Standing, inspect, wal_file, watermark_file};
+use super::inspect::{LogCondition, inspect, wal_file, watermark_file};
 use super::wal::{self, Scan};
-use super::watermark::{Heads, Phase, Watermark, WatermarkFile};
+use super::watermark::{Heads, Watermark, WatermarkFile, WatermarkPhase};
 use super::{
     DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users,
 };
-use crate::domain::{Bar, Forgotten, Position, Progress, RelayedMessage, Signal, UserNote};
+use crate::domain::{Bar, Position, Progress, PrunedMessages, RelayedMessage, Signal, UserNote};
 
-/// How far back bars are read, so that setups know where the market is.
+/// How far back bars are read for the detectors of setups.
 const WARM_UP: TimeDelta = TimeDelta::days(5);
-/// How far back any instrument's day may have begun: the longest has 25 hours.
-const DAY: TimeDelta = TimeDelta::hours(25);
-/// Most recent signals that are handed to a starting hub.
-const RECENT_LIMIT: usize = 1_000;
+/// The longest trading day: 25 hours when daylight saving time ends.
+const MAX_DAY_LENGTH: TimeDelta = TimeDelta::hours(25);
+/// Maximum number of recent signals for the hub.
+const MAX_RECENT: usize = 1_000;
 
-/// What a log knew when it was opened.
+/// What was loaded from a log when it was opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
-    /// The last event of the log.
+    /// The position of the last event.
     pub position: Position,
     /// Every signal that has not ended, oldest first.
     pub pending: Vec<Signal>,
-    /// Each signal changed since the time asked for, as it is now, with the number of its last event; oldest change
-    /// first. At most the last 1,000.
+    /// The current state of each signal that changed since `recent_since`, with the sequence number of its last event;
+    /// oldest change first. At most the last 1,000.
     pub recent: Vec<(u64, Signal)>,
-    /// Published messages that are kept, oldest first.
+    /// The kept relayed messages, oldest first.
     pub published: Vec<RelayedMessage>,
-    /// Confirmed signals whose record has not ended, oldest first, and how far it had come; `None` before the first price.
+    /// Confirmed signals whose record is open, oldest first, with its progress; `None` before the first price.
     pub open_records: Vec<(Signal, Option<Progress>)>,
-    /// Minutes of the last days since the last invented price of their symbol, oldest first of each symbol.
+    /// The minutes of the last days since the last simulated price of their symbol, oldest first for each symbol.
     pub minutes: Vec<Bar>,
-    /// All minutes of the last day, invented ones as well, oldest first of each symbol.
+    /// All minutes of the last day, including simulated ones, oldest first for each symbol.
     pub day: Vec<Bar>,
-    /// Which ordered messages are not kept any more.
-    pub forgotten: Forgotten,
-    /// What is remembered of users, in no order.
+    /// Which ordered messages have been pruned.
+    pub forgotten: PrunedMessages,
+    /// The notes about users, in no order.
     pub users: Vec<UserNote>,
 }
 
@@ -52,35 +52,35 @@ pub struct Recovered {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) file: PathBuf,
-    /// Held as long as the process writes.
+    /// The lock of the data directory, held while the process writes.
     pub(super) lock: File,
     pub(super) connection: Connection,
     pub(super) heads: Heads,
-    pub(super) anchor: Link,
-    /// `None` when none is kept.
+    pub(super) anchor: ChainLink,
+    /// `None` without watermarking.
     pub(super) watermark: Option<WatermarkFile>,
-    /// Whether the database alone still says that it is the whole log.
+    /// Whether the database is still marked as the complete log.
     pub(super) is_marked_closed: bool,
-    /// Bars that were left out of what was recovered.
+    /// The number of damaged bars, which were skipped.
     pub(super) damaged_bars: u64,
     pub(super) recovered: Recovered,
 }
 
-/// Whether what is acknowledged is noted in a watermark.
+/// Whether a watermark is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watermarking {
-    /// Always, but in a bench.
+    /// The default.
     On,
-    /// To measure what it costs.
+    /// Only in a benchmark, to measure the cost.
     Off,
 }
 
-/// What a start reads of a log. All of it is checked.
+/// What a start loads from a log. All of it is checked.
 pub(super) struct Contents {
     pending: Vec<Signal>,
     recent: Vec<(u64, Signal)>,
     published: Vec<RelayedMessage>,
-    forgotten: Forgotten,
+    forgotten: PrunedMessages,
     open_records: Vec<(Signal, Option<Progress>)>,
     minutes: BarsRead,
     day: Vec<Bar>,
@@ -92,34 +92,34 @@ impl Contents {
         let (published, forgotten) = passing::all(connection)?;
         Ok(Self {
             pending: queries::pending(connection)?,
-            recent: queries::recent(connection, recent_since, RECENT_LIMIT)?,
+            recent: queries::recent(connection, recent_since, MAX_RECENT)?,
             published,
             forgotten,
             open_records: outcomes::open(connection)?,
             minutes: bars::real_minutes(connection, recent_since - WARM_UP)?,
-            day: bars::since(connection, recent_since - DAY)?,
+            day: bars::since(connection, recent_since - MAX_DAY_LENGTH)?,
             users: users::all(connection)?,
         })
     }
 }
 
-/// Opens the log in `dir`, making both if need be.
+/// Opens the log in `dir`, creating both if necessary.
 pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>, watermarking: Watermarking) -> Result<Opened, StoreError> {
     place::check_writable(dir)?;
     make_directory(dir)?;
     let lock = lock(dir)?;
     let file = dir.join(DATABASE_FILE);
     let load = |connection: &Connection| Contents::load(connection, recent_since);
-    let (standing, loaded) = inspect(&file, load)?;
+    let (condition, loaded) = inspect(&file, load)?;
     let on = watermarking == Watermarking::On;
-    let mut watermark = if on { take_up(&file, &standing)? } else { None };
+    let mut watermark = if on { open_watermark(&file, &condition)? } else { None };
     let sqlite = |error| StoreError::sqlite(&file, &error);
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
     let heads = compare::heads(&connection).map_err(sqlite)?;
     if on {
-        watermark = Some(keep_up(&file, watermark, &epoch, heads)?);
+        watermark = Some(start_watermark(&file, watermark, &epoch, heads)?);
     }
     let anchor = schema::anchor(&connection).map_err(sqlite)?;
     let Contents { pending, recent, published, forgotten, open_records, minutes, day, users } = match loaded {
@@ -133,21 +133,21 @@ pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>, watermarking: Waterm
     Ok(Opened { file, lock, connection, heads, anchor, watermark, is_marked_closed, damaged_bars, recovered })
 }
 
-/// Opens the watermark that fits the log, before the log is touched, and says what the operator should know.
+/// Opens the watermark of the log before the log is changed, and logs what the operator should know.
 ///
-/// `None` when there is none that fits.
-fn take_up(file: &Path, standing: &Standing) -> Result<Option<WatermarkFile>, StoreError> {
+/// Returns `None` when the log has no valid watermark.
+fn open_watermark(file: &Path, condition: &LogCondition) -> Result<Option<WatermarkFile>, StoreError> {
     let path = watermark_file(file);
     let io = |error| StoreError::io(&path, &error);
-    match standing {
-        Standing::New => {}
-        Standing::EarlierRelease => {
+    match condition {
+        LogCondition::New => {}
+        LogCondition::EarlierRelease => {
             tracing::info!(
                 file = %path.display(),
-                "the log of an earlier release is taken over; from now on {WATERMARK_FILE} notes what was acknowledged last"
+                "the log of an earlier release was migrated; from now on {WATERMARK_FILE} records what was acknowledged last"
             );
         }
-        Standing::Guarded { watermark, one_copy_damaged } => {
+        LogCondition::Guarded { watermark, one_copy_damaged } => {
             if *one_copy_damaged {
                 tracing::warn!(
                     file = %path.display(),
@@ -155,19 +155,19 @@ fn take_up(file: &Path, standing: &Standing) -> Result<Option<WatermarkFile>, St
                 );
             }
             let mut opened = WatermarkFile::open(&path, watermark.clone()).map_err(io)?;
-            if matches!(watermark.phase, Phase::Closed(_)) {
-                opened.write_through(watermark.heads, Phase::Opened).map_err(io)?;
+            if matches!(watermark.phase, WatermarkPhase::Closed(_)) {
+                opened.write_through(watermark.heads, WatermarkPhase::Opened).map_err(io)?;
             }
             return Ok(Some(opened));
         }
-        Standing::Unguarded { unreadable } => {
+        LogCondition::Unguarded { unreadable } => {
             let what = if *unreadable { "both copies in it are damaged" } else { "it is missing" };
             tracing::warn!(
                 file = %path.display(),
-                "the watermark is written anew: {what}, and the log was closed, so that the database alone is all of it"
+                "the watermark is created again: {what}; the log was closed, so the database alone is complete"
             );
         }
-        Standing::Replaced { watermark, copied_from } => {
+        LogCondition::Replaced { watermark, copied_from } => {
             let copied_from = copied_from.as_ref().filter(|cursor| *cursor.epoch == *watermark.epoch);
             let of_before = format!("{}:{}", watermark.epoch, watermark.heads.events.seq);
             match copied_from {
@@ -188,8 +188,8 @@ fn take_up(file: &Path, standing: &Standing) -> Result<Option<WatermarkFile>, St
     Ok(None)
 }
 
-/// Notes that all of the log is acknowledged from now on: what is in it is served.
-fn keep_up(
+/// Writes a watermark that covers all of the log, because everything in it is served from now on.
+fn start_watermark(
     file: &Path,
     watermark: Option<WatermarkFile>,
     epoch: &str,
@@ -198,12 +198,12 @@ fn keep_up(
     let (path, wal) = (watermark_file(file), wal_file(file));
     let phase = match wal::scan(&wal, 0).map_err(|error| StoreError::io(&wal, &error))? {
         Scan::Log(frames) if frames.committed.frames > 0 => match watermark.as_ref().map(|kept| kept.last().phase) {
-            Some(Phase::Checkpointing(before)) if before.salts == frames.committed.salts => {
-                Phase::Checkpointing(frames.committed)
+            Some(WatermarkPhase::Checkpointing(before)) if before.salts == frames.committed.salts => {
+                WatermarkPhase::Checkpointing(frames.committed)
             }
-            _ => Phase::Committed(frames.committed),
+            _ => WatermarkPhase::Committed(frames.committed),
         },
-        Scan::Log(_) | Scan::Empty | Scan::Headless => Phase::Opened,
+        Scan::Log(_) | Scan::Empty | Scan::Headless => WatermarkPhase::Opened,
     };
     let kept = match watermark {
         Some(mut watermark) => watermark.write_through(heads, phase).map(|()| watermark),
@@ -218,14 +218,14 @@ fn make_directory(dir: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     fs::create_dir_all(dir).map_err(io)?;
-    // A directory is on the disk when its parent is; SQLite sees to the files in it.
+    // A new directory is durable when its parent is synced; SQLite syncs the files in it.
     match dir.canonicalize().map_err(io)?.parent() {
         Some(parent) => File::open(parent).and_then(|parent| parent.sync_all()).map_err(io),
         None => Ok(()),
     }
 }
 
-/// Takes the data directory for this process. The system gives it back when the process ends, however it ends.
+/// Locks the data directory for this process. The system releases the lock when the process ends, even after a crash.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let file = dir.join(LOCK_FILE);
     let lock = File::options().append(true).create(true).open(&file).map_err(|error| StoreError::io(&file, &error))?;

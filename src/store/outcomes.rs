@@ -1,39 +1,40 @@
-//! Records of what became of confirmed signals: a chain of its own, one row for each signal, written once. Beside it
-//! what is kept of those that are open.
+//! The records of confirmed signals, in a chain of their own: one row for each signal, written once. A second table has
+//! the progress of open records.
 //!
-//! A signal's confirmation and its open record become durable together, and so do its record and the end of the open one:
-//! every confirmed signal has one or the other, at any time. The simulator's signals have none.
+//! A signal's confirmation and its open record are committed together, and so are its final record and the removal of
+//! the open one. Every confirmed signal therefore has exactly one of the two at any time. The simulator's signals have
+//! neither.
 
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::chain::{Chained, Link, Record, open_hash};
+use super::chain::{ChainLink, Chained, RecordRow, open_hash};
 use super::error::StoreError;
 use super::queries::unreadable;
 use super::row::{DamagedRow, damaged_row};
 use super::{checked, meta, schema};
 use crate::domain::{Progress, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 
-/// Most records that one question returns, the newest: far more than a year's.
+/// Maximum number of records that one query returns, the newest ones: far more than those of a year.
 const MAX_RECORDS: usize = 100_000;
-/// Records that one transaction prunes.
-const PRUNED_AT_ONCE: usize = 250;
-/// The last record that was pruned; two keys of `meta`.
+/// Maximum number of records that one transaction prunes.
+const MAX_PRUNED_AT_ONCE: usize = 250;
+/// The two keys of `meta` for the last pruned record.
 const ANCHOR: [&str; 2] = ["outcome_anchor_seq", "outcome_anchor_hash"];
 
-/// Writes records after `head`. Another one of the same signal is not taken. Returns the new head.
+/// Appends records after `head`. A second record of a signal is ignored. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
-    head: Link,
+    head: ChainLink,
     outcomes: impl Iterator<Item = &'a TradeOutcome>,
     stored_at: DateTime<Utc>,
-) -> rusqlite::Result<Link> {
+) -> rusqlite::Result<ChainLink> {
     let mut head = head;
     for outcome in outcomes {
         let body = json(outcome)?;
-        head = insert(transaction, head, |seq| Record {
+        head = insert(transaction, head, |seq| RecordRow {
             seq,
             closed_at: outcome.closed_at.timestamp_millis(),
             stored_at: stored_at.timestamp_millis(),
@@ -47,23 +48,27 @@ pub(super) fn append<'a>(
     Ok(head)
 }
 
-fn insert<'a>(transaction: &Connection, head: Link, record: impl Fn(u64) -> Record<'a>) -> rusqlite::Result<Link> {
+fn insert<'a>(
+    transaction: &Connection,
+    head: ChainLink,
+    record: impl Fn(u64) -> RecordRow<'a>,
+) -> rusqlite::Result<ChainLink> {
     let record = record(head.seq + 1);
     let mut statement = transaction.prepare_cached(
         "INSERT INTO outcomes (seq, signal_id, closed_at, stored_at, taken_over, body, hash) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (signal_id) DO NOTHING",
     )?;
-    let Record { seq, closed_at, stored_at, taken_over, signal_id, body } = record;
+    let RecordRow { seq, closed_at, stored_at, taken_over, signal_id, body } = record;
     let hash = record.hash(&head.hash);
     let written = statement.execute((seq, signal_id, closed_at, stored_at, taken_over, body, hash))?;
-    Ok(if written == 0 { head } else { Link { seq, hash } })
+    Ok(if written == 0 { head } else { ChainLink { seq, hash } })
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// Begins the record of a signal that has just been confirmed.
+/// Opens the record of a signal that has just been confirmed.
 pub(super) fn begin(transaction: &Connection, signal: &Signal) -> rusqlite::Result<()> {
     if signal.source.as_str() == SourceName::SIMULATOR {
         return Ok(());
@@ -75,8 +80,8 @@ pub(super) fn begin(transaction: &Connection, signal: &Signal) -> rusqlite::Resu
     statement.execute([signal.id.as_str()]).map(drop)
 }
 
-/// Keeps how far open records have come.
-pub(super) fn keep<'a>(
+/// Stores the progress of open records.
+pub(super) fn update_open<'a>(
     transaction: &Connection,
     open: impl Iterator<Item = &'a (SignalId, Progress)>,
 ) -> rusqlite::Result<()> {
@@ -86,8 +91,8 @@ pub(super) fn keep<'a>(
     Ok(())
 }
 
-/// Takes back what stands after `head`, and makes open records fit signals whose events were taken back before.
-pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<()> {
+/// Removes the records after `head`, and adjusts the open records to the signals, whose events were rewound before.
+pub(super) fn rewind(transaction: &Connection, head: ChainLink) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM outcomes WHERE seq > ?1", [head.seq])?;
     transaction.execute(
         "DELETE FROM open_outcomes WHERE NOT EXISTS \
@@ -97,16 +102,16 @@ pub(super) fn rewind(transaction: &Connection, head: Link) -> rusqlite::Result<(
     begin_missing(transaction)
 }
 
-/// Begins the record of every confirmed signal that has none.
+/// Opens the record of every confirmed signal that has none.
 pub(super) fn begin_missing(transaction: &Connection) -> rusqlite::Result<()> {
     let sql = format!("INSERT OR IGNORE INTO open_outcomes (signal_id) SELECT s.id {WITHOUT_RECORD}");
     transaction.execute(&sql, []).map(drop)
 }
 
-/// Hands every open record to `take`: its signal and how far it has come, a damaged one as an error.
-pub(super) fn each_open(
+/// Calls `visit` with the signal and the progress of every open record; with an error for a damaged one.
+pub(super) fn for_each_open(
     connection: &Connection,
-    mut take: impl FnMut(rusqlite::Result<(String, Option<String>)>) -> rusqlite::Result<()>,
+    mut visit: impl FnMut(rusqlite::Result<(String, Option<String>)>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare("SELECT signal_id, body, hash FROM open_outcomes")?;
     let mut rows = statement.query([])?;
@@ -119,52 +124,52 @@ pub(super) fn each_open(
         Ok((id, body))
     };
     while let Some(row) = rows.next()? {
-        take(read(row))?;
+        visit(read(row))?;
     }
     Ok(())
 }
 
-/// Sets how far the record of a signal has come, if it is open.
+/// Stores the progress of a signal's record, if it is open.
 pub(super) fn set_open(transaction: &Connection, id: &str, body: Option<&str>) -> rusqlite::Result<()> {
     let mut statement =
         transaction.prepare_cached("UPDATE open_outcomes SET body = ?2, hash = ?3 WHERE signal_id = ?1")?;
     statement.execute((id, body, body.map(|body| open_hash(id, body)))).map(drop)
 }
 
-/// Notes the last pruned record.
-pub(super) fn set_anchor(transaction: &Connection, anchor: Link) -> rusqlite::Result<()> {
+/// Stores the last pruned record.
+pub(super) fn set_anchor(transaction: &Connection, anchor: ChainLink) -> rusqlite::Result<()> {
     meta::set_link(transaction, ANCHOR, anchor)
 }
 
-/// Confirmed signals that have no record, as the rest of a `SELECT`.
+/// The rest of a `SELECT` for confirmed signals without a record.
 const WITHOUT_RECORD: &str = "FROM signals s JOIN signal_events e ON e.seq = s.last_seq \
      WHERE s.status = 'confirmed' AND e.source <> 'simulator' \
      AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.signal_id = s.id)";
 
-/// Hands over each record, in the order in which they ended; the newest ones, where there are very many.
-pub(super) fn each(connection: &Connection, mut take: impl FnMut(TradeOutcome)) -> rusqlite::Result<()> {
+/// Calls `visit` with each record in the order in which they ended; with the newest [`MAX_RECORDS`] at most.
+pub(super) fn for_each(connection: &Connection, mut visit: impl FnMut(TradeOutcome)) -> rusqlite::Result<()> {
     let count: usize = connection.prepare_cached("SELECT count(*) FROM outcomes")?.query_row([], |row| row.get(0))?;
     let sql = checked::records("ORDER BY o.closed_at, o.signal_id LIMIT -1 OFFSET ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut records = statement.query_map([count.saturating_sub(MAX_RECORDS)], checked::record)?;
     records.try_for_each(|record| {
-        take(record?);
+        visit(record?);
         Ok(())
     })
 }
 
-/// The record of one signal.
+/// Returns the record of a signal.
 pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<TradeOutcome>> {
     let mut statement = connection.prepare_cached(&checked::records("WHERE o.signal_id = ?1"))?;
     statement.query_map([id.as_str()], checked::record)?.next().transpose()
 }
 
-/// A statement on open records of known signals for [`checked::current`]; three more columns follow.
+/// Returns a statement on open records for [`checked::current`], with three more columns.
 fn open_records(rest: &str) -> String {
     checked::states_and(", o.signal_id, o.body, o.hash", &format!("JOIN open_outcomes o ON o.signal_id = s.id {rest}"))
 }
 
-/// Signals whose record is open, oldest confirmation first, and what was kept of it.
+/// Returns the signals whose record is open, oldest confirmation first, and its progress.
 pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<(Signal, Option<Progress>)>> {
     let orphan = "SELECT signal_id FROM open_outcomes WHERE NOT EXISTS (SELECT 1 FROM signals WHERE id = signal_id)";
     if let Some(key) = connection.query_row(orphan, [], |row| row.get(0)).optional()? {
@@ -183,7 +188,7 @@ pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<(Signal, Opt
     connection.prepare(&open_records("ORDER BY s.last_seq"))?.query_map([], both)?.collect()
 }
 
-/// What the signals whose record is open trade, and who sent them.
+/// Returns symbol and source of the signals whose record is open.
 pub(super) fn open_of(connection: &Connection) -> rusqlite::Result<Vec<(Symbol, SourceName)>> {
     let both = |row: &Row<'_>| {
         let Signal { symbol, source, .. } = checked::current(row)?.signal;
@@ -192,14 +197,15 @@ pub(super) fn open_of(connection: &Connection) -> rusqlite::Result<Vec<(Symbol, 
     connection.prepare_cached(&open_records(""))?.query_map([], both)?.collect()
 }
 
-/// Removes some of the oldest records when they were stored before `kept_since` and their signals are gone; returns how many.
+/// Removes some of the oldest records that were stored before `kept_since` and whose signals are pruned. Returns how
+/// many.
 pub(super) fn prune(transaction: &Connection, kept_since: DateTime<Utc>) -> rusqlite::Result<u64> {
     let anchor = anchor(transaction)?;
     let mut oldest = transaction.prepare_cached(
         "SELECT seq, hash, stored_at, EXISTS (SELECT 1 FROM signals WHERE id = signal_id) FROM outcomes \
          WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = oldest.query((anchor.seq, PRUNED_AT_ONCE))?;
+    let mut rows = oldest.query((anchor.seq, MAX_PRUNED_AT_ONCE))?;
     let mut last = anchor;
     while let Some(row) = rows.next()? {
         let (stored_at, has_signal): (i64, bool) = (row.get(2)?, row.get(3)?);
@@ -215,13 +221,13 @@ pub(super) fn prune(transaction: &Connection, kept_since: DateTime<Utc>) -> rusq
     Ok(last.seq - anchor.seq)
 }
 
-/// The last pruned record; the start of the chain when none was pruned.
-pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
+/// Returns the last pruned record; the start of the chain when none was pruned.
+pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<ChainLink> {
     meta::link(connection, ANCHOR)
 }
 
-/// The newest record.
-pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
+/// Returns the newest record.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<ChainLink> {
     let newest = "SELECT seq, hash FROM outcomes ORDER BY seq DESC LIMIT 1";
     match connection.prepare_cached(newest)?.query_row([], schema::link).optional()? {
         Some(head) => Ok(head),
@@ -229,21 +235,21 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
     }
 }
 
-/// Record `seq` as a link of the chain.
-pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Link>> {
+/// Returns record `seq` as a link of the chain.
+pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<ChainLink>> {
     let sql = "SELECT seq, hash FROM outcomes WHERE seq = ?1";
     connection.prepare_cached(sql)?.query_row([seq], schema::link).optional()
 }
 
-/// What [`check`] found.
+/// The result of [`check`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checked {
-    pub(super) head: Link,
+    pub(super) head: ChainLink,
     pub(super) taken_over: u64,
     pub(super) open: u64,
 }
 
-/// Checks the newest records, `most` of them, and everything that is open.
+/// Checks the newest records, `most` at most, and all open records.
 pub(super) fn check(connection: &Connection, file: &Path, most: u64) -> Result<Checked, StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let (anchor, head) = (anchor(connection).map_err(sqlite)?, head(connection).map_err(sqlite)?);
@@ -254,8 +260,8 @@ pub(super) fn check(connection: &Connection, file: &Path, most: u64) -> Result<C
     Ok(Checked { head, taken_over, open })
 }
 
-/// Checks all records after `from`; the last one, and how many of them are from before the chain.
-fn walk(connection: &Connection, file: &Path, from: Link) -> Result<(Link, u64), StoreError> {
+/// Checks all records after `from`. Returns the last one, and how many of them are older than the chain.
+fn walk(connection: &Connection, file: &Path, from: ChainLink) -> Result<(ChainLink, u64), StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let sql =
         "SELECT seq, closed_at, stored_at, taken_over, signal_id, body, hash FROM outcomes WHERE seq > ?1 ORDER BY seq";
@@ -277,10 +283,10 @@ fn walk(connection: &Connection, file: &Path, from: Link) -> Result<(Link, u64),
     Ok((link, taken_over))
 }
 
-/// Checks that what is kept of open records is what was written; how many there are.
+/// Checks the stored progress of all open records. Returns how many there are.
 fn check_open(connection: &Connection, file: &Path) -> Result<u64, StoreError> {
     let mut open = 0;
-    let checked = each_open(connection, |read| {
+    let checked = for_each_open(connection, |read| {
         open += 1;
         read.map(drop)
     });
@@ -293,7 +299,7 @@ fn check_open(connection: &Connection, file: &Path) -> Result<u64, StoreError> {
     Ok(open)
 }
 
-/// Checks that every confirmed signal has a record or an open one, and that records are of confirmed signals.
+/// Checks that every confirmed signal has a record or an open one, and that every record belongs to a confirmed signal.
 pub(super) fn check_whole(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let sqlite = |error| StoreError::sqlite(file, &error);
     let without = format!(
@@ -305,8 +311,8 @@ pub(super) fn check_whole(connection: &Connection, file: &Path) -> Result<(), St
         let what = format!("signal {id} was confirmed, and has neither a record nor an open one");
         return Err(StoreError::BrokenRecord(what));
     }
-    // Where events were pruned the signal may be gone.
-    let all_there = schema::anchor(connection).map_err(sqlite)? == Link::START;
+    // The signal may have been pruned with its events.
+    let all_there = schema::anchor(connection).map_err(sqlite)? == ChainLink::START;
     let signal = if all_there { "s.status IS NOT 'confirmed'" } else { "s.status <> 'confirmed'" };
     let sql = format!(
         "SELECT o.signal_id FROM outcomes o LEFT JOIN signals s ON s.id = o.signal_id WHERE {signal} ORDER BY o.seq LIMIT 1"

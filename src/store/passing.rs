@@ -1,26 +1,27 @@
-//! Published messages: the latest of every state, and the last ordered ones of each audience. They share the transactions of
-//! the signal log, but not its numbers and its chain.
+//! Relayed messages: the latest value of every state, and the last ordered messages of each audience. They share the
+//! transactions of the signal log, but have their own numbers and are not chained.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{meta, row};
-use crate::domain::{Audience, Class, Forgotten, MessageType, RelayedMessage, parse_epoch_millis};
+use crate::domain::{Audience, Class, MessageType, PrunedMessages, RelayedMessage, parse_epoch_millis};
 
-/// Ordered messages that are kept for everybody: more kinds, more readers.
-const KEPT_FOR_ALL: u64 = 500;
-/// States that are kept over all audiences; the longest unchanged go first.
-const KEPT_STATES: u64 = 20_000;
-/// Ordered messages that one transaction prunes.
-const PRUNED_AT_ONCE: usize = 250;
+/// Ordered messages that are kept for the audience of all users. It has more message types and readers than a single
+/// user.
+const MAX_MESSAGES_FOR_ALL: u64 = 500;
+/// Maximum number of states over all audiences; the ones that are unchanged for the longest time are removed first.
+const MAX_STATES: u64 = 20_000;
+/// Maximum number of ordered messages that one transaction prunes.
+const MAX_PRUNED_AT_ONCE: usize = 250;
 
 /// The table.
 pub(super) const TABLE: &str = "published";
-/// The key of the number of the last ordered message of a user that was pruned.
+/// The `meta` key for the number of the last pruned ordered message of any user.
 const PRUNED: &str = "pruned_messages";
 
-/// A message as it is stored.
+/// Returns the columns of a message.
 fn columns(seq: u64, message: &RelayedMessage, data: &str) -> [Value; 6] {
     let key = (message.kind.class() == Class::State).then(|| message.key.to_string());
     [
@@ -33,7 +34,7 @@ fn columns(seq: u64, message: &RelayedMessage, data: &str) -> [Value; 6] {
     ]
 }
 
-/// Stores messages after number `head`, of which `kept` stay for one user; returns the new head.
+/// Appends messages after number `head`, and keeps the last `kept` ordered ones of each user. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: u64,
@@ -50,7 +51,8 @@ pub(super) fn append<'a>(
     )?;
     let mut forget =
         transaction.prepare_cached("DELETE FROM published WHERE key IS NULL AND audience = ?1 AND seq < ?2")?;
-    // The last one that is forgotten leaves its number: whoever stopped before it has missed something.
+    // The row of the last removed message stays without its content. A reader that stopped before it has missed
+    // something.
     let mut head = head;
     for message in messages {
         head += 1;
@@ -61,10 +63,10 @@ pub(super) fn append<'a>(
         }
         row::write(transaction, insert, TABLE, &columns(head, message, &message.data))?;
         if key.is_none() {
-            let kept = if message.audience == Audience::All { KEPT_FOR_ALL } else { kept };
+            let kept = if message.audience == Audience::All { MAX_MESSAGES_FOR_ALL } else { kept };
             if let Some(last) = oldest.query_row((&audience, kept), |row| row.get::<_, u64>(0)).optional()? {
                 forget.execute((&audience, last))?;
-                // Its content is of no use any more: it is written anew from what is known.
+                // Only its number and audience are needed from now on.
                 row::write(transaction, replace_row, TABLE, &columns(last, message, ""))?;
             }
         }
@@ -72,27 +74,27 @@ pub(super) fn append<'a>(
     Ok(head)
 }
 
-/// How many ordered messages of users there are beyond `most`. Where there are a million it takes 0.2 s.
+/// Returns how many ordered messages of users exceed `most`. With a million messages it takes 0.2 s.
 pub(super) fn excess(connection: &Connection, most: u64) -> rusqlite::Result<u64> {
     let count = "SELECT count(*) FROM published WHERE key IS NULL AND audience >= 'user:' AND audience < 'user;'";
     let count: u64 = connection.prepare_cached(count)?.query_row([], |row| row.get(0))?;
     Ok(count.saturating_sub(most))
 }
 
-/// Removes some of the oldest ordered messages of users: `excess` of them, and those from before `kept_since`; returns how
-/// many. Only ever from the front, whoever's they are, so that one number says what is gone.
+/// Removes some of the oldest ordered messages of users: `excess` of them, and those from before `kept_since`. Returns
+/// how many. It removes from the front across all users, so that a single number describes what is gone.
 pub(super) fn prune_messages(
     transaction: &Connection,
     kept_since: DateTime<Utc>,
     excess: u64,
 ) -> rusqlite::Result<u64> {
     let before = pruned(transaction)?;
-    // `+`: in the order of the table, not by audience.
+    // The `+` makes SQLite scan in table order and not by the index on audiences.
     let mut oldest = transaction.prepare_cached(
         "SELECT seq, at FROM published \
          WHERE seq > ?1 AND key IS NULL AND +audience >= 'user:' AND +audience < 'user;' ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = oldest.query((before, PRUNED_AT_ONCE))?;
+    let mut rows = oldest.query((before, MAX_PRUNED_AT_ONCE))?;
     let (mut last, mut removed) = (before, 0);
     while let Some(row) = rows.next()? {
         if removed >= excess && row.get::<_, i64>(1)? >= kept_since.timestamp_millis() {
@@ -110,38 +112,38 @@ pub(super) fn prune_messages(
     Ok(removed)
 }
 
-/// Number of the last ordered message of a user that was pruned: he and everybody may have lost any up to it.
+/// Returns the number of the last pruned ordered message of any user. Every user may have lost messages up to it.
 pub(super) fn pruned(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(meta::get(connection, PRUNED)?.unwrap_or(0))
 }
 
-/// Notes that ordered messages of users may be lost up to this number.
+/// Stores that ordered messages of users may be lost up to this number.
 pub(super) fn note_pruned(transaction: &Connection, last: u64) -> rusqlite::Result<()> {
     meta::set(transaction, PRUNED, Value::Integer(last as i64))
 }
 
-/// Takes back what stands after `head`.
+/// Removes the messages after `head`.
 pub(super) fn rewind(transaction: &Connection, head: u64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM published WHERE seq > ?1", [head])?;
     Ok(())
 }
 
-/// Removes states beyond those that are kept; called now and then, not at every append.
+/// Removes states beyond [`MAX_STATES`]. Called periodically, not at every append.
 pub(super) fn prune(transaction: &Connection) -> rusqlite::Result<u64> {
     let mut statement = transaction.prepare_cached(
         "DELETE FROM published WHERE key IS NOT NULL AND seq <= \
          (SELECT seq FROM published WHERE key IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
     )?;
-    statement.execute([KEPT_STATES]).map(|removed| removed as u64)
+    statement.execute([MAX_STATES]).map(|removed| removed as u64)
 }
 
-/// The number of the newest message, also when it has been forgotten since.
+/// Returns the number of the newest message, even when it has been removed since.
 pub(super) fn head(connection: &Connection) -> rusqlite::Result<u64> {
     let newest = "SELECT seq FROM sqlite_sequence WHERE name = 'published'";
     Ok(connection.query_row(newest, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Checks every message; the first one that is not what was written is the error.
+/// Checks every message; fails at the first damaged one.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(ALL)?;
     let mut rows = statement.query([])?;
@@ -154,15 +156,15 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
 /// All rows with their checksums.
 const ALL: &str = "SELECT seq, at, kind, audience, key, data, checksum FROM published ORDER BY seq";
 
-/// Everything that is kept, oldest first, and what was forgotten.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<RelayedMessage>, Forgotten)> {
+/// Returns all kept messages, oldest first, and which ones have been removed.
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<RelayedMessage>, PrunedMessages)> {
     let mut statement = connection.prepare(ALL)?;
     let rows = statement.query_map([], read)?;
-    // A kind that a newer version knew and this one does not is left alone.
+    // A message type of a newer version is skipped.
     let all: Vec<RelayedMessage> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let (forgotten, kept): (Vec<_>, _) = all.into_iter().partition(|message| message.data.is_empty());
     let of = forgotten.into_iter().map(|message| (message.audience, message.seq)).collect();
-    Ok((kept, Forgotten { of, users: pruned(connection)? }))
+    Ok((kept, PrunedMessages { of, users: pruned(connection)? }))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<RelayedMessage>> {

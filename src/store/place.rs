@@ -1,4 +1,4 @@
-//! Whether a data directory is one that SQLite can work in: writable by this user, and on a disk of this machine.
+//! Checks that SQLite can work in a data directory: writable by this user, and on a local disk.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE};
 
-/// A file or folder that this process has to write and may not.
+/// A file or folder that this process has to write, without the permission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cannot write {} as user {user}: it belongs to user {owner}. {}, or set ORION_DATA_DIR to a folder of this user's",
@@ -18,11 +18,11 @@ use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE};
 pub struct NotWritable {
     /// What cannot be written.
     pub path: PathBuf,
-    /// The data directory, or the folder that it would be made in.
+    /// The data directory, or the folder in which it would be created.
     pub folder: PathBuf,
-    /// The id of the user of this process.
+    /// The user id of this process.
     pub user: u32,
-    /// The id of the user whom it belongs to.
+    /// The user id of the owner of `path`.
     pub owner: u32,
 }
 
@@ -37,11 +37,11 @@ fn remedy(folder: &Path, user: u32, owner: u32) -> String {
     }
 }
 
-/// Checks that this user may write the data directory and what is in it, without writing anything. SQLite needs both: it makes
-/// two files beside the database.
+/// Checks that this user may write the data directory and the files in it, without writing anything. SQLite needs both,
+/// because it creates two files beside the database.
 ///
 /// # Errors
-/// The first thing that this user may not write. A disk that nobody may write is none of them.
+/// The first file or folder that this user may not write. A read-only file system is not an error here.
 pub fn check_writable(dir: &Path) -> Result<(), NotWritable> {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let Some(folder) = absolute.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
@@ -70,23 +70,24 @@ fn check(path: &Path, folder: &Path, wanted: Access) -> Result<(), NotWritable> 
     })
 }
 
-/// What kind of file system that is not of this machine the directory, or the nearest folder above it, lies on.
+/// Returns the kind of network file system that holds the directory, or its nearest existing parent; `None` for a local
+/// one.
 #[cfg(target_os = "linux")]
 pub fn foreign_filesystem(dir: &Path) -> Option<&'static str> {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let folder = absolute.ancestors().find(|folder| folder.exists())?;
-    // The width of the number depends on the machine; the numbers have 32 bits.
+    // The width of the field depends on the platform; the magic numbers have 32 bits.
     let magic = rustix::fs::statfs(folder).ok()?.f_type as u32;
     foreign(magic)
 }
 
-/// What kind of file system that is not of this machine the directory lies on; only Linux tells.
+/// Returns the kind of network file system that holds the directory. Always `None`: only Linux has this information.
 #[cfg(not(target_os = "linux"))]
 pub fn foreign_filesystem(_dir: &Path) -> Option<&'static str> {
     None
 }
 
-/// What is said of such a file system.
+/// Returns the warning about a data directory on a network file system.
 pub fn foreign_warning(dir: &Path, kind: &str) -> String {
     format!(
         "the data directory {} is on a file system of another machine ({kind}): SQLite's write-ahead log does not work there, \
@@ -96,7 +97,7 @@ pub fn foreign_warning(dir: &Path, kind: &str) -> String {
     )
 }
 
-/// By the numbers of statfs(2), `f_type`.
+/// Names a network file system by the `f_type` of statfs(2).
 #[cfg(any(target_os = "linux", test))]
 fn foreign(magic: u32) -> Option<&'static str> {
     Some(match magic {
@@ -118,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_of_other_machines_are_told_apart() {
-        // The numbers are those of statfs(2).
+    fn network_file_systems_are_recognized() {
+        // The numbers of statfs(2).
         for (magic, kind) in [
             (0x6969, Some("NFS")),
             (0xFF53_4D42, Some("SMB")),
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_user_may_write_is_no_error() {
+    fn a_writable_directory_is_accepted() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(DATABASE_FILE), "").unwrap();
         assert_eq!(check_writable(dir.path()), Ok(()));
@@ -145,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn the_user_and_the_command_are_named() {
+    fn the_error_names_user_and_command() {
         let path = PathBuf::from("/data/orion.db");
-        let said = NotWritable { path, folder: "/data".into(), user: 10001, owner: 0 }.to_string();
-        assert!(said.starts_with("cannot write /data/orion.db as user 10001: it belongs to user 0"), "{said}");
-        assert!(said.contains("`chown -R 10001 /data`") && said.contains("ORION_DATA_DIR"), "{said}");
+        let message = NotWritable { path, folder: "/data".into(), user: 10001, owner: 0 }.to_string();
+        assert!(message.starts_with("cannot write /data/orion.db as user 10001: it belongs to user 0"), "{message}");
+        assert!(message.contains("`chown -R 10001 /data`") && message.contains("ORION_DATA_DIR"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of the log, as statements on one connection.
+//! The queries of the log, on one connection.
 
 use std::collections::HashMap;
 
@@ -6,33 +6,34 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::{checked, schema};
 use crate::domain::{Killzone, Signal, SignalId, SignalStatus, SourceName, Symbol};
 
-/// Most rows that one question returns.
+/// Maximum number of rows that one query returns.
 pub(super) const MAX_ROWS: usize = 1_000;
-/// Up to so many events, it is quicker to sort what changed since a cursor than to look for it among all signals.
-const SORTED_EVENTS: u64 = 10_000;
+/// Up to this number of events since a cursor, sorting the changed signals is faster than scanning all signals.
+const MAX_SORTED_EVENTS: u64 = 10_000;
 
-/// Which signals of the history are asked for. Everything that is `None` is not asked about.
+/// The filters of a history query. `None` does not filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryQuery {
-    /// In this state now.
+    /// The current state.
     pub status: Option<SignalStatus>,
-    /// Of this instrument.
+    /// The instrument.
     pub symbol: Option<Symbol>,
-    /// Of this window of the trading day.
+    /// The window of the trading day.
     pub killzone: Option<Killzone>,
-    /// Changed after this.
+    /// Only signals that changed after this.
     pub since: Option<Since>,
-    /// Created before the event with this number: the [`Page::next`] of the page before.
+    /// Only signals that were created before the event with this number: the [`HistoryPage::next`] of the previous
+    /// page.
     pub before: Option<u64>,
-    /// Most signals of a page, 1–1,000.
+    /// Maximum number of signals on a page, 1–1,000.
     pub limit: usize,
 }
 
-/// A place in time or in the log; both exclusive.
+/// A point in time or in the log, exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// After this event.
@@ -41,12 +42,12 @@ pub enum Since {
     Time(DateTime<Utc>),
 }
 
-/// Some signals of the history, newest created first, each as it is now.
+/// A page of the history: current states of signals, newest created first.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
+pub struct HistoryPage {
     /// The signals.
     pub signals: Vec<Signal>,
-    /// Where the next page begins; `None` on the last one.
+    /// The `before` of the next page; `None` on the last page.
     pub next: Option<u64>,
 }
 
@@ -57,21 +58,21 @@ pub struct StateRow {
     pub seq: u64,
     /// When it changed.
     pub at: DateTime<Utc>,
-    /// The state from then on.
+    /// The state after the change.
     pub status: SignalStatus,
     /// Why it was invalidated.
     pub reason: Option<String>,
-    /// Who had sent it.
+    /// The source of the signal.
     pub source: SourceName,
 }
 
-/// Every signal that has not ended, oldest first.
+/// Returns every pending signal, oldest first.
 pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<Signal>> {
     let sql = checked::states("WHERE s.status = 'pending' ORDER BY s.first_seq");
     connection.prepare(&sql)?.query_map([], |row| Ok(checked::current(row)?.signal))?.collect()
 }
 
-/// The signals changed since `since`, as they are now, oldest change first; the last `limit`.
+/// Returns the current state of the signals that changed at or after `since`, oldest change first; the last `limit`.
 pub(super) fn recent(
     connection: &Connection,
     since: DateTime<Utc>,
@@ -85,16 +86,16 @@ pub(super) fn recent(
     Ok(recent)
 }
 
-/// The events after `seq`, ascending.
+/// Returns the events after `seq`, ascending.
 pub(super) fn events_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<(u64, Signal)>> {
     let sql = checked::events("WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
     let parameters = (integer(seq), limit.min(MAX_ROWS));
     connection.prepare_cached(&sql)?.query_map(parameters, checked::numbered)?.collect()
 }
 
-/// A change of a signal, and the number of the latest change of the same signal.
+/// A change of a signal, and the number of the same signal's latest change.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct SignalChange {
     /// Number of the event.
     pub seq: u64,
     /// The signal as it was after the event.
@@ -103,24 +104,24 @@ pub struct Change {
     pub latest: u64,
 }
 
-/// The events after `seq`, ascending, each with the number of its signal's latest one.
-pub(super) fn changes_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<Change>> {
+/// Returns the events after `seq`, ascending, each with the number of its signal's latest event.
+pub(super) fn changes_after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<SignalChange>> {
     let latest = ", (SELECT max(seq) FROM signal_events WHERE signal_id = e.signal_id)";
     let sql = checked::events_and(latest, "WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
     let change = |row: &Row<'_>| {
         let (seq, signal) = checked::numbered(row)?;
-        Ok(Change { seq, signal, latest: row.get(10)? })
+        Ok(SignalChange { seq, signal, latest: row.get(10)? })
     };
     connection.prepare_cached(&sql)?.query_map((integer(seq), limit.min(MAX_ROWS)), change)?.collect()
 }
 
-/// Event `seq` as a link of the chain.
-pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Link>> {
+/// Returns event `seq` as a link of the chain.
+pub(super) fn link_at(connection: &Connection, seq: u64) -> rusqlite::Result<Option<ChainLink>> {
     let sql = "SELECT seq, hash FROM signal_events WHERE seq = ?1";
     connection.prepare_cached(sql)?.query_row([integer(seq)], schema::link).optional()
 }
 
-/// The signals with these ids, as they are now.
+/// Returns the current state of the signals with these ids.
 pub(super) fn find(connection: &Connection, ids: &[SignalId]) -> rusqlite::Result<HashMap<SignalId, Signal>> {
     let mut found = HashMap::new();
     for id in ids {
@@ -136,7 +137,7 @@ fn current(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<Si
     connection.prepare_cached(&sql)?.query_row([id.as_str()], |row| Ok(checked::current(row)?.signal)).optional()
 }
 
-/// A signal as it is now, and its last 1,000 changes, oldest first.
+/// Returns the current state of a signal, and its last 1,000 changes, oldest first.
 pub(super) fn life(connection: &Connection, id: &SignalId) -> rusqlite::Result<Option<(Signal, Vec<StateRow>)>> {
     let Some(signal) = current(connection, id)? else {
         return Ok(None);
@@ -152,7 +153,7 @@ pub(super) fn life(connection: &Connection, id: &SignalId) -> rusqlite::Result<O
 }
 
 fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
-    let super::chain::Row { seq, at, status, reason, source, .. } = checked::event(row)?.row;
+    let super::chain::EventRow { seq, at, status, reason, source, .. } = checked::event(row)?.row;
     Ok(StateRow {
         seq,
         at: time(1, at)?,
@@ -162,10 +163,10 @@ fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
     })
 }
 
-/// One page of the history.
-pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite::Result<Page> {
+/// Returns one page of the history.
+pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite::Result<HistoryPage> {
     let recent = match query.since {
-        Some(Since::Seq(seq)) => schema::head(connection)?.seq.saturating_sub(seq) <= SORTED_EVENTS,
+        Some(Since::Seq(seq)) => schema::head(connection)?.seq.saturating_sub(seq) <= MAX_SORTED_EVENTS,
         Some(Since::Time(_)) | None => true,
     };
     let (mut sql, mut parameters) = (checked::states("WHERE 1"), Vec::new());
@@ -174,7 +175,7 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
         parameters.extend(value);
     };
     match query.status {
-        // Spelled out, so that the index over the pending ones is used.
+        // A literal, so that SQLite uses the partial index on pending signals.
         Some(SignalStatus::Pending) => only(" AND s.status = 'pending'", None),
         Some(ended) => only(" AND s.status = ?", Some(ended.name().to_owned().into())),
         None => {}
@@ -187,7 +188,8 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
     }
     match query.since {
         Some(Since::Seq(seq)) if recent => only(" AND s.last_seq > ?", Some(integer(seq).into())),
-        // With a plus, SQLite goes by the order of creation, and stops at the end of the page instead of sorting the log.
+        // The `+` makes SQLite scan in the order of creation and stop at the end of the page, instead of sorting the
+        // log.
         Some(Since::Seq(seq)) => only(" AND +s.last_seq > ?", Some(integer(seq).into())),
         Some(Since::Time(at)) => only(" AND s.updated_at > ?", Some(at.timestamp_millis().into())),
         None => {}
@@ -196,7 +198,7 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
         only(" AND s.first_seq < ?", Some(integer(before).into()));
     }
     let limit = query.limit.clamp(1, MAX_ROWS);
-    // One more than asked for tells whether there is a next page.
+    // One additional row shows whether there is a next page.
     only(" ORDER BY s.first_seq DESC LIMIT ?", Some(Value::Integer(integer(limit as u64 + 1))));
 
     let mut statement = connection.prepare_cached(&sql)?;
@@ -205,7 +207,7 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|current| current.first_seq);
-    Ok(Page { signals: found.into_iter().map(|current| current.signal).collect(), next })
+    Ok(HistoryPage { signals: found.into_iter().map(|current| current.signal).collect(), next })
 }
 
 pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {
@@ -216,7 +218,7 @@ pub(super) fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::E
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
-/// A number that a client may have sent, as `SQLite` counts: what is out of range is beyond every event.
+/// Converts a number of a client to an integer of SQLite. A number out of range is greater than that of every event.
 fn integer(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The read side: questions to the log, answered on threads that may block.
+//! The read side of the log: queries on a pool of connections, executed on blocking threads.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,84 +10,86 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
-use super::queries::{self, Change, HistoryQuery, Page, StateRow};
+use super::queries::{self, HistoryPage, HistoryQuery, SignalChange, StateRow};
 use super::{bars, outcomes, row, schema};
 use crate::domain::{Bar, BarInterval, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 use crate::telemetry::Metrics;
 
-/// Questions that are answered at the same time.
-const CONNECTIONS: usize = 4;
-/// Questions that may wait for that, beyond which one is refused.
-const WAITING: usize = 512;
+/// Maximum number of queries that run at the same time.
+const MAX_CONNECTIONS: usize = 4;
+/// Maximum number of queries that wait for a connection; further ones are rejected.
+const MAX_WAITING: usize = 512;
 
-/// Asks the log. Cheap to clone; sees everything that was acknowledged.
+/// Reads the log. Cheap to clone; sees everything that was acknowledged.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    questions: Arc<Pool>,
-    /// The pipeline's own, so that its pushers never wait for somebody's history.
-    lookups: Arc<Pool>,
+    pool: Arc<ReaderPool>,
+    /// The pipeline's own pool, so that pushes never wait for history queries.
+    lookups: Arc<ReaderPool>,
     records_version: Arc<AtomicU64>,
 }
 
 impl Reader {
     pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>) -> Self {
-        let pool = |connections| Arc::new(Pool::new(file, connections, Arc::clone(metrics)));
-        Self { questions: pool(CONNECTIONS), lookups: pool(1), records_version }
+        let pool = |connections| Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics)));
+        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version }
     }
 
-    /// The events after `seq`, ascending; at most `limit` and 1,000. When the first is not `seq + 1`, those between were
-    /// pruned.
+    /// Returns the events after `seq`, ascending; at most `limit` and 1,000. When the first one is not `seq + 1`, those
+    /// between were pruned.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, Signal)>, StoreError> {
-        self.questions.ask(move |connection| queries::events_after(connection, seq, limit)).await
+        self.pool.query(move |connection| queries::events_after(connection, seq, limit)).await
     }
 
-    /// The events after `seq` as [`events_after`](Self::events_after) has them, each with the number of its signal's latest.
+    /// Returns the same events as [`events_after`](Self::events_after), each with the number of its signal's latest
+    /// event.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
-    pub async fn changes_after(&self, seq: u64, limit: usize) -> Result<Vec<Change>, StoreError> {
-        self.questions.ask(move |connection| queries::changes_after(connection, seq, limit)).await
+    pub async fn changes_after(&self, seq: u64, limit: usize) -> Result<Vec<SignalChange>, StoreError> {
+        self.pool.query(move |connection| queries::changes_after(connection, seq, limit)).await
     }
 
-    /// Number of the oldest event that is kept; one past the head when none is.
+    /// Returns the number of the oldest kept event; one past the head when there is none.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn oldest_seq(&self) -> Result<u64, StoreError> {
-        self.questions.ask(|connection| Ok(schema::anchor(connection)?.seq + 1)).await
+        self.pool.query(|connection| Ok(schema::anchor(connection)?.seq + 1)).await
     }
 
-    /// The signals with these ids, as they are now; ids that the log does not know are absent.
+    /// Returns the current state of the signals with these ids. Unknown ids are absent.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn find(&self, ids: &[SignalId]) -> Result<HashMap<SignalId, Signal>, StoreError> {
         let ids = ids.to_vec();
-        self.lookups.ask(move |connection| queries::find(connection, &ids)).await
+        self.lookups.query(move |connection| queries::find(connection, &ids)).await
     }
 
-    /// One page of the history. Pages do not shift when new signals arrive.
+    /// Returns one page of the history. Pages do not shift when new signals arrive.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
-    pub async fn history(&self, query: HistoryQuery) -> Result<Page, StoreError> {
-        self.questions.ask(move |connection| queries::history(connection, &query)).await
+    pub async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        self.pool.query(move |connection| queries::history(connection, &query)).await
     }
 
-    /// A signal as it is now and its changes, oldest first (the last 1,000); `None` when the log does not know it.
+    /// Returns the current state of a signal and its last 1,000 changes, oldest first; `None` when the log does not
+    /// have it.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn signal(&self, id: &SignalId) -> Result<Option<(Signal, Vec<StateRow>)>, StoreError> {
         let id = id.clone();
-        self.questions.ask(move |connection| queries::life(connection, &id)).await
+        self.pool.query(move |connection| queries::life(connection, &id)).await
     }
 
-    /// Folds the records of confirmed signals into `start`, one by one in the order in which they ended, at most the last
-    /// 100,000: memory for one of them is all that it takes.
+    /// Folds the records of confirmed signals into `start` in the order in which they ended, at most the last 100,000.
+    /// It holds one record in memory at a time.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
@@ -98,83 +100,84 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let read = move |connection: &Connection| {
             let mut folded = start;
-            outcomes::each(connection, |outcome| fold(&mut folded, outcome))?;
+            outcomes::for_each(connection, |outcome| fold(&mut folded, outcome))?;
             Ok(folded)
         };
-        self.questions.ask(read).await
+        self.pool.query(read).await
     }
 
-    /// A number that changes with every commit that adds or removes a record, or begins one. Read before a question, it
-    /// tells later whether the answer still holds.
+    /// Returns a number that changes with every commit that opens, ends or removes a record. A caller that reads it
+    /// before a query can tell later whether the result is still current.
     pub fn records_version(&self) -> u64 {
         self.records_version.load(Ordering::Acquire)
     }
 
-    /// The record of one signal; `None` while there is none.
+    /// Returns the record of a signal; `None` while there is none.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn outcome(&self, id: &SignalId) -> Result<Option<TradeOutcome>, StoreError> {
         let id = id.clone();
-        self.questions.ask(move |connection| outcomes::of(connection, &id)).await
+        self.pool.query(move |connection| outcomes::of(connection, &id)).await
     }
 
-    /// Symbol and sender of every confirmed signal whose record has not ended, in no order.
+    /// Returns symbol and source of every confirmed signal whose record is open, in no order.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn open_records(&self) -> Result<Vec<(Symbol, SourceName)>, StoreError> {
-        self.questions.ask(outcomes::open_of).await
+        self.pool.query(outcomes::open_of).await
     }
 
-    /// The last bars of an interval, oldest first; at most `limit` and 1,000. Bars that are damaged are left out and counted.
+    /// Returns the last bars of an interval, oldest first; at most `limit` and 1,000. Damaged bars are skipped and
+    /// counted.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn bars(&self, symbol: &Symbol, interval: BarInterval, limit: usize) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
-        let read = self.questions.ask(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
-        self.questions.metrics.count_damaged_rows(bars::TABLE, read.damaged);
+        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
+        self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
         Ok(read.bars)
     }
 }
 
-/// Connections that can only read, opened when they are first needed.
+/// Read-only connections, opened when they are first needed.
 #[derive(Debug)]
-struct Pool {
+struct ReaderPool {
     file: PathBuf,
     metrics: Arc<Metrics>,
     idle: Mutex<Vec<Connection>>,
-    /// One for each connection that may be open.
-    turns: Arc<Semaphore>,
-    /// One for each question that may be open.
-    places: Semaphore,
+    /// A permit for each connection that may be in use.
+    connections: Arc<Semaphore>,
+    /// A permit for each query that may run or wait.
+    waiting: Semaphore,
 }
 
-impl Pool {
+impl ReaderPool {
     fn new(file: &Path, connections: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             file: file.into(),
             metrics,
             idle: Mutex::default(),
-            turns: Arc::new(Semaphore::new(connections)),
-            places: Semaphore::new(connections + WAITING),
+            connections: Arc::new(Semaphore::new(connections)),
+            waiting: Semaphore::new(connections + MAX_WAITING),
         }
     }
 
-    async fn ask<T, F>(self: &Arc<Self>, question: F) -> Result<T, StoreError>
+    async fn query<T, F>(self: &Arc<Self>, question: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let Ok(_place) = self.places.try_acquire() else {
-            return Err(StoreError::Busy(format!("{WAITING} questions wait for an answer")));
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(StoreError::Busy(format!("{MAX_WAITING} questions wait for an answer")));
         };
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let turn = Arc::clone(&self.connections).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let pool = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
             let answer = pool.answer(question);
-            // Given back here and not by the asker, who may have gone away while the thread was still busy.
+            // Released on this thread, because the caller may be gone before the query ends.
             drop(turn);
             answer
         });
@@ -188,7 +191,7 @@ impl Pool {
             Some(connection) => connection,
             None => schema::open_reader(&self.file).map_err(sqlite)?,
         };
-        // One snapshot for all statements of a question.
+        // One snapshot for all statements of a query.
         let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
         let answer = question(&snapshot).map_err(|error| {
             if let Some(damaged) = row::damaged_row(&error) {

@@ -1,4 +1,5 @@
-//! Makes a damaged log usable again, out of what is whole in it. What was there is moved aside, never removed.
+//! Repairs a damaged log by copying its intact part into a new one. The damaged files are moved aside and never
+//! deleted.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,19 +14,19 @@ use super::open::{self, Contents};
 use super::salvage::{self, Salvaged};
 use super::verify::verify_all;
 use super::wal::WalPosition;
-use super::watermark::{Heads, Phase, Watermark, WatermarkFile, WatermarkRead};
+use super::watermark::{Heads, Watermark, WatermarkFile, WatermarkPhase, WatermarkRead};
 use super::{DATABASE_FILE, migrations, schema};
 
-/// Whether a repair may change anything.
+/// Whether a repair may change files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepairMode {
-    /// Says what it would do.
+    /// Only reports what it would do.
     Plan,
-    /// Does it; the operator accepts that what is damaged is lost.
+    /// Repairs the log; the operator accepts the loss of what is damaged.
     AcceptLoss,
 }
 
-/// What a repair found, and did or would do.
+/// What a repair found, and what it did or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// What was wrong.
@@ -34,27 +35,27 @@ pub struct Repair {
     pub kept: String,
     /// What is lost, a line each.
     pub lost: Vec<String>,
-    /// Where the damaged files are and the new name of the log; `None` when nothing was changed.
+    /// The folder of the damaged files and the new epoch; `None` when nothing was changed.
     pub done: Option<Repaired>,
 }
 
-/// What a repair has done.
+/// The result of a repair that changed files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     /// The folder that the damaged files were moved to.
     pub moved_to: PathBuf,
-    /// The epoch of the log from now on.
+    /// The new epoch of the log.
     pub epoch: String,
 }
 
 /// Repairs the log in the data directory `dir`. `now` names the folder for the damaged files.
 ///
-/// The repaired log has a new epoch, so that no cursor of the damaged one leads to other events than it means. Returns
-/// `None` when nothing is to be repaired.
+/// The repaired log gets a new epoch, so that no cursor of the damaged log points to other events in it. Returns `None`
+/// when there is nothing to repair.
 ///
 /// # Errors
-/// [`StoreError::InUse`] while a server runs, [`StoreError::Newer`] for a log of a newer version, else what the disk says.
-/// The log is then as it was before.
+/// [`StoreError::InUse`] while a server runs, [`StoreError::Newer`] for a log of a newer version, otherwise an error of
+/// the disk. The log is then unchanged.
 pub fn repair(dir: &Path, mode: RepairMode, now: DateTime<Utc>) -> Result<Option<Repair>, StoreError> {
     if !dir.is_dir() {
         return Err(StoreError::Missing(dir.into()));
@@ -93,10 +94,10 @@ pub fn repair(dir: &Path, mode: RepairMode, now: DateTime<Utc>) -> Result<Option
     Ok(Some(Repair { damage, kept: salvaged.kept(), lost, done }))
 }
 
-/// Finds what keeps the log from being used, or from being whole.
+/// Returns what is wrong with the log.
 fn diagnose(file: &Path, now: DateTime<Utc>) -> Result<(), StoreError> {
     let (_, loaded) = inspect(file, |connection| Contents::load(connection, now))?;
-    // A log of an earlier schema is brought up to date by the next start.
+    // The next start migrates a log of an earlier schema.
     if loaded.is_none() {
         return Ok(());
     }
@@ -104,7 +105,7 @@ fn diagnose(file: &Path, now: DateTime<Utc>) -> Result<(), StoreError> {
     verify_all(&connection, file).map(drop)
 }
 
-/// Makes a new log at `target` out of the best that can be read.
+/// Builds a new log at `target` from the best readable source.
 fn rebuild(
     file: &Path,
     scratch: &Path,
@@ -115,7 +116,7 @@ fn rebuild(
     let mut connection = schema::open_scratch(target).map_err(writing)?;
     schema::migrate(&mut connection, target)?;
     let sources = readable(file, scratch);
-    // With the write-ahead log as far as it goes, or without it.
+    // The better one of the database with its write-ahead log and without it.
     let best = sources.iter().max_by_key(|source| salvage::last_whole_event(source));
     let transaction = connection.transaction().map_err(writing)?;
     let salvaged = match best {
@@ -129,9 +130,9 @@ fn rebuild(
     Ok((salvaged, epoch))
 }
 
-/// Connections to copies of the database, with its write-ahead log and without it, as far as they can be opened.
+/// Opens copies of the database, with its write-ahead log and without it, as far as possible.
 ///
-/// Copies, because SQLite writes beside a database that it reads, and because an earlier schema is brought up to date.
+/// They are copies because SQLite writes beside a database that it reads, and because an earlier schema is migrated.
 fn readable(file: &Path, scratch: &Path) -> Vec<Connection> {
     let open = |name: &str, with_wal: bool| {
         let copy = scratch.join(name);
@@ -153,8 +154,8 @@ fn readable(file: &Path, scratch: &Path) -> Vec<Connection> {
     [open("with-wal.db", true), open("alone.db", false)].into_iter().flatten().collect()
 }
 
-/// Moves what is there aside and the new log into its place. A process that dies in between leaves a log that is refused
-/// as before, or the new one.
+/// Moves the damaged files aside, and the new log into their place. A crash in between leaves either a log that is
+/// still rejected or the new one.
 fn put_in_place(
     file: &Path,
     target: &Path,
@@ -176,14 +177,18 @@ fn put_in_place(
     }
     let mut shared = file.as_os_str().to_owned();
     shared.push("-shm");
-    // It holds nothing of its own, and may not be there.
+    // It has no data of its own, and need not exist.
     fs::remove_file(PathBuf::from(shared)).ok();
     if file.exists() {
         fs::hard_link(file, place(file)).or_else(|_| fs::copy(file, place(file)).map(drop)).map_err(io)?;
     }
     fs::rename(target, file).map_err(io)?;
-    let whole =
-        Watermark { generation: 1, epoch: epoch.into(), heads: *heads, phase: Phase::Closed(WalPosition::default()) };
+    let whole = Watermark {
+        generation: 1,
+        epoch: epoch.into(),
+        heads: *heads,
+        phase: WatermarkPhase::Closed(WalPosition::default()),
+    };
     WatermarkFile::create(&watermark, whole).map_err(|error| StoreError::io(&watermark, &error))?;
     for folder in [Some(aside.as_path()), file.parent()].into_iter().flatten() {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StoreError::io(folder, &error))?;
@@ -191,12 +196,12 @@ fn put_in_place(
     Ok(aside)
 }
 
-/// A folder for what is being made; removed when dropped.
+/// A temporary folder; removed when dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn begin(&self) -> Result<(), StoreError> {
-        // What a repair that was killed has left.
+        // An interrupted repair may have left it.
         fs::remove_dir_all(&self.0).ok();
         fs::create_dir(&self.0).map_err(|error| StoreError::io(&self.0, &error))
     }

@@ -1,18 +1,18 @@
-//! Checksums of the rows that stand outside of the chains, so that a flipped bit is never served.
+//! Checksums of the rows that are not part of a chain, so that a flipped bit is never served.
 //!
-//! They are against accidents, not against forgers: whoever can write the database can compute them.
+//! They detect accidents, not forgery: a program that can write the database can compute them.
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 use sha2::{Digest, Sha256};
 
-/// A row that is not what was written once.
+/// A row that does not match its checksum or hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row of {table} ({key}) is not what was written")]
 pub(super) struct DamagedRow {
     /// Its table.
     pub(super) table: &'static str,
-    /// What is in its first column.
+    /// The value of its first column.
     pub(super) key: String,
 }
 
@@ -22,7 +22,7 @@ impl From<DamagedRow> for rusqlite::Error {
     }
 }
 
-/// Returns what is wrong with the row that an error is about, if it is about a row.
+/// Returns the damaged row that caused the error, if one did.
 pub(super) fn damaged_row(error: &rusqlite::Error) -> Option<&DamagedRow> {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, error) => error.downcast_ref(),
@@ -33,7 +33,7 @@ pub(super) fn damaged_row(error: &rusqlite::Error) -> Option<&DamagedRow> {
 /// Returns the checksum of a row: the first 8 bytes of the SHA-256 of its table's name and its values, each with its type
 /// and its length.
 ///
-/// The stored form must not change: rows that exist have been given it, and a migration gives it to rows of before.
+/// The stored form must not change: existing rows have it, and a migration adds it to older rows.
 pub(super) fn checksum<'a>(table: &str, values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut hasher = Sha256::new();
     let mut add = |tag: u8, bytes: &[u8]| {
@@ -46,7 +46,7 @@ pub(super) fn checksum<'a>(table: &str, values: impl IntoIterator<Item = ValueRe
         match value {
             ValueRef::Null => add(b'n', &[]),
             ValueRef::Integer(integer) => add(b'i', &integer.to_le_bytes()),
-            // SQLite does not keep the sign of a zero.
+            // SQLite does not store the sign of a zero.
             ValueRef::Real(real) => add(b'r', &(real + 0.0).to_bits().to_le_bytes()),
             ValueRef::Text(text) => add(b's', text),
             ValueRef::Blob(blob) => add(b'b', blob),
@@ -56,7 +56,7 @@ pub(super) fn checksum<'a>(table: &str, values: impl IntoIterator<Item = ValueRe
     digest.iter().take(8).rev().fold(0, |sum, byte| sum << 8 | i64::from(*byte))
 }
 
-/// Checks a row whose first `columns` columns are those of the table in their order, and whose next one is the checksum.
+/// Checks a row. Its first `columns` columns are those of the table in their order; the next one is the checksum.
 pub(super) fn check(table: &'static str, row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
     let values = (0..columns).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
     if row.get_ref(columns)? == ValueRef::Integer(checksum(table, values.iter().copied())) {
@@ -70,7 +70,7 @@ pub(super) fn check(table: &'static str, row: &Row<'_>, columns: usize) -> rusql
     Err(DamagedRow { table, key }.into())
 }
 
-/// Runs a statement whose parameters are the values of a row and, last, its checksum.
+/// Executes a statement whose parameters are the values of a row, followed by its checksum.
 pub(super) fn write(connection: &Connection, sql: &str, table: &str, values: &[Value]) -> rusqlite::Result<usize> {
     let sum = Value::Integer(checksum(table, values.iter().map(ValueRef::from)));
     let all = values.iter().chain([&sum]).map(|value| ToSqlOutput::Borrowed(ValueRef::from(value)));

@@ -1,27 +1,27 @@
-//! Copies what is whole in a damaged log into a new one: the longest beginning of each chain, and every row that is what
-//! was written.
+//! Copies the intact part of a damaged log into a new one: each chain up to its first damage, and every other row whose
+//! checksum matches.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
 
-use super::chain::Link;
-use super::offline::Event;
+use super::chain::ChainLink;
+use super::offline::StoredEvent;
 use super::watermark::Heads;
 use super::{bars, checked, compare, outcomes, passing, row, schema, users};
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Salvaged {
-    /// The ends of the new log.
+    /// The heads of the new log.
     pub(super) heads: Heads,
-    /// Events, records, messages, users and bars that were copied.
+    /// The numbers of copied events, records, messages, users and bars.
     counts: [u64; 5],
-    /// What was left out, a line each.
+    /// What is lost, a line each.
     pub(super) lost: Vec<String>,
 }
 
 impl Salvaged {
-    /// Says what was copied.
+    /// Describes what was copied.
     pub(super) fn kept(&self) -> String {
         let [events, records, messages, users, bars] = self.counts;
         let last = self.heads.events.seq;
@@ -33,13 +33,13 @@ impl Salvaged {
     }
 }
 
-/// Returns the number of the last event that follows from those before it; 0 when none can be read.
+/// Returns the number of the last event of the intact chain; 0 when no event can be read.
 pub(super) fn last_whole_event(source: &Connection) -> u64 {
     let anchor = anchor(source);
     whole_events(source, anchor, |_| Ok(())).map_or(0, |(link, _)| link.seq)
 }
 
-/// Begins an empty log where nothing can be read.
+/// Makes an empty log when nothing can be read.
 pub(super) fn nothing(target: &Connection, acknowledged: Option<&Heads>) -> rusqlite::Result<Salvaged> {
     let published = acknowledged.map_or(0, |heads| heads.published);
     continue_messages(target, published, true)?;
@@ -47,7 +47,7 @@ pub(super) fn nothing(target: &Connection, acknowledged: Option<&Heads>) -> rusq
     Ok(Salvaged { heads: compare::heads(target)?, counts: [0; 5], lost })
 }
 
-/// Copies what is whole into the empty log `target`.
+/// Copies the intact part of `source` into the empty log `target`.
 pub(super) fn copy(
     source: &Connection,
     target: &Connection,
@@ -63,24 +63,24 @@ pub(super) fn copy(
     Ok(Salvaged { heads: compare::heads(target)?, counts: [events, records, messages, users, bars], lost })
 }
 
-/// The place before the first event, guessed where it was damaged.
-fn anchor(source: &Connection) -> Link {
+/// Returns the link before the first event. A damaged anchor is derived from the first event.
+fn anchor(source: &Connection) -> ChainLink {
     let first = || {
         let sql = "SELECT seq, hash FROM signal_events ORDER BY seq LIMIT 1";
         let first = source.query_row(sql, [], schema::link).ok()?;
-        // Its own hash cannot be checked without the one before: it becomes the anchor itself.
-        Some(if first.seq == 1 { Link::START } else { first })
+        // Its own hash cannot be checked without the previous one, so it becomes the anchor.
+        Some(if first.seq == 1 { ChainLink::START } else { first })
     };
-    schema::anchor(source).ok().or_else(first).unwrap_or(Link::START)
+    schema::anchor(source).ok().or_else(first).unwrap_or(ChainLink::START)
 }
 
-/// Hands on events as long as each follows; returns the last one, and what ended it.
+/// Calls `visit` for each event of the intact chain. Returns the last link, and what is wrong after it.
 fn whole_events(
     source: &Connection,
-    anchor: Link,
-    mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<(Link, Option<String>)> {
-    let mut statement = match source.prepare(Event::AFTER) {
+    anchor: ChainLink,
+    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<(ChainLink, Option<String>)> {
+    let mut statement = match source.prepare(StoredEvent::AFTER) {
         Ok(statement) => statement,
         Err(error) => return Ok((anchor, Some(error.to_string()))),
     };
@@ -92,13 +92,13 @@ fn whole_events(
             Ok(None) => return Ok((link, None)),
             Err(error) => return Ok((link, Some(error.to_string()))),
         };
-        let followed = match Event::read(row) {
+        let followed = match StoredEvent::read(row) {
             Ok(event) => link.follow(&event.row, event.hash),
             Err(error) => Err(error.to_string()),
         };
         match followed {
             Ok(next) => {
-                take(row)?;
+                visit(row)?;
                 link = next;
             }
             Err(what) => return Ok((link, Some(what))),
@@ -116,7 +116,7 @@ fn copy_events(source: &Connection, target: &Connection, lost: &mut Vec<String>)
     if let Some(why) = ended {
         lost.push(format!("every event after {} ({why})", head.seq));
     }
-    if anchor != Link::START {
+    if anchor != ChainLink::START {
         schema::set_anchor(target, anchor)?;
     }
     target.execute(
@@ -136,15 +136,15 @@ fn insert_row(insert: &mut rusqlite::Statement<'_>, row: &Row<'_>, columns: usiz
         .map(drop)
 }
 
-/// Hands on rows until one ends it, or the source cannot be read on; returns why.
+/// Calls `visit` for each row until it returns a reason to stop, or the source cannot be read. Returns the reason.
 ///
 /// # Errors
-/// Those of `take`.
+/// Those of `visit`.
 fn each_row(
     source: &Connection,
     sql: &str,
     after: u64,
-    mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<Option<String>>,
+    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<Option<String>>,
 ) -> rusqlite::Result<Option<String>> {
     let mut statement = match source.prepare(sql) {
         Ok(statement) => statement,
@@ -154,7 +154,7 @@ fn each_row(
     loop {
         match rows.next() {
             Ok(Some(row)) => {
-                if let Some(why) = take(row)? {
+                if let Some(why) = visit(row)? {
                     return Ok(Some(why));
                 }
             }
@@ -164,15 +164,15 @@ fn each_row(
     }
 }
 
-/// Rows with checksums that were copied.
+/// The result of copying the rows of a table.
 struct RowsCopied {
     copied: u64,
     damaged: u64,
-    /// Why the others could not be read.
+    /// Why reading stopped early.
     ended: Option<String>,
 }
 
-/// Copies every row of a table that is what was written.
+/// Copies every row of a table whose checksum matches.
 fn copy_rows(
     source: &Connection,
     target: &Connection,
@@ -190,7 +190,7 @@ fn copy_rows(
         }
         match insert_row(&mut insert, row, columns.len() + 1) {
             Ok(()) => copied += 1,
-            // Two rows of one key: a damaged tree was read twice.
+            // A damaged tree can yield a row twice.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => damaged += 1,
             Err(error) => return Err(error),
         }
@@ -204,7 +204,7 @@ fn copy_records(source: &Connection, target: &Connection, lost: &mut Vec<String>
         lost.push("every record of confirmed signals: where they begin is damaged".into());
         return Ok(0);
     };
-    let is_pruned = schema::anchor(target)? != Link::START;
+    let is_pruned = schema::anchor(target)? != ChainLink::START;
     let mut insert = target.prepare(
         "INSERT INTO outcomes (seq, closed_at, stored_at, taken_over, signal_id, body, hash) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -213,7 +213,7 @@ fn copy_records(source: &Connection, target: &Connection, lost: &mut Vec<String>
     let sql = "SELECT seq, closed_at, stored_at, taken_over, signal_id, body, hash FROM outcomes \
                WHERE seq > ?1 ORDER BY seq";
     let mut link = anchor;
-    let mut next = |link: Link, row: &Row<'_>| -> rusqlite::Result<Result<Link, String>> {
+    let mut next = |link: ChainLink, row: &Row<'_>| -> rusqlite::Result<Result<ChainLink, String>> {
         let (record, hash) = checked::stored_record(row)?;
         let mut found = status.query_map([record.signal_id], |row| row.get::<_, String>(0))?;
         let is_confirmed = found.next().transpose()?.map_or(is_pruned, |status| status == "confirmed");
@@ -234,7 +234,7 @@ fn copy_records(source: &Connection, target: &Connection, lost: &mut Vec<String>
     if let Some(why) = ended {
         lost.push(format!("every record of confirmed signals after {} ({why})", link.seq));
     }
-    if anchor != Link::START {
+    if anchor != ChainLink::START {
         outcomes::set_anchor(target, anchor)?;
     }
     Ok(link.seq - anchor.seq)
@@ -243,7 +243,7 @@ fn copy_records(source: &Connection, target: &Connection, lost: &mut Vec<String>
 fn copy_open_records(source: &Connection, target: &Connection, lost: &mut Vec<String>) -> rusqlite::Result<()> {
     outcomes::begin_missing(target)?;
     let mut damaged = 0;
-    let ended = outcomes::each_open(source, |open| {
+    let ended = outcomes::for_each_open(source, |open| {
         match open {
             Ok((id, body)) => outcomes::set_open(target, &id, body.as_deref())?,
             Err(_) => damaged += 1,
@@ -256,7 +256,7 @@ fn copy_open_records(source: &Connection, target: &Connection, lost: &mut Vec<St
     Ok(())
 }
 
-/// Copies messages, and makes sure that no number is given twice.
+/// Copies messages, and continues their numbers so that none is assigned twice.
 fn copy_messages(
     source: &Connection,
     target: &Connection,
@@ -282,7 +282,7 @@ fn copy_messages(
     Ok(copied)
 }
 
-/// Has the next message get the number after `head`; when messages before it are missing, readers are told so.
+/// Continues the message numbers after `head`. With `is_short`, marks the messages up to it as possibly lost.
 fn continue_messages(target: &Connection, head: u64, is_short: bool) -> rusqlite::Result<()> {
     target.execute("DELETE FROM sqlite_sequence WHERE name = 'published'", [])?;
     target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('published', ?1)", [head])?;

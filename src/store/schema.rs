@@ -1,24 +1,24 @@
-//! How a connection to the database is opened, and where its chains stand.
+//! Opens connections to the database, and reads its epoch, anchor and head.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::error::StoreError;
 use super::{meta, migrations};
 
 /// `ORIO` in SQLite's header, so that another program's database is not taken for a log.
 pub(super) const APPLICATION_ID: usize = 0x4f52_494f;
 
-/// How long a statement waits for another program's lock. Short: everybody who pushes waits with it.
+/// How long a statement waits for the lock of another program. It is short because pushes wait meanwhile.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the write-ahead log is cut back to after a long reader let it grow; bytes.
+/// The size in bytes to which the write-ahead log is truncated after a long read let it grow.
 const WAL_LIMIT: i64 = 64 << 20;
 
-/// Brings the schema up to date and gives a new log its name.
+/// Migrates the schema, and gives a new log its epoch.
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     migrations::run(connection, file)?;
     let sqlite = |error| StoreError::sqlite(file, &error);
@@ -29,44 +29,44 @@ pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), St
     transaction.commit().map_err(sqlite)
 }
 
-/// Opens the one connection that writes.
+/// Opens the connection of the writer.
 pub(super) fn open_writer(file: &Path, create: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a commit returns when it is on the disk, which is what an acknowledged signal is promised.
+    // FULL: a commit returns after it is on the disk, as an acknowledgement promises.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
-    // The writer makes checkpoints by itself, so that the watermark can say when the database is half written.
+    // The writer makes the checkpoints, so that the watermark covers a partly written database.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    settle(&connection)?;
+    configure(&connection)?;
     Ok(connection)
 }
 
-/// Makes a database that nobody needs before it is whole.
+/// Creates a temporary database, without durability.
 pub(super) fn open_scratch(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
-    settle(&connection)?;
+    configure(&connection)?;
     Ok(connection)
 }
 
-/// Opens a connection that can only read, beside a process that writes.
+/// Opens a read-only connection, beside a process that writes.
 pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    settle(&connection)?;
+    configure(&connection)?;
     Ok(connection)
 }
 
-/// Opens a file that nobody else has open, leaving not even a lock behind.
+/// Opens a file that no other process has open, without creating any file beside it.
 pub(super) fn open_untouched(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(file), flags)?;
-    settle(&connection)?;
+    configure(&connection)?;
     Ok(connection)
 }
 
@@ -83,25 +83,25 @@ fn uri(file: &Path) -> String {
     format!("file:{}?immutable=1", path.concat())
 }
 
-fn settle(connection: &Connection) -> rusqlite::Result<()> {
-    // Without memory maps a failing disk is an error instead of a signal that kills the process.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // With memory maps a failing disk would kill the process by a signal.
     connection.pragma_update(None, "mmap_size", 0)?;
-    // Every combination of the history's filters is one statement.
+    // Every combination of history filters is its own statement.
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// The name of the log; `None` in a database that is not one yet.
+/// Returns the epoch of the log; `None` in a new database.
 pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<Option<String>> {
     meta::get(connection, "epoch")
 }
 
-/// The name of a log whose rows have no checksums yet.
+/// Returns the epoch of a log whose rows have no checksums yet.
 pub(super) fn epoch_before_checksums(connection: &Connection) -> Option<String> {
     connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).ok()
 }
 
-/// Gives the log a new name: cursors of any other no longer lead into it.
+/// Gives the log a new epoch, so that earlier cursors are no longer valid.
 pub(super) fn set_epoch(connection: &Connection) -> rusqlite::Result<()> {
     let name: String = std::iter::repeat_with(|| ALPHABET[rand::random_range(0..ALPHABET.len())])
         .map(char::from)
@@ -111,23 +111,23 @@ pub(super) fn set_epoch(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-/// 36^10 names: two logs never share one by chance.
+/// 36^10 possible epochs: two logs do not get the same one by chance.
 const EPOCH_LENGTH: usize = 10;
 
-/// The last pruned event; the start of the chain when none was pruned.
-pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<Link> {
+/// Returns the last pruned event; the start of the chain when none was pruned.
+pub(super) fn anchor(connection: &Connection) -> rusqlite::Result<ChainLink> {
     meta::link(connection, ANCHOR)
 }
 
-/// Notes the last pruned event.
-pub(super) fn set_anchor(connection: &Connection, anchor: Link) -> rusqlite::Result<()> {
+/// Stores the last pruned event.
+pub(super) fn set_anchor(connection: &Connection, anchor: ChainLink) -> rusqlite::Result<()> {
     meta::set_link(connection, ANCHOR, anchor)
 }
 
 const ANCHOR: [&str; 2] = ["anchor_seq", "anchor_hash"];
 
-/// The newest row of the log.
-pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
+/// Returns the newest event.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<ChainLink> {
     let newest = "SELECT seq, hash FROM signal_events ORDER BY seq DESC LIMIT 1";
     match connection.prepare_cached(newest)?.query_row([], link).optional()? {
         Some(head) => Ok(head),
@@ -136,6 +136,6 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<Link> {
 }
 
 /// Reads a row of `seq, hash`.
-pub(super) fn link(row: &rusqlite::Row<'_>) -> rusqlite::Result<Link> {
-    Ok(Link { seq: row.get(0)?, hash: row.get(1)? })
+pub(super) fn link(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChainLink> {
+    Ok(ChainLink { seq: row.get(0)?, hash: row.get(1)? })
 }

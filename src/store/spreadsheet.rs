@@ -1,15 +1,15 @@
-//! Cells of a CSV that a spreadsheet opens: no text of a sender's becomes a formula, and times are recognized.
+//! CSV cells for spreadsheets: a sender's text never becomes a formula, and times are recognized.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-/// What a formula begins with, also in full width, and the control characters that Excel skips before one.
+/// The first characters of formulas, also in full width, and the control characters that Excel skips before one.
 const TRIGGERS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-/// After these another cell may begin: in a line break, or where a locale's separator is not the comma.
+/// Characters after which a new cell may begin: line breaks, and separators of other locales.
 const ENDS: [char; 4] = ['\n', '\r', '\t', ';'];
 
-/// A text that no spreadsheet takes for a formula: an apostrophe stands before whatever would begin one.
+/// Returns the text with an apostrophe before each character that could begin a formula.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     if !text.contains(TRIGGERS) {
         return Cow::Borrowed(text);
@@ -21,7 +21,7 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
             safe.push('\'');
             begins = false;
         } else {
-            // Blanks, quotes and a byte-order mark may be skipped.
+            // A spreadsheet may skip blanks, quotes and a byte-order mark.
             begins &= c.is_whitespace() || c == '"' || c == '\u{feff}';
         }
         safe.push(c);
@@ -30,7 +30,8 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     if safe.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(safe) }
 }
 
-/// `2026-01-15 07:00:00.123` in UTC: Excel and `LibreOffice` read it as a time, ISO 8601 with `T` and `Z` they leave as a text.
+/// Formats a time in UTC as `2026-01-15 07:00:00.123`. Excel and `LibreOffice` recognize it as a time, but not ISO 8601
+/// with `T` and `Z`.
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
@@ -43,7 +44,7 @@ mod tests {
     use crate::domain::parse_time;
 
     #[test]
-    fn what_would_be_a_formula_is_a_text() {
+    fn formulas_become_text() {
         for (raw, safe) in [
             ("=1+1", "'=1+1"),
             ("+cmd", "'+cmd"),
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_as_spreadsheets_read_it() {
+    fn times_are_formatted_for_spreadsheets() {
         assert_eq!(time(parse_time("2026-01-15T07:00:00.123Z").unwrap()), "2026-01-15 07:00:00.123");
     }
 

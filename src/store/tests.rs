@@ -1,4 +1,4 @@
-//! What the log promises, one test each.
+//! The guarantees of the log, one test each.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Forgotten, Invalidation, Killzone, MessageType, Position, SignalId, SignalState,
-    SignalStatus, SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Invalidation, Killzone, MessageType, Position, PrunedMessages, SignalId,
+    SignalState, SignalStatus, SourceName, Symbol, parse_time,
 };
 
 mod damage;
@@ -72,7 +72,7 @@ fn signal(id: &str, state: SignalState) -> Signal {
 }
 
 impl Store {
-    /// Appends signals only, and gives the number of the first.
+    /// Appends signals only. Returns the number of the first.
     fn log(&self, signals: Vec<Arc<Signal>>) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
         let appended = self.append(signals, Vec::new(), Vec::new());
         async move { appended.await.map(|receipt| receipt.first_signal) }
@@ -92,7 +92,7 @@ fn timed_out(id: &str) -> Arc<Signal> {
     Arc::new(signal(id, SignalState::Pending).ended(SignalState::Invalidated(Invalidation::TIMEOUT), at))
 }
 
-/// A log with one signal of each end and one that has not ended: seven events… of four signals.
+/// Makes a log with one signal of each end and a pending one: seven events of four signals.
 async fn filled(dir: &Path) -> Vec<Arc<Signal>> {
     let events =
         vec![pending("a"), pending("b"), confirmed("a"), pending("c"), timed_out("b"), confirmed("d"), pending("c")];
@@ -110,7 +110,7 @@ fn ids<'a>(signals: impl IntoIterator<Item = &'a Signal>) -> Vec<&'a str> {
     signals.into_iter().map(|signal| signal.id.as_str()).collect()
 }
 
-/// All files of a directory with their bytes, but the lock's.
+/// Returns all files of a directory with their bytes, except the lock file.
 fn bytes(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
@@ -122,14 +122,14 @@ fn bytes(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Edits a closed log behind the server's back.
+/// Edits a closed log without the server.
 fn edit(dir: &Path, sql: &str) {
     let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     connection.execute_batch(sql).unwrap();
     connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
 }
 
-/// Events that were found whole: how many, the first, the last, and those pruned before.
+/// Returns the verified events: their number, the first, the last, and the number of pruned ones.
 fn verified(dir: &Path) -> (u64, u64, u64, u64) {
     let found = verify(dir).unwrap();
     (found.events, found.first_seq, found.last_seq, found.pruned)
@@ -140,7 +140,7 @@ fn refused(dir: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn what_was_appended_comes_back_after_a_restart() {
+async fn appended_events_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let (store, recovered) = open(dir.path());
     assert_eq!((recovered.position.seq, recovered.pending, recovered.recent), (0, vec![], vec![]));
@@ -238,7 +238,7 @@ async fn the_history_is_filtered() {
 }
 
 #[tokio::test]
-async fn pages_of_the_history_have_no_doubles_and_no_holes_while_signals_arrive() {
+async fn history_pages_stay_stable_while_signals_arrive() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let name = |number: usize| format!("s{number:03}");
@@ -272,15 +272,15 @@ async fn waiting_batches_share_a_transaction() {
     assert_eq!(metrics.store_batch_size.get_sample_sum(), 200.0);
     assert!(commits < 100, "{commits} commits");
     assert!(metrics.store_log_bytes.get() > 0);
-    // A future that nobody waits for is no lost batch.
+    // A dropped future does not lose its batch.
     drop(store.log(vec![pending("unwatched")]));
     assert_eq!(store.log(vec![pending("next")]).await, Ok(202));
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
+async fn a_full_disk_leaves_no_gap_in_numbers() {
     for (fault, error) in
-        [(Fault::Full, StoreError::Full as fn(_) -> _), (Fault::ReadOnly, StoreError::ReadOnly as fn(_) -> _)]
+        [(DiskFault::Full, StoreError::Full as fn(_) -> _), (DiskFault::ReadOnly, StoreError::ReadOnly as fn(_) -> _)]
     {
         let dir = TempDir::new().unwrap();
         let file = dir.path().join(DATABASE_FILE);
@@ -288,7 +288,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
         assert_eq!(store.log(vec![pending("a")]).await, Ok(1));
 
-        store.play(fault);
+        store.simulate_fault(fault);
         let refused = [store.log(vec![pending("b"), pending("c")]), store.log(vec![confirmed("a")])];
         for append in refused {
             assert_eq!(append.await, Err(error(file.clone())));
@@ -298,7 +298,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
         assert_eq!(store.reader().events_after(0, 9).await.unwrap().len(), 1, "reading goes on");
         assert!(metrics.store_errors_total.get() > 0);
 
-        store.play(Fault::None);
+        store.simulate_fault(DiskFault::None);
         healed(&store).await;
         assert_eq!(store.log(vec![confirmed("a"), pending("b")]).await, Ok(2));
         store.close().await.unwrap();
@@ -310,7 +310,7 @@ async fn a_full_disk_refuses_and_heals_without_a_gap_in_the_numbers() {
     }
 }
 
-/// Waits for the probe: nobody pushes.
+/// Waits for a probe without appending.
 async fn healed(store: &Store) {
     for _ in 0..500 {
         if store.health() == Health::Ok {
@@ -322,18 +322,18 @@ async fn healed(store: &Store) {
 }
 
 #[tokio::test]
-async fn an_event_that_was_refused_and_reached_the_disk_is_taken_back() {
+async fn a_failed_event_on_disk_is_rewound() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.log(vec![pending("a"), pending("b")]).await.unwrap();
-    store.play(Fault::ReadOnly);
+    store.simulate_fault(DiskFault::ReadOnly);
     store.log(vec![pending("c")]).await.unwrap_err();
-    // What a commit leaves behind whose last sync failed.
+    // The state after a commit whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = schema::head(&connection).unwrap();
     commit::append(&connection, head, [confirmed("a"), pending("c")].iter(), start()).unwrap();
     drop(connection);
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     healed(&store).await;
     assert_eq!(store.log(vec![timed_out("b")]).await, Ok(3));
     assert_eq!(
@@ -344,7 +344,7 @@ async fn an_event_that_was_refused_and_reached_the_disk_is_taken_back() {
 }
 
 #[tokio::test]
-async fn another_log_put_in_place_of_an_open_one_is_not_written() {
+async fn a_replaced_log_is_not_written() {
     let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     filled(other.path()).await;
     let (store, _) = open(dir.path());
@@ -361,11 +361,11 @@ async fn another_log_put_in_place_of_an_open_one_is_not_written() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nothing_is_acknowledged_into_a_file_that_was_removed() {
+async fn a_removed_file_gets_no_acknowledgement() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.log(vec![pending("a")]).await.unwrap();
-    // Nobody else has the write-ahead log open: closing saves what is in it, and the next one begins.
+    // No other connection has the write-ahead log open, so closing moves it into the database, and a new one begins.
     fs::remove_file(dir.path().join("orion.db-wal")).unwrap();
     assert_eq!(store.log(vec![pending("b")]).await, Ok(2));
     assert_eq!(verify(dir.path()).map(|verified| verified.last_seq), Ok(2));
@@ -376,16 +376,16 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_writer_is_told_to_everybody() {
+async fn a_writer_panic_reaches_every_caller() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let closed = store.closed();
-    store.play(Fault::Panic);
+    store.simulate_fault(DiskFault::Panic);
     assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
     assert_eq!(closed.await, Err(StoreError::Panicked));
     assert_eq!(store.log(vec![pending("a")]).await, Err(StoreError::Panicked));
     assert_eq!(store.close().await, Err(StoreError::Panicked));
-    // The directory is free again.
+    // The lock of the directory is released.
     open(dir.path());
 }
 
@@ -408,7 +408,7 @@ async fn closing_writes_what_waits_and_nothing_after() {
 }
 
 #[test]
-fn a_log_that_was_being_made_when_the_process_died_is_made_again() {
+fn an_interrupted_creation_is_repeated() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join(DATABASE_FILE), "").unwrap();
     drop(open(dir.path()));
@@ -439,7 +439,7 @@ async fn a_newer_database_is_refused() {
     assert_eq!(bytes(dir.path()), before);
 }
 
-/// Opens a damaged log: the error names the file, and nothing has changed.
+/// Opens a damaged log, and checks that the error names the file and nothing changed.
 fn assert_refused_untouched(dir: &Path, case: &str) {
     let before = bytes(dir);
     let error = refused(dir);
@@ -474,7 +474,7 @@ async fn a_damaged_file_is_named_and_not_touched() {
     assert_refused_untouched(dir.path(), "a write-ahead log without its database");
 }
 
-/// Flips bytes all over the file: either that is noticed at the start, or it was where nothing is stored.
+/// Flips bytes throughout the file. Either the start detects it, or the byte stores nothing.
 #[tokio::test]
 async fn flipped_bytes_are_noticed() {
     let whole = TempDir::new().unwrap();
@@ -504,9 +504,9 @@ async fn flipped_bytes_are_noticed() {
     assert!(noticed * 10 > tried * 7, "{noticed} of {tried}");
 }
 
-/// After a crash the newest events are in the write-ahead log only; a refusal must leave that alone, too.
+/// After a crash the newest events are in the write-ahead log only, which a rejected start must not change either.
 #[tokio::test]
-async fn a_damaged_file_with_a_write_ahead_log_is_not_touched() {
+async fn a_damaged_file_is_never_changed() {
     let (running, dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (store, _) = open(running.path());
     store.log((0..200).map(|number| pending(&number.to_string())).collect()).await.unwrap();
@@ -629,7 +629,7 @@ async fn pruning_takes_the_front_and_keeps_its_hash() {
     CLOCK.store(1000, Ordering::SeqCst);
     drop((store, reader));
 
-    // Nothing is left but the anchor, and the numbers go on.
+    // Only the anchor is left, and the numbers continue.
     let (store, _) = open_with(dir.path(), options).unwrap();
     while store.reader().oldest_seq().await.unwrap() < 606 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -680,11 +680,11 @@ async fn bars_are_joined_kept_and_served() {
 }
 
 #[test]
-fn bars_that_have_no_place_are_dropped_and_counted() {
+fn excess_bars_are_dropped_and_counted() {
     let dir = TempDir::new().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let (store, _) = Store::open(dir.path(), options(), Arc::clone(&metrics)).unwrap();
-    store.play(Fault::Full);
+    store.simulate_fault(DiskFault::Full);
     store.save_bars(vec![bar(0, 1.0)]);
     while store.health() == Health::Ok {
         std::thread::sleep(Duration::from_millis(5));
@@ -777,7 +777,7 @@ async fn an_export_holds_every_event() {
     assert_eq!(json, b"[]\n");
 }
 
-/// An output whose reader went away.
+/// An output whose reader has gone.
 struct Closed;
 
 impl std::io::Write for Closed {
@@ -800,7 +800,7 @@ fn a_long_export_goes_in_pages() {
     let mut json = Vec::new();
     assert_eq!(export(dir.path(), ExportFormat::Json, &mut json), Ok(10_500));
     assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&json).unwrap().len(), 10_500);
-    // Cursors from near and from far find the same signals.
+    // Near and distant cursors find the same signals.
     for (seq, newest) in [(0, "10499"), (10_400, "10499"), (10_500, "")] {
         let query = HistoryQuery { since: Some(Since::Seq(seq)), limit: 1, ..everything() };
         let page = runtime.block_on(store.reader().history(query)).unwrap();
@@ -817,7 +817,8 @@ fn any_batch() -> impl Strategy<Value = Vec<(u8, u8)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever is appended in whatever groups, with refusals and restarts between, is read back in pages as it was.
+    /// Everything that is appended, in any batches and with failures and restarts between, is read back unchanged in
+    /// pages.
     #[test]
     fn what_is_read_is_what_was_appended(
         batches in prop::collection::vec((any_batch(), 0u8..8), 1..12),
@@ -839,9 +840,9 @@ proptest! {
             let first = expected.len() as u64 + 1;
             match then {
                 0 => {
-                    store.play(Fault::Full);
+                    store.simulate_fault(DiskFault::Full);
                     prop_assert!(runtime.block_on(store.log(batch)).is_err());
-                    store.play(Fault::None);
+                    store.simulate_fault(DiskFault::None);
                     continue;
                 }
                 1 => {
@@ -876,7 +877,7 @@ fn message(kind: MessageType, audience: Audience, key: &str, data: &str) -> Rela
 }
 
 #[tokio::test]
-async fn published_messages_come_back_states_as_the_latest_and_the_rest_in_order() {
+async fn relayed_messages_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let user = || Audience::User("u".into());
@@ -913,8 +914,8 @@ async fn the_ordered_messages_of_an_audience_are_bounded() {
         recovered.published.iter().map(|message| message.seq).collect::<Vec<_>>(),
         (101..=200).collect::<Vec<_>>()
     );
-    // The last that is gone is known by its number, also to a process that would keep more.
-    assert_eq!(recovered.forgotten, Forgotten { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
+    // The number of the last removed message is stored, also for a process with a larger limit.
+    assert_eq!(recovered.forgotten, PrunedMessages { of: vec![(audience(99), 99), (audience(100), 100)], users: 0 });
     let next = store.append(Vec::new(), vec![message(MessageType::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(201), "numbers are never given twice");
 }
@@ -925,8 +926,8 @@ fn message_clock() -> DateTime<Utc> {
     start() + Duration::from_secs(MESSAGE_CLOCK.load(Ordering::SeqCst) as u64)
 }
 
-/// Opens the log, waits until so many messages are left, and gives their numbers and what was forgotten.
-async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, Forgotten) {
+/// Opens the log, and waits until `left` messages are left. Returns their numbers and what was pruned.
+async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, PrunedMessages) {
     let (store, _) = open_with(dir, options).unwrap();
     let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     let count = || connection.query_row("SELECT count(*) FROM published", [], |row| row.get::<_, u64>(0)).unwrap();
@@ -941,10 +942,10 @@ async fn messages_left(dir: &Path, options: Options, left: u64) -> (Vec<u64>, Fo
 }
 
 #[tokio::test]
-async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
+async fn ordered_messages_are_limited_by_number_and_age() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    // A user each; what is for everybody and what is a state is bounded otherwise.
+    // One message for each user. Messages for all users, and states, have other limits.
     let user = |number: u64| Audience::User(number.to_string().into());
     let mut many = vec![
         message(MessageType::Alerts, Audience::All, "", "1"),
@@ -959,30 +960,30 @@ async fn the_ordered_messages_of_all_users_are_bounded_by_number_and_by_age() {
     let few = Options { max_messages: 100, clock: message_clock, ..options() };
     let (left, forgotten) = messages_left(dir.path(), few, 102).await;
     assert_eq!(left, [1, 2].into_iter().chain(602..=701).collect::<Vec<_>>());
-    assert_eq!(forgotten, Forgotten { of: vec![], users: 601 });
+    assert_eq!(forgotten, PrunedMessages { of: vec![], users: 601 });
 
     MESSAGE_CLOCK.store(DAY.as_secs() as i64 + 1, Ordering::SeqCst);
     let (left, forgotten) = messages_left(dir.path(), few, 3).await;
-    assert_eq!((left, forgotten), (vec![1, 2, 701], Forgotten { of: vec![], users: 700 }));
+    assert_eq!((left, forgotten), (vec![1, 2, 701], PrunedMessages { of: vec![], users: 700 }));
     let (store, _) = open(dir.path());
     let next = store.append(Vec::new(), vec![message(MessageType::Alerts, user(1), "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(702), "numbers are never given twice");
 }
 
 #[tokio::test]
-async fn a_message_that_was_refused_is_not_there() {
+async fn a_rejected_message_is_not_stored() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
-    store.play(Fault::Full);
+    store.simulate_fault(DiskFault::Full);
     let lost = message(MessageType::Alerts, Audience::All, "", &"x".repeat(100_000));
     assert!(store.append(Vec::new(), vec![lost], Vec::new()).await.is_err());
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     let kept = message(MessageType::Alerts, Audience::All, "", "kept");
     assert_eq!(store.append(Vec::new(), vec![kept], Vec::new()).await.map(|receipt| receipt.first_published), Ok(1));
 }
 
 #[tokio::test]
-async fn only_minutes_since_the_last_invented_price_come_back() {
+async fn minutes_before_simulated_prices_are_skipped() {
     let dir = TempDir::new().unwrap();
     let (store, recovered) = open(dir.path());
     assert_eq!(recovered.minutes, []);

@@ -1,4 +1,4 @@
-//! A transaction of the writer, from the files that it goes into to the watermark that notes it, and the checkpoints.
+//! The transactions of the writer, including the check of the files, the watermark, and the checkpoints.
 
 use std::path::Path;
 
@@ -7,23 +7,23 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::StoreError;
 use super::inspect::{length, wal_file, watermark_file};
 use super::wal::{WalFollower, WalPosition};
-use super::watermark::{Heads, Phase, WatermarkFile};
+use super::watermark::{Heads, WatermarkFile, WatermarkPhase};
 use super::writer::Writer;
 use super::{commit, compare, meta, outcomes, passing, queries, schema};
 
-/// Frames in the write-ahead log, of a page of 4 KiB each, at which it is moved into the database.
+/// The number of frames (pages of 4 KiB) in the write-ahead log at which a checkpoint is made.
 pub(super) const CHECKPOINT_FRAMES: u32 = 1_000;
-/// How many more frames there are before another attempt, when readers or the disk did not let all of it be moved.
+/// Additional frames before the next attempt when a checkpoint could not move all of them.
 const CHECKPOINT_RETRY_FRAMES: u32 = 250;
-/// Which files a name stands for: device and number of each, where the system has such.
+/// Identifies the open files by device and inode, where the system has these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    /// Of the database and its write-ahead log.
+pub(super) struct FileIdentity {
+    /// The database and its write-ahead log.
     log: [Option<(u64, u64)>; 2],
     watermark: Option<(u64, u64)>,
 }
 
-impl Identity {
+impl FileIdentity {
     pub(super) fn of(file: &Path) -> Self {
         Self { log: [file, &wal_file(file)].map(inode), watermark: inode(&watermark_file(file)) }
     }
@@ -41,20 +41,20 @@ fn inode(_: &Path) -> Option<(u64, u64)> {
 }
 
 impl Writer {
-    /// Runs `work` in one transaction and notes in the watermark what it has committed.
+    /// Runs `work` in one transaction, and writes the watermark after the commit.
     pub(super) fn attempt<T>(
         &mut self,
         work: impl FnOnce(&Connection, &mut Heads) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.stay_with_the_files()?;
+        self.ensure_same_files()?;
         let mut heads = self.heads;
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
         let faults = &self.shared.faults;
         let is_marked_closed = self.is_marked_closed;
         let run = || -> rusqlite::Result<T> {
-            faults.tell(connection)?;
+            faults.apply(connection)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            faults.burden(&transaction)?;
+            faults.fill_disk(&transaction)?;
             if is_marked_closed {
                 meta::remove(&transaction, meta::CLOSED)?;
             }
@@ -63,18 +63,19 @@ impl Writer {
             Ok(value)
         };
         let value = run().map_err(|error| StoreError::sqlite(&self.file, &error))?;
-        self.note_committed(heads).inspect_err(|_| {
-            // It is committed, and nobody is told so: the next connection takes it back.
+        self.write_watermark(heads).inspect_err(|_| {
+            // The commit is not acknowledged, so the next connection rewinds it.
             self.connection = None;
         })?;
         self.heads = heads;
         Ok(value)
     }
 
-    /// Makes sure that what is written goes into the files that have the names, and none is acknowledged into nothing.
-    fn stay_with_the_files(&mut self) -> Result<(), StoreError> {
-        let found = Identity::of(&self.file);
-        // SQLite writes on happily into a file that was removed or replaced.
+    /// Ensures that the open files are still those with the log's names, so that nothing is acknowledged that goes into
+    /// a deleted file.
+    fn ensure_same_files(&mut self) -> Result<(), StoreError> {
+        let found = FileIdentity::of(&self.file);
+        // SQLite goes on writing into a file that was removed or replaced.
         if self.connection.is_some() && found.log != self.identity.log {
             self.connection = None;
         }
@@ -92,25 +93,25 @@ impl Writer {
         if self.connection.is_none() {
             self.connection = Some(self.reopen()?);
         }
-        self.identity = Identity::of(&self.file);
+        self.identity = FileIdentity::of(&self.file);
         Ok(())
     }
 
-    /// Notes in the watermark what has just been committed, before anybody is told.
-    fn note_committed(&mut self, heads: Heads) -> Result<(), StoreError> {
+    /// Writes the watermark after a commit and before its acknowledgement.
+    fn write_watermark(&mut self, heads: Heads) -> Result<(), StoreError> {
         let Some(watermark) = &mut self.watermark else { return Ok(()) };
         let position = last_commit(&mut self.follower, &self.file)?;
         let phase = phase(position, self.is_half_checkpointed);
         watermark.write(heads, phase).map_err(|error| StoreError::io(watermark.path(), &error))?;
         if self.is_marked_closed {
-            // The database alone must not say any more that it is all of the log.
+            // The database is no longer the complete log, so the mark has to leave the database file, too.
             self.checkpoint(heads)?;
             self.is_marked_closed = self.is_half_checkpointed;
         }
         Ok(())
     }
 
-    /// Moves the write-ahead log into the database when it has grown long. Nobody waits for it.
+    /// Makes a checkpoint when the write-ahead log is long enough. No append waits at this point.
     pub(super) fn checkpoint_when_long(&mut self) {
         if self.connection.is_none() {
             return;
@@ -126,13 +127,14 @@ impl Writer {
         }
     }
 
-    /// Moves the write-ahead log into the database, as far as readers let it, and has the watermark say so meanwhile.
+    /// Moves the write-ahead log into the database as far as readers allow it. The watermark marks the checkpoint while
+    /// it runs.
     fn checkpoint(&mut self, heads: Heads) -> Result<(), StoreError> {
         let position = last_commit(&mut self.follower, &self.file)?;
         let (Some(watermark), Some(connection)) = (&mut self.watermark, &self.connection) else { return Ok(()) };
         let io = |error| StoreError::io(&watermark_file(&self.file), &error);
-        watermark.write_through(heads, Phase::Checkpointing(position)).map_err(io)?;
-        // A full disk does not let the database grow; the write-ahead log has all of it.
+        watermark.write_through(heads, WatermarkPhase::Checkpointing(position)).map_err(io)?;
+        // A full disk can prevent it, but the write-ahead log still has everything.
         self.is_half_checkpointed = !checkpoint_passive(connection).unwrap_or(false);
         let phase = phase(position, self.is_half_checkpointed);
         watermark.write_through(heads, phase).map_err(io)?;
@@ -146,12 +148,12 @@ impl Writer {
         if let Some(connection) = &self.connection
             && wal > u64::from(CHECKPOINT_FRAMES) * 4_120
         {
-            // As SQLite does by itself, unasked and unheard.
+            // SQLite's automatic checkpoint ignores errors, too.
             checkpoint_passive(connection).ok();
         }
     }
 
-    /// Opens the log again after an error, and makes sure that it is this log and ends where it should.
+    /// Reopens the log after an error, and checks that it is the same log with the expected heads.
     fn reopen(&mut self) -> Result<Connection, StoreError> {
         let sqlite = |error| StoreError::sqlite(&self.file, &error);
         let mut connection = schema::open_writer(&self.file, OpenFlags::empty()).map_err(sqlite)?;
@@ -175,9 +177,9 @@ impl Writer {
         }
         self.follower = None;
         if let Some(watermark) = &mut self.watermark {
-            // Before anything is taken back, so that the watermark is never ahead of the log.
+            // Before the rewind, so that the watermark is never ahead of the log.
             let io = |error| StoreError::io(&watermark_file(&self.file), &error);
-            watermark.write_through(wanted, Phase::Opened).map_err(io)?;
+            watermark.write_through(wanted, WatermarkPhase::Opened).map_err(io)?;
         }
         if !ends_there {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
@@ -190,20 +192,21 @@ impl Writer {
         Ok(connection)
     }
 
-    /// Moves everything into the database, has it say that it is all of the log, and then the watermark, too.
+    /// Marks the log as closed: moves everything into the database, and marks first the database and then the
+    /// watermark.
     pub(super) fn mark_closed(&mut self) -> Result<(), StoreError> {
         self.attempt(|transaction, _| meta::set(transaction, meta::CLOSED, 1))?;
         self.checkpoint(self.heads)?;
         let position = last_commit(&mut self.follower, &self.file)?;
         if let Some(watermark) = self.watermark.as_mut().filter(|_| !self.is_half_checkpointed) {
-            let closed = watermark.write_through(self.heads, Phase::Closed(position));
+            let closed = watermark.write_through(self.heads, WatermarkPhase::Closed(position));
             closed.map_err(|error| StoreError::io(watermark.path(), &error))?;
         }
         Ok(())
     }
 }
 
-/// Where the last commit is in the write-ahead log.
+/// Returns the position of the last commit in the write-ahead log.
 fn last_commit(follower: &mut Option<WalFollower>, file: &Path) -> Result<WalPosition, StoreError> {
     let wal = wal_file(file);
     let io = |error| StoreError::io(&wal, &error);
@@ -217,11 +220,11 @@ fn last_commit(follower: &mut Option<WalFollower>, file: &Path) -> Result<WalPos
     position.ok_or_else(|| StoreError::Io { file: wal.clone(), what: "the last commit is not in it".into() })
 }
 
-fn phase(position: WalPosition, is_half_checkpointed: bool) -> Phase {
-    if is_half_checkpointed { Phase::Checkpointing(position) } else { Phase::Committed(position) }
+fn phase(position: WalPosition, is_half_checkpointed: bool) -> WatermarkPhase {
+    if is_half_checkpointed { WatermarkPhase::Checkpointing(position) } else { WatermarkPhase::Committed(position) }
 }
 
-/// Moves the write-ahead log into the database; whether all of it is there.
+/// Moves the write-ahead log into the database. Returns whether all of it was moved.
 fn checkpoint_passive(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         let (busy, frames, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);

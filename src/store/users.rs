@@ -1,4 +1,4 @@
-//! What is remembered of users: since when their tokens count, and what has reached them.
+//! The notes about users: since when their tokens are valid, and which message reached them last.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -6,18 +6,21 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::row;
 use crate::domain::{UserNote, parse_epoch_millis};
 
-/// Users that are remembered; beyond that, those longest unspoken of are forgotten.
-const KEPT: u64 = 100_000;
+/// Maximum number of users; beyond it, those with the oldest notes are removed.
+const MAX_USERS: u64 = 100_000;
 /// The table.
 pub(super) const TABLE: &str = "users";
 /// All rows with their checksums.
 const ALL: &str = "SELECT user, not_before, seen, noted, checksum FROM users";
 
-/// Keeps notes. What they say only ever moves on.
+/// Stores notes. Their values only ever increase.
 ///
 /// # Errors
-/// When what is stored of a user is damaged: joined with it, the note would make it look whole.
-pub(super) fn note<'a>(transaction: &Connection, notes: impl Iterator<Item = &'a UserNote>) -> rusqlite::Result<()> {
+/// When the stored row of a user is damaged. Merging the note would hide the damage.
+pub(super) fn upsert_notes<'a>(
+    transaction: &Connection,
+    notes: impl Iterator<Item = &'a UserNote>,
+) -> rusqlite::Result<()> {
     let mut stored =
         transaction.prepare_cached("SELECT user, not_before, seen, noted, checksum FROM users WHERE user = ?1")?;
     for UserNote { user, not_before, seen } in notes {
@@ -26,7 +29,7 @@ pub(super) fn note<'a>(transaction: &Connection, notes: impl Iterator<Item = &'a
             Ok((row.get::<_, Option<i64>>(1)?, row.get::<_, Option<u64>>(2)?))
         });
         let (known_not_before, known_seen) = known.optional()?.unwrap_or_default();
-        // `None` is less than any.
+        // `None` is less than every value.
         let not_before = not_before.map(|at| at.timestamp_millis()).max(known_not_before);
         let seen = (*seen).max(known_seen);
         let noted = last_note(transaction)? + 1;
@@ -54,15 +57,15 @@ pub(super) fn last_note(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached("SELECT coalesce(max(noted), 0) FROM users")?.query_row([], |row| row.get(0))
 }
 
-/// Forgets users beyond those that are remembered; called now and then.
+/// Removes users beyond [`MAX_USERS`]. Called periodically.
 pub(super) fn prune(transaction: &Connection) -> rusqlite::Result<u64> {
     let mut statement = transaction.prepare_cached(
         "DELETE FROM users WHERE noted <= (SELECT noted FROM users ORDER BY noted DESC LIMIT 1 OFFSET ?1)",
     )?;
-    statement.execute([KEPT]).map(|removed| removed as u64)
+    statement.execute([MAX_USERS]).map(|removed| removed as u64)
 }
 
-/// Checks every row; the first one that is not what was written is the error.
+/// Checks every row; fails at the first damaged one.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(ALL)?;
     let mut rows = statement.query([])?;
@@ -72,7 +75,7 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Everybody who is remembered.
+/// Returns the notes about all users.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<UserNote>> {
     let mut statement = connection.prepare(ALL)?;
     statement.query_map([], read)?.collect()

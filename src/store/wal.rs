@@ -1,44 +1,44 @@
-//! Reads SQLite's write-ahead log on its own terms, <https://www.sqlite.org/fileformat.html#the_write_ahead_log>.
+//! Reads the frames of SQLite's write-ahead log, <https://www.sqlite.org/fileformat.html#the_write_ahead_log>.
 //!
-//! SQLite ends silently at the first frame that does not fit. Here it shows where that was, and whether commits follow.
+//! SQLite silently stops at the first invalid frame. This scan reports where that is, and whether commits follow.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes before the first frame.
-const HEADER: usize = 32;
-/// Bytes before the page in each frame.
-const FRAME_HEADER: usize = 24;
-/// Bytes of a log with one frame of the smallest page at least.
-pub(super) const WHOLE_FRAME: u64 = (HEADER + FRAME_HEADER + 512) as u64;
-/// The first word of a log whose checksums read little-endian words; with the lowest bit set, big-endian ones.
+/// The bytes before the first frame.
+const WAL_HEADER_BYTES: usize = 32;
+/// The bytes before the page in each frame.
+const FRAME_HEADER_BYTES: usize = 24;
+/// The bytes of a log with one frame of the smallest page size.
+pub(super) const MIN_WAL_BYTES: u64 = (WAL_HEADER_BYTES + FRAME_HEADER_BYTES + 512) as u64;
+/// The first word of a log with little-endian checksums; with the lowest bit set, the checksums are big-endian.
 const MAGIC: u32 = 0x377f_0682;
 /// The only version of the format.
 const FORMAT: u32 = 3_007_000;
-/// Bytes that are read at once.
+/// The bytes of the read buffer.
 const BUFFER: usize = 256 << 10;
 
-/// A committed place in the write-ahead log.
+/// The position of a commit in the write-ahead log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WalPosition {
-    /// Which generation of the log: SQLite changes both each time it begins at the front again, the first by one.
+    /// Identify the generation of the log. SQLite changes both when it restarts at the front, and increments the first.
     pub(super) salts: [u32; 2],
-    /// Frames up to here; 0 before the first.
+    /// The number of frames up to this commit; 0 before the first frame.
     pub(super) frames: u32,
-    /// The checksum that the last of these frames holds. It covers all of them.
+    /// The checksum in the last of these frames. It covers all of them.
     pub(super) checksum: [u32; 2],
 }
 
-/// What a write-ahead log holds.
+/// The content of a write-ahead log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
-    /// There is no log, or not a byte in it.
+    /// The file is missing or empty.
     Empty,
-    /// Its first bytes are not a header.
+    /// The header is invalid.
     Headless,
-    /// A log.
+    /// The header is valid.
     Log(Frames),
 }
 
@@ -47,30 +47,30 @@ pub(super) enum Scan {
 pub(super) struct Frames {
     /// The last commit that SQLite finds.
     pub(super) committed: WalPosition,
-    /// The checksum of the frame that was asked for; `None` when SQLite does not get there.
+    /// The checksum of the requested frame; `None` when SQLite does not reach it.
     pub(super) asked: Option<[u32; 2]>,
-    /// The first frame that does not fit, counted from 1, when there is one.
+    /// The first invalid frame, counted from 1, if there is one.
     pub(super) broken: Option<u32>,
-    /// Commits of this generation that stand behind it, out of SQLite's sight.
+    /// Commits of this generation after the invalid frame, which SQLite does not see.
     pub(super) hidden_commits: u32,
 }
 
 impl Frames {
-    /// Returns the broken frame when at least two commits follow it: the second of them was not begun before the first was
-    /// on the disk, so that no power cut leaves this behind.
+    /// Returns the invalid frame when at least two commits follow it. A power cut cannot cause this, because the second
+    /// commit began only after the first was on the disk.
     pub(super) fn several_hidden(&self) -> Option<u32> {
         self.broken.filter(|_| self.hidden_commits >= 2)
     }
 }
 
-/// How the words of a checksum are read.
+/// The running checksum over frames.
 #[derive(Debug, Clone, Copy)]
-struct Sum {
+struct WalChecksum {
     big_endian: bool,
     value: [u32; 2],
 }
 
-impl Sum {
+impl WalChecksum {
     fn add(&mut self, bytes: &[u8]) {
         let word = |bytes: &[u8]| {
             let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
@@ -93,18 +93,18 @@ fn pair(bytes: &[u8], at: usize) -> [u32; 2] {
     [number(bytes, at), number(bytes, at + 4)]
 }
 
-struct Header {
+struct WalHeader {
     page_size: usize,
     salts: [u32; 2],
-    sum: Sum,
+    sum: WalChecksum,
 }
 
-impl Header {
-    /// `None` when it is not one.
-    fn parse(bytes: &[u8; HEADER]) -> Option<Self> {
+impl WalHeader {
+    /// Parses a header; `None` when it is invalid.
+    fn parse(bytes: &[u8; WAL_HEADER_BYTES]) -> Option<Self> {
         let magic = number(bytes, 0);
         let page_size = number(bytes, 8) as usize;
-        let mut sum = Sum { big_endian: magic & 1 == 1, value: [0, 0] };
+        let mut sum = WalChecksum { big_endian: magic & 1 == 1, value: [0, 0] };
         sum.add(&bytes[..24]);
         let fits = magic & !1 == MAGIC
             && number(bytes, 4) == FORMAT
@@ -115,7 +115,7 @@ impl Header {
     }
 }
 
-/// Reads a whole write-ahead log, and looks for the checksum of frame number `asked`.
+/// Scans a write-ahead log, and looks up the checksum of frame number `asked`.
 pub(super) fn scan(file: &Path, asked: u32) -> io::Result<Scan> {
     let file = match File::open(file) {
         Ok(file) => file,
@@ -126,18 +126,18 @@ pub(super) fn scan(file: &Path, asked: u32) -> io::Result<Scan> {
         return Ok(Scan::Empty);
     }
     let mut reader = BufReader::with_capacity(BUFFER, file);
-    let mut header = [0; HEADER];
+    let mut header = [0; WAL_HEADER_BYTES];
     if !fill(&mut reader, &mut header)? {
         return Ok(Scan::Headless);
     }
-    let Some(Header { page_size, salts, mut sum }) = Header::parse(&header) else { return Ok(Scan::Headless) };
+    let Some(WalHeader { page_size, salts, mut sum }) = WalHeader::parse(&header) else { return Ok(Scan::Headless) };
     let mut frames = Frames {
         committed: WalPosition { salts, frames: 0, checksum: sum.value },
         asked: (asked == 0).then_some(sum.value),
         broken: None,
         hidden_commits: 0,
     };
-    let mut frame = vec![0; FRAME_HEADER + page_size];
+    let mut frame = vec![0; FRAME_HEADER_BYTES + page_size];
     let mut count = 0;
     while fill(&mut reader, &mut frame)? {
         count += 1;
@@ -147,7 +147,7 @@ pub(super) fn scan(file: &Path, asked: u32) -> io::Result<Scan> {
             continue;
         }
         sum.add(&frame[..8]);
-        sum.add(&frame[FRAME_HEADER..]);
+        sum.add(&frame[FRAME_HEADER_BYTES..]);
         if !is_ours || number(&frame, 0) == 0 || pair(&frame, 16) != sum.value {
             frames.broken = Some(count);
             continue;
@@ -162,7 +162,7 @@ pub(super) fn scan(file: &Path, asked: u32) -> io::Result<Scan> {
     Ok(Scan::Log(frames))
 }
 
-/// Fills the buffer; `false` when the file ends before.
+/// Fills the buffer. Returns `false` when the file ends before.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -171,7 +171,7 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// Follows the write-ahead log that this process writes, from commit to commit.
+/// Tracks the last commit in the write-ahead log of this process.
 #[derive(Debug)]
 pub(super) struct WalFollower {
     file: File,
@@ -180,7 +180,7 @@ pub(super) struct WalFollower {
 }
 
 impl WalFollower {
-    /// Begins at the last commit of the log; `None` when there is no log yet.
+    /// Starts at the last commit of the log; `None` when the file does not exist yet.
     pub(super) fn open(file: &Path) -> io::Result<Option<Self>> {
         let position = match scan(file, 0)? {
             Scan::Log(frames) => Some(frames.committed),
@@ -193,26 +193,26 @@ impl WalFollower {
         }
     }
 
-    /// Returns the last commit in the log, which is this process's own; `None` before the first.
+    /// Returns the position of the last commit; `None` before the first.
     ///
-    /// Looks at the heads of the new frames only: what SQLite has just written fits.
+    /// It reads only the headers of new frames, without checksums, because SQLite has just written them.
     pub(super) fn last_commit(&mut self) -> io::Result<Option<WalPosition>> {
-        let mut header = [0; HEADER];
+        let mut header = [0; WAL_HEADER_BYTES];
         match self.file.read_exact_at(&mut header, 0) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
-        let Some(Header { page_size, salts, sum }) = Header::parse(&header) else { return Ok(None) };
+        let Some(WalHeader { page_size, salts, sum }) = WalHeader::parse(&header) else { return Ok(None) };
         self.page_size = page_size as u64;
         let begin = match self.position {
             Some(position) if position.salts == salts => position,
             _ => WalPosition { salts, frames: 0, checksum: sum.value },
         };
         let mut last = begin;
-        let mut frame = [0; FRAME_HEADER];
+        let mut frame = [0; FRAME_HEADER_BYTES];
         for count in begin.frames.. {
-            let at = HEADER as u64 + u64::from(count) * (FRAME_HEADER as u64 + self.page_size);
+            let at = WAL_HEADER_BYTES as u64 + u64::from(count) * (FRAME_HEADER_BYTES as u64 + self.page_size);
             match self.file.read_exact_at(&mut frame, at) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_shows_with_commits_behind_it() {
+    fn a_flipped_bit_reveals_hidden_commits() {
         let dir = TempDir::new().unwrap();
         let (connection, wal) = log(dir.path());
         let mut commits = Vec::new();

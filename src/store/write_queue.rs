@@ -1,4 +1,4 @@
-//! The two lanes to the writer: appends, which wait for nothing, and bars, which wait for appends. Both are bounded.
+//! The queue to the writer: appends, and bars, which are written when no append waits. Both are bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,25 +10,26 @@ use tokio::sync::oneshot;
 use super::error::StoreError;
 use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, Symbol, TradeOutcome, UserNote};
 
-/// Appends that may wait; another one is refused. The pipeline has one in flight.
-const APPENDS: usize = 1_024;
-/// Most events that share a transaction.
-const EVENTS_AT_ONCE: usize = 4_096;
-/// Bars that may wait; another one is dropped and counted. An hour of all instruments with a disk that refuses.
-const BARS: usize = 4_096;
-/// Bars that share a transaction: an append that arrives meanwhile waits for no more than these.
-const BARS_AT_ONCE: usize = 256;
+/// Maximum number of queued appends; further ones are rejected. The pipeline has one in flight.
+const MAX_APPENDS: usize = 1_024;
+/// Maximum number of events that share a transaction.
+const MAX_EVENTS_AT_ONCE: usize = 4_096;
+/// Maximum number of queued bars; further ones are dropped and counted. Enough for an hour of all instruments while the
+/// disk fails.
+const MAX_BARS: usize = 4_096;
+/// Maximum number of bars that share a transaction. It limits how long an append has to wait.
+const MAX_BARS_AT_ONCE: usize = 256;
 
-/// Where an append stands: its events have consecutive numbers from here on.
+/// The numbers that an append got. Its events and its messages are numbered consecutively from these on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// Number of its first signal event.
+pub struct AppendReceipt {
+    /// The number of its first signal event.
     pub first_signal: u64,
-    /// Number of its first published message.
+    /// The number of its first relayed message.
     pub first_published: u64,
 }
 
-/// Changes that go into the log together, or not at all.
+/// Changes that are committed together or not at all.
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) signals: Vec<Arc<Signal>>,
@@ -36,65 +37,65 @@ pub(super) struct Append {
     pub(super) notes: Vec<UserNote>,
     pub(super) outcomes: Vec<TradeOutcome>,
     pub(super) open: Vec<(SignalId, Progress)>,
-    pub(super) answer: oneshot::Sender<Result<Receipt, StoreError>>,
+    pub(super) answer: oneshot::Sender<Result<AppendReceipt, StoreError>>,
 }
 
 /// What the writer does next.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// One transaction of everything that waits.
+    /// Write these appends in one transaction.
     Appends(Vec<Append>),
-    /// One transaction of bars.
+    /// Write these bars in one transaction.
     Bars(Vec<Bar>),
-    /// Nobody wanted anything for as long as the writer was willing to wait.
+    /// Nothing was queued before the timeout.
     Nothing,
-    /// Everything is written and nothing will follow.
-    End,
+    /// End: everything is written, and the queue is closed.
+    WriterEnd,
 }
 
-/// What the writer is ready to do.
+/// The work that the writer accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum AcceptedWork {
     Everything,
-    /// While the disk refuses, bars wait where newer ones can replace them.
+    /// Only appends. While the disk fails, bars stay in the queue, where newer ones update them.
     Appends,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     appends: VecDeque<Append>,
     bars: BTreeMap<(Symbol, i64), Bar>,
-    phase: Phase,
+    phase: QueuePhase,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum QueuePhase {
     #[default]
     Open,
-    /// What waits is still written.
+    /// Closed for new work; queued work is still written.
     Closing,
-    /// Nobody writes any more.
-    Dead(End),
+    /// The writer has ended.
+    Dead(WriterEnd),
 }
 
 /// How the writer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum WriterEnd {
     Closed,
     Panicked,
 }
 
-impl From<End> for StoreError {
-    fn from(end: End) -> Self {
+impl From<WriterEnd> for StoreError {
+    fn from(end: WriterEnd) -> Self {
         match end {
-            End::Closed => Self::Closed,
-            End::Panicked => Self::Panicked,
+            WriterEnd::Closed => Self::Closed,
+            WriterEnd::Panicked => Self::Panicked,
         }
     }
 }
@@ -104,96 +105,96 @@ impl WriteQueue {
     pub(super) fn append(&self, append: Append) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         match state.phase {
-            Phase::Open if state.appends.len() < APPENDS => state.appends.push_back(append),
-            Phase::Open => return Err(StoreError::Busy(format!("{APPENDS} batches wait to be written"))),
-            Phase::Closing => return Err(StoreError::Closed),
-            Phase::Dead(end) => return Err(end.into()),
+            QueuePhase::Open if state.appends.len() < MAX_APPENDS => state.appends.push_back(append),
+            QueuePhase::Open => return Err(StoreError::Busy(format!("{MAX_APPENDS} batches wait to be written"))),
+            QueuePhase::Closing => return Err(StoreError::Closed),
+            QueuePhase::Dead(end) => return Err(end.into()),
         }
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Queues bars; returns how many had no place.
+    /// Queues bars. Returns how many were dropped.
     pub(super) fn save(&self, bars: impl IntoIterator<Item = Bar>) -> u64 {
         let mut state = self.state.lock();
-        let open = state.phase == Phase::Open;
-        let dropped = bars.into_iter().filter(|bar| !(open && state.take_in(bar, Order::Newer))).count();
+        let open = state.phase == QueuePhase::Open;
+        let dropped = bars.into_iter().filter(|bar| !(open && state.insert_bar(bar, BarOrder::Newer))).count();
         self.wake.notify_one();
         dropped as u64
     }
 
-    /// Puts back bars that could not be written; returns how many had no place.
-    pub(super) fn put_back(&self, bars: &[Bar]) -> u64 {
+    /// Puts back bars that could not be written. Returns how many were dropped.
+    pub(super) fn requeue(&self, bars: &[Bar]) -> u64 {
         let mut state = self.state.lock();
-        bars.iter().filter(|bar| !state.take_in(bar, Order::Older)).count() as u64
+        bars.iter().filter(|bar| !state.insert_bar(bar, BarOrder::Older)).count() as u64
     }
 
-    /// Waits for something to do.
-    pub(super) fn next(&self, patience: Duration, wanted: Wanted) -> Work {
+    /// Waits for work, at most for `timeout`.
+    pub(super) fn next(&self, timeout: Duration, wanted: AcceptedWork) -> Work {
         let mut state = self.state.lock();
-        self.wake.wait_while_for(&mut state, |state| state.is_idle(wanted), patience);
+        self.wake.wait_while_for(&mut state, |state| state.is_idle(wanted), timeout);
         if !state.appends.is_empty() {
-            Work::Appends(state.take_appends())
-        } else if wanted == Wanted::Everything && !state.bars.is_empty() {
-            Work::Bars(state.take_bars())
-        } else if state.phase == Phase::Open {
+            Work::Appends(state.drain_appends())
+        } else if wanted == AcceptedWork::Everything && !state.bars.is_empty() {
+            Work::Bars(state.drain_bars())
+        } else if state.phase == QueuePhase::Open {
             Work::Nothing
         } else {
-            Work::End
+            Work::WriterEnd
         }
     }
 
-    /// Takes nothing more; the writer ends after what waits.
+    /// Closes the queue for new work. The writer ends after the queued work.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
-        if state.phase == Phase::Open {
-            state.phase = Phase::Closing;
+        if state.phase == QueuePhase::Open {
+            state.phase = QueuePhase::Closing;
         }
         self.wake.notify_one();
     }
 
-    /// Answers everybody who still waits: the writer is gone.
-    pub(super) fn abandon(&self, end: End) {
+    /// Marks the writer as ended, and fails all queued appends.
+    pub(super) fn abandon(&self, end: WriterEnd) {
         let mut state = self.state.lock();
-        state.phase = Phase::Dead(end);
+        state.phase = QueuePhase::Dead(end);
         for append in state.appends.drain(..) {
             append.answer.send(Err(end.into())).ok();
         }
     }
 
-    /// How the writer ended, once it has.
-    pub(super) fn end(&self) -> Option<End> {
+    /// Returns how the writer ended, once it has.
+    pub(super) fn end(&self) -> Option<WriterEnd> {
         match self.state.lock().phase {
-            Phase::Dead(end) => Some(end),
-            Phase::Open | Phase::Closing => None,
+            QueuePhase::Dead(end) => Some(end),
+            QueuePhase::Open | QueuePhase::Closing => None,
         }
     }
 }
 
-/// Whether a bar is news or comes back after newer ones may have arrived.
+/// Whether a bar is newer than a queued one of the same minute, or older because it was put back.
 #[derive(Debug, Clone, Copy)]
-enum Order {
+enum BarOrder {
     Newer,
     Older,
 }
 
-impl State {
-    fn is_idle(&self, wanted: Wanted) -> bool {
-        let bars = wanted == Wanted::Everything && !self.bars.is_empty();
-        self.appends.is_empty() && !bars && self.phase == Phase::Open
+impl QueueState {
+    fn is_idle(&self, wanted: AcceptedWork) -> bool {
+        let bars = wanted == AcceptedWork::Everything && !self.bars.is_empty();
+        self.appends.is_empty() && !bars && self.phase == QueuePhase::Open
     }
 
-    fn take_in(&mut self, bar: &Bar, order: Order) -> bool {
+    fn insert_bar(&mut self, bar: &Bar, order: BarOrder) -> bool {
         let key = (bar.symbol.clone(), bar.opened_at.timestamp_millis());
-        let full = self.bars.len() >= BARS;
+        let full = self.bars.len() >= MAX_BARS;
         match self.bars.get_mut(&key) {
             Some(waiting) => {
                 waiting.high = waiting.high.max(bar.high);
                 waiting.low = waiting.low.min(bar.low);
                 waiting.volume = waiting.volume.max(bar.volume);
                 match order {
-                    Order::Newer => waiting.close = bar.close,
-                    Order::Older => waiting.open = bar.open,
+                    BarOrder::Newer => waiting.close = bar.close,
+                    BarOrder::Older => waiting.open = bar.open,
                 }
                 true
             }
@@ -205,19 +206,19 @@ impl State {
         }
     }
 
-    fn take_appends(&mut self) -> Vec<Append> {
+    fn drain_appends(&mut self) -> Vec<Append> {
         let mut events = 0;
         let together = self.appends.iter().take_while(|append| {
             let first = events == 0;
             let Append { signals, published, notes, outcomes, open, .. } = append;
             events += signals.len() + published.len() + notes.len() + outcomes.len() + open.len();
-            first || events <= EVENTS_AT_ONCE
+            first || events <= MAX_EVENTS_AT_ONCE
         });
         let count = together.count();
         self.appends.drain(..count).collect()
     }
 
-    fn take_bars(&mut self) -> Vec<Bar> {
-        std::iter::from_fn(|| self.bars.pop_first()).take(BARS_AT_ONCE).map(|(_, bar)| bar).collect()
+    fn drain_bars(&mut self) -> Vec<Bar> {
+        std::iter::from_fn(|| self.bars.pop_first()).take(MAX_BARS_AT_ONCE).map(|(_, bar)| bar).collect()
     }
 }

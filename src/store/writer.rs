@@ -1,4 +1,4 @@
-//! The one thread that writes: group commits, and between them bars, pruning, and looking whether a disk has healed.
+//! The writer thread: group commits of appends, and between them bars, pruning, and probes of a failed disk.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,23 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::commit::{self, Probe};
+use super::commit::{self, ProbeStep};
 use super::error::StoreError;
 use super::faults::Faults;
 use super::inspect::{self, wal_file};
-use super::transact::Identity;
+use super::transact::FileIdentity;
 use super::wal::WalFollower;
 use super::watermark::{Heads, WatermarkFile};
-use super::write_queue::{Append, End, Receipt, Wanted, Work, WriteQueue};
+use super::write_queue::{AcceptedWork, Append, AppendReceipt, Work, WriteQueue, WriterEnd};
 use super::{Options, bars, outcomes, passing, users};
 use crate::domain::{Bar, Signal, SignalState};
 use crate::telemetry::{LogLimit, Metrics};
 
-/// While the disk refuses, it is asked again this often even if nobody pushes.
+/// How often a failed disk is probed when no append arrives.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks for something to prune.
+/// The interval between two prunings.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
-/// Between two chunks that are pruned: at least half of the disk's time stays with appends.
+/// The pause between two chunks of a pruning. At least half of the disk's time remains for appends.
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether the log can be written.
@@ -37,97 +37,100 @@ pub enum Health {
     Ok,
     /// The last attempt failed.
     Failing {
-        /// How.
+        /// The error.
         error: StoreError,
-        /// Since when no attempt has succeeded.
+        /// When attempts began to fail.
         since: DateTime<Utc>,
     },
 }
 
-/// What the writer shares with those who use it.
+/// The state that the writer shares with the [`Store`](super::Store).
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) lanes: WriteQueue,
+pub(super) struct WriterShared {
+    pub(super) queue: WriteQueue,
     pub(super) health: Mutex<Health>,
     pub(super) faults: Faults,
-    /// Becomes true when the writer has ended.
+    /// Becomes `true` when the writer has ended.
     pub(super) ended: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<WriterShared>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) options: Options,
     pub(super) file: PathBuf,
     pub(super) epoch: Arc<str>,
-    /// The ends of what was committed. Numbers are given from here, so that a failed transaction leaves no gap.
+    /// The heads of what was committed. New numbers continue from here, so that a failed transaction leaves no gap.
     pub(super) heads: Heads,
     /// See [`Reader::records_version`](super::Reader::records_version).
     pub(super) records_version: Arc<AtomicU64>,
-    /// How many events were pruned from the front, ever.
+    /// The total number of events that were pruned from the front.
     pub(super) pruned: u64,
-    /// `None` after an error that a connection may not survive; the next attempt opens another.
+    /// `None` after an error that a connection may not survive; the next attempt opens a new one.
     pub(super) connection: Option<Connection>,
-    /// Which files the connection has open.
-    pub(super) identity: Identity,
-    /// Where what was committed is noted; `None` when it is not.
+    /// Identifies the files that the connection has open.
+    pub(super) identity: FileIdentity,
+    /// The watermark; `None` without watermarking.
     pub(super) watermark: Option<WatermarkFile>,
-    /// Follows the write-ahead log of the connection.
+    /// Tracks the last commit in the write-ahead log.
     pub(super) follower: Option<WalFollower>,
-    /// Whether the database alone says that it is the whole log, which it is not after the next commit.
+    /// Whether the database is marked as the complete log; the next commit has to remove the mark.
     pub(super) is_marked_closed: bool,
-    /// Whether a checkpoint has written a part of the write-ahead log into the database, and not all of it.
+    /// Whether a checkpoint has moved only a part of the write-ahead log into the database.
     pub(super) is_half_checkpointed: bool,
-    /// Frames in the write-ahead log at which the next checkpoint is made.
+    /// The number of frames in the write-ahead log at which the next checkpoint is made.
     pub(super) checkpoint_at: u32,
-    /// Of failed attempts: while the disk refuses there is one a second.
+    /// Limits the log lines about failed attempts, of which there is one a second while the disk fails.
     pub(super) failures_log: LogLimit,
     pub(super) prune_at: DateTime<Utc>,
-    /// Messages that are still to be pruned for their number; counted once until everything is pruned.
+    /// The number of excess messages that are still to be pruned; counted once per pruning.
     pub(super) excess_messages: Option<u64>,
-    /// Last, because it has to go after the connection.
+    /// The last field, because it has to be dropped after the connection.
     pub(super) lock: File,
 }
 
-/// Says that the writer has ended, also when it unwinds.
-struct Farewell(Arc<Shared>);
+/// Reports the end of the writer when it is dropped, also after a panic.
+struct EndGuard(Arc<WriterShared>);
 
-impl Drop for Farewell {
+impl Drop for EndGuard {
     fn drop(&mut self) {
-        self.0.lanes.abandon(if std::thread::panicking() { End::Panicked } else { End::Closed });
+        self.0.queue.abandon(if std::thread::panicking() { WriterEnd::Panicked } else { WriterEnd::Closed });
         self.0.ended.send_replace(true);
     }
 }
 
 impl Writer {
-    /// Writes until the lanes are closed and empty.
+    /// Writes until the queue is closed and empty.
     pub(super) fn run(self) {
-        let farewell = Farewell(Arc::clone(&self.shared));
-        // Owned by this frame, so that the lock is free by the time of the farewell.
+        let guard = EndGuard(Arc::clone(&self.shared));
+        // Owned by this frame, so that the directory's lock is released before the guard reports the end.
         let mut writer = self;
         writer.work();
         writer.close();
-        drop(farewell);
+        drop(guard);
     }
 
     fn work(&mut self) {
         loop {
             let healthy = *self.shared.health.lock() == Health::Ok;
-            let (patience, wanted) =
-                if healthy { (self.until_pruning(), Wanted::Everything) } else { (PROBE_INTERVAL, Wanted::Appends) };
-            match self.shared.lanes.next(patience, wanted) {
+            let (timeout, wanted) = if healthy {
+                (self.until_pruning(), AcceptedWork::Everything)
+            } else {
+                (PROBE_INTERVAL, AcceptedWork::Appends)
+            };
+            match self.shared.queue.next(timeout, wanted) {
                 Work::Appends(appends) => self.append(appends),
                 Work::Bars(bars) => self.save(&bars),
                 Work::Nothing if healthy => self.prune(),
                 Work::Nothing => self.probe(),
-                Work::End => return,
+                Work::WriterEnd => return,
             }
             self.checkpoint_when_long();
         }
     }
 
-    /// One transaction for everybody who waits, and everybody's answer after it.
+    /// Writes the appends in one transaction, then answers all of them.
     fn append(&mut self, appends: Vec<Append>) {
         let before = self.heads;
         let stored_at = (self.options.clock)();
@@ -137,12 +140,12 @@ impl Writer {
             let signals = appends.iter().flat_map(|append| &append.signals);
             heads.events = commit::append(transaction, heads.events, signals, stored_at)?;
             if appends.iter().any(|append| !append.notes.is_empty()) {
-                users::note(transaction, appends.iter().flat_map(|append| &append.notes))?;
+                users::upsert_notes(transaction, appends.iter().flat_map(|append| &append.notes))?;
                 heads.notes = users::last_note(transaction)?;
             }
             let ended = appends.iter().flat_map(|append| &append.outcomes);
             heads.records = outcomes::append(transaction, heads.records, ended, stored_at)?;
-            outcomes::keep(transaction, appends.iter().flat_map(|append| &append.open))?;
+            outcomes::update_open(transaction, appends.iter().flat_map(|append| &append.open))?;
             let messages = appends.iter().flat_map(|append| &append.published);
             heads.published = passing::append(transaction, heads.published, messages, kept)?;
             Ok(())
@@ -161,9 +164,9 @@ impl Writer {
                 }
                 self.measure();
                 let mut receipt =
-                    Receipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
+                    AppendReceipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
                 for append in appends {
-                    // Whoever stopped waiting finds it in the log.
+                    // The caller may have stopped waiting.
                     append.answer.send(Ok(receipt)).ok();
                     receipt.first_signal += append.signals.len() as u64;
                     receipt.first_published += append.published.len() as u64;
@@ -181,13 +184,13 @@ impl Writer {
     fn save(&mut self, minutes: &[Bar]) {
         match self.transact(|transaction, _| bars::save(transaction, minutes)) {
             Ok(damaged) => self.metrics.count_damaged_rows(bars::TABLE, damaged),
-            Err(_) => self.metrics.store_bars_dropped_total.inc_by(self.shared.lanes.put_back(minutes)),
+            Err(_) => self.metrics.store_bars_dropped_total.inc_by(self.shared.queue.requeue(minutes)),
         }
     }
 
     fn until_pruning(&self) -> Duration {
         let left = (self.prune_at - (self.options.clock)()).to_std().unwrap_or_default();
-        // A clock that was set back must not put it off.
+        // A clock that was set back must not postpone the pruning.
         if left > PRUNE_INTERVAL { Duration::ZERO } else { left }
     }
 
@@ -202,7 +205,7 @@ impl Writer {
         let pruned = self.transact(|transaction, _| {
             let kept_since = before(signal_retention);
             let events = commit::prune_events(transaction, kept_since)?;
-            // One or the other, so that a chunk stays a chunk.
+            // A transaction prunes one kind only, so that it stays short.
             if events > 0 {
                 return Ok((events, events));
             }
@@ -233,13 +236,13 @@ impl Writer {
     }
 
     fn probe(&mut self) {
-        if self.transact(|transaction, _| commit::probe(transaction, Probe::Write)).is_ok() {
-            // Health was decided by the writing; what could not be removed is replaced by the next probe.
-            self.transact(|transaction, _| commit::probe(transaction, Probe::Remove)).ok();
+        if self.transact(|transaction, _| commit::probe(transaction, ProbeStep::Write)).is_ok() {
+            // The write decides about the health; the next probe replaces a row that could not be removed.
+            self.transact(|transaction, _| commit::probe(transaction, ProbeStep::Remove)).ok();
         }
     }
 
-    /// Runs `work` in one transaction, moves the ends of the log as it says, and notes how that went.
+    /// Runs `work` in one transaction with the heads of the log, and updates the health.
     fn transact<T>(
         &mut self,
         work: impl FnOnce(&Connection, &mut Heads) -> rusqlite::Result<T>,
@@ -264,7 +267,7 @@ impl Writer {
 
     pub(super) fn failed(&mut self, error: &StoreError) {
         self.metrics.store_errors_total.inc();
-        // SQLite rolls back by itself or when the transaction is dropped. Where even that failed, only closing helps.
+        // The transaction has been rolled back; when even that failed, the connection has to be closed.
         if !error.spares_connection() || self.connection.as_ref().is_some_and(|connection| !connection.is_autocommit())
         {
             self.connection = None;
@@ -285,7 +288,7 @@ impl Writer {
         let bytes = length(&self.file) + length(&wal_file(&self.file));
         self.metrics.store_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.log_position.set(self.heads.events.seq as i64);
-        // Numbers have no gaps.
+        // Sequence numbers have no gaps.
         self.metrics.store_events.set((self.heads.events.seq - self.pruned) as i64);
     }
 
@@ -297,8 +300,7 @@ impl Writer {
             }
         }
         if let Some(connection) = self.connection {
-            // So that the file alone is the whole log while nobody has it open. Readers may hold it up; it is safe either
-            // way.
+            // The database file alone is then the complete log. Open readers can prevent it, which loses nothing.
             let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             if let Err(error) = checkpoint.and_then(|()| connection.close().map_err(|(_, error)| error)) {
                 tracing::warn!(%error, "the signal log was closed without moving its write-ahead log into the database");

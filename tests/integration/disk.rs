@@ -11,7 +11,7 @@ use orion_server::engine::Engine;
 use orion_server::hub::Hub;
 use orion_server::pipeline::clock::{Clock, wall};
 use orion_server::pipeline::{Handle, Pipeline, SubmitError};
-use orion_server::store::{self, Fault, Health, Store};
+use orion_server::store::{self, DiskFault, Health, Store};
 use orion_server::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -361,7 +361,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     let stop = CancellationToken::new();
     let (store, hub, handle) = run(ttl, &stop, &mut tasks);
     assert_eq!(hub.position().seq, DUE as u64);
-    store.play(Fault::ReadOnly);
+    store.simulate_fault(DiskFault::ReadOnly);
     let refused = handle.submit(push("refused".into())).await.unwrap_err();
     assert!(matches!(&refused, SubmitError::NotStored(why) if why.contains("read-only")), "{refused}");
     assert!(matches!(store.health(), Health::Failing { .. }));
@@ -370,7 +370,7 @@ async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards(
     let holder = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
     holder.busy_timeout(PATIENCE).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     tokio::time::sleep(ttl + Duration::from_secs(4)).await;
     assert_eq!(hub.position().seq, DUE as u64, "told before it was stored");
     holder.execute_batch("ROLLBACK").unwrap();

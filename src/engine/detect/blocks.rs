@@ -1,30 +1,30 @@
-//! Order blocks: the bar from which the leg that broke a swing began.
+//! Order blocks: the bar at which the leg that broke a swing began.
 
 use std::collections::VecDeque;
 
 use super::{Break, Extreme, Pivot};
 use crate::domain::{Candle, Direction};
 
-/// Most blocks that are watched; beyond it the oldest is let go.
+/// Maximum number of open blocks; beyond it the oldest is dropped.
 const MAX_OPEN: usize = 256;
 
 /// An order block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Block {
-    /// Long: the market rose from it.
+    /// Long when the market rose from it.
     pub direction: Direction,
-    /// The bar with the extreme.
+    /// The index of the bar with the extreme.
     pub index: u64,
     /// Its high.
     pub top: f64,
     /// Its low.
     pub bottom: f64,
-    /// Whether price has come back to it.
+    /// Whether price has returned to it.
     pub touched: bool,
 }
 
 impl Block {
-    /// The edge that price reaches first when it comes back.
+    /// Returns the edge that price reaches first when it returns.
     pub fn near(&self) -> f64 {
         match self.direction {
             Direction::Long => self.top,
@@ -32,7 +32,7 @@ impl Block {
         }
     }
 
-    /// The other edge.
+    /// Returns the other edge.
     pub fn far(&self) -> f64 {
         match self.direction {
             Direction::Long => self.bottom,
@@ -41,29 +41,29 @@ impl Block {
     }
 }
 
-/// Something happened to a block.
+/// An event of a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum BlockEvent {
-    /// The swing was broken; the block is known.
+    /// The swing was broken, which defines the block.
     Born(Block),
-    /// Price came back to the near edge for the first time.
+    /// Price returned to the near edge for the first time.
     Touched(Block),
-    /// A bar closed beyond the far edge; it is forgotten.
+    /// A bar closed beyond the far edge, which ends the block.
     Broken(Block),
 }
 
-/// The bar with the deepest opposite extreme since a swing, the last one of several.
+/// The bar with the deepest opposite extreme since a swing; the last one of several.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     extreme: Extreme,
     deepest: Option<(u64, Candle)>,
 }
 
-/// Finds order blocks (when a swing high is closed through: the bar with the lowest low between the two; mirrored for a
-/// swing low) and follows them until a bar closes beyond them.
+/// Finds order blocks, and tracks them until a bar closes beyond them. When a bar closes above a swing high, the block
+/// is the bar with the lowest low between the two; mirrored for a swing low.
 #[derive(Debug, Clone)]
 pub struct Blocks {
-    /// As many bars as it takes to confirm a swing: those after it, when it is.
+    /// The last `swing_length` bars: those after a swing when it is confirmed.
     recent: VecDeque<(u64, Candle)>,
     swing_length: usize,
     next: u64,
@@ -73,13 +73,14 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// `swing_length` is that of the [`Swings`](super::Swings) whose swings are handed in.
+    /// `swing_length` has to be that of the [`Swings`](super::Swings) whose swings are passed to [`push`](Self::push).
     pub fn new(swing_length: usize) -> Self {
         let recent = VecDeque::with_capacity(swing_length + 1);
         Self { recent, swing_length, next: 0, high: None, low: None, open: Vec::new() }
     }
 
-    /// Takes the next bar with the swings and breaks that it made known: what it does to older blocks, then its own.
+    /// Adds the next bar with the swings and breaks that it revealed. Returns the events of older blocks, then new
+    /// blocks.
     pub fn push(&mut self, candle: &Candle, pivots: [Option<Pivot>; 2], breaks: [Option<Break>; 2]) -> Vec<BlockEvent> {
         let n = self.next;
         self.next += 1;
@@ -99,7 +100,7 @@ impl Blocks {
         if self.open.len() > MAX_OPEN {
             self.open.remove(0);
         }
-        self.note(n, candle, pivots);
+        self.record(n, candle, pivots);
         events
     }
 
@@ -119,9 +120,9 @@ impl Blocks {
         });
     }
 
-    fn note(&mut self, n: u64, candle: &Candle, pivots: [Option<Pivot>; 2]) {
+    fn record(&mut self, n: u64, candle: &Candle, pivots: [Option<Pivot>; 2]) {
         for origin in [&mut self.high, &mut self.low].into_iter().flatten() {
-            origin.take(n, candle);
+            origin.push(n, candle);
         }
         self.recent.push_back((n, *candle));
         if self.recent.len() > self.swing_length {
@@ -129,7 +130,7 @@ impl Blocks {
         }
         for pivot in pivots.into_iter().flatten() {
             let mut origin = Origin { extreme: pivot.extreme, deepest: None };
-            self.recent.iter().for_each(|(n, candle)| origin.take(*n, candle));
+            self.recent.iter().for_each(|(n, candle)| origin.push(*n, candle));
             match pivot.extreme {
                 Extreme::High => self.high = Some(origin),
                 Extreme::Low => self.low = Some(origin),
@@ -137,14 +138,14 @@ impl Blocks {
         }
     }
 
-    /// Blocks that are not broken, oldest first.
+    /// Returns the blocks that are not broken, oldest first.
     pub fn open(&self) -> &[Block] {
         &self.open
     }
 }
 
 impl Origin {
-    fn take(&mut self, n: u64, candle: &Candle) {
+    fn push(&mut self, n: u64, candle: &Candle) {
         let deeper = self.deepest.is_none_or(|(_, deepest)| match self.extreme {
             Extreme::High => candle.low <= deepest.low,
             Extreme::Low => candle.high >= deepest.high,
@@ -162,7 +163,7 @@ mod tests {
     use crate::engine::detect::tests::candle;
 
     #[test]
-    fn the_deepest_bar_between_swing_and_break_is_the_block() {
+    fn the_deepest_bar_becomes_the_block() {
         let mut blocks = Blocks::new(2);
         let pivot = Pivot { extreme: Extreme::High, index: 0, level: 2.0 };
         let broken = Break { kind: BreakKind::Bos, direction: Direction::Long, pivot };

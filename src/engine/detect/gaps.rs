@@ -2,26 +2,26 @@
 
 use crate::domain::{Candle, Direction};
 
-/// Most gaps that are watched; beyond it the oldest is let go.
+/// Maximum number of open gaps; beyond it the oldest is dropped.
 const MAX_OPEN: usize = 4096;
 
 /// A fair value gap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gap {
-    /// Long: the market rose through it.
+    /// Long when the market rose through it.
     pub direction: Direction,
-    /// The middle bar of the three.
+    /// The index of the middle bar of the three.
     pub index: u64,
     /// Upper edge.
     pub top: f64,
     /// Lower edge.
     pub bottom: f64,
-    /// Whether price has come back to the near edge.
+    /// Whether price has returned to the near edge.
     pub touched: bool,
 }
 
 impl Gap {
-    /// The edge that price reaches first when it comes back.
+    /// Returns the edge that price reaches first when it returns.
     pub fn near(&self) -> f64 {
         match self.direction {
             Direction::Long => self.top,
@@ -29,7 +29,7 @@ impl Gap {
         }
     }
 
-    /// The other edge.
+    /// Returns the other edge.
     pub fn far(&self) -> f64 {
         match self.direction {
             Direction::Long => self.bottom,
@@ -37,7 +37,7 @@ impl Gap {
         }
     }
 
-    /// What the three bars leave open, if anything: the same rule as `smartmoneyconcepts.fvg`.
+    /// Returns the gap between three bars, if there is one, by the rule of `smartmoneyconcepts.fvg`.
     fn between(index: u64, first: &Candle, middle: &Candle, third: &Candle) -> Option<Self> {
         if first.high < third.low && middle.close > middle.open {
             Some(Self { direction: Direction::Long, index, top: third.low, bottom: first.high, touched: false })
@@ -48,7 +48,7 @@ impl Gap {
         }
     }
 
-    /// How far into the gap, in its direction, a bar came: its low for a long one, its high for a short one.
+    /// Returns how far a bar reached into the gap: its low for a long gap, its high for a short one.
     fn reach(&self, candle: &Candle) -> f64 {
         match self.direction {
             Direction::Long => candle.low,
@@ -57,18 +57,18 @@ impl Gap {
     }
 }
 
-/// Something happened to a gap.
+/// An event of a gap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GapEvent {
-    /// It is there.
+    /// The gap appeared.
     Born(Gap),
-    /// Price came back to the near edge for the first time; never in the bar of its birth.
+    /// Price returned to the near edge for the first time; never in the bar that completed the gap.
     Touched(Gap),
-    /// Price traded beyond the far edge; it is forgotten.
+    /// Price traded beyond the far edge, which ends the gap.
     Filled(Gap),
 }
 
-/// Finds gaps and follows them until they are filled.
+/// Finds gaps, and tracks them until they are filled.
 #[derive(Debug, Clone, Default)]
 pub struct Gaps {
     last: Option<Candle>,
@@ -78,7 +78,7 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Takes the next bar: first a gap that it completes, then what it does to older ones.
+    /// Adds the next bar. Returns the gap that it completes, then the events of older gaps.
     pub fn push(&mut self, candle: &Candle) -> Vec<GapEvent> {
         let n = self.next;
         self.next += 1;
@@ -109,7 +109,7 @@ impl Gaps {
         events
     }
 
-    /// Gaps that are not filled, oldest first.
+    /// Returns the gaps that are not filled, oldest first.
     pub fn open(&self) -> &[Gap] {
         &self.open
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_bar_has_to_go_the_same_way() {
+    fn the_middle_bar_needs_the_same_direction() {
         let mut gaps = Gaps::default();
         for bar in [candle(1.0, 1.2, 0.9, 1.1), candle(1.6, 1.6, 1.3, 1.5), candle(1.5, 1.8, 1.4, 1.7)] {
             assert_eq!(gaps.push(&bar), []);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_gaps_are_watched() {
+    fn the_number_of_open_gaps_is_limited() {
         let mut gaps = Gaps::default();
         for n in 0..3 * MAX_OPEN {
             let low = n as f64 * 10.0;

@@ -1,8 +1,8 @@
-//! Indicators, smoothed and seeded as TA-Lib does it (`TA_ATR`, `TA_RSI`, `TA_EMA`, `TA_MACD`), one bar at a time.
+//! Streaming indicators, with the smoothing and seeding of TA-Lib (`TA_ATR`, `TA_RSI`, `TA_EMA`, `TA_MACD`).
 
 use crate::domain::Candle;
 
-/// The mean of the first values, after which somebody else goes on.
+/// The mean of the first `period` values, the seed of an average.
 #[derive(Debug, Clone)]
 struct Seed {
     sum: f64,
@@ -16,7 +16,7 @@ impl Seed {
         Self { sum: 0.0, left: period, period }
     }
 
-    /// The mean, with the value that completes it.
+    /// Adds a value. Returns the mean when it is complete.
     fn push(&mut self, value: f64) -> Option<f64> {
         self.sum += value;
         self.left -= 1;
@@ -46,7 +46,7 @@ impl Wilder {
     }
 }
 
-/// Average true range (Wilder). The first bar has no true range, so that the first value comes with bar `period`.
+/// The average true range (Wilder). The first bar has no true range, so the first value comes with bar `period`.
 #[derive(Debug, Clone)]
 pub struct Atr {
     average: Wilder,
@@ -59,20 +59,20 @@ impl Atr {
         Self { average: Wilder::new(period), last_close: None }
     }
 
-    /// Takes the next bar; the value with it, in units of price.
+    /// Adds the next bar. Returns the new value in units of price.
     pub fn push(&mut self, candle: &Candle) -> Option<f64> {
         let Candle { high, low, close, .. } = *candle;
         let last = self.last_close.replace(close)?;
         self.average.push((high - low).max((high - last).abs()).max((low - last).abs()))
     }
 
-    /// The value with the last bar.
+    /// Returns the value after the last bar.
     pub fn value(&self) -> Option<f64> {
         self.average.value
     }
 }
 
-/// Relative strength index (Wilder), 0–100; 0 where nothing moved. The first value comes with bar `period`.
+/// The relative strength index (Wilder), 0–100; 0 when nothing moved. The first value comes with bar `period`.
 #[derive(Debug, Clone)]
 pub struct Rsi {
     gains: Wilder,
@@ -86,7 +86,7 @@ impl Rsi {
         Self { gains: Wilder::new(period), losses: Wilder::new(period), last: None }
     }
 
-    /// Takes the next close; the value with it.
+    /// Adds the next close. Returns the new value.
     pub fn push(&mut self, close: f64) -> Option<f64> {
         let change = close - self.last.replace(close)?;
         let (gain, loss) = (self.gains.push(change.max(0.0)), self.losses.push((-change).max(0.0)));
@@ -95,7 +95,7 @@ impl Rsi {
     }
 }
 
-/// Exponential moving average, `k = 2 / (period + 1)`, seeded with the mean of the first `period` values.
+/// The exponential moving average, `k = 2 / (period + 1)`, seeded with the mean of the first `period` values.
 #[derive(Debug, Clone)]
 pub struct Ema {
     seed: Seed,
@@ -103,12 +103,12 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// 0 counts as 1.
+    /// A `period` of 0 counts as 1.
     pub fn new(period: usize) -> Self {
         Self { seed: Seed::new(period), value: None }
     }
 
-    /// Takes the next value; the average with it.
+    /// Adds the next value. Returns the new average.
     pub fn push(&mut self, value: f64) -> Option<f64> {
         let k = 2.0 / (self.seed.period as f64 + 1.0);
         self.value = match self.value {
@@ -118,42 +118,42 @@ impl Ema {
         self.value
     }
 
-    /// The average with the last value.
+    /// Returns the average after the last value.
     pub fn value(&self) -> Option<f64> {
         self.value
     }
 }
 
-/// A reading of the MACD, in units of price.
+/// A value of the MACD in units of price.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MacdValue {
-    /// Fast less slow average.
+    /// The fast average minus the slow one.
     pub macd: f64,
-    /// Average of that.
+    /// The average of `macd`.
     pub signal: f64,
-    /// The two's difference.
+    /// The difference `macd − signal`.
     pub histogram: f64,
 }
 
-/// Moving average convergence/divergence. As in TA-Lib both averages begin with the same bar: the fast one is seeded with
-/// the last `fast` of the `slow` first values.
+/// The moving average convergence/divergence. As in TA-Lib both averages start at the same bar: the fast one is seeded
+/// with the last `fast` of the first `slow` values.
 #[derive(Debug, Clone)]
 pub struct Macd {
     fast: Ema,
     slow: Ema,
     signal: Ema,
-    /// Values that are left out of the fast average's seed.
+    /// The number of values to skip before the fast average's seed.
     skip: usize,
 }
 
 impl Macd {
-    /// Usually 12, 26, 9; the shorter of the first two is the fast one.
+    /// Usually 12, 26, 9. The shorter of the first two is the fast one.
     pub fn new(fast: usize, slow: usize, signal: usize) -> Self {
         let (fast, slow) = (fast.min(slow).max(1), fast.max(slow).max(1));
         Self { fast: Ema::new(fast), slow: Ema::new(slow), signal: Ema::new(signal), skip: slow - fast }
     }
 
-    /// Takes the next close; the value with it, first with bar `slow + signal − 2`.
+    /// Adds the next close. Returns the new value, for the first time with bar `slow + signal − 2`.
     pub fn push(&mut self, close: f64) -> Option<MacdValue> {
         let slow = self.slow.push(close);
         if self.skip > 0 {

@@ -1,4 +1,4 @@
-//! Highs and lows that traders look at: those of the previous trading day and of the last killzones.
+//! The highs and lows of the previous trading day and of the last killzones.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::domain::{Candle, Killzone, trading_day};
 
-/// Highest and lowest price of a span of time.
+/// The highest and the lowest price of a span of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     /// Highest price.
@@ -26,19 +26,19 @@ impl Range {
     }
 }
 
-/// Ranges of trading days, which begin at 17:00 New York time, and of killzones. A bar belongs to the day and the killzone
-/// that it opens in.
+/// The ranges of trading days, which begin at 17:00 New York time, and of killzones. A bar belongs to the day and the
+/// killzone in which it opens.
 #[derive(Debug, Clone, Default)]
-pub struct Levels {
+pub struct MarketLevels {
     today: Option<(NaiveDate, Range)>,
     previous_day: Option<Range>,
-    /// The killzone that the last bar was in, since when it is.
+    /// The killzone of the last bar, and the day on which it opened.
     killzone: Option<(Killzone, NaiveDate, Range)>,
     last_killzones: BTreeMap<Killzone, Range>,
 }
 
-impl Levels {
-    /// Takes the next bar.
+impl MarketLevels {
+    /// Adds the next bar.
     pub fn push(&mut self, opened_at: DateTime<Utc>, candle: &Candle) {
         let day = trading_day(opened_at);
         match &mut self.today {
@@ -58,12 +58,12 @@ impl Levels {
         self.killzone = now.map(|(zone, day)| (zone, day, Range::of(candle)));
     }
 
-    /// Range of the last trading day that has ended and had bars (PDH and PDL).
+    /// Returns the range of the last completed trading day with bars (PDH and PDL).
     pub fn previous_day(&self) -> Option<Range> {
         self.previous_day
     }
 
-    /// Range of a killzone the last time that it ended.
+    /// Returns the range of the last completed session of a killzone.
     pub fn last(&self, killzone: Killzone) -> Option<Range> {
         self.last_killzones.get(&killzone).copied()
     }
@@ -76,8 +76,8 @@ mod tests {
     use crate::engine::detect::tests::candle;
 
     #[test]
-    fn days_roll_at_five_pm_in_new_york_and_killzones_when_they_end() {
-        let mut levels = Levels::default();
+    fn days_and_killzones_roll_over() {
+        let mut levels = MarketLevels::default();
         let mut push = |at: &str, low: f64, high: f64| {
             levels.push(parse_time(at).unwrap(), &candle(low, high, low, high));
             (levels.previous_day(), levels.last(Killzone::London))
@@ -90,14 +90,14 @@ mod tests {
         assert_eq!(push("2026-01-15T09:59:00Z", 2.2, 3.0), (tuesday, None));
         let london = Some(Range { high: 4.0, low: 2.2 });
         assert_eq!(push("2026-01-15T10:00:00Z", 2.9, 3.0), (tuesday, london), "London has ended");
-        // A day without bars is none.
+        // A day without bars is skipped.
         let wednesday = Some(Range { high: 4.0, low: 2.0 });
         assert_eq!(push("2026-01-18T23:00:00Z", 5.0, 6.0), (wednesday, london));
     }
 
     #[test]
-    fn the_same_killzone_of_another_day_is_another_one() {
-        let mut levels = Levels::default();
+    fn a_killzone_of_another_day_is_separate() {
+        let mut levels = MarketLevels::default();
         levels.push(parse_time("2026-01-14T08:00:00Z").unwrap(), &candle(1.0, 2.0, 1.0, 2.0));
         levels.push(parse_time("2026-01-15T08:00:00Z").unwrap(), &candle(3.0, 4.0, 3.0, 4.0));
         assert_eq!(levels.last(Killzone::London), Some(Range { high: 2.0, low: 1.0 }));

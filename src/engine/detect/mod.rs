@@ -1,23 +1,23 @@
-//! Detectors of market structure: each takes one closed bar after the other and says what that bar made known.
+//! Detectors of market structure. Each takes one closed bar after the other, and returns what that bar revealed.
 //!
-//! They are streaming and causal: what was said of the bars up to `n` does not depend on the bars after it, and is never
-//! taken back or changed. Indices count the bars of one series from 0; `n` is the bar at whose close something is known.
+//! They are streaming and causal: a finding at bar `n` does not depend on later bars, and is never withdrawn or
+//! changed. Indices count the bars of one series from 0; `n` is the bar at whose close something is known.
 //!
-//! # Where and why they differ from `smartmoneyconcepts`
+//! # Differences from `smartmoneyconcepts`
 //!
-//! That library (0.0.27) reads a whole frame at once; much of what it returns for a bar was decided by later ones.
+//! That library (0.0.27) reads a complete series at once. Much of what it returns for a bar depends on later bars.
 //!
 //! | | there | here |
 //! |---|---|---|
 //! | fair value gap | known one bar later | the same rule, at that bar |
-//! | its `MitigatedIndex` | first bar that touches the near edge | `GapTouched`; a gap traded through is `GapFilled` besides |
+//! | its `MitigatedIndex` | first bar that touches the near edge | `GapTouched`; also `GapFilled` for a gap that is traded through |
 //! | swing | highest of `L − 1` bars before and `L` after; ties count; of two highs in a row the lower one is removed later; the first and last bar are made into swings | higher than each of `L` bars before and `L` after, ties reject; stays |
 //! | BOS, CHoCH | placed at the broken swing once four swings alternate; unbroken and overtaken ones disappear | the first close beyond the last swing, at that close; CHoCH when it turns the direction of the last break |
-//! | order block | erased when price trades back through it | ends once, and stays told |
+//! | order block | removed when price trades back through it | ends once; the earlier finding remains |
 //! | comparisons | levels as 32-bit floats against 64-bit closes: equal prices compare unequal | 64-bit throughout |
 //!
-//! Replaying the library bar by bar over 1,200 recorded bars, 20 breaks (59 stayed), 39 order blocks (11 stayed) and 5 swings
-//! (153 stayed) vanished after they had been shown: a signal made of them could never be traded.
+//! In a replay of the library bar by bar over 1,200 recorded bars, 20 breaks (59 stayed), 39 order blocks (11 stayed)
+//! and 5 swings (153 stayed) vanished after they had been returned. A signal based on them could not have been traded.
 
 mod blocks;
 mod gaps;
@@ -34,7 +34,7 @@ mod tests;
 pub use blocks::{Block, BlockEvent, Blocks};
 pub use gaps::{Gap, GapEvent, Gaps};
 pub use indicators::{Atr, Ema, Macd, MacdValue, Rsi};
-pub use levels::{Levels, Range};
+pub use levels::{MarketLevels, Range};
 pub use record::{Recorded, Recorder};
 pub use shift::{Shift, Shifts};
 pub use structure::{Break, BreakKind, Structure};
@@ -43,21 +43,21 @@ pub use swings::{Extreme, Pivot, Swings};
 
 use crate::domain::Candle;
 
-/// Bars of the average true range that displacement is measured in.
+/// The period of the average true range, the unit of displacement.
 const ATR_PERIOD: usize = 14;
 
-/// Something that a bar made known.
+/// Something that a bar revealed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Finding {
     /// A swing high or low is confirmed.
     Swing(Pivot),
-    /// A swing was traded through, and the bar closed back.
+    /// A bar traded through a swing and closed back.
     Sweep(Sweep),
     /// A bar closed beyond a swing.
     Break(Break),
     /// A fair value gap, its first touch, or its end.
     Gap(GapEvent),
-    /// A break that turned the market, with displacement.
+    /// A change of character with displacement.
     Shift(Shift),
     /// An order block, its first touch, or its end.
     Block(BlockEvent),
@@ -77,7 +77,7 @@ pub struct Detectors {
 }
 
 impl Detectors {
-    /// Detectors that have seen nothing; a swing has `swing_length` lower (or higher) bars on both sides.
+    /// Returns detectors without bars. A swing has `swing_length` lower (or higher) bars on each side.
     pub fn new(swing_length: usize) -> Self {
         Self {
             next: 0,
@@ -91,7 +91,8 @@ impl Detectors {
         }
     }
 
-    /// Takes the next closed bar; what it made known: swings, sweeps, breaks, gaps, shifts, blocks, highs before lows.
+    /// Adds the next closed bar. Returns what it revealed: swings, sweeps, breaks, gaps, shifts, blocks; highs before
+    /// lows.
     pub fn push(&mut self, candle: &Candle) -> Vec<Finding> {
         let n = self.next;
         self.next += 1;
@@ -121,22 +122,22 @@ impl Detectors {
         found
     }
 
-    /// How many bars were taken.
+    /// Returns the number of bars so far.
     pub fn bars(&self) -> u64 {
         self.next
     }
 
-    /// Average true range of 14 bars, once there are enough.
+    /// Returns the average true range of 14 bars, once there are enough.
     pub fn atr(&self) -> Option<f64> {
         self.atr.value()
     }
 
-    /// The trend, and the swings that it has yet to break.
+    /// Returns the trend and the unbroken swings.
     pub fn structure(&self) -> &Structure {
         &self.structure
     }
 
-    /// Gaps that are not filled, oldest first.
+    /// Returns the gaps that are not filled, oldest first.
     pub fn open_gaps(&self) -> &[Gap] {
         self.gaps.open()
     }

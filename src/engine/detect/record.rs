@@ -1,4 +1,4 @@
-//! What the detectors found, as a list that other programs can compare with: the form of our causal reference.
+//! Collects the detectors' findings in the format of the causal reference implementation, for comparison.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -6,9 +6,10 @@ use serde::ser::{SerializeMap, Serializer};
 use super::{BreakKind, Detectors, Extreme, Finding, GapEvent};
 use crate::domain::Candle;
 
-/// A finding of the kinds that the reference knows (swings, sweeps, breaks, gaps), and the bar at whose close it was known.
+/// A finding of a kind that the reference has (swings, sweeps, breaks, gaps), with the bar at whose close it was known.
 ///
-/// Written as `{"n", "k", …}` with `k` one of `swing_high`, `swing_low`, `sweep_high`, `sweep_low`, `bos`, `choch`, `fvg`,
+/// It is serialized as `{"n", "k", …}` with `k` one of `swing_high`, `swing_low`, `sweep_high`, `sweep_low`, `bos`,
+/// `choch`, `fvg`,
 /// `fvg_touch`, `fvg_filled`; `dir` is 1 or −1, `i` the bar of the swing or the middle bar of the gap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recorded {
@@ -18,7 +19,7 @@ pub struct Recorded {
     pub finding: Finding,
 }
 
-/// Detectors whose findings are kept.
+/// Runs the detectors, and collects their findings.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     detectors: Detectors,
@@ -26,12 +27,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A swing has `swing_length` lower (or higher) bars on both sides.
+    /// A swing has `swing_length` lower (or higher) bars on each side.
     pub fn new(swing_length: usize) -> Self {
         Self { detectors: Detectors::new(swing_length), events: Vec::new() }
     }
 
-    /// Takes the next closed bar.
+    /// Adds the next closed bar.
     pub fn push(&mut self, candle: &Candle) {
         let n = self.detectors.bars();
         let known = |finding: &Finding| !matches!(finding, Finding::Shift(_) | Finding::Block(_));
@@ -39,12 +40,12 @@ impl Recorder {
         self.events.extend(found.map(|finding| Recorded { n, finding }));
     }
 
-    /// How many bars were taken.
+    /// Returns the number of bars so far.
     pub fn bars(&self) -> u64 {
         self.detectors.bars()
     }
 
-    /// Everything found, in order.
+    /// Returns the findings in order.
     pub fn events(&self) -> &[Recorded] {
         &self.events
     }

@@ -1,13 +1,13 @@
-//! Market structure shifts: a change of character that the market meant.
+//! Market structure shifts: changes of character with displacement.
 
 use super::{Break, BreakKind, Extreme, Gap, GapEvent, Sweep};
 use crate::domain::{Candle, Direction};
 
-/// A gap belongs to the leg of a break when it was born at most so many bars before.
+/// A gap belongs to the leg of a break when it appeared at most this many bars before.
 const LEG: u64 = 5;
-/// A sweep belongs to a shift when it was at most so many bars before.
+/// A sweep belongs to a shift when it was at most this many bars before.
 const SWEEP_MEMORY: u64 = 30;
-/// Body of the breaking bar, in average true ranges, that counts as displacement by itself.
+/// The minimum body of the breaking bar, in average true ranges, that is displacement without a gap.
 const BODY: f64 = 1.0;
 
 /// A CHoCH with displacement (MSS).
@@ -15,16 +15,16 @@ const BODY: f64 = 1.0;
 pub struct Shift {
     /// The change of character.
     pub broken: Break,
-    /// Body of the bar that closed through, in average true ranges of the bars before it; 0 while that is not known.
+    /// The body of the breaking bar in average true ranges of the bars before it; 0 while that is unknown.
     pub displacement: f64,
-    /// The gap that the leg left, the last one of several.
+    /// The gap that the leg left; the last one of several.
     pub gap: Option<Gap>,
-    /// Whether a swing on the other side was swept within the 30 bars before.
+    /// Whether a swing on the opposite side was swept within the previous 30 bars.
     pub after_sweep: bool,
 }
 
-/// Tells shifts from mere changes of character: the body of the breaking bar is at least one average true range, or its leg
-/// left a gap in its direction (born at the break or within five bars before).
+/// Finds the changes of character that are shifts: the body of the breaking bar is at least one average true range, or
+/// its leg left a gap in its direction at most five bars before.
 #[derive(Debug, Clone, Default)]
 pub struct Shifts {
     gap_up: Option<(u64, Gap)>,
@@ -34,7 +34,7 @@ pub struct Shifts {
 }
 
 impl Shifts {
-    /// Notes a sweep at bar `n`.
+    /// Records a sweep at bar `n`.
     pub fn swept(&mut self, n: u64, sweep: &Sweep) {
         match sweep.pivot.extreme {
             Extreme::High => self.swept_high = Some(n),
@@ -42,7 +42,7 @@ impl Shifts {
         }
     }
 
-    /// Notes a gap at bar `n`.
+    /// Records a gap at bar `n`.
     pub fn gap(&mut self, n: u64, event: &GapEvent) {
         if let GapEvent::Born(gap) = event {
             match gap.direction {
@@ -52,7 +52,7 @@ impl Shifts {
         }
     }
 
-    /// Whether the break at bar `n`, by the close of `candle`, is a shift; `atr` is that of the bars before.
+    /// Returns the shift when the break at bar `n` by the close of `candle` is one. `atr` is that of the bars before.
     pub fn broken(&self, n: u64, broken: &Break, candle: &Candle, atr: Option<f64>) -> Option<Shift> {
         if broken.kind != BreakKind::Choch {
             return None;
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_or_a_gap_makes_a_change_of_character_a_shift() {
+    fn a_large_body_or_gap_makes_a_shift() {
         let mut shifts = Shifts::default();
         let bar = candle(1.0, 1.2, 1.0, 1.1);
         let shift = |shifts: &Shifts, n, atr| shifts.broken(n, &broken(BreakKind::Choch), &bar, atr);

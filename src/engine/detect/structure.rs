@@ -3,12 +3,12 @@
 use super::{Extreme, Pivot};
 use crate::domain::{Candle, Direction};
 
-/// What a break says of the trend.
+/// The relation of a break to the trend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakKind {
-    /// Break of structure: in the direction of the break before, or the first one.
+    /// Break of structure: in the direction of the previous break, or the first break.
     Bos,
-    /// Change of character: against it.
+    /// Change of character: against the direction of the previous break.
     Choch,
 }
 
@@ -23,7 +23,7 @@ pub struct Break {
     pub pivot: Pivot,
 }
 
-/// Watches the last swing of each kind; each is broken once.
+/// Tracks the last swing of each kind. A swing is broken once.
 #[derive(Debug, Clone, Default)]
 pub struct Structure {
     high: Option<(Pivot, bool)>,
@@ -32,7 +32,7 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// Watches a newly confirmed swing instead of the last one of its kind.
+    /// Replaces the tracked swing of the same kind by a newly confirmed one.
     pub fn watch(&mut self, pivot: Pivot) {
         match pivot.extreme {
             Extreme::High => self.high = Some((pivot, false)),
@@ -40,7 +40,7 @@ impl Structure {
         }
     }
 
-    /// Takes the next bar; the break of the swing high and that of the swing low.
+    /// Adds the next bar. Returns the breaks of the swing high and of the swing low.
     pub fn push(&mut self, candle: &Candle) -> [Option<Break>; 2] {
         let up = self.high.as_mut().and_then(|watched| close_beyond(watched, candle.close, Direction::Long));
         let up = up.map(|pivot| self.turn(pivot, Direction::Long));
@@ -55,12 +55,12 @@ impl Structure {
         Break { kind: if against { BreakKind::Choch } else { BreakKind::Bos }, direction, pivot }
     }
 
-    /// Direction of the last break.
+    /// Returns the direction of the last break.
     pub fn trend(&self) -> Option<Direction> {
         self.trend
     }
 
-    /// The last swing of a kind, unless it was closed through.
+    /// Returns the last swing of a kind, unless it is broken.
     pub fn unbroken(&self, extreme: Extreme) -> Option<Pivot> {
         let watched = match extreme {
             Extreme::High => self.high,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_break_sets_the_trend_and_one_against_it_changes_character() {
+    fn breaks_follow_or_change_the_trend() {
         let high = |index, level| Pivot { extreme: Extreme::High, index, level };
         let low = |index, level| Pivot { extreme: Extreme::Low, index, level };
         let mut structure = Structure::default();

@@ -1,4 +1,4 @@
-//! Sweeps: a wick through a swing whose stops it takes, and a close back on the near side.
+//! Sweeps: bars whose wick goes through a swing, where stops lie, and that close back.
 
 use super::{Extreme, Pivot};
 use crate::domain::Candle;
@@ -8,11 +8,11 @@ use crate::domain::Candle;
 pub struct Sweep {
     /// The swing.
     pub pivot: Pivot,
-    /// How far the wick went: the bar's high above a swing high, its low below a swing low.
+    /// The end of the wick: the bar's high above a swing high, its low below a swing low.
     pub extreme: f64,
 }
 
-/// Watches the last swing of each kind. A swing is swept once, and not any more after a close beyond it.
+/// Tracks the last swing of each kind. A swing is swept once, and never after a close beyond it.
 #[derive(Debug, Clone, Default)]
 pub struct Sweeps {
     high: Option<Pivot>,
@@ -20,7 +20,7 @@ pub struct Sweeps {
 }
 
 impl Sweeps {
-    /// Watches a newly confirmed swing instead of the last one of its kind.
+    /// Replaces the tracked swing of the same kind by a newly confirmed one.
     pub fn watch(&mut self, pivot: Pivot) {
         match pivot.extreme {
             Extreme::High => self.high = Some(pivot),
@@ -28,7 +28,7 @@ impl Sweeps {
         }
     }
 
-    /// Takes the next bar; the sweeps of the swing high and of the swing low that it is.
+    /// Adds the next bar. Returns the sweeps of the swing high and of the swing low.
     pub fn push(&mut self, candle: &Candle) -> [Option<Sweep>; 2] {
         let high = sweep(&mut self.high, candle.high, candle.close, 1.0);
         let low = sweep(&mut self.low, candle.low, candle.close, -1.0);
@@ -42,7 +42,7 @@ fn sweep(watched: &mut Option<Pivot>, extreme: f64, close: f64, beyond: f64) -> 
     if beyond * (extreme - pivot.level) <= 0.0 {
         return None;
     }
-    // Either it is swept now, or closed through: both end the watch.
+    // A sweep and a close beyond both end the tracking.
     *watched = None;
     (beyond * (close - pivot.level) <= 0.0).then_some(Sweep { pivot, extreme })
 }
@@ -56,7 +56,7 @@ mod tests {
     const LOW: Pivot = Pivot { extreme: Extreme::Low, index: 4, level: 1.0 };
 
     #[test]
-    fn a_wick_through_and_a_close_back_is_a_sweep_once() {
+    fn a_wick_through_a_swing_sweeps_it_once() {
         let mut sweeps = Sweeps::default();
         sweeps.watch(HIGH);
         sweeps.watch(LOW);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_beyond_is_a_break_and_ends_the_watch() {
+    fn a_close_beyond_ends_the_tracking() {
         let mut sweeps = Sweeps::default();
         sweeps.watch(HIGH);
         assert_eq!(sweeps.push(&candle(1.5, 2.2, 1.4, 2.1)), [None, None]);

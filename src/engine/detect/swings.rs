@@ -1,15 +1,15 @@
-//! Swing highs and lows: bars that stand out among their neighbours.
+//! Swing highs and lows: bars whose extreme exceeds those of their neighbours.
 
 use std::collections::VecDeque;
 
 use crate::domain::Candle;
 
-/// Which end of a bar.
+/// The high or the low of a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Extreme {
-    /// Its highest price.
+    /// The high.
     High,
-    /// Its lowest price.
+    /// The low.
     Low,
 }
 
@@ -18,14 +18,14 @@ pub enum Extreme {
 pub struct Pivot {
     /// Whether it is a high or a low.
     pub extreme: Extreme,
-    /// The bar that stands out.
+    /// The index of the bar.
     pub index: u64,
-    /// Its high, or its low.
+    /// The high or the low of the bar.
     pub level: f64,
 }
 
-/// Finds swings: a high above each of the `length` bars before and after it (a tie rejects), a low below each of them.
-/// Known `length` bars later.
+/// Finds swings: a high above each of the `length` bars before and after it, a low below each of them; a tie rejects. A
+/// swing is known `length` bars later.
 #[derive(Debug, Clone)]
 pub struct Swings {
     length: usize,
@@ -35,13 +35,13 @@ pub struct Swings {
 }
 
 impl Swings {
-    /// `length` is 1 or more; 0 counts as 1.
+    /// A `length` of 0 counts as 1.
     pub fn new(length: usize) -> Self {
         let length = length.max(1);
         Self { length, window: VecDeque::with_capacity(2 * length + 2), next: 0 }
     }
 
-    /// Takes the next bar; the high and the low that it confirms.
+    /// Adds the next bar. Returns the swing high and the swing low that it confirms.
     pub fn push(&mut self, candle: &Candle) -> [Option<Pivot>; 2] {
         self.window.push_back((candle.high, candle.low));
         self.next += 1;
@@ -72,7 +72,7 @@ mod tests {
     use crate::engine::detect::tests::{candle, series};
 
     #[test]
-    fn a_swing_is_known_when_enough_bars_stand_after_it() {
+    fn a_swing_is_known_after_enough_bars() {
         let mut swings = Swings::new(2);
         let bars = [1.0, 2.0, 5.0, 2.0, 3.0, 0.5, 1.0, 4.0].map(|high| candle(high, high, high - 0.1, high));
         let found: Vec<_> = bars.iter().map(|bar| swings.push(bar)).collect();
@@ -89,9 +89,9 @@ mod tests {
     }
 
     proptest! {
-        /// The definition, looked up in the whole series.
+        /// Compares with the definition on the complete series.
         #[test]
-        fn they_are_those_of_the_definition(bars in series(), length in 1usize..6) {
+        fn swings_match_the_definition(bars in series(), length in 1usize..6) {
             let mut swings = Swings::new(length);
             for (n, bar) in bars.iter().enumerate() {
                 let found = swings.push(bar);

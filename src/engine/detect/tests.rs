@@ -1,4 +1,4 @@
-//! What the detectors say together, against the definitions' reference and at every cut of a series.
+//! Compares all detectors with the reference implementation, and checks causality at every cut of a series.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(super) fn candle(open: f64, high: f64, low: f64, close: f64) -> Candle {
     Candle { open, high, low, close }
 }
 
-/// Random walks on a coarse grid, so that ties and touches are frequent.
+/// Generates random walks on a coarse grid, so that ties and touches are frequent.
 pub(super) fn series() -> impl Strategy<Value = Vec<Candle>> {
     prop::collection::vec((-4i32..=4, 0i32..4, 0i32..4, -1i32..=1), 0..250).prop_map(|steps| {
         let mut last = 1000;
@@ -28,7 +28,7 @@ pub(super) fn series() -> impl Strategy<Value = Vec<Candle>> {
     })
 }
 
-/// The findings as the reference writes them; what it does not know is left out.
+/// Returns the findings in the format of the reference, without the kinds that it does not have.
 fn events(bars: &[Candle], swing_length: usize) -> Vec<Value> {
     let mut recorder = Recorder::new(swing_length);
     for bar in bars {
@@ -81,14 +81,14 @@ fn agrees_with_the_causal_reference_on_recorded_bars() {
     }
 }
 
-/// Made by the reference of a random walk with ties; see `fixtures/README.md`.
+/// The reference's findings on a random walk with ties; see `fixtures/README.md`.
 #[test]
-fn agrees_with_the_causal_reference_on_a_random_walk() {
+fn the_random_walk_matches_the_reference() {
     let (input, golden) = (include_str!("fixtures/walk.csv"), include_str!("fixtures/walk_causal_L3.json"));
     causal_golden(input, golden, 3, 300);
 }
 
-/// Middle bar, direction, edges and first touch of every gap.
+/// Returns middle bar, direction, edges and first touch of every gap.
 fn gaps(bars: &[Candle]) -> Vec<Value> {
     let mut gaps = Gaps::default();
     let mut found: Vec<Value> = Vec::new();
@@ -114,7 +114,7 @@ fn gaps_agree_with_smartmoneyconcepts_in_64_bits() {
     for name in ["eurusd_m15", "eurusd_m1"] {
         let (input, golden) = (shared(&format!("{name}_input.csv")), shared(&format!("{name}_golden.json")));
         let (Some(input), Some(golden)) = (input, golden) else { continue };
-        // Python writes what it has no number for as no JSON does.
+        // Python writes NaN, which is not valid JSON.
         let golden: Value = serde_json::from_str(&golden.replace("NaN", "null")).unwrap();
         let found = gaps(&bars(&input));
         assert_eq!(&found, golden["f64"]["fvg"].as_array().unwrap(), "{name}");
@@ -122,7 +122,7 @@ fn gaps_agree_with_smartmoneyconcepts_in_64_bits() {
     }
 }
 
-/// Values of TA-Lib 0.8.1 of the closes (and bars) of the random walk; see `fixtures/README.md`.
+/// The values of TA-Lib 0.8.1 for the closes (and bars) of the random walk; see `fixtures/README.md`.
 #[test]
 fn indicators_agree_with_ta_lib() {
     let bars = bars(include_str!("fixtures/walk.csv"));
@@ -157,7 +157,7 @@ fn prefixes_agree(bars: &[Candle], cut: usize) {
     assert_eq!(all(&bars[..cut]), whole[..cut]);
 }
 
-/// The bars from `cut` on, turned upside down: another future of the same past.
+/// Mirrors the bars from `cut` on: a different future of the same past.
 fn other_future(bars: &[Candle], cut: usize) -> Vec<Candle> {
     let Some(pivot) = bars.get(cut.saturating_sub(1)).map(|bar| bar.close) else { return bars.to_vec() };
     let turned = |bar: &Candle| {
@@ -205,14 +205,14 @@ fn recorded_bars_cut_anywhere_say_the_same() {
 }
 
 #[test]
-fn a_fall_and_a_turn_are_read_as_a_trader_would() {
+fn a_fall_and_turn_give_the_expected_findings() {
     // Down, a low, up to a lower high, sweep of the low, then up through the high with a gap.
     let closes = [10.0, 9.0, 8.0, 8.5, 9.0, 8.6, 8.2, 8.1, 9.5, 10.5];
     let lows = [9.8, 8.8, 7.5, 8.0, 8.4, 8.4, 7.9, 7.2, 8.1, 9.4];
     let mut bars = Vec::new();
     let mut open = 10.4;
     for (close, low) in closes.into_iter().zip(lows) {
-        // The fifth bar stands out.
+        // The fifth bar is the swing.
         let wick = if bars.len() == 4 { 0.2 } else { 0.05 };
         bars.push(candle(open, open.max(close) + wick, low, close));
         open = close;

@@ -1,52 +1,52 @@
-//! Which setups a bar completes.
+//! Finds the setups that a bar completes.
 
 use std::collections::VecDeque;
 
 use crate::domain::{Candle, Direction, Instrument, SetupKind};
 use crate::engine::detect::{
-    BlockEvent, Break, BreakKind, Detectors, Extreme, Finding, Gap, GapEvent, Levels, Pivot, Sweep,
+    BlockEvent, Break, BreakKind, Detectors, Extreme, Finding, Gap, GapEvent, MarketLevels, Pivot, Sweep,
 };
 
-/// Bars that are kept to look for the extreme of a leg.
+/// Bars that are kept to find the extreme of a leg.
 const RECENT: usize = 256;
-/// A gap may come so many bars after the change of character.
+/// A gap may come at most this many bars after the change of character.
 const GAP_AFTER: u64 = 2;
-/// A sweep speaks for a setup when it was at most so many bars before.
+/// A sweep counts for a setup when it was at most this many bars before.
 const SWEEP_MEMORY: u64 = 30;
-/// Smallest gap in average true ranges.
+/// Minimum height of a gap in average true ranges.
 const MIN_GAP: f64 = 0.1;
-/// Body of a bar that breaks structure, in average true ranges.
+/// Minimum body of a bar that breaks structure, in average true ranges.
 const BREAK_BODY: f64 = 1.0;
-/// Smallest range, in average true ranges, of which a part can be told cheap.
+/// Minimum range in average true ranges that has a premium and a discount half.
 const MIN_RANGE: f64 = 3.0;
-/// How much of the range a pullback has to give back: the 61.8 % of the optimal trade entry.
+/// The share of the range that a pullback has to retrace: the 61.8 % of the optimal trade entry.
 const DEEP: f64 = 0.618;
 
-/// A setup before its levels are laid. Prices are as the bars have them.
+/// A setup before its levels are computed. Its prices are those of the bars.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Candidate {
+pub(super) struct SetupCandidate {
     pub(super) kind: SetupKind,
     pub(super) direction: Direction,
-    /// Price to enter at.
+    /// The entry price.
     pub(super) entry: f64,
-    /// Extreme beyond which the idea was wrong.
+    /// The extreme beyond which the setup is invalid.
     pub(super) wrong_at: f64,
-    /// The level that was broken, swept or returned to.
+    /// The level that was broken, swept or revisited.
     pub(super) level: f64,
-    /// Far edge of the gap that it is entered at: a close beyond it ends the idea.
+    /// The far edge of the gap at the entry; a close beyond it invalidates the setup.
     pub(super) zone_far: Option<f64>,
-    /// Whether a sweep of the other side came before.
+    /// Whether a sweep of the opposite side came before.
     pub(super) after_sweep: bool,
-    /// Whether a level of the previous day or a killzone was taken.
+    /// Whether a level of the previous day or of a killzone was swept.
     pub(super) takes_level: bool,
-    /// Body of the bar that completed it, in average true ranges, the setup's way.
+    /// The body of the completing bar in the setup's direction, in average true ranges.
     pub(super) displacement: f64,
-    /// Height of the gap, in average true ranges.
+    /// The height of the gap in average true ranges.
     pub(super) gap: f64,
 }
 
-impl Candidate {
-    /// What was seen, in words.
+impl SetupCandidate {
+    /// Describes the setup in words.
     pub(super) fn describe(&self, instrument: &Instrument) -> String {
         let price = |price: f64| format!("{:.*}", usize::from(instrument.digits), price);
         let (side, other) = match self.direction {
@@ -67,11 +67,11 @@ impl Candidate {
     }
 }
 
-/// Detectors of one instrument, and what setups need to remember of their findings.
+/// The detectors of one instrument, and the findings that setups depend on.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct SetupScanner {
     detectors: Detectors,
-    pub(super) levels: Levels,
+    pub(super) levels: MarketLevels,
     recent: VecDeque<Candle>,
     atr_before: Option<f64>,
     turned: Option<(u64, Break)>,
@@ -81,11 +81,11 @@ pub(super) struct Reading {
     last_low: Option<Pivot>,
 }
 
-impl Reading {
+impl SetupScanner {
     pub(super) fn new(swing: usize) -> Self {
         Self {
             detectors: Detectors::new(swing),
-            levels: Levels::default(),
+            levels: MarketLevels::default(),
             recent: VecDeque::with_capacity(RECENT + 1),
             atr_before: None,
             turned: None,
@@ -104,8 +104,8 @@ impl Reading {
         self.detectors.atr().filter(|atr| *atr > 0.0)
     }
 
-    /// Takes the next closed bar.
-    pub(super) fn take(&mut self, candle: &Candle) -> Vec<Finding> {
+    /// Adds the next closed bar.
+    pub(super) fn push(&mut self, candle: &Candle) -> Vec<Finding> {
         let n = self.detectors.bars();
         self.atr_before = self.atr();
         self.recent.push_back(*candle);
@@ -126,8 +126,8 @@ impl Reading {
         findings
     }
 
-    /// The setups that the bar just taken completes.
-    pub(super) fn candidates(&mut self, candle: &Candle, findings: &[Finding]) -> Vec<Candidate> {
+    /// Returns the setups that the last bar completes.
+    pub(super) fn candidates(&mut self, candle: &Candle, findings: &[Finding]) -> Vec<SetupCandidate> {
         let Some(atr) = self.atr_before else { return Vec::new() };
         let n = self.detectors.bars() - 1;
         let body = (candle.close - candle.open) / atr;
@@ -164,12 +164,12 @@ impl Reading {
         level: f64,
         body: f64,
         n: u64,
-    ) -> Candidate {
+    ) -> SetupCandidate {
         let swept = match direction {
             Direction::Long => self.swept_low,
             Direction::Short => self.swept_high,
         };
-        Candidate {
+        SetupCandidate {
             kind,
             direction,
             entry,
@@ -183,8 +183,8 @@ impl Reading {
         }
     }
 
-    /// A change of character whose leg has left a gap that price has not come back to.
-    fn at_a_gap(&mut self, n: u64, findings: &[Finding], atr: f64, body: f64) -> Option<Candidate> {
+    /// Finds a change of character whose leg left a gap that price has not revisited.
+    fn at_a_gap(&mut self, n: u64, findings: &[Finding], atr: f64, body: f64) -> Option<SetupCandidate> {
         let (turned_at, broken) = self.turned?;
         if n - turned_at > GAP_AFTER {
             self.turned = None;
@@ -204,10 +204,10 @@ impl Reading {
         let wrong_at = self.extreme_since(n, broken.pivot.index, direction);
         let candidate = self.candidate(SetupKind::MssFvg, direction, gap.near(), wrong_at, broken.pivot.level, body, n);
         self.turned = None;
-        Some(Candidate { zone_far: Some(gap.far()), gap: (gap.top - gap.bottom) / atr, ..candidate })
+        Some(SetupCandidate { zone_far: Some(gap.far()), gap: (gap.top - gap.bottom) / atr, ..candidate })
     }
 
-    /// The lowest low (for a long idea) or highest high since bar `since`.
+    /// Returns the lowest low (for a long) or the highest high (for a short) since bar `since`.
     fn extreme_since(&self, n: u64, since: u64, direction: Direction) -> f64 {
         let bars = self.recent.iter().rev().take((n - since + 1) as usize);
         match direction {
@@ -216,8 +216,8 @@ impl Reading {
         }
     }
 
-    /// A sweep that took a level everybody sees, and not just a swing.
-    fn at_a_sweep(&self, sweep: &Sweep, body: f64, n: u64) -> Option<Candidate> {
+    /// Finds a sweep through a level of the previous day or of a killzone, and not only through a swing.
+    fn at_a_sweep(&self, sweep: &Sweep, body: f64, n: u64) -> Option<SetupCandidate> {
         let Sweep { pivot, extreme } = *sweep;
         let direction = if pivot.extreme == Extreme::Low { Direction::Long } else { Direction::Short };
         let ranges = crate::domain::Killzone::ALL.into_iter().filter_map(|zone| self.levels.last(zone));
@@ -226,14 +226,14 @@ impl Reading {
             Extreme::Low => range.low,
         });
         let (low, high) = (pivot.level.min(extreme), pivot.level.max(extreme));
-        let taken = seen.find(|level| (low..=high).contains(level))?;
+        let swept = seen.find(|level| (low..=high).contains(level))?;
         let kind = SetupKind::LiquiditySweep;
-        let candidate = self.candidate(kind, direction, pivot.level, extreme, taken, body, n);
-        Some(Candidate { takes_level: true, ..candidate })
+        let candidate = self.candidate(kind, direction, pivot.level, extreme, swept, body, n);
+        Some(SetupCandidate { takes_level: true, ..candidate })
     }
 
-    /// A pullback that has given back most of the last range against the trend, and turns.
-    fn in_a_pullback(&self, candle: &Candle, atr: f64, body: f64, n: u64) -> Option<Candidate> {
+    /// Finds a pullback that retraced most of the last range and turns back into the trend.
+    fn in_a_pullback(&self, candle: &Candle, atr: f64, body: f64, n: u64) -> Option<SetupCandidate> {
         let (high, low) = (self.last_high?.level, self.last_low?.level);
         let before = self.recent.iter().rev().nth(1)?;
         let direction = self.detectors.structure().trend()?;

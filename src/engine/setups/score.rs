@@ -1,20 +1,20 @@
-//! The model score of a setup: a sum of stated parts.
+//! The model score of a setup: a sum of named parts.
 //!
-//! It is no probability. Whether a higher score means a better signal is what the recorded outcomes have to show.
+//! It is not a probability. The recorded outcomes have to show whether a higher score means a better signal.
 
 use chrono::{DateTime, Utc};
 
-use super::find::Candidate;
+use super::find::SetupCandidate;
 use crate::domain::{Direction, Killzone};
 
 const BASE: f64 = 0.50;
 
-/// What spoke for a setup and against it, and how much.
+/// The named parts of a score with their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Score(Vec<(&'static str, f64)>);
 
-/// Adds up what is known.
-pub(super) fn score(candidate: &Candidate, higher: Option<Direction>, atr: f64, at: DateTime<Utc>) -> Score {
+/// Computes the score of a candidate.
+pub(super) fn score(candidate: &SetupCandidate, higher: Option<Direction>, atr: f64, at: DateTime<Utc>) -> Score {
     let reward = (candidate.entry - candidate.wrong_at).abs() / atr;
     let parts = [
         ("sweep", 0.10, candidate.after_sweep || candidate.takes_level),
@@ -26,17 +26,17 @@ pub(super) fn score(candidate: &Candidate, higher: Option<Direction>, atr: f64, 
         ("London or New York", 0.05, matches!(Killzone::active_at(at), Some(Killzone::London | Killzone::NyAm))),
         ("near stop", 0.05, reward <= 1.5),
     ];
-    let said = parts.into_iter().filter(|(_, _, applies)| *applies).map(|(name, weight, _)| (name, weight));
-    Score(std::iter::once(("base", BASE)).chain(said).collect())
+    let applied = parts.into_iter().filter(|(_, _, applies)| *applies).map(|(name, weight, _)| (name, weight));
+    Score(std::iter::once(("base", BASE)).chain(applied).collect())
 }
 
 impl Score {
-    /// The sum, 0–1 by construction.
+    /// Returns the sum, which is always 0–1.
     pub(super) fn value(&self) -> f64 {
         self.0.iter().map(|(_, weight)| weight).sum()
     }
 
-    /// The sum and its parts, in words.
+    /// Describes the sum and its parts in words.
     pub(super) fn describe(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|(name, weight)| format!("{weight:+.2} {name}")).collect();
         format!("score {:.2} = {}", self.value(), parts.join(" ").trim_start_matches('+'))

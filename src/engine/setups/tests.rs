@@ -1,4 +1,4 @@
-//! What is promised of the server's own signals, on a random walk in trading hours.
+//! The guarantees for the server's own signals, on a random walk in trading hours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn tick(at: &str, seconds: i64, mid: f64, feed: Feed) -> (Tick, Now) {
     (Tick { symbol, quote, volume: None, observed_at, feed, source }, Now { wall: observed_at, mono })
 }
 
-/// A tick every 15 s for `days` from Sunday's opening on, steps by a fixed generator.
+/// Returns a tick every 15 s for `days` from Sunday's opening on, with steps of a fixed generator.
 fn walk(days: i64, feed: Feed) -> impl Iterator<Item = (Tick, Now)> {
     let mut state = 42u64;
     let mut price = 1.1;
@@ -58,7 +58,7 @@ fn found(changes: &[Change]) -> Vec<&Arc<Signal>> {
 }
 
 #[test]
-fn every_signal_is_sound_and_has_one_short_life() {
+fn every_signal_is_valid_and_ends_once() {
     let rules = SetupRules::default();
     let changes = run(&mut engine(rules.clone()), walk(5, Feed::Replayed));
     let signals = found(&changes);
@@ -101,7 +101,7 @@ fn every_signal_is_sound_and_has_one_short_life() {
 }
 
 #[test]
-fn the_same_prices_make_the_same_signals_with_the_same_ids() {
+fn the_same_prices_give_the_same_signals() {
     let all = || run(&mut engine(SetupRules::default()), walk(3, Feed::Replayed));
     let (one, other) = (all(), all());
     assert!(!one.is_empty());
@@ -109,14 +109,14 @@ fn the_same_prices_make_the_same_signals_with_the_same_ids() {
 }
 
 #[test]
-fn invented_prices_make_no_signals_unless_asked_for() {
+fn simulated_prices_make_no_signals_by_default() {
     assert_eq!(run(&mut engine(SetupRules::default()), walk(3, Feed::Simulated)), []);
     let asked = SetupRules { in_simulated_prices: true, ..SetupRules::default() };
     assert!(!run(&mut engine(asked), walk(3, Feed::Simulated)).is_empty());
 }
 
 #[test]
-fn only_the_setups_that_are_on_are_found() {
+fn only_enabled_setups_are_found() {
     for kind in [SetupKind::MssFvg, SetupKind::OrderBlock, SetupKind::Bos] {
         let rules = SetupRules { enabled: vec![kind], ..SetupRules::default() };
         let changes = run(&mut engine(rules), walk(5, Feed::Replayed));
@@ -135,7 +135,7 @@ fn quiet_windows_stay_quiet() {
 }
 
 #[test]
-fn a_past_of_bars_spares_the_first_hours() {
+fn past_bars_replace_the_warm_up() {
     let first = |engine: &mut Engine, skip: usize| {
         run(engine, walk(4, Feed::Replayed).skip(skip)).first().map(|change| change.signal.accepted_at)
     };
@@ -149,7 +149,7 @@ fn a_past_of_bars_spares_the_first_hours() {
     assert!(warm.unwrap() <= cold.unwrap());
 }
 
-/// A long from 1.1000 with its stop at 1.0990, and what a series of mids at half-minute steps makes of it.
+/// Returns the state of a long from 1.1000 with its stop at 1.0990 after a series of mids at half-minute steps.
 fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
     let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
     let instruments = instruments();
@@ -166,9 +166,9 @@ fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
     watch.add(&signal, zone_far, now.mono + TTL, now);
     for (n, mid) in mids.iter().enumerate() {
         let (tick, now) = tick("2026-01-14T15:00:00Z", n as i64 * 30, *mid, Feed::Live);
-        let closed = bars.take(instrument, &tick, now.wall);
-        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.minute(closed, now)).collect();
-        ended.extend(watch.price(instrument, tick.quote, now));
+        let closed = bars.push_tick(instrument, &tick, now.wall);
+        let mut ended: Vec<_> = closed.iter().flat_map(|closed| watch.on_minute_close(closed, now)).collect();
+        ended.extend(watch.on_price(instrument, tick.quote, now));
         if let Some((_, state)) = ended.pop() {
             return Some((n, state));
         }
@@ -192,7 +192,7 @@ fn prices_decide_by_the_side_that_trades() {
 }
 
 #[test]
-fn silence_and_closed_markets_end_what_cannot_be_known() {
+fn silence_and_closed_markets_end_signals() {
     let (signal, instrument) = {
         let instruments = instruments();
         let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap().clone();
@@ -211,7 +211,7 @@ fn silence_and_closed_markets_end_what_cannot_be_known() {
         let (_, start) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
         watch.add(&signal, None, TTL, start);
         let (tick, now) = tick("2026-01-16T21:58:00Z", seconds, 1.1, Feed::Live);
-        watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state)
+        watch.on_price(&instrument, tick.quote, now).pop().map(|(_, state)| state)
     };
     assert_eq!(after(60), None);
     assert_eq!(after(120), Some(Invalidation::MARKET_CLOSED.into()), "Friday, 17:00 in New York");
@@ -219,7 +219,7 @@ fn silence_and_closed_markets_end_what_cannot_be_known() {
     let earlier = Signal { updated_at: signal.updated_at - TimeDelta::minutes(3), ..signal.clone() };
     let (tick, now) = tick("2026-01-16T21:58:00Z", 0, 1.1, Feed::Live);
     watch.add(&earlier, None, TTL, now);
-    let ended = watch.price(&instrument, tick.quote, now).pop().map(|(_, state)| state);
+    let ended = watch.on_price(&instrument, tick.quote, now).pop().map(|(_, state)| state);
     assert_eq!(ended, Some(Invalidation::STALE_DATA.into()));
 }
 
@@ -239,13 +239,13 @@ fn a_shift_the_other_way_ends_it() {
         Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
     let mut watch = watch::Watch::default();
     watch.add(&signal, None, now.mono + TTL, now);
-    assert_eq!(watch.shift(&symbol, Direction::Long), []);
-    let ended = watch.shift(&symbol, Direction::Short);
+    assert_eq!(watch.on_shift(&symbol, Direction::Long), []);
+    let ended = watch.on_shift(&symbol, Direction::Short);
     assert_eq!(ended, [(signal.id.clone(), Invalidation::OPPOSITE_MSS.into())]);
 }
 
-/// A pushed long from 1.1 with its stop at 1.099, and the prices that would confirm it; the wall clock jumps by so many
-/// seconds after the second of them.
+/// Runs a pushed long from 1.1 with its stop at 1.099 through the prices that would confirm it. The wall clock jumps by
+/// this number of seconds after the second price.
 fn pushed(confirm_pushed_by_price: bool, jump: i64) -> Vec<SignalStatus> {
     let mut engine = Engine::new(instruments(), TTL, 5).with_setups(SetupRules::default(), confirm_pushed_by_price);
     let draft = SignalDraft {
@@ -270,7 +270,7 @@ fn pushed(confirm_pushed_by_price: bool, jump: i64) -> Vec<SignalStatus> {
 }
 
 #[test]
-fn prices_leave_pushed_signals_alone_unless_asked_to() {
+fn prices_ignore_pushed_signals_by_default() {
     assert_eq!(pushed(false, 0), []);
     assert_eq!(pushed(true, 0), [SignalStatus::Confirmed]);
 }
@@ -283,7 +283,7 @@ fn a_wall_clock_that_jumps_decides_nothing() {
 }
 
 #[test]
-fn the_next_setup_waits_its_time_however_the_wall_clock_jumps() {
+fn clock_jumps_do_not_shorten_the_cool_down() {
     let rules = SetupRules { killzones: Killzone::ALL.to_vec(), ..SetupRules::default() };
     let cool_down = rules.cool_down;
     let (mut engine, mut ahead, mut found_at) = (engine(rules), TimeDelta::zero(), Vec::new());
@@ -299,7 +299,7 @@ fn the_next_setup_waits_its_time_however_the_wall_clock_jumps() {
 }
 
 #[test]
-fn what_could_not_be_stored_is_watched_as_before() {
+fn an_undone_change_restores_the_watch() {
     let ticks: Vec<_> = walk(2, Feed::Replayed).collect();
     let mut engine = engine(SetupRules::default());
     for (tick, now) in &ticks {
@@ -316,7 +316,7 @@ fn what_could_not_be_stored_is_watched_as_before() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Levels are sound whatever is found, or there are none.
+    /// Every setup has valid levels, or none at all.
     #[test]
     fn levels_are_sound(
         entry in 1.0f64..1.2,
@@ -329,7 +329,7 @@ proptest! {
         let instruments = instruments();
         let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
         let direction = if long { Direction::Long } else { Direction::Short };
-        let candidate = Candidate {
+        let candidate = SetupCandidate {
             kind: SetupKind::Bos,
             direction,
             entry,
@@ -343,7 +343,7 @@ proptest! {
         };
         let rules = SetupRules::default();
         let yardstick = levels::Yardstick { atr, spread, close: entry + away };
-        if let Some(levels) = levels::lay(&rules, &candidate, instrument, &yardstick) {
+        if let Some(levels) = levels::place(&rules, &candidate, instrument, &yardstick) {
             let risk = direction.sign() * (levels.entry - levels.stop);
             prop_assert!(risk >= rules.min_spreads * spread - 1e-9 && risk >= rules.min_atr * atr - 1e-9);
             prop_assert!(risk <= rules.max_atr * atr + instrument.tick_size * 1.5);

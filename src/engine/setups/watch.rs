@@ -1,14 +1,15 @@
-//! How prices decide about pending signals.
+//! Decides by price how pending signals end.
 //!
-//! A long is entered on the ask and stopped on the bid, a short the other way round; where only one price is known it is
-//! both. Until the deadline a signal is
+//! A long is entered at the ask and stopped at the bid, a short the other way round; a source with only one price has
+//! it for both. Until its deadline a signal becomes
 //!
-//! - `stop_touched` at once when its stop is traded, before anything else that happens in the same minute;
-//! - `confirmed` at the end of a minute that closes beyond the entry on the side that enters, after the entry was traded;
+//! - `stop_touched` at once when its stop is traded, even if the same minute would confirm it;
+//! - `confirmed` at the end of a minute that closes beyond the entry (on the side of the entry), after the entry was
+//!   traded;
 //! - `closed_through_fvg` at the end of a minute whose mid closes beyond the far edge of its gap;
 //! - `opposite_mss` when the market shifts the other way;
-//! - `market_closed` at a price outside the trading hours;
-//! - `stale_data` at the first price after two minutes without one: what happened meanwhile nobody knows.
+//! - `market_closed` at the first price outside the trading hours;
+//! - `stale_data` at the first price after two minutes without one, because the prices between are unknown.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,39 +17,39 @@ use std::time::Duration;
 use crate::domain::{Direction, Instrument, Invalidation, Now, Quote, Signal, SignalId, SignalState, Symbol};
 use crate::engine::bars::{Closed, QuoteBar};
 
-/// Longest time without a price that a pending signal survives.
-const STALE: Duration = Duration::from_secs(120);
+/// The maximum time without a price that a pending signal survives.
+const MAX_PRICE_GAP: Duration = Duration::from_secs(120);
 
-/// A pending signal that prices decide about.
+/// A pending signal under watch.
 #[derive(Debug, Clone, PartialEq)]
-struct Watched {
+struct WatchedSignal {
     id: SignalId,
     direction: Direction,
     entry: f64,
     stop: f64,
     zone_far: Option<f64>,
     entered: bool,
-    /// When it had its last price, or is watched since, on the monotonic clock.
+    /// The monotonic time of its last price; of the start of the watch before the first one.
     last_price: Duration,
-    /// How long there was none before that.
+    /// The time without a price before the watch started.
     silent: Duration,
-    /// When its time is up, on the monotonic clock.
+    /// Its deadline on the monotonic clock.
     due: Duration,
 }
 
-/// The pending signals that prices decide about.
+/// The pending signals under watch.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Watch {
-    signals: BTreeMap<Symbol, Vec<Watched>>,
+    signals: BTreeMap<Symbol, Vec<WatchedSignal>>,
 }
 
-type End = (SignalId, SignalState);
+type EndedSignal = (SignalId, SignalState);
 
 impl Watch {
-    /// Watches a pending signal that has an entry and a stop, until `due` on the monotonic clock.
+    /// Starts to watch a pending signal until `due` on the monotonic clock. Ignores one without entry or stop.
     pub(in crate::engine) fn add(&mut self, signal: &Signal, zone_far: Option<f64>, due: Duration, now: Now) {
         let (Some(entry), Some(stop)) = (signal.entry_price, signal.stop_loss) else { return };
-        let watched = Watched {
+        let watched = WatchedSignal {
             id: signal.id.clone(),
             direction: signal.direction,
             entry,
@@ -56,7 +57,7 @@ impl Watch {
             zone_far,
             entered: false,
             last_price: now.mono,
-            // Of one from the log only the wall clock knows.
+            // The age of a signal from the log is known by the wall clock only.
             silent: (now.wall - signal.updated_at).to_std().unwrap_or_default(),
             due,
         };
@@ -64,15 +65,15 @@ impl Watch {
         self.signals.entry(signal.symbol.clone()).or_default().push(watched);
     }
 
-    /// Leaves a signal to others.
+    /// Stops watching a signal.
     pub(in crate::engine) fn remove(&mut self, symbol: &Symbol, id: &SignalId) {
         if let Some(signals) = self.signals.get_mut(symbol) {
             signals.retain(|watched| watched.id != *id);
         }
     }
 
-    /// What a price decides.
-    pub(in crate::engine) fn price(&mut self, instrument: &Instrument, quote: Quote, now: Now) -> Vec<End> {
+    /// Applies a price. Returns the signals that it ends.
+    pub(in crate::engine) fn on_price(&mut self, instrument: &Instrument, quote: Quote, now: Now) -> Vec<EndedSignal> {
         self.decide(&instrument.symbol, |watched| {
             let (bid, ask) = instrument.sides(quote);
             let (enters, leaves) = match watched.direction {
@@ -84,7 +85,7 @@ impl Watch {
             if !instrument.session.is_open(now.wall) {
                 return Some(Invalidation::MARKET_CLOSED.into());
             }
-            if silent > STALE {
+            if silent > MAX_PRICE_GAP {
                 return Some(Invalidation::STALE_DATA.into());
             }
             let sign = watched.direction.sign();
@@ -96,8 +97,8 @@ impl Watch {
         })
     }
 
-    /// What the close of a minute decides.
-    pub(in crate::engine) fn minute(&mut self, minute: &Closed, now: Now) -> Vec<End> {
+    /// Applies the close of a minute. Returns the signals that it ends.
+    pub(in crate::engine) fn on_minute_close(&mut self, minute: &Closed, now: Now) -> Vec<EndedSignal> {
         let QuoteBar { mid, bid, ask } = &minute.bar;
         let ended_before = (now.wall - minute.ends_at()).to_std().unwrap_or_default();
         let ended = now.mono.saturating_sub(ended_before);
@@ -114,12 +115,16 @@ impl Watch {
         })
     }
 
-    /// What a shift of the market decides.
-    pub(in crate::engine) fn shift(&mut self, symbol: &Symbol, direction: Direction) -> Vec<End> {
+    /// Applies a market structure shift. Returns the signals that it ends.
+    pub(in crate::engine) fn on_shift(&mut self, symbol: &Symbol, direction: Direction) -> Vec<EndedSignal> {
         self.decide(symbol, |watched| (watched.direction != direction).then(|| Invalidation::OPPOSITE_MSS.into()))
     }
 
-    fn decide(&mut self, symbol: &Symbol, mut decide: impl FnMut(&mut Watched) -> Option<SignalState>) -> Vec<End> {
+    fn decide(
+        &mut self,
+        symbol: &Symbol,
+        mut decide: impl FnMut(&mut WatchedSignal) -> Option<SignalState>,
+    ) -> Vec<EndedSignal> {
         let Some(signals) = self.signals.get_mut(symbol) else { return Vec::new() };
         let mut ended = Vec::new();
         signals.retain_mut(|watched| match decide(watched) {

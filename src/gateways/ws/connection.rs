@@ -20,7 +20,7 @@ use crate::gateways::command::fault;
 use crate::gateways::dialects::orion::{self, ErrorObject};
 use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
 use crate::gateways::resume::Gone;
-use crate::hub::{Batch, Envelope, Ordered, Outbox, OutboxClosed};
+use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
 use crate::listener::KillSwitch;
 
 /// How long we wait for the peer's half of the close.
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// Writes a batch with one flush.
-    async fn write_batch<C: Protocol>(&mut self, batch: Batch, protocol: &mut C) -> Result<(), Gone> {
+    async fn write_batch<C: Protocol>(&mut self, batch: OutboxBatch, protocol: &mut C) -> Result<(), Gone> {
         let (mut frames, mut receipts) = (Vec::new(), VecDeque::new());
         for publication in &batch.states {
             protocol.encode(publication, &mut frames);
@@ -365,7 +365,7 @@ async fn say_goodbye<C: Protocol>(
         // All of it, in order: an answer that went out without the events before it would move the client's cursor past
         // them. Whose token has ended gets nothing more.
         let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
-        if let Some(batch) = client.outbox.take().ok().filter(|_| is_welcome) {
+        if let Some(batch) = client.outbox.drain().ok().filter(|_| is_welcome) {
             client.write_batch(batch, protocol).await?;
         }
         client.write(farewell).await?;

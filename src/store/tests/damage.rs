@@ -1,4 +1,4 @@
-//! Whatever happens to the files: either the start is refused, or everything that was acknowledged is there.
+//! Whatever happens to the files, either the start fails or everything that was acknowledged is there.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -9,13 +9,13 @@ use crate::store::open::{Opened, Watermarking};
 
 const FILES: [&str; 3] = [DATABASE_FILE, "orion.db-wal", WATERMARK_FILE];
 
-/// A folder in memory, where there is one: syncing a thousand logs to a disk takes minutes.
+/// Returns a folder in memory, if possible, because syncing a thousand logs to a disk takes minutes.
 pub(super) fn fast_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
 }
 
-/// The files of a log at some moment; `None` where there is none.
+/// The files of a log at some moment; `None` for a missing file.
 #[derive(Debug, Clone)]
 pub(super) struct Image(pub(super) [Option<Vec<u8>>; 3]);
 
@@ -35,13 +35,13 @@ impl Image {
     }
 }
 
-/// What a log holds that was acknowledged.
+/// The acknowledged content of a log.
 #[derive(Debug, Clone, PartialEq)]
 struct Content {
     position: Position,
     events: Vec<(u64, Signal)>,
     published: Vec<RelayedMessage>,
-    forgotten: Forgotten,
+    forgotten: PrunedMessages,
     users: Vec<UserNote>,
     outcomes: Vec<TradeOutcome>,
     open: Vec<(Signal, Option<Progress>)>,
@@ -52,7 +52,7 @@ impl Content {
     fn of(opened: &Opened) -> Result<Self, rusqlite::Error> {
         let Recovered { position, published, forgotten, users, open_records, pending, .. } = opened.recovered.clone();
         let mut records = Vec::new();
-        outcomes::each(&opened.connection, |record| records.push(record))?;
+        outcomes::for_each(&opened.connection, |record| records.push(record))?;
         Ok(Self {
             position,
             events: queries::events_after(&opened.connection, 0, 1_000)?,
@@ -70,7 +70,7 @@ fn open_image(dir: &Path) -> Result<Opened, StoreError> {
     open::open(dir, start(), Watermarking::On)
 }
 
-/// Logs as they are at different moments, with what was acknowledged, the oldest first.
+/// Returns a log at different moments with its acknowledged content, oldest first.
 type Moments = Vec<(&'static str, Image, Content)>;
 
 async fn push(store: &Store, from: usize, count: usize) {
@@ -93,7 +93,7 @@ async fn push(store: &Store, from: usize, count: usize) {
     store.save_bars((0..40).map(|minute| bar(minute, 1.1)).collect());
 }
 
-/// Opens a copy, to see what is in it.
+/// Opens a copy, and reads its content.
 fn content(image: &Image) -> Content {
     let dir = fast_dir();
     image.write(dir.path());
@@ -129,7 +129,7 @@ async fn moments() -> Moments {
     images
 }
 
-/// Does something to one file; says what.
+/// Damages one file. Returns a description.
 fn damage(random: &mut StdRng, image: &mut Image, older: &[(&'static str, Image, Content)], file: usize) -> String {
     let Some(content) = &mut image.0[file] else { return "nothing there".into() };
     let length = content.len();
@@ -163,7 +163,7 @@ fn damage(random: &mut StdRng, image: &mut Image, older: &[(&'static str, Image,
     }
 }
 
-/// Starts on the damaged files; `true` when that is refused.
+/// Starts on the damaged files. Returns `true` when the start fails.
 fn start_on(dir: &Path, image: &Image, acknowledged: &Content, case: &str) -> bool {
     image.write(dir);
     let before = Image::of(dir);
@@ -178,15 +178,15 @@ fn start_on(dir: &Path, image: &Image, acknowledged: &Content, case: &str) -> bo
         }
     };
     match Content::of(&opened) {
-        // More than was acknowledged is in an older watermark's log.
+        // With an older watermark the log may contain more than that acknowledged.
         Ok(found) => assert_eq!(&found, acknowledged, "{case}"),
-        // Not served.
+        // A damaged row is an error, and is not served.
         Err(error) => assert!(row::damaged_row(&error).is_some(), "{case}: {error}"),
     }
     false
 }
 
-/// How many damages are tried: `ORION_DAMAGE_ROUNDS`, for more than are usual.
+/// Returns the number of rounds; `ORION_DAMAGE_ROUNDS` sets it for longer runs.
 fn rounds(default: usize) -> usize {
     std::env::var("ORION_DAMAGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(default)
 }
@@ -214,7 +214,7 @@ async fn no_double_damage_loses_acknowledged_entries_silently() {
     let dir = fast_dir();
     for round in 0..rounds(1_000) / 4 {
         let mut random = StdRng::seed_from_u64(1 << 32 | round as u64);
-        // A folder that was emptied is a new one, and one of which all files are older is an older one.
+        // An empty folder is a new log, and a folder with only older files is an older log.
         let moment = [0, 2, 3, 4][random.random_range(0..4)];
         let (name, image, acknowledged) = &images[moment];
         let mut damaged = image.clone();

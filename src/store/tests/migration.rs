@@ -1,7 +1,7 @@
-//! A log of every released schema is upgraded whole, and released migrations stay as they are.
+//! A log of every released schema is upgraded completely, and released migrations never change.
 //!
-//! `fixtures/schema-6.sql` is the dump of a log that a server wrote; the older ones are the same log brought down by
-//! undoing the migrations one by one, as those releases stored it.
+//! `fixtures/schema-6.sql` is the dump of a log that a server wrote. The older ones are the same log after undoing the
+//! migrations one by one, as those releases stored it.
 
 use sha2::{Digest, Sha256};
 
@@ -23,7 +23,7 @@ fn fixture(version: usize) -> TempDir {
     dir
 }
 
-/// Opened with clocks of the fixture's day, so that nothing is old enough to be pruned.
+/// Opens the log with a clock of the fixture's day, so that nothing is old enough to be pruned.
 fn upgraded(dir: &Path) -> (Store, Recovered) {
     let clock = || parse_time("2026-11-28T10:52:00Z").unwrap();
     open_with(dir, Options { recent_since: clock() - DAY, clock, ..options() }).unwrap()
@@ -69,7 +69,7 @@ async fn a_log_of_every_schema_is_upgraded_whole() {
     }
 }
 
-/// Every table as SQLite knows it: its columns with their types and constraints, and its indexes.
+/// Returns every table of the schema: its columns with their types and constraints, and its indexes.
 fn shape(dir: &Path) -> Vec<String> {
     let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     let sql = "SELECT m.name || ' ' || c.name || ' ' || c.type || c.\"notnull\" || c.pk || coalesce(c.dflt_value, '') \
@@ -92,7 +92,7 @@ fn every_upgrade_ends_in_the_same_tables() {
     }
 }
 
-/// A released step has run on somebody's log: a new step has to undo what is wrong with it.
+/// A released migration has run on logs of users. A new migration has to correct its errors.
 #[test]
 fn released_migrations_stay_as_they_are() {
     let released = [
@@ -111,7 +111,7 @@ fn released_migrations_stay_as_they_are() {
     }
 }
 
-/// The code of released steps must not change its results when types of today change.
+/// The results of released migrations must not change when current types change.
 #[test]
 fn released_migrations_use_no_other_room() {
     let sources = [

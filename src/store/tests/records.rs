@@ -1,4 +1,4 @@
-//! What the log promises of the records of confirmed signals.
+//! The guarantees of the log for the records of confirmed signals.
 
 use super::*;
 use crate::domain::{Feed, OutcomeClass};
@@ -16,7 +16,7 @@ fn progress(id: &str) -> Progress {
     Progress::from_confirmation(&confirmed(id))
 }
 
-/// Signals a to e confirmed, in that order the records of a to d, and of e what has been seen.
+/// Confirms the signals a to e, and stores the records of a to d in that order, and the progress of e.
 async fn recorded(dir: &Path) {
     let (store, _) = open(dir);
     store.log(["a", "b", "c", "d", "e"].map(confirmed).into()).await.unwrap();
@@ -34,7 +34,7 @@ fn records(dir: &Path) -> VerifiedRecords {
 }
 
 #[tokio::test]
-async fn a_confirmed_signal_has_one_record_or_an_open_one() {
+async fn every_confirmed_signal_has_one_record() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let simulated = Signal { source: SourceName::new(SourceName::SIMULATOR), ..signal("x", SignalState::Confirmed) };
@@ -59,7 +59,7 @@ async fn a_confirmed_signal_has_one_record_or_an_open_one() {
 }
 
 #[tokio::test]
-async fn the_version_of_records_follows_what_they_tell() {
+async fn the_records_version_changes_with_records() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     let version = || store.reader().records_version();
@@ -147,9 +147,10 @@ async fn a_record_without_a_confirmed_signal_shows() {
     }
 }
 
-/// The end of a chain is held by nothing that comes after it: only the watermark can tell, or a hash noted elsewhere.
+/// No later row covers the end of a chain: only the watermark, or a hash that is stored elsewhere, detects a change
+/// there.
 #[tokio::test]
-async fn what_was_written_anew_from_the_end_on_has_another_end() {
+async fn a_rewritten_tail_is_detected() {
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     recorded(one.path()).await;
     recorded(other.path()).await;
@@ -161,7 +162,7 @@ async fn what_was_written_anew_from_the_end_on_has_another_end() {
     assert_ne!(records(one.path()).hash, records(other.path()).hash);
 }
 
-/// The tables as they were before records were a chain.
+/// Restores the tables of the schema before records were chained.
 const BEFORE: &str = "
 DROP TABLE outcomes; DROP TABLE open_outcomes;
 DELETE FROM meta WHERE key = 'closed';
@@ -186,7 +187,7 @@ PRAGMA user_version = 4;
 ";
 
 #[tokio::test]
-async fn records_from_before_the_chain_are_taken_over_and_say_so() {
+async fn records_older_than_the_chain_are_marked() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.log(vec![confirmed("a"), confirmed("b"), pending("c"), confirmed("d")]).await.unwrap();
@@ -223,14 +224,14 @@ fn clock() -> DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn records_are_pruned_from_the_front_after_their_signals() {
+async fn records_are_pruned_after_their_signals() {
     let dir = TempDir::new().unwrap();
     let options = Options { signal_retention: Duration::from_mins(1), clock, ..options() };
     let (store, _) = open_with(dir.path(), options).unwrap();
     let ids: Vec<_> = (0..300).map(|n| n.to_string()).collect();
     store.log(ids.iter().map(|id| confirmed(id)).collect()).await.unwrap();
     store.append_outcomes(ids.iter().map(|id| outcome(id, 1.0)).collect(), Vec::new()).await.unwrap();
-    // A signal that has not ended holds back the events after it, and their records.
+    // A pending signal prevents the pruning of later events and their records.
     store.log(vec![pending("stays"), confirmed("after"), confirmed("open")]).await.unwrap();
     store.append_outcomes(vec![outcome("after", 1.0)], Vec::new()).await.unwrap();
     store.close().await.unwrap();
@@ -257,19 +258,19 @@ async fn records_are_pruned_from_the_front_after_their_signals() {
 }
 
 #[tokio::test]
-async fn a_record_that_was_refused_and_reached_the_disk_is_taken_back() {
+async fn a_failed_record_on_disk_is_rewound() {
     let dir = TempDir::new().unwrap();
     let (store, _) = open(dir.path());
     store.log(vec![confirmed("a"), confirmed("b")]).await.unwrap();
     store.append_outcomes(vec![outcome("a", 1.0)], Vec::new()).await.unwrap();
-    store.play(Fault::ReadOnly);
+    store.simulate_fault(DiskFault::ReadOnly);
     store.append_outcomes(vec![outcome("b", 1.0)], Vec::new()).await.unwrap_err();
-    // What a commit leaves behind whose last sync failed.
+    // The state after a commit whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = outcomes::head(&connection).unwrap();
     outcomes::append(&connection, head, [outcome("b", 1.0)].iter(), start()).unwrap();
     drop(connection);
-    store.play(Fault::None);
+    store.simulate_fault(DiskFault::None);
     healed(&store).await;
     assert_eq!((records(dir.path()).records, records(dir.path()).open), (1, 1));
     store.append_outcomes(vec![outcome("b", -1.0)], Vec::new()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a start says about damaged files, and what `repair` makes of them.
+//! The errors of a start on damaged files, and the results of `repair`.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -10,7 +10,7 @@ const DATABASE: usize = 0;
 const WAL: usize = 1;
 const WATERMARK: usize = 2;
 
-/// A log of 30 signals, killed; some of it in the database, the rest in the write-ahead log.
+/// Makes a log of 30 signals as after `kill -9`: a part in the database, the rest in the write-ahead log.
 async fn killed() -> (TempDir, Image) {
     let dir = fast_dir();
     let (store, _) = open(dir.path());
@@ -50,7 +50,7 @@ fn repaired(dir: &Path) -> Repair {
 }
 
 #[tokio::test]
-async fn lost_events_are_named_and_repair_keeps_the_rest() {
+async fn repair_names_lost_events_and_keeps_others() {
     let (dir, mut image) = killed().await;
     let epoch = open(dir.path()).1.position.epoch;
     flip(&mut image.0[WAL], b"\"id\":\"24\"");
@@ -129,7 +129,7 @@ async fn a_damaged_watermark_never_hides_a_loss() {
             assert_eq!(watermark[..256], watermark[4_096..4_352], "both are written anew");
         }
     }
-    // A closed log says by itself that it is whole.
+    // A closed log is marked as complete.
     image.write(dir.path());
     open(dir.path());
     for content in [None, Some(vec![0; 8_192])] {
@@ -141,7 +141,7 @@ async fn a_damaged_watermark_never_hides_a_loss() {
 }
 
 #[tokio::test]
-async fn the_database_of_a_closed_log_is_the_log() {
+async fn a_closed_log_is_its_database_alone() {
     let (dir, _) = killed().await;
     let epoch = open(dir.path()).1.position.epoch;
     let other = fast_dir();
@@ -204,7 +204,7 @@ async fn an_earlier_release_is_taken_over_whole() {
     assert_eq!(verified(dir.path()), (30, 1, 30, 0));
 }
 
-/// Opens the log after an edit that leaves the hashes as they are.
+/// Opens the log after an edit that does not change the hashes.
 fn edited(dir: &Path, sql: &str) -> Result<(Store, Recovered), StoreError> {
     edit(dir, sql);
     open_with(dir, options())
@@ -276,7 +276,7 @@ async fn nothing_is_acknowledged_without_its_watermark() {
     fs::remove_file(&watermark).unwrap();
     store.log(vec![pending("b")]).await.unwrap();
     assert!(watermark.is_file(), "it is written anew");
-    // Nothing can be put in the place of a folder.
+    // A folder cannot be replaced by a file.
     fs::remove_file(&watermark).unwrap();
     fs::create_dir_all(watermark.join("x")).unwrap();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The file of the watermark: two copies in two pages, written in place.
+//! The watermark file: two copies in two pages, written in place.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -6,25 +6,25 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::syncer::Syncer;
-use super::{COPY_BYTES, Heads, Phase, Watermark};
+use super::{COPY_BYTES, Heads, Watermark, WatermarkPhase};
 
-/// Bytes of a page, of which each copy has one to itself.
+/// The bytes of a page. Each copy has its own page.
 const PAGE: usize = 4_096;
-/// Where the copies begin.
+/// The offsets of the copies.
 const COPIES: [usize; 2] = [0, PAGE];
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum WatermarkRead {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// Neither copy is whole.
+    /// Both copies are damaged.
     Unreadable,
-    /// The newest whole copy.
+    /// The newest intact copy.
     Found {
-        /// What it says.
+        /// The watermark.
         watermark: Watermark,
-        /// The other copy is damaged.
+        /// Whether the other copy is damaged.
         one_copy_damaged: bool,
     },
 }
@@ -42,7 +42,7 @@ pub(in crate::store) fn read(file: &Path) -> io::Result<WatermarkRead> {
     Ok(newest.map_or(WatermarkRead::Unreadable, |watermark| WatermarkRead::Found { watermark, one_copy_damaged }))
 }
 
-/// The file that this process writes.
+/// The watermark file that this process writes.
 #[derive(Debug)]
 pub(in crate::store) struct WatermarkFile {
     path: PathBuf,
@@ -52,19 +52,19 @@ pub(in crate::store) struct WatermarkFile {
 }
 
 impl WatermarkFile {
-    /// Makes the file anew under its name, whole or not at all, and opens it.
+    /// Creates the file atomically, and opens it.
     ///
-    /// It replaces what is there: what is there is damaged, or was removed.
+    /// It replaces an existing file, which is damaged or belongs to another log.
     pub(in crate::store) fn create(path: &Path, watermark: Watermark) -> io::Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let new = PathBuf::from(name);
-        // All of its bytes are written, so that later writes need no space.
+        // All bytes are allocated, so that later writes need no space.
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&new)?;
         let whole = pages(&watermark);
         let written = file.write_all_at(&whole, 0).and_then(|()| file.sync_all());
         if let Err(error) = written.and_then(|()| std::fs::rename(&new, path)) {
-            // The first error is the one to tell.
+            // The first error is returned.
             std::fs::remove_file(&new).ok();
             return Err(error);
         }
@@ -79,33 +79,33 @@ impl WatermarkFile {
         Ok(Self { path: path.into(), syncer: Syncer::spawn(file.try_clone()?)?, file, last })
     }
 
-    /// What was written last.
+    /// Returns the watermark that was written last.
     pub(in crate::store) fn last(&self) -> &Watermark {
         &self.last
     }
 
-    /// Under which name it was opened.
+    /// Returns the path of the file.
     pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes what is acknowledged from now on. It is on the disk a few milliseconds later: a power cut costs what was noted
-    /// in that time, `kill -9` nothing.
-    pub(in crate::store) fn write(&mut self, heads: Heads, phase: Phase) -> io::Result<()> {
+    /// Writes a new watermark, which is synced a few milliseconds later. A power cut can lose the writes of that time;
+    /// `kill -9` loses none.
+    pub(in crate::store) fn write(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.syncer.check()?;
-        self.put(heads, phase)?;
+        self.write_copies(heads, phase)?;
         self.syncer.request();
         Ok(())
     }
 
-    /// Writes what is acknowledged from now on, and waits until it is on the disk.
-    pub(in crate::store) fn write_through(&mut self, heads: Heads, phase: Phase) -> io::Result<()> {
+    /// Writes a new watermark, and waits until it is on the disk.
+    pub(in crate::store) fn write_through(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.syncer.check()?;
-        self.put(heads, phase)?;
+        self.write_copies(heads, phase)?;
         self.file.sync_data()
     }
 
-    fn put(&mut self, heads: Heads, phase: Phase) -> io::Result<()> {
+    fn write_copies(&mut self, heads: Heads, phase: WatermarkPhase) -> io::Result<()> {
         self.last.generation += 1;
         (self.last.heads, self.last.phase) = (heads, phase);
         let copy = self.last.encode();
@@ -137,9 +137,9 @@ mod tests {
         let path = dir.path().join("watermark");
         assert_eq!(read(&path).unwrap(), WatermarkRead::Missing);
         let mut file = WatermarkFile::create(&path, watermark()).unwrap();
-        file.write(watermark().heads, Phase::Opened).unwrap();
+        file.write(watermark().heads, WatermarkPhase::Opened).unwrap();
         let last = file.last().clone();
-        assert_eq!((last.generation, last.phase), (8, Phase::Opened));
+        assert_eq!((last.generation, last.phase), (8, WatermarkPhase::Opened));
         drop(file);
         let whole = std::fs::read(&path).unwrap();
         for at in COPIES {

@@ -1,47 +1,47 @@
 //! The watermark: what was acknowledged last, in a small file beside the database.
 //!
-//! SQLite takes a write-ahead log that ends early for a log that ended there, and so loses commits without a word. The
-//! watermark is written after each commit and before anybody is answered: a start compares the log with it, and refuses
-//! where the log falls short.
+//! SQLite cannot tell a truncated write-ahead log from one that ended there, and so loses commits silently. The
+//! watermark is written after each commit and before its acknowledgement. A start compares the log with it, and fails
+//! when acknowledged entries are missing.
 //!
-//! The file has two copies in pages of their own, each with a checksum. It is written in place and never grows, so that a
-//! full disk does not stop it.
+//! The file has two copies in their own pages, each with a checksum. It is written in place and never grows, so that a
+//! full disk does not prevent the write.
 
 mod file;
 mod syncer;
 
 use sha2::{Digest, Sha256};
 
-use super::chain::Link;
+use super::chain::ChainLink;
 use super::wal::WalPosition;
 pub(super) use file::{WatermarkFile, WatermarkRead, read};
 
-/// Bytes of one copy.
+/// The bytes of a copy.
 const COPY_BYTES: usize = 256;
-/// Bytes of the checksum at the end of a copy.
+/// The bytes of the checksum at the end of a copy.
 const CHECKSUM_BYTES: usize = 32;
 /// The first bytes of a copy.
 const MAGIC: [u8; 8] = *b"ORIONWM\n";
 /// The only version of the format.
 const FORMAT: u32 = 1;
-/// Longest name of a log.
+/// The bytes of the epoch.
 const EPOCH_BYTES: usize = 32;
 
-/// Which files hold what was acknowledged.
+/// Which files contain what was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The database alone: the log was closed. A reader may have kept its write-ahead log from being emptied, which then
-    /// ends here.
+pub(super) enum WatermarkPhase {
+    /// The database alone: the log was closed. When a reader prevented the truncation of the write-ahead log, that ends
+    /// at this position.
     Closed(WalPosition),
-    /// The database, and the write-ahead log if there is one: a process has opened the log, and committed nothing yet.
+    /// The database, and the write-ahead log if there is one: a process has opened the log and committed nothing yet.
     Opened,
-    /// The write-ahead log up to this commit, with the database under it.
+    /// The database and the write-ahead log up to this commit.
     Committed(WalPosition),
-    /// The same, and the database alone is not to be read: a checkpoint may have written a part of it.
+    /// The same, but the database alone may be inconsistent, because a checkpoint may have written a part of it.
     Checkpointing(WalPosition),
 }
 
-impl Phase {
+impl WatermarkPhase {
     fn parts(self) -> (u32, WalPosition) {
         match self {
             Self::Closed(position) => (0, position),
@@ -62,35 +62,35 @@ impl Phase {
     }
 }
 
-/// The ends of everything that an acknowledgement covers.
+/// The last entries of everything that an acknowledgement covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heads {
     /// The last signal event.
-    pub(super) events: Link,
+    pub(super) events: ChainLink,
     /// The last record of a confirmed signal.
-    pub(super) records: Link,
-    /// Number of the last published message.
+    pub(super) records: ChainLink,
+    /// The number of the last relayed message.
     pub(super) published: u64,
-    /// Number of the last note about a user, such as a revocation of tokens.
+    /// The number of the last note about a user, such as a revocation of tokens.
     pub(super) notes: u64,
 }
 
 impl Heads {
-    /// An empty log.
-    pub(super) const START: Self = Self { events: Link::START, records: Link::START, published: 0, notes: 0 };
+    /// The heads of an empty log.
+    pub(super) const START: Self = Self { events: ChainLink::START, records: ChainLink::START, published: 0, notes: 0 };
 }
 
-/// What was acknowledged.
+/// The last acknowledged entries of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watermark {
-    /// Rises with each write; the copy with the higher one counts.
+    /// Incremented with each write; the copy with the higher one is valid.
     pub(super) generation: u64,
-    /// The name of the log.
+    /// The epoch of the log.
     pub(super) epoch: Box<str>,
-    /// Its acknowledged ends.
+    /// The acknowledged heads.
     pub(super) heads: Heads,
-    /// Where they are stored.
-    pub(super) phase: Phase,
+    /// Which files contain them.
+    pub(super) phase: WatermarkPhase,
 }
 
 impl Watermark {
@@ -128,13 +128,13 @@ impl Watermark {
     /// Decodes one copy; `None` when it is damaged.
     fn decode(copy: &[u8]) -> Option<Self> {
         let (content, checksum) = copy.get(..COPY_BYTES)?.split_at(COPY_BYTES - CHECKSUM_BYTES);
-        let mut fields = Fields(content);
-        if Sha256::digest(content)[..] != *checksum || fields.take(8)? != MAGIC || fields.word()? != FORMAT {
+        let mut fields = FieldReader(content);
+        if Sha256::digest(content)[..] != *checksum || fields.bytes(8)? != MAGIC || fields.word()? != FORMAT {
             return None;
         }
         let phase = fields.word()?;
         let generation = fields.long()?;
-        let name = fields.take(EPOCH_BYTES)?;
+        let name = fields.bytes(EPOCH_BYTES)?;
         let length = name.iter().position(|byte| *byte == 0).unwrap_or(EPOCH_BYTES);
         let epoch = std::str::from_utf8(&name[..length]).ok()?.into();
         let (events, records) = (fields.link()?, fields.link()?);
@@ -142,31 +142,31 @@ impl Watermark {
         let salts = [fields.word()?, fields.word()?];
         let frames = fields.word()?;
         let checksum = [fields.word()?, fields.word()?];
-        let phase = Phase::from_parts(phase, WalPosition { salts, frames, checksum })?;
+        let phase = WatermarkPhase::from_parts(phase, WalPosition { salts, frames, checksum })?;
         Some(Self { generation, epoch, heads, phase })
     }
 }
 
-/// The fields that are still to be read.
-struct Fields<'a>(&'a [u8]);
+/// Reads the fields of a copy in order.
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+impl<'a> FieldReader<'a> {
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (field, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(field)
     }
 
     fn word(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+        Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
     }
 
     fn long(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+        Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
     }
 
-    fn link(&mut self) -> Option<Link> {
-        Some(Link { seq: self.long()?, hash: self.take(32)?.try_into().ok()? })
+    fn link(&mut self) -> Option<ChainLink> {
+        Some(ChainLink { seq: self.long()?, hash: self.bytes(32)?.try_into().ok()? })
     }
 }
 
@@ -179,22 +179,22 @@ mod tests {
             generation: 7,
             epoch: "abcdefghij".into(),
             heads: Heads {
-                events: Link { seq: 700, hash: [1; 32] },
-                records: Link { seq: 3, hash: [2; 32] },
+                events: ChainLink { seq: 700, hash: [1; 32] },
+                records: ChainLink { seq: 3, hash: [2; 32] },
                 published: 9,
                 notes: 4,
             },
-            phase: Phase::Committed(WalPosition { salts: [5, 6], frames: 7, checksum: [8, 9] }),
+            phase: WatermarkPhase::Committed(WalPosition { salts: [5, 6], frames: 7, checksum: [8, 9] }),
         }
     }
 
     #[test]
-    fn a_copy_is_read_as_it_was_written() {
+    fn a_copy_decodes_to_what_was_encoded() {
         for phase in [
-            Phase::Closed(WalPosition::default()),
-            Phase::Opened,
+            WatermarkPhase::Closed(WalPosition::default()),
+            WatermarkPhase::Opened,
             watermark().phase,
-            Phase::Checkpointing(WalPosition::default()),
+            WatermarkPhase::Checkpointing(WalPosition::default()),
         ] {
             let written = Watermark { phase, ..watermark() };
             assert_eq!(Watermark::decode(&written.encode()), Some(written));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bit_of_a_copy_goes_unnoticed() {
+    fn every_flipped_bit_is_detected() {
         let copy = watermark().encode();
         for bit in 0..8 * COPY_BYTES {
             let mut flipped = copy;

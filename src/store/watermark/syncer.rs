@@ -1,4 +1,4 @@
-//! A thread that brings the watermark to the disk beside the commits, so that no push waits for a second sync.
+//! A thread that syncs the watermark in the background, so that no append waits for a second sync.
 
 use std::fs::File;
 use std::io;
@@ -8,34 +8,34 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Between two syncs. Syncs after every commit take a fifth of a single pusher's rate from a disk.
+/// The minimum time between two syncs. A sync after every commit reduces the rate of a single sender by a fifth.
 const INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SyncerShared {
+    state: Mutex<SyncState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Something was written that no sync covers yet.
+struct SyncState {
+    /// Whether something was written since the last sync.
     is_dirty: bool,
-    /// How the last one failed, until it is told.
+    /// The error of the last failed sync, until [`Syncer::check`] returns it.
     error: Option<io::Error>,
     is_stopping: bool,
 }
 
-/// Syncs one file: at once when it was quiet, else every few milliseconds.
+/// Syncs a file: at once after an idle time, otherwise every few milliseconds.
 #[derive(Debug)]
 pub(super) struct Syncer {
-    shared: Arc<Shared>,
+    shared: Arc<SyncerShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Syncer {
     pub(super) fn spawn(file: File) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SyncerShared::default());
         let thread = std::thread::Builder::new().name("store-syncer".into()).spawn({
             let shared = Arc::clone(&shared);
             move || run(&file, &shared)
@@ -43,22 +43,22 @@ impl Syncer {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Has what was written synced soon.
+    /// Requests a sync of what was written.
     pub(super) fn request(&self) {
         self.shared.state.lock().is_dirty = true;
         self.shared.changed.notify_one();
     }
 
-    /// Returns how the last sync failed, once.
+    /// Checks the last sync. An error is returned once.
     ///
     /// # Errors
-    /// When it failed.
+    /// The error of the last failed sync.
     pub(super) fn check(&self) -> io::Result<()> {
         self.shared.state.lock().error.take().map_or(Ok(()), Err)
     }
 }
 
-fn run(file: &File, shared: &Shared) {
+fn run(file: &File, shared: &SyncerShared) {
     let mut state = shared.state.lock();
     loop {
         shared.changed.wait_while(&mut state, |state| !state.is_dirty && !state.is_stopping);
@@ -79,7 +79,7 @@ impl Drop for Syncer {
         self.shared.state.lock().is_stopping = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // It has no way to panic.
+            // The thread does not panic.
             thread.join().ok();
         }
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_requested_is_synced_before_the_end() {
+    fn requested_syncs_finish_before_drop() {
         let syncer = Syncer::spawn(tempfile::tempfile().unwrap()).unwrap();
         for _ in 0..100 {
             syncer.request();

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("domain", "*"),
             ("engine", "Engine LaneStatus EngineEvent Processed PersistScope"),
             ("hub", "Hub Envelope"),
-            ("store", "Receipt Store StoreError"),
+            ("store", "AppendReceipt Store StoreError"),
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
@@ -55,12 +55,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason"),
             (
                 "hub",
-                "Audiences Batch Channels Clients Encoding Hub Membership Ordered Outbox OutboxClosed \
+                "Audiences OutboxBatch Channels Clients Encoding Hub Membership Ordered Outbox OutboxClosed \
              Snapshot Envelope Selection Sink Spacing Topics",
             ),
             ("pipeline", "Handle SubmitError clock"),
             ("sources", "push::Malformed push::Push push::PushedEvents push::trimmed"),
-            ("store", "Change Reader StoreError"),
+            ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
             ("telemetry", "LogLimit Metrics Readiness STORE Usage"),
         ],
@@ -109,7 +109,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
                 "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint \
              read_unverified",
             ),
-            ("backtest", "BacktestError EventsOptions EventsReport Report RunOptions detector_events run"),
+            ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
             (
                 "config",
                 "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret Server Settings SourceKind \

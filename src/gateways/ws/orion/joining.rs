@@ -13,7 +13,7 @@ use crate::gateways::command::Request;
 use crate::gateways::dialects::orion::{self, Subscribed, Typed, encode};
 use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
-use crate::store::Change;
+use crate::store::SignalChange;
 
 /// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
 const MAX_SNAPSHOT_STATES: usize = 4096;
@@ -134,7 +134,7 @@ impl Orion {
             };
             seq = page.last().map_or(target, |last| last.seq);
             let mut frames = Vec::new();
-            for Change { seq, signal, latest } in page {
+            for SignalChange { seq, signal, latest } in page {
                 let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contains(&signal.symbol));
                 if after.is_none_or(|after| seq > after) {
                     continue;
