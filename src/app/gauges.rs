@@ -1,4 +1,4 @@
-//! What the operator sees: the parts that `/ready` tells of, and what `/metrics` reads on demand.
+//! What operators see: the parts of `/ready`, and the gauges that `/metrics` reads on demand.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::sources::SourceStates;
 use crate::store::{Health, Store};
 use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
 
-/// What `/ready` calls degraded: a log that cannot be written, a disk that is nearly full, and sources that do not deliver.
+/// Builds the parts of `/ready`: the log, the free space of the disk, the sources and the feeds.
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
@@ -33,8 +33,8 @@ pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceSta
     readiness
 }
 
-/// What the gauges tell that are read only when somebody asks.
-pub(super) struct Seen {
+/// The sources of the gauges that are read at each scrape.
+pub(super) struct GaugeSources {
     pub(super) handle: Handle,
     pub(super) clients: Arc<Clients>,
     pub(super) connections: Arc<ConnectionRegistry>,
@@ -45,8 +45,8 @@ pub(super) struct Seen {
     pub(super) disk: Arc<Disk>,
 }
 
-impl Seen {
-    pub(super) fn tell(&self, metrics: &Metrics) {
+impl GaugeSources {
+    pub(super) fn update(&self, metrics: &Metrics) {
         let waiting = self.clients.waiting();
         let queues =
             [("pipeline", self.handle.depth()), ("outbox_ordered", waiting.ordered), ("outbox_states", waiting.states)];

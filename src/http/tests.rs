@@ -76,7 +76,7 @@ impl Server {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
-            connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).live(),
+            connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).registry(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use orion_server::auth::mint;
 use orion_server::config::{Environment, Settings};
-use orion_server::{app, door};
+use orion_server::{app, listener};
 
 /// The token for pushing, and that of administrators.
 pub const TOKEN: &str = "token";
@@ -40,7 +40,7 @@ fn start() -> SocketAddr {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let listener = door::listen(([127, 0, 0, 1], 0).into()).unwrap();
+            let listener = listener::listen(([127, 0, 0, 1], 0).into()).unwrap();
             told.send(listener.local_addr().unwrap()).unwrap();
             app::run(listener, &SETTINGS, std::future::pending()).await.unwrap();
         });
