@@ -25,7 +25,8 @@ fn run(cli: &Cli) -> Result<u8, u8> {
         }
         Command::Health(health) => {
             // Whoever names the server needs no settings.
-            let server = if health.needs_settings() { load()?.settings.server } else { config::Server::default() };
+            let server =
+                if health.needs_settings() { load()?.settings.server } else { config::ServerSettings::default() };
             health.run(&server, &mut io::stdout()).map_err(failed)
         }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),

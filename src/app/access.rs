@@ -6,7 +6,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Server, Settings};
+use crate::config::{ServerSettings, Settings};
 use crate::domain::UserNote;
 use crate::gateways::socketio::PollingLimits;
 use crate::listener::{self, ListenerConfig, Proxies};
@@ -14,7 +14,7 @@ use crate::pipeline::clock;
 use crate::store::Recovered;
 
 /// Returns the limits of the listener. The number of connections is never more than the file descriptors allow.
-pub(super) fn listener_config(settings: &Server) -> anyhow::Result<ListenerConfig> {
+pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<ListenerConfig> {
     let descriptors = listener::raise_limit();
     let within = listener::connections_within(descriptors);
     let max_connections = match settings.max_connections {
@@ -66,9 +66,9 @@ fn unlimited_if_zero(most: usize) -> usize {
 pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
     let limits = &settings.limits;
     let tokens = Tokens::new(&settings.auth, clock::wall)
-        .with_most_logins(settings.server.max_connections_per_user)
+        .with_max_logins(settings.server.max_connections_per_user)
         .with_pushes(limits.pushes_per_second, limits.pushes_burst)
-        .with_most_wrong_tokens(limits.wrong_tokens_per_minute);
+        .with_max_wrong_tokens(limits.wrong_tokens_per_minute);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Demo as DemoSettings, Settings, SourceKind};
+use crate::config::{DemoSettings, Settings, SourceKind};
 use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
 use crate::gateways::Gateway;
 use crate::hub::{Audiences, Hub, Snapshot};

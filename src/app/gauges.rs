@@ -16,20 +16,20 @@ use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
-    readiness.ask(STORE, move || match store.health() {
+    readiness.add_check(STORE, move || match store.health() {
         Health::Ok => None,
         Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
     });
     let disk = disk.clone();
-    readiness.ask(DISK, move || disk.complaint());
+    readiness.add_check(DISK, move || disk.complaint());
     let states = states.clone();
-    readiness.ask(SOURCES, move || {
+    readiness.add_check(SOURCES, move || {
         let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
     let feeds = feeds.clone();
-    readiness.ask("feeds", move || feeds.complaint());
+    readiness.add_check("feeds", move || feeds.complaint());
     readiness
 }
 

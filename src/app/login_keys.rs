@@ -25,7 +25,7 @@ pub(super) fn keep_fresh(
 ) -> anyhow::Result<()> {
     let (Some(address), Some(set)) = (settings.auth.jwks_address()?, tokens.key_set()) else { return Ok(()) };
     let checked = set.clone();
-    readiness.ask("login_keys", move || checked.complaint());
+    readiness.add_check("login_keys", move || checked.complaint());
     let work = fetch_forever(set.clone(), address, metrics.clone());
     let stopping = tasks.stopping();
     tasks.spawn(
@@ -40,9 +40,9 @@ pub(super) fn keep_fresh(
 async fn fetch_forever(set: Arc<KeySet>, address: Uri, metrics: Arc<Metrics>) {
     let http = Http::new(FETCH_TIMEOUT);
     loop {
-        set.begin();
+        set.begin_fetch();
         let document = http.document(&address, MAX_KEY_SET).await;
-        let outcome = if set.end(document.map_err(|error| error.to_string())) { "fetched" } else { "failed" };
+        let outcome = if set.end_fetch(document.map_err(|error| error.to_string())) { "fetched" } else { "failed" };
         metrics.key_set_fetches_total.with_label_values(&[outcome]).inc();
         metrics.key_set_keys.set(set.len() as i64);
         set.until_due().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::providers;
-use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Instruments, Session, SourceName};
 use crate::engine::PriceRules;
 use crate::pipeline::{Handle, clock};
@@ -16,7 +16,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
-pub(super) fn silence_limit(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
     move || {
         let limit = if Session::is_busy(clock::wall()) { prices.stale_after } else { prices.stale_after_quiet };
         market_is_open(&instruments).then_some(limit)
@@ -33,8 +33,15 @@ pub(super) fn market_is_open(instruments: &Instruments) -> bool {
 /// Returns the rules for prices. The priority of sources is: pushed prices, then sources that call the server, then the
 /// enabled sources in their order, with `alpha_vantage` last.
 pub(super) fn price_rules(settings: &Settings) -> PriceRules {
-    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
-        settings.prices;
+    let PriceSettings {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        switch_after,
+        return_after,
+        jump_limit,
+        divergence,
+    } = settings.prices;
     let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
     let (last, listed): (Vec<_>, Vec<_>) =
         settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);

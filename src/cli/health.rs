@@ -79,7 +79,7 @@ impl Health {
     ///
     /// # Errors
     /// [`Unhealthy`].
-    pub fn run(&self, server: &config::Server, out: &mut impl Write) -> Result<u8, Unhealthy> {
+    pub fn run(&self, server: &config::ServerSettings, out: &mut impl Write) -> Result<u8, Unhealthy> {
         // Where there is a listener for checks, no client can keep one out.
         let address = self.address(server.metrics_address.unwrap_or_else(|| server.address()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

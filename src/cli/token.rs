@@ -148,7 +148,7 @@ fn fetch_keys(auth: &Auth, tokens: &Tokens) -> io::Result<Option<String>> {
     let (Ok(Some(address)), Some(set)) = (auth.jwks_address(), tokens.key_set()) else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let document = runtime.block_on(async { Http::new(FETCH_TIMEOUT).document(&address, MAX_KEY_SET).await });
-    set.end(document.map_err(|error| error.to_string()));
+    set.end_fetch(document.map_err(|error| error.to_string()));
     Ok(set.complaint())
 }
 

@@ -99,7 +99,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Demo, Sources};
+    use crate::config::{DemoSettings, SourceSettings};
 
     fn entry(symbol: &str, digits: u8) -> InstrumentEntry {
         InstrumentEntry {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_desk_brings_what_it_trades_and_replaces_nothing() {
-        let demo = Demo { desk: true, ..Demo::default() };
+        let demo = DemoSettings { desk: true, ..DemoSettings::default() };
         let settings = Settings { instruments: vec![entry("AAPL", 3)], demo, ..Settings::default() };
         let catalogue = settings.instruments().unwrap();
         for (spellings, symbol) in [
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((catalogue.resolve("AAPL").unwrap().digits, catalogue.iter().count()), (3, 11 + 11));
         assert_eq!(catalogue.resolve("BTCZAR").unwrap().pair(), Some("BTC/ZAR"));
         assert_eq!(catalogue.resolve("EURUSD").unwrap().pair(), None);
-        let sources = Sources { enabled: vec![SourceKind::Replay].into() };
+        let sources = SourceSettings { enabled: vec![SourceKind::Replay].into() };
         for off in [Settings { sources, ..settings.clone() }, Settings::default()] {
             assert!(off.instruments().unwrap().resolve("TSLA").is_err());
         }

@@ -9,7 +9,7 @@ use super::value;
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// Filter directives of tracing. Default `info`.
     #[serde(deserialize_with = "value::text")]
     pub filter: String,
@@ -18,13 +18,13 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
         Self { filter: "info".into(), format: LogFormat::default() }
     }
 }
 
-impl Log {
+impl LogSettings {
     /// The first directive that is only a word but no level. It would mean the target of that name, so that `warning` or a
     /// misspelt `inof` would silence everything.
     pub(super) fn stray_word(&self) -> Option<&str> {
@@ -38,7 +38,7 @@ impl Log {
     /// operator that name them win.
     ///
     /// # Errors
-    /// When [`Log::filter`] does not parse.
+    /// When [`LogSettings::filter`] does not parse.
     pub fn env_filter(&self) -> Result<EnvFilter, ParseError> {
         EnvFilter::builder().parse(format!("socketioxide=off,engineioxide=off,tungstenite=info,{}", self.filter))
     }

@@ -38,16 +38,21 @@ pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
 pub use load::{Environment, Loaded, environment};
-pub use log::{Log, LogFormat};
+pub use log::{LogFormat, LogSettings};
 pub use origins::AllowedOrigins;
-pub use prices::Prices;
-pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
+pub use prices::PriceSettings;
+pub use providers::{AlphaVantageSettings, MassiveSettings, OandaEnvironment, OandaSettings};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
-pub use server::{Network, Server};
-pub use settings::{Aria, Data, Heartbeat, Orion, Publish, Sentio, Settings, Signals, Socketio};
-pub use setups::Setups;
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
+pub use server::{Network, ServerSettings};
+pub use settings::{
+    AriaSettings, DataSettings, HeartbeatSettings, OrionSettings, PublishSettings, SentioSettings, Settings,
+    SignalSettings, SocketioSettings,
+};
+pub use setups::SetupSettings;
+pub use sources::{
+    DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceKind, SourceSettings, TradingviewSettings,
+};
 pub use value::List;
 pub use value::duration::{parse as parse_duration, text as duration_text};
 

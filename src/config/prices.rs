@@ -9,7 +9,7 @@ use super::value::{self, duration};
 /// How far prices are believed, and whose they are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Prices {
+pub struct PriceSettings {
     /// A live price older than this is `delayed`. Default 15 s.
     #[serde(with = "duration")]
     pub delayed_after: Duration,
@@ -33,7 +33,7 @@ pub struct Prices {
     pub divergence: f64,
 }
 
-impl Default for Prices {
+impl Default for PriceSettings {
     fn default() -> Self {
         Self {
             delayed_after: Duration::from_secs(15),

@@ -9,7 +9,7 @@ use super::{List, Problem, Secret, Settings, SourceKind};
 /// OANDA's v20 pricing stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Oanda {
+pub struct OandaSettings {
     /// Personal access token. Needed by the source `oanda`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub token: Option<Secret>,
@@ -37,7 +37,7 @@ pub enum OandaEnvironment {
     Live,
 }
 
-impl Default for Oanda {
+impl Default for OandaSettings {
     fn default() -> Self {
         Self {
             token: None,
@@ -49,7 +49,7 @@ impl Default for Oanda {
     }
 }
 
-impl Oanda {
+impl OandaSettings {
     /// Where the stream is, without a `/` at its end.
     pub fn address(&self) -> &str {
         let own = match self.environment {
@@ -63,7 +63,7 @@ impl Oanda {
 /// Massive's (formerly Polygon's) WebSocket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Massive {
+pub struct MassiveSettings {
     /// API key. Needed by the source `massive`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub key: Option<Secret>,
@@ -79,7 +79,7 @@ pub struct Massive {
     pub indices: List<String>,
 }
 
-impl Default for Massive {
+impl Default for MassiveSettings {
     fn default() -> Self {
         Self {
             key: None,
@@ -91,7 +91,7 @@ impl Default for Massive {
     }
 }
 
-impl Massive {
+impl MassiveSettings {
     /// Where the clusters are, without a `/` at its end.
     pub fn address(&self) -> &str {
         address(
@@ -104,7 +104,7 @@ impl Massive {
 /// Alpha Vantage's REST service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct AlphaVantage {
+pub struct AlphaVantageSettings {
     /// API key. Needed by the source `alpha_vantage`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub key: Option<Secret>,
@@ -118,13 +118,13 @@ pub struct AlphaVantage {
     pub instruments: List<String>,
 }
 
-impl Default for AlphaVantage {
+impl Default for AlphaVantageSettings {
     fn default() -> Self {
         Self { key: None, daily_requests: 25, url: None, instruments: names(["EURUSD", "GBPUSD", "USDJPY", "XAUUSD"]) }
     }
 }
 
-impl AlphaVantage {
+impl AlphaVantageSettings {
     /// Where the service is, without a `/` at its end.
     pub fn address(&self) -> &str {
         address(self.url.as_deref(), "https://www.alphavantage.co")
@@ -150,7 +150,7 @@ impl Settings {
         check_mask("oanda.token", self.oanda.token.as_ref())?;
         check_address("oanda.url", self.oanda.url.as_deref(), &["https", "http"])?;
         if self.uses(SourceKind::Oanda) {
-            let Oanda { token, account, instruments, .. } = &self.oanda;
+            let OandaSettings { token, account, instruments, .. } = &self.oanda;
             check_key("oanda", "oanda.token", token.as_ref())?;
             match account {
                 None => return Err(needed("oanda", "oanda.account")),
@@ -164,7 +164,7 @@ impl Settings {
         check_mask("massive.key", self.massive.key.as_ref())?;
         check_address("massive.url", self.massive.url.as_deref(), &["wss", "ws"])?;
         if self.uses(SourceKind::Massive) {
-            let Massive { key, instruments, indices, .. } = &self.massive;
+            let MassiveSettings { key, instruments, indices, .. } = &self.massive;
             check_key("massive", "massive.key", key.as_ref())?;
             if let Some(name) = indices.iter().find(|name| !name.starts_with("I:")) {
                 let reason = format!("{name:?} is no index of Massive's, such as I:SPX");
@@ -183,7 +183,7 @@ impl Settings {
             return Err(Problem::new("alpha_vantage.daily_requests", "must be 1 to 100000"));
         }
         if self.uses(SourceKind::AlphaVantage) {
-            let AlphaVantage { key, instruments, .. } = &self.alpha_vantage;
+            let AlphaVantageSettings { key, instruments, .. } = &self.alpha_vantage;
             check_key("alpha_vantage", "alpha_vantage.key", key.as_ref())?;
             let plain = |key: &Secret| key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
             // It travels in an address.

@@ -13,7 +13,7 @@ use super::{AllowedOrigins, HostPattern, List, Problem};
 /// The listening side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// Address to listen on. Default `0.0.0.0`.
     #[serde(deserialize_with = "host")]
     pub host: IpAddr,
@@ -54,7 +54,7 @@ pub struct Server {
     pub client_header: String,
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             host: Ipv4Addr::UNSPECIFIED.into(),
@@ -74,7 +74,7 @@ impl Default for Server {
     }
 }
 
-impl Server {
+impl ServerSettings {
     /// Who speaks for other clients, and in which header.
     ///
     /// # Errors

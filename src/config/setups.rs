@@ -11,7 +11,7 @@ use crate::domain::{BarInterval, Killzone, QuietWindow, SetupKind, SetupRules, T
 /// Which setups the server looks for, and what they have to fulfil.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Setups {
+pub struct SetupSettings {
     /// `mss_fvg`, `order_block`, `liquidity_sweep`, `bos`, `premium_discount`; an earlier one is preferred. Default all.
     pub enabled: List<SetupKind>,
     /// Whether they are looked for in the simulator's prices too. Default off.
@@ -46,7 +46,7 @@ pub struct Setups {
     pub take_profits: List<Target>,
 }
 
-impl Default for Setups {
+impl Default for SetupSettings {
     fn default() -> Self {
         let rules = SetupRules::default();
         Self {
@@ -66,7 +66,7 @@ impl Default for Setups {
     }
 }
 
-impl Setups {
+impl SetupSettings {
     /// The rules for the engine.
     pub fn rules(&self) -> SetupRules {
         SetupRules {
@@ -119,22 +119,22 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_rules_and_sound() {
-        assert_eq!(Setups::default().rules(), SetupRules::default());
-        assert_eq!(Setups::default().check(), Ok(()));
+        assert_eq!(SetupSettings::default().rules(), SetupRules::default());
+        assert_eq!(SetupSettings::default().check(), Ok(()));
     }
 
     #[test]
     fn what_makes_no_sound_signal_is_refused() {
         let targets = |texts: &[&str]| texts.iter().map(|text| Target::parse(text).unwrap()).collect::<Vec<_>>().into();
-        let default = Setups::default;
+        let default = SetupSettings::default;
         for (key, setups) in [
-            ("setups.swing", Setups { swing: 0, ..default() }),
-            ("setups.min_risk_atr", Setups { min_risk_atr: 0.0, ..default() }),
-            ("setups.max_risk_atr", Setups { max_risk_atr: 0.5, ..default() }),
-            ("setups.reach_atr", Setups { reach_atr: f64::NAN, ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&[]), ..default() }),
+            ("setups.swing", SetupSettings { swing: 0, ..default() }),
+            ("setups.min_risk_atr", SetupSettings { min_risk_atr: 0.0, ..default() }),
+            ("setups.max_risk_atr", SetupSettings { max_risk_atr: 0.5, ..default() }),
+            ("setups.reach_atr", SetupSettings { reach_atr: f64::NAN, ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&[]), ..default() }),
         ] {
             assert_eq!(setups.check().map_err(|problem| problem.key), Err(key.to_owned()));
         }

@@ -15,12 +15,12 @@ use crate::domain::{BarLabel, ColumnNames, PriceSide, RecordingOptions, Spread, 
 /// The sources that run by themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sources {
+pub struct SourceSettings {
     /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
     pub enabled: List<SourceKind>,
 }
 
-impl Default for Sources {
+impl Default for SourceSettings {
     fn default() -> Self {
         Self { enabled: vec![SourceKind::Simulator].into() }
     }
@@ -52,7 +52,7 @@ impl SourceKind {
 /// The simulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Simulator {
+pub struct SimulatorSettings {
     /// Same seed, same prices. Default 1.
     #[serde(deserialize_with = "value::whole")]
     pub seed: u64,
@@ -64,7 +64,7 @@ pub struct Simulator {
     pub signal_interval: Duration,
 }
 
-impl Default for Simulator {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self { seed: 1, tick_interval: Duration::from_millis(250), signal_interval: Duration::from_secs(12) }
     }
@@ -73,7 +73,7 @@ impl Default for Simulator {
 /// TradingView's alert webhook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tradingview {
+pub struct TradingviewSettings {
     /// The last part of the webhook's path, 16 to 128 letters, digits, `-` and `_`. Default unset: there is no webhook.
     #[serde(deserialize_with = "value::unless_empty")]
     pub webhook_token: Option<Secret>,
@@ -85,7 +85,7 @@ pub struct Tradingview {
     pub repeat_window: Duration,
 }
 
-impl Default for Tradingview {
+impl Default for TradingviewSettings {
     fn default() -> Self {
         Self { webhook_token: None, addresses: List::default(), repeat_window: Duration::from_mins(1) }
     }
@@ -94,7 +94,7 @@ impl Default for Tradingview {
 /// The demo desk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Demo {
+pub struct DemoSettings {
     /// Whether a simulated desk publishes orders, trades, balances, … for dashboards under development. Default off.
     #[serde(deserialize_with = "value::flag")]
     pub desk: bool,
@@ -102,7 +102,7 @@ pub struct Demo {
     pub users: List<String>,
 }
 
-impl Default for Demo {
+impl Default for DemoSettings {
     fn default() -> Self {
         Self { desk: false, users: vec!["demo".to_owned()].into() }
     }
@@ -111,7 +111,7 @@ impl Default for Demo {
 /// The replay of a recording.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Replay {
+pub struct ReplaySettings {
     /// CSV of ticks or bars as vendors write them (`docs/recordings.md`). Needed by the source `replay`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub file: Option<PathBuf>,
@@ -138,7 +138,7 @@ pub struct Replay {
     pub columns: Option<ColumnNames>,
 }
 
-impl Replay {
+impl ReplaySettings {
     /// How the file is to be read.
     pub fn reading(&self) -> RecordingOptions {
         RecordingOptions {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview, paths};
+use super::{Problem, ReadAuth, Settings, SourceKind, TradingviewSettings, paths};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each gets messages of its own every few seconds.
@@ -120,7 +120,7 @@ impl Settings {
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
-        let Tradingview { webhook_token, .. } = &self.tradingview;
+        let TradingviewSettings { webhook_token, .. } = &self.tradingview;
         let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
             let reason =
