@@ -1,10 +1,10 @@
-//! Every setting, one struct per concern, with its default in the field's doc.
+//! All settings: one struct per concern, with each default in the doc of its field.
 //!
-//! Settings come from the defaults, then a TOML file, then the environment; they are validated as a whole and do not
-//! change after that. What an operator reads about them is `default.toml`, which a test holds to these structs.
+//! Settings come from the defaults, a TOML file and the environment, in this order. They are validated as a whole and do not
+//! change afterwards. `default.toml` documents them for operators; a test compares it with these structs.
 //!
-//! To add a setting: a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` when not every
-//! value is usable. A short environment name goes to `names.rs` and `.env.example`.
+//! To add a setting: add a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` if not every
+//! value is usable. A short environment variable goes into `names.rs` and `.env.example`.
 
 mod alerts;
 mod auth;
@@ -56,5 +56,5 @@ pub use sources::{
 pub use value::List;
 pub use value::duration::{parse as parse_duration, text as duration_text};
 
-/// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
+/// A TOML file with every setting, its default, its meaning and its environment variable.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

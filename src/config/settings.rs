@@ -1,4 +1,4 @@
-//! The settings themselves; those with types of their own live beside this file.
+//! The root of the settings, and the smaller groups; larger groups have their own files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Settings {
     pub instrument_sets: List<InstrumentSet>,
     /// The listening side.
     pub server: ServerSettings,
-    /// What a client may do.
+    /// Limits of what one client may send.
     pub limits: Limits,
     /// What is kept on disk.
     pub data: DataSettings,
@@ -43,9 +43,9 @@ pub struct Settings {
     pub alpha_vantage: AlphaVantageSettings,
     /// The demo desk.
     pub demo: DemoSettings,
-    /// Who may write and read.
+    /// Authentication.
     pub auth: Auth,
-    /// How far prices are believed, and whose they are.
+    /// The quality of prices, and the failover between sources.
     pub prices: PriceSettings,
     /// How prices are published.
     pub publish: PublishSettings,
@@ -57,15 +57,15 @@ pub struct Settings {
     pub heartbeat: HeartbeatSettings,
     /// Socket.IO's own timers.
     pub socketio: SocketioSettings,
-    /// What is particular to ORION's native stream.
+    /// ORION's native stream.
     pub orion: OrionSettings,
-    /// What is particular to ARIA's streams.
+    /// ARIA's streams.
     pub aria: AriaSettings,
-    /// What is particular to Sentio's streams.
+    /// Sentio's streams.
     pub sentio: SentioSettings,
-    /// What the operator is told of by webhook.
+    /// Alerts to the operator.
     pub alerts: Alerts,
-    /// What is logged.
+    /// The log.
     pub log: LogSettings,
     /// More instruments, or other definitions of the built-in ones. Default none.
     pub instruments: Vec<InstrumentEntry>,
@@ -116,23 +116,23 @@ pub struct DataSettings {
     /// How long one-minute bars are kept. Default 30 days.
     #[serde(with = "duration")]
     pub bar_retention: Duration,
-    /// Ordered messages (trades, notifications, ...) that are kept for each user who may be away; 1 to 1000. Default 50.
+    /// Ordered messages (trades, notifications, ...) that are kept for each absent user; 1 to 1000. Default 50.
     #[serde(deserialize_with = "value::whole")]
     pub messages_per_user: u32,
-    /// How long they are kept. Default 30 days.
+    /// How long messages are kept. Default 30 days.
     #[serde(with = "duration")]
     pub message_retention: Duration,
-    /// How many are kept for all users together, beyond which the oldest go; at least 1000. Default 1000000.
+    /// Messages that are kept for all users together; beyond it the oldest are removed; at least 1000. Default 1000000.
     #[serde(deserialize_with = "value::whole")]
     pub max_messages: u64,
-    /// Below so many MiB of free space `/ready` says that the disk is nearly full, or below a tenth of a smaller disk; 0 for
-    /// never. Default 256.
+    /// With less free space than this, in MiB, or less than a tenth of a small disk, `/ready` reports the disk as nearly full; 0
+    /// for never. Default 256.
     #[serde(deserialize_with = "value::whole")]
     pub low_space_mib: u64,
 }
 
 impl DataSettings {
-    /// Below so many bytes of free space the disk is nearly full.
+    /// Returns the free space in bytes below which the disk is nearly full.
     pub fn low_space(&self) -> u64 {
         self.low_space_mib.saturating_mul(1 << 20)
     }
@@ -174,15 +174,15 @@ pub struct SignalSettings {
     /// Life of a pending signal; 1 s to 24 h. Default 5 min.
     #[serde(with = "duration")]
     pub ttl: Duration,
-    /// A newcomer is told of the signals changed within this time; at most 24 h. Default 10 min.
+    /// A new client receives the signals that changed within this time; at most 24 h. Default 10 min.
     #[serde(with = "duration")]
     pub replay_window: Duration,
-    /// Whether prices confirm and invalidate pushed signals too, by the rules of the server's own. Default off: whoever
-    /// pushed a signal ends it, or the deadline.
+    /// Whether prices also confirm and invalidate pushed signals, by the rules of the server's own setups. Default off: the pusher
+    /// or the deadline ends a signal.
     #[serde(deserialize_with = "value::flag")]
     pub confirm_pushed_by_price: bool,
-    /// A stop further from the entry than this is refused as a distance, in percent; 1 to 100. A target may be twice as far,
-    /// ten times as far for crypto-currencies and shares. Default 20.
+    /// Largest distance of a stop from the entry, in percent; 1 to 100. A target may be twice as far, or ten times as far for
+    /// crypto-currencies and shares. Default 20.
     pub max_stop_distance_percent: f64,
 }
 
@@ -198,7 +198,7 @@ impl Default for SignalSettings {
 }
 
 impl SignalSettings {
-    /// How far the levels of a signal may be from its entry.
+    /// Returns how far the levels of a signal may be from its entry.
     pub fn level_limits(&self) -> LevelLimits {
         LevelLimits { max_stop_percent: self.max_stop_distance_percent }
     }
@@ -214,7 +214,7 @@ pub struct HeartbeatSettings {
     /// A native peer silent for this long is closed; longer than `protocol_ping`. Default 60 s.
     #[serde(with = "duration")]
     pub peer_timeout: Duration,
-    /// Time between two `ping` messages to dashboards whose protocol has them; nobody has to answer. Default 30 s.
+    /// Time between two `ping` messages to dashboards whose protocol has them; they need no answer. Default 30 s.
     #[serde(with = "duration")]
     pub app_ping: Duration,
 }
@@ -247,12 +247,12 @@ impl Default for SocketioSettings {
     }
 }
 
-/// What is particular to ORION's native stream.
+/// Settings of ORION's native stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrionSettings {
-    /// A page sounds an alarm for every confirmed signal that it has not seen. Those confirmed longer ago than this are left
-    /// out of the first snapshot of a client without a cursor; at most 24 h. Default 1 min.
+    /// Signals confirmed longer ago than this are left out of the first snapshot of a client without a cursor, because a page
+    /// sounds an alarm for every confirmed signal that is new to it; at most 24 h. Default 1 min.
     #[serde(with = "duration")]
     pub alarm_window: Duration,
 }
@@ -263,12 +263,12 @@ impl Default for OrionSettings {
     }
 }
 
-/// What is particular to ARIA's streams.
+/// Settings of ARIA's streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AriaSettings {
-    /// A newcomer is sent the signals, ideas and orders of this long; 1 s to 10 min. Its page connects again 3.1 s after a cut,
-    /// and then every 3.1 s: 15 s are enough for a cut of 10 s. Default 15 s.
+    /// A new client receives the signals, ideas and orders of this time; 1 s to 10 min. The page reconnects every 3.1 s after an
+    /// interruption, so that 15 s cover one of 10 s. Default 15 s.
     #[serde(with = "duration")]
     pub catch_up: Duration,
 }
@@ -279,14 +279,14 @@ impl Default for AriaSettings {
     }
 }
 
-/// What is particular to Sentio's streams.
+/// Settings of Sentio's streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SentioSettings {
     /// Time between two `update`s of a market-data stream; 100 ms to 1 min. Default 5 s.
     #[serde(with = "duration")]
     pub update_interval: Duration,
-    /// Whether a bare `user_id` opens a user's streams: whoever knows an id reads them. Default no.
+    /// Whether a `user_id` without a token opens the streams of that user. Default no.
     pub trust_user_id: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What settings have to fulfil, each and together.
+//! Validates the settings, each and together.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::value::duration;
 use super::{Problem, ReadAuth, Settings, SourceKind, TradingviewSettings, paths};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
-/// Each gets messages of its own every few seconds.
+/// Each demo user receives own messages every few seconds, so their number is limited.
 const MAX_DEMO_USERS: usize = 100;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,10 +16,10 @@ const DAY: Duration = Duration::from_hours(24);
 const CENTURY: Duration = Duration::from_hours(36_500 * 24);
 
 impl Settings {
-    /// Checks everything that a type cannot.
+    /// Checks everything that the types cannot express.
     ///
     /// # Errors
-    /// The first setting that cannot be used, or not together with others.
+    /// The first setting that cannot be used, or contradicts others.
     pub fn validate(&self) -> Result<(), Problem> {
         self.check_durations()?;
         self.check_auth()?;
@@ -50,7 +50,7 @@ impl Settings {
         self.check_log()
     }
 
-    /// What works, but probably not as it was meant.
+    /// Returns warnings about settings that work, but probably not as intended.
     pub fn warnings(&self) -> Vec<String> {
         let simulator = self.sources.enabled.contains(&SourceKind::Simulator);
         let replay = self.sources.enabled.contains(&SourceKind::Replay);
