@@ -53,7 +53,7 @@ fn desk_messages(present: &Snapshot) -> Vec<RelayedMessage> {
     let (messages, _) = present.messages_after(&Audiences::only(&Audience::All), 0);
     let states = present.states(Desk::keeps).into_iter();
     let published = states.chain(messages).filter_map(|envelope| envelope.published().cloned());
-    published.filter(|message| Desk::keeps(message)).collect()
+    published.filter(Desk::keeps).collect()
 }
 
 /// Returns a function that returns the latest prices, without those that are too old to trade at.

@@ -62,7 +62,7 @@ pub struct Tokens {
     max_logins: usize,
     pushes: RateLimit,
     alerts: RateLimit,
-    wrong_tokens: WrongTokens,
+    wrong_token_counts: WrongTokens,
     clock: fn() -> DateTime<Utc>,
 }
 
@@ -81,7 +81,7 @@ impl Tokens {
             max_logins: usize::MAX,
             pushes: RateLimit::new(0, 0),
             alerts: RateLimit::new(0, 0),
-            wrong_tokens: WrongTokens::new(0),
+            wrong_token_counts: WrongTokens::new(0),
             clock,
         }
     }
@@ -101,7 +101,7 @@ impl Tokens {
     /// Sets the maximum of wrong tokens per address and minute; 0 for no limit.
     #[must_use]
     pub fn with_max_wrong_tokens(self, per_minute: u32) -> Self {
-        Self { wrong_tokens: WrongTokens::new(per_minute), ..self }
+        Self { wrong_token_counts: WrongTokens::new(per_minute), ..self }
     }
 
     /// Counts a wrong token from `address`.
@@ -109,7 +109,7 @@ impl Tokens {
     /// # Errors
     /// When the address has reached its limit in this minute: the response has to say so instead of what is wrong with the token.
     pub fn count_wrong_token(&self, address: IpAddr) -> Result<(), TooManyWrongTokens> {
-        self.wrong_tokens.count(address, Instant::now())
+        self.wrong_token_counts.count(address, Instant::now())
     }
 
     /// Returns the key set of the login service, if `auth.jwks_url` is set.
