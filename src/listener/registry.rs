@@ -35,7 +35,7 @@ impl AdmissionError {
     }
 }
 
-/// All open connections, never more than the limits given to [`ConnectionRegistry::new`].
+/// All open connections, never more than the limits of the listener.
 #[derive(Debug)]
 pub struct ConnectionRegistry {
     max: usize,
