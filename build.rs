@@ -1,11 +1,11 @@
-//! Makes sure that the folder of the built console page exists: rust-embed puts what is in it into the binary.
+//! Creates the folder of the built console page if it is missing; rust-embed includes its files in the binary.
 
 use std::path::Path;
 
 const DIST: &str = "client-test/dist";
 
 fn main() {
-    // A folder that is missing would count as changed at every build.
+    // Cargo treats a missing folder as changed at every build.
     if let Err(error) = std::fs::create_dir_all(Path::new(env!("CARGO_MANIFEST_DIR")).join(DIST)) {
         println!("cargo::warning=cannot create {DIST}, the console page is left out: {error}");
     }

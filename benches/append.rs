@@ -1,6 +1,5 @@
-//! What a durable push costs: acknowledged appends per second with 1, 16 and 128 pushers, beside what the disk itself can
-//! do (one write and one fdatasync after the other) in the same run, with the watermark and without it. Set `TMPDIR` to
-//! choose the disk.
+//! Benchmark of durable pushes: acknowledged appends per second with 1, 16 and 128 pushers. The same run measures the disk itself
+//! (one write and one fdatasync after the other), with the watermark and without it. `TMPDIR` chooses the disk.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "measures time")]
 
@@ -45,7 +44,7 @@ fn signal(number: u64) -> Arc<Signal> {
     })
 }
 
-/// Time for `iterations` times write and fdatasync of what one event takes.
+/// Returns the time for `iterations` of write and fdatasync, with the size of one event.
 fn raw(dir: &Path, iterations: u64) -> Duration {
     let mut file = File::create(dir.join("raw")).unwrap();
     let event = vec![0x5a; serde_json::to_vec(&*signal(1)).unwrap().len()];
@@ -57,7 +56,7 @@ fn raw(dir: &Path, iterations: u64) -> Duration {
     started.elapsed()
 }
 
-/// Time for `iterations` appends, shared by `pushers` that each wait for an acknowledgement before the next.
+/// Returns the time for `iterations` appends by `pushers`, which each wait for an acknowledgement before the next append.
 fn append(store: &Arc<Store>, first: u64, pushers: u64, iterations: u64) -> Duration {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let each = iterations.div_ceil(pushers);
@@ -80,18 +79,18 @@ fn append(store: &Arc<Store>, first: u64, pushers: u64, iterations: u64) -> Dura
             task.await.unwrap();
         }
     });
-    // Everybody pushes the same number of times, which may be a little more than was asked for.
+    // Every pusher appends the same number of times, so that the total may be slightly more than `iterations`.
     started.elapsed().mul_f64(iterations as f64 / (each * pushers) as f64)
 }
 
-/// All rounds of one measurement together.
+/// The sum of all rounds of one measurement.
 #[derive(Default)]
-struct Tally {
+struct Measurement {
     iterations: u64,
     elapsed: Duration,
 }
 
-impl Tally {
+impl Measurement {
     fn add(&mut self, iterations: u64, elapsed: Duration) -> Duration {
         self.iterations += iterations;
         self.elapsed += elapsed;
@@ -128,7 +127,7 @@ fn main() {
     let mut group = criterion.benchmark_group("append");
     group.throughput(Throughput::Elements(1));
     let mut rates = Vec::new();
-    let mut tally = Tally::default();
+    let mut tally = Measurement::default();
     group.bench_function("raw write+fdatasync", |bencher| {
         bencher.iter_custom(|iterations| {
             let elapsed = raw(dir.path(), iterations);
@@ -137,8 +136,8 @@ fn main() {
     });
     rates.push(("raw write+fdatasync".to_owned(), tally.rate()));
     for pushers in PUSHERS {
-        // Both in turn, because a disk is not equally fast at all times.
-        let mut tallies = [Tally::default(), Tally::default()];
+        // The rounds alternate, because the speed of a disk varies over time.
+        let mut tallies = [Measurement::default(), Measurement::default()];
         for round in 0..2 {
             for ((name, store), tally) in stores.iter().zip(&mut tallies) {
                 let name = format!("acknowledged, {name}, round {round}");

@@ -1,4 +1,4 @@
-//! What encoding costs, once for each dialect and event: a tick of 11 prices, and a signal.
+//! Benchmark of encoding, which happens once per dialect and event: a tick of 11 prices, and a signal.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program that prints its findings")]
 
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use orion_server::engine::Engine;
 use orion_server::gateways::dialects::orion;
 use orion_server::hub::Envelope;
 
-/// Dialects and how they write a publication down; the first call encodes, the next would share.
+/// Encodes an event in a dialect. The first call encodes; later calls return the shared frames.
 type Encode = fn(&Arc<Envelope>) -> &[Utf8Bytes];
 const DIALECTS: [(&str, Encode); 2] = [("orion over Socket.IO", object), ("orion native", orion::frames)];
 

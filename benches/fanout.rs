@@ -1,9 +1,9 @@
-//! What a delivery costs between the pipeline and the write loops: the hub publishes a tick of 11 prices to native clients,
-//! and each takes what is due and looks up the shared frames, as its loop does. Compare the cost of an element, which is one
-//! delivery, between the numbers of clients, and with the floor: 11 shared frames pushed to a plain vector for each.
+//! Benchmark of deliveries between the pipeline and the write loops: the hub publishes a tick of 11 prices to native clients, and
+//! each takes its due events and looks up the shared frames, as its loop does. Compare the cost of an element (one delivery)
+//! between the numbers of clients, and with the floor: 11 shared frames pushed to a plain vector per client.
 //!
-//! And how far apart the dashboards hear of one signal: it is published to 100 clients of each conversation, whose loops take
-//! turns, and for each dialect the time is told from there until the frames of its last client are encoded and queued.
+//! A second benchmark compares the dialects: one signal is published to 100 clients of each dialect, whose loops take turns, and
+//! the time is measured until the frames of the last client of the dialect are encoded and queued.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program that prints its findings")]
 
 use std::hint::black_box;
@@ -91,10 +91,10 @@ fn fanout(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a conversation queues for one client when a signal is due: the shared frames, or Sentio's list of all that are current.
+/// Returns what a dialect queues for one client when a signal is due: the shared frames, or Sentio's list of current signals.
 type Queue = fn(&Hub, &Instruments, &Arc<Envelope>) -> Vec<Utf8Bytes>;
 
-/// The conversations, what their clients join, and what they queue.
+/// Returns the dialects, with the topics of their clients and what they queue.
 fn conversations() -> [(&'static str, Topics, Queue); 3] {
     let list = Topics {
         signals: Selection::All,
@@ -129,18 +129,18 @@ fn signal() -> Arc<Signal> {
     Arc::new(Signal::create(id, &draft, &instrument, SourceName::new("push"), now, Duration::from_mins(5)).unwrap())
 }
 
-/// A client: its place among all, and its outbox.
+/// A client: its membership in the hub, and its outbox.
 type Joined = (Membership, Arc<Outbox>);
 
-/// The hub with clients of every conversation, and the log's next number.
-struct Desk {
+/// The hub with clients of every dialect, and the next sequence number.
+struct Bench {
     hub: Hub,
     instruments: Instruments,
     queues: Vec<(Queue, Vec<Joined>)>,
     seq: u64,
 }
 
-impl Desk {
+impl Bench {
     fn of(clients: usize) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
@@ -157,7 +157,7 @@ impl Desk {
         Self { hub, instruments: Instruments::new(all).unwrap(), queues: queues.into(), seq: 0 }
     }
 
-    /// Publishes the signal once; how long it took until the last client of each conversation had its frames.
+    /// Publishes the signal once. Returns, per dialect, the time until the last client had its frames.
     fn publish(&mut self, signal: &Arc<Signal>) -> Vec<Duration> {
         self.seq += 1;
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: self.seq };
@@ -180,17 +180,17 @@ impl Desk {
 fn dialects(criterion: &mut Criterion) {
     const CLIENTS_EACH: usize = 100;
     let mut group = criterion.benchmark_group("one signal, 100 clients of each dialect");
-    let (mut desk, signal) = (Desk::of(CLIENTS_EACH), signal());
+    let (mut bench, signal) = (Bench::of(CLIENTS_EACH), signal());
     for (index, (name, ..)) in conversations().into_iter().enumerate() {
         group.bench_function(BenchmarkId::new("published until the last is queued", name), |bencher| {
-            bencher.iter_custom(|times| (0..times).map(|_| desk.publish(&signal)[index]).sum());
+            bencher.iter_custom(|times| (0..times).map(|_| bench.publish(&signal)[index]).sum());
         });
     }
-    // Both of the same publication, so that a busy machine does not come between them.
+    // All dialects are measured on the same event, so that a busy machine affects them equally.
     group.bench_function("between the first dialect and the last", |bencher| {
         bencher.iter_custom(|times| {
             let apart = |last: Vec<Duration>| last.iter().max().unwrap().saturating_sub(*last.iter().min().unwrap());
-            (0..times).map(|_| apart(desk.publish(&signal))).sum()
+            (0..times).map(|_| apart(bench.publish(&signal))).sum()
         });
     });
     group.finish();

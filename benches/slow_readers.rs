@@ -1,10 +1,10 @@
-//! What twenty clients that stop reading do to two hundred that read, while some 100 KB/s are published to each: prices and
-//! signals by the real ingest API, over real sockets, half of the clients native and half Socket.IO. The same load runs
-//! without the twenty, with them, and both against a bare socketioxide server. Server and load share the machine, so
-//! compare within one run.
+//! Load test of slow readers: 20 clients stop reading while 200 read, and about 100 KB/s are published to each. Prices and
+//! signals arrive at the real ingest API and leave over real sockets; half of the clients are native, half use Socket.IO. The same
+//! load runs without the 20 and with them, and both against a bare socketioxide server. Server and load share the machine, so
+//! compare only within one run.
 //!
-//! The run fails when a promise is broken: a signal lost, doubled or out of order, an older price after a newer one, the
-//! last price missing, a client that does not read still there after 20 s, more than 20 MB of further memory.
+//! The run fails when a promise is broken: a signal is lost, duplicated or out of order, an older price follows a newer one, the
+//! last price is missing, a client that does not read is still connected after 20 s, or memory grows by more than 20 MB.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "a program, not a library")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "measures time, and has tasks of its own")]
@@ -15,20 +15,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use load::client::{Client, NATIVE};
-use load::process::{MessageType, Server};
+use load::process::{Server, ServerKind};
 use load::{Mode, Promises, Spread};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Instruments of its own, named by their number: with those that are built in it would be a third of the load.
+/// The number of own instruments, named by their number. The built-in ones alone would be a third of the load.
 const SYMBOLS: usize = 47;
 /// Time between two pushes of all prices and a signal.
 const STEP: Duration = Duration::from_millis(100);
-/// A price is this and the number of its push.
+/// The price of the first push; each push adds 1.
 const FIRST_PRICE: f64 = 1_001.0;
-/// When a client that stopped reading has to be gone.
-const CUT_WITHIN: Duration = Duration::from_secs(20);
+/// The time within which a client that stopped reading has to be disconnected.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(20);
 const MAX_GROWTH_MB: f64 = 20.0;
 
 fn main() -> ExitCode {
@@ -38,10 +38,10 @@ fn main() -> ExitCode {
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     readers: usize,
-    /// Clients that stop reading.
+    /// The number of clients that stop reading.
     stuck: usize,
     steps: usize,
-    /// Longest wait for what is on its way after the last push. Of the bare server's clients some wait in vain.
+    /// Longest wait for messages in flight after the last push. Some clients of the bare server wait for a lost one.
     drain_timeout: Duration,
 }
 
@@ -53,11 +53,11 @@ async fn program(mode: Mode) -> Promises {
         drain_timeout: Duration::from_secs(mode.choose(20, 3)),
     };
     let mut promises = Promises::default();
-    for kind in [MessageType::Orion, MessageType::Bare] {
+    for kind in [ServerKind::Orion, ServerKind::Bare] {
         println!("\n{}", kind.name());
-        let without = scene(kind, Plan { stuck: 0, ..plan }).await;
+        let without = run_scene(kind, Plan { stuck: 0, ..plan }).await;
         println!("  {:>3} read, {:>2} do not: {without}", plan.readers, 0);
-        let with = scene(kind, plan).await;
+        let with = run_scene(kind, plan).await;
         println!("  {:>3} read, {:>2} do not: {with}", plan.readers, plan.stuck);
         let ratio = |of: fn(&Spread) -> Duration| of(&with.delay).as_secs_f64() / of(&without.delay).as_secs_f64();
         println!(
@@ -66,51 +66,51 @@ async fn program(mode: Mode) -> Promises {
             ratio(|delay| delay.p99),
             ratio(|delay| delay.max),
         );
-        if kind == MessageType::Orion {
+        if kind == ServerKind::Orion {
             for outcome in [&without, &with] {
-                outcome.judge(mode, &mut promises);
+                outcome.check(mode, &mut promises);
             }
         }
     }
     promises
 }
 
-/// What a run showed.
-struct TradeOutcome {
+/// The result of a run.
+struct RunResult {
     delay: Spread,
     kilobytes_a_second: f64,
     signals: usize,
     lost: usize,
-    /// Signals that came twice or too late.
+    /// Signals that arrived twice or out of order.
     disordered: usize,
-    /// Prices that were older than the one before.
+    /// Prices that were older than the previous one.
     aged: usize,
-    /// Readers that did not hear the last price of every symbol.
+    /// Readers that did not receive the last price of every symbol.
     behind: usize,
-    /// Clients that did not read: when each was cut, if it was.
+    /// Per client that did not read: when it was disconnected, if it was.
     cuts: Vec<Option<Duration>>,
-    /// What those that were not cut have lost, when they read again.
+    /// Signals that clients which stayed connected have lost when they read again.
     lost_by_stuck: usize,
     memory: [f64; 3],
 }
 
-impl TradeOutcome {
-    fn judge(&self, mode: Mode, promises: &mut Promises) {
-        promises.hold(self.lost == 0, format!("{} signals lost by those who read", self.lost));
-        promises.hold(self.disordered == 0, format!("{} signals twice or out of order", self.disordered));
-        promises.hold(self.aged == 0, format!("{} prices older than the one before", self.aged));
-        promises.hold(self.behind == 0, format!("{} readers without the last prices", self.behind));
+impl RunResult {
+    fn check(&self, mode: Mode, promises: &mut Promises) {
+        promises.check(self.lost == 0, format!("{} signals lost by those who read", self.lost));
+        promises.check(self.disordered == 0, format!("{} signals twice or out of order", self.disordered));
+        promises.check(self.aged == 0, format!("{} prices older than the one before", self.aged));
+        promises.check(self.behind == 0, format!("{} readers without the last prices", self.behind));
         let [before, peak, _] = self.memory;
-        promises.hold(peak - before <= MAX_GROWTH_MB, format!("memory grew from {before:.1} to {peak:.1} MB"));
-        // A small run is over before anybody could be cut.
+        promises.check(peak - before <= MAX_GROWTH_MB, format!("memory grew from {before:.1} to {peak:.1} MB"));
+        // A small run ends before a client can be disconnected.
         if mode == Mode::Full {
-            let stayed = self.cuts.iter().filter(|cut| cut.is_none_or(|after| after > CUT_WITHIN)).count();
-            promises.hold(stayed == 0, format!("{stayed} that do not read were not cut within {CUT_WITHIN:?}"));
+            let stayed = self.cuts.iter().filter(|cut| cut.is_none_or(|after| after > DISCONNECT_WITHIN)).count();
+            promises.check(stayed == 0, format!("{stayed} that do not read were not cut within {DISCONNECT_WITHIN:?}"));
         }
     }
 }
 
-impl std::fmt::Display for TradeOutcome {
+impl std::fmt::Display for RunResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [before, peak, after] = self.memory;
         write!(
@@ -135,12 +135,12 @@ impl std::fmt::Display for TradeOutcome {
     }
 }
 
-async fn scene(kind: MessageType, plan: Plan) -> TradeOutcome {
+async fn run_scene(kind: ServerKind, plan: Plan) -> RunResult {
     let server = Server::start(kind, &instruments()).await;
     let mut clients = Vec::new();
     for number in 0..plan.readers + plan.stuck {
-        let native = kind == MessageType::Orion && number % 2 == 0;
-        clients.push(enter(number, native, &server).await);
+        let native = kind == ServerKind::Orion && number % 2 == 0;
+        clients.push(subscribe(number, native, &server).await);
     }
     let signals = plan.steps;
     let clock = Instant::now();
@@ -166,8 +166,8 @@ async fn scene(kind: MessageType, plan: Plan) -> TradeOutcome {
     let after = server.resident();
     over.send_replace(true);
     let stuck = stuck.join_all().await;
-    let sum = |of: fn(&Heard) -> usize| heard.iter().map(of).sum();
-    TradeOutcome {
+    let sum = |of: fn(&Received) -> usize| heard.iter().map(of).sum();
+    RunResult {
         kilobytes_a_second: heard.iter().map(|heard| heard.bytes).sum::<u64>() as f64
             / 1_000.0
             / plan.readers as f64
@@ -185,14 +185,14 @@ async fn scene(kind: MessageType, plan: Plan) -> TradeOutcome {
 }
 
 /// Connects and subscribes to prices and signals.
-async fn enter(number: usize, native: bool, server: &Server) -> Client {
+async fn subscribe(number: usize, native: bool, server: &Server) -> Client {
     let mut client = if native {
         Client::open(number, server.addr, NATIVE).await.unwrap()
     } else {
         let mut client = Client::join(number, server.addr).await.unwrap();
-        // The bare server would lose this if it came at once.
+        // The bare server would lose an immediate message.
         tokio::time::sleep(Duration::from_millis(5)).await;
-        client.say(r#"42["subscribe"]"#).await.unwrap();
+        client.send(r#"42["subscribe"]"#).await.unwrap();
         client
     };
     while !Message::parse(&client.next().await.unwrap()).is_some_and(|message| matches!(message, Message::Subscribed)) {
@@ -212,13 +212,13 @@ fn symbol(number: usize) -> String {
     format!("BENCH{number:02}")
 }
 
-/// The settings that know the symbols.
+/// Returns the settings that define the symbols.
 fn instruments() -> String {
     let block = |number| format!("[[instruments]]\nsymbol = \"{}\"\nclass = \"crypto\"\ndigits = 5\n", symbol(number));
     (0..SYMBOLS).map(block).collect()
 }
 
-/// A signal that says when it was pushed.
+/// Returns a signal that contains the time of its push.
 fn signal(number: usize, clock: Instant) -> Value {
     json!({
         "id": format!("s-{number}"), "status": "confirmed", "direction": "long", "symbol": symbol(0),
@@ -229,7 +229,7 @@ fn signal(number: usize, clock: Instant) -> Value {
     })
 }
 
-/// What a client is told, of either dialect.
+/// A message to a client, of either dialect.
 enum Message {
     Price { symbol: usize, price: f64 },
     Signal { number: usize, pushed: Duration },
@@ -237,7 +237,7 @@ enum Message {
 }
 
 impl Message {
-    /// Reads only what is needed: 220 clients share the machine with the server.
+    /// Parses only the needed fields, because 220 clients share the machine with the server.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).unwrap();
         let head = text.get(..30).unwrap_or(text);
@@ -256,8 +256,8 @@ impl Message {
     }
 }
 
-/// What a client that reads has heard.
-struct Heard {
+/// What a reading client has received.
+struct Received {
     signals: usize,
     next: usize,
     disordered: usize,
@@ -267,12 +267,12 @@ struct Heard {
     bytes: u64,
 }
 
-impl Heard {
+impl Received {
     fn nothing() -> Self {
         Self { signals: 0, next: 0, disordered: 0, prices: [0.0; SYMBOLS], aged: 0, delays: Vec::new(), bytes: 0 }
     }
 
-    fn take(&mut self, message: &Message, clock: Instant) {
+    fn record(&mut self, message: &Message, clock: Instant) {
         match *message {
             Message::Price { symbol, price } => {
                 self.aged += usize::from(price < self.prices[symbol]);
@@ -297,14 +297,14 @@ impl Heard {
     }
 }
 
-/// Reads until everything has come, or nothing has for longer than the time-out.
-async fn listen(mut client: Client, clock: Instant, plan: Plan) -> Heard {
-    let mut heard = Heard::nothing();
+/// Reads until everything has arrived, or nothing has for the plan's time-out.
+async fn listen(mut client: Client, clock: Instant, plan: Plan) -> Received {
+    let mut heard = Received::nothing();
     let before = client.received;
     while heard.next < plan.steps || !heard.has_last_prices(plan.steps) {
         let Ok(Ok(text)) = tokio::time::timeout(plan.drain_timeout, client.next()).await else { break };
         if let Some(message) = Message::parse(&text) {
-            heard.take(&message, clock);
+            heard.record(&message, clock);
         }
     }
     heard.bytes = client.received - before;
@@ -314,14 +314,14 @@ async fn listen(mut client: Client, clock: Instant, plan: Plan) -> Heard {
 /// A client that stopped reading.
 struct Stuck {
     cut: Option<Duration>,
-    /// What it got when it read again.
+    /// Signals that it received when it read again.
     signals: usize,
 }
 
-/// Reads nothing until it is cut or the scene is over; whoever is still connected then reads what there is.
+/// Reads nothing until the server disconnects it or the run ends; if still connected, it then reads what is buffered.
 async fn stop_reading(mut client: Client, clock: Instant, mut end: watch::Receiver<bool>) -> Stuck {
     tokio::select! {
-        () = client.cut() => return Stuck { cut: Some(clock.elapsed()), signals: 0 },
+        () = client.closed() => return Stuck { cut: Some(clock.elapsed()), signals: 0 },
         _ = end.wait_for(|over| *over) => {}
     }
     let mut signals = 0;

@@ -1,10 +1,11 @@
-//! A reconnect storm: thousands of Socket.IO clients connect, subscribe and get their snapshot; the server is killed as by
-//! `kill -9` and started again on the same port; all come back at once, while an outsider keeps asking for `/health`. Three
-//! rounds of that, then three in which all leave and come back to the same process, which must get back what they took.
-//! The same against a bare socketioxide server. Server and load share the machine, so compare within one run.
+//! Load test of a reconnect storm: thousands of Socket.IO clients connect, subscribe and receive their snapshot. The server is
+//! killed as by `kill -9` and started again on the same port, and all clients reconnect at once, while another client keeps
+//! requesting `/health`. After three such rounds, three more follow in which all clients leave and reconnect to the same process,
+//! which has to release their resources. The same load runs against a bare socketioxide server. Server and load share the
+//! machine, so compare only within one run.
 //!
-//! The run fails when a promise is broken: somebody without his whole snapshot, an outsider who is not answered, descriptors,
-//! connections or memory that do not come back.
+//! The run fails when a promise is broken: a client has no complete snapshot, a request to `/health` is not answered, or
+//! descriptors, connections or memory are not released.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "a program, not a library")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "measures time, and has tasks of its own")]
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use load::client::Client;
-use load::process::{MessageType, Server};
+use load::process::{Server, ServerKind};
 use load::{Mode, Promises, Spread};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -27,21 +28,21 @@ use tokio::task::JoinSet;
 
 const CLIENTS: usize = 8_000;
 const ROUNDS: usize = 3;
-/// Descriptors of a process that are not a client's.
+/// Descriptors of a process that are not used by clients.
 const RESERVE: u64 = 250;
-/// Everybody comes back within this of the moment at which the server listens.
+/// Clients reconnect within this time after the server listens.
 const JITTER: Duration = Duration::from_millis(100);
-/// Pause before another try, where the connection failed.
+/// Pause before a failed connection is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Nobody else comes after so long a silence; the bare server leaves some without an answer each time.
+/// After this time without an arrival, no further client is expected; the bare server always leaves some unanswered.
 const SILENCE: Duration = Duration::from_secs(10);
 const SILENCE_OF_BARE: Duration = Duration::from_secs(3);
 const SYMBOLS: [&str; 11] =
     ["EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "US30", "NAS100", "SPX500", "MNQ", "NQ", "MES", "ES"];
-/// Signals of a snapshot.
+/// The number of signals in a snapshot.
 const SIGNALS: usize = 10;
-/// What memory with everybody there may be in the end, against the first time. The allocator keeps what it had and finds
-/// other places for the next; clients who were never freed would double it.
+/// The largest ratio of memory with all clients connected, at the end against the first time. The allocator keeps some freed
+/// memory; leaked clients would double it.
 const MAX_DRIFT: f64 = 1.5;
 
 fn main() -> ExitCode {
@@ -56,8 +57,8 @@ async fn program(mode: Mode) -> Promises {
         println!("the limit of file descriptors leaves room for {clients} clients instead of {wanted}");
     }
     let mut promises = Promises::default();
-    let ours = rounds(MessageType::Orion, clients, &mut promises).await;
-    let bare = rounds(MessageType::Bare, clients, &mut promises).await;
+    let ours = rounds(ServerKind::Orion, clients, &mut promises).await;
+    let bare = rounds(ServerKind::Bare, clients, &mut promises).await;
     println!();
     for (what, of) in [("back after the restart", 0), ("with the start itself", 1), ("back to the same process", 2)] {
         let median = |times: &[[Duration; 3]]| {
@@ -71,9 +72,9 @@ async fn program(mode: Mode) -> Promises {
     promises
 }
 
-/// Times of each round: until all are back after a restart, the same with the start itself, and until all are back after
-/// they left by themselves.
-async fn rounds(kind: MessageType, count: usize, promises: &mut Promises) -> Vec<[Duration; 3]> {
+/// Returns the times of each round: until all clients are back after a restart, the same including the start, and until all are
+/// back after they have left by themselves.
+async fn rounds(kind: ServerKind, count: usize, promises: &mut Promises) -> Vec<[Duration; 3]> {
     println!("\n{}, {count} clients", kind.name());
     let mut server = Server::start(kind, "").await;
     for number in 0..SIGNALS {
@@ -92,8 +93,8 @@ async fn rounds(kind: MessageType, count: usize, promises: &mut Promises) -> Vec
         let started = Instant::now();
         server.restart().await;
         let start = started.elapsed();
-        if kind == MessageType::Bare {
-            // It has no log.
+        if kind == ServerKind::Bare {
+            // The bare server has no log.
             for number in 0..SIGNALS {
                 server.push(&[], &[signal(number)]).await;
             }
@@ -102,7 +103,7 @@ async fn rounds(kind: MessageType, count: usize, promises: &mut Promises) -> Vec
         let ready = killed.elapsed();
         let storm = crowd.storm(&server).await;
         println!("  round {round}: killed and ready after {:.2} s; {storm}", ready.as_secs_f64());
-        crowd.judge(kind, &storm, promises);
+        crowd.check(kind, &storm, promises);
         times.push([storm.all, start + storm.all, Duration::ZERO]);
     }
     let mut full = Vec::new();
@@ -113,35 +114,35 @@ async fn rounds(kind: MessageType, count: usize, promises: &mut Promises) -> Vec
         let left = prepared.returned(&server, kind).await;
         let (full, empty) = (full[round], server.resident());
         println!("  all have left: {left}; memory {full:.1} → {empty:.1} MB (at the start {:.1})", prepared.memory);
-        if kind == MessageType::Orion {
-            promises.hold(left.is_back, format!("not everything is given back: {left}"));
+        if kind == ServerKind::Orion {
+            promises.check(left.is_back, format!("not everything is given back: {left}"));
         }
         let storm = crowd.storm(&server).await;
         println!("  back: {storm}");
-        crowd.judge(kind, &storm, promises);
+        crowd.check(kind, &storm, promises);
         times[2] = storm.all;
     }
     full.push(server.resident());
-    if kind == MessageType::Orion {
+    if kind == ServerKind::Orion {
         let drift = full[ROUNDS] / full[0];
-        promises.hold(drift <= MAX_DRIFT, format!("memory drifts over the rounds: {full:.0?} MB"));
+        promises.check(drift <= MAX_DRIFT, format!("memory drifts over the rounds: {full:.0?} MB"));
     }
     println!("  memory with all of them, round after round: {full:.0?} MB");
     times
 }
 
-/// A server before anybody is there.
+/// The state of a server before clients connect.
 struct Prepared {
     descriptors: usize,
     memory: f64,
 }
 
-/// Gives the server its prices, waits until a newcomer would get all of them, and looks at what it needs.
+/// Pushes the prices, waits until a snapshot contains all of them, and measures the resources of the server.
 async fn prepare(server: &Server) -> Prepared {
     let prices = SYMBOLS.map(|symbol| json!({"symbol": symbol, "bid": 1_000, "ask": 1_002}));
     server.push(&prices, &[]).await;
-    // The bare server is told, and knows.
-    if server.kind == MessageType::Orion {
+    // The bare server knows its prices at once.
+    if server.kind == ServerKind::Orion {
         while known_prices(server).await < SYMBOLS.len() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -154,7 +155,7 @@ async fn known_prices(server: &Server) -> usize {
     known["prices"].as_array().unwrap().len()
 }
 
-/// What is left when all have gone.
+/// The resources that are still used when all clients have left.
 struct Left {
     is_back: bool,
     descriptors: (usize, usize),
@@ -169,13 +170,13 @@ impl std::fmt::Display for Left {
 }
 
 impl Prepared {
-    /// Waits until everything is as before, for a while.
-    async fn returned(&self, server: &Server, kind: MessageType) -> Left {
+    /// Waits, with a limit, until the resources are released.
+    async fn returned(&self, server: &Server, kind: ServerKind) -> Left {
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
             let now = server.descriptors();
-            let connections = if kind == MessageType::Orion { server.metric("orion_connections").await } else { 0.0 };
-            // Our own requests keep one or two.
+            let connections = if kind == ServerKind::Orion { server.metric("orion_connections").await } else { 0.0 };
+            // Our own requests use one or two connections.
             let is_back = now <= self.descriptors + 2 && connections == 0.0;
             if is_back || Instant::now() > patience {
                 return Left { is_back, descriptors: (self.descriptors, now), connections };
@@ -194,12 +195,12 @@ fn signal(number: usize) -> Value {
     })
 }
 
-/// What clients do now.
+/// What the clients have to do.
 #[derive(Debug, Clone, Copy)]
 enum Scene {
-    /// Be connected; each storm has its number.
+    /// Be connected; each storm has a number.
     Connect(usize),
-    /// Be gone.
+    /// Be disconnected.
     Leave,
 }
 
@@ -214,20 +215,20 @@ struct Crowd {
     _clients: JoinSet<()>,
 }
 
-/// A client that has its snapshot.
+/// A client that has received its snapshot.
 struct Arrival {
     at: Instant,
     tries: usize,
     is_whole: bool,
 }
 
-/// What a storm was like.
+/// The result of a storm.
 struct Storm {
     all: Duration,
     arrived: usize,
     whole: usize,
     tries: usize,
-    /// How long the outsider waited, and how often he got no answer.
+    /// How long requests to `/health` took, and how many were not answered.
     health: Spread,
     refused: usize,
     memory: f64,
@@ -261,7 +262,7 @@ impl Crowd {
         Self { count, addr, scene, storms: 0, arrivals, present, _clients: clients }
     }
 
-    /// Lets all connect now, and waits until they have their snapshots.
+    /// Lets all clients connect, and waits until they have their snapshots.
     async fn storm(&mut self, server: &Server) -> Storm {
         self.storms += 1;
         let began = Instant::now();
@@ -269,7 +270,7 @@ impl Crowd {
         let (over, end) = watch::channel(false);
         let outsider = tokio::spawn(ask_for_health(self.addr, end));
         let (mut all, mut arrived, mut whole, mut tries) = (Duration::ZERO, 0, 0, 0);
-        let silence = if server.kind == MessageType::Bare { SILENCE_OF_BARE } else { SILENCE };
+        let silence = if server.kind == ServerKind::Bare { SILENCE_OF_BARE } else { SILENCE };
         while arrived < self.count {
             let Ok(Some(arrival)) = tokio::time::timeout(silence, self.arrivals.recv()).await else { break };
             arrived += 1;
@@ -279,40 +280,40 @@ impl Crowd {
         }
         over.send_replace(true);
         let (answers, refused) = outsider.await.unwrap();
-        // The bare server loses some: what is asked while one waits for those is not in the storm.
+        // The bare server loses some clients; requests while waiting for those do not belong to the storm.
         let answers = answers.into_iter().filter(|(asked, _)| *asked < began + all).map(|(_, took)| took).collect();
         Storm { all, arrived, whole, tries, health: Spread::of(answers), refused, memory: server.resident() }
     }
 
-    fn judge(&self, kind: MessageType, storm: &Storm, promises: &mut Promises) {
-        if kind == MessageType::Orion {
+    fn check(&self, kind: ServerKind, storm: &Storm, promises: &mut Promises) {
+        if kind == ServerKind::Orion {
             let count = self.count;
-            promises.hold(storm.arrived == count, format!("{} of {count} never came back", count - storm.arrived));
+            promises.check(storm.arrived == count, format!("{} of {count} never came back", count - storm.arrived));
             promises
-                .hold(storm.whole == storm.arrived, format!("{} snapshots have holes", storm.arrived - storm.whole));
-            promises.hold(storm.refused == 0, format!("/health was not answered {} times", storm.refused));
-            promises.hold(storm.health.count > 0, "/health was never answered");
+                .check(storm.whole == storm.arrived, format!("{} snapshots have holes", storm.arrived - storm.whole));
+            promises.check(storm.refused == 0, format!("/health was not answered {} times", storm.refused));
+            promises.check(storm.health.count > 0, "/health was never answered");
         }
     }
 
-    /// Nobody may have been cut.
-    fn expect_present(&self, kind: MessageType, promises: &mut Promises) {
+    /// Checks that no client was disconnected.
+    fn expect_present(&self, kind: ServerKind, promises: &mut Promises) {
         let present = self.present.load(Ordering::SeqCst);
-        promises.hold(kind == MessageType::Bare || present == self.count, format!("{} were cut", self.count - present));
+        promises.check(kind == ServerKind::Bare || present == self.count, format!("{} were cut", self.count - present));
     }
 
-    /// Lets all leave, and waits until they have.
+    /// Lets all clients disconnect, and waits until they have.
     async fn leave(&mut self) {
         self.scene.send_replace(Scene::Leave);
         while self.present.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // Who had not arrived when a storm was given up may have meanwhile.
+        // Clients that were missing when a storm ended may have arrived meanwhile.
         while self.arrivals.try_recv().is_ok() {}
     }
 }
 
-/// A client: there whenever it shall be.
+/// Runs a client, which connects and disconnects as the phase demands.
 async fn live(
     number: usize,
     addr: SocketAddr,
@@ -335,12 +336,12 @@ async fn live(
     }
 }
 
-/// Connects, gets a snapshot, and stays until the connection ends.
+/// Connects, receives a snapshot, and stays until the connection ends.
 async fn visit(number: usize, addr: SocketAddr, arrived: &mpsc::Sender<Arrival>) {
     tokio::time::sleep(JITTER.mul_f64(rand::random())).await;
     let mut tries = 1;
     let (mut client, is_whole) = loop {
-        match enter(number, addr).await {
+        match subscribe(number, addr).await {
             Ok(entered) => break entered,
             Err(_) => tokio::time::sleep(PAUSE.mul_f64(0.5 + rand::random::<f64>())).await,
         }
@@ -350,10 +351,10 @@ async fn visit(number: usize, addr: SocketAddr, arrived: &mpsc::Sender<Arrival>)
     while client.next().await.is_ok() {}
 }
 
-/// Connects and subscribes; whether the snapshot was whole.
-async fn enter(number: usize, addr: SocketAddr) -> io::Result<(Client, bool)> {
+/// Connects and subscribes. Returns whether the snapshot was complete.
+async fn subscribe(number: usize, addr: SocketAddr) -> io::Result<(Client, bool)> {
     let mut client = Client::join(number, addr).await?;
-    client.say(r#"42["subscribe"]"#).await?;
+    client.send(r#"42["subscribe"]"#).await?;
     let (mut prices, mut signals) = (0, 0);
     loop {
         let text = client.next().await?;
@@ -367,7 +368,8 @@ async fn enter(number: usize, addr: SocketAddr) -> io::Result<(Client, bool)> {
     }
 }
 
-/// Asks again and again, each time on a new connection: when, how long each answer took, and how often there was none.
+/// Requests `/health` repeatedly, each time on a new connection. Returns the time and duration of each answer, and the number of
+/// failures.
 async fn ask_for_health(addr: SocketAddr, mut end: watch::Receiver<bool>) -> (Vec<(Instant, Duration)>, usize) {
     let (mut answers, mut refused) = (Vec::new(), 0);
     loop {

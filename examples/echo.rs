@@ -1,5 +1,5 @@
-//! Echoes over the transports of the server, for the official test suites: `cargo run --release --example echo`; `PORT` is
-//! another port than 3000.
+//! An echo server over the transports of this crate, for the official test suites: `cargo run --release --example echo`. `PORT`
+//! replaces port 3000.
 //!
 //! **Autobahn** on `/ws/echo`. Version 25.10.1 runs on Python 2.7:
 //!
@@ -10,9 +10,9 @@
 //! wstest -m fuzzingclient -s fuzzingclient.json
 //! ```
 //!
-//! None of the 301 cases fails, and every close is clean. 6.4.3 and 6.4.4 are "non-strict", because a text is judged when its
-//! frame is complete; 7.1.6, 7.13.1 and 7.13.2 only inform. Compression (12 and 13) is not negotiated. Against the server itself,
-//! `/api/websocket` with `ORION_LIMITS__EVENTS_PER_SECOND=0`, of 2 to 7 those fail that await an echo, and get an answer.
+//! None of the 301 cases fails, and every close is clean. 6.4.3 and 6.4.4 are "non-strict", because a text is validated when its
+//! frame is complete; 7.1.6, 7.13.1 and 7.13.2 are informational. Compression (12 and 13) is not negotiated. Against the server
+//! itself (`/api/websocket` with `ORION_LIMITS__EVENTS_PER_SECOND=0`), only those cases of 2 to 7 fail that expect an echo.
 //!
 //! **Socket.IO protocol 5** and **Engine.IO protocol 4** (at `/engine.io/`), each in its folder of socketio/socket.io,
 //! `docs/socket.io-protocol/v5-test-suite` and `docs/engine.io-protocol/v4-test-suite`:
@@ -22,12 +22,12 @@
 //! npx mocha test-suite.js
 //! ```
 //!
-//! From 22 to 27 of 32, and 15 or 16 of 25, pass. What fails changes from run to run, for these reasons:
+//! 22 to 27 of 32 tests and 15 or 16 of 25 tests pass. The failures vary from run to run, for these reasons:
 //!
-//! - engineioxide sends its first ping at once and not after the interval: it comes where a test awaits something else, and
-//!   the tests that never answer it are closed 200 ms later. With that one line changed the rest of this list is left.
-//! - The Socket.IO suite misses a message that arrives together with the one before it.
-//! - "ignores HTTP requests with same sid after upgrade" asks on a second connection without waiting for the first.
+//! - engineioxide sends its first ping at once instead of after the interval. Tests that expect another message fail, and tests
+//!   that never answer the ping are closed 200 ms later. With that line of engineioxide changed, only the points below remain.
+//! - The Socket.IO suite misses a message that arrives together with the previous one.
+//! - "ignores HTTP requests with same sid after upgrade" sends a request on a second connection without waiting for the first.
 //! - "closes the session upon cancelled polling request": engineioxide keeps it until the ping times out.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
@@ -122,7 +122,7 @@ impl EngineIoHandler for EngineEcho {
     }
 }
 
-/// All arguments of an event: a tuple of any length, which becomes as many arguments again.
+/// All arguments of an event, as a tuple of any length.
 struct Args(Vec<Any>);
 
 impl<'de> Deserialize<'de> for Args {
@@ -157,7 +157,7 @@ impl Serialize for Args {
     }
 }
 
-/// JSON with binary in it.
+/// JSON that may contain binary data.
 enum Any {
     Json(serde_json::Value),
     Bytes(Vec<u8>),

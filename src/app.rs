@@ -1,4 +1,4 @@
-//! The only wiring: builds the rooms, spawns their tasks, and takes them down again in order.
+//! The application: builds the rooms, spawns their tasks, and stops them in order. The only place that knows all rooms.
 
 mod access;
 mod alerts;
@@ -47,20 +47,20 @@ use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness};
 
-/// Between `/ready` saying no and the listener closing: what is in front of us has to notice.
-const NOTICE: Duration = Duration::from_secs(1);
-/// How long native clients have for their half of the close.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
+const READINESS_NOTICE: Duration = Duration::from_secs(1);
+/// How long native clients have to answer the closing frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Runs a whole process: until SIGTERM or SIGINT, or until something that it cannot do without fails.
+/// Runs the server until SIGTERM or SIGINT, or until an essential task fails.
 ///
 /// # Errors
-/// When it cannot start, or had to stop by itself.
+/// When the server cannot start, or an essential task has failed.
 pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         let address = settings.server.address();
-        let listener = listener::listen(address).with_context(|| format!("cannot listen on {address}"))?;
+        let tcp = listener::listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = async move {
             tokio::select! {
@@ -68,16 +68,16 @@ pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
                 _ = int.recv() => info!("SIGINT: stopping"),
             }
         };
-        run(listener, settings, shutdown).await
+        run(tcp, settings, shutdown).await
     })
 }
 
-/// Serves on `listener` until `shutdown` completes, and drains.
+/// Serves on `tcp` until `shutdown` completes or an essential task fails, and drains.
 ///
 /// # Errors
-/// When it cannot start, or something that it cannot do without failed.
-pub async fn run(listener: TcpListener, settings: &Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let app = App::start(listener, settings)?;
+/// When the server cannot start, or an essential task has failed.
+pub async fn run(tcp: TcpListener, settings: &Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let app = App::start(tcp, settings)?;
     let failure = tokio::select! {
         () = shutdown => None,
         failure = app.tasks.failure() => Some(failure),
@@ -86,18 +86,18 @@ pub async fn run(listener: TcpListener, settings: &Settings, shutdown: impl Futu
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-/// The rooms of a running process, as far as stopping needs them.
+/// The parts of a running server that stopping needs.
 struct App {
     tasks: Tasks,
     readiness: Arc<Readiness>,
     gateway: Arc<Gateway>,
-    door: Listener,
-    doors: Stop,
+    listener: Listener,
+    listener_stop: Stop,
     store: Arc<Store>,
 }
 
 impl App {
-    fn start(listener: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
+    fn start(tcp: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
         metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
@@ -144,25 +144,26 @@ impl App {
             draining: CancellationToken::new(),
         });
 
-        let door = Listener::new(access::door_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
-        let seen = gauges::Seen {
+        let listener =
+            Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
+        let gauge_sources = gauges::GaugeSources {
             handle: handle.clone(),
             clients: gateway.clients.clone(),
-            connections: door.live(),
+            connections: listener.registry(),
             tokens: tokens.clone(),
             states: states.clone(),
             instruments: instruments.clone(),
             readiness: readiness.clone(),
             disk: disk.clone(),
         };
-        metrics.probe(move |metrics| seen.tell(metrics));
+        metrics.probe(move |metrics| gauge_sources.update(metrics));
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-        // Only its own failure is of interest here: it is closed when everybody else has ended.
+        // This task only reports a failure of the store; `stop` closes the store after all other tasks.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
         desk::spawn(settings, &gateway, &states, &wall)?;
-        let (doors, watched) = (Stop::default(), states.clone());
+        let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
         let state = AppState {
@@ -183,7 +184,7 @@ impl App {
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
-            connections: door.live(),
+            connections: listener.registry(),
             hub,
             pages,
             history: store.reader(),
@@ -191,22 +192,23 @@ impl App {
             clock: wall,
             started: Instant::now(),
         };
-        spawn_watches(settings, &gateway, &watched);
+        spawn_background(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, door, doors, store };
-        if let Some(listener) = checks::listen(settings.server.metrics_address)? {
-            checks::serve(listener, state.clone(), &app.tasks, &app.gateway.metrics, &app.doors)?;
+        let app = Self { tasks, readiness, gateway, listener, listener_stop, store };
+        if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
+            checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
-        app.open(listener, state, settings)?;
+        app.open(tcp, state, settings)?;
         Ok(app)
     }
 
-    /// Puts the services around each other and lets the first client in.
-    fn open(&self, listener: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
-        let address = listener.local_addr()?;
-        let limits = access::polling_limits(settings, self.door.most_connections());
-        let cuts = Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
-        let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
+    /// Builds the stack of services and begins to accept clients.
+    fn open(&self, tcp: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
+        let address = tcp.local_addr()?;
+        let limits = access::polling_limits(settings, self.listener.max_connections());
+        let disconnector =
+            Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
+        let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());
         let pace = rooms.keep_pace(self.tasks.stopping());
@@ -214,7 +216,7 @@ impl App {
             pace.await;
             Ok::<_, std::convert::Infallible>(())
         });
-        let sessions = cuts.clone().watch_sessions(self.tasks.stopping());
+        let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;
             Ok::<_, Infallible>(())
@@ -223,18 +225,19 @@ impl App {
         let router = http::router(state, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
-        cuts.set_engine(BoxCloneSyncService::new(polls));
+        disconnector.set_engine(BoxCloneSyncService::new(polls));
         let service = ServiceBuilder::new()
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(settings.server.allowed_origins.clone()))
             .layer(TokenLayer::new(self.gateway.clone()))
-            .layer(AdmissionLayer::new(self.gateway.clone(), cuts))
+            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector))
             .layer(CompactHead)
             .service(engine);
-        let (door, doors, stopping) = (self.door.clone(), self.doors.clone(), self.tasks.stopping());
-        self.tasks.spawn("door", async move {
-            door.serve(listener, service, doors).await;
-            // It ends as part of the drain; nothing else ends it.
+        let (listener, listener_stop, stopping) =
+            (self.listener.clone(), self.listener_stop.clone(), self.tasks.stopping());
+        self.tasks.spawn("listener", async move {
+            listener.serve(tcp, service, listener_stop).await;
+            // The listener ends before the other tasks; a task must not end earlier than `stopping`.
             stopping.cancelled().await;
             Ok::<_, Infallible>(())
         });
@@ -243,43 +246,46 @@ impl App {
         Ok(())
     }
 
-    /// Tells everybody, in the order in which they come back best: those in front of us, native clients, Socket.IO clients.
+    /// Drains the server: first the load balancer notices, then native clients are closed, then Socket.IO clients, and at last
+    /// the tasks and the store end.
     async fn stop(self, drain_timeout: Duration) {
         let deadline = Instant::now() + drain_timeout;
         self.readiness.set(Phase::Draining);
-        sleep(NOTICE.min(drain_timeout / 4)).await;
+        sleep(READINESS_NOTICE.min(drain_timeout / 4)).await;
         self.gateway.draining.cancel();
-        self.doors.stop_accepting.cancel();
+        self.listener_stop.stop_accepting.cancel();
         let natives = async {
             while self.gateway.clients.clients() > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        if timeout(GOODBYE.min(drain_timeout / 4), natives).await.is_err() {
-            info!("some clients did not answer the close");
+        if timeout(CLOSE_TIMEOUT.min(drain_timeout / 4), natives).await.is_err() {
+            info!("some native clients did not answer the closing frame in time");
         }
-        // The last chance while the pipeline still listens.
+        // Persists the delivery marks while the pipeline still accepts requests.
         let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.pages.marks().save()) };
-        if !matches!(timeout(GOODBYE.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
-            warn!("what has reached whom could not be stored: some notifications and trades will come again");
+        if !matches!(timeout(CLOSE_TIMEOUT.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
+            warn!(
+                "cannot store the delivery marks: some notifications and trades will be sent again after the restart"
+            );
         }
         if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
-            warn!(%error, "what has reached the panels could not be kept: they get some signals again");
+            warn!(%error, "cannot store the catch-up state of the panels: they will receive some signals again after the restart");
         }
-        self.door.kill_all(Reason::Draining);
-        self.doors.kill_all.cancel();
+        self.listener.kill_all(Reason::Draining);
+        self.listener_stop.kill_all.cancel();
         let left = self.tasks.drain(deadline.saturating_duration_since(Instant::now())).await;
         if left > 0 {
-            warn!(left, "stopped before all connections had ended");
+            warn!(left, "the drain time-out passed before all connections had ended");
         }
         if let Err(error) = self.store.close().await {
-            warn!(%error, "the log was not closed cleanly");
+            warn!(%error, "the signal log was not closed cleanly");
         }
         info!("stopped");
     }
 }
 
-/// The hub with what the log remembers.
+/// Builds the hub and restores its content from the log.
 fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) -> Arc<Hub> {
     let hub = Arc::new(Hub::new(
         recovered.position.clone(),
@@ -287,28 +293,28 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
         settings.data.messages_per_user as usize,
         metrics.clone(),
     ));
-    remember(&hub, recovered);
+    restore_hub(&hub, recovered);
     hub
 }
 
-/// What has reached whom, on each of the streams without a cursor.
+/// Builds the delivery trackers of the streams without a cursor.
 fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<DeliveryTracker>, Arc<Pages>) {
     let marks = |stream| Arc::new(DeliveryTracker::new(stream, handle.clone(), &recovered.users));
     (marks(Stream::Notifications), Arc::new(Pages::new(marks(Stream::Bots), metrics.clone())))
 }
 
-/// What looks after sources, logins and what has reached whom.
-fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
+/// Spawns the tasks that watch the sources, end expired logins and persist the delivery marks.
+fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
     let tasks = &gateway.tasks;
-    let patience = sources::patience(settings.prices, gateway.instruments.clone());
+    let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());
-    tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
-    tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
-    tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
-    tasks.spawn("bot marks", endless(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
+    tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
+    tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
+    tasks.spawn("presence", run_forever(gateway.presence.clone().keep_saved(tasks.stopping())));
+    tasks.spawn("bot marks", run_forever(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
 }
 
-/// What tells the operator.
+/// Spawns the task that alerts the operator.
 fn spawn_alerts(
     settings: &Settings,
     gateway: &Arc<Gateway>,
@@ -324,17 +330,17 @@ fn spawn_alerts(
         states,
         instruments: gateway.instruments.clone(),
         metrics: metrics.clone(),
-        quiet: alerts::Quiet::default(),
-        errors: alerts::Errors::default(),
+        quiet: alerts::SignalSilence::default(),
+        errors: alerts::ErrorRate::default(),
     };
     let alerts = Alerts::new(&settings.alerts, metrics, clock::wall)?;
-    let look = move |passed| conditions.look(passed);
-    tasks.spawn("alerts", endless(alerts.run(look, tasks.stopping())));
+    let evaluate = move |passed| conditions.evaluate(passed);
+    tasks.spawn("alerts", run_forever(alerts.run(evaluate, tasks.stopping())));
     Ok(())
 }
 
-/// Work that nothing but the end of the process ends.
-async fn endless(work: impl Future<Output = ()>) -> Result<(), Infallible> {
+/// Wraps work that ends only when the process stops, and cannot fail.
+async fn run_forever(work: impl Future<Output = ()>) -> Result<(), Infallible> {
     work.await;
     Ok(())
 }
@@ -370,8 +376,8 @@ fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<Catch
     Arc::new(catch_up.resuming(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
 }
 
-/// What a newcomer is told of the time before this process.
-fn remember(hub: &Hub, recovered: &Recovered) {
+/// Restores the snapshot for new clients from what the log has recovered.
+fn restore_hub(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
     let now = clock::wall();
     let age = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
@@ -401,13 +407,13 @@ fn pipeline(
         .with_rules(sources::price_rules(settings))
         .with_level_limits(settings.signals.level_limits())
         .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
-    // A recording is of another time.
+    // A recording is from another time: the recovered state does not fit to it.
     if !replaying {
         engine.warm_up(recovered.minutes);
         engine.recall_day(recovered.day);
         engine.resume_records(recovered.open_records);
     }
-    // Only users of the bot platform read it, and without a key for their tokens there are none.
+    // Only users of the bot platform read the decisions; without a key for their tokens, there are none.
     let announce = settings.auth.takes_user_tokens().then_some(decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }

@@ -1,60 +1,60 @@
 //! orion-server feeds trading dashboards with live prices and trading signals, over Socket.IO and native WebSocket.
 //!
-//! # The way of the data
+//! # Data flow
 //!
 //! ```text
 //!  sources ──► pipeline ──► engine ──► store ──► hub ──► gateways
-//!  (push,      (the only    (pure)     (commit   (who is  (one dialect for
-//!  simulator,   writer)                 first)    there)   each dashboard)
+//!  (push,      (the only    (pure)     (commit   (fan-   (one dialect for
+//!  simulator,   writer)                 first)    out)    each dashboard)
 //!  replay)
 //! ```
 //!
-//! 1. A [source](sources) reads bytes, turns them into domain values and sends them down one bounded channel.
+//! 1. A [source](sources) reads bytes, parses them into domain values and sends them through one bounded channel.
 //! 2. The [`pipeline`] is the only writer. It owns the engine, the clock and the timers.
-//! 3. The [`engine`] is pure: values in, values out. It holds the price board, the bars, the
-//!    signal book, the setups of the server's own and the records of what became of signals.
-//! 4. The [`store`] commits signal events to a durable log before anybody is told.
-//! 5. The [`hub`] keeps what a newcomer needs and delivers.
-//! 6. The [`gateways`] write it out, encoded once for each dialect and event.
+//! 3. The [`engine`] is pure: values in, values out. It contains the price board, the bars, the signal book, the server's own
+//!    setups and the outcomes of signals.
+//! 4. The [`store`] commits signal events to a durable log before they are published.
+//! 5. The [`hub`] keeps the snapshot for new clients, and delivers events.
+//! 6. The [`gateways`] send the events to clients, encoded once per dialect and event.
 //!
-//! # The rooms, and who may use whom
+//! # The rooms and their dependencies
 //!
-//! | room | what it holds | uses |
+//! | room | content | uses |
 //! |---|---|---|
-//! | [`domain`] | instruments, prices, bars, signals, killzones, time | nothing of ours |
-//! | [`config`] | every setting | domain |
-//! | [`telemetry`] | the log, every metric | config, domain |
-//! | [`tasks`] | background work by name | nothing of ours |
-//! | [`listener`] | accepting connections, and ending them | tasks, telemetry |
-//! | [`auth`] | tokens, and whom they name | config, domain |
-//! | [`engine`] | the rules | domain |
+//! | [`domain`] | instruments, prices, bars, signals, killzones, time | no other room |
+//! | [`config`] | all settings | domain |
+//! | [`telemetry`] | the log, the metrics, readiness | config, domain |
+//! | [`tasks`] | named background tasks | no other room |
+//! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
+//! | [`auth`] | tokens and their users | config, domain |
+//! | [`engine`] | the rules for prices, bars and signals | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
-//! | [`hub`] | what is live, and delivery | domain, telemetry |
+//! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
-//! | [`recordings`] | CSVs of every vendor as ticks or bars | domain |
-//! | [`sources`] | where prices come from | config (secrets), domain, pipeline (its handle), recordings, telemetry |
+//! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
+//! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (what is pushed, states), auth, config, domain, listener (the peer), telemetry |
-//! | [`alerts`] | what the operator is told of, and the webhook | config (secrets), domain, sources (TLS), telemetry |
-//! | [`backtest`] | recordings through the engine's rules | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (what is told of them), sources (doctor), store |
-//! | [`app`] | the only wiring | all |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
+//! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
+//! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
+//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (doctor), store |
+//! | [`app`] | builds and connects the rooms | all |
 //!
-//! `tests/integration/rooms/` holds the rooms to this table, item by item.
+//! `tests/integration/rooms/` checks these dependencies, item by item.
 //!
 //! # Rules that hold everywhere
 //!
-//! - Two classes of event, no third: an *ordered* one is committed before it is acknowledged, replayable and never dropped;
-//!   a newer *state* replaces an undelivered older one ([`domain::Event::class`]).
+//! - There are two classes of events: an *ordered* event is committed before it is acknowledged, can be replayed and is never
+//!   dropped; a newer *state* replaces an older one that is not delivered yet ([`domain::Event::class`]).
 //! - Commit, then publish, then acknowledge: an HTTP 200 on a signal means that it survives `kill -9`.
-//! - A signal has one life: pending, then confirmed or invalidated. Terminal is terminal ([`domain::Signal::amend`]).
-//! - Lenient in, strict out: every documented spelling is taken, one documented shape leaves, always whole.
-//! - Numbers print clean: a price leaves on its instrument's grid ([`domain::Instrument::round`]).
-//! - Every queue has a bound, a policy when full, and a counter.
-//! - Simulated, replayed, delayed and stale prices say so ([`domain::Quality`]).
-//! - Never close with code 1000 from our side ([`gateways::close`]).
-//! - Spans are measured on the monotonic clock, and told on the wall clock ([`domain::Now`]).
-//! - Secrets reach no log, error or URL ([`config::Secret`]).
+//! - A signal is pending, then confirmed or invalidated. The final states never change ([`domain::Signal::amend`]).
+//! - Input is lenient, output is strict: every documented spelling is accepted, and one documented shape is sent, always complete.
+//! - Prices are sent rounded to the grid of their instrument ([`domain::Instrument::round`]).
+//! - Every queue has a bound, a policy for when it is full, and a counter.
+//! - Simulated, replayed, delayed and stale prices are marked as such ([`domain::Quality`]).
+//! - The server never closes a WebSocket with code 1000 ([`gateways::close`]).
+//! - Durations are measured on the monotonic clock; times that are sent come from the wall clock ([`domain::Now`]).
+//! - Secrets never appear in a log, an error or a URL ([`config::Secret`]).
 
 pub mod alerts;
 pub mod app;

@@ -1,4 +1,4 @@
-//! Command line → settings → log → [`app::run`] → exit code.
+//! The program: parses the command line, loads the settings, runs the command and returns its exit code.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     cli::parse(std::env::args_os()).and_then(|cli| run(&cli)).unwrap_or_else(|code| code).into()
 }
 
-/// The exit code, as an error when it has been said what went wrong.
+/// Runs the command. Both results are exit codes; the error was already printed.
 fn run(cli: &Cli) -> Result<u8, u8> {
     let load = || cli.load(&config::environment()).map_err(|error| complain(cli::EXIT_CONFIG, &error));
     match cli.command() {
@@ -24,8 +24,9 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             doctor.run(loaded, clock::wall, &mut io::stdout().lock()).map_err(failed)
         }
         Command::Health(health) => {
-            // Whoever names the server needs no settings.
-            let server = if health.needs_settings() { load()?.settings.server } else { config::Server::default() };
+            // With `--url`, the settings are not needed.
+            let server =
+                if health.needs_settings() { load()?.settings.server } else { config::ServerSettings::default() };
             health.run(&server, &mut io::stdout()).map_err(failed)
         }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
@@ -39,11 +40,11 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             }
         }
         Command::Log(command) => {
-            let place = match command.place() {
-                Some(place) => place.to_owned(),
+            let location = match command.location() {
+                Some(location) => location.to_owned(),
                 None => load()?.settings.data.dir,
             };
-            command.run(&place).map_err(failed)
+            command.run(&location).map_err(failed)
         }
     }
 }
@@ -60,7 +61,7 @@ fn serve(loaded: &Loaded) -> Result<u8, u8> {
     app::run_until_signalled(&loaded.settings).map(|()| cli::EXIT_OK).map_err(failed)
 }
 
-/// Whoever takes no more of the output has had enough of it.
+/// Converts the result of printing; a closed standard output is not an error.
 fn printed(outcome: io::Result<()>) -> Result<u8, u8> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
@@ -73,7 +74,7 @@ fn failed(error: impl std::fmt::Display) -> u8 {
 }
 
 fn complain(code: u8, error: &dyn std::fmt::Display) -> u8 {
-    // Nobody is left to tell when standard error is closed.
+    // There is no other place to report a closed standard error.
     writeln!(io::stderr(), "orion-server: {error:#}").ok();
     code
 }

@@ -1,7 +1,7 @@
-//! One task, one name, one owner: background work is spawned here, and nowhere else.
+//! Background tasks: all of them are spawned here, each with a name.
 //!
-//! A task that the server cannot do without ends the process when it ends early or panics; work for one connection is
-//! only tracked, because one client must never be able to stop the others.
+//! When an essential task ends early, fails or panics, the process stops. Work for one connection is only tracked, because one
+//! client must never be able to stop the others.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Why a process has to stop although nobody asked for it.
+/// The failure of an essential task, for which the process has to stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskFailure {
-    /// The task returned while the process was still meant to run.
+    /// The task returned before the process began to stop.
     #[error("task '{0}' ended unexpectedly")]
     Ended(&'static str),
     /// The task returned an error.
@@ -26,7 +26,7 @@ pub enum TaskFailure {
     Panicked(&'static str),
 }
 
-/// All background work of a process. Cheap to clone.
+/// All background tasks of a process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     essential: Arc<Mutex<JoinSet<()>>>,
@@ -37,18 +37,18 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Nothing running yet.
+    /// Returns a set without tasks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancelled when the process begins to stop; every essential task returns soon after.
+    /// Returns a token that is cancelled when the process begins to stop; every essential task has to return soon after.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Runs work that the process cannot do without. It returns `Ok` once [`stopping`](Self::stopping) is cancelled; an
-    /// earlier end, an error or a panic makes [`failure`](Self::failure) return.
+    /// Spawns an essential task. It has to return `Ok` once [`stopping`](Self::stopping) is cancelled; an earlier end, an error
+    /// or a panic makes [`failure`](Self::failure) return.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn spawn<F, E>(&self, name: &'static str, work: F)
     where
@@ -71,7 +71,7 @@ impl Tasks {
         });
     }
 
-    /// Runs the work of one connection.
+    /// Spawns the work of one connection.
     pub fn spawn_connection<F>(&self, work: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -79,15 +79,15 @@ impl Tasks {
         self.connections.spawn(work);
     }
 
-    /// Waits for the first essential task that fails.
+    /// Waits until an essential task fails, and returns the first failure.
     pub async fn failure(&self) -> TaskFailure {
         self.failure.cancelled().await;
         self.failed.lock().clone().unwrap_or(TaskFailure::Ended("unknown"))
     }
 
-    /// Tells all essential tasks to end and waits for them and for all connections, at most `deadline` long.
+    /// Stops all essential tasks, and waits for them and for all connections, at most for `deadline`.
     ///
-    /// Returns the number of connections that had not ended by then.
+    /// Returns the number of connections that have not ended by then.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.stop.cancel();
         self.connections.close();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn draining_waits_for_what_stops_and_counts_what_does_not() {
+    async fn draining_counts_connections_that_do_not_end() {
         let tasks = Tasks::new();
         let stopping = tasks.stopping();
         tasks.spawn("publisher", async move {

@@ -1,6 +1,6 @@
-//! The server that is compared with: socketioxide as its manual shows it, on `axum::serve`, with a room for prices and one
-//! for signals, and a snapshot for whoever subscribes. It has our backlog: without one, most of a storm is waiting for
-//! the second try of a handshake that the kernel threw away.
+//! The bare server for comparison: socketioxide as in its manual, on `axum::serve`, with a room for prices, a room for signals, and
+//! a snapshot for each subscriber. It has our backlog; without it, most of a storm would wait for the second attempt of a
+//! handshake that the kernel has dropped.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use serde_json::value::RawValue;
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 
-/// Signals that a newcomer is told of.
+/// The number of signals in a snapshot.
 const RECENT: usize = 50;
 
-/// What a newcomer is told.
+/// The content of a snapshot.
 #[derive(Debug, Default)]
-struct Known {
+struct BareState {
     prices: BTreeMap<String, Arc<RawValue>>,
     signals: VecDeque<Arc<RawValue>>,
 }
@@ -30,12 +30,12 @@ struct Named<'a> {
     symbol: &'a str,
 }
 
-type Shared = Arc<RwLock<Known>>;
+type SharedState = Arc<RwLock<BareState>>;
 
 /// Serves on `PORT` until the process is killed.
 pub async fn serve() {
     let (layer, io) = SocketIo::new_layer();
-    let known = Shared::default();
+    let known = SharedState::default();
     io.ns("/", {
         let known = known.clone();
         async move |socket: SocketRef| {
@@ -54,7 +54,7 @@ pub async fn serve() {
     axum::serve(listener, app).await.unwrap();
 }
 
-fn subscribe(socket: &SocketRef, known: &Shared) {
+fn subscribe(socket: &SocketRef, known: &SharedState) {
     socket.join(["prices", "signals"]);
     let known = known.read();
     for price in known.prices.values() {
@@ -66,7 +66,7 @@ fn subscribe(socket: &SocketRef, known: &Shared) {
     socket.emit("subscribed", &json!({"channels": ["prices", "signals"], "symbols": null, "recovered": null})).ok();
 }
 
-async fn publish(State((io, known)): State<(SocketIo, Shared)>, Json(events): Json<Vec<(String, Box<RawValue>)>>) {
+async fn publish(State((io, known)): State<(SocketIo, SharedState)>, Json(events): Json<Vec<(String, Box<RawValue>)>>) {
     for (event, object) in events {
         let object: Arc<RawValue> = object.into();
         let room = if event == "signal" { "signals" } else { "prices" };
@@ -82,7 +82,7 @@ async fn publish(State((io, known)): State<(SocketIo, Shared)>, Json(events): Js
                 known.prices.insert(named.symbol.to_owned(), object.clone());
             }
         }
-        // Fails where a queue is full, and does not say whose.
+        // Fails where a queue is full, without naming the client.
         io.to(room).emit(event, &*object).await.ok();
     }
 }

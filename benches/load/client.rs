@@ -1,5 +1,5 @@
-//! A WebSocket client that costs next to nothing, so that what is measured is the server: it masks with zeros, which the
-//! protocol allows, and reads frames in place.
+//! A cheap WebSocket client, so that the measurement shows the server: it masks with zeros, which the protocol allows, and reads
+//! frames in place.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,9 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Where Socket.IO is.
+/// The path of Socket.IO.
 pub const SOCKET_IO: &str = "/socket.io/?EIO=4&transport=websocket";
-/// Where native WebSockets are.
+/// The path of native WebSockets.
 pub const NATIVE: &str = "/ws/signals";
 
 const TEXT: u8 = 0x81;
@@ -21,7 +21,7 @@ const PONG: u8 = 0x8a;
 pub struct Client {
     stream: TcpStream,
     buffer: BytesMut,
-    /// Bytes that came.
+    /// The bytes that were received and not parsed yet.
     pub received: u64,
 }
 
@@ -30,7 +30,7 @@ fn broken(what: impl Into<String>) -> io::Error {
 }
 
 impl Client {
-    /// Connects from one of many loopback addresses: the ports of a single one would not be enough for several storms.
+    /// Connects from one of many loopback addresses, because the ports of a single one are too few for several storms.
     pub async fn open(number: usize, server: SocketAddr, path: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(([127, 0, 0, 2 + (number % 16) as u8], 0).into())?;
@@ -58,7 +58,7 @@ impl Client {
     pub async fn join(number: usize, server: SocketAddr) -> io::Result<Self> {
         let mut client = Self::open(number, server, SOCKET_IO).await?;
         client.expect(b"0{").await?;
-        client.say("40").await?;
+        client.send("40").await?;
         client.expect(b"40").await?;
         Ok(client)
     }
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// Sends a text of less than 126 bytes.
-    pub async fn say(&mut self, text: &str) -> io::Result<()> {
+    pub async fn send(&mut self, text: &str) -> io::Result<()> {
         self.frame(TEXT, text.as_bytes()).await
     }
 
@@ -79,15 +79,15 @@ impl Client {
         self.stream.write_all(&[&head, payload].concat()).await
     }
 
-    /// The next text. Pings of both protocols are answered on the way; a close is an error.
+    /// Returns the next text. Answers pings of both protocols; a close is an error.
     pub async fn next(&mut self) -> io::Result<Bytes> {
         loop {
-            let Some((first, payload)) = self.take_frame() else {
+            let Some((first, payload)) = self.parse_frame() else {
                 self.read().await?;
                 continue;
             };
             match first {
-                TEXT if payload[..] == *b"2" => self.say("3").await?,
+                TEXT if payload[..] == *b"2" => self.send("3").await?,
                 TEXT => return Ok(payload),
                 0x89 => self.frame(PONG, &payload).await?,
                 0x8a => {}
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    fn take_frame(&mut self) -> Option<(u8, Bytes)> {
+    fn parse_frame(&mut self) -> Option<(u8, Bytes)> {
         let [first, second] = *self.buffer.first_chunk()?;
         let (head, length) = match second {
             126 => (4, u64::from(u16::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?))),
@@ -116,8 +116,8 @@ impl Client {
         if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
-    /// Waits until the server has cut the connection, without reading anything.
-    pub async fn cut(&self) {
+    /// Waits until the server has closed the connection, without reading.
+    pub async fn closed(&self) {
         self.stream.ready(Interest::ERROR).await.ok();
     }
 }

@@ -1,6 +1,6 @@
-//! What the load programs share: servers as processes of their own, cheap clients, and the account of promises.
+//! Shared parts of the load tests: servers as separate processes, cheap clients, and the checks of promises.
 //!
-//! A program runs in full under `cargo bench`, and small where Cargo only tries it (`cargo test --all-targets`, `--test`).
+//! A program runs in full under `cargo bench`, and with a small load under `cargo test --all-targets`.
 
 #![allow(dead_code, reason = "not every program needs all of it")]
 
@@ -22,7 +22,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The larger of two numbers in full, the smaller one else.
+    /// Returns `full` in a full run, else `small`.
     pub fn choose<T>(self, full: T, small: T) -> T {
         match self {
             Self::Full => full,
@@ -31,7 +31,7 @@ impl Mode {
     }
 }
 
-/// Runs the program, or the bare server if this is its child. Cargo's own filters of benchmarks are obeyed.
+/// Runs the program, or the bare server in the child process. Respects Cargo's filters of benchmarks.
 pub fn run(name: &str, program: impl AsyncFnOnce(Mode) -> Promises) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |arg: &str| args.iter().any(|given| given == arg);
@@ -47,24 +47,24 @@ pub fn run(name: &str, program: impl AsyncFnOnce(Mode) -> Promises) -> ExitCode 
     }
     let mode = if has("--bench") && !has("--test") { Mode::Full } else { Mode::Small };
     println!("{name}: file descriptors {limit}{}", mode.choose("", ", a small run"));
-    runtime.block_on(program(mode)).settle()
+    runtime.block_on(program(mode)).finish()
 }
 
-/// What has to hold, whatever the machine.
+/// Checks that have to pass on every machine.
 #[derive(Debug, Default)]
 pub struct Promises {
     broken: Vec<String>,
 }
 
 impl Promises {
-    /// Notes a promise that does not hold.
-    pub fn hold(&mut self, holds: bool, promise: impl Into<String>) {
+    /// Records a promise, which is broken unless `holds`.
+    pub fn check(&mut self, holds: bool, promise: impl Into<String>) {
         if !holds {
             self.broken.push(promise.into());
         }
     }
 
-    fn settle(self) -> ExitCode {
+    fn finish(self) -> ExitCode {
         for promise in &self.broken {
             println!("BROKEN: {promise}");
         }
@@ -76,7 +76,7 @@ impl Promises {
     }
 }
 
-/// The spread of what was measured.
+/// The distribution of measured durations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spread {
     pub count: usize,

@@ -1,4 +1,4 @@
-//! The servers, each a process of its own: so descriptors and memory are those of the server alone.
+//! The servers under test, each in its own process, so that descriptors and memory are only those of the server.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use tempfile::TempDir;
 
 use super::BARE;
 
-/// The token that pushes.
+/// The token for pushing.
 const TOKEN: &str = "bench";
-/// Longest wait for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time-out of requests and of the start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is measured.
+/// The kind of a server under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessageType {
+pub enum ServerKind {
     /// This server.
     Orion,
     /// socketioxide on `axum::serve`.
     Bare,
 }
 
-impl MessageType {
+impl ServerKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Orion => "orion-server",
@@ -33,44 +33,43 @@ impl MessageType {
     }
 }
 
-/// A server that runs. Killed when dropped.
+/// A running server, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    pub kind: MessageType,
+    pub kind: ServerKind,
     pub addr: SocketAddr,
     child: Child,
     http: reqwest::Client,
-    /// Data and log, over restarts.
+    /// The folder of data and log, which is kept over restarts.
     dir: TempDir,
 }
 
 impl Server {
-    /// Starts one with these further settings.
-    pub async fn start(kind: MessageType, settings: &str) -> Self {
+    /// Starts a server with additional settings.
+    pub async fn start(kind: ServerKind, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("orion.toml"), settings).unwrap();
         let child = spawn(kind, 0, &dir);
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let http = reqwest::Client::builder().timeout(START_TIMEOUT).build().unwrap();
         let addr = listening(&dir).await;
         Self { kind, addr, child, http, dir }
     }
 
-    /// Ends the process as `kill -9` does.
+    /// Kills the process like `kill -9`.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again on the same port and the same data. Returns when it listens.
+    /// Starts the server again with the same port and data. Returns when it listens.
     pub async fn restart(&mut self) {
         self.child = spawn(self.kind, self.addr.port(), &self.dir);
         assert_eq!(listening(&self.dir).await, self.addr);
     }
 
-    /// Pushes as a source does; the bare server is told what to emit. Both take a list of prices and one signal after the
-    /// other.
+    /// Pushes a list of prices, then the signals one by one, as a source does. The bare server receives the events to emit.
     pub async fn push(&self, prices: &[Value], signals: &[Value]) {
-        if self.kind == MessageType::Bare {
+        if self.kind == ServerKind::Bare {
             let as_emitted = |event: &'static str| move |body: &Value| json!([event, emitted(event, body)]);
             let events: Vec<_> =
                 prices.iter().map(as_emitted("price_update")).chain(signals.iter().map(as_emitted("signal"))).collect();
@@ -96,7 +95,7 @@ impl Server {
         self.http.get(url).send().await.unwrap().text().await.unwrap()
     }
 
-    /// Sum of all series of a metric.
+    /// Returns the sum of all series of a metric.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").await;
         let series =
@@ -104,14 +103,14 @@ impl Server {
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Resident memory, in MB.
+    /// Returns the resident memory, in MB.
     pub fn resident(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
 
-    /// Open file descriptors.
+    /// Returns the number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
@@ -123,7 +122,7 @@ impl Drop for Server {
     }
 }
 
-/// The object that leaves when this is pushed, of the same fields and so of the same size.
+/// Returns the object that the server emits for a push, with the same fields and so the same size.
 fn emitted(event: &str, pushed: &Value) -> Value {
     let mut object = pushed.clone();
     let more = match event {
@@ -144,10 +143,10 @@ fn log_path(dir: &TempDir) -> std::path::PathBuf {
     dir.path().join("log")
 }
 
-fn spawn(kind: MessageType, port: u16, dir: &TempDir) -> Child {
+fn spawn(kind: ServerKind, port: u16, dir: &TempDir) -> Child {
     let mut command = match kind {
-        MessageType::Orion => Command::new(env!("CARGO_BIN_EXE_orion-server")),
-        MessageType::Bare => {
+        ServerKind::Orion => Command::new(env!("CARGO_BIN_EXE_orion-server")),
+        ServerKind::Bare => {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.arg(BARE);
             command
@@ -163,12 +162,12 @@ fn spawn(kind: MessageType, port: u16, dir: &TempDir) -> Child {
         .env("ORION_INGEST_TOKEN", TOKEN)
         .current_dir(dir.path())
         .stdin(Stdio::null())
-        // Into a file, as in production: nobody here has to read it.
+        // The log goes to a file, as in production.
         .stdout(File::create(log_path(dir)).unwrap());
     command.spawn().unwrap()
 }
 
-/// Where the server that was just started listens, once it does.
+/// Waits until the started server listens, and returns its address.
 async fn listening(dir: &TempDir) -> SocketAddr {
     let listens = async {
         loop {
@@ -183,5 +182,5 @@ async fn listening(dir: &TempDir) -> SocketAddr {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, listens).await.expect("the server starts")
+    tokio::time::timeout(START_TIMEOUT, listens).await.expect("the server starts")
 }

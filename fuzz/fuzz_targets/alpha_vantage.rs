@@ -1,5 +1,5 @@
 #![no_main]
-//! What Alpha Vantage may answer.
+//! Fuzzes the responses of Alpha Vantage.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What clients say, natively and over Socket.IO, and the cursors that they present.
+//! Fuzzes the commands of clients, native and over Socket.IO, and their cursors.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
 #![no_main]
-//! What clients may say on each stream, natively and over Socket.IO: the first byte chooses the stream, a line is a frame.
+//! Fuzzes the frames of clients on each stream, native and over Socket.IO: the first byte chooses the stream, each line is a frame.
 
 #[allow(dead_code, reason = "this target asks for nothing")]
 mod server;
@@ -10,10 +10,10 @@ use libfuzzer_sys::fuzz_target;
 use server::{ADDRESS, Steady, TOKEN, USER};
 use tungstenite::{Message, WebSocket};
 
-/// Inputs that one connection takes: streams behave differently at their begin.
-const MOST: usize = 16;
+/// Inputs per connection; new connections matter, because streams behave differently at their beginning.
+const MAX_INPUTS: usize = 16;
 
-/// A stream's path and what is said on it first.
+/// Returns the path of each stream and its first frame.
 fn streams() -> Vec<(String, String)> {
     let user = &*USER;
     let admin = format!(r#"{{"action":"subscribe","admin_token":"{TOKEN}"}}"#);
@@ -42,8 +42,8 @@ struct Stream {
 }
 
 impl Stream {
-    fn say(&mut self, said: &[u8]) {
-        let (mut client, told) = self.client.take().unwrap_or_else(|| {
+    fn send(&mut self, bytes: &[u8]) {
+        let (mut client, sent) = self.client.take().unwrap_or_else(|| {
             let url = format!("ws://{}{}", *ADDRESS, self.path);
             let (mut client, _) = tungstenite::client(url, Steady::connect(*ADDRESS)).unwrap();
             if !self.hello.is_empty() {
@@ -51,7 +51,7 @@ impl Stream {
             }
             (client, 0)
         });
-        for line in said.split(|byte| *byte == b'\n') {
+        for line in bytes.split(|byte| *byte == b'\n') {
             let frame = match std::str::from_utf8(line) {
                 Ok(text) => Message::text(text),
                 Err(_) => Message::binary(line.to_vec()),
@@ -73,7 +73,7 @@ impl Stream {
                 Err(_) => return,
             }
         }
-        self.client = (told < MOST).then_some((client, told + 1));
+        self.client = (sent < MAX_INPUTS).then_some((client, sent + 1));
     }
 }
 
@@ -84,9 +84,9 @@ thread_local! {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((stream, said)) = data.split_first() else { return };
+    let Some((stream, bytes)) = data.split_first() else { return };
     STREAMS.with_borrow_mut(|streams| {
         let index = usize::from(*stream) % streams.len();
-        streams[index].say(said);
+        streams[index].send(bytes);
     });
 });

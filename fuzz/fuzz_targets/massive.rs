@@ -1,5 +1,5 @@
 #![no_main]
-//! What Massive's socket may bring.
+//! Fuzzes the frames of Massive's WebSocket.
 
 use std::sync::{Arc, LazyLock};
 

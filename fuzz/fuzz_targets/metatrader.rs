@@ -1,5 +1,5 @@
 #![no_main]
-//! What an Expert Advisor may post.
+//! Fuzzes the requests of an Expert Advisor.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! What OANDA's stream may bring.
+//! Fuzzes the lines of OANDA's stream.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! What anybody may push.
+//! Fuzzes pushed prices and signals.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! What may stand in a query, a path and a body: the first byte chooses the route, the first line is the rest of the URL.
+//! Fuzzes queries, paths and bodies: the first byte chooses the route, the first line is the rest of the URL.
 
 #[allow(dead_code, reason = "this target opens no streams")]
 mod server;
@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
             _ => target.push(char::from(*byte)),
         }
     }
-    // Streams do not end: they are another target's.
+    // Streams do not end; the target `conversations` covers them.
     if target.starts_with("/api/realtime") {
         return;
     }

@@ -1,5 +1,5 @@
 #![no_main]
-//! What a client may present as its token, in a header or a query.
+//! Fuzzes tokens in a header or a query.
 
 use std::sync::LazyLock;
 
@@ -29,12 +29,12 @@ fuzz_target!(|data: &[u8]| {
     let uri = format!("/api/ws?{text}").parse().unwrap_or(Uri::from_static("/"));
     let presented = handshake_token(&headers, &uri).ok().flatten();
     for token in [Some(text), presented.as_deref()] {
-        // Nobody guesses a signature; one whose first part is ours would have to be a whole token of ours.
+        // A signature cannot be guessed, so an accepted token has to be one of ours.
         assert!(TOKENS.user(token).is_err());
         TOKENS.ingest(token).ok();
         token.map(read_unverified);
     }
-    // Whoever may have a token gets one that names him.
+    // A minted token names its user.
     if let Ok(token) = mint(&AUTH, text, false, now(), TimeDelta::hours(1)) {
         assert_eq!(&*TOKENS.user(Some(&token)).unwrap().user, text);
     }

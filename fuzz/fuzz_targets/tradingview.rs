@@ -1,5 +1,5 @@
 #![no_main]
-//! What TradingView's placeholders may have become.
+//! Fuzzes the alerts of TradingView with expanded placeholders.
 
 use std::sync::LazyLock;
 

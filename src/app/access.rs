@@ -1,4 +1,4 @@
-//! Who may come in, how many, and by what.
+//! Access to the server: limits of connections, tokens, and open users.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{Server, Settings};
+use crate::config::{ServerSettings, Settings};
 use crate::domain::UserNote;
 use crate::gateways::socketio::PollingLimits;
 use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
 use crate::store::Recovered;
 
-/// How many may come in, and from whom. As many descriptors as the system grants, less some to spare, bound everything.
-pub(super) fn door_config(settings: &Server) -> anyhow::Result<ListenerConfig> {
+/// Returns the limits of the listener. The number of connections is never more than the file descriptors allow.
+pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<ListenerConfig> {
     let descriptors = listener::raise_limit();
     let within = listener::connections_within(descriptors);
     let max_connections = match settings.max_connections {
@@ -22,7 +22,9 @@ pub(super) fn door_config(settings: &Server) -> anyhow::Result<ListenerConfig> {
         asked if asked > within => {
             warn!(
                 asked,
-                descriptors, within, "server.max_connections is more than the limit of file descriptors allows"
+                descriptors,
+                within,
+                "server.max_connections is more than the limit of file descriptors allows: raise that limit"
             );
             within
         }
@@ -35,20 +37,20 @@ pub(super) fn door_config(settings: &Server) -> anyhow::Result<ListenerConfig> {
     Ok(ListenerConfig { max_connections, max_per_address, proxies, ..ListenerConfig::default() })
 }
 
-/// Memory of the process for each long-polling session that may be open, in bytes.
+/// Memory of the process per open long-polling session, in bytes.
 const MEMORY_PER_SESSION: u64 = 128 * 1024;
-/// The share of the memory that may wait for the polls of all sessions together.
+/// The messages that wait for polls may use one part in this many of the memory.
 const WAITING_SHARE: u64 = 8;
-/// What is assumed where the system does not say how much memory there is, in bytes.
+/// The memory that is assumed where the system does not report it, in bytes.
 const ASSUMED_MEMORY: u64 = 1 << 30;
-/// Sessions that there may be on any machine.
-const LEAST_SESSIONS: usize = 256;
+/// Long-polling sessions that are allowed on any machine.
+const MIN_SESSIONS: usize = 256;
 
-/// How many long-polling sessions there may be, and what may wait for them: as the memory allows that the process has.
+/// Returns the limits of long-polling sessions, which depend on the memory of the process.
 pub(super) fn polling_limits(settings: &Settings, max_connections: usize) -> PollingLimits {
     let memory = listener::memory_limit().unwrap_or(ASSUMED_MEMORY);
     let sessions = match settings.server.max_polling_sessions {
-        0 => ((memory / MEMORY_PER_SESSION) as usize).max(LEAST_SESSIONS).min(max_connections),
+        0 => ((memory / MEMORY_PER_SESSION) as usize).max(MIN_SESSIONS).min(max_connections),
         asked => asked,
     };
     let per_address = unlimited_if_zero(settings.server.max_connections_per_address);
@@ -64,9 +66,9 @@ fn unlimited_if_zero(most: usize) -> usize {
 pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
     let limits = &settings.limits;
     let tokens = Tokens::new(&settings.auth, clock::wall)
-        .with_most_logins(settings.server.max_connections_per_user)
+        .with_max_logins(settings.server.max_connections_per_user)
         .with_pushes(limits.pushes_per_second, limits.pushes_burst)
-        .with_most_wrong_tokens(limits.wrong_tokens_per_minute);
+        .with_max_wrong_tokens(limits.wrong_tokens_per_minute);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);
@@ -75,7 +77,7 @@ pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> 
     Arc::new(tokens)
 }
 
-/// Whose streams a bare id opens: by the settings, or because all that there is of them is simulated.
+/// Returns the users whose streams open by user id alone, without a token: by the settings, or because their data is simulated.
 pub(super) fn open_users(settings: &Settings) -> OpenUsers {
     if settings.sentio.trust_user_id {
         return OpenUsers::Everybody;

@@ -1,9 +1,9 @@
-//! The demo desk: the prices that it trades at, and what it goes on with after a restart.
+//! Wires the demo desk: its prices, and the state that it resumes after a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Demo as DemoSettings, Settings, SourceKind};
+use crate::config::{DemoSettings, Settings, SourceKind};
 use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
 use crate::gateways::Gateway;
 use crate::hub::{Audiences, Hub, Snapshot};
@@ -11,7 +11,7 @@ use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
 use crate::sources::{self, SourceStates, WallClock};
 
-/// Starts the desk if it is on, and a simulator of what it brings into the catalogue where no other one runs.
+/// Spawns the desk if it is enabled, with a simulator for its own instruments unless the source `simulator` runs.
 pub(super) fn spawn(
     settings: &Settings,
     gateway: &Gateway,
@@ -29,34 +29,35 @@ pub(super) fn spawn(
             signal_interval: Duration::ZERO,
             signal_ttl: settings.signals.ttl,
         };
-        let simulator = Simulator::new(options, &brought(settings, &gateway.instruments)?, wall.clone());
+        let simulator = Simulator::new(options, &desk_instruments(settings, &gateway.instruments)?, wall.clone());
         let simulating = sources::supervise(simulator, gateway.handle.clone(), metrics, states, tasks.stopping());
         tasks.spawn("simulator", simulating);
     }
     let users = settings.demo.users.iter().map(|user| user.as_str().into());
-    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.with_snapshot(kept));
-    let quoted = quoted(gateway.hub.clone(), &gateway.instruments);
-    let demo = Demo::new(desk, Box::new(quoted), wall.clone());
+    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.with_snapshot(desk_messages));
+    let quotes = quotes(gateway.hub.clone(), &gateway.instruments);
+    let demo = Demo::new(desk, Box::new(quotes), wall.clone());
     tasks.spawn("demo desk", sources::supervise(demo, gateway.handle.clone(), metrics, states, tasks.stopping()));
     Ok(())
 }
 
-/// The instruments that are in the catalogue for the desk alone: the prices of all others are the operator's business.
-fn brought(settings: &Settings, instruments: &Instruments) -> anyhow::Result<Instruments> {
+/// Returns the instruments that only the desk adds to the catalogue. Prices of all others come from the configured sources.
+fn desk_instruments(settings: &Settings, instruments: &Instruments) -> anyhow::Result<Instruments> {
     let without = Settings { demo: DemoSettings::default(), ..settings.clone() }.instruments()?;
-    let brought = instruments.iter().filter(|instrument| without.get(&instrument.symbol).is_none());
-    Ok(Instruments::new(brought.map(|instrument| instrument.as_ref().clone()))?)
+    let own = instruments.iter().filter(|instrument| without.get(&instrument.symbol).is_none());
+    Ok(Instruments::new(own.map(|instrument| instrument.as_ref().clone()))?)
 }
 
-/// What the log remembers of the desk, oldest first.
-fn kept(present: &Snapshot) -> Vec<RelayedMessage> {
+/// Returns the desk's messages in the hub, oldest first.
+fn desk_messages(present: &Snapshot) -> Vec<RelayedMessage> {
     let (messages, _) = present.messages_after(&Audiences::only(&Audience::All), 0);
     let states = present.states(Desk::keeps).into_iter();
-    states.chain(messages).filter_map(|kept| kept.published().filter(|kept| Desk::keeps(kept)).cloned()).collect()
+    let published = states.chain(messages).filter_map(|envelope| envelope.published().cloned());
+    published.filter(Desk::keeps).collect()
 }
 
-/// The prices that were published last, without those that are too old to trade at.
-fn quoted(hub: Arc<Hub>, instruments: &Instruments) -> impl Fn() -> Vec<Quoted> + Send + Sync + 'static {
+/// Returns a function that returns the latest prices, without those that are too old to trade at.
+fn quotes(hub: Arc<Hub>, instruments: &Instruments) -> impl Fn() -> Vec<Quoted> + Send + Sync + 'static {
     let known = |name| Some((name, instruments.resolve(name).ok()?.clone()));
     let wanted: Vec<(&'static str, Arc<Instrument>)> = Desk::symbols().filter_map(known).collect();
     let is_fresh =

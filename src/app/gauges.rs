@@ -1,4 +1,4 @@
-//! What the operator sees: the parts that `/ready` tells of, and what `/metrics` reads on demand.
+//! What operators see: the parts of `/ready`, and the gauges that `/metrics` reads on demand.
 
 use std::sync::Arc;
 
@@ -12,29 +12,29 @@ use crate::sources::SourceStates;
 use crate::store::{Health, Store};
 use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
 
-/// What `/ready` calls degraded: a log that cannot be written, a disk that is nearly full, and sources that do not deliver.
+/// Builds the parts of `/ready`: the log, the free space of the disk, the sources and the feeds.
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
     let readiness = Arc::new(Readiness::default());
     let store = store.clone();
-    readiness.ask(STORE, move || match store.health() {
+    readiness.add_check(STORE, move || match store.health() {
         Health::Ok => None,
         Health::Failing { error, .. } => Some(format!("signals cannot be stored: {error}")),
     });
     let disk = disk.clone();
-    readiness.ask(DISK, move || disk.complaint());
+    readiness.add_check(DISK, move || disk.complaint());
     let states = states.clone();
-    readiness.ask(SOURCES, move || {
+    readiness.add_check(SOURCES, move || {
         let down = states.list().into_iter().filter(|source| source.state.is_trouble());
         let down: Vec<_> = down.map(|source| format!("{} ({})", source.name, source.state)).collect();
         (!down.is_empty()).then(|| format!("sources that do not deliver: {}", down.join(", ")))
     });
     let feeds = feeds.clone();
-    readiness.ask("feeds", move || feeds.complaint());
+    readiness.add_check("feeds", move || feeds.complaint());
     readiness
 }
 
-/// What the gauges tell that are read only when somebody asks.
-pub(super) struct Seen {
+/// The sources of the gauges that are read at each scrape.
+pub(super) struct GaugeSources {
     pub(super) handle: Handle,
     pub(super) clients: Arc<Clients>,
     pub(super) connections: Arc<ConnectionRegistry>,
@@ -45,8 +45,8 @@ pub(super) struct Seen {
     pub(super) disk: Arc<Disk>,
 }
 
-impl Seen {
-    pub(super) fn tell(&self, metrics: &Metrics) {
+impl GaugeSources {
+    pub(super) fn update(&self, metrics: &Metrics) {
         let waiting = self.clients.waiting();
         let queues =
             [("pipeline", self.handle.depth()), ("outbox_ordered", waiting.ordered), ("outbox_states", waiting.states)];

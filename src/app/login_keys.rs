@@ -1,21 +1,21 @@
-//! Fetches the keys that the login service publishes, again and again.
+//! Fetches the keys of the login service periodically.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 
-use super::endless;
+use super::run_forever;
 use crate::auth::{KeySet, MAX_KEY_SET, Tokens};
 use crate::config::Settings;
 use crate::sources::net::Http;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
 
-/// Longest wait for a connection, and again for the answer.
+/// Time-out for the connection, and again for the response.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps the keys of `auth.jwks_url` fresh, and has `/ready` say when they are not. Does nothing without the setting.
+/// Spawns a task that keeps the keys of `auth.jwks_url` fresh, and adds them to `/ready`. Does nothing without the setting.
 pub(super) fn keep_fresh(
     settings: &Settings,
     tokens: &Tokens,
@@ -24,13 +24,13 @@ pub(super) fn keep_fresh(
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
     let (Some(address), Some(set)) = (settings.auth.jwks_address()?, tokens.key_set()) else { return Ok(()) };
-    let asked = set.clone();
-    readiness.ask("login_keys", move || asked.complaint());
+    let checked = set.clone();
+    readiness.add_check("login_keys", move || checked.complaint());
     let work = fetch_forever(set.clone(), address, metrics.clone());
     let stopping = tasks.stopping();
     tasks.spawn(
         "login keys",
-        endless(async move {
+        run_forever(async move {
             stopping.run_until_cancelled_owned(work).await;
         }),
     );
@@ -40,9 +40,9 @@ pub(super) fn keep_fresh(
 async fn fetch_forever(set: Arc<KeySet>, address: Uri, metrics: Arc<Metrics>) {
     let http = Http::new(FETCH_TIMEOUT);
     loop {
-        set.begin();
+        set.begin_fetch();
         let document = http.document(&address, MAX_KEY_SET).await;
-        let outcome = if set.end(document.map_err(|error| error.to_string())) { "fetched" } else { "failed" };
+        let outcome = if set.end_fetch(document.map_err(|error| error.to_string())) { "fetched" } else { "failed" };
         metrics.key_set_fetches_total.with_label_values(&[outcome]).inc();
         metrics.key_set_keys.set(set.len() as i64);
         set.until_due().await;

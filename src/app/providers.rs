@@ -1,4 +1,4 @@
-//! The providers of market data, as the settings want them.
+//! Builds the providers of market data from the settings.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::sources::alpha_vantage::{self, AlphaVantage};
 use crate::sources::massive::{self, Cluster, Massive};
 use crate::sources::oanda::{self, Oanda};
 
-/// The source `oanda`.
+/// Builds the source `oanda`.
 pub(super) fn oanda(settings: &Settings, instruments: &Instruments, wall: &WallClock) -> anyhow::Result<Oanda> {
     let own = &settings.oanda;
     let options = oanda::Options {
@@ -26,7 +26,7 @@ pub(super) fn oanda(settings: &Settings, instruments: &Instruments, wall: &WallC
     Ok(source.with_mute_after(prices.switch_after, prices.stale_after_quiet))
 }
 
-/// A source for each cluster that something is asked of.
+/// Builds one source `massive` per cluster that has instruments.
 pub(super) fn massive(
     settings: &Settings,
     instruments: &Instruments,
@@ -45,7 +45,7 @@ pub(super) fn massive(
         .collect()
 }
 
-/// The source `alpha_vantage`.
+/// Builds the source `alpha_vantage`.
 pub(super) fn alpha_vantage(
     settings: &Settings,
     instruments: &Instruments,

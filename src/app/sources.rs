@@ -1,10 +1,10 @@
-//! The sources that the settings enable, and what is expected of them.
+//! Builds and spawns the sources that the settings enable, and their rules.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::providers;
-use crate::config::{Prices, ReplaySpeed, Settings, SourceKind};
+use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Instruments, Session, SourceName};
 use crate::engine::PriceRules;
 use crate::pipeline::{Handle, clock};
@@ -15,26 +15,33 @@ use crate::sources::{self, SourceStates, WallClock, metatrader, push, tradingvie
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// How long a source that follows markets may be without a price; `None` while all of them are closed.
-pub(super) fn patience(prices: Prices, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
+/// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
+pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
     move || {
-        let patience = if Session::is_busy(clock::wall()) { prices.stale_after } else { prices.stale_after_quiet };
-        market_is_open(&instruments).then_some(patience)
+        let limit = if Session::is_busy(clock::wall()) { prices.stale_after } else { prices.stale_after_quiet };
+        market_is_open(&instruments).then_some(limit)
     }
 }
 
-/// Whether a market is open that one of the instruments follows.
+/// Whether the market of any instrument is open.
 pub(super) fn market_is_open(instruments: &Instruments) -> bool {
     let now = clock::wall();
     let follows = |session: Session| session != Session::Always && session.is_open(now);
     instruments.iter().any(|instrument| follows(instrument.session))
 }
 
-/// How far prices are believed, and which source comes first: what is pushed, then what calls us, then the sources in the order
-/// in which they are listed, with the last resort at the end.
+/// Returns the rules for prices. The priority of sources is: pushed prices, then sources that call the server, then the
+/// enabled sources in their order, with `alpha_vantage` last.
 pub(super) fn price_rules(settings: &Settings) -> PriceRules {
-    let Prices { delayed_after, stale_after, stale_after_quiet, switch_after, return_after, jump_limit, divergence } =
-        settings.prices;
+    let PriceSettings {
+        delayed_after,
+        stale_after,
+        stale_after_quiet,
+        switch_after,
+        return_after,
+        jump_limit,
+        divergence,
+    } = settings.prices;
     let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
     let (last, listed): (Vec<_>, Vec<_>) =
         settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);

@@ -1,4 +1,4 @@
-//! Signature algorithms of user tokens (RFC 7518 §3.1, RFC 8037), by `ring`. Each takes only keys of its own kind.
+//! Signature algorithms of user tokens (RFC 7518 §3.1, RFC 8037), computed by `ring`. Each accepts only keys of its own type.
 
 use std::fmt;
 use std::sync::Once;
@@ -10,7 +10,7 @@ use ring::signature::{self as sign, RsaPublicKeyComponents, UnparsedPublicKey};
 use ring::{hmac, signature::VerificationAlgorithm};
 use signature::{Signer, Verifier};
 
-/// Every algorithm that can be verified, with its names.
+/// Every supported algorithm with its name.
 const ALL: [(Algorithm, &str); 10] = [
     (Algorithm::HS256, "HS256"),
     (Algorithm::RS256, "RS256"),
@@ -23,25 +23,25 @@ const ALL: [(Algorithm, &str); 10] = [
     (Algorithm::ES384, "ES384"),
     (Algorithm::EdDSA, "EdDSA"),
 ];
-/// Names of registered algorithms (RFC 7518 §3.1, RFC 8812) that are told by name when they are refused.
-const OTHERS: [&str; 5] = ["none", "HS384", "HS512", "ES512", "ES256K"];
+/// Registered algorithms (RFC 7518 §3.1, RFC 8812) that are not supported, but named in the refusal.
+const UNSUPPORTED: [&str; 5] = ["none", "HS384", "HS512", "ES512", "ES256K"];
 
-/// What an RSA key is for that does not say so.
+/// The algorithms of an RSA key that does not name its own.
 pub(super) const RSA: [Algorithm; 6] =
     [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
-/// The algorithm of this name, if it can be verified.
+/// Returns the algorithm with this name, if it is supported.
 pub(super) fn named(name: &str) -> Option<Algorithm> {
     ALL.into_iter().find(|(_, known)| *known == name).map(|(algorithm, _)| algorithm)
 }
 
-/// A name that somebody wrote, if it is a registered one.
+/// Returns a registered name as it is, and a placeholder for any other, so that a refusal repeats nothing from the token.
 fn registered(name: &str) -> &'static str {
-    let known = ALL.into_iter().map(|(_, known)| known).chain(OTHERS);
+    let known = ALL.into_iter().map(|(_, known)| known).chain(UNSUPPORTED);
     known.into_iter().find(|known| *known == name).unwrap_or("an algorithm that is not registered")
 }
 
-/// Some of the algorithms.
+/// A set of algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Algorithms(u16);
 
@@ -50,8 +50,8 @@ impl Algorithms {
         self.0 & Self::bit(algorithm) != 0
     }
 
-    /// These and those.
-    pub(super) fn and(self, others: Self) -> Self {
+    /// Returns the union of both sets.
+    pub(super) fn union(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
@@ -66,42 +66,42 @@ impl FromIterator<Algorithm> for Algorithms {
     }
 }
 
-/// Their names, with commas.
+/// Writes the names, separated by commas.
 impl fmt::Display for Algorithms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut taken = ALL.into_iter().filter(|(algorithm, _)| self.contains(*algorithm)).map(|(_, name)| name);
-        match taken.next() {
+        let mut accepted = ALL.into_iter().filter(|(algorithm, _)| self.contains(*algorithm)).map(|(_, name)| name);
+        match accepted.next() {
             None => f.write_str("none"),
             Some(first) => {
                 f.write_str(first)?;
-                taken.try_for_each(|name| write!(f, ", {name}"))
+                accepted.try_for_each(|name| write!(f, ", {name}"))
             }
         }
     }
 }
 
-/// A token is signed with an algorithm that the server has no key for.
+/// The token is signed with an algorithm for which the server has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("The token is signed with {found}; this server takes {taken}")]
+#[error("The token is signed with {found}; this server takes {accepted}")]
 pub struct WrongAlgorithm {
     found: &'static str,
-    taken: Algorithms,
+    accepted: Algorithms,
 }
 
 impl WrongAlgorithm {
-    pub(super) fn new(found: &str, taken: Algorithms) -> Self {
-        Self { found: registered(found), taken }
+    pub(super) fn new(found: &str, accepted: Algorithms) -> Self {
+        Self { found: registered(found), accepted }
     }
 }
 
-/// What the token library computes with: the bundles that it could bring would be a second set of the same.
+/// The cryptography for the token library; its optional bundles would duplicate `ring`.
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// Makes the algorithms known to the token library; before any use of it.
+/// Installs the algorithms in the token library; needed before any use of it.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
-    // It fails only when it is installed already.
+    // Fails only when a provider is installed already.
     ONCE.call_once(|| PROVIDER.install_default().unwrap_or_else(drop));
 }
 
@@ -129,7 +129,7 @@ impl JwtSigner for HmacKey {
 
 impl Verifier<Vec<u8>> for HmacKey {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        // Compares in constant time.
+        // `ring` compares in constant time.
         hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
     }
 }
@@ -140,7 +140,7 @@ impl JwtVerifier for HmacKey {
     }
 }
 
-/// A public key with the algorithm that it is asked for.
+/// Verifies one algorithm with a public key.
 struct PublicVerifier {
     algorithm: Algorithm,
     key: DecodingKey,

@@ -1,5 +1,5 @@
-//! What a verified token says: whom it names, until when, and whether he administers. Claims that are not needed may have any
-//! shape.
+//! Reads the claims of a verified token: the user, the expiry, and whether the user is an administrator. Claims that are not
+//! needed may have any shape.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -8,14 +8,14 @@ use super::jwt::Principal;
 use super::{AuthError, is_user_id};
 use crate::config::{Auth, ClaimPath};
 
-/// Clocks of issuers differ from ours by so much; seconds.
+/// The tolerated difference between an issuer's clock and ours.
 pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
-/// A time at or beyond this many seconds, in the year 2286, is not written in seconds.
+/// A time at or above this value (the year 2286 in seconds) is not in seconds.
 const NOT_SECONDS: f64 = 1e10;
-/// The largest whole number that a JSON number surely is.
+/// The largest whole number that a JSON number represents exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// What the settings ask of claims.
+/// The requirements of the settings on claims.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimRules {
     audience: Option<String>,
@@ -34,10 +34,10 @@ impl ClaimRules {
         }
     }
 
-    /// Whom verified claims name at `now`.
+    /// Returns the principal of verified claims.
     ///
     /// # Errors
-    /// When a claim that is needed is not what it must be, or the token is not for here and now.
+    /// When a needed claim is missing or invalid, or the token is not valid for this server at `now`.
     pub(super) fn identity(&self, claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<Principal, AuthError> {
         let expires_at = time(claims, "exp")?
             .ok_or(AuthError::InvalidClaim { claim: "exp", reason: "is missing: a token has to end" })?;
@@ -72,7 +72,7 @@ impl ClaimRules {
     }
 }
 
-/// A time of a claim (`NumericDate`, RFC 7519 §2), which may have a fraction; `None` when it is absent.
+/// Parses a claim that is a time (`NumericDate`, RFC 7519 §2), perhaps with a fraction; `None` when it is absent.
 fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<DateTime<Utc>>, AuthError> {
     let invalid = |reason| Err(AuthError::InvalidClaim { claim, reason });
     let seconds = match claims.get(claim) {
@@ -89,7 +89,7 @@ fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<DateT
     Ok(DateTime::from_timestamp_millis((seconds * 1e3) as i64))
 }
 
-/// Whether a text, or one of a list, is `wanted`.
+/// Whether the claim is the text `wanted`, or a list that contains it.
 fn names(claim: Option<&Value>, wanted: &str) -> bool {
     match claim {
         Some(Value::String(text)) => text == wanted,
@@ -98,7 +98,7 @@ fn names(claim: Option<&Value>, wanted: &str) -> bool {
     }
 }
 
-/// The user's id, which some issuers write as a number.
+/// Returns the user's id, which some issuers write as a number.
 fn user(claims: &Map<String, Value>) -> Option<String> {
     let id = |claim: &str| {
         let text = match claims.get(claim)? {
@@ -111,7 +111,7 @@ fn user(claims: &Map<String, Value>) -> Option<String> {
     id("sub").or_else(|| id("user_id"))
 }
 
-/// A whole number in its one spelling, whether it was written `42`, `42.0` or `4.2e1`.
+/// Returns the canonical spelling of a whole number, whether it was written `42`, `42.0` or `4.2e1`.
 fn whole(number: &serde_json::Number) -> Option<String> {
     if number.is_i64() || number.is_u64() {
         return Some(number.to_string());

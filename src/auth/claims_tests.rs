@@ -16,7 +16,7 @@ fn judge(auth: &Auth, claims: &Value) -> Result<Principal, AuthError> {
     ClaimRules::new(auth).identity(claims.as_object().unwrap(), now())
 }
 
-/// The claim that was found wrong, and the reason.
+/// Returns the invalid claim and the reason.
 fn fault(claims: &Value) -> (&'static str, &'static str) {
     match judge(&Auth::default(), claims) {
         Err(AuthError::InvalidClaim { claim, reason }) => (claim, reason),
@@ -55,7 +55,7 @@ fn a_time_that_is_not_plausible_seconds_is_refused() {
 }
 
 #[test]
-fn a_token_of_the_future_is_refused_beyond_the_leeway() {
+fn a_future_token_is_refused_beyond_the_leeway() {
     let claims = |claim: &str, later: i64| json!({"sub": "a", "exp": seconds(600), claim: seconds(later)});
     for claim in ["iat", "nbf"] {
         assert!(judge(&Auth::default(), &claims(claim, 5)).is_ok(), "{claim}: clocks differ a little");
@@ -67,7 +67,7 @@ fn a_token_of_the_future_is_refused_beyond_the_leeway() {
 }
 
 #[test]
-fn a_claim_that_is_not_needed_may_have_any_shape() {
+fn an_unneeded_claim_may_have_any_shape() {
     for odd in [json!(null), json!(7), json!(true), json!(["x", 1, null]), json!({"a": {"b": []}}), json!("x")] {
         let claims = json!({
             "sub": "5", "exp": seconds(60), "role": odd, "aud": odd, "iss": odd, "jti": odd, "scope": odd, "user_id": odd,
@@ -99,7 +99,7 @@ fn a_users_id_is_a_text_or_a_whole_number() {
 }
 
 #[test]
-fn administrators_come_from_the_configured_claim_alone() {
+fn only_the_configured_claim_makes_administrators() {
     let with = |path: &str, value: &str| Auth {
         admin_claim: ClaimPath::try_from(path.to_owned()).unwrap(),
         admin_value: value.to_owned(),
@@ -147,7 +147,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn no_claims_panic_or_make_an_administrator(
+    fn arbitrary_claims_never_panic_or_make_an_administrator(
         names in proptest::collection::vec("exp|iat|nbf|sub|user_id|aud|iss|role|roles|admin|[a-z]{1,6}", 0..8),
         values in proptest::collection::vec(any_json(), 8),
         valid in any::<bool>(),

@@ -1,72 +1,71 @@
-//! Why a token was refused. The texts are meant for whoever presents it, and tell nobody how to forge one: what is said about
-//! claims is said after the signature was verified, one text stands for every wrong signature, and no text holds what the server
-//! expects.
+//! Why a token was refused. The texts are sent to the client and do not help to forge a token: claims are mentioned only after
+//! the signature was verified, all wrong signatures have the same text, and no text contains what the server expects.
 
 use super::algorithm::WrongAlgorithm;
 
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
 
-/// Why somebody was refused. The texts are meant for him.
+/// Why a client was refused. The texts are sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// The server has no such token: nobody can present it.
+    /// The server has no token of this kind, so that none can be valid.
     #[error("Refused: the server has no token for this; its operator sets {0}")]
     NotSet(&'static str),
-    /// No token came along.
+    /// The request has no token.
     #[error("A token is needed: Authorization: Bearer <token>")]
     Missing,
-    /// There is an `Authorization` header, but no bearer token in it.
+    /// The `Authorization` header is not a bearer token.
     #[error("Invalid authorization format")]
     Malformed,
-    /// A shared token that is not the right one.
+    /// The shared token is wrong.
     #[error("Invalid token")]
     Wrong,
-    /// The user token has ended.
+    /// The user token has expired.
     #[error("The token has expired: log in again")]
     Expired,
-    /// The user's tokens were called back.
+    /// The user's tokens were revoked.
     #[error("The token was revoked: log in again")]
     Revoked,
-    /// What should be a user token is none.
+    /// The user token is not a JWT.
     #[error("Not a JSON Web Token: {0}")]
     NotJwt(&'static str),
-    /// The user token has more bytes than are looked at.
+    /// The user token is too long.
     #[error("The token is longer than {MAX_TOKEN} bytes: have the login service put less into it")]
     TooLong,
-    /// The header asks for an extension that has to be understood (RFC 7515 §4.1.11), and none is.
+    /// The header asks for an extension that has to be understood (RFC 7515 §4.1.11); the server supports none.
     #[error("The token's header has 'crit': it asks for an extension that this server does not know")]
     Critical,
-    /// The user token is signed with an algorithm that no key is for.
+    /// The user token is signed with an algorithm for which the server has no key.
     #[error(transparent)]
     WrongAlgorithm(WrongAlgorithm),
-    /// No key that is for the token's algorithm verifies it.
+    /// No key of the token's algorithm verifies it.
     #[error("The token's signature does not verify: it was made with another secret or key, or changed afterwards")]
     WrongSignature,
-    /// The keys of the login service could not be fetched so far.
+    /// The keys of the login service were not fetched yet.
     #[error("The login service's keys could not be fetched yet, so the token cannot be verified: try again later")]
     NoKeysYet,
-    /// A claim that is needed is not there, or not what it must be.
+    /// A needed claim is missing or invalid.
     #[error("The token's {claim} {reason}")]
     InvalidClaim {
-        /// Its name.
+        /// The name of the claim.
         claim: &'static str,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The user token is for somebody else than this server.
+    /// The user token is for another audience than this server.
     #[error("The token is for another audience: its 'aud' is not the one that this server is set to")]
     WrongAudience,
     /// The user token is from another issuer.
     #[error("The token is from another issuer: its 'iss' is not the one that this server is set to")]
     WrongIssuer,
-    /// The user token begins later; the claim that says so.
+    /// The user token is valid only later; the claim that says so.
     #[error("The token is not valid yet: its '{0}' is in the future; compare the clocks of both servers")]
     NotYetValid(&'static str),
 }
 
 impl AuthError {
-    /// What is wrong, as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired`, `revoked`, `too_long`,
+    /// Returns the error as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired`, `revoked`, `too_long`,
     /// `wrong_algorithm`, `wrong_signature`, `no_keys_yet`, `invalid_claim`, `wrong_audience`, `wrong_issuer` or
     /// `not_yet_valid`.
     pub const fn name(self) -> &'static str {
@@ -88,7 +87,7 @@ impl AuthError {
         }
     }
 
-    /// The code of an answer.
+    /// Returns the code of the error response.
     pub const fn code(self) -> &'static str {
         match self {
             Self::NotSet(_) | Self::Missing | Self::Malformed | Self::Wrong => "unauthorized",
@@ -106,8 +105,7 @@ impl AuthError {
         }
     }
 
-    /// Whether the token proves nothing: it is not one of a server's or of a login service's. A token that has expired, or whose
-    /// claims do not fit, was signed by somebody who may.
+    /// Whether the token is forged or guessed. An expired token, or one with unsuitable claims, was signed by a trusted issuer.
     pub const fn is_wrong_token(self) -> bool {
         match self {
             Self::Wrong
@@ -130,23 +128,23 @@ impl AuthError {
     }
 }
 
-/// What a token was meant to be; a metric label.
+/// The kind of a token; a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// The shared token of administrators.
     Admin,
-    /// The shared token of everything that writes.
+    /// The shared token for writing.
     Ingest,
-    /// The shared token of readers.
+    /// The shared token for reading.
     Read,
-    /// A user's own.
+    /// A user token.
     User,
-    /// The secret in the address of a webhook.
+    /// The secret in the URL of a webhook.
     Webhook,
 }
 
 impl TokenKind {
-    /// Its name.
+    /// Returns the metric label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -157,7 +155,7 @@ impl TokenKind {
         }
     }
 
-    /// What a token was meant to be that was presented to read.
+    /// Returns the kind of a token for reading that was refused with `error`.
     pub fn of_reader(error: AuthError) -> Self {
         if error == AuthError::Wrong { Self::Read } else { Self::User }
     }

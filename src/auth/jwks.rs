@@ -1,5 +1,4 @@
-//! The keys that a login service publishes: a JSON Web Key Set (RFC 7517), read with its limits, and kept while the service is
-//! away.
+//! The key set of the login service (JSON Web Key Set, RFC 7517). The last keys stay in use while the service is unreachable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,35 +14,35 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::algorithm::{self, Algorithms};
-use super::jwt::Header;
+use super::jwt::TokenHeader;
 use super::keys::{VerifyingKey, algorithms_of};
 use crate::config::PublicKey;
 
 /// Largest key set, in bytes.
 pub const MAX_KEY_SET: usize = 256 * 1024;
-/// Most keys of a set.
+/// Most keys in a set.
 const MAX_KEYS: usize = 100;
-/// Time between two fetches when nothing is wrong: how long a key that was withdrawn is still taken.
+/// Time between two successful fetches; a withdrawn key is accepted for up to this long.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(10);
-/// Least time between two fetches that a token's unknown key brings about.
+/// Least time between two fetches because of tokens with an unknown key.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
-/// Waits after a first failure; each further one doubles it, up to [`MIN_INTERVAL`].
+/// The wait after a first failure; each further failure doubles it, up to [`MIN_INTERVAL`].
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// Longest that a token waits for its key.
+/// Longest wait of a token for its key.
 const KEY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a document is no key set.
+/// Why a document cannot be used as a key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// Not JSON, or without keys.
+    /// The document is not JSON, or has no list of keys.
     #[error("the answer is not a JSON Web Key Set: it must be a JSON object with a list 'keys'")]
     NotKeySet,
-    /// More keys than are taken.
+    /// The set has more keys than the limit.
     #[error("the key set holds {0} keys: at most {MAX_KEYS} are taken")]
     TooMany(usize),
 }
 
-/// What a key set holds.
+/// The content of a key set.
 #[derive(Debug, Clone, Default)]
 pub struct KeySetContent {
     keys: Vec<VerifyingKey>,
@@ -51,16 +50,16 @@ pub struct KeySetContent {
 }
 
 impl KeySetContent {
-    /// Reads a key set. Keys that cannot verify a user token are left out.
+    /// Parses a key set. Keys that cannot verify a user token are skipped.
     ///
     /// # Errors
-    /// When it is none, or too large.
+    /// When the document is not a key set, or has too many keys.
     pub fn read(document: &[u8]) -> Result<Self, KeySetError> {
         #[derive(Deserialize)]
-        struct Document {
+        struct KeySetDocument {
             keys: Vec<Value>,
         }
-        let document: Document = serde_json::from_slice(document).map_err(|_| KeySetError::NotKeySet)?;
+        let document: KeySetDocument = serde_json::from_slice(document).map_err(|_| KeySetError::NotKeySet)?;
         if document.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany(document.keys.len()));
         }
@@ -74,28 +73,28 @@ impl KeySetContent {
         Ok(content)
     }
 
-    /// How many keys can verify user tokens.
+    /// Returns the number of keys that can verify user tokens.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether no key can.
+    /// Whether no key can verify user tokens.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// What they are for.
+    /// Returns the algorithms of the keys.
     pub fn algorithms(&self) -> Algorithms {
         algorithms_of(&self.keys)
     }
 
-    /// Why each of the others was left out.
+    /// Returns the reason for each skipped key.
     pub fn skipped(&self) -> &[&'static str] {
         &self.skipped
     }
 }
 
-/// Reads a JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2). What it says it is for is all that it is taken for.
+/// Parses a JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2). A key is used only for the purpose and algorithm that it names.
 fn read_key(jwk: &Value) -> Result<VerifyingKey, &'static str> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     let bytes = |name: &str| {
@@ -136,7 +135,7 @@ fn read_key(jwk: &Value) -> Result<VerifyingKey, &'static str> {
     match jwk.get("alg") {
         None | Some(Value::Null) => Ok(key),
         Some(Value::String(name)) => {
-            // RFC 9864 gives the one curve of EdDSA that there is here a name of its own.
+            // RFC 9864 names EdDSA with this curve `Ed25519`.
             let name = if name == "Ed25519" { "EdDSA" } else { name };
             let only = algorithm::named(name).and_then(|algorithm| key.only_for(algorithm));
             only.ok_or("its algorithm ('alg') is not supported, or not one for its kind")
@@ -146,40 +145,40 @@ fn read_key(jwk: &Value) -> Result<VerifyingKey, &'static str> {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct KeySetState {
     keys: Arc<[VerifyingKey]>,
-    /// Whether there was ever an answer.
+    /// Whether a fetch has succeeded so far.
     fetched: bool,
     in_flight: bool,
-    attempted: Option<Instant>,
-    /// When a token's unknown key last brought about a fetch.
-    asked: Option<Instant>,
+    started_at: Option<Instant>,
+    /// When a token with an unknown key last caused a fetch.
+    requested_at: Option<Instant>,
     failures: u32,
-    trouble: Option<String>,
+    complaint: Option<String>,
 }
 
-/// The keys of a login service as they were last seen, and when they are to be fetched anew.
+/// The last fetched keys of a login service, and the schedule of the fetches.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    state: RwLock<State>,
-    /// Woken by a token whose key is not known.
-    wanted: Notify,
-    /// How many fetches have ended.
+    state: RwLock<KeySetState>,
+    /// Notified by a token whose key is unknown.
+    key_requested: Notify,
+    /// The number of completed fetches.
     ended: watch::Sender<u64>,
 }
 
 impl KeySet {
-    /// A fetch begins. It is for all who have asked until now.
-    pub fn begin(&self) {
-        self.wanted.notified().now_or_never();
+    /// Records that a fetch begins. It serves all requests for keys until now.
+    pub fn begin_fetch(&self) {
+        self.key_requested.notified().now_or_never();
         let mut state = self.state.write();
         state.in_flight = true;
-        state.attempted = Some(Instant::now());
+        state.started_at = Some(Instant::now());
     }
 
-    /// A fetch has ended, with a document or the reason why there is none; then the keys of before stay. Returns whether the
-    /// document was a key set.
-    pub fn end(&self, document: Result<impl AsRef<[u8]>, String>) -> bool {
+    /// Records the result of a fetch: the document, or why it failed; after a failure the previous keys stay. Returns whether the
+    /// document is a key set.
+    pub fn end_fetch(&self, document: Result<impl AsRef<[u8]>, String>) -> bool {
         let content = document.and_then(|bytes| KeySetContent::read(bytes.as_ref()).map_err(|error| error.to_string()));
         let is_good = content.is_ok();
         let mut state = self.state.write();
@@ -187,8 +186,8 @@ impl KeySet {
         match content {
             Ok(content) => {
                 let (keys, skipped) = (content.len(), content.skipped.len());
-                tracing::debug!(keys, skipped, algorithms = %content.algorithms(), "the login service's keys were fetched");
-                state.trouble = content.is_empty().then(|| {
+                tracing::debug!(keys, skipped, algorithms = %content.algorithms(), "fetched the keys of the login service");
+                state.complaint = content.is_empty().then(|| {
                     let why = content.skipped.first().map(|reason| format!(": {reason}")).unwrap_or_default();
                     format!("the key set of auth.jwks_url holds no key that can verify a user token{why}")
                 });
@@ -198,10 +197,14 @@ impl KeySet {
             }
             Err(error) => {
                 let kept = if state.fetched { "; the keys of before are still taken" } else { "" };
-                state.trouble = Some(format!("the key set of auth.jwks_url cannot be fetched ({error}){kept}"));
-                // The first of a row: the rest is on `/ready` and in the metrics.
+                state.complaint = Some(format!("the key set of auth.jwks_url cannot be fetched ({error}){kept}"));
+                // Only the first failure of a series is logged; `/ready` and the metrics show the others.
                 if state.failures == 0 {
-                    tracing::warn!(error, kept = state.keys.len(), "the login service's keys cannot be fetched");
+                    tracing::warn!(
+                        error,
+                        kept = state.keys.len(),
+                        "cannot fetch the keys of the login service: check auth.jwks_url"
+                    );
                 }
                 state.failures = state.failures.saturating_add(1);
             }
@@ -211,41 +214,41 @@ impl KeySet {
         is_good
     }
 
-    /// Waits until the keys are to be fetched again: after some time, or when a token names one that is not known.
+    /// Waits until the keys have to be fetched again: after an interval, or when a token names an unknown key.
     pub async fn until_due(&self) {
-        let (attempted, failures) = {
+        let (started_at, failures) = {
             let state = self.state.read();
-            (state.attempted.unwrap_or_else(Instant::now), state.failures)
+            (state.started_at.unwrap_or_else(Instant::now), state.failures)
         };
         let wait = match failures {
             0 => REFRESH_INTERVAL,
             failures => (FIRST_RETRY * 2u32.saturating_pow(failures - 1).min(64)).min(MIN_INTERVAL),
         };
-        let wanted = async {
-            self.wanted.notified().await;
-            let asked = self.state.read().asked;
-            if let Some(asked) = asked {
-                sleep_until(asked + MIN_INTERVAL).await;
+        let key_requested = async {
+            self.key_requested.notified().await;
+            let requested_at = self.state.read().requested_at;
+            if let Some(requested_at) = requested_at {
+                sleep_until(requested_at + MIN_INTERVAL).await;
             }
-            self.state.write().asked = Some(Instant::now());
+            self.state.write().requested_at = Some(Instant::now());
         };
         tokio::select! {
-            () = sleep_until(attempted + wait) => {}
-            () = wanted => {}
+            () = sleep_until(started_at + wait) => {}
+            () = key_requested => {}
         }
     }
 
-    /// Why the keys are not as they should be.
+    /// Returns why the keys are missing or out of date, if they are.
     pub fn complaint(&self) -> Option<String> {
-        self.state.read().trouble.clone()
+        self.state.read().complaint.clone()
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.state.read().keys.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -260,29 +263,30 @@ impl KeySet {
 
     /// See [`Tokens::fetch_key_of`](super::Tokens::fetch_key_of).
     pub(super) async fn fetch_key_of(&self, token: &str) {
-        let Ok(header) = Header::of(token) else { return };
+        let Ok(header) = TokenHeader::of(token) else { return };
         let Some(algorithm) = algorithm::named(header.algorithm()).filter(|it| *it != Algorithm::HS256) else { return };
         let wait = async {
             let mut ended = self.ended.subscribe();
             loop {
-                let (is_known, is_busy, had_its_turn) = {
+                let (is_known, is_busy, requested_recently) = {
                     let state = self.state.read();
                     ended.mark_unchanged();
                     let is_known = match header.key_id() {
                         Some(id) => state.keys.iter().any(|key| key.id() == Some(id)),
                         None => state.keys.iter().any(|key| key.fits(algorithm, None)),
                     };
-                    let had_its_turn = state.asked.is_some_and(|asked| asked.elapsed() < MIN_INTERVAL);
-                    (is_known, state.in_flight || state.attempted.is_none(), had_its_turn)
+                    let requested_recently =
+                        state.requested_at.is_some_and(|requested_at| requested_at.elapsed() < MIN_INTERVAL);
+                    (is_known, state.in_flight || state.started_at.is_none(), requested_recently)
                 };
                 if is_known {
                     return;
                 }
                 if !is_busy {
-                    // What is asked for too early is not lost: it is fetched as soon as the minute is over.
-                    self.wanted.notify_one();
+                    // An early request is not lost: the fetch follows when `MIN_INTERVAL` is over.
+                    self.key_requested.notify_one();
                 }
-                if had_its_turn && !is_busy {
+                if requested_recently && !is_busy {
                     return;
                 }
                 if ended.changed().await.is_err() || !is_busy {
@@ -290,7 +294,7 @@ impl KeySet {
                 }
             }
         };
-        // Whatever came of it, the token is judged by the keys that there are then.
+        // Even after a time-out, the token is verified with the keys available then.
         timeout(KEY_TIMEOUT, wait).await.ok();
     }
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A modulus of so many bytes.
+/// Returns a modulus of the given length.
 fn modulus(bytes: usize) -> String {
     URL_SAFE_NO_PAD.encode(vec![0xff; bytes])
 }
@@ -21,7 +21,7 @@ fn with(mut jwk: Value, name: &str, value: Value) -> Value {
 }
 
 #[test]
-fn a_key_is_taken_only_for_what_it_says() {
+fn a_key_is_used_only_for_its_stated_purpose() {
     let ec = |crv: &str, bytes| json!({"kty": "EC", "crv": crv, "x": coordinate(bytes), "y": coordinate(bytes)});
     let ed = json!({"kty": "OKP", "crv": "Ed25519", "x": coordinate(32)});
     for (jwk, algorithms) in [
@@ -70,7 +70,7 @@ fn a_key_is_taken_only_for_what_it_says() {
 }
 
 #[test]
-fn a_key_set_has_bounds_and_leaves_out_what_it_cannot_use() {
+fn a_key_set_is_bounded_and_skips_unusable_keys() {
     let read = |document: Value| KeySetContent::read(document.to_string().as_bytes());
     let content = read(json!({"keys": [rsa(), {"kty": "oct"}, 7], "more": 1})).unwrap();
     assert_eq!((content.len(), content.skipped().len()), (1, 2));
@@ -87,40 +87,40 @@ fn document(ids: &[&str]) -> Vec<u8> {
     json!({ "keys": keys }).to_string().into_bytes()
 }
 
-/// A token that names this key.
+/// Returns a token that names this key.
 fn token_of(id: &str) -> String {
     let header = URL_SAFE_NO_PAD.encode(json!({"alg": "RS256", "kid": id}).to_string());
     format!("{header}.e30.AAAA")
 }
 
 #[test]
-fn keys_stay_over_an_outage_and_go_when_they_are_withdrawn() {
+fn keys_survive_an_outage_until_withdrawn() {
     let set = KeySet::default();
-    assert!(!set.end(Err::<Vec<u8>, _>("no connection".to_owned())));
+    assert!(!set.end_fetch(Err::<Vec<u8>, _>("no connection".to_owned())));
     assert!(set.complaint().unwrap().contains("cannot be fetched (no connection)") && !set.has_been_fetched());
-    assert!(set.end(Ok(document(&["a", "b"]))));
+    assert!(set.end_fetch(Ok(document(&["a", "b"]))));
     assert_eq!((set.len(), set.complaint()), (2, None));
     for wrong in [Err("no connection".to_owned()), Ok(b"<html>".to_vec())] {
-        assert!(!set.end(wrong));
+        assert!(!set.end_fetch(wrong));
         assert_eq!(set.len(), 2);
         assert!(set.complaint().unwrap().ends_with("the keys of before are still taken"));
     }
-    assert!(set.end(Ok(document(&["b"]))));
+    assert!(set.end_fetch(Ok(document(&["b"]))));
     assert_eq!((set.len(), set.complaint()), (1, None));
-    assert!(set.end(Ok(document(&[]))));
+    assert!(set.end_fetch(Ok(document(&[]))));
     assert!(set.is_empty() && set.complaint().unwrap().contains("holds no key"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_is_asked_for_at_most_once_a_minute() {
+async fn an_unknown_key_is_fetched_once_a_minute() {
     let set = Arc::new(KeySet::default());
     let (fetched, served) = (watch::Sender::new(0), set.clone());
     let count = fetched.subscribe();
     #[expect(clippy::disallowed_methods, reason = "a test runs its own tasks")]
     let service = tokio::spawn(async move {
         loop {
-            served.begin();
-            served.end(Ok(document(&["a"])));
+            served.begin_fetch();
+            served.end_fetch(Ok(document(&["a"])));
             fetched.send_modify(|count| *count += 1);
             served.until_due().await;
         }
@@ -150,12 +150,12 @@ async fn an_unknown_key_is_asked_for_at_most_once_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_failed_is_tried_again_soon() {
+async fn a_failed_fetch_is_retried_soon() {
     let set = KeySet::default();
     let mut waits = Vec::new();
     for _ in 0..6 {
-        set.begin();
-        set.end(Err::<Vec<u8>, _>("no connection".to_owned()));
+        set.begin_fetch();
+        set.end_fetch(Err::<Vec<u8>, _>("no connection".to_owned()));
         let began = Instant::now();
         set.until_due().await;
         waits.push(began.elapsed().as_secs());

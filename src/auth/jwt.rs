@@ -1,5 +1,4 @@
-//! User tokens: JSON Web Tokens (RFC 7519), signed with a secret that is shared with the login service (HS256), or with its
-//! private key.
+//! User tokens: JSON Web Tokens (RFC 7519), signed with a secret shared with the login service (HS256) or with its private key.
 
 use std::sync::Arc;
 
@@ -18,35 +17,35 @@ use super::keys::{VerifyingKey, algorithms_of};
 use super::{AuthError, is_user_id};
 use crate::config::{Auth, Secret};
 
-/// Whom a token names, and for how long.
+/// The user that a verified token names, and the life of the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The user's id.
     pub user: Arc<str>,
-    /// Whether he administers.
+    /// Whether the user is an administrator.
     pub admin: bool,
-    /// When the token was made; unknown counts as long ago.
+    /// When the token was issued; the Unix epoch when the token does not say.
     pub issued_at: DateTime<Utc>,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Principal {
-    /// Whether the token has ended by `now`.
+    /// Whether the token has expired at `now`.
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires_at + LEEWAY <= now
     }
 }
 
-/// What is read of a token's header before its signature is verified.
+/// The header of a token, read before its signature is verified.
 #[derive(Debug)]
-pub(super) struct Header(Map<String, Value>);
+pub(super) struct TokenHeader(Map<String, Value>);
 
-impl Header {
-    /// The header of a token that has the form of one.
+impl TokenHeader {
+    /// Parses the header of a token.
     ///
     /// # Errors
-    /// When it has not, or asks for more than is understood.
+    /// When `token` is not a JWT, or its header asks for an extension.
     pub(super) fn of(token: &str) -> Result<Self, AuthError> {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::TooLong);
@@ -61,25 +60,25 @@ impl Header {
         if header.contains_key("crit") { Err(AuthError::Critical) } else { Ok(Self(header)) }
     }
 
-    /// The algorithm's name as it is written.
+    /// Returns the name of the algorithm as it is written.
     pub(super) fn algorithm(&self) -> &str {
         self.0.get("alg").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The name of the key, if it has one.
+    /// Returns the id of the key, if the header has one.
     pub(super) fn key_id(&self) -> Option<&str> {
         self.0.get("kid").and_then(Value::as_str)
     }
 }
 
-/// Whether a token has the form of a user token, whatever it is worth.
+/// Whether a token has the form of a JWT, valid or not.
 pub(super) fn has_form_of_jwt(token: &str) -> bool {
     token.split('.').count() == 3
 }
 
-/// Reads tokens.
+/// Verifies user tokens.
 pub(super) struct Jwt {
-    /// The secret and the one before it, and the public keys of the settings.
+    /// The current and the previous secret, and the public keys of the settings.
     keys: Vec<VerifyingKey>,
     /// The keys that the login service publishes.
     key_set: Option<Arc<KeySet>>,
@@ -93,7 +92,7 @@ impl std::fmt::Debug for Jwt {
 }
 
 impl Jwt {
-    /// `None` when the settings have no key.
+    /// Builds the verifier; `None` when the settings have no key.
     pub(super) fn new(auth: &Auth) -> Option<Self> {
         if !auth.takes_user_tokens() {
             return None;
@@ -106,23 +105,23 @@ impl Jwt {
         Some(Self { keys, key_set, rules: ClaimRules::new(auth) })
     }
 
-    /// The keys that the login service publishes, where the settings name them.
+    /// Returns the key set of the login service, if `auth.jwks_url` is set.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
         self.key_set.as_ref()
     }
 
-    /// Whom the token names.
+    /// Verifies a token and returns its principal.
     pub(super) fn identity(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
-        let header = Header::of(token)?;
+        let header = TokenHeader::of(token)?;
         let published = self.key_set.as_ref().map(|set| set.keys()).unwrap_or_default();
         let keys = || self.keys.iter().chain(published.iter());
-        let taken = algorithms_of(keys());
-        let waits = self.key_set.as_ref().is_some_and(|set| !set.has_been_fetched());
+        let accepted = algorithms_of(keys());
+        let keys_pending = self.key_set.as_ref().is_some_and(|set| !set.has_been_fetched());
         let algorithm = match algorithm::named(header.algorithm()) {
-            Some(algorithm) if taken.contains(algorithm) => algorithm,
-            // Of keys that nobody has seen yet it is not known what they are for.
-            Some(algorithm) if waits && algorithm != Algorithm::HS256 => return Err(AuthError::NoKeysYet),
-            _ => return Err(AuthError::WrongAlgorithm(WrongAlgorithm::new(header.algorithm(), taken))),
+            Some(algorithm) if accepted.contains(algorithm) => algorithm,
+            // The key set was not fetched yet; it may have a key for this algorithm.
+            Some(algorithm) if keys_pending && algorithm != Algorithm::HS256 => return Err(AuthError::NoKeysYet),
+            _ => return Err(AuthError::WrongAlgorithm(WrongAlgorithm::new(header.algorithm(), accepted))),
         };
         for key in keys().filter(|key| key.fits(algorithm, header.key_id())) {
             match claims(token, algorithm, key) {
@@ -130,11 +129,15 @@ impl Jwt {
                 verified => return self.rules.identity(&verified?, now),
             }
         }
-        Err(if waits && algorithm != Algorithm::HS256 { AuthError::NoKeysYet } else { AuthError::WrongSignature })
+        Err(if keys_pending && algorithm != Algorithm::HS256 {
+            AuthError::NoKeysYet
+        } else {
+            AuthError::WrongSignature
+        })
     }
 }
 
-/// The claims of a token that `key` verifies. Times and everything else are judged elsewhere, on the clock of this server.
+/// Verifies the signature with `key` and returns the claims, which [`ClaimRules`] checks.
 fn claims(token: &str, algorithm: Algorithm, key: &VerifyingKey) -> Result<Map<String, Value>, AuthError> {
     let mut validation = Validation::new(algorithm);
     validation.validate_exp = false;
@@ -147,10 +150,10 @@ fn claims(token: &str, algorithm: Algorithm, key: &VerifyingKey) -> Result<Map<S
     })
 }
 
-/// Makes a token that names `user` until `ttl` has passed.
+/// Issues a token for `user` that expires after `ttl`.
 ///
 /// # Errors
-/// [`AuthError::NotSet`] without a secret; [`AuthError::Wrong`] for an id that no token may name.
+/// [`AuthError::NotSet`] without a secret; [`AuthError::Wrong`] for an invalid user id.
 pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeDelta) -> Result<String, AuthError> {
     let secret = auth.jwt_secret.as_ref().and_then(Secret::key_bytes).ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
     if !is_user_id(user) {
@@ -174,21 +177,21 @@ pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeD
     jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &key).map_err(|_| AuthError::Wrong)
 }
 
-/// What a token says, whoever signed it: for a person to look at, never to rely on.
+/// The content of a token whose signature was not verified, for people to inspect; never to rely on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unverified {
-    /// The algorithm that its header names.
+    /// The algorithm in the header.
     pub algorithm: String,
-    /// The key that its header names.
+    /// The key id in the header.
     pub key_id: Option<String>,
-    /// Its claims.
+    /// The claims.
     pub claims: Map<String, Value>,
 }
 
-/// Reads a token without verifying it.
+/// Parses a token without verifying it.
 ///
 /// # Errors
-/// When it is no token.
+/// When `token` is not a JWT.
 pub fn read_unverified(token: &str) -> Result<Unverified, AuthError> {
     let mut parts = token.split('.');
     let (Some(header), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -206,13 +209,12 @@ pub fn read_unverified(token: &str) -> Result<Unverified, AuthError> {
     Ok(Unverified { algorithm: text("alg").unwrap_or_default(), key_id: text("kid"), claims })
 }
 
-/// Whether the token would be good if the secret were taken the other way round: as base64 where it is taken as text, as text
-/// where it is taken as base64.
+/// Whether the token would verify with the other encoding of the secret: base64 instead of text, or text instead of base64.
 pub fn fits_other_encoding(auth: &Auth, token: &str) -> bool {
     let secrets = [&auth.jwt_secret, &auth.jwt_previous_secret].into_iter().flatten();
     algorithm::install();
     secrets.filter_map(Secret::other_key_bytes).any(|bytes| {
-        let is_hs256 = Header::of(token).is_ok_and(|header| header.algorithm() == "HS256");
+        let is_hs256 = TokenHeader::of(token).is_ok_and(|header| header.algorithm() == "HS256");
         is_hs256 && claims(token, Algorithm::HS256, &VerifyingKey::hmac(&bytes)).is_ok()
     })
 }

@@ -1,4 +1,4 @@
-//! Tokens of login services: their algorithms, their keys, their claims.
+//! Tests with tokens of login services: algorithms, keys and claims.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -30,11 +30,11 @@ fn with_pem(pem: &str) -> Auth {
     Auth { public_key: Some(PublicKeys::try_from(pem.to_owned()).unwrap()), ..Auth::default() }
 }
 
-/// A server whose login service publishes these keys.
+/// Returns the verifier of a server whose login service publishes these keys.
 fn with_key_set(auth: Auth, keys: &[Value]) -> Tokens {
     let auth = Auth { jwks_url: Some("https://login.example.com/keys".into()), ..auth };
     let tokens = Tokens::new(&auth, now);
-    assert!(tokens.key_set().unwrap().end(Ok(json!({ "keys": keys }).to_string())));
+    assert!(tokens.key_set().unwrap().end_fetch(Ok(json!({ "keys": keys }).to_string())));
     tokens
 }
 
@@ -48,13 +48,13 @@ fn code(tokens: &Tokens, token: &str) -> &'static str {
 }
 
 #[test]
-fn every_algorithm_verifies_with_its_own_key_alone() {
+fn every_algorithm_verifies_only_with_its_own_key() {
     for algorithm in ALGORITHMS {
         let by_pem = Tokens::new(&with_pem(public_pem(algorithm)), now);
         let published = with_key_set(Auth::default(), &[jwk(algorithm, "k")]);
         for other in ALGORITHMS {
             let token = signed(other, "k", &claims());
-            // An RSA key in PEM does not say for which of six algorithms it is.
+            // An RSA key in PEM does not name its algorithm, so it verifies all six.
             let same_kind = public_pem(other) == public_pem(algorithm);
             assert_eq!(
                 code(&by_pem, &token),
@@ -107,7 +107,7 @@ fn a_public_key_is_never_a_secret() {
         assert_eq!(code(&both, &unsigned(alg.clone())), "token_wrong_algorithm", "{alg}");
     }
     assert_eq!(code(&both, &unsigned(json!("RS256"))), "token_wrong_signature");
-    // All at once, during a move.
+    // All kinds of keys can be configured at once, during a migration.
     for token in
         [hs256(SECRET.as_bytes(), &claims()), signed("RS256", "any", &claims()), signed("ES256", "k", &claims())]
     {
@@ -123,13 +123,13 @@ fn a_token_is_verified_by_the_key_it_names() {
     for id in ["two", "three", ""] {
         assert_eq!(code(&tokens, &signed("ES256", id, &claims())), "token_wrong_signature", "{id:?}");
     }
-    // The header's own key is nobody's.
+    // A key inside the header is ignored.
     let header = json!({"alg": "RS256", "jwk": jwk("RS256", "x"), "jku": "https://evil.example/keys", "kid": "one"});
     assert_eq!(code(&tokens, &signed_as("RS256", &header, &claims())), "token_wrong_algorithm");
 }
 
 #[test]
-fn without_the_services_keys_the_secret_goes_on() {
+fn without_published_keys_the_secret_still_verifies() {
     let auth = Auth {
         jwt_secret: Some(Secret::new(SECRET)),
         jwks_url: Some("https://login.example.com/keys".into()),
@@ -139,14 +139,14 @@ fn without_the_services_keys_the_secret_goes_on() {
     assert_eq!(code(&tokens, &hs256(SECRET.as_bytes(), &claims())), "good");
     let token = signed("RS256", "k", &claims());
     assert_eq!(tokens.user(Some(&token)), Err(AuthError::NoKeysYet));
-    tokens.key_set().unwrap().end(Ok(json!({"keys": [jwk("RS256", "k")]}).to_string()));
+    tokens.key_set().unwrap().end_fetch(Ok(json!({"keys": [jwk("RS256", "k")]}).to_string()));
     assert_eq!(code(&tokens, &token), "good");
-    tokens.key_set().unwrap().end(Err::<String, _>("no connection".into()));
+    tokens.key_set().unwrap().end_fetch(Err::<String, _>("no connection".into()));
     assert_eq!(code(&tokens, &token), "good", "over an outage");
 }
 
 #[test]
-fn a_header_that_asks_for_more_is_refused() {
+fn a_critical_header_is_refused() {
     let tokens = Tokens::new(&with_pem(public_pem("ES256")), now);
     for crit in [json!(["b64"]), json!(["exp"]), json!([]), json!(null), json!("x")] {
         let token = signed_as("ES256", &json!({"alg": "ES256", "crit": crit, "b64": false}), &claims());
@@ -154,9 +154,9 @@ fn a_header_that_asks_for_more_is_refused() {
     }
 }
 
-/// Whoever tries must not learn from the answer what to try next.
+/// The response must not tell an attacker what to try next.
 #[test]
-fn a_refusal_tells_nothing_that_helps_to_forge() {
+fn a_refusal_does_not_help_to_forge() {
     let auth = Auth {
         jwt_secret: Some(Secret::new(SECRET)),
         jwt_audience: Some("the-expected-audience".into()),
@@ -172,7 +172,7 @@ fn a_refusal_tells_nothing_that_helps_to_forge() {
     let (header, _) = message.split_once('.').unwrap();
     let altered = format!("{header}.eyJzdWIiOiJyb290In0.{signature}");
     let expired = json!({"sub": "a", "exp": seconds(-600), "aud": "x"});
-    // Not one of them may say whether the rest of it would do.
+    // No text may reveal whether the rest of the token is valid.
     for forged in [
         altered,
         hs256(b"a secret that is guessed", &good),
@@ -215,9 +215,9 @@ fn a_refusal_tells_nothing_that_helps_to_forge() {
     assert!(!format!("{tokens:?}").contains("the-key-id"), "nor does it stand in a log line");
 }
 
-/// Tokens with the claims and headers of five services, each as its own documentation shows them.
+/// Tokens with the claims and headers from the documentation of five services.
 #[test]
-fn tokens_of_five_login_services_are_good() {
+fn tokens_of_five_login_services_are_accepted() {
     let (iat, exp) = (seconds(-5), seconds(3_600));
     let cases: [(&str, &str, Value, Value, &str, &str, &str); 5] = [
         (

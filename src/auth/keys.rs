@@ -1,14 +1,14 @@
-//! The keys that user tokens are verified with: each knows which algorithms it is for, and its name if it has one.
+//! The keys that verify user tokens, with their algorithms and ids.
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::algorithm::{self, Algorithms};
 use crate::config::{PublicKey, Secret};
 
-/// A key, and what it is for.
+/// A key with the algorithms that it may verify.
 #[derive(Clone)]
 pub(super) struct VerifyingKey {
-    /// Its name (`kid`); a key of the settings has none.
+    /// The id (`kid`); keys of the settings have none.
     id: Option<String>,
     algorithms: Algorithms,
     key: DecodingKey,
@@ -24,18 +24,18 @@ impl std::fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// A secret for HS256; `None` when it stands for no bytes.
+    /// Returns a key from a secret for HS256; `None` when the secret cannot be decoded.
     pub(super) fn secret(secret: &Secret) -> Option<Self> {
         secret.key_bytes().map(|bytes| Self::hmac(&bytes))
     }
 
-    /// Bytes for HS256.
+    /// Returns a key from bytes for HS256.
     pub(super) fn hmac(bytes: &[u8]) -> Self {
         let algorithms = [Algorithm::HS256].into_iter().collect();
         Self { id: None, algorithms, key: DecodingKey::from_secret(bytes) }
     }
 
-    /// A public key for all algorithms of its kind.
+    /// Returns a public key for all algorithms of its type.
     pub(super) fn public(key: &PublicKey) -> Self {
         let (algorithms, key) = match key {
             PublicKey::Rsa { modulus, exponent } => {
@@ -48,18 +48,18 @@ impl VerifyingKey {
         Self { id: None, algorithms: algorithms.iter().copied().collect(), key }
     }
 
-    /// The same with a name.
+    /// Sets the id.
     pub(super) fn named(self, id: Option<String>) -> Self {
         Self { id, ..self }
     }
 
-    /// The same for one algorithm alone; `None` when it is for others.
+    /// Restricts the key to one algorithm; `None` when the key does not support it.
     pub(super) fn only_for(self, algorithm: Algorithm) -> Option<Self> {
         let algorithms = [algorithm].into_iter().collect();
         self.algorithms.contains(algorithm).then_some(Self { algorithms, ..self })
     }
 
-    /// Whether a token may be signed with it that says `algorithm`, and `id` if it names its key.
+    /// Whether the key may verify a token with this algorithm and key id.
     pub(super) fn fits(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         let named = self.id.as_deref().zip(id).is_none_or(|(own, wanted)| own == wanted);
         named && self.algorithms.contains(algorithm)
@@ -78,7 +78,7 @@ impl VerifyingKey {
     }
 }
 
-/// All algorithms of some keys.
+/// Returns the algorithms of all the keys.
 pub(super) fn algorithms_of<'a>(keys: impl IntoIterator<Item = &'a VerifyingKey>) -> Algorithms {
-    keys.into_iter().map(VerifyingKey::algorithms).fold(Algorithms::default(), Algorithms::and)
+    keys.into_iter().map(VerifyingKey::algorithms).fold(Algorithms::default(), Algorithms::union)
 }

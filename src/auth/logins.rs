@@ -1,4 +1,4 @@
-//! Who is connected by a user token, so that the end of the token ends the connection.
+//! Connections that were opened with a user token: they end together with the token.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AuthError, Principal, TooManyLogins};
 
-/// How often tokens that have expired are looked for.
+/// The interval between two checks for expired tokens.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The live connections that rest on a user token, and which tokens are worth nothing any more.
+/// The open connections with a user token, and the revoked tokens.
 #[derive(Debug, Default)]
-pub(super) struct Logins(Mutex<State>);
+pub(super) struct Logins(Mutex<LoginState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LoginState {
     live: HashMap<u64, (Principal, CancellationToken)>,
     next: u64,
-    /// Connections of each user who has any.
-    of: HashMap<Arc<str>, usize>,
-    /// Tokens of these users that were made before these times are revoked.
+    /// The number of open connections of each user.
+    per_user: HashMap<Arc<str>, usize>,
+    /// Per user: tokens issued before this time are revoked.
     not_before: HashMap<Arc<str>, DateTime<Utc>>,
-    /// How far the clock of an issuer was ahead of ours at most; bounded by the leeway, beyond which a token is refused.
+    /// The largest observed lead of an issuer's clock; at most the leeway, since tokens further ahead are refused.
     clock_lead: TimeDelta,
 }
 
-impl State {
-    fn judge(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
+impl LoginState {
+    fn check(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
         if identity.has_expired(now) {
             Err(AuthError::Expired)
         } else if self.not_before.get(&identity.user).is_some_and(|not_before| identity.issued_at < *not_before) {
@@ -42,12 +42,12 @@ impl State {
 }
 
 impl Logins {
-    pub(super) fn judge(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
-        self.0.lock().judge(identity, now)
+    pub(super) fn check(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
+        self.0.lock().check(identity, now)
     }
 
-    /// Notes that a token was presented, which tells how far its issuer's clock is ahead.
-    pub(super) fn presented(&self, identity: &Principal, now: DateTime<Utc>) {
+    /// Records how far the issuer's clock is ahead of ours, by a token that was presented.
+    pub(super) fn record_clock_lead(&self, identity: &Principal, now: DateTime<Utc>) {
         let lead = identity.issued_at - now;
         if lead > TimeDelta::zero() {
             let mut state = self.0.lock();
@@ -55,7 +55,7 @@ impl Logins {
         }
     }
 
-    /// The time that tokens made before `now` bear at the latest: an issuer's clock may be ahead of ours.
+    /// Returns the latest issue time that a token issued before `now` can carry: an issuer's clock may be ahead of ours.
     pub(super) fn latest_issue(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.0.lock().clock_lead {
             lead if lead > TimeDelta::zero() => now + lead + TimeDelta::milliseconds(1),
@@ -69,22 +69,23 @@ impl Logins {
         *known = not_before.max(*known);
     }
 
-    /// How many connections are live.
+    /// Returns the number of open connections.
     pub(super) fn count(&self) -> usize {
         self.0.lock().live.len()
     }
 
-    /// Ends every connection whose token is worth nothing any more.
+    /// Ends every connection whose token has expired or was revoked.
     pub(super) fn sweep(&self, now: DateTime<Utc>) {
         let state = &mut *self.0.lock();
-        let ended: Vec<_> = state.live.iter().filter(|(_, (who, _))| state.judge(who, now).is_err()).collect();
+        let ended: Vec<_> =
+            state.live.iter().filter(|(_, (principal, _))| state.check(principal, now).is_err()).collect();
         for (_, (_, end)) in ended {
             end.cancel();
         }
     }
 }
 
-/// A connection that rests on a user token. Counts as live until it is dropped.
+/// A connection that was opened with a user token. It counts as open until this is dropped.
 #[derive(Debug)]
 pub struct UserSession {
     identity: Principal,
@@ -94,11 +95,11 @@ pub struct UserSession {
 }
 
 impl UserSession {
-    pub(super) fn new(logins: Arc<Logins>, identity: Principal, most: usize) -> Result<Self, TooManyLogins> {
+    pub(super) fn new(logins: Arc<Logins>, identity: Principal, max_per_user: usize) -> Result<Self, TooManyLogins> {
         let end = CancellationToken::new();
         let mut state = logins.0.lock();
-        let count = state.of.entry(identity.user.clone()).or_default();
-        if *count >= most {
+        let count = state.per_user.entry(identity.user.clone()).or_default();
+        if *count >= max_per_user {
             return Err(TooManyLogins);
         }
         *count += 1;
@@ -109,12 +110,12 @@ impl UserSession {
         Ok(Self { identity, end, id, logins })
     }
 
-    /// Whose it is.
+    /// Returns the principal of the token.
     pub fn identity(&self) -> &Principal {
         &self.identity
     }
 
-    /// Cancelled when the token has expired or was revoked: the connection has to end.
+    /// Returns a token that is cancelled when the user token has expired or was revoked: the connection has to end.
     pub fn end(&self) -> &CancellationToken {
         &self.end
     }
@@ -124,10 +125,10 @@ impl Drop for UserSession {
     fn drop(&mut self) {
         let state = &mut *self.logins.0.lock();
         state.live.remove(&self.id);
-        if let Some(count) = state.of.get_mut(&self.identity.user) {
+        if let Some(count) = state.per_user.get_mut(&self.identity.user) {
             *count -= 1;
             if *count == 0 {
-                state.of.remove(&self.identity.user);
+                state.per_user.remove(&self.identity.user);
             }
         }
     }

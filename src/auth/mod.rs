@@ -1,8 +1,8 @@
-//! Who may write, who may read, who somebody is, and from which web pages.
+//! Authentication: verifies tokens, and checks the origins of web pages.
 //!
-//! Tokens are compared in constant time, and never printed or sent back. Every way in presents its token here: a header
-//! of a request, the query of a handshake, or a frame. There are shared tokens, which the settings name, and user tokens
-//! ([`Principal`]), which end: with them the connections that rest on them ([`UserSession`]).
+//! Tokens are compared in constant time, and never printed or sent back. They arrive in a header of a request, in the query of
+//! a handshake or in a frame, and all of them are verified here. Shared tokens come from the settings. User tokens name a
+//! [`Principal`] and expire; a connection that was opened with one ([`UserSession`]) ends together with its token.
 
 mod algorithm;
 mod claims;
@@ -40,16 +40,16 @@ pub use jwt::{Principal, Unverified, fits_other_encoding, mint, read_unverified}
 pub use logins::UserSession;
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, UserAccessError};
-pub use rate::{Rate, TooFast};
+pub use rate::{RateLimit, TooFast};
 use wrong_tokens::WrongTokens;
 pub use wrong_tokens::{TooManyWrongTokens, WrongToken};
 
-/// A user has as many connections as one may have.
+/// The user has reached the limit of connections per user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this user has too many connections; close some")]
 pub struct TooManyLogins;
 
-/// The tokens of the settings, and those made with their secret.
+/// Verifies shared tokens and user tokens.
 #[derive(Debug)]
 pub struct Tokens {
     ingest: Option<Secret>,
@@ -58,16 +58,16 @@ pub struct Tokens {
     read_auth: ReadAuth,
     jwt: Option<Jwt>,
     logins: Arc<Logins>,
-    /// Connections of one user at a time.
+    /// Maximum of connections per user.
     max_logins: usize,
-    pushes: Rate,
-    alerts: Rate,
-    guesses: WrongTokens,
+    pushes: RateLimit,
+    alerts: RateLimit,
+    wrong_token_counts: WrongTokens,
     clock: fn() -> DateTime<Utc>,
 }
 
 impl Tokens {
-    /// The tokens that the settings name. User tokens are judged on `clock`.
+    /// Builds the verifier from the settings. `clock` decides whether a user token has expired.
     pub fn new(auth: &Auth, clock: fn() -> DateTime<Utc>) -> Self {
         let jwt = Jwt::new(auth);
         let Auth { ingest_token, admin_token, read_auth, read_token, .. } = auth.clone();
@@ -79,46 +79,46 @@ impl Tokens {
             jwt,
             logins: Arc::default(),
             max_logins: usize::MAX,
-            pushes: Rate::new(0, 0),
-            alerts: Rate::new(0, 0),
-            guesses: WrongTokens::new(0),
+            pushes: RateLimit::new(0, 0),
+            alerts: RateLimit::new(0, 0),
+            wrong_token_counts: WrongTokens::new(0),
             clock,
         }
     }
 
-    /// The same with at most so many connections for each user at a time; 0 for any number.
+    /// Sets the maximum of connections per user; 0 for no limit.
     #[must_use]
-    pub fn with_most_logins(self, most: usize) -> Self {
+    pub fn with_max_logins(self, most: usize) -> Self {
         Self { max_logins: if most == 0 { usize::MAX } else { most }, ..self }
     }
 
-    /// The same with at most so many pushes per second with one token, and so many at once; 0 for any number.
+    /// Sets the limits of pushes per second and at once with one token; 0 for no limit.
     #[must_use]
     pub fn with_pushes(self, per_second: u32, burst: u32) -> Self {
-        Self { pushes: Rate::new(per_second, burst), alerts: Rate::new(per_second, burst), ..self }
+        Self { pushes: RateLimit::new(per_second, burst), alerts: RateLimit::new(per_second, burst), ..self }
     }
 
-    /// The same with at most so many wrong tokens of one address in a minute; 0 for any number.
+    /// Sets the maximum of wrong tokens per address and minute; 0 for no limit.
     #[must_use]
-    pub fn with_most_wrong_tokens(self, per_minute: u32) -> Self {
-        Self { guesses: WrongTokens::new(per_minute), ..self }
+    pub fn with_max_wrong_tokens(self, per_minute: u32) -> Self {
+        Self { wrong_token_counts: WrongTokens::new(per_minute), ..self }
     }
 
-    /// Notes that a wrong token came from `address`.
+    /// Counts a wrong token from `address`.
     ///
     /// # Errors
-    /// When there were too many in this minute: the answer is to say that, and nothing of the token.
+    /// When the address has reached its limit in this minute: the response has to say so instead of what is wrong with the token.
     pub fn count_wrong_token(&self, address: IpAddr) -> Result<(), TooManyWrongTokens> {
-        self.guesses.count(address, Instant::now())
+        self.wrong_token_counts.count(address, Instant::now())
     }
 
-    /// The keys that the login service publishes, where the settings name them.
+    /// Returns the key set of the login service, if `auth.jwks_url` is set.
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         self.jwt.as_ref()?.key_set()
     }
 
-    /// Waits, where a token names a published key that is not known, until the login service has been asked for it; at most
-    /// once a minute, and for a few seconds. Returns at once for every other token.
+    /// Waits until the key set was fetched again when `token` names an unknown key; at most one fetch a minute and for a few
+    /// seconds. Returns at once for every other token.
     pub async fn fetch_key_of(&self, token: &str) {
         if let Some(set) = self.key_set() {
             set.fetch_key_of(token).await;
@@ -128,7 +128,7 @@ impl Tokens {
     /// Counts a push with the ingest token.
     ///
     /// # Errors
-    /// When there were too many.
+    /// When the limit of pushes is reached.
     pub fn count_push(&self) -> Result<(), TooFast> {
         self.pushes.take()
     }
@@ -136,23 +136,23 @@ impl Tokens {
     /// Counts an alert with the webhook's token.
     ///
     /// # Errors
-    /// When there were too many.
+    /// When the limit of pushes is reached.
     pub fn count_alert(&self) -> Result<(), TooFast> {
         self.alerts.take()
     }
 
-    /// Whether `token` may write.
+    /// Verifies a token for writing.
     ///
     /// # Errors
-    /// [`AuthError`] when it may not.
+    /// [`AuthError`] when the token may not write.
     pub fn ingest(&self, token: Option<&str>) -> Result<(), AuthError> {
         check(self.ingest.as_ref(), "ORION_INGEST_TOKEN", token)
     }
 
-    /// Whether `token` may administer: the shared one, or an administrator's own, who is then named.
+    /// Verifies a token for administration: the shared one, or an administrator's user token, whose principal is returned.
     ///
     /// # Errors
-    /// [`AuthError`] when it may not.
+    /// [`AuthError`] when the token may not administer.
     pub fn admin(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         let shared = check(self.admin.as_ref(), "ORION_ADMIN_TOKEN", token);
         match (shared, &self.jwt) {
@@ -168,26 +168,26 @@ impl Tokens {
         }
     }
 
-    /// Whom a user token names.
+    /// Verifies a user token and returns its principal.
     ///
     /// # Errors
-    /// [`AuthError`] when it names nobody.
+    /// [`AuthError`] when the token is not valid.
     pub fn user(&self, token: Option<&str>) -> Result<Principal, AuthError> {
         let jwt = self.jwt.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
         let now = (self.clock)();
         let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now).and_then(|identity| {
-            self.logins.presented(&identity, now);
-            self.logins.judge(&identity, now).map(|()| identity)
+            self.logins.record_clock_lead(&identity, now);
+            self.logins.check(&identity, now).map(|()| identity)
         });
-        // Nothing of the token itself: whoever reads the log must not be able to present it.
+        // The token itself is not logged: a reader of the log could use it.
         identity.inspect_err(|error| tracing::debug!(code = error.code(), reason = %error, "a user token was refused"))
     }
 
-    /// Whether `token` may read what is public: any, or none, unless the settings require one. A user token names its
-    /// user; where user tokens are in use, one that is good for nothing is refused even where none is needed.
+    /// Verifies a token for reading public data, and returns the principal of a user token. Without `auth.read_auth` =
+    /// `required`, no token is needed; but where user tokens are enabled, an invalid one is refused all the same.
     ///
     /// # Errors
-    /// [`AuthError`] when it may not.
+    /// [`AuthError`] when the token may not read.
     pub fn reader(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         let required = self.read_auth == ReadAuth::Required;
         let Some(presented) = token else {
@@ -202,7 +202,7 @@ impl Tokens {
             return Ok(None);
         }
         match &self.jwt {
-            // What has not even the form of a user token was meant to be the shared one.
+            // A token that is not a JWT was meant to be the shared one.
             Some(_) if self.read.is_none() || has_form_of_jwt(presented) => self.user(token).map(Some),
             Some(_) => Err(AuthError::Wrong),
             None if required => check(self.read.as_ref(), "ORION_READ_TOKEN", token).map(|()| None),
@@ -210,47 +210,47 @@ impl Tokens {
         }
     }
 
-    /// Whom a token names where nobody needs one to come in: one that is presented has to be good all the same.
+    /// Verifies the token of an endpoint that never requires one: a token that is presented has to be valid all the same.
     ///
     /// # Errors
-    /// [`AuthError`] when it is not.
+    /// [`AuthError`] when the token is not valid.
     pub fn visitor(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
         token.map_or(Ok(None), |token| self.reader(Some(token)))
     }
 
-    /// Whether the token that a connection rests on is still good.
+    /// Checks whether the token of a session is still valid.
     ///
     /// # Errors
-    /// [`AuthError::Expired`] or [`AuthError::Revoked`] when it is not.
+    /// [`AuthError::Expired`] or [`AuthError::Revoked`] when it is no longer valid.
     pub fn still_good(&self, login: &UserSession) -> Result<(), AuthError> {
-        self.logins.judge(login.identity(), (self.clock)())
+        self.logins.check(login.identity(), (self.clock)())
     }
 
-    /// Notes a connection that rests on a user token.
+    /// Registers a connection that was opened with a user token.
     ///
     /// # Errors
-    /// When its user has too many already.
+    /// When the user has reached the limit of connections.
     pub fn login(&self, identity: Principal) -> Result<UserSession, TooManyLogins> {
         UserSession::new(self.logins.clone(), identity, self.max_logins)
     }
 
-    /// How many connections rest on a user token.
+    /// Returns the number of open connections with a user token.
     pub fn logged_in(&self) -> usize {
         self.logins.count()
     }
 
-    /// Calls back the tokens of `user` that were made before `not_before`, and ends the connections that rest on them.
+    /// Revokes the tokens of `user` that were issued before `not_before`, and ends their connections.
     pub fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {
         self.logins.revoke(user, not_before);
         self.logins.sweep((self.clock)());
     }
 
-    /// Before when a token must have been made to be revoked now: now, or a little later where an issuer's clock is ahead of ours.
+    /// Returns the `not_before` that revokes all tokens issued so far: now, or slightly later when an issuer's clock is ahead.
     pub fn revocation_time(&self) -> DateTime<Utc> {
         self.logins.latest_issue((self.clock)())
     }
 
-    /// Ends connections whose tokens have expired, until `stop`.
+    /// Periodically ends connections whose tokens have expired, until `stop`.
     pub async fn keep_watch(self: Arc<Self>, stop: CancellationToken) {
         let watch = async {
             loop {
@@ -268,10 +268,10 @@ fn check(secret: Option<&Secret>, setting: &'static str, token: Option<&str>) ->
     if secret.matches(token) { Ok(()) } else { Err(AuthError::Wrong) }
 }
 
-/// The token of an `Authorization: Bearer` header, if there is such a header.
+/// Returns the token of the `Authorization: Bearer` header, if the header is present.
 ///
 /// # Errors
-/// [`AuthError::Malformed`] when the header says something else.
+/// [`AuthError::Malformed`] when the header is not a bearer token.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().map_err(|_| AuthError::Malformed)?;
@@ -279,11 +279,11 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(AuthError::Malformed) }
 }
 
-/// The token of a handshake: the bearer header, else `?token=`, which is there because browsers cannot set headers on a
-/// WebSocket. Plain requests use [`bearer`]: a token does not belong into a URL.
+/// Returns the token of a handshake: from the bearer header, else from `?token=`, since browsers cannot set headers on a
+/// WebSocket. Plain requests use [`bearer`], because a token does not belong in a URL.
 ///
 /// # Errors
-/// [`AuthError::Malformed`] when the header is no bearer token.
+/// [`AuthError::Malformed`] when the header is not a bearer token.
 pub fn handshake_token(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>, AuthError> {
     if let Some(token) = bearer(headers)? {
         return Ok(Some(token.to_owned()));
@@ -292,13 +292,13 @@ pub fn handshake_token(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>,
     Ok(query.into_iter().find_map(|(name, value)| (name == "token" && !value.is_empty()).then_some(value)))
 }
 
-/// Whether somebody can have this id.
+/// Whether `text` is a valid user id.
 fn is_user_id(text: &str) -> bool {
     (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-/// Whether a WebSocket handshake may come from the page it comes from: a listed origin, the server's own page, or no page
-/// at all (programs send no `Origin`).
+/// Whether the origin of a WebSocket handshake is allowed: a listed origin, the server's own, or none (programs send no
+/// `Origin`).
 pub fn origin_allowed(origins: &AllowedOrigins, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return origins.any() };

@@ -1,41 +1,42 @@
-//! Users whose streams a bare id opens: Sentio's own pages know nothing else of their user.
+//! Users whose streams open by user id alone, without a token: Sentio's own pages have nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Principal, is_user_id};
 
-/// Whose streams a client may have that names a user and proves nothing.
+/// The users whose streams a client without a token may open by their id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenUsers {
-    /// Everybody's: whoever knows an id reads.
+    /// All users: the id is the only secret.
     Everybody,
-    /// Only theirs, such as those of whom everything is simulated.
+    /// Only these users, such as those with simulated data.
     Only(BTreeSet<Arc<str>>),
 }
 
-/// Why a client gets nobody's streams. The texts are meant for it.
+/// Why a client may not open the streams of a user. The texts are sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserAccessError {
-    /// It names nobody and has no token.
+    /// The client has neither named a user nor sent a token.
     #[error("user_id required")]
     Nobody,
-    /// What it names can be no user.
+    /// The named id is not a valid user id.
     #[error("user_id must be text of 1 to 128 characters")]
     Invalid,
-    /// It has no token for the user that it names.
+    /// The client has no token for the named user.
     #[error("token required")]
     Unproven,
-    /// Its token is another user's.
+    /// The token belongs to another user.
     #[error("user_id is not the user of the token")]
     Other,
 }
 
 impl OpenUsers {
-    /// Whose streams a client may have that has proved to be `identity` and names the user `named`, both if at all.
+    /// Returns the user whose streams a client may open. `identity` is the principal of its token, `named` the id that it has
+    /// named.
     ///
     /// # Errors
-    /// [`UserAccessError`] when it may have none.
+    /// [`UserAccessError`] when the client may not open them.
     pub fn admit(&self, identity: Option<&Principal>, named: Option<&str>) -> Result<Arc<str>, UserAccessError> {
         let user = match (identity, named) {
             (Some(identity), None) => return Ok(identity.user.clone()),
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_opens_its_own_user_and_a_bare_id_only_what_is_open() {
+    fn an_id_alone_opens_only_open_users() {
         let demo = OpenUsers::Only(BTreeSet::from(["demo".into()]));
         let identity = Principal {
             user: "u1".into(),

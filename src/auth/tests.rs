@@ -17,7 +17,7 @@ fn with_secret() -> Auth {
 
 /// A token with these claims, signed with HS256.
 fn signed(secret: &str, claims: &serde_json::Value) -> String {
-    // Makes sure that the algorithm is there.
+    // Installs the algorithm.
     mint(&with_secret(), "x", false, now(), TimeDelta::hours(1)).unwrap();
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256), claims, &key).unwrap()
@@ -37,7 +37,7 @@ fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
 }
 
 #[test]
-fn each_token_opens_its_own_door() {
+fn each_token_has_its_own_purpose() {
     let open = tokens(ReadAuth::Open);
     assert_eq!(open.ingest(Some("in")), Ok(()));
     assert_eq!(open.ingest(Some("out")), Err(AuthError::Wrong));
@@ -53,7 +53,7 @@ fn each_token_opens_its_own_door() {
 }
 
 #[test]
-fn a_token_comes_in_the_header_or_in_the_query_of_a_handshake() {
+fn a_handshake_token_comes_by_header_or_query() {
     let uri = |text: &str| text.parse::<Uri>().unwrap();
     for (value, token) in [
         ("Bearer abc", Ok(Some("abc"))),
@@ -73,7 +73,7 @@ fn a_token_comes_in_the_header_or_in_the_query_of_a_handshake() {
 }
 
 #[test]
-fn a_page_of_another_origin_is_refused_unless_listed() {
+fn another_origin_is_refused_unless_listed() {
     let listed: AllowedOrigins = serde_json::from_str(r#""https://app.example""#).unwrap();
     let from = |origin: &str| headers(&[(ORIGIN, origin), (HOST, "feed.example:8080")]);
     assert!(origin_allowed(&listed, &from("https://app.example")));
@@ -86,7 +86,7 @@ fn a_page_of_another_origin_is_refused_unless_listed() {
 }
 
 #[test]
-fn a_minted_token_names_its_user_until_it_ends() {
+fn a_minted_token_is_valid_until_it_expires() {
     let tokens = Tokens::new(&with_secret(), now);
     let token = |admin, ttl| mint(&with_secret(), "demo", admin, now(), TimeDelta::seconds(ttl)).unwrap();
     let identity = tokens.user(Some(&token(false, 60))).unwrap();
@@ -101,7 +101,7 @@ fn a_minted_token_names_its_user_until_it_ends() {
 }
 
 #[test]
-fn a_token_of_another_issuer_is_read_by_what_it_says() {
+fn a_token_of_another_issuer_is_read() {
     let tokens = Tokens::new(&with_secret(), now);
     for (claims, user) in [
         (json!({"sub": "a", "exp": seconds(60)}), Ok("a")),
@@ -126,7 +126,7 @@ fn a_token_of_another_issuer_is_read_by_what_it_says() {
 }
 
 #[test]
-fn a_secret_alone_takes_hs256_alone() {
+fn with_only_a_secret_only_hs256_is_accepted() {
     let tokens = Tokens::new(&with_secret(), now);
     // {"alg":"none","typ":"JWT"} and {"alg":"HS512","typ":"JWT"} before the payload of a good token.
     let good = signed(SECRET, &json!({"sub": "a", "exp": seconds(60)}));
@@ -148,7 +148,7 @@ fn a_secret_alone_takes_hs256_alone() {
 }
 
 #[test]
-fn an_audience_and_an_issuer_are_asked_for_when_configured() {
+fn a_configured_audience_and_issuer_are_required() {
     let settings = Auth { jwt_audience: Some("orion".into()), jwt_issuer: Some("bank".into()), ..with_secret() };
     let tokens = Tokens::new(&settings, now);
     let claims = |aud: &str, iss: &str| json!({"sub": "a", "exp": seconds(60), "aud": aud, "iss": iss});
@@ -170,7 +170,7 @@ fn an_audience_and_an_issuer_are_asked_for_when_configured() {
 }
 
 #[test]
-fn a_user_token_reads_and_an_administrators_administers() {
+fn only_an_administrators_token_administers() {
     let settings =
         Auth { admin_token: Some(Secret::new("root")), ingest_token: Some(Secret::new("in")), ..with_secret() };
     let tokens = Tokens::new(&settings, now);
@@ -197,7 +197,7 @@ fn a_user_token_reads_and_an_administrators_administers() {
 }
 
 #[test]
-fn what_is_revoked_ends_and_what_comes_after_does_not() {
+fn a_revocation_ends_only_earlier_tokens() {
     let tokens = Tokens::new(&with_secret(), now);
     let made = |user: &str, at: i64| {
         mint(&with_secret(), user, false, now() + TimeDelta::seconds(at), TimeDelta::hours(1)).unwrap()
@@ -216,9 +216,9 @@ fn what_is_revoked_ends_and_what_comes_after_does_not() {
     assert_eq!(tokens.user(Some(&undated)), Err(AuthError::Revoked));
 }
 
-/// What is made before a revocation and does not say so, or says it otherwise than others.
+/// Tokens issued before a revocation, without an issue time or with one from a clock that is ahead.
 #[test]
-fn no_token_made_before_survives_a_revocation() {
+fn no_earlier_token_survives_a_revocation() {
     let ms = seconds(0) * 1_000;
     for (claims, revoked) in [
         (json!({"sub": "42", "exp": seconds(60), "iat": seconds(3600)}), Some("42")),
@@ -228,7 +228,7 @@ fn no_token_made_before_survives_a_revocation() {
         (json!({"sub": 42, "exp": seconds(60), "iat": seconds(-1)}), Some("42")),
         (json!({"sub": 42.0, "exp": seconds(60), "iat": null}), Some("42")),
         (json!({"user_id": 42, "exp": seconds(60), "iat": 0}), Some("42")),
-        // Within the leeway, and so the issuer's clock is ahead.
+        // The issuer's clock is ahead, within the leeway.
         (json!({"sub": "42", "exp": seconds(60), "iat": seconds(4)}), Some("42")),
         (json!({"sub": "43", "exp": seconds(60), "iat": seconds(-1)}), None),
     ] {
@@ -244,7 +244,7 @@ fn no_token_made_before_survives_a_revocation() {
 }
 
 #[test]
-fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
+fn tokens_of_the_previous_secret_stay_valid() {
     let old = mint(&with_secret(), "a", false, now(), TimeDelta::hours(1)).unwrap();
     let changed = |previous: Option<&str>| Auth {
         jwt_secret: Some(Secret::new("another secret of thirty-two bytes")),
@@ -260,7 +260,7 @@ fn a_secret_can_be_changed_while_tokens_of_the_one_before_are_about() {
 }
 
 #[test]
-fn what_a_token_says_can_be_read_without_its_secret() {
+fn a_token_is_readable_without_its_secret() {
     let token = mint(&with_secret(), "a", true, now(), TimeDelta::hours(1)).unwrap();
     let said = read_unverified(&token).unwrap();
     let claims = &said.claims;
@@ -273,8 +273,8 @@ fn what_a_token_says_can_be_read_without_its_secret() {
 }
 
 #[test]
-fn a_user_may_have_so_many_connections_and_others_theirs() {
-    let tokens = Tokens::new(&with_secret(), now).with_most_logins(2);
+fn connections_are_limited_per_user() {
+    let tokens = Tokens::new(&with_secret(), now).with_max_logins(2);
     let made = |user: &str| mint(&with_secret(), user, false, now(), TimeDelta::hours(1)).unwrap();
     let login = |user: &str| tokens.login(tokens.user(Some(&made(user))).unwrap());
     let mut mine = vec![login("a").unwrap(), login("a").unwrap()];

@@ -1,7 +1,7 @@
-//! How many wrong tokens an address has presented: a bounded table of windows of a minute.
+//! Counts wrong tokens per address, in a bounded table of one-minute windows.
 //!
-//! Only the answer to a *wrong* token changes. A right one is taken whatever came from its address before: behind a proxy or an
-//! office's router a guesser shares the address of those who have nothing to do with it.
+//! Only the response to a *wrong* token changes. A valid token is accepted whatever its address has sent before: behind a proxy
+//! or the router of an office, a guesser shares the address with honest users.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,28 +12,29 @@ use tokio::time::Instant;
 
 use super::TokenKind;
 
-/// How long wrong tokens are counted together.
+/// The length of a window.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are counted at a time; beyond it the one whose window is the oldest is forgotten.
+/// Addresses in the table; beyond it, the address with the oldest window is evicted.
 const MAX_ADDRESSES: usize = 4_096;
 
-/// In the extensions of an answer that refuses a wrong token: it has to be counted, and may have to become another answer.
+/// Marks a response that refuses a wrong token, in its extensions: the token has to be counted, and at the limit the response
+/// is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrongToken(pub TokenKind);
 
-/// An address has presented too many wrong tokens.
+/// The address has reached the limit of wrong tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Too many wrong tokens from this address; try again in {} s", self.seconds())]
 pub struct TooManyWrongTokens {
-    /// Until the window ends.
+    /// The time until the window ends.
     pub wait: Duration,
 }
 
 impl TooManyWrongTokens {
-    /// The code of the answer.
+    /// The code of the error response.
     pub const CODE: &'static str = "too_many_wrong_tokens";
 
-    /// The wait in whole seconds, at least one: what `Retry-After` says.
+    /// Returns the wait in whole seconds, at least 1, for `Retry-After`.
     pub fn seconds(&self) -> u64 {
         self.wait.as_millis().div_ceil(1000).max(1) as u64
     }
@@ -45,42 +46,45 @@ struct Window {
     count: u32,
 }
 
-/// The table.
+/// The table of windows by address.
 #[derive(Debug)]
 pub(super) struct WrongTokens {
-    most: u32,
+    max_per_window: u32,
     windows: Mutex<HashMap<IpAddr, Window>>,
 }
 
 impl WrongTokens {
-    /// Lets `most` wrong tokens of an address pass in a window; 0 for any number.
-    pub(super) fn new(most: u32) -> Self {
-        Self { most, windows: Mutex::default() }
+    /// Returns a table with a limit of `max_per_window` wrong tokens per address and window; 0 for no limit.
+    pub(super) fn new(max_per_window: u32) -> Self {
+        Self { max_per_window, windows: Mutex::default() }
     }
 
-    /// Counts one at `now`.
+    /// Counts a wrong token.
+    ///
+    /// # Errors
+    /// When the address is above the limit.
     pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), TooManyWrongTokens> {
-        if self.most == 0 {
+        if self.max_per_window == 0 {
             return Ok(());
         }
-        let site = site(address);
+        let network = network(address);
         let mut windows = self.windows.lock();
-        if windows.len() >= MAX_ADDRESSES && !windows.contains_key(&site) {
-            make_room(&mut windows, now);
+        if windows.len() >= MAX_ADDRESSES && !windows.contains_key(&network) {
+            evict_oldest(&mut windows, now);
         }
-        let window = windows.entry(site).or_insert(Window { began: now, count: 0 });
+        let window = windows.entry(network).or_insert(Window { began: now, count: 0 });
         if now.duration_since(window.began) >= WINDOW {
             *window = Window { began: now, count: 0 };
         }
         window.count = window.count.saturating_add(1);
-        if window.count <= self.most {
+        if window.count <= self.max_per_window {
             return Ok(());
         }
         Err(TooManyWrongTokens { wait: WINDOW.saturating_sub(now.duration_since(window.began)) })
     }
 }
 
-fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
+fn evict_oldest(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
     windows.retain(|_, window| now.duration_since(window.began) < WINDOW);
     if windows.len() >= MAX_ADDRESSES {
         let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(address, _)| *address);
@@ -88,8 +92,8 @@ fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
     }
 }
 
-/// What one customer has: an IPv4 address, or a /64 of IPv6.
-fn site(address: IpAddr) -> IpAddr {
+/// Returns the network of one customer: the IPv4 address itself, or the /64 of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         v4 @ IpAddr::V4(_) => v4,
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_limit_the_wait_is_told() {
+    async fn beyond_the_limit_the_wait_is_reported() {
         let (table, now) = (WrongTokens::new(3), Instant::now());
         let count = |text: &str, seconds| table.count(address(text), now + Duration::from_secs(seconds));
         assert!((0..3).all(|second| count("203.0.113.9", second).is_ok()));
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_customer_of_ipv6_is_counted_once() {
+    async fn an_ipv6_network_is_counted_as_one() {
         let (table, now) = (WrongTokens::new(1), Instant::now());
         assert!(table.count(address("2001:db8:1:2::1"), now).is_ok());
         assert!(table.count(address("2001:db8:1:2:ffff::9"), now).is_err());

@@ -1,4 +1,4 @@
-//! `backtest`: recordings through the engine's rules.
+//! The command `backtest`: runs recordings through the engine's rules.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::EXIT_OK;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::backtest::{BacktestError, BacktestReport, EventsOptions, EventsReport, RunOptions, detector_events, run};
 use crate::config::Settings;
 use crate::domain::{
@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::recordings::ReadSummary;
 
-/// Longest swing: beyond it a pivot is known hours late.
+/// Largest `--swing`: with more bars, a pivot is confirmed hours late.
 const MAX_SWING: u64 = 500;
 
 /// What is run, and what is wanted of it.
@@ -64,24 +64,24 @@ pub struct BacktestCommand {
     swing: Option<u64>,
 }
 
-/// Why a backtest did not come to its end.
+/// Why a backtest failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BacktestCommandError {
     /// The symbol is not in the catalogue.
     #[error("{0}; the instruments are {1}")]
     Symbol(UnknownSymbol, String),
-    /// No word of the file's name is a symbol.
+    /// The name of the file contains no symbol.
     #[error("the name of {} tells no symbol: add --symbol, one of {listed}", .file.display())]
     NoSymbol {
         /// The file.
         file: PathBuf,
-        /// What there is.
+        /// The symbols of the catalogue.
         listed: String,
     },
-    /// Neither one symbol nor one for each file.
+    /// The number of symbols is neither one nor that of the files.
     #[error("--symbol is given {0} times for {1} files: once for all, or once for each")]
     Symbols(usize, usize),
-    /// Detectors count the bars of one file.
+    /// `--events` was given several files; detectors read only one.
     #[error("--events takes one file, not {0}")]
     ManyFiles(usize),
     /// The result would replace a recording.
@@ -90,10 +90,10 @@ pub enum BacktestCommandError {
     /// The catalogue contradicts itself.
     #[error(transparent)]
     Instruments(#[from] InstrumentsError),
-    /// The recording.
+    /// The recording cannot be read.
     #[error(transparent)]
     Backtest(#[from] BacktestError),
-    /// A file that is to be written.
+    /// An output file cannot be written.
     #[error("cannot write {}: {error}", .file.display())]
     Output {
         /// The file.
@@ -108,10 +108,10 @@ fn interval(text: &str) -> Result<BarInterval, &'static str> {
 }
 
 impl BacktestCommand {
-    /// Runs it by `settings` and returns the exit code.
+    /// Runs the backtest with `settings` and returns the exit code.
     ///
     /// # Errors
-    /// When it could not be run to its end.
+    /// When the backtest fails.
     pub fn run(&self, settings: &Settings) -> Result<u8, BacktestCommandError> {
         let instruments = Arc::new(settings.instruments()?);
         let recordings = self.recordings(&instruments)?;
@@ -130,7 +130,7 @@ impl BacktestCommand {
         Ok(EXIT_OK)
     }
 
-    /// The files, each with what it holds.
+    /// Returns the files with their instruments.
     fn recordings(&self, instruments: &Instruments) -> Result<Vec<(&Path, Arc<Instrument>)>, BacktestCommandError> {
         let listed = || instruments.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>().join(" ");
         let resolve = |symbol: &String| {
@@ -151,7 +151,7 @@ impl BacktestCommand {
         self.files.iter().enumerate().map(|file| Ok((file.1.as_path(), of(file)?))).collect()
     }
 
-    /// What the user says about the files.
+    /// Returns the options for reading the files.
     fn reading(&self) -> RecordingOptions {
         RecordingOptions {
             timezone: self.timezone,
@@ -180,8 +180,8 @@ impl BacktestCommand {
         let mut document = Vec::new();
         let report = detector_events(file, instrument, &options, &mut document)?;
         write(out, &document)?;
-        // Nobody is left to tell when standard error is closed.
-        tell(&report, interval, &instrument.symbol, &mut io::stderr()).ok();
+        // There is no other place to report a closed standard error.
+        print_counts(&report, interval, &instrument.symbol, &mut io::stderr()).ok();
         Ok(())
     }
 
@@ -200,17 +200,17 @@ impl BacktestCommand {
         };
         let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let total: u64 = recordings.iter().map(|(file, _)| size(file)).sum();
-        let (mut progress, mut before) = (Progress::new("backtest"), 0);
+        let (mut progress, mut before) = (ProgressLine::new("backtest"), 0);
         let mut runs = Vec::new();
         for (file, instrument) in recordings {
-            let tell = |bytes: u64| progress.tell(((before + bytes) * 100 / total.max(1)).min(100) as u8);
-            let run = run(file, instrument, &options, tell).inspect_err(|_| progress.wipe())?;
+            let report = |bytes: u64| progress.report(((before + bytes) * 100 / total.max(1)).min(100) as u8);
+            let run = run(file, instrument, &options, report).inspect_err(|_| progress.clear())?;
             before += size(file);
-            progress.wipe();
-            tell_reading(&file.display().to_string(), &run.read, &mut io::stderr()).ok();
+            progress.clear();
+            print_read_summary(&file.display().to_string(), &run.read, &mut io::stderr()).ok();
             runs.push(run);
         }
-        progress.wipe();
+        progress.clear();
         let report = BacktestReport::new(runs);
         if let Some(out) = &self.json {
             let failed =
@@ -229,7 +229,7 @@ impl BacktestCommand {
     }
 }
 
-/// Writes a result; `-` is standard output, and whoever takes no more of that has had enough of it.
+/// Writes a result; `-` is standard output, which the reader may close early.
 fn write(file: &Path, result: &[u8]) -> Result<(), BacktestCommandError> {
     let written = if file.as_os_str() == "-" {
         match io::stdout().lock().write_all(result) {
@@ -242,13 +242,13 @@ fn write(file: &Path, result: &[u8]) -> Result<(), BacktestCommandError> {
     written.map_err(|error| BacktestCommandError::Output { file: file.into(), error })
 }
 
-/// The time now.
+/// Returns the current time.
 fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }
 
-/// Says how a file was read. Notes stand in the reports.
-fn tell_reading(file: &str, read: &ReadSummary, out: &mut impl Write) -> io::Result<()> {
+/// Prints how a file was read. Notes are in the reports.
+fn print_read_summary(file: &str, read: &ReadSummary, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{file}: read as: {}", read.read_as)?;
     if let Some(first) = read.left_out.first_fault() {
         writeln!(out, "{file}: {} rows were left out; the first: {first}", read.left_out.total())?;
@@ -259,7 +259,7 @@ fn tell_reading(file: &str, read: &ReadSummary, out: &mut impl Write) -> io::Res
     Ok(())
 }
 
-fn tell(report: &EventsReport, interval: BarInterval, symbol: &Symbol, out: &mut impl Write) -> io::Result<()> {
+fn print_counts(report: &EventsReport, interval: BarInterval, symbol: &Symbol, out: &mut impl Write) -> io::Result<()> {
     let EventsReport { bars, events, left_out, longer, summary } = report;
     writeln!(out, "read as: {}", summary.read_as)?;
     if let Some((rows, first)) = left_out {
@@ -275,13 +275,13 @@ fn tell(report: &EventsReport, interval: BarInterval, symbol: &Symbol, out: &mut
     writeln!(out, "ok: {events} events in {bars} bars of {symbol}")
 }
 
-/// The first word of a file's name that is an instrument's name or alias, a contract of one (`NQH26`), or a name with the length of
-/// its bars (`EURUSD60`).
+/// Finds the instrument in the name of a file: the first word that is a symbol or alias, a contract (`NQH26`), or a symbol with
+/// a bar length (`EURUSD60`).
 fn symbol_in_name<'a>(file: &Path, instruments: &'a Instruments) -> Option<&'a Arc<Instrument>> {
     let name = file.file_stem()?.to_string_lossy().into_owned();
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() >= 2).collect();
     let without_digits = |word: &&str| instruments.named(word.trim_end_matches(|c: char| c.is_ascii_digit()));
-    // A contract, such as NQH26, ends with a digit; what ends with a letter is not guessed at.
+    // A contract such as NQH26 ends with a digit. A word that ends with a letter is not shortened to guess.
     let contract =
         |word: &&str| instruments.resolve(word).ok().filter(|_| word.ends_with(|c: char| c.is_ascii_digit()));
     let as_written = words.iter().find_map(|word| instruments.named(word));
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_symbol_may_stand_in_the_name() {
+    fn the_symbol_is_found_in_the_name() {
         let list = Instruments::documented().into_iter().chain(Instruments::futures());
         let instruments = Instruments::new(list).unwrap();
         let found = |name: &str| symbol_in_name(Path::new(name), &instruments).map(|i| i.symbol.as_str());

@@ -1,4 +1,4 @@
-//! `health`: asks a running server whether it serves. For images without curl, and for people.
+//! The command `health`: asks a running server whether it is ready. For container images without curl, and for people.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,20 +13,20 @@ use super::{EXIT_OK, address};
 use crate::config;
 use crate::sources::net::{Http, NetError};
 
-/// Longest wait for the whole answer: less than what container platforms give a check.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// Longest answer that is read, in bytes.
-const MOST: usize = 64 * 1024;
+/// Time-out for the whole response; below the time-out of health checks on container platforms.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// Largest response body that is read, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// Whom to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-pub struct Health {
+pub struct HealthCommand {
     /// The server to ask, instead of the one that the settings describe; without a path it is asked for /ready
     #[arg(long, value_name = "URL", value_parser = address)]
     url: Option<Uri>,
 }
 
-/// Shows the examples under the help.
+/// The examples below the help.
 pub(super) const EXAMPLE: &str =
     "Examples:\n  orion-server health\n  orion-server health --url https://api.example.com/health";
 
@@ -36,32 +36,32 @@ pub enum Unhealthy {
     /// The settings let the system choose the port.
     #[error("the port in the settings is 0, so nobody knows where the server listens: name it with --url")]
     NoPort,
-    /// Nobody answers there.
+    /// The server does not answer.
     #[error("the server does not answer: {0}")]
     Unreachable(#[from] NetError),
-    /// It answers, and not with 200.
+    /// The server answers with another status than 200.
     #[error("the server answers {status}{}", .says.as_ref().map(|says| format!(": {says}")).unwrap_or_default())]
     Refused {
-        /// The status of the answer.
+        /// The status of the response.
         status: StatusCode,
-        /// What it says of itself, such as `draining`.
+        /// The status and reasons in its body, such as `draining`.
         says: Option<String>,
     },
-    /// The check itself, or its output.
+    /// The command cannot run, or cannot write its output.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// What `/ready` and `/health` say, as far as it is of interest here.
+/// The fields of `/ready` and `/health` that are printed.
 #[derive(Debug, Default, Deserialize)]
-struct Answer {
+struct ReadyAnswer {
     status: Option<String>,
     #[serde(default)]
     reasons: Vec<String>,
 }
 
-impl Answer {
-    /// In one line; what came from outside cannot steer the terminal.
+impl ReadyAnswer {
+    /// Formats the answer on one line, without control characters that could steer the terminal.
     fn line(&self) -> Option<String> {
         let status = self.status.as_deref()?;
         let reasons = if self.reasons.is_empty() { String::new() } else { format!(": {}", self.reasons.join("; ")) };
@@ -69,22 +69,22 @@ impl Answer {
     }
 }
 
-impl Health {
-    /// Whether the settings are needed to know whom to ask.
+impl HealthCommand {
+    /// Whether the address comes from the settings.
     pub fn needs_settings(&self) -> bool {
         self.url.is_none()
     }
 
-    /// Asks, and prints what the server says of itself. A server that is degraded serves: that is healthy.
+    /// Asks the server and prints its status. A degraded server counts as healthy, because it serves.
     ///
     /// # Errors
     /// [`Unhealthy`].
-    pub fn run(&self, server: &config::Server, out: &mut impl Write) -> Result<u8, Unhealthy> {
-        // Where there is a listener for checks, no client can keep one out.
+    pub fn run(&self, server: &config::ServerSettings, out: &mut impl Write) -> Result<u8, Unhealthy> {
+        // Clients cannot exhaust the separate listener for checks, so it is preferred.
         let address = self.address(server.metrics_address.unwrap_or_else(|| server.address()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (status, answer) = runtime.block_on(async {
-            timeout(PATIENCE, ask(&address)).await.map_err(|_| NetError::Silent(PATIENCE)).flatten()
+            timeout(REQUEST_TIMEOUT, ask(&address)).await.map_err(|_| NetError::Silent(REQUEST_TIMEOUT)).flatten()
         })?;
         if status != StatusCode::OK {
             return Err(Unhealthy::Refused { status, says: answer.line() });
@@ -108,7 +108,7 @@ impl Health {
     }
 }
 
-/// Where a server that listens on `host` is found from the same machine.
+/// Returns the address for reaching a server that listens on `host` of the same machine.
 fn nearest(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -117,11 +117,11 @@ fn nearest(host: IpAddr) -> IpAddr {
     }
 }
 
-async fn ask(address: &Uri) -> Result<(StatusCode, Answer), NetError> {
-    let http = Http::new(PATIENCE);
+async fn ask(address: &Uri) -> Result<(StatusCode, ReadyAnswer), NetError> {
+    let http = Http::new(REQUEST_TIMEOUT);
     let response = http.get(address, HeaderMap::new()).await?;
     let status = response.status();
-    let body = http.read(response.into_body(), MOST).await?;
+    let body = http.read(response.into_body(), MAX_ANSWER).await?;
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
@@ -130,9 +130,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_is_found_where_it_listens() {
+    fn the_address_comes_from_the_settings_or_url() {
         let asked = |url: Option<&str>, listens: &str| {
-            let health = Health { url: url.map(|url| url.parse().unwrap()) };
+            let health = HealthCommand { url: url.map(|url| url.parse().unwrap()) };
             health.address(listens.parse().unwrap()).map(|uri| uri.to_string()).map_err(|error| error.to_string())
         };
         for (url, listens, expected) in [
@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_one_line() {
-        let line = |text: &str| serde_json::from_str::<Answer>(text).unwrap().line();
+    fn the_answer_is_printed_on_one_line() {
+        let line = |text: &str| serde_json::from_str::<ReadyAnswer>(text).unwrap().line();
         assert_eq!(line(r#"{"status":"ok","reasons":[]}"#).as_deref(), Some("ok"));
         assert_eq!(line(r#"{"status":"degraded","reasons":["a\nb","c"]}"#).as_deref(), Some("degraded: a b; c"));
         assert_eq!(line("{}"), None);

@@ -1,4 +1,4 @@
-//! The commands on the signal log. They need no running server, and work beside one.
+//! The commands for the signal log. They need no running server, and all but `repair` work beside one.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::store::{self, ExportFormat, Repair, RepairMode, Repaired, StoreError, VerifiedRecords};
 
-/// Bytes that are collected before they are written out.
+/// Size of the output buffer, in bytes.
 const BUFFER: usize = 64 << 10;
 
 /// What to do with the signal log.
@@ -29,7 +29,7 @@ pub enum LogCommand {
     Verify {
         /// The log.
         #[command(flatten)]
-        place: Place,
+        location: LogLocation,
     },
     /// Write every change of every signal as CSV or JSON
     ///
@@ -47,7 +47,7 @@ pub enum LogCommand {
         output: Option<PathBuf>,
         /// The log.
         #[command(flatten)]
-        place: Place,
+        location: LogLocation,
     },
     /// Copy the database to a new file, also while the server runs
     ///
@@ -60,7 +60,7 @@ pub enum LogCommand {
         file: PathBuf,
         /// The log.
         #[command(flatten)]
-        place: Place,
+        location: LogLocation,
     },
     /// Make a damaged signal log usable again, out of what is whole in it
     ///
@@ -76,25 +76,25 @@ pub enum LogCommand {
         accept_loss: bool,
         /// The log.
         #[command(flatten)]
-        place: Place,
+        location: LogLocation,
     },
 }
 
 /// Where the log is.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Place {
+pub struct LogLocation {
     /// Data directory, or a database file such as a backup, instead of the directory in the settings
     #[arg(long, value_name = "DIR|FILE")]
     dir: Option<PathBuf>,
 }
 
-/// Why a command did not come to its end.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The log, or the copy of it.
+    /// The log or its copy cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file that is to be written.
+    /// An output file cannot be written.
     #[error("{}: {error}", .file.display())]
     File {
         /// The file.
@@ -102,10 +102,10 @@ pub enum CommandError {
         /// What the system says.
         error: io::Error,
     },
-    /// Only the changes have a form as a table.
+    /// Outcomes have no CSV form.
     #[error("outcomes are exported as JSON: --format json")]
     OutcomesAsCsv,
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
 }
@@ -121,39 +121,46 @@ impl CommandError {
 }
 
 impl LogCommand {
-    /// The place that the command line names.
-    pub fn place(&self) -> Option<&Path> {
-        let (Self::Verify { place }
-        | Self::Export { place, .. }
-        | Self::Backup { place, .. }
-        | Self::Repair { place, .. }) = self;
-        place.dir.as_deref()
+    /// Returns the location on the command line, if there is one.
+    pub fn location(&self) -> Option<&Path> {
+        let (Self::Verify { location }
+        | Self::Export { location, .. }
+        | Self::Backup { location, .. }
+        | Self::Repair { location, .. }) = self;
+        location.dir.as_deref()
     }
 
-    /// Does it to the log at `place` and returns the exit code. Whoever takes no more of the output has had enough of it.
+    /// Runs the command on the log at `location` and returns the exit code. A closed standard output is not an error.
     ///
     /// # Errors
-    /// When it could not be done.
-    pub fn run(&self, place: &Path) -> Result<u8, CommandError> {
+    /// When the command fails.
+    pub fn run(&self, location: &Path) -> Result<u8, CommandError> {
         let mut out = io::stdout().lock();
         let outcome = match self {
-            Self::Verify { .. } => verify(place, &mut out),
+            Self::Verify { .. } => verify(location, &mut out),
             Self::Export { outcomes: true, format: ExportFormat::Csv, .. } => Err(CommandError::OutcomesAsCsv),
             Self::Export { format, outcomes, output: None, .. } => {
                 let out = BufWriter::with_capacity(BUFFER, out);
-                let written =
-                    if *outcomes { store::export_outcomes(place, out) } else { store::export(place, *format, out) };
+                let written = if *outcomes {
+                    store::export_outcomes(location, out)
+                } else {
+                    store::export(location, *format, out)
+                };
                 written.map(|_| EXIT_OK).map_err(CommandError::from)
             }
             Self::Export { format, outcomes, output: Some(file), .. } => {
                 let write = |out: BufWriter<File>| {
-                    if *outcomes { store::export_outcomes(place, out) } else { store::export(place, *format, out) }
+                    if *outcomes {
+                        store::export_outcomes(location, out)
+                    } else {
+                        store::export(location, *format, out)
+                    }
                 };
                 export(file, if *outcomes { "records" } else { "events" }, write, &mut out)
             }
-            Self::Backup { file, .. } => backup(place, file, &mut out),
+            Self::Backup { file, .. } => backup(location, file, &mut out),
             Self::Repair { accept_loss, .. } => {
-                repair(place, if *accept_loss { RepairMode::AcceptLoss } else { RepairMode::Plan }, &mut out)
+                repair(location, if *accept_loss { RepairMode::AcceptLoss } else { RepairMode::Plan }, &mut out)
             }
         };
         match outcome {
@@ -163,9 +170,9 @@ impl LogCommand {
     }
 }
 
-/// A broken chain is a result like a whole one.
-fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
-    match store::verify(place) {
+/// Prints the result of the verification; a broken chain is a result, not an error.
+fn verify(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    match store::verify(location) {
         Ok(found) => {
             write!(out, "ok: {} events", found.events)?;
             if found.events > 0 {
@@ -190,7 +197,7 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
             Ok(EXIT_FAILURE)
         }
         Err(StoreError::Broken { seq, what }) => {
-            // The exit code says it too.
+            // The exit code reports the result even if this cannot be written.
             writeln!(out, "broken at seq {seq}: {what}").ok();
             Ok(EXIT_FAILURE)
         }
@@ -198,8 +205,8 @@ fn verify(place: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
     }
 }
 
-fn repair(place: &Path, mode: RepairMode, out: &mut impl Write) -> Result<u8, CommandError> {
-    let Some(Repair { damage, kept, lost, done }) = store::repair(place, mode, SystemTime::now().into())? else {
+fn repair(location: &Path, mode: RepairMode, out: &mut impl Write) -> Result<u8, CommandError> {
+    let Some(Repair { damage, kept, lost, done }) = store::repair(location, mode, SystemTime::now().into())? else {
         writeln!(out, "ok: nothing is to be repaired")?;
         return Ok(EXIT_OK);
     };
@@ -223,7 +230,7 @@ fn export(
     write: impl FnOnce(BufWriter<File>) -> Result<u64, StoreError>,
     out: &mut impl Write,
 ) -> Result<u8, CommandError> {
-    // The database itself is easily named by mistake.
+    // Protects the database itself, which is easily named by mistake.
     let output = File::create_new(file).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => StoreError::Exists(file.into()).into(),
         _ => CommandError::File { file: file.into(), error },
@@ -234,17 +241,17 @@ fn export(
             Ok(EXIT_OK)
         }
         Err(error) => {
-            // The first error is the one to tell.
+            // The first error is reported, not that of the removal.
             fs::remove_file(file).ok();
             Err(error.into())
         }
     }
 }
 
-fn backup(place: &Path, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
-    let mut progress = Progress::new("backup");
-    store::backup(place, file, |percent| progress.tell(percent)).inspect_err(|_| progress.wipe())?;
-    progress.wipe();
+fn backup(location: &Path, file: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    let mut progress = ProgressLine::new("backup");
+    store::backup(location, file, |percent| progress.report(percent)).inspect_err(|_| progress.clear())?;
+    progress.clear();
     let bytes = fs::metadata(file).map_err(|error| CommandError::File { file: file.into(), error })?.len();
     writeln!(out, "ok: copied to {} ({:.1} MiB)", file.display(), bytes as f64 / f64::from(1 << 20))?;
     Ok(EXIT_OK)

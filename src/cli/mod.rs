@@ -1,4 +1,4 @@
-//! The command line: which command, where the settings come from, and the commands that need no running server.
+//! The command line: parses it, loads the settings, and runs the commands other than `serve`.
 
 mod backtest;
 mod doctor;
@@ -15,17 +15,17 @@ use clap::{Parser, Subcommand};
 use http::Uri;
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
-pub use doctor::Doctor;
-pub use health::{Health, Unhealthy};
+pub use doctor::DoctorCommand;
+pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
 use crate::store;
 
-/// Exit code of a command that did what it should.
+/// Exit code of success.
 pub const EXIT_OK: u8 = 0;
-/// Exit code of any failure that is not the configuration's.
+/// Exit code of any failure other than a wrong command line or configuration.
 pub const EXIT_FAILURE: u8 = 1;
 /// Exit code of a wrong command line or configuration (`EX_USAGE`).
 pub const EXIT_CONFIG: u8 = 64;
@@ -84,22 +84,22 @@ pub enum Command {
     /// A line for each check: keys, clock, time zones, data directory, disk space, port, enabled providers, and the address
     /// that TradingView's alerts go to. Changes nothing. Exits with 1 when something is to be fixed.
     #[command(after_help = doctor::EXAMPLE)]
-    Doctor(Doctor),
+    Doctor(DoctorCommand),
     /// Ask a running server whether it serves, for container images without curl
     ///
     /// Asks for /ready on the port of the settings and prints the answer. Exits with 0 when it serves, degraded or not, and
     /// with 1 when it starts, drains or does not answer within 4 s.
     #[command(after_help = health::EXAMPLE)]
-    Health(Health),
+    Health(HealthCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),
 }
 
-/// Reads the command line, `args` beginning with the program's name.
+/// Parses the command line; the first of `args` is the name of the program.
 ///
 /// # Errors
-/// The exit code when there is nothing more to do: help, version or what is wrong has been printed.
+/// The exit code, after the help, the version or an error was printed.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, u8> {
     Cli::try_parse_from(args).map_err(|answer| match answer.print() {
         _ if answer.use_stderr() => EXIT_CONFIG,
@@ -108,7 +108,7 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
     })
 }
 
-/// An address for a command. Told as few words as possible: it can have a token in its path.
+/// Parses the URL of a command. The error does not repeat it: its path can contain a token.
 fn address(text: &str) -> Result<Uri, &'static str> {
     let uri: Uri = text.parse().map_err(|_| "is no address")?;
     match (uri.scheme_str(), uri.host()) {
@@ -118,7 +118,7 @@ fn address(text: &str) -> Result<Uri, &'static str> {
 }
 
 impl Cli {
-    /// What to do.
+    /// Returns the command; `serve` when the command line has none.
     pub fn command(&self) -> Command {
         self.command.clone().unwrap_or_default()
     }
@@ -132,16 +132,16 @@ impl Cli {
     }
 }
 
-/// `check-config`: says that the configuration is usable, what is odd about it, and the settings in effect.
+/// Runs `check-config`: prints that the configuration is usable, its warnings, and the settings in effect.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When `out` cannot be written.
 pub fn check_config(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "configuration ok")?;
     for warning in &loaded.warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    // Here it is only a warning: the settings may be for another machine.
+    // Only a warning here, because the settings may be for another machine.
     let dir = &loaded.settings.data.dir;
     if let Err(error) = store::check_writable(dir) {
         writeln!(out, "warning: {error}")?;
@@ -154,10 +154,10 @@ pub fn check_config(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", toml::to_string(&loaded.settings).map_err(io::Error::other)?)
 }
 
-/// `default-config`: every setting with its default.
+/// Runs `default-config`: prints every setting with its default.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When `out` cannot be written.
 pub fn default_config(out: &mut impl Write) -> io::Result<()> {
     out.write_all(DEFAULT_CONFIG.as_bytes())
 }
@@ -188,18 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn help_ends_well_and_a_wrong_command_line_does_not() {
+    fn only_a_wrong_command_line_fails() {
         assert_eq!([command("--help"), command("--version")], [Err(EXIT_OK), Err(EXIT_OK)]);
         assert_eq!([command("swerve"), command("--colour"), command("--config")], [const { Err(EXIT_CONFIG) }; 3]);
     }
 
     #[test]
-    fn commands_on_the_log_take_what_they_need_and_show_an_example() {
+    fn log_commands_are_parsed_and_show_an_example() {
         for line in ["verify", "export --format csv", "backup copy.db"] {
             for (line, expected) in [(line.to_owned(), None), (format!("{line} --dir /data"), Some(Path::new("/data")))]
             {
                 let Ok(Command::Log(command)) = command(&line) else { panic!("{line} is a command on the log") };
-                assert_eq!(command.place(), expected, "{line}");
+                assert_eq!(command.location(), expected, "{line}");
             }
         }
         for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db"] {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backtest_takes_recordings_and_says_what_it_wants_of_them() {
+    fn the_arguments_of_a_backtest_are_parsed() {
         for line in ["backtest a.csv", "backtest a.csv b.csv --symbol EURUSD --json - --html r.html"] {
             assert!(matches!(command(line), Ok(Command::Backtest(_))), "{line}");
         }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checked_configuration_is_printed_without_its_secrets() {
+    fn check_config_prints_no_secrets() {
         let env = Environment::from([("ORION_INGEST_TOKEN".to_owned(), "hunter2".to_owned())]);
         let file = tempfile::NamedTempFile::new().unwrap();
         let loaded = Settings::load(&env, Some(file.path())).unwrap();

@@ -1,4 +1,4 @@
-//! `token`: makes a user token; `token inspect`: says what one is good for.
+//! The command `token` issues a user token; `token inspect` explains whether one is accepted.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::sources::net::Http;
 const MAX_TTL: Duration = Duration::from_hours(10 * 365 * 24);
 /// Longest token that is read from standard input, in bytes.
 const MAX_TOKEN: u64 = 16 << 10;
-/// From here on a time is not one in seconds.
+/// A time at or above this value is not in seconds.
 const MAX_SECONDS: f64 = 1e10;
-/// Longest wait for the login service's keys.
+/// Time-out for fetching the keys of the login service.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose token, and for how long; or which token to look at.
@@ -60,15 +60,15 @@ fn ttl(text: &str) -> Result<Duration, String> {
     ttl.ok_or_else(|| "must be a duration from 1s to 3650d, such as 24h".to_owned())
 }
 
-/// There is nothing to sign a token with.
+/// No secret for signing is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("ORION_JWT_SECRET (auth.jwt_secret) is not set: there is nothing to sign a token with")]
 pub struct NoSecret;
 
-/// Prints a token that is good from now on, or what is to be said of one. Returns the exit code.
+/// Prints a new token, or inspects one. Returns the exit code.
 ///
 /// # Errors
-/// [`NoSecret`]; the inner one when it cannot be read or written.
+/// [`NoSecret`]; the inner error when input or output fails.
 pub fn token(
     auth: &Auth,
     command: &TokenCommand,
@@ -76,16 +76,16 @@ pub fn token(
     out: &mut impl Write,
 ) -> Result<io::Result<u8>, NoSecret> {
     if let Some(Inspect::Inspect { token }) = &command.inspect {
-        return Ok(given(token).and_then(|token| inspect(auth, &token, clock, out)));
+        return Ok(read_token(token).and_then(|token| inspect(auth, &token, clock, out)));
     }
     let user = command.user.as_deref().unwrap_or_default();
     let ttl = TimeDelta::from_std(command.ttl).unwrap_or(TimeDelta::MAX);
-    // The id was judged when the command line was read.
+    // The id was validated when the command line was parsed.
     let token = auth::mint(auth, user, command.admin, clock(), ttl).map_err(|_| NoSecret)?;
     Ok(writeln!(out, "{token}").map(|()| EXIT_OK))
 }
 
-fn given(token: &str) -> io::Result<String> {
+fn read_token(token: &str) -> io::Result<String> {
     if token != "-" {
         return Ok(token.to_owned());
     }
@@ -102,15 +102,15 @@ fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut imp
             return Ok(EXIT_FAILURE);
         }
     };
-    let key = said.key_id.as_deref().map(|id| format!(", key {}", shown(id))).unwrap_or_default();
-    writeln!(out, "signed with: {}{key}", shown(&said.algorithm))?;
+    let key = said.key_id.as_deref().map(|id| format!(", key {}", escape(id))).unwrap_or_default();
+    writeln!(out, "signed with: {}{key}", escape(&said.algorithm))?;
     for (name, value) in &said.claims {
         match (name.as_str(), value.as_f64()) {
             ("exp" | "iat" | "nbf", Some(seconds)) if seconds < MAX_SECONDS => {
                 let at = DateTime::from_timestamp_millis((seconds * 1e3) as i64).map_or_else(String::new, iso);
                 writeln!(out, "{name}: {at} ({value})")?;
             }
-            _ => writeln!(out, "{}: {}", shown(name), value.as_str().map_or_else(|| value.to_string(), shown))?,
+            _ => writeln!(out, "{}: {}", escape(name), value.as_str().map_or_else(|| value.to_string(), escape))?,
         }
     }
     let tokens = Tokens::new(auth, clock);
@@ -122,7 +122,7 @@ fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut imp
     let code = match tokens.user(Some(token)) {
         Ok(identity) => {
             let role = if identity.admin { "administrator" } else { "user" };
-            writeln!(out, "good: {role} {}, until {}", shown(&identity.user), iso(identity.expires_at))?;
+            writeln!(out, "good: {role} {}, until {}", escape(&identity.user), iso(identity.expires_at))?;
             EXIT_OK
         }
         Err(AuthError::NotSet(_)) => {
@@ -143,20 +143,20 @@ fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut imp
     Ok(code)
 }
 
-/// Asks the login service for its keys, where the settings say how. Returns what is wrong with them.
+/// Fetches the keys of the login service, if `auth.jwks_url` is set. Returns what is wrong with them.
 fn fetch_keys(auth: &Auth, tokens: &Tokens) -> io::Result<Option<String>> {
     let (Ok(Some(address)), Some(set)) = (auth.jwks_address(), tokens.key_set()) else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let document = runtime.block_on(async { Http::new(FETCH_TIMEOUT).document(&address, MAX_KEY_SET).await });
-    set.end(document.map_err(|error| error.to_string()));
+    set.end_fetch(document.map_err(|error| error.to_string()));
     Ok(set.complaint())
 }
 
-/// What an operator can do about a refusal. Unlike what a client is told, it may name what the settings expect.
+/// Returns what an operator can do about a refusal. Unlike the text for clients, it may name what the settings expect.
 fn hint(auth: &Auth, token: &str, said: &Unverified, error: AuthError) -> Option<String> {
     let claim =
-        |name: &str| said.claims.get(name).map_or_else(|| "absent".to_owned(), |value| shown(&value.to_string()));
-    let set = |value: &Option<String>| value.as_deref().map(shown).unwrap_or_default();
+        |name: &str| said.claims.get(name).map_or_else(|| "absent".to_owned(), |value| escape(&value.to_string()));
+    let set = |value: &Option<String>| value.as_deref().map(escape).unwrap_or_default();
     match error {
         AuthError::WrongSignature if auth::fits_other_encoding(auth, token) => Some(
             "the signature fits when the secret is taken the other way: the login service signs with the bytes that its text \
@@ -183,8 +183,8 @@ fn hint(auth: &Auth, token: &str, said: &Unverified, error: AuthError) -> Option
     }
 }
 
-/// Somebody else's text, without what would move a terminal's cursor.
-fn shown(text: &str) -> String {
+/// Escapes foreign text, so that it cannot move the cursor of a terminal.
+fn escape(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_names_the_user() {
+    fn the_printed_token_names_the_user() {
         let (code, printed) = run(&auth(), &making()).unwrap();
         let identity = Tokens::new(&auth(), clock::wall).user(Some(printed.trim_end())).unwrap();
         assert_eq!((code, &*identity.user, identity.admin), (EXIT_OK, "demo", true));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_looked_at_with_and_without_its_secret() {
+    fn a_token_is_inspected_with_and_without_secret() {
         let (_, printed) = run(&auth(), &making()).unwrap();
         let (code, said) = run(&auth(), &inspecting(printed.trim_end())).unwrap();
         assert!(code == EXIT_OK && said.contains("\ngood: administrator demo, until 2"), "{said}");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_the_other_encoding_is_noticed() {
+    fn the_other_encoding_of_a_secret_is_noticed() {
         let text = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
         let with = |secret: &str| Auth { jwt_secret: Some(Secret::new(secret)), ..Auth::default() };
         for (signing, verifying) in
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_and_an_id_have_bounds() {
+    fn the_ttl_and_the_id_have_bounds() {
         assert_eq!([ttl("24h"), ttl("1s")], [Ok(Duration::from_hours(24)), Ok(Duration::from_secs(1))]);
         assert!([ttl("0s"), ttl("soon"), ttl("20000d")].iter().all(Result::is_err));
         assert!(user_id("").is_err() && user_id("a\tb").is_err() && user_id(&"x".repeat(129)).is_err());

@@ -1,4 +1,4 @@
-//! What the operator is told of by webhook.
+//! Settings of the alerts to the operator.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::value::{self, duration};
 use super::{Problem, Secret};
 
-/// Dead-man alerts.
+/// Alerts to the operator, in the log and by webhook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// Where alerts are posted: `https`, public. Default unset: they are only logged and counted.
     #[serde(deserialize_with = "value::unless_empty")]
     pub webhook_url: Option<Secret>,
-    /// Signs them: `whsec_` and base64, or any text, of at least 24 bytes. Default unset.
+    /// The key that signs alerts: `whsec_` and base64, or any text, of at least 24 bytes. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub webhook_secret: Option<Secret>,
     /// Whether the webhook may be in a private network. Default no.
@@ -25,22 +25,22 @@ pub struct Alerts {
     /// Whether the webhook may be plain `http` on this very machine. Default no.
     #[serde(deserialize_with = "value::flag")]
     pub allow_plain_loopback: bool,
-    /// A condition is told of when it has held for this long; at most 1 h. Default 2 min.
+    /// An alert is sent when its condition has held for this long; at most 1 h. Default 2 min.
     #[serde(with = "duration")]
     pub after: Duration,
-    /// An alert that stays is told again at this interval; zero for never, at most 7 days. Default 4 h.
+    /// An alert is repeated at this interval while its condition holds; zero for never, at most 7 days. Default 4 h.
     #[serde(with = "duration")]
     pub repeat_every: Duration,
-    /// No signal in so much time of open market is an alert; zero for never, at most 30 days. Default 4 h.
+    /// No signal for this long of open market raises an alert; zero for never, at most 30 days. Default 4 h.
     #[serde(with = "duration")]
     pub no_signal_after: Duration,
-    /// More failing HTTP requests of the last five minutes than this are an alert, in percent; 0 for never. Default 5.
+    /// A larger share of failing HTTP requests in the last five minutes raises an alert, in percent; 0 for never. Default 5.
     #[serde(deserialize_with = "value::decimal")]
     pub error_rate: f64,
 }
 
-/// Shortest key that is taken, in bytes, as Standard Webhooks asks for.
-const LEAST_KEY: usize = 24;
+/// Shortest accepted key, in bytes, as Standard Webhooks requires.
+const MIN_KEY: usize = 24;
 
 impl Default for Alerts {
     fn default() -> Self {
@@ -58,17 +58,17 @@ impl Default for Alerts {
 }
 
 impl Alerts {
-    /// The key that a secret stands for: one as Standard Webhooks writes it, `whsec_` and base64, or any text. `None` when it is
-    /// too short, or no base64.
+    /// Decodes the signing key: `whsec_` and base64 as in Standard Webhooks, or any text. `None` when the key is too short or not
+    /// base64.
     pub fn signing_key(secret: &Secret) -> Option<Vec<u8>> {
         let key = match secret.expose().strip_prefix("whsec_") {
             Some(encoded) => STANDARD.decode(encoded).ok()?,
             None => secret.expose().as_bytes().to_owned(),
         };
-        (key.len() >= LEAST_KEY).then_some(key)
+        (key.len() >= MIN_KEY).then_some(key)
     }
 
-    /// Checks what a type cannot.
+    /// Checks what the types cannot express.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.webhook_url.is_some() && self.webhook_secret.is_none() {
             return Err(Problem::new("alerts.webhook_secret", "is needed to sign what alerts.webhook_url is told"));

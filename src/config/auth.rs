@@ -1,4 +1,4 @@
-//! Who may write and read.
+//! Settings of authentication.
 
 use std::net::IpAddr;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClaimPath, List, Problem, PublicKey, PublicKeyFile, PublicKeys, Secret, value};
 
-/// Claims that have a meaning of their own, so that administrators cannot come from them.
+/// Claims with a standard meaning, which cannot mark administrators.
 const OWN_CLAIMS: [&str; 7] = ["sub", "user_id", "exp", "iat", "nbf", "aud", "iss"];
 
-/// Who may write and read.
+/// Who may write and read: shared tokens and user tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Bearer token for everything that writes. Default unset: writing is refused.
+    /// Bearer token for writing. Default unset: writing is refused.
     #[serde(deserialize_with = "value::unless_empty")]
     pub ingest_token: Option<Secret>,
     /// Token of admin streams and endpoints. Default unset: they are refused.
@@ -26,32 +26,31 @@ pub struct Auth {
     /// One shared token for reading. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub read_token: Option<Secret>,
-    /// Secret of user tokens: JSON Web Tokens signed with HS256; at least 32 bytes; after `base64:` the bytes that the rest
-    /// stands for. Default unset: no token that is signed with HS256 is taken.
+    /// Secret of user tokens (JSON Web Tokens, HS256), of at least 32 bytes: text, or `base64:` and base64. Default unset: no
+    /// token signed with HS256 is accepted.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_secret: Option<Secret>,
-    /// The secret before: tokens signed with it are still good. For the time of a change. Default unset.
+    /// The previous secret, for the time of a change: tokens signed with it are still accepted. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_previous_secret: Option<Secret>,
-    /// The `aud` that a user token must have. Default unset: not looked at.
+    /// The `aud` that a user token must have. Default unset: not checked.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_audience: Option<String>,
-    /// The `iss` that a user token must have. Default unset: not looked at.
+    /// The `iss` that a user token must have. Default unset: not checked.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwt_issuer: Option<String>,
-    /// Public keys of the login service, in PEM: user tokens signed with the private ones are taken. Default unset.
+    /// Public keys of the login service, in PEM, which verify user tokens. Default unset.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub public_key: Option<PublicKeys>,
-    /// Files of such keys. Default none.
+    /// Files with such keys. Default none.
     pub public_key_file: List<PublicKeyFile>,
-    /// Where the login service publishes its keys (a JSON Web Key Set, RFC 7517); `https`, or `http` on this machine. Default
-    /// unset.
+    /// URL of the login service's key set (JSON Web Key Set, RFC 7517); `https`, or `http` on this machine. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub jwks_url: Option<String>,
-    /// The claim of a user token that makes an administrator, see [`ClaimPath`]. Default `role`.
+    /// The claim of a user token that marks an administrator, see [`ClaimPath`]. Default `role`.
     #[serde(deserialize_with = "value::parsed")]
     pub admin_claim: ClaimPath,
-    /// What has to stand there, alone or in a list. Default `admin`.
+    /// The value of that claim, alone or in a list. Default `admin`.
     #[serde(deserialize_with = "value::text")]
     pub admin_value: String,
 }
@@ -77,21 +76,21 @@ impl Default for Auth {
 }
 
 impl Auth {
-    /// Whether user tokens can be verified, by whatever key.
+    /// Whether any key for user tokens is configured.
     pub fn takes_user_tokens(&self) -> bool {
         self.jwt_secret.is_some() || self.jwks_url.is_some() || self.public_keys().next().is_some()
     }
 
-    /// Every public key of the settings.
+    /// Returns every public key of the settings.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         let files = self.public_key_file.iter().flat_map(PublicKeyFile::keys);
         self.public_key.iter().flat_map(PublicKeys::keys).chain(files)
     }
 
-    /// The address of `jwks_url`.
+    /// Returns the address in `jwks_url`.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When the address cannot be used.
     pub fn jwks_address(&self) -> Result<Option<Uri>, Problem> {
         let Some(text) = &self.jwks_url else { return Ok(None) };
         let problem = |reason: &str| Problem::new("auth.jwks_url", reason);
@@ -114,7 +113,7 @@ impl Auth {
         }
     }
 
-    /// What has to be right about user tokens.
+    /// Checks the settings of user tokens.
     pub(super) fn check_user_tokens(&self) -> Result<(), Problem> {
         for (key, secret) in
             [("auth.jwt_secret", &self.jwt_secret), ("auth.jwt_previous_secret", &self.jwt_previous_secret)]
@@ -144,9 +143,9 @@ fn is_loopback(host: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadAuth {
-    /// They do not.
+    /// Public streams need no token.
     #[default]
     Open,
-    /// They do.
+    /// Public streams need a token.
     Required,
 }

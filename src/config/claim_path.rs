@@ -1,20 +1,20 @@
-//! Where in the claims of a token something stands: the path of `auth.admin_claim`.
+//! The path to a value in the claims of a token, for `auth.admin_claim`.
 //!
 //! | written | means |
 //! |---|---|
 //! | `role` | the claim `role` |
 //! | `realm_access.roles` | `roles` inside the object `realm_access` |
-//! | `resource_access."my.app".roles` | keys with dots stand in double quotes |
-//! | `https://example.com/roles`, `urn:example:roles` | an address or a URN is one name, whatever it holds |
+//! | `resource_access."my.app".roles` | keys with dots are in double quotes |
+//! | `https://example.com/roles`, `urn:example:roles` | a URL or a URN is one name, with all its dots |
 //! | `/app_metadata/role` | a JSON pointer (RFC 6901): `~1` is `/`, `~0` is `~` |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Most names of a path.
+/// Most names in a path.
 const MAX_DEPTH: usize = 16;
 
-/// The path of a claim: names of objects inside each other.
+/// The path of a claim: the keys of nested objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClaimPath {
@@ -28,16 +28,16 @@ impl Default for ClaimPath {
     }
 }
 
-/// Why a text is no path of a claim.
+/// Why a text is not a valid path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimPathError {
-    /// Nothing, or nothing between two separators.
+    /// The path or one of its names is empty.
     #[error("a name is empty: write it as role, realm_access.roles, https://example.com/roles or /app_metadata/role")]
     Empty,
-    /// A double quote that is not closed, or not around a whole name.
+    /// A double quote is not closed, or not around a whole name.
     #[error("double quotes must stand around a whole name, as in resource_access.\"my.app\".roles")]
     Quotes,
-    /// More names than any token has.
+    /// The path has too many names.
     #[error("has more than {MAX_DEPTH} names")]
     TooDeep,
 }
@@ -71,7 +71,7 @@ impl From<ClaimPath> for String {
     }
 }
 
-/// Names with dots between them, some of them in double quotes.
+/// Parses names separated by dots, which may be in double quotes.
 fn dotted(text: &str) -> Result<Vec<String>, ClaimPathError> {
     let (mut names, mut rest) = (Vec::new(), text);
     loop {
@@ -99,19 +99,18 @@ fn dotted(text: &str) -> Result<Vec<String>, ClaimPathError> {
 }
 
 impl ClaimPath {
-    /// The claim of the token that the path begins at.
+    /// Returns the top-level claim of the path.
     pub fn claim(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 
-    /// What stands at the path, if all of the path is there.
+    /// Returns the value at the path, if the whole path exists.
     pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (first, rest) = self.names.split_first()?;
         rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
     }
 
-    /// Whether `wanted` stands at the path: as a text, as a number, `true` or `false` that is written so, or as one of a list
-    /// of these.
+    /// Whether the value at the path is `wanted`: a text, a number or boolean with this spelling, or a list that contains one.
     pub fn holds(&self, claims: &Map<String, Value>, wanted: &str) -> bool {
         match self.find(claims) {
             Some(Value::Array(values)) => values.iter().any(|value| is_written(value, wanted)),
@@ -120,7 +119,7 @@ impl ClaimPath {
         }
     }
 
-    /// The claim with `value` at the end of the path, for a token of our own.
+    /// Returns the top-level claim with `value` at the end of the path, for a token that we issue.
     pub fn claim_with(&self, value: &str) -> (String, Value) {
         let nested = |value, name: &String| Value::Object(Map::from_iter([(name.clone(), value)]));
         let value = self.names.iter().skip(1).rev().fold(Value::from(value), nested);
@@ -199,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_made_at_a_path_is_found_there(text in "[a-z./~\":]{1,20}", value in "\\PC{1,8}") {
+        fn a_value_written_at_a_path_is_found(text in "[a-z./~\":]{1,20}", value in "\\PC{1,8}") {
             if let Ok(path) = ClaimPath::try_from(text) {
                 let (claim, made) = path.claim_with(&value);
                 prop_assert!(path.holds(&Map::from_iter([(claim, made)]), &value));

@@ -1,4 +1,4 @@
-//! Why a configuration is refused: always one line, naming the setting, never the value of a secret.
+//! Errors of the configuration: always one line, which names the setting and never the value of a secret.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub enum ConfigError {
         /// What the parser says.
         reason: String,
     },
-    /// The file has a key that is no setting.
+    /// The file has an unknown key.
     #[error("{place}: unknown setting '{key}'{}", hint(suggestion.as_deref()))]
     UnknownKey {
         /// File and line.
@@ -31,7 +31,7 @@ pub enum ConfigError {
         /// A setting that may have been meant.
         suggestion: Option<String>,
     },
-    /// Both environment names of a setting are there and do not agree.
+    /// Both environment variables of a setting are set, to different values.
     #[error("{short} and {long} both set '{key}', but to different values")]
     TwoValues {
         /// The setting.
@@ -41,17 +41,17 @@ pub enum ConfigError {
         /// Its long name.
         long: String,
     },
-    /// A value that cannot be used, or not together with others.
+    /// A value cannot be used, or contradicts others.
     #[error("{place}: {reason}")]
     Setting {
-        /// Setting and where its value comes from.
+        /// The setting, and where its value comes from.
         place: String,
         /// What is wrong with it.
         reason: String,
     },
 }
 
-/// A setting that cannot be used as it is, or not together with others.
+/// A setting that cannot be used, or contradicts others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {reason}")]
 pub struct Problem {
@@ -67,12 +67,12 @@ impl Problem {
     }
 }
 
-/// The end of a line about a name that does not exist.
+/// Returns the hint at the end of a line about an unknown name.
 pub(super) fn hint(suggestion: Option<&str>) -> String {
     suggestion.map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
 }
 
-/// What came from outside, without what would break the line or steer the terminal.
+/// Removes the characters of foreign text that would break the line or steer the terminal.
 pub(super) fn one_line(text: &str) -> String {
     text.trim().chars().fold(String::with_capacity(text.len()), |mut line, c| {
         match c {

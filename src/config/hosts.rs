@@ -1,21 +1,21 @@
-//! The names under which the server may be asked for.
+//! The host names that requests to the server may use.
 
 use serde::{Deserialize, Serialize};
 
-/// A host that may be asked for: a name or an address, perhaps with a port; `*.example.com` is every name below it.
+/// An allowed host: a name or an address, perhaps with a port; `*.example.com` matches every name below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostPattern {
     /// Lower case; without `*.` where `below` is set.
     host: String,
-    /// Every name below it, and not the name itself.
+    /// Whether the pattern matches every name below `host`, but not `host` itself.
     below: bool,
-    /// `None` for any.
+    /// `None` for any port.
     port: Option<u16>,
 }
 
 impl HostPattern {
-    /// Whether it allows `authority`: what a `Host` header holds, or what stands before the path of a URL.
+    /// Whether the pattern matches `authority`, as in a `Host` header or before the path of a URL.
     pub fn allows(&self, authority: &str) -> bool {
         let Some((host, port)) = split(authority) else { return false };
         let host = host.to_ascii_lowercase();
@@ -25,7 +25,7 @@ impl HostPattern {
         } else {
             host == self.host
         };
-        // Clients leave out the port that their scheme has anyway.
+        // Clients omit the default port of the scheme.
         let is_port = match (self.port, port) {
             (None, _) => true,
             (Some(wanted), Some(port)) => wanted == port,
@@ -35,7 +35,7 @@ impl HostPattern {
     }
 }
 
-/// Host and port; `None` when it is not of this form.
+/// Splits host and port; `None` when `authority` has another form.
 fn split(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = if authority.starts_with('[') {
         authority.find(']')? + 1
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_is_refused() {
+    fn an_invalid_host_is_refused() {
         for text in [
             "",
             "*",

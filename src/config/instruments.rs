@@ -1,4 +1,4 @@
-//! Which instruments are served.
+//! Settings of the instruments.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ impl From<&InstrumentEntry> for Instrument {
             name: entry.name.clone().unwrap_or_else(|| entry.symbol.clone()),
             class: entry.class,
             digits: entry.digits,
-            // A quotient of exact numbers is the double nearest to 0.00001; `powi(-5)` is not.
+            // 1 / 10^5 is the double nearest to 0.00001; `powi(-5)` is not.
             tick_size: entry.tick_size.unwrap_or_else(|| 1.0 / 10f64.powi(i32::from(entry.digits))),
             aliases: entry.aliases.clone(),
             session: entry.session.unwrap_or(match entry.class {
@@ -62,8 +62,8 @@ impl From<&InstrumentEntry> for Instrument {
 }
 
 impl Settings {
-    /// The catalogue: the chosen sets, then the operator's own instruments, then what the demo desk trades while it is on. One
-    /// of the operator's with a built-in symbol takes its place.
+    /// Builds the catalogue: the chosen sets, then the operator's own instruments, then those of the demo desk if it is enabled. An
+    /// own instrument replaces a built-in one with the same symbol.
     ///
     /// # Errors
     /// When two instruments claim one symbol or spelling, or the grid of one is unusable.
@@ -90,7 +90,7 @@ impl Settings {
         Instruments::new(list)?.with_missing(desk)
     }
 
-    /// Whether the demo desk is on. It is off while a recording is replayed.
+    /// Whether the demo desk runs. It never runs while a recording is replayed.
     pub fn desk_runs(&self) -> bool {
         self.demo.desk && !self.sources.enabled.contains(&SourceKind::Replay)
     }
@@ -99,7 +99,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Demo, Sources};
+    use crate::config::{DemoSettings, SourceSettings};
 
     fn entry(symbol: &str, digits: u8) -> InstrumentEntry {
         InstrumentEntry {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn own_instruments_come_after_the_sets_or_replace_a_built_in_one() {
+    fn own_instruments_extend_or_replace_built_in_ones() {
         let settings = Settings { instruments: vec![entry("BTCUSD", 2), entry("EURUSD", 4)], ..Settings::default() };
         let catalogue = settings.instruments().unwrap();
         let symbols: Vec<&str> = catalogue.iter().map(|instrument| instrument.symbol.as_str()).collect();
@@ -128,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn the_desk_brings_what_it_trades_and_replaces_nothing() {
-        let demo = Demo { desk: true, ..Demo::default() };
+    fn the_desk_adds_instruments_and_replaces_none() {
+        let demo = DemoSettings { desk: true, ..DemoSettings::default() };
         let settings = Settings { instruments: vec![entry("AAPL", 3)], demo, ..Settings::default() };
         let catalogue = settings.instruments().unwrap();
         for (spellings, symbol) in [
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((catalogue.resolve("AAPL").unwrap().digits, catalogue.iter().count()), (3, 11 + 11));
         assert_eq!(catalogue.resolve("BTCZAR").unwrap().pair(), Some("BTC/ZAR"));
         assert_eq!(catalogue.resolve("EURUSD").unwrap().pair(), None);
-        let sources = Sources { enabled: vec![SourceKind::Replay].into() };
+        let sources = SourceSettings { enabled: vec![SourceKind::Replay].into() };
         for off in [Settings { sources, ..settings.clone() }, Settings::default()] {
             assert!(off.instruments().unwrap().resolve("TSLA").is_err());
         }

@@ -1,10 +1,10 @@
-//! What one client may do before it is held to be broken, or hostile.
+//! Limits of what one client may send.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, value};
 
-/// Bounds on what clients send. Real pages stay far below all of them.
+/// Limits of what clients may send. Real pages stay far below them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -14,23 +14,22 @@ pub struct Limits {
     /// Most binary attachments of one Socket.IO event; at most 100. Default 1.
     #[serde(deserialize_with = "value::whole")]
     pub attachments: usize,
-    /// What one client may say per second in the long run; 0 for no limit. Default 100.
+    /// Messages of one client per second, on average; 0 for no limit. Default 100.
     #[serde(deserialize_with = "value::whole")]
     pub events_per_second: u32,
-    /// What it may say at once after a pause. Default 2000.
+    /// Messages of one client in a burst. Default 2000.
     #[serde(deserialize_with = "value::whole")]
     pub events_burst: u32,
-    /// Pushes per second with one token in the long run, a batch counting once; 0 for no limit. Default 2000.
+    /// Pushes per second with one token, on average, where a batch counts once; 0 for no limit. Default 2000.
     #[serde(deserialize_with = "value::whole")]
     pub pushes_per_second: u32,
-    /// Pushes at once after a pause. Default 20000.
+    /// Pushes in a burst. Default 20000.
     #[serde(deserialize_with = "value::whole")]
     pub pushes_burst: u32,
-    /// Requests of routes that read much that are worked on at a time; 1 to 1024. Default 16.
+    /// Concurrent requests to routes that read much data; 1 to 1024. Default 16.
     #[serde(deserialize_with = "value::whole")]
     pub concurrent_reads: usize,
-    /// Wrong tokens of one address (of IPv6, one /64) in a minute, beyond which wrong ones are answered with 429; 0 for no
-    /// limit. Default 20.
+    /// Wrong tokens of one address (IPv6: one /64) per minute; further ones are answered with 429; 0 for no limit. Default 20.
     #[serde(deserialize_with = "value::whole")]
     pub wrong_tokens_per_minute: u32,
 }

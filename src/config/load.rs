@@ -1,4 +1,4 @@
-//! Loading: defaults ← TOML file ← environment.
+//! Loads the settings: defaults, overridden by a TOML file, overridden by the environment.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,35 +11,35 @@ use super::error::{hint, one_line};
 use super::names::{self, CONFIG_FILE};
 use super::{ConfigError, Problem, Settings, paths};
 
-/// The environment's variables, as a map so that tests bring their own.
+/// The environment variables, as a map so that tests can pass their own.
 pub type Environment = BTreeMap<String, String>;
 
-/// Where the file is looked for when nothing names it.
+/// The file that is read when none is named, if it exists.
 const DEFAULT_FILE: &str = "orion.toml";
 
-/// Largest file that is taken for a secret, in bytes.
+/// Largest file with a secret, in bytes.
 const MAX_SECRET: u64 = 16 * 1024;
 
-/// The process's environment. What is no UTF-8 comes with replacement characters, which no setting accepts.
+/// Returns the environment of the process. Invalid UTF-8 becomes replacement characters, which no setting accepts.
 pub fn environment() -> Environment {
     let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// Settings and how they came about.
+/// The loaded settings, with their file and warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The settings, validated.
+    /// The validated settings.
     pub settings: Settings,
-    /// What the operator should know; a line each.
+    /// Warnings for the operator, one line each.
     pub warnings: Vec<String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Loads and validates the settings. The file is `config_flag`, else what `ORION_CONFIG` names, else `./orion.toml` if it
-    /// is there.
+    /// Loads and validates the settings. The file is `config_flag`, else the one named by `ORION_CONFIG`, else `./orion.toml` if
+    /// it exists.
     ///
     /// # Errors
     /// When the file or a value cannot be used, see [`ConfigError`].
@@ -84,18 +84,18 @@ fn read_file(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<O
     }
 }
 
-/// Where values come from, so that an error can say it.
+/// The origin of each value, for error messages.
 #[derive(Default)]
 struct Layers {
     file: String,
-    /// Key, such as `instruments[0].digits`, to its line in the file.
+    /// Line in the file by key, such as `instruments[0].digits`.
     lines: BTreeMap<String, usize>,
-    /// Key to variable and value.
+    /// Variable and value by key.
     env: BTreeMap<String, (String, String)>,
 }
 
 impl Layers {
-    /// Notes the lines of a file's keys.
+    /// Parses a file and records the lines of its keys.
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         self.file = path.display().to_string();
         let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
@@ -105,7 +105,8 @@ impl Layers {
         self.add_table(table.get_ref(), text, ("", ""), &names::keys())
     }
 
-    /// `path` says where the table is (`instruments[0]`), `kind` what it is (`instruments[]`).
+    /// Checks the keys of a table and records their lines. `path` is its position (`instruments[0]`), `kind` its name among the
+    /// settings (`instruments[]`).
     fn add_table(
         &mut self,
         table: &DeTable<'_>,
@@ -156,9 +157,9 @@ impl Layers {
         }
     }
 
-    /// Takes the variables that are settings; returns warnings about those that look like settings and are none.
+    /// Reads the variables of all settings. Returns warnings about unknown variables that begin with `ORION_`.
     fn add_environment(&mut self, env: &Environment) -> Result<Vec<String>, ConfigError> {
-        // An empty variable is an unset one: `NAME=` in an environment file, `${NAME:-}` in a compose file.
+        // An empty variable counts as unset: `NAME=` in an environment file, `${NAME:-}` in a compose file.
         let get = |name: &str| env.get(name).filter(|value| !value.trim().is_empty());
         let mut known = vec![CONFIG_FILE.to_owned()];
         for key in names::keys().into_iter().filter(|key| names::fits_environment(key)) {
@@ -192,7 +193,7 @@ impl Layers {
         let unknown = env.keys().filter(|name| name.starts_with("ORION_") && !known.contains(name));
         Ok(unknown
             .map(|name| {
-                // Compared without the prefix that they all share.
+                // Compared without the common prefix, which would make all names similar.
                 let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
                 let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
                 let suggestion = suggestion.map(|name| format!("ORION_{name}"));
@@ -201,12 +202,12 @@ impl Layers {
             .collect())
     }
 
-    /// What is wrong with a value in quotes. A secret may have any characters; it is warned of elsewhere.
+    /// Returns what is wrong with a value in quotes. A secret may contain quotes; `secret_warnings` covers it.
     fn quotes(&self, key: &str) -> Option<&'static str> {
         self.env.get(key).filter(|_| !names::is_secret(key)).and_then(|(_, value)| paths::quotes(value))
     }
 
-    /// Takes a secret from the file that one of these variables names, which is how container platforms hand secrets over.
+    /// Reads a secret from the file that one of these variables names, as container platforms provide secrets.
     fn add_secret_file<'a>(
         &mut self,
         key: &str,
@@ -236,7 +237,7 @@ impl Layers {
         }
     }
 
-    /// Turns an error of the layers' crate into a line of ours.
+    /// Converts an error of the crate `config` into one of ours.
     fn explain(&self, error: LayerError) -> ConfigError {
         let (key, reason) = match error {
             LayerError::At { error, key: Some(key), .. } => (key, error.to_string()),
@@ -246,13 +247,13 @@ impl Layers {
             LayerError::NotFound(key) => (key, "is missing".to_owned()),
             other => return ConfigError::Syntax { place: self.file.clone(), reason: one_line(&other.to_string()) },
         };
-        // The crate writes `instruments[0]digits`.
+        // The crate writes `instruments[0]digits` without a dot.
         let key = key.replace(']', "].").trim_end_matches('.').to_owned();
         let reason = if names::is_secret(&key) { "must be a text in quotes" } else { &reason };
         self.locate(Problem::new(key, reason.replace("unknown variant", "unknown value")))
     }
 
-    /// Adds where the value comes from: the variable, or file and line, or what would set it.
+    /// Adds the origin of the value: its variable, its line in the file, or else the variable that would set it.
     fn locate(&self, Problem { key, reason }: Problem) -> ConfigError {
         let place = if let Some((variable, _)) = self.env.get(&key) {
             format!("{variable} ({key})")
@@ -266,19 +267,19 @@ impl Layers {
         ConfigError::Setting { place, reason }
     }
 
-    /// The line of a key, or of the table that lacks it.
+    /// Returns the line of a key, or of the table that lacks it.
     fn line_of(&self, key: &str) -> Option<usize> {
         let table = || key.rsplit_once('.').filter(|(table, _)| table.ends_with(']'));
         self.lines.get(key).or_else(|| self.lines.get(table()?.0)).copied()
     }
 }
 
-/// Whether a table of this kind holds settings.
+/// Whether a table of this kind contains settings.
 fn within(kind: &str, known: &[String]) -> bool {
     known.iter().any(|key| key.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The line of an offset, counted from 1.
+/// Returns the line of an offset, counted from 1.
 fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }

@@ -1,4 +1,4 @@
-//! Precedence, every line an operator can be shown, and the files that document the settings.
+//! Tests of precedence, of every error line, and of the files that document the settings.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::config::{DEFAULT_CONFIG, ReplaySpeed, SourceKind};
 use crate::domain::{RecordingOptions, Spread, Timezone};
 
 /// A folder with an `orion.toml`, and an environment.
-struct Given {
+struct Fixture {
     folder: tempfile::TempDir,
     env: Environment,
 }
 
-impl Given {
+impl Fixture {
     fn new(file: &str, env: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if !file.is_empty() {
@@ -26,7 +26,7 @@ impl Given {
         Settings::load_with(&self.env, None, &self.folder.path().join("orion.toml"))
     }
 
-    /// The error's line, with the folder cut off.
+    /// Returns the line of the error, without the folder.
     fn error(&self) -> String {
         let folder = format!("{}/", self.folder.path().display());
         self.load().map(|loaded| loaded.warnings).unwrap_err().to_string().replace(&folder, "")
@@ -34,17 +34,17 @@ impl Given {
 }
 
 fn settings(file: &str, env: &[(&str, &str)]) -> Settings {
-    Given::new(file, env).load().unwrap().settings
+    Fixture::new(file, env).load().unwrap().settings
 }
 
 #[test]
-fn without_anything_the_defaults_hold() {
-    let loaded = Given::new("", &[("PATH", "/bin"), ("HOME", "/root")]).load().unwrap();
+fn without_a_file_the_defaults_apply() {
+    let loaded = Fixture::new("", &[("PATH", "/bin"), ("HOME", "/root")]).load().unwrap();
     assert_eq!(loaded, Loaded { settings: Settings::default(), warnings: vec![], file: None });
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+fn the_environment_overrides_file_and_defaults() {
     let file = "[signals]\nttl = '2m'\nreplay_window = '1m'\n[server]\nport = 9000";
     let given = settings(file, &[("ORION_SIGNAL_TTL", "30s"), ("PORT", "")]);
     assert_eq!(given.signals.ttl, Duration::from_secs(30));
@@ -53,7 +53,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 }
 
 #[test]
-fn a_setting_has_a_long_name_and_perhaps_a_short_one() {
+fn a_setting_has_long_and_short_variables() {
     for env in [("PORT", "81"), ("ORION_SERVER__PORT", "81")] {
         assert_eq!(settings("", &[env]).server.port, 81);
     }
@@ -63,8 +63,8 @@ fn a_setting_has_a_long_name_and_perhaps_a_short_one() {
 }
 
 #[test]
-fn the_file_is_the_flags_then_the_variables_then_the_folders() {
-    let given = Given::new("[server]\nport = 1", &[]);
+fn the_flag_overrides_the_variable_for_the_file() {
+    let given = Fixture::new("[server]\nport = 1", &[]);
     let path = |name: &str| given.folder.path().join(name);
     std::fs::write(path("flag.toml"), "[server]\nport = 2").unwrap();
     std::fs::write(path("variable.toml"), "[server]\nport = 3").unwrap();
@@ -80,7 +80,7 @@ fn the_file_is_the_flags_then_the_variables_then_the_folders() {
 }
 
 #[test]
-fn lists_and_speeds_are_read_as_they_are_written() {
+fn lists_and_speeds_are_parsed() {
     for file in ["[sources]\nenabled = 'none'", "[sources]\nenabled = []", "sources.enabled = ['none']"] {
         assert!(settings(file, &[]).sources.enabled.is_empty(), "{file}");
     }
@@ -94,7 +94,7 @@ fn lists_and_speeds_are_read_as_they_are_written() {
 }
 
 #[test]
-fn how_a_recording_is_read_is_set_in_words() {
+fn the_options_of_a_recording_are_parsed() {
     let by_file = settings(
         "[replay]\ntimezone = 'broker'\nprice = 'bid'\nspread = '13'\nbar_label = 'end'\ncolumns = 'time=#1'",
         &[],
@@ -157,15 +157,15 @@ fn an_unusable_file_is_refused_in_one_line() {
         ),
     ];
     for (file, line) in expected {
-        assert_eq!(Given::new(file, &[]).error(), line, "{file}");
+        assert_eq!(Fixture::new(file, &[]).error(), line, "{file}");
     }
 }
 
 #[test]
 fn a_named_file_has_to_be_readable() {
-    let given = Given::new("", &[("ORION_CONFIG", "/nowhere/orion.toml")]);
+    let given = Fixture::new("", &[("ORION_CONFIG", "/nowhere/orion.toml")]);
     assert_eq!(given.error(), "/nowhere/orion.toml: cannot be read: No such file or directory (os error 2)");
-    let given = Given::new("", &[]);
+    let given = Fixture::new("", &[]);
     let folder = given.folder.path();
     let error = Settings::load_with(&given.env, Some(folder), &folder.join("orion.toml")).unwrap_err().to_string();
     assert!(error.ends_with(": cannot be read: Is a directory (os error 21)"), "{error}");
@@ -242,12 +242,12 @@ fn an_unusable_variable_is_refused_in_one_line() {
         ("ORION_DATA_DIR", "/\u{fffd}", "ORION_DATA_DIR (data.dir): is not valid UTF-8"),
     ];
     for (name, value, line) in expected {
-        assert_eq!(Given::new("", &[(name, value)]).error(), line, "{name}={value}");
+        assert_eq!(Fixture::new("", &[(name, value)]).error(), line, "{name}={value}");
     }
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused_in_one_line() {
+fn contradictory_settings_are_refused_in_one_line() {
     let tape = tempfile::NamedTempFile::new().unwrap();
     let tape = tape.path().to_str().unwrap();
     let replay = ("ORION_SOURCES", "replay");
@@ -338,12 +338,12 @@ fn settings_that_contradict_each_other_are_refused_in_one_line() {
         ),
     ];
     for (env, line) in expected {
-        assert_eq!(Given::new("", env).error(), *line);
+        assert_eq!(Fixture::new("", env).error(), *line);
     }
 }
 
 #[test]
-fn a_provider_that_cannot_work_is_refused_in_one_line() {
+fn an_unusable_provider_is_refused_in_one_line() {
     let expected: &[(&[(&str, &str)], &str)] = &[
         (&[OANDA], "oanda.token (ORION_OANDA_TOKEN): the source 'oanda' needs it"),
         (&[OANDA, ("ORION_OANDA_TOKEN", "t0ken")], "oanda.account (ORION_OANDA_ACCOUNT): the source 'oanda' needs it"),
@@ -387,14 +387,14 @@ fn a_provider_that_cannot_work_is_refused_in_one_line() {
         ),
     ];
     for (env, line) in expected {
-        assert_eq!(Given::new("", env).error(), *line);
+        assert_eq!(Fixture::new("", env).error(), *line);
     }
 }
 
 const OANDA: (&str, &str) = ("ORION_SOURCES", "oanda");
 
 #[test]
-fn a_secret_may_stand_in_a_file() {
+fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -402,8 +402,9 @@ fn a_secret_may_stand_in_a_file() {
     };
     let token = file("token", "b1946ac92492d2347c6235b4\n");
     for name in ["ORION_INGEST_TOKEN_FILE", "ORION_AUTH__INGEST_TOKEN_FILE"] {
-        let loaded =
-            Given::new("[auth]\ningest_token = 'other'", &[(name, &token), ("ORION_SOURCES", "none")]).load().unwrap();
+        let loaded = Fixture::new("[auth]\ningest_token = 'other'", &[(name, &token), ("ORION_SOURCES", "none")])
+            .load()
+            .unwrap();
         assert!(
             loaded.settings.auth.ingest_token.unwrap().matches("b1946ac92492d2347c6235b4"),
             "over the file of settings, without its end"
@@ -417,22 +418,24 @@ fn a_secret_may_stand_in_a_file() {
         (&file("blank", " \n"), "the file is empty"),
         (&large, "the file is too large for a secret"),
     ] {
-        let error = Given::new("", &[("ORION_OANDA_TOKEN_FILE", path)]).error();
+        let error = Fixture::new("", &[("ORION_OANDA_TOKEN_FILE", path)]).error();
         assert_eq!(error, format!("ORION_OANDA_TOKEN_FILE (oanda.token): {reason}"));
     }
     let both = [("ORION_READ_TOKEN", "98765"), ("ORION_READ_TOKEN_FILE", &*token)];
-    let error = Given::new("", &both).error();
+    let error = Fixture::new("", &both).error();
     assert_eq!(
         error,
         "ORION_READ_TOKEN_FILE (auth.read_token): ORION_READ_TOKEN is set as well: leave one of them out"
     );
-    let typo =
-        Given::new("", &[("ORION_OANDA_TOKN_FILE", &*token), ("ORION_SOURCES", "simulator")]).load().unwrap().warnings;
+    let typo = Fixture::new("", &[("ORION_OANDA_TOKN_FILE", &*token), ("ORION_SOURCES", "simulator")])
+        .load()
+        .unwrap()
+        .warnings;
     assert_eq!(typo, ["unknown variable ORION_OANDA_TOKN_FILE (did you mean 'ORION_OANDA_TOKEN_FILE'?) is ignored"]);
 }
 
 #[test]
-fn a_catalogue_that_contradicts_itself_is_refused_by_its_line() {
+fn a_contradictory_catalogue_is_refused_with_its_line() {
     let entry = |symbol: &str, rest: &str| format!("[[instruments]]\nsymbol = '{symbol}'\nclass = 'crypto'\n{rest}\n");
     for (file, line) in [
         (
@@ -448,12 +451,12 @@ fn a_catalogue_that_contradicts_itself_is_refused_by_its_line() {
             "orion.toml:5: instruments[1]: BTCUSD: is defined twice",
         ),
     ] {
-        assert_eq!(Given::new(&file, &[]).error(), line);
+        assert_eq!(Fixture::new(&file, &[]).error(), line);
     }
 }
 
 #[test]
-fn what_works_but_is_hardly_meant_is_warned_of() {
+fn improbable_settings_are_warned_of() {
     for (env, begins) in [
         (
             &[("ORION_SIGNAL_TTTL", "1m")][..],
@@ -475,13 +478,13 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
         ),
         (&[("ORION_OANDA_TOKEN", "t0ken")], "a key for oanda is set, but ORION_SOURCES does not name oanda"),
     ] {
-        let warnings = Given::new("", env).load().unwrap().warnings;
+        let warnings = Fixture::new("", env).load().unwrap().warnings;
         assert!(matches!(&warnings[..], [only] if only.starts_with(begins)), "{warnings:?}");
     }
 }
 
 #[test]
-fn a_secret_is_in_no_message_and_no_printed_setting() {
+fn a_secret_is_never_shown() {
     let secret = "c0rrect-horse-battery";
     let names = [
         "ORION_INGEST_TOKEN",
@@ -495,18 +498,18 @@ fn a_secret_is_in_no_message_and_no_printed_setting() {
         "ORION_TRADINGVIEW_TOKEN",
     ];
     let env: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret)).collect();
-    let loaded = Given::new("", &env).load().unwrap();
+    let loaded = Fixture::new("", &env).load().unwrap();
     let printed = format!("{loaded:?}{}", toml::to_string(&loaded.settings).unwrap());
     assert!(!printed.contains("c0rrect") && printed.contains("ingest_token = \"***\""), "{printed}");
 
     for value in ["98765", "[\"98765\"]", "{ a = 98765 }", "98765.5"] {
-        let error = Given::new(&format!("[auth]\ningest_token = {value}"), &[]).error();
+        let error = Fixture::new(&format!("[auth]\ningest_token = {value}"), &[]).error();
         assert_eq!(error, "orion.toml:2: auth.ingest_token: must be a text in quotes");
     }
-    let error = Given::new("[auth]\ningest_token = '98765", &[]).error();
+    let error = Fixture::new("[auth]\ningest_token = '98765", &[]).error();
     assert!(error.starts_with("orion.toml:2: ") && !error.contains("98765"), "{error}");
     let both = [("ORION_READ_TOKEN", "98765"), ("ORION_AUTH__READ_TOKEN", "98764")];
-    assert!(!Given::new("", &both).error().contains("9876"));
+    assert!(!Fixture::new("", &both).error().contains("9876"));
 }
 
 #[test]
@@ -515,14 +518,14 @@ fn effective_settings_are_printed_as_a_file_that_loads() {
     assert_eq!(settings(&printed, &[]), Settings::default(), "{printed}");
 }
 
-/// `default.toml` with its settings in effect.
+/// Returns `default.toml` with its settings uncommented.
 fn uncommented() -> String {
     let setting = |line: &str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
     DEFAULT_CONFIG.lines().map(|line| if setting(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn the_printed_file_holds_the_defaults_and_every_setting_with_its_variable() {
+fn the_default_file_documents_every_setting() {
     assert_eq!(settings(DEFAULT_CONFIG, &[]), Settings::default());
     assert_eq!(settings(&uncommented(), &[]), Settings::default());
 
@@ -548,7 +551,7 @@ fn the_printed_file_holds_the_defaults_and_every_setting_with_its_variable() {
 }
 
 #[test]
-fn the_printed_example_of_an_instrument_works_and_names_all_its_keys() {
+fn the_example_of_an_instrument_is_complete() {
     let example: Vec<&str> = DEFAULT_CONFIG.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
     let example = example.join("\n");
     let catalogue = settings(&example, &[]).instruments().unwrap();
@@ -559,7 +562,7 @@ fn the_printed_example_of_an_instrument_works_and_names_all_its_keys() {
 }
 
 #[test]
-fn the_environment_example_has_every_short_name_with_its_default() {
+fn the_environment_example_has_every_short_name() {
     let example = include_str!("../../.env.example");
     let pairs: Vec<(&str, &str)> = example
         .lines()
@@ -571,6 +574,6 @@ fn the_environment_example_has_every_short_name_with_its_default() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
-    let loaded = Given::new("", &pairs).load().unwrap();
+    let loaded = Fixture::new("", &pairs).load().unwrap();
     assert_eq!((loaded.settings, loaded.warnings), (Settings::default(), vec![]));
 }

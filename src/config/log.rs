@@ -1,4 +1,4 @@
-//! What is logged, and in which form.
+//! Settings of the log.
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -6,10 +6,10 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use super::value;
 
-/// What is logged.
+/// The filter and the format of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// Filter directives of tracing. Default `info`.
     #[serde(deserialize_with = "value::text")]
     pub filter: String,
@@ -18,39 +18,39 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
         Self { filter: "info".into(), format: LogFormat::default() }
     }
 }
 
-impl Log {
-    /// The first directive that is only a word but no level. It would mean the target of that name, so that `warning` or a
-    /// misspelt `inof` would silence everything.
+impl LogSettings {
+    /// Returns the first directive that is a single word but not a level. `tracing` would take it as a target, so that `warning`
+    /// or a misspelt `inof` would silence the whole log.
     pub(super) fn stray_word(&self) -> Option<&str> {
         let is_word = |directive: &&str| !directive.is_empty() && !directive.contains(['=', '[']);
         let words = self.filter.split(',').map(str::trim).filter(is_word);
         words.into_iter().find(|word| word.parse::<LevelFilter>().is_err())
     }
 
-    /// The filter, after our own directives: socketioxide and engineioxide log a client's bad payload as an `error`, which
-    /// would let anybody fill the log, and tungstenite traces every frame, of which some hold tokens. Directives of the
-    /// operator that name them win.
+    /// Builds the filter: our own directives, then the operator's, which override ours. Ours silence socketioxide and
+    /// engineioxide, which log a client's bad payload as an `error` and would let clients fill the log, and tungstenite, which
+    /// traces every frame, also those with tokens.
     ///
     /// # Errors
-    /// When [`Log::filter`] does not parse.
+    /// When [`LogSettings::filter`] does not parse.
     pub fn env_filter(&self) -> Result<EnvFilter, ParseError> {
         EnvFilter::builder().parse(format!("socketioxide=off,engineioxide=off,tungstenite=info,{}", self.filter))
     }
 }
 
-/// Form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Pretty,
-    /// For machines.
+    /// One JSON object per line, for machines.
     Json,
 }

@@ -1,10 +1,10 @@
-//! Every setting, one struct per concern, with its default in the field's doc.
+//! All settings: one struct per concern, with each default in the doc of its field.
 //!
-//! Settings come from the defaults, then a TOML file, then the environment; they are validated as a whole and do not
-//! change after that. What an operator reads about them is `default.toml`, which a test holds to these structs.
+//! Settings come from the defaults, a TOML file and the environment, in this order. They are validated as a whole and do not
+//! change afterwards. `default.toml` documents them for operators; a test compares it with these structs.
 //!
-//! To add a setting: a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` when not every
-//! value is usable. A short environment name goes to `names.rs` and `.env.example`.
+//! To add a setting: add a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` if not every
+//! value is usable. A short environment variable goes into `names.rs` and `.env.example`.
 
 mod alerts;
 mod auth;
@@ -38,18 +38,23 @@ pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
 pub use load::{Environment, Loaded, environment};
-pub use log::{Log, LogFormat};
+pub use log::{LogFormat, LogSettings};
 pub use origins::AllowedOrigins;
-pub use prices::Prices;
-pub use providers::{AlphaVantage, Massive, Oanda, OandaEnvironment};
+pub use prices::PriceSettings;
+pub use providers::{AlphaVantageSettings, MassiveSettings, OandaEnvironment, OandaSettings};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
-pub use server::{Network, Server};
-pub use settings::{Aria, Data, Heartbeat, Orion, Publish, Sentio, Settings, Signals, Socketio};
-pub use setups::Setups;
-pub use sources::{Demo, Replay, ReplaySpeed, Simulator, SourceKind, Sources, Tradingview};
+pub use server::{Network, ServerSettings};
+pub use settings::{
+    AriaSettings, DataSettings, HeartbeatSettings, OrionSettings, PublishSettings, SentioSettings, Settings,
+    SignalSettings, SocketioSettings,
+};
+pub use setups::SetupSettings;
+pub use sources::{
+    DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceKind, SourceSettings, TradingviewSettings,
+};
 pub use value::List;
 pub use value::duration::{parse as parse_duration, text as duration_text};
 
-/// Every setting with its default, its meaning and its environment name, as a TOML file to start from.
+/// A TOML file with every setting, its default, its meaning and its environment variable.
 pub const DEFAULT_CONFIG: &str = include_str!("default.toml");

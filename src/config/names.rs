@@ -1,4 +1,4 @@
-//! How settings are called: their keys, their names in the environment, and what a misspelt one may have meant.
+//! The names of settings: their keys, their environment variables, and suggestions for misspelt ones.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::domain::InstrumentClass;
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
-/// Short environment names and their settings. Every setting also has its long name, see [`long`].
+/// Short environment variables and their settings. Every setting also has a long one, see [`long`].
 pub(super) const SHORT: [(&str, &str); 40] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
@@ -52,33 +52,33 @@ pub(super) const SHORT: [(&str, &str); 40] = [
     ("ORION_LOG_FORMAT", "log.format"),
 ];
 
-/// The short environment name of a setting.
+/// Returns the short environment variable of a setting, if it has one.
 pub(super) fn short(key: &str) -> Option<&'static str> {
     SHORT.iter().find(|(_, of)| *of == key).map(|(name, _)| *name)
 }
 
-/// The long environment name of a setting: `ORION_SIGNALS__TTL` for `signals.ttl`.
+/// Returns the long environment variable of a setting: `ORION_SIGNALS__TTL` for `signals.ttl`.
 pub(super) fn long(key: &str) -> String {
     format!("ORION_{}", key.replace('.', "__").to_uppercase())
 }
 
-/// The variable that names a file with the value of a secret setting: `ORION_OANDA_TOKEN_FILE` for `ORION_OANDA_TOKEN`.
+/// Returns the variable that names a file with a secret: `ORION_OANDA_TOKEN_FILE` for `ORION_OANDA_TOKEN`.
 pub(super) fn file(variable: &str) -> String {
     format!("{variable}_FILE")
 }
 
 /// Whether the value of a setting must never be shown.
 pub(super) fn is_secret(key: &str) -> bool {
-    // A public key is for everybody to see.
+    // A public key is not secret.
     !key.ends_with("public_key") && ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
 }
 
-/// Whether a setting can be given in the environment: a list of tables cannot.
+/// Whether a setting can come from the environment; a list of tables cannot.
 pub(super) fn fits_environment(key: &str) -> bool {
     !key.starts_with("instruments")
 }
 
-/// The key of every setting, such as `server.port` and `instruments[].symbol`, read off [`Settings`] itself.
+/// Returns the key of every setting, such as `server.port` and `instruments[].symbol`, derived from [`Settings`].
 pub(super) fn keys() -> Vec<String> {
     let example = InstrumentEntry {
         symbol: String::new(),
@@ -111,12 +111,12 @@ fn collect(value: &Value, path: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// The path of a key inside a table.
+/// Returns the path of a key inside a table.
 pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The candidate that `name` is most probably a misspelling of.
+/// Returns the most similar candidate, if `name` is probably a misspelling of it.
 pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
     let most = (name.len() / 3).clamp(1, 3);
     candidates
@@ -127,7 +127,7 @@ pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance: how many letters have to be put in, left out or replaced.
+/// Returns the Levenshtein distance: the number of insertions, deletions and replacements.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_short_name_stands_for_a_setting() {
+    fn every_short_name_belongs_to_a_setting() {
         let keys = keys();
         for (name, key) in SHORT {
             assert!(keys.iter().any(|known| known == key), "{name} {key}");

@@ -1,11 +1,11 @@
-//! The web origins that may use the server.
+//! The allowed web origins.
 
 use http::uri::Authority;
 use serde::{Deserialize, Serialize};
 
 use super::List;
 
-/// The web origins that may use the server: any, some by name, or both (any may read, the named ones may also write).
+/// The allowed web origins: any, some by name, or both (any may read, the named ones may also write).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "List<String>", into = "List<String>")]
 pub struct AllowedOrigins {
@@ -29,7 +29,7 @@ impl AllowedOrigins {
         self.any || self.names(origin)
     }
 
-    /// The origins listed by name, in the form in which browsers send them.
+    /// Returns the origins listed by name, in the form in which browsers send them.
     pub fn named(&self) -> &[String] {
         &self.named
     }
@@ -57,10 +57,11 @@ impl From<AllowedOrigins> for List<String> {
     }
 }
 
-/// What pages send that were opened from a file, and sandboxed ones: browsers, and shells such as Cordova.
+/// The origins of sandboxed pages and of pages from files, in browsers and in shells such as Cordova.
 const WITHOUT_HOST: [&str; 2] = ["null", "file://"];
 
-/// `scheme://host[:port]` as browsers send it: lower case, without the scheme's own port; or an origin without a host.
+/// Normalises an origin to the form in which browsers send it: `scheme://host[:port]` in lower case, without the default port, or
+/// an origin without a host.
 fn origin(entry: &str) -> Result<String, String> {
     let wrong =
         || format!("{entry:?} is not an origin: use scheme://host, scheme://host:port, null, file://, or * for all");
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
+    fn an_origin_is_scheme_host_and_port() {
         for (entry, as_sent) in [
             ("https://app.example.com", "https://app.example.com"),
             ("HTTPS://App.Example.com:443", "https://app.example.com"),
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn any_origin_may_stand_beside_named_ones() {
+    fn any_origin_can_be_combined_with_named_ones() {
         let both = AllowedOrigins::try_from(List::from(vec!["*".to_owned(), "https://a.example".to_owned()])).unwrap();
         assert!(both.any() && both.allows("https://b.example"));
         assert!(both.names("https://A.example") && !both.names("https://b.example"));

@@ -1,4 +1,4 @@
-//! What a shell would have done and nothing else does: quotes, `~` and variables in values of environment files and TOML.
+//! Detects values that only a shell would expand: quotes, `~` and variables in environment files and TOML.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::Problem;
 
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// Why a value cannot be meant as it is written, when it begins or ends with a quote.
+/// Returns what is wrong with a value that begins or ends with a quote.
 pub(super) fn quotes(value: &str) -> Option<&'static str> {
     let value = value.trim();
     (value.starts_with(QUOTES) || value.ends_with(QUOTES)).then_some(
@@ -15,7 +15,7 @@ pub(super) fn quotes(value: &str) -> Option<&'static str> {
     )
 }
 
-/// Why a path cannot be meant as it is written.
+/// Returns what is wrong with a path that only a shell would expand.
 pub(super) fn fault(path: &str) -> Option<String> {
     if let Some(fault) = quotes(path) {
         return Some(fault.to_owned());
@@ -36,7 +36,7 @@ pub(super) fn fault(path: &str) -> Option<String> {
     })
 }
 
-/// Refuses a path that cannot be meant as it is written.
+/// Refuses a path that only a shell would expand.
 pub(super) fn check(key: &str, path: &Path) -> Result<(), Problem> {
     match path.to_str().and_then(fault) {
         Some(reason) => Err(Problem::new(key, reason)),
@@ -49,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_taken_as_it_is_written() {
+    fn a_plain_path_is_accepted() {
         for path in ["/data", "./data", "../x y/z", "C:\\data", "./~", "./$x", "a~b", "it's/here", "data$", "100%"] {
             assert_eq!(fault(path), None, "{path}");
         }
     }
 
     #[test]
-    fn what_only_a_shell_replaces_is_refused() {
+    fn shell_syntax_is_refused() {
         for (path, word) in [
             ("~", "begins with ~"),
             ("~/orion", "/home/you/orion"),

@@ -1,4 +1,4 @@
-//! Providers of market data that the server connects to.
+//! Settings of the market data providers.
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
@@ -9,35 +9,35 @@ use super::{List, Problem, Secret, Settings, SourceKind};
 /// OANDA's v20 pricing stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Oanda {
+pub struct OandaSettings {
     /// Personal access token. Needed by the source `oanda`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub token: Option<Secret>,
     /// Account, such as `001-001-1234567-001`. Needed by the source `oanda`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub account: Option<String>,
-    /// Which of OANDA's two worlds the account belongs to. Default `practice`.
+    /// The environment of the account. Default `practice`.
     #[serde(deserialize_with = "value::choice")]
     pub environment: OandaEnvironment,
     /// Another address of the stream, such as a proxy's. Default: OANDA's own, by environment.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// What is subscribed to, by OANDA's names. Default: the seven of the ORION documents.
+    /// The subscribed instruments, by OANDA's names. Default: the seven of the ORION documents.
     pub instruments: List<String>,
 }
 
-/// Which of OANDA's two worlds an account belongs to.
+/// The environment of an OANDA account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OandaEnvironment {
-    /// Play money.
+    /// A practice account.
     #[default]
     Practice,
-    /// Real money.
+    /// A live account.
     Live,
 }
 
-impl Default for Oanda {
+impl Default for OandaSettings {
     fn default() -> Self {
         Self {
             token: None,
@@ -49,8 +49,8 @@ impl Default for Oanda {
     }
 }
 
-impl Oanda {
-    /// Where the stream is, without a `/` at its end.
+impl OandaSettings {
+    /// Returns the address of the stream, without a trailing `/`.
     pub fn address(&self) -> &str {
         let own = match self.environment {
             OandaEnvironment::Practice => "https://stream-fxpractice.oanda.com",
@@ -63,11 +63,11 @@ impl Oanda {
 /// Massive's (formerly Polygon's) WebSocket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Massive {
+pub struct MassiveSettings {
     /// API key. Needed by the source `massive`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub key: Option<Secret>,
-    /// Whether the plan's prices come late. Default no.
+    /// Whether the prices of the plan are delayed. Default no.
     #[serde(deserialize_with = "value::flag")]
     pub delayed: bool,
     /// Another address, such as a proxy's. Default: Massive's own.
@@ -79,7 +79,7 @@ pub struct Massive {
     pub indices: List<String>,
 }
 
-impl Default for Massive {
+impl Default for MassiveSettings {
     fn default() -> Self {
         Self {
             key: None,
@@ -91,8 +91,8 @@ impl Default for Massive {
     }
 }
 
-impl Massive {
-    /// Where the clusters are, without a `/` at its end.
+impl MassiveSettings {
+    /// Returns the address of the clusters, without a trailing `/`.
     pub fn address(&self) -> &str {
         address(
             self.url.as_deref(),
@@ -104,11 +104,11 @@ impl Massive {
 /// Alpha Vantage's REST service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct AlphaVantage {
+pub struct AlphaVantageSettings {
     /// API key. Needed by the source `alpha_vantage`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub key: Option<Secret>,
-    /// Requests a day; 1 to 100,000. Default 25.
+    /// Requests per day; 1 to 100,000. Default 25.
     #[serde(deserialize_with = "value::whole")]
     pub daily_requests: u32,
     /// Another address, such as a proxy's. Default: Alpha Vantage's own.
@@ -118,14 +118,14 @@ pub struct AlphaVantage {
     pub instruments: List<String>,
 }
 
-impl Default for AlphaVantage {
+impl Default for AlphaVantageSettings {
     fn default() -> Self {
         Self { key: None, daily_requests: 25, url: None, instruments: names(["EURUSD", "GBPUSD", "USDJPY", "XAUUSD"]) }
     }
 }
 
-impl AlphaVantage {
-    /// Where the service is, without a `/` at its end.
+impl AlphaVantageSettings {
+    /// Returns the address of the service, without a trailing `/`.
     pub fn address(&self) -> &str {
         address(self.url.as_deref(), "https://www.alphavantage.co")
     }
@@ -140,17 +140,17 @@ fn address<'a>(url: Option<&'a str>, own: &'a str) -> &'a str {
 }
 
 impl Settings {
-    /// Whether a provider is asked for.
+    /// Whether a source is enabled.
     pub(super) fn uses(&self, kind: SourceKind) -> bool {
         self.sources.enabled.contains(&kind)
     }
 
-    /// The settings of the providers that are enabled.
+    /// Checks the settings of the enabled providers.
     pub(super) fn check_providers(&self) -> Result<(), Problem> {
         check_mask("oanda.token", self.oanda.token.as_ref())?;
         check_address("oanda.url", self.oanda.url.as_deref(), &["https", "http"])?;
         if self.uses(SourceKind::Oanda) {
-            let Oanda { token, account, instruments, .. } = &self.oanda;
+            let OandaSettings { token, account, instruments, .. } = &self.oanda;
             check_key("oanda", "oanda.token", token.as_ref())?;
             match account {
                 None => return Err(needed("oanda", "oanda.account")),
@@ -164,7 +164,7 @@ impl Settings {
         check_mask("massive.key", self.massive.key.as_ref())?;
         check_address("massive.url", self.massive.url.as_deref(), &["wss", "ws"])?;
         if self.uses(SourceKind::Massive) {
-            let Massive { key, instruments, indices, .. } = &self.massive;
+            let MassiveSettings { key, instruments, indices, .. } = &self.massive;
             check_key("massive", "massive.key", key.as_ref())?;
             if let Some(name) = indices.iter().find(|name| !name.starts_with("I:")) {
                 let reason = format!("{name:?} is no index of Massive's, such as I:SPX");
@@ -183,10 +183,10 @@ impl Settings {
             return Err(Problem::new("alpha_vantage.daily_requests", "must be 1 to 100000"));
         }
         if self.uses(SourceKind::AlphaVantage) {
-            let AlphaVantage { key, instruments, .. } = &self.alpha_vantage;
+            let AlphaVantageSettings { key, instruments, .. } = &self.alpha_vantage;
             check_key("alpha_vantage", "alpha_vantage.key", key.as_ref())?;
             let plain = |key: &Secret| key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-            // It travels in an address.
+            // The key is part of a URL.
             if !key.as_ref().is_some_and(plain) {
                 let reason = "has characters that no key has: only letters, digits, - and _";
                 return Err(Problem::new("alpha_vantage.key", reason));
@@ -196,7 +196,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What an operator should know about the providers that are enabled.
+    /// Returns warnings about the enabled providers.
     pub(super) fn provider_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (kind, name, key, url) in [
@@ -258,7 +258,7 @@ pub(super) fn check_mask(key: &str, secret: Option<&Secret>) -> Result<(), Probl
     Ok(())
 }
 
-/// The address itself is not repeated: a key may be in it.
+/// Checks an address. The error does not repeat it, since it may contain a key.
 fn check_address(key: &str, url: Option<&str>, schemes: &[&str]) -> Result<(), Problem> {
     let usable = |url: &str| {
         let uri: Uri = url.trim().parse().ok()?;

@@ -1,7 +1,7 @@
-//! Public keys of login services, as text in PEM or as files of it.
+//! Public keys of login services in PEM, as text or in files.
 //!
-//! Read are `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7, `BEGIN PUBLIC KEY`) and PKCS #1 (RFC 8017 §A.1.1, `BEGIN RSA PUBLIC KEY`).
-//! One text may hold several keys. Line breaks may be written as `\n`, or be lost, as happens in environment variables.
+//! The formats are `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7, `BEGIN PUBLIC KEY`) and PKCS #1 (RFC 8017 §A.1.1, `BEGIN RSA PUBLIC KEY`).
+//! One text may hold several keys. Line breaks may be written as `\n` or be missing, as happens in environment variables.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,11 +15,11 @@ use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 /// Smallest RSA modulus, in bits (RFC 7518 §3.3).
 const MIN_RSA_BITS: usize = 2048;
-/// Largest RSA modulus, in bits: what the verifier takes.
+/// Largest RSA modulus that the verifier accepts, in bits.
 const MAX_RSA_BITS: usize = 8192;
 /// Largest file of keys, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
-/// Most keys of one text.
+/// Most keys in one text.
 const MAX_KEYS: usize = 16;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -46,40 +46,39 @@ pub enum PublicKey {
     Ed25519(Vec<u8>),
 }
 
-/// Why a text holds no usable public key. Says nothing of the text itself.
+/// Why a text has no usable public key. The error does not repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
-    /// There is no key in it.
+    /// The text has no key.
     #[error("holds no public key: it must have a block that begins with -----BEGIN PUBLIC KEY-----")]
     NoKey,
-    /// A block has no end, or is not base64.
+    /// A block of PEM has no end, or is not base64.
     #[error("is damaged: a block of PEM has no end, or is not base64; was all of it copied?")]
     Damaged,
-    /// A private key.
+    /// The text has a private key.
     #[error(
         "holds a private key, which does not belong on this server: openssl pkey -in FILE -pubout prints the public one"
     )]
     Private,
-    /// A certificate.
+    /// The text has a certificate.
     #[error("holds a certificate: openssl x509 -in FILE -noout -pubkey prints its public key")]
     Certificate,
-    /// RSA of a size that is not taken.
+    /// An RSA key has an unsupported size.
     #[error("is an RSA key of {0} bits: it must have {MIN_RSA_BITS} to {MAX_RSA_BITS}")]
     RsaSize(usize),
-    /// Another kind of key.
+    /// The key is of an unsupported type.
     #[error("is a key of another kind: RSA, EC on P-256 or P-384, and Ed25519 are supported")]
     Unsupported,
-    /// More keys than anybody needs.
+    /// The text has too many keys.
     #[error("holds more than {MAX_KEYS} keys")]
     TooMany,
 }
 
 impl PublicKey {
-    /// An RSA key by its two numbers.
+    /// Builds an RSA key from its modulus and exponent.
     ///
     /// # Errors
-    /// [`PublicKeyError::RsaSize`] for a modulus of another size than is taken, [`PublicKeyError::Damaged`] for an exponent
-    /// that is none.
+    /// [`PublicKeyError::RsaSize`] for a modulus of an unsupported size, [`PublicKeyError::Damaged`] for an invalid exponent.
     pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, PublicKeyError> {
         let stripped = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
         let (modulus, exponent) = (stripped(modulus), stripped(exponent));
@@ -87,7 +86,7 @@ impl PublicKey {
         if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
             return Err(PublicKeyError::RsaSize(bits));
         }
-        // The verifier takes exponents of up to 33 bits; 1 would sign nothing.
+        // The verifier accepts exponents of up to 33 bits; with 1, a signature would prove nothing.
         let is_odd = exponent.last().is_some_and(|last| last % 2 == 1);
         if exponent == [1] || exponent.len() > 4 || !is_odd {
             return Err(PublicKeyError::Damaged);
@@ -116,10 +115,10 @@ impl PublicKey {
         }
     }
 
-    /// Reads every key of a text in PEM; the bare base64 of one key is taken as well.
+    /// Parses all keys of a text in PEM; the bare base64 of one key is accepted as well.
     ///
     /// # Errors
-    /// When a block cannot be used, or there is none.
+    /// When a block cannot be used, or the text has none.
     pub fn read_all(text: &str) -> Result<Vec<Self>, PublicKeyError> {
         const BEGIN: &str = "-----BEGIN ";
         let text = text.replace("\\n", "\n");
@@ -148,7 +147,7 @@ fn decode(body: &str) -> Option<Vec<u8>> {
     STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
 }
 
-/// Keys that a setting holds as text.
+/// A setting with keys as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKeys {
@@ -177,7 +176,7 @@ impl PublicKeys {
     }
 }
 
-/// A file with keys, which was read together with the settings.
+/// A setting with the path of a file of keys, which is read together with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKeyFile {

@@ -24,7 +24,7 @@ fn every_supported_kind_of_key_is_read() {
 }
 
 #[test]
-fn a_key_is_read_however_it_was_pasted() {
+fn a_key_is_read_in_any_layout() {
     let rsa = PublicKey::read_all(RSA_PEM).unwrap();
     let body: String = RSA_PEM.lines().filter(|line| !line.starts_with('-')).collect();
     for text in [
@@ -42,7 +42,7 @@ fn a_key_is_read_however_it_was_pasted() {
 }
 
 #[test]
-fn what_is_no_usable_key_is_refused_with_the_reason() {
+fn an_unusable_key_is_refused_with_the_reason() {
     for (text, error) in [
         (key!("rsa1024.public.pem"), PublicKeyError::RsaSize(1024)),
         (key!("p521.public.pem"), PublicKeyError::Unsupported),
@@ -68,7 +68,7 @@ fn what_is_no_usable_key_is_refused_with_the_reason() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_reader_panic(text in "\\PC{0,80}", cut in 0..RSA_PEM.len(), put in "\\PC{0,4}") {
+    fn arbitrary_text_never_panics(text in "\\PC{0,80}", cut in 0..RSA_PEM.len(), put in "\\PC{0,4}") {
         PublicKey::read_all(&text).ok();
         PublicKey::read_all(&format!("{}{put}{}", &RSA_PEM[..cut], &RSA_PEM[cut..])).ok();
         PublicKey::read_all(&format!("-----BEGIN {text}-----{put}-----END {text}-----")).ok();

@@ -1,4 +1,4 @@
-//! A setting that must never be shown.
+//! Secret settings, which are never shown.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
-/// A token or key. Prints as `***`, and compares in constant time.
+/// A token or key. It prints as `***` and compares in constant time.
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret {
@@ -17,32 +17,31 @@ pub struct Secret {
     padded: bool,
 }
 
-/// What stands in the place of a secret.
+/// What is printed instead of a secret.
 const MASK: &str = "***";
-/// What a key begins with that is written in base64.
+/// The prefix of a key in base64.
 const BASE64: &str = "base64:";
 
 impl Secret {
-    /// Takes a secret. White space around it cannot be meant (a header could not carry it) and is dropped: secrets tend
-    /// to be pasted with a line break.
+    /// Wraps a secret. White space around it is dropped: secrets are often pasted with a line break, which a header cannot
+    /// carry.
     pub fn new(secret: impl AsRef<str>) -> Self {
         let (given, text) = (secret.as_ref(), secret.as_ref().trim());
         Self { text: text.to_owned(), padded: text.len() != given.len() }
     }
 
-    /// Whether there was white space around it.
+    /// Whether the secret had white space around it.
     pub(super) fn was_padded(&self) -> bool {
         self.padded
     }
 
-    /// Whether it begins or ends with a quotation mark.
+    /// Whether the secret begins or ends with a quotation mark.
     pub(super) fn is_quoted(&self) -> bool {
         const QUOTES: [char; 7] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
         self.text.starts_with(QUOTES) || self.text.ends_with(QUOTES)
     }
 
-    /// The key that it is to HMAC: its bytes, or after `base64:` the bytes that the rest stands for; `None` when the rest is not
-    /// base64.
+    /// Returns the key for HMAC: the bytes of the text, or the decoded bytes after `base64:`; `None` when they are not base64.
     pub fn key_bytes(&self) -> Option<Vec<u8>> {
         match self.text.strip_prefix(BASE64) {
             Some(encoded) => decode_base64(encoded),
@@ -50,7 +49,7 @@ impl Secret {
         }
     }
 
-    /// The key that it would be the other way round: decoded where it is taken as text, and as text where it is decoded.
+    /// Returns the key in the other encoding: decoded from base64 where `key_bytes` uses the text, and the reverse.
     pub fn other_key_bytes(&self) -> Option<Vec<u8>> {
         match self.text.strip_prefix(BASE64) {
             Some(encoded) => Some(encoded.as_bytes().to_vec()),
@@ -58,33 +57,33 @@ impl Secret {
         }
     }
 
-    /// The secret itself, for the header or the address that carries it to its owner; never for a text that is shown.
+    /// Returns the secret, for a request to its issuer; never for text that is shown.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// Whether this is what [`Secret`] prints: copied from the printed settings, and known to everybody.
+    /// Whether the secret is the printed mask, copied from printed settings.
     pub(super) fn is_mask(&self) -> bool {
         self.text == MASK
     }
 
-    /// The secret itself, for what has to compute with it.
+    /// Returns the secret, for computations with it.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// Whether it has as many bytes, all of this kind.
+    /// Whether the secret has this number of bytes, all of this kind.
     pub(super) fn consists_of(&self, bytes: std::ops::RangeInclusive<usize>, kind: impl Fn(u8) -> bool) -> bool {
         bytes.contains(&self.text.len()) && self.text.bytes().all(kind)
     }
 
-    /// Whether `candidate` is this secret; takes the same time wherever they differ.
+    /// Whether `candidate` is this secret, compared in constant time.
     pub fn matches(&self, candidate: &str) -> bool {
         self.text.as_bytes().ct_eq(candidate.as_bytes()).into()
     }
 }
 
-/// Base64 in either alphabet, with or without padding.
+/// Decodes base64 in either alphabet, with or without padding.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let decode = |alphabet| GeneralPurpose::new(alphabet, lenient).decode(text.trim()).ok();
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_at_an_end_are_noticed() {
+    fn quotes_at_either_end_are_noticed() {
         for quoted in ["\"a\"", "'a'", "\"a", "a'", "\u{201c}a\u{201d}"] {
             assert!(Secret::new(quoted).is_quoted(), "{quoted}");
         }

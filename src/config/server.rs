@@ -1,4 +1,4 @@
-//! The listening side: where, for whom, and how many.
+//! Settings of the listener: addresses, hosts, proxies and limits.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::value::{self, duration};
 use super::{AllowedOrigins, HostPattern, List, Problem};
 
-/// The listening side.
+/// The listener: its address, its limits and the proxies in front of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// Address to listen on. Default `0.0.0.0`.
     #[serde(deserialize_with = "host")]
     pub host: IpAddr,
@@ -25,13 +25,13 @@ pub struct Server {
     /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
-    /// Most connections at a time, over all transports; 0 for as many as the descriptor limit allows. Default 0.
+    /// Most connections at a time, over all transports; 0 for as many as the limit of descriptors allows. Default 0.
     #[serde(deserialize_with = "value::whole")]
     pub max_connections: usize,
-    /// Most connections of one address (of IPv6, one /64) at a time; 0 for no limit. Default 1000.
+    /// Most connections of one address (IPv6: of one /64) at a time; 0 for no limit. Default 1000.
     #[serde(deserialize_with = "value::whole")]
     pub max_connections_per_address: usize,
-    /// Most connections by tokens of one user at a time; 0 for no limit. Default 200.
+    /// Most connections with tokens of one user at a time; 0 for no limit. Default 200.
     #[serde(deserialize_with = "value::whole")]
     pub max_connections_per_user: usize,
     /// Most connections of one channel (a native path, the event stream, a Socket.IO namespace) at a time; 0 for no limit.
@@ -45,16 +45,16 @@ pub struct Server {
     /// Address (`host:port`) of a second listener, for `/health`, `/ready` and `/metrics` alone. Default unset: there is none.
     #[serde(deserialize_with = "metrics_address")]
     pub metrics_address: Option<SocketAddr>,
-    /// Hosts that may be asked for, against DNS rebinding. Default none: any.
+    /// Hosts that requests may name, against DNS rebinding. Default none: any.
     pub allowed_hosts: List<HostPattern>,
-    /// Proxies that are believed when they say whose request they hand on: addresses or networks. Default none.
+    /// Proxies that are trusted to name their client: addresses or networks. Default none.
     pub trusted_proxies: List<Network>,
-    /// The header in which they say it. Default `X-Forwarded-For`.
+    /// The header in which they name it. Default `X-Forwarded-For`.
     #[serde(deserialize_with = "value::text")]
     pub client_header: String,
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             host: Ipv4Addr::UNSPECIFIED.into(),
@@ -74,18 +74,18 @@ impl Default for Server {
     }
 }
 
-impl Server {
-    /// Who speaks for other clients, and in which header.
+impl ServerSettings {
+    /// Returns the trusted proxies and their header.
     ///
     /// # Errors
-    /// When the header's name is none.
+    /// When the name of the header is not valid.
     pub fn proxies(&self) -> Result<(Vec<IpNet>, HeaderName), Problem> {
         let header = HeaderName::try_from(self.client_header.trim())
             .map_err(|_| Problem::new("server.client_header", "is no name of a header"))?;
         Ok((self.trusted_proxies.iter().map(|network| network.0).collect(), header))
     }
 
-    /// Where to listen.
+    /// Returns the address to listen on.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
@@ -101,7 +101,7 @@ fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> 
     }
 }
 
-/// `host:port`; the empty text means unset, as in the environment.
+/// Parses `host:port`; the empty text means unset, as in the environment.
 fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     let Some(text) = value::unless_empty::<D, String>(deserializer)? else { return Ok(None) };
     let address = text.trim();
@@ -114,7 +114,7 @@ fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     })
 }
 
-/// Addresses: one, or those of a network, such as `172.16.0.0/12`.
+/// One address, or a network such as `172.16.0.0/12`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network(IpNet);

@@ -1,4 +1,4 @@
-//! The settings themselves; those with types of their own live beside this file.
+//! The root of the settings, and the smaller groups; larger groups have their own files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    Alerts, AlphaVantage, Auth, Demo, InstrumentEntry, InstrumentSet, Limits, List, Log, Massive, Oanda, Prices,
-    Replay, Server, Setups, Simulator, Sources, Tradingview,
+    Alerts, AlphaVantageSettings, Auth, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
+    MassiveSettings, OandaSettings, PriceSettings, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings,
+    SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -21,51 +22,51 @@ pub struct Settings {
     /// Built-in instruments: `default`, `futures`. Default both.
     pub instrument_sets: List<InstrumentSet>,
     /// The listening side.
-    pub server: Server,
-    /// What a client may do.
+    pub server: ServerSettings,
+    /// Limits of what one client may send.
     pub limits: Limits,
     /// What is kept on disk.
-    pub data: Data,
+    pub data: DataSettings,
     /// The sources that run by themselves.
-    pub sources: Sources,
+    pub sources: SourceSettings,
     /// The simulator.
-    pub simulator: Simulator,
+    pub simulator: SimulatorSettings,
     /// The replay of a recording.
-    pub replay: Replay,
+    pub replay: ReplaySettings,
     /// TradingView's alert webhook.
-    pub tradingview: Tradingview,
+    pub tradingview: TradingviewSettings,
     /// OANDA's pricing stream.
-    pub oanda: Oanda,
+    pub oanda: OandaSettings,
     /// Massive's WebSocket.
-    pub massive: Massive,
+    pub massive: MassiveSettings,
     /// Alpha Vantage's REST service.
-    pub alpha_vantage: AlphaVantage,
+    pub alpha_vantage: AlphaVantageSettings,
     /// The demo desk.
-    pub demo: Demo,
-    /// Who may write and read.
+    pub demo: DemoSettings,
+    /// Authentication.
     pub auth: Auth,
-    /// How far prices are believed, and whose they are.
-    pub prices: Prices,
+    /// The quality of prices, and the failover between sources.
+    pub prices: PriceSettings,
     /// How prices are published.
-    pub publish: Publish,
+    pub publish: PublishSettings,
     /// The life of signals.
-    pub signals: Signals,
+    pub signals: SignalSettings,
     /// The server's own setups.
-    pub setups: Setups,
+    pub setups: SetupSettings,
     /// How connections are kept alive.
-    pub heartbeat: Heartbeat,
+    pub heartbeat: HeartbeatSettings,
     /// Socket.IO's own timers.
-    pub socketio: Socketio,
-    /// What is particular to ORION's native stream.
-    pub orion: Orion,
-    /// What is particular to ARIA's streams.
-    pub aria: Aria,
-    /// What is particular to Sentio's streams.
-    pub sentio: Sentio,
-    /// What the operator is told of by webhook.
+    pub socketio: SocketioSettings,
+    /// ORION's native stream.
+    pub orion: OrionSettings,
+    /// ARIA's streams.
+    pub aria: AriaSettings,
+    /// Sentio's streams.
+    pub sentio: SentioSettings,
+    /// Alerts to the operator.
     pub alerts: Alerts,
-    /// What is logged.
-    pub log: Log,
+    /// The log.
+    pub log: LogSettings,
     /// More instruments, or other definitions of the built-in ones. Default none.
     pub instruments: Vec<InstrumentEntry>,
 }
@@ -74,29 +75,29 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             instrument_sets: vec![InstrumentSet::Default, InstrumentSet::Futures].into(),
-            server: Server::default(),
+            server: ServerSettings::default(),
             limits: Limits::default(),
-            data: Data::default(),
-            sources: Sources::default(),
-            simulator: Simulator::default(),
-            replay: Replay::default(),
-            tradingview: Tradingview::default(),
-            oanda: Oanda::default(),
-            massive: Massive::default(),
-            alpha_vantage: AlphaVantage::default(),
-            demo: Demo::default(),
+            data: DataSettings::default(),
+            sources: SourceSettings::default(),
+            simulator: SimulatorSettings::default(),
+            replay: ReplaySettings::default(),
+            tradingview: TradingviewSettings::default(),
+            oanda: OandaSettings::default(),
+            massive: MassiveSettings::default(),
+            alpha_vantage: AlphaVantageSettings::default(),
+            demo: DemoSettings::default(),
             auth: Auth::default(),
-            prices: Prices::default(),
-            publish: Publish::default(),
-            signals: Signals::default(),
-            setups: Setups::default(),
-            heartbeat: Heartbeat::default(),
-            socketio: Socketio::default(),
-            orion: Orion::default(),
-            aria: Aria::default(),
-            sentio: Sentio::default(),
+            prices: PriceSettings::default(),
+            publish: PublishSettings::default(),
+            signals: SignalSettings::default(),
+            setups: SetupSettings::default(),
+            heartbeat: HeartbeatSettings::default(),
+            socketio: SocketioSettings::default(),
+            orion: OrionSettings::default(),
+            aria: AriaSettings::default(),
+            sentio: SentioSettings::default(),
             alerts: Alerts::default(),
-            log: Log::default(),
+            log: LogSettings::default(),
             instruments: Vec::new(),
         }
     }
@@ -105,7 +106,7 @@ impl Default for Settings {
 /// What is kept on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Data {
+pub struct DataSettings {
     /// Folder of the embedded database. Default `./data`.
     #[serde(deserialize_with = "value::text")]
     pub dir: PathBuf,
@@ -115,29 +116,29 @@ pub struct Data {
     /// How long one-minute bars are kept. Default 30 days.
     #[serde(with = "duration")]
     pub bar_retention: Duration,
-    /// Ordered messages (trades, notifications, ...) that are kept for each user who may be away; 1 to 1000. Default 50.
+    /// Ordered messages (trades, notifications, ...) that are kept for each absent user; 1 to 1000. Default 50.
     #[serde(deserialize_with = "value::whole")]
     pub messages_per_user: u32,
-    /// How long they are kept. Default 30 days.
+    /// How long messages are kept. Default 30 days.
     #[serde(with = "duration")]
     pub message_retention: Duration,
-    /// How many are kept for all users together, beyond which the oldest go; at least 1000. Default 1000000.
+    /// Messages that are kept for all users together; beyond it the oldest are removed; at least 1000. Default 1000000.
     #[serde(deserialize_with = "value::whole")]
     pub max_messages: u64,
-    /// Below so many MiB of free space `/ready` says that the disk is nearly full, or below a tenth of a smaller disk; 0 for
-    /// never. Default 256.
+    /// With less free space than this, in MiB, or less than a tenth of a small disk, `/ready` reports the disk as nearly full; 0
+    /// for never. Default 256.
     #[serde(deserialize_with = "value::whole")]
     pub low_space_mib: u64,
 }
 
-impl Data {
-    /// Below so many bytes of free space the disk is nearly full.
+impl DataSettings {
+    /// Returns the free space in bytes below which the disk is nearly full.
     pub fn low_space(&self) -> u64 {
         self.low_space_mib.saturating_mul(1 << 20)
     }
 }
 
-impl Default for Data {
+impl Default for DataSettings {
     fn default() -> Self {
         Self {
             dir: "./data".into(),
@@ -154,13 +155,13 @@ impl Default for Data {
 /// How prices are published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Publish {
+pub struct PublishSettings {
     /// Each symbol is published at most once per interval; 100 ms to 5 s. Default 1 s.
     #[serde(with = "duration")]
     pub interval: Duration,
 }
 
-impl Default for Publish {
+impl Default for PublishSettings {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1) }
     }
@@ -169,23 +170,23 @@ impl Default for Publish {
 /// The life of signals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Signals {
+pub struct SignalSettings {
     /// Life of a pending signal; 1 s to 24 h. Default 5 min.
     #[serde(with = "duration")]
     pub ttl: Duration,
-    /// A newcomer is told of the signals changed within this time; at most 24 h. Default 10 min.
+    /// A new client receives the signals that changed within this time; at most 24 h. Default 10 min.
     #[serde(with = "duration")]
     pub replay_window: Duration,
-    /// Whether prices confirm and invalidate pushed signals too, by the rules of the server's own. Default off: whoever
-    /// pushed a signal ends it, or the deadline.
+    /// Whether prices also confirm and invalidate pushed signals, by the rules of the server's own setups. Default off: the pusher
+    /// or the deadline ends a signal.
     #[serde(deserialize_with = "value::flag")]
     pub confirm_pushed_by_price: bool,
-    /// A stop further from the entry than this is refused as a distance, in percent; 1 to 100. A target may be twice as far,
-    /// ten times as far for crypto-currencies and shares. Default 20.
+    /// Largest distance of a stop from the entry, in percent; 1 to 100. A target may be twice as far, or ten times as far for
+    /// crypto-currencies and shares. Default 20.
     pub max_stop_distance_percent: f64,
 }
 
-impl Default for Signals {
+impl Default for SignalSettings {
     fn default() -> Self {
         Self {
             ttl: Duration::from_mins(5),
@@ -196,8 +197,8 @@ impl Default for Signals {
     }
 }
 
-impl Signals {
-    /// How far the levels of a signal may be from its entry.
+impl SignalSettings {
+    /// Returns how far the levels of a signal may be from its entry.
     pub fn level_limits(&self) -> LevelLimits {
         LevelLimits { max_stop_percent: self.max_stop_distance_percent }
     }
@@ -206,19 +207,19 @@ impl Signals {
 /// How connections are kept alive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Heartbeat {
+pub struct HeartbeatSettings {
     /// Time between two protocol pings on native WebSockets. Default 25 s.
     #[serde(with = "duration")]
     pub protocol_ping: Duration,
     /// A native peer silent for this long is closed; longer than `protocol_ping`. Default 60 s.
     #[serde(with = "duration")]
     pub peer_timeout: Duration,
-    /// Time between two `ping` messages to dashboards whose protocol has them; nobody has to answer. Default 30 s.
+    /// Time between two `ping` messages to dashboards whose protocol has them; they need no answer. Default 30 s.
     #[serde(with = "duration")]
     pub app_ping: Duration,
 }
 
-impl Default for Heartbeat {
+impl Default for HeartbeatSettings {
     fn default() -> Self {
         Self {
             protocol_ping: Duration::from_secs(25),
@@ -231,7 +232,7 @@ impl Default for Heartbeat {
 /// Socket.IO's own timers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Socketio {
+pub struct SocketioSettings {
     /// Time between two Engine.IO pings. Default 25 s.
     #[serde(with = "duration")]
     pub ping_interval: Duration,
@@ -240,56 +241,56 @@ pub struct Socketio {
     pub ping_timeout: Duration,
 }
 
-impl Default for Socketio {
+impl Default for SocketioSettings {
     fn default() -> Self {
         Self { ping_interval: Duration::from_secs(25), ping_timeout: Duration::from_secs(20) }
     }
 }
 
-/// What is particular to ORION's native stream.
+/// Settings of ORION's native stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Orion {
-    /// A page sounds an alarm for every confirmed signal that it has not seen. Those confirmed longer ago than this are left
-    /// out of the first snapshot of a client without a cursor; at most 24 h. Default 1 min.
+pub struct OrionSettings {
+    /// Signals confirmed longer ago than this are left out of the first snapshot of a client without a cursor, because a page
+    /// sounds an alarm for every confirmed signal that is new to it; at most 24 h. Default 1 min.
     #[serde(with = "duration")]
     pub alarm_window: Duration,
 }
 
-impl Default for Orion {
+impl Default for OrionSettings {
     fn default() -> Self {
         Self { alarm_window: Duration::from_mins(1) }
     }
 }
 
-/// What is particular to ARIA's streams.
+/// Settings of ARIA's streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Aria {
-    /// A newcomer is sent the signals, ideas and orders of this long; 1 s to 10 min. Its page connects again 3.1 s after a cut,
-    /// and then every 3.1 s: 15 s are enough for a cut of 10 s. Default 15 s.
+pub struct AriaSettings {
+    /// A new client receives the signals, ideas and orders of this time; 1 s to 10 min. The page reconnects every 3.1 s after an
+    /// interruption, so that 15 s cover one of 10 s. Default 15 s.
     #[serde(with = "duration")]
     pub catch_up: Duration,
 }
 
-impl Default for Aria {
+impl Default for AriaSettings {
     fn default() -> Self {
         Self { catch_up: Duration::from_secs(15) }
     }
 }
 
-/// What is particular to Sentio's streams.
+/// Settings of Sentio's streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sentio {
+pub struct SentioSettings {
     /// Time between two `update`s of a market-data stream; 100 ms to 1 min. Default 5 s.
     #[serde(with = "duration")]
     pub update_interval: Duration,
-    /// Whether a bare `user_id` opens a user's streams: whoever knows an id reads them. Default no.
+    /// Whether a `user_id` without a token opens the streams of that user. Default no.
     pub trust_user_id: bool,
 }
 
-impl Default for Sentio {
+impl Default for SentioSettings {
     fn default() -> Self {
         Self { update_interval: Duration::from_secs(5), trust_user_id: false }
     }

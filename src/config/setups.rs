@@ -1,4 +1,4 @@
-//! The server's own setups.
+//! Settings of the server's own setups.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::value::{self, duration};
 use super::{List, Problem};
 use crate::domain::{BarInterval, Killzone, QuietWindow, SetupKind, SetupRules, Target};
 
-/// Which setups the server looks for, and what they have to fulfil.
+/// The setups that the server detects, and their requirements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Setups {
-    /// `mss_fvg`, `order_block`, `liquidity_sweep`, `bos`, `premium_discount`; an earlier one is preferred. Default all.
+pub struct SetupSettings {
+    /// `mss_fvg`, `order_block`, `liquidity_sweep`, `bos`, `premium_discount`, in order of preference. Default all.
     pub enabled: List<SetupKind>,
-    /// Whether they are looked for in the simulator's prices too. Default off.
+    /// Whether setups are also detected in simulated prices. Default off.
     #[serde(deserialize_with = "value::flag")]
     pub in_simulated_prices: bool,
-    /// Bars that they are read from: `1m`, `5m`, `15m`, `1h`. Default 5m.
+    /// Length of the bars: `1m`, `5m`, `15m`, `1h`. Default 5m.
     #[serde(deserialize_with = "value::choice")]
     pub interval: BarInterval,
     /// Bars on both sides of a swing; 1 to 50. Default 5.
     #[serde(deserialize_with = "value::whole")]
     pub swing: usize,
-    /// Windows in which they are published. Default London, New York's morning and afternoon.
+    /// Killzones in which setups are published. Default London, New York's morning and afternoon.
     pub killzones: List<Killzone>,
-    /// Windows of New York time in which they are not, such as around a release of figures. Default none.
+    /// Windows of New York time without setups, such as around news releases. Default none.
     pub quiet: List<QuietWindow>,
     /// Time between two signals of one instrument; at most 24 h. Default 3 h.
     #[serde(with = "duration")]
@@ -39,14 +39,14 @@ pub struct Setups {
     /// Most risk in average true ranges; at least `min_risk_atr`, at most 100. Default 4.
     #[serde(deserialize_with = "value::decimal")]
     pub max_risk_atr: f64,
-    /// A setup is published when price is this near to its entry, in average true ranges; 0.05 to 10. Default 0.25.
+    /// A setup is published when the price is this near to its entry, in average true ranges; 0.05 to 10. Default 0.25.
     #[serde(deserialize_with = "value::decimal")]
     pub reach_atr: f64,
-    /// Distance in units of the risk and share of the position, from near to far; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
+    /// Targets from near to far: distance in units of risk (R), and share of the position; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
     pub take_profits: List<Target>,
 }
 
-impl Default for Setups {
+impl Default for SetupSettings {
     fn default() -> Self {
         let rules = SetupRules::default();
         Self {
@@ -66,8 +66,8 @@ impl Default for Setups {
     }
 }
 
-impl Setups {
-    /// The rules for the engine.
+impl SetupSettings {
+    /// Returns the rules for the engine.
     pub fn rules(&self) -> SetupRules {
         SetupRules {
             enabled: self.enabled.to_vec(),
@@ -85,7 +85,7 @@ impl Setups {
         }
     }
 
-    /// Checks what a type cannot; durations apart.
+    /// Checks what the types cannot express, except durations.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if !(1..=50).contains(&self.swing) {
             return Err(Problem::new("setups.swing", "must be 1 to 50 bars"));
@@ -118,23 +118,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_those_of_the_rules_and_sound() {
-        assert_eq!(Setups::default().rules(), SetupRules::default());
-        assert_eq!(Setups::default().check(), Ok(()));
+    fn the_defaults_match_the_engines_rules() {
+        assert_eq!(SetupSettings::default().rules(), SetupRules::default());
+        assert_eq!(SetupSettings::default().check(), Ok(()));
     }
 
     #[test]
-    fn what_makes_no_sound_signal_is_refused() {
+    fn unsound_rules_are_refused() {
         let targets = |texts: &[&str]| texts.iter().map(|text| Target::parse(text).unwrap()).collect::<Vec<_>>().into();
-        let default = Setups::default;
+        let default = SetupSettings::default;
         for (key, setups) in [
-            ("setups.swing", Setups { swing: 0, ..default() }),
-            ("setups.min_risk_atr", Setups { min_risk_atr: 0.0, ..default() }),
-            ("setups.max_risk_atr", Setups { max_risk_atr: 0.5, ..default() }),
-            ("setups.reach_atr", Setups { reach_atr: f64::NAN, ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
-            ("setups.take_profits", Setups { take_profits: targets(&[]), ..default() }),
+            ("setups.swing", SetupSettings { swing: 0, ..default() }),
+            ("setups.min_risk_atr", SetupSettings { min_risk_atr: 0.0, ..default() }),
+            ("setups.max_risk_atr", SetupSettings { max_risk_atr: 0.5, ..default() }),
+            ("setups.reach_atr", SetupSettings { reach_atr: f64::NAN, ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
+            ("setups.take_profits", SetupSettings { take_profits: targets(&[]), ..default() }),
         ] {
             assert_eq!(setups.check().map_err(|problem| problem.key), Err(key.to_owned()));
         }

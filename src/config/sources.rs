@@ -1,4 +1,4 @@
-//! Where prices and signals come from.
+//! Settings of the sources.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,15 +12,15 @@ use super::value::{self, duration};
 use super::{List, Secret};
 use crate::domain::{BarLabel, ColumnNames, PriceSide, RecordingOptions, Spread, Timezone};
 
-/// The sources that run by themselves.
+/// The enabled sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sources {
+pub struct SourceSettings {
     /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
     pub enabled: List<SourceKind>,
 }
 
-impl Default for Sources {
+impl Default for SourceSettings {
     fn default() -> Self {
         Self { enabled: vec![SourceKind::Simulator].into() }
     }
@@ -43,7 +43,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// The name under which it is listed, which is also that of its prices on the wire.
+    /// Returns the name of the source in the settings, which is also the source of its prices on the wire.
     pub fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
     }
@@ -52,7 +52,7 @@ impl SourceKind {
 /// The simulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Simulator {
+pub struct SimulatorSettings {
     /// Same seed, same prices. Default 1.
     #[serde(deserialize_with = "value::whole")]
     pub seed: u64,
@@ -64,7 +64,7 @@ pub struct Simulator {
     pub signal_interval: Duration,
 }
 
-impl Default for Simulator {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self { seed: 1, tick_interval: Duration::from_millis(250), signal_interval: Duration::from_secs(12) }
     }
@@ -73,19 +73,18 @@ impl Default for Simulator {
 /// TradingView's alert webhook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tradingview {
+pub struct TradingviewSettings {
     /// The last part of the webhook's path, 16 to 128 letters, digits, `-` and `_`. Default unset: there is no webhook.
     #[serde(deserialize_with = "value::unless_empty")]
     pub webhook_token: Option<Secret>,
-    /// Addresses that it may be called from; none for any. Behind a proxy: `server.trusted_proxies`. Default none.
+    /// Addresses that may call the webhook; none for any. Behind a proxy it needs `server.trusted_proxies`. Default none.
     pub addresses: List<IpAddr>,
-    /// An alert without `id` and time that comes again within this time repeats the first, later it is another event; 1 s to
-    /// 24 h. Default 1 min.
+    /// An equal alert without `id` and time within this time is a repetition; later it is a new event; 1 s to 24 h. Default 1 min.
     #[serde(with = "duration")]
     pub repeat_window: Duration,
 }
 
-impl Default for Tradingview {
+impl Default for TradingviewSettings {
     fn default() -> Self {
         Self { webhook_token: None, addresses: List::default(), repeat_window: Duration::from_mins(1) }
     }
@@ -94,15 +93,15 @@ impl Default for Tradingview {
 /// The demo desk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Demo {
+pub struct DemoSettings {
     /// Whether a simulated desk publishes orders, trades, balances, … for dashboards under development. Default off.
     #[serde(deserialize_with = "value::flag")]
     pub desk: bool,
-    /// The user ids that it publishes for. Default `demo`.
+    /// The user ids for which the desk publishes. Default `demo`.
     pub users: List<String>,
 }
 
-impl Default for Demo {
+impl Default for DemoSettings {
     fn default() -> Self {
         Self { desk: false, users: vec!["demo".to_owned()].into() }
     }
@@ -111,7 +110,7 @@ impl Default for Demo {
 /// The replay of a recording.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Replay {
+pub struct ReplaySettings {
     /// CSV of ticks or bars as vendors write them (`docs/recordings.md`). Needed by the source `replay`. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub file: Option<PathBuf>,
@@ -120,26 +119,26 @@ pub struct Replay {
     pub symbol: Option<String>,
     /// `1` as recorded, `60` sixty times as fast, `max` as fast as it can be read. Default 1.
     pub speed: ReplaySpeed,
-    /// Time zone of times that carry none: an IANA name, an offset, or `broker`. Default unset: as the layout tells.
+    /// Time zone of times without one: an IANA name, an offset, or `broker`. Default unset: from the layout.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub timezone: Option<Timezone>,
-    /// Which side the prices are, where there is one price a moment: `bid`, `ask` or `mid`. Default unset: as the layout tells.
+    /// The side of recordings with a single price: `bid`, `ask` or `mid`. Default unset: from the layout.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub price: Option<PriceSide>,
-    /// What bid and ask are apart, where there is one price a moment: points (`13`), a difference of prices (`0.00013`), or
-    /// `column`. Default unset: the file's own column, or an assumed one where the side is known.
+    /// Spread of recordings with a single price: points (`13`), a difference of prices (`0.00013`), or `column`. Default unset: the
+    /// column of the file, or an assumed spread where the side is known.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub spread: Option<Spread>,
-    /// Whether a bar's time is that of its `start` or of its `end`. Default unset: as the layout tells.
+    /// Whether the time of a bar is its `start` or its `end`. Default unset: from the layout.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub bar_label: Option<BarLabel>,
-    /// Which columns to use: `time=Datum,close=#5`. Default unset: as the header or the shape tells.
+    /// The columns to use: `time=Datum,close=#5`. Default unset: from the header or the layout.
     #[serde(deserialize_with = "value::parsed_unless_empty")]
     pub columns: Option<ColumnNames>,
 }
 
-impl Replay {
-    /// How the file is to be read.
+impl ReplaySettings {
+    /// Returns the options for reading the file.
     pub fn reading(&self) -> RecordingOptions {
         RecordingOptions {
             timezone: self.timezone,
@@ -155,7 +154,7 @@ impl Replay {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ReplaySpeed {
-    /// So many times as fast as it was recorded; positive and finite.
+    /// This multiple of the recorded speed; positive and finite.
     Times(f64),
     /// As fast as it can be read.
     Max,
@@ -173,7 +172,7 @@ impl FromStr for ReplaySpeed {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
             "max" => Ok(Self::Max),
-            // Bounds that keep every waiting time representable.
+            // Within these bounds, every waiting time is representable.
             number => match number.parse() {
                 Ok(times) if (0.001..=1_000_000.0).contains(&times) => Ok(Self::Times(times)),
                 _ => Err("must be a factor from 0.001 to 1000000, such as 1 or 60, or 'max'"),

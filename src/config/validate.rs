@@ -1,13 +1,13 @@
-//! What settings have to fulfil, each and together.
+//! Validates the settings, each and together.
 
 use std::time::Duration;
 
 use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Settings, SourceKind, Tradingview, paths};
+use super::{Problem, ReadAuth, Settings, SourceKind, TradingviewSettings, paths};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
-/// Each gets messages of its own every few seconds.
+/// Each demo user receives own messages every few seconds, so their number is limited.
 const MAX_DEMO_USERS: usize = 100;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,10 +16,10 @@ const DAY: Duration = Duration::from_hours(24);
 const CENTURY: Duration = Duration::from_hours(36_500 * 24);
 
 impl Settings {
-    /// Checks everything that a type cannot.
+    /// Checks everything that the types cannot express.
     ///
     /// # Errors
-    /// The first setting that cannot be used, or not together with others.
+    /// The first setting that cannot be used, or contradicts others.
     pub fn validate(&self) -> Result<(), Problem> {
         self.check_durations()?;
         self.check_auth()?;
@@ -50,7 +50,7 @@ impl Settings {
         self.check_log()
     }
 
-    /// What works, but probably not as it was meant.
+    /// Returns warnings about settings that work, but probably not as intended.
     pub fn warnings(&self) -> Vec<String> {
         let simulator = self.sources.enabled.contains(&SourceKind::Simulator);
         let replay = self.sources.enabled.contains(&SourceKind::Replay);
@@ -120,7 +120,7 @@ impl Settings {
     }
 
     fn check_tradingview(&self) -> Result<(), Problem> {
-        let Tradingview { webhook_token, .. } = &self.tradingview;
+        let TradingviewSettings { webhook_token, .. } = &self.tradingview;
         let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if webhook_token.as_ref().is_some_and(|token| !token.consists_of(16..=128, fits)) {
             let reason =

@@ -1,4 +1,4 @@
-//! How single values are read: strictly (the `config` crate would take `true` for a port), with errors for people.
+//! Deserializes single values: strictly (the crate `config` would accept `true` as a port), with readable errors.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Several values: an array, or one text with commas between them; `none` is no value. Duplicates count once.
+/// A list of values: an array, or a text with commas; `none` is the empty list. Duplicates are removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct List<T>(Vec<T>);
@@ -59,7 +59,7 @@ impl<'de, T: DeserializeOwned + PartialEq> Visitor<'de> for ListVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
-        let mut texts = Vec::<Text>::new();
+        let mut texts = Vec::<PlainText>::new();
         while let Some(text) = items.next_element()? {
             texts.push(text);
         }
@@ -76,76 +76,76 @@ fn list<'a, T: DeserializeOwned + PartialEq, E: Error>(texts: impl Iterator<Item
     Ok(items?.into())
 }
 
-/// A text and nothing that could be turned into one.
-struct Text(String);
+/// A text; other types are not converted.
+struct PlainText(String);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for PlainText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextVisitor;
         impl Visitor<'_> for TextVisitor {
-            type Value = Text;
+            type Value = PlainText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text in quotes")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
+            fn visit_str<E: Error>(self, text: &str) -> Result<PlainText, E> {
+                Ok(PlainText(text.to_owned()))
             }
         }
         deserializer.deserialize_any(TextVisitor)
     }
 }
 
-/// A text.
+/// Deserializes a text.
 pub(super) fn text<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<T, D::Error> {
-    Text::deserialize(deserializer).map(|text| text.0.into())
+    PlainText::deserialize(deserializer).map(|text| text.0.into())
 }
 
-/// One of an enum's names.
+/// Deserializes the name of an enum variant.
 pub(super) fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
-    T::deserialize(StrDeserializer::new(Text::deserialize(deserializer)?.0.trim()))
+    T::deserialize(StrDeserializer::new(PlainText::deserialize(deserializer)?.0.trim()))
 }
 
-/// One of an enum's names, for a setting whose default depends on others.
+/// Deserializes the name of an enum variant, for a setting whose default depends on others.
 pub(super) fn optional_choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     choice(deserializer).map(Some)
 }
 
-/// A text; the empty one means unset, as in `ORION_INGEST_TOKEN=` of an environment file.
+/// Deserializes a text; the empty text means unset, as in `ORION_INGEST_TOKEN=` of an environment file.
 pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let text = Text::deserialize(deserializer)?.0;
+    let text = PlainText::deserialize(deserializer)?.0;
     Ok((!text.trim().is_empty()).then(|| text.into()))
 }
 
-/// A text that has to be something; the empty one means unset.
+/// Parses a text into a value; the empty text means unset.
 pub(super) fn parsed_unless_empty<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: TryFrom<String>,
     T::Error: fmt::Display,
 {
-    let text = Text::deserialize(deserializer)?.0;
+    let text = PlainText::deserialize(deserializer)?.0;
     if text.trim().is_empty() {
         return Ok(None);
     }
     T::try_from(text).map(Some).map_err(D::Error::custom)
 }
 
-/// A text that has to be something.
+/// Parses a text into a value.
 pub(super) fn parsed<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
 where
     T: TryFrom<String>,
     T::Error: fmt::Display,
 {
-    T::try_from(Text::deserialize(deserializer)?.0).map_err(D::Error::custom)
+    T::try_from(PlainText::deserialize(deserializer)?.0).map_err(D::Error::custom)
 }
 
-/// Yes or no; as a text also 1 and 0: the environment has nothing else.
+/// Deserializes a boolean; in text (as in the environment) also `1` and `0`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    struct Flag;
-    impl Visitor<'_> for Flag {
+    struct FlagVisitor;
+    impl Visitor<'_> for FlagVisitor {
         type Value = bool;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,13 +164,13 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
             }
         }
     }
-    deserializer.deserialize_any(Flag)
+    deserializer.deserialize_any(FlagVisitor)
 }
 
-/// A whole number, also as a text: the environment has nothing else.
+/// Deserializes a whole number, also from text, as in the environment.
 pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
-    struct Whole;
-    impl Visitor<'_> for Whole {
+    struct WholeVisitor;
+    impl Visitor<'_> for WholeVisitor {
         type Value = u64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,14 +189,14 @@ pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D)
             text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
         }
     }
-    let number = deserializer.deserialize_any(Whole)?;
+    let number = deserializer.deserialize_any(WholeVisitor)?;
     T::try_from(number).map_err(|_| out_of_range(number))
 }
 
-/// A finite number, also as a text: the environment has nothing else.
+/// Deserializes a finite number, also from text, as in the environment.
 pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    struct Decimal;
-    impl Visitor<'_> for Decimal {
+    struct DecimalVisitor;
+    impl Visitor<'_> for DecimalVisitor {
         type Value = f64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,7 +219,7 @@ pub(super) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64,
             text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
         }
     }
-    let number = deserializer.deserialize_any(Decimal)?;
+    let number = deserializer.deserialize_any(DecimalVisitor)?;
     if number.is_finite() { Ok(number) } else { Err(out_of_range(number)) }
 }
 
@@ -250,22 +250,22 @@ pub(super) mod duration {
         }
     }
 
-    /// Reads a duration such as `250ms`, `10s`, `5m` or `30d`.
+    /// Parses a duration such as `250ms`, `10s`, `5m` or `30d`.
     pub fn parse(text: &str) -> Option<Duration> {
         parse_duration(text.trim()).ok()
     }
 
-    /// Reads a duration.
+    /// Deserializes a duration.
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         deserializer.deserialize_any(DurationVisitor)
     }
 
-    /// Writes a duration as [`text`].
+    /// Serializes a duration as [`text`].
     pub(in super::super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&text(*span))
     }
 
-    /// The duration in the largest unit in which it is whole: 365 days are `365d`, not `11months 30days …`.
+    /// Formats the duration in the largest unit in which it is whole: 365 days are `365d`, not `11months 30days …`.
     pub fn text(span: Duration) -> String {
         let millis = span.as_millis();
         if span.is_zero() || !span.subsec_nanos().is_multiple_of(1_000_000) {
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_written_in_its_largest_whole_unit() {
+    fn a_duration_has_its_largest_whole_unit() {
         for (span, text) in [
             (Duration::from_hours(365 * 24), "365d"),
             (Duration::from_mins(90), "90m"),

@@ -1,18 +1,18 @@
-//! Secrets that can be guessed, and secrets that were pasted with more than themselves.
+//! Warnings about secrets that can be guessed, or that were pasted with extra characters.
 
 use super::names;
 use super::{Secret, Settings};
 
-/// Shorter tokens can be tried out; bytes.
+/// Tokens shorter than this, in bytes, can be found by trying.
 const MIN_TOKEN: usize = 16;
-/// HS256 asks for a key as long as its hash (RFC 7518 §3.2); bytes.
+/// The shortest key for HS256, in bytes: the length of its hash (RFC 7518 §3.2).
 const MIN_JWT_SECRET: usize = 32;
-/// A random text of some length has more different characters than this.
+/// A random text has more different characters than this.
 const FEW_CHARACTERS: usize = 4;
-/// A piece of at most this length that is repeated all through a secret; bytes.
+/// A secret that repeats a piece of at most this length, in bytes, is weak.
 const SHORT_PIECE: usize = 10;
 
-/// Words of examples and habits, without what people put around them: capitals, digits and punctuation.
+/// Common words and examples, in lower case and without digits and punctuation.
 const WELL_KNOWN: [&str; 31] = [
     "admin",
     "administrator",
@@ -47,7 +47,7 @@ const WELL_KNOWN: [&str; 31] = [
     "yoursecretkey",
 ];
 
-/// Why a secret can be guessed; `None` when nothing speaks for it.
+/// Returns why a secret can be guessed; `None` when it shows no weakness.
 fn weakness(secret: &[u8]) -> Option<&'static str> {
     let letters = secret.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
     if WELL_KNOWN.iter().any(|word| letters.clone().eq(word.bytes())) {
@@ -67,7 +67,7 @@ fn weakness(secret: &[u8]) -> Option<&'static str> {
 }
 
 impl Settings {
-    /// What is odd about the secrets: a line for each, which begins with the variable and shows nothing of the value.
+    /// Returns warnings about the secrets, one line each: they begin with the variable and never show the value.
     pub fn secret_warnings(&self) -> Vec<String> {
         let auth = &self.auth;
         let tokens = [
@@ -79,30 +79,32 @@ impl Settings {
             ("auth.jwt_secret", &auth.jwt_secret),
             ("auth.jwt_previous_secret", &auth.jwt_previous_secret),
         ];
-        let guessable = tokens.into_iter().filter_map(|(key, secret)| guessable(key, secret.as_ref()?));
+        let guess_warning = tokens.into_iter().filter_map(|(key, secret)| guess_warning(key, secret.as_ref()?));
         let keys = [
             ("oanda.token", &self.oanda.token),
             ("massive.key", &self.massive.key),
             ("alpha_vantage.key", &self.alpha_vantage.key),
             ("alerts.webhook_url", &self.alerts.webhook_url),
         ];
-        let pasted =
-            tokens.into_iter().chain(keys).filter_map(|(key, secret)| secret.as_ref().map(|it| pasted(key, it)));
-        guessable.chain(pasted.flatten()).collect()
+        let paste_warnings = tokens
+            .into_iter()
+            .chain(keys)
+            .filter_map(|(key, secret)| secret.as_ref().map(|it| paste_warnings(key, it)));
+        guess_warning.chain(paste_warnings.flatten()).collect()
     }
 }
 
-fn guessable(key: &str, secret: &Secret) -> Option<String> {
+fn guess_warning(key: &str, secret: &Secret) -> Option<String> {
     let is_jwt = key.contains("jwt");
     let bytes = if is_jwt { secret.key_bytes()? } else { secret.expose().as_bytes().to_vec() };
     let short = is_jwt && bytes.len() < MIN_JWT_SECRET;
     let why = weakness(&bytes).or(short.then_some("is shorter than 32 bytes: it can be guessed from a single token"))?;
-    // A token in an address must not hold `/` and `+`.
+    // A token in a URL must not contain `/` and `+`.
     let make = if key == "tradingview.webhook_token" { "openssl rand -hex 32" } else { "openssl rand -base64 32" };
     Some(format!("{} {why}; make one with: {make}", named(key)))
 }
 
-fn pasted(key: &str, secret: &Secret) -> Vec<String> {
+fn paste_warnings(key: &str, secret: &Secret) -> Vec<String> {
     let mut warnings = Vec::new();
     if secret.is_quoted() {
         warnings.push(format!(
@@ -119,7 +121,7 @@ fn pasted(key: &str, secret: &Secret) -> Vec<String> {
     warnings
 }
 
-/// The variable and the setting.
+/// Returns the variable and the setting.
 fn named(key: &str) -> String {
     format!("{} ({key})", names::short(key).map_or_else(|| names::long(key), str::to_owned))
 }
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_guessed_is_called_weak() {
+    fn a_guessable_secret_is_weak() {
         for weak in [
             "secret",
             "Secret123",
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_list_of_words_holds_what_is_left_out() {
+    fn the_words_are_only_lower_case_letters() {
         assert!(WELL_KNOWN.concat().bytes().all(|byte| byte.is_ascii_lowercase()));
     }
 }

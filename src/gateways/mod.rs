@@ -33,7 +33,7 @@ pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{AllowedOrigins, Heartbeat, Limits, Orion, Sentio};
+use crate::config::{AllowedOrigins, HeartbeatSettings, Limits, OrionSettings, SentioSettings};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
 use crate::pipeline::Handle;
@@ -72,15 +72,15 @@ pub struct Gateway {
     /// Pages that may connect.
     pub origins: AllowedOrigins,
     /// How connections are kept alive.
-    pub heartbeat: Heartbeat,
+    pub heartbeat: HeartbeatSettings,
     /// How many connections a channel may have.
     pub channels: Arc<ChannelCap>,
     /// What a client may do.
     pub limits: Limits,
     /// What ORION's newcomers are told.
-    pub orion: Orion,
+    pub orion: OrionSettings,
     /// Sentio's timers.
-    pub sentio: Sentio,
+    pub sentio: SentioSettings,
     /// Where a client without a cursor goes on: ARIA's panels.
     pub catch_up: Arc<CatchUp>,
     /// What all clients of the bot platform are told of prices.

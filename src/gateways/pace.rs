@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::auth::Rate;
+use crate::auth::RateLimit;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
@@ -33,14 +33,14 @@ pub(super) const TOO_FAST: (&str, &str) =
 /// The pace of one client.
 #[derive(Debug)]
 pub(super) struct Pace {
-    rate: Rate,
+    rate: RateLimit,
     in_vain: u32,
     last: Option<Instant>,
 }
 
 impl Pace {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { rate: Rate::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
+        Self { rate: RateLimit::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
     }
 
     /// Judges one thing that the client says, and counts who is told to slow down, and who is cut.

@@ -69,14 +69,14 @@ impl Server {
         let marks = Arc::new(DeliveryTracker::new(Stream::Bots, handle.clone(), &[]));
         let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
-        let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::Tradingview::default());
+        let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::TradingviewSettings::default());
         let alerts =
             TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
             feeds: Feeds::default(),
-            connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).live(),
+            connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).registry(),
             tradingview: Webhook::new(&settings, alerts),
             push,
             tokens: Arc::new(Tokens::new(&auth, now)),
@@ -426,8 +426,8 @@ async fn readiness_follows_the_phase_and_the_complaints() {
     assert_eq!(server.get("/ready").await, unavailable("starting"));
     server.state.readiness.set(crate::telemetry::Phase::Serving);
     assert_eq!(server.get("/ready").await, (StatusCode::OK, json!({"status": "ok", "reasons": [], "parts": {}})));
-    server.state.readiness.ask("sources", || None);
-    server.state.readiness.ask("disk", || Some("disk full".into()));
+    server.state.readiness.add_check("sources", || None);
+    server.state.readiness.add_check("disk", || Some("disk full".into()));
     let parts = json!({"sources": {"status": "ok"}, "disk": {"status": "degraded", "reason": "disk full"}});
     let degraded = json!({"status": "degraded", "reasons": ["disk full"], "parts": parts});
     assert_eq!(server.get("/ready").await, (StatusCode::OK, degraded));

@@ -16,7 +16,7 @@ use super::AppState;
 use super::body::{RawBody, SMALL};
 use super::error::ApiError;
 use crate::auth::{TokenKind, WrongToken};
-use crate::config::{Secret, Tradingview};
+use crate::config::{Secret, TradingviewSettings};
 use crate::listener::Peer;
 use crate::sources::tradingview::{Answer, TradingView};
 
@@ -30,7 +30,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// The webhook with what the settings say about it.
-    pub fn new(settings: &Tradingview, alerts: TradingView) -> Self {
+    pub fn new(settings: &TradingviewSettings, alerts: TradingView) -> Self {
         Self { token: settings.webhook_token.clone(), addresses: settings.addresses.to_vec().into(), alerts }
     }
 

@@ -1,4 +1,4 @@
-//! The body of a request, which has to arrive in time.
+//! The request body with a time-out.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 use super::BoxError;
 
-/// Bodies up to this size (bytes) are in the buffer of the head, or come right after it.
+/// Bodies up to this size, in bytes, arrive in the buffer of the head or right after it.
 const COMES_WITH_HEAD: u64 = 4096;
 
 /// A body did not arrive in time.
@@ -23,20 +23,20 @@ const COMES_WITH_HEAD: u64 = 4096;
 #[error("the request body did not arrive in time")]
 pub struct BodyTimeout;
 
-/// The body of a request. It fails with [`BodyTimeout`] when it is not complete within the time-out, counted from the
-/// first time somebody had to wait for it, so that neither a stalled nor a trickled body holds a handler.
+/// The body of a request. It fails with [`BodyTimeout`] when it is not complete within the time-out, counted from the first
+/// read that had to wait, so that neither a stalled nor a trickled body blocks a handler.
 pub struct RequestBody {
     inner: Incoming,
     timeout: Duration,
-    /// Most bodies arrive with their head and never need it.
+    /// Created by the first read that has to wait; most bodies arrive with their head and never need it.
     deadline: Option<Pin<Box<Sleep>>>,
     read: BodyRead,
 }
 
 /// Whether a request's body was read to its end.
 ///
-/// hyper closes the connection after an answer when much of the body is still to come, and the head of the answer is gone by
-/// then: unless it says `Connection: close`, the client sends its next request into a connection that is being closed.
+/// hyper closes the connection after the response when much of the body was not received, but has sent the head of the
+/// response by then. Unless that head says `Connection: close`, the client sends its next request into a closing connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BodyRead(Arc<AtomicBool>);
 
@@ -49,13 +49,13 @@ impl BodyRead {
 impl RequestBody {
     pub(super) fn new(inner: Incoming, timeout: Duration) -> Self {
         let read = BodyRead::default();
-        // hyper itself reads away what came with the head.
+        // hyper itself reads and discards what came with the head.
         let is_small = inner.size_hint().upper().is_some_and(|bytes| bytes <= COMES_WITH_HEAD);
         read.0.store(is_small, Ordering::Relaxed);
         Self { inner, timeout, deadline: None, read }
     }
 
-    /// Whether this body was read, to be asked when the answer is there.
+    /// Returns a handle that tells, once the response is there, whether the body was read.
     pub(super) fn read(&self) -> BodyRead {
         self.read.clone()
     }

@@ -6,11 +6,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use tower::{Layer, Service};
 
-/// Copies the head of a request that somebody keeps into storage of its own size.
+/// Copies the head of a long-lived request into storage of its own size.
 ///
 /// Header values and the URI are slices of hyper's read buffer. socketioxide keeps the head that opened a session for as
-/// long as the session lives, and with it at least 8 KB of buffer; the copy is about 2 KB. Requests whose head nobody keeps
-/// pass untouched. (axum's `OriginalUri` would hold the buffer as well; its feature is off.)
+/// long as the session lives, and with it at least 8 KB of buffer; the copy is about 2 KB. Heads of other requests are
+/// not copied. (axum's `OriginalUri` would hold the buffer as well; its feature is off.)
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CompactHead;
 
@@ -48,7 +48,7 @@ where
     }
 }
 
-/// Upgrades, and the first poll of a Socket.IO session, whose head the session keeps after an upgrade as well.
+/// Whether the head outlives its request: upgrades, and the first poll of a Socket.IO session, which keeps the head.
 fn is_kept<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(header::UPGRADE)
         || request.uri().query().is_some_and(|query| {
@@ -64,7 +64,7 @@ fn compact<B>(request: &mut Request<B>) {
     }
 }
 
-/// One allocation for all values instead of one each.
+/// Copies the headers with one allocation for all values.
 fn compact_headers(headers: &HeaderMap) -> HeaderMap {
     let mut storage = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
     let mut copy = HeaderMap::with_capacity(headers.len());
@@ -74,13 +74,13 @@ fn compact_headers(headers: &HeaderMap) -> HeaderMap {
     let mut storage = storage.freeze();
     for (name, value) in headers {
         let bytes = storage.split_to(value.len());
-        // What was a header value is one again.
+        // Never fails: these bytes were a valid header value.
         if let Ok(mut fresh) = HeaderValue::from_maybe_shared(bytes) {
             fresh.set_sensitive(value.is_sensitive());
             copy.append(name, fresh);
         }
     }
-    // A map makes room for more entries than it was asked for; its clone has just what it needs.
+    // A map allocates more than its requested capacity; its clone does not.
     copy.clone()
 }
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_head_says_the_same_and_leaves_the_buffer() {
+    async fn a_long_lived_head_is_copied_unchanged() {
         for (uri, upgrade) in [
             ("/ws/signals/?token=%41", true),
             ("/socket.io/?EIO=4&transport=polling&t=x", false),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_heads_pass_untouched() {
+    async fn other_heads_are_not_copied() {
         for uri in ["/api/prices", "/socket.io/?EIO=4&transport=polling&sid=abc"] {
             let (before, buffer) = request(uri, false);
             assert!(touches(&through_layer(before).await, &buffer), "{uri}");

@@ -1,4 +1,4 @@
-//! One connection while it speaks HTTP.
+//! Serves HTTP on one connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt as _;
 
 use super::linger::LingeringStream;
-use super::proxies::site;
+use super::proxies::network;
 use super::registry::{ConnectionRegistry, ConnectionSlot};
 use super::stream::GuardedStream;
 use super::{
     BoxError, ClientAddress, KillSwitch, Listener, ListenerConfig, OverLimit, Peer, Proxies, Reason, RequestBody, Stop,
 };
 
-/// hyper takes no smaller limit for its buffers.
+/// The smallest limit that hyper accepts for its buffers.
 const SMALLEST_BUFFER: usize = 8192;
 
-/// hyper as the door wants it.
+/// Configures hyper for the listener.
 pub(super) fn protocol(config: &ListenerConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -36,45 +36,45 @@ pub(super) fn protocol(config: &ListenerConfig) -> http1::Builder {
     builder
 }
 
-/// What one connection is given.
+/// One admitted connection, before it is served.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: GuardedStream<LingeringStream>,
     kill: KillSwitch,
     peer: Peer,
-    /// Where it counts, and for whom if a proxy speaks for others.
-    live: Arc<ConnectionRegistry>,
-    place: Option<u64>,
+    /// Counts the connection, for a proxy's connection under the address of the current client.
+    registry: Arc<ConnectionRegistry>,
+    slot: Option<u64>,
     config: Arc<ListenerConfig>,
     stop_accepting: CancellationToken,
 }
 
 impl Connection {
-    /// A connection that was let in. Without a place it counts nowhere.
+    /// Returns an admitted connection. Without a slot it is not counted.
     pub(super) fn new(
-        door: &Listener,
+        listener: &Listener,
         stream: TcpStream,
         kill: KillSwitch,
         peer: Peer,
-        place: Option<ConnectionSlot>,
+        slot: Option<ConnectionSlot>,
         stop: &Stop,
     ) -> Self {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(peer = %peer.addr, %error, "TCP_NODELAY is not set");
+            tracing::debug!(peer = %peer.addr, %error, "cannot set TCP_NODELAY");
         }
-        let id = place.as_ref().map(ConnectionSlot::id);
-        let stream = LingeringStream::new(stream, door.lingering.clone(), kill.clone());
-        let stream = GuardedStream::new(stream, kill.clone(), door.config.write_timeout);
+        let id = slot.as_ref().map(ConnectionSlot::id);
+        let stream = LingeringStream::new(stream, listener.lingering.clone(), kill.clone());
+        let stream = GuardedStream::new(stream, kill.clone(), listener.config.write_timeout);
         Self {
-            stream: match place {
-                Some(place) => stream.in_place(place),
+            stream: match slot {
+                Some(slot) => stream.with_slot(slot),
                 None => stream,
             },
             kill,
             peer,
-            live: door.live.clone(),
-            place: id,
-            config: door.config.clone(),
+            registry: listener.registry.clone(),
+            slot: id,
+            config: listener.config.clone(),
             stop_accepting: stop.stop_accepting.clone(),
         }
     }
@@ -89,12 +89,19 @@ impl Connection {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let Self { stream, kill, peer, live, place, config, stop_accepting } = self;
-        let asked = Arc::new(AtomicBool::new(false));
-        // hyper's header time-out has to be as long as an idle connection may be kept, too long for the first head.
+        let Self { stream, kill, peer, registry, slot, config, stop_accepting } = self;
+        let has_request = Arc::new(AtomicBool::new(false));
+        // hyper's header time-out also limits idle connections; that is too long for the first head.
         let head_timeout = config.head_timeout;
-        let service =
-            Requests { inner: service, kill: kill.clone(), peer, live, place, config, asked: Arc::clone(&asked) };
+        let service = Requests {
+            inner: service,
+            kill: kill.clone(),
+            peer,
+            registry,
+            slot,
+            config,
+            has_request: Arc::clone(&has_request),
+        };
         let http = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let first_head = tokio::time::sleep(head_timeout);
         tokio::pin!(http, first_head);
@@ -118,7 +125,7 @@ impl Connection {
                 }
                 () = first_head.as_mut(), if waiting => {
                     waiting = false;
-                    if !asked.load(Ordering::Relaxed) {
+                    if !has_request.load(Ordering::Relaxed) {
                         kill.kill(Reason::NoRequest);
                     }
                 }
@@ -128,17 +135,17 @@ impl Connection {
     }
 }
 
-/// Hands each request on with what the rooms behind need to know of its connection.
+/// Passes each request on, with the data of its connection in its extensions.
 #[derive(Debug)]
 struct Requests<S> {
     inner: S,
     kill: KillSwitch,
     peer: Peer,
-    live: Arc<ConnectionRegistry>,
-    place: Option<u64>,
+    registry: Arc<ConnectionRegistry>,
+    slot: Option<u64>,
     config: Arc<ListenerConfig>,
-    /// Whether there has been a request.
-    asked: Arc<AtomicBool>,
+    /// Whether a request has arrived.
+    has_request: Arc<AtomicBool>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
@@ -151,21 +158,21 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if !self.asked.swap(true, Ordering::Relaxed)
-            && let Some(place) = self.place
+        if !self.has_request.swap(true, Ordering::Relaxed)
+            && let Some(slot) = self.slot
         {
-            self.live.has_asked(place);
+            self.registry.mark_active(slot);
         }
         let mut request = request.map(|body| RequestBody::new(body, self.config.body_timeout));
         let proxies: &Proxies = &self.config.proxies;
         let mut peer = self.peer;
-        let mut address = proxies.counted(peer.client);
+        let mut address = proxies.limited_address(peer.client);
         if proxies.trust(peer.addr.ip())
             && let Some(client) = proxies.client(peer.addr.ip(), request.headers())
         {
             peer.client = client;
-            address = Some(site(client));
-            if self.place.is_some_and(|place| !self.live.belongs_to(place, client)) {
+            address = Some(network(client));
+            if self.slot.is_some_and(|slot| !self.registry.assign_client(slot, client)) {
                 request.extensions_mut().insert(OverLimit);
             }
         }

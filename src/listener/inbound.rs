@@ -1,4 +1,4 @@
-//! Rewriting of what a peer sends, below HTTP: for a protocol detail that the library behind it does not know.
+//! Rewrites what a peer sends, below HTTP, where the protocol library lacks a detail.
 
 use std::fmt;
 use std::io;
@@ -12,12 +12,12 @@ const CHUNK: usize = 2048;
 
 /// Rewrites the bytes of one connection as they arrive.
 pub trait InboundFilter: Send {
-    /// Takes what was received and adds to `out` what is read in its place. What is incomplete may be kept for the next call;
-    /// it must be bounded.
+    /// Rewrites `received` and appends the result to `out`. Incomplete input may be buffered for the next call; the buffer
+    /// has to be bounded.
     fn filter(&mut self, received: &[u8], out: &mut Vec<u8>);
 }
 
-/// A filter, and what it has put out and nobody has read yet.
+/// A filter, and its output that was not read yet.
 pub(super) struct Inbound {
     filter: Box<dyn InboundFilter>,
     filtered: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Ends one connection from anywhere: from the stream itself, from a gateway, or from the door when the process stops.
+//! Ends one connection from anywhere: from the stream itself, from a gateway, or from the listener when the process stops.
 
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
@@ -17,13 +17,13 @@ use crate::telemetry::Queue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The peer did not take a write for the write time-out.
+    /// A write waited for the peer longer than the write time-out.
     #[error("the peer does not read")]
     SlowReader,
-    /// The connection's queue overflowed; the peer must come back and recover.
+    /// The connection's queue overflowed; the peer has to reconnect and recover.
     #[error("the peer cannot keep up")]
     Overloaded,
-    /// The process stops.
+    /// The process is stopping.
     #[error("the server is stopping")]
     Draining,
     /// No request had arrived when the head time-out ran out.
@@ -54,7 +54,7 @@ impl Reason {
         }
     }
 
-    /// Whether what the kernel still holds for the peer is thrown away: up to 4 MB each, for a peer that does not read.
+    /// Whether unsent bytes in the kernel are discarded on close; they can be up to 4 MB for a peer that does not read.
     pub(super) fn discards_output(self) -> bool {
         matches!(self, Self::SlowReader | Self::Overloaded)
     }
@@ -70,24 +70,24 @@ impl From<Reason> for io::Error {
 ///
 /// Every request carries the switch of its connection in its extensions.
 #[derive(Debug, Clone)]
-pub struct KillSwitch(Arc<Inner>);
+pub struct KillSwitch(Arc<SwitchState>);
 
 #[derive(Debug)]
-struct Inner {
-    /// The first reason stands.
+struct SwitchState {
+    /// Set once: the first reason is kept.
     reason: OnceLock<Reason>,
-    /// Whoever waits in a read of the stream.
+    /// The task that waits in a read of the stream.
     reader: AtomicWaker,
-    /// Whoever waits in a write of the stream; often another task.
+    /// The task that waits in a write of the stream; often not the reader's.
     writer: AtomicWaker,
-    /// Whoever waits in [`KillSwitch::wait`].
+    /// The tasks that wait in [`KillSwitch::wait`].
     waiting: Notify,
-    flow: WriteStats,
+    write_stats: WriteStats,
     inbound: OnceLock<Mutex<Inbound>>,
 }
 
-/// A timer of the stream wakes both sides, since either may be the one that is still there.
-impl Wake for Inner {
+/// A timer of the stream wakes both sides, since either task may have ended already.
+impl Wake for SwitchState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -100,34 +100,34 @@ impl Wake for Inner {
 
 impl Default for KillSwitch {
     fn default() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SwitchState {
             reason: OnceLock::new(),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             waiting: Notify::new(),
-            flow: WriteStats::new(),
+            write_stats: WriteStats::new(),
             inbound: OnceLock::new(),
         }))
     }
 }
 
 impl KillSwitch {
-    /// A switch that no stream listens to yet.
+    /// Returns a switch that does not belong to a stream yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says what is served on the connection, and what may wait for its client: for whoever watches. The first word stands.
+    /// Records for the statistics what is served on the connection, and the queue of its client. Only the first call counts.
     pub fn serves(&self, endpoint: &'static str, queue: Option<Weak<dyn Queue>>) {
-        self.0.flow.serves(endpoint, queue);
+        self.0.write_stats.serves(endpoint, queue);
     }
 
-    /// How long a write to the peer has waited that waits now.
+    /// Returns how long the current write has waited for the peer; `None` when none waits.
     pub fn blocked(&self) -> Option<Duration> {
-        self.0.flow.blocked()
+        self.0.write_stats.blocked()
     }
 
-    /// Makes every read and write of the connection fail from now on, and wakes those that wait. The first reason stands.
+    /// Makes every read and write of the connection fail from now on, and wakes those that wait. The first reason is kept.
     pub fn kill(&self, reason: Reason) {
         if self.0.reason.set(reason).is_ok() {
             self.0.wake_by_ref();
@@ -135,17 +135,17 @@ impl KillSwitch {
         }
     }
 
-    /// Why the connection was killed, if it was.
+    /// Returns why the connection was killed, if it was.
     pub fn killed(&self) -> Option<Reason> {
         self.0.reason.get().copied()
     }
 
-    /// Whether nobody else holds the switch any more: its connection has ended.
+    /// Whether this is the last clone of the switch, which means that its connection has ended.
     pub fn is_orphaned(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Waits until the connection is killed; for ever if it ends in another way.
+    /// Waits until the connection is killed; forever if it ends in another way.
     pub async fn wait(&self) -> Reason {
         loop {
             let notified = self.0.waiting.notified();
@@ -156,7 +156,7 @@ impl KillSwitch {
         }
     }
 
-    /// Hands everything that the peer sends from now on to `filter`. The first filter stays.
+    /// Passes everything that the peer sends from now on through `filter`. Only the first call counts.
     pub fn filter_inbound(&self, filter: impl InboundFilter + 'static) {
         self.0.inbound.set(Mutex::new(Inbound::new(filter))).ok();
     }
@@ -165,8 +165,8 @@ impl KillSwitch {
         self.0.inbound.get()
     }
 
-    pub(super) fn flow(&self) -> &WriteStats {
-        &self.0.flow
+    pub(super) fn write_stats(&self) -> &WriteStats {
+        &self.0.write_stats
     }
 
     pub(super) fn register_reader(&self, waker: &Waker) {
@@ -185,7 +185,7 @@ impl KillSwitch {
         Waker::from(Arc::clone(&self.0))
     }
 
-    /// Forgets the wakers: a switch may outlive its stream, and a waker keeps the memory of its task.
+    /// Drops the wakers: a switch may outlive its stream, and a waker keeps the memory of its task.
     pub(super) fn forget_wakers(&self) {
         self.0.reader.take();
         self.0.writer.take();
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_stands_and_ends_the_wait() {
+    async fn the_first_reason_is_kept_and_ends_waiting() {
         let switch = KillSwitch::new();
         let waiting = switch.wait();
         tokio::pin!(waiting);

@@ -1,4 +1,4 @@
-//! Closing so that the peer hears the last word.
+//! Lingering close: ends a connection so that the peer still receives the last bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use super::stream::Socket;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// Connections that are closed with patience at a time; more are closed without.
+/// Connections that linger at a time; further ones are closed at once.
 const MAX_LINGERING: usize = 64;
-/// How long a peer has to hear us and close its side.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a peer has to read the last bytes and close its side.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that have ended and wait a moment for their peers.
+/// Closes ended connections after a short wait for their peers.
 #[derive(Debug, Clone)]
 pub(super) struct Lingering {
     permits: Arc<Semaphore>,
@@ -33,31 +33,34 @@ impl Lingering {
         Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics }
     }
 
-    /// Ends a connection: says that nothing more comes, and throws away what the peer still says until it closes too.
+    /// Ends a connection: sends `last_bytes`, shuts the sending side down, and discards what the peer sends until it closes too.
     ///
-    /// To close with something unread would make the kernel reset the connection, and the peer lose what it was told
-    /// last: an error, or why it is cut.
-    pub(super) fn close(&self, mut stream: TcpStream, last_word: &'static [u8]) -> Result<(), TcpStream> {
+    /// With unread bytes in its buffer the kernel would reset the connection, and the peer would lose the last message: an
+    /// error, or why it was disconnected.
+    ///
+    /// # Errors
+    /// Returns the stream when too many connections linger already.
+    pub(super) fn close(&self, mut stream: TcpStream, last_bytes: &'static [u8]) -> Result<(), TcpStream> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Err(stream) };
         self.tasks.spawn_connection(async move {
             let farewell = async {
-                stream.write_all(last_word).await?;
+                stream.write_all(last_bytes).await?;
                 stream.shutdown().await?;
                 let mut unread = [0; 4096];
                 while stream.read(&mut unread).await? > 0 {}
                 io::Result::Ok(())
             };
-            tokio::time::timeout(PATIENCE, farewell).await.ok();
+            tokio::time::timeout(LINGER_TIMEOUT, farewell).await.ok();
             drop(permit);
         });
         Ok(())
     }
 }
 
-/// A connection that is closed with patience, unless its peer has closed it or it was killed.
+/// A stream that lingers when it is dropped, unless its peer has closed it or it was killed.
 #[derive(Debug)]
 pub(super) struct LingeringStream {
-    /// Taken when it ends.
+    /// `None` once the stream is dropped.
     inner: Option<TcpStream>,
     lingering: Lingering,
     kill: KillSwitch,
@@ -80,7 +83,7 @@ impl Drop for LingeringStream {
         if self.kill.killed() == Some(Reason::SlowReader) {
             self.lingering.metrics.cut_slow("write", self.kill.blocked().unwrap_or_default());
         }
-        // Outside of the runtime nobody could wait.
+        // Lingering spawns a task, which needs the runtime.
         if !self.peer_closed && self.kill.killed().is_none() && tokio::runtime::Handle::try_current().is_ok() {
             self.lingering.close(stream, b"").ok();
         }

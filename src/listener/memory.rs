@@ -1,4 +1,4 @@
-//! How much memory the process may use: what the machine has, or less where a container or a limit says so.
+//! The memory that the process may use: the machine's, or the limit of a container or of the process.
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +16,8 @@ pub fn memory_limit() -> Option<u64> {
     own.into_iter().flatten().chain(group_limit(&groups, Path::new(CGROUPS))).chain(machine).min()
 }
 
-/// The smallest limit of the groups that `/proc/self/cgroup` names, and of those above them, version 2 or 1. A container
-/// sees its own group at the root.
+/// Returns the smallest limit of the groups in `/proc/self/cgroup` and of their parents, in version 2 or 1. A container sees
+/// its own group at the root.
 fn group_limit(groups: &str, root: &Path) -> Option<u64> {
     let limits = groups.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -34,7 +34,7 @@ fn group_limit(groups: &str, root: &Path) -> Option<u64> {
     limits.min()
 }
 
-/// `MemTotal` of `/proc/meminfo`, in bytes.
+/// Parses `MemTotal` of `/proc/meminfo`, in bytes.
 fn total_memory(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_limit_of_the_groups_counts() {
+    fn the_smallest_limit_of_the_groups_applies() {
         let root = tempfile::tempdir().unwrap();
         let write = |file: &str, text: &str| {
             let path = root.path().join(file);

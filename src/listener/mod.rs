@@ -1,4 +1,4 @@
-//! The door: how a connection comes in, what it may cost while it is there, and how it ends.
+//! The listener: accepts connections, limits what each may use, and ends them.
 //!
 //! ```text
 //!  accept ─► admit (limits) ─► GuardedStream ─► hyper (head and body in time) ─► service
@@ -6,8 +6,8 @@
 //!                 └─ KillSwitch ──────┘◄──────────── request extensions ────────────┘
 //! ```
 //!
-//! A connection counts as live until its stream is dropped, also after it became a WebSocket. HTTP/1 only: the proxy in
-//! front speaks HTTP/2 for us.
+//! A connection counts as open until its stream is dropped, also after it became a WebSocket. The listener speaks HTTP/1
+//! only; the proxy in front of the server can speak HTTP/2.
 
 mod accept;
 mod body;
@@ -18,7 +18,7 @@ mod inbound;
 mod kill;
 mod linger;
 mod memory;
-mod newcomers;
+mod overflow;
 mod proxies;
 mod registry;
 mod stream;
@@ -53,27 +53,27 @@ use crate::telemetry::Metrics;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Connections that may wait to be accepted: a reconnect storm overflows the usual 128, and its clients wait a second.
+/// Connections that may wait to be accepted. A reconnect storm overflows the usual 128, and each client then waits a second.
 const BACKLOG: u32 = 4096;
 
-/// Bytes that the kernel keeps for a peer that does not take them; it doubles this for its own accounts. Left alone it
-/// keeps up to 4 MB of each, outside of all our bounds, and at a dashboard's pace it takes a minute until a write blocks.
+/// Bytes that the kernel buffers for a peer that does not read; the kernel doubles the value for its bookkeeping. Without
+/// this limit it buffers up to 4 MB per connection, and at the rate of a dashboard a write blocks only after a minute.
 const SEND_BUFFER: u32 = 128 * 1024;
 
-/// What the door allows a connection.
+/// The limits and time-outs of a listener.
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
-    /// Most connections at a time. Default 20,000.
+    /// Maximum of open connections. Default 20,000.
     pub max_connections: usize,
-    /// Most connections of one address (of IPv6, one /64) at a time. Default 1,000.
+    /// Maximum of open connections of one address (IPv6: of one /64). Default 1,000.
     pub max_per_address: usize,
-    /// Who speaks for others.
+    /// The proxies that are trusted to name their clients.
     pub proxies: Proxies,
     /// Time from accepting a connection to the end of its first request's head. Default 15 s.
     pub head_timeout: Duration,
-    /// Time from one answer to the end of the next request's head; above the pool time-out of a proxy. Default 75 s.
+    /// Time from one response to the end of the next request's head; above the pool time-out of a proxy. Default 75 s.
     pub idle_timeout: Duration,
-    /// Time for the whole of a request's body. Default 30 s.
+    /// Time for the whole body of a request. Default 30 s.
     pub body_timeout: Duration,
     /// Time that a write may wait for a peer that does not read. Default 10 s.
     pub write_timeout: Duration,
@@ -96,49 +96,49 @@ impl Default for ListenerConfig {
     }
 }
 
-/// Who is at the other end of the connection, proxy or client; in the extensions of every request.
+/// The peer of the connection, a proxy or a client; in the extensions of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// The address that the connection came from.
     pub addr: SocketAddr,
-    /// The client's address: the same, or what a trusted proxy says.
+    /// The client's address: the same, or the one that a trusted proxy names.
     pub client: IpAddr,
 }
 
 impl Peer {
-    /// Somebody who speaks for himself.
+    /// Returns a peer that is its own client.
     pub fn of(addr: SocketAddr) -> Self {
         Self { addr, client: addr.ip().to_canonical() }
     }
 }
 
-/// The address (of IPv6, the /64) that what a request opens counts for; in the extensions of every request. `None` when it
-/// counts for no address: the peer may be a proxy that speaks for many clients.
+/// The address (IPv6: the /64) whose limits apply to what a request opens; in the extensions of every request. `None` when no
+/// limit of an address applies: the peer may be a proxy with many clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
-/// In the extensions of a request that came through a proxy: its client has more connections than one address may have.
-/// The answer is the service's to give.
+/// Marks a request through a proxy whose client has more connections than one address may have; in its extensions. The
+/// service has to refuse the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverLimit;
 
 /// The two steps of a stop. Cancelling the second alone does both.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Closes the listener and idle connections; what is in flight is answered.
+    /// Closes the listener and idle connections; requests in flight are answered.
     pub stop_accepting: CancellationToken,
-    /// Ends every connection that is still there.
+    /// Ends every connection that is still open.
     pub kill_all: CancellationToken,
 }
 
-/// Listens on `addr` with a backlog that a reconnect storm fits into, and a bound on what waits in the kernel for each peer.
+/// Listens on `addr`, with a backlog for a reconnect storm and a bounded send buffer for each peer.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address cannot be bound.
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    // What is accepted inherits it.
+    // Accepted connections inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
@@ -163,47 +163,47 @@ pub async fn serve<S, B>(
     Listener::new(config, tasks, metrics).serve(listener, service, stop).await;
 }
 
-/// The door of one listener. A clone is the same door.
+/// Accepts and serves connections. All clones share one registry of connections.
 #[derive(Debug, Clone)]
 pub struct Listener {
     config: Arc<ListenerConfig>,
-    live: Arc<ConnectionRegistry>,
+    registry: Arc<ConnectionRegistry>,
     lingering: linger::Lingering,
     tasks: Tasks,
     metrics: Metrics,
 }
 
 impl Listener {
-    /// A door that nobody has come through.
+    /// Returns a listener without connections.
     pub fn new(config: ListenerConfig, tasks: Tasks, metrics: Metrics) -> Self {
-        let live = ConnectionRegistry::new(config.max_connections, config.max_per_address);
+        let registry = ConnectionRegistry::new(config.max_connections, config.max_per_address);
         let lingering = linger::Lingering::new(tasks.clone(), metrics.clone());
-        Self { config: Arc::new(config), live, lingering, tasks, metrics }
+        Self { config: Arc::new(config), registry, lingering, tasks, metrics }
     }
 
-    /// The connections that are open, for whoever watches them.
-    pub fn live(&self) -> Arc<ConnectionRegistry> {
-        self.live.clone()
+    /// Returns the registry of open connections.
+    pub fn registry(&self) -> Arc<ConnectionRegistry> {
+        self.registry.clone()
     }
 
-    /// How many connections may be open at a time.
-    pub fn most_connections(&self) -> usize {
+    /// Returns how many connections may be open at a time.
+    pub fn max_connections(&self) -> usize {
         self.config.max_connections
     }
 
-    /// How many connections are open, upgraded ones included.
+    /// Returns how many connections are open, upgraded ones included.
     pub fn connections(&self) -> usize {
-        self.live.count()
+        self.registry.count()
     }
 
     /// Ends every connection that is open now.
     pub fn kill_all(&self, reason: Reason) {
-        self.live.kill_all(reason);
+        self.registry.kill_all(reason);
     }
 
     /// Serves `service` on `listener` until `stop`, and returns when the last connection has ended.
     ///
-    /// It waits without a deadline for streams that somebody holds on to; the caller has one.
+    /// Waits for open streams without a deadline; the caller has to set one.
     pub async fn serve<S, B>(&self, listener: TcpListener, service: S, stop: Stop)
     where
         S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
@@ -213,13 +213,13 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        // Takes the listener, so that it is closed when this returns.
+        // Takes ownership of `listener`, so that it is closed when this returns.
         accept::run(self, listener, service, &stop).await;
         tokio::select! {
-            () = self.live.emptied() => return,
+            () = self.registry.emptied() => return,
             () = stop.kill_all.cancelled() => {}
         }
         self.kill_all(Reason::Draining);
-        self.live.emptied().await;
+        self.registry.emptied().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Whose connection it is: the peer's own, or that of the client whom a trusted proxy speaks for.
+//! The client's address of a connection: the peer's own, or the one that a trusted proxy names.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -6,12 +6,12 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-/// The proxies that are believed, and the header in which they say who their client is.
+/// The trusted proxies, and the header in which they name their client.
 #[derive(Debug, Clone)]
 pub struct Proxies {
-    /// Where they connect from.
+    /// The networks that the proxies connect from.
     pub trusted: Vec<IpNet>,
-    /// One address, or a list that each proxy appends the address it saw to. Default `X-Forwarded-For`.
+    /// The header: one address, or a list to which each proxy appends the address of its peer. Default `X-Forwarded-For`.
     pub header: HeaderName,
 }
 
@@ -22,16 +22,16 @@ impl Default for Proxies {
 }
 
 impl Proxies {
-    /// Whether connections from `addr` are a proxy's.
+    /// Whether `addr` is the address of a trusted proxy.
     pub fn trust(&self, addr: IpAddr) -> bool {
         let addr = addr.to_canonical();
         self.trusted.iter().any(|net| net.contains(&addr))
     }
 
-    /// The client of a request that came from `peer`; `None` when a trusted proxy does not say.
+    /// Returns the client of a request that came from `peer`; `None` when a trusted proxy does not name it.
     ///
-    /// Read from the right, where the proxy next to us wrote: whatever stands further left than the first address that is
-    /// no proxy of ours may have been sent by anybody.
+    /// The list is read from the right, where the nearest proxy has written. Everything to the left of the first address that
+    /// is not a trusted proxy may be forged.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         if !self.trust(peer) {
             return Some(peer.to_canonical());
@@ -48,14 +48,14 @@ impl Proxies {
         client
     }
 
-    /// Under which address a connection straight from `peer` counts; `None` when nobody's limit concerns it.
+    /// Returns the address whose limit a connection from `peer` counts against; `None` when it counts against no limit.
     ///
-    /// As long as no proxy is named, what comes from this machine or a private network may be one: to count its clients
-    /// as one would lock them out.
-    pub(super) fn counted(&self, peer: IpAddr) -> Option<IpAddr> {
+    /// When no proxies are configured, a peer on this machine or in a private network may be one. Its clients would share one
+    /// limit and lock each other out, so it is not limited.
+    pub(super) fn limited_address(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
-        let may_be_proxy = self.trust(peer) || (self.trusted.is_empty() && is_near(peer));
-        (!may_be_proxy).then(|| site(peer))
+        let may_be_proxy = self.trust(peer) || (self.trusted.is_empty() && is_private(peer));
+        (!may_be_proxy).then(|| network(peer))
     }
 }
 
@@ -65,9 +65,9 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     addr.ok().map(|addr| addr.to_canonical())
 }
 
-fn is_near(addr: IpAddr) -> bool {
+fn is_private(addr: IpAddr) -> bool {
     match addr {
-        // 100.64.0.0/10 is what carriers and private networks of clouds use (RFC 6598).
+        // Carriers and private networks of clouds use 100.64.0.0/10 (RFC 6598).
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             v4.is_loopback() || v4.is_private() || v4.is_link_local() || (a == 100 && (64..128).contains(&b))
@@ -76,8 +76,8 @@ fn is_near(addr: IpAddr) -> bool {
     }
 }
 
-/// What one customer has: an IPv4 address, or a /64 of IPv6.
-pub(super) fn site(addr: IpAddr) -> IpAddr {
+/// Returns the network of one customer: the IPv4 address itself, or the /64 of an IPv6 address.
+pub(super) fn network(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed_and_from_the_right() {
+    fn only_trusted_proxies_name_the_client() {
         let trusting = proxies(&["10.0.0.0/8", "2001:db8::/32"]);
         for (peer, sent, client) in [
             ("203.0.113.9", &["1.1.1.1"][..], Some("203.0.113.9")),
@@ -121,25 +121,25 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_proxy_counts_for_nobody_until_the_proxies_are_named() {
-        let counted = |trusted: &[&str], peer: &str| {
-            proxies(trusted).counted(peer.parse().unwrap()).map(|addr| addr.to_string()).unwrap_or_default()
+    fn a_possible_proxy_has_no_limit_of_its_own() {
+        let limited_address = |trusted: &[&str], peer: &str| {
+            proxies(trusted).limited_address(peer.parse().unwrap()).map(|addr| addr.to_string()).unwrap_or_default()
         };
         for near in
             ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fd00::1"]
         {
-            assert_eq!(counted(&[], near), "", "{near}");
+            assert_eq!(limited_address(&[], near), "", "{near}");
         }
-        assert_eq!(counted(&["10.0.0.0/8"], "10.1.2.3"), "");
-        assert_eq!(counted(&["10.0.0.0/8"], "127.0.0.1"), "127.0.0.1");
-        assert_eq!(counted(&[], "203.0.113.9"), "203.0.113.9");
-        assert_eq!(counted(&[], "::ffff:203.0.113.9"), "203.0.113.9");
-        assert_eq!(counted(&[], "2001:db8:1:2:3::4"), "2001:db8:1:2::");
+        assert_eq!(limited_address(&["10.0.0.0/8"], "10.1.2.3"), "");
+        assert_eq!(limited_address(&["10.0.0.0/8"], "127.0.0.1"), "127.0.0.1");
+        assert_eq!(limited_address(&[], "203.0.113.9"), "203.0.113.9");
+        assert_eq!(limited_address(&[], "::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(limited_address(&[], "2001:db8:1:2:3::4"), "2001:db8:1:2::");
     }
 
     proptest! {
         #[test]
-        fn no_header_names_somebody_for_a_stranger(value in "\\PC{0,40}") {
+        fn an_untrusted_peer_cannot_name_a_client(value in "\\PC{0,40}") {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
                 headers.insert("x-forwarded-for", value);

@@ -1,4 +1,4 @@
-//! The connections that are open: how many, whose they are, and the switch that ends each.
+//! The registry of open connections: their number, their addresses, and the kill switch of each.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -11,22 +11,22 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::kill::{KillSwitch, Reason};
-use super::proxies::site;
+use super::proxies::network;
 use super::write_stats::SlowConnection;
 
-/// A connection that has said nothing for so long gives way to another one when there is no more room.
+/// At the limit, a connection that has been silent for this long is evicted for a new one.
 const MIN_SILENCE: Duration = Duration::from_secs(1);
 
-/// Why a connection was not let in.
+/// Why a connection was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// As many connections as allowed are open.
+pub(super) enum AdmissionError {
+    /// The limit of open connections is reached.
     Connections,
-    /// As many connections as one address may have are open from this one.
+    /// The limit of open connections from this address is reached.
     Address,
 }
 
-impl Refusal {
+impl AdmissionError {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -35,128 +35,132 @@ impl Refusal {
     }
 }
 
-/// All open connections; never more than the limits they were made with.
+/// All open connections, never more than the limits of the listener.
 #[derive(Debug)]
 pub struct ConnectionRegistry {
     max: usize,
     max_per_address: usize,
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
     emptied: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct Slots {
     next: u64,
-    taken: HashMap<u64, Taken>,
-    /// Connections of each address that has any.
-    of: HashMap<IpAddr, usize>,
+    open: HashMap<u64, OpenConnection>,
+    /// The number of open connections of each address.
+    per_address: HashMap<IpAddr, usize>,
     /// Connections that have not sent a request yet; the oldest has the lowest number.
     silent: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct OpenConnection {
     switch: KillSwitch,
-    /// Whom it counts for.
-    by: Option<IpAddr>,
+    /// The address that it counts for; `None` when it counts for none.
+    address: Option<IpAddr>,
     since: Instant,
 }
 
-impl Places {
-    fn remove(&mut self, id: u64) -> Option<Taken> {
+impl Slots {
+    fn remove(&mut self, id: u64) -> Option<OpenConnection> {
         self.silent.remove(&id);
-        let taken = self.taken.remove(&id)?;
-        self.uncount(taken.by);
-        Some(taken)
+        let open = self.open.remove(&id)?;
+        self.uncount(open.address);
+        Some(open)
     }
 
-    /// Takes the place of the connection that has been silent for longest, if that is long enough.
+    /// Removes the connection that has been silent longest, if that is at least `MIN_SILENCE`.
     fn evict_silent(&mut self) -> Option<KillSwitch> {
         let oldest = *self.silent.first()?;
-        if self.taken.get(&oldest)?.since.elapsed() < MIN_SILENCE {
+        if self.open.get(&oldest)?.since.elapsed() < MIN_SILENCE {
             return None;
         }
-        self.remove(oldest).map(|taken| taken.switch)
+        self.remove(oldest).map(|open| open.switch)
     }
 
-    fn has_room(&self, by: Option<IpAddr>, max: usize) -> bool {
-        by.is_none_or(|by| self.of.get(&by).copied().unwrap_or(0) < max)
+    fn has_room(&self, address: Option<IpAddr>, max: usize) -> bool {
+        address.is_none_or(|address| self.per_address.get(&address).copied().unwrap_or(0) < max)
     }
 
-    fn count(&mut self, by: Option<IpAddr>) {
-        if let Some(by) = by {
-            *self.of.entry(by).or_default() += 1;
+    fn count(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            *self.per_address.entry(address).or_default() += 1;
         }
     }
 
-    fn uncount(&mut self, by: Option<IpAddr>) {
-        let Some(by) = by else { return };
-        if let Some(count) = self.of.get_mut(&by) {
+    fn uncount(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(count) = self.per_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.of.remove(&by);
+                self.per_address.remove(&address);
             }
         }
     }
 }
 
 impl ConnectionRegistry {
-    /// At most `max` connections, and `max_per_address` of each address.
+    /// Returns a registry for at most `max` connections, and `max_per_address` of each address.
     pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { max, max_per_address, places: Mutex::default(), emptied: Notify::new() })
+        Arc::new(Self { max, max_per_address, slots: Mutex::default(), emptied: Notify::new() })
     }
 
-    /// Lets a connection in, for as long as its [`ConnectionSlot`] is held. `by` is the address that it counts for. When there is no
-    /// room, the connection that has been silent for longest makes some.
-    pub(super) fn admit(self: &Arc<Self>, by: Option<IpAddr>, kill: KillSwitch) -> Result<ConnectionSlot, Refusal> {
-        let mut places = self.places.lock();
-        if !places.has_room(by, self.max_per_address) {
-            return Err(Refusal::Address);
+    /// Admits a connection for as long as its [`ConnectionSlot`] is held. `address` is the address that it counts for. At the
+    /// limit, the connection that has been silent longest is evicted.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        kill: KillSwitch,
+    ) -> Result<ConnectionSlot, AdmissionError> {
+        let mut slots = self.slots.lock();
+        if !slots.has_room(address, self.max_per_address) {
+            return Err(AdmissionError::Address);
         }
         let mut evicted = None;
-        if places.taken.len() >= self.max {
-            evicted = Some(places.evict_silent().ok_or(Refusal::Connections)?);
+        if slots.open.len() >= self.max {
+            evicted = Some(slots.evict_silent().ok_or(AdmissionError::Connections)?);
         }
-        let id = places.next;
-        places.next += 1;
-        places.taken.insert(id, Taken { switch: kill, by, since: Instant::now() });
-        places.silent.insert(id);
-        places.count(by);
-        drop(places);
+        let id = slots.next;
+        slots.next += 1;
+        slots.open.insert(id, OpenConnection { switch: kill, address, since: Instant::now() });
+        slots.silent.insert(id);
+        slots.count(address);
+        drop(slots);
         if let Some(evicted) = evicted {
             evicted.kill(Reason::NoRequest);
         }
-        Ok(ConnectionSlot { live: Arc::clone(self), id })
+        Ok(ConnectionSlot { registry: Arc::clone(self), id })
     }
 
-    /// A request has come in on a connection: it gives way to no other any more.
-    pub(super) fn has_asked(&self, id: u64) {
-        self.places.lock().silent.remove(&id);
+    /// Records that a connection has sent a request: it can no longer be evicted.
+    pub(super) fn mark_active(&self, id: u64) {
+        self.slots.lock().silent.remove(&id);
     }
 
-    /// From now on the connection counts for this client of a proxy, unless he has as many as he may have: it counts for
-    /// nobody then, and what is asked on it has to be refused.
-    pub(super) fn belongs_to(&self, id: u64, client: IpAddr) -> bool {
-        let client = Some(site(client));
-        let places = &mut *self.places.lock();
-        let Some(taken) = places.taken.get_mut(&id) else { return true };
-        if taken.by == client {
+    /// Counts a proxy's connection for `client` from now on, and returns whether the client is within its limit. Above the
+    /// limit, the connection counts for no address, and its requests have to be refused.
+    pub(super) fn assign_client(&self, id: u64, client: IpAddr) -> bool {
+        let client = Some(network(client));
+        let slots = &mut *self.slots.lock();
+        let Some(open) = slots.open.get_mut(&id) else { return true };
+        if open.address == client {
             return true;
         }
-        let before = taken.by.take();
-        places.uncount(before);
-        let has_room = places.has_room(client, self.max_per_address);
+        let before = open.address.take();
+        slots.uncount(before);
+        let has_room = slots.has_room(client, self.max_per_address);
         if has_room {
-            places.count(client);
-            if let Some(taken) = places.taken.get_mut(&id) {
-                taken.by = client;
+            slots.count(client);
+            if let Some(open) = slots.open.get_mut(&id) {
+                open.address = client;
             }
         }
         has_room
     }
 
     pub(super) fn count(&self) -> usize {
-        self.places.lock().taken.len()
+        self.slots.lock().open.len()
     }
 
     pub(super) fn kill_all(&self, reason: Reason) {
@@ -165,21 +169,21 @@ impl ConnectionRegistry {
         }
     }
 
-    /// What is done with them is done outside the lock: a task that ends gives its place back.
+    /// Returns copies, to be used outside the lock: a task that ends takes the lock to release its slot.
     fn switches(&self) -> Vec<KillSwitch> {
-        self.places.lock().taken.values().map(|taken| taken.switch.clone()).collect()
+        self.slots.lock().open.values().map(|open| open.switch.clone()).collect()
     }
 
-    /// The connections whose peers are slowest, at most `most`: those that keep us waiting now first, the longest wait first.
+    /// Returns the `most` connections with the slowest peers: first by the current wait, then by the longest one.
     pub fn slowest(&self, most: usize) -> Vec<SlowConnection> {
-        let mut slowest: Vec<_> = self.switches().iter().filter_map(|switch| switch.flow().slow()).collect();
+        let mut slowest: Vec<_> = self.switches().iter().filter_map(|switch| switch.write_stats().slow()).collect();
         let now = |slow: &SlowConnection| slow.blocked.unwrap_or_default().max(slow.behind.unwrap_or_default().by);
         slowest.sort_by_key(|slow| Reverse((now(slow), slow.longest, slow.connected)));
         slowest.truncate(most);
         slowest
     }
 
-    /// How many connections have a write that waits now, and how long the longest of these has waited.
+    /// Returns how many connections have a waiting write, and the longest of these waits.
     pub fn blocked(&self) -> (usize, Duration) {
         let waits = self.switches().into_iter().filter_map(|switch| switch.blocked());
         waits.fold((0, Duration::ZERO), |(count, longest), wait| (count + 1, longest.max(wait)))
@@ -197,10 +201,10 @@ impl ConnectionRegistry {
     }
 }
 
-/// A connection's place among the live ones; dropping it gives the place back.
+/// A connection's slot in the registry; dropping it releases the slot.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
-    live: Arc<ConnectionRegistry>,
+    registry: Arc<ConnectionRegistry>,
     id: u64,
 }
 
@@ -212,10 +216,10 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let places = &mut *self.live.places.lock();
-        places.remove(self.id);
-        if places.taken.is_empty() {
-            self.live.emptied.notify_waiters();
+        let slots = &mut *self.registry.slots.lock();
+        slots.remove(self.id);
+        if slots.open.is_empty() {
+            self.registry.emptied.notify_waiters();
         }
     }
 }
@@ -229,66 +233,70 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_limited_killed_together_and_given_back() {
-        let live = ConnectionRegistry::new(2, 2);
+    async fn slots_are_limited_and_released() {
+        let registry = ConnectionRegistry::new(2, 2);
         let switch = KillSwitch::new();
-        let first = live.admit(None, switch.clone()).unwrap();
-        let second = live.admit(None, KillSwitch::new()).unwrap();
-        assert_eq!(live.admit(None, KillSwitch::new()).unwrap_err(), Refusal::Connections);
-        live.kill_all(Reason::Draining);
+        let first = registry.admit(None, switch.clone()).unwrap();
+        let second = registry.admit(None, KillSwitch::new()).unwrap();
+        assert_eq!(registry.admit(None, KillSwitch::new()).unwrap_err(), AdmissionError::Connections);
+        registry.kill_all(Reason::Draining);
         assert_eq!(switch.killed(), Some(Reason::Draining));
         drop(first);
-        let third = live.admit(None, KillSwitch::new()).unwrap();
-        assert_eq!(live.count(), 2);
+        let third = registry.admit(None, KillSwitch::new()).unwrap();
+        assert_eq!(registry.count(), 2);
         drop((second, third));
-        live.emptied().await;
+        registry.emptied().await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_it_is_full_the_oldest_silent_connection_gives_way() {
-        let live = ConnectionRegistry::new(2, 10);
+    async fn the_oldest_silent_connection_is_evicted_at_the_limit() {
+        let registry = ConnectionRegistry::new(2, 10);
         let switches = [KillSwitch::new(), KillSwitch::new()];
-        let [asks, silent] = switches.clone().map(|switch| live.admit(Some(addr("1.1.1.1")), switch).unwrap());
-        live.has_asked(asks.id());
-        assert_eq!(live.admit(None, KillSwitch::new()).unwrap_err(), Refusal::Connections, "it may ask any moment");
+        let [asks, silent] = switches.clone().map(|switch| registry.admit(Some(addr("1.1.1.1")), switch).unwrap());
+        registry.mark_active(asks.id());
+        assert_eq!(
+            registry.admit(None, KillSwitch::new()).unwrap_err(),
+            AdmissionError::Connections,
+            "it may ask any moment"
+        );
         tokio::time::advance(MIN_SILENCE).await;
-        let newcomer = live.admit(None, KillSwitch::new()).unwrap();
+        let newcomer = registry.admit(None, KillSwitch::new()).unwrap();
         assert_eq!(switches.map(|switch| switch.killed()), [None, Some(Reason::NoRequest)]);
-        assert_eq!(live.count(), 2);
+        assert_eq!(registry.count(), 2);
         drop(silent);
-        assert_eq!(live.count(), 2, "it had no place any more");
+        assert_eq!(registry.count(), 2, "it had no place any more");
         drop((asks, newcomer));
-        let places = live.places.lock();
-        assert!(places.of.is_empty() && places.silent.is_empty());
+        let slots = registry.slots.lock();
+        assert!(slots.per_address.is_empty() && slots.silent.is_empty());
     }
 
     #[tokio::test]
-    async fn an_address_has_its_own_limit_and_nobody_elses() {
-        let live = ConnectionRegistry::new(10, 2);
-        let enter = |by| live.admit(by, KillSwitch::new());
-        let mut places = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
-        assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), Refusal::Address);
-        places.extend([
+    async fn each_address_has_its_own_limit() {
+        let registry = ConnectionRegistry::new(10, 2);
+        let enter = |address| registry.admit(address, KillSwitch::new());
+        let mut slots = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
+        assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), AdmissionError::Address);
+        slots.extend([
             enter(Some(addr("2.2.2.2"))).unwrap(),
             enter(None).unwrap(),
             enter(None).unwrap(),
             enter(None).unwrap(),
         ]);
-        places.remove(0);
-        places.push(enter(Some(addr("1.1.1.1"))).unwrap());
-        drop(places);
-        assert!(live.places.lock().of.is_empty(), "nobody is remembered");
+        slots.remove(0);
+        slots.push(enter(Some(addr("1.1.1.1"))).unwrap());
+        drop(slots);
+        assert!(registry.slots.lock().per_address.is_empty(), "nobody is remembered");
     }
 
     #[tokio::test]
-    async fn a_proxys_connection_counts_for_the_client_that_speaks_over_it() {
-        let live = ConnectionRegistry::new(10, 1);
-        let [one, other] = [(); 2].map(|()| live.admit(None, KillSwitch::new()).unwrap());
-        let belongs = |place: &ConnectionSlot, client: &str| live.belongs_to(place.id(), addr(client));
-        assert!(belongs(&one, "2001:db8::1") && belongs(&one, "2001:db8::2"), "the same customer");
-        assert!(!belongs(&other, "2001:db8::3") && !belongs(&other, "2001:db8::3"), "however often it asks");
-        assert!(belongs(&other, "1.1.1.1") && !belongs(&one, "1.1.1.1") && belongs(&one, "2001:db8::3"));
+    async fn a_proxied_connection_counts_for_its_current_client() {
+        let registry = ConnectionRegistry::new(10, 1);
+        let [one, other] = [(); 2].map(|()| registry.admit(None, KillSwitch::new()).unwrap());
+        let assign = |slot: &ConnectionSlot, client: &str| registry.assign_client(slot.id(), addr(client));
+        assert!(assign(&one, "2001:db8::1") && assign(&one, "2001:db8::2"), "the same customer");
+        assert!(!assign(&other, "2001:db8::3") && !assign(&other, "2001:db8::3"), "however often it asks");
+        assert!(assign(&other, "1.1.1.1") && !assign(&one, "1.1.1.1") && assign(&one, "2001:db8::3"));
         drop((one, other));
-        assert!(live.places.lock().of.is_empty());
+        assert!(registry.slots.lock().per_address.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A socket that does not let a peer that stopped reading hold on to our memory or to our tasks.
+//! A guarded socket: a peer that has stopped reading cannot hold our memory or our tasks.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -16,55 +16,55 @@ use super::write_stats::WriteStats;
 
 /// What a [`GuardedStream`] guards.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// Makes closing throw away what the peer has not taken yet.
+    /// Makes closing discard the bytes that the peer has not read yet.
     fn discard_unsent(&self);
 }
 
 impl Socket for TcpStream {
     fn discard_unsent(&self) {
         if let Err(error) = self.set_zero_linger() {
-            tracing::debug!(%error, "unsent bytes stay with the kernel");
+            tracing::debug!(%error, "cannot discard the unsent bytes of a connection");
         }
     }
 }
 
 /// Guards a socket in three ways.
 ///
-/// - A write that the peer does not take for `write_timeout` kills the connection: reads and writes fail from then on,
-///   so that reader and writer tasks both end.
-/// - Nothing is read while a write waits. A peer that asks (pings, subscribes) without reading the answers is held back
-///   by TCP, instead of filling our memory.
+/// - A write that waits for the peer for `write_timeout` kills the connection: reads and writes fail from then on, so that
+///   the reader and the writer task both end.
+/// - Nothing is read while a write waits. A peer that sends requests (pings, subscriptions) without reading the answers is
+///   slowed down by TCP instead of filling our memory.
 /// - The [`KillSwitch`] makes reads and writes fail at once.
 ///
-/// A write that was given up while it waited must be followed by another one, by a shutdown, or by dropping the stream:
-/// reading rests until then, at most for `write_timeout`.
+/// A caller that abandons a waiting write has to write again, shut down or drop the stream: reading is paused until then,
+/// at most for `write_timeout`.
 #[derive(Debug)]
 pub struct GuardedStream<S: Socket> {
     inner: S,
     kill: KillSwitch,
     write_timeout: Duration,
-    /// What waits for the peer, and the time at which that has lasted too long.
-    blocked: Option<(Waits, Pin<Box<Sleep>>)>,
-    /// Counts the connection as live for as long as its stream exists, also after an upgrade.
-    place: Option<ConnectionSlot>,
+    /// The operation that waits for the peer, and its deadline.
+    blocked: Option<(BlockedOperation, Pin<Box<Sleep>>)>,
+    /// Keeps the connection in the registry while its stream exists, also after an upgrade.
+    slot: Option<ConnectionSlot>,
 }
 
 /// An operation that waits for the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+enum BlockedOperation {
     Write,
     Flush,
 }
 
 impl<S: Socket> GuardedStream<S> {
-    /// Guards `inner`; `kill` ends it.
+    /// Guards `inner`, which `kill` ends.
     pub fn new(inner: S, kill: KillSwitch, write_timeout: Duration) -> Self {
-        Self { inner, kill, write_timeout, blocked: None, place: None }
+        Self { inner, kill, write_timeout, blocked: None, slot: None }
     }
 
-    /// Keeps the connection's place among the live ones until the stream is dropped.
-    pub(super) fn in_place(mut self, place: ConnectionSlot) -> Self {
-        self.place = Some(place);
+    /// Holds the connection's slot in the registry until the stream is dropped.
+    pub(super) fn with_slot(mut self, slot: ConnectionSlot) -> Self {
+        self.slot = Some(slot);
         self
     }
 
@@ -72,13 +72,13 @@ impl<S: Socket> GuardedStream<S> {
         self.kill.killed().map_or(Ok(()), |reason| Err(reason.into()))
     }
 
-    /// Ready when the operation that waits has waited too long, or the connection was killed.
-    fn poll_given_up(&mut self) -> Poll<io::Error> {
+    /// Ready when the waiting operation has reached its deadline, or the connection was killed.
+    fn poll_timeout(&mut self) -> Poll<io::Error> {
         if let Some((_, deadline)) = &mut self.blocked {
             let waker = self.kill.waker_of_both();
             if deadline.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() && self.kill.killed().is_none() {
                 self.kill.kill(Reason::SlowReader);
-                report(self.kill.flow());
+                report(self.kill.write_stats());
             }
         }
         match self.check() {
@@ -87,8 +87,13 @@ impl<S: Socket> GuardedStream<S> {
         }
     }
 
-    /// Takes the outcome of a write or flush and keeps the account of what waits.
-    fn settle<T>(&mut self, cx: &Context<'_>, what: Waits, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Records the outcome of a write or flush: whether it waits now, or waits no longer.
+    fn settle<T>(
+        &mut self,
+        cx: &Context<'_>,
+        what: BlockedOperation,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             if self.blocked.as_ref().is_some_and(|(waits, _)| *waits == what) {
                 self.unblock();
@@ -98,22 +103,22 @@ impl<S: Socket> GuardedStream<S> {
         self.kill.register_writer(cx.waker());
         if self.blocked.is_none() {
             self.blocked = Some((what, Box::pin(tokio::time::sleep(self.write_timeout))));
-            self.kill.flow().block();
+            self.kill.write_stats().block();
         }
-        self.poll_given_up().map(Err)
+        self.poll_timeout().map(Err)
     }
 
     fn unblock(&mut self) {
         self.blocked = None;
-        self.kill.flow().unblock();
+        self.kill.write_stats().unblock();
         self.kill.wake_reader();
     }
 }
 
-/// Tells of a client that is cut, and how far behind it was.
-fn report(flow: &WriteStats) {
-    let (endpoint, seconds_blocked) = (flow.endpoint(), flow.blocked().unwrap_or_default().as_secs_f64());
-    let waiting = flow.behind().map(|behind| behind.ordered + behind.states);
+/// Logs that a client was disconnected, and how far behind it was.
+fn report(write_stats: &WriteStats) {
+    let (endpoint, seconds_blocked) = (write_stats.endpoint(), write_stats.blocked().unwrap_or_default().as_secs_f64());
+    let waiting = write_stats.behind().map(|behind| behind.ordered + behind.states);
     tracing::info!(endpoint, seconds_blocked, waiting, "a client took nothing of what was written to it: cut");
 }
 
@@ -131,7 +136,7 @@ impl<S: Socket> AsyncRead for GuardedStream<S> {
             }
         }
         self.kill.register_reader(cx.waker());
-        self.poll_given_up().map(Err)
+        self.poll_timeout().map(Err)
     }
 }
 
@@ -139,7 +144,7 @@ impl<S: Socket> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.settle(cx, Waits::Write, outcome)
+        self.settle(cx, BlockedOperation::Write, outcome)
     }
 
     fn poll_write_vectored(
@@ -149,7 +154,7 @@ impl<S: Socket> AsyncWrite for GuardedStream<S> {
     ) -> Poll<io::Result<usize>> {
         self.check()?;
         let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.settle(cx, Waits::Write, outcome)
+        self.settle(cx, BlockedOperation::Write, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,7 +164,7 @@ impl<S: Socket> AsyncWrite for GuardedStream<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
         let outcome = Pin::new(&mut self.inner).poll_flush(cx);
-        self.settle(cx, Waits::Flush, outcome)
+        self.settle(cx, BlockedOperation::Flush, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,7 +173,7 @@ impl<S: Socket> AsyncWrite for GuardedStream<S> {
         if outcome.is_ready() && self.blocked.is_some() {
             self.unblock();
         }
-        self.settle(cx, Waits::Flush, outcome)
+        self.settle(cx, BlockedOperation::Flush, outcome)
     }
 }
 
@@ -195,28 +200,28 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A socket that notes a read attempted while its last write could not go through.
+    /// A socket that records a read attempted while its last write waits.
     #[derive(Debug)]
-    struct Watched {
+    struct RecordingSocket {
         inner: TcpStream,
         write_waits: bool,
         read_meanwhile: Arc<AtomicBool>,
     }
 
-    impl Socket for Watched {
+    impl Socket for RecordingSocket {
         fn discard_unsent(&self) {
             self.inner.discard_unsent();
         }
     }
 
-    impl AsyncRead for Watched {
+    impl AsyncRead for RecordingSocket {
         fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             self.read_meanwhile.fetch_or(self.write_waits, Ordering::SeqCst);
             Pin::new(&mut self.inner).poll_read(cx, buf)
         }
     }
 
-    impl AsyncWrite for Watched {
+    impl AsyncWrite for RecordingSocket {
         fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
             let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
             self.write_waits = outcome.is_pending();
@@ -252,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Writes until a write waits, and gives it up. Returns how much went through.
+    /// Writes until a write waits, and abandons that write. Returns how many bytes were written.
     async fn fill(writer: &mut (impl AsyncWrite + Unpin)) -> usize {
         let chunk = vec![b'x'; 64 * 1024];
         let mut total = 0;
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_does_not_read_is_cut_and_reader_and_writer_both_end() {
+    async fn a_peer_that_does_not_read_is_disconnected() {
         let (client, server) = pair().await;
         let kill = KillSwitch::new();
         let (mut reader, writer) = tokio::io::split(GuardedStream::new(server, kill.clone(), SHORT));
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_was_given_up_still_ends_the_reader() {
+    async fn an_abandoned_write_still_ends_the_reader() {
         let (client, server) = pair().await;
         let (mut reader, mut writer) = tokio::io::split(GuardedStream::new(server, KillSwitch::new(), SHORT));
         fill(&mut writer).await;
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_after_a_slow_reader_throws_away_what_it_did_not_take() {
+    async fn closing_a_slow_reader_discards_unsent_bytes() {
         let (mut client, server) = pair().await;
         write_for_ever(GuardedStream::new(server, KillSwitch::new(), SHORT)).await;
         let mut taken = Vec::new();
@@ -299,7 +304,8 @@ mod tests {
     async fn nothing_is_read_while_a_write_waits() {
         let (client, server) = pair().await;
         let read_meanwhile = Arc::new(AtomicBool::new(false));
-        let watched = Watched { inner: server, write_waits: false, read_meanwhile: Arc::clone(&read_meanwhile) };
+        let watched =
+            RecordingSocket { inner: server, write_waits: false, read_meanwhile: Arc::clone(&read_meanwhile) };
         let (mut reader, mut writer) = tokio::io::split(GuardedStream::new(watched, KillSwitch::new(), SHORT));
         // Reads as fast as it can, and answers as much as it reads, in another future.
         let (answers, mut asked) = tokio::sync::mpsc::channel::<usize>(1 << 20);

@@ -1,4 +1,4 @@
-//! The door on real sockets.
+//! Tests of the listener on real sockets.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,9 +27,9 @@ fn quick() -> ListenerConfig {
     ListenerConfig { head_timeout: SHORT, body_timeout: SHORT, write_timeout: SHORT, ..ListenerConfig::default() }
 }
 
-/// What the service under test shows and is told.
+/// The service behind the listener, observed and controlled by the test.
 #[derive(Clone)]
-struct Probe {
+struct TestService {
     /// The connection of each request that arrived.
     arrived: mpsc::Sender<(KillSwitch, Peer)>,
     /// `/wait` is answered when there is a permit.
@@ -38,7 +38,7 @@ struct Probe {
     ended: mpsc::Sender<io::Error>,
 }
 
-impl Probe {
+impl TestService {
     async fn answer(self, mut request: Request<RequestBody>) -> Result<Answer, Infallible> {
         let extensions = request.extensions();
         let connection = (extensions.get().cloned().unwrap(), *extensions.get().unwrap());
@@ -83,7 +83,7 @@ impl Probe {
 
 struct Fixture {
     addr: SocketAddr,
-    door: Listener,
+    listener: Listener,
     stop: Stop,
     served: JoinHandle<()>,
     arrived: mpsc::Receiver<(KillSwitch, Peer)>,
@@ -93,22 +93,22 @@ struct Fixture {
 
 #[allow(clippy::disallowed_methods, reason = "the test is the owner")]
 fn start(config: ListenerConfig) -> Fixture {
-    let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let door = Listener::new(config, Tasks::new(), Metrics::new().unwrap());
+    let tcp = listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let addr = tcp.local_addr().unwrap();
+    let listener = Listener::new(config, Tasks::new(), Metrics::new().unwrap());
     let stop = Stop::default();
     let (arrived_tx, arrived) = mpsc::channel(16);
     let (ended_tx, ended) = mpsc::channel(16);
     let answer = Arc::new(Semaphore::new(0));
-    let probe = Probe { arrived: arrived_tx, answer: Arc::clone(&answer), ended: ended_tx };
+    let service = TestService { arrived: arrived_tx, answer: Arc::clone(&answer), ended: ended_tx };
     let service = BoxCloneSyncService::new(
-        service_fn(move |request| probe.clone().answer(request)).map_err(|never: Infallible| match never {}),
+        service_fn(move |request| service.clone().answer(request)).map_err(|never: Infallible| match never {}),
     );
     let served = tokio::spawn({
-        let (door, stop) = (door.clone(), stop.clone());
-        async move { door.serve::<BoxCloneSyncService<_, Answer, BoxError>, _>(listener, service, stop).await }
+        let (listener, stop) = (listener.clone(), stop.clone());
+        async move { listener.serve::<BoxCloneSyncService<_, Answer, BoxError>, _>(tcp, service, stop).await }
     });
-    Fixture { addr, door, stop, served, arrived, answer, ended }
+    Fixture { addr, listener, stop, served, arrived, answer, ended }
 }
 
 impl Fixture {
@@ -123,7 +123,7 @@ impl Fixture {
     }
 
     fn refused(&self, reason: &str) -> u64 {
-        self.door.metrics.refused_total.with_label_values(&[reason]).get()
+        self.listener.metrics.refused_total.with_label_values(&[reason]).get()
     }
 
     async fn finished(self) {
@@ -131,7 +131,7 @@ impl Fixture {
     }
 }
 
-/// All that comes until the connection ends.
+/// Reads until the connection ends.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset ends it as well.
@@ -139,7 +139,7 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// One answer with a body of `hello`.
+/// Reads one response with the body `hello`.
 async fn hello(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     while !text.ends_with("hello") {
@@ -162,21 +162,21 @@ async fn upgraded(fixture: &Fixture) -> TcpStream {
 }
 
 #[tokio::test]
-async fn silence_and_half_a_head_are_cut_at_the_head_timeout() {
+async fn an_incomplete_head_ends_at_the_head_timeout() {
     let fixture = start(quick());
     for said in ["", "GET / HTTP/1.1\r\nHost: x\r\n"] {
         let mut stream = fixture.send(said).await;
         assert_eq!(rest(&mut stream).await, "");
     }
     fixture.stop.stop_accepting.cancel();
-    let (metrics, tasks) = (fixture.door.metrics.clone(), fixture.door.tasks.clone());
+    let (metrics, tasks) = (fixture.listener.metrics.clone(), fixture.listener.tasks.clone());
     fixture.finished().await;
     assert_eq!(tasks.drain(LONG).await, 0);
     assert_eq!(metrics.refused_total.with_label_values(&["no_request"]).get(), 2);
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_head_timeout_and_ends_at_the_idle_timeout() {
+async fn an_idle_connection_ends_at_the_idle_timeout() {
     let fixture = start(ListenerConfig { idle_timeout: SHORT * 4, ..quick() });
     let started = tokio::time::Instant::now();
     let mut stream = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -222,7 +222,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answer_is_cut() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let mut fixture = start(quick());
     let stream = fixture.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let (kill, _) = fixture.arrived.recv().await.unwrap();
@@ -233,7 +233,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn a_flood_on_an_upgraded_connection_that_does_not_read_is_held_back_and_cut() {
+async fn a_flood_on_an_upgraded_connection_is_ended() {
     let mut fixture = start(quick());
     let mut stream = upgraded(&fixture).await;
     let (kill, _) = fixture.arrived.recv().await.unwrap();
@@ -273,22 +273,22 @@ async fn a_panic_ends_only_its_connection() {
 }
 
 #[tokio::test]
-async fn over_the_limit_a_connection_gets_503_until_there_is_room() {
+async fn above_the_limit_a_connection_gets_503() {
     let fixture = start(ListenerConfig { max_connections: 1, ..quick() });
     let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut first).await;
     let mut second = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(rest(&mut second).await.as_bytes(), accept::BUSY);
     assert_eq!(fixture.refused("connections"), 1);
-    assert_eq!(fixture.door.connections(), 1);
-    fixture.door.kill_all(Reason::Draining);
+    assert_eq!(fixture.listener.connections(), 1);
+    fixture.listener.kill_all(Reason::Draining);
     rest(&mut first).await;
-    fixture.door.live.emptied().await;
+    fixture.listener.registry.emptied().await;
     hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
 }
 
 #[tokio::test]
-async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
+async fn above_the_limit_only_checks_are_answered() {
     let fixture = start(ListenerConfig { max_connections: 1, ..quick() });
     let mut first = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut first).await;
@@ -297,7 +297,7 @@ async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
         let answer = rest(&mut stream).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{check}: {answer}");
     }
-    // In pieces too.
+    // The head may arrive in pieces.
     let mut slow = fixture.send("GET /hea").await;
     tokio::time::sleep(SHORT / 4).await;
     slow.write_all(b"lth HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -312,17 +312,17 @@ async fn at_the_limit_checks_are_still_answered_and_nothing_else_is() {
             .await;
         assert_eq!(rest(&mut stream).await.as_bytes(), accept::BUSY, "{other:?}");
     }
-    assert_eq!(fixture.door.connections(), 1);
+    assert_eq!(fixture.listener.connections(), 1);
 }
 
-/// A door to which loopback is no proxy.
+/// A configuration that limits loopback as a client.
 fn counting(max_per_address: usize, proxy: &str) -> ListenerConfig {
     let proxies = Proxies { trusted: vec![proxy.parse().unwrap()], ..Proxies::default() };
     ListenerConfig { max_per_address, proxies, ..quick() }
 }
 
 #[tokio::test]
-async fn an_address_with_too_many_connections_gets_429_until_one_of_them_ends() {
+async fn an_address_above_its_limit_gets_429() {
     let fixture = start(counting(2, "192.0.2.1/32"));
     let mut mine = [fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await, upgraded(&fixture).await];
     hello(&mut mine[0]).await;
@@ -330,12 +330,12 @@ async fn an_address_with_too_many_connections_gets_429_until_one_of_them_ends() 
     assert_eq!(rest(&mut third).await.as_bytes(), accept::CROWDED);
     assert_eq!(fixture.refused("connections_per_address"), 1);
     drop(mine);
-    fixture.door.live.emptied().await;
+    fixture.listener.registry.emptied().await;
     hello(&mut fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_counts_for_himself() {
+async fn clients_of_a_trusted_proxy_are_limited_separately() {
     let fixture = start(counting(1, "127.0.0.0/8"));
     let ask = |client: &str| format!("GET /client HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9, {client}\r\n\r\n");
     let mut one = fixture.send(&ask("203.0.113.1")).await;
@@ -344,14 +344,14 @@ async fn behind_a_trusted_proxy_each_client_counts_for_himself() {
     assert!(line(&mut other).await.ends_with("203.0.113.2 false;"));
     let mut again = fixture.send(&ask("203.0.113.1")).await;
     assert!(line(&mut again).await.ends_with("203.0.113.1 true;"), "one too many");
-    // The same connection, for another client.
+    // The same connection can carry a request of another client.
     again.write_all(ask("203.0.113.3").as_bytes()).await.unwrap();
     assert!(line(&mut again).await.ends_with("203.0.113.3 false;"));
     drop((one, other, again));
-    fixture.door.live.emptied().await;
+    fixture.listener.registry.emptied().await;
 }
 
-/// An answer up to the semicolon that ends its body.
+/// Reads a response up to the semicolon that ends its body.
 async fn line(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     while !text.ends_with(';') {
@@ -360,9 +360,9 @@ async fn line(stream: &mut TcpStream) -> String {
     text
 }
 
-/// Closed while its peer still writes, a connection would be reset, and the answer lost.
+/// Without lingering, a connection closed while its peer still writes would be reset, and the answer lost.
 #[tokio::test]
-async fn whoever_still_writes_when_his_connection_is_closed_hears_the_last_word() {
+async fn a_peer_that_still_writes_receives_the_answer() {
     let fixture = start(quick());
     let mut stream = fixture.connect().await;
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}", "a".repeat(256 * 1024));
@@ -378,7 +378,7 @@ async fn whoever_still_writes_when_his_connection_is_closed_hears_the_last_word(
 }
 
 #[tokio::test]
-async fn a_stop_answers_what_is_in_flight_and_closes_what_is_idle() {
+async fn a_stop_answers_requests_in_flight() {
     let mut fixture = start(quick());
     let mut idle = fixture.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     hello(&mut idle).await;
@@ -397,7 +397,7 @@ async fn a_stop_answers_what_is_in_flight_and_closes_what_is_idle() {
 }
 
 #[tokio::test]
-async fn the_second_step_of_a_stop_ends_everything() {
+async fn the_second_step_of_a_stop_ends_connections() {
     let mut fixture = start(quick());
     let mut websocket = upgraded(&fixture).await;
     let mut waiting = fixture.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;

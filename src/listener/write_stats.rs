@@ -1,4 +1,4 @@
-//! How writing to one connection goes, and what is served on it: for whoever watches.
+//! Statistics of the writes to one connection, and what is served on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
@@ -8,61 +8,62 @@ use tokio::time::Instant;
 
 use crate::telemetry::{Behind, Queue};
 
-/// What a connection is called before anybody has said what it is for.
+/// The endpoint of a connection for which none was recorded.
 const PLAIN: &str = "HTTP";
 
-/// Written to when a write begins or ends to wait for the peer, and so never by one that goes through at once.
+/// The write statistics of one connection. They change when a write begins or ends to wait for the peer; a write that goes
+/// through at once costs nothing.
 #[derive(Debug)]
 pub(super) struct WriteStats {
     opened: Instant,
-    /// When the write began to wait that waits now: milliseconds after `opened`, plus one. 0 when none waits.
+    /// When the current write began to wait: milliseconds after `opened`, plus one. 0 when no write waits.
     blocked: AtomicU64,
-    /// The longest wait that is over, in milliseconds.
+    /// The longest wait that has ended, in milliseconds.
     longest: AtomicU64,
-    client: OnceLock<Client>,
+    served: OnceLock<Served>,
 }
 
 #[derive(Debug)]
-struct Client {
+struct Served {
     endpoint: &'static str,
-    /// What waits for it before it is written. Whoever serves it holds it.
+    /// The queue in front of the connection, owned by the task that serves it.
     queue: Option<Weak<dyn Queue>>,
 }
 
-/// A connection whose peer takes its time.
+/// A connection whose peer reads slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlowConnection {
-    /// What is served on it: a path of ours, or `HTTP`.
+    /// What is served on it: the path of an endpoint, or `HTTP`.
     pub endpoint: &'static str,
     /// How long it has been open.
     pub connected: Duration,
-    /// How long the write has waited that waits now.
+    /// How long the current write has waited, if one waits.
     pub blocked: Option<Duration>,
-    /// The longest that any write has waited.
+    /// The longest wait of any write.
     pub longest: Duration,
-    /// What waits for its client in the queue in front of it, where that can be seen.
+    /// The backlog in the queue in front of the connection, if it has one.
     pub behind: Option<Behind>,
 }
 
 impl WriteStats {
-    /// Whoever keeps nobody waiting for longer than this is not slow.
-    const LEAST: Duration = Duration::from_millis(100);
+    /// Shorter waits than this do not count as slow.
+    const SLOW_FROM: Duration = Duration::from_millis(100);
 
     pub(super) fn new() -> Self {
-        Self { opened: Instant::now(), blocked: AtomicU64::new(0), longest: AtomicU64::new(0), client: OnceLock::new() }
+        Self { opened: Instant::now(), blocked: AtomicU64::new(0), longest: AtomicU64::new(0), served: OnceLock::new() }
     }
 
-    /// Says what is served, and what may wait for it. The first word stands.
+    /// Records what is served, and its queue. Only the first call counts.
     pub(super) fn serves(&self, endpoint: &'static str, queue: Option<Weak<dyn Queue>>) {
-        self.client.set(Client { endpoint, queue }).ok();
+        self.served.set(Served { endpoint, queue }).ok();
     }
 
-    /// A write waits from now on.
+    /// Records that a write begins to wait.
     pub(super) fn block(&self) {
         self.blocked.store(self.opened.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
     }
 
-    /// It waits no more.
+    /// Records that the write no longer waits.
     pub(super) fn unblock(&self) {
         if let Some(waited) = self.blocked() {
             self.longest.fetch_max(waited.as_millis() as u64, Ordering::Relaxed);
@@ -70,25 +71,25 @@ impl WriteStats {
         self.blocked.store(0, Ordering::Relaxed);
     }
 
-    /// How long the write has waited that waits now.
+    /// Returns how long the current write has waited; `None` when no write waits.
     pub(super) fn blocked(&self) -> Option<Duration> {
         let since = self.blocked.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.opened.elapsed().saturating_sub(Duration::from_millis(since)))
     }
 
     pub(super) fn endpoint(&self) -> &'static str {
-        self.client.get().map_or(PLAIN, |client| client.endpoint)
+        self.served.get().map_or(PLAIN, |served| served.endpoint)
     }
 
     pub(super) fn behind(&self) -> Option<Behind> {
-        Some(self.client.get()?.queue.as_ref()?.upgrade()?.behind())
+        Some(self.served.get()?.queue.as_ref()?.upgrade()?.behind())
     }
 
-    /// How slow the peer is; `None` when it is not.
+    /// Returns how slow the peer is; `None` when it is not slow.
     pub(super) fn slow(&self) -> Option<SlowConnection> {
         let (blocked, behind) = (self.blocked(), self.behind());
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(blocked.unwrap_or_default());
-        (longest.max(behind.unwrap_or_default().by) >= Self::LEAST).then(|| SlowConnection {
+        (longest.max(behind.unwrap_or_default().by) >= Self::SLOW_FROM).then(|| SlowConnection {
             endpoint: self.endpoint(),
             connected: self.opened.elapsed(),
             blocked,
@@ -116,32 +117,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_is_told_while_it_lasts_and_the_longest_afterwards() {
-        let flow = WriteStats::new();
-        assert_eq!((flow.blocked(), flow.slow()), (None, None));
-        flow.block();
+    async fn the_current_and_the_longest_wait_are_reported() {
+        let write_stats = WriteStats::new();
+        assert_eq!((write_stats.blocked(), write_stats.slow()), (None, None));
+        write_stats.block();
         tokio::time::advance(3 * SECOND).await;
-        assert_eq!(flow.blocked(), Some(3 * SECOND));
-        flow.unblock();
+        assert_eq!(write_stats.blocked(), Some(3 * SECOND));
+        write_stats.unblock();
         tokio::time::advance(SECOND).await;
-        flow.block();
+        write_stats.block();
         tokio::time::advance(SECOND).await;
-        let slow = flow.slow().unwrap();
+        let slow = write_stats.slow().unwrap();
         assert_eq!((slow.endpoint, slow.connected), ("HTTP", 5 * SECOND));
         assert_eq!((slow.blocked, slow.longest, slow.behind), (Some(SECOND), 3 * SECOND, None));
-        flow.unblock();
-        assert_eq!(flow.slow().map(|slow| (slow.blocked, slow.longest)), Some((None, 3 * SECOND)));
+        write_stats.unblock();
+        assert_eq!(write_stats.slow().map(|slow| (slow.blocked, slow.longest)), Some((None, 3 * SECOND)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_in_front_of_it_is_told_as_long_as_somebody_serves_it() {
-        let (flow, queue) = (WriteStats::new(), Arc::new(Three));
+    async fn the_backlog_is_reported_while_its_queue_exists() {
+        let (write_stats, queue) = (WriteStats::new(), Arc::new(Three));
         let weak: Weak<dyn Queue> = Arc::<Three>::downgrade(&queue);
-        flow.serves("/ws", Some(weak));
-        flow.serves("/other", None);
-        let slow = flow.slow().unwrap();
+        write_stats.serves("/ws", Some(weak));
+        write_stats.serves("/other", None);
+        let slow = write_stats.slow().unwrap();
         assert_eq!((slow.endpoint, slow.blocked, slow.behind.unwrap().states), ("/ws", None, 2));
         drop(queue);
-        assert_eq!(flow.slow(), None);
+        assert_eq!(write_stats.slow(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The room that is left on the disk of the data directory.
+//! Free space on the disk of the data directory.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,44 +6,43 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A reading is good for this long: whoever asks more often gets the same.
-const FRESH: Duration = Duration::from_secs(5);
+/// The age up to which a reading is reused.
+const MAX_AGE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1 << 20;
 
-/// The disk that a folder is on.
+/// The disk of a folder.
 #[derive(Debug)]
 pub struct Disk {
     folder: PathBuf,
-    /// Below this it is nearly full, in bytes.
+    /// With less free space than this, in bytes, the disk is nearly full.
     low: u64,
     last: Mutex<Option<(Instant, Option<Space>)>>,
 }
 
-/// What a disk has, in bytes and files.
+/// The space of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that this process may still write.
+    /// Bytes that this process can still write.
     pub free: u64,
-    /// All bytes.
+    /// The size in bytes.
     pub total: u64,
-    /// Whether no more files can be made.
+    /// Whether no more files can be created.
     pub out_of_files: bool,
 }
 
 impl Space {
-    /// What the file system says; `None` when it says nothing.
+    /// Reads the space of the file system; `None` when that fails.
     pub fn of(folder: &Path) -> Option<Self> {
         let space = rustix::fs::statvfs(folder).ok()?;
         Some(Self {
             free: space.f_bavail.saturating_mul(space.f_frsize),
             total: space.f_blocks.saturating_mul(space.f_frsize),
-            // A file system without a fixed number of files says 0.
+            // A file system without a fixed number of files reports 0.
             out_of_files: space.f_files > 0 && space.f_favail == 0,
         })
     }
 
-    /// Why it is nearly full, when it is: less than `low` bytes are left, or than a tenth of a disk so small that `low` is
-    /// much of it.
+    /// Returns why the disk is nearly full, if it is: less than `low` bytes are free, or less than a tenth of a small disk.
     pub fn complaint(&self, low: u64) -> Option<String> {
         let free = self.free / MIB;
         if self.out_of_files {
@@ -57,16 +56,16 @@ impl Space {
 }
 
 impl Disk {
-    /// The disk of `folder`, which is nearly full with less than `low` bytes left.
+    /// Returns the disk of `folder`, which counts as nearly full below `low` free bytes.
     pub fn new(folder: PathBuf, low: u64) -> Self {
         Self { folder, low, last: Mutex::default() }
     }
 
-    /// What it has now, or had some seconds ago.
+    /// Returns the space, at most `MAX_AGE` old.
     pub fn space(&self) -> Option<Space> {
         let mut last = self.last.lock();
         match *last {
-            Some((at, space)) if at.elapsed() < FRESH => space,
+            Some((at, space)) if at.elapsed() < MAX_AGE => space,
             _ => {
                 let space = Space::of(&self.folder);
                 *last = Some((Instant::now(), space));
@@ -75,7 +74,7 @@ impl Disk {
         }
     }
 
-    /// Why it is nearly full, when it is.
+    /// Returns why the disk is nearly full, if it is.
     pub fn complaint(&self) -> Option<String> {
         self.space()?.complaint(self.low)
     }
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_nearly_full_by_bytes_or_by_its_share_or_without_files() {
+    fn a_disk_is_full_by_bytes_share_or_files() {
         let low = 256 * MIB;
         for (free, total, out_of_files, full) in [
             (300 * MIB, 10_000 * MIB, false, false),
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_a_disk_and_one_that_is_not_there_has_no_complaint() {
+    fn a_missing_folder_has_no_complaint() {
         let space = Disk::new(std::env::temp_dir(), 1).space().unwrap();
         assert!(space.total >= space.free && space.total > 0, "{space:?}");
         let nowhere = Disk::new("/nowhere/at/all".into(), u64::MAX);

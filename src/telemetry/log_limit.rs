@@ -1,22 +1,22 @@
-//! One log line a minute for what can happen with every request.
+//! Limits a repeating log line to one a minute.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Between two lines about the same.
+/// Least time between two lines about the same event.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Decides which of many equal events is logged: the first, and then at most one a minute.
 #[derive(Debug)]
-pub struct LogLimit(Mutex<State>);
+pub struct LogLimit(Mutex<LimitState>);
 
 #[derive(Debug)]
-struct State {
+struct LimitState {
     logged_at: Option<Instant>,
     suppressed: u64,
-    /// Whether a line was logged whose end was not.
+    /// Whether a line was logged and the end of its series was not.
     is_open: bool,
 }
 
@@ -27,12 +27,12 @@ impl Default for LogLimit {
 }
 
 impl LogLimit {
-    /// A limit that has let nothing through yet.
+    /// Returns a limit that has admitted nothing yet.
     pub const fn new() -> Self {
-        Self(Mutex::new(State { logged_at: None, suppressed: 0, is_open: false }))
+        Self(Mutex::new(LimitState { logged_at: None, suppressed: 0, is_open: false }))
     }
 
-    /// Returns how many were suppressed since the last line when this one is to be logged, else `None`.
+    /// Returns the number of suppressed events since the last line if this event has to be logged, else `None`.
     pub fn admit(&self) -> Option<u64> {
         let mut state = self.0.lock();
         let now = Instant::now();
@@ -44,8 +44,8 @@ impl LogLimit {
         Some(std::mem::take(&mut state.suppressed))
     }
 
-    /// Ends a series of equal events. Returns how many were suppressed since the last line when the end is to be logged: when
-    /// a line was logged since the last end. What comes and goes all the time has one line a minute for each.
+    /// Ends a series of equal events. Returns the number of suppressed events since the last line if the end has to be logged,
+    /// which is when a line was logged since the previous end.
     pub fn end(&self) -> Option<u64> {
         let mut state = self.0.lock();
         if !std::mem::take(&mut state.is_open) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_line_a_minute_counts_the_others() {
+    async fn one_line_a_minute_counts_suppressed_events() {
         let limit = LogLimit::default();
         let mut lines = Vec::new();
         for _ in 0..150 {

@@ -1,4 +1,4 @@
-//! The log: what it holds, and how a line looks.
+//! Sets up the log: its filter and the format of its lines.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -17,16 +17,16 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::redact::{Redacting, may_be_logged};
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogSettings};
 use crate::domain::iso;
 
-/// Why there is no log.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter does not parse.
     #[error("log.filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// The process logs already.
+    /// Logging was started before.
     #[error(transparent)]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
@@ -36,7 +36,7 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// When the filter does not parse or logging was started before.
-pub fn init(log: &Log) -> Result<(), LoggingError> {
+pub fn init(log: &LogSettings) -> Result<(), LoggingError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !no_color && io::stdout().is_terminal();
     init_to(log, io::stdout, ansi)?;
@@ -44,7 +44,7 @@ pub fn init(log: &Log) -> Result<(), LoggingError> {
     Ok(())
 }
 
-/// A panic ends one task and not the process: the log is where somebody sees it, and what it says may come from outside.
+/// Logs panics: a panic ends only its task, so that the log is the only place to see it. Its text is escaped like any other.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
@@ -56,7 +56,7 @@ fn log_panics() {
 ///
 /// # Errors
 /// As [`init`].
-pub fn init_to<W>(log: &Log, writer: W, ansi: bool) -> Result<(), LoggingError>
+pub fn init_to<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<(), LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -70,8 +70,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // A reader that went away must not take the server with it: what cannot be written is lost, silently.
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(Clock).log_internal_errors(false);
+    // A closed standard output must not stop the server: lines that cannot be written are dropped.
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(UtcMillis).log_internal_errors(false);
     match format {
         LogFormat::Pretty => {
             let layer = layer.compact().with_ansi(ansi).fmt_fields(OneLine);
@@ -84,17 +84,17 @@ where
     }
 }
 
-/// RFC 3339 in UTC with milliseconds.
-pub(super) struct Clock;
+/// Formats times as RFC 3339 in UTC with milliseconds.
+pub(super) struct UtcMillis;
 
-impl FormatTime for Clock {
+impl FormatTime for UtcMillis {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
         w.write_str(&iso(DateTime::from(SystemTime::now())))
     }
 }
 
-/// Writes `message name=value name=value` on one line: a line break in a value from outside would forge a line, and the
-/// formatter of tracing-subscriber lets it pass when a field is recorded by `%`.
+/// Writes `message name=value name=value` on one line. A line break in a foreign value could forge a line, and the formatter
+/// of tracing-subscriber does not escape fields that are recorded by `%`.
 struct OneLine;
 
 impl<'writer> FormatFields<'writer> for OneLine {
@@ -129,7 +129,7 @@ impl LineVisitor<'_> {
 
 impl Visit for LineVisitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // `log.target` and the like: where a record of the `log` crate came from, shown already.
+        // Fields such as `log.target` repeat the origin of a record of the `log` crate.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = self.write(field, format_args!("{value:?}"));
         }
@@ -162,9 +162,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().write(bytes)
         }
@@ -174,8 +174,8 @@ mod tests {
         }
     }
 
-    fn logged(log: &Log, ansi: bool, what: impl FnOnce()) -> String {
-        let lines = Lines::default();
+    fn logged(log: &LogSettings, ansi: bool, what: impl FnOnce()) -> String {
+        let lines = LogBuffer::default();
         let sink = lines.clone();
         let layer = layer(log.format, move || sink.clone(), ansi);
         let subscriber = tracing_subscriber::registry().with(log.env_filter().unwrap()).with(layer);
@@ -186,8 +186,8 @@ mod tests {
     const NASTY: &str = "a\nb\r\u{1b}[2J\u{7}\u{9b}2J\tc";
 
     #[test]
-    fn a_pretty_line_stays_one_line_whatever_a_client_sends() {
-        let log = Log::default();
+    fn a_pretty_line_stays_one_line() {
+        let log = LogSettings::default();
         let line = logged(&log, false, || {
             let span = tracing::info_span!("connection", id = %NASTY);
             tracing::info!(parent: &span, by_display = %NASTY, by_debug = ?NASTY, plain = NASTY, count = 1, "said {NASTY}");
@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_is_one_object_with_flat_fields_and_a_utc_time_in_milliseconds() {
-        let log = Log { format: LogFormat::Json, ..Log::default() };
+    fn a_json_line_is_one_flat_object() {
+        let log = LogSettings { format: LogFormat::Json, ..LogSettings::default() };
         let line = logged(&log, true, || tracing::warn!(symbol = %NASTY, receivers = 3, "published"));
         assert_eq!(line.matches('\n').count(), 1);
         let object: Value = serde_json::from_str(&line).unwrap();
@@ -215,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_one_line_that_says_where() {
-        let log = Log { format: LogFormat::Json, ..Log::default() };
+    fn a_panic_is_logged_on_one_line() {
+        let log = LogSettings { format: LogFormat::Json, ..LogSettings::default() };
         let before = std::panic::take_hook();
         log_panics();
         let line = logged(&log, false, || {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_socket_crates_are_silent_unless_the_operator_asks_for_them() {
+    fn the_socket_crates_are_silent_by_default() {
         let say = || {
             tracing::error!(target: "socketioxide::client", "one");
             tracing::error!(target: "engineioxide", "two");
@@ -237,7 +237,7 @@ mod tests {
             tracing::trace!(target: "tungstenite::protocol", "a frame");
             tracing::info!("ours");
         };
-        let filter = |filter: &str| Log { filter: filter.into(), ..Log::default() };
+        let filter = |filter: &str| LogSettings { filter: filter.into(), ..LogSettings::default() };
         let line = logged(&filter("info"), false, say);
         assert!(line.contains("ours") && !line.contains("one") && !line.contains("two"), "{line}");
         let line = logged(&filter("trace"), false, say);

@@ -1,4 +1,4 @@
-//! Every metric, with its help text. One [`Metrics`] a process, handed to whoever counts; there is no global registry.
+//! All metrics with their help texts. A process has one [`Metrics`], which is passed explicitly; there is no global registry.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Metrics {
     pub events_published_total: IntCounterVec,
     pub deliveries_total: IntCounterVec,
     pub dropped_total: IntCounterVec,
-    /// Clients that were cut because they do not read.
+    /// Clients that were disconnected because they do not read.
     pub slow_clients_total: IntCounterVec,
     pub slow_client_behind_seconds: Histogram,
     pub blocked_connections: IntGauge,
@@ -92,7 +92,7 @@ pub struct Metrics {
     probes: Probes,
 }
 
-/// What is read only when somebody asks for the metrics.
+/// Functions that set gauges when the metrics are read.
 #[derive(Clone, Default)]
 struct Probes(Arc<RwLock<Vec<Probe>>>);
 
@@ -104,14 +104,14 @@ impl fmt::Debug for Probes {
     }
 }
 
-/// Sub-millisecond to seconds: what publishing and committing take.
-const FAST: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+/// Buckets for the latency of publishing and committing, in seconds.
+const LATENCY_BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
 
 impl Metrics {
     /// Declares all metrics.
     ///
     /// # Errors
-    /// When two have the same name.
+    /// When two metrics have the same name.
     #[expect(clippy::too_many_lines, reason = "a list of all of them")]
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new_custom(Some("orion".into()), None)?;
@@ -210,7 +210,7 @@ impl Metrics {
                 r,
                 "publish_seconds",
                 "Time from an event's birth to its last client's queue",
-                &FAST,
+                &LATENCY_BUCKETS,
             )?,
             signals_pending: gauge(r, "signals_pending", "Signals that have not ended")?,
             last_signal_seconds: float(
@@ -276,12 +276,17 @@ impl Metrics {
                 "Requests of routes that read much that were refused because too many were worked on, by route",
                 &["route"],
             )?,
-            http_request_seconds: histogram(r, "http_request_seconds", "Time to answer an HTTP request", &FAST)?,
+            http_request_seconds: histogram(
+                r,
+                "http_request_seconds",
+                "Time to answer an HTTP request",
+                &LATENCY_BUCKETS,
+            )?,
             store_commit_seconds: histogram(
                 r,
                 "store_commit_seconds",
                 "Time to commit a batch to the signal log",
-                &FAST,
+                &LATENCY_BUCKETS,
             )?,
             store_batch_size: histogram(
                 r,
@@ -328,12 +333,12 @@ impl Metrics {
         })
     }
 
-    /// Has `probe` set gauges whenever the metrics are printed. Must not block, nor hold these metrics.
+    /// Adds a function that sets gauges whenever the metrics are read. It must not block, and must not own these metrics.
     pub fn probe(&self, probe: impl Fn(&Self) + Send + Sync + 'static) {
         self.probes.0.write().push(Box::new(probe));
     }
 
-    /// Counts stored rows that were read and are not what was written, and logs the first of each minute.
+    /// Counts damaged rows that were read from the store, and logs at most once a minute.
     pub fn count_damaged_rows(&self, table: &str, rows: u64) {
         if rows == 0 {
             return;
@@ -349,41 +354,41 @@ impl Metrics {
         }
     }
 
-    /// Counts and remembers something that was pushed and not taken.
+    /// Counts and records a rejected push.
     pub fn reject(&self, kind: &'static str, reason: &'static str) {
         self.rejected_total.with_label_values(&[kind, reason]).inc();
-        self.rejects.note(kind, reason);
+        self.rejects.record(kind, reason);
     }
 
-    /// Counts and remembers a push that was refused because its token pushes too fast.
+    /// Counts and records a push that exceeds the rate limit of its token.
     pub fn reject_too_fast(&self) {
         self.rate_limited_total.with_label_values(&["push"]).inc();
         self.reject("push", "rate_limited");
     }
 
-    /// Counts and remembers a connection or request that was refused at the door.
+    /// Counts and records a refused connection or request.
     pub fn refuse(&self, reason: &'static str) {
         self.refused_total.with_label_values(&[reason]).inc();
-        self.rejects.note("connection", reason);
+        self.rejects.record("connection", reason);
     }
 
-    /// Counts a client that is cut because it is slow, and how far behind it was.
+    /// Counts a slow client that is disconnected, and how far behind it was.
     pub fn cut_slow(&self, transport: &'static str, behind: Duration) {
         self.slow_clients_total.with_label_values(&[transport]).inc();
         self.slow_client_behind_seconds.observe(behind.as_secs_f64());
     }
 
-    /// Every series of a family with its labels' values, in the order of the labels' names.
+    /// Returns every series of a family with the values of its labels, in the order of the labels' names.
     pub fn series<T: Collector>(family: &T) -> Vec<(Vec<String>, f64)> {
         let series = |metric: &proto::Metric| {
             let labels = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
-            // One of the two is always 0: a series is a gauge or a counter.
+            // A series is a gauge or a counter; the other value is 0.
             (labels, metric.get_gauge().get_value() + metric.get_counter().get_value())
         };
         family.collect().iter().flat_map(|family| family.get_metric().iter().map(series).collect::<Vec<_>>()).collect()
     }
 
-    /// Reads what is read only on demand; printing the metrics does it too.
+    /// Updates the gauges that are read on demand; [`render`](Self::render) does so too.
     pub fn read_probes(&self) {
         let usage = self.process.usage();
         let whole = |gauge: &IntGauge, value: Option<u64>| gauge.set(value.unwrap_or_default() as i64);
@@ -396,10 +401,10 @@ impl Metrics {
         }
     }
 
-    /// All metrics in Prometheus' text format.
+    /// Renders all metrics in the text format of Prometheus.
     ///
     /// # Errors
-    /// When a metric cannot be printed, which would be a defect.
+    /// When a metric cannot be rendered, which would be a defect.
     pub fn render(&self) -> Result<String, MetricsError> {
         self.read_probes();
         let mut buffer = Vec::new();
@@ -413,7 +418,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_printed_with_their_help() {
+    fn metrics_are_rendered_with_their_help() {
         let metrics = Metrics::new().unwrap();
         metrics.connections.with_label_values(&["websocket", "/"]).inc();
         let text = metrics.render().unwrap();
@@ -422,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_on_demand_is_read_when_somebody_asks() {
+    fn probes_run_when_the_metrics_are_rendered() {
         let metrics = Metrics::new().unwrap();
         metrics.probe(|metrics| metrics.logins.set(metrics.logins.get() + 1));
         for asked in 1..3 {

@@ -1,4 +1,4 @@
-//! What the operator sees: the log, every metric, what the process uses, and what it suffers from.
+//! What operators see: the log, the metrics, the resources of the process, and its readiness.
 
 mod disk;
 mod log_limit;

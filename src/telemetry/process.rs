@@ -1,6 +1,4 @@
-//! The state of this very process: what it uses of the machine, as the kernel tells it.
-//!
-//! Where the kernel tells nothing (there is no `/proc`), nothing is said.
+//! The resources that this process uses, read from `/proc`. Without `/proc`, the values are absent.
 
 use std::fs;
 use std::num::NonZero;
@@ -10,32 +8,32 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A reading is good for this long: whoever asks more often gets the same, so that asking costs nothing.
-const FRESH: Duration = Duration::from_secs(1);
-/// Unit of the times in `/proc/self/stat`: a constant of Linux' interface to programs.
+/// The age up to which a sample is reused, so that frequent calls cost nothing.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// The unit of the times in `/proc/self/stat`; constant on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Reads the state of the process.
+/// Reads the resources of the process.
 #[derive(Debug)]
 pub struct Process {
     started: Instant,
-    last: Mutex<Option<Reading>>,
+    last: Mutex<Option<UsageSample>>,
 }
 
-/// What a process uses. `None` where the system does not say.
+/// The resources of a process. `None` where the system does not report them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
-    /// Time since the start.
+    /// Time since the start of the process.
     pub uptime: Duration,
-    /// Processor time since the reading before, in percent of all processors that it may use.
+    /// Processor time since the previous sample, in percent of all processors that the process may use.
     pub cpu_percent: Option<f64>,
-    /// Memory in use.
+    /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
-    /// The same in percent of the machine's memory.
+    /// Resident memory in percent of the machine's memory.
     pub resident_percent: Option<f64>,
-    /// Memory reserved.
+    /// Virtual memory in bytes.
     pub virtual_bytes: Option<u64>,
-    /// Memory of the machine that is still to be had, in percent.
+    /// Available memory of the machine, in percent.
     pub available_percent: Option<f64>,
     /// Threads.
     pub threads: Option<u64>,
@@ -44,7 +42,7 @@ pub struct Usage {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+struct UsageSample {
     at: Instant,
     /// Processor time since the start, in seconds.
     cpu: Option<f64>,
@@ -58,20 +56,20 @@ impl Default for Process {
 }
 
 impl Process {
-    /// The state of now, or of a second ago.
+    /// Returns the usage, at most `MAX_AGE` old.
     pub fn usage(&self) -> Usage {
         let mut last = self.last.lock();
         let now = Instant::now();
         let uptime = now - self.started;
         match last.as_ref() {
-            Some(reading) if now - reading.at < FRESH => Usage { uptime, ..reading.usage },
+            Some(sample) if now - sample.at < MAX_AGE => Usage { uptime, ..sample.usage },
             before => {
-                // The process began with no processor time used.
-                let (since, used) = before.map_or((self.started, Some(0.0)), |reading| (reading.at, reading.cpu));
+                // Before the first sample, the processor time is 0 at the start.
+                let (since, used) = before.map_or((self.started, Some(0.0)), |sample| (sample.at, sample.cpu));
                 let cpu = cpu_seconds();
                 let cpu_percent = cpu.zip(used).and_then(|(cpu, used)| percent(cpu - used, now - since));
                 let usage = Usage { uptime, cpu_percent, ..read() };
-                *last = Some(Reading { at: now, cpu, usage });
+                *last = Some(UsageSample { at: now, cpu, usage });
                 usage
             }
         }
@@ -102,18 +100,18 @@ fn read() -> Usage {
     }
 }
 
-/// The number in a line such as `VmRSS:     1234 kB`.
+/// Parses the number in a line such as `VmRSS:     1234 kB`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Processor time of the process, its own and the kernel's on its behalf.
+/// Returns the processor time of the process, in user and kernel mode.
 fn cpu_seconds() -> Option<f64> {
     ticks(&fs::read_to_string("/proc/self/stat").ok()?).map(|ticks| ticks / TICKS_PER_SECOND)
 }
 
-/// The 14th and 15th field; the second is the program's name in brackets and may hold anything.
+/// Returns the sum of fields 14 and 15. Field 2, the name of the program in brackets, may contain any character.
 fn ticks(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -133,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_stands_behind_a_name_that_may_hold_anything() {
+    fn processor_time_is_found_behind_any_name() {
         assert_eq!(ticks("7 (a) b) R 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0 5"), Some(42.0));
         assert_eq!(ticks("7 (a) R 1"), None);
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn linux_tells_everything() {
+    fn linux_reports_every_value() {
         let usage = Process::default().usage();
         assert!(usage.resident_bytes.is_some_and(|bytes| bytes > 100_000), "{usage:?}");
         assert!(usage.virtual_bytes >= usage.resident_bytes, "{usage:?}");

@@ -1,21 +1,21 @@
-//! What waits for somebody, as far as a watcher wants to know.
+//! The backlog of a client's queue, for monitoring.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What waits for a client, or for several.
+/// The backlog of one client, or of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Behind {
-    /// Ordered events and answers.
+    /// The number of waiting ordered events and responses.
     pub ordered: usize,
-    /// Latest states.
+    /// The number of waiting states.
     pub states: usize,
-    /// How long it has waited; with several, the longest.
+    /// How long the oldest item has waited.
     pub by: Duration,
 }
 
 /// A queue in front of one client.
 pub trait Queue: fmt::Debug + Send + Sync {
-    /// How far behind the client is.
+    /// Returns the backlog of the client.
     fn behind(&self) -> Behind;
 }

@@ -1,34 +1,34 @@
-//! Whether the process wants to be given clients, and what it suffers from.
+//! Whether the process is ready for clients, and which parts of it are degraded.
 
 use std::fmt;
 
 use parking_lot::RwLock;
 
-/// Where the process is in its life.
+/// The phase in the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Not everything runs yet.
+    /// Starting: not all parts run yet.
     Starting,
     /// Serving.
     Serving,
-    /// Stopping: no new clients, please.
+    /// Stopping: no new clients should be sent.
     Draining,
 }
 
-/// Asks one part of the server what it suffers from; `None` when it is well.
+/// Returns why a part of the server is degraded; `None` when it is healthy.
 type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// A part and how it is: `None` is well, else why not.
+/// A part, and why it is degraded; `None` when it is healthy.
 pub type Condition = (&'static str, Option<String>);
 
-/// The part that keeps signals.
+/// The signal store.
 pub const STORE: &str = "store";
-/// The disk that it keeps them on.
+/// The disk of the signal store.
 pub const DISK: &str = "disk";
-/// The sources, each by itself.
+/// The sources.
 pub const SOURCES: &str = "sources";
 
-/// What `/ready` says. The app sets the phase; the parts that can suffer are asked when somebody wants to know.
+/// The state behind `/ready`. The app sets the phase; the parts are checked at each request.
 pub struct Readiness {
     phase: RwLock<Phase>,
     checks: RwLock<Vec<(&'static str, Check)>>,
@@ -47,32 +47,32 @@ impl fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    /// Adds a part to ask: `None` is well, `Some` a short reason such as `disk full`. Must not block.
-    pub fn ask(&self, part: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
+    /// Adds the check of a part. It returns `None` for healthy or a short reason such as `disk full`, and must not block.
+    pub fn add_check(&self, part: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
         self.checks.write().push((part, Box::new(check)));
     }
 
-    /// Whether a part suffers now.
+    /// Whether a part is degraded now.
     pub fn suffers(&self, part: &str) -> bool {
         self.checks.read().iter().any(|(asked, check)| *asked == part && check().is_some())
     }
 
-    /// Moves on.
+    /// Sets the phase.
     pub fn set(&self, phase: Phase) {
         *self.phase.write() = phase;
     }
 
-    /// Where the process is.
+    /// Returns the current phase.
     pub fn phase(&self) -> Phase {
         *self.phase.read()
     }
 
-    /// Every part, and what it suffers from now.
+    /// Returns the condition of every part.
     pub fn parts(&self) -> Vec<Condition> {
         self.checks.read().iter().map(|(part, check)| (*part, check())).collect()
     }
 
-    /// What it suffers from now.
+    /// Returns the reasons of all degraded parts.
     pub fn reasons(&self) -> Vec<String> {
         self.parts().into_iter().filter_map(|(_, reason)| reason).collect()
     }

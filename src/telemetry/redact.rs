@@ -1,8 +1,8 @@
-//! What the socket libraries log, without what clients send.
+//! Redacts log lines of the socket libraries.
 //!
-//! At `debug` and `trace` they print whole packets and handshakes, and those hold tokens. An operator who names such a
-//! library in the filter is told what it does and to which session, and no more: of its lines the constant beginning of the
-//! message is kept, and the fields that cannot hold anything of a client's.
+//! At `debug` and `trace` these libraries print whole packets and handshakes, which contain tokens. When an operator enables
+//! such a library in the filter, its lines keep only the constant prefix of the message and the fields that cannot contain data
+//! of a client.
 
 use std::fmt::{self, Write as _};
 
@@ -14,24 +14,24 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::logging::Clock;
+use super::logging::UtcMillis;
 use crate::config::LogFormat;
 
-/// Where their targets begin.
+/// The prefixes of the libraries' targets.
 const LIBRARIES: [&str; 4] = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite"];
-/// Fields whose values are the library's own.
+/// Fields whose values come from the library, not from a client.
 const SAFE_FIELDS: [&str; 4] = ["sid", "id", "reason", "protocol"];
 
-/// Where the target of a record of the `log` crate begins, under which every such record passes.
+/// The target of every record of the `log` crate.
 const RECORD: &str = "log";
 
-/// Whether a target is that of a library that prints what clients send.
+/// Whether a target belongs to a library that prints data of clients.
 fn is_library(target: &str) -> bool {
     LIBRARIES.iter().any(|library| target.starts_with(library))
 }
 
-/// Whether something may be logged at all. The libraries' spans hold arguments, which clients have sent; and at `trace` the
-/// WebSocket library logs whole frames, without a sign between its words and a client's.
+/// Whether an event or span may be logged at all. Spans of the libraries contain arguments from clients, and at `trace` the
+/// WebSocket library logs whole frames without a separator between its words and the client's.
 pub(super) fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let is_frame = *metadata.level() == Level::TRACE && metadata.target().contains("tungstenite");
     !(is_frame || (metadata.is_span() && is_library(metadata.target())))
@@ -56,28 +56,28 @@ where
         if !is_record && !is_library(metadata.target()) {
             return self.inner.format_event(context, writer, event);
         }
-        let mut kept = Kept::default();
-        event.record(&mut kept);
-        if is_record && !is_library(&kept.target) {
+        let mut redacted = RedactedEvent::default();
+        event.record(&mut redacted);
+        if is_record && !is_library(&redacted.target) {
             return self.inner.format_event(context, writer, event);
         }
         let mut time = String::new();
-        Clock.format_time(&mut Writer::new(&mut time))?;
+        UtcMillis.format_time(&mut Writer::new(&mut time))?;
         let level = metadata.level();
-        let target = if is_record { kept.target.as_str() } else { metadata.target() };
+        let target = if is_record { redacted.target.as_str() } else { metadata.target() };
         match self.format {
             LogFormat::Pretty => {
-                write!(writer, "{time} {level:>5} {target}: {}", kept.message)?;
-                for (name, value) in kept.fields {
+                write!(writer, "{time} {level:>5} {target}: {}", redacted.message)?;
+                for (name, value) in redacted.fields {
                     write!(writer, " {name}={value}")?;
                 }
                 writeln!(writer)
             }
             LogFormat::Json => {
                 let mut line = json!({
-                    "timestamp": time, "level": level.as_str(), "message": kept.message, "target": target,
+                    "timestamp": time, "level": level.as_str(), "message": redacted.message, "target": target,
                 });
-                for (name, value) in kept.fields {
+                for (name, value) in redacted.fields {
                     line[name] = value.into();
                 }
                 writeln!(writer, "{line}")
@@ -86,19 +86,19 @@ where
     }
 }
 
-/// What may be shown of an event.
+/// The parts of an event that may be shown.
 #[derive(Debug, Default)]
-struct Kept {
+struct RedactedEvent {
     message: String,
     /// The target of a record of the `log` crate.
     target: String,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Kept {
+impl Visit for RedactedEvent {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
-            "message" => self.message = beginning(&format!("{value:?}")),
+            "message" => self.message = constant_prefix(&format!("{value:?}")),
             "log.target" => format!("{value:?}").trim_matches('"').clone_into(&mut self.target),
             name if SAFE_FIELDS.contains(&name) => {
                 let mut text = String::new();
@@ -111,8 +111,8 @@ impl Visit for Kept {
     }
 }
 
-/// The words before the first sign that a value follows.
-fn beginning(message: &str) -> String {
+/// Returns the words before the first character that introduces a value.
+fn constant_prefix(message: &str) -> String {
     let (session, rest) = match message.strip_prefix("[sid=").and_then(|rest| rest.split_once("] ")) {
         Some((_, rest)) => ("a session: ", rest),
         None => ("", message),
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_message_ends_where_a_value_begins() {
-        for (message, kept) in [
+        for (message, redacted) in [
             ("received message: 40{\"token\":\"hush\"}", "received message"),
             ("auth: Some(String(\"hush\"))", "auth"),
             ("uncaught error BadPacket(Message(\"hush\"))", "uncaught error BadPacket"),
@@ -140,7 +140,7 @@ mod tests {
             ),
             ("{hush}", ""),
         ] {
-            assert_eq!(beginning(message), kept, "{message}");
+            assert_eq!(constant_prefix(message), redacted, "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Makes metrics and registers them.
+//! Creates and registers metrics.
 
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 

@@ -1,4 +1,4 @@
-//! The whole server in the process of a target, on the loopback interface, with a signal and a price.
+//! Runs the whole server in the process of a fuzz target, on the loopback interface, with a signal and a price.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use orion_server::auth::mint;
 use orion_server::config::{Environment, Settings};
-use orion_server::{app, door};
+use orion_server::{app, listener};
 
-/// The token for pushing, and that of administrators.
+/// The token for pushing and for administration.
 pub const TOKEN: &str = "token";
-/// A user's token, as his pages send it.
+/// A user token, as pages send it.
 pub static USER: LazyLock<String> =
     LazyLock::new(|| mint(&SETTINGS.auth, "ann", false, Utc::now(), TimeDelta::days(1)).unwrap());
-/// Where it listens.
+/// The address of the server, which is started by the first access.
 pub static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(start);
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
@@ -36,12 +36,12 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
 });
 
 fn start() -> SocketAddr {
-    let (told, address) = mpsc::channel();
+    let (sent, address) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let listener = door::listen(([127, 0, 0, 1], 0).into()).unwrap();
-            told.send(listener.local_addr().unwrap()).unwrap();
+            let listener = listener::listen(([127, 0, 0, 1], 0).into()).unwrap();
+            sent.send(listener.local_addr().unwrap()).unwrap();
             app::run(listener, &SETTINGS, std::future::pending()).await.unwrap();
         });
     });
@@ -52,7 +52,7 @@ fn start() -> SocketAddr {
     address
 }
 
-/// A connection on which nothing may take long, and that goes on after a signal: libFuzzer's clock sends them.
+/// A connection with a read time-out that retries after an interrupt: libFuzzer's timer sends signals.
 pub struct Steady(TcpStream);
 
 impl Steady {
@@ -63,7 +63,7 @@ impl Steady {
         Self(stream)
     }
 
-    fn go_on<T>(&mut self, mut work: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
+    fn retry<T>(&mut self, mut work: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             match work(&mut self.0) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -75,13 +75,13 @@ impl Steady {
 
 impl Read for Steady {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.go_on(|stream| stream.read(buffer))
+        self.retry(|stream| stream.read(buffer))
     }
 }
 
 impl Write for Steady {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.go_on(|stream| stream.write(bytes))
+        self.retry(|stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -89,7 +89,7 @@ impl Write for Steady {
     }
 }
 
-/// A client that keeps its connection as long as the server does.
+/// An HTTP client that reuses its connection while the server keeps it open.
 pub struct Http(SocketAddr, BufReader<Steady>);
 
 impl Http {
@@ -97,7 +97,7 @@ impl Http {
         Self(address, BufReader::new(Steady::connect(address)))
     }
 
-    /// The status with which a pusher's request is answered.
+    /// Sends a request with the token for pushing and returns the status of the response.
     pub fn ask(&mut self, method: &str, target: &str, body: &[u8]) -> u16 {
         let length = body.len();
         let head = format!(
@@ -105,7 +105,7 @@ impl Http {
         );
         let request = [head.as_bytes(), body].concat();
         self.try_ask(&request).unwrap_or_else(|_| {
-            // It was idle for too long, or the request before was such that nothing can follow.
+            // The server has closed the connection: it was idle for too long, or the previous request was malformed.
             *self = Self::connect(self.0);
             self.try_ask(&request).unwrap()
         })

@@ -1,6 +1,6 @@
-//! `doctor`: whether the server has what it needs, and what to do where it has not. Needs no running server, changes nothing.
+//! The command `doctor`: checks whether the server has what it needs, and says how to fix the rest. It changes nothing.
 
-mod around;
+mod local;
 mod network;
 
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::config::{ConfigError, Loaded};
 
 /// What to check beyond the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-pub struct Doctor {
+pub struct DoctorCommand {
     /// Compare the clock with this server's, instead of with the enabled providers'
     #[arg(long, value_name = "URL", value_parser = address)]
     clock: Option<Uri>,
@@ -27,23 +27,23 @@ pub struct Doctor {
     offline: bool,
 }
 
-/// Shows the example under the help.
+/// The example below the help.
 pub(super) const EXAMPLE: &str = "Example:\n  orion-server doctor --webhook https://api.example.com";
 
-/// How a check ended.
+/// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// As it should be.
+enum CheckStatus {
+    /// The check passed.
     Ok,
-    /// Not applicable, or nobody could tell.
+    /// The check does not apply, or could not be made.
     Skip,
-    /// Works, but should be seen to.
+    /// It works, but should be improved.
     Warn,
-    /// Does not work.
+    /// It does not work.
     Fail,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for CheckStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ok => "ok",
@@ -54,52 +54,52 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A line of the report.
+/// The result of a check: one line of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Finding {
-    verdict: Verdict,
+struct CheckResult {
+    verdict: CheckStatus,
     what: &'static str,
     says: String,
 }
 
-impl Finding {
-    fn new(verdict: Verdict, what: &'static str, says: impl Into<String>) -> Self {
+impl CheckResult {
+    fn new(verdict: CheckStatus, what: &'static str, says: impl Into<String>) -> Self {
         Self { verdict, what, says: says.into() }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What came from outside cannot break the line or steer the terminal.
+        // Foreign text must not break the line or steer the terminal.
         let says: String = self.says.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         write!(f, "{:<4}  {:<13}  {says}", self.verdict, self.what)
     }
 }
 
-impl Doctor {
-    /// Checks everything and writes a line for each check; the exit code says whether all is well enough to run.
+impl DoctorCommand {
+    /// Runs all checks and writes a line for each. The exit code tells whether the server can run.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When `out` cannot be written.
     pub fn run(
         &self,
         loaded: Result<Loaded, ConfigError>,
         wall: fn() -> DateTime<Utc>,
         out: &mut impl Write,
     ) -> io::Result<u8> {
-        let mut worst = Tally::default();
+        let mut worst = CheckCounts::default();
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                worst.write(&Finding::new(Verdict::Fail, "configuration", error.to_string()), out)?;
+                worst.write(&CheckResult::new(CheckStatus::Fail, "configuration", error.to_string()), out)?;
                 return worst.end(out);
             }
         };
-        for finding in around::configuration(&loaded).into_iter().chain(around::check(&loaded.settings, wall())) {
+        for finding in local::configuration(&loaded).into_iter().chain(local::check(&loaded.settings, wall())) {
             worst.write(&finding, out)?;
         }
         if self.offline {
-            worst.write(&Finding::new(Verdict::Skip, "network", "not asked, because of --offline"), out)?;
+            worst.write(&CheckResult::new(CheckStatus::Skip, "network", "not asked, because of --offline"), out)?;
             return worst.end(out);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -110,19 +110,19 @@ impl Doctor {
     }
 }
 
-/// How many lines of each kind there were.
+/// Counts the results by status.
 #[derive(Debug, Default)]
-struct Tally {
+struct CheckCounts {
     warned: usize,
     failed: usize,
 }
 
-impl Tally {
-    fn write(&mut self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+impl CheckCounts {
+    fn write(&mut self, finding: &CheckResult, out: &mut impl Write) -> io::Result<()> {
         match finding.verdict {
-            Verdict::Fail => self.failed += 1,
-            Verdict::Warn => self.warned += 1,
-            Verdict::Ok | Verdict::Skip => {}
+            CheckStatus::Fail => self.failed += 1,
+            CheckStatus::Warn => self.warned += 1,
+            CheckStatus::Ok | CheckStatus::Skip => {}
         }
         writeln!(out, "{finding}")
     }

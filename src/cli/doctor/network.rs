@@ -1,4 +1,4 @@
-//! What has to be asked over the network: providers, other clocks, and whether TradingView can come in.
+//! Checks over the network: providers, the clock, the login service, and the webhook for TradingView.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -8,25 +8,29 @@ use http::header::DATE;
 use http::{HeaderMap, Uri};
 use tokio::time::timeout;
 
-use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
-use super::{Doctor, Finding};
+use super::CheckStatus::{Fail, Ok as Fine, Skip, Warn};
+use super::{CheckResult, DoctorCommand};
 use crate::auth::{KeySetContent, MAX_KEY_SET};
 use crate::config::{Settings, SourceKind};
 use crate::sources::net::Http;
 
-/// Longest wait for anybody.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The `Date` header has whole seconds: less than this may be nothing.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
-/// Farther off, signals from outside look old or not yet made.
-const UNBEARABLE: TimeDelta = TimeDelta::seconds(30);
+/// Time-out of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Smaller offsets are within the precision of the `Date` header, which has whole seconds.
+const MIN_OFFSET: TimeDelta = TimeDelta::seconds(3);
+/// With a larger offset, pushed signals look old or from the future.
+const MAX_OFFSET: TimeDelta = TimeDelta::seconds(30);
 
-/// What somebody's answer says of our clock; positive when ours is ahead.
+/// The offset of our clock from a server's; positive when ours is ahead, `None` when the server sends no time.
 type Offset = Option<TimeDelta>;
 
-/// All checks over the network.
-pub(super) async fn check(doctor: &Doctor, settings: &Settings, wall: fn() -> DateTime<Utc>) -> Vec<Finding> {
-    let http = Http::new(PATIENCE);
+/// Runs all checks over the network.
+pub(super) async fn check(
+    doctor: &DoctorCommand,
+    settings: &Settings,
+    wall: fn() -> DateTime<Utc>,
+) -> Vec<CheckResult> {
+    let http = Http::new(REQUEST_TIMEOUT);
     let (mut findings, mut offsets) = (Vec::new(), Vec::new());
     for (name, address) in providers(settings) {
         let (finding, offset) = reach(&http, name, &address, wall).await;
@@ -44,15 +48,15 @@ pub(super) async fn check(doctor: &Doctor, settings: &Settings, wall: fn() -> Da
             Ok(None) => Some("does not say its time".to_owned()),
             Err(error) => Some(format!("cannot be asked: {error}")),
         };
-        findings.extend(why.map(|why| Finding::new(Warn, "clock", format!("{} {why}", host(address)))));
+        findings.extend(why.map(|why| CheckResult::new(Warn, "clock", format!("{} {why}", host(address)))));
     }
     findings.push(clock(&offsets));
     findings.extend(webhook(&http, doctor.webhook.as_ref(), settings, wall).await);
     findings
 }
 
-/// Whether the login service publishes keys that can verify user tokens.
-async fn login_keys(http: &Http, settings: &Settings) -> Option<Finding> {
+/// Checks whether the login service publishes keys that can verify user tokens.
+async fn login_keys(http: &Http, settings: &Settings) -> Option<CheckResult> {
     let address = settings.auth.jwks_address().ok()??;
     let what = "login keys";
     let document = match http.document(&address, MAX_KEY_SET).await {
@@ -60,25 +64,29 @@ async fn login_keys(http: &Http, settings: &Settings) -> Option<Finding> {
         Err(error) => {
             let says =
                 format!("auth.jwks_url cannot be fetched from {} ({error}): is the address right?", host(&address));
-            return Some(Finding::new(Fail, what, says));
+            return Some(CheckResult::new(Fail, what, says));
         }
     };
     Some(match KeySetContent::read(&document) {
         Err(error) => {
-            Finding::new(Fail, what, format!("{error}; is auth.jwks_url the address of the keys themselves?"))
+            CheckResult::new(Fail, what, format!("{error}; is auth.jwks_url the address of the keys themselves?"))
         }
         Ok(content) if content.is_empty() => {
             let why = content.skipped().first().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            Finding::new(Fail, what, format!("{} publishes no key that can verify a user token{why}", host(&address)))
+            CheckResult::new(
+                Fail,
+                what,
+                format!("{} publishes no key that can verify a user token{why}", host(&address)),
+            )
         }
         Ok(content) => {
             let (count, algorithms) = (content.len(), content.algorithms());
-            Finding::new(Fine, what, format!("{} publishes {count} of use, for {algorithms}", host(&address)))
+            CheckResult::new(Fine, what, format!("{} publishes {count} of use, for {algorithms}", host(&address)))
         }
     })
 }
 
-/// The enabled providers, and where they answer to plain HTTP.
+/// Returns the enabled providers with an address that answers plain HTTP requests.
 fn providers(settings: &Settings) -> Vec<(&'static str, Uri)> {
     let enabled = settings.sources.enabled.iter().filter_map(|kind| match kind {
         SourceKind::Simulator | SourceKind::Replay => None,
@@ -93,24 +101,24 @@ fn host(address: &Uri) -> &str {
     address.host().unwrap_or_default()
 }
 
-/// Any answer will do: which one it is depends on the key, and a key is not tried here, because some providers end a running
-/// server's connection when another comes.
-async fn reach(http: &Http, name: &'static str, address: &Uri, wall: fn() -> DateTime<Utc>) -> (Finding, Offset) {
+/// Checks that a provider answers. Any response passes: the key is not tried, because some providers end the connection of a
+/// running server when another connects.
+async fn reach(http: &Http, name: &'static str, address: &Uri, wall: fn() -> DateTime<Utc>) -> (CheckResult, Offset) {
     match ask(http, address, wall).await {
         Ok(offset) => {
             let says =
                 format!("{} answers; whether the key is right, only the running server finds out", host(address));
-            (Finding::new(Fine, name, says), offset)
+            (CheckResult::new(Fine, name, says), offset)
         }
         Err(error) => {
             let says = format!("{} cannot be reached ({error}): check the network, a firewall, DNS", host(address));
-            (Finding::new(Fail, name, says), None)
+            (CheckResult::new(Fail, name, says), None)
         }
     }
 }
 
-/// Asks for an address and compares the clocks: ours half-way between question and answer with the answer's `Date`, which is
-/// cut to seconds.
+/// Sends a request and compares the clocks: the middle between request and response on ours, and the response's `Date`, which
+/// is truncated to seconds.
 async fn ask(http: &Http, address: &Uri, wall: fn() -> DateTime<Utc>) -> Result<Offset, String> {
     let before = wall();
     let answer = http.get(address, HeaderMap::new()).await.map_err(|error| error.to_string())?;
@@ -119,32 +127,41 @@ async fn ask(http: &Http, address: &Uri, wall: fn() -> DateTime<Utc>) -> Result<
     Ok(theirs.map(|theirs| ours - (theirs.to_utc() + TimeDelta::milliseconds(500))))
 }
 
-/// Several clocks are better than one: the middle one counts.
-fn clock(offsets: &[(String, TimeDelta)]) -> Finding {
+/// Checks our clock by the median of several others.
+fn clock(offsets: &[(String, TimeDelta)]) -> CheckResult {
     let mut sorted: Vec<_> = offsets.iter().collect();
     sorted.sort_by_key(|(_, offset)| *offset);
     let Some((host, offset)) = sorted.get(sorted.len() / 2) else {
         let says = "there is nobody to compare it with; --clock https://example.com asks a server of your choice";
-        return Finding::new(Skip, "clock", says);
+        return CheckResult::new(Skip, "clock", says);
     };
     let seconds = offset.num_milliseconds() as f64 / 1e3;
     let way = if seconds < 0.0 { "behind" } else { "ahead of" };
     let says = format!("{:.1} s {way} {host}", seconds.abs());
     match offset.abs() {
-        off if off > UNBEARABLE => Finding::new(Fail, "clock", format!("{says}: turn on time synchronization (NTP)")),
-        off if off > NOTICEABLE => Finding::new(Warn, "clock", format!("{says}: is time synchronization (NTP) on?")),
-        _ => Finding::new(Fine, "clock", format!("{says}, within what can be told")),
+        off if off > MAX_OFFSET => {
+            CheckResult::new(Fail, "clock", format!("{says}: turn on time synchronization (NTP)"))
+        }
+        off if off > MIN_OFFSET => {
+            CheckResult::new(Warn, "clock", format!("{says}: is time synchronization (NTP) on?"))
+        }
+        _ => CheckResult::new(Fine, "clock", format!("{says}, within what can be told")),
     }
 }
 
-/// What TradingView needs: port 80 or 443, IPv4, a public address. Its support pages 43000529348 and 43000531021 say so.
-async fn webhook(http: &Http, address: Option<&Uri>, settings: &Settings, wall: fn() -> DateTime<Utc>) -> Vec<Finding> {
+/// Checks what TradingView needs: port 80 or 443, and a public IPv4 address (its support pages 43000529348 and 43000531021).
+async fn webhook(
+    http: &Http,
+    address: Option<&Uri>,
+    settings: &Settings,
+    wall: fn() -> DateTime<Utc>,
+) -> Vec<CheckResult> {
     let Some(address) = address else {
         let says = match &settings.tradingview.webhook_token {
             Some(_) => "not checked; --webhook https://<host> tells whether TradingView could reach it",
             None => "none: ORION_TRADINGVIEW_TOKEN is not set",
         };
-        return vec![Finding::new(Skip, "webhook", says)];
+        return vec![CheckResult::new(Skip, "webhook", says)];
     };
     let secure = address.scheme_str() == Some("https");
     let port = address.port_u16().unwrap_or(if secure { 443 } else { 80 });
@@ -153,18 +170,18 @@ async fn webhook(http: &Http, address: Option<&Uri>, settings: &Settings, wall: 
             "TradingView calls ports 80 and 443 only, not {port}: put a proxy that ends TLS in front of port {}",
             settings.server.port
         );
-        return vec![Finding::new(Fail, "webhook", says)];
+        return vec![CheckResult::new(Fail, "webhook", says)];
     }
     let mut findings = Vec::new();
     if !secure {
         let says = "without https everybody on the way can read the token in the address: let a proxy end TLS";
-        findings.push(Finding::new(Warn, "webhook", says));
+        findings.push(CheckResult::new(Warn, "webhook", says));
     }
     findings.push(public(host(address), port).await);
     if findings.iter().any(|finding| finding.verdict == Fail) {
         return findings;
     }
-    // Its path may hold the token, which is nobody's business here.
+    // The path is not requested, since it may contain the token.
     let health = format!(
         "{}://{}/health",
         address.scheme_str().unwrap_or("https"),
@@ -175,37 +192,41 @@ async fn webhook(http: &Http, address: Option<&Uri>, settings: &Settings, wall: 
         Err(_) => Err("it makes no address".to_owned()),
     };
     findings.push(match answer {
-        Ok(_) => Finding::new(Fine, "webhook", format!("{} answers on port {port}", host(address))),
+        Ok(_) => CheckResult::new(Fine, "webhook", format!("{} answers on port {port}", host(address))),
         Err(error) => {
             let says =
                 format!("{} does not answer from here ({error}): is the server running, and the proxy?", host(address));
-            Finding::new(Warn, "webhook", says)
+            CheckResult::new(Warn, "webhook", says)
         }
     });
     findings
 }
 
-/// Whether a host has an IPv4 address that can be reached from everywhere.
-async fn public(host: &str, port: u16) -> Finding {
-    let found = match timeout(PATIENCE, tokio::net::lookup_host((host.trim_matches(['[', ']']), port))).await {
+/// Checks whether a host has a public IPv4 address.
+async fn public(host: &str, port: u16) -> CheckResult {
+    let found = match timeout(REQUEST_TIMEOUT, tokio::net::lookup_host((host.trim_matches(['[', ']']), port))).await {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect::<Vec<_>>(),
         Ok(Err(error)) => {
-            return Finding::new(Fail, "webhook", format!("{host} has no address ({error}): check the DNS records"));
+            return CheckResult::new(
+                Fail,
+                "webhook",
+                format!("{host} has no address ({error}): check the DNS records"),
+            );
         }
-        Err(_) => return Finding::new(Warn, "webhook", format!("DNS does not answer for {host}")),
+        Err(_) => return CheckResult::new(Warn, "webhook", format!("DNS does not answer for {host}")),
     };
     let v4 = found.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
     let v4: Vec<Ipv4Addr> = v4.collect();
     if v4.is_empty() {
-        return Finding::new(
+        return CheckResult::new(
             Fail,
             "webhook",
             format!("{host} has no IPv4 address, and TradingView has no other: add an A record"),
         );
     }
     match v4.iter().find(|ip| is_public(**ip)) {
-        Some(ip) => Finding::new(Fine, "webhook", format!("{host} is {ip}")),
-        None => Finding::new(
+        Some(ip) => CheckResult::new(Fine, "webhook", format!("{host} is {ip}")),
+        None => CheckResult::new(
             Fail,
             "webhook",
             format!("{host} is {}, which cannot be reached from outside: use the public name", v4[0]),
@@ -213,7 +234,7 @@ async fn public(host: &str, port: u16) -> Finding {
     }
 }
 
-/// Without the ranges of the IANA IPv4 Special-Purpose Address Registry that nobody outside can reach.
+/// Whether an address is public: outside the non-global ranges of the IANA IPv4 Special-Purpose Address Registry.
 fn is_public(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     let shared = a == 100 && (64..128).contains(&b);
@@ -232,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_clock_counts() {
+    fn the_median_clock_counts() {
         let off = |seconds: i64| ("host".to_owned(), TimeDelta::seconds(seconds));
         for (offsets, verdict, begins) in [
             (vec![], Skip, "there is nobody"),
@@ -248,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_at_home_are_not_public() {
+    fn private_addresses_are_not_public() {
         for (ip, public) in [
             ("52.89.214.238", true),
             ("10.0.0.1", false),

@@ -1,4 +1,4 @@
-//! The report, line by line.
+//! Tests of the report, line by line.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn now() -> DateTime<Utc> {
     parse_time("2026-07-15T12:00:00Z").unwrap()
 }
 
-/// The report without the network, and the exit code.
+/// Returns the exit code and the report without the network.
 fn report(dir: &Path, env: &[(&str, &str)]) -> (u8, String) {
     let file = dir.join("orion.toml");
     std::fs::write(&file, "").unwrap();
@@ -18,13 +18,13 @@ fn report(dir: &Path, env: &[(&str, &str)]) -> (u8, String) {
     let env = [("PORT", "0"), ("ORION_DATA_DIR", &*data)].into_iter().chain(env.iter().copied());
     let env: Environment = env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut out = Vec::new();
-    let doctor = Doctor { offline: true, ..Doctor::default() };
+    let doctor = DoctorCommand { offline: true, ..DoctorCommand::default() };
     let code = doctor.run(Settings::load(&env, Some(&file)), now, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap().replace(&dir.display().to_string(), "<dir>"))
 }
 
 #[test]
-fn a_fresh_server_is_well() {
+fn a_fresh_server_passes() {
     let dir = tempfile::tempdir().unwrap();
     let (code, report) = report(dir.path(), &[]);
     let lines: Vec<&str> = report.lines().collect();
@@ -44,7 +44,7 @@ fn a_fresh_server_is_well() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_the_only_line() {
+fn an_unusable_configuration_is_the_only_line() {
     let dir = tempfile::tempdir().unwrap();
     let (code, report) = report(dir.path(), &[("ORION_SOURCES", "oanda")]);
     assert_eq!(
@@ -95,7 +95,7 @@ fn odd_keys_are_named_and_never_shown() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_is_told() {
+fn an_unusable_data_directory_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("data"), "a file").unwrap();
     let (code, report) = report(dir.path(), &[]);
@@ -108,7 +108,7 @@ fn a_data_directory_that_cannot_be_is_told() {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -118,7 +118,7 @@ fn a_port_in_use_is_told() {
 }
 
 #[test]
-fn what_comes_from_outside_stays_in_its_line() {
-    let finding = Finding::new(Verdict::Warn, "clock", "a\nb\u{1b}[2J");
+fn foreign_text_stays_on_its_line() {
+    let finding = CheckResult::new(CheckStatus::Warn, "clock", "a\nb\u{1b}[2J");
     assert_eq!(finding.to_string(), "warn  clock          a b [2J");
 }

@@ -73,7 +73,11 @@ pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
 }
 
 /// Builds the engine with its namespaces.
-pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Disconnector) -> (SocketIoLayer, Rooms) {
+pub fn build(
+    settings: &config::SocketioSettings,
+    gateway: &Arc<Gateway>,
+    cuts: &Disconnector,
+) -> (SocketIoLayer, Rooms) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use orion_server::config::Log;
+use orion_server::config::LogSettings;
 use orion_server::domain::{Input, Instruments, Tick};
 use orion_server::pipeline::{Handle, Request, clock};
 use orion_server::sources::{self, Source, SourceError, SourceState, SourceStates, WallClock};
@@ -67,7 +67,7 @@ fn logged() -> &'static Logged {
     static LOGGED: OnceLock<Logged> = OnceLock::new();
     LOGGED.get_or_init(|| {
         let logged = Logged::default();
-        let log = Log { filter: "trace".into(), ..Log::default() };
+        let log = LogSettings { filter: "trace".into(), ..LogSettings::default() };
         logging::init_to(&log, logged.clone(), false).expect("only these tests log in this process");
         logged
     })

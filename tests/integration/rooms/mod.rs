@@ -14,7 +14,7 @@ use uses::{Crate, Use};
 const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
-    ("telemetry", &[("config", "Log LogFormat"), ("domain", "*")]),
+    ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
     ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
     ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
@@ -47,10 +47,13 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
         &[
             (
                 "auth",
-                "AuthError Principal UserSession OpenUsers Rate UserAccessError TokenKind Tokens TooManyLogins \
+                "AuthError Principal UserSession OpenUsers RateLimit UserAccessError TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
-            ("config", "AllowedOrigins Heartbeat Limits Orion Sentio Socketio duration_text parse_duration"),
+            (
+                "config",
+                "AllowedOrigins HeartbeatSettings Limits OrionSettings SentioSettings SocketioSettings duration_text parse_duration",
+            ),
             ("domain", "*"),
             ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason"),
             (
@@ -69,7 +72,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
         "http",
         &[
             ("auth", "AuthError Principal OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
-            ("config", "AllowedOrigins HostPattern List Secret Tradingview"),
+            ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
             ("engine", "LaneStatus"),
@@ -112,7 +115,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
             (
                 "config",
-                "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret Server Settings SourceKind \
+                "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret ServerSettings Settings SourceKind \
              parse_duration",
             ),
             ("domain", "*"),

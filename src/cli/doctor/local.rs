@@ -1,4 +1,4 @@
-//! What can be checked without the network: the settings, the shape of keys, time zones, the disk, the port.
+//! Checks without the network: the settings, the form of keys, time zones, the disk and the port.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -7,33 +7,33 @@ use std::path::Path;
 use chrono::{DateTime, Datelike, Offset, TimeZone, Utc};
 use chrono_tz::{America::New_York, IANA_TZDB_VERSION};
 
-use super::Finding;
-use super::Verdict::{Fail, Ok as Fine, Skip, Warn};
+use super::CheckResult;
+use super::CheckStatus::{Fail, Ok as Fine, Skip, Warn};
 use crate::config::{Loaded, Secret, Settings, SourceKind};
 use crate::sources::net;
 use crate::store::{self, Examined};
 
 const MIB: u64 = 1 << 20;
-/// Below this the disk will be full before anybody has looked.
-const SCARCE: u64 = 1024 * MIB;
-/// Below this the log cannot even be tidied up.
-const NOTHING: u64 = 64 * MIB;
+/// With less free space than this, the check warns.
+const LOW_SPACE: u64 = 1024 * MIB;
+/// With less free space than this, the check fails: old data cannot even be removed.
+const NO_SPACE: u64 = 64 * MIB;
 
-/// How the settings came about, and what is odd about them.
-pub(super) fn configuration(loaded: &Loaded) -> Vec<Finding> {
+/// Reports where the settings come from, and their warnings.
+pub(super) fn configuration(loaded: &Loaded) -> Vec<CheckResult> {
     let from = loaded.file.as_ref().map_or_else(
         || "defaults and environment".to_owned(),
         |file| format!("defaults, {} and environment", file.display()),
     );
-    // Those about secrets stand among the keys.
+    // Warnings about secrets are reported by `keys`.
     let of_keys = loaded.settings.secret_warnings();
     let warnings = loaded.warnings.iter().filter(|warning| !of_keys.contains(warning));
-    let warnings = warnings.map(|warning| Finding::new(Warn, "configuration", warning.as_str()));
-    std::iter::once(Finding::new(Fine, "configuration", from)).chain(warnings).collect()
+    let warnings = warnings.map(|warning| CheckResult::new(Warn, "configuration", warning.as_str()));
+    std::iter::once(CheckResult::new(Fine, "configuration", from)).chain(warnings).collect()
 }
 
-/// All checks of what is around the server.
-pub(super) fn check(settings: &Settings, now: DateTime<Utc>) -> Vec<Finding> {
+/// Runs all checks without the network.
+pub(super) fn check(settings: &Settings, now: DateTime<Utc>) -> Vec<CheckResult> {
     let mut findings = keys(settings);
     findings.push(time_zones(now));
     findings.extend(data(&settings.data.dir));
@@ -42,8 +42,8 @@ pub(super) fn check(settings: &Settings, now: DateTime<Utc>) -> Vec<Finding> {
     findings
 }
 
-/// Whether keys look as their makers write them; whether they are right, only the maker knows.
-fn keys(settings: &Settings) -> Vec<Finding> {
+/// Checks the form of the keys; only their issuer can tell whether they are valid.
+fn keys(settings: &Settings) -> Vec<CheckResult> {
     let ours = [
         &settings.auth.ingest_token,
         &settings.auth.admin_token,
@@ -67,13 +67,14 @@ fn keys(settings: &Settings) -> Vec<Finding> {
         ("ORION_ALPHA_VANTAGE_KEY", shape(a.key.as_ref(), alpha), "16 upper-case letters and digits"),
     ];
     let secrets = settings.secret_warnings();
-    let mut odd: Vec<Finding> = secrets.into_iter().map(|warning| Finding::new(Warn, "keys", warning)).collect();
+    let mut odd: Vec<CheckResult> =
+        secrets.into_iter().map(|warning| CheckResult::new(Warn, "keys", warning)).collect();
     let mut seen = ours.into_iter().flatten().count();
     for (name, fits, form) in theirs {
         let Some(fits) = fits else { continue };
         seen += 1;
         if !fits {
-            odd.push(Finding::new(
+            odd.push(CheckResult::new(
                 Warn,
                 "keys",
                 format!("{name} does not look like one ({form}): was all of it copied?"),
@@ -82,9 +83,9 @@ fn keys(settings: &Settings) -> Vec<Finding> {
     }
     match (seen, odd.is_empty()) {
         (_, false) => odd,
-        (0, _) => vec![Finding::new(Skip, "keys", "none is set; pushes need ORION_INGEST_TOKEN")],
-        (1, _) => vec![Finding::new(Fine, "keys", "the one that is set looks as it should")],
-        (seen, _) => vec![Finding::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
+        (0, _) => vec![CheckResult::new(Skip, "keys", "none is set; pushes need ORION_INGEST_TOKEN")],
+        (1, _) => vec![CheckResult::new(Fine, "keys", "the one that is set looks as it should")],
+        (seen, _) => vec![CheckResult::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
     }
 }
 
@@ -92,54 +93,54 @@ fn shape(secret: Option<&Secret>, fits: impl Fn(&str) -> bool) -> Option<bool> {
     secret.map(|secret| fits(secret.reveal()))
 }
 
-/// The zones are built in: only their age can be wrong, or the clock.
-fn time_zones(now: DateTime<Utc>) -> Finding {
+/// Checks the age of the built-in time zones against the clock.
+fn time_zones(now: DateTime<Utc>) -> CheckResult {
     let offset = New_York.offset_from_utc_datetime(&now.naive_utc()).fix().local_minus_utc() / 3600;
     let year: i32 = IANA_TZDB_VERSION[..4].parse().unwrap_or_default();
     let says = format!("built in ({IANA_TZDB_VERSION}); in New York it is {offset} h");
     if now.year() < year {
-        Finding::new(Fail, "time zones", format!("{says}, but the clock says {}: set the clock", now.year()))
+        CheckResult::new(Fail, "time zones", format!("{says}, but the clock says {}: set the clock", now.year()))
     } else if now.year() > year + 2 {
-        Finding::new(Warn, "time zones", format!("{says}; rules may have changed since then: update orion-server"))
+        CheckResult::new(Warn, "time zones", format!("{says}; rules may have changed since then: update orion-server"))
     } else {
-        Finding::new(Fine, "time zones", says)
+        CheckResult::new(Fine, "time zones", says)
     }
 }
 
-/// Whether the data directory, or the nearest folder above it that is there, can be written and has room.
-fn data(dir: &Path) -> Vec<Finding> {
+/// Checks that the data directory, or its nearest existing parent, is writable and has free space.
+fn data(dir: &Path) -> Vec<CheckResult> {
     let shown = dir.display();
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let Some(folder) = absolute.ancestors().find(|folder| folder.exists()) else {
-        return vec![Finding::new(Fail, "data", format!("{shown}: nothing of this path is there"))];
+        return vec![CheckResult::new(Fail, "data", format!("{shown}: nothing of this path is there"))];
     };
     let mend = "set ORION_DATA_DIR to a folder of this user's, or mount the volume writable";
-    let writable = match store::check_writable(dir).map(|()| probe(folder)) {
-        Err(error) => Finding::new(Fail, "data", error.to_string()),
-        Ok(Ok(())) if folder == absolute => Finding::new(Fine, "data", format!("{shown} can be written")),
-        Ok(Ok(())) => Finding::new(Fine, "data", format!("{shown} is not there yet and can be made")),
-        Ok(Err(error)) => Finding::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
+    let writable = match store::check_writable(dir).map(|()| try_writing(folder)) {
+        Err(error) => CheckResult::new(Fail, "data", error.to_string()),
+        Ok(Ok(())) if folder == absolute => CheckResult::new(Fine, "data", format!("{shown} can be written")),
+        Ok(Ok(())) => CheckResult::new(Fine, "data", format!("{shown} is not there yet and can be made")),
+        Ok(Err(error)) => CheckResult::new(Fail, "data", format!("{shown} cannot be written ({error}): {mend}")),
     };
     let foreign =
-        store::foreign_filesystem(dir).map(|kind| Finding::new(Fail, "data", store::foreign_warning(dir, kind)));
+        store::foreign_filesystem(dir).map(|kind| CheckResult::new(Fail, "data", store::foreign_warning(dir, kind)));
     let log = (folder == absolute && folder.is_dir()).then(|| signal_log(dir));
-    [writable].into_iter().chain(foreign).chain([room(folder)]).chain(log).collect()
+    [writable].into_iter().chain(foreign).chain([free_space(folder)]).chain(log).collect()
 }
 
-/// Whether a server could start on the signal log.
-fn signal_log(dir: &Path) -> Finding {
+/// Checks whether a server can start with the signal log.
+fn signal_log(dir: &Path) -> CheckResult {
     match store::examine(dir) {
-        Ok(Examined::New) => Finding::new(Fine, "signal log", "there is none yet; the server begins one"),
+        Ok(Examined::New) => CheckResult::new(Fine, "signal log", "there is none yet; the server begins one"),
         Ok(Examined::Running) => {
-            Finding::new(Fine, "signal log", "a server writes it, and it holds what was acknowledged")
+            CheckResult::new(Fine, "signal log", "a server writes it, and it holds what was acknowledged")
         }
-        Ok(Examined::Whole) => Finding::new(Fine, "signal log", "whole, and it holds what was acknowledged"),
-        Err(error) => Finding::new(Fail, "signal log", error.to_string()),
+        Ok(Examined::Whole) => CheckResult::new(Fine, "signal log", "whole, and it holds what was acknowledged"),
+        Err(error) => CheckResult::new(Fail, "signal log", error.to_string()),
     }
 }
 
-/// Writes a file and removes it.
-fn probe(folder: &Path) -> std::io::Result<()> {
+/// Creates a file and removes it.
+fn try_writing(folder: &Path) -> std::io::Result<()> {
     if !folder.is_dir() {
         return Err(ErrorKind::NotADirectory.into());
     }
@@ -152,42 +153,42 @@ fn probe(folder: &Path) -> std::io::Result<()> {
     written.and(removed)
 }
 
-fn room(folder: &Path) -> Finding {
+fn free_space(folder: &Path) -> CheckResult {
     let space = match rustix::fs::statvfs(folder) {
         Ok(space) => space,
-        Err(error) => return Finding::new(Skip, "disk space", format!("cannot be told: {error}")),
+        Err(error) => return CheckResult::new(Skip, "disk space", format!("cannot be told: {error}")),
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let says = format!("{} MiB free", free / MIB);
     if space.f_files > 0 && space.f_favail == 0 {
-        Finding::new(Fail, "disk space", format!("{says}, but no more files can be made: remove some"))
-    } else if free < NOTHING {
-        Finding::new(Fail, "disk space", format!("{says}: signals could soon not be stored; make room"))
-    } else if free < SCARCE {
-        Finding::new(Warn, "disk space", format!("{says}: make room, or shorten data.signal_retention"))
+        CheckResult::new(Fail, "disk space", format!("{says}, but no more files can be made: remove some"))
+    } else if free < NO_SPACE {
+        CheckResult::new(Fail, "disk space", format!("{says}: signals could soon not be stored; make room"))
+    } else if free < LOW_SPACE {
+        CheckResult::new(Warn, "disk space", format!("{says}: make room, or shorten data.signal_retention"))
     } else {
-        Finding::new(Fine, "disk space", says)
+        CheckResult::new(Fine, "disk space", says)
     }
 }
 
-fn port(settings: &Settings) -> Finding {
+fn port(settings: &Settings) -> CheckResult {
     let address = settings.server.address();
     match TcpListener::bind(address) {
-        Ok(_) => Finding::new(Fine, "port", format!("{address} is free")),
+        Ok(_) => CheckResult::new(Fine, "port", format!("{address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let says = format!("{address} is in use: fine if that is this server, else set PORT");
-            Finding::new(Warn, "port", says)
+            CheckResult::new(Warn, "port", says)
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let says = format!("{address} is not for this user: set PORT to 1024 or more, with a proxy in front");
-            Finding::new(Fail, "port", says)
+            CheckResult::new(Fail, "port", says)
         }
-        Err(error) => Finding::new(Fail, "port", format!("{address}: {error}; set ORION_HOST and PORT")),
+        Err(error) => CheckResult::new(Fail, "port", format!("{address}: {error}; set ORION_HOST and PORT")),
     }
 }
 
-/// Needed by encrypted connections to providers, to the webhook of alerts and to the login service.
-fn certificates(settings: &Settings) -> Option<Finding> {
+/// Checks the root certificates, which connections to providers, to the webhook of alerts and to the login service need.
+fn certificates(settings: &Settings) -> Option<CheckResult> {
     let providers = [SourceKind::Oanda, SourceKind::Massive, SourceKind::AlphaVantage];
     let webhook = settings.alerts.webhook_url.is_some();
     let key_set = settings.auth.jwks_url.as_ref().is_some_and(|url| url.trim().starts_with("https"));
@@ -197,8 +198,8 @@ fn certificates(settings: &Settings) -> Option<Finding> {
     Some(match net::root_certificates() {
         0 => {
             let says = "this system has no root certificates, so no provider, no webhook and no login service can be trusted: install ca-certificates";
-            Finding::new(Fail, "certificates", says)
+            CheckResult::new(Fail, "certificates", says)
         }
-        count => Finding::new(Fine, "certificates", format!("{count} roots of this system")),
+        count => CheckResult::new(Fine, "certificates", format!("{count} roots of this system")),
     })
 }
