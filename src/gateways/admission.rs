@@ -1,4 +1,4 @@
-//! Who may open a connection: asked before the handshake is answered, and for Socket.IO's `auth` once more after it.
+//! Admission: decides who may open a connection, before the handshake is answered, and again for Socket.IO's `auth`.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -13,13 +13,13 @@ use crate::auth::{
     origin_allowed,
 };
 
-/// Why a connection was not opened.
+/// Why a connection was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// The process is stopping.
     #[error("the server is stopping; connect again")]
     Draining,
-    /// The page is not on the list.
+    /// The page's origin is not allowed.
     #[error("this origin may not connect; see ORION_ALLOWED_ORIGINS")]
     Origin,
     /// A token of this kind is missing or wrong.
@@ -31,10 +31,10 @@ pub(super) enum Refusal {
     /// The user has too many connections.
     #[error(transparent)]
     Connections(#[from] TooManyLogins),
-    /// The path or namespace has as many connections as it may have.
+    /// The path or namespace is full.
     #[error("this channel has too many connections; connect again later")]
     Channel,
-    /// There are as many long-polling sessions as there may be.
+    /// There are too many long-polling sessions.
     #[error("too many long-polling sessions, try later")]
     Sessions,
     /// The client's address has too many connections.
@@ -69,7 +69,7 @@ impl IntoResponse for Refusal {
         let retry_after = match self {
             Self::Sessions => Some("5"),
             Self::Channel | Self::Connections(_) | Self::Address | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
-            // Wrong tokens say below how long.
+            // The errors of wrong tokens set the header below.
             Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::Token(..) => None,
         };
         let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
@@ -90,7 +90,7 @@ impl IntoResponse for Refusal {
 }
 
 impl Gateway {
-    /// Whether a connection may be made from where it comes; `is_new` is false for further requests of a session.
+    /// Checks whether a connection may be opened from its origin. `is_new` is false for further requests of a session.
     pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), Refusal> {
         let refusal = if is_new && self.draining.is_cancelled() {
             Refusal::Draining
@@ -102,7 +102,7 @@ impl Gateway {
         Err(self.refused(refusal))
     }
 
-    /// Whether the handshake's own token, if it has one, is good; one in Socket.IO's `auth` comes after it.
+    /// Checks the handshake's token, if it has one. A token in Socket.IO's `auth` is checked later.
     pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
@@ -111,13 +111,14 @@ impl Gateway {
         }
     }
 
-    /// Whose a long-polling session is by its handshake's token, if it has one: the session counts for that user at once.
+    /// Returns the user of a long-polling session by the handshake's token, if it has one. The session counts for that
+    /// user at once.
     pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
         self.admit_visitor(headers, uri)
     }
 
-    /// Whether a client may read, by its handshake's token or by `auth`. A connection by a user token ends with the token:
-    /// it holds on to the login.
+    /// Checks whether a client may read, by the handshake's token or by `auth`. Returns the session of a user token:
+    /// the connection holds it, and ends with it.
     pub(super) fn admit_reader(
         &self,
         headers: &HeaderMap,
@@ -132,7 +133,7 @@ impl Gateway {
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
-    /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
+    /// Returns the user of a handshake's token. A client may come without a token and identify its user in a frame.
     pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
@@ -140,12 +141,12 @@ impl Gateway {
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
-    /// Whether a client may read by what its handshake has shown, however little that is.
+    /// Whether a client may read by its handshake alone.
     pub(super) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         handshake_token(headers, uri).is_ok_and(|token| self.tokens.reader(token.as_deref()).is_ok())
     }
 
-    /// Whose streams a client may read, by its handshake's token.
+    /// Returns the user whose streams a client may read, by the handshake's token.
     pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, Refusal> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
@@ -153,12 +154,12 @@ impl Gateway {
         self.log_in(identity)
     }
 
-    /// A place in a channel: `name` is the path or namespace.
+    /// Takes a place in a channel: `name` is the path or namespace.
     pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<Place, Refusal> {
         self.channels.enter(transport, name).ok_or_else(|| self.refused(Refusal::Channel))
     }
 
-    /// Notes a connection by a user token, whose user may have only so many.
+    /// Registers a connection with a user token. The number of connections per user is limited.
     pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, Refusal> {
         let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
@@ -176,7 +177,7 @@ impl Gateway {
     }
 
     pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
-        // Why a token was refused is counted with the logins.
+        // Rejected tokens are counted by the login metrics.
         self.metrics.refuse(if matches!(refusal, Refusal::Token(..)) { "unauthorized" } else { refusal.code() });
         if let Refusal::Token(_, error) = &refusal {
             self.metrics.logins_total.with_label_values(&[error.name()]).inc();

@@ -1,21 +1,21 @@
-//! How many connections each channel holds: a native path, the event stream, or a Socket.IO namespace.
+//! Limits on connections per channel: a native path, the event stream, or a Socket.IO namespace.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What a channel is: over which transport, and its path or namespace.
+/// A channel: the transport, and the path or namespace.
 type Channel = (&'static str, &'static str);
 
-/// The connections of each channel, and how many it may have.
+/// Counts and limits the connections of each channel.
 #[derive(Debug)]
 pub struct ChannelCap {
     most: usize,
     open: Mutex<HashMap<Channel, usize>>,
 }
 
-/// A connection's place in its channel; it is free again when this is dropped.
+/// The place of a connection in its channel. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     cap: Arc<ChannelCap>,
@@ -23,12 +23,12 @@ pub(super) struct Place {
 }
 
 impl ChannelCap {
-    /// At most so many in each; 0 for any number.
+    /// Creates the limit of `most` connections per channel; 0 is no limit.
     pub fn new(most: usize) -> Self {
         Self { most: if most == 0 { usize::MAX } else { most }, open: Mutex::default() }
     }
 
-    /// A place in a channel, unless it is full.
+    /// Takes a place in a channel; `None` when it is full.
     pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<Place> {
         let channel = (transport, name);
         let mut open = self.open.lock();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_channel_takes_nobody_until_somebody_leaves_and_others_are_not_full() {
+    fn a_full_channel_rejects_until_a_connection_ends() {
         let cap = Arc::new(ChannelCap::new(2));
         let enter = |name| cap.enter("native", name);
         let mut places = vec![enter("/ws").unwrap(), enter("/ws").unwrap()];

@@ -1,4 +1,5 @@
-//! How fast a client may speak: told once when it is too fast, not listened to meanwhile, cut when it goes on all the same.
+//! Rate limit of a client's messages: a client that is too fast is warned once, ignored meanwhile, and disconnected
+//! when it continues.
 
 use std::time::Duration;
 
@@ -8,29 +9,29 @@ use crate::auth::Rate;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
-/// What is said in vain before a client is cut.
+/// Largest number of ignored messages before a client is disconnected.
 const PATIENCE: u32 = 200;
-/// A client that kept within its limit for this long is forgiven.
+/// A client that kept within its limit for this long starts over.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 
-/// What to do with something that a client said.
+/// What to do with a client's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Take it.
+    /// Handle it.
     Take,
-    /// Do not take it, and tell the client why.
+    /// Drop it, and warn the client.
     Warn,
-    /// Do not take it; the client has been told.
+    /// Drop it; the client was warned before.
     Ignore,
-    /// The client will not learn.
+    /// Disconnect the client.
     Cut,
 }
 
-/// What one client is told when it is too fast.
+/// Code and text of the warning.
 pub(super) const TOO_FAST: (&str, &str) =
     ("rate_limited", "too many messages: slow down, what you say now is not listened to");
 
-/// The pace of one client.
+/// Rate limit of one client.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: Rate,
@@ -43,7 +44,7 @@ impl Pace {
         Self { rate: Rate::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
     }
 
-    /// Judges one thing that the client says, and counts who is told to slow down, and who is cut.
+    /// Checks one message of the client, and counts the clients that are warned and disconnected.
     pub(super) fn judge(&mut self, metrics: &Metrics) -> Verdict {
         if self.rate.take().is_ok() {
             return Verdict::Take;
@@ -61,7 +62,7 @@ impl Pace {
             }
             2..=PATIENCE => Verdict::Ignore,
             _ => {
-                // What it has said until it is gone is one cut.
+                // Messages that arrive until the connection ends are counted as one disconnect.
                 if self.in_vain == PATIENCE + 1 {
                     count("cut");
                     metrics.refuse(TOO_FAST.0);
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_warned_once_ignored_and_cut_and_a_minute_later_forgiven() {
+    async fn a_flood_is_warned_ignored_and_disconnected() {
         let (mut pace, metrics) = (pace(1, 5), Metrics::new().unwrap());
         let counted = |what| metrics.rate_limited_total.with_label_values(&[what]).get();
         let mut judged: Vec<_> = (0..5 + PATIENCE + 2).map(|_| pace.judge(&metrics)).collect();
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_everything_is_taken() {
+    fn without_a_limit_everything_is_accepted() {
         let (mut pace, metrics) = (pace(0, 0), Metrics::new().unwrap());
         assert!((0..100_000).all(|_| pace.judge(&metrics) == Verdict::Take));
     }

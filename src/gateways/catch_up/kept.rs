@@ -1,6 +1,7 @@
-//! The positions over a clean restart: a small file in the data directory, written at the stop and used up by the next start.
+//! Keeps the positions over a clean restart, in a small file in the data directory: written at shutdown, read and
+//! removed at the next start.
 //!
-//! After a crash there is no file, and newcomers get the window.
+//! After a crash there is no file, and new clients get the window.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -12,27 +13,27 @@ use tokio::time::Instant;
 use super::{CatchUp, Delivered, Known, State};
 use crate::domain::Position;
 
-/// Largest file that is read, in bytes: [`MAX_WAITING`](super::MAX_WAITING) positions and more.
+/// Largest file that is read, in bytes: more than [`MAX_WAITING`](super::MAX_WAITING) positions take.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     at: DateTime<Utc>,
-    /// The log that the positions are of.
+    /// Epoch of the log that the positions refer to.
     epoch: String,
     /// Key, last signal event, last message.
     positions: Vec<(u64, u64, u64)>,
 }
 
 impl CatchUp {
-    /// The file in the data directory.
+    /// Name of the file in the data directory.
     pub const FILE: &'static str = "panels.json";
 
-    /// Keeps the positions for the next process, at the end of this one.
+    /// Saves the positions for the next process at shutdown.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be written.
     pub fn keep(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
         let positions = self.state.lock().positions();
         let Some(file) = self.file.as_ref().filter(|_| !positions.is_empty()) else { return Ok(()) };
@@ -40,8 +41,8 @@ impl CatchUp {
         std::fs::write(file, serde_json::to_vec(&kept)?)
     }
 
-    /// The same with the positions that the previous process has kept in `file`, unless they are older than the window or of another log.
-    /// They are used once.
+    /// Restores the positions that the previous process has saved in `file`, unless they are older than the window or
+    /// of another log. The file is removed.
     #[must_use]
     pub fn resuming(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
         match read(&file) {
@@ -54,7 +55,7 @@ impl CatchUp {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 let file = file.display();
-                tracing::warn!(%file, %error, "the positions of panels cannot be read: some get again what they had");
+                tracing::warn!(%file, %error, "cannot read the saved positions of panels: some panels get messages again");
             }
         }
         Self { file: Some(file), ..self }

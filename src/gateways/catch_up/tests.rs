@@ -28,7 +28,7 @@ impl Panel {
         self.tracked.confirm(receipt);
     }
 
-    /// Answers the pings that wait, for as long as it lives.
+    /// Answers waiting pings for as long as it lives.
     async fn answer(&mut self) {
         loop {
             for ordered in self.outbox.due().await.unwrap().ordered {
@@ -53,7 +53,7 @@ fn a_receipt_is_read_as_it_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_connection_is_continued_where_it_was_confirmed() {
+async fn a_broken_connection_resumes_where_it_was_confirmed() {
     let tracker = tracker();
     let mut first = Panel::join(&tracker, PAGE).await;
     assert_eq!(first.from, None, "the first one");
@@ -69,7 +69,7 @@ async fn a_broken_connection_is_continued_where_it_was_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_confirms_all_before_it() {
+async fn an_answer_confirms_everything_before_it() {
     let tracker = tracker();
     let mut panel = Panel::join(&tracker, PAGE).await;
     for receipt in [Receipt::Signal(1), Receipt::Message(8), Receipt::Signal(2), Receipt::Signal(3)] {
@@ -84,7 +84,7 @@ async fn an_answer_confirms_all_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_waits_for_the_window_and_no_longer() {
+async fn a_position_is_kept_for_the_window() {
     let tracker = tracker();
     for (pause, expected) in [(WINDOW, Some(at(1))), (WINDOW + Duration::from_millis(1), None)] {
         let mut panel = Panel::join(&tracker, PAGE).await;
@@ -99,7 +99,7 @@ async fn a_position_waits_for_the_window_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panel_that_was_taken_down_leaves_nothing() {
+async fn a_removed_panel_leaves_no_position() {
     let tracker = tracker();
     let mut panel = Panel::join(&tracker, PAGE).await;
     panel.have(3);
@@ -136,7 +136,7 @@ async fn panels_of_one_page_take_a_position_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_does_not_answer_is_continued() {
+async fn a_silent_connection_is_resumed() {
     let tracker = tracker();
     let mut ghost = Panel::join(&tracker, PAGE).await;
     ghost.have(2);
@@ -168,7 +168,7 @@ async fn a_connection_that_answers_keeps_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_behind_one_address_is_not_probed() {
+async fn many_clients_behind_one_address_are_not_probed() {
     let tracker = tracker();
     let mut one = Panel::join(&tracker, PAGE).await;
     {
@@ -186,7 +186,7 @@ async fn a_crowd_behind_one_address_is_not_probed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn positions_that_wait_are_bounded() {
+async fn kept_positions_are_bounded() {
     let tracker = tracker();
     for key in 0..=MAX_WAITING as u64 {
         let mut panel = Panel::join(&tracker, key).await;

@@ -1,5 +1,5 @@
-//! Prices for those who asked for fewer: rooms by rate, in each of which the newest price of a symbol goes out when its time
-//! has come, and the ones between do not.
+//! Prices at reduced rates. Each rate has its rooms; they get the latest price of a symbol at each interval, and the
+//! prices in between are dropped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::domain::{Event, Symbol};
 use crate::hub::Envelope;
 
-/// One of the fixed rates; rooms are named after it.
+/// One of the fixed rates. Rooms are named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rate(usize);
 
@@ -24,22 +24,22 @@ const RATES: [(&str, f64, Duration); 4] = [
     ("2", 2.0, Duration::from_millis(500)),
     ("5", 5.0, Duration::from_millis(200)),
 ];
-/// Nothing is published more often than this: whoever takes so many takes all.
+/// Highest rate of publishing. A client that accepts this rate gets all prices.
 const ALL: f64 = 10.0;
 
 impl Rate {
-    /// The largest rate that is not above `max_hz`; `None` is all there is.
+    /// Returns the largest rate that is not above `max_hz`; `None` for all prices.
     pub(super) fn at_most(max_hz: Option<f64>) -> Option<Self> {
         let max_hz = max_hz.filter(|hz| *hz < ALL)?;
         Some(Self(RATES.iter().rposition(|(_, hz, _)| *hz <= max_hz).unwrap_or(0)))
     }
 
-    /// Prices per second.
+    /// Returns the prices per second.
     pub(super) fn hz(self) -> f64 {
         RATES[self.0].1
     }
 
-    /// The room's name.
+    /// Returns the name of the room.
     pub(super) fn room(self) -> String {
         format!("prices@{}", RATES[self.0].0)
     }
@@ -49,11 +49,11 @@ impl Rate {
     }
 }
 
-/// What is due when.
+/// The waiting prices of each rate and symbol.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     slots: Mutex<BTreeMap<(Rate, Symbol), Slot>>,
-    /// Rates that somebody has asked for: nothing is done for the others.
+    /// Rates that a client has asked for. The others are skipped.
     asked: [AtomicBool; RATES.len()],
     wake: Notify,
 }
@@ -65,18 +65,18 @@ struct Slot {
 }
 
 impl Rates {
-    /// Somebody wants prices at this rate.
+    /// Enables a rate that a client has asked for.
     pub(super) fn ask(&self, rate: Rate) {
         self.asked[rate.0].store(true, Ordering::Relaxed);
     }
 
-    /// Takes a price that was published now, and emits it where it is due at once.
+    /// Emits a price that was just published at the rates where it is due, and queues it at the others.
     pub(super) fn take(&self, publication: &Arc<Envelope>, emit: impl Fn(Rate, &Arc<Envelope>)) {
         let Event::Price(update) = publication.event() else { return };
         let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
         for rate in asked.map(|(index, _)| Rate(index)) {
             let now = Instant::now();
-            // Held while it is emitted: an older price must not come after it.
+            // Locked while the price is emitted, so that an older price cannot follow it.
             let mut slots = self.slots.lock();
             match slots.get_mut(&(rate, update.symbol.clone())) {
                 Some(slot) if now < slot.last + rate.interval() => {
@@ -92,7 +92,7 @@ impl Rates {
         }
     }
 
-    /// Emits what has become due, and says when the next is.
+    /// Emits the prices that are due, and returns when the next is.
     fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Envelope>)) -> Option<Instant> {
         let mut next = None;
         for ((rate, _), slot) in self.slots.lock().iter_mut() {
@@ -112,7 +112,7 @@ impl Rates {
         next
     }
 
-    /// Emits what waits when its time has come, for ever.
+    /// Emits waiting prices when they are due. Never returns.
     pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Envelope>)) {
         loop {
             match self.release(Instant::now(), &emit) {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_never_above_what_was_asked_for() {
+    fn a_rate_never_exceeds_the_requested_one() {
         for (asked, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
             assert_eq!(Rate::at_most(Some(asked)).unwrap().hz(), hz);
         }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_symbol_comes_at_most_so_often_and_its_last_price_always_comes() {
+    async fn rates_are_kept_and_the_last_price_arrives() {
         let (rates, told) = (Rates::default(), RefCell::new(Vec::new()));
         let start = Instant::now();
         let emit = |rate: Rate, publication: &Arc<Envelope>| {

@@ -1,4 +1,4 @@
-//! The rooms, and what is emitted into them.
+//! Socket.IO rooms, and what is emitted to them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::gateways::dialects::orion::{self, Meta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 
-/// Rooms of all Socket.IO clients.
+/// The rooms of all Socket.IO clients.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
     rates: Arc<Rates>,
     cuts: Disconnector,
-    /// The log that messages are numbered in.
+    /// Log that the sequence numbers of messages refer to.
     log: Position,
     metrics: Arc<Metrics>,
 }
@@ -51,7 +51,7 @@ impl Rooms {
         Self { io, headcount, rates, cuts, log, metrics }
     }
 
-    /// Sends those who asked for fewer prices what they are due, until `stop`.
+    /// Emits prices at reduced rates until `stop`.
     pub async fn keep_pace(self: Arc<Self>, stop: CancellationToken) {
         stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
     }
@@ -63,8 +63,8 @@ impl Rooms {
         }
     }
 
-    /// Emits to everybody in the rooms, one by one: only so a client whose queue is full is known by name. `kind` is the
-    /// label it is counted under.
+    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `kind`
+    /// is the metric label.
     fn emit_to_each(
         &self,
         namespace: &str,
@@ -82,8 +82,8 @@ impl Rooms {
         self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);
     }
 
-    /// Emits a message to those whom it is for. A state too: nobody knows when the next one follows, so a client that would
-    /// lose one is cut and gets it when it comes back.
+    /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
+    /// would lose one is disconnected and gets it when it reconnects.
     fn emit_published(&self, namespace: &str, published: &RelayedMessage) {
         let kind = match published.kind.class() {
             Class::Ordered => "ordered",
@@ -96,11 +96,11 @@ impl Rooms {
         });
     }
 
-    /// Emits a price to everybody in its rooms at once. A full queue loses it: what waits there is older, and the next
-    /// signal or the stalled write cuts the client.
+    /// Emits a price to its rooms as one broadcast. A full queue loses it: the queued prices are older, and the next
+    /// signal or the stalled write disconnects the client.
     fn broadcast_price(&self, namespace: &str, object: &RawValue, rooms: Vec<Cow<'static, str>>) {
         let Some(namespace) = self.io.of(namespace) else { return };
-        // With the local adapter the future is ready when it is made.
+        // With the local adapter the future completes at once.
         self.cuts.sessions().note_broadcast();
         if let Some(Err(_)) = namespace.to(rooms).emit("price_update", object).now_or_never() {
             self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
@@ -159,7 +159,7 @@ impl Sink for Rooms {
     }
 }
 
-/// The room of those who may read what is for `audience`. No user's room is another's, whatever his id is.
+/// Returns the room of the users who may read messages for `audience`. Every user id has its own room.
 fn room_of(audience: &Audience) -> Cow<'static, str> {
     match audience {
         Audience::All => Cow::Borrowed("users"),
@@ -190,13 +190,14 @@ fn names(topics: &Topics, rate: Option<Rate>) -> Vec<Cow<'static, str>> {
     names
 }
 
-/// Puts the client into the rooms of `topics`, and into no other. A client is in a channel's room or in rooms of its symbols.
+/// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
+/// symbols.
 pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<Rate>) {
     let wanted = names(topics, rate);
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
-    // Who has left meanwhile would stay in them for good.
+    // A client that has disconnected meanwhile would stay in them for good.
     if !socket.connected() {
         socket.leave_all();
     }
@@ -209,15 +210,15 @@ pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Op
     socket.leave(old);
 }
 
-/// Whether something was lost because the client does not read.
+/// Whether an event was lost because the client's queue was full.
 pub(super) fn is_full(sent: &Result<(), SendError>) -> bool {
     matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
 }
 
-/// What an answer or a price has at most, as a rule; in bytes.
+/// Usual upper bound on the size of an answer or a price, in bytes.
 const SMALL: usize = 512;
 
-/// Emits to one client. What waits for a client that polls is bounded in bytes, too.
+/// Emits to one client. For a client that polls, the waiting bytes are limited too.
 pub(super) fn emit<T: Serialize + ?Sized>(
     socket: &SocketRef,
     event: &'static str,
@@ -238,7 +239,7 @@ pub(super) fn emit_answer<T: Serialize>(socket: &SocketRef, event: &'static str,
     emit(socket, event, answer, SMALL)
 }
 
-/// Notes an acknowledgement to a client that may poll.
+/// Counts an acknowledgement to a client that may poll.
 pub(super) fn note_acknowledged(socket: &SocketRef) {
     if let Some(session) = PollingSession::of(socket) {
         session.note_sent(SMALL);
@@ -263,7 +264,7 @@ pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Posi
     emit(socket, "signal", &(&object, Meta { cursor: position.to_string() }), object.get().len())
 }
 
-/// What we encoded ourselves, to be embedded as it is.
+/// Returns the event's own encoding, to be embedded as it is.
 fn raw(publication: &Arc<Envelope>) -> Option<&RawValue> {
     serde_json::from_str(orion::object(publication)?).ok()
 }

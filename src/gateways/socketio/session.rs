@@ -1,4 +1,4 @@
-//! One client on one namespace: what it says, what it is subscribed to, and what it is answered.
+//! One client on one namespace: its commands, its subscription, and its answers.
 
 mod answering;
 mod joining;
@@ -36,24 +36,24 @@ use crate::pipeline::clock;
 use joining::PendingSubscription;
 use queue::SaidQueue;
 
-/// What a client may say.
+/// A command that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Subscribe,
     Unsubscribe,
     Ping,
-    /// Any of the above as `{"type":…}`; answers go out as `message` too.
+    /// Any of the above as `{"type":…}`; the answers are emitted as `message` too.
     Message,
 }
 
-/// Whether a command is still at work after it was taken.
+/// What a command has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begun {
     Nothing,
     Replay,
 }
 
-/// Where an answer goes.
+/// Where the answer to a command goes.
 struct Caller {
     /// Answers are wrapped as `message` instead of being events of their own.
     as_message: bool,
@@ -66,30 +66,30 @@ struct Said {
     caller: Caller,
 }
 
-/// The cursors of a handshake's `auth`: for the first subscription that needs one and presents none of its own.
+/// The cursors of a handshake's `auth`. The first subscription that needs a cursor and presents none uses them.
 #[derive(Default)]
 pub(super) struct ResumeCursors {
-    /// Where signals go on.
+    /// Cursor of the signal log.
     pub(super) since: Option<String>,
-    /// Where published messages go on.
+    /// Cursor of the published messages.
     pub(super) last_event_id: Option<Result<MessageCursor, CursorError>>,
 }
 
 #[derive(Default)]
 struct State {
     topics: Topics,
-    /// Which signal events have been, or will be, emitted.
+    /// Which signal events have been emitted, or will be.
     completeness: Completeness,
-    /// How often it wants prices; `None` for every one.
+    /// Limit on the rate of prices; `None` for all prices.
     rate: Option<Rate>,
     presented: ResumeCursors,
-    /// What the client says waits: it has not joined its namespace yet, or it catches up.
+    /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
     waiting: SaidQueue,
     end: Option<&'static str>,
 }
 
-/// A client on a namespace. Counts as connected until it is dropped.
+/// A client on a namespace. It counts as connected until this is dropped.
 pub(super) struct Session {
     gateway: Arc<Gateway>,
     cuts: Disconnector,
@@ -99,11 +99,11 @@ pub(super) struct Session {
     transport: &'static str,
     since: Instant,
     login: Option<UserSession>,
-    /// Cancelled when the client is gone.
+    /// Cancelled when the client has disconnected.
     closed: CancellationToken,
     state: Mutex<State>,
     pace: Mutex<Pace>,
-    /// Held as long as it is connected.
+    /// Its places in the counts of connected clients.
     _seat: (Seat, Place),
 }
 
@@ -139,8 +139,8 @@ impl Session {
         session
     }
 
-    /// Cuts the client when the user token that it came with ends. It comes back by itself, is refused at the handshake,
-    /// and so knows that it has to log in.
+    /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
+    /// and so learns that its user has to log in.
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
         let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
@@ -151,7 +151,7 @@ impl Session {
                     info!(sid, "the user token has ended");
                     cuts.cut(&socket);
                 }
-                // A stop does not wait for tokens.
+                // A shutdown does not wait for tokens to end.
                 () = closed.cancelled() => {}
                 () = draining.cancelled() => {}
             }
@@ -159,7 +159,7 @@ impl Session {
     }
 
     pub(super) fn ended(&self, reason: DisconnectReason) {
-        // Who waits for the end of its token holds on to the socket, which holds on to us.
+        // The task that waits for the token's end holds the socket, which holds this session.
         self.closed.cancel();
         self.state.lock().end = Some(match reason {
             DisconnectReason::TransportClose => "transport close",
@@ -173,7 +173,8 @@ impl Session {
         });
     }
 
-    /// Whether the client keeps its pace. It is told once when it does not, and cut when it goes on all the same.
+    /// Whether the client keeps within its rate limit. A client that does not is warned once, and disconnected if it
+    /// continues.
     pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
         match self.pace.lock().judge(&self.gateway.metrics) {
             Verdict::Take => return true,
@@ -182,30 +183,30 @@ impl Session {
             }
             Verdict::Ignore => {}
             Verdict::Cut => {
-                info!(sid = %self.id, "a client that does not slow down is cut");
+                info!(sid = %self.id, "disconnecting a Socket.IO client that keeps sending too fast");
                 self.cuts.cut(socket);
             }
         }
         false
     }
 
-    /// Takes one thing that the client says, in the order in which it says them.
+    /// Handles one command. Commands are handled in the order in which the client sends them.
     pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
         if !self.is_listened_to(socket) {
             return;
         }
         let polling = PollingSession::of(socket);
         if polling.is_some_and(|session| !session.has_room()) {
-            // It asks, and does not take its answers.
+            // The client sends commands and does not poll for the answers.
             return self.cuts.too_slow(socket, "answer");
         }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
-        // What stays a message could not be understood.
+        // A `message` that stays one could not be understood.
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
         let said = Said { command, data, caller };
         let mut state = self.state.lock();
         let is_put_off = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
-        // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
+        // A ping can be answered while the session is busy. Before the namespace is joined an answer would be lost.
         if is_put_off || (state.busy && (command != Command::Ping || !socket.connected())) {
             let waits_already = std::mem::replace(&mut state.busy, true);
             let refused = state.waiting.push(said);
@@ -227,7 +228,7 @@ impl Session {
         self.act(socket, said);
     }
 
-    /// Does what was said. Says whether a replay has begun, which goes on by itself.
+    /// Executes a command. Returns whether it has started a replay, which continues in the background.
     fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
         match command {
             Command::Ping => {
@@ -243,7 +244,7 @@ impl Session {
                 if request.user {
                     rest.published = Audiences::default();
                 }
-                // Nothing is added, so the number is not used.
+                // No symbols are added, so the sequence number is not used.
                 state.completeness.set(&rest.signals, 0);
                 let before = std::mem::replace(&mut state.topics, rest.clone());
                 let rate = state.rate;
@@ -274,13 +275,13 @@ impl Session {
             request.faults.push(self.token_required());
         }
         self.report(socket, &caller, &request);
-        // Read before our own lock is taken: joining takes the two the other way round.
+        // Read before the session's own lock is taken, because joining takes the two locks in the opposite order.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
-        // Who already gets signals has missed none of them; the same with messages.
+        // A client that already gets signals has not missed any; the same applies to messages.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.presented.since.take()) } else { None };
-        // A cursor that comes after signals do cannot be gone on from in order any more.
+        // A cursor that is presented while signals are live cannot be resumed from in order.
         let late = request.since.as_deref().filter(|_| !joins_signals && !request.topics.signals.is_none());
         let late = late.map(|since| match resume::place(since, &head) {
             Some(seq) => state.completeness.holds(&request.topics.signals, seq),
@@ -305,7 +306,8 @@ impl Session {
         }
     }
 
-    /// Goes on by itself: from signal `seq`, or with what of the snapshot did not fit into the client's queue.
+    /// Continues in the background: with a replay from signal `seq`, or with the rest of a snapshot that did not fit
+    /// into the client's queue.
     fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) -> Begun {
         self.state.lock().busy = true;
         let (session, socket) = (self.clone(), socket.clone());
@@ -324,8 +326,8 @@ impl Session {
         fault("token_required", reason)
     }
 
-    /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
-    /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
+    /// Executes the queued commands, until one starts another replay. New commands are appended until the queue is
+    /// empty, so they stay in order and run one at a time.
     pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
@@ -360,7 +362,7 @@ fn transport_name(transport: TransportType) -> &'static str {
     }
 }
 
-/// `message` carries any of the others as `{"type":…}`, as an object or as its text.
+/// Unwraps a `message`, which carries any of the other commands as `{"type":…}`, as an object or as text.
 fn unwrap_message(command: Command, data: Value) -> Option<(Command, Value)> {
     if command != Command::Message {
         return Some((command, data));

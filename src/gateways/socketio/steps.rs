@@ -1,4 +1,4 @@
-//! The requests of a long-polling session: what each does to the session's account.
+//! The requests of a long-polling session, and how each is counted for the session.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,31 +26,32 @@ use crate::listener::ClientAddress;
 
 /// Longest answer to a handshake, in bytes.
 const MAX_OPEN_BYTES: u64 = 4096;
-/// Between packets of a body of Engine.IO 4.
+/// Separates the packets in a body of Engine.IO 4.
 const SEPARATOR: u8 = 0x1e;
-/// The type of a body in the binary form of Engine.IO 3.
+/// Content type of a body in the binary form of Engine.IO 3.
 const BINARY: &str = "application/octet-stream";
-/// How long a poll is held for which there is nothing while the session goes over to a WebSocket.
+/// How long a poll is held before it gets an empty answer during an upgrade.
 const NOTHING_PAUSE: Duration = Duration::from_millis(50);
-/// How a packet that asks for a namespace begins.
+/// Start of a packet that asks for a namespace.
 const CONNECT: &[u8] = b"40";
 
-/// What a request is in the life of a session.
+/// The role of a request in the session.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The handshake.
+    /// Opens the session: the handshake.
     Open(Arc<PollingSession>),
     /// Waits for packets.
     Poll(Poll),
-    /// Brings packets.
+    /// Sends packets.
     Post(Arc<PollingSession>),
 }
 
 impl Step {
-    /// Reads what a request of the engine's is, and counts a new session in. `None` where the engine will refuse it.
+    /// Classifies a request to the engine, and counts a new session. Returns `None` for requests that the engine will
+    /// reject.
     ///
     /// # Errors
-    /// The answer, when there may be no further session.
+    /// Returns the answer to the request when no further session is allowed.
     pub(super) fn of(
         gateway: &Gateway,
         sessions: &PollingSessions,
@@ -81,7 +82,7 @@ impl Step {
         Ok(Some(Self::Open(session)))
     }
 
-    /// Has the request answered. `most` is the largest body, in bytes.
+    /// Answers the request. `most` is the largest body, in bytes.
     pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, most: usize) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
@@ -112,7 +113,7 @@ impl Step {
     }
 }
 
-/// Has the engine answer a poll, and cuts the answer to what the client takes at once.
+/// Lets the engine answer a poll, and splits the answer if the client would reject it.
 async fn asked<R>(
     poll: &Poll,
     mut asking: Asking,
@@ -137,30 +138,30 @@ where
     }
 }
 
-/// What a poll of the engine is answered with, if it has something already. What it has is not taken before it answers.
+/// Returns the engine's answer if it is ready at once. Otherwise the poll keeps waiting, and no packet is lost.
 pub(super) async fn at_once<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
     loop {
         match futures_util::poll!(&mut answer) {
             task::Poll::Ready(answer) => return Some(answer),
             task::Poll::Pending if has_budget_remaining() => return None,
-            // The runtime has put it off.
+            // The runtime's budget is used up: the future may be ready nevertheless.
             task::Poll::Pending => yield_now().await,
         }
     }
 }
 
 impl Answer {
-    /// Reads the packets that the engine answers a poll with.
+    /// Reads the packets in the engine's answer to a poll.
     ///
     /// # Errors
-    /// The answer, when it is another one.
+    /// Returns the response unchanged when it does not hold packets.
     pub(super) async fn read(response: Response) -> Result<Self, Box<Response>> {
         let is_whole = response.body().size_hint().exact().is_some();
         if response.status() != StatusCode::OK || !is_whole {
             return Err(Box::new(response));
         }
         let is_binary = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
-        // It is in memory already.
+        // The body is in memory already.
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
         Ok(Self { body, is_binary })
     }
@@ -173,14 +174,14 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Reads the session's id out of the answer to its handshake.
+/// Reads the session's id from the answer to its handshake.
 async fn named(session: &Arc<PollingSession>, response: Response) -> Response {
     let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= MAX_OPEN_BYTES);
     if response.status() != StatusCode::OK || !is_short {
         return response;
     }
     let (parts, body) = response.into_parts();
-    // It is in memory already.
+    // The body is in memory already.
     let bytes = to_bytes(body, MAX_OPEN_BYTES as usize).await.unwrap_or_default();
     if let Some(id) = session_id(&bytes) {
         session.opened(id);
@@ -193,7 +194,8 @@ fn session_id(packet: &[u8]) -> Option<&str> {
     rest.split('"').next().filter(|id| !id.is_empty())
 }
 
-/// The request with its whole body, unless it is too large or asks for too much. Namespaces with a query have it as `auth`.
+/// Reads the body of a request, and rejects one that is too large or asks for too many namespaces. Namespace queries
+/// are rewritten to `auth`.
 async fn counted(
     session: &PollingSession,
     request: Request<Body>,
@@ -239,8 +241,8 @@ fn is_over_limit(error: &axum::Error) -> bool {
     false
 }
 
-/// How many packets of a body ask for a namespace, at most. Engine.IO 3 puts a length before each packet, and in its
-/// binary form no separator between them.
+/// Returns an upper bound on how many packets of a body ask for a namespace. Engine.IO 3 puts a length before each
+/// packet, and its binary form has no separator between packets.
 fn connects(body: &[u8], headers: &HeaderMap) -> usize {
     let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
     if is_binary {
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_is_read_out_of_the_handshake() {
+    fn the_id_is_read_from_the_handshake() {
         for (packet, id) in [
             (r#"0{"sid":"AAAAAAAAAAAAAAHs","upgrades":["websocket"]}"#, Some("AAAAAAAAAAAAAAHs")),
             (r#"96:0{"sid":"x","upgrades":[]}"#, Some("x")),
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn every_namespace_that_is_asked_for_is_counted() {
+    fn every_requested_namespace_is_counted() {
         let count = |body: &str| connects(body.as_bytes(), &HeaderMap::new());
         assert_eq!(count("40"), 1);
         assert_eq!(count("40\u{1e}40/a,{\"token\":\"x\"}\u{1e}42[\"subscribe\"]"), 2);

@@ -1,4 +1,4 @@
-//! A long-polling session on its way to a WebSocket.
+//! The upgrade of a long-polling session to a WebSocket.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -16,24 +16,24 @@ use super::steps::at_once;
 use crate::gateways::command::fault;
 use crate::listener::KillSwitch;
 
-/// The handshake of a WebSocket that goes on with a long-polling session.
+/// A WebSocket handshake that upgrades a long-polling session.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     session: Arc<PollingSession>,
-    /// The connection that it came on.
+    /// The connection that the handshake arrived on.
     connection: Option<KillSwitch>,
 }
 
 impl Upgrade {
-    /// Reads whether a request of the engine's is one.
+    /// Returns the upgrade that a request to the engine asks for.
     pub(super) fn of(sessions: &PollingSessions, request: &Request<Body>) -> Option<Self> {
         let id = query_value(request.uri(), "sid").filter(|_| is_over_websocket(request.uri()))?;
-        // A second one is the engine's to refuse.
+        // The engine rejects a second upgrade.
         let session = sessions.find(id).filter(|session| !session.is_upgraded())?;
         Some(Self { session, connection: request.extensions().get::<KillSwitch>().cloned() })
     }
 
-    /// Has it answered as soon as the client has polled all that would be left behind.
+    /// Lets the engine answer as soon as the client has polled everything that the upgrade would lose.
     pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
@@ -60,7 +60,7 @@ impl Upgrade {
     }
 }
 
-/// Asks the engine for what waits, as a poll would, but does not wait for it.
+/// Asks the engine for its packets as a poll would, without waiting for them.
 async fn look<S, R>(session: Arc<PollingSession>, engine: S) -> Found
 where
     S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,

@@ -22,47 +22,47 @@ use crate::pipeline::clock;
 const DESK: &str = "/ws";
 const PERFORMANCE: &str = "/monitoring/ws/performance";
 
-/// The codes with which a page closes for good: a panel that is taken down, and a page that is left. At any other code its hook
-/// connects again.
+/// Close codes of a client that does not reconnect: a panel was removed, or the page was left. After any other code its
+/// hook connects again.
 const LEAVING: [u16; 2] = [1000, 1001];
-/// ARIA's own header for the token.
+/// Name of ARIA's own header for the token.
 pub(super) const TOKEN_HEADER: &str = "x-aria-token";
-/// Largest payload that `echo` sends back, in bytes.
+/// Largest payload that `echo` returns, in bytes.
 const MAX_ECHO: usize = 4 * 1024;
 /// Time between two reports of the server's own state.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The token of ARIA's own header.
+/// Returns the token of ARIA's own header.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     headers.get(TOKEN_HEADER)?.to_str().ok()
 }
 
-/// One socket of an ARIA page, which has one for each panel.
+/// One connection of an ARIA page, which opens one for each panel.
 #[derive(Debug)]
 pub(super) struct Aria {
     gateway: Arc<Gateway>,
     id: String,
     channels: Channels,
-    /// What its handshake tells it by, see [`CatchUp`](crate::gateways::CatchUp).
+    /// Key that identifies the client by its handshake, see [`CatchUp`](crate::gateways::CatchUp).
     key: u64,
-    /// How far it has been served, once it is.
+    /// Record of what has reached the client; set when it is open.
     tracked: Option<Tracked>,
 }
 
 impl Aria {
-    /// A client that gets everything, or the channels of its query. `key` is what its handshake tells it by.
+    /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
     pub(super) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
         let channels = channels.map(|list| Channels::of(Channels::listed(list))).unwrap_or_default();
         Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
     }
 
-    /// What the client says about itself and its channels, answered.
+    /// Handles a message about the connection or its channels, and returns the answer.
     fn answer(&mut self, kind: Option<&str>, frame: &Value) -> Option<Utf8Bytes> {
         let now = clock::wall();
         let named = || Channels::named(frame.get("channels"));
         let answer = match kind {
             Some("ping") => aria::pong(now),
-            // Our own pings need no answer; who answers all the same is not told off.
+            // Protocol pings need no answer in text; an answer is ignored.
             Some("pong") => return None,
             Some("subscribe") => {
                 self.channels.add(named());
@@ -97,8 +97,8 @@ impl Protocol for Aria {
         DESK
     }
 
-    /// The welcome, the current states, then what is younger than `aria.catch_up` and has not reached this client, then live. No
-    /// page asks for it, and the panels show everything that comes as new.
+    /// Sends the welcome, the current states, and what is younger than `aria.catch_up` and has not reached this client;
+    /// then live events. Pages cannot ask for missed events, and the panels show everything they get as new.
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([aria::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
@@ -177,8 +177,8 @@ impl Protocol for Aria {
     }
 }
 
-/// The events after `reached` that are younger than `window`, in the order in which they were published, and the position before
-/// the first of them.
+/// Returns the events after `reached` that are younger than `window`, in the order in which they were published, and
+/// the position before the first of them.
 fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
     let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_told(publication.event());
     let mut signals = present.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
@@ -197,7 +197,7 @@ fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<
     (missed, delivered)
 }
 
-/// One performance page: gets the server's own state, and nothing else.
+/// A performance page: gets reports of the server's own state, and nothing else.
 #[derive(Debug)]
 pub(super) struct Performance {
     gateway: Arc<Gateway>,
@@ -225,7 +225,7 @@ impl Protocol for Performance {
 
     fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// The page's hook pings here as well.
+    /// The page's hook also sends pings here.
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let frame = serde_json::from_str::<Value>(text).unwrap_or_default();
         if frame.get("type").and_then(Value::as_str) == Some("ping") {

@@ -1,4 +1,4 @@
-//! The bot platform's protocol on `/api/ws`: everything that is a user's comes without asking.
+//! The bot platform's protocol on `/api/ws`: a user gets all their messages without subscribing.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,14 +26,15 @@ use crate::gateways::socketio::QueryInPath;
 use crate::hub::Envelope;
 use crate::pipeline::clock;
 
-/// What waits for the dashboard's own socket until it is known to be one: as many trades as the page shows.
+/// Trades buffered until the reader is known: as many as the page shows.
 const MAX_HELD: usize = 50;
-/// A client that has not answered our first ping by then is not the event bus, which answers at once.
+/// The event bus answers at once. A client that has not answered the opening ping by then is taken for the dashboard.
 const BUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// The number of the protocol ping behind our first ping: a client that has answered it has got that one. No message has it.
+/// Number of the protocol ping that follows the opening ping. Its answer shows that the opening ping has arrived. No
+/// message has this number.
 const ASKED: u64 = 0;
 
-/// `GET /api/ws?token=`; `/api/ws&token=` has become this before it gets here.
+/// Handles `GET /api/ws?token=`. A request for `/api/ws&token=` has been rewritten to this form before.
 pub(super) async fn handshake(
     State(gateway): State<Arc<Gateway>>,
     in_path: Option<Extension<QueryInPath>>,
@@ -52,39 +53,40 @@ pub(super) async fn handshake(
     handshake.serve(gateway, Some(login), protocol)
 }
 
-/// Which of a page's two clients is at the other end. Their handshakes are the same, and one release of the event bus would take
-/// the dashboard's form of a trade for one more trade. A client that answers our first ping is the bus; one that has got it and
-/// says `ping` itself is not.
+/// Which of a page's two clients is connected. Their handshakes are the same, and one release of the event bus would
+/// show the dashboard's form of a trade as a second trade. A client that answers the opening ping is the bus; a client
+/// that has received it and sends `ping` itself is the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Unknown,
     /// The event bus: it gets the common form of each message.
     Bus,
-    /// The dashboard's own socket: it gets the forms that it reads as well. So does the first release of the bus, which is known by
-    /// its address and leaves them unread.
+    /// The dashboard's own socket: it also gets the forms that only it reads. The first release of the bus, which is
+    /// recognized by its address, gets and ignores them too.
     Dashboard,
 }
 
-/// One page of the bot platform.
+/// The connection of one page of the bot platform.
 #[derive(Debug)]
 struct Bots {
     gateway: Arc<Gateway>,
     feed: Feed,
     since: Option<String>,
     browser: Browser,
-    /// Of a client without a cursor: up to where it has been reached.
+    /// For a client without a cursor: tracks what has reached its page.
     page: Option<PageConnection>,
     confirmed: u64,
     reader: Reader,
-    /// Our first ping has arrived.
+    /// Whether the opening ping has arrived.
     asked: bool,
     opened: Instant,
     /// Trades whose second form waits until the reader is known.
     held: VecDeque<Arc<Envelope>>,
-    /// Numbers of messages that are being written in their second form alone.
+    /// Numbers of the messages of which only the second form is being written.
     released: BTreeSet<u64>,
     ping_due: Instant,
-    /// A ping of ours that has no pong yet. Its lack is counted and never punished: one of the two clients sends none.
+    /// Whether the last ping has not been answered. A missing pong is only counted: one of the two clients never sends
+    /// any.
     unanswered: bool,
 }
 
@@ -120,14 +122,14 @@ impl Bots {
         client.outbox.answer(bots::ping(clock::wall()));
     }
 
-    /// It is the event bus: what was held for the dashboard is not for it.
+    /// Marks the client as the event bus, and drops what was buffered for the dashboard.
     fn is_bus(&mut self) {
         self.reader = Reader::Bus;
         self.held.clear();
         self.settle();
     }
 
-    /// It is the dashboard's own socket: it gets what was held, and its bots once more.
+    /// Marks the client as the dashboard, and sends it the buffered forms and the state of its bots.
     fn is_dashboard(&mut self, client: &Client) {
         self.reader = Reader::Dashboard;
         let held = std::mem::take(&mut self.held);
@@ -135,7 +137,7 @@ impl Bots {
         client.outbox.put(held.into_iter().chain(self.feed.bots()));
     }
 
-    /// Keeps the second form of a trade until it is known whether it is read.
+    /// Buffers the second form of a trade until the reader is known.
     fn hold(&mut self, publication: &Arc<Envelope>) {
         if self.held.len() == MAX_HELD {
             self.held.pop_front();
@@ -144,7 +146,7 @@ impl Bots {
         self.held.push_back(publication.clone());
     }
 
-    /// Passes on what the client has confirmed, up to the first message that it does not have in all its forms.
+    /// Confirms what the client has received, up to the first message of which a form is still missing.
     fn settle(&mut self) {
         let held = self.held.front().and_then(|publication| number(publication));
         let first = held.into_iter().chain(self.released.first().copied()).min();
@@ -155,7 +157,7 @@ impl Bots {
     }
 }
 
-/// The number of an ordered message of this platform.
+/// Returns the number of an ordered message of this platform.
 fn number(publication: &Envelope) -> Option<u64> {
     let message = publication.published()?;
     (message.kind.class() == Class::Ordered && bots::KINDS.contains(&message.kind)).then_some(message.seq)
@@ -177,7 +179,7 @@ impl Protocol for Bots {
             }
         };
         self.page = page;
-        // Its answer tells who is there.
+        // The answer shows which client is connected.
         let ping = (self.reader == Reader::Unknown).then(|| bots::ping(clock::wall()));
         self.opened = Instant::now();
         client.write(std::iter::once(hello).chain(self.feed.due()).chain(ping)).await?;
@@ -190,7 +192,7 @@ impl Protocol for Bots {
             page.write(number);
         }
         let forms = self.feed.frames(publication);
-        // A state has nothing to wait for: it comes again when the reader is known.
+        // States are not buffered: they are sent again when the reader is known.
         let is_held = self.reader == Reader::Unknown && forms.len() > 1 && number.is_some();
         let is_released = number.is_some_and(|number| match &self.page {
             Some(_) => self.released.contains(&number),
@@ -218,7 +220,7 @@ impl Protocol for Bots {
     }
 
     fn left(&mut self, code: Option<u16>) {
-        // What a browser says when its user leaves the page or loads it anew.
+        // Browsers close with this code when the user leaves or reloads the page.
         if let (Some(page), Some(1001)) = (&mut self.page, code) {
             page.leave();
         }

@@ -1,4 +1,4 @@
-//! The begin and the end of a native connection: its metrics and its log lines.
+//! The lifetime of a native connection: its metrics and log lines.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::listener::{KillSwitch, Reason};
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
-    /// The peer closed it, or it broke.
+    /// The peer closed it, or the connection broke.
     Peer,
-    /// We close it.
+    /// The server closes it.
     Ours(Close),
 }
 
-/// Counts a connection for as long as it is open, and logs its begin and its end.
+/// Counts a connection for as long as it is open, and logs its start and its end.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     gateway: Arc<Gateway>,
@@ -44,7 +44,7 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let reason = match self.end {
-            // Its writes may have failed because the door has cut it.
+            // A write may have failed because the listener has closed the connection.
             Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
             Some(End::Ours(close)) => close.reason(),
             None => "aborted",

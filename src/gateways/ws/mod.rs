@@ -1,4 +1,4 @@
-//! Native WebSocket: one loop for all dialects, and one file for each protocol.
+//! Native WebSocket: one connection loop for all dialects, and one file for each protocol.
 
 mod aria;
 mod bots;
@@ -32,14 +32,14 @@ use connection::{Client, Protocol, serve};
 pub use echo::echo;
 use orion::Orion;
 
-/// Read buffer, in bytes: clients send little.
+/// Read buffer in bytes. Clients send little.
 const READ_BUFFER: usize = 1024;
-/// What is written is collected up to this many bytes before it goes to the socket; a whole batch is flushed at its end.
+/// Output is buffered up to this many bytes before it is written to the socket. Each batch ends with a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
-/// What may wait behind a blocked socket, in bytes, before the connection is given up.
+/// Output that may wait behind a blocked socket, in bytes, before the connection is closed.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
-/// The native endpoints.
+/// Routes of the native endpoints.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/ws/signals", get(dashboard))
@@ -54,12 +54,12 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// A handshake of a WebSocket, and the connection that it came on.
+/// A WebSocket handshake and the connection that it arrived on.
 #[derive(Debug)]
 struct Handshake {
     upgrade: WebSocketUpgrade,
     connection: KillSwitch,
-    /// Where the client is.
+    /// Address of the client.
     address: Option<IpAddr>,
 }
 
@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 }
 
 impl Handshake {
-    /// Takes it, unless its channel is full, within the limits that every native endpoint has.
+    /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`bounded`] apply.
     fn serve<C: Protocol + 'static>(self, gateway: Arc<Gateway>, login: Option<UserSession>, protocol: C) -> Response {
         let place = match gateway.enter("native", protocol.endpoint()) {
             Ok(place) => place,
@@ -94,7 +94,7 @@ impl Handshake {
     }
 }
 
-/// What a client may say before it speaks.
+/// Query parameters of ORION's dashboard stream.
 #[derive(Debug, Default, Deserialize)]
 struct Opening {
     since: Option<String>,
@@ -119,7 +119,7 @@ async fn dashboard(
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
     let may_push = gateway.may_push(&headers, &uri);
-    // A pusher may still send its token in a frame; one that is wrong already is told so at once.
+    // A pusher may still send its token in a frame. A wrong token in the handshake is rejected at once.
     if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
         return refusal.into_response();
     }
@@ -129,13 +129,13 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     handshake.serve(gateway, login.ok().flatten(), protocol)
 }
 
-/// What an ARIA client may say before it speaks.
+/// Query parameters of ARIA's stream.
 #[derive(Debug, Default, Deserialize)]
 struct Channels {
     channels: Option<String>,
 }
 
-/// ARIA's `/ws`; there the token may also come in a header of its own.
+/// Serves ARIA's `/ws`, where the token may also come in a header of its own.
 async fn trading_desk(
     State(gateway): State<Arc<Gateway>>,
     Query(Channels { channels }): Query<Channels>,
@@ -170,7 +170,7 @@ async fn performance(
     handshake.serve(gateway, login, protocol)
 }
 
-/// Sets the limits that every native endpoint has.
+/// Applies the size limits that every native endpoint has.
 fn bounded(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER)

@@ -1,4 +1,4 @@
-//! ORION's protocol on `/ws/signals`, and the same for pushers on `/api/websocket`.
+//! ORION's protocol on `/ws/signals`, and for pushers on `/api/websocket`.
 
 mod joining;
 
@@ -28,46 +28,48 @@ use crate::sources::push::{Malformed, trimmed};
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
 
-/// How long a dashboard that has answered our first ping has for its first `subscribe`, before everything is sent unasked.
+/// How long a dashboard that has answered the opening ping has for its first `subscribe`, before it gets everything.
 const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
-/// The same for one that answers no pings.
+/// How long a dashboard that does not answer pings has for its first `subscribe`.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// The number in our first ping.
+/// The number in the opening ping.
 const OPENING_PING: u64 = 0;
 
-/// One ORION dashboard or pusher.
+/// The connection of one ORION dashboard or pusher.
 #[derive(Debug)]
 pub(super) struct Orion {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
     since: Option<String>,
-    /// How far back snapshots should reach, as the query has it, unless a `subscribe` says it.
+    /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
     replay: Option<Duration>,
-    /// What about the query was wrong.
+    /// The error in the handshake's query, until it is sent.
     query_fault: Option<ErrorObject>,
     may_push: bool,
     may_read: bool,
-    /// While the connection waits for the client's first `subscribe`.
+    /// Set while the connection waits for the client's first `subscribe`.
     waiting: Option<Waiting>,
-    /// Which events have been written, or wait in the outbox.
+    /// Which events have been written or are queued in the outbox.
     completeness: Completeness,
-    /// Whether it has joined signals before: with a snapshot, or with what it missed.
+    /// Whether the client has already joined signals, with a snapshot or by resuming.
     has_joined: bool,
-    /// Signals that a snapshot told of, with the number of the event that it told: earlier ones are outdated.
+    /// Signals sent in snapshots, with the sequence number of the event that was sent. Earlier events of them are
+    /// outdated.
     snapshot: HashMap<SignalId, u64>,
 }
 
-/// A dashboard that has presented no cursor yet. Until it says where it goes on, or has had the time to, nothing that
-/// carries a cursor is sent: one that is cut in the middle of a snapshot would take itself for further than it is.
+/// The wait of a dashboard that has not presented a cursor. Until it subscribes, or the time is up, nothing with a
+/// cursor is sent: a client that is disconnected in the middle of a snapshot would otherwise resume past what it has
+/// received.
 #[derive(Debug)]
 struct Waiting {
-    /// When the snapshot is sent without asking.
+    /// When the snapshot is sent without a `subscribe`.
     until: Instant,
 }
 
 impl Orion {
-    /// A dashboard: gets everything without asking, or what it missed since its cursor. `replay` is how far back it wants
-    /// its snapshot to reach, as it was written.
+    /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
+    /// `replay` is the unparsed query parameter.
     pub(super) fn dashboard(
         gateway: Arc<Gateway>,
         since: Option<String>,
@@ -82,7 +84,7 @@ impl Orion {
         Self { since, replay, query_fault, ..Self::new(gateway, DASHBOARD, may_push, true) }
     }
 
-    /// A pusher: gets nothing until it subscribes.
+    /// Creates a pusher's connection: it gets nothing until it subscribes.
     pub(super) fn pusher(gateway: Arc<Gateway>, may_push: bool, may_read: bool) -> Self {
         Self::new(gateway, PUSHER, may_push, may_read)
     }
@@ -110,7 +112,7 @@ impl Orion {
             answer(client, "error", fault);
         }
         request.replay = request.replay.or(self.replay);
-        // A cursor says where signals go on; prices have none.
+        // A cursor only applies to signals; prices have none.
         let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
         let Some(since) = since else {
             self.join_with_snapshot(client, &request, None);
@@ -125,7 +127,7 @@ impl Orion {
             return self.catch_up(client, seq, &request).await;
         }
         let filled = self.fill_in(client, seq, &request).await?;
-        // Of symbols that it did not have until now, it gets only what the snapshot tells.
+        // For symbols that are new to the connection it gets the snapshot alone, so its gap is not filled.
         let widened = before.with(&request.topics.signals) != before;
         self.join_with_snapshot(client, &request, Some(filled && !widened));
         Ok(())
@@ -216,7 +218,8 @@ impl Protocol for Orion {
         self.may_push
     }
 
-    /// Time that the way to the client took is not counted: what it says on opening arrives with the answer to our ping.
+    /// Shortens the wait once the ping is answered, so that network latency does not count: a message that the client
+    /// sends on opening arrives together with the pong.
     fn received(&mut self, receipt: u64) {
         if let Some(waiting) = self.waiting.as_mut().filter(|_| receipt == OPENING_PING) {
             waiting.until = waiting.until.min(Instant::now() + FIRST_SUBSCRIBE_WAIT);
@@ -266,7 +269,7 @@ impl Protocol for Orion {
     }
 }
 
-/// Why a frame is not JSON.
+/// Returns the error for a frame that is not JSON.
 fn malformed(text: &str) -> String {
     const ONE_OBJECT: &str = "a frame is one JSON object";
     match Malformed::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {

@@ -1,4 +1,4 @@
-//! The talk about the connection itself: flat frames, each with the server's time.
+//! Messages about the connection itself: flat frames, each with the server's time.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub fn welcome(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8
     })
 }
 
-/// The server's heartbeat. Nobody answers it.
+/// The server's heartbeat. No client answers it.
 pub fn ping(now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::Ping { timestamp: iso(now) })
 }
@@ -64,7 +64,7 @@ pub fn echo(payload: &Value, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::Echo { payload, server_time: iso(now), timestamp: iso(now) })
 }
 
-/// The answer to what cannot be understood. The page lists it and carries on.
+/// The answer to a frame that cannot be understood. The page lists it and continues.
 pub fn error(code: &'static str, error: &str, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::Error { error, code, timestamp: iso(now) })
 }

@@ -1,4 +1,4 @@
-//! The movements of large holders, summed up as the page keeps them.
+//! The movements of large holders, summed up like on the page.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::domain::{Event, MessageType, RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 use crate::hub::Envelope;
 
-/// What went in and out of one exchange.
+/// Inflow and outflow of one exchange.
 #[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,7 +26,7 @@ struct Flow {
     net_flow: f64,
 }
 
-/// What went in and out of all of them.
+/// Inflow and outflow of all exchanges.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Sum {
@@ -38,7 +38,7 @@ struct Sum {
     net_flow: f64,
 }
 
-/// The sums of the movements that are kept.
+/// The sums of the retained movements.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Sums {
@@ -49,7 +49,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Sums up what was published, oldest first. Sums that somebody published take the place of all before.
+    /// Sums up published messages, oldest first. Published sums replace all previous ones.
     pub(super) fn of<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut sums = Self::default();
         for message in messages.filter(|message| message.kind == MessageType::Whale) {
@@ -65,7 +65,7 @@ impl Sums {
         sums
     }
 
-    /// Computes what follows from in and out, which a publisher may have left out.
+    /// Computes the fields that follow from inflow and outflow, which a publisher may omit.
     fn settle(&mut self) {
         for flow in self.exchanges.values_mut().flat_map(BTreeMap::values_mut) {
             flow.net_flow = decimals(flow.inflow - flow.outflow);
@@ -102,7 +102,8 @@ impl Sums {
     }
 }
 
-/// A movement with the sums up to it, which the page merges into what it has, or published sums with what follows from them.
+/// Returns a movement with the sums up to it, which the page merges into its own, or published sums with their derived
+/// fields.
 pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelope>]) -> Cow<'a, str> {
     let Ok(mut data) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
         return Cow::Borrowed(&published.data);

@@ -69,7 +69,7 @@ fn list(sources: &[Arc<Envelope>], names: Option<&[&str]>) -> String {
 }
 
 #[test]
-fn a_list_of_signals_as_it_leaves() {
+fn a_list_of_signals_is_encoded() {
     let sources = [signal("EURUSD", 0, Direction::Long, SignalState::Pending)];
     let frame = frame("trade_signals", &list(&sources, None), at(1));
     let golden = concat!(
@@ -80,7 +80,7 @@ fn a_list_of_signals_as_it_leaves() {
 }
 
 #[test]
-fn quotes_as_they_leave() {
+fn quotes_are_encoded() {
     let prices = [price("EURUSD", 1.0851, Some((1.085, 1.0852)), Some(1200.0)), price("US30", 35000.0, None, None)];
     let watchlist = Watchlist::of(["eurusd", "us30"], &instruments());
     let golden = concat!(
@@ -106,7 +106,7 @@ fn a_quote_has_its_days_high_and_low() {
 }
 
 #[test]
-fn what_a_page_prints_unguarded_is_always_there() {
+fn fields_printed_unchecked_are_always_present() {
     let read = |kind, data: Value| -> Value {
         serde_json::from_str(&parse(kind, &data, at(0)).unwrap().swap_remove(0).data).unwrap()
     };
@@ -141,7 +141,7 @@ fn what_a_page_prints_unguarded_is_always_there() {
 }
 
 #[test]
-fn the_other_frames_as_they_leave() {
+fn the_other_frames_are_encoded() {
     assert_eq!(pong(at(0)).as_str(), r#"{"type":"pong","timestamp":"2026-01-15T10:30:00.000Z"}"#);
     assert_eq!(
         error("Unknown action: \"x\"", at(0)).as_str(),
@@ -155,7 +155,7 @@ fn the_other_frames_as_they_leave() {
 }
 
 #[test]
-fn what_is_published_for_administrators_leaves_on_their_channel_only() {
+fn messages_for_administrators_use_their_channel_only() {
     let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
     let message = published(MessageType::AdminRevenue, &Audience::Admin, 0, &revenue);
     let golden = concat!(
@@ -169,7 +169,7 @@ fn what_is_published_for_administrators_leaves_on_their_channel_only() {
 }
 
 #[test]
-fn the_list_holds_the_latest_living_signal_of_each_symbol() {
+fn the_list_has_each_symbols_latest_live_signal() {
     let gone = SignalState::Invalidated(Invalidation::TIMEOUT);
     let sources = [
         signal("EURUSD", 0, Direction::Short, SignalState::Confirmed),
@@ -183,9 +183,9 @@ fn the_list_holds_the_latest_living_signal_of_each_symbol() {
     assert_eq!(told, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
 }
 
-/// The demo desk does not pass through `parse`, and writes its fields in the order of the alphabet.
+/// The demo desk does not use `parse`, and writes its fields in alphabetical order.
 #[test]
-fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
+fn the_symbol_of_an_entry_may_come_later() {
     let entry = RelayedMessage {
         seq: 1,
         kind: MessageType::TradeSignals,
@@ -203,7 +203,7 @@ fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
 }
 
 #[test]
-fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
+fn the_newer_of_signal_and_publication_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
     let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
     sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
@@ -222,7 +222,7 @@ fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
 }
 
 #[test]
-fn a_watchlist_goes_by_one_name_and_stays_within_bounds() {
+fn a_watchlist_is_canonical_and_bounded() {
     let instruments = instruments();
     let mut watched = Watchlist::of(["eur/usd", "GOLD", "BTC-ZAR", "", " ", &"X".repeat(33)], &instruments);
     assert_eq!(watched.names("XAUUSD").collect::<Vec<_>>(), ["GOLD"]);
@@ -235,7 +235,7 @@ fn a_watchlist_goes_by_one_name_and_stays_within_bounds() {
 }
 
 #[test]
-fn the_bodies_of_the_documents_are_taken_as_written() {
+fn documented_bodies_are_accepted() {
     let cases = [
         (
             MessageType::TradeSignals,
@@ -303,7 +303,7 @@ fn each_signal_of_a_list_is_a_state_of_its_symbol() {
 }
 
 #[test]
-fn what_would_crash_a_page_is_refused_by_name() {
+fn fields_that_would_crash_pages_are_rejected() {
     let fields = |kind, body: Value| -> Vec<String> {
         parse(kind, &body, at(0)).unwrap_err().into_iter().map(|Fault { field, .. }| field).collect()
     };
@@ -333,7 +333,7 @@ fn what_would_crash_a_page_is_refused_by_name() {
     assert_eq!(fields(MessageType::Bots, json!({})), ["type"]);
 }
 
-/// Whether no number in `text` has more digits than its instrument, or one is missing that the page needs.
+/// Whether no number in `text` has more digits than its instrument, and no number that the page needs is missing.
 fn is_clean(text: &str, digits: usize) -> bool {
     let fits = |number: &str| number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= digits);
     let value: Value = serde_json::from_str(text).unwrap();
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_published_panics_or_leaves_a_number_as_text(text in "\\PC{0,40}", number in any::<f64>()) {
+    fn no_published_message_panics_or_keeps_text_numbers(text in "\\PC{0,40}", number in any::<f64>()) {
         for value in [json!(text), json!(number), json!(number.to_string()), json!([text]), json!({text.clone(): number})] {
             for (kind, _, _) in MessageType::ALL {
                 parse(kind, &value, at(0)).ok();

@@ -1,13 +1,13 @@
-//! What is between the engine and a client that polls: the rest of an answer that had too many packets.
+//! Delivery of the engine's answers to a client that polls: holds the rest of an answer with too many packets.
 //!
-//! Clients refuse an answer of more than 16 packets (python-engineio ends the session and comes back for ever), and the engine
-//! puts all that waits into one. So an answer is cut, and its rest is held for the next polls; the engine is asked again when
-//! nothing of it is left.
+//! Clients reject an answer of more than 16 packets (python-engineio ends the session and reconnects without end), and
+//! the engine puts everything that waits into one answer. So an answer is split, and its rest is held for the next
+//! polls; the engine is asked again when the rest has been delivered.
 //!
-//! A session that goes over to a WebSocket gets from then on what waits in the engine. What is held here would be left
-//! behind, and so would the one packet that the engine holds back when an answer is full. So the WebSocket has to wait until the
-//! client has polled all of it. From that moment to the end of the upgrade no poll reaches the engine: they are answered
-//! with nothing, as the engine would.
+//! After an upgrade to a WebSocket the client gets what waits in the engine. It would lose what is held here, and the
+//! one packet that the engine holds back when an answer is full. So the upgrade waits until the client has polled all
+//! of it. From then until the upgrade is complete no poll reaches the engine: polls get an empty answer, as the engine
+//! would give them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use tokio::time::{Instant, timeout_at};
 use super::{Poll, PollingSession, State};
 use crate::gateways::socketio::payload;
 
-/// How long a client may take to poll what is held before it goes over to a WebSocket.
+/// How long a client may take to poll what is held before an upgrade.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is on its way from the engine to the client.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     held: Option<Held>,
-    /// Polls that the engine is answering with what waits.
+    /// Number of polls that the engine is answering.
     asking: usize,
-    /// Polls that the engine has nothing for yet.
+    /// Number of polls for which the engine has no packets yet.
     parked: usize,
-    /// The engine may hold a packet back that did not fit into its last answer: a poll that it had nothing for shows that
-    /// it does not.
+    /// Whether the engine may hold back a packet that did not fit into its last answer. A poll that finds no packets
+    /// shows that it does not.
     may_hold_back: bool,
-    /// The session goes over to a WebSocket: no poll reaches the engine any more.
+    /// Whether an upgrade is in progress: no poll reaches the engine.
     is_gated: bool,
 }
 
 impl Delivery {
-    /// Whether a poll waits for anything to be sent.
+    /// Whether a poll waits for packets to be sent.
     pub(super) fn has_parked_poll(&self) -> bool {
         self.parked > 0
     }
@@ -48,27 +48,27 @@ impl Delivery {
 struct Held {
     body: Bytes,
     is_binary: bool,
-    /// Bytes that it is accounted for, until all of it is gone.
+    /// Bytes counted as waiting until the whole rest is delivered.
     counted: usize,
 }
 
 /// An answer to a poll, or a part of one.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gateways::socketio) struct Answer {
-    /// Packets as the client's protocol writes them.
+    /// Packets in the encoding of the client's protocol.
     pub(in crate::gateways::socketio) body: Bytes,
-    /// Whether they are in the binary form of Engine.IO 3.
+    /// Whether the packets are in the binary form of Engine.IO 3.
     pub(in crate::gateways::socketio) is_binary: bool,
 }
 
-/// Who answers a poll.
+/// Where the answer to a poll comes from.
 #[derive(Debug)]
 pub(in crate::gateways::socketio) enum Turn {
-    /// What is held.
+    /// The rest of a previous answer.
     Held(Answer),
     /// The engine.
     Engine(Asking),
-    /// The session goes over to a WebSocket: there is nothing any more.
+    /// Nowhere: an upgrade is in progress, and the answer is empty.
     Nothing,
 }
 
@@ -79,16 +79,16 @@ pub(in crate::gateways::socketio) struct Asking {
     is_parked: bool,
 }
 
-/// What the server has found in the engine before an upgrade.
+/// What the engine holds before an upgrade.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gateways::socketio) enum Found {
-    /// Nothing that could be left behind.
+    /// No packets.
     Nothing,
     /// An answer, which the client has to poll first.
     Answer(Answer),
 }
 
-/// A session that goes over to a WebSocket. Polls reach the engine again when it is dropped, unless it is [done](Self::done).
+/// An upgrade in progress. When it is dropped, polls reach the engine again, unless it is [done](Self::done).
 #[derive(Debug)]
 pub(in crate::gateways::socketio) struct Upgrade {
     session: Arc<PollingSession>,
@@ -96,7 +96,7 @@ pub(in crate::gateways::socketio) struct Upgrade {
 }
 
 impl Poll {
-    /// Who answers this poll.
+    /// Decides where the answer to this poll comes from.
     pub(in crate::gateways::socketio) fn turn(&self) -> Turn {
         let session = &self.0;
         let mut state = session.state.lock();
@@ -110,13 +110,14 @@ impl Poll {
         Turn::Engine(Asking { session: session.clone(), is_parked: false })
     }
 
-    /// A packet that says nothing.
+    /// Returns an answer with one no-op packet.
     pub(in crate::gateways::socketio) fn nothing(&self) -> Answer {
         let body = if self.0.version == 3 { "1:6" } else { "6" };
         Answer { body: body.into(), is_binary: false }
     }
 
-    /// Cuts an answer of the engine, of at most `most` bytes, to what the client takes at once. The rest is held.
+    /// Splits an answer of the engine, of at most `most` bytes, into the part that the client accepts at once and the
+    /// rest, which is held.
     pub(in crate::gateways::socketio) fn cut(&self, asking: Asking, answer: Answer, most: usize) -> Answer {
         let (session, Answer { body, is_binary }) = (&self.0, answer);
         self.answered(body.len(), most);
@@ -124,14 +125,14 @@ impl Poll {
         let mut state = session.state.lock();
         session.hold(&mut state, Answer { body: rest, is_binary });
         drop(state);
-        // Not before: an upgrade waits for what is held.
+        // Dropped after the rest is held, because this lets an upgrade look at it.
         drop(asking);
         Answer { body: first, is_binary }
     }
 }
 
 impl Asking {
-    /// The engine has nothing for this poll yet: all that it had is gone.
+    /// Notes that the engine has no packets for this poll yet.
     pub(in crate::gateways::socketio) fn park(&mut self) {
         self.is_parked = true;
         let delivery = &mut self.session.state.lock().delivery;
@@ -156,8 +157,8 @@ impl Drop for Asking {
 }
 
 impl PollingSession {
-    /// Waits until the client has polled all that is held, and keeps further polls from the engine. `look` asks the engine
-    /// what it has, as a poll would. `None` when the client has not polled for too long.
+    /// Waits until the client has polled everything that is held, and keeps further polls from the engine. `look` asks
+    /// the engine for its packets, as a poll would. Returns `None` when the client has not polled in time.
     pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Found>>(
         self: &Arc<Self>,
         mut look: impl FnMut() -> F,
@@ -178,7 +179,7 @@ impl PollingSession {
                 timeout_at(deadline, changed).await.ok()?;
                 continue;
             };
-            // Dropped with this future, it lets polls through again.
+            // When this future is cancelled, the drop lets polls through again.
             let upgrade = Upgrade { session: self.clone(), is_done: false };
             if !may_hold_back {
                 return Some(upgrade);
@@ -199,7 +200,7 @@ impl PollingSession {
         if body.is_empty() {
             return;
         }
-        // A copy, so that no more is kept than is accounted for.
+        // Copied, so that exactly the counted bytes are kept in memory.
         let body = Bytes::copy_from_slice(&body);
         let counted = body.len();
         self.note_waiting(counted);
@@ -220,7 +221,7 @@ impl PollingSession {
 }
 
 impl Upgrade {
-    /// The WebSocket is open: polls do not reach the engine any more.
+    /// Completes the upgrade: polls no longer reach the engine.
     pub(in crate::gateways::socketio) fn done(mut self) {
         self.is_done = true;
     }

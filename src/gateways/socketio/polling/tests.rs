@@ -47,7 +47,7 @@ async fn an_upgraded_session_is_counted_by_its_connection() {
     assert_eq!(sessions.count(), 0);
     assert!(ended(&sessions).is_empty());
     drop(connection);
-    // It was never a WebSocket: nothing else would end it.
+    // The upgrade never completed, and nothing else would end the session.
     assert_eq!(ended(&sessions), [("a".to_owned(), "upgrade")]);
     drop(session);
     assert_eq!(sessions.count(), 0);
@@ -55,7 +55,7 @@ async fn an_upgraded_session_is_counted_by_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_left_alone_ends() {
+async fn a_session_without_polls_ends() {
     let sessions = PollingSessions::new(LIMITS);
     let (idle, polls) = (opened(&sessions, "idle"), opened(&sessions, "polls"));
     let poll = polls.clone().poll();
@@ -86,7 +86,7 @@ async fn the_most_expensive_idle_session_goes_first() {
 }
 
 #[tokio::test]
-async fn what_waits_for_all_is_bounded() {
+async fn data_waiting_for_all_sessions_is_bounded() {
     let sessions = PollingSessions::new(LIMITS);
     let [large, other] = ["large", "other"].map(|id| opened(&sessions, id));
     large.note_sent(LIMITS.waiting_bytes);
@@ -100,12 +100,12 @@ async fn what_waits_for_all_is_bounded() {
     assert_eq!(sessions.0.waiting.load(Ordering::Relaxed), 0);
 }
 
-/// An answer of the engine with so many packets of three bytes.
+/// An answer of the engine with this many packets of three bytes.
 fn answer(packets: usize) -> Answer {
     Answer { body: vec!["4ab"; packets].join("\u{1e}").into(), is_binary: false }
 }
 
-/// Polls, and has the engine answer with so many packets where it is asked.
+/// Polls; if the engine is asked, it answers with this many packets. Returns the number of packets.
 fn polled(session: &Arc<PollingSession>, packets: usize) -> usize {
     let poll = session.clone().poll();
     let answer = match poll.turn() {
@@ -117,14 +117,14 @@ fn polled(session: &Arc<PollingSession>, packets: usize) -> usize {
 }
 
 #[tokio::test]
-async fn a_rest_is_held_and_accounted_for() {
+async fn the_rest_is_held_and_accounted_for() {
     let sessions = PollingSessions::new(LIMITS);
     let session = opened(&sessions, "a");
     session.note_sent(100_000);
     assert_eq!(polled(&session, 40), 16);
     let waiting = || sessions.0.waiting.load(Ordering::Relaxed);
     assert_eq!(waiting(), 24 * 4 - 1);
-    // The engine is not asked before that is gone.
+    // The engine is not asked again before the rest is delivered.
     assert_eq!([polled(&session, 1), polled(&session, 1), polled(&session, 1)], [16, 8, 1]);
     assert_eq!(waiting(), 0);
     polled(&session, 40);
@@ -138,7 +138,7 @@ async fn an_upgrade_waits_for_the_rest() {
     let session = opened(&sessions, "a");
     polled(&session, 20);
     let prepare = || session.prepare_upgrade(|| ready(Found::Nothing));
-    // A client that does not poll keeps its session as it is.
+    // A client that does not poll keeps its session unchanged.
     assert!(prepare().await.is_none());
     let mut preparing = pin!(prepare());
     assert!(poll!(&mut preparing).is_pending());
@@ -150,7 +150,7 @@ async fn an_upgrade_waits_for_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_upgrade_finds_is_polled_first() {
+async fn packets_found_by_an_upgrade_are_polled_first() {
     let sessions = PollingSessions::new(LIMITS);
     let session = opened(&sessions, "a");
     assert_eq!(polled(&session, 16), 16);
@@ -163,11 +163,11 @@ async fn what_an_upgrade_finds_is_polled_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_looked_for_after_an_empty_poll() {
+async fn the_engine_is_not_asked_after_an_empty_poll() {
     let sessions = PollingSessions::new(LIMITS);
     let session = opened(&sessions, "a");
     let prepare = || session.prepare_upgrade(|| async { panic!("the engine has nothing") });
-    // Before the first poll, while one waits, and after it was answered.
+    // Before the first poll, while a poll waits, and after it was answered.
     drop(prepare().await.unwrap());
     polled(&session, 16);
     let poll = session.clone().poll();
@@ -179,7 +179,7 @@ async fn nothing_is_looked_for_after_an_empty_poll() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_session_is_bounded_until_it_polls() {
+async fn data_waiting_for_a_session_is_bounded() {
     let sessions = PollingSessions::new(PollingLimits { waiting_bytes: MAX_WAITING_BYTES, ..LIMITS });
     let session = opened(&sessions, "a");
     session.note_sent(MAX_WAITING_BYTES);

@@ -1,4 +1,4 @@
-//! How a client is answered: by an event, by an acknowledgement, or by both.
+//! Answers to a client: as an event, as an acknowledgement, or as both.
 
 use serde::Serialize;
 use socketioxide::SendError;
@@ -17,7 +17,7 @@ impl Session {
         }
     }
 
-    /// The acknowledgement carries the first fault beside the answer: what was valid still holds.
+    /// Acknowledges a request with its answer and its first fault: the valid part of the request is in effect.
     pub(super) fn acknowledge_with<T: Serialize>(
         &self,
         socket: &SocketRef,
@@ -52,7 +52,8 @@ impl Session {
         self.delivered(socket, sent);
     }
 
-    /// A client whose queue is full would miss something without knowing: it is cut, comes back, and catches up.
+    /// Disconnects the client if its queue was full. Otherwise it would miss something without knowing it; when it
+    /// reconnects, it catches up.
     #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
     pub(super) fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
         if rooms::is_full(&sent) {

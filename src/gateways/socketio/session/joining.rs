@@ -1,4 +1,4 @@
-//! How a client joins what is live: with a snapshot, or with what it missed; the answer to its subscription ends it.
+//! Joining live events: with a snapshot, or with the missed events. The answer to the subscription comes last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,24 +17,24 @@ use crate::gateways::socketio::rates::Rate;
 use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
 use crate::hub::{Envelope, Snapshot};
 
-/// A client that catches up and does not read is cut after this long.
+/// A client that catches up and reads nothing for this long is disconnected.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a full queue is looked at again while catching up.
+/// Time between two attempts while a client's queue is full.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
 
-/// A subscription that is not answered yet.
+/// A subscription that has not been answered.
 pub(super) struct PendingSubscription {
     pub(super) request: Request,
-    /// Taken with the answer.
+    /// Taken when the answer is sent.
     pub(super) caller: Option<Caller>,
-    /// Whether the gap in the signals can be, or was filled; `None` when there is none.
+    /// Whether the gap in the signals can be filled, or was; `None` when there is no gap.
     pub(super) recovered: Option<bool>,
-    /// What its user missed, if it newly joins his streams.
+    /// What the user has missed, if the client newly joins the user's streams.
     pub(super) missed: Option<Backlog>,
 }
 
 impl PendingSubscription {
-    /// False as soon as anything that was presented could not be resumed.
+    /// Returns whether all gaps were filled; `None` when no cursor was presented.
     fn recovered(&self) -> Option<bool> {
         match (self.recovered, self.missed.as_ref().and_then(Backlog::recovered)) {
             (Some(signals), Some(messages)) => Some(signals && messages),
@@ -44,8 +44,9 @@ impl PendingSubscription {
 }
 
 impl Session {
-    /// Snapshot of what is newly joined, then live: one step against publishing. Returns what did not fit into the client's
-    /// queue: it has joined the market then, but not the streams of its user.
+    /// Emits the snapshot of what is newly joined and joins live events, while nothing is published. Returns the
+    /// subscription if the user's messages did not fit into the client's queue: the client has then joined prices and
+    /// signals, but not the user's streams.
     pub(super) fn join_with_snapshot(
         &self,
         socket: &SocketRef,
@@ -56,7 +57,7 @@ impl Session {
             for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
                 self.delivered(socket, emit_price(socket, &price));
             }
-            // Where the gap since a cursor stays, the snapshot is whole, whatever the client has had.
+            // If the gap since the cursor was not filled, the snapshot is complete, whatever the client has had.
             let whole = joining.recovered == Some(false);
             let replay = joining.request.replay.filter(|_| !whole);
             let signals = present.signals_by_age(|signal, age| {
@@ -72,7 +73,7 @@ impl Session {
         })
     }
 
-    /// Brings the client from signal `seq` to the present, where one is given, and joins it.
+    /// Completes a subscription in the background. With `seq` it first replays the signals after it.
     pub(super) async fn catch_up(&self, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) {
         let unfinished = match seq {
             Some(seq) => self.replay(socket, joining, seq).await,
@@ -92,7 +93,8 @@ impl Session {
         }
     }
 
-    /// Replays signals from `seq`. Returns what is left to do; nothing if the client has joined everything, or is gone.
+    /// Replays signals from `seq`. Returns the subscription if it is still unfinished; `None` if the client has joined
+    /// everything or is gone.
     async fn replay(&self, socket: &SocketRef, joining: PendingSubscription, seq: u64) -> Option<PendingSubscription> {
         let mut returning = Resumer { session: self, socket, joining, from: seq };
         let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await;
@@ -107,7 +109,7 @@ impl Session {
             }
             impossible => {
                 if let Err(error) = impossible {
-                    // It is told, and gets its prices: those must not wait for a disk.
+                    // The client still gets its answer and its prices, which do not depend on the disk.
                     resume::log_unreadable(&error);
                 }
                 joining.recovered = Some(false);
@@ -116,7 +118,7 @@ impl Session {
         }
     }
 
-    /// Joins prices and signals; those that are new have been emitted from `seq` on.
+    /// Joins prices and signals. The newly joined signals have been emitted from `seq` on.
     fn join_market(&self, socket: &SocketRef, request: &Request, seq: u64) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
@@ -131,14 +133,15 @@ impl Session {
         rooms::join(socket, &state.topics, state.rate);
     }
 
-    /// Joins the streams of its user, if it newly does, and answers.
+    /// Joins the user's streams, if they are new to the client, and answers the subscription.
     ///
     /// # Errors
-    /// When there is no room for what the user missed. The client has not joined them, and is tried again a little later.
+    /// Fails when the client's queue has no room for what the user has missed. The client has then not joined the
+    /// streams; the caller retries.
     fn finish(&self, socket: &SocketRef, present: &Snapshot, joining: &mut PendingSubscription) -> Result<(), NoRoom> {
         if let Some(missed) = &mut joining.missed {
             if self.login.as_ref().is_none_or(|login| login.end().is_cancelled()) {
-                // It is being cut.
+                // The client is being disconnected.
                 return Ok(());
             }
             missed.hand_over(socket, present)?;
@@ -164,12 +167,12 @@ impl Session {
     }
 }
 
-/// A client that fills its gap: it is in no live room until it has.
+/// A client that resumes. It joins no live room until its gap is filled.
 struct Resumer<'a> {
     session: &'a Session,
     socket: &'a SocketRef,
     joining: PendingSubscription,
-    /// The number after which its gap begins.
+    /// The sequence number after which its gap begins.
     from: u64,
 }
 
@@ -205,7 +208,7 @@ impl ResumeRequest for Resumer<'_> {
             }
         }
         session.join_market(socket, &self.joining.request, self.from);
-        // What does not fit any more goes on after this.
+        // If the user's messages do not fit, the caller continues with them afterwards.
         session.finish(socket, present, &mut self.joining).ok();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a client says while it cannot be answered yet.
+//! Commands that wait until they can be executed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep};
 use super::{Said, Session};
 use crate::gateways::socketio::polling::PollingSession;
 
-/// What waits its turn, up to this many.
+/// Largest number of queued commands.
 const MAX_SAID: usize = 32;
-/// And up to so much memory, in bytes.
+/// Largest total size of the queued commands, in bytes.
 const MAX_BYTES: usize = 128 * 1024;
-/// How long a client may take to poll when too much waits for all clients together.
+/// How long a client may take to poll while too much waits for all clients together.
 const POLL_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked at again whether it polls.
+/// Time between two checks whether it polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a client has said and not been answered, in the order in which it was said.
+/// Queued commands, in the order in which the client sent them.
 #[derive(Default)]
 pub(super) struct SaidQueue {
     said: VecDeque<(usize, Said)>,
@@ -28,10 +28,10 @@ pub(super) struct SaidQueue {
 }
 
 impl SaidQueue {
-    /// Puts something at the end.
+    /// Appends a command.
     ///
     /// # Errors
-    /// What was said, when there is no room for it.
+    /// Returns the command when there is no room for it.
     pub(super) fn push(&mut self, said: Said) -> Result<(), Said> {
         let bytes = weight(&said.data);
         if self.said.len() >= MAX_SAID || self.bytes + bytes > MAX_BYTES {
@@ -42,7 +42,7 @@ impl SaidQueue {
         Ok(())
     }
 
-    /// Takes what was said first.
+    /// Removes the first command.
     pub(super) fn pop(&mut self) -> Option<Said> {
         let (bytes, said) = self.said.pop_front()?;
         self.bytes -= bytes;
@@ -51,8 +51,8 @@ impl SaidQueue {
 }
 
 impl Session {
-    /// Goes on with what the client has said as soon as it polls, or less waits for all clients together. One that does not
-    /// poll is cut.
+    /// Executes the queued commands as soon as the client polls, or less data waits for all clients. A client that does
+    /// not poll in time is disconnected.
     pub(super) fn wait_for_poll(self: &Arc<Self>, socket: &SocketRef) {
         let (session, socket) = (self.clone(), socket.clone());
         self.gateway.tasks.clone().spawn_connection(async move {
@@ -71,7 +71,7 @@ impl Session {
     }
 }
 
-/// About how much memory a value takes, in bytes.
+/// Estimates the memory that a value takes, in bytes.
 fn weight(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_number_and_bytes() {
+    fn the_queue_is_bounded_in_number_and_bytes() {
         let mut queue = SaidQueue::default();
         for _ in 0..MAX_SAID {
             assert!(queue.push(said(Value::Null)).is_ok());
@@ -102,7 +102,7 @@ mod tests {
         assert!(queue.push(said(Value::Null)).is_err());
         while queue.pop().is_some() {}
         assert_eq!(queue.bytes, 0);
-        // A short message, which takes far more as a value.
+        // A short message that takes far more memory as a value.
         let numbers = || said(json!(vec![1; 3_000]));
         assert!(queue.push(numbers()).is_ok());
         assert!(queue.push(numbers()).is_err());

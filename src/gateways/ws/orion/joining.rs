@@ -1,4 +1,4 @@
-//! How an ORION client joins what is live: with a snapshot, with what it missed, or with both one after the other.
+//! Joining live events: with a snapshot, with the missed events, or with one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
 use crate::store::Change;
 
-/// Signals of snapshots that are remembered for one connection; with more of them a late cursor is not filled in.
+/// Signals of snapshots that are remembered per connection. Beyond this number a later cursor is not filled in.
 const MAX_SNAPSHOT_STATES: usize = 4096;
 
 impl Orion {
@@ -29,19 +29,19 @@ impl Orion {
         client.ping(OPENING_PING).await
     }
 
-    /// What a native client is subscribed to without asking.
+    /// The request of a native client that does not subscribe.
     pub(super) fn everything(&self) -> Request {
         Request { topics: Topics::market(), replay: self.replay, ..Request::default() }
     }
 
-    /// Sends everything without having been asked.
+    /// Joins the client to everything, if it has not subscribed yet.
     pub(super) fn begin(&mut self, client: &Client) {
         if self.waiting.take().is_some() {
             self.join_with_snapshot(client, &self.everything(), None);
         }
     }
 
-    /// Snapshot of what `wanted` adds to what the client has, then live.
+    /// Sends the snapshot of what `request` adds to the subscription, and joins the client to live events.
     pub(super) fn join_with_snapshot(&mut self, client: &Client, request: &Request, recovered: Option<bool>) {
         let gateway = self.gateway.clone();
         gateway.hub.with_snapshot(|present| {
@@ -49,7 +49,7 @@ impl Orion {
             let wanted = &request.topics;
             let mut signals = present.signals_by_age(|signal, age| {
                 let is_new = !before.signals.contains(&signal.symbol);
-                // One that asks late how far back it should reach gets what its first snapshot left out.
+                // A client that asks for a replay later gets what its first snapshot left out.
                 let is_asked_for = is_new || (request.replay.is_some() && recovered.is_none());
                 wanted.signals.contains(&signal.symbol) && is_asked_for && self.is_due(request, recovered, signal, age)
             });
@@ -68,11 +68,12 @@ impl Orion {
         });
     }
 
-    /// Whether a signal that changed so long ago belongs into a snapshot. A page sounds an alarm for each confirmed one that
-    /// it has not seen, so one that has just been loaded gets only those that are news, unless it asks for more.
+    /// Whether a signal whose last change has this age belongs in the snapshot. A page sounds an alarm for each
+    /// confirmed signal that it has not seen, so a page that has just been loaded gets only recent ones, unless it asks
+    /// for more.
     fn is_due(&self, request: &Request, recovered: Option<bool>, signal: &Signal, age: Duration) -> bool {
         match (recovered, request.replay) {
-            // In place of a gap that could not be filled comes all that there is.
+            // The snapshot is complete when it stands in for a gap that was not filled.
             (Some(_), _) => true,
             (None, Some(replay)) => signal.state.is_pending() || age <= replay,
             (None, None) => {
@@ -81,7 +82,7 @@ impl Orion {
         }
     }
 
-    /// Whether this connection, which has the signals of `subscribed`, has been told of a signal's state, or will be.
+    /// Whether this connection, which is subscribed to `subscribed`, has been sent a signal's state, or will be.
     fn has_had(&self, publication: &Envelope, subscribed: &Selection) -> bool {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return false };
         subscribed.contains(&signal.symbol)
@@ -90,19 +91,19 @@ impl Orion {
                 || self.snapshot.contains_key(&signal.id))
     }
 
-    /// Notes which symbols' signals the client gets from now on.
+    /// Sets the symbols whose signals the client gets from now on.
     pub(super) fn set_signals(&mut self, wanted: &Selection, seq: u64) {
         self.completeness.set(wanted, seq);
         if wanted.is_none() {
             self.snapshot.clear();
         } else if self.snapshot.len() > MAX_SNAPSHOT_STATES {
-            // What is forgotten cannot be left out of a later filling.
+            // Forgotten states cannot be left out when a gap is filled later.
             self.completeness.leave_gap_until(self.completeness.after_all());
             self.snapshot.clear();
         }
     }
 
-    /// Brings the client from `seq` to the present.
+    /// Sends the client everything after `seq` and joins it to live events.
     pub(super) async fn catch_up(&mut self, client: &mut Client, seq: u64, request: &Request) -> Result<(), Gone> {
         let gateway = self.gateway.clone();
         let mut comeback = Resumer { client, request };
@@ -121,8 +122,8 @@ impl Orion {
         Ok(())
     }
 
-    /// Sends what this live connection has not had yet, from `from` to where its own events begin. Returns whether that was
-    /// all: a state that is older than what the client has had of the same signal is left out.
+    /// Sends the events from `from` that this live connection has not had. Returns whether the gap is filled: a state
+    /// that is older than one the client has had of the same signal is left out.
     pub(super) async fn fill_in(&mut self, client: &mut Client, from: u64, request: &Request) -> Result<bool, Gone> {
         let epoch = self.gateway.hub.position().epoch;
         let (wanted, target) = (&request.topics.signals, self.completeness.after_all());
@@ -156,7 +157,7 @@ impl Orion {
     }
 }
 
-/// A client that fills its gap: it gets nothing live until it has.
+/// A client that resumes. It gets no live events until its gap is filled.
 struct Resumer<'a> {
     client: &'a mut Client,
     request: &'a Request,
@@ -171,7 +172,7 @@ impl ResumeRequest for Resumer<'_> {
     }
 
     fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
-        // The pages before went past the outbox, which has room for the whole tail of the log.
+        // The previous pages were not queued in the outbox, so it has room for the rest of the log.
         let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
         let before = outbox.topics();
         outbox.put(present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
@@ -181,7 +182,7 @@ impl ResumeRequest for Resumer<'_> {
     }
 }
 
-/// A native subscription sets exactly what it names.
+/// Sets the subscription to exactly what the request names, and answers it.
 fn join(outbox: &Outbox, present: &Snapshot, request: &Request, recovered: Option<bool>) {
     outbox.set_topics(request.topics.clone());
     outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));

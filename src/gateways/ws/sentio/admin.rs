@@ -1,7 +1,7 @@
-//! `/ws/admin`: what was published for administrators, or the server's own state, after the administrator's token.
+//! `/ws/admin`: what is published for administrators, or the server's own state, after the administrator's token.
 //!
 //! The page opens it twice: with `{"action":"subscribe","admin_token":…}` for the messages, and with the bare token for
-//! `{status, logs}`. Neither may get what the other reads: the one crashes on a frame without a type, the other without
+//! `{status, logs}`. The two streams are kept apart: one reader crashes on a frame without a type, the other without
 //! logs.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Topics};
 use crate::pipeline::clock;
 
-/// Time between two states of the server.
+/// Time between two reports of the server's state.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// One administrator's connection.
@@ -33,9 +33,9 @@ pub(super) struct Admin {
 /// Which of the two streams it is.
 #[derive(Debug)]
 enum Form {
-    /// Not known yet: nothing was said.
+    /// Not known yet: the client has not sent a frame.
     Unknown,
-    /// What was published.
+    /// The published messages.
     Messages,
     /// The server's own state.
     Status,
@@ -126,7 +126,7 @@ impl Protocol for Admin {
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         match self.form {
             Form::Unknown => {
-                // Text that was meant as an object, but is none, is no token either.
+                // Text that begins like an object but is not valid JSON is not a token either.
                 let token = text.trim();
                 if token.starts_with('{') {
                     let Some(said) = Said::read(client, token) else { return Ok(()) };
@@ -144,7 +144,7 @@ impl Protocol for Admin {
                 }
                 Ok(())
             }
-            // Its page says nothing more, and reads nothing else.
+            // The reader of this stream sends nothing more, and reads nothing else.
             Form::Status => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! `/ws/market-data`: the quotes of the subscribed symbols at once, and again at regular times.
+//! `/ws/market-data`: the quotes of the subscribed symbols, at once and then at regular intervals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::gateways::resume::Gone;
 use crate::hub::Envelope;
 use crate::pipeline::clock;
 
-/// One panel of prices. It looks at the prices when it is due, so that publishing costs nothing for it.
+/// One panel of prices. It reads the prices at its interval, so it adds no cost to publishing.
 #[derive(Debug)]
 pub(super) struct Market {
     gateway: Arc<Gateway>,
-    /// What it wants, once it has said so.
+    /// Subscribed symbols; `None` before the first frame.
     watchlist: Option<Watchlist>,
 }
 
@@ -26,7 +26,7 @@ impl Market {
         Self { gateway, watchlist: None }
     }
 
-    /// Sends the quotes of `watchlist`, if there are any: an unknown symbol is silent.
+    /// Sends the quotes of `watchlist`, if there are any. Unknown symbols have none.
     fn send(&self, client: &Client, kind: &str, watchlist: &Watchlist) {
         if watchlist.is_empty() {
             return;

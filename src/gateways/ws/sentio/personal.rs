@@ -1,8 +1,8 @@
-//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user, to whom may have it.
+//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user.
 //!
-//! A client says who it is by its handshake's token, by `token` in its first frame, or by a bare `user_id` where that is
-//! enough ([`OpenUsers`](crate::auth::OpenUsers)). Who may have nothing is told so and stays: a close would only make the
-//! page come back, and a later frame may have a token.
+//! A client identifies its user by the handshake's token, by `token` in its first frame, or by a bare `user_id` where
+//! that suffices ([`OpenUsers`](crate::auth::OpenUsers)). A client that may not read gets an error and stays connected:
+//! after a close the page would only reconnect, and a later frame may carry a token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
 
-/// Between two notifications on one connection. The page's key of a row is `Date.now()` as it arrives: rows of one
-/// millisecond stay on the screen, and repeat. While the first is on its way, the next one waits a little longer: what a
-/// network or a busy page holds up would arrive together.
+/// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
+/// of the same millisecond stay on the screen and repeat. Until the previous notification is confirmed, the next one
+/// waits longer, because a slow network or page could deliver both together.
 const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
 
-/// What is particular about one of the personal streams.
+/// One of the personal streams.
 pub(super) trait Panel: Send + Sized {
-    /// Its path.
+    /// Path of the endpoint.
     const ENDPOINT: &'static str;
 
-    /// Puts what the user gets at once into the client's outbox and joins it to what is live.
+    /// Puts the user's initial messages into the client's outbox and joins it to live events.
     fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
 
-    /// See [`Protocol::frames`].
+    /// See [`Protocol::encode`].
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
     /// See [`Protocol::batch_end`].
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// See [`Protocol::receipt`].
+    /// See [`Protocol::delivery_probe`].
     fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
@@ -52,13 +52,13 @@ pub(super) trait Panel: Send + Sized {
 #[derive(Debug)]
 pub(super) struct Personal<P> {
     gateway: Arc<Gateway>,
-    /// Whom the handshake's token names.
+    /// User of the handshake's token.
     identity: Option<Principal>,
-    /// Whether it may read at all without one: where reading needs a token, an id alone opens nothing.
+    /// Whether the client may read without a user token. Where reading needs a token, a bare id is not enough.
     may_read: bool,
-    /// Whom the path names. Such a client need not say anything.
+    /// User id in the path. A client with one need not send anything.
     path: Option<String>,
-    /// Once it is known whose it is.
+    /// Set when the user is known.
     panel: Option<P>,
 }
 
@@ -89,7 +89,7 @@ impl<P: Panel> Personal<P> {
         Ok(())
     }
 
-    /// Takes a frame of a client that is nobody yet.
+    /// Handles a frame of a client whose user is not known yet.
     async fn introduced(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
         let tokens = &self.gateway.tokens;
         if let Some(token) = said.text("token") {
@@ -101,7 +101,7 @@ impl<P: Panel> Personal<P> {
             Close::Policy
         })?;
         let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());
-        // The pages ping whoever they are; one that brings nothing new is answered as a ping and no more.
+        // The pages send pings before they identify their user. A ping without new information is only answered.
         let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
         if said.action() == Some("ping") && !is_new {
             said.answer(client);
@@ -194,13 +194,13 @@ impl Panel for Earnings {
     }
 }
 
-/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. What waits for its turn when the
-/// connection ends has not reached the user, and comes again on the next one.
+/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. A notification that is still
+/// queued when the connection ends has not reached the user, and is sent again on the next connection.
 #[derive(Debug)]
 pub(super) struct Notifications {
     connection: Connection,
     outbox: Arc<Outbox>,
-    /// The number of the last one that was written.
+    /// Number of the last notification that was written.
     last: u64,
 }
 
@@ -242,12 +242,12 @@ impl Panel for Notifications {
     }
 }
 
-/// One object with all that there is, whole, and again after each change.
+/// One object with the user's whole state, sent again after each change.
 #[derive(Debug)]
 pub(super) struct Dashboard {
     gateway: Arc<Gateway>,
     user: Arc<str>,
-    /// What the client has.
+    /// The object that the client has.
     sent: Utf8Bytes,
     changed: bool,
 }

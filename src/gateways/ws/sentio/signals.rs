@@ -1,4 +1,4 @@
-//! `/ws/trade-signals`: the list of current signals, whole, after each change that concerns the client.
+//! `/ws/trade-signals`: the complete list of current signals, sent after each change that concerns the client.
 
 use std::sync::Arc;
 
@@ -20,18 +20,18 @@ pub(super) struct Signals {
     wanted: Wanted,
     /// The list that the client has.
     sent: String,
-    /// Whether something happened that may have changed it.
+    /// Whether an event may have changed the list.
     changed: bool,
 }
 
-/// What a client wants to see.
+/// What a client is subscribed to.
 #[derive(Debug)]
 enum Wanted {
-    /// It has said nothing yet.
+    /// Nothing: it has not sent a frame.
     Nothing,
-    /// It named no symbols.
+    /// Everything: it named no symbols.
     Everything,
-    /// These; none after it took back the last one.
+    /// These symbols. The list stays empty after the last one was removed.
     Only(Watchlist),
 }
 
@@ -55,7 +55,7 @@ impl Wanted {
     fn add(&mut self, symbols: Vec<&str>, instruments: &Instruments) {
         match self {
             Self::Only(watchlist) => watchlist.add(symbols, instruments),
-            // Who names symbols after he got everything wants these.
+            // A client that names symbols after it got everything narrows its subscription.
             Self::Nothing | Self::Everything => {
                 let watchlist = Watchlist::of(symbols, instruments);
                 *self = if watchlist.is_empty() { Self::Everything } else { Self::Only(watchlist) };
@@ -75,7 +75,7 @@ impl Signals {
         Self { gateway, wanted: Wanted::Nothing, sent: String::new(), changed: false }
     }
 
-    /// Joins the client to what it wants and tells it how that is now.
+    /// Joins the client to its subscription and sends the current list.
     fn show(&mut self, client: &Client) {
         let topics = self.wanted.topics();
         let sources = self.gateway.hub.with_snapshot(|present| {
@@ -88,7 +88,7 @@ impl Signals {
         }
     }
 
-    /// The list, unless it is empty or the client has it.
+    /// Returns the list, unless it is empty or the client already has it.
     fn list(&mut self, sources: &[Arc<Envelope>]) -> Option<Utf8Bytes> {
         let entries = sentio::signal_list(sources, self.wanted.watchlist(), &self.gateway.instruments);
         let list = sentio::array(&entries);
@@ -114,7 +114,7 @@ impl Protocol for Signals {
         self.changed |= sentio::concerns_signals(publication.event());
     }
 
-    /// One list for all that happened together.
+    /// Sends one list for the whole batch.
     fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
         if std::mem::take(&mut self.changed) {
             let sources =
