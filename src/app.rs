@@ -113,7 +113,7 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let (presence, pages) = delivery(&handle, &recovered, &metrics);
+        let (deliveries, pages) = delivery(&handle, &recovered, &metrics);
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -129,7 +129,7 @@ impl App {
             instruments: instruments.clone(),
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
-            presence,
+            deliveries,
             pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
@@ -209,7 +209,7 @@ impl App {
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &cuts);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());
-        let pace = rooms.keep_pace(self.tasks.stopping());
+        let pace = rooms.run_rates(self.tasks.stopping());
         self.tasks.spawn("price rates", async move {
             pace.await;
             Ok::<_, std::convert::Infallible>(())
@@ -259,11 +259,11 @@ impl App {
             info!("some clients did not answer the close");
         }
         // The last chance while the pipeline still listens.
-        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.pages.marks().save()) };
+        let saved = async { tokio::join!(self.gateway.deliveries.save(), self.gateway.pages.marks().save()) };
         if !matches!(timeout(GOODBYE.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
             warn!("what has reached whom could not be stored: some notifications and trades will come again");
         }
-        if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
+        if let Err(error) = self.gateway.catch_up.save(&self.gateway.hub.position(), clock::wall()) {
             warn!(%error, "what has reached the panels could not be kept: they get some signals again");
         }
         self.door.kill_all(Reason::Draining);
@@ -304,8 +304,8 @@ fn spawn_watches(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceSta
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", endless(async move { states.watch(stopping, patience).await }));
     tasks.spawn("logins", endless(gateway.tokens.clone().keep_watch(tasks.stopping())));
-    tasks.spawn("presence", endless(gateway.presence.clone().keep_saved(tasks.stopping())));
-    tasks.spawn("bot marks", endless(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
+    tasks.spawn("presence", endless(gateway.deliveries.clone().save_changes(tasks.stopping())));
+    tasks.spawn("bot marks", endless(gateway.pages.marks().clone().save_changes(tasks.stopping())));
 }
 
 /// What tells the operator.
@@ -367,7 +367,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 
 fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<CatchUp> {
     let catch_up = CatchUp::new(settings.aria.catch_up, metrics.clone());
-    Arc::new(catch_up.resuming(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
+    Arc::new(catch_up.restored(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
 }
 
 /// What a newcomer is told of the time before this process.

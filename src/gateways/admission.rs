@@ -6,7 +6,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::Gateway;
-use super::channels::Place;
+use super::channels::ChannelSlot;
 use super::command::fault;
 use crate::auth::{
     AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
@@ -15,7 +15,7 @@ use crate::auth::{
 
 /// Why a connection was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum AdmissionError {
     /// The process is stopping.
     #[error("the server is stopping; connect again")]
     Draining,
@@ -42,7 +42,7 @@ pub(super) enum Refusal {
     Address,
 }
 
-impl Refusal {
+impl AdmissionError {
     fn code(&self) -> &'static str {
         match self {
             Self::Draining => "draining",
@@ -56,7 +56,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for AdmissionError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Draining | Self::Channel | Self::Sessions | Self::Token(_, AuthError::NoKeysYet) => {
@@ -91,11 +91,11 @@ impl IntoResponse for Refusal {
 
 impl Gateway {
     /// Checks whether a connection may be opened from its origin. `is_new` is false for further requests of a session.
-    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), Refusal> {
+    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), AdmissionError> {
         let refusal = if is_new && self.draining.is_cancelled() {
-            Refusal::Draining
+            AdmissionError::Draining
         } else if !origin_allowed(&self.origins, headers) {
-            Refusal::Origin
+            AdmissionError::Origin
         } else {
             return Ok(());
         };
@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// Checks the handshake's token, if it has one. A token in Socket.IO's `auth` is checked later.
-    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AdmissionError> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
             Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.reader_refused(error)),
@@ -113,7 +113,7 @@ impl Gateway {
 
     /// Returns the user of a long-polling session by the handshake's token, if it has one. The session counts for that
     /// user at once.
-    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
+    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         self.admit_visitor(headers, uri)
     }
 
@@ -124,7 +124,7 @@ impl Gateway {
         headers: &HeaderMap,
         uri: &Uri,
         auth: Option<&str>,
-    ) -> Result<Option<UserSession>, Refusal> {
+    ) -> Result<Option<UserSession>, AdmissionError> {
         let token = match auth {
             Some(token) => Some(token.to_owned()),
             None => handshake_token(headers, uri).map_err(|error| self.reader_refused(error))?,
@@ -134,7 +134,7 @@ impl Gateway {
     }
 
     /// Returns the user of a handshake's token. A client may come without a token and identify its user in a frame.
-    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
+    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.reader_refused(error))?;
@@ -147,20 +147,20 @@ impl Gateway {
     }
 
     /// Returns the user whose streams a client may read, by the handshake's token.
-    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, Refusal> {
+    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
-        let identity = identity.map_err(|error| self.refused(Refusal::Token(TokenKind::User, error)))?;
+        let identity = identity.map_err(|error| self.refused(AdmissionError::Token(TokenKind::User, error)))?;
         self.log_in(identity)
     }
 
     /// Takes a place in a channel: `name` is the path or namespace.
-    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<Place, Refusal> {
-        self.channels.enter(transport, name).ok_or_else(|| self.refused(Refusal::Channel))
+    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
+        self.channels.enter(transport, name).ok_or_else(|| self.refused(AdmissionError::Channel))
     }
 
     /// Registers a connection with a user token. The number of connections per user is limited.
-    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, Refusal> {
+    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
         let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)
@@ -172,14 +172,14 @@ impl Gateway {
         self.tokens.ingest(token.as_deref()).is_ok()
     }
 
-    fn reader_refused(&self, error: AuthError) -> Refusal {
-        self.refused(Refusal::Token(TokenKind::of_reader(error), error))
+    fn reader_refused(&self, error: AuthError) -> AdmissionError {
+        self.refused(AdmissionError::Token(TokenKind::of_reader(error), error))
     }
 
-    pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
+    pub(super) fn refused(&self, refusal: AdmissionError) -> AdmissionError {
         // Rejected tokens are counted by the login metrics.
-        self.metrics.refuse(if matches!(refusal, Refusal::Token(..)) { "unauthorized" } else { refusal.code() });
-        if let Refusal::Token(_, error) = &refusal {
+        self.metrics.refuse(if matches!(refusal, AdmissionError::Token(..)) { "unauthorized" } else { refusal.code() });
+        if let AdmissionError::Token(_, error) = &refusal {
             self.metrics.logins_total.with_label_values(&[error.name()]).inc();
         }
         refusal

@@ -34,12 +34,12 @@ pub struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
 
 impl PriceFrames {
     /// How long encoded frames are shared.
-    const FRESH: Duration = Duration::from_secs(1);
+    const SHARED_FOR: Duration = Duration::from_secs(1);
 
     fn get(&self, make: impl FnOnce() -> [Utf8Bytes; 2]) -> [Utf8Bytes; 2] {
         let mut last = self.0.lock();
         match &*last {
-            Some((made, frames)) if made.elapsed() < Self::FRESH => frames.clone(),
+            Some((made, frames)) if made.elapsed() < Self::SHARED_FOR => frames.clone(),
             _ => last.insert((Instant::now(), make())).1.clone(),
         }
     }
@@ -58,7 +58,7 @@ pub(super) enum Start<'a> {
 
 /// The stream of one user.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct UserFeed {
     gateway: Arc<Gateway>,
     user: Arc<str>,
     audiences: Audiences,
@@ -69,7 +69,7 @@ pub(super) struct Feed {
     health_due: Instant,
 }
 
-impl Feed {
+impl UserFeed {
     pub(super) fn new(gateway: Arc<Gateway>, identity: &Principal, mode: Mode) -> Self {
         let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
         let (log, now) = (gateway.hub.position(), Instant::now());
@@ -79,20 +79,20 @@ impl Feed {
     /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
     /// the number of the last message so far. Returns the frame that comes before all of these.
     pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
-        let (begins, recovered) = self.gateway.hub.with_snapshot(|present| {
+        let (begins, recovered) = self.gateway.hub.with_snapshot(|snapshot| {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
                 // The server's own state has a schedule of its own.
                 for kind in states.filter(|kind| *kind != MessageType::SystemHealth) {
-                    outbox.put(present.states_of(&audience, kind).cloned());
+                    outbox.put(snapshot.states_of(&audience, kind).cloned());
                 }
             }
-            let mut begins = head(present);
+            let mut begins = head(snapshot);
             begin(begins.seq);
             let missed = match start {
                 Start::Live => None,
-                Start::Cursor(since) => Some(self.missed(present, since)),
-                Start::After(seq) => Some(self.messages_after(present, seq)),
+                Start::Cursor(since) => Some(self.missed(snapshot, since)),
+                Start::After(seq) => Some(self.messages_after(snapshot, seq)),
             };
             // A page that presents no cursor and has missed nothing is not told about a recovery.
             let missed =
@@ -113,43 +113,44 @@ impl Feed {
 
     /// Puts all retained messages after `since` into the outbox again, and the frame that ends the replay.
     pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
-        self.gateway.hub.with_snapshot(|present| {
-            let (missed, whole) = self.missed(present, since);
+        self.gateway.hub.with_snapshot(|snapshot| {
+            let (missed, whole) = self.missed(snapshot, since);
             let count = missed.len();
             outbox.put(missed);
-            outbox.answer(bots::replayed(count, &head(present), whole, clock::wall()));
+            outbox.answer(bots::replayed(count, &head(snapshot), whole, clock::wall()));
         });
     }
 
     /// Returns the retained ordered messages after `since`, and whether these are all. After a cursor that does not
     /// belong to this log, these are all retained messages.
-    fn missed(&self, present: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
+    fn missed(&self, snapshot: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
         let cursor = MessageCursor::parse(since).ok();
-        let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
-        let (missed, whole) = self.messages_after(present, known.unwrap_or(0));
+        let known = cursor.and_then(|cursor| cursor.place(snapshot.position(), snapshot.last_message()));
+        let (missed, whole) = self.messages_after(snapshot, known.unwrap_or(0));
         (missed, whole && known.is_some())
     }
 
     /// Returns the retained ordered messages of this platform after `seq`, and whether these are all.
-    fn messages_after(&self, present: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
-        let (mut messages, whole) = present.messages_after(&self.audiences, seq);
+    fn messages_after(&self, snapshot: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
+        let (mut messages, whole) = snapshot.messages_after(&self.audiences, seq);
         messages.retain(|it| it.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
         (messages, whole)
     }
 
     /// Registers a connection of this user without a cursor, and finds where it resumes.
     pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
-        let misses = |seq| self.gateway.hub.with_snapshot(|present| !self.messages_after(present, seq).0.is_empty());
+        let misses = |seq| self.gateway.hub.with_snapshot(|snapshot| !self.messages_after(snapshot, seq).0.is_empty());
         self.gateway.pages.arrive(&self.user, browser, misses).await
     }
 
     /// Returns the current states of this user's bots.
     pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
-        let of =
-            |present: &Snapshot, audience| present.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>();
+        let of = |snapshot: &Snapshot, audience| {
+            snapshot.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>()
+        };
         self.gateway
             .hub
-            .with_snapshot(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
+            .with_snapshot(|snapshot| self.audiences.each().flat_map(|audience| of(snapshot, audience)).collect())
     }
 
     /// Returns the frames of an event of this platform: the first one is for every client, a second one for the
@@ -160,10 +161,11 @@ impl Feed {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
         let hub = &self.gateway.hub;
-        let history = || hub.with_snapshot(|present| present.messages_after(&Audiences::only(&message.audience), 0).0);
+        let history =
+            || hub.with_snapshot(|snapshot| snapshot.messages_after(&Audiences::only(&message.audience), 0).0);
         let bot = || {
             let audiences = Audiences { all: true, ..Audiences::only(&message.audience) };
-            hub.with_snapshot(|present| bots::Bot::of_trade(present, &audiences, message))
+            hub.with_snapshot(|snapshot| bots::Bot::of_trade(snapshot, &audiences, message))
         };
         Cow::Borrowed(bots::frames(publication, &self.log, history, bot))
     }
@@ -176,7 +178,7 @@ impl Feed {
     }
 
     /// How often [`due`](Self::due) has to be called.
-    pub(super) const BEAT: Duration = PRICES_INTERVAL;
+    pub(super) const INTERVAL: Duration = PRICES_INTERVAL;
 
     /// Returns the periodic frames that are due: at once after joining, then every few seconds.
     pub(super) fn due(&mut self) -> Vec<Utf8Bytes> {
@@ -200,8 +202,8 @@ impl Feed {
     }
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
-        let published: Vec<_> = self.gateway.hub.with_snapshot(|present| {
-            let of = |audience| present.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
+        let published: Vec<_> = self.gateway.hub.with_snapshot(|snapshot| {
+            let of = |audience| snapshot.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });
         let state = self.gateway.server_state();
@@ -209,7 +211,7 @@ impl Feed {
     }
 
     /// Returns the last frame before the server closes the connection.
-    pub(super) fn farewell(&self, close: Close) -> Utf8Bytes {
+    pub(super) fn closing_frame(&self, close: Close) -> Utf8Bytes {
         bots::disconnected(self.mode, closing(close), clock::wall())
     }
 }
@@ -243,8 +245,8 @@ pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
     MessageCursor::read(cursor).ok().map(|cursor| cursor.to_string())
 }
 
-fn head(present: &Snapshot) -> MessageCursor {
-    MessageCursor::new(present.position(), present.last_message())
+fn head(snapshot: &Snapshot) -> MessageCursor {
+    MessageCursor::new(snapshot.position(), snapshot.last_message())
 }
 
 /// Returns why the connection ends, in this platform's terms.

@@ -11,37 +11,40 @@ type Channel = (&'static str, &'static str);
 /// Counts and limits the connections of each channel.
 #[derive(Debug)]
 pub struct ChannelCap {
-    most: usize,
+    max_per_channel: usize,
     open: Mutex<HashMap<Channel, usize>>,
 }
 
 /// The place of a connection in its channel. Dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ChannelSlot {
     cap: Arc<ChannelCap>,
     channel: Channel,
 }
 
 impl ChannelCap {
-    /// Creates the limit of `most` connections per channel; 0 is no limit.
-    pub fn new(most: usize) -> Self {
-        Self { most: if most == 0 { usize::MAX } else { most }, open: Mutex::default() }
+    /// Creates the limit of `max_per_channel` connections per channel; 0 is no limit.
+    pub fn new(max_per_channel: usize) -> Self {
+        Self {
+            max_per_channel: if max_per_channel == 0 { usize::MAX } else { max_per_channel },
+            open: Mutex::default(),
+        }
     }
 
     /// Takes a place in a channel; `None` when it is full.
-    pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<ChannelSlot> {
         let channel = (transport, name);
         let mut open = self.open.lock();
         let count = open.entry(channel).or_default();
-        if *count >= self.most {
+        if *count >= self.max_per_channel {
             return None;
         }
         *count += 1;
-        Some(Place { cap: self.clone(), channel })
+        Some(ChannelSlot { cap: self.clone(), channel })
     }
 }
 
-impl Drop for Place {
+impl Drop for ChannelSlot {
     fn drop(&mut self) {
         if let Some(count) = self.cap.open.lock().get_mut(&self.channel) {
             *count -= 1;

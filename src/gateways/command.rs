@@ -20,7 +20,7 @@ const USER: &str = "user";
 
 /// The channels and symbols of a command, and the errors in it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Request {
+pub struct SubscriptionRequest {
     /// The named channels and symbols that exist.
     pub topics: Topics,
     /// The symbols to which the channels are narrowed; `None` for all.
@@ -39,7 +39,7 @@ pub struct Request {
     pub faults: Vec<ErrorObject>,
 }
 
-impl Request {
+impl SubscriptionRequest {
     /// Parses `{"channels":[…],"symbols":[…],"since":"…","last_event_id":…}`, a list of channels, one channel, or
     /// nothing (prices and signals).
     pub fn parse(data: &Value, instruments: &Instruments) -> Self {
@@ -117,13 +117,13 @@ impl Request {
     }
 
     /// Returns the named symbols that no source feeds now.
-    pub fn unfed(&self, present: &Snapshot) -> Vec<Symbol> {
-        self.symbols.as_ref().map(|symbols| present.unfed(symbols)).unwrap_or_default()
+    pub fn unfed(&self, snapshot: &Snapshot) -> Vec<Symbol> {
+        self.symbols.as_ref().map(|symbols| snapshot.unfed(symbols)).unwrap_or_default()
     }
 
     /// Returns how far back the snapshot of ended signals reaches, for the answer; `None` if the client did not say.
-    pub fn granted_replay(&self, present: &Snapshot) -> Option<Duration> {
-        self.replay.map(|asked| asked.min(present.replay_window()))
+    pub fn granted_replay(&self, snapshot: &Snapshot) -> Option<Duration> {
+        self.replay.map(|asked| asked.min(snapshot.replay_window()))
     }
 
     /// Returns the answer to an `unsubscribe`.
@@ -137,14 +137,14 @@ impl Request {
 /// # Errors
 /// Returns the error for the client when it is not a duration.
 pub fn parse_replay(asked: &Value) -> Result<Duration, ErrorObject> {
-    let told = || {
+    let error = || {
         let shown = asked.as_str().map_or_else(|| asked.to_string(), str::to_owned);
         fault(
             "invalid_request",
             format!("replay must be a duration such as \"10m\" or \"90s\", not '{}'", short(&shown)),
         )
     };
-    asked.as_str().and_then(parse_duration).ok_or_else(told)
+    asked.as_str().and_then(parse_duration).ok_or_else(error)
 }
 
 /// Returns a list of names, or a single name; `None` for null.
@@ -194,8 +194,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(value: &Value) -> Request {
-        Request::parse(value, &Instruments::new(Instruments::documented()).unwrap())
+    fn parse(value: &Value) -> SubscriptionRequest {
+        SubscriptionRequest::parse(value, &Instruments::new(Instruments::documented()).unwrap())
     }
 
     fn only(symbols: &[&str]) -> Selection {

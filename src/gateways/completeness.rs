@@ -61,7 +61,7 @@ impl Completeness {
     }
 
     /// Whether this connection has had every event of `wanted` after `seq`.
-    pub(super) fn holds(&self, wanted: &Selection, seq: u64) -> bool {
+    pub(super) fn covers(&self, wanted: &Selection, seq: u64) -> bool {
         let has = |after: Option<u64>| after.is_some_and(|after| after <= seq);
         seq >= self.gap_until
             && match wanted {
@@ -88,14 +88,14 @@ mod tests {
     #[test]
     fn new_symbols_are_complete_from_their_subscription() {
         let mut has = Completeness::default();
-        assert!(!has.holds(&only(&["EURUSD"]), 9));
+        assert!(!has.covers(&only(&["EURUSD"]), 9));
         has.set(&only(&["EURUSD"]), 10);
         has.set(&only(&["EURUSD", "XAUUSD"]), 20);
-        assert!(has.holds(&only(&["EURUSD"]), 10) && !has.holds(&only(&["EURUSD"]), 9));
-        assert!(has.holds(&only(&["XAUUSD"]), 20) && !has.holds(&only(&["EURUSD", "XAUUSD"]), 19));
+        assert!(has.covers(&only(&["EURUSD"]), 10) && !has.covers(&only(&["EURUSD"]), 9));
+        assert!(has.covers(&only(&["XAUUSD"]), 20) && !has.covers(&only(&["EURUSD", "XAUUSD"]), 19));
         has.set(&Selection::All, 30);
-        assert!(has.holds(&only(&["EURUSD"]), 10) && has.holds(&only(&["US30"]), 30));
-        assert!(!has.holds(&Selection::All, 29) && has.holds(&Selection::All, 30));
+        assert!(has.covers(&only(&["EURUSD"]), 10) && has.covers(&only(&["US30"]), 30));
+        assert!(!has.covers(&Selection::All, 29) && has.covers(&Selection::All, 30));
         has.set(&only(&["US30", "EURUSD"]), 40);
         assert_eq!((has.after(&Symbol::new("US30")), has.after(&Symbol::new("XAUUSD"))), (Some(30), None));
         has.set(&Selection::None, 50);
@@ -107,10 +107,10 @@ mod tests {
         let mut has = Completeness::default();
         has.set(&Selection::All, 10);
         has.fill(&only(&["EURUSD"]), 4);
-        assert!(has.holds(&only(&["EURUSD"]), 4) && !has.holds(&Selection::All, 9));
+        assert!(has.covers(&only(&["EURUSD"]), 4) && !has.covers(&Selection::All, 9));
         has.fill(&Selection::All, 6);
-        assert!(has.holds(&Selection::All, 6) && has.holds(&only(&["EURUSD"]), 4));
+        assert!(has.covers(&Selection::All, 6) && has.covers(&only(&["EURUSD"]), 4));
         has.leave_gap_until(8);
-        assert!(!has.holds(&Selection::All, 7) && has.has_gap_after(7) && has.holds(&Selection::All, 8));
+        assert!(!has.covers(&Selection::All, 7) && has.has_gap_after(7) && has.covers(&Selection::All, 8));
     }
 }

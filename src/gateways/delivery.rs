@@ -29,7 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long a joining connection waits for messages on their way to the user's other connections, so that a page with
 /// two sockets, or with a new one, gets nothing twice. A client that has not confirmed by then is gone, and its
 /// connection has not ended yet.
-const PATIENCE: Duration = Duration::from_secs(1);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The streams without a cursor. Each has marks of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Stream {
 #[derive(Debug)]
 pub struct DeliveryTracker {
     stream: Stream,
-    state: Mutex<State>,
+    state: Mutex<DeliveryState>,
     unsaved: Notify,
     /// Notified when a message was confirmed, or a connection has ended.
     settled: Notify,
@@ -73,7 +73,7 @@ pub struct DeliveryTracker {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DeliveryState {
     reached: HashMap<Arc<str>, Reached>,
     by_age: BTreeMap<u64, Arc<str>>,
     age: u64,
@@ -90,7 +90,7 @@ struct Reached {
     age: u64,
 }
 
-impl State {
+impl DeliveryState {
     fn reached(&self, user: &str) -> u64 {
         self.reached.get(user).map_or(0, |reached| reached.message)
     }
@@ -102,7 +102,7 @@ impl State {
     }
 
     /// Moves the user's mark forward to `message`. Returns whether it has changed.
-    fn reach(&mut self, user: &Arc<str>, message: u64, most: usize) -> bool {
+    fn reach(&mut self, user: &Arc<str>, message: u64, max_users: usize) -> bool {
         let before = self.reached.get(user).copied();
         if message <= before.map_or(0, |before| before.message) {
             return false;
@@ -113,7 +113,7 @@ impl State {
         self.age += 1;
         self.by_age.insert(self.age, user.clone());
         self.reached.insert(user.clone(), Reached { message, age: self.age });
-        if self.reached.len() > most
+        if self.reached.len() > max_users
             && let Some((_, longest)) = self.by_age.pop_first()
         {
             self.reached.remove(&longest);
@@ -125,7 +125,7 @@ impl State {
 impl DeliveryTracker {
     /// Creates the tracker with the marks that the log has of `stream`, and saves changes through `handle`.
     pub fn new(stream: Stream, handle: Handle, notes: &[UserNote]) -> Self {
-        let mut state = State::default();
+        let mut state = DeliveryState::default();
         for (user, seen) in notes.iter().filter_map(|note| Some((stream.user_of(&note.user)?, note.seen?))) {
             state.reach(&user, seen, MAX_USERS);
         }
@@ -150,10 +150,10 @@ impl DeliveryTracker {
                 settled.await;
             }
         };
-        timeout(PATIENCE, settled).await.ok();
+        timeout(JOIN_TIMEOUT, settled).await.ok();
         let mut state = self.state.lock();
         state.connections += 1;
-        Connection { id: state.connections, presence: self.clone(), user: user.clone(), written: 0 }
+        Connection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
     }
 
     /// Returns the last message that has reached `user`; 0 for none.
@@ -197,8 +197,8 @@ impl DeliveryTracker {
     }
 
     /// Saves the marks whenever they change, until `stop`.
-    pub async fn keep_saved(self: Arc<Self>, stop: CancellationToken) {
-        let keep = async {
+    pub async fn save_changes(self: Arc<Self>, stop: CancellationToken) {
+        let save_loop = async {
             loop {
                 self.unsaved.notified().await;
                 let pause = match self.save().await {
@@ -211,14 +211,14 @@ impl DeliveryTracker {
                 sleep(pause).await;
             }
         };
-        stop.run_until_cancelled(keep).await;
+        stop.run_until_cancelled(save_loop).await;
     }
 }
 
 /// A connection on which messages reach a user. Dropping it ends it.
 #[derive(Debug)]
 pub struct Connection {
-    presence: Arc<DeliveryTracker>,
+    tracker: Arc<DeliveryTracker>,
     user: Arc<str>,
     id: u64,
     /// The last message that was written.
@@ -229,19 +229,19 @@ impl Connection {
     /// Notes that a message is being written.
     pub fn write(&mut self, message: u64) {
         self.written = message;
-        let mut state = self.presence.state.lock();
+        let mut state = self.tracker.state.lock();
         state.written.entry(self.user.clone()).or_default().insert(self.id, message);
     }
 
     /// Notes that the client has confirmed everything up to `message`. Unwritten messages cannot be confirmed.
     pub fn confirm(&mut self, message: u64) {
-        self.presence.reach(&self.user, message.min(self.written));
+        self.tracker.reach(&self.user, message.min(self.written));
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let mut state = self.presence.state.lock();
+        let mut state = self.tracker.state.lock();
         if let Some(written) = state.written.get_mut(&self.user) {
             written.remove(&self.id);
             if written.is_empty() {
@@ -249,7 +249,7 @@ impl Drop for Connection {
             }
         }
         drop(state);
-        self.presence.settled.notify_waiters();
+        self.tracker.settled.notify_waiters();
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
     use crate::domain::Accepted;
     use crate::pipeline::Request;
 
-    fn presence(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
+    fn tracker(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
         (Arc::new(DeliveryTracker::new(Stream::Notifications, handle, notes)), requests)
     }
@@ -272,11 +272,11 @@ mod tests {
 
     #[test]
     fn marks_start_from_the_log_and_only_grow() {
-        let (presence, _requests) = presence(&[note("a", Some(7)), note("b", None)]);
-        let of = |user: &str| presence.reached(user);
+        let (tracker, _requests) = tracker(&[note("a", Some(7)), note("b", None)]);
+        let of = |user: &str| tracker.reached(user);
         assert_eq!((of("a"), of("b"), of("c")), (7, 0, 0));
         for (message, reached) in [(6, 7), (9, 9), (8, 9), (9, 9)] {
-            presence.reach(&"a".into(), message);
+            tracker.reach(&"a".into(), message);
             assert_eq!(of("a"), reached, "after {message}");
         }
         assert_eq!((of("b"), of("c")), (0, 0), "other users do not change");
@@ -303,53 +303,53 @@ mod tests {
     /// A page closes its socket with a message on its way, and reconnects.
     #[tokio::test(start_paused = true)]
     async fn only_unconfirmed_messages_come_again() {
-        let (presence, _requests) = presence(&[]);
+        let (tracker, _requests) = tracker(&[]);
         let user = "a".into();
-        let mut first = presence.join(&user).await;
+        let mut first = tracker.join(&user).await;
         first.write(3);
         first.write(5);
         first.confirm(3);
-        assert_eq!(presence.reached("a"), 3);
+        assert_eq!(tracker.reached("a"), 3);
         drop(first);
-        assert_eq!(presence.reached("a"), 3, "5 was on its way");
-        let mut second = presence.join(&user).await;
+        assert_eq!(tracker.reached("a"), 3, "5 was on its way");
+        let mut second = tracker.join(&user).await;
         second.write(5);
         second.confirm(u64::MAX);
-        assert_eq!(presence.reached("a"), 5, "unwritten messages cannot be confirmed");
+        assert_eq!(tracker.reached("a"), 5, "unwritten messages cannot be confirmed");
         drop(second);
-        assert!(presence.state.lock().written.is_empty());
+        assert!(tracker.state.lock().written.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_waits_for_pending_confirmations() {
-        let (presence, _requests) = presence(&[note("a", Some(4))]);
+        let (tracker, _requests) = tracker(&[note("a", Some(4))]);
         let user = "a".into();
-        let mut first = presence.join(&user).await;
+        let mut first = tracker.join(&user).await;
         let began = Instant::now();
-        drop(presence.join(&user).await);
+        drop(tracker.join(&user).await);
         assert_eq!(began.elapsed(), Duration::ZERO, "nothing is on its way");
         first.write(6);
-        let (second, ()) = tokio::join!(presence.join(&user), async {
-            sleep(PATIENCE / 2).await;
+        let (second, ()) = tokio::join!(tracker.join(&user), async {
+            sleep(JOIN_TIMEOUT / 2).await;
             first.confirm(6);
         });
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE / 2, 6));
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT / 2, 6));
         first.write(8);
-        let (mut third, ()) = tokio::join!(presence.join(&user), async {
-            sleep(PATIENCE / 4).await;
+        let (mut third, ()) = tokio::join!(tracker.join(&user), async {
+            sleep(JOIN_TIMEOUT / 4).await;
             drop(first);
         });
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE * 3 / 4, 6), "8 died with it");
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT * 3 / 4, 6), "8 died with it");
         let began = Instant::now();
         third.write(8);
-        drop(presence.join(&user).await);
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE, 6), "a silent connection counts as gone");
+        drop(tracker.join(&user).await);
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT, 6), "a silent connection counts as gone");
         drop((second, third));
     }
 
     #[test]
     fn the_longest_unreached_user_is_forgotten_first() {
-        let mut state = State::default();
+        let mut state = DeliveryState::default();
         for (user, message) in [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6)] {
             assert!(state.reach(&user.into(), message, 3));
         }
@@ -361,25 +361,25 @@ mod tests {
 
     #[tokio::test]
     async fn marks_are_saved_again_after_a_failure() {
-        let (presence, mut requests) = presence(&[]);
-        let mut saved = async |presence: &DeliveryTracker, answer| {
-            let told = async {
+        let (tracker, mut requests) = tracker(&[]);
+        let mut saved = async |tracker: &DeliveryTracker, answer| {
+            let notes = async {
                 let Request { input, answer: to } = requests.recv().await.unwrap();
-                presence.reach(&"a".into(), 9);
+                tracker.reach(&"a".into(), 9);
                 to.unwrap().send(answer).unwrap();
                 let Input::Note(notes) = input else { panic!("{input:?}") };
                 notes
             };
-            tokio::join!(presence.save(), told)
+            tokio::join!(tracker.save(), notes)
         };
-        presence.reach(&"a".into(), 5);
-        presence.reach(&"b".into(), 6);
-        presence.reach(&"a".into(), 8);
-        let (failed, told) = saved(&presence, Err(SubmitError::Overloaded)).await;
+        tracker.reach(&"a".into(), 5);
+        tracker.reach(&"b".into(), 6);
+        tracker.reach(&"a".into(), 8);
+        let (failed, notes) = saved(&tracker, Err(SubmitError::Overloaded)).await;
         assert_eq!(failed, Err(SubmitError::Overloaded));
-        assert_eq!(told, [note("a", Some(8)), note("b", Some(6))]);
-        let (saved, told) = saved(&presence, Ok(Accepted::Noted)).await;
-        assert_eq!((saved, told), (Ok(()), vec![note("a", Some(9)), note("b", Some(6))]), "the later mark wins");
-        assert_eq!(presence.save().await, Ok(()), "nothing is left to save");
+        assert_eq!(notes, [note("a", Some(8)), note("b", Some(6))]);
+        let (saved, notes) = saved(&tracker, Ok(Accepted::Noted)).await;
+        assert_eq!((saved, notes), (Ok(()), vec![note("a", Some(9)), note("b", Some(6))]), "the later mark wins");
+        assert_eq!(tracker.save().await, Ok(()), "nothing is left to save");
     }
 }

@@ -66,7 +66,7 @@ pub struct Gateway {
     /// Decides which users' streams an id without a token opens.
     pub open_users: OpenUsers,
     /// Tracks which of Sentio's notifications have reached each user.
-    pub presence: Arc<DeliveryTracker>,
+    pub deliveries: Arc<DeliveryTracker>,
     /// Tracks the bot platform's pages and which messages have reached them.
     pub pages: Arc<Pages>,
     /// Origins of pages that may connect.

@@ -52,7 +52,7 @@ const LOADED_WINDOW: Duration = Duration::from_secs(10);
 /// What a handshake shows of the client's browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Browser {
-    /// Hash of its `User-Agent`. A client without one matches any browser.
+    /// Hash of its `UserPages-Agent`. A client without one matches any browser.
     agent: Option<u64>,
     address: Option<IpAddr>,
     /// Whether the token stood in the path (`/api/ws&token=`), as one release of the page sends it.
@@ -87,7 +87,7 @@ impl Browser {
 /// The pages of all users.
 #[derive(Debug)]
 pub struct Pages {
-    state: Mutex<State>,
+    state: Mutex<PagesState>,
     /// Notified when a message was confirmed, or a page has left or is being loaded.
     changed: Notify,
     marks: Arc<DeliveryTracker>,
@@ -95,8 +95,8 @@ pub struct Pages {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    users: HashMap<Arc<str>, User>,
+struct PagesState {
+    users: HashMap<Arc<str>, UserPages>,
     /// The pages that are away, in the order in which they left.
     away: BTreeMap<u64, (Arc<str>, u64)>,
     /// Last number assigned to a page or a departure.
@@ -106,8 +106,8 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct User {
-    pages: BTreeMap<u64, Page>,
+struct UserPages {
+    pages: BTreeMap<u64, TrackedPage>,
     /// When a page of this browser sent `GET /api/auth/me`, until it connects.
     loading: Option<(Instant, Browser)>,
     /// When a page that had just been loaded connected.
@@ -117,7 +117,7 @@ struct User {
 }
 
 #[derive(Debug)]
-struct Page {
+struct TrackedPage {
     browser: Browser,
     /// The last message that the client has confirmed.
     reached: u64,
@@ -145,7 +145,7 @@ enum Predecessor {
     Restored,
 }
 
-impl State {
+impl PagesState {
     /// Whether a page of `browser` that the user has just loaded is about to connect.
     fn is_loading(&self, user: &str, browser: &Browser) -> bool {
         let loading = self.users.get(user).and_then(|user| user.loading);
@@ -162,12 +162,13 @@ impl State {
     /// Returns what a connection from `browser` continues, and the last message that has reached it.
     fn predecessor(&self, user: &str, browser: &Browser) -> Option<(Predecessor, u64)> {
         let known = self.users.get(user);
-        let is_cut = |page: &Page| {
+        let is_disconnected = |page: &TrackedPage| {
             page.away.is_some() || page.unconfirmed.is_some_and(|since| since.elapsed() >= SETTLE_TIMEOUT)
         };
         let pages = known.into_iter().flat_map(|user| &user.pages);
-        let cut = pages.filter(|(_, page)| !page.replaced && page.browser.may_be(browser) && is_cut(page));
-        let best = cut.max_by_key(|(id, page)| (page.browser.address == browser.address, page.away, **id));
+        let candidates =
+            pages.filter(|(_, page)| !page.replaced && page.browser.may_be(browser) && is_disconnected(page));
+        let best = candidates.max_by_key(|(id, page)| (page.browser.address == browser.address, page.away, **id));
         if let Some((id, page)) = best {
             return Some((Predecessor::Page(*id), page.reached));
         }
@@ -189,7 +190,7 @@ impl State {
         }
         match predecessor {
             Some(Predecessor::Page(id)) => match known.pages.get_mut(&id) {
-                Some(Page { away: Some(departure), .. }) => {
+                Some(TrackedPage { away: Some(departure), .. }) => {
                     self.away.remove(departure);
                     known.pages.remove(&id);
                 }
@@ -239,7 +240,7 @@ impl Pages {
     /// Creates the tracker with the `marks` that the log remembers.
     pub fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
         let restored = marks.all().into_iter().map(|(user, reached)| (user, Restored { reached, until: None }));
-        let state = State { restored: restored.collect(), ..State::default() };
+        let state = PagesState { restored: restored.collect(), ..PagesState::default() };
         Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
     }
 
@@ -287,7 +288,7 @@ impl Pages {
     }
 
     /// Waits until `holds` returns true.
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
+    async fn until(&self, holds: impl Fn(&PagesState) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -298,7 +299,7 @@ impl Pages {
         }
     }
 
-    fn gauge(&self, state: &State) {
+    fn gauge(&self, state: &PagesState) {
         self.metrics.pages_away.set(i64::try_from(state.away.len()).unwrap_or(i64::MAX));
     }
 }
@@ -319,13 +320,13 @@ impl Arrival {
     }
 
     /// Opens the page. A new page starts after message `last`.
-    pub fn begin(self, last: u64) -> PageConnection {
+    pub fn open(self, last: u64) -> PageConnection {
         let Self { pages, user, browser, after } = self;
         let reached = after.map_or(last, |after| after.min(last));
         let mut state = pages.state.lock();
         state.counter += 1;
         let id = state.counter;
-        let page = Page { browser, reached, written: reached, unconfirmed: None, away: None, replaced: false };
+        let page = TrackedPage { browser, reached, written: reached, unconfirmed: None, away: None, replaced: false };
         state.users.entry(user.clone()).or_default().pages.insert(id, page);
         drop(state);
         if after.is_none() {
@@ -345,7 +346,7 @@ pub struct PageConnection {
 }
 
 impl PageConnection {
-    fn with<R>(&self, change: impl FnOnce(&mut Page) -> R) -> Option<R> {
+    fn with<R>(&self, change: impl FnOnce(&mut TrackedPage) -> R) -> Option<R> {
         let mut state = self.pages.state.lock();
         state.users.get_mut(&self.user)?.pages.get_mut(&self.id).map(change)
     }

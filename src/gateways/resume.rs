@@ -25,12 +25,12 @@ pub(super) fn log_unreadable(error: &StoreError) {
 /// Number of events read from the log at a time.
 const PAGE: usize = 200;
 /// How long a failed read of the log is repeated.
-const READ_PATIENCE: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two attempts to read.
 const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that reads nothing for this long while it should join counts as gone.
-const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two attempts to join.
 const JOIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -65,7 +65,7 @@ pub(super) trait ResumeRequest: Send {
     ///
     /// # Errors
     /// Fails when the client's queue has no room for all of it. The client has not joined, and the caller retries.
-    fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom>;
+    fn join(&mut self, snapshot: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom>;
 }
 
 /// Returns the sequence number of a cursor, if it belongs to this log.
@@ -84,18 +84,18 @@ pub(super) async fn resume(
     mut seq: u64,
     client: &mut impl ResumeRequest,
 ) -> Result<Resumed, StoreError> {
-    let mut patience = Instant::now() + JOIN_PATIENCE;
+    let mut deadline = Instant::now() + JOIN_TIMEOUT;
     loop {
-        let (head, joined) = hub.with_snapshot(|present| {
-            let joined = present.after(seq).map(|rest| client.join(present, rest));
-            (present.position().clone(), joined)
+        let (head, joined) = hub.with_snapshot(|snapshot| {
+            let joined = snapshot.after(seq).map(|rest| client.join(snapshot, rest));
+            (snapshot.position().clone(), joined)
         });
         match joined {
             Some(Ok(())) => return Ok(Resumed::Joined),
-            Some(Err(NoRoom { reached: None })) if Instant::now() > patience => return Ok(Resumed::Gone),
+            Some(Err(NoRoom { reached: None })) if Instant::now() > deadline => return Ok(Resumed::Gone),
             Some(Err(NoRoom { reached })) => {
                 if let Some(reached) = reached {
-                    (seq, patience) = (reached, Instant::now() + JOIN_PATIENCE);
+                    (seq, deadline) = (reached, Instant::now() + JOIN_TIMEOUT);
                 }
                 sleep(JOIN_PAUSE).await;
                 continue;
@@ -139,7 +139,7 @@ async fn retried<T, F>(read: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let until = Instant::now() + READ_PATIENCE;
+    let until = Instant::now() + READ_TIMEOUT;
     loop {
         match read().await {
             Err(error) if Instant::now() < until => {

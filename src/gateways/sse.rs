@@ -19,8 +19,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::info;
 
 use super::Gateway;
-use super::bots::{Feed, Start, cursor_of_request};
-use super::channels::Place;
+use super::bots::{Start, UserFeed, cursor_of_request};
+use super::channels::ChannelSlot;
 use super::close::Close;
 use super::dialects::bots::Mode;
 use super::pages::Browser;
@@ -55,7 +55,7 @@ async fn events(
         Ok(place) => place,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
     // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
     // is not tracked: after this stream it polls, until its user reloads it.
@@ -91,12 +91,12 @@ async fn events(
 /// One event stream, until its client is gone.
 struct Events {
     gateway: Arc<Gateway>,
-    feed: Feed,
+    feed: UserFeed,
     login: UserSession,
     outbox: Arc<Outbox>,
     _membership: Membership,
-    _place: Place,
-    beat: Interval,
+    _place: ChannelSlot,
+    interval: Interval,
     keep_alive: Interval,
     /// The chunk that comes before everything else.
     first: Option<String>,
@@ -105,7 +105,13 @@ struct Events {
 }
 
 impl Events {
-    fn open(gateway: Arc<Gateway>, login: UserSession, place: Place, mut feed: Feed, start: Start<'_>) -> Self {
+    fn open(
+        gateway: Arc<Gateway>,
+        login: UserSession,
+        place: ChannelSlot,
+        mut feed: UserFeed,
+        start: Start<'_>,
+    ) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone());
         let mut first = RETRY.to_owned();
@@ -116,7 +122,7 @@ impl Events {
         gateway.metrics.connections_total.with_label_values(&["sse", ENDPOINT]).inc();
         info!(endpoint = ENDPOINT, "event stream opened");
         Self {
-            beat: every(Feed::BEAT),
+            interval: every(UserFeed::INTERVAL),
             keep_alive: every(KEEP_ALIVE),
             gateway,
             feed,
@@ -168,7 +174,7 @@ impl Events {
                     self.finish(Close::TooSlow, &mut chunk);
                 }
             },
-            _ = self.beat.tick() => {
+            _ = self.interval.tick() => {
                 for frame in self.feed.due() {
                     write(&mut chunk, None, &frame);
                 }
@@ -190,7 +196,7 @@ impl Events {
     }
 
     fn finish(&mut self, close: Close, chunk: &mut String) {
-        write(chunk, None, &self.feed.farewell(close));
+        write(chunk, None, &self.feed.closing_frame(close));
         self.end = Some(close);
     }
 }

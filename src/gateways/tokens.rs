@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Uri};
 use tower::{Layer, Service};
 
 use super::Gateway;
-use super::admission::Refusal;
+use super::admission::AdmissionError;
 use super::command::fault;
 use super::dialects::orion::ErrorObject;
 use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
@@ -42,24 +42,24 @@ pub fn throttle(tokens: &Tokens, metrics: &Metrics, address: Option<IpAddr>, mut
     let Some(WrongToken(kind)) = response.extensions_mut().remove() else { return response };
     match count(tokens, metrics, kind, address) {
         Ok(()) => response,
-        Err(refused) => Refusal::from(refused).into_response(),
+        Err(refused) => AdmissionError::from(refused).into_response(),
     }
 }
 
 impl Gateway {
     /// Returns the error for a token in a frame that was rejected.
     pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
-        match self.judge_refusal(Refusal::Token(kind, error), address) {
-            Refusal::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
+        match self.count_refusal(AdmissionError::Token(kind, error), address) {
+            AdmissionError::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
             _ => fault(error.code(), error.to_string()),
         }
     }
 
     /// Counts a wrong token that was rejected outside an HTTP response. Returns the refusal to use.
-    pub(super) fn judge_refusal(&self, refusal: Refusal, address: Option<IpAddr>) -> Refusal {
+    pub(super) fn count_refusal(&self, refusal: AdmissionError, address: Option<IpAddr>) -> AdmissionError {
         match refusal {
-            Refusal::Token(kind, error) if error.is_wrong_token() => {
-                count(&self.tokens, &self.metrics, kind, address).map_or_else(Refusal::from, |()| refusal)
+            AdmissionError::Token(kind, error) if error.is_wrong_token() => {
+                count(&self.tokens, &self.metrics, kind, address).map_or_else(AdmissionError::from, |()| refusal)
             }
             other => other,
         }

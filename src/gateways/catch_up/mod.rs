@@ -15,7 +15,7 @@
 //!
 //! Nothing older than the window is sent: it is in the history.
 
-mod kept;
+mod saved;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Delivered {
 
 /// The content of a ping. Its answer shows what has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Receipt {
+pub(super) enum PingReceipt {
     /// This event of the signal log has arrived, and everything written before it.
     Signal(u64),
     /// This published message has arrived, and everything written before it.
@@ -66,7 +66,7 @@ pub(super) enum Receipt {
     Probe(u64),
 }
 
-impl Receipt {
+impl PingReceipt {
     /// Returns the number that the ping carries.
     pub(super) fn encode(self) -> u64 {
         let (number, tag) = match self {
@@ -89,7 +89,7 @@ impl Receipt {
 
 /// One connection, open or broken.
 #[derive(Debug)]
-struct Known {
+struct ConnectionRecord {
     delivered: Delivered,
     /// Outbox through which an open connection is pinged.
     outbox: Weak<Outbox>,
@@ -100,7 +100,7 @@ struct Known {
     is_taken: bool,
 }
 
-impl Known {
+impl ConnectionRecord {
     fn open(delivered: Delivered, outbox: &Arc<Outbox>) -> Self {
         Self { delivered, outbox: Arc::downgrade(outbox), is_open: true, probe: (0, 0), is_taken: false }
     }
@@ -115,9 +115,9 @@ impl Known {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CatchUpState {
     /// By key, then by the number of the connection.
-    connections: HashMap<u64, BTreeMap<u64, Known>>,
+    connections: HashMap<u64, BTreeMap<u64, ConnectionRecord>>,
     last: u64,
     /// Broken connections, in the order in which they broke.
     broken: VecDeque<(Instant, u64, u64)>,
@@ -129,7 +129,7 @@ pub struct CatchUp {
     window: Duration,
     /// File that keeps the positions over a clean restart.
     file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<CatchUpState>,
     /// Notified when a probe was answered, or a connection has ended.
     changed: Notify,
     metrics: Arc<Metrics>,
@@ -159,7 +159,11 @@ impl CatchUp {
 
     /// Registers a connection. Returns the position from which its client resumes, if one with this key has just
     /// broken.
-    pub(super) async fn join(self: &Arc<Self>, key: u64, outbox: &Arc<Outbox>) -> (Tracked, Option<Delivered>) {
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        key: u64,
+        outbox: &Arc<Outbox>,
+    ) -> (TrackedConnection, Option<Delivered>) {
         let probed = self.state.lock().probe(key);
         let answered = async {
             loop {
@@ -177,14 +181,15 @@ impl CatchUp {
         let from = state.take_position(key, &probed);
         state.last += 1;
         let id = state.last;
-        let known = Known::open(from.unwrap_or_default(), outbox);
+        let known = ConnectionRecord::open(from.unwrap_or_default(), outbox);
         state.connections.entry(key).or_default().insert(id, known);
-        let tracked = Tracked { tracker: self.clone(), key, id, unanswered: VecDeque::new(), has_left: false };
+        let tracked =
+            TrackedConnection { tracker: self.clone(), key, id, unanswered: VecDeque::new(), has_left: false };
         (tracked, from)
     }
 }
 
-impl State {
+impl CatchUpState {
     /// Pings the open connections of a key. Returns their ids and the numbers of the pings.
     fn probe(&mut self, key: u64) -> Vec<(u64, u64)> {
         let Some(connections) = self.connections.get_mut(&key) else { return Vec::new() };
@@ -196,7 +201,7 @@ impl State {
         for (id, known) in connections.iter_mut().filter(|(_, known)| known.is_open && !known.is_taken) {
             if let Some(outbox) = known.outbox.upgrade() {
                 known.probe.0 += 1;
-                outbox.ping(Receipt::Probe(known.probe.0).encode());
+                outbox.ping(PingReceipt::Probe(known.probe.0).encode());
                 probed.push((*id, known.probe.0));
             }
         }
@@ -213,7 +218,7 @@ impl State {
     /// Returns the lowest position of the connections that are gone, and uses one of them up.
     fn take_position(&mut self, key: u64, probed: &[(u64, u64)]) -> Option<Delivered> {
         let connections = self.connections.get_mut(&key)?;
-        let is_gone = |id: u64, known: &Known| {
+        let is_gone = |id: u64, known: &ConnectionRecord| {
             let was_probed = probed.binary_search_by_key(&id, |(id, _)| *id).is_ok();
             !known.is_taken && (!known.is_open || was_probed && known.is_silent())
         };
@@ -257,7 +262,7 @@ impl State {
 
 /// The record of one connection. When it is dropped, its position waits for the client to reconnect.
 #[derive(Debug)]
-pub(super) struct Tracked {
+pub(super) struct TrackedConnection {
     tracker: Arc<CatchUp>,
     key: u64,
     id: u64,
@@ -266,9 +271,9 @@ pub(super) struct Tracked {
     has_left: bool,
 }
 
-impl Tracked {
+impl TrackedConnection {
     /// Sets the position up to which the client has been served, confirmed or not.
-    pub(super) fn begin(&self, delivered: Delivered) {
+    pub(super) fn start_at(&self, delivered: Delivered) {
         self.update(|known| known.delivered = delivered);
     }
 
@@ -282,8 +287,8 @@ impl Tracked {
 
     /// Whether an answer with this number belongs to a ping of the server.
     fn expects(&self, number: u64) -> bool {
-        match Receipt::decode(number) {
-            Some(Receipt::Probe(number)) => {
+        match PingReceipt::decode(number) {
+            Some(PingReceipt::Probe(number)) => {
                 let mut is_expected = false;
                 self.update(|known| is_expected = known.probe.1 < number && number <= known.probe.0);
                 is_expected
@@ -298,7 +303,7 @@ impl Tracked {
         if !self.expects(number) {
             return;
         }
-        if let Some(Receipt::Probe(answered)) = Receipt::decode(number) {
+        if let Some(PingReceipt::Probe(answered)) = PingReceipt::decode(number) {
             self.update(|known| (known.probe.1, known.is_taken) = (answered, false));
             self.tracker.changed.notify_waiters();
             return;
@@ -308,10 +313,10 @@ impl Tracked {
         self.update(|known| {
             known.is_taken = false;
             for receipt in arrived {
-                match Receipt::decode(receipt) {
-                    Some(Receipt::Signal(seq)) => known.delivered.signals = known.delivered.signals.max(seq),
-                    Some(Receipt::Message(seq)) => known.delivered.messages = known.delivered.messages.max(seq),
-                    Some(Receipt::Probe(_)) | None => {}
+                match PingReceipt::decode(receipt) {
+                    Some(PingReceipt::Signal(seq)) => known.delivered.signals = known.delivered.signals.max(seq),
+                    Some(PingReceipt::Message(seq)) => known.delivered.messages = known.delivered.messages.max(seq),
+                    Some(PingReceipt::Probe(_)) | None => {}
                 }
             }
         });
@@ -322,7 +327,7 @@ impl Tracked {
         self.has_left = true;
     }
 
-    fn update(&self, change: impl FnOnce(&mut Known)) {
+    fn update(&self, change: impl FnOnce(&mut ConnectionRecord)) {
         let mut state = self.tracker.state.lock();
         let connections = state.connections.get_mut(&self.key);
         if let Some(known) = connections.and_then(|connections| connections.get_mut(&self.id)) {
@@ -331,7 +336,7 @@ impl Tracked {
     }
 }
 
-impl Drop for Tracked {
+impl Drop for TrackedConnection {
     fn drop(&mut self) {
         let mut goes_on = !self.has_left;
         self.update(|known| {

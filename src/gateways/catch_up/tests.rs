@@ -9,7 +9,7 @@ fn tracker() -> Arc<CatchUp> {
 
 /// A connection, and the outbox in which its pings wait.
 struct Panel {
-    tracked: Tracked,
+    tracked: TrackedConnection,
     from: Option<Delivered>,
     outbox: Arc<Outbox>,
 }
@@ -23,7 +23,7 @@ impl Panel {
 
     /// Writes and confirms signal events up to `seq`.
     fn have(&mut self, seq: u64) {
-        let receipt = Receipt::Signal(seq).encode();
+        let receipt = PingReceipt::Signal(seq).encode();
         self.tracked.write(receipt);
         self.tracked.confirm(receipt);
     }
@@ -46,10 +46,12 @@ fn at(signals: u64) -> Delivered {
 
 #[test]
 fn a_receipt_is_read_as_it_was_written() {
-    for receipt in [Receipt::Signal(0), Receipt::Signal(u64::MAX >> 2), Receipt::Message(5), Receipt::Probe(1)] {
-        assert_eq!(Receipt::decode(receipt.encode()), Some(receipt));
+    for receipt in
+        [PingReceipt::Signal(0), PingReceipt::Signal(u64::MAX >> 2), PingReceipt::Message(5), PingReceipt::Probe(1)]
+    {
+        assert_eq!(PingReceipt::decode(receipt.encode()), Some(receipt));
     }
-    assert_eq!(Receipt::decode(3), None);
+    assert_eq!(PingReceipt::decode(3), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +60,7 @@ async fn a_broken_connection_resumes_where_it_was_confirmed() {
     let mut first = Panel::join(&tracker, PAGE).await;
     assert_eq!(first.from, None, "the first one");
     first.have(4);
-    first.tracked.write(Receipt::Signal(5).encode());
+    first.tracked.write(PingReceipt::Signal(5).encode());
     drop(first);
     assert_eq!(Panel::join(&tracker, PAGE + 1).await.from, None, "another page");
     let second = Panel::join(&tracker, PAGE).await;
@@ -72,12 +74,12 @@ async fn a_broken_connection_resumes_where_it_was_confirmed() {
 async fn an_answer_confirms_everything_before_it() {
     let tracker = tracker();
     let mut panel = Panel::join(&tracker, PAGE).await;
-    for receipt in [Receipt::Signal(1), Receipt::Message(8), Receipt::Signal(2), Receipt::Signal(3)] {
+    for receipt in [PingReceipt::Signal(1), PingReceipt::Message(8), PingReceipt::Signal(2), PingReceipt::Signal(3)] {
         panel.tracked.write(receipt.encode());
     }
-    panel.tracked.confirm(Receipt::Signal(9).encode());
-    panel.tracked.confirm(Receipt::Signal(2).encode());
-    assert!(!panel.tracked.expects(Receipt::Message(8).encode()));
+    panel.tracked.confirm(PingReceipt::Signal(9).encode());
+    panel.tracked.confirm(PingReceipt::Signal(2).encode());
+    assert!(!panel.tracked.expects(PingReceipt::Message(8).encode()));
     drop(panel);
     let expected = Some(Delivered { signals: 2, messages: 8 });
     assert_eq!(Panel::join(&tracker, PAGE).await.from, expected, "9 was not written");
@@ -175,7 +177,7 @@ async fn many_clients_behind_one_address_are_not_probed() {
         let mut state = tracker.state.lock();
         let connections = state.connections.entry(PAGE).or_default();
         for id in 0..MAX_PROBED as u64 {
-            let known = Known::open(Delivered::default(), &one.outbox);
+            let known = ConnectionRecord::open(Delivered::default(), &one.outbox);
             connections.insert(1_000 + id, known);
         }
     }

@@ -162,7 +162,7 @@ pub fn encode<T: Serialize>(value: &T) -> Utf8Bytes {
 
 /// Emitted to Socket.IO clients beside a signal: its position in the log.
 #[derive(Debug, Serialize)]
-pub struct Meta {
+pub struct SignalMeta {
     /// Cursor of the event.
     pub cursor: String,
 }

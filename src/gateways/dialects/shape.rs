@@ -32,7 +32,7 @@ pub enum Need {
 #[derive(Debug)]
 pub struct Shape<'a> {
     object: &'a Map<String, Value>,
-    taken: Vec<&'a str>,
+    consumed: Vec<&'a str>,
     written: Vec<(&'static str, Value)>,
     faults: Vec<Fault>,
 }
@@ -44,15 +44,15 @@ impl<'a> Shape<'a> {
     /// Fails when `data` is not an object.
     pub fn of(data: &'a Value) -> Result<Self, Vec<Fault>> {
         let object = data.as_object().ok_or_else(|| vec![Fault::new("data", "must be an object")])?;
-        Ok(Self { object, taken: Vec::new(), written: Vec::new(), faults: Vec::new() })
+        Ok(Self { object, consumed: Vec::new(), written: Vec::new(), faults: Vec::new() })
     }
 
     /// Returns the first of `spellings` that is present and not null, and marks all of them as read.
-    pub fn take(&mut self, spellings: &[&'static str]) -> Option<&'a Value> {
+    pub fn consume(&mut self, spellings: &[&'static str]) -> Option<&'a Value> {
         let mut found = None;
         for spelling in spellings {
             if let Some((name, value)) = self.object.get_key_value(*spelling) {
-                self.taken.push(name);
+                self.consumed.push(name);
                 found = found.or_else(|| Some(value).filter(|value| !value.is_null()));
             }
         }
@@ -60,7 +60,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether a field is present and not null.
-    pub fn gives(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
@@ -92,7 +92,7 @@ impl<'a> Shape<'a> {
     ) {
         let name = spellings[0];
         let was_null = spellings.iter().any(|spelling| self.object.get(*spelling).is_some_and(Value::is_null));
-        match (self.take(spellings), need) {
+        match (self.consume(spellings), need) {
             (Some(value), _) => match read(value) {
                 Ok(value) => self.put(name, value),
                 Err(reason) => self.fault(name, reason),
@@ -164,7 +164,7 @@ impl<'a> Shape<'a> {
         if !self.faults.is_empty() {
             return Err(self.faults);
         }
-        let rest = self.object.iter().filter(|(name, _)| !self.taken.contains(&name.as_str()));
+        let rest = self.object.iter().filter(|(name, _)| !self.consumed.contains(&name.as_str()));
         let rest = rest.filter(|(name, _)| !self.written.iter().any(|(written, _)| written == name));
         let written = self.written.iter().map(|(name, value)| (*name, value));
         let fields = written.chain(rest.map(|(name, value)| (name.as_str(), value)));

@@ -20,7 +20,7 @@ fn pages() -> Arc<Pages> {
 /// Connects while the last message is `last`. Returns where the page resumes, and its connection.
 async fn connect_from(pages: &Arc<Pages>, browser: Browser, last: u64) -> (Option<u64>, PageConnection) {
     let arrival = pages.arrive(&"ann".into(), browser, |after| after < last).await;
-    (arrival.after(), arrival.begin(last))
+    (arrival.after(), arrival.open(last))
 }
 
 async fn connect(pages: &Arc<Pages>, last: u64) -> (Option<u64>, PageConnection) {
@@ -95,7 +95,7 @@ async fn a_page_that_was_just_loaded_is_new() {
         pages.loading("ann", &HOME);
     });
     assert_eq!(arrival.after(), None);
-    let page = arrival.begin(6);
+    let page = arrival.open(6);
     // The request arrived after the connection, so it does not mark the next connection.
     pages.loading("ann", &HOME);
     drop(page);

@@ -24,17 +24,17 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// The server's own service, to send requests to the engine as a client would.
-type Engine = BoxCloneSyncService<Request<Body>, Response, Infallible>;
+type EngineService = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
 /// Disconnects clients. Cheap to clone.
 #[derive(Clone)]
-pub struct Disconnector(Arc<Inner>);
+pub struct Disconnector(Arc<DisconnectorState>);
 
-struct Inner {
+struct DisconnectorState {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     sessions: PollingSessions,
-    engine: OnceLock<Engine>,
+    engine: OnceLock<EngineService>,
 }
 
 /// Time between two checks for sessions that have to end.
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Disconnector {
 impl Disconnector {
     /// Creates a disconnector for clients whose long-polling sessions are in `sessions`.
     pub fn new(tasks: Tasks, metrics: Arc<Metrics>, sessions: PollingSessions) -> Self {
-        Self(Arc::new(Inner { tasks, metrics, sessions, engine: OnceLock::new() }))
+        Self(Arc::new(DisconnectorState { tasks, metrics, sessions, engine: OnceLock::new() }))
     }
 
     /// Returns the long-polling sessions.
@@ -76,13 +76,13 @@ impl Disconnector {
     }
 
     /// Sets the service through which polling sessions are closed, once it is built.
-    pub fn set_engine(&self, engine: Engine) {
+    pub fn set_engine(&self, engine: EngineService) {
         self.0.engine.set(engine).ok();
     }
 
     /// Disconnects a client whose queue is full, unless that is in progress. It reconnects and catches up. `missed`
     /// names what had no room.
-    pub(super) fn too_slow(&self, socket: &SocketRef, missed: &str) {
+    pub(super) fn disconnect_slow(&self, socket: &SocketRef, missed: &str) {
         let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;
@@ -94,7 +94,7 @@ impl Disconnector {
             sid = %socket.id, waiting = MAX_QUEUED_PACKETS, seconds_blocked = blocked.as_secs_f64(), missed,
             "a Socket.IO client is too slow: cut, to come back and catch up"
         );
-        self.cut(socket);
+        self.disconnect(socket);
     }
 
     /// Returns the connection of a client, unless it polls.
@@ -109,7 +109,7 @@ impl Disconnector {
     }
 
     /// Disconnects a client at its transport.
-    pub(super) fn cut(&self, socket: &SocketRef) {
+    pub(super) fn disconnect(&self, socket: &SocketRef) {
         // After the missed event nothing later may follow, which would move the client's cursor past the gap.
         socket.leave_all();
         match (socket.transport_type(), Self::connection(socket)) {

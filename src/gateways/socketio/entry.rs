@@ -14,10 +14,10 @@ use tower::{BoxError, Layer, Service};
 
 use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
-use super::steps::Step;
-use super::upgrade::Upgrade;
+use super::steps::PollingRequest;
+use super::upgrade::UpgradeHandshake;
 use crate::gateways::Gateway;
-use crate::gateways::admission::Refusal;
+use crate::gateways::admission::AdmissionError;
 use crate::gateways::handshake::judge_handshake;
 use crate::listener::{KillSwitch, OverLimit};
 
@@ -40,13 +40,13 @@ const BOTS: &str = "/api/ws";
 #[derive(Debug, Clone)]
 pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
+    disconnector: Disconnector,
 }
 
 impl AdmissionLayer {
     /// Creates the layer.
-    pub fn new(gateway: Arc<Gateway>, cuts: Disconnector) -> Self {
-        Self { gateway, cuts }
+    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector) -> Self {
+        Self { gateway, disconnector }
     }
 }
 
@@ -54,7 +54,7 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> AdmissionService<S> {
-        AdmissionService { inner, gateway: self.gateway.clone(), cuts: self.cuts.clone() }
+        AdmissionService { inner, gateway: self.gateway.clone(), disconnector: self.disconnector.clone() }
     }
 }
 
@@ -63,7 +63,7 @@ impl<S> Layer<S> for AdmissionLayer {
 pub struct AdmissionService<S> {
     inner: S,
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
+    disconnector: Disconnector,
 }
 
 impl<S, B, R> Service<Request<B>> for AdmissionService<S>
@@ -87,12 +87,12 @@ where
         let mut request = request.map(Body::new);
         let engine = match self.admit(&request) {
             Ok(engine) => engine,
-            Err(refusal) => return answered(*refusal),
+            Err(refusal) => return respond(*refusal),
         };
         let polling = match engine.as_ref().filter(|uri| !is_over_websocket(uri)) {
-            Some(uri) => match Step::of(&self.gateway, self.cuts.sessions(), &mut request, uri) {
+            Some(uri) => match PollingRequest::of(&self.gateway, self.disconnector.sessions(), &mut request, uri) {
                 Ok(step) => step,
-                Err(refusal) => return answered(*refusal),
+                Err(refusal) => return respond(*refusal),
             },
             None => None,
         };
@@ -105,10 +105,10 @@ where
             *request.uri_mut() = uri;
         }
         if let Some(polling) = polling {
-            let (inner, most) = (self.take_inner(), self.gateway.limits.message_bytes);
-            return Box::pin(async move { Ok(polling.serve(inner, request, most).await) });
+            let (inner, max_bytes) = (self.take_inner(), self.gateway.limits.message_bytes);
+            return Box::pin(async move { Ok(polling.serve(inner, request, max_bytes).await) });
         }
-        if let Some(upgrade) = Upgrade::of(self.cuts.sessions(), &request) {
+        if let Some(upgrade) = UpgradeHandshake::of(self.disconnector.sessions(), &request) {
             let inner = self.take_inner();
             return Box::pin(async move { Ok(upgrade.serve(inner, request).await) });
         }
@@ -117,7 +117,7 @@ where
     }
 }
 
-fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
+fn respond(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
     Box::pin(std::future::ready(Ok(response)))
 }
 
@@ -133,7 +133,7 @@ impl<S> AdmissionService<S> {
     /// Whether the request is admitted, and its URI for the engine if it belongs to the engine.
     fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Box<Response>> {
         if request.extensions().get::<OverLimit>().is_some() && !CHECKS.contains(&request.uri().path()) {
-            return Err(Box::new(self.gateway.refused(Refusal::Address).into_response()));
+            return Err(Box::new(self.gateway.refused(AdmissionError::Address).into_response()));
         }
         let engine = engine_uri(request.uri());
         let upgrade = request.headers().contains_key(header::UPGRADE);

@@ -39,12 +39,12 @@ pub use entry::{AdmissionLayer, AdmissionService};
 use headcount::Headcount;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
-use rates::Rates;
+use rates::PriceThrottle;
 pub use rooms::Rooms;
-use session::{Command, ResumeCursors, Session};
+use session::{ClientSession, Command, ResumeCursors};
 
 use super::Gateway;
-use super::admission::Refusal;
+use super::admission::AdmissionError;
 use super::cursor::MessageCursor;
 use crate::config;
 use crate::listener::Peer;
@@ -74,19 +74,24 @@ pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
 }
 
 /// Builds the engine with its namespaces.
-pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Disconnector) -> (SocketIoLayer, Rooms) {
+pub fn build(
+    settings: &config::Socketio,
+    gateway: &Arc<Gateway>,
+    disconnector: &Disconnector,
+) -> (SocketIoLayer, Rooms) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
-    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(Rates::default()));
+    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
     for namespace in NAMESPACES {
-        let (gateway, cuts, headcount, rates) = (gateway.clone(), cuts.clone(), headcount.clone(), rates.clone());
+        let (gateway, disconnector, headcount, rates) =
+            (gateway.clone(), disconnector.clone(), headcount.clone(), rates.clone());
         // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
         // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
-            let (gateway, cuts) = (gateway.clone(), cuts.clone());
+            let (gateway, disconnector) = (gateway.clone(), disconnector.clone());
             let (headcount, rates) = (headcount.clone(), rates.clone());
             async move {
                 let auth = auth.ok();
@@ -94,31 +99,32 @@ pub fn build(settings: &config::Socketio, gateway: &Arc<Gateway>, cuts: &Disconn
                     gateway.tokens.fetch_key_of(token).await;
                 }
                 let address = socket.req_parts().extensions.get::<Peer>().map(|peer| peer.client);
-                let admitted = admit(&gateway, &cuts, (&headcount, &rates), &socket, auth.as_ref());
-                admitted.map_err(|refusal| gateway.judge_refusal(refusal, address))
+                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), &socket, auth.as_ref());
+                admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
         // Messages that arrived after the client learned that it is connected, and before it had joined, were queued.
         let connected = |socket: SocketRef| {
-            if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+            if let Some(session) = socket.extensions.get::<Arc<ClientSession>>() {
                 session.end_with_login(&socket);
-                session.listen(&socket);
+                session.execute_queued(&socket);
             }
             std::future::ready(())
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms = Rooms::new(io, (headcount, rates), cuts.clone(), gateway.hub.position(), gateway.metrics.clone());
+    let rooms =
+        Rooms::new(io, (headcount, rates), disconnector.clone(), gateway.hub.position(), gateway.metrics.clone());
     (layer, rooms)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
-    cuts: &Disconnector,
-    (headcount, rates): (&Arc<Headcount>, &Arc<Rates>),
+    disconnector: &Disconnector,
+    (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
     socket: &SocketRef,
     auth: Option<&Value>,
-) -> Result<(), Refusal> {
+) -> Result<(), AdmissionError> {
     let field = |name: &str| auth.and_then(|auth| auth.get(name)).filter(|value| !value.is_null());
     let handshake = socket.req_parts();
     // A page without a logged-in user sends an empty token.
@@ -136,14 +142,22 @@ fn admit(
     // With and without a trailing slash it is one channel.
     let channel = if socket.ns() == "/" { "/" } else { "/ws/signals" };
     let seat = (headcount.enter(socket.ns()), gateway.enter("socketio", channel)?);
-    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), rates.clone(), socket, seat, login, presented));
+    let session = Arc::new(ClientSession::open(
+        gateway.clone(),
+        disconnector.clone(),
+        rates.clone(),
+        socket,
+        seat,
+        login,
+        presented,
+    ));
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other.
     let on = |event: &'static str, command: Command| {
         let session = session.clone();
         socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
-            session.take(&socket, command, data.unwrap_or(Value::Null), ack);
+            session.on_command(&socket, command, data.unwrap_or(Value::Null), ack);
             std::future::ready(())
         });
     };
@@ -153,7 +167,7 @@ fn admit(
     on("message", Command::Message);
     let listening = session.clone();
     socket.on_fallback(move |socket: SocketRef| {
-        listening.is_listened_to(&socket);
+        listening.is_within_rate(&socket);
         std::future::ready(())
     });
     socket.on_disconnect(move |reason: DisconnectReason| {

@@ -16,7 +16,7 @@ const CONNECT: &str = "40/";
 /// Longest packet that may be rewritten, in bytes: far more than a token needs.
 const MAX_PACKET: usize = 16 * 1024;
 /// Longest header of a client's WebSocket frame, in bytes: two, an extended length of eight, a mask of four.
-const MAX_HEAD: usize = 14;
+const MAX_HEADER: usize = 14;
 const FIN_TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
 /// Length markers: the length follows in two bytes, or in eight.
@@ -64,11 +64,11 @@ pub(super) fn rewritten_payload(payload: &[u8]) -> Option<String> {
 /// Rewrites the packets of a WebSocket of Engine.IO 3. All other bytes pass unchanged.
 #[derive(Debug, Default)]
 pub(super) struct ConnectFilter {
-    state: State,
+    state: FilterState,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum FilterState {
     /// Between two frames.
     #[default]
     Between,
@@ -143,42 +143,42 @@ impl InboundFilter for ConnectFilter {
     fn filter(&mut self, mut received: &[u8], out: &mut Vec<u8>) {
         while !received.is_empty() {
             self.state = match std::mem::take(&mut self.state) {
-                State::Foreign => {
+                FilterState::Foreign => {
                     out.extend(received);
-                    self.state = State::Foreign;
+                    self.state = FilterState::Foreign;
                     return;
                 }
-                State::Passing(left) => {
+                FilterState::Passing(left) => {
                     let (frame, rest) =
                         received.split_at(received.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
                     out.extend(frame);
                     received = rest;
                     match left - frame.len() as u64 {
-                        0 => State::Between,
-                        left => State::Passing(left),
+                        0 => FilterState::Between,
+                        left => FilterState::Passing(left),
                     }
                 }
-                State::Between => State::Held(Vec::with_capacity(MAX_HEAD)),
-                State::Held(mut held) => {
+                FilterState::Between => FilterState::Held(Vec::with_capacity(MAX_HEADER)),
+                FilterState::Held(mut held) => {
                     held.push(received[0]);
                     received = &received[1..];
                     match frame(&held) {
                         Frame::Foreign => {
                             out.extend(held);
-                            State::Foreign
+                            FilterState::Foreign
                         }
                         Frame::Passes(whole) => {
                             out.extend(&held);
                             match whole - held.len() as u64 {
-                                0 => State::Between,
-                                left => State::Passing(left),
+                                0 => FilterState::Between,
+                                left => FilterState::Passing(left),
                             }
                         }
                         Frame::Text(whole, mask) if held.len() == whole => {
                             out.extend(rewritten_frame(&held, mask).unwrap_or(held));
-                            State::Between
+                            FilterState::Between
                         }
-                        Frame::Unknown | Frame::Text(..) => State::Held(held),
+                        Frame::Unknown | Frame::Text(..) => FilterState::Held(held),
                     }
                 }
             };

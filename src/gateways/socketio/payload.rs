@@ -13,8 +13,8 @@ const BINARY_SEPARATOR: u8 = 0xff;
 /// first is all, or when the payload is malformed.
 pub(super) fn split(payload: &Bytes, version: u8, is_binary: bool) -> (Bytes, Bytes) {
     let (end, next) = match (version, is_binary) {
-        (3, true) => same(end_of_binary(payload)),
-        (3, false) => same(end_of_text(payload)),
+        (3, true) => without_separator(end_of_binary(payload)),
+        (3, false) => without_separator(end_of_text(payload)),
         _ => {
             let separators = payload.iter().enumerate().filter(|(_, byte)| **byte == SEPARATOR);
             separators.map(|(at, _)| (at, at + 1)).nth(MAX_PACKETS - 1).unwrap_or((payload.len(), payload.len()))
@@ -23,7 +23,7 @@ pub(super) fn split(payload: &Bytes, version: u8, is_binary: bool) -> (Bytes, By
     (payload.slice(..end), payload.slice(next..))
 }
 
-fn same(end: usize) -> (usize, usize) {
+fn without_separator(end: usize) -> (usize, usize) {
     (end, end)
 }
 

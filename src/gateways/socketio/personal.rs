@@ -46,7 +46,7 @@ pub(super) const fn is_personal(kind: MessageType) -> bool {
 
 /// Emitted beside a message.
 #[derive(Debug, Serialize)]
-struct Meta {
+struct MessageMeta {
     /// Sequence number of the message.
     sequence: u64,
     /// Cursor that resumes after the message.
@@ -67,7 +67,7 @@ pub(super) fn emit_data(
 ) -> Result<(), SendError> {
     // The data was encoded here, so it is embedded without a check.
     let Ok(data) = serde_json::from_str::<&RawValue>(data) else { return Ok(()) };
-    let meta = Meta { sequence: published.seq, cursor: cursor.to_string() };
+    let meta = MessageMeta { sequence: published.seq, cursor: cursor.to_string() };
     rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }
 
@@ -106,12 +106,12 @@ impl Backlog {
     ///
     /// # Errors
     /// Fails when the client's queue has no room for all of it. The next call continues from there.
-    pub(super) fn hand_over(&mut self, socket: &SocketRef, present: &Snapshot) -> Result<(), NoRoom> {
-        let (place, due) = self.due(present);
+    pub(super) fn emit_to(&mut self, socket: &SocketRef, snapshot: &Snapshot) -> Result<(), NoRoom> {
+        let (place, due) = self.due(snapshot);
         let mut reached = None;
         for publication in due {
             let Event::RelayedMessage(published) = publication.event() else { continue };
-            let cursor = MessageCursor::new(present.position(), place.max(published.seq));
+            let cursor = MessageCursor::new(snapshot.position(), place.max(published.seq));
             if is_full(&emit(socket, published, &cursor)) {
                 return Err(NoRoom { reached });
             }
@@ -122,16 +122,16 @@ impl Backlog {
     }
 
     /// Returns the number after which ordered messages are due, and the due messages in the order of their numbers.
-    fn due(&mut self, present: &Snapshot) -> (u64, Vec<Arc<Envelope>>) {
-        let last = present.last_message();
+    fn due(&mut self, snapshot: &Snapshot) -> (u64, Vec<Arc<Envelope>>) {
+        let last = snapshot.last_message();
         let place = *self.place.get_or_insert_with(|| {
             let presented = self.presented.take();
-            let place = presented.as_ref().map(|cursor| cursor.as_ref().ok()?.place(present.position(), last));
+            let place = presented.as_ref().map(|cursor| cursor.as_ref().ok()?.place(snapshot.position(), last));
             self.recovered = place.map(|place| place.is_some());
             // With a cursor of another log, any of the retained messages may have been missed.
             place.map_or(last, Option::unwrap_or_default)
         });
-        let (mut due, whole) = present.messages_after(&self.audiences, place.max(self.reached));
+        let (mut due, whole) = snapshot.messages_after(&self.audiences, place.max(self.reached));
         if !whole {
             self.recovered = Some(false);
         }
@@ -142,7 +142,7 @@ impl Backlog {
             MessageType::ALL.into_iter().filter(|(kind, _, class)| *class == Class::State && is_personal(*kind));
         for (kind, ..) in states {
             for audience in self.audiences.each() {
-                let states = present.states_of(&audience, kind);
+                let states = snapshot.states_of(&audience, kind);
                 due.extend(states.filter(|state| number(state) > self.reached).cloned());
             }
         }

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::auth::UserSession;
 use crate::listener::KillSwitch;
 use rest::Delivery;
-pub(super) use rest::{Answer, Asking, Found, Turn};
+pub(super) use rest::{AnswerSource, EnginePoll, Leftover, PollAnswer};
 
 /// Data that may wait for one session before its client is disconnected, in bytes: far more than a snapshot of the
 /// largest signals in use.
@@ -35,9 +35,9 @@ const PACKET_BYTES: usize = 192;
 /// the namespace exists or not. There are three namespaces.
 const MAX_CONNECTS: usize = 16;
 /// A session that has polled within this time is not ended for its memory.
-const GRACE: Duration = Duration::from_secs(1);
+const RECENT_POLL: Duration = Duration::from_secs(1);
 /// Ending a session with less waiting data than this would free no memory worth mentioning.
-const LEAST_EVICTED_BYTES: usize = 4 * 1024;
+const MIN_EVICTED_BYTES: usize = 4 * 1024;
 
 /// Limits on the sessions of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct PollingLimits {
 
 /// The limit that a new session would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OverLimit {
+pub(super) enum SessionLimit {
     /// [`PollingLimits::sessions`].
     Sessions,
     /// [`PollingLimits::per_address`].
@@ -105,13 +105,13 @@ pub(super) struct PollingSession {
     id: OnceLock<String>,
     /// Data that waits for the next poll, in bytes.
     waiting: AtomicUsize,
-    state: Mutex<State>,
-    /// Notified whenever [`State::delivery`] changes.
+    state: Mutex<PollingState>,
+    /// Notified whenever [`PollingState::delivery`] changes.
     delivery_changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct PollingState {
     is_counted: bool,
     /// User of the handshake's token, until a namespace takes it over.
     login: Option<UserSession>,
@@ -167,16 +167,16 @@ impl PollingSessions {
         address: Option<IpAddr>,
         version: u8,
         login: Option<UserSession>,
-    ) -> Result<Arc<PollingSession>, OverLimit> {
+    ) -> Result<Arc<PollingSession>, SessionLimit> {
         let limits = self.0.limits;
         let mut counts = self.0.counts.lock();
         if counts.sessions >= limits.sessions {
-            return Err(OverLimit::Sessions);
+            return Err(SessionLimit::Sessions);
         }
         if let Some(address) = address {
             let count = counts.by_address.entry(address).or_default();
             if *count >= limits.per_address {
-                return Err(OverLimit::Address);
+                return Err(SessionLimit::Address);
             }
             *count += 1;
         }
@@ -188,7 +188,7 @@ impl PollingSessions {
             version,
             id: OnceLock::new(),
             waiting: AtomicUsize::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(PollingState {
                 is_counted: true,
                 login,
                 connection: None,
@@ -214,7 +214,7 @@ impl PollingSessions {
     }
 
     /// Counts a packet that was sent to whole rooms.
-    pub(super) fn note_broadcast(&self) {
+    pub(super) fn count_broadcast(&self) {
         self.0.broadcasts.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -243,7 +243,7 @@ impl PollingSessions {
             if idle >= self.0.limits.poll_timeout {
                 state.is_ending = true;
                 overdue.push(ends("idle"));
-            } else if idle >= GRACE && cost >= LEAST_EVICTED_BYTES {
+            } else if idle >= RECENT_POLL && cost >= MIN_EVICTED_BYTES {
                 costs.push((cost, session, ends("memory")));
             }
         }
@@ -280,7 +280,7 @@ impl PollingSession {
     }
 
     /// Registers the session under its id, once the engine has opened it.
-    pub(super) fn opened(self: &Arc<Self>, id: &str) {
+    pub(super) fn register(self: &Arc<Self>, id: &str) {
         if self.id.set(id.to_owned()).is_ok() {
             self.registry.open.lock().insert(id.to_owned(), Arc::downgrade(self));
         }
@@ -326,20 +326,20 @@ impl PollingSession {
     }
 
     /// Counts a packet of this size that waits for the client.
-    pub(super) fn note_sent(&self, bytes: usize) {
+    pub(super) fn count_sent(&self, bytes: usize) {
         if !self.is_upgraded() {
-            self.note_waiting(bytes + PACKET_BYTES);
+            self.count_waiting(bytes + PACKET_BYTES);
         }
     }
 
-    fn note_waiting(&self, bytes: usize) {
+    fn count_waiting(&self, bytes: usize) {
         // The sum is increased first, so that it never falls below what is taken off it.
         self.registry.waiting.fetch_add(bytes, Ordering::SeqCst);
         self.waiting.fetch_add(bytes, Ordering::SeqCst);
     }
 
     /// Counts down what the client has received; `usize::MAX` is everything that waits.
-    fn note_taken(&self, bytes: usize) {
+    fn count_received(&self, bytes: usize) {
         let take = |waiting: usize| Some(waiting.saturating_sub(bytes));
         let before = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap_or_default();
         self.registry.waiting.fetch_sub(before.min(bytes), Ordering::SeqCst);
@@ -353,7 +353,7 @@ impl PollingSession {
             return;
         }
         state.connection = Some(connection);
-        self.note_taken(usize::MAX);
+        self.count_received(usize::MAX);
         self.uncount(&mut state);
     }
 
@@ -367,12 +367,12 @@ impl PollingSession {
         self.state.lock().connection.is_some()
     }
 
-    fn cost(&self, state: &State) -> usize {
+    fn cost(&self, state: &PollingState) -> usize {
         let broadcasts = self.registry.broadcasts.load(Ordering::Relaxed).saturating_sub(state.broadcasts) as usize;
         self.waiting.load(Ordering::Relaxed) + broadcasts.min(super::MAX_QUEUED_PACKETS) * PACKET_BYTES
     }
 
-    fn uncount(&self, state: &mut State) {
+    fn uncount(&self, state: &mut PollingState) {
         if std::mem::take(&mut state.is_counted) {
             self.registry.counts.lock().remove(self.address);
         }
@@ -381,7 +381,7 @@ impl PollingSession {
 
 impl Drop for PollingSession {
     fn drop(&mut self) {
-        self.note_taken(usize::MAX);
+        self.count_received(usize::MAX);
         if let Some(id) = self.id.get() {
             self.registry.open.lock().remove(id);
         }
@@ -392,11 +392,11 @@ impl Drop for PollingSession {
 }
 
 impl Poll {
-    /// Notes that the engine has answered the poll with this many bytes, of at most `most`. An answer far below the
+    /// Notes that the engine has answered the poll with this many bytes, of at most `max_bytes`. An answer far below the
     /// limit has emptied the queue.
-    fn answered(&self, bytes: usize, most: usize) {
+    fn answered(&self, bytes: usize, max_bytes: usize) {
         let session = &self.0;
-        session.note_taken(if bytes < most / 2 { usize::MAX } else { bytes });
+        session.count_received(if bytes < max_bytes / 2 { usize::MAX } else { bytes });
         let mut state = session.state.lock();
         state.connects = 0;
         state.broadcasts = session.registry.broadcasts.load(Ordering::Relaxed);

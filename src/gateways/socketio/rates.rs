@@ -15,7 +15,7 @@ use crate::hub::Envelope;
 
 /// One of the fixed rates. Rooms are named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rate(usize);
+pub(super) struct PriceRate(usize);
 
 /// Name, prices per second, and the time between two prices of a symbol.
 const RATES: [(&str, f64, Duration); 4] = [
@@ -25,12 +25,12 @@ const RATES: [(&str, f64, Duration); 4] = [
     ("5", 5.0, Duration::from_millis(200)),
 ];
 /// Highest rate of publishing. A client that accepts this rate gets all prices.
-const ALL: f64 = 10.0;
+const MAX_RATE: f64 = 10.0;
 
-impl Rate {
+impl PriceRate {
     /// Returns the largest rate that is not above `max_hz`; `None` for all prices.
     pub(super) fn at_most(max_hz: Option<f64>) -> Option<Self> {
-        let max_hz = max_hz.filter(|hz| *hz < ALL)?;
+        let max_hz = max_hz.filter(|hz| *hz < MAX_RATE)?;
         Some(Self(RATES.iter().rposition(|(_, hz, _)| *hz <= max_hz).unwrap_or(0)))
     }
 
@@ -51,8 +51,8 @@ impl Rate {
 
 /// The waiting prices of each rate and symbol.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
-    slots: Mutex<BTreeMap<(Rate, Symbol), Slot>>,
+pub(super) struct PriceThrottle {
+    slots: Mutex<BTreeMap<(PriceRate, Symbol), Slot>>,
     /// Rates that a client has asked for. The others are skipped.
     asked: [AtomicBool; RATES.len()],
     wake: Notify,
@@ -64,17 +64,17 @@ struct Slot {
     waiting: Option<Arc<Envelope>>,
 }
 
-impl Rates {
+impl PriceThrottle {
     /// Enables a rate that a client has asked for.
-    pub(super) fn ask(&self, rate: Rate) {
+    pub(super) fn enable(&self, rate: PriceRate) {
         self.asked[rate.0].store(true, Ordering::Relaxed);
     }
 
     /// Emits a price that was just published at the rates where it is due, and queues it at the others.
-    pub(super) fn take(&self, publication: &Arc<Envelope>, emit: impl Fn(Rate, &Arc<Envelope>)) {
+    pub(super) fn publish(&self, publication: &Arc<Envelope>, emit: impl Fn(PriceRate, &Arc<Envelope>)) {
         let Event::Price(update) = publication.event() else { return };
         let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
-        for rate in asked.map(|(index, _)| Rate(index)) {
+        for rate in asked.map(|(index, _)| PriceRate(index)) {
             let now = Instant::now();
             // Locked while the price is emitted, so that an older price cannot follow it.
             let mut slots = self.slots.lock();
@@ -93,7 +93,7 @@ impl Rates {
     }
 
     /// Emits the prices that are due, and returns when the next is.
-    fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Envelope>)) -> Option<Instant> {
+    fn emit_due(&self, now: Instant, emit: &impl Fn(PriceRate, &Arc<Envelope>)) -> Option<Instant> {
         let mut next = None;
         for ((rate, _), slot) in self.slots.lock().iter_mut() {
             let due = slot.last + rate.interval();
@@ -113,9 +113,9 @@ impl Rates {
     }
 
     /// Emits waiting prices when they are due. Never returns.
-    pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Envelope>)) {
+    pub(super) async fn run(&self, emit: impl Fn(PriceRate, &Arc<Envelope>)) {
         loop {
-            match self.release(Instant::now(), &emit) {
+            match self.emit_due(Instant::now(), &emit) {
                 Some(next) => {
                     tokio::select! {
                         () = sleep_until(next) => {}
@@ -153,28 +153,28 @@ mod tests {
     #[test]
     fn a_rate_never_exceeds_the_requested_one() {
         for (asked, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
-            assert_eq!(Rate::at_most(Some(asked)).unwrap().hz(), hz);
+            assert_eq!(PriceRate::at_most(Some(asked)).unwrap().hz(), hz);
         }
-        assert_eq!((Rate::at_most(Some(10.0)), Rate::at_most(None)), (None, None));
+        assert_eq!((PriceRate::at_most(Some(10.0)), PriceRate::at_most(None)), (None, None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn rates_are_kept_and_the_last_price_arrives() {
-        let (rates, told) = (Rates::default(), RefCell::new(Vec::new()));
+        let (rates, emitted) = (PriceThrottle::default(), RefCell::new(Vec::new()));
         let start = Instant::now();
-        let emit = |rate: Rate, publication: &Arc<Envelope>| {
+        let emit = |rate: PriceRate, publication: &Arc<Envelope>| {
             let Event::Price(update) = publication.event() else { panic!() };
             let entry = (rate.room(), update.symbol.to_string(), update.price, start.elapsed().as_millis());
-            told.borrow_mut().push(entry);
+            emitted.borrow_mut().push(entry);
         };
-        rates.take(&price("EURUSD", 0.5), emit);
-        assert!(told.borrow().is_empty(), "nobody has asked");
-        rates.ask(Rate::at_most(Some(1.0)).unwrap());
+        rates.publish(&price("EURUSD", 0.5), emit);
+        assert!(emitted.borrow().is_empty(), "no client has asked");
+        rates.enable(PriceRate::at_most(Some(1.0)).unwrap());
         let publish = async {
             for number in 1..=25_u32 {
-                rates.take(&price("EURUSD", number.into()), emit);
+                rates.publish(&price("EURUSD", number.into()), emit);
                 if number == 1 {
-                    rates.take(&price("US30", 7.0), emit);
+                    rates.publish(&price("US30", 7.0), emit);
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -184,11 +184,15 @@ mod tests {
             () = rates.run(emit) => unreachable!(),
             () = publish => {}
         }
-        let euro: Vec<_> =
-            told.borrow().iter().filter(|told| told.1 == "EURUSD").map(|told| (told.2, told.3)).collect();
+        let euro: Vec<_> = emitted
+            .borrow()
+            .iter()
+            .filter(|emitted| emitted.1 == "EURUSD")
+            .map(|emitted| (emitted.2, emitted.3))
+            .collect();
         let spans: Vec<_> = euro.windows(2).map(|two| two[1].1 - two[0].1).collect();
         assert!(spans.iter().all(|span| *span >= 1_000), "{euro:?}");
         assert_eq!((euro.len(), euro[0].0, euro.last().unwrap().0), (4, 1.0, 25.0), "{euro:?}");
-        assert_eq!(told.borrow().iter().filter(|told| told.1 == "US30").count(), 1);
+        assert_eq!(emitted.borrow().iter().filter(|emitted| emitted.1 == "US30").count(), 1);
     }
 }

@@ -19,22 +19,22 @@ use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::{Rate, Rates};
+use super::rates::{PriceRate, PriceThrottle};
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
-use crate::gateways::channels::Place;
-use crate::gateways::command::{Request, fault, short};
+use crate::gateways::channels::ChannelSlot;
+use crate::gateways::command::{SubscriptionRequest, fault, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{ErrorObject, Pong};
-use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
+use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
 use joining::PendingSubscription;
-use queue::SaidQueue;
+use queue::CommandQueue;
 
 /// A command that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Command {
 
 /// What a command has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begun {
+enum Started {
     Nothing,
     Replay,
 }
@@ -60,7 +60,7 @@ struct Caller {
     ack: Option<AckSender>,
 }
 
-struct Said {
+struct ReceivedCommand {
     command: Command,
     data: Value,
     caller: Caller,
@@ -76,24 +76,24 @@ pub(super) struct ResumeCursors {
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     topics: Topics,
     /// Which signal events have been emitted, or will be.
     completeness: Completeness,
     /// Limit on the rate of prices; `None` for all prices.
-    rate: Option<Rate>,
+    rate: Option<PriceRate>,
     presented: ResumeCursors,
     /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
-    waiting: SaidQueue,
+    waiting: CommandQueue,
     end: Option<&'static str>,
 }
 
 /// A client on a namespace. It counts as connected until this is dropped.
-pub(super) struct Session {
+pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
-    rates: Arc<Rates>,
+    disconnector: Disconnector,
+    rates: Arc<PriceThrottle>,
     id: String,
     namespace: String,
     transport: &'static str,
@@ -101,19 +101,19 @@ pub(super) struct Session {
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
-    state: Mutex<State>,
-    pace: Mutex<Pace>,
+    state: Mutex<SessionState>,
+    pace: Mutex<MessageRate>,
     /// Its places in the counts of connected clients.
-    _seat: (Seat, Place),
+    _seat: (Seat, ChannelSlot),
 }
 
-impl Session {
+impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
-        cuts: Disconnector,
-        rates: Arc<Rates>,
+        disconnector: Disconnector,
+        rates: Arc<PriceThrottle>,
         socket: &SocketRef,
-        seat: (Seat, Place),
+        seat: (Seat, ChannelSlot),
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
@@ -125,10 +125,10 @@ impl Session {
             since: Instant::now(),
             login,
             closed: CancellationToken::new(),
-            pace: Mutex::new(Pace::new(&gateway.limits)),
-            state: Mutex::new(State { presented, busy: true, ..State::default() }),
+            pace: Mutex::new(MessageRate::new(&gateway.limits)),
+            state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
             gateway,
-            cuts,
+            disconnector,
             rates,
             _seat: seat,
         };
@@ -144,12 +144,12 @@ impl Session {
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
         let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
-        let (cuts, socket, sid) = (self.cuts.clone(), socket.clone(), self.id.clone());
+        let (disconnector, socket, sid) = (self.disconnector.clone(), socket.clone(), self.id.clone());
         self.gateway.tasks.spawn_connection(async move {
             tokio::select! {
                 () = end.cancelled() => {
                     info!(sid, "the user token has ended");
-                    cuts.cut(&socket);
+                    disconnector.disconnect(&socket);
                 }
                 // A shutdown does not wait for tokens to end.
                 () = closed.cancelled() => {}
@@ -175,70 +175,74 @@ impl Session {
 
     /// Whether the client keeps within its rate limit. A client that does not is warned once, and disconnected if it
     /// continues.
-    pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
-        match self.pace.lock().judge(&self.gateway.metrics) {
-            Verdict::Take => return true,
-            Verdict::Warn => {
-                self.delivered(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)));
+    pub(super) fn is_within_rate(&self, socket: &SocketRef) -> bool {
+        match self.pace.lock().check(&self.gateway.metrics) {
+            RateVerdict::Accept => return true,
+            RateVerdict::Warn => {
+                self.disconnect_if_full(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)));
             }
-            Verdict::Ignore => {}
-            Verdict::Cut => {
+            RateVerdict::Ignore => {}
+            RateVerdict::Disconnect => {
                 info!(sid = %self.id, "disconnecting a Socket.IO client that keeps sending too fast");
-                self.cuts.cut(socket);
+                self.disconnector.disconnect(socket);
             }
         }
         false
     }
 
     /// Handles one command. Commands are handled in the order in which the client sends them.
-    pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
-        if !self.is_listened_to(socket) {
+    pub(super) fn on_command(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
+        if !self.is_within_rate(socket) {
             return;
         }
         let polling = PollingSession::of(socket);
         if polling.is_some_and(|session| !session.has_room()) {
             // The client sends commands and does not poll for the answers.
-            return self.cuts.too_slow(socket, "answer");
+            return self.disconnector.disconnect_slow(socket, "answer");
         }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
         // A `message` that stays one could not be understood.
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
-        let said = Said { command, data, caller };
+        let received = ReceivedCommand { command, data, caller };
         let mut state = self.state.lock();
-        let is_put_off = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
+        let is_deferred = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
         // A ping can be answered while the session is busy. Before the namespace is joined an answer would be lost.
-        if is_put_off || (state.busy && (command != Command::Ping || !socket.connected())) {
-            let waits_already = std::mem::replace(&mut state.busy, true);
-            let refused = state.waiting.push(said);
+        if is_deferred || (state.busy && (command != Command::Ping || !socket.connected())) {
+            let was_busy = std::mem::replace(&mut state.busy, true);
+            let refused = state.waiting.push(received);
             drop(state);
-            if let Err(said) = refused {
-                self.tell(
+            if let Err(received) = refused {
+                self.send_answer(
                     socket,
-                    &said.caller,
+                    &received.caller,
                     "error",
                     &fault("busy", "the replay is still running; try again after it"),
                 );
             }
-            if !waits_already {
+            if !was_busy {
                 self.wait_for_poll(socket);
             }
             return;
         }
         drop(state);
-        self.act(socket, said);
+        self.execute(socket, received);
     }
 
     /// Executes a command. Returns whether it has started a replay, which continues in the background.
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
+    fn execute(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        ReceivedCommand { command, data, mut caller }: ReceivedCommand,
+    ) -> Started {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
                 self.acknowledge(socket, &mut caller, &pong);
-                self.tell(socket, &caller, "pong", &pong);
+                self.send_answer(socket, &caller, "pong", &pong);
             }
             Command::Unsubscribe => {
-                let request = Request::parse(&data, &self.gateway.instruments);
+                let request = SubscriptionRequest::parse(&data, &self.gateway.instruments);
                 let mut state = self.state.lock();
                 let mut rest = state.topics.without(&request.topics);
                 if request.user {
@@ -250,14 +254,14 @@ impl Session {
                 let rate = state.rate;
                 drop(state);
                 self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
-                self.report(socket, &caller, &request);
+                self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(socket, &mut caller, &answer, &request);
-                self.tell(socket, &caller, "unsubscribed", &answer);
+                self.send_answer(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {
-                self.tell(
+                self.send_answer(
                     socket,
                     &caller,
                     "error",
@@ -265,16 +269,16 @@ impl Session {
                 );
             }
         }
-        Begun::Nothing
+        Started::Nothing
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
-        let mut request = Request::parse(data, &self.gateway.instruments);
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Started {
+        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments);
         if request.user && self.login.is_none() {
             request.user = false;
             request.faults.push(self.token_required());
         }
-        self.report(socket, &caller, &request);
+        self.send_faults(socket, &caller, &request);
         // Read before the session's own lock is taken, because joining takes the two locks in the opposite order.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
@@ -284,7 +288,7 @@ impl Session {
         // A cursor that is presented while signals are live cannot be resumed from in order.
         let late = request.since.as_deref().filter(|_| !joins_signals && !request.topics.signals.is_none());
         let late = late.map(|since| match resume::place(since, &head) {
-            Some(seq) => state.completeness.holds(&request.topics.signals, seq),
+            Some(seq) => state.completeness.covers(&request.topics.signals, seq),
             None => false,
         });
         let joins_user = request.user && state.topics.published == Audiences::default();
@@ -296,26 +300,31 @@ impl Session {
         drop(state);
         let from = since.as_deref().map(|since| resume::place(since, &head));
         let recovered = from.map(|place| place.is_some()).or(late);
-        let joining = PendingSubscription { request, caller: Some(caller), recovered, missed };
+        let pending = PendingSubscription { request, caller: Some(caller), recovered, missed };
         match from.flatten() {
-            Some(seq) => self.go_on(socket, joining, Some(seq)),
-            None => match self.join_with_snapshot(socket, joining) {
-                None => Begun::Nothing,
-                Some(unfinished) => self.go_on(socket, unfinished, None),
+            Some(seq) => self.continue_in_background(socket, pending, Some(seq)),
+            None => match self.join_with_snapshot(socket, pending) {
+                None => Started::Nothing,
+                Some(unfinished) => self.continue_in_background(socket, unfinished, None),
             },
         }
     }
 
     /// Continues in the background: with a replay from signal `seq`, or with the rest of a snapshot that did not fit
     /// into the client's queue.
-    fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) -> Begun {
+    fn continue_in_background(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        pending: PendingSubscription,
+        seq: Option<u64>,
+    ) -> Started {
         self.state.lock().busy = true;
         let (session, socket) = (self.clone(), socket.clone());
         self.gateway.tasks.clone().spawn_connection(async move {
-            session.catch_up(&socket, joining, seq).await;
-            session.listen(&socket);
+            session.catch_up(&socket, pending, seq).await;
+            session.execute_queued(&socket);
         });
-        Begun::Replay
+        Started::Replay
     }
 
     fn token_required(&self) -> ErrorObject {
@@ -328,22 +337,22 @@ impl Session {
 
     /// Executes the queued commands, until one starts another replay. New commands are appended until the queue is
     /// empty, so they stay in order and run one at a time.
-    pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
+    pub(super) fn execute_queued(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
-            let Some(said) = state.waiting.pop() else {
+            let Some(received) = state.waiting.pop() else {
                 state.busy = false;
                 return;
             };
             drop(state);
-            if self.act(socket, said) == Begun::Replay {
+            if self.execute(socket, received) == Started::Replay {
                 return;
             }
         }
     }
 }
 
-impl Drop for Session {
+impl Drop for ClientSession {
     fn drop(&mut self) {
         self.closed.cancel();
         let metrics = &self.gateway.metrics;

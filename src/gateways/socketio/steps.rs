@@ -18,9 +18,9 @@ use tower::{BoxError, Service};
 
 use super::entry::query_value;
 use super::namespace_query;
-use super::polling::{Answer, Asking, OverLimit, Poll, PollingSession, PollingSessions, Turn};
+use super::polling::{AnswerSource, EnginePoll, Poll, PollAnswer, PollingSession, PollingSessions, SessionLimit};
 use crate::gateways::Gateway;
-use crate::gateways::admission::Refusal;
+use crate::gateways::admission::AdmissionError;
 use crate::gateways::command::fault;
 use crate::listener::ClientAddress;
 
@@ -31,13 +31,13 @@ const SEPARATOR: u8 = 0x1e;
 /// Content type of a body in the binary form of Engine.IO 3.
 const BINARY: &str = "application/octet-stream";
 /// How long a poll is held before it gets an empty answer during an upgrade.
-const NOTHING_PAUSE: Duration = Duration::from_millis(50);
+const EMPTY_ANSWER_DELAY: Duration = Duration::from_millis(50);
 /// Start of a packet that asks for a namespace.
 const CONNECT: &[u8] = b"40";
 
 /// The role of a request in the session.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum PollingRequest {
     /// Opens the session: the handshake.
     Open(Arc<PollingSession>),
     /// Waits for packets.
@@ -46,7 +46,7 @@ pub(super) enum Step {
     Post(Arc<PollingSession>),
 }
 
-impl Step {
+impl PollingRequest {
     /// Classifies a request to the engine, and counts a new session. Returns `None` for requests that the engine will
     /// reject.
     ///
@@ -72,8 +72,8 @@ impl Step {
         let login = login.map_err(|refusal| Box::new(refusal.into_response()))?;
         let session = sessions.open(address, version, login).map_err(|over| {
             let refusal = match over {
-                OverLimit::Sessions => Refusal::Sessions,
-                OverLimit::Address => Refusal::Address,
+                SessionLimit::Sessions => AdmissionError::Sessions,
+                SessionLimit::Address => AdmissionError::Address,
             };
             Box::new(gateway.refused(refusal).into_response())
         })?;
@@ -82,8 +82,8 @@ impl Step {
         Ok(Some(Self::Open(session)))
     }
 
-    /// Answers the request. `most` is the largest body, in bytes.
-    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, most: usize) -> Response
+    /// Answers the request. `max_bytes` is the largest body, in bytes.
+    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, max_bytes: usize) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
         R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -92,17 +92,19 @@ impl Step {
         match self {
             Self::Open(session) => {
                 let Ok(response) = inner.call(request).await;
-                named(&session, response.map(Body::new)).await
+                register_id(&session, response.map(Body::new)).await
             }
-            Self::Poll(poll) => match poll.turn() {
-                Turn::Held(answer) => answer.into_response(),
-                Turn::Engine(asking) => asked(&poll, asking, inner.call(request), most).await,
-                Turn::Nothing => {
-                    sleep(NOTHING_PAUSE).await;
-                    poll.nothing().into_response()
+            Self::Poll(poll) => match poll.answer_source() {
+                AnswerSource::Held(answer) => answer.into_response(),
+                AnswerSource::Engine(engine_poll) => {
+                    poll_engine(&poll, engine_poll, inner.call(request), max_bytes).await
+                }
+                AnswerSource::Nothing => {
+                    sleep(EMPTY_ANSWER_DELAY).await;
+                    poll.empty_answer().into_response()
                 }
             },
-            Self::Post(session) => match counted(&session, request, most).await {
+            Self::Post(session) => match checked_body(&session, request, max_bytes).await {
                 Ok(request) => {
                     let Ok(response) = inner.call(request).await;
                     response.map(Body::new)
@@ -114,32 +116,32 @@ impl Step {
 }
 
 /// Lets the engine answer a poll, and splits the answer if the client would reject it.
-async fn asked<R>(
+async fn poll_engine<R>(
     poll: &Poll,
-    mut asking: Asking,
+    mut engine_poll: EnginePoll,
     answer: impl Future<Output = Result<Response<R>, Infallible>>,
-    most: usize,
+    max_bytes: usize,
 ) -> Response
 where
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     let mut answer = std::pin::pin!(answer);
-    let Ok(response) = match at_once(answer.as_mut()).await {
+    let Ok(response) = match ready_now(answer.as_mut()).await {
         Some(response) => response,
         None => {
-            asking.park();
+            engine_poll.park();
             answer.await
         }
     };
-    match Answer::read(response.map(Body::new)).await {
-        Ok(answer) => poll.cut(asking, answer, most).into_response(),
+    match PollAnswer::read(response.map(Body::new)).await {
+        Ok(answer) => poll.split_answer(engine_poll, answer, max_bytes).into_response(),
         Err(other) => *other,
     }
 }
 
 /// Returns the engine's answer if it is ready at once. Otherwise the poll keeps waiting, and no packet is lost.
-pub(super) async fn at_once<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
+pub(super) async fn ready_now<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
     loop {
         match futures_util::poll!(&mut answer) {
             task::Poll::Ready(answer) => return Some(answer),
@@ -150,7 +152,7 @@ pub(super) async fn at_once<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Out
     }
 }
 
-impl Answer {
+impl PollAnswer {
     /// Reads the packets in the engine's answer to a poll.
     ///
     /// # Errors
@@ -167,7 +169,7 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for PollAnswer {
     fn into_response(self) -> Response {
         let kind = if self.is_binary { BINARY } else { "text/plain; charset=UTF-8" };
         ([(header::CONTENT_TYPE, kind)], self.body).into_response()
@@ -175,7 +177,7 @@ impl IntoResponse for Answer {
 }
 
 /// Reads the session's id from the answer to its handshake.
-async fn named(session: &Arc<PollingSession>, response: Response) -> Response {
+async fn register_id(session: &Arc<PollingSession>, response: Response) -> Response {
     let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= MAX_OPEN_BYTES);
     if response.status() != StatusCode::OK || !is_short {
         return response;
@@ -184,7 +186,7 @@ async fn named(session: &Arc<PollingSession>, response: Response) -> Response {
     // The body is in memory already.
     let bytes = to_bytes(body, MAX_OPEN_BYTES as usize).await.unwrap_or_default();
     if let Some(id) = session_id(&bytes) {
-        session.opened(id);
+        session.register(id);
     }
     Response::from_parts(parts, Body::from(bytes))
 }
@@ -196,27 +198,27 @@ fn session_id(packet: &[u8]) -> Option<&str> {
 
 /// Reads the body of a request, and rejects one that is too large or asks for too many namespaces. Namespace queries
 /// are rewritten to `auth`.
-async fn counted(
+async fn checked_body(
     session: &PollingSession,
     request: Request<Body>,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Request<Body>, Box<Response>> {
     let refuse =
         |status: StatusCode, code, error: &str| Box::new((status, axum::Json(fault(code, error))).into_response());
     let too_large = || {
-        let error = format!("the body must not be larger than {most} bytes");
+        let error = format!("the body must not be larger than {max_bytes} bytes");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", &error)
     };
     let (mut parts, body) = request.into_parts();
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(too_large());
     }
-    let body = match to_bytes(body, most).await {
+    let body = match to_bytes(body, max_bytes).await {
         Ok(body) => body,
         Err(error) if is_over_limit(&error) => return Err(too_large()),
         Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "bad_request", "the body did not arrive")),
     };
-    if !session.may_connect(connects(&body, &parts.headers)) {
+    if !session.may_connect(count_connects(&body, &parts.headers)) {
         let error = "too many namespaces are asked for without a poll: poll for the answers first";
         return Err(refuse(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     }
@@ -243,7 +245,7 @@ fn is_over_limit(error: &axum::Error) -> bool {
 
 /// Returns an upper bound on how many packets of a body ask for a namespace. Engine.IO 3 puts a length before each
 /// packet, and its binary form has no separator between packets.
-fn connects(body: &[u8], headers: &HeaderMap) -> usize {
+fn count_connects(body: &[u8], headers: &HeaderMap) -> usize {
     let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
     if is_binary {
         return body.windows(CONNECT.len()).filter(|window| *window == CONNECT).count();
@@ -269,12 +271,12 @@ mod tests {
 
     #[test]
     fn every_requested_namespace_is_counted() {
-        let count = |body: &str| connects(body.as_bytes(), &HeaderMap::new());
+        let count = |body: &str| count_connects(body.as_bytes(), &HeaderMap::new());
         assert_eq!(count("40"), 1);
         assert_eq!(count("40\u{1e}40/a,{\"token\":\"x\"}\u{1e}42[\"subscribe\"]"), 2);
         assert_eq!(count("2:405:40/a,14:42[\"subscribe\"]"), 2);
         assert_eq!(count("42[\"ping\",{\"a\":1.40}]"), 0);
         let binary = [(header::CONTENT_TYPE, "application/octet-stream".parse().unwrap())].into_iter().collect();
-        assert_eq!(connects(b"\x00\x02\xff40\x00\x04\xff40/a", &binary), 2);
+        assert_eq!(count_connects(b"\x00\x02\xff40\x00\x04\xff40/a", &binary), 2);
     }
 }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::{Client, Protocol};
 use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
 use crate::gateways::Gateway;
-use crate::gateways::catch_up::{Delivered, Receipt, Tracked};
+use crate::gateways::catch_up::{Delivered, PingReceipt, TrackedConnection};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
-use crate::gateways::dialects::aria::{self, Channels};
+use crate::gateways::dialects::aria::{self, ChannelSet};
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Snapshot, Topics};
 use crate::pipeline::clock;
@@ -24,7 +24,7 @@ const PERFORMANCE: &str = "/monitoring/ws/performance";
 
 /// Close codes of a client that does not reconnect: a panel was removed, or the page was left. After any other code its
 /// hook connects again.
-const LEAVING: [u16; 2] = [1000, 1001];
+const FINAL_CODES: [u16; 2] = [1000, 1001];
 /// Name of ARIA's own header for the token.
 pub(super) const TOKEN_HEADER: &str = "x-aria-token";
 /// Largest payload that `echo` returns, in bytes.
@@ -39,27 +39,27 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
 
 /// One connection of an ARIA page, which opens one for each panel.
 #[derive(Debug)]
-pub(super) struct Aria {
+pub(super) struct AriaProtocol {
     gateway: Arc<Gateway>,
     id: String,
-    channels: Channels,
+    channels: ChannelSet,
     /// Key that identifies the client by its handshake, see [`CatchUp`](crate::gateways::CatchUp).
     key: u64,
     /// Record of what has reached the client; set when it is open.
-    tracked: Option<Tracked>,
+    tracked: Option<TrackedConnection>,
 }
 
-impl Aria {
+impl AriaProtocol {
     /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
     pub(super) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
-        let channels = channels.map(|list| Channels::of(Channels::listed(list))).unwrap_or_default();
+        let channels = channels.map(|list| ChannelSet::of(ChannelSet::listed(list))).unwrap_or_default();
         Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
     }
 
     /// Handles a message about the connection or its channels, and returns the answer.
     fn answer(&mut self, kind: Option<&str>, frame: &Value) -> Option<Utf8Bytes> {
         let now = clock::wall();
-        let named = || Channels::named(frame.get("channels"));
+        let named = || ChannelSet::named(frame.get("channels"));
         let answer = match kind {
             Some("ping") => aria::pong(now),
             // Protocol pings need no answer in text; an answer is ignored.
@@ -73,7 +73,7 @@ impl Aria {
                 aria::subscription_updated(&self.channels, now)
             }
             Some("set_subscriptions") => {
-                self.channels = Channels::of(named());
+                self.channels = ChannelSet::of(named());
                 aria::subscription_updated(&self.channels, now)
             }
             Some("whoami") => aria::identity(&self.id, &self.channels, now),
@@ -92,7 +92,7 @@ impl Aria {
     }
 }
 
-impl Protocol for Aria {
+impl Protocol for AriaProtocol {
     fn endpoint(&self) -> &'static str {
         DESK
     }
@@ -104,41 +104,41 @@ impl Protocol for Aria {
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
         let catch_up = &self.gateway.catch_up;
         let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
-        self.gateway.hub.with_snapshot(|present| {
-            client.outbox.put(present.prices(|_| true));
-            client.outbox.put(present.states(for_all));
-            let (missed, delivered) = missed(present, reached.unwrap_or_default(), catch_up.window());
+        self.gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(snapshot.prices(|_| true));
+            client.outbox.put(snapshot.states(for_all));
+            let (missed, delivered) = missed(snapshot, reached.unwrap_or_default(), catch_up.window());
             client.outbox.put(missed);
             client.outbox.set_topics(Topics::public());
-            tracked.begin(delivered);
+            tracked.start_at(delivered);
         });
         self.tracked = Some(tracked);
         Ok(())
     }
 
     fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
-        if !aria::is_told(publication.event()) {
+        if !aria::is_sent(publication.event()) {
             return None;
         }
         let receipt = match publication.event() {
-            Event::Signal(_) => Receipt::Signal(publication.seq()?),
+            Event::Signal(_) => PingReceipt::Signal(publication.seq()?),
             Event::RelayedMessage(published) if published.kind.class() == Class::Ordered => {
-                Receipt::Message(published.seq)
+                PingReceipt::Message(published.seq)
             }
             Event::RelayedMessage(_) | Event::Price(_) => return None,
         };
         Some(receipt.encode())
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(tracked) = &mut self.tracked {
             tracked.confirm(receipt);
         }
     }
 
-    fn left(&mut self, code: Option<u16>) {
+    fn on_close(&mut self, code: Option<u16>) {
         if let Some(tracked) = &mut self.tracked
-            && code.is_none_or(|code| LEAVING.contains(&code))
+            && code.is_none_or(|code| FINAL_CODES.contains(&code))
         {
             tracked.leave();
         }
@@ -179,18 +179,18 @@ impl Protocol for Aria {
 
 /// Returns the events after `reached` that are younger than `window`, in the order in which they were published, and
 /// the position before the first of them.
-fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
-    let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_told(publication.event());
-    let mut signals = present.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
-    let (mut messages, _) = present.messages_after(&Audiences::everybody(), reached.messages);
+fn missed(snapshot: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
+    let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_sent(publication.event());
+    let mut signals = snapshot.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
+    let (mut messages, _) = snapshot.messages_after(&Audiences::everybody(), reached.messages);
     messages.retain(is_told);
     let before = |first: u64| first.saturating_sub(1);
     let delivered = Delivered {
-        signals: signals.peek().and_then(|first| first.seq()).map_or(present.position().seq, before),
+        signals: signals.peek().and_then(|first| first.seq()).map_or(snapshot.position().seq, before),
         messages: messages
             .first()
             .and_then(|first| first.published())
-            .map_or(present.last_message(), |m| before(m.seq)),
+            .map_or(snapshot.last_message(), |m| before(m.seq)),
     };
     let mut missed: Vec<_> = signals.chain(messages).collect();
     missed.sort_by_key(|publication| publication.born());
@@ -199,11 +199,11 @@ fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<
 
 /// A performance page: gets reports of the server's own state, and nothing else.
 #[derive(Debug)]
-pub(super) struct Performance {
+pub(super) struct PerformancePage {
     gateway: Arc<Gateway>,
 }
 
-impl Performance {
+impl PerformancePage {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway }
     }
@@ -213,7 +213,7 @@ impl Performance {
     }
 }
 
-impl Protocol for Performance {
+impl Protocol for PerformancePage {
     fn endpoint(&self) -> &'static str {
         PERFORMANCE
     }

@@ -12,19 +12,19 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::guard::{ConnectionGuard, End};
+use super::guard::{ConnectionEnd, ConnectionGuard};
 use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
 use crate::gateways::dialects::orion::{self, ErrorObject};
-use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
+use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume::Gone;
 use crate::hub::{Batch, Envelope, Ordered, Outbox, OutboxClosed};
 use crate::listener::KillSwitch;
 
 /// How long the server waits for the peer's half of the close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The protocol of one dashboard: what a new client gets, how events are encoded, and which messages it may send.
 pub(super) trait Protocol: Send {
@@ -45,11 +45,11 @@ pub(super) trait Protocol: Send {
     }
 
     /// Called when the client has answered the ping with this number.
-    fn received(&mut self, _receipt: u64) {}
+    fn on_receipt(&mut self, _receipt: u64) {}
 
     /// Called when the client has closed the connection with this code, before it broke and before the server closed
     /// it.
-    fn left(&mut self, _code: Option<u16>) {}
+    fn on_close(&mut self, _code: Option<u16>) {}
 
     /// When [`on_deadline`](Self::on_deadline) is called; `None` for never.
     fn deadline(&self) -> Option<Instant> {
@@ -71,7 +71,7 @@ pub(super) trait Protocol: Send {
     }
 
     /// The frame that warns a client that sends too fast.
-    fn too_fast(&self) -> Utf8Bytes {
+    fn rate_warning(&self) -> Utf8Bytes {
         orion::encode(&orion::Typed { kind: "error", fields: &fault(TOO_FAST.0, TOO_FAST.1) })
     }
 
@@ -127,7 +127,7 @@ impl Client {
         self.sink.flush().await.map_err(|_| Gone)
     }
 
-    /// Writes a protocol ping. Its answer calls [`received`](Protocol::received) with this number.
+    /// Writes a protocol ping. Its answer calls [`received`](Protocol::on_receipt) with this number.
     pub(super) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
         self.feed_ping(receipt).await?;
         self.sink.flush().await.map_err(|_| Gone)
@@ -194,35 +194,35 @@ pub(super) async fn serve<C: Protocol>(
     let _membership = gateway.clients.join(outbox.clone());
     guard.connection.serves(protocol.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
     let mut client = Client { outbox, gateway, sink, login, address, unanswered: 0 };
-    let end = talk(&mut client, &mut stream, &mut protocol).await;
+    let end = run(&mut client, &mut stream, &mut protocol).await;
     match end {
-        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut protocol, close).await,
+        ConnectionEnd::Ours(close) => close_connection(&mut client, &mut stream, &mut protocol, close).await,
         // The client may have confirmed events before it disconnected, even if a later write failed.
-        End::Peer => {
-            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut protocol, End::Peer)).await.ok();
+        ConnectionEnd::Peer => {
+            timeout(CLOSE_TIMEOUT, read_to_end(&mut stream, &mut protocol, ConnectionEnd::Peer)).await.ok();
         }
     }
     guard.ended(end);
 }
 
-async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> End {
+async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> ConnectionEnd {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
     if protocol.open(client).await.is_err() {
-        return End::Peer;
+        return ConnectionEnd::Peer;
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut beat = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
-    let mut heard = Instant::now();
-    let mut pace = Pace::new(&gateway.limits);
+    let mut interval = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
+    let mut last_received = Instant::now();
+    let mut pace = MessageRate::new(&gateway.limits);
     let outbox = client.outbox.clone();
     loop {
         let login_end = client.login.as_ref().map(|login| login.end().clone());
         // Nothing is read while a write is blocked, so a peer that does not read cannot fill memory with its messages.
-        let said = tokio::select! {
-            () = gateway.draining.cancelled() => return End::Ours(Close::Restart),
-            () = ended(login_end.as_ref()) => return End::Ours(client.login_end()),
+        let message = tokio::select! {
+            () = gateway.draining.cancelled() => return ConnectionEnd::Ours(Close::Restart),
+            () = login_ended(login_end.as_ref()) => return ConnectionEnd::Ours(client.login_end()),
             due = outbox.due() => {
                 let batch = match due {
                     Ok(batch) => batch,
@@ -230,28 +230,28 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
                         let (endpoint, seconds_behind) = (protocol.endpoint(), behind.as_secs_f64());
                         info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
                         gateway.metrics.cut_slow("native", behind);
-                        return End::Ours(Close::TooSlow);
+                        return ConnectionEnd::Ours(Close::TooSlow);
                     }
                 };
                 if client.write_batch(batch, protocol).await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
             _ = ping.tick() => {
-                if heard.elapsed() > heartbeat.peer_timeout {
-                    return End::Ours(Close::Silent);
+                if last_received.elapsed() > heartbeat.peer_timeout {
+                    return ConnectionEnd::Ours(Close::Silent);
                 }
                 if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
-            () = tick(beat.as_mut()) => {
+            () = tick(interval.as_mut()) => {
                 protocol.on_interval(client);
                 continue;
             }
-            () = reached(protocol.deadline()) => match stream.next().now_or_never() {
+            () = deadline_reached(protocol.deadline()) => match stream.next().now_or_never() {
                 Some(frame) => frame,
                 None => {
                     protocol.on_deadline(client);
@@ -260,62 +260,62 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
             },
             frame = stream.next() => frame,
         };
-        heard = Instant::now();
-        let said = match said {
+        last_received = Instant::now();
+        let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
-            None => return End::Peer,
+            Some(Err(error)) => return Close::of_error(error).map_or(ConnectionEnd::Peer, ConnectionEnd::Ours),
+            None => return ConnectionEnd::Peer,
         };
         // Answers to the server's own pings do not count against the client's rate limit.
-        if let Message::Pong(payload) = &said
+        if let Message::Pong(payload) = &message
             && let Some(receipt) = receipt_of(payload)
             && client.unanswered > 0
         {
             client.unanswered -= 1;
-            protocol.received(receipt);
+            protocol.on_receipt(receipt);
             continue;
         }
         // Control frames count as well, because they cost as much. A close frame is the last one in any case.
-        if !protocol.may_push() && !matches!(said, Message::Close(_)) {
-            match pace.judge(&gateway.metrics) {
-                Verdict::Take => {}
-                Verdict::Warn => {
-                    client.outbox.answer(protocol.too_fast());
+        if !protocol.may_push() && !matches!(message, Message::Close(_)) {
+            match pace.check(&gateway.metrics) {
+                RateVerdict::Accept => {}
+                RateVerdict::Warn => {
+                    client.outbox.answer(protocol.rate_warning());
                     continue;
                 }
-                Verdict::Ignore => continue,
-                Verdict::Cut => return End::Ours(Close::TooFast),
+                RateVerdict::Ignore => continue,
+                RateVerdict::Disconnect => return ConnectionEnd::Ours(Close::TooFast),
             }
         }
-        let text = match &said {
+        let text = match &message {
             Message::Text(text) => text.as_str(),
             // Invalid UTF-8 becomes an empty text, which the protocol rejects as invalid JSON.
             Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
             // The library writes the reply to a ping or a close with the next flush. The stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
-                if let Message::Close(frame) = &said {
-                    protocol.left(frame.as_ref().map(|frame| frame.code));
+                if let Message::Close(frame) = &message {
+                    protocol.on_close(frame.as_ref().map(|frame| frame.code));
                 }
                 if client.sink.flush().await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
             Message::Pong(_) => continue,
         };
         if let Err(close) = protocol.on_text(client, text).await {
-            return End::Ours(close);
+            return ConnectionEnd::Ours(close);
         }
     }
 }
 
 /// Reads until the stream ends, and reports confirmed pings. A close frame is reported only if the peer closed first.
-async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: End) {
+async fn read_to_end<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: ConnectionEnd) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
-            Message::Pong(payload) => confirm(protocol, &payload),
-            Message::Close(frame) if matches!(end, End::Peer) => {
-                protocol.left(frame.map(|frame| frame.code));
+            Message::Pong(payload) => report_receipt(protocol, &payload),
+            Message::Close(frame) if matches!(end, ConnectionEnd::Peer) => {
+                protocol.on_close(frame.map(|frame| frame.code));
             }
             _ => {}
         }
@@ -323,9 +323,9 @@ async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &m
 }
 
 /// Reports the receipt of a pong to the protocol. Pongs without a receipt are ignored.
-fn confirm<C: Protocol>(protocol: &mut C, pong: &[u8]) {
+fn report_receipt<C: Protocol>(protocol: &mut C, pong: &[u8]) {
     if let Some(receipt) = receipt_of(pong) {
-        protocol.received(receipt);
+        protocol.on_receipt(receipt);
     }
 }
 
@@ -333,52 +333,52 @@ fn receipt_of(pong: &[u8]) -> Option<u64> {
     pong.try_into().ok().map(u64::from_be_bytes)
 }
 
-async fn ended(login: Option<&CancellationToken>) {
+async fn login_ended(login: Option<&CancellationToken>) {
     match login {
         Some(end) => end.cancelled().await,
         None => std::future::pending().await,
     }
 }
 
-async fn reached(deadline: Option<Instant>) {
+async fn deadline_reached(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
-async fn tick(beat: Option<&mut Interval>) {
-    match beat {
-        Some(beat) => {
-            beat.tick().await;
+async fn tick(interval: Option<&mut Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
         }
         None => std::future::pending().await,
     }
 }
 
 /// Writes what is still due and the close frame, and waits for the peer's close frame.
-async fn say_goodbye<C: Protocol>(
+async fn close_connection<C: Protocol>(
     client: &mut Client,
     stream: &mut SplitStream<WebSocket>,
     protocol: &mut C,
     close: Close,
 ) {
-    let farewell = protocol.closing_frame(close);
-    let goodbye = async {
+    let closing_frame = protocol.closing_frame(close);
+    let closing = async {
         // The whole batch is written in order: an answer without the events before it would move the client's cursor
         // past them. A client whose token has ended gets nothing more.
         let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
         if let Some(batch) = client.outbox.take().ok().filter(|_| is_welcome) {
             client.write_batch(batch, protocol).await?;
         }
-        client.write(farewell).await?;
+        client.write(closing_frame).await?;
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         // After an invalid frame the library reads nothing more; the listener discards what still arrives.
         if !close.is_about_frames() {
-            hear_out(stream, protocol, End::Ours(close)).await;
+            read_to_end(stream, protocol, ConnectionEnd::Ours(close)).await;
         }
         Ok::<_, Gone>(())
     };
     // A peer that does not answer in time is dropped.
-    timeout(CLOSE_PATIENCE, goodbye).await.ok();
+    timeout(CLOSE_TIMEOUT, closing).await.ok();
 }

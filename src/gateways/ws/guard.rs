@@ -11,7 +11,7 @@ use crate::listener::{KillSwitch, Reason};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The peer closed it, or the connection broke.
     Peer,
     /// The server closes it.
@@ -25,7 +25,7 @@ pub(super) struct ConnectionGuard {
     endpoint: &'static str,
     pub(super) connection: KillSwitch,
     since: Instant,
-    end: Option<End>,
+    end: Option<ConnectionEnd>,
 }
 
 impl ConnectionGuard {
@@ -36,7 +36,7 @@ impl ConnectionGuard {
         Self { gateway: gateway.clone(), endpoint, connection, since: Instant::now(), end: None }
     }
 
-    pub(super) fn ended(mut self, end: End) {
+    pub(super) fn ended(mut self, end: ConnectionEnd) {
         self.end = Some(end);
     }
 }
@@ -45,8 +45,8 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let reason = match self.end {
             // A write may have failed because the listener has closed the connection.
-            Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
-            Some(End::Ours(close)) => close.reason(),
+            Some(ConnectionEnd::Peer) => self.connection.killed().map_or("peer", Reason::label),
+            Some(ConnectionEnd::Ours(close)) => close.reason(),
             None => "aborted",
         };
         self.gateway.metrics.connections.with_label_values(&["native", self.endpoint]).dec();

@@ -27,10 +27,10 @@ use super::{CatchUp, Gateway};
 use crate::auth::UserSession;
 use crate::config::Limits;
 use crate::listener::{KillSwitch, Peer};
-use aria::{Aria, Performance};
+use aria::{AriaProtocol, PerformancePage};
 use connection::{Client, Protocol, serve};
 pub use echo::echo;
-use orion::Orion;
+use orion::OrionProtocol;
 
 /// Read buffer in bytes. Clients send little.
 const READ_BUFFER: usize = 1024;
@@ -96,14 +96,14 @@ impl Handshake {
 
 /// Query parameters of ORION's dashboard stream.
 #[derive(Debug, Default, Deserialize)]
-struct Opening {
+struct OrionQuery {
     since: Option<String>,
     replay: Option<String>,
 }
 
 async fn dashboard(
     State(gateway): State<Arc<Gateway>>,
-    Query(Opening { since, replay }): Query<Opening>,
+    Query(OrionQuery { since, replay }): Query<OrionQuery>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -113,7 +113,7 @@ async fn dashboard(
         Err(refusal) => return refusal.into_response(),
     };
     let may_push = gateway.may_push(&headers, &uri);
-    let protocol = Orion::dashboard(gateway.clone(), since, replay, may_push);
+    let protocol = OrionProtocol::dashboard(gateway.clone(), since, replay, may_push);
     handshake.serve(gateway, login, protocol)
 }
 
@@ -125,20 +125,20 @@ async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Ur
     }
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
-    let protocol = Orion::pusher(gateway.clone(), may_push, may_read);
+    let protocol = OrionProtocol::pusher(gateway.clone(), may_push, may_read);
     handshake.serve(gateway, login.ok().flatten(), protocol)
 }
 
 /// Query parameters of ARIA's stream.
 #[derive(Debug, Default, Deserialize)]
-struct Channels {
+struct AriaQuery {
     channels: Option<String>,
 }
 
 /// Serves ARIA's `/ws`, where the token may also come in a header of its own.
 async fn trading_desk(
     State(gateway): State<Arc<Gateway>>,
-    Query(Channels { channels }): Query<Channels>,
+    Query(AriaQuery { channels }): Query<AriaQuery>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -152,7 +152,7 @@ async fn trading_desk(
     let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
     let asked = uri.path_and_query().map(PathAndQuery::as_str);
     let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
-    let protocol = Aria::new(gateway.clone(), channels.as_deref(), key);
+    let protocol = AriaProtocol::new(gateway.clone(), channels.as_deref(), key);
     handshake.serve(gateway, login, protocol)
 }
 
@@ -166,7 +166,7 @@ async fn performance(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let protocol = Performance::new(gateway.clone());
+    let protocol = PerformancePage::new(gateway.clone());
     handshake.serve(gateway, login, protocol)
 }
 

@@ -15,7 +15,7 @@ use crate::auth::TokenKind;
 use crate::domain::{SignalId, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
-use crate::gateways::command::{Request, fault, parse_replay, short};
+use crate::gateways::command::{SubscriptionRequest, fault, parse_replay, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed, encode};
 use crate::gateways::events;
@@ -31,13 +31,13 @@ const PUSHER: &str = "/api/websocket";
 /// How long a dashboard that has answered the opening ping has for its first `subscribe`, before it gets everything.
 const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
 /// How long a dashboard that does not answer pings has for its first `subscribe`.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const MAX_SUBSCRIBE_WAIT: Duration = Duration::from_secs(3);
 /// The number in the opening ping.
 const OPENING_PING: u64 = 0;
 
 /// The connection of one ORION dashboard or pusher.
 #[derive(Debug)]
-pub(super) struct Orion {
+pub(super) struct OrionProtocol {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
     since: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Orion {
     may_push: bool,
     may_read: bool,
     /// Set while the connection waits for the client's first `subscribe`.
-    waiting: Option<Waiting>,
+    waiting: Option<SubscribeWait>,
     /// Which events have been written or are queued in the outbox.
     completeness: Completeness,
     /// Whether the client has already joined signals, with a snapshot or by resuming.
@@ -62,12 +62,12 @@ pub(super) struct Orion {
 /// cursor is sent: a client that is disconnected in the middle of a snapshot would otherwise resume past what it has
 /// received.
 #[derive(Debug)]
-struct Waiting {
+struct SubscribeWait {
     /// When the snapshot is sent without a `subscribe`.
     until: Instant,
 }
 
-impl Orion {
+impl OrionProtocol {
     /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
     /// `replay` is the unparsed query parameter.
     pub(super) fn dashboard(
@@ -107,7 +107,7 @@ impl Orion {
 
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
         self.waiting = None;
-        let mut request = Request::parse(data, &self.gateway.instruments).without_user();
+        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
@@ -134,15 +134,15 @@ impl Orion {
     }
 
     fn unsubscribe(&mut self, client: &Client, data: &Value) {
-        self.begin(client);
-        let request = Request::parse(data, &self.gateway.instruments).without_user();
+        self.join_everything(client);
+        let request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
         let gateway = self.gateway.clone();
-        gateway.hub.with_snapshot(|present| {
+        gateway.hub.with_snapshot(|snapshot| {
             let rest = client.outbox.topics().without(&request.topics);
-            self.set_signals(&rest.signals, present.position().seq);
+            self.set_signals(&rest.signals, snapshot.position().seq);
             client.outbox.set_topics(rest);
         });
         answer(client, "unsubscribed", &request.unsubscribed());
@@ -187,7 +187,7 @@ impl Orion {
     }
 }
 
-impl Protocol for Orion {
+impl Protocol for OrionProtocol {
     fn endpoint(&self) -> &'static str {
         self.endpoint
     }
@@ -220,7 +220,7 @@ impl Protocol for Orion {
 
     /// Shortens the wait once the ping is answered, so that network latency does not count: a message that the client
     /// sends on opening arrives together with the pong.
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(waiting) = self.waiting.as_mut().filter(|_| receipt == OPENING_PING) {
             waiting.until = waiting.until.min(Instant::now() + FIRST_SUBSCRIBE_WAIT);
         }
@@ -231,7 +231,7 @@ impl Protocol for Orion {
     }
 
     fn on_deadline(&mut self, client: &mut Client) {
-        self.begin(client);
+        self.join_everything(client);
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {

@@ -77,7 +77,7 @@ pub struct EquityPoint {
 
 /// The account over the whole time. The page crashes if a number is missing.
 #[derive(Debug, Serialize)]
-pub struct Performance {
+pub struct PerformanceStats {
     #[serde(serialize_with = "number")]
     total_return: f64,
     #[serde(serialize_with = "number")]
@@ -175,13 +175,13 @@ impl Trades {
 
     /// `GET /api/analytics/performance-metrics`. Without trades `data` is null, and the panel says that there is no
     /// data.
-    pub fn performance(&self) -> Analysis<Option<Performance>> {
+    pub fn performance(&self) -> Analysis<Option<PerformanceStats>> {
         if self.0.is_empty() {
             return analysis(None, Some(NO_TRADES));
         }
         let count = self.0.len();
         let total: f64 = self.profits().sum();
-        let performance = Performance {
+        let performance = PerformanceStats {
             total_return: hundredths(total),
             sharpe_ratio: self.sharpe_ratio(),
             max_drawdown: self.max_drawdown(),

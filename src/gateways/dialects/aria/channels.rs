@@ -14,17 +14,17 @@ const MAX_NAME: usize = 64;
 
 /// The channels of one client. There is always at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Channels {
+pub struct ChannelSet {
     names: BTreeSet<String>,
 }
 
-impl Default for Channels {
+impl Default for ChannelSet {
     fn default() -> Self {
         Self { names: BTreeSet::from([ALL.to_owned()]) }
     }
 }
 
-impl Channels {
+impl ChannelSet {
     /// Creates exactly these channels; all if there are none.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
         let mut channels = Self { names: BTreeSet::new() };
@@ -119,8 +119,8 @@ mod tests {
 
     use super::*;
 
-    fn of(names: &[&str]) -> Channels {
-        Channels::of(names.iter().map(|name| (*name).to_owned()))
+    fn of(names: &[&str]) -> ChannelSet {
+        ChannelSet::of(names.iter().map(|name| (*name).to_owned()))
     }
 
     #[test]
@@ -153,11 +153,11 @@ mod tests {
 
     #[test]
     fn a_subscription_never_narrows_all_channels() {
-        let mut channels = Channels::default();
+        let mut channels = ChannelSet::default();
         channels.add(["ticks".to_owned()]);
         assert_eq!(channels, of(&["all", "ticks"]));
         channels.remove(["ticks".to_owned(), "all".to_owned(), "signals".to_owned()]);
-        assert_eq!(channels, Channels::default());
+        assert_eq!(channels, ChannelSet::default());
     }
 
     #[test]
@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn the_channels_of_a_client_are_bounded() {
         let long = "x".repeat(MAX_NAME + 1);
-        assert!(Channels::of([long]).is_all());
-        let many = Channels::of((0..1_000).map(|number| number.to_string()));
+        assert!(ChannelSet::of([long]).is_all());
+        let many = ChannelSet::of((0..1_000).map(|number| number.to_string()));
         assert_eq!(many.names().len(), MAX_NAMES);
-        assert_eq!(Channels::named(Some(&json!(["a", 1, null, {}]))), ["a"]);
-        assert_eq!(Channels::named(Some(&json!("a"))), ["a"]);
-        assert_eq!(Channels::named(None), Vec::<String>::new());
-        assert_eq!(Channels::listed("a,b"), ["a", "b"]);
+        assert_eq!(ChannelSet::named(Some(&json!(["a", 1, null, {}]))), ["a"]);
+        assert_eq!(ChannelSet::named(Some(&json!("a"))), ["a"]);
+        assert_eq!(ChannelSet::named(None), Vec::<String>::new());
+        assert_eq!(ChannelSet::listed("a,b"), ["a", "b"]);
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Channels, encode};
+use super::{ChannelSet, encode};
 use crate::domain::iso;
 
 #[derive(Debug, Serialize)]
@@ -24,7 +24,7 @@ enum Talk<'a> {
 }
 
 /// The first frame.
-pub fn welcome(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
+pub fn welcome(client_id: &str, channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::Connection {
         message: "Connected to orion-server",
         client_id,
@@ -44,17 +44,17 @@ pub fn pong(now: DateTime<Utc>) -> Utf8Bytes {
 }
 
 /// The answer to `subscribe`.
-pub fn subscription_confirmed(channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
+pub fn subscription_confirmed(channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::SubscriptionConfirmed { channels: channels.names(), timestamp: iso(now) })
 }
 
 /// The answer to `unsubscribe` and `set_subscriptions`.
-pub fn subscription_updated(channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
+pub fn subscription_updated(channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     encode(&Talk::SubscriptionUpdated { channels: channels.names(), timestamp: iso(now) })
 }
 
 /// The answer to `whoami`.
-pub fn identity(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
+pub fn identity(client_id: &str, channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     let (server_time, timestamp) = (iso(now), iso(now));
     encode(&Talk::Principal { client_id, subscriptions: channels.names(), server_time, timestamp })
 }

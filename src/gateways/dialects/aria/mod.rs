@@ -22,7 +22,7 @@ use crate::domain::{Direction, Event, MessageType, PriceUpdate, Signal, iso};
 use crate::hub::{Encoding, Envelope};
 
 pub use analytics::Trades;
-pub use channels::Channels;
+pub use channels::ChannelSet;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
 pub use published::parse;
 pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
@@ -79,14 +79,14 @@ pub struct SignalObject<'a> {
     model: &'a str,
     timestamp: Time,
     #[serde(flatten)]
-    levels: Levels,
+    levels: SignalLevels,
     id: &'a str,
     source: &'a str,
 }
 
 impl<'a> SignalObject<'a> {
     /// A signal of the history, with its time in milliseconds.
-    pub fn past(signal: &'a Signal) -> Self {
+    pub fn historical(signal: &'a Signal) -> Self {
         Self { timestamp: Time::Millis(signal.entry_time.timestamp_millis()), ..Self::from(signal) }
     }
 }
@@ -100,7 +100,7 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
             confidence: percent(signal.confidence),
             model: signal.model.as_deref().unwrap_or(signal.source.as_str()),
             timestamp: Time::Iso(iso(signal.entry_time)),
-            levels: Levels::from(signal),
+            levels: SignalLevels::from(signal),
             id: signal.id.as_str(),
             source: signal.source.as_str(),
         }
@@ -121,7 +121,7 @@ struct IdeaObject<'a> {
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(flatten)]
-    levels: Levels,
+    levels: SignalLevels,
     reasoning: &'a str,
     timestamp: String,
     id: &'a str,
@@ -135,7 +135,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
             kind: side(signal.direction),
             timeframe: TIMEFRAME,
             confidence: percent(signal.confidence),
-            levels: Levels::from(signal),
+            levels: SignalLevels::from(signal),
             reasoning: &signal.reason,
             timestamp: iso(signal.entry_time),
             id: signal.id.as_str(),
@@ -146,7 +146,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
 
 /// The known prices of a signal.
 #[derive(Debug, Serialize)]
-struct Levels {
+struct SignalLevels {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ struct Levels {
     take_profit: Option<f64>,
 }
 
-impl From<&Signal> for Levels {
+impl From<&Signal> for SignalLevels {
     fn from(signal: &Signal) -> Self {
         Self {
             entry_price: signal.entry_price,
@@ -192,7 +192,7 @@ pub fn messages(publication: &Arc<Envelope>) -> impl Iterator<Item = (&'static s
 }
 
 /// Whether ARIA gets any message for an event.
-pub fn is_told(event: &Event) -> bool {
+pub fn is_sent(event: &Event) -> bool {
     !kinds(event).is_empty()
 }
 

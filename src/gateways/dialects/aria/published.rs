@@ -122,8 +122,8 @@ fn status(shape: &mut Shape<'_>) {
 /// One of some words, each mapped to the word that the page reads.
 fn word(shape: &mut Shape<'_>, name: &'static str, need: Need, words: &[(&str, &'static str)]) {
     shape.field(&[name], need, |value| {
-        let said = value.as_str().map(str::trim).unwrap_or_default();
-        let found = words.iter().find(|(spelling, _)| said.eq_ignore_ascii_case(spelling));
+        let word = value.as_str().map(str::trim).unwrap_or_default();
+        let found = words.iter().find(|(spelling, _)| word.eq_ignore_ascii_case(spelling));
         found.map(|(_, word)| Value::from(*word)).ok_or_else(|| {
             let known: Vec<_> =
                 words.iter().filter(|(spelling, word)| spelling == word).map(|(_, word)| *word).collect();

@@ -95,13 +95,13 @@ impl From<Usage> for PerformanceObject {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Report<'a> {
+enum SystemMetricsFrame<'a> {
     SystemMetrics { metrics: &'a MetricsObject, timestamp: &'a str },
 }
 
 /// Encodes the frame of the performance page.
 pub fn system_metrics(usage: Usage, timestamp: &str) -> Utf8Bytes {
-    encode(&Report::SystemMetrics { metrics: &usage.into(), timestamp })
+    encode(&SystemMetricsFrame::SystemMetrics { metrics: &usage.into(), timestamp })
 }
 
 /// Rounds to halves. The page prints `100 - available_percent` unrounded, and treats 0 as unknown. 100 − 93.1 is

@@ -182,7 +182,7 @@ fn a_state_is_kept_for_each_symbol() {
 
 #[test]
 fn connection_messages_are_encoded() {
-    let channels = Channels::of(["tick".to_owned(), "all".to_owned()]);
+    let channels = ChannelSet::of(["tick".to_owned(), "all".to_owned()]);
     let talk = [
         welcome("c1", &channels, now()),
         ping(now()),
@@ -207,7 +207,7 @@ fn connection_messages_are_encoded() {
 
 #[test]
 fn the_history_has_times_in_milliseconds() {
-    assert_snapshot!(encode(&SignalObject::past(&signal(&draft()))).as_str(), @r#"{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":1704110370000,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}"#);
+    assert_snapshot!(encode(&SignalObject::historical(&signal(&draft()))).as_str(), @r#"{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":1704110370000,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}"#);
 }
 
 #[test]

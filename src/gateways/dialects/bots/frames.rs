@@ -19,7 +19,7 @@ use crate::hub::{Encoding, Envelope};
 
 /// Behind the data: the time, and for ordered messages the position in their order.
 #[derive(Debug, Serialize)]
-struct Place {
+struct MessagePosition {
     ts: String,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ fn encode_published(
 ) -> Vec<Utf8Bytes> {
     let at = iso(published.at);
     let ordered = published.kind.class() == Class::Ordered;
-    let place = Place {
+    let place = MessagePosition {
         ts: at.clone(),
         timestamp: at,
         sequence: ordered.then_some(published.seq),
@@ -136,7 +136,7 @@ fn tiles(data: &str) -> Value {
 
 /// A frame of the server's own, in the documented order.
 #[derive(Debug, Serialize)]
-struct Own<'a> {
+struct OwnFrame<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,14 +145,14 @@ struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(flatten)]
-    head: Option<Head<'a>>,
+    head: Option<StreamHead<'a>>,
     ts: &'a str,
     timestamp: &'a str,
 }
 
 /// The current position of the stream.
 #[derive(Debug, Serialize)]
-struct Head<'a> {
+struct StreamHead<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
     current_sequence: u64,
@@ -160,14 +160,14 @@ struct Head<'a> {
     recovered: Option<bool>,
 }
 
-impl Own<'_> {
+impl OwnFrame<'_> {
     fn of(kind: &'static str, data: Value) -> Self {
         Self { kind, status: None, data, message: None, head: None, ts: "", timestamp: "" }
     }
 
     fn at(self, now: DateTime<Utc>) -> Utf8Bytes {
         let now = iso(now);
-        encode(&Own { ts: &now, timestamp: &now, ..self })
+        encode(&OwnFrame { ts: &now, timestamp: &now, ..self })
     }
 }
 
@@ -184,20 +184,20 @@ pub fn connected(
     now: DateTime<Utc>,
 ) -> Utf8Bytes {
     let data = json!({ "status": "connected", "mode": mode.name() });
-    let head = Head { user_id: Some(user), current_sequence: cursor.seq, cursor: cursor.to_string(), recovered };
-    Own { status: Some("Connected"), head: Some(head), ..Own::of("connection", data) }.at(now)
+    let head = StreamHead { user_id: Some(user), current_sequence: cursor.seq, cursor: cursor.to_string(), recovered };
+    OwnFrame { status: Some("Connected"), head: Some(head), ..OwnFrame::of("connection", data) }.at(now)
 }
 
 /// Encodes the last frame before the server closes the connection.
 pub fn disconnected(mode: Mode, closing: Closing, now: DateTime<Utc>) -> Utf8Bytes {
     let Closing { code, message } = closing;
     let data = json!({ "status": "disconnected", "mode": mode.name(), "code": code, "reason": message });
-    Own { status: Some("Disconnected"), ..Own::of("connection", data) }.at(now)
+    OwnFrame { status: Some("Disconnected"), ..OwnFrame::of("connection", data) }.at(now)
 }
 
 /// Encodes an error; `code` is in upper case.
 pub fn error(code: &str, message: &str, now: DateTime<Utc>) -> Utf8Bytes {
-    Own { message: Some(message), ..Own::of("error", json!({ "code": code, "message": message })) }.at(now)
+    OwnFrame { message: Some(message), ..OwnFrame::of("error", json!({ "code": code, "message": message })) }.at(now)
 }
 
 /// Encodes a ping; the number is in milliseconds since 1970.
@@ -217,14 +217,18 @@ pub fn health_frame<'a>(
     published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,
 ) -> Utf8Bytes {
-    Own::of("system_health", system_health(state, published, now).into()).at(now)
+    OwnFrame::of("system_health", system_health(state, published, now).into()).at(now)
 }
 
 /// Encodes the end of a requested replay.
 pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: DateTime<Utc>) -> Utf8Bytes {
-    let head =
-        Head { user_id: None, current_sequence: cursor.seq, cursor: cursor.to_string(), recovered: Some(recovered) };
-    Own { head: Some(head), ..Own::of("replay_complete", json!({ "count": count })) }.at(now)
+    let head = StreamHead {
+        user_id: None,
+        current_sequence: cursor.seq,
+        cursor: cursor.to_string(),
+        recovered: Some(recovered),
+    };
+    OwnFrame { head: Some(head), ..OwnFrame::of("replay_complete", json!({ "count": count })) }.at(now)
 }
 
 /// Encodes all prices, in the two forms that the pages read.

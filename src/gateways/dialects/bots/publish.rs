@@ -92,7 +92,7 @@ fn bot(shape: &mut Shape<'_>) {
 /// A number in the documented spelling or the dashboard's. A publisher who gives both may mean two things, so both are
 /// kept.
 fn either(shape: &mut Shape<'_>, ours: &'static str, theirs: &'static str) {
-    if shape.gives(ours) && shape.gives(theirs) {
+    if shape.has(ours) && shape.has(theirs) {
         shape.number(&[ours], Optional);
         shape.number(&[theirs], Optional);
     } else {
@@ -102,7 +102,7 @@ fn either(shape: &mut Shape<'_>, ours: &'static str, theirs: &'static str) {
 
 fn balances(shape: &mut Shape<'_>) {
     shape.text(&["platform", "exchange"], Required, MAX_NAME);
-    match shape.take(&["balances"]) {
+    match shape.consume(&["balances"]) {
         Some(Value::Object(assets)) => {
             let read = assets.iter().map(|(asset, amounts)| (asset.clone(), balance(shape, asset, amounts)));
             let read: Map<_, _> = read.collect();
@@ -147,7 +147,7 @@ fn decision(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.choice(&["decision", "action"], Required, &["buy", "sell", "hold"]);
     share(shape, &["confidence"], Required);
     // The panel calls `map` on it without a check.
-    let reasons = shape.take(&["reasoning"]).map_or_else(|| Ok(json!([])), reasons);
+    let reasons = shape.consume(&["reasoning"]).map_or_else(|| Ok(json!([])), reasons);
     match reasons {
         Ok(reasons) => shape.put("reasoning", reasons),
         Err(reason) => shape.fault("reasoning", reason),
@@ -234,9 +234,9 @@ fn metrics(shape: &mut Shape<'_>) {
 
 /// One movement, as documented, or the sums of all movements, as the page keeps them.
 fn whale(shape: &mut Shape<'_>, now: DateTime<Utc>) {
-    if let Some(exchanges) = shape.take(&["exchanges"]) {
+    if let Some(exchanges) = shape.consume(&["exchanges"]) {
         flows(shape, "exchanges", exchanges, 2);
-        if let Some(summary) = shape.take(&["summary"]) {
+        if let Some(summary) = shape.consume(&["summary"]) {
             flows(shape, "summary", summary, 1);
         }
         shape.time(&["last_update"], Optional);
@@ -342,7 +342,7 @@ fn read_share(value: &Value) -> Result<Value, String> {
 
 /// An object whose values are numbers within bounds. Each invalid one is named.
 fn numbers_within(shape: &mut Shape<'_>, name: &'static str, min: f64, max: f64) {
-    let values = match shape.take(&[name]) {
+    let values = match shape.consume(&[name]) {
         None => return,
         Some(Value::Object(values)) => values,
         Some(_) => return shape.fault(name, "must be an object of numbers"),

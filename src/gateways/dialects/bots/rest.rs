@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::publish::decimals;
 use super::spelling::{Bot, bot_id, spelled};
-use super::whale::Sums;
+use super::whale::WhaleSums;
 use crate::domain::{RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 
@@ -109,7 +109,7 @@ pub fn portfolio<'a>(
 /// The sums of whale movements, oldest first: in `data` beside a `status`, and at the top level, for the two pages that
 /// read them.
 pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a RelayedMessage>) -> Value {
-    let mut whales = serde_json::to_value(Sums::of(oldest_first)).unwrap_or_default();
+    let mut whales = serde_json::to_value(WhaleSums::of(oldest_first)).unwrap_or_default();
     whales["signals"] = json!([]);
     let data = whales.clone();
     whales["status"] = "success".into();
@@ -139,8 +139,8 @@ impl Holdings {
             let assets = data.get("balances").and_then(Value::as_object);
             for (asset, amounts) in assets.into_iter().flatten() {
                 let amount = amounts.get("total").and_then(Value::as_f64).unwrap_or_default();
-                let held = holdings.assets.entry(asset.clone()).or_default();
-                *held = decimals(*held + amount);
+                let total = holdings.assets.entry(asset.clone()).or_default();
+                *total = decimals(*total + amount);
             }
             // Without a total, only the currency itself has a known value.
             let in_zar = || assets?.get(CURRENCY)?.get("total")?.as_f64();

@@ -38,17 +38,17 @@ impl Bot {
 
     /// Returns the bot with this id among those for `audiences`. A user's own bot takes precedence over one for all
     /// users.
-    pub fn find(present: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
+    pub fn find(snapshot: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
         let of = |audience: &Audience| {
-            let mut bots = present.states_of(audience, MessageType::Bots);
+            let mut bots = snapshot.states_of(audience, MessageType::Bots);
             bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
         };
         audiences.each().collect::<Vec<_>>().iter().rev().find_map(of)
     }
 
     /// Returns the bot of a trade that `audiences` may read.
-    pub fn of_trade(present: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
-        Self::find(present, audiences, &bot_id(trade)?)
+    pub fn of_trade(snapshot: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
+        Self::find(snapshot, audiences, &bot_id(trade)?)
     }
 }
 
@@ -189,8 +189,8 @@ mod tests {
             json!({ "trade": { "id": "t", "bot_id": "b", "bot_name": "Scalper" }, "bot_id": "b", "bot_name": "Scalper",
                 "new_capital": 5000, "total_profit": 150.5 })
         );
-        let told = r#"{"id":"t","bot_id":"b","new_capital":5100,"total_profit":250}"#;
-        let executed = top(told, Some(&bot));
+        let expected = r#"{"id":"t","bot_id":"b","new_capital":5100,"total_profit":250}"#;
+        let executed = top(expected, Some(&bot));
         assert_eq!((&executed["new_capital"], &executed["total_profit"]), (&json!(5100), &json!(250)));
         assert_eq!(top(r#"{"id":"t"}"#, None), json!({ "trade": { "id": "t" } }));
     }

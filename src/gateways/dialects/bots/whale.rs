@@ -17,7 +17,7 @@ use crate::hub::Envelope;
 #[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Flow {
+struct ExchangeFlow {
     #[serde(serialize_with = "number")]
     inflow: f64,
     #[serde(serialize_with = "number")]
@@ -29,7 +29,7 @@ struct Flow {
 /// Inflow and outflow of all exchanges.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Sum {
+struct FlowTotal {
     #[serde(serialize_with = "number")]
     total_inflow: f64,
     #[serde(serialize_with = "number")]
@@ -41,14 +41,14 @@ struct Sum {
 /// The sums of the retained movements.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Sums {
-    exchanges: BTreeMap<String, BTreeMap<String, Flow>>,
-    summary: BTreeMap<String, Sum>,
+pub(super) struct WhaleSums {
+    exchanges: BTreeMap<String, BTreeMap<String, ExchangeFlow>>,
+    summary: BTreeMap<String, FlowTotal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<String>,
 }
 
-impl Sums {
+impl WhaleSums {
     /// Sums up published messages, oldest first. Published sums replace all previous ones.
     pub(super) fn of<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut sums = Self::default();
@@ -56,7 +56,7 @@ impl Sums {
             let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
             if data.contains_key("exchanges") {
                 sums = serde_json::from_value(data.into()).unwrap_or_default();
-                sums.settle();
+                sums.compute_totals();
             } else {
                 sums.add(&data);
             }
@@ -66,11 +66,11 @@ impl Sums {
     }
 
     /// Computes the fields that follow from inflow and outflow, which a publisher may omit.
-    fn settle(&mut self) {
+    fn compute_totals(&mut self) {
         for flow in self.exchanges.values_mut().flat_map(BTreeMap::values_mut) {
             flow.net_flow = decimals(flow.inflow - flow.outflow);
         }
-        let mut totals: BTreeMap<String, Sum> = BTreeMap::new();
+        let mut totals: BTreeMap<String, FlowTotal> = BTreeMap::new();
         for (coin, flow) in self.exchanges.values().flatten() {
             let total = totals.entry(coin.clone()).or_default();
             total.total_inflow = decimals(total.total_inflow + flow.inflow);
@@ -115,7 +115,7 @@ pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelo
             let net_flow = decimals(amount("inflow") - amount("outflow"));
             flow.entry("net_flow").or_insert_with(|| json_number(net_flow));
         }
-        let settled = serde_json::to_value(Sums::of(std::iter::once(published)).summary).unwrap_or_default();
+        let settled = serde_json::to_value(WhaleSums::of(std::iter::once(published)).summary).unwrap_or_default();
         if let (Value::Object(settled), Some(summary)) =
             (settled, data.entry("summary").or_insert_with(|| Map::new().into()).as_object_mut())
         {
@@ -130,7 +130,7 @@ pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelo
             }
             _ => None,
         });
-        if let Ok(Value::Object(sums)) = serde_json::to_value(Sums::of(until.chain([published]))) {
+        if let Ok(Value::Object(sums)) = serde_json::to_value(WhaleSums::of(until.chain([published]))) {
             data.extend(sums);
         }
     }

@@ -136,14 +136,14 @@ impl From<&Bar> for BarObject {
 #[derive(Debug, Serialize)]
 pub struct StatusFrame {
     /// The state itself.
-    pub status: Status,
+    pub status: ServerStatus,
     /// Lines of a log. The page crashes without the list.
     pub logs: Vec<String>,
 }
 
 /// The server's state. Measurements that the machine does not provide are left out.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub struct ServerStatus {
     /// `running` or `stopping`.
     pub status: &'static str,
     /// The process's share of the machine's processors, in percent.
@@ -206,9 +206,9 @@ pub fn concerns_signals(event: &Event) -> bool {
 
 /// Returns what the list of current signals consists of: the signals, and the messages published for this dialect
 /// alone. A `watchlist` narrows it; `None` is everything.
-pub fn signal_sources(present: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
-    let mut sources = present.signals(|symbol| watchlist.is_none_or(|watched| watched.holds(symbol.as_str())));
-    sources.extend(present.states_of(&Audience::All, MessageType::TradeSignals).cloned());
+pub fn signal_sources(snapshot: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
+    let mut sources = snapshot.signals(|symbol| watchlist.is_none_or(|watched| watched.contains(symbol.as_str())));
+    sources.extend(snapshot.states_of(&Audience::All, MessageType::TradeSignals).cloned());
     sources
 }
 

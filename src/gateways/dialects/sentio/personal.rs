@@ -24,7 +24,7 @@ const PERFORMANCE: [&str; 7] =
 /// The complete object that a user's raw stream sends.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Dashboard<'a> {
+struct DashboardObject<'a> {
     portfolio: Map<String, Value>,
     performance: Map<String, Value>,
     notifications: Vec<&'a RawValue>,
@@ -57,19 +57,19 @@ fn personal(publication: &Envelope, kind: MessageType) -> Option<&RelayedMessage
 }
 
 /// Returns the current earnings of a user: the user's own or those of all users, whichever were published last.
-pub fn earnings(present: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
-    let (his, all) = (Audience::User(user.clone()), Audience::All);
-    let states = present.states_of(&his, MessageType::Earnings).chain(present.states_of(&all, MessageType::Earnings));
+pub fn earnings(snapshot: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
+    let (own, all) = (Audience::User(user.clone()), Audience::All);
+    let states = snapshot.states_of(&own, MessageType::Earnings).chain(snapshot.states_of(&all, MessageType::Earnings));
     states.max_by_key(|state| personal(state, MessageType::Earnings).map(|published| published.seq)).cloned()
 }
 
 /// Returns the retained notifications for a user after message number `seq`, oldest first: the last 50.
-pub fn missed_notifications(present: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
-    last(present, user, seq, MessageType::Notification)
+pub fn missed_notifications(snapshot: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
+    last(snapshot, user, seq, MessageType::Notification)
 }
 
-fn last(present: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
-    let (mut messages, _) = present.messages_after(&Audiences::of_user(user.clone(), false), seq);
+fn last(snapshot: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
+    let (mut messages, _) = snapshot.messages_after(&Audiences::of_user(user.clone(), false), seq);
     messages.retain(|message| is_personal(message, kind));
     messages.drain(..messages.len().saturating_sub(MAX_ENTRIES));
     messages
@@ -84,11 +84,11 @@ pub struct DashboardSources {
 }
 
 /// Returns the current messages of a user.
-pub fn dashboard_sources(present: &Snapshot, user: &Arc<str>) -> DashboardSources {
+pub fn dashboard_sources(snapshot: &Snapshot, user: &Arc<str>) -> DashboardSources {
     DashboardSources {
-        earnings: earnings(present, user),
-        notifications: last(present, user, 0, MessageType::Notification),
-        trades: last(present, user, 0, MessageType::Trades),
+        earnings: earnings(snapshot, user),
+        notifications: last(snapshot, user, 0, MessageType::Notification),
+        trades: last(snapshot, user, 0, MessageType::Trades),
     }
 }
 
@@ -103,7 +103,7 @@ pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
         let known = names.iter().filter_map(|name| earnings.get_key_value(*name));
         known.map(|(name, value)| (name.clone(), value.clone())).collect()
     };
-    let dashboard = Dashboard {
+    let dashboard = DashboardObject {
         portfolio: fields(&PORTFOLIO),
         performance: fields(&PERFORMANCE),
         notifications: entries(&sources.notifications),

@@ -208,9 +208,9 @@ fn numbers(value: &Value) -> Result<Value, String> {
 
 /// An object within the object.
 fn nested(shape: &mut Shape<'_>, name: &'static str, read: impl Fn(&Value) -> Result<String, Vec<Fault>>) {
-    let Some(value) = shape.take(&[name]) else { return };
+    let Some(value) = shape.consume(&[name]) else { return };
     match read(value) {
-        Ok(object) => shape.put(name, again(&object)),
+        Ok(object) => shape.put(name, reparse(&object)),
         Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
     }
 }
@@ -222,11 +222,11 @@ fn rows(
     may_be_missing: bool,
     read: impl Fn(&Value) -> Result<String, Vec<Fault>>,
 ) {
-    match shape.take(&[name]) {
+    match shape.consume(&[name]) {
         None if may_be_missing => shape.put(name, Vec::<Value>::new()),
         None => shape.fault(name, "is required"),
         Some(Value::Array(list)) => match each(list, name, read) {
-            Ok(rows) => shape.put(name, rows.iter().map(|row| again(row)).collect::<Vec<_>>()),
+            Ok(rows) => shape.put(name, rows.iter().map(|row| reparse(row)).collect::<Vec<_>>()),
             Err(faults) => faults.into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
         },
         Some(_) => shape.fault(name, "must be a list"),
@@ -255,6 +255,6 @@ fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
 }
 
 /// Parses an encoded object, to embed it in another.
-fn again(object: &str) -> Value {
+fn reparse(object: &str) -> Value {
     serde_json::from_str(object).unwrap_or(Value::Null)
 }

@@ -96,13 +96,13 @@ fn quotes_are_encoded() {
 fn a_quote_has_its_days_high_and_low() {
     let Event::Price(update) = price("EURUSD", 1.0851, None, Some(3.0)).event().clone() else { panic!() };
     let day = Some(DayRange { high: 1.0911, low: 1.079, volume: Some(0.1 + 0.2) });
-    let told = PriceUpdate { day, ..update.as_ref().clone() };
-    let told = Arc::new(Envelope::unplaced(Event::Price(Arc::new(told))));
+    let update_of_day = PriceUpdate { day, ..update.as_ref().clone() };
+    let update_of_day = Arc::new(Envelope::unplaced(Event::Price(Arc::new(update_of_day))));
     let golden = concat!(
         r#"{"symbol":"EURUSD","price":1.0851,"bid":1.0851,"ask":1.0851,"high":1.0911,"low":1.079,"volume":0.3,"#,
         r#""change":0.0002,"change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}"#
     );
-    assert_eq!(quote(&told, "EURUSD").as_deref(), Some(golden));
+    assert_eq!(quote(&update_of_day, "EURUSD").as_deref(), Some(golden));
 }
 
 #[test]
@@ -147,7 +147,8 @@ fn the_other_frames_are_encoded() {
         error("Unknown action: \"x\"", at(0)).as_str(),
         r#"{"type":"error","message":"Unknown action: \"x\"","timestamp":"2026-01-15T10:30:00.000Z"}"#
     );
-    let status = Status { status: "running", cpu: Some(1.5), memory: None, active_users: 3, timestamp: iso(at(0)) };
+    let status =
+        ServerStatus { status: "running", cpu: Some(1.5), memory: None, active_users: 3, timestamp: iso(at(0)) };
     assert_eq!(
         serde_json::to_string(&StatusFrame { status, logs: Vec::new() }).unwrap(),
         r#"{"status":{"status":"running","cpu":1.5,"active_users":3,"timestamp":"2026-01-15T10:30:00.000Z"},"logs":[]}"#
@@ -179,8 +180,8 @@ fn the_list_has_each_symbols_latest_live_signal() {
         signal("XAUUSD", 3, Direction::Long, gone),
     ];
     let list: Value = serde_json::from_str(&list(&sources, None)).unwrap();
-    let told: Vec<_> = list.as_array().unwrap().iter().map(|entry| (&entry["symbol"], &entry["signal"])).collect();
-    assert_eq!(told, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
+    let shown: Vec<_> = list.as_array().unwrap().iter().map(|entry| (&entry["symbol"], &entry["signal"])).collect();
+    assert_eq!(shown, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
 }
 
 /// The demo desk does not use `parse`, and writes its fields in alphabetical order.
@@ -226,12 +227,12 @@ fn a_watchlist_is_canonical_and_bounded() {
     let instruments = instruments();
     let mut watched = Watchlist::of(["eur/usd", "GOLD", "BTC-ZAR", "", " ", &"X".repeat(33)], &instruments);
     assert_eq!(watched.names("XAUUSD").collect::<Vec<_>>(), ["GOLD"]);
-    assert!(watched.holds("EURUSD") && watched.holds("BTC-ZAR") && !watched.holds("GOLD"));
+    assert!(watched.contains("EURUSD") && watched.contains("BTC-ZAR") && !watched.contains("GOLD"));
     watched.remove(["EURUSD", "xauusd", "btc-zar", "never"], &instruments);
     assert!(watched.is_empty());
     let names: Vec<_> = (0..1000).map(|number| format!("S{number}")).collect();
     watched.add(names.iter().map(String::as_str), &instruments);
-    assert!(watched.holds("S255") && !watched.holds("S256"));
+    assert!(watched.contains("S255") && !watched.contains("S256"));
 }
 
 #[test]

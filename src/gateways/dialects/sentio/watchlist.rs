@@ -50,7 +50,7 @@ impl Watchlist {
     }
 
     /// Whether the symbol is watched.
-    pub fn holds(&self, symbol: &str) -> bool {
+    pub fn contains(&self, symbol: &str) -> bool {
         self.names.contains_key(symbol)
     }
 

@@ -37,7 +37,7 @@ fn missed(admin: bool, presented: Option<&str>) -> Backlog {
 
 /// Returns the number after which ordered messages are due, the due numbers, and whether that is all.
 fn due(missed: &mut Backlog, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
-    let (place, due) = hub.with_snapshot(|present| missed.due(present));
+    let (place, due) = hub.with_snapshot(|snapshot| missed.due(snapshot));
     (place, due.iter().map(|publication| number(publication)).collect(), missed.recovered())
 }
 
@@ -112,17 +112,17 @@ fn a_full_queue_is_continued_where_it_stopped() {
     publish(&hub, &[(14, MessageType::Bots, user("ann"), "b1"), (15, MessageType::Trades, user("ann"), "")]);
     assert_eq!(due(&mut ann, &hub), (1, vec![13, 14, 15], Some(true)), "of a state the latest only");
 
-    let mut newcomer = missed(false, None);
-    assert_eq!(due(&mut newcomer, &hub), (15, vec![5, 9, 14], None));
+    let mut backlog = missed(false, None);
+    assert_eq!(due(&mut backlog, &hub), (15, vec![5, 9, 14], None));
     publish(&hub, &[(16, MessageType::Trades, user("ann"), "")]);
-    newcomer.reached = 9;
-    assert_eq!(due(&mut newcomer, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
+    backlog.reached = 9;
+    assert_eq!(due(&mut backlog, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
 }
 
 #[test]
 fn no_message_type_has_a_reserved_name() {
     // Names used by this server, by Socket.IO, and by its old and new clients.
-    let taken = [
+    let reserved = [
         "signal",
         "price_update",
         "subscribed",
@@ -150,6 +150,6 @@ fn no_message_type_has_a_reserved_name() {
         "removeListener",
     ];
     for (kind, name, _) in MessageType::ALL {
-        assert!(!is_personal(kind) || !taken.contains(&name), "{name}");
+        assert!(!is_personal(kind) || !reserved.contains(&name), "{name}");
     }
 }

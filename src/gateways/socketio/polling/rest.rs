@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Poll, PollingSession, State};
+use super::{Poll, PollingSession, PollingState};
 use crate::gateways::socketio::payload;
 
 /// How long a client may take to poll what is held before an upgrade.
@@ -24,7 +24,7 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is on its way from the engine to the client.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    held: Option<Held>,
+    held: Option<HeldAnswer>,
     /// Number of polls that the engine is answering.
     asking: usize,
     /// Number of polls for which the engine has no packets yet.
@@ -45,7 +45,7 @@ impl Delivery {
 
 /// The rest of an answer.
 #[derive(Debug)]
-struct Held {
+struct HeldAnswer {
     body: Bytes,
     is_binary: bool,
     /// Bytes counted as waiting until the whole rest is delivered.
@@ -54,7 +54,7 @@ struct Held {
 
 /// An answer to a poll, or a part of one.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) struct Answer {
+pub(in crate::gateways::socketio) struct PollAnswer {
     /// Packets in the encoding of the client's protocol.
     pub(in crate::gateways::socketio) body: Bytes,
     /// Whether the packets are in the binary form of Engine.IO 3.
@@ -63,75 +63,80 @@ pub(in crate::gateways::socketio) struct Answer {
 
 /// Where the answer to a poll comes from.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) enum Turn {
+pub(in crate::gateways::socketio) enum AnswerSource {
     /// The rest of a previous answer.
-    Held(Answer),
+    Held(PollAnswer),
     /// The engine.
-    Engine(Asking),
+    Engine(EnginePoll),
     /// Nowhere: an upgrade is in progress, and the answer is empty.
     Nothing,
 }
 
 /// A poll that the engine answers.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct Asking {
+pub(in crate::gateways::socketio) struct EnginePoll {
     session: Arc<PollingSession>,
     is_parked: bool,
 }
 
 /// What the engine holds before an upgrade.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) enum Found {
+pub(in crate::gateways::socketio) enum Leftover {
     /// No packets.
     Nothing,
     /// An answer, which the client has to poll first.
-    Answer(Answer),
+    Answer(PollAnswer),
 }
 
 /// An upgrade in progress. When it is dropped, polls reach the engine again, unless it is [done](Self::done).
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct Upgrade {
+pub(in crate::gateways::socketio) struct UpgradeGate {
     session: Arc<PollingSession>,
     is_done: bool,
 }
 
 impl Poll {
     /// Decides where the answer to this poll comes from.
-    pub(in crate::gateways::socketio) fn turn(&self) -> Turn {
+    pub(in crate::gateways::socketio) fn answer_source(&self) -> AnswerSource {
         let session = &self.0;
         let mut state = session.state.lock();
-        if let Some(answer) = session.next_held(&mut state) {
-            return Turn::Held(answer);
+        if let Some(answer) = session.next_part(&mut state) {
+            return AnswerSource::Held(answer);
         }
         if state.delivery.is_gated {
-            return Turn::Nothing;
+            return AnswerSource::Nothing;
         }
         state.delivery.asking += 1;
-        Turn::Engine(Asking { session: session.clone(), is_parked: false })
+        AnswerSource::Engine(EnginePoll { session: session.clone(), is_parked: false })
     }
 
     /// Returns an answer with one no-op packet.
-    pub(in crate::gateways::socketio) fn nothing(&self) -> Answer {
+    pub(in crate::gateways::socketio) fn empty_answer(&self) -> PollAnswer {
         let body = if self.0.version == 3 { "1:6" } else { "6" };
-        Answer { body: body.into(), is_binary: false }
+        PollAnswer { body: body.into(), is_binary: false }
     }
 
-    /// Splits an answer of the engine, of at most `most` bytes, into the part that the client accepts at once and the
+    /// Splits an answer of the engine, of at most `max_bytes` bytes, into the part that the client accepts at once and the
     /// rest, which is held.
-    pub(in crate::gateways::socketio) fn cut(&self, asking: Asking, answer: Answer, most: usize) -> Answer {
-        let (session, Answer { body, is_binary }) = (&self.0, answer);
-        self.answered(body.len(), most);
+    pub(in crate::gateways::socketio) fn split_answer(
+        &self,
+        asking: EnginePoll,
+        answer: PollAnswer,
+        max_bytes: usize,
+    ) -> PollAnswer {
+        let (session, PollAnswer { body, is_binary }) = (&self.0, answer);
+        self.answered(body.len(), max_bytes);
         let (first, rest) = payload::split(&body, session.version, is_binary);
         let mut state = session.state.lock();
-        session.hold(&mut state, Answer { body: rest, is_binary });
+        session.store_rest(&mut state, PollAnswer { body: rest, is_binary });
         drop(state);
         // Dropped after the rest is held, because this lets an upgrade look at it.
         drop(asking);
-        Answer { body: first, is_binary }
+        PollAnswer { body: first, is_binary }
     }
 }
 
-impl Asking {
+impl EnginePoll {
     /// Notes that the engine has no packets for this poll yet.
     pub(in crate::gateways::socketio) fn park(&mut self) {
         self.is_parked = true;
@@ -143,7 +148,7 @@ impl Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for EnginePoll {
     fn drop(&mut self) {
         let delivery = &mut self.session.state.lock().delivery;
         if self.is_parked {
@@ -159,10 +164,10 @@ impl Drop for Asking {
 impl PollingSession {
     /// Waits until the client has polled everything that is held, and keeps further polls from the engine. `look` asks
     /// the engine for its packets, as a poll would. Returns `None` when the client has not polled in time.
-    pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Found>>(
+    pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Leftover>>(
         self: &Arc<Self>,
         mut look: impl FnMut() -> F,
-    ) -> Option<Upgrade> {
+    ) -> Option<UpgradeGate> {
         let deadline = Instant::now() + UPGRADE_TIMEOUT;
         loop {
             let changed = self.delivery_changed.notified();
@@ -180,54 +185,54 @@ impl PollingSession {
                 continue;
             };
             // When this future is cancelled, the drop lets polls through again.
-            let upgrade = Upgrade { session: self.clone(), is_done: false };
+            let upgrade = UpgradeGate { session: self.clone(), is_done: false };
             if !may_hold_back {
                 return Some(upgrade);
             }
             let found = look().await;
             let mut state = self.state.lock();
             state.delivery.may_hold_back = false;
-            let Found::Answer(answer) = found else {
+            let Leftover::Answer(answer) = found else {
                 drop(state);
                 return Some(upgrade);
             };
-            self.hold(&mut state, answer);
+            self.store_rest(&mut state, answer);
             state.delivery.may_hold_back = true;
         }
     }
 
-    fn hold(&self, state: &mut State, Answer { body, is_binary }: Answer) {
+    fn store_rest(&self, state: &mut PollingState, PollAnswer { body, is_binary }: PollAnswer) {
         if body.is_empty() {
             return;
         }
         // Copied, so that exactly the counted bytes are kept in memory.
         let body = Bytes::copy_from_slice(&body);
         let counted = body.len();
-        self.note_waiting(counted);
-        state.delivery.held = Some(Held { body, is_binary, counted });
+        self.count_waiting(counted);
+        state.delivery.held = Some(HeldAnswer { body, is_binary, counted });
     }
 
-    fn next_held(&self, state: &mut State) -> Option<Answer> {
-        let Held { body, is_binary, counted } = state.delivery.held.take()?;
+    fn next_part(&self, state: &mut PollingState) -> Option<PollAnswer> {
+        let HeldAnswer { body, is_binary, counted } = state.delivery.held.take()?;
         let (first, rest) = payload::split(&body, self.version, is_binary);
         if rest.is_empty() {
-            self.note_taken(counted);
+            self.count_received(counted);
         } else {
-            state.delivery.held = Some(Held { body: rest, is_binary, counted });
+            state.delivery.held = Some(HeldAnswer { body: rest, is_binary, counted });
         }
         self.delivery_changed.notify_waiters();
-        Some(Answer { body: first, is_binary })
+        Some(PollAnswer { body: first, is_binary })
     }
 }
 
-impl Upgrade {
+impl UpgradeGate {
     /// Completes the upgrade: polls no longer reach the engine.
     pub(in crate::gateways::socketio) fn done(mut self) {
         self.is_done = true;
     }
 }
 
-impl Drop for Upgrade {
+impl Drop for UpgradeGate {
     fn drop(&mut self) {
         if !self.is_done {
             self.session.state.lock().delivery.is_gated = false;

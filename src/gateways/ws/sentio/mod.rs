@@ -21,9 +21,9 @@ use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
 use crate::pipeline::clock;
 use admin::Admin;
-use market::Market;
-use personal::{Dashboard, Earnings, Notifications, Panel, Personal};
-use signals::Signals;
+use market::MarketData;
+use personal::{Earnings, Notifications, Panel, Personal, UserDashboard};
+use signals::TradeSignals;
 
 /// Routes of Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
 pub(super) fn routes() -> Router<Arc<Gateway>> {
@@ -37,11 +37,11 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, Signals::new)
+    public(gateway, &headers, &uri, handshake, TradeSignals::new)
 }
 
 async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, Market::new)
+    public(gateway, &headers, &uri, handshake, MarketData::new)
 }
 
 /// Serves `/ws/admin`. The handshake needs no token, because administrators present it in the first frame.
@@ -71,7 +71,7 @@ async fn user(
     handshake: Handshake,
 ) -> Response {
     match id {
-        Ok(Path(id)) => personal::<Dashboard>(gateway, &headers, &uri, handshake, Some(id)),
+        Ok(Path(id)) => personal::<UserDashboard>(gateway, &headers, &uri, handshake, Some(id)),
         Err(rejection) => (StatusCode::BAD_REQUEST, Json(fault("bad_request", rejection.body_text()))).into_response(),
     }
 }
@@ -111,16 +111,16 @@ fn public<C: Protocol + 'static>(
 
 /// A frame sent by a client.
 #[derive(Debug)]
-struct Said(Map<String, Value>);
+struct ClientFrame(Map<String, Value>);
 
-impl Said {
+impl ClientFrame {
     /// Parses a frame. A frame that is not a JSON object is answered with an error.
     fn read(client: &Client, text: &str) -> Option<Self> {
-        let said = serde_json::from_str(text).ok().map(Self);
-        if said.is_none() {
+        let frame = serde_json::from_str(text).ok().map(Self);
+        if frame.is_none() {
             client.outbox.answer(sentio::error("Invalid JSON: a frame is one JSON object", clock::wall()));
         }
-        said
+        frame
     }
 
     fn action(&self) -> Option<&str> {

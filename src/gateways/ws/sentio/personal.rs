@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Protocol, Said};
+use super::{Client, ClientFrame, Protocol};
 use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::domain::{Event, MessageType};
 use crate::gateways::Gateway;
@@ -45,7 +45,7 @@ pub(super) trait Panel: Send + Sized {
     }
 
     /// See [`Protocol::received`].
-    fn received(&mut self, _receipt: u64) {}
+    fn on_receipt(&mut self, _receipt: u64) {}
 }
 
 /// One client of a personal stream.
@@ -90,21 +90,21 @@ impl<P: Panel> Personal<P> {
     }
 
     /// Handles a frame of a client whose user is not known yet.
-    async fn introduced(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
+    async fn identify(&mut self, client: &mut Client, frame: &ClientFrame) -> Result<(), Close> {
         let tokens = &self.gateway.tokens;
-        if let Some(token) = said.text("token") {
+        if let Some(token) = frame.text("token") {
             tokens.fetch_key_of(token).await;
         }
-        let proved = said.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
+        let proved = frame.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
             let fault = client.token_fault(TokenKind::User, refusal);
             client.outbox.answer(sentio::error(&fault.error, clock::wall()));
             Close::Policy
         })?;
-        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());
+        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), frame.user_id());
         // The pages send pings before they identify their user. A ping without new information is only answered.
         let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
-        if said.action() == Some("ping") && !is_new {
-            said.answer(client);
+        if frame.action() == Some("ping") && !is_new {
+            frame.answer(client);
             return Ok(());
         }
         match self.register(client, identity.as_ref(), named.as_deref()).await {
@@ -113,15 +113,15 @@ impl<P: Panel> Personal<P> {
                     client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
                 }
             }
-            Err(stranger) => refuse(client, stranger),
+            Err(error) => refuse(client, error),
         }
-        said.answer_ping(client);
+        frame.answer_ping(client);
         Ok(())
     }
 }
 
-fn refuse(client: &Client, stranger: UserAccessError) {
-    client.outbox.answer(sentio::error(&stranger.to_string(), clock::wall()));
+fn refuse(client: &Client, error: UserAccessError) {
+    client.outbox.answer(sentio::error(&error.to_string(), clock::wall()));
 }
 
 impl<P: Panel> Protocol for Personal<P> {
@@ -131,9 +131,9 @@ impl<P: Panel> Protocol for Personal<P> {
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         if self.path.is_some()
-            && let Err(stranger) = self.register(client, self.identity.clone().as_ref(), None).await
+            && let Err(error) = self.register(client, self.identity.clone().as_ref(), None).await
         {
-            refuse(client, stranger);
+            refuse(client, error);
         }
         Ok(())
     }
@@ -154,19 +154,19 @@ impl<P: Panel> Protocol for Personal<P> {
         self.panel.as_ref()?.delivery_probe(publication)
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(panel) = &mut self.panel {
-            panel.received(receipt);
+            panel.on_receipt(receipt);
         }
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Some(said) = Said::read(client, text) else { return Ok(()) };
+        let Some(frame) = ClientFrame::read(client, text) else { return Ok(()) };
         if self.panel.is_some() {
-            said.answer(client);
+            frame.answer(client);
             return Ok(());
         }
-        self.introduced(client, &said).await
+        self.identify(client, &frame).await
     }
 }
 
@@ -182,8 +182,8 @@ impl Panel for Earnings {
     const ENDPOINT: &'static str = "/ws/earnings";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        gateway.hub.with_snapshot(|present| {
-            client.outbox.put(sentio::earnings(present, user));
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(sentio::earnings(snapshot, user));
             client.outbox.set_topics(topics(user));
         });
         Self
@@ -208,10 +208,10 @@ impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        let connection = gateway.presence.join(user).await;
+        let connection = gateway.deliveries.join(user).await;
         client.outbox.set_spacing(SPACING);
-        gateway.hub.with_snapshot(|present| {
-            client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(sentio::missed_notifications(snapshot, user, gateway.deliveries.reached(user)));
             client.outbox.set_topics(topics(user));
         });
         Self { connection, outbox: client.outbox.clone(), last: 0 }
@@ -234,7 +234,7 @@ impl Panel for Notifications {
         }
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         self.connection.confirm(receipt);
         if receipt == self.last {
             self.outbox.confirmed();
@@ -244,7 +244,7 @@ impl Panel for Notifications {
 
 /// One object with the user's whole state, sent again after each change.
 #[derive(Debug)]
-pub(super) struct Dashboard {
+pub(super) struct UserDashboard {
     gateway: Arc<Gateway>,
     user: Arc<str>,
     /// The object that the client has.
@@ -252,9 +252,9 @@ pub(super) struct Dashboard {
     changed: bool,
 }
 
-impl Dashboard {
+impl UserDashboard {
     fn show(&mut self) -> Option<Utf8Bytes> {
-        let sources = self.gateway.hub.with_snapshot(|present| sentio::dashboard_sources(present, &self.user));
+        let sources = self.gateway.hub.with_snapshot(|snapshot| sentio::dashboard_sources(snapshot, &self.user));
         let dashboard = sentio::dashboard(&sources);
         let is_new = dashboard != self.sent;
         self.sent = dashboard;
@@ -262,7 +262,7 @@ impl Dashboard {
     }
 }
 
-impl Panel for Dashboard {
+impl Panel for UserDashboard {
     const ENDPOINT: &'static str = "/ws/user/{id}";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
