@@ -66,7 +66,7 @@ impl Gateway {
     }
 }
 
-/// Puts a [`TokenService`] around a service.
+/// Puts a `TokenService` around a service.
 #[derive(Debug, Clone)]
 pub struct TokenLayer {
     gateway: Arc<Gateway>,

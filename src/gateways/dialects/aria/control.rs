@@ -18,7 +18,7 @@ enum Talk<'a> {
     Pong { timestamp: String },
     SubscriptionConfirmed { channels: &'a BTreeSet<String>, timestamp: String },
     SubscriptionUpdated { channels: &'a BTreeSet<String>, timestamp: String },
-    Principal { client_id: &'a str, subscriptions: &'a BTreeSet<String>, server_time: String, timestamp: String },
+    Identity { client_id: &'a str, subscriptions: &'a BTreeSet<String>, server_time: String, timestamp: String },
     Echo { payload: &'a Value, server_time: String, timestamp: String },
     Error { error: &'a str, code: &'static str, timestamp: String },
 }
@@ -56,7 +56,7 @@ pub fn subscription_updated(channels: &ChannelSet, now: DateTime<Utc>) -> Utf8By
 /// The answer to `whoami`.
 pub fn identity(client_id: &str, channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     let (server_time, timestamp) = (iso(now), iso(now));
-    encode(&Talk::Principal { client_id, subscriptions: channels.names(), server_time, timestamp })
+    encode(&Talk::Identity { client_id, subscriptions: channels.names(), server_time, timestamp })
 }
 
 /// The answer to `echo`.

@@ -14,7 +14,6 @@ use crate::gateways::dialects::shape::json_number;
 use crate::hub::Envelope;
 
 /// Inflow and outflow of one exchange.
-#[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct ExchangeFlow {

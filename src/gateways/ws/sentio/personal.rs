@@ -44,7 +44,7 @@ pub(super) trait Panel: Send + Sized {
         None
     }
 
-    /// See [`Protocol::received`].
+    /// See [`Protocol::on_receipt`].
     fn on_receipt(&mut self, _receipt: u64) {}
 }
 
