@@ -45,7 +45,7 @@ fn at(signals: u64) -> Delivered {
 }
 
 #[test]
-fn a_receipt_is_read_as_it_was_written() {
+fn a_receipt_round_trips() {
     for receipt in
         [PingReceipt::Signal(0), PingReceipt::Signal(u64::MAX >> 2), PingReceipt::Message(5), PingReceipt::Probe(1)]
     {
@@ -111,7 +111,7 @@ async fn a_removed_panel_leaves_no_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn panels_of_one_page_take_a_position_each() {
+async fn each_panel_of_a_page_takes_a_position() {
     let tracker = tracker();
     let mut panels = Vec::new();
     for seq in [6, 6, 5] {

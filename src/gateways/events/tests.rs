@@ -70,7 +70,7 @@ fn contradictory_audiences_are_rejected() {
 }
 
 #[test]
-fn every_fault_of_a_batch_is_named_by_its_place() {
+fn faults_of_a_batch_name_their_place() {
     let body = json!({"events": [
         wallet("a"),
         {"type": "trade", "data": {}},

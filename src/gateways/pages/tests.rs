@@ -70,7 +70,7 @@ async fn each_page_resumes_from_its_own_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_left_by_its_user_is_not_continued() {
+async fn a_page_that_was_left_is_not_continued() {
     let pages = pages();
     let (_, mut page) = connect(&pages, 1).await;
     page.leave();

@@ -3,23 +3,23 @@
 //! | room | what is emitted into it |
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
-//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, at most this many per second and symbol |
+//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, limited per second and symbol |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
 //! | `user:<id>` | what is published for one user: an event with the name of its type |
 //! | `users` | what is published for all users, likewise |
 //! | `admin` | what is published for administrators, likewise |
 
+mod admission_layer;
 mod disconnector;
-mod entry;
 mod headcount;
 mod namespace_query;
 mod payload;
 mod personal;
 mod polling;
+mod polling_requests;
 mod rates;
 mod rooms;
 mod session;
-mod steps;
 mod upgrade;
 
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
+pub(super) use admission_layer::QueryInPath;
+pub use admission_layer::{AdmissionLayer, AdmissionService};
 pub use disconnector::Disconnector;
-pub(super) use entry::QueryInPath;
-pub use entry::{AdmissionLayer, AdmissionService};
 use headcount::Headcount;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};

@@ -392,8 +392,8 @@ impl Drop for PollingSession {
 }
 
 impl Poll {
-    /// Notes that the engine has answered the poll with this many bytes, of at most `max_bytes`. An answer far below the
-    /// limit has emptied the queue.
+    /// Notes that the engine has answered the poll with this many bytes, of at most `max_bytes`. An answer far below
+    /// the limit has emptied the queue.
     fn answered(&self, bytes: usize, max_bytes: usize) {
         let session = &self.0;
         session.count_received(if bytes < max_bytes / 2 { usize::MAX } else { bytes });

@@ -54,7 +54,7 @@ impl PriceRate {
 pub(super) struct PriceThrottle {
     slots: Mutex<BTreeMap<(PriceRate, Symbol), Slot>>,
     /// Rates that a client has asked for. The others are skipped.
-    asked: [AtomicBool; RATES.len()],
+    enabled: [AtomicBool; RATES.len()],
     wake: Notify,
 }
 
@@ -67,14 +67,14 @@ struct Slot {
 impl PriceThrottle {
     /// Enables a rate that a client has asked for.
     pub(super) fn enable(&self, rate: PriceRate) {
-        self.asked[rate.0].store(true, Ordering::Relaxed);
+        self.enabled[rate.0].store(true, Ordering::Relaxed);
     }
 
     /// Emits a price that was just published at the rates where it is due, and queues it at the others.
     pub(super) fn publish(&self, publication: &Arc<Envelope>, emit: impl Fn(PriceRate, &Arc<Envelope>)) {
         let Event::Price(update) = publication.event() else { return };
-        let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
-        for rate in asked.map(|(index, _)| PriceRate(index)) {
+        let enabled = self.enabled.iter().enumerate().filter(|(_, enabled)| enabled.load(Ordering::Relaxed));
+        for rate in enabled.map(|(index, _)| PriceRate(index)) {
             let now = Instant::now();
             // Locked while the price is emitted, so that an older price cannot follow it.
             let mut slots = self.slots.lock();
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_rate_never_exceeds_the_requested_one() {
-        for (asked, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
-            assert_eq!(PriceRate::at_most(Some(asked)).unwrap().hz(), hz);
+        for (enabled, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
+            assert_eq!(PriceRate::at_most(Some(enabled)).unwrap().hz(), hz);
         }
         assert_eq!((PriceRate::at_most(Some(10.0)), PriceRate::at_most(None)), (None, None));
     }

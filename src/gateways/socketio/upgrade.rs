@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::{Request, StatusCode};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::entry::{is_over_websocket, query_value};
+use super::admission_layer::{is_over_websocket, query_value};
 use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
-use super::steps::ready_now;
+use super::polling_requests::ready_now;
 use crate::gateways::command::fault;
 use crate::listener::KillSwitch;
 

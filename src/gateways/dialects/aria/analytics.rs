@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_sums_up_one_hour_of_one_weekday() {
+    fn a_cell_sums_one_hour_of_a_weekday() {
         let cell = |symbol, hour, day, profit, count, rate| json!({ "symbol": symbol, "hour": hour, "day_of_week": day, "avg_pnl": profit, "trade_count": count, "win_rate": rate });
         let data = [cell("EURUSD", 8, 0, json!(25), 2, 50), cell("US30", 23, 6, json!(-33.3), 1, 0)];
         assert_eq!(json_of(&trades().heatmap()), json!({ "ok": true, "data": data, "note": NOTE }));
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_curve_is_thinned_and_keeps_its_end() {
+    fn a_thinned_curve_keeps_its_end() {
         let mut trades = Trades::default();
         for _ in 0..5_500 {
             trades.add(&outcome("EURUSD", "2026-01-12T08:10:00Z", 0.01));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn without_trades_there_is_no_data_and_no_error() {
+    fn no_trades_are_not_an_error() {
         let none = Trades::default();
         let empty = json!({ "ok": true, "data": [], "note": NOTE });
         assert_eq!((json_of(&none.heatmap()), json_of(&none.equity_curve())), (empty.clone(), empty));

@@ -183,7 +183,7 @@ fn a_state_is_kept_for_each_symbol() {
 #[test]
 fn connection_messages_are_encoded() {
     let channels = ChannelSet::of(["tick".to_owned(), "all".to_owned()]);
-    let talk = [
+    let messages = [
         welcome("c1", &channels, now()),
         ping(now()),
         pong(now()),
@@ -193,7 +193,7 @@ fn connection_messages_are_encoded() {
         echo(&json!({"a": 1}), now()),
         error("invalid_json", "a frame is one JSON object", now()),
     ];
-    assert_snapshot!(talk.map(|frame| frame.as_str().to_owned()).join("\n"), @r#"
+    assert_snapshot!(messages.map(|frame| frame.as_str().to_owned()).join("\n"), @r#"
     {"type":"connection","message":"Connected to orion-server","client_id":"c1","subscriptions":["all","tick"],"timestamp":"2024-01-01T12:00:00.000Z"}
     {"type":"ping","timestamp":"2024-01-01T12:00:00.000Z"}
     {"type":"pong","timestamp":"2024-01-01T12:00:00.000Z"}

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_executed_trade_updates_the_bot_of_the_page() {
+    fn an_executed_trade_updates_the_pages_bot() {
         let bot = Bot::read(&published(
             MessageType::Bots,
             r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#,

@@ -288,7 +288,7 @@ fn documented_bodies_are_accepted() {
 }
 
 #[test]
-fn each_signal_of_a_list_is_a_state_of_its_symbol() {
+fn listed_signals_become_states_of_their_symbols() {
     let body = json!([
         {"symbol":" btc-zar ","signal":"HOLD","confidence":"0.4","consensus_strength":1},
         {"symbol":"AAPL","signal":"error","error":"no data"},
@@ -344,7 +344,7 @@ fn is_clean(text: &str, digits: usize) -> bool {
 
 proptest! {
     #[test]
-    fn numbers_leave_clean(which in 0usize..7, raw in 0.5f64..400_000.0, spread in 0.0f64..1.0, change in -50.0f64..50.0) {
+    fn numbers_print_clean(which in 0usize..7, raw in 0.5f64..400_000.0, spread in 0.0f64..1.0, change in -50.0f64..50.0) {
         let instrument = Instruments::documented().swap_remove(which);
         let (bid, ask) = (instrument.round(raw), instrument.round(raw + spread));
         let update = PriceUpdate {

@@ -92,7 +92,7 @@ fn a_cursor_of_another_log_replays_retained_messages() {
 }
 
 #[test]
-fn a_too_old_cursor_is_reported_as_not_recovered() {
+fn an_outdated_cursor_is_reported_as_unrecovered() {
     let hub = hub();
     for seq in 1..=5 {
         publish(&hub, &[(seq, MessageType::Trades, user("ann"), "")]);

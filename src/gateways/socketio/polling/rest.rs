@@ -116,8 +116,8 @@ impl Poll {
         PollAnswer { body: body.into(), is_binary: false }
     }
 
-    /// Splits an answer of the engine, of at most `max_bytes` bytes, into the part that the client accepts at once and the
-    /// rest, which is held.
+    /// Splits an answer of the engine, of at most `max_bytes` bytes, into the part that the client accepts at once and
+    /// the rest, which is held.
     pub(in crate::gateways::socketio) fn split_answer(
         &self,
         asking: EnginePoll,

@@ -163,7 +163,7 @@ async fn packets_found_by_an_upgrade_are_polled_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_engine_is_not_asked_after_an_empty_poll() {
+async fn after_an_empty_poll_upgrades_skip_the_engine() {
     let sessions = PollingSessions::new(LIMITS);
     let session = opened(&sessions, "a");
     let prepare = || session.prepare_upgrade(|| async { panic!("the engine has nothing") });

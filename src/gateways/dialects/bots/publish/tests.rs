@@ -115,7 +115,7 @@ fn a_bare_decision_has_no_invented_fields() {
 }
 
 #[test]
-fn sums_that_the_documents_define_are_filled_in() {
+fn documented_sums_are_filled_in() {
     let trade = json!({
         "trade_id": "t", "exchange": "valr", "pair": "ETH-ZAR", "side": "SELL", "amount": 0.1, "price": 3, "status": "Filled"
     });

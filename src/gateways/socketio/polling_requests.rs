@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tower::{BoxError, Service};
 
-use super::entry::query_value;
+use super::admission_layer::query_value;
 use super::namespace_query;
 use super::polling::{AnswerSource, EnginePoll, Poll, PollAnswer, PollingSession, PollingSessions, SessionLimit};
 use crate::gateways::Gateway;

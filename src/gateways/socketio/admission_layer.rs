@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
-use super::steps::PollingRequest;
+use super::polling_requests::PollingRequest;
 use super::upgrade::UpgradeHandshake;
 use crate::gateways::Gateway;
 use crate::gateways::admission::AdmissionError;
