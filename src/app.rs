@@ -113,7 +113,7 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let (presence, pages) = delivery(&handle, &recovered, &metrics);
+        let (deliveries, pages) = delivery(&handle, &recovered, &metrics);
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -129,7 +129,7 @@ impl App {
             instruments: instruments.clone(),
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
-            presence,
+            deliveries,
             pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
@@ -211,7 +211,7 @@ impl App {
         let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
         let rooms = Arc::new(rooms);
         self.gateway.hub.add_sink(rooms.clone());
-        let pace = rooms.keep_pace(self.tasks.stopping());
+        let pace = rooms.run_rates(self.tasks.stopping());
         self.tasks.spawn("price rates", async move {
             pace.await;
             Ok::<_, std::convert::Infallible>(())
@@ -263,13 +263,13 @@ impl App {
             info!("some native clients did not answer the closing frame in time");
         }
         // Persists the delivery marks while the pipeline still accepts requests.
-        let saved = async { tokio::join!(self.gateway.presence.save(), self.gateway.pages.marks().save()) };
+        let saved = async { tokio::join!(self.gateway.deliveries.save(), self.gateway.pages.marks().save()) };
         if !matches!(timeout(CLOSE_TIMEOUT.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
             warn!(
                 "cannot store the delivery marks: some notifications and trades will be sent again after the restart"
             );
         }
-        if let Err(error) = self.gateway.catch_up.keep(&self.gateway.hub.position(), clock::wall()) {
+        if let Err(error) = self.gateway.catch_up.save(&self.gateway.hub.position(), clock::wall()) {
             warn!(%error, "cannot store the catch-up state of the panels: they will receive some signals again after the restart");
         }
         self.listener.kill_all(Reason::Draining);
@@ -310,8 +310,8 @@ fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &Source
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
-    tasks.spawn("presence", run_forever(gateway.presence.clone().keep_saved(tasks.stopping())));
-    tasks.spawn("bot marks", run_forever(gateway.pages.marks().clone().keep_saved(tasks.stopping())));
+    tasks.spawn("presence", run_forever(gateway.deliveries.clone().save_changes(tasks.stopping())));
+    tasks.spawn("bot marks", run_forever(gateway.pages.marks().clone().save_changes(tasks.stopping())));
 }
 
 /// Spawns the task that alerts the operator.
@@ -373,7 +373,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
 
 fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<CatchUp> {
     let catch_up = CatchUp::new(settings.aria.catch_up, metrics.clone());
-    Arc::new(catch_up.resuming(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
+    Arc::new(catch_up.restored(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
 }
 
 /// Restores the snapshot for new clients from what the log has recovered.

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use orion_server::domain::{Instruments, Position};
-use orion_server::gateways::command::Request;
+use orion_server::gateways::command::SubscriptionRequest;
 use orion_server::gateways::cursor::MessageCursor;
 
 static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(value) = serde_json::from_slice(data) {
-        let request = Request::parse(&value, &INSTRUMENTS);
+        let request = SubscriptionRequest::parse(&value, &INSTRUMENTS);
         assert!(request.max_hz.is_none_or(|hz| (0.2..=10.0).contains(&hz)));
         assert!(!request.clone().without_user().user);
         request.unsubscribed();

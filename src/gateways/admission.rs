@@ -1,4 +1,4 @@
-//! Who may open a connection: asked before the handshake is answered, and for Socket.IO's `auth` once more after it.
+//! Admission: decides who may open a connection, before the handshake is answered, and again for Socket.IO's `auth`.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -6,20 +6,20 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::Gateway;
-use super::channels::Place;
+use super::channels::ChannelSlot;
 use super::command::fault;
 use crate::auth::{
     AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
     origin_allowed,
 };
 
-/// Why a connection was not opened.
+/// Why a connection was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum AdmissionError {
     /// The process is stopping.
     #[error("the server is stopping; connect again")]
     Draining,
-    /// The page is not on the list.
+    /// The page's origin is not allowed.
     #[error("this origin may not connect; see ORION_ALLOWED_ORIGINS")]
     Origin,
     /// A token of this kind is missing or wrong.
@@ -31,10 +31,10 @@ pub(super) enum Refusal {
     /// The user has too many connections.
     #[error(transparent)]
     Connections(#[from] TooManyLogins),
-    /// The path or namespace has as many connections as it may have.
+    /// The path or namespace is full.
     #[error("this channel has too many connections; connect again later")]
     Channel,
-    /// There are as many long-polling sessions as there may be.
+    /// There are too many long-polling sessions.
     #[error("too many long-polling sessions, try later")]
     Sessions,
     /// The client's address has too many connections.
@@ -42,7 +42,7 @@ pub(super) enum Refusal {
     Address,
 }
 
-impl Refusal {
+impl AdmissionError {
     fn code(&self) -> &'static str {
         match self {
             Self::Draining => "draining",
@@ -56,7 +56,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for AdmissionError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Draining | Self::Channel | Self::Sessions | Self::Token(_, AuthError::NoKeysYet) => {
@@ -69,7 +69,7 @@ impl IntoResponse for Refusal {
         let retry_after = match self {
             Self::Sessions => Some("5"),
             Self::Channel | Self::Connections(_) | Self::Address | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
-            // Wrong tokens say below how long.
+            // The errors of wrong tokens set the header below.
             Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::Token(..) => None,
         };
         let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
@@ -90,20 +90,20 @@ impl IntoResponse for Refusal {
 }
 
 impl Gateway {
-    /// Whether a connection may be made from where it comes; `is_new` is false for further requests of a session.
-    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), Refusal> {
+    /// Checks whether a connection may be opened from its origin. `is_new` is false for further requests of a session.
+    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), AdmissionError> {
         let refusal = if is_new && self.draining.is_cancelled() {
-            Refusal::Draining
+            AdmissionError::Draining
         } else if !origin_allowed(&self.origins, headers) {
-            Refusal::Origin
+            AdmissionError::Origin
         } else {
             return Ok(());
         };
         Err(self.refused(refusal))
     }
 
-    /// Whether the handshake's own token, if it has one, is good; one in Socket.IO's `auth` comes after it.
-    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    /// Checks the handshake's token, if it has one. A token in Socket.IO's `auth` is checked later.
+    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AdmissionError> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
             Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.reader_refused(error)),
@@ -111,19 +111,20 @@ impl Gateway {
         }
     }
 
-    /// Whose a long-polling session is by its handshake's token, if it has one: the session counts for that user at once.
-    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
+    /// Returns the user of a long-polling session by the handshake's token, if it has one. The session counts for that
+    /// user at once.
+    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         self.admit_visitor(headers, uri)
     }
 
-    /// Whether a client may read, by its handshake's token or by `auth`. A connection by a user token ends with the token:
-    /// it holds on to the login.
+    /// Checks whether a client may read, by the handshake's token or by `auth`. Returns the session of a user token:
+    /// the connection holds it, and ends with it.
     pub(super) fn admit_reader(
         &self,
         headers: &HeaderMap,
         uri: &Uri,
         auth: Option<&str>,
-    ) -> Result<Option<UserSession>, Refusal> {
+    ) -> Result<Option<UserSession>, AdmissionError> {
         let token = match auth {
             Some(token) => Some(token.to_owned()),
             None => handshake_token(headers, uri).map_err(|error| self.reader_refused(error))?,
@@ -132,34 +133,34 @@ impl Gateway {
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
-    /// Who a client is, by its handshake's token; it may come without one and say who it is in a frame.
-    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, Refusal> {
+    /// Returns the user of a handshake's token. A client may come without a token and identify its user in a frame.
+    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.reader_refused(error))?;
         identity.map(|identity| self.log_in(identity)).transpose()
     }
 
-    /// Whether a client may read by what its handshake has shown, however little that is.
+    /// Whether a client may read by its handshake alone.
     pub(super) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         handshake_token(headers, uri).is_ok_and(|token| self.tokens.reader(token.as_deref()).is_ok())
     }
 
-    /// Whose streams a client may read, by its handshake's token.
-    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, Refusal> {
+    /// Returns the user whose streams a client may read, by the handshake's token.
+    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
-        let identity = identity.map_err(|error| self.refused(Refusal::Token(TokenKind::User, error)))?;
+        let identity = identity.map_err(|error| self.refused(AdmissionError::Token(TokenKind::User, error)))?;
         self.log_in(identity)
     }
 
-    /// A place in a channel: `name` is the path or namespace.
-    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<Place, Refusal> {
-        self.channels.enter(transport, name).ok_or_else(|| self.refused(Refusal::Channel))
+    /// Takes a place in a channel: `name` is the path or namespace.
+    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
+        self.channels.enter(transport, name).ok_or_else(|| self.refused(AdmissionError::Channel))
     }
 
-    /// Notes a connection by a user token, whose user may have only so many.
-    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, Refusal> {
+    /// Registers a connection with a user token. The number of connections per user is limited.
+    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
         let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)
@@ -171,14 +172,14 @@ impl Gateway {
         self.tokens.ingest(token.as_deref()).is_ok()
     }
 
-    fn reader_refused(&self, error: AuthError) -> Refusal {
-        self.refused(Refusal::Token(TokenKind::of_reader(error), error))
+    fn reader_refused(&self, error: AuthError) -> AdmissionError {
+        self.refused(AdmissionError::Token(TokenKind::of_reader(error), error))
     }
 
-    pub(super) fn refused(&self, refusal: Refusal) -> Refusal {
-        // Why a token was refused is counted with the logins.
-        self.metrics.refuse(if matches!(refusal, Refusal::Token(..)) { "unauthorized" } else { refusal.code() });
-        if let Refusal::Token(_, error) = &refusal {
+    pub(super) fn refused(&self, refusal: AdmissionError) -> AdmissionError {
+        // Rejected tokens are counted by the login metrics.
+        self.metrics.refuse(if matches!(refusal, AdmissionError::Token(..)) { "unauthorized" } else { refusal.code() });
+        if let AdmissionError::Token(_, error) = &refusal {
             self.metrics.logins_total.with_label_values(&[error.name()]).inc();
         }
         refusal

@@ -1,5 +1,4 @@
-//! What one user of the bot platform gets, whichever way it reaches him: the same frames over WebSocket and as
-//! server-sent events.
+//! The stream of one user of the bot platform. Its frames are the same over WebSocket and as server-sent events.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,82 +23,83 @@ use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
 use crate::pipeline::clock;
 use crate::telemetry::STORE;
 
-/// Time between two tellings of all prices: what the platform's own back end does.
+/// Time between two frames with all prices, the same as in the platform's own back end.
 const PRICES_INTERVAL: Duration = Duration::from_secs(5);
-/// Time between two tellings of the server's own state.
+/// Time between two frames with the server's own state.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// All prices as they go out, made once for everybody who is due at about the same time.
+/// Frames with all prices, encoded once for all clients that are due at about the same time.
 #[derive(Debug, Default)]
 pub struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
 
 impl PriceFrames {
-    /// Frames are shared for this long.
-    const FRESH: Duration = Duration::from_secs(1);
+    /// How long encoded frames are shared.
+    const SHARED_FOR: Duration = Duration::from_secs(1);
 
     fn get(&self, make: impl FnOnce() -> [Utf8Bytes; 2]) -> [Utf8Bytes; 2] {
         let mut last = self.0.lock();
         match &*last {
-            Some((made, frames)) if made.elapsed() < Self::FRESH => frames.clone(),
+            Some((made, frames)) if made.elapsed() < Self::SHARED_FOR => frames.clone(),
             _ => last.insert((Instant::now(), make())).1.clone(),
         }
     }
 }
 
-/// From where a stream goes on.
+/// Where a stream starts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start<'a> {
-    /// From now on.
+    /// With live messages.
     Live,
-    /// After the place that the client presents.
+    /// After the cursor that the client presents.
     Cursor(&'a str),
-    /// After the last message that has reached the page.
+    /// After this message, the last that has reached the page.
     After(u64),
 }
 
-/// One user's stream.
+/// The stream of one user.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct UserFeed {
     gateway: Arc<Gateway>,
     user: Arc<str>,
     audiences: Audiences,
-    /// Which log the numbers of messages are of.
+    /// Log that the sequence numbers of messages refer to.
     log: Position,
     mode: Mode,
     prices_due: Instant,
     health_due: Instant,
 }
 
-impl Feed {
+impl UserFeed {
     pub(super) fn new(gateway: Arc<Gateway>, identity: &Principal, mode: Mode) -> Self {
         let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
         let (log, now) = (gateway.hub.position(), Instant::now());
         Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
     }
 
-    /// Puts the states as they are, and what was missed, into the outbox, and joins it to what is live; `begin` is told the number
-    /// of the last message so far. Returns the frame that comes before all of it.
+    /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
+    /// the number of the last message so far. Returns the frame that comes before all of these.
     pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
-        let (begins, recovered) = self.gateway.hub.with_snapshot(|present| {
+        let (begins, recovered) = self.gateway.hub.with_snapshot(|snapshot| {
             for audience in self.audiences.each() {
                 let states = bots::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
-                // The server's own state has its own time.
+                // The server's own state has a schedule of its own.
                 for kind in states.filter(|kind| *kind != MessageType::SystemHealth) {
-                    outbox.put(present.states_of(&audience, kind).cloned());
+                    outbox.put(snapshot.states_of(&audience, kind).cloned());
                 }
             }
-            let mut begins = head(present);
+            let mut begins = head(snapshot);
             begin(begins.seq);
             let missed = match start {
                 Start::Live => None,
-                Start::Cursor(since) => Some(self.missed(present, since)),
-                Start::After(seq) => Some(self.messages_after(present, seq)),
+                Start::Cursor(since) => Some(self.missed(snapshot, since)),
+                Start::After(seq) => Some(self.messages_after(snapshot, seq)),
             };
-            // A page that presents nothing and has missed nothing has nothing to be told.
+            // A page that presents no cursor and has missed nothing is not told about a recovery.
             let missed =
                 missed.filter(|(missed, whole)| matches!(start, Start::Cursor(_)) || !missed.is_empty() || !whole);
             let recovered = missed.map(|(missed, whole)| {
-                // A client that is cut in the middle of what it missed must not take itself for further than that.
+                // The cursor points before the missed messages, in case the client is disconnected in the middle of
+                // them.
                 let first = missed.first().and_then(|first| first.published()).map(|first| first.seq - 1);
                 begins.seq = first.unwrap_or(begins.seq);
                 outbox.put(missed);
@@ -111,74 +111,76 @@ impl Feed {
         bots::connected(&self.user, self.mode, &begins, recovered, clock::wall())
     }
 
-    /// Puts everything that is kept after `since` into the outbox once more, and the end of it.
+    /// Puts all retained messages after `since` into the outbox again, and the frame that ends the replay.
     pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
-        self.gateway.hub.with_snapshot(|present| {
-            let (missed, whole) = self.missed(present, since);
+        self.gateway.hub.with_snapshot(|snapshot| {
+            let (missed, whole) = self.missed(snapshot, since);
             let count = missed.len();
             outbox.put(missed);
-            outbox.answer(bots::replayed(count, &head(present), whole, clock::wall()));
+            outbox.answer(bots::replayed(count, &head(snapshot), whole, clock::wall()));
         });
     }
 
-    /// The ordered messages after `since` that are kept, and whether these are all. Of a place that this log does not know,
-    /// everything that is kept comes.
-    fn missed(&self, present: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
+    /// Returns the retained ordered messages after `since`, and whether these are all. After a cursor that does not
+    /// belong to this log, these are all retained messages.
+    fn missed(&self, snapshot: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
         let cursor = MessageCursor::parse(since).ok();
-        let known = cursor.and_then(|cursor| cursor.place(present.position(), present.last_message()));
-        let (missed, whole) = self.messages_after(present, known.unwrap_or(0));
+        let known = cursor.and_then(|cursor| cursor.place(snapshot.position(), snapshot.last_message()));
+        let (missed, whole) = self.messages_after(snapshot, known.unwrap_or(0));
         (missed, whole && known.is_some())
     }
 
-    /// The ordered messages of this platform after `seq` that are kept, and whether these are all.
-    fn messages_after(&self, present: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
-        let (mut messages, whole) = present.messages_after(&self.audiences, seq);
+    /// Returns the retained ordered messages of this platform after `seq`, and whether these are all.
+    fn messages_after(&self, snapshot: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
+        let (mut messages, whole) = snapshot.messages_after(&self.audiences, seq);
         messages.retain(|it| it.published().is_some_and(|message| bots::KINDS.contains(&message.kind)));
         (messages, whole)
     }
 
-    /// A connection of this user without a cursor: whose place it takes, and from where it goes on.
+    /// Registers a connection of this user without a cursor, and finds where it resumes.
     pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
-        let misses = |seq| self.gateway.hub.with_snapshot(|present| !self.messages_after(present, seq).0.is_empty());
+        let misses = |seq| self.gateway.hub.with_snapshot(|snapshot| !self.messages_after(snapshot, seq).0.is_empty());
         self.gateway.pages.arrive(&self.user, browser, misses).await
     }
 
-    /// The bots of this user as they are.
+    /// Returns the current states of this user's bots.
     pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
-        let of =
-            |present: &Snapshot, audience| present.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>();
+        let of = |snapshot: &Snapshot, audience| {
+            snapshot.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>()
+        };
         self.gateway
             .hub
-            .with_snapshot(|present| self.audiences.each().flat_map(|audience| of(present, audience)).collect())
+            .with_snapshot(|snapshot| self.audiences.each().flat_map(|audience| of(snapshot, audience)).collect())
     }
 
-    /// The frames of an event, if it is one of this platform: the first one is for every client, a second one for the dashboard's
-    /// own socket.
+    /// Returns the frames of an event of this platform: the first one is for every client, a second one for the
+    /// dashboard's own socket.
     pub(super) fn frames<'a>(&self, publication: &'a Arc<Envelope>) -> Cow<'a, [Utf8Bytes]> {
         let Some(message) = publication.published() else { return Cow::Borrowed(&[]) };
         if message.kind == MessageType::SystemHealth {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
         let hub = &self.gateway.hub;
-        let history = || hub.with_snapshot(|present| present.messages_after(&Audiences::only(&message.audience), 0).0);
+        let history =
+            || hub.with_snapshot(|snapshot| snapshot.messages_after(&Audiences::only(&message.audience), 0).0);
         let bot = || {
             let audiences = Audiences { all: true, ..Audiences::only(&message.audience) };
-            hub.with_snapshot(|present| bots::Bot::of_trade(present, &audiences, message))
+            hub.with_snapshot(|snapshot| bots::Bot::of_trade(snapshot, &audiences, message))
         };
         Cow::Borrowed(bots::frames(publication, &self.log, history, bot))
     }
 
-    /// The cursor of an event, where it has one. Only ordered messages do: a state may overtake them, and a client that
-    /// stopped at the state would skip those it has not had.
+    /// Returns the cursor of an ordered message. States have no cursor: they may overtake ordered messages, and a
+    /// client that resumed after a state would skip messages that it has not received.
     pub(super) fn cursor(&self, publication: &Envelope) -> Option<MessageCursor> {
         let message = publication.published().filter(|message| message.kind.class() == Class::Ordered)?;
         Some(MessageCursor::new(&self.log, message.seq))
     }
 
-    /// How often [`due`](Self::due) has to be asked.
-    pub(super) const BEAT: Duration = PRICES_INTERVAL;
+    /// How often [`due`](Self::due) has to be called.
+    pub(super) const INTERVAL: Duration = PRICES_INTERVAL;
 
-    /// What is due at regular times: at once after joining, then every few seconds.
+    /// Returns the periodic frames that are due: at once after joining, then every few seconds.
     pub(super) fn due(&mut self) -> Vec<Utf8Bytes> {
         let (now, mut frames) = (Instant::now(), Vec::new());
         if self.prices_due <= now {
@@ -200,22 +202,22 @@ impl Feed {
     }
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
-        let published: Vec<_> = self.gateway.hub.with_snapshot(|present| {
-            let of = |audience| present.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
+        let published: Vec<_> = self.gateway.hub.with_snapshot(|snapshot| {
+            let of = |audience| snapshot.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });
         let state = self.gateway.server_state();
         bots::health_frame(&state, published.iter().filter_map(|publication| publication.published()), now)
     }
 
-    /// What the user is told before we close.
-    pub(super) fn farewell(&self, close: Close) -> Utf8Bytes {
+    /// Returns the last frame before the server closes the connection.
+    pub(super) fn closing_frame(&self, close: Close) -> Utf8Bytes {
         bots::disconnected(self.mode, closing(close), clock::wall())
     }
 }
 
 impl Gateway {
-    /// What the server knows of itself.
+    /// Returns what the server knows about itself.
     fn server_state(&self) -> ServerState {
         ServerState {
             healthy: self.readiness.reasons().is_empty(),
@@ -225,28 +227,29 @@ impl Gateway {
     }
 }
 
-/// The cursor that a request presents: as the page's back end calls it, as ours does, or as a browser does by itself.
+/// Returns the cursor that a request presents: under the name of the platform's back end, of this server, or of
+/// browsers.
 pub(super) fn cursor_of_request(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
     let named = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let header = || headers.get("last-event-id")?.to_str().ok().map(str::to_owned);
-    // A browser that comes back on its own still has the first URL, and the header is newer.
+    // A browser that reconnects on its own still uses the first URL, so the header is newer.
     let cursor = header().or_else(|| named("last_event_id")).or_else(|| named("since"));
     cursor.filter(|cursor| !cursor.is_empty())
 }
 
-/// The cursor that a frame presents.
+/// Returns the cursor that a frame presents.
 pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
     let fields = ["last_sequence", "last_event_id", "since"];
     let cursor = fields.iter().find_map(|name| frame.get(name).filter(|value| !value.is_null()))?;
     MessageCursor::read(cursor).ok().map(|cursor| cursor.to_string())
 }
 
-fn head(present: &Snapshot) -> MessageCursor {
-    MessageCursor::new(present.position(), present.last_message())
+fn head(snapshot: &Snapshot) -> MessageCursor {
+    MessageCursor::new(snapshot.position(), snapshot.last_message())
 }
 
-/// Why the connection ends, in this platform's words.
+/// Returns why the connection ends, in this platform's terms.
 fn closing(close: Close) -> Closing {
     let (code, message) = match close {
         Close::Expired => ("TOKEN_EXPIRED", "the token has expired: log in again"),

@@ -1,47 +1,50 @@
-//! How many connections each channel holds: a native path, the event stream, or a Socket.IO namespace.
+//! Limits on connections per channel: a native path, the event stream, or a Socket.IO namespace.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What a channel is: over which transport, and its path or namespace.
+/// A channel: the transport, and the path or namespace.
 type Channel = (&'static str, &'static str);
 
-/// The connections of each channel, and how many it may have.
+/// Counts and limits the connections of each channel.
 #[derive(Debug)]
 pub struct ChannelCap {
-    most: usize,
+    max_per_channel: usize,
     open: Mutex<HashMap<Channel, usize>>,
 }
 
-/// A connection's place in its channel; it is free again when this is dropped.
+/// The place of a connection in its channel. Dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ChannelSlot {
     cap: Arc<ChannelCap>,
     channel: Channel,
 }
 
 impl ChannelCap {
-    /// At most so many in each; 0 for any number.
-    pub fn new(most: usize) -> Self {
-        Self { most: if most == 0 { usize::MAX } else { most }, open: Mutex::default() }
+    /// Creates the limit of `max_per_channel` connections per channel; 0 is no limit.
+    pub fn new(max_per_channel: usize) -> Self {
+        Self {
+            max_per_channel: if max_per_channel == 0 { usize::MAX } else { max_per_channel },
+            open: Mutex::default(),
+        }
     }
 
-    /// A place in a channel, unless it is full.
-    pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<Place> {
+    /// Takes a place in a channel; `None` when it is full.
+    pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<ChannelSlot> {
         let channel = (transport, name);
         let mut open = self.open.lock();
         let count = open.entry(channel).or_default();
-        if *count >= self.most {
+        if *count >= self.max_per_channel {
             return None;
         }
         *count += 1;
-        Some(Place { cap: self.clone(), channel })
+        Some(ChannelSlot { cap: self.clone(), channel })
     }
 }
 
-impl Drop for Place {
+impl Drop for ChannelSlot {
     fn drop(&mut self) {
         if let Some(count) = self.cap.open.lock().get_mut(&self.channel) {
             *count -= 1;
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_channel_takes_nobody_until_somebody_leaves_and_others_are_not_full() {
+    fn a_full_channel_rejects_until_a_connection_ends() {
         let cap = Arc::new(ChannelCap::new(2));
         let enter = |name| cap.enter("native", name);
         let mut places = vec![enter("/ws").unwrap(), enter("/ws").unwrap()];

@@ -1,46 +1,47 @@
-//! The table of close codes: why the server ends a native connection, and what that tells the client.
+//! The close codes: why the server ends a native connection, and what the code means to the client.
 //!
-//! Codes from 4000 on are those of a dashboard's own back end. Never 1000: the dashboards take it for "done" and do not come back.
+//! Codes from 4000 on are those of a dashboard's own back end. 1000 is never used: after it the dashboards do not
+//! reconnect.
 
 use axum::extract::ws::CloseFrame;
 
 use crate::auth::AuthError;
 
-/// Why we close.
+/// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
-    /// Nothing was heard of the peer for too long.
+    /// The peer has been silent for too long.
     Silent,
-    /// A token in a frame was wrong, or none may be used.
+    /// A token in a frame was wrong, or must not be used.
     Policy,
-    /// The token that the connection rests on has expired.
+    /// The connection's token has expired.
     Expired,
-    /// The token that the connection rests on was revoked.
+    /// The connection's token was revoked.
     Revoked,
-    /// The token of an administrator was missing or wrong.
+    /// The administrator's token was missing or wrong.
     AdminToken,
-    /// The first frame of an administrator's raw stream held no token.
+    /// The first frame of an administrator's raw stream was empty.
     NoAdminToken,
-    /// The first frame of an administrator's raw stream held another token.
+    /// The first frame of an administrator's raw stream was a wrong token.
     WrongAdminToken,
-    /// The process is stopping: come back.
+    /// The process is stopping, and the client should reconnect.
     Restart,
-    /// The client is too slow for its signals: come back and catch up.
+    /// The client reads its signals too slowly, and should reconnect and catch up.
     TooSlow,
-    /// The client says more than anybody has to say, and goes on.
+    /// The client has continued to send too fast after a warning.
     TooFast,
     /// The user has too many connections.
     TooMany,
     /// A message was larger than allowed.
     TooLarge,
-    /// A text was no UTF-8.
+    /// A text message was not valid UTF-8.
     NoText,
-    /// A frame that the protocol does not allow.
+    /// A frame violated the protocol.
     Protocol,
 }
 
 impl Close {
-    /// Code of RFC 6455 and its registry.
+    /// Returns the close code, by RFC 6455 and its registry.
     pub const fn code(self) -> u16 {
         match self {
             Self::Silent => 1001,
@@ -55,7 +56,7 @@ impl Close {
         }
     }
 
-    /// Reason in the frame, and label of the disconnect metric.
+    /// Returns the reason in the close frame, which is also the label of the disconnect metric.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -74,31 +75,31 @@ impl Close {
         }
     }
 
-    /// What to close with after a message that could not be read; `None` when the connection itself is broken.
+    /// Returns how to close after a message that could not be read; `None` when the connection itself is broken.
     pub fn of_error(error: axum::Error) -> Option<Self> {
         use tokio_tungstenite::tungstenite::Error;
         use tokio_tungstenite::tungstenite::error::ProtocolError;
         match *error.into_inner().downcast::<Error>().ok()? {
             Error::Capacity(_) => Some(Self::TooLarge),
             Error::Utf8(_) => Some(Self::NoText),
-            // The peer is gone already, which is no frame.
+            // The peer is gone, so there is no violation to report.
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
             Error::Protocol(_) => Some(Self::Protocol),
             _ => None,
         }
     }
 
-    /// Whether the peer's last frame could not be read, and so nothing after it.
+    /// Whether the peer's last frame was invalid, so that nothing after it can be read.
     pub const fn is_about_frames(self) -> bool {
         matches!(self, Self::TooLarge | Self::NoText | Self::Protocol)
     }
 
-    /// Why a connection ends whose user token is judged so.
+    /// Returns why a connection with this state of its user token ends.
     pub fn of_login(judged: Result<(), AuthError>) -> Self {
         if judged == Err(AuthError::Revoked) { Self::Revoked } else { Self::Expired }
     }
 
-    /// The frame.
+    /// Returns the close frame.
     pub fn frame(self) -> CloseFrame {
         CloseFrame { code: self.code(), reason: self.reason().into() }
     }
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_close_tells_a_dashboard_to_stay_away() {
+    fn no_close_code_stops_a_dashboard_from_reconnecting() {
         let admin = [Close::AdminToken, Close::NoAdminToken, Close::WrongAdminToken];
         let tokens = [Close::Policy, Close::Expired, Close::Revoked];
         let others = [Close::Silent, Close::Restart, Close::TooSlow, Close::TooFast, Close::TooMany];

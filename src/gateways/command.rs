@@ -1,4 +1,4 @@
-//! What clients say, in every form they say it: `subscribe`, `unsubscribe`, `ping`.
+//! Commands of clients in every accepted form: `subscribe`, `unsubscribe`, `ping`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,37 +11,37 @@ use crate::config::parse_duration;
 use crate::domain::{CursorError, Instruments, Symbol};
 use crate::hub::{Selection, Snapshot, Topics};
 
-/// Entries of a list that are looked at; the rest is answered with one error.
+/// Entries of a list that are read. A longer list gets one error for the rest.
 const MAX_ENTRIES: usize = 256;
-/// What `max_hz` may be, in prices per second and symbol.
+/// Range of `max_hz`, in prices per second and symbol.
 const MAX_HZ: std::ops::RangeInclusive<f64> = 0.2..=10.0;
-/// The channel of what is published for one user.
+/// The channel of the messages that are published for one user.
 const USER: &str = "user";
 
-/// Channels and symbols that were named, and what about them was wrong.
+/// The channels and symbols of a command, and the errors in it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Request {
-    /// What was named and exists.
+pub struct SubscriptionRequest {
+    /// The named channels and symbols that exist.
     pub topics: Topics,
-    /// The symbols they were narrowed to.
+    /// The symbols to which the channels are narrowed; `None` for all.
     pub symbols: Option<BTreeSet<Symbol>>,
-    /// The cursor that was presented, whatever it is.
+    /// The presented cursor, unparsed.
     pub since: Option<String>,
-    /// Whether the channel `user` was named: what is published for the user, and for all users.
+    /// Whether the channel `user` was named: messages for the user, and for all users.
     pub user: bool,
-    /// How far back the snapshot of ended signals should reach, where that was said.
+    /// How far back the snapshot of ended signals should reach, if the client says so.
     pub replay: Option<Duration>,
-    /// At most so many prices per second of each symbol.
+    /// Limit on the prices per second of each symbol.
     pub max_hz: Option<f64>,
-    /// The cursor of published messages that was presented, whatever it is.
+    /// The presented cursor of published messages, or why it is malformed.
     pub last_event_id: Option<Result<MessageCursor, CursorError>>,
-    /// One for each thing that does not exist.
+    /// One error for each thing that does not exist.
     pub faults: Vec<ErrorObject>,
 }
 
-impl Request {
-    /// Reads `{"channels":[…],"symbols":[…],"since":"…","last_event_id":…}`, a list of channels, one channel, or nothing
-    /// (prices and signals).
+impl SubscriptionRequest {
+    /// Parses `{"channels":[…],"symbols":[…],"since":"…","last_event_id":…}`, a list of channels, one channel, or
+    /// nothing (prices and signals).
     pub fn parse(data: &Value, instruments: &Instruments) -> Self {
         let mut faults = Vec::new();
         let field = |name: &str| data.as_object().and_then(|fields| fields.get(name)).filter(|value| !value.is_null());
@@ -95,7 +95,7 @@ impl Request {
         Self { topics, symbols, since, user, replay, max_hz, last_event_id, faults }
     }
 
-    /// The same where there is no channel `user`.
+    /// Removes the channel `user`, where it does not exist.
     #[must_use]
     pub fn without_user(mut self) -> Self {
         if std::mem::take(&mut self.user) {
@@ -104,50 +104,50 @@ impl Request {
         self
     }
 
-    /// The channels that were named and exist.
+    /// Returns the named channels that exist.
     pub fn channels(&self) -> Vec<&'static str> {
         let named =
             [("signals", !self.topics.signals.is_none()), ("prices", !self.topics.prices.is_none()), (USER, self.user)];
         named.into_iter().filter(|(_, named)| *named).map(|(name, _)| name).collect()
     }
 
-    /// The symbols for the answer; null for all.
+    /// Returns the symbols for the answer; null for all.
     pub fn symbol_list(&self) -> Option<Vec<Symbol>> {
         self.symbols.as_ref().map(|symbols| symbols.iter().cloned().collect())
     }
 
-    /// The named symbols that no source feeds now.
-    pub fn unfed(&self, present: &Snapshot) -> Vec<Symbol> {
-        self.symbols.as_ref().map(|symbols| present.unfed(symbols)).unwrap_or_default()
+    /// Returns the named symbols that no source feeds now.
+    pub fn unfed(&self, snapshot: &Snapshot) -> Vec<Symbol> {
+        self.symbols.as_ref().map(|symbols| snapshot.unfed(symbols)).unwrap_or_default()
     }
 
-    /// How far back the snapshot of ended signals reaches, for the answer; `None` where nothing was said.
-    pub fn granted_replay(&self, present: &Snapshot) -> Option<Duration> {
-        self.replay.map(|asked| asked.min(present.replay_window()))
+    /// Returns how far back the snapshot of ended signals reaches, for the answer; `None` if the client did not say.
+    pub fn granted_replay(&self, snapshot: &Snapshot) -> Option<Duration> {
+        self.replay.map(|asked| asked.min(snapshot.replay_window()))
     }
 
-    /// The answer to an `unsubscribe`.
+    /// Returns the answer to an `unsubscribe`.
     pub fn unsubscribed(&self) -> Unsubscribed {
         Unsubscribed { channels: self.channels(), symbols: self.symbol_list() }
     }
 }
 
-/// Reads how far back a snapshot should reach: `10m`, `90s`.
+/// Parses how far back a snapshot should reach: `10m`, `90s`.
 ///
 /// # Errors
-/// What the client is told, when it is not a duration.
+/// Returns the error for the client when it is not a duration.
 pub fn parse_replay(asked: &Value) -> Result<Duration, ErrorObject> {
-    let told = || {
+    let error = || {
         let shown = asked.as_str().map_or_else(|| asked.to_string(), str::to_owned);
         fault(
             "invalid_request",
             format!("replay must be a duration such as \"10m\" or \"90s\", not '{}'", short(&shown)),
         )
     };
-    asked.as_str().and_then(parse_duration).ok_or_else(told)
+    asked.as_str().and_then(parse_duration).ok_or_else(error)
 }
 
-/// A list of names, or one name; `None` for nothing.
+/// Returns a list of names, or a single name; `None` for null.
 fn names(value: &Value, field: &str, faults: &mut Vec<ErrorObject>) -> Option<Vec<String>> {
     match value {
         Value::Null => None,
@@ -177,12 +177,12 @@ fn unknown_channel(name: &str) -> ErrorObject {
     fault("unknown_channel", format!("unknown channel '{}'", short(name)))
 }
 
-/// An error for a client.
+/// Builds an error for a client.
 pub fn fault(code: &'static str, error: impl Into<String>) -> ErrorObject {
     ErrorObject { error: error.into(), code }
 }
 
-/// What a client wrote, cut to a length that can be shown.
+/// Truncates a client's text to a length that can be shown.
 pub fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -194,8 +194,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(value: &Value) -> Request {
-        Request::parse(value, &Instruments::new(Instruments::documented()).unwrap())
+    fn parse(value: &Value) -> SubscriptionRequest {
+        SubscriptionRequest::parse(value, &Instruments::new(Instruments::documented()).unwrap())
     }
 
     fn only(symbols: &[&str]) -> Selection {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_subscribe() {
+    fn every_form_of_subscribe_is_accepted() {
         let both = Topics::market();
         let prices = Topics { prices: Selection::All, signals: Selection::None, ..Topics::default() };
         for (form, topics) in [
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_channel_user_stands_alone_or_beside_the_others_and_is_never_meant_by_nothing() {
+    fn the_channel_user_has_to_be_named() {
         for (form, channels) in [
             (json!("user"), vec!["user"]),
             (json!(["user"]), vec!["user"]),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_of_messages_is_read_in_every_form() {
+    fn every_form_of_a_message_cursor_is_accepted() {
         let read = |id: Value| parse(&json!({"channels": "user", "last_event_id": id})).last_event_id;
         let cursor = |epoch: Option<&str>| Some(Ok(MessageCursor { epoch: epoch.map(Into::into), seq: 42 }));
         assert_eq!(read(json!(null)), None);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_named_and_the_rest_holds() {
+    fn unknown_names_are_reported_and_the_rest_applies() {
         let request = parse(&json!({"channels":["prices","trades"],"symbols":["EURUSD","AAPL"],"since":"e:7"}));
         assert_eq!(request.topics, Topics { prices: only(&["EURUSD"]), signals: Selection::None, ..Topics::default() });
         assert_eq!(request.since.as_deref(), Some("e:7"));
@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_said_panics(text in "\\PC{0,60}", number in any::<f64>()) {
+        fn no_command_panics(text in "\\PC{0,60}", number in any::<f64>()) {
             for value in [json!(text), json!([text]), json!({"channels": text, "symbols": [number], "last_event_id": text}), json!(number)] {
                 parse(&value);
             }

@@ -1,24 +1,24 @@
-//! From where on one connection has had every signal event, symbol by symbol: what tells whether a cursor that comes late
-//! points at anything that the connection has not had.
+//! Which signal events one connection has had without a gap, symbol by symbol. This decides whether a cursor that is
+//! presented later points at events that the connection has not had.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Symbol;
 use crate::hub::Selection;
 
-/// For each symbol of a subscription the sequence number after which every event was, or will be, sent.
+/// For each subscribed symbol, the sequence number after which every event was sent, or will be.
 #[derive(Debug, Default)]
 pub(super) struct Completeness {
     /// Symbols with a number of their own.
     symbols: BTreeMap<Symbol, u64>,
-    /// The number of all other symbols; `None` when the subscription does not hold them.
+    /// The number of all other symbols; `None` when they are not subscribed.
     others: Option<u64>,
-    /// Events up to this one were left out for good, whatever the numbers say.
+    /// Events up to this one may be missing for good, whatever the other numbers are.
     gap_until: u64,
 }
 
 impl Completeness {
-    /// The subscription is `wanted` from now on; symbols that it did not hold before are complete after `seq`.
+    /// Sets the subscription. Symbols that it did not contain before are complete after `seq`.
     pub(super) fn set(&mut self, wanted: &Selection, seq: u64) {
         match wanted {
             Selection::None => *self = Self::default(),
@@ -31,7 +31,7 @@ impl Completeness {
         }
     }
 
-    /// Every event of `filled` after `seq` has been sent as well.
+    /// Notes that every event of `filled` after `seq` has been sent as well.
     pub(super) fn fill(&mut self, filled: &Selection, seq: u64) {
         if let Selection::Only(symbols) = filled {
             for symbol in symbols {
@@ -45,23 +45,23 @@ impl Completeness {
         }
     }
 
-    /// Some events up to `seq` were left out: they can never be in order any more.
+    /// Notes that events up to `seq` were left out. They can never be sent in order any more.
     pub(super) fn leave_gap_until(&mut self, seq: u64) {
         self.gap_until = self.gap_until.max(seq);
     }
 
-    /// The number after which all events of `symbol` have been sent; `None` when the subscription does not hold it.
+    /// Returns the number after which all events of `symbol` have been sent; `None` when it is not subscribed.
     pub(super) fn after(&self, symbol: &Symbol) -> Option<u64> {
         self.symbols.get(symbol).copied().or(self.others)
     }
 
-    /// The number after which the events of every symbol have been sent.
+    /// Returns the number after which the events of every symbol have been sent.
     pub(super) fn after_all(&self) -> u64 {
         self.symbols.values().copied().chain(self.others).max().unwrap_or(0)
     }
 
     /// Whether this connection has had every event of `wanted` after `seq`.
-    pub(super) fn holds(&self, wanted: &Selection, seq: u64) -> bool {
+    pub(super) fn covers(&self, wanted: &Selection, seq: u64) -> bool {
         let has = |after: Option<u64>| after.is_some_and(|after| after <= seq);
         seq >= self.gap_until
             && match wanted {
@@ -71,7 +71,7 @@ impl Completeness {
             }
     }
 
-    /// Whether events between `seq` and the present were left out.
+    /// Whether events after `seq` were left out.
     pub(super) fn has_gap_after(&self, seq: u64) -> bool {
         seq < self.gap_until
     }
@@ -86,16 +86,16 @@ mod tests {
     }
 
     #[test]
-    fn new_symbols_are_complete_from_their_joining() {
+    fn new_symbols_are_complete_from_their_subscription() {
         let mut has = Completeness::default();
-        assert!(!has.holds(&only(&["EURUSD"]), 9));
+        assert!(!has.covers(&only(&["EURUSD"]), 9));
         has.set(&only(&["EURUSD"]), 10);
         has.set(&only(&["EURUSD", "XAUUSD"]), 20);
-        assert!(has.holds(&only(&["EURUSD"]), 10) && !has.holds(&only(&["EURUSD"]), 9));
-        assert!(has.holds(&only(&["XAUUSD"]), 20) && !has.holds(&only(&["EURUSD", "XAUUSD"]), 19));
+        assert!(has.covers(&only(&["EURUSD"]), 10) && !has.covers(&only(&["EURUSD"]), 9));
+        assert!(has.covers(&only(&["XAUUSD"]), 20) && !has.covers(&only(&["EURUSD", "XAUUSD"]), 19));
         has.set(&Selection::All, 30);
-        assert!(has.holds(&only(&["EURUSD"]), 10) && has.holds(&only(&["US30"]), 30));
-        assert!(!has.holds(&Selection::All, 29) && has.holds(&Selection::All, 30));
+        assert!(has.covers(&only(&["EURUSD"]), 10) && has.covers(&only(&["US30"]), 30));
+        assert!(!has.covers(&Selection::All, 29) && has.covers(&Selection::All, 30));
         has.set(&only(&["US30", "EURUSD"]), 40);
         assert_eq!((has.after(&Symbol::new("US30")), has.after(&Symbol::new("XAUUSD"))), (Some(30), None));
         has.set(&Selection::None, 50);
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_filled_counts_for_its_symbols() {
+    fn a_filled_gap_counts_for_its_symbols() {
         let mut has = Completeness::default();
         has.set(&Selection::All, 10);
         has.fill(&only(&["EURUSD"]), 4);
-        assert!(has.holds(&only(&["EURUSD"]), 4) && !has.holds(&Selection::All, 9));
+        assert!(has.covers(&only(&["EURUSD"]), 4) && !has.covers(&Selection::All, 9));
         has.fill(&Selection::All, 6);
-        assert!(has.holds(&Selection::All, 6) && has.holds(&only(&["EURUSD"]), 4));
+        assert!(has.covers(&Selection::All, 6) && has.covers(&only(&["EURUSD"]), 4));
         has.leave_gap_until(8);
-        assert!(!has.holds(&Selection::All, 7) && has.has_gap_after(7) && has.holds(&Selection::All, 8));
+        assert!(!has.covers(&Selection::All, 7) && has.has_gap_after(7) && has.covers(&Selection::All, 8));
     }
 }

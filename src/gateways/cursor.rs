@@ -1,4 +1,4 @@
-//! Where a client stopped among the published messages, in every form in which it says so.
+//! Cursors of published messages, in every accepted form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,42 +8,42 @@ use serde_json::Value;
 
 use crate::domain::{CursorError, Position};
 
-/// Sets message cursors apart from those of the signal log.
+/// Distinguishes message cursors from those of the signal log.
 const MARK: char = 'm';
 
-/// A place among the published messages: `<epoch>:m<number>`, or the number alone.
+/// A position among the published messages: `<epoch>:m<number>`, or the number alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageCursor {
-    /// Which log the number is of; `None` where only the number was said.
+    /// Log of the number; `None` for a number alone.
     pub epoch: Option<Arc<str>>,
-    /// The number of the last message that was seen; 0 before the first.
+    /// Number of the last message that was received; 0 before the first.
     pub seq: u64,
 }
 
 impl MessageCursor {
-    /// The cursor of message `seq` of the log at `head`.
+    /// Returns the cursor of message `seq` of the log at `head`.
     pub fn new(head: &Position, seq: u64) -> Self {
         Self { epoch: Some(head.epoch.clone()), seq }
     }
 
-    /// Reads the text of a cursor, such as `?last_event_id=` has it.
+    /// Parses a cursor's text, such as in `?last_event_id=`.
     ///
     /// # Errors
-    /// When it can be none of ours.
+    /// Fails when it is not a message cursor.
     pub fn parse(text: &str) -> Result<Self, CursorError> {
         let (epoch, seq) = match text.split_once(':') {
             Some((epoch, seq)) => (Some(epoch), seq.strip_prefix(MARK).ok_or(CursorError)?),
             None => (None, text),
         };
-        // The two kinds of cursor differ in the mark alone.
+        // The two kinds of cursor differ in the mark only.
         let place: Position = format!("{}:{seq}", epoch.unwrap_or("x")).parse()?;
         Ok(Self { epoch: epoch.map(|_| place.epoch), seq: place.seq })
     }
 
-    /// Reads a cursor out of a message: text, or a number.
+    /// Parses a cursor in a message: text, or a number.
     ///
     /// # Errors
-    /// When it can be none of ours.
+    /// Fails when it is not a message cursor.
     pub fn read(value: &Value) -> Result<Self, CursorError> {
         match value {
             Value::String(text) => Self::parse(text),
@@ -52,7 +52,8 @@ impl MessageCursor {
         }
     }
 
-    /// The number to go on after, if the cursor is one of the log at `head`, whose last message is `last`.
+    /// Returns the number after which to resume, if the cursor belongs to the log at `head`, whose last message is
+    /// `last`.
     pub fn place(&self, head: &Position, last: u64) -> Option<u64> {
         let ours = self.epoch.as_ref().is_none_or(|epoch| *epoch == head.epoch);
         (ours && self.seq <= last).then_some(self.seq)
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_a_number_its_text_or_both_with_the_log() {
+    fn every_form_of_a_cursor_is_parsed() {
         let whole = MessageCursor::new(&head(), 42);
         assert_eq!(whole.to_string(), "k3x9:m42");
         assert_eq!(MessageCursor::read(&json!("k3x9:m42")), Ok(whole));
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_and_the_cursors_of_signals_are_none() {
+    fn malformed_and_signal_cursors_are_rejected() {
         for text in
             ["", "m", "m1", ":m1", "k3x9:42", "k3x9:m", "k3x9:m-1", "k3x9:m4:2", "+1", "-1", "1.5", " 1", "ä:m1"]
         {
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_cursor_of_this_log_has_a_place() {
+    fn only_a_cursor_of_this_log_is_accepted() {
         let place = |text: &str| MessageCursor::parse(text).unwrap().place(&head(), 10);
         assert_eq!(place("k3x9:m10"), Some(10));
         assert_eq!(place("10"), Some(10));
@@ -123,13 +124,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_the_same(epoch in proptest::option::of("[a-z0-9]{1,32}"), seq: u64) {
+        fn a_cursor_round_trips(epoch in proptest::option::of("[a-z0-9]{1,32}"), seq: u64) {
             let cursor = MessageCursor { epoch: epoch.map(Into::into), seq };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
 
         #[test]
-        fn nothing_that_is_said_panics(text in "\\PC{0,60}", number in any::<f64>()) {
+        fn no_cursor_panics(text in "\\PC{0,60}", number in any::<f64>()) {
             drop(MessageCursor::parse(&text));
             drop(MessageCursor::read(&json!(number)));
         }

@@ -1,10 +1,10 @@
-//! What has reached whom on the streams that have no cursor: Sentio's notifications, and the bot platform's messages, whose
-//! pages are told apart in [`pages`](super::pages).
+//! Tracks which messages have reached each user on the streams without a cursor: Sentio's notifications, and the bot
+//! platform's messages, whose pages are tracked in [`pages`](super::pages).
 //!
-//! A notification has reached its user when one of his connections has confirmed it; until then each of them that joins
-//! gets it. So nothing is lost when a connection dies with something on its way, and nothing comes twice unless the
-//! confirmation is lost. What has reached whom is kept in the log, a moment later: after a `kill -9` what was confirmed
-//! within the last [`PAUSE`] comes again.
+//! A notification has reached its user when one of their connections has confirmed it; until then each of their new
+//! connections gets it. So nothing is lost when a connection breaks with a message on its way, and nothing arrives
+//! twice unless the confirmation is lost. The log keeps these marks with a short delay: after a `kill -9` the messages
+//! confirmed within the last [`PAUSE`] are sent again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,18 +19,19 @@ use tracing::debug;
 use crate::domain::{Input, UserNote};
 use crate::pipeline::{Handle, SubmitError};
 
-/// Users that are remembered, as many as the log remembers; beyond that, those who were longest reached by nothing are
-/// forgotten, and get again what is kept for them.
+/// Largest number of remembered users, the same as in the log. Beyond it the users whose last message is the longest
+/// ago are forgotten, and get again what is retained for them.
 const MAX_USERS: usize = 100_000;
-/// Time between two commits of what has reached whom. The first is made at once.
+/// Time between two commits of the marks. The first is made at once.
 pub const PAUSE: Duration = Duration::from_millis(500);
-/// The same while the log cannot be written: the streams go on meanwhile.
+/// Time until the next attempt while the log cannot be written. The streams continue meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// How long a connection that joins waits for what is on its way to the user's others: a page that changes its socket, or
-/// has two, gets nothing twice. Whoever confirms later than this has gone, and his connection was not yet missed.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a joining connection waits for messages on their way to the user's other connections, so that a page with
+/// two sockets, or with a new one, gets nothing twice. A client that has not confirmed by then is gone, and its
+/// connection has not ended yet.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The streams without a cursor. What has reached a user is kept for each of them apart.
+/// The streams without a cursor. Each has marks of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Sentio's notifications.
@@ -39,11 +40,11 @@ pub enum Stream {
     Bots,
 }
 
-/// Stands before the user in the log's marks of the bot platform's stream. No login service makes such an id.
+/// Prefix of the user in the log's marks of the bot platform's stream. No login service creates such an id.
 const BOTS: &str = "bots\u{1f}";
 
 impl Stream {
-    /// Under which name the log keeps the mark of `user`; `None` where it would be taken for another stream's.
+    /// Returns the name under which the log keeps the mark of `user`; `None` where it would clash with another stream.
     fn name_of(self, user: &Arc<str>) -> Option<Arc<str>> {
         match self {
             Self::Notifications => Some(user.clone()).filter(|user| !user.starts_with(BOTS)),
@@ -51,7 +52,7 @@ impl Stream {
         }
     }
 
-    /// Whose mark it is that the log keeps under `name`, if it is one of this stream.
+    /// Returns the user whose mark the log keeps under `name`, if it belongs to this stream.
     fn user_of(self, name: &Arc<str>) -> Option<Arc<str>> {
         match self {
             Self::Notifications => Some(name.clone()).filter(|name| !name.starts_with(BOTS)),
@@ -64,19 +65,19 @@ impl Stream {
 #[derive(Debug)]
 pub struct DeliveryTracker {
     stream: Stream,
-    state: Mutex<State>,
+    state: Mutex<DeliveryState>,
     unsaved: Notify,
-    /// Something was confirmed, or a connection has ended.
+    /// Notified when a message was confirmed, or a connection has ended.
     settled: Notify,
     handle: Handle,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DeliveryState {
     reached: HashMap<Arc<str>, Reached>,
     by_age: BTreeMap<u64, Arc<str>>,
     age: u64,
-    /// What the log does not know yet.
+    /// Marks that are not in the log yet.
     unsaved: BTreeMap<Arc<str>, u64>,
     /// The last message that was written to each live connection.
     written: BTreeMap<Arc<str>, BTreeMap<u64, u64>>,
@@ -89,19 +90,19 @@ struct Reached {
     age: u64,
 }
 
-impl State {
+impl DeliveryState {
     fn reached(&self, user: &str) -> u64 {
         self.reached.get(user).map_or(0, |reached| reached.message)
     }
 
-    /// Whether nothing is on its way to the user.
+    /// Whether every message written to the user has been confirmed.
     fn is_settled(&self, user: &str) -> bool {
         let reached = self.reached(user);
         self.written.get(user).is_none_or(|written| written.values().all(|message| *message <= reached))
     }
 
-    /// Whether that is news.
-    fn reach(&mut self, user: &Arc<str>, message: u64, most: usize) -> bool {
+    /// Moves the user's mark forward to `message`. Returns whether it has changed.
+    fn reach(&mut self, user: &Arc<str>, message: u64, max_users: usize) -> bool {
         let before = self.reached.get(user).copied();
         if message <= before.map_or(0, |before| before.message) {
             return false;
@@ -112,7 +113,7 @@ impl State {
         self.age += 1;
         self.by_age.insert(self.age, user.clone());
         self.reached.insert(user.clone(), Reached { message, age: self.age });
-        if self.reached.len() > most
+        if self.reached.len() > max_users
             && let Some((_, longest)) = self.by_age.pop_first()
         {
             self.reached.remove(&longest);
@@ -122,22 +123,22 @@ impl State {
 }
 
 impl DeliveryTracker {
-    /// Begins with what the log remembers of `stream`, and keeps it there through `handle`.
+    /// Creates the tracker with the marks that the log has of `stream`, and saves changes through `handle`.
     pub fn new(stream: Stream, handle: Handle, notes: &[UserNote]) -> Self {
-        let mut state = State::default();
+        let mut state = DeliveryState::default();
         for (user, seen) in notes.iter().filter_map(|note| Some((stream.user_of(&note.user)?, note.seen?))) {
             state.reach(&user, seen, MAX_USERS);
         }
         Self { stream, state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
     }
 
-    /// The last message that has reached each user.
+    /// Returns the last message that has reached each user.
     pub(super) fn all(&self) -> Vec<(Arc<str>, u64)> {
         self.state.lock().reached.iter().map(|(user, reached)| (user.clone(), reached.message)).collect()
     }
 
-    /// A connection of `user`. Waits a moment if something is on its way to him on another one; what he is to get is asked
-    /// after it ([`reached`](Self::reached)).
+    /// Registers a connection of `user`. Waits a moment while messages are on their way to the user's other
+    /// connections; call [`reached`](Self::reached) afterwards.
     pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> Connection {
         let settled = async {
             loop {
@@ -149,18 +150,18 @@ impl DeliveryTracker {
                 settled.await;
             }
         };
-        timeout(PATIENCE, settled).await.ok();
+        timeout(JOIN_TIMEOUT, settled).await.ok();
         let mut state = self.state.lock();
         state.connections += 1;
-        Connection { id: state.connections, presence: self.clone(), user: user.clone(), written: 0 }
+        Connection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
     }
 
-    /// The last message that has reached `user`; 0 when none has.
+    /// Returns the last message that has reached `user`; 0 for none.
     pub fn reached(&self, user: &str) -> u64 {
         self.state.lock().reached(user)
     }
 
-    /// Remembers that everything up to `message` has reached `user`.
+    /// Notes that everything up to `message` has reached `user`.
     pub(super) fn reach(&self, user: &Arc<str>, message: u64) {
         let mut state = self.state.lock();
         if state.reach(user, message, MAX_USERS) {
@@ -171,10 +172,10 @@ impl DeliveryTracker {
         }
     }
 
-    /// Brings into the log what it does not know yet.
+    /// Saves the changed marks in the log.
     ///
     /// # Errors
-    /// When the log cannot be written; it is tried again the next time.
+    /// Fails when the log cannot be written. The marks are saved with the next call.
     pub async fn save(&self) -> Result<(), SubmitError> {
         let unsaved = std::mem::take(&mut self.state.lock().unsaved);
         if unsaved.is_empty() {
@@ -195,29 +196,29 @@ impl DeliveryTracker {
         saved.map(drop)
     }
 
-    /// Keeps the log up to date until `stop`.
-    pub async fn keep_saved(self: Arc<Self>, stop: CancellationToken) {
-        let keep = async {
+    /// Saves the marks whenever they change, until `stop`.
+    pub async fn save_changes(self: Arc<Self>, stop: CancellationToken) {
+        let save_loop = async {
             loop {
                 self.unsaved.notified().await;
                 let pause = match self.save().await {
                     Ok(()) => PAUSE,
                     Err(error) => {
-                        debug!(%error, "what has reached whom is not in the log yet");
+                        debug!(%error, "cannot save the delivery marks of users: trying again");
                         RETRY_AFTER
                     }
                 };
                 sleep(pause).await;
             }
         };
-        stop.run_until_cancelled(keep).await;
+        stop.run_until_cancelled(save_loop).await;
     }
 }
 
-/// A connection on which messages reach a user. Its end is noted when it is dropped.
+/// A connection on which messages reach a user. Dropping it ends it.
 #[derive(Debug)]
 pub struct Connection {
-    presence: Arc<DeliveryTracker>,
+    tracker: Arc<DeliveryTracker>,
     user: Arc<str>,
     id: u64,
     /// The last message that was written.
@@ -225,22 +226,22 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A message is being written.
+    /// Notes that a message is being written.
     pub fn write(&mut self, message: u64) {
         self.written = message;
-        let mut state = self.presence.state.lock();
+        let mut state = self.tracker.state.lock();
         state.written.entry(self.user.clone()).or_default().insert(self.id, message);
     }
 
-    /// The client has confirmed everything up to `message`. It cannot confirm what was not written.
+    /// Notes that the client has confirmed everything up to `message`. Unwritten messages cannot be confirmed.
     pub fn confirm(&mut self, message: u64) {
-        self.presence.reach(&self.user, message.min(self.written));
+        self.tracker.reach(&self.user, message.min(self.written));
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let mut state = self.presence.state.lock();
+        let mut state = self.tracker.state.lock();
         if let Some(written) = state.written.get_mut(&self.user) {
             written.remove(&self.id);
             if written.is_empty() {
@@ -248,7 +249,7 @@ impl Drop for Connection {
             }
         }
         drop(state);
-        self.presence.settled.notify_waiters();
+        self.tracker.settled.notify_waiters();
     }
 }
 
@@ -260,7 +261,7 @@ mod tests {
     use crate::domain::Accepted;
     use crate::pipeline::Request;
 
-    fn presence(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
+    fn tracker(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
         (Arc::new(DeliveryTracker::new(Stream::Notifications, handle, notes)), requests)
     }
@@ -270,15 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_on_from_what_the_log_remembers_and_only_forward() {
-        let (presence, _requests) = presence(&[note("a", Some(7)), note("b", None)]);
-        let of = |user: &str| presence.reached(user);
+    fn marks_start_from_the_log_and_only_grow() {
+        let (tracker, _requests) = tracker(&[note("a", Some(7)), note("b", None)]);
+        let of = |user: &str| tracker.reached(user);
         assert_eq!((of("a"), of("b"), of("c")), (7, 0, 0));
         for (message, reached) in [(6, 7), (9, 9), (8, 9), (9, 9)] {
-            presence.reach(&"a".into(), message);
+            tracker.reach(&"a".into(), message);
             assert_eq!(of("a"), reached, "after {message}");
         }
-        assert_eq!((of("b"), of("c")), (0, 0), "the others are who they were");
+        assert_eq!((of("b"), of("c")), (0, 0), "other users do not change");
     }
 
     #[test]
@@ -299,56 +300,56 @@ mod tests {
         assert_eq!(Stream::Notifications.name_of(&"bots\u{1f}a".into()), None, "another stream's mark stays");
     }
 
-    /// The page closes its socket with something on its way, and comes back; what counts is what it confirmed.
+    /// A page closes its socket with a message on its way, and reconnects.
     #[tokio::test(start_paused = true)]
-    async fn what_died_with_its_connection_comes_again_and_what_was_confirmed_does_not() {
-        let (presence, _requests) = presence(&[]);
+    async fn only_unconfirmed_messages_come_again() {
+        let (tracker, _requests) = tracker(&[]);
         let user = "a".into();
-        let mut first = presence.join(&user).await;
+        let mut first = tracker.join(&user).await;
         first.write(3);
         first.write(5);
         first.confirm(3);
-        assert_eq!(presence.reached("a"), 3);
+        assert_eq!(tracker.reached("a"), 3);
         drop(first);
-        assert_eq!(presence.reached("a"), 3, "5 was on its way");
-        let mut second = presence.join(&user).await;
+        assert_eq!(tracker.reached("a"), 3, "5 was on its way");
+        let mut second = tracker.join(&user).await;
         second.write(5);
         second.confirm(u64::MAX);
-        assert_eq!(presence.reached("a"), 5, "nobody confirms what was not written");
+        assert_eq!(tracker.reached("a"), 5, "unwritten messages cannot be confirmed");
         drop(second);
-        assert!(presence.state.lock().written.is_empty());
+        assert!(tracker.state.lock().written.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_joins_beside_others_waits_a_moment_for_what_is_on_its_way_to_them() {
-        let (presence, _requests) = presence(&[note("a", Some(4))]);
+    async fn a_connection_waits_for_pending_confirmations() {
+        let (tracker, _requests) = tracker(&[note("a", Some(4))]);
         let user = "a".into();
-        let mut first = presence.join(&user).await;
+        let mut first = tracker.join(&user).await;
         let began = Instant::now();
-        drop(presence.join(&user).await);
+        drop(tracker.join(&user).await);
         assert_eq!(began.elapsed(), Duration::ZERO, "nothing is on its way");
         first.write(6);
-        let (second, ()) = tokio::join!(presence.join(&user), async {
-            sleep(PATIENCE / 2).await;
+        let (second, ()) = tokio::join!(tracker.join(&user), async {
+            sleep(JOIN_TIMEOUT / 2).await;
             first.confirm(6);
         });
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE / 2, 6));
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT / 2, 6));
         first.write(8);
-        let (mut third, ()) = tokio::join!(presence.join(&user), async {
-            sleep(PATIENCE / 4).await;
+        let (mut third, ()) = tokio::join!(tracker.join(&user), async {
+            sleep(JOIN_TIMEOUT / 4).await;
             drop(first);
         });
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE * 3 / 4, 6), "8 died with it");
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT * 3 / 4, 6), "8 died with it");
         let began = Instant::now();
         third.write(8);
-        drop(presence.join(&user).await);
-        assert_eq!((began.elapsed(), presence.reached("a")), (PATIENCE, 6), "it has gone, whatever its socket says");
+        drop(tracker.join(&user).await);
+        assert_eq!((began.elapsed(), tracker.reached("a")), (JOIN_TIMEOUT, 6), "a silent connection counts as gone");
         drop((second, third));
     }
 
     #[test]
-    fn whoever_was_longest_reached_by_nothing_is_forgotten_first() {
-        let mut state = State::default();
+    fn the_longest_unreached_user_is_forgotten_first() {
+        let mut state = DeliveryState::default();
         for (user, message) in [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6)] {
             assert!(state.reach(&user.into(), message, 3));
         }
@@ -359,26 +360,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_is_told_the_latest_once_and_again_after_it_refused() {
-        let (presence, mut requests) = presence(&[]);
-        let mut saved = async |presence: &DeliveryTracker, answer| {
-            let told = async {
+    async fn marks_are_saved_again_after_a_failure() {
+        let (tracker, mut requests) = tracker(&[]);
+        let mut saved = async |tracker: &DeliveryTracker, answer| {
+            let notes = async {
                 let Request { input, answer: to } = requests.recv().await.unwrap();
-                presence.reach(&"a".into(), 9);
+                tracker.reach(&"a".into(), 9);
                 to.unwrap().send(answer).unwrap();
                 let Input::Note(notes) = input else { panic!("{input:?}") };
                 notes
             };
-            tokio::join!(presence.save(), told)
+            tokio::join!(tracker.save(), notes)
         };
-        presence.reach(&"a".into(), 5);
-        presence.reach(&"b".into(), 6);
-        presence.reach(&"a".into(), 8);
-        let (failed, told) = saved(&presence, Err(SubmitError::Overloaded)).await;
+        tracker.reach(&"a".into(), 5);
+        tracker.reach(&"b".into(), 6);
+        tracker.reach(&"a".into(), 8);
+        let (failed, notes) = saved(&tracker, Err(SubmitError::Overloaded)).await;
         assert_eq!(failed, Err(SubmitError::Overloaded));
-        assert_eq!(told, [note("a", Some(8)), note("b", Some(6))]);
-        let (saved, told) = saved(&presence, Ok(Accepted::Noted)).await;
-        assert_eq!((saved, told), (Ok(()), vec![note("a", Some(9)), note("b", Some(6))]), "what came meanwhile wins");
-        assert_eq!(presence.save().await, Ok(()), "nothing is left to say");
+        assert_eq!(notes, [note("a", Some(8)), note("b", Some(6))]);
+        let (saved, notes) = saved(&tracker, Ok(Accepted::Noted)).await;
+        assert_eq!((saved, notes), (Ok(()), vec![note("a", Some(9)), note("b", Some(6))]), "the later mark wins");
+        assert_eq!(tracker.save().await, Ok(()), "nothing is left to save");
     }
 }

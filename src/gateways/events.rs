@@ -1,4 +1,4 @@
-//! Reads what is published, one event or a batch: `{"type","data","user"?,"audience"?}` or `{"events":[…]}`.
+//! Parses published events, one or a batch: `{"type","data","user"?,"audience"?}` or `{"events":[…]}`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -7,13 +7,13 @@ use super::dialects::{published, shape};
 use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
 use crate::sources::push::PushedEvents;
 
-/// Events in a batch.
+/// Largest number of events in a batch.
 const MAX_BATCH: usize = 1_000;
 
-/// Reads a body whole, in the order in which it stands there.
+/// Parses a whole body; the events keep their order.
 ///
 /// # Errors
-/// All faults, each named by where it is: `events[3].data.price`.
+/// Returns all faults, each named by its place: `events[3].data.price`.
 pub fn read(body: &Value, now: DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>> {
     let object = body.as_object().ok_or_else(|| vec![Fault::new("body", "must be a JSON object")])?;
     let Some(batch) = object.get("events").filter(|batch| !batch.is_null()) else {
@@ -33,7 +33,7 @@ pub fn read(body: &Value, now: DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>
     if faults.is_empty() { Ok(PushedEvents::Batch(events.len(), all)) } else { Err(faults) }
 }
 
-/// `prefix` stands before the names of faults.
+/// Parses one event. `prefix` is put in front of the names of faults.
 fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(MessageType, Vec<RelayedMessage>), Vec<Fault>> {
     let Some(event) = event.as_object() else {
         return Err(vec![Fault::new(prefix.trim_end_matches('.'), "must be an object {type, data}")]);
@@ -68,7 +68,7 @@ fn event(event: &Value, prefix: &str, now: DateTime<Utc>) -> Result<(MessageType
     }
 }
 
-/// Where a fault of the data is, seen from the event.
+/// Returns the place of a fault in the data, relative to the event.
 fn within_data(field: &str) -> String {
     match field {
         "data" => field.to_owned(),
@@ -90,7 +90,8 @@ fn kind(event: &Map<String, Value>) -> Result<MessageType, String> {
     }
 }
 
-/// Whom the event is for, or the field that is wrong about it. What is an administrator's never goes to anybody else.
+/// Returns the audience of the event, or the field that is wrong about it. Administrators' messages never go to anybody
+/// else.
 fn audience(event: &Map<String, Value>, kind: Option<MessageType>) -> Result<Audience, (&'static str, String)> {
     let one = |field, reason: &str| (field, reason.to_owned());
     let given = |name: &str| event.get(name).filter(|value| !value.is_null());
@@ -117,7 +118,7 @@ fn audience(event: &Map<String, Value>, kind: Option<MessageType>) -> Result<Aud
             (Some(_), None) => Err(one("audience", "must be admin for administrators' messages")),
         };
     }
-    // A person's earnings that name him are his, also where the sender did not say so twice.
+    // Earnings that name their user are for that user, even if the sender does not name the user again.
     let named = || event.get("data")?.get("user_id").and_then(|id| shape::text(id, Audience::MAX_USER).ok());
     match (word.as_deref(), user) {
         (None | Some("user"), Some(user)) => Ok(Audience::User(user.into())),

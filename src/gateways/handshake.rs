@@ -1,4 +1,4 @@
-//! What a handshake of a WebSocket has to be, whichever library answers it.
+//! Validation of WebSocket handshakes, whichever library answers them.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -9,17 +9,17 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::command::fault;
 
-/// Bytes of a handshake's key (RFC 6455 section 4.1).
+/// Length of a handshake's key in bytes (RFC 6455 section 4.1).
 const KEY_BYTES: usize = 16;
 /// The only version of the protocol.
 const VERSION: &str = "13";
 
-/// Why a request is no handshake of a WebSocket.
+/// Why a request is not a WebSocket handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HandshakeFault {
     /// It does not ask for a WebSocket of this version.
     NoUpgrade,
-    /// Its key is not 16 bytes, or there is more than one.
+    /// Its key does not have 16 bytes, or there is more than one.
     Key,
 }
 
@@ -39,11 +39,11 @@ impl IntoResponse for HandshakeFault {
     }
 }
 
-/// Whether a request is what RFC 6455 section 4.2.1 asks of a handshake: the method, the two upgrade headers, version 13,
-/// and one key of 16 bytes.
+/// Checks a handshake by RFC 6455 section 4.2.1: the method, the two upgrade headers, version 13, and one key of 16
+/// bytes.
 ///
 /// # Errors
-/// What is wrong.
+/// Returns what is wrong.
 pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let lists = |name: HeaderName, word: &str| {
         let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
@@ -57,10 +57,10 @@ pub(super) fn judge_handshake(method: &Method, headers: &HeaderMap) -> Result<()
     if is_handshake { judge_key(headers) } else { Err(HandshakeFault::NoUpgrade) }
 }
 
-/// Whether there is one key, and it decodes to 16 bytes.
+/// Checks that there is one key, and that it decodes to 16 bytes.
 ///
 /// # Errors
-/// [`HandshakeFault::Key`] when there is not.
+/// Returns [`HandshakeFault::Key`] otherwise.
 pub(super) fn judge_key(headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
     let key = keys.next().and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_to_upgrade_is_told_how() {
+    fn the_upgrade_error_names_the_protocol() {
         let response = HandshakeFault::NoUpgrade.into_response();
         assert_eq!(response.headers()[UPGRADE], "websocket");
         assert_eq!(response.headers()[SEC_WEBSOCKET_VERSION], "13");

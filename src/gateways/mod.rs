@@ -1,7 +1,7 @@
-//! The ways out: transports, and one dialect for each dashboard.
+//! Gateways: the transports, and one dialect for each dashboard.
 //!
-//! A gateway knows the hub, which tells it everything, and the way into the pipeline, for clients that push. It never
-//! sees the engine.
+//! A gateway reads from the hub, which delivers every event to it, and writes to the pipeline for clients that push. It
+//! never accesses the engine.
 
 mod admission;
 mod bots;
@@ -44,51 +44,51 @@ use crate::telemetry::{Metrics, Readiness};
 use delivery::DeliveryTracker;
 use pages::Pages;
 
-/// What every transport needs.
+/// The dependencies that all transports share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// What is live.
+    /// Current state, and delivery of every event.
     pub hub: Arc<Hub>,
-    /// Native clients.
+    /// Outboxes of the connected native clients.
     pub clients: Arc<Clients>,
-    /// What was, for clients that come back.
+    /// Signal log, from which returning clients are caught up.
     pub log: Reader,
-    /// The way in, for clients that push.
+    /// Input for clients that push prices, signals and events.
     pub push: Push,
-    /// The way in, for what is remembered of users.
+    /// Input of the pipeline, for what is remembered about users.
     pub handle: Handle,
-    /// What the server suffers from.
+    /// Reasons why the server is not ready.
     pub readiness: Arc<Readiness>,
-    /// What may be subscribed to.
+    /// Instruments that clients may subscribe to.
     pub instruments: Arc<Instruments>,
-    /// Who may read and write.
+    /// Decides who may read and write.
     pub tokens: Arc<Tokens>,
-    /// Whose streams a bare id opens.
+    /// Decides which users' streams an id without a token opens.
     pub open_users: OpenUsers,
-    /// Which of Sentio's notifications have reached whom.
-    pub presence: Arc<DeliveryTracker>,
-    /// The bot platform's pages, and what has reached them.
+    /// Tracks which of Sentio's notifications have reached each user.
+    pub deliveries: Arc<DeliveryTracker>,
+    /// Tracks the bot platform's pages and which messages have reached them.
     pub pages: Arc<Pages>,
-    /// Pages that may connect.
+    /// Origins of pages that may connect.
     pub origins: AllowedOrigins,
-    /// How connections are kept alive.
+    /// Ping intervals and timeouts.
     pub heartbeat: HeartbeatSettings,
-    /// How many connections a channel may have.
+    /// Limits the connections per channel.
     pub channels: Arc<ChannelCap>,
-    /// What a client may do.
+    /// Limits on what a single client may send.
     pub limits: Limits,
-    /// What ORION's newcomers are told.
+    /// Settings of ORION's streams.
     pub orion: OrionSettings,
-    /// Sentio's timers.
+    /// Settings of Sentio's streams.
     pub sentio: SentioSettings,
-    /// Where a client without a cursor goes on: ARIA's panels.
+    /// Finds the resume position of clients without a cursor: ARIA's panels.
     pub catch_up: Arc<CatchUp>,
-    /// What all clients of the bot platform are told of prices.
+    /// Shared price frames for all clients of the bot platform.
     pub price_frames: PriceFrames,
-    /// Where connections are counted.
+    /// Metrics of connections and deliveries.
     pub metrics: Arc<Metrics>,
-    /// Where the work for a connection is run.
+    /// Spawns the background work of connections.
     pub tasks: Tasks,
-    /// Cancelled when clients have to leave.
+    /// Cancelled when clients have to leave because the process stops.
     pub draining: CancellationToken,
 }

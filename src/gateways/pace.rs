@@ -1,4 +1,5 @@
-//! How fast a client may speak: told once when it is too fast, not listened to meanwhile, cut when it goes on all the same.
+//! Rate limit of a client's messages: a client that is too fast is warned once, ignored meanwhile, and disconnected
+//! when it continues.
 
 use std::time::Duration;
 
@@ -8,45 +9,45 @@ use crate::auth::RateLimit;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
-/// What is said in vain before a client is cut.
-const PATIENCE: u32 = 200;
-/// A client that kept within its limit for this long is forgiven.
+/// Largest number of ignored messages before a client is disconnected.
+const MAX_IGNORED: u32 = 200;
+/// A client that kept within its limit for this long starts over.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 
-/// What to do with something that a client said.
+/// What to do with a client's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Take it.
-    Take,
-    /// Do not take it, and tell the client why.
+pub(super) enum RateVerdict {
+    /// Handle it.
+    Accept,
+    /// Drop it, and warn the client.
     Warn,
-    /// Do not take it; the client has been told.
+    /// Drop it; the client was warned before.
     Ignore,
-    /// The client will not learn.
-    Cut,
+    /// Disconnect the client.
+    Disconnect,
 }
 
-/// What one client is told when it is too fast.
+/// Code and text of the warning.
 pub(super) const TOO_FAST: (&str, &str) =
     ("rate_limited", "too many messages: slow down, what you say now is not listened to");
 
-/// The pace of one client.
+/// Rate limit of one client.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MessageRate {
     rate: RateLimit,
     in_vain: u32,
     last: Option<Instant>,
 }
 
-impl Pace {
+impl MessageRate {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { rate: RateLimit::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
     }
 
-    /// Judges one thing that the client says, and counts who is told to slow down, and who is cut.
-    pub(super) fn judge(&mut self, metrics: &Metrics) -> Verdict {
+    /// Checks one message of the client, and counts the clients that are warned and disconnected.
+    pub(super) fn check(&mut self, metrics: &Metrics) -> RateVerdict {
         if self.rate.take().is_ok() {
-            return Verdict::Take;
+            return RateVerdict::Accept;
         }
         let now = Instant::now();
         if self.last.replace(now).is_none_or(|last| now - last > FORGIVEN_AFTER) {
@@ -57,16 +58,16 @@ impl Pace {
         match self.in_vain {
             1 => {
                 count("warned");
-                Verdict::Warn
+                RateVerdict::Warn
             }
-            2..=PATIENCE => Verdict::Ignore,
+            2..=MAX_IGNORED => RateVerdict::Ignore,
             _ => {
-                // What it has said until it is gone is one cut.
-                if self.in_vain == PATIENCE + 1 {
+                // Messages that arrive until the connection ends are counted as one disconnect.
+                if self.in_vain == MAX_IGNORED + 1 {
                     count("cut");
                     metrics.refuse(TOO_FAST.0);
                 }
-                Verdict::Cut
+                RateVerdict::Disconnect
             }
         }
     }
@@ -76,25 +77,25 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn pace(events_per_second: u32, events_burst: u32) -> Pace {
-        Pace::new(&Limits { events_per_second, events_burst, ..Limits::default() })
+    fn pace(events_per_second: u32, events_burst: u32) -> MessageRate {
+        MessageRate::new(&Limits { events_per_second, events_burst, ..Limits::default() })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_warned_once_ignored_and_cut_and_a_minute_later_forgiven() {
+    async fn a_flood_is_warned_ignored_and_disconnected() {
         let (mut pace, metrics) = (pace(1, 5), Metrics::new().unwrap());
         let counted = |what| metrics.rate_limited_total.with_label_values(&[what]).get();
-        let mut judged: Vec<_> = (0..5 + PATIENCE + 2).map(|_| pace.judge(&metrics)).collect();
+        let mut judged: Vec<_> = (0..5 + MAX_IGNORED + 2).map(|_| pace.check(&metrics)).collect();
         judged.dedup();
-        assert_eq!(judged, [Verdict::Take, Verdict::Warn, Verdict::Ignore, Verdict::Cut]);
+        assert_eq!(judged, [RateVerdict::Accept, RateVerdict::Warn, RateVerdict::Ignore, RateVerdict::Disconnect]);
         tokio::time::advance(FORGIVEN_AFTER * 2).await;
         assert_eq!((counted("warned"), counted("cut")), (1, 1));
-        assert_eq!(pace.judge(&metrics), Verdict::Warn);
+        assert_eq!(pace.check(&metrics), RateVerdict::Warn);
     }
 
     #[test]
-    fn without_a_limit_everything_is_taken() {
+    fn without_a_limit_everything_is_accepted() {
         let (mut pace, metrics) = (pace(0, 0), Metrics::new().unwrap());
-        assert!((0..100_000).all(|_| pace.judge(&metrics) == Verdict::Take));
+        assert!((0..100_000).all(|_| pace.check(&metrics) == RateVerdict::Accept));
     }
 }

@@ -1,19 +1,21 @@
-//! The bot platform's pages, and up to which message each of them has been reached: two releases of the page have no cursor,
-//! and show a trade only when it comes on their stream.
+//! The bot platform's pages, and which message has reached each of them: two releases of the page have no cursor, and
+//! show a trade only when it arrives on their stream.
 //!
-//! Every connection without a cursor is a page. A message has reached it when the client has answered the protocol ping in
-//! front of it. When the connection ends, the page is *away*, and the next connection of the same user from the same browser
-//! takes its place and gets the rest. So each page gets each message once, however many of them a user has open. Nothing in a
-//! handshake says which page it comes from; what is decided with less than certainty:
+//! Every connection without a cursor belongs to a page. A message has reached the page when the client has answered the
+//! protocol ping in front of it. When the connection ends, the page is *away*: the next connection of the same user
+//! from the same browser continues it and gets the rest. So each page gets each message once, however many pages the
+//! user has open. A handshake does not say which page it comes from; these rules are approximations:
 //!
-//! - Of several pages that are away, the one that left last comes back first. Tabs that were cut together have the same rest.
-//! - A page whose client closed with 1001 was left or loaded anew by its user, and does not come back.
-//! - A connection that follows `GET /api/auth/me` is a page that has just been loaded, which asks for recent trades itself: it
-//!   gets what is live, like the first connection of a user.
-//! - A connection that has not answered for a second has been cut, whatever its socket says: its place is taken too.
+//! - Of several pages that are away, the one that left last is continued first. Tabs that were disconnected together
+//!   miss the same messages.
+//! - A page whose client closed with 1001 was left or reloaded by its user, and is not continued.
+//! - A connection that follows `GET /api/auth/me` belongs to a page that has just been loaded, which asks for recent
+//!   trades itself: it gets live messages only, like the first connection of a user.
+//! - A connection that has not answered for a second counts as broken, whatever its socket says: its page may be
+//!   continued.
 //!
-//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`DeliveryTracker`]): after a
-//! restart every connection within a minute of the user's first one goes on from there.
+//! Pages are remembered in memory. The log keeps the last message that has reached each user ([`DeliveryTracker`]):
+//! after a restart every connection within a minute of the user's first one resumes from there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,30 +32,30 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::delivery::DeliveryTracker;
 use crate::telemetry::Metrics;
 
-/// Pages of one user that may be away; beyond that the one that left first is forgotten.
+/// Largest number of pages of one user that are away. Beyond it the page that left first is forgotten.
 const MAX_AWAY_PER_USER: usize = 16;
-/// The same for all users together.
+/// Largest number of pages of all users that are away.
 const MAX_AWAY: usize = 20_000;
-/// How long a connection that joins waits for what is on its way to the user's other pages. One that has not answered by then
-/// has been cut.
+/// How long a joining connection waits for messages on their way to the user's other pages. A connection that has not
+/// answered by then counts as broken.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A connection that follows `GET /api/auth/me` this soon is a page that has just been loaded.
+/// A connection that follows `GET /api/auth/me` this soon belongs to a page that has just been loaded.
 const LOAD_WINDOW: Duration = Duration::from_secs(2);
-/// How long a connection that would get something waits for that request: a page sends both at the same moment.
+/// How long a connection with missed messages waits for that request. A page sends both at the same moment.
 const LOAD_WAIT: Duration = Duration::from_millis(250);
-/// After a restart, how long after a user's first connection others of theirs go on from what the log remembers. The slowest
-/// page tries again every 30 s.
+/// After a restart, how long after a user's first connection others of theirs resume from the log's mark. The slowest
+/// page reconnects every 30 s.
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
-/// Connections of a page that has just been loaded follow each other within this time.
+/// The connections of a page that has just been loaded follow each other within this time.
 const LOADED_WINDOW: Duration = Duration::from_secs(10);
 
-/// What a handshake says of the browser that it comes from.
+/// What a handshake shows of the client's browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Browser {
-    /// Its `User-Agent`, hashed. A client without one may be any.
+    /// Hash of its `UserPages-Agent`. A client without one matches any browser.
     agent: Option<u64>,
     address: Option<IpAddr>,
-    /// Its token stood in the path (`/api/ws&token=`), which one release of the page does.
+    /// Whether the token stood in the path (`/api/ws&token=`), as one release of the page sends it.
     in_path: bool,
 }
 
@@ -68,7 +70,7 @@ impl Browser {
         Self { agent, address, in_path }
     }
 
-    /// Whether its token stood in the path.
+    /// Whether the token stood in the path.
     pub fn in_path(&self) -> bool {
         self.in_path
     }
@@ -85,28 +87,28 @@ impl Browser {
 /// The pages of all users.
 #[derive(Debug)]
 pub struct Pages {
-    state: Mutex<State>,
-    /// Something was confirmed, a page has left, or one is being loaded.
+    state: Mutex<PagesState>,
+    /// Notified when a message was confirmed, or a page has left or is being loaded.
     changed: Notify,
     marks: Arc<DeliveryTracker>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    users: HashMap<Arc<str>, User>,
+struct PagesState {
+    users: HashMap<Arc<str>, UserPages>,
     /// The pages that are away, in the order in which they left.
     away: BTreeMap<u64, (Arc<str>, u64)>,
-    /// Numbers pages and departures.
+    /// Last number assigned to a page or a departure.
     counter: u64,
-    /// What the log remembered at the start, of users who have not come back yet.
+    /// Marks of the log at the start, of users who have not returned yet.
     restored: HashMap<Arc<str>, Restored>,
 }
 
 #[derive(Debug, Default)]
-struct User {
-    pages: BTreeMap<u64, Page>,
-    /// When a page of this browser asked who it is, until it connects.
+struct UserPages {
+    pages: BTreeMap<u64, TrackedPage>,
+    /// When a page of this browser sent `GET /api/auth/me`, until it connects.
     loading: Option<(Instant, Browser)>,
     /// When a page that had just been loaded connected.
     loaded: Option<Instant>,
@@ -115,57 +117,58 @@ struct User {
 }
 
 #[derive(Debug)]
-struct Page {
+struct TrackedPage {
     browser: Browser,
     /// The last message that the client has confirmed.
     reached: u64,
-    /// The last message that was written to it.
+    /// The last message that was written to the client.
     written: u64,
-    /// Since when it has something to confirm.
+    /// Since when a message is not confirmed.
     unconfirmed: Option<Instant>,
-    /// Set when its connection has ended: its number in the order of departures.
+    /// Number of its departure, once its connection has ended.
     away: Option<u64>,
-    /// Another connection has taken its place, although its own has not ended yet.
+    /// Whether another connection continues it, although its own has not ended yet.
     replaced: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Restored {
     reached: u64,
-    /// Known after the first connection.
+    /// Set by the first connection.
     until: Option<Instant>,
 }
 
-/// Whose place a connection can take.
+/// What a connection can continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Predecessor {
     Page(u64),
     Restored,
 }
 
-impl State {
+impl PagesState {
     /// Whether a page of `browser` that the user has just loaded is about to connect.
     fn is_loading(&self, user: &str, browser: &Browser) -> bool {
         let loading = self.users.get(user).and_then(|user| user.loading);
         loading.is_some_and(|(at, of)| of.has_agent_of(browser) && at.elapsed() <= LOAD_WINDOW)
     }
 
-    /// Whether something is on its way to a page of the same browser.
+    /// Whether a message is on its way to a page of the same browser.
     fn is_unsettled(&self, user: &str, browser: &Browser) -> bool {
         let pages = self.users.get(user).into_iter().flat_map(|user| user.pages.values());
         let mut live = pages.filter(|page| page.away.is_none() && !page.replaced);
         live.any(|page| page.unconfirmed.is_some() && page.browser.may_be(browser))
     }
 
-    /// Whose place a connection from `browser` takes, and the last message that has reached it.
+    /// Returns what a connection from `browser` continues, and the last message that has reached it.
     fn predecessor(&self, user: &str, browser: &Browser) -> Option<(Predecessor, u64)> {
         let known = self.users.get(user);
-        let is_cut = |page: &Page| {
+        let is_disconnected = |page: &TrackedPage| {
             page.away.is_some() || page.unconfirmed.is_some_and(|since| since.elapsed() >= SETTLE_TIMEOUT)
         };
         let pages = known.into_iter().flat_map(|user| &user.pages);
-        let cut = pages.filter(|(_, page)| !page.replaced && page.browser.may_be(browser) && is_cut(page));
-        let best = cut.max_by_key(|(id, page)| (page.browser.address == browser.address, page.away, **id));
+        let candidates =
+            pages.filter(|(_, page)| !page.replaced && page.browser.may_be(browser) && is_disconnected(page));
+        let best = candidates.max_by_key(|(id, page)| (page.browser.address == browser.address, page.away, **id));
         if let Some((id, page)) = best {
             return Some((Predecessor::Page(*id), page.reached));
         }
@@ -175,7 +178,8 @@ impl State {
         in_time.then_some((Predecessor::Restored, restored.reached))
     }
 
-    /// Takes the place of `predecessor`, if there is one; without one the connection is of a page that was not there before.
+    /// Removes or marks the `predecessor` that a connection continues. Without one the connection belongs to a new
+    /// page.
     fn enter(&mut self, user: &Arc<str>, browser: &Browser, predecessor: Option<Predecessor>) {
         let is_loading = self.is_loading(user, browser);
         let known = self.users.entry(user.clone()).or_default();
@@ -186,7 +190,7 @@ impl State {
         }
         match predecessor {
             Some(Predecessor::Page(id)) => match known.pages.get_mut(&id) {
-                Some(Page { away: Some(departure), .. }) => {
+                Some(TrackedPage { away: Some(departure), .. }) => {
                     self.away.remove(departure);
                     known.pages.remove(&id);
                 }
@@ -205,7 +209,7 @@ impl State {
         }
     }
 
-    /// Forgets pages that are away beyond those that are kept. Returns how many.
+    /// Forgets the pages that are away beyond the limits. Returns their number.
     fn prune(&mut self, user: &str) -> u64 {
         let mut forgotten = 0;
         let of_user = self.users.get(user).into_iter().flat_map(|user| user.pages.values());
@@ -233,14 +237,14 @@ impl State {
 }
 
 impl Pages {
-    /// Begins with what the log remembers in `marks`.
+    /// Creates the tracker with the `marks` that the log remembers.
     pub fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
         let restored = marks.all().into_iter().map(|(user, reached)| (user, Restored { reached, until: None }));
-        let state = State { restored: restored.collect(), ..State::default() };
+        let state = PagesState { restored: restored.collect(), ..PagesState::default() };
         Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
     }
 
-    /// What has reached each user, as the log keeps it.
+    /// Returns the tracker of what has reached each user, which the log keeps.
     pub fn marks(&self) -> &Arc<DeliveryTracker> {
         &self.marks
     }
@@ -248,7 +252,7 @@ impl Pages {
     /// Notes that a page of `user` is being loaded.
     pub fn loading(&self, user: &str, browser: &Browser) {
         let mut state = self.state.lock();
-        // Of users without a page there is nothing to tell apart.
+        // For users without pages there is nothing to distinguish.
         let restored = state.restored.get_key_value(user).map(|(user, _)| user.clone());
         let known = match restored {
             Some(user) => state.users.entry(user).or_default(),
@@ -257,7 +261,7 @@ impl Pages {
                 None => return,
             },
         };
-        // Its connection may have come first.
+        // The page's connection may have arrived before this request.
         if known.joined.is_none_or(|at| at.elapsed() > LOAD_WAIT) {
             known.loading = Some((Instant::now(), *browser));
             drop(state);
@@ -265,7 +269,7 @@ impl Pages {
         }
     }
 
-    /// A connection of `user`. `misses` says whether anything is kept after a message.
+    /// Registers a connection of `user`. `misses` returns whether any message is retained after a number.
     pub async fn arrive(self: &Arc<Self>, user: &Arc<str>, browser: Browser, misses: impl Fn(u64) -> bool) -> Arrival {
         timeout(SETTLE_TIMEOUT, self.until(|state| !state.is_unsettled(user, &browser))).await.ok();
         let predecessor = self.state.lock().predecessor(user, &browser);
@@ -275,7 +279,7 @@ impl Pages {
         }
         let mut state = self.state.lock();
         let is_new = state.is_loading(user, &browser);
-        // It may have been taken meanwhile.
+        // Another connection may have continued it meanwhile.
         let predecessor = state.predecessor(user, &browser).filter(|_| !is_new);
         state.enter(user, &browser, predecessor.map(|(predecessor, _)| predecessor));
         let after = predecessor.map(|(_, reached)| reached);
@@ -283,8 +287,8 @@ impl Pages {
         Arrival { pages: self.clone(), user: user.clone(), browser, after }
     }
 
-    /// Waits until `holds`.
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
+    /// Waits until `holds` returns true.
+    async fn until(&self, holds: impl Fn(&PagesState) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -295,12 +299,12 @@ impl Pages {
         }
     }
 
-    fn gauge(&self, state: &State) {
+    fn gauge(&self, state: &PagesState) {
         self.metrics.pages_away.set(i64::try_from(state.away.len()).unwrap_or(i64::MAX));
     }
 }
 
-/// A connection that has not joined what is live yet.
+/// A connection that has not joined live events yet.
 #[derive(Debug)]
 pub struct Arrival {
     pages: Arc<Pages>,
@@ -310,19 +314,19 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The last message that has reached the page; what comes after it is due. `None` for a page that is new.
+    /// Returns the last message that has reached the page; later ones are due. `None` for a new page.
     pub fn after(&self) -> Option<u64> {
         self.after
     }
 
-    /// The page is there, from message `last` on if it is new.
-    pub fn begin(self, last: u64) -> PageConnection {
+    /// Opens the page. A new page starts after message `last`.
+    pub fn open(self, last: u64) -> PageConnection {
         let Self { pages, user, browser, after } = self;
         let reached = after.map_or(last, |after| after.min(last));
         let mut state = pages.state.lock();
         state.counter += 1;
         let id = state.counter;
-        let page = Page { browser, reached, written: reached, unconfirmed: None, away: None, replaced: false };
+        let page = TrackedPage { browser, reached, written: reached, unconfirmed: None, away: None, replaced: false };
         state.users.entry(user.clone()).or_default().pages.insert(id, page);
         drop(state);
         if after.is_none() {
@@ -342,12 +346,12 @@ pub struct PageConnection {
 }
 
 impl PageConnection {
-    fn with<R>(&self, change: impl FnOnce(&mut Page) -> R) -> Option<R> {
+    fn with<R>(&self, change: impl FnOnce(&mut TrackedPage) -> R) -> Option<R> {
         let mut state = self.pages.state.lock();
         state.users.get_mut(&self.user)?.pages.get_mut(&self.id).map(change)
     }
 
-    /// A message is being written.
+    /// Notes that a message is being written.
     pub fn write(&mut self, message: u64) {
         self.with(|page| {
             page.written = page.written.max(message);
@@ -357,7 +361,7 @@ impl PageConnection {
         });
     }
 
-    /// The client has confirmed everything up to `message`. It cannot confirm what was not written.
+    /// Notes that the client has confirmed everything up to `message`. Unwritten messages cannot be confirmed.
     pub fn confirm(&mut self, message: u64) {
         let reached = self.with(|page| {
             page.reached = page.reached.max(message.min(page.written));
@@ -370,7 +374,7 @@ impl PageConnection {
         }
     }
 
-    /// The user has left the page, which will not come back.
+    /// Notes that the user has left the page, which is then not continued.
     pub fn leave(&mut self) {
         self.is_gone = true;
     }

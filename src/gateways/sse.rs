@@ -1,7 +1,7 @@
 //! Server-sent events: the bot platform's stream for pages whose WebSocket does not open.
 //!
-//! The events have no names, because the page listens to `message` alone, and ordered ones carry their cursor as `id`, so
-//! that a browser that comes back by itself says where it stopped.
+//! The events have no names, because the page listens to `message` only. Ordered events carry their cursor as `id`, so
+//! that a browser that reconnects by itself says where it stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::info;
 
 use super::Gateway;
-use super::bots::{Feed, Start, cursor_of_request};
-use super::channels::Place;
+use super::bots::{Start, UserFeed, cursor_of_request};
+use super::channels::ChannelSlot;
 use super::close::Close;
 use super::dialects::bots::Mode;
 use super::pages::Browser;
@@ -29,12 +29,12 @@ use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
 use crate::listener::{KillSwitch, Peer};
 
 const ENDPOINT: &str = "/api/realtime/events";
-/// A comment is written when nothing else was for this long, so that nothing on the way takes the connection for dead.
+/// Idle time after which a comment is written, so that no proxy considers the connection dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long the browser waits before it comes back, in milliseconds.
+/// How long the browser waits before it reconnects, in milliseconds.
 const RETRY: &str = "retry: 2000\n\n";
 
-/// The endpoint.
+/// Route of the endpoint.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new().route(ENDPOINT, get(events)).with_state(gateway)
 }
@@ -55,10 +55,10 @@ async fn events(
         Ok(place) => place,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = Feed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
-    // A page whose WebSocket does not open any more goes on here. What it has been shown is not known, so it is not waited for
-    // again: after this stream it polls, until its user loads it anew.
+    // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
+    // is not tracked: after this stream it polls, until its user reloads it.
     let arrival = match &cursor {
         Some(_) => None,
         None => {
@@ -82,30 +82,36 @@ async fn events(
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache"),
-        // A proxy in front must pass each event on at once.
+        // Tells proxies to pass on each event at once.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
 }
 
-/// One stream, until its client is gone.
+/// One event stream, until its client is gone.
 struct Events {
     gateway: Arc<Gateway>,
-    feed: Feed,
+    feed: UserFeed,
     login: UserSession,
     outbox: Arc<Outbox>,
     _membership: Membership,
-    _place: Place,
-    beat: Interval,
+    _place: ChannelSlot,
+    interval: Interval,
     keep_alive: Interval,
-    /// What comes before everything else.
+    /// The chunk that comes before everything else.
     first: Option<String>,
     since: Instant,
     end: Option<Close>,
 }
 
 impl Events {
-    fn open(gateway: Arc<Gateway>, login: UserSession, place: Place, mut feed: Feed, start: Start<'_>) -> Self {
+    fn open(
+        gateway: Arc<Gateway>,
+        login: UserSession,
+        place: ChannelSlot,
+        mut feed: UserFeed,
+        start: Start<'_>,
+    ) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone());
         let mut first = RETRY.to_owned();
@@ -116,7 +122,7 @@ impl Events {
         gateway.metrics.connections_total.with_label_values(&["sse", ENDPOINT]).inc();
         info!(endpoint = ENDPOINT, "event stream opened");
         Self {
-            beat: every(Feed::BEAT),
+            interval: every(UserFeed::INTERVAL),
             keep_alive: every(KEEP_ALIVE),
             gateway,
             feed,
@@ -130,7 +136,7 @@ impl Events {
         }
     }
 
-    /// What is to be written next; `None` after the end.
+    /// Returns the next chunk to write; `None` after the end.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first.into());
@@ -168,7 +174,7 @@ impl Events {
                     self.finish(Close::TooSlow, &mut chunk);
                 }
             },
-            _ = self.beat.tick() => {
+            _ = self.interval.tick() => {
                 for frame in self.feed.due() {
                     write(&mut chunk, None, &frame);
                 }
@@ -190,7 +196,7 @@ impl Events {
     }
 
     fn finish(&mut self, close: Close, chunk: &mut String) {
-        write(chunk, None, &self.feed.farewell(close));
+        write(chunk, None, &self.feed.closing_frame(close));
         self.end = Some(close);
     }
 }
@@ -205,7 +211,7 @@ impl Drop for Events {
     }
 }
 
-/// Frames are JSON in one line.
+/// Appends one event. The frame is JSON in one line.
 fn write(chunk: &mut String, id: Option<&str>, frame: &Utf8Bytes) {
     if let Some(id) = id {
         chunk.push_str("id: ");

@@ -1,4 +1,5 @@
-//! Around every request: fetches a published key that its token needs, and counts wrong tokens. The same for tokens in frames.
+//! Token handling around every request: fetches the published key that a token needs, and counts wrong tokens,
+//! including those in frames.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,14 +13,14 @@ use http::{HeaderMap, Request, Uri};
 use tower::{Layer, Service};
 
 use super::Gateway;
-use super::admission::Refusal;
+use super::admission::AdmissionError;
 use super::command::fault;
 use super::dialects::orion::ErrorObject;
 use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
 use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
-/// Headers of dashboards that hold a token, besides `Authorization`.
+/// Headers of dashboards for the token, besides `Authorization`.
 const OWN_HEADERS: [&str; 2] = ["x-aria-token", "x-admin-token"];
 
 /// Counts a wrong token.
@@ -35,29 +36,30 @@ fn count(
     counted
 }
 
-/// Counts the wrong token that an answer refuses, if it does; where its address has presented too many, the answer is 429.
+/// Counts the wrong token that a response rejects, if any. When the address has presented too many wrong tokens, the
+/// response becomes 429.
 pub fn throttle(tokens: &Tokens, metrics: &Metrics, address: Option<IpAddr>, mut response: Response) -> Response {
     let Some(WrongToken(kind)) = response.extensions_mut().remove() else { return response };
     match count(tokens, metrics, kind, address) {
         Ok(()) => response,
-        Err(refused) => Refusal::from(refused).into_response(),
+        Err(refused) => AdmissionError::from(refused).into_response(),
     }
 }
 
 impl Gateway {
-    /// What a client is told whose token, which came in a frame, was not taken.
+    /// Returns the error for a token in a frame that was rejected.
     pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
-        match self.judge_refusal(Refusal::Token(kind, error), address) {
-            Refusal::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
+        match self.count_refusal(AdmissionError::Token(kind, error), address) {
+            AdmissionError::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
             _ => fault(error.code(), error.to_string()),
         }
     }
 
-    /// Counts a wrong token that is not refused by an answer to a request, and returns how it is to be refused.
-    pub(super) fn judge_refusal(&self, refusal: Refusal, address: Option<IpAddr>) -> Refusal {
+    /// Counts a wrong token that was rejected outside an HTTP response. Returns the refusal to use.
+    pub(super) fn count_refusal(&self, refusal: AdmissionError, address: Option<IpAddr>) -> AdmissionError {
         match refusal {
-            Refusal::Token(kind, error) if error.is_wrong_token() => {
-                count(&self.tokens, &self.metrics, kind, address).map_or_else(Refusal::from, |()| refusal)
+            AdmissionError::Token(kind, error) if error.is_wrong_token() => {
+                count(&self.tokens, &self.metrics, kind, address).map_or_else(AdmissionError::from, |()| refusal)
             }
             other => other,
         }
@@ -71,7 +73,7 @@ pub struct TokenLayer {
 }
 
 impl TokenLayer {
-    /// The layer.
+    /// Creates the layer.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway }
     }
@@ -85,7 +87,7 @@ impl<S> Layer<S> for TokenLayer {
     }
 }
 
-/// A service with [`TokenLayer`] around it.
+/// The service that [`TokenLayer`] creates.
 #[derive(Debug, Clone)]
 pub struct TokenService<S> {
     inner: S,
@@ -111,7 +113,7 @@ where
         let gateway = self.gateway.clone();
         let presented =
             if gateway.tokens.key_set().is_some() { presented(request.headers(), request.uri()) } else { Vec::new() };
-        // The clone is not the one that said it is ready.
+        // Only the original service reported readiness, so the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
@@ -124,8 +126,8 @@ where
     }
 }
 
-/// Every token of a request, wherever it may stand. A query is looked at as it is, because one release of the bot platform's
-/// page begins it with an ampersand: a user token has nothing that would be encoded.
+/// Returns every token of a request, wherever it may stand. The query is searched undecoded, because one release of the
+/// bot platform's page begins it with an ampersand; a user token contains no encoded characters.
 fn presented(headers: &HeaderMap, uri: &Uri) -> Vec<String> {
     let own = OWN_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
     let whole = uri.path_and_query().map_or("", |path| path.as_str());

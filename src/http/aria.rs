@@ -36,7 +36,7 @@ pub(super) async fn history(_: Reader, State(state): State<AppState>, query: Raw
     };
     let query = HistoryQuery { status: None, symbol, killzone: None, since: None, before: None, limit };
     let page = state.history.history(query).await?;
-    let signals = page.signals.iter().map(SignalObject::past).collect();
+    let signals = page.signals.iter().map(SignalObject::historical).collect();
     Ok(Json(HistoryObject { signals }).into_response())
 }
 

@@ -210,7 +210,7 @@ fn day_or_time(text: &str, later: u64) -> Option<DateTime<Utc>> {
 
 /// Each quote with the name by which it was asked for.
 fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
-    let prices = state.hub.with_snapshot(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+    let prices = state.hub.with_snapshot(|present| present.prices(|symbol| watchlist.contains(symbol.as_str())));
     let named = prices.iter().filter_map(|price| match price.event() {
         Event::Price(update) => Some((update.symbol.as_str(), price)),
         Event::Signal(_) | Event::RelayedMessage(_) => None,

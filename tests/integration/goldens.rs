@@ -15,7 +15,7 @@ use orion_server::domain::{
 };
 use orion_server::gateways::close::Close;
 use orion_server::gateways::dialects::orion::{
-    ErrorObject, Meta, Pong, Subscribed, Typed, Unsubscribed, encode, frames, object, signal_frame,
+    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, frames, object, signal_frame,
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
@@ -185,7 +185,7 @@ fn conversation() {
         ("pong over Socket.IO", encode(&pong).to_string()),
         ("error", native("error", &error)),
         ("error over Socket.IO", encode(&error).to_string()),
-        ("beside a signal over Socket.IO", encode(&Meta { cursor: position(41).to_string() }).to_string()),
+        ("beside a signal over Socket.IO", encode(&SignalMeta { cursor: position(41).to_string() }).to_string()),
     ]);
     assert_snapshot!(text);
 }

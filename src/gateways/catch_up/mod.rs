@@ -1,21 +1,21 @@
-//! Where a client goes on that comes back with no cursor, no user and no id: one of ARIA's panels.
+//! Resume positions of clients that reconnect without a cursor, a user or an id: ARIA's panels.
 //!
 //! Such a client is recognized by what its handshake repeats: address, user agent, origin, token, path and query
 //! ([`CatchUp::key`]). For every connection the tracker keeps how far its client has confirmed what was written, by the
-//! answers to protocol pings. When a connection breaks, its position waits for [`CatchUp::window`]; the next connection
-//! with the same key takes it and is sent what came after it.
+//! answers to protocol pings. When a connection breaks, its position is kept for [`CatchUp::window`]; the next
+//! connection with the same key takes it and gets what came after it.
 //!
-//! - A client that closes its connection itself, with a code at which it does not come back, leaves no position.
-//! - A connection that broke without the server's noticing is found by a ping: before a newcomer is served, the others with
-//!   its key have [`PROBE_TIMEOUT`] to answer.
-//! - Several positions under one key cannot be told apart. Each newcomer takes one and is served from the lowest, so that
-//!   nothing is lost; what lies between the lowest and its own comes twice.
-//! - Without a position (the first connection, a crash of the server, a new address) a newcomer gets what is younger than the
-//!   window.
+//! - A client that closes its connection with a code after which it does not reconnect leaves no position.
+//! - A connection that broke without the server's noticing is found by a ping: before a new client is served, the other
+//!   connections with its key have [`PROBE_TIMEOUT`] to answer.
+//! - Several positions under one key cannot be told apart. Each new client takes one and is served from the lowest, so
+//!   that nothing is lost; what lies between the lowest and its own arrives twice.
+//! - Without a position (the first connection, a crash of the server, a new address) a client gets what is younger than
+//!   the window.
 //!
-//! In each case nothing older than the window is sent: that is in the history.
+//! Nothing older than the window is sent: it is in the history.
 
-mod kept;
+mod saved;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -30,14 +30,14 @@ use tokio::time::{Instant, timeout};
 use crate::hub::Outbox;
 use crate::telemetry::Metrics;
 
-/// How long the other connections of a newcomer's key have to answer a ping. A client whose network needs longer is taken
-/// for gone; it keeps its stream.
+/// How long the other connections of a key have to answer a ping. A client with a slower network counts as gone; it
+/// keeps its stream.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Open connections under one key beyond which the key stands for many clients behind one address, and none is probed.
+/// With more open connections than this, a key stands for many clients behind one address, and they are not probed.
 const MAX_PROBED: usize = 32;
-/// Positions of broken connections that wait; beyond it the oldest is dropped, and its client gets the window.
+/// Largest number of positions of broken connections. Beyond it the oldest is dropped, and its client gets the window.
 const MAX_WAITING: usize = 10_000;
-/// Receipts of one connection that wait for an answer; beyond it the oldest is dropped. Answers are cumulative.
+/// Largest number of unanswered receipts per connection. Beyond it the oldest is dropped. Answers are cumulative.
 const MAX_UNANSWERED: usize = 4_096;
 
 /// The last signal event and the last message that have reached a client. Both logs count from 1.
@@ -55,19 +55,19 @@ impl Delivered {
     }
 }
 
-/// What a ping carries, so that its answer says what has arrived.
+/// The content of a ping. Its answer shows what has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Receipt {
-    /// This event of the signal log, and everything written before it.
+pub(super) enum PingReceipt {
+    /// This event of the signal log has arrived, and everything written before it.
     Signal(u64),
-    /// This published message, and everything written before it.
+    /// This published message has arrived, and everything written before it.
     Message(u64),
-    /// The client is there.
+    /// The client is connected.
     Probe(u64),
 }
 
-impl Receipt {
-    /// The number that the ping carries.
+impl PingReceipt {
+    /// Returns the number that the ping carries.
     pub(super) fn encode(self) -> u64 {
         let (number, tag) = match self {
             Self::Signal(seq) => (seq, 0),
@@ -89,18 +89,18 @@ impl Receipt {
 
 /// One connection, open or broken.
 #[derive(Debug)]
-struct Known {
+struct ConnectionRecord {
     delivered: Delivered,
-    /// Where an open connection is pinged.
+    /// Outbox through which an open connection is pinged.
     outbox: Weak<Outbox>,
     is_open: bool,
-    /// The last probe that was sent, and the last that was answered.
+    /// Number of the last probe that was sent, and of the last that was answered.
     probe: (u64, u64),
-    /// Another connection goes on from here: this one seemed to be gone.
+    /// Whether another connection resumes from here, because this one seemed to be gone.
     is_taken: bool,
 }
 
-impl Known {
+impl ConnectionRecord {
     fn open(delivered: Delivered, outbox: &Arc<Outbox>) -> Self {
         Self { delivered, outbox: Arc::downgrade(outbox), is_open: true, probe: (0, 0), is_taken: false }
     }
@@ -115,11 +115,11 @@ impl Known {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CatchUpState {
     /// By key, then by the number of the connection.
-    connections: HashMap<u64, BTreeMap<u64, Known>>,
+    connections: HashMap<u64, BTreeMap<u64, ConnectionRecord>>,
     last: u64,
-    /// Broken connections, the one that broke first in front.
+    /// Broken connections, in the order in which they broke.
     broken: VecDeque<(Instant, u64, u64)>,
 }
 
@@ -127,26 +127,26 @@ struct State {
 #[derive(Debug)]
 pub struct CatchUp {
     window: Duration,
-    /// Where positions are kept over a clean restart.
+    /// File that keeps the positions over a clean restart.
     file: Option<PathBuf>,
-    state: Mutex<State>,
-    /// A probe was answered, or a connection has ended.
+    state: Mutex<CatchUpState>,
+    /// Notified when a probe was answered, or a connection has ended.
     changed: Notify,
     metrics: Arc<Metrics>,
 }
 
 impl CatchUp {
-    /// A tracker whose newcomers get what is younger than `window`.
+    /// Creates a tracker whose new clients get what is younger than `window`.
     pub fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
         Self { window, file: None, state: Mutex::default(), changed: Notify::new(), metrics }
     }
 
-    /// How old an event may be that a newcomer is sent.
+    /// Returns the maximum age of events that a new client gets.
     pub(super) fn window(&self) -> Duration {
         self.window
     }
 
-    /// The key of the clients whose handshakes have these traits: the same in every process.
+    /// Returns the key of the clients whose handshakes have these traits. It is the same in every process.
     pub(super) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
         let mut digest = Sha256::new();
         for each in traits {
@@ -157,8 +157,13 @@ impl CatchUp {
         digest.finalize().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
     }
 
-    /// Registers a connection. Returns the position from which its client goes on, if one with this key has just broken.
-    pub(super) async fn join(self: &Arc<Self>, key: u64, outbox: &Arc<Outbox>) -> (Tracked, Option<Delivered>) {
+    /// Registers a connection. Returns the position from which its client resumes, if one with this key has just
+    /// broken.
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        key: u64,
+        outbox: &Arc<Outbox>,
+    ) -> (TrackedConnection, Option<Delivered>) {
         let probed = self.state.lock().probe(key);
         let answered = async {
             loop {
@@ -176,15 +181,16 @@ impl CatchUp {
         let from = state.take_position(key, &probed);
         state.last += 1;
         let id = state.last;
-        let known = Known::open(from.unwrap_or_default(), outbox);
+        let known = ConnectionRecord::open(from.unwrap_or_default(), outbox);
         state.connections.entry(key).or_default().insert(id, known);
-        let tracked = Tracked { tracker: self.clone(), key, id, unanswered: VecDeque::new(), has_left: false };
+        let tracked =
+            TrackedConnection { tracker: self.clone(), key, id, unanswered: VecDeque::new(), has_left: false };
         (tracked, from)
     }
 }
 
-impl State {
-    /// Pings the open connections of a key; which ones, and with what number.
+impl CatchUpState {
+    /// Pings the open connections of a key. Returns their ids and the numbers of the pings.
     fn probe(&mut self, key: u64) -> Vec<(u64, u64)> {
         let Some(connections) = self.connections.get_mut(&key) else { return Vec::new() };
         let open = connections.values().filter(|known| known.is_open && !known.is_taken).count();
@@ -195,7 +201,7 @@ impl State {
         for (id, known) in connections.iter_mut().filter(|(_, known)| known.is_open && !known.is_taken) {
             if let Some(outbox) = known.outbox.upgrade() {
                 known.probe.0 += 1;
-                outbox.ping(Receipt::Probe(known.probe.0).encode());
+                outbox.ping(PingReceipt::Probe(known.probe.0).encode());
                 probed.push((*id, known.probe.0));
             }
         }
@@ -209,10 +215,10 @@ impl State {
         probed.iter().any(|(id, number)| known(id).is_some_and(|known| known.probe.1 < *number))
     }
 
-    /// The lowest position of the connections that are gone; one of them is used up.
+    /// Returns the lowest position of the connections that are gone, and uses one of them up.
     fn take_position(&mut self, key: u64, probed: &[(u64, u64)]) -> Option<Delivered> {
         let connections = self.connections.get_mut(&key)?;
-        let is_gone = |id: u64, known: &Known| {
+        let is_gone = |id: u64, known: &ConnectionRecord| {
             let was_probed = probed.binary_search_by_key(&id, |(id, _)| *id).is_ok();
             !known.is_taken && (!known.is_open || was_probed && known.is_silent())
         };
@@ -254,24 +260,24 @@ impl State {
     }
 }
 
-/// The record of one connection. What is left when it is dropped waits for the client to come back.
+/// The record of one connection. When it is dropped, its position waits for the client to reconnect.
 #[derive(Debug)]
-pub(super) struct Tracked {
+pub(super) struct TrackedConnection {
     tracker: Arc<CatchUp>,
     key: u64,
     id: u64,
-    /// What was written and is not confirmed, oldest first.
+    /// Receipts that were written and are not confirmed, oldest first.
     unanswered: VecDeque<u64>,
     has_left: bool,
 }
 
-impl Tracked {
-    /// The client has been served up to here, whether or not it has confirmed it.
-    pub(super) fn begin(&self, delivered: Delivered) {
+impl TrackedConnection {
+    /// Sets the position up to which the client has been served, confirmed or not.
+    pub(super) fn start_at(&self, delivered: Delivered) {
         self.update(|known| known.delivered = delivered);
     }
 
-    /// An event is being written, with a ping that carries this number.
+    /// Notes that an event is being written, with a ping that carries this number.
     pub(super) fn write(&mut self, receipt: u64) {
         if self.unanswered.len() >= MAX_UNANSWERED {
             self.unanswered.pop_front();
@@ -279,10 +285,10 @@ impl Tracked {
         self.unanswered.push_back(receipt);
     }
 
-    /// Whether an answer with this number would be to a ping of ours.
+    /// Whether an answer with this number belongs to a ping of the server.
     fn expects(&self, number: u64) -> bool {
-        match Receipt::decode(number) {
-            Some(Receipt::Probe(number)) => {
+        match PingReceipt::decode(number) {
+            Some(PingReceipt::Probe(number)) => {
                 let mut is_expected = false;
                 self.update(|known| is_expected = known.probe.1 < number && number <= known.probe.0);
                 is_expected
@@ -292,12 +298,12 @@ impl Tracked {
         }
     }
 
-    /// The client has answered the ping with this number: everything up to it has arrived.
+    /// Notes that the client has answered the ping with this number: everything up to it has arrived.
     pub(super) fn confirm(&mut self, number: u64) {
         if !self.expects(number) {
             return;
         }
-        if let Some(Receipt::Probe(answered)) = Receipt::decode(number) {
+        if let Some(PingReceipt::Probe(answered)) = PingReceipt::decode(number) {
             self.update(|known| (known.probe.1, known.is_taken) = (answered, false));
             self.tracker.changed.notify_waiters();
             return;
@@ -307,21 +313,21 @@ impl Tracked {
         self.update(|known| {
             known.is_taken = false;
             for receipt in arrived {
-                match Receipt::decode(receipt) {
-                    Some(Receipt::Signal(seq)) => known.delivered.signals = known.delivered.signals.max(seq),
-                    Some(Receipt::Message(seq)) => known.delivered.messages = known.delivered.messages.max(seq),
-                    Some(Receipt::Probe(_)) | None => {}
+                match PingReceipt::decode(receipt) {
+                    Some(PingReceipt::Signal(seq)) => known.delivered.signals = known.delivered.signals.max(seq),
+                    Some(PingReceipt::Message(seq)) => known.delivered.messages = known.delivered.messages.max(seq),
+                    Some(PingReceipt::Probe(_)) | None => {}
                 }
             }
         });
     }
 
-    /// The client has closed the connection itself and does not come back.
+    /// Notes that the client has closed the connection and does not reconnect.
     pub(super) fn leave(&mut self) {
         self.has_left = true;
     }
 
-    fn update(&self, change: impl FnOnce(&mut Known)) {
+    fn update(&self, change: impl FnOnce(&mut ConnectionRecord)) {
         let mut state = self.tracker.state.lock();
         let connections = state.connections.get_mut(&self.key);
         if let Some(known) = connections.and_then(|connections| connections.get_mut(&self.id)) {
@@ -330,7 +336,7 @@ impl Tracked {
     }
 }
 
-impl Drop for Tracked {
+impl Drop for TrackedConnection {
     fn drop(&mut self) {
         let mut goes_on = !self.has_left;
         self.update(|known| {

@@ -9,7 +9,7 @@ fn tracker() -> Arc<CatchUp> {
 
 /// A connection, and the outbox in which its pings wait.
 struct Panel {
-    tracked: Tracked,
+    tracked: TrackedConnection,
     from: Option<Delivered>,
     outbox: Arc<Outbox>,
 }
@@ -23,12 +23,12 @@ impl Panel {
 
     /// Writes and confirms signal events up to `seq`.
     fn have(&mut self, seq: u64) {
-        let receipt = Receipt::Signal(seq).encode();
+        let receipt = PingReceipt::Signal(seq).encode();
         self.tracked.write(receipt);
         self.tracked.confirm(receipt);
     }
 
-    /// Answers the pings that wait, for as long as it lives.
+    /// Answers waiting pings for as long as it lives.
     async fn answer(&mut self) {
         loop {
             for ordered in self.outbox.due().await.unwrap().ordered {
@@ -45,20 +45,22 @@ fn at(signals: u64) -> Delivered {
 }
 
 #[test]
-fn a_receipt_is_read_as_it_was_written() {
-    for receipt in [Receipt::Signal(0), Receipt::Signal(u64::MAX >> 2), Receipt::Message(5), Receipt::Probe(1)] {
-        assert_eq!(Receipt::decode(receipt.encode()), Some(receipt));
+fn a_receipt_round_trips() {
+    for receipt in
+        [PingReceipt::Signal(0), PingReceipt::Signal(u64::MAX >> 2), PingReceipt::Message(5), PingReceipt::Probe(1)]
+    {
+        assert_eq!(PingReceipt::decode(receipt.encode()), Some(receipt));
     }
-    assert_eq!(Receipt::decode(3), None);
+    assert_eq!(PingReceipt::decode(3), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_connection_is_continued_where_it_was_confirmed() {
+async fn a_broken_connection_resumes_where_it_was_confirmed() {
     let tracker = tracker();
     let mut first = Panel::join(&tracker, PAGE).await;
     assert_eq!(first.from, None, "the first one");
     first.have(4);
-    first.tracked.write(Receipt::Signal(5).encode());
+    first.tracked.write(PingReceipt::Signal(5).encode());
     drop(first);
     assert_eq!(Panel::join(&tracker, PAGE + 1).await.from, None, "another page");
     let second = Panel::join(&tracker, PAGE).await;
@@ -69,22 +71,22 @@ async fn a_broken_connection_is_continued_where_it_was_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_confirms_all_before_it() {
+async fn an_answer_confirms_everything_before_it() {
     let tracker = tracker();
     let mut panel = Panel::join(&tracker, PAGE).await;
-    for receipt in [Receipt::Signal(1), Receipt::Message(8), Receipt::Signal(2), Receipt::Signal(3)] {
+    for receipt in [PingReceipt::Signal(1), PingReceipt::Message(8), PingReceipt::Signal(2), PingReceipt::Signal(3)] {
         panel.tracked.write(receipt.encode());
     }
-    panel.tracked.confirm(Receipt::Signal(9).encode());
-    panel.tracked.confirm(Receipt::Signal(2).encode());
-    assert!(!panel.tracked.expects(Receipt::Message(8).encode()));
+    panel.tracked.confirm(PingReceipt::Signal(9).encode());
+    panel.tracked.confirm(PingReceipt::Signal(2).encode());
+    assert!(!panel.tracked.expects(PingReceipt::Message(8).encode()));
     drop(panel);
     let expected = Some(Delivered { signals: 2, messages: 8 });
     assert_eq!(Panel::join(&tracker, PAGE).await.from, expected, "9 was not written");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_waits_for_the_window_and_no_longer() {
+async fn a_position_is_kept_for_the_window() {
     let tracker = tracker();
     for (pause, expected) in [(WINDOW, Some(at(1))), (WINDOW + Duration::from_millis(1), None)] {
         let mut panel = Panel::join(&tracker, PAGE).await;
@@ -99,7 +101,7 @@ async fn a_position_waits_for_the_window_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panel_that_was_taken_down_leaves_nothing() {
+async fn a_removed_panel_leaves_no_position() {
     let tracker = tracker();
     let mut panel = Panel::join(&tracker, PAGE).await;
     panel.have(3);
@@ -109,7 +111,7 @@ async fn a_panel_that_was_taken_down_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn panels_of_one_page_take_a_position_each() {
+async fn each_panel_of_a_page_takes_a_position() {
     let tracker = tracker();
     let mut panels = Vec::new();
     for seq in [6, 6, 5] {
@@ -136,7 +138,7 @@ async fn panels_of_one_page_take_a_position_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_does_not_answer_is_continued() {
+async fn a_silent_connection_is_resumed() {
     let tracker = tracker();
     let mut ghost = Panel::join(&tracker, PAGE).await;
     ghost.have(2);
@@ -168,14 +170,14 @@ async fn a_connection_that_answers_keeps_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_behind_one_address_is_not_probed() {
+async fn many_clients_behind_one_address_are_not_probed() {
     let tracker = tracker();
     let mut one = Panel::join(&tracker, PAGE).await;
     {
         let mut state = tracker.state.lock();
         let connections = state.connections.entry(PAGE).or_default();
         for id in 0..MAX_PROBED as u64 {
-            let known = Known::open(Delivered::default(), &one.outbox);
+            let known = ConnectionRecord::open(Delivered::default(), &one.outbox);
             connections.insert(1_000 + id, known);
         }
     }
@@ -186,7 +188,7 @@ async fn a_crowd_behind_one_address_is_not_probed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn positions_that_wait_are_bounded() {
+async fn kept_positions_are_bounded() {
     let tracker = tracker();
     for key in 0..=MAX_WAITING as u64 {
         let mut panel = Panel::join(&tracker, key).await;

@@ -1,5 +1,5 @@
-//! The words of each dashboard: pure functions from an event to its wire form. Nothing outside of a dialect's file knows
-//! the names of its fields.
+//! The wire formats of the dashboards: pure functions from an event to its encoding. The names of a dialect's fields
+//! are used only in its own files.
 
 pub mod aria;
 pub mod bots;

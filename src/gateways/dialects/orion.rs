@@ -1,6 +1,6 @@
 //! ORION: `{type, payload}` frames over WebSocket, the bare payloads over Socket.IO and HTTP.
 //!
-//! Field names and their order follow the ORION documents; what the server adds comes after them.
+//! Field names and their order follow the ORION documents; the server's own fields come after them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{Event, Position, PriceUpdate, Signal, SignalState, Symbol, iso};
 use crate::hub::{Encoding, Envelope};
 
-/// A signal as every ORION client reads it: always whole.
+/// A complete signal, as every ORION client reads it.
 #[derive(Debug, Serialize)]
 pub struct SignalObject<'a> {
     id: &'a str,
@@ -33,7 +33,7 @@ pub struct SignalObject<'a> {
     rr_target: f64,
     killzone: &'static str,
     killzone_active: bool,
-    /// The same as `entry_price`, for older readers.
+    /// The same as `entry_price`, for older clients.
     #[serde(serialize_with = "optional")]
     price: Option<f64>,
     updated_at: String,
@@ -72,7 +72,8 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
 }
 
 impl<'a> SignalObject<'a> {
-    /// The same for the native stream: the page prints the length of an empty list, a stray "0", and nothing for null.
+    /// Adapts a signal to the native stream's page, which prints the length of an empty list (a stray "0") but nothing
+    /// for null.
     fn native(signal: &'a Signal) -> Self {
         let targets = Some(Numbers(&signal.take_profits)).filter(|targets| !targets.0.is_empty());
         Self { take_profits: targets, ..Self::from(signal) }
@@ -117,7 +118,7 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
     }
 }
 
-/// The bare object of a signal or a price, encoded once; `None` for what ORION does not read.
+/// Returns the bare object of a signal or a price, encoded once; `None` for other events.
 pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
     let objects = publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
         Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
@@ -127,7 +128,7 @@ pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
     objects.first()
 }
 
-/// The native frame of a signal or a price, encoded once; none for what ORION does not read.
+/// Returns the native frame of a signal or a price, encoded once; empty for other events.
 pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::OrionFrame, |publication| {
         let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
@@ -140,12 +141,12 @@ pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     })
 }
 
-/// The native frame of a signal from the log.
+/// Encodes the native frame of a signal from the log.
 pub fn signal_frame(signal: &Signal, position: &Position) -> Utf8Bytes {
     envelope("signal", &encode(&SignalObject::native(signal)), Some(position))
 }
 
-/// The object is JSON already; it is set into its envelope as it is.
+/// Embeds an encoded object in its envelope.
 fn envelope(kind: &str, payload: &str, cursor: Option<&Position>) -> Utf8Bytes {
     match cursor {
         Some(cursor) => format!(r#"{{"type":"{kind}","payload":{payload},"cursor":"{cursor}"}}"#).into(),
@@ -153,15 +154,15 @@ fn envelope(kind: &str, payload: &str, cursor: Option<&Position>) -> Utf8Bytes {
     }
 }
 
-/// Encodes one of our own wire structs.
+/// Encodes one of the server's wire structs.
 pub fn encode<T: Serialize>(value: &T) -> Utf8Bytes {
-    // Our own structs have string keys and finite numbers only, so there is nothing that could fail.
+    // The wire structs have string keys and finite numbers only, so encoding cannot fail.
     serde_json::to_string(value).unwrap_or_default().into()
 }
 
-/// What a Socket.IO client gets beside a signal: where it stands in the log.
+/// Emitted to Socket.IO clients beside a signal: its position in the log.
 #[derive(Debug, Serialize)]
-pub struct Meta {
+pub struct SignalMeta {
     /// Cursor of the event.
     pub cursor: String,
 }
@@ -169,24 +170,24 @@ pub struct Meta {
 /// The answer to `subscribe`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Subscribed {
-    /// Channels that were asked for and exist.
+    /// Requested channels that exist.
     pub channels: Vec<&'static str>,
-    /// Symbols that they were narrowed to; null for all.
+    /// Symbols to which they are narrowed; null for all.
     pub symbols: Option<Vec<Symbol>>,
     /// Those of the symbols that no source feeds now; absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfed: Vec<Symbol>,
-    /// Where live begins.
+    /// Cursor after which live events begin.
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.
     pub recovered: Option<bool>,
-    /// How far back the snapshot of ended signals reaches, where that was said.
+    /// How far back the snapshot of ended signals reaches, if the client asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
-    /// At most so many prices per second of each symbol, where fewer than all were asked for.
+    /// Limit on the prices per second of each symbol, if the client asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hz: Option<f64>,
-    /// With the channel `user`: the number of the last published message, after which live begins.
+    /// With the channel `user`: number of the last published message, after which live messages begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<u64>,
 }
@@ -194,9 +195,9 @@ pub struct Subscribed {
 /// The answer to `unsubscribe`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unsubscribed {
-    /// Channels that were named and exist.
+    /// Named channels that exist.
     pub channels: Vec<&'static str>,
-    /// Symbols that were named; null for all.
+    /// Named symbols; null for all.
     pub symbols: Option<Vec<Symbol>>,
 }
 
@@ -206,23 +207,23 @@ pub struct Pong {
     /// The client's own time, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Value>,
-    /// Ours.
+    /// The server's time.
     pub server_time: String,
 }
 
-/// Something a client said could not be understood.
+/// An error: a client's message could not be handled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorObject {
     /// A sentence for a person.
     pub error: String,
-    /// A word for a program.
+    /// A code for a program.
     pub code: &'static str,
 }
 
 /// A native frame whose fields stand beside its type.
 #[derive(Debug, Serialize)]
 pub struct Typed<'a, T> {
-    /// Kind of the frame.
+    /// Type of the frame.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Its fields.

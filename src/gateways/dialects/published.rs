@@ -1,4 +1,4 @@
-//! Which dialect reads a published message.
+//! Assigns each type of published message to the dialect that reads it.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -7,11 +7,11 @@ use super::shape::{Parsed, json_number};
 use super::{aria, bots, sentio};
 use crate::domain::{Fault, MessageType};
 
-/// Checks the `data` of a message, and brings it into the shape in which its dashboard reads it. A list may become several
-/// messages, each the state of something else.
+/// Checks the `data` of a message, and converts it to the form that its dashboard reads. A list may become several
+/// messages, each the state of a different thing.
 ///
 /// # Errors
-/// All faults, named within `data`.
+/// Returns all faults, named within `data`.
 pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = &clean(data.clone());
     match kind {
@@ -41,7 +41,7 @@ pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<
     }
 }
 
-/// Numbers as JavaScript writes them, also where no document names the field: `5000.0` is `5000`.
+/// Writes numbers like JavaScript does, even in undocumented fields: `5000.0` becomes `5000`.
 fn clean(value: Value) -> Value {
     match value {
         Value::Number(number) => match number.as_f64() {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_leave_clean_at_any_depth() {
+    fn numbers_print_clean_at_any_depth() {
         let data: Value = serde_json::from_str(
             r#"{"event":"x","amount":1.0,"more":[5000.0,{"a":-0.0,"b":0.1,"c":12345678901234567890}]}"#,
         )

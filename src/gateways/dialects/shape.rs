@@ -1,25 +1,25 @@
-//! Checks a published object field by field and writes it down again in the documented order.
+//! Checks a published object field by field and encodes it again in the documented order.
 //!
-//! Forgiving about spelling (numbers as text, upper case), strict about meaning, all faults at once. Fields that nobody
-//! documented stay as they are, behind the others: a page may read more than its documents say.
+//! It accepts different spellings (numbers as text, upper case), is strict about meaning, and reports all faults at
+//! once. Undocumented fields are kept behind the others, because a page may read more than its documents say.
 
 use serde_json::{Map, Value};
 
 use crate::domain::{Fault, iso, number::Number, parse_time};
 
-/// Longest text of a field that says nothing else, in characters.
+/// Longest text of a field without a limit of its own, in characters.
 pub const MAX_TEXT: usize = 2_000;
 
-/// What came of a published object.
+/// A published object that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// Of a state: which one of its kind it is; empty where there is only one.
+    /// For states: which one of its type it is; empty where there is only one.
     pub key: String,
-    /// The `data` that goes out, encoded.
+    /// The encoded `data` of the message.
     pub data: String,
 }
 
-/// Whether a field has to be there.
+/// Whether a field has to be present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// A fault when it is missing or null.
@@ -28,11 +28,11 @@ pub enum Need {
     Optional,
 }
 
-/// One object on its way through.
+/// One object while it is checked.
 #[derive(Debug)]
 pub struct Shape<'a> {
     object: &'a Map<String, Value>,
-    taken: Vec<&'a str>,
+    consumed: Vec<&'a str>,
     written: Vec<(&'static str, Value)>,
     faults: Vec<Fault>,
 }
@@ -41,30 +41,30 @@ impl<'a> Shape<'a> {
     /// Begins with an object.
     ///
     /// # Errors
-    /// When `data` is none.
+    /// Fails when `data` is not an object.
     pub fn of(data: &'a Value) -> Result<Self, Vec<Fault>> {
         let object = data.as_object().ok_or_else(|| vec![Fault::new("data", "must be an object")])?;
-        Ok(Self { object, taken: Vec::new(), written: Vec::new(), faults: Vec::new() })
+        Ok(Self { object, consumed: Vec::new(), written: Vec::new(), faults: Vec::new() })
     }
 
-    /// Looks at the first of `spellings` that is there and not null, and takes all of them.
-    pub fn take(&mut self, spellings: &[&'static str]) -> Option<&'a Value> {
+    /// Returns the first of `spellings` that is present and not null, and marks all of them as read.
+    pub fn consume(&mut self, spellings: &[&'static str]) -> Option<&'a Value> {
         let mut found = None;
         for spelling in spellings {
             if let Some((name, value)) = self.object.get_key_value(*spelling) {
-                self.taken.push(name);
+                self.consumed.push(name);
                 found = found.or_else(|| Some(value).filter(|value| !value.is_null()));
             }
         }
         found
     }
 
-    /// Whether a field is there and not null.
-    pub fn gives(&self, name: &str) -> bool {
+    /// Whether a field is present and not null.
+    pub fn has(&self, name: &str) -> bool {
         self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// Writes a field; one that is written already is replaced.
+    /// Writes a field, or replaces it.
     pub fn put(&mut self, name: &'static str, value: impl Into<Value>) {
         let value = value.into();
         match self.written.iter_mut().find(|(written, _)| *written == name) {
@@ -73,17 +73,17 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// What was written under a name.
+    /// Returns a field that was written.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.written.iter().find(|(written, _)| *written == name).map(|(_, value)| value)
     }
 
-    /// Notes what is wrong.
+    /// Adds a fault.
     pub fn fault(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.faults.push(Fault::new(field, reason));
     }
 
-    /// Takes a field (`spellings[0]` is its documented name), checks it with `read`, and writes what that gives.
+    /// Reads a field (`spellings[0]` is its documented name), checks it with `read`, and writes the result.
     pub fn field(
         &mut self,
         spellings: &[&'static str],
@@ -92,7 +92,7 @@ impl<'a> Shape<'a> {
     ) {
         let name = spellings[0];
         let was_null = spellings.iter().any(|spelling| self.object.get(*spelling).is_some_and(Value::is_null));
-        match (self.take(spellings), need) {
+        match (self.consume(spellings), need) {
             (Some(value), _) => match read(value) {
                 Ok(value) => self.put(name, value),
                 Err(reason) => self.fault(name, reason),
@@ -103,7 +103,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Text of 1 to `max` characters; numbers are taken as their text.
+    /// Text of 1 to `max` characters. A number becomes text.
     pub fn text(&mut self, spellings: &[&'static str], need: Need, max: usize) {
         self.field(spellings, need, |value| text(value, max).map(Value::from));
     }
@@ -139,7 +139,7 @@ impl<'a> Shape<'a> {
         });
     }
 
-    /// A time in any spelling; leaves as ISO 8601 with zone.
+    /// A time in any accepted form; written in ISO 8601 with a zone.
     pub fn time(&mut self, spellings: &[&'static str], need: Need) {
         self.field(spellings, need, |value| {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -148,7 +148,7 @@ impl<'a> Shape<'a> {
         });
     }
 
-    /// An object, as it is.
+    /// An object, unchanged.
     pub fn object(&mut self, spellings: &[&'static str], need: Need) {
         self.field(spellings, need, |value| match value {
             Value::Object(_) => Ok(value.clone()),
@@ -156,15 +156,15 @@ impl<'a> Shape<'a> {
         });
     }
 
-    /// The object as it goes out: documented fields in the order in which they were read, then the rest.
+    /// Encodes the object: documented fields in the order in which they were read, then the rest.
     ///
     /// # Errors
-    /// All faults.
+    /// Returns all faults.
     pub fn finish(self) -> Result<String, Vec<Fault>> {
         if !self.faults.is_empty() {
             return Err(self.faults);
         }
-        let rest = self.object.iter().filter(|(name, _)| !self.taken.contains(&name.as_str()));
+        let rest = self.object.iter().filter(|(name, _)| !self.consumed.contains(&name.as_str()));
         let rest = rest.filter(|(name, _)| !self.written.iter().any(|(written, _)| written == name));
         let written = self.written.iter().map(|(name, value)| (*name, value));
         let fields = written.chain(rest.map(|(name, value)| (name.as_str(), value)));
@@ -173,7 +173,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// Text of 1 to `max` characters; a number is taken as its text.
+/// Checks text of 1 to `max` characters. A number becomes text.
 pub fn text(value: &Value, max: usize) -> Result<String, String> {
     let text = match value {
         Value::String(text) => Some(text.clone()),
@@ -184,7 +184,7 @@ pub fn text(value: &Value, max: usize) -> Result<String, String> {
         .ok_or_else(|| format!("must be text of 1 to {max} characters"))
 }
 
-/// A finite number, or text that is one.
+/// Checks a finite number, or text that is one.
 pub fn number(value: &Value) -> Result<f64, String> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -194,7 +194,7 @@ pub fn number(value: &Value) -> Result<f64, String> {
     number.filter(|number| number.is_finite()).ok_or_else(|| "must be a number".to_owned())
 }
 
-/// A number as JavaScript writes it.
+/// Returns a number as JavaScript writes it.
 pub fn json_number(number: f64) -> Value {
     serde_json::to_value(Number(number)).unwrap_or(Value::Null)
 }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_leave_in_order_and_unknown_ones_stay() {
+    fn fields_keep_the_documented_order() {
         let data = json!({"extra":[1],"price":"1.0850","SIDE":1,"side":"BUY","id":7,"note":null,"at":1_725_186_600});
         let mut shape = Shape::of(&data).unwrap();
         shape.text(&["id"], Need::Required, 10);

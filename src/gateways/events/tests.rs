@@ -1,4 +1,4 @@
-//! Batches, audiences, and faults by their place.
+//! Batches, audiences, and faults named by their place.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ fn wallet(user: &str) -> Value {
 }
 
 #[test]
-fn an_event_is_for_whom_it_names() {
+fn an_event_reaches_the_named_audience() {
     let user = |id: &str| Audience::User(id.into());
     let data = json!({"event": "balance_update"});
     for (more, audience) in [
@@ -45,7 +45,7 @@ fn an_event_is_for_whom_it_names() {
 }
 
 #[test]
-fn audiences_that_contradict_themselves_are_refused() {
+fn contradictory_audiences_are_rejected() {
     for (kind, more, expected) in [
         ("wallet", json!({"user": "u", "audience": "all"}), "user: must be absent beside an audience of all or admin"),
         (
@@ -70,7 +70,7 @@ fn audiences_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn every_fault_of_a_batch_is_named_by_its_place() {
+fn faults_of_a_batch_name_their_place() {
     let body = json!({"events": [
         wallet("a"),
         {"type": "trade", "data": {}},
@@ -99,7 +99,7 @@ fn every_fault_of_a_batch_is_named_by_its_place() {
 }
 
 #[test]
-fn bodies_that_are_no_events_are_refused() {
+fn malformed_bodies_are_rejected() {
     assert_eq!(faults(&json!([])), ["body: must be a JSON object"]);
     assert_eq!(faults(&json!({})), ["type: is required", "data: is required"]);
     for events in [json!([]), json!({}), json!("x"), json!(vec![wallet("u"); MAX_BATCH + 1])] {
@@ -117,7 +117,7 @@ fn a_batch_keeps_its_order() {
 }
 
 #[test]
-fn what_the_documents_broadcast_is_published_as_written() {
+fn documented_broadcasts_are_published_as_written() {
     for (kind, audience, data) in [
         ("tick", Audience::All, json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503})),
         ("signal", Audience::All, json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5})),

@@ -17,10 +17,10 @@ fn pages() -> Arc<Pages> {
     pages_of(&[])
 }
 
-/// A connection while the last message is `last`; from where it goes on, and its page.
+/// Connects while the last message is `last`. Returns where the page resumes, and its connection.
 async fn connect_from(pages: &Arc<Pages>, browser: Browser, last: u64) -> (Option<u64>, PageConnection) {
     let arrival = pages.arrive(&"ann".into(), browser, |after| after < last).await;
-    (arrival.after(), arrival.begin(last))
+    (arrival.after(), arrival.open(last))
 }
 
 async fn connect(pages: &Arc<Pages>, last: u64) -> (Option<u64>, PageConnection) {
@@ -33,7 +33,7 @@ fn deliver(page: &mut PageConnection, message: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_was_cut_goes_on_from_its_last_message() {
+async fn a_disconnected_page_resumes_after_its_last_message() {
     let pages = pages();
     let (after, mut page) = connect(&pages, 3).await;
     assert_eq!(after, None, "the first connection of a user");
@@ -49,7 +49,7 @@ async fn a_page_that_was_cut_goes_on_from_its_last_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_of_several_pages_goes_on_from_its_own() {
+async fn each_page_resumes_from_its_own_message() {
     let pages = pages();
     let (_, mut one) = connect(&pages, 0).await;
     let (_, mut two) = connect(&pages, 0).await;
@@ -57,7 +57,7 @@ async fn each_of_several_pages_goes_on_from_its_own() {
     deliver(&mut two, 1);
     drop(one);
     deliver(&mut two, 2);
-    // The other one is there, and has all of it.
+    // The other page has confirmed everything.
     let (after, mut one) = connect(&pages, 2).await;
     assert_eq!(after, Some(1));
     assert_eq!(connect(&pages, 2).await.0, None, "a third page is new");
@@ -70,7 +70,7 @@ async fn each_of_several_pages_goes_on_from_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_its_user_left_is_not_waited_for() {
+async fn a_page_that_was_left_is_not_continued() {
     let pages = pages();
     let (_, mut page) = connect(&pages, 1).await;
     page.leave();
@@ -95,8 +95,8 @@ async fn a_page_that_was_just_loaded_is_new() {
         pages.loading("ann", &HOME);
     });
     assert_eq!(arrival.after(), None);
-    let page = arrival.begin(6);
-    // Its request came behind its connection: the next one is not taken for a page that is loaded.
+    let page = arrival.open(6);
+    // The request arrived after the connection, so it does not mark the next connection.
     pages.loading("ann", &HOME);
     drop(page);
     sleep(LOAD_WAIT).await;
@@ -109,7 +109,7 @@ async fn a_page_that_was_just_loaded_is_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_whose_old_socket_is_dead_takes_its_place() {
+async fn a_page_with_a_dead_socket_is_continued() {
     let pages = pages();
     let (_, mut dead) = connect(&pages, 0).await;
     deliver(&mut dead, 1);
@@ -125,7 +125,7 @@ async fn a_page_whose_old_socket_is_dead_takes_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_on_its_way_to_another_page_is_waited_for() {
+async fn a_connection_waits_for_pending_confirmations() {
     let pages = pages();
     let (_, mut page) = connect(&pages, 0).await;
     page.write(1);
@@ -138,7 +138,7 @@ async fn what_is_on_its_way_to_another_page_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_browser_does_not_take_the_place() {
+async fn another_browser_does_not_continue_a_page() {
     let pages = pages();
     drop(connect(&pages, 1).await);
     let unnamed = Browser { agent: None, ..HOME };
@@ -150,13 +150,13 @@ async fn another_browser_does_not_take_the_place() {
     let first_release = Browser { in_path: true, ..HOME };
     assert_eq!(connect_from(&pages, phone, 5).await.0, None);
     assert_eq!(connect_from(&pages, first_release, 5).await.0, None);
-    // The address is only what decides between two.
+    // The address only decides between several pages.
     let elsewhere = Browser { address: Some([192, 0, 2, 1].into()), ..HOME };
     assert_eq!(connect_from(&pages, elsewhere, 5).await.0, Some(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_every_page_of_a_user_goes_on() {
+async fn after_a_restart_every_page_resumes() {
     let note = UserNote { user: "bots\u{1f}ann".into(), not_before: None, seen: Some(7) };
     let pages = pages_of(&[note]);
     let (one, first) = connect(&pages, 9).await;
@@ -170,7 +170,7 @@ async fn after_a_restart_every_page_of_a_user_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_is_told_what_has_reached_a_user() {
+async fn the_log_keeps_what_reached_a_user() {
     let pages = pages();
     let (_, mut page) = connect(&pages, 4).await;
     assert_eq!(pages.marks.reached("ann"), 4, "what came before is not due");
@@ -188,7 +188,7 @@ async fn pages_that_are_away_are_bounded_and_counted() {
     open.into_iter().for_each(drop);
     let dropped = pages.metrics.dropped_total.with_label_values(&["pages_away"]);
     assert_eq!((pages.metrics.pages_away.get(), dropped.get()), (MAX_AWAY_PER_USER as i64, 3));
-    // Those that left last come back; when all are back, nothing is left to be taken.
+    // The pages that left last are continued; afterwards none is left.
     let mut back = Vec::new();
     for _ in 0..MAX_AWAY_PER_USER {
         let (after, page) = connect(&pages, 100).await;

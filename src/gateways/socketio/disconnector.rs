@@ -1,6 +1,6 @@
-//! Cutting one Socket.IO client off so that it comes back: at its transport, below Socket.IO.
+//! Disconnects single Socket.IO clients so that they reconnect: at the transport, below Socket.IO.
 //!
-//! `disconnect()` would tell it to stay away, and does nothing at all when its queue is full.
+//! Socket.IO's own `disconnect()` would tell the client not to reconnect, and has no effect when its queue is full.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -23,41 +23,41 @@ use crate::listener::{KillSwitch, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// Our own service, for speaking to the engine as a client would.
-type Engine = BoxCloneSyncService<Request<Body>, Response, Infallible>;
+/// The server's own service, to send requests to the engine as a client would.
+type EngineService = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
-/// Knows how to cut each client. Cheap to clone.
+/// Disconnects clients. Cheap to clone.
 #[derive(Clone)]
-pub struct Disconnector(Arc<Inner>);
+pub struct Disconnector(Arc<DisconnectorState>);
 
-struct Inner {
+struct DisconnectorState {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     sessions: PollingSessions,
-    engine: OnceLock<Engine>,
+    engine: OnceLock<EngineService>,
 }
 
-/// How often sessions are looked for that have to end.
+/// Time between two checks for sessions that have to end.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 impl std::fmt::Debug for Disconnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cuts").finish_non_exhaustive()
+        f.debug_struct("Disconnector").finish_non_exhaustive()
     }
 }
 
 impl Disconnector {
-    /// Cuts clients whose long-polling sessions are among `sessions`.
+    /// Creates a disconnector for clients whose long-polling sessions are in `sessions`.
     pub fn new(tasks: Tasks, metrics: Arc<Metrics>, sessions: PollingSessions) -> Self {
-        Self(Arc::new(Inner { tasks, metrics, sessions, engine: OnceLock::new() }))
+        Self(Arc::new(DisconnectorState { tasks, metrics, sessions, engine: OnceLock::new() }))
     }
 
-    /// The long-polling sessions.
+    /// Returns the long-polling sessions.
     pub(super) fn sessions(&self) -> &PollingSessions {
         &self.0.sessions
     }
 
-    /// Ends sessions that are left alone, or that too much waits for, until `stop`.
+    /// Ends sessions that are idle or hold too much memory, until `stop`.
     pub async fn watch_sessions(self, stop: CancellationToken) {
         let watch = async {
             loop {
@@ -65,7 +65,7 @@ impl Disconnector {
                 let (waiting, overdue) = self.0.sessions.overdue();
                 self.0.metrics.polling_waiting_bytes.set(waiting as i64);
                 for session in overdue {
-                    debug!(sid = session.id, reason = session.reason, "a long-polling session is ended");
+                    debug!(sid = session.id, reason = session.reason, "ending a long-polling session");
                     self.0.metrics.polling_evicted_total.with_label_values(&[session.reason]).inc();
                     self.close_polling(&session.id, session.version);
                 }
@@ -75,14 +75,14 @@ impl Disconnector {
         stop.run_until_cancelled(watch).await;
     }
 
-    /// Sets the service that polling sessions are closed through, once it is built.
-    pub fn set_engine(&self, engine: Engine) {
+    /// Sets the service through which polling sessions are closed, once it is built.
+    pub fn set_engine(&self, engine: EngineService) {
         self.0.engine.set(engine).ok();
     }
 
-    /// Cuts a client whose queue is full, unless it is being cut: it comes back and catches up. `missed` is what had no
-    /// room.
-    pub(super) fn too_slow(&self, socket: &SocketRef, missed: &str) {
+    /// Disconnects a client whose queue is full, unless that is in progress. It reconnects and catches up. `missed`
+    /// names what had no room.
+    pub(super) fn disconnect_slow(&self, socket: &SocketRef, missed: &str) {
         let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;
@@ -94,10 +94,10 @@ impl Disconnector {
             sid = %socket.id, waiting = MAX_QUEUED_PACKETS, seconds_blocked = blocked.as_secs_f64(), missed,
             "a Socket.IO client is too slow: cut, to come back and catch up"
         );
-        self.cut(socket);
+        self.disconnect(socket);
     }
 
-    /// The connection of a client, unless it polls.
+    /// Returns the connection of a client, unless it polls.
     fn connection(socket: &SocketRef) -> Option<KillSwitch> {
         if socket.transport_type() == TransportType::Polling {
             return None;
@@ -108,9 +108,9 @@ impl Disconnector {
         }
     }
 
-    /// Cuts a client at its transport.
-    pub(super) fn cut(&self, socket: &SocketRef) {
-        // What it has missed must not be followed by something later: that would move its cursor past the hole.
+    /// Disconnects a client at its transport.
+    pub(super) fn disconnect(&self, socket: &SocketRef) {
+        // After the missed event nothing later may follow, which would move the client's cursor past the gap.
         socket.leave_all();
         match (socket.transport_type(), Self::connection(socket)) {
             (_, Some(connection)) => connection.kill(Reason::Overloaded),
@@ -118,14 +118,14 @@ impl Disconnector {
                 let version = if socket.protocol() == ProtocolVersion::V4 { 3 } else { 4 };
                 self.close_polling(&socket.id.to_string(), version);
             }
-            (TransportType::Websocket, None) => debug!(sid = %socket.id, "a connection without a kill switch"),
+            (TransportType::Websocket, None) => debug!(sid = %socket.id, "the connection has no kill switch"),
         }
     }
 
-    /// Hands the engine the packet with which a polling client would close its session.
+    /// Sends the engine the packet with which a polling client closes its session.
     fn close_polling(&self, sid: &str, version: u8) {
         let Some(engine) = self.0.engine.get().cloned() else { return };
-        // Engine.IO 3, spoken by Socket.IO 2 clients, puts the length before the packet.
+        // Engine.IO 3, used by Socket.IO 2 clients, puts the length before the packet.
         let packet = if version == 3 { "1:1" } else { "1" };
         let request = Request::builder()
             .method(Method::POST)

@@ -1,4 +1,4 @@
-//! How many clients each namespace has, so that nothing is made for nobody.
+//! Number of clients in each namespace. Nothing is encoded for an empty namespace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use super::NAMESPACES;
 #[derive(Debug, Default)]
 pub(super) struct Headcount([AtomicUsize; NAMESPACES.len()]);
 
-/// A client's place in the count; it leaves when this is dropped.
+/// A counted client. It leaves the count when this is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     headcount: Arc<Headcount>,
@@ -17,7 +17,7 @@ pub(super) struct Seat {
 }
 
 impl Headcount {
-    /// Counts a client in.
+    /// Counts a client.
     pub(super) fn enter(self: &Arc<Self>, namespace: &str) -> Seat {
         let namespace = NAMESPACES.iter().position(|name| *name == namespace);
         if let Some(index) = namespace {
@@ -32,7 +32,7 @@ impl Headcount {
         clients.is_none_or(|(_, clients)| clients.load(Ordering::SeqCst) == 0)
     }
 
-    /// Clients over all namespaces.
+    /// Returns the number of clients in all namespaces.
     pub(super) fn total(&self) -> usize {
         self.0.iter().map(|clients| clients.load(Ordering::SeqCst)).sum()
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespace_is_empty_before_the_first_client_and_after_the_last() {
+    fn a_namespace_without_clients_is_empty() {
         let headcount = Arc::new(Headcount::default());
         assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
         let seats = [headcount.enter("/"), headcount.enter("/"), headcount.enter("/ws/signals")];

@@ -1,25 +1,25 @@
-//! Socket.IO: namespaces, the events a client may send, and the rooms that publications go to.
+//! Socket.IO: namespaces, the events a client may send, and the rooms that events are emitted to.
 //!
 //! | room | what is emitted into it |
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
-//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, at most so often per second and symbol |
+//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, limited per second and symbol |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
-//! | `user:<id>` | what is published for one user: an event of its type's name |
-//! | `users` | what is published for everybody: the same |
-//! | `admin` | what is published for administrators: the same |
+//! | `user:<id>` | what is published for one user: an event with the name of its type |
+//! | `users` | what is published for all users, likewise |
+//! | `admin` | what is published for administrators, likewise |
 
+mod admission_layer;
 mod disconnector;
-mod entry;
 mod headcount;
 mod namespace_query;
 mod payload;
 mod personal;
 mod polling;
+mod polling_requests;
 mod rates;
 mod rooms;
 mod session;
-mod steps;
 mod upgrade;
 
 use std::sync::Arc;
@@ -33,33 +33,34 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
+pub(super) use admission_layer::QueryInPath;
+pub use admission_layer::{AdmissionLayer, AdmissionService};
 pub use disconnector::Disconnector;
-pub(super) use entry::QueryInPath;
-pub use entry::{AdmissionLayer, AdmissionService};
 use headcount::Headcount;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
-use rates::Rates;
+use rates::PriceThrottle;
 pub use rooms::Rooms;
-use session::{Command, ResumeCursors, Session};
+use session::{ClientSession, Command, ResumeCursors};
 
 use super::Gateway;
-use super::admission::Refusal;
+use super::admission::AdmissionError;
 use super::cursor::MessageCursor;
 use crate::config;
 use crate::listener::Peer;
 
-/// Namespaces that behave alike: a client's URL decides which one it asks for.
+/// Namespaces that behave alike. The client's URL decides which one it connects to.
 pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
 
-/// Packets that may wait for one client. The bound counts what is queued without a yield; it costs nothing while idle.
+/// Packets that may be queued for one client. The limit covers what is queued without yielding; it costs nothing while
+/// idle.
 const MAX_QUEUED_PACKETS: usize = 4096;
-/// Read buffer of a WebSocket, in bytes: clients send little.
+/// Read buffer of a WebSocket, in bytes. Clients send little.
 const READ_BUFFER: usize = 512;
-/// A session that has not asked for a namespace by then is dropped.
+/// A session that has not connected to a namespace by then is dropped.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The engine with its bounds, still without its timers and namespaces.
+/// Returns a builder of the engine with its limits, without timers and namespaces.
 pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
     let largest = limits.message_bytes;
     let parser = ParserConfig::common().max_incoming_binaries(limits.attachments).max_incoming_binary_buf_size(largest);
@@ -76,19 +77,21 @@ pub fn engine(limits: &config::Limits) -> SocketIoBuilder {
 pub fn build(
     settings: &config::SocketioSettings,
     gateway: &Arc<Gateway>,
-    cuts: &Disconnector,
+    disconnector: &Disconnector,
 ) -> (SocketIoLayer, Rooms) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
-    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(Rates::default()));
+    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
     for namespace in NAMESPACES {
-        let (gateway, cuts, headcount, rates) = (gateway.clone(), cuts.clone(), headcount.clone(), rates.clone());
-        // Handlers are registered before the client is told that it is connected: an event sent at once would be lost else.
+        let (gateway, disconnector, headcount, rates) =
+            (gateway.clone(), disconnector.clone(), headcount.clone(), rates.clone());
+        // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
+        // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
-            let (gateway, cuts) = (gateway.clone(), cuts.clone());
+            let (gateway, disconnector) = (gateway.clone(), disconnector.clone());
             let (headcount, rates) = (headcount.clone(), rates.clone());
             async move {
                 let auth = auth.ok();
@@ -96,36 +99,37 @@ pub fn build(
                     gateway.tokens.fetch_key_of(token).await;
                 }
                 let address = socket.req_parts().extensions.get::<Peer>().map(|peer| peer.client);
-                let admitted = admit(&gateway, &cuts, (&headcount, &rates), &socket, auth.as_ref());
-                admitted.map_err(|refusal| gateway.judge_refusal(refusal, address))
+                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), &socket, auth.as_ref());
+                admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
-        // What the client said between being told that it is connected and being so could not be answered: it has waited.
+        // Messages that arrived after the client learned that it is connected, and before it had joined, were queued.
         let connected = |socket: SocketRef| {
-            if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+            if let Some(session) = socket.extensions.get::<Arc<ClientSession>>() {
                 session.end_with_login(&socket);
-                session.listen(&socket);
+                session.execute_queued(&socket);
             }
             std::future::ready(())
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms = Rooms::new(io, (headcount, rates), cuts.clone(), gateway.hub.position(), gateway.metrics.clone());
+    let rooms =
+        Rooms::new(io, (headcount, rates), disconnector.clone(), gateway.hub.position(), gateway.metrics.clone());
     (layer, rooms)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
-    cuts: &Disconnector,
-    (headcount, rates): (&Arc<Headcount>, &Arc<Rates>),
+    disconnector: &Disconnector,
+    (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
     socket: &SocketRef,
     auth: Option<&Value>,
-) -> Result<(), Refusal> {
+) -> Result<(), AdmissionError> {
     let field = |name: &str| auth.and_then(|auth| auth.get(name)).filter(|value| !value.is_null());
     let handshake = socket.req_parts();
-    // An empty token is that of a page that nobody has logged in on.
+    // A page without a logged-in user sends an empty token.
     let token = field("token").and_then(Value::as_str).filter(|token| !token.is_empty());
-    // A session over long polling may have brought its user along.
+    // The handshake of a long-polling session may have identified the user already.
     let login = PollingSession::of(socket).and_then(|session| session.take_login()).filter(|_| token.is_none());
     let login = match login {
         Some(login) => Some(login),
@@ -135,17 +139,25 @@ fn admit(
         since: field("since").and_then(Value::as_str).map(str::to_owned),
         last_event_id: field("last_event_id").map(MessageCursor::read),
     };
-    // With and without a slash at its end it is one channel.
+    // With and without a trailing slash it is one channel.
     let channel = if socket.ns() == "/" { "/" } else { "/ws/signals" };
     let seat = (headcount.enter(socket.ns()), gateway.enter("socketio", channel)?);
-    let session = Arc::new(Session::open(gateway.clone(), cuts.clone(), rates.clone(), socket, seat, login, presented));
+    let session = Arc::new(ClientSession::open(
+        gateway.clone(),
+        disconnector.clone(),
+        rates.clone(),
+        socket,
+        seat,
+        login,
+        presented,
+    ));
     socket.extensions.insert(session.clone());
 
-    // The work is done in the closure's body, not in a future: a client's events would overtake each other else.
+    // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other.
     let on = |event: &'static str, command: Command| {
         let session = session.clone();
         socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
-            session.take(&socket, command, data.unwrap_or(Value::Null), ack);
+            session.on_command(&socket, command, data.unwrap_or(Value::Null), ack);
             std::future::ready(())
         });
     };
@@ -155,7 +167,7 @@ fn admit(
     on("message", Command::Message);
     let listening = session.clone();
     socket.on_fallback(move |socket: SocketRef| {
-        listening.is_listened_to(&socket);
+        listening.is_within_rate(&socket);
         std::future::ready(())
     });
     socket.on_disconnect(move |reason: DisconnectReason| {

@@ -1,9 +1,9 @@
-//! The namespace's query of clients of Socket.IO 2: `40/ws/signals?token=abc,` asks for `/ws/signals`, with that query as what
-//! later versions call `auth`.
+//! Namespace queries of Socket.IO 2 clients: `40/ws/signals?token=abc,` asks for `/ws/signals`, with the query in place
+//! of the `auth` of later versions.
 //!
-//! Such a client takes answers that name the namespace alone; the reference server has answered so since 3.1.1
-//! (`Client.ondecoded` for protocol 3). The engine here would look for a namespace with the query in its name, so the packet
-//! is rewritten on its way in, over both transports, to `40/ws/signals,{"token":"abc"}`.
+//! Such a client accepts answers that name the namespace alone, which the reference server sends since 3.1.1
+//! (`Client.ondecoded` for protocol 3). The engine here would look for a namespace with the query in its name. So the
+//! packet is rewritten on its way in, over both transports, to `40/ws/signals,{"token":"abc"}`.
 
 use axum::extract::Query;
 use http::Uri;
@@ -11,19 +11,19 @@ use serde_json::{Map, Value};
 
 use crate::listener::InboundFilter;
 
-/// How every packet begins that is looked at: a message, a connection, and a namespace.
+/// Start of every packet that may be rewritten: a message, a connection, and a namespace.
 const CONNECT: &str = "40/";
-/// Longest packet that is looked at, in bytes: far more than a token needs.
+/// Longest packet that may be rewritten, in bytes: far more than a token needs.
 const MAX_PACKET: usize = 16 * 1024;
-/// Longest head of a WebSocket frame of a client: two bytes, a length of eight, a mask of four.
-const MAX_HEAD: usize = 14;
+/// Longest header of a client's WebSocket frame, in bytes: two, an extended length of eight, a mask of four.
+const MAX_HEADER: usize = 14;
 const FIN_TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
-/// In place of a length: it follows in two bytes, or in eight.
+/// Length markers: the length follows in two bytes, or in eight.
 const LENGTH_16: u8 = 0x7e;
 const LENGTH_64: u8 = 0x7f;
 
-/// The packet in place of `packet`, if that connects to a namespace with a query.
+/// Returns the replacement of a packet that connects to a namespace with a query.
 fn rewritten(packet: &str) -> Option<String> {
     let name = packet.strip_prefix("40").filter(|name| name.starts_with('/'))?;
     let name = name.split_once(',').map_or(name, |(name, _)| name);
@@ -38,8 +38,8 @@ fn rewritten(packet: &str) -> Option<String> {
     Some(format!("40{namespace},{}", Value::Object(auth)))
 }
 
-/// The body of a long poll of Engine.IO 3 (`<length>:<packet>`, repeatedly; lengths in UTF-16 units), if anything in it has to
-/// be rewritten.
+/// Rewrites the body of a long poll of Engine.IO 3 (`<length>:<packet>`, repeatedly; lengths in UTF-16 units). Returns
+/// `None` when nothing changes.
 pub(super) fn rewritten_payload(payload: &[u8]) -> Option<String> {
     let payload = std::str::from_utf8(payload).ok().filter(|payload| payload.contains(CONNECT))?;
     let (mut rest, mut out, mut changed) = (payload, String::with_capacity(payload.len()), false);
@@ -61,34 +61,34 @@ pub(super) fn rewritten_payload(payload: &[u8]) -> Option<String> {
     changed.then_some(out)
 }
 
-/// Rewrites the packets of a WebSocket of Engine.IO 3. Everything else passes as it came.
+/// Rewrites the packets of a WebSocket of Engine.IO 3. All other bytes pass unchanged.
 #[derive(Debug, Default)]
 pub(super) struct ConnectFilter {
-    state: State,
+    state: FilterState,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum FilterState {
     /// Between two frames.
     #[default]
     Between,
-    /// What has come of a frame whose head is not whole, or that may have to be rewritten.
+    /// Within a frame whose header is incomplete, or that may have to be rewritten: its bytes so far.
     Held(Vec<u8>),
-    /// In a frame that passes; so many bytes are to come.
+    /// Within a frame that passes unchanged: the number of bytes to come.
     Passing(u64),
-    /// What comes is not a frame of a client: the engine judges it.
+    /// The bytes are not a client's frame and pass unchanged; the engine rejects them.
     Foreign,
 }
 
-/// What is known of a frame from its first bytes.
+/// What the first bytes of a frame show.
 enum Frame {
-    /// More has to come.
+    /// More bytes are needed.
     Unknown,
-    /// It is not one of a client.
+    /// It is not a client's frame.
     Foreign,
-    /// It passes: its whole length.
+    /// It passes unchanged: its total length.
     Passes(u64),
-    /// A short text: its whole length, and where the mask begins.
+    /// It is a short text frame: its total length, and the offset of the mask.
     Text(usize, usize),
 }
 
@@ -121,7 +121,7 @@ fn frame(bytes: &[u8]) -> Frame {
     Frame::Text(whole as usize, mask)
 }
 
-/// The frame in place of a whole text frame whose mask begins at `mask`.
+/// Returns the replacement of a complete text frame whose mask begins at `mask`.
 fn rewritten_frame(bytes: &[u8], mask: usize) -> Option<Vec<u8>> {
     let (key, payload) = bytes[mask..].split_at(4);
     let unmasked: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
@@ -143,42 +143,42 @@ impl InboundFilter for ConnectFilter {
     fn filter(&mut self, mut received: &[u8], out: &mut Vec<u8>) {
         while !received.is_empty() {
             self.state = match std::mem::take(&mut self.state) {
-                State::Foreign => {
+                FilterState::Foreign => {
                     out.extend(received);
-                    self.state = State::Foreign;
+                    self.state = FilterState::Foreign;
                     return;
                 }
-                State::Passing(left) => {
+                FilterState::Passing(left) => {
                     let (frame, rest) =
                         received.split_at(received.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
                     out.extend(frame);
                     received = rest;
                     match left - frame.len() as u64 {
-                        0 => State::Between,
-                        left => State::Passing(left),
+                        0 => FilterState::Between,
+                        left => FilterState::Passing(left),
                     }
                 }
-                State::Between => State::Held(Vec::with_capacity(MAX_HEAD)),
-                State::Held(mut held) => {
+                FilterState::Between => FilterState::Held(Vec::with_capacity(MAX_HEADER)),
+                FilterState::Held(mut held) => {
                     held.push(received[0]);
                     received = &received[1..];
                     match frame(&held) {
                         Frame::Foreign => {
                             out.extend(held);
-                            State::Foreign
+                            FilterState::Foreign
                         }
                         Frame::Passes(whole) => {
                             out.extend(&held);
                             match whole - held.len() as u64 {
-                                0 => State::Between,
-                                left => State::Passing(left),
+                                0 => FilterState::Between,
+                                left => FilterState::Passing(left),
                             }
                         }
                         Frame::Text(whole, mask) if held.len() == whole => {
                             out.extend(rewritten_frame(&held, mask).unwrap_or(held));
-                            State::Between
+                            FilterState::Between
                         }
-                        Frame::Unknown | Frame::Text(..) => State::Held(held),
+                        Frame::Unknown | Frame::Text(..) => FilterState::Held(held),
                     }
                 }
             };
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_becomes_what_later_versions_call_auth() {
+    fn a_namespace_query_becomes_auth() {
         for (packet, expected) in [
             ("40/ws/signals?token=abc,", Some(r#"40/ws/signals,{"token":"abc"}"#)),
             ("40/ws/signals?token=abc", Some(r#"40/ws/signals,{"token":"abc"}"#)),
@@ -279,7 +279,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_others_pass(bytes in proptest::collection::vec(any::<u8>(), 0..300), chunk in 1..40usize) {
+        fn other_bytes_pass_unchanged(bytes in proptest::collection::vec(any::<u8>(), 0..300), chunk in 1..40usize) {
             let mut http = b"GET / HTTP/1.1\r\n".to_vec();
             http.extend(bytes);
             prop_assert_eq!(filtered(&http, chunk), http);

@@ -1,20 +1,20 @@
-//! The packets of an answer to a long poll, and where it can be cut.
+//! The packets in an answer to a long poll, and where the answer can be split.
 
 use bytes::Bytes;
 
-/// Packets that an answer holds at most: python-engineio refuses more.
+/// Largest number of packets in an answer: python-engineio rejects more.
 pub(super) const MAX_PACKETS: usize = 16;
-/// Between two packets of Engine.IO 4.
+/// Separates two packets of Engine.IO 4.
 const SEPARATOR: u8 = 0x1e;
-/// Between the length of a packet and the packet, in the binary form of Engine.IO 3.
+/// Separates the length of a packet from the packet, in the binary form of Engine.IO 3.
 const BINARY_SEPARATOR: u8 = 0xff;
 
-/// Cuts a payload after its first packets, as many as an answer may hold. The second part is empty when that is all, or when
-/// the payload cannot be read.
+/// Splits a payload after the largest number of packets that an answer may hold. The second part is empty when the
+/// first is all, or when the payload is malformed.
 pub(super) fn split(payload: &Bytes, version: u8, is_binary: bool) -> (Bytes, Bytes) {
     let (end, next) = match (version, is_binary) {
-        (3, true) => same(end_of_binary(payload)),
-        (3, false) => same(end_of_text(payload)),
+        (3, true) => without_separator(end_of_binary(payload)),
+        (3, false) => without_separator(end_of_text(payload)),
         _ => {
             let separators = payload.iter().enumerate().filter(|(_, byte)| **byte == SEPARATOR);
             separators.map(|(at, _)| (at, at + 1)).nth(MAX_PACKETS - 1).unwrap_or((payload.len(), payload.len()))
@@ -23,11 +23,11 @@ pub(super) fn split(payload: &Bytes, version: u8, is_binary: bool) -> (Bytes, By
     (payload.slice(..end), payload.slice(next..))
 }
 
-fn same(end: usize) -> (usize, usize) {
+fn without_separator(end: usize) -> (usize, usize) {
     (end, end)
 }
 
-/// `<length>:<packet>`, one after the other; the length counts as JavaScript does.
+/// Returns the end of the first packets in the text form, `<length>:<packet>` repeated. Lengths are in UTF-16 units.
 fn end_of_text(payload: &[u8]) -> usize {
     let Ok(text) = std::str::from_utf8(payload) else { return payload.len() };
     let mut rest = text;
@@ -44,7 +44,8 @@ fn end_of_text(payload: &[u8]) -> usize {
     payload.len() - rest.len()
 }
 
-/// What it is, its length in digits of one byte each, 0xff, and the packet; one after the other.
+/// Returns the end of the first packets in the binary form: type, length in digits of one byte each, 0xff, packet;
+/// repeated.
 fn end_of_binary(payload: &[u8]) -> usize {
     let mut rest = payload;
     for _ in 0..MAX_PACKETS {
@@ -68,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// A payload of these packets as each form writes it.
+    /// Encodes a payload of these packets in each form.
     fn forms(packets: &[String]) -> [(u8, bool, Bytes); 3] {
         let lengths = packets.iter().map(|packet| format!("{}:{packet}", packet.encode_utf16().count()));
         let binary = packets.iter().flat_map(|packet| {
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_whole() {
+    fn a_payload_within_the_limit_is_not_split() {
         for packets in [vec![], vec!["2".to_owned()], vec!["4€𝕏".to_owned(); MAX_PACKETS]] {
             for (version, is_binary, payload) in forms(&packets) {
                 assert_eq!(split(&payload, version, is_binary), (payload.clone(), Bytes::new()));
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_whole() {
+    fn a_malformed_payload_is_not_split() {
         for payload in ["", ":", "x", "3:2", "99999999999999999999:4", "1:11:1x", "\u{0}\u{1}"] {
             let payload = Bytes::from(payload);
             for (version, is_binary) in [(4, false), (3, false), (3, true)] {
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_put_together_are_the_payload(packets in prop::collection::vec("[2-4][^\\x1e]{0,9}", 0..60)) {
+        fn the_parts_add_up_to_the_payload(packets in prop::collection::vec("[2-4][^\\x1e]{0,9}", 0..60)) {
             for (version, is_binary, payload) in forms(&packets) {
                 let (mut rest, mut parts) = (payload, Vec::new());
                 while !rest.is_empty() {
@@ -119,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_panics(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_payload_panics(payload in prop::collection::vec(any::<u8>(), 0..200)) {
             for (version, is_binary) in [(4, false), (3, false), (3, true)] {
                 let payload = Bytes::from(payload.clone());
                 let (first, rest) = split(&payload, version, is_binary);

@@ -1,4 +1,4 @@
-//! Users' own streams: which published messages they are made of, and what a newcomer gets of the past.
+//! Users' streams: which published messages they contain, and which of the past a joining client gets.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::gateways::dialects::bots::spelled;
 use crate::gateways::resume::NoRoom;
 use crate::hub::{Audiences, Envelope, Snapshot};
 
-/// Whether a message is an event of the users' streams. The others are forms of the market that single dashboards read; here
-/// the market has its own events, some of them under the same names.
+/// Whether a message belongs to the users' streams. The other types are forms of the market data for single dashboards;
+/// over Socket.IO the market data has its own events, some of them under the same names.
 pub(super) const fn is_personal(kind: MessageType) -> bool {
     match kind {
         MessageType::Trades
@@ -44,60 +44,60 @@ pub(super) const fn is_personal(kind: MessageType) -> bool {
     }
 }
 
-/// What a client gets beside a message.
+/// Emitted beside a message.
 #[derive(Debug, Serialize)]
-struct Meta {
-    /// The number of the message.
+struct MessageMeta {
+    /// Sequence number of the message.
     sequence: u64,
-    /// What to present to get all that comes after.
+    /// Cursor that resumes after the message.
     cursor: String,
 }
 
-/// Emits a message to one client: an event of its type's name.
+/// Emits a message to one client, as an event with the name of its type.
 pub(super) fn emit(socket: &SocketRef, published: &RelayedMessage, cursor: &MessageCursor) -> Result<(), SendError> {
     emit_data(socket, published, &spelled(published, None), cursor)
 }
 
-/// The same with the message's `data` in both spellings at hand.
+/// Emits a message like [`emit`], with its `data` encoded in both spellings.
 pub(super) fn emit_data(
     socket: &SocketRef,
     published: &RelayedMessage,
     data: &str,
     cursor: &MessageCursor,
 ) -> Result<(), SendError> {
-    // What we encoded ourselves is embedded as it is.
+    // The data was encoded here, so it is embedded without a check.
     let Ok(data) = serde_json::from_str::<&RawValue>(data) else { return Ok(()) };
-    let meta = Meta { sequence: published.seq, cursor: cursor.to_string() };
+    let meta = MessageMeta { sequence: published.seq, cursor: cursor.to_string() };
     rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }
 
-/// What a user who joins still has to get: the states as they are, and the ordered messages since he was there.
+/// What a user who joins still has to get: the current states, and the ordered messages since the presented cursor.
 ///
-/// It comes in the order of the numbers, whatever it is. So every cursor on the way says the truth: a client that is cut and
-/// presents the last one that it got has missed nothing, and gets nothing ordered twice.
+/// Everything is emitted in the order of the sequence numbers, so every cursor on the way is correct: a client that is
+/// disconnected and presents its last cursor has missed nothing, and gets no ordered message twice.
 #[derive(Debug)]
 pub(super) struct Backlog {
     audiences: Audiences,
     presented: Option<Result<MessageCursor, CursorError>>,
-    /// The number that ordered messages are due after; known with the first look at the present.
+    /// Number after which ordered messages are due; set by the first call with a snapshot.
     place: Option<u64>,
-    /// All up to this number has found a place in the client's queue.
+    /// Everything up to this number has been queued for the client.
     reached: u64,
     recovered: Option<bool>,
 }
 
 impl Backlog {
-    /// All that is due to somebody who may read `audiences` and presents this cursor, or none.
+    /// Creates the backlog of a user who may read `audiences` and has presented this cursor, if any.
     pub(super) fn new(audiences: Audiences, presented: Option<Result<MessageCursor, CursorError>>) -> Self {
         Self { audiences, presented, place: None, reached: 0, recovered: None }
     }
 
-    /// Whose messages they are.
+    /// Returns the audiences whose messages these are.
     pub(super) fn audiences(&self) -> &Audiences {
         &self.audiences
     }
 
-    /// Whether the gap since the presented cursor was filled; `None` when none was presented.
+    /// Whether the gap since the presented cursor was filled; `None` when no cursor was presented.
     pub(super) fn recovered(&self) -> Option<bool> {
         self.recovered
     }
@@ -105,13 +105,13 @@ impl Backlog {
     /// Emits what is still due, while nothing is published.
     ///
     /// # Errors
-    /// When there is no room for all of it; the next call goes on from there.
-    pub(super) fn hand_over(&mut self, socket: &SocketRef, present: &Snapshot) -> Result<(), NoRoom> {
-        let (place, due) = self.due(present);
+    /// Fails when the client's queue has no room for all of it. The next call continues from there.
+    pub(super) fn emit_to(&mut self, socket: &SocketRef, snapshot: &Snapshot) -> Result<(), NoRoom> {
+        let (place, due) = self.due(snapshot);
         let mut reached = None;
         for publication in due {
             let Event::RelayedMessage(published) = publication.event() else { continue };
-            let cursor = MessageCursor::new(present.position(), place.max(published.seq));
+            let cursor = MessageCursor::new(snapshot.position(), place.max(published.seq));
             if is_full(&emit(socket, published, &cursor)) {
                 return Err(NoRoom { reached });
             }
@@ -121,17 +121,17 @@ impl Backlog {
         Ok(())
     }
 
-    /// The number that ordered messages come after, and what is due, in the order of its numbers.
-    fn due(&mut self, present: &Snapshot) -> (u64, Vec<Arc<Envelope>>) {
-        let last = present.last_message();
+    /// Returns the number after which ordered messages are due, and the due messages in the order of their numbers.
+    fn due(&mut self, snapshot: &Snapshot) -> (u64, Vec<Arc<Envelope>>) {
+        let last = snapshot.last_message();
         let place = *self.place.get_or_insert_with(|| {
             let presented = self.presented.take();
-            let place = presented.as_ref().map(|cursor| cursor.as_ref().ok()?.place(present.position(), last));
+            let place = presented.as_ref().map(|cursor| cursor.as_ref().ok()?.place(snapshot.position(), last));
             self.recovered = place.map(|place| place.is_some());
-            // Of a log that is not this one, everything that is kept may have been missed.
+            // With a cursor of another log, any of the retained messages may have been missed.
             place.map_or(last, Option::unwrap_or_default)
         });
-        let (mut due, whole) = present.messages_after(&self.audiences, place.max(self.reached));
+        let (mut due, whole) = snapshot.messages_after(&self.audiences, place.max(self.reached));
         if !whole {
             self.recovered = Some(false);
         }
@@ -142,7 +142,7 @@ impl Backlog {
             MessageType::ALL.into_iter().filter(|(kind, _, class)| *class == Class::State && is_personal(*kind));
         for (kind, ..) in states {
             for audience in self.audiences.each() {
-                let states = present.states_of(&audience, kind);
+                let states = snapshot.states_of(&audience, kind);
                 due.extend(states.filter(|state| number(state) > self.reached).cloned());
             }
         }

@@ -1,12 +1,12 @@
-//! Long-polling sessions: how many there may be, and what may wait for each.
+//! Long-polling sessions: limits on their number, and on the data that waits for each.
 //!
-//! A session over long polling holds no connection between two requests, so the limits of connections do not see it. It is
-//! counted here instead, from its handshake until the engine has dropped the last of it: the guard travels in the
-//! extensions of the request that the engine keeps with the session. Once it is a WebSocket, its connection counts for it.
+//! A session over long polling holds no connection between two requests, so the limits on connections do not cover it.
+//! It is counted here instead, from its handshake until the engine has dropped it: the request's extensions, which the
+//! engine keeps with the session, hold the guard. After an upgrade to a WebSocket, its connection is counted instead.
 //!
-//! A WebSocket that does not read is cut when a write has waited for too long; here nothing waits in a write. So a client
-//! that does not poll is cut after the time in which it would have to answer a ping, and when too much waits for all
-//! sessions together, those that have not polled for a moment go first, the most expensive one first.
+//! A WebSocket that does not read is closed when a write has waited too long; with long polling no write waits. So a
+//! client that does not poll is disconnected after the time in which it would have to answer a ping. When too much
+//! waits for all sessions together, those that have not polled for a moment are ended, the most expensive first.
 
 mod rest;
 
@@ -24,36 +24,37 @@ use tokio::time::Instant;
 use crate::auth::UserSession;
 use crate::listener::KillSwitch;
 use rest::Delivery;
-pub(super) use rest::{Answer, Asking, Found, Turn};
+pub(super) use rest::{AnswerSource, EnginePoll, Leftover, PollAnswer};
 
-/// What may wait for one session before it is cut, in bytes: far more than a snapshot of the largest signals that people send.
+/// Data that may wait for one session before its client is disconnected, in bytes: far more than a snapshot of the
+/// largest signals in use.
 const MAX_WAITING_BYTES: usize = 4 << 20;
-/// What a queued packet costs beside its content, in bytes.
+/// Memory that a queued packet takes beside its content, in bytes.
 const PACKET_BYTES: usize = 192;
-/// Namespaces that a client may ask for between two polls. Each is answered, whether there is such a namespace or not, and
-/// the engine answers by itself; there are three.
+/// Namespaces that a client may ask for between two polls. The engine answers each of these requests by itself, whether
+/// the namespace exists or not. There are three namespaces.
 const MAX_CONNECTS: usize = 16;
-/// A session that has polled within this time is a client that works.
-const GRACE: Duration = Duration::from_secs(1);
-/// A session that waits for less than this gives no memory back worth mentioning.
-const LEAST_EVICTED_BYTES: usize = 4 * 1024;
+/// A session that has polled within this time is not ended for its memory.
+const RECENT_POLL: Duration = Duration::from_secs(1);
+/// Ending a session with less waiting data than this would free no memory worth mentioning.
+const MIN_EVICTED_BYTES: usize = 4 * 1024;
 
-/// Bounds on the sessions of an engine.
+/// Limits on the sessions of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollingLimits {
-    /// Most sessions at a time.
+    /// Largest number of sessions.
     pub sessions: usize,
-    /// Most sessions of one address (of IPv6, one /64) at a time.
+    /// Largest number of sessions per address (for IPv6, per /64).
     pub per_address: usize,
-    /// What may wait for all sessions together, in bytes.
+    /// Data that may wait for all sessions together, in bytes.
     pub waiting_bytes: usize,
-    /// How long a client may leave its session alone.
+    /// How long a client may go without polling.
     pub poll_timeout: Duration,
 }
 
-/// Which limit a session would exceed.
+/// The limit that a new session would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OverLimit {
+pub(super) enum SessionLimit {
     /// [`PollingLimits::sessions`].
     Sessions,
     /// [`PollingLimits::per_address`].
@@ -69,9 +70,9 @@ struct Registry {
     limits: PollingLimits,
     counts: Mutex<Counts>,
     open: Mutex<HashMap<String, Weak<PollingSession>>>,
-    /// Bytes that wait for all sessions together, apart from broadcasts.
+    /// Data that waits for all sessions together, in bytes, without broadcasts.
     waiting: AtomicUsize,
-    /// Packets of broadcasts so far: each may wait for every session.
+    /// Number of broadcast packets so far. Each may wait for every session.
     broadcasts: AtomicU64,
 }
 
@@ -94,50 +95,50 @@ impl Counts {
     }
 }
 
-/// A session that began with long polling. Counts until it is dropped, or is a WebSocket.
+/// A session that began with long polling. It is counted until it is dropped, or becomes a WebSocket.
 #[derive(Debug)]
 pub(super) struct PollingSession {
     registry: Arc<Registry>,
     address: Option<IpAddr>,
-    /// Engine.IO's version, as the query has it.
+    /// Version of Engine.IO, by the query.
     version: u8,
     id: OnceLock<String>,
-    /// Bytes that wait for the next poll.
+    /// Data that waits for the next poll, in bytes.
     waiting: AtomicUsize,
-    state: Mutex<State>,
-    /// Told whenever something of [`State::delivery`] has changed.
+    state: Mutex<PollingState>,
+    /// Notified whenever [`PollingState::delivery`] changes.
     delivery_changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct PollingState {
     is_counted: bool,
-    /// The user of the handshake's token, until a namespace takes it over.
+    /// User of the handshake's token, until a namespace takes it over.
     login: Option<UserSession>,
     /// The connection that the session was upgraded to.
     connection: Option<KillSwitch>,
-    /// Polls that wait for an answer.
+    /// Number of polls that wait for an answer.
     polls: usize,
     /// When the last poll ended, or the session began.
     last_poll: Instant,
-    /// Broadcasts up to the last poll.
+    /// Number of broadcasts at the last poll.
     broadcasts: u64,
-    /// Namespaces asked for since the last poll.
+    /// Number of namespaces asked for since the last poll.
     connects: usize,
-    /// It has been told to end.
+    /// Whether the session has already been told to end.
     is_ending: bool,
-    /// What is between the engine and the client.
+    /// What is on its way from the engine to the client.
     delivery: Delivery,
 }
 
 /// A session that has to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overdue {
-    /// The session.
+    /// Id of the session.
     pub(super) id: String,
-    /// Engine.IO's version.
+    /// Version of Engine.IO.
     pub(super) version: u8,
-    /// Why, as a metric label: `idle`, `memory` or `upgrade`.
+    /// Reason as a metric label: `idle`, `memory` or `upgrade`.
     pub(super) reason: &'static str,
 }
 
@@ -146,7 +147,7 @@ pub(super) struct Overdue {
 pub(super) struct Poll(Arc<PollingSession>);
 
 impl PollingSessions {
-    /// No session yet.
+    /// Creates an empty registry.
     pub fn new(limits: PollingLimits) -> Self {
         Self(Arc::new(Registry {
             limits,
@@ -157,25 +158,25 @@ impl PollingSessions {
         }))
     }
 
-    /// Counts a session that is about to be opened for `address`, or for no address.
+    /// Counts a session that is about to be opened, for `address` if it is known.
     ///
     /// # Errors
-    /// When a limit is reached.
+    /// Fails when a limit is reached.
     pub(super) fn open(
         &self,
         address: Option<IpAddr>,
         version: u8,
         login: Option<UserSession>,
-    ) -> Result<Arc<PollingSession>, OverLimit> {
+    ) -> Result<Arc<PollingSession>, SessionLimit> {
         let limits = self.0.limits;
         let mut counts = self.0.counts.lock();
         if counts.sessions >= limits.sessions {
-            return Err(OverLimit::Sessions);
+            return Err(SessionLimit::Sessions);
         }
         if let Some(address) = address {
             let count = counts.by_address.entry(address).or_default();
             if *count >= limits.per_address {
-                return Err(OverLimit::Address);
+                return Err(SessionLimit::Address);
             }
             *count += 1;
         }
@@ -187,7 +188,7 @@ impl PollingSessions {
             version,
             id: OnceLock::new(),
             waiting: AtomicUsize::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(PollingState {
                 is_counted: true,
                 login,
                 connection: None,
@@ -202,22 +203,22 @@ impl PollingSessions {
         }))
     }
 
-    /// The open session with this id, unless it began as a WebSocket.
+    /// Returns the open session with this id, unless it began as a WebSocket.
     pub(super) fn find(&self, id: &str) -> Option<Arc<PollingSession>> {
         self.0.open.lock().get(id)?.upgrade()
     }
 
-    /// How many sessions are counted.
+    /// Returns the number of counted sessions.
     pub(super) fn count(&self) -> usize {
         self.0.counts.lock().sessions
     }
 
-    /// Notes a packet that was sent to whole rooms.
-    pub(super) fn note_broadcast(&self) {
+    /// Counts a packet that was sent to whole rooms.
+    pub(super) fn count_broadcast(&self) {
         self.0.broadcasts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Bytes that wait for all sessions together, and the sessions that have to end now.
+    /// Returns the bytes that wait for all sessions together, and the sessions that have to end now.
     pub(super) fn overdue(&self) -> (usize, Vec<Overdue>) {
         let sessions: Vec<_> = self.0.open.lock().values().filter_map(Weak::upgrade).collect();
         let (mut overdue, mut costs, mut total) = (Vec::new(), Vec::new(), 0);
@@ -230,7 +231,7 @@ impl PollingSessions {
             }
             if let Some(connection) = &state.connection {
                 if connection.is_orphaned() {
-                    // Its WebSocket never came to be.
+                    // The connection of its upgrade was never used.
                     state.is_ending = true;
                     overdue.push(ends("upgrade"));
                 }
@@ -242,7 +243,7 @@ impl PollingSessions {
             if idle >= self.0.limits.poll_timeout {
                 state.is_ending = true;
                 overdue.push(ends("idle"));
-            } else if idle >= GRACE && cost >= LEAST_EVICTED_BYTES {
+            } else if idle >= RECENT_POLL && cost >= MIN_EVICTED_BYTES {
                 costs.push((cost, session, ends("memory")));
             }
         }
@@ -263,59 +264,58 @@ impl PollingSessions {
 }
 
 impl PollingSession {
-    /// The session of a client, if it began with long polling.
+    /// Returns the session of a client that began with long polling.
     pub(super) fn of(socket: &SocketRef) -> Option<&Arc<Self>> {
         socket.req_parts().extensions.get()
     }
 
-    /// Engine.IO's version, as the query has it.
+    /// Returns the version of Engine.IO, by the query.
     pub(super) fn version(&self) -> u8 {
         self.version
     }
 
-    /// The session's id, once it is open.
+    /// Returns the session's id; empty until it is open.
     pub(super) fn id(&self) -> &str {
         self.id.get().map_or("", String::as_str)
     }
 
-    /// The session has been opened, and this is its id.
-    pub(super) fn opened(self: &Arc<Self>, id: &str) {
+    /// Registers the session under its id, once the engine has opened it.
+    pub(super) fn register(self: &Arc<Self>, id: &str) {
         if self.id.set(id.to_owned()).is_ok() {
             self.registry.open.lock().insert(id.to_owned(), Arc::downgrade(self));
         }
     }
 
-    /// The user of the handshake's token, for the first namespace that asks.
+    /// Takes the user of the handshake's token, for the first namespace that asks.
     pub(super) fn take_login(&self) -> Option<UserSession> {
         self.state.lock().login.take()
     }
 
-    /// A poll has come in, and waits for its answer.
+    /// Registers a poll that waits for its answer.
     pub(super) fn poll(self: Arc<Self>) -> Poll {
         self.state.lock().polls += 1;
         Poll(self)
     }
 
-    /// Counts namespaces that the client asks for; false when it asks for too many without polling.
+    /// Counts namespaces that the client asks for. Returns false when they are too many without a poll.
     pub(super) fn may_connect(&self, namespaces: usize) -> bool {
         let mut state = self.state.lock();
         if state.delivery.has_parked_poll() {
-            // Nothing waits: the poll would have been answered with it.
+            // Nothing waits for the client, or this poll would have been answered.
             state.connects = 0;
         }
         state.connects = state.connects.saturating_add(namespaces);
         state.connects <= MAX_CONNECTS
     }
 
-    /// Whether there is room for more to wait for this client: never more than its share, nor, for all together, than twice
-    /// what makes idle sessions go.
+    /// Whether more data may wait for this client: its own limit and twice the common limit are not reached.
     pub(super) fn has_room(&self) -> bool {
         let fits = self.waiting.load(Ordering::Relaxed) < MAX_WAITING_BYTES
             && self.registry.waiting.load(Ordering::Relaxed) < 2 * self.registry.limits.waiting_bytes;
         fits || self.is_upgraded()
     }
 
-    /// Whether the client may ask for more: when too much waits for all together, only one that polls may.
+    /// Whether the client may ask for more. When too much waits for all clients together, only a client that polls may.
     pub(super) fn may_ask(&self) -> bool {
         let is_tight = self.registry.waiting.load(Ordering::Relaxed) >= self.registry.limits.waiting_bytes;
         let polls = || {
@@ -325,54 +325,54 @@ impl PollingSession {
         self.has_room() && (!is_tight || polls())
     }
 
-    /// Notes a packet of so many bytes that waits for the client.
-    pub(super) fn note_sent(&self, bytes: usize) {
+    /// Counts a packet of this size that waits for the client.
+    pub(super) fn count_sent(&self, bytes: usize) {
         if !self.is_upgraded() {
-            self.note_waiting(bytes + PACKET_BYTES);
+            self.count_waiting(bytes + PACKET_BYTES);
         }
     }
 
-    fn note_waiting(&self, bytes: usize) {
-        // In this order, so that no more is ever taken off the sum than is in it.
+    fn count_waiting(&self, bytes: usize) {
+        // The sum is increased first, so that it never falls below what is taken off it.
         self.registry.waiting.fetch_add(bytes, Ordering::SeqCst);
         self.waiting.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// The client has taken so many bytes, or all that waits.
-    fn note_taken(&self, bytes: usize) {
+    /// Counts down what the client has received; `usize::MAX` is everything that waits.
+    fn count_received(&self, bytes: usize) {
         let take = |waiting: usize| Some(waiting.saturating_sub(bytes));
         let before = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap_or_default();
         self.registry.waiting.fetch_sub(before.min(bytes), Ordering::SeqCst);
     }
 
-    /// The session goes over to a WebSocket on this connection, which counts for it from now on. The engine ends a session
-    /// whose upgrade fails.
+    /// Marks the session as upgraded to a WebSocket on this connection, which is counted from now on instead. The
+    /// engine ends a session whose upgrade fails.
     pub(super) fn upgrade(&self, connection: KillSwitch) {
         let mut state = self.state.lock();
         if state.connection.as_ref().is_some_and(|connection| !connection.is_orphaned()) {
             return;
         }
         state.connection = Some(connection);
-        self.note_taken(usize::MAX);
+        self.count_received(usize::MAX);
         self.uncount(&mut state);
     }
 
-    /// The connection that the session was upgraded to.
+    /// Returns the connection that the session was upgraded to.
     pub(super) fn connection(&self) -> Option<KillSwitch> {
         self.state.lock().connection.clone()
     }
 
-    /// Whether it is a WebSocket, or about to be one.
+    /// Whether the session is a WebSocket, or about to become one.
     pub(super) fn is_upgraded(&self) -> bool {
         self.state.lock().connection.is_some()
     }
 
-    fn cost(&self, state: &State) -> usize {
+    fn cost(&self, state: &PollingState) -> usize {
         let broadcasts = self.registry.broadcasts.load(Ordering::Relaxed).saturating_sub(state.broadcasts) as usize;
         self.waiting.load(Ordering::Relaxed) + broadcasts.min(super::MAX_QUEUED_PACKETS) * PACKET_BYTES
     }
 
-    fn uncount(&self, state: &mut State) {
+    fn uncount(&self, state: &mut PollingState) {
         if std::mem::take(&mut state.is_counted) {
             self.registry.counts.lock().remove(self.address);
         }
@@ -381,7 +381,7 @@ impl PollingSession {
 
 impl Drop for PollingSession {
     fn drop(&mut self) {
-        self.note_taken(usize::MAX);
+        self.count_received(usize::MAX);
         if let Some(id) = self.id.get() {
             self.registry.open.lock().remove(id);
         }
@@ -392,10 +392,11 @@ impl Drop for PollingSession {
 }
 
 impl Poll {
-    /// The engine answered the poll with so many bytes, of at most `most`. What is far below that was all there was.
-    fn answered(&self, bytes: usize, most: usize) {
+    /// Notes that the engine has answered the poll with this many bytes, of at most `max_bytes`. An answer far below
+    /// the limit has emptied the queue.
+    fn answered(&self, bytes: usize, max_bytes: usize) {
         let session = &self.0;
-        session.note_taken(if bytes < most / 2 { usize::MAX } else { bytes });
+        session.count_received(if bytes < max_bytes / 2 { usize::MAX } else { bytes });
         let mut state = session.state.lock();
         state.connects = 0;
         state.broadcasts = session.registry.broadcasts.load(Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! Prices for those who asked for fewer: rooms by rate, in each of which the newest price of a symbol goes out when its time
-//! has come, and the ones between do not.
+//! Prices at reduced rates. Each rate has its rooms; they get the latest price of a symbol at each interval, and the
+//! prices in between are dropped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::domain::{Event, Symbol};
 use crate::hub::Envelope;
 
-/// One of the fixed rates; rooms are named after it.
+/// One of the fixed rates. Rooms are named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rate(usize);
+pub(super) struct PriceRate(usize);
 
 /// Name, prices per second, and the time between two prices of a symbol.
 const RATES: [(&str, f64, Duration); 4] = [
@@ -24,22 +24,22 @@ const RATES: [(&str, f64, Duration); 4] = [
     ("2", 2.0, Duration::from_millis(500)),
     ("5", 5.0, Duration::from_millis(200)),
 ];
-/// Nothing is published more often than this: whoever takes so many takes all.
-const ALL: f64 = 10.0;
+/// Highest rate of publishing. A client that accepts this rate gets all prices.
+const MAX_RATE: f64 = 10.0;
 
-impl Rate {
-    /// The largest rate that is not above `max_hz`; `None` is all there is.
+impl PriceRate {
+    /// Returns the largest rate that is not above `max_hz`; `None` for all prices.
     pub(super) fn at_most(max_hz: Option<f64>) -> Option<Self> {
-        let max_hz = max_hz.filter(|hz| *hz < ALL)?;
+        let max_hz = max_hz.filter(|hz| *hz < MAX_RATE)?;
         Some(Self(RATES.iter().rposition(|(_, hz, _)| *hz <= max_hz).unwrap_or(0)))
     }
 
-    /// Prices per second.
+    /// Returns the prices per second.
     pub(super) fn hz(self) -> f64 {
         RATES[self.0].1
     }
 
-    /// The room's name.
+    /// Returns the name of the room.
     pub(super) fn room(self) -> String {
         format!("prices@{}", RATES[self.0].0)
     }
@@ -49,12 +49,12 @@ impl Rate {
     }
 }
 
-/// What is due when.
+/// The waiting prices of each rate and symbol.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
-    slots: Mutex<BTreeMap<(Rate, Symbol), Slot>>,
-    /// Rates that somebody has asked for: nothing is done for the others.
-    asked: [AtomicBool; RATES.len()],
+pub(super) struct PriceThrottle {
+    slots: Mutex<BTreeMap<(PriceRate, Symbol), Slot>>,
+    /// Rates that a client has asked for. The others are skipped.
+    enabled: [AtomicBool; RATES.len()],
     wake: Notify,
 }
 
@@ -64,19 +64,19 @@ struct Slot {
     waiting: Option<Arc<Envelope>>,
 }
 
-impl Rates {
-    /// Somebody wants prices at this rate.
-    pub(super) fn ask(&self, rate: Rate) {
-        self.asked[rate.0].store(true, Ordering::Relaxed);
+impl PriceThrottle {
+    /// Enables a rate that a client has asked for.
+    pub(super) fn enable(&self, rate: PriceRate) {
+        self.enabled[rate.0].store(true, Ordering::Relaxed);
     }
 
-    /// Takes a price that was published now, and emits it where it is due at once.
-    pub(super) fn take(&self, publication: &Arc<Envelope>, emit: impl Fn(Rate, &Arc<Envelope>)) {
+    /// Emits a price that was just published at the rates where it is due, and queues it at the others.
+    pub(super) fn publish(&self, publication: &Arc<Envelope>, emit: impl Fn(PriceRate, &Arc<Envelope>)) {
         let Event::Price(update) = publication.event() else { return };
-        let asked = self.asked.iter().enumerate().filter(|(_, asked)| asked.load(Ordering::Relaxed));
-        for rate in asked.map(|(index, _)| Rate(index)) {
+        let enabled = self.enabled.iter().enumerate().filter(|(_, enabled)| enabled.load(Ordering::Relaxed));
+        for rate in enabled.map(|(index, _)| PriceRate(index)) {
             let now = Instant::now();
-            // Held while it is emitted: an older price must not come after it.
+            // Locked while the price is emitted, so that an older price cannot follow it.
             let mut slots = self.slots.lock();
             match slots.get_mut(&(rate, update.symbol.clone())) {
                 Some(slot) if now < slot.last + rate.interval() => {
@@ -92,8 +92,8 @@ impl Rates {
         }
     }
 
-    /// Emits what has become due, and says when the next is.
-    fn release(&self, now: Instant, emit: &impl Fn(Rate, &Arc<Envelope>)) -> Option<Instant> {
+    /// Emits the prices that are due, and returns when the next is.
+    fn emit_due(&self, now: Instant, emit: &impl Fn(PriceRate, &Arc<Envelope>)) -> Option<Instant> {
         let mut next = None;
         for ((rate, _), slot) in self.slots.lock().iter_mut() {
             let due = slot.last + rate.interval();
@@ -112,10 +112,10 @@ impl Rates {
         next
     }
 
-    /// Emits what waits when its time has come, for ever.
-    pub(super) async fn run(&self, emit: impl Fn(Rate, &Arc<Envelope>)) {
+    /// Emits waiting prices when they are due. Never returns.
+    pub(super) async fn run(&self, emit: impl Fn(PriceRate, &Arc<Envelope>)) {
         loop {
-            match self.release(Instant::now(), &emit) {
+            match self.emit_due(Instant::now(), &emit) {
                 Some(next) => {
                     tokio::select! {
                         () = sleep_until(next) => {}
@@ -151,30 +151,30 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_never_above_what_was_asked_for() {
-        for (asked, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
-            assert_eq!(Rate::at_most(Some(asked)).unwrap().hz(), hz);
+    fn a_rate_never_exceeds_the_requested_one() {
+        for (enabled, hz) in [(0.2, 0.2), (0.9, 0.2), (1.0, 1.0), (3.0, 2.0), (9.9, 5.0)] {
+            assert_eq!(PriceRate::at_most(Some(enabled)).unwrap().hz(), hz);
         }
-        assert_eq!((Rate::at_most(Some(10.0)), Rate::at_most(None)), (None, None));
+        assert_eq!((PriceRate::at_most(Some(10.0)), PriceRate::at_most(None)), (None, None));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_symbol_comes_at_most_so_often_and_its_last_price_always_comes() {
-        let (rates, told) = (Rates::default(), RefCell::new(Vec::new()));
+    async fn rates_are_kept_and_the_last_price_arrives() {
+        let (rates, emitted) = (PriceThrottle::default(), RefCell::new(Vec::new()));
         let start = Instant::now();
-        let emit = |rate: Rate, publication: &Arc<Envelope>| {
+        let emit = |rate: PriceRate, publication: &Arc<Envelope>| {
             let Event::Price(update) = publication.event() else { panic!() };
             let entry = (rate.room(), update.symbol.to_string(), update.price, start.elapsed().as_millis());
-            told.borrow_mut().push(entry);
+            emitted.borrow_mut().push(entry);
         };
-        rates.take(&price("EURUSD", 0.5), emit);
-        assert!(told.borrow().is_empty(), "nobody has asked");
-        rates.ask(Rate::at_most(Some(1.0)).unwrap());
+        rates.publish(&price("EURUSD", 0.5), emit);
+        assert!(emitted.borrow().is_empty(), "no client has asked");
+        rates.enable(PriceRate::at_most(Some(1.0)).unwrap());
         let publish = async {
             for number in 1..=25_u32 {
-                rates.take(&price("EURUSD", number.into()), emit);
+                rates.publish(&price("EURUSD", number.into()), emit);
                 if number == 1 {
-                    rates.take(&price("US30", 7.0), emit);
+                    rates.publish(&price("US30", 7.0), emit);
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -184,11 +184,15 @@ mod tests {
             () = rates.run(emit) => unreachable!(),
             () = publish => {}
         }
-        let euro: Vec<_> =
-            told.borrow().iter().filter(|told| told.1 == "EURUSD").map(|told| (told.2, told.3)).collect();
+        let euro: Vec<_> = emitted
+            .borrow()
+            .iter()
+            .filter(|emitted| emitted.1 == "EURUSD")
+            .map(|emitted| (emitted.2, emitted.3))
+            .collect();
         let spans: Vec<_> = euro.windows(2).map(|two| two[1].1 - two[0].1).collect();
         assert!(spans.iter().all(|span| *span >= 1_000), "{euro:?}");
         assert_eq!((euro.len(), euro[0].0, euro.last().unwrap().0), (4, 1.0, 25.0), "{euro:?}");
-        assert_eq!(told.borrow().iter().filter(|told| told.1 == "US30").count(), 1);
+        assert_eq!(emitted.borrow().iter().filter(|emitted| emitted.1 == "US30").count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The rooms, and what is emitted into them.
+//! Socket.IO rooms, and what is emitted to them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use tokio_util::sync::CancellationToken;
 use super::disconnector::Disconnector;
 use super::personal::{self, is_personal};
 use super::polling::PollingSession;
-use super::rates::{Rate, Rates};
+use super::rates::{PriceRate, PriceThrottle};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::bots::spelled;
-use crate::gateways::dialects::orion::{self, Meta, SignalObject};
+use crate::gateways::dialects::orion::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 
-/// Rooms of all Socket.IO clients.
+/// The rooms of all Socket.IO clients.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
-    rates: Arc<Rates>,
-    cuts: Disconnector,
-    /// The log that messages are numbered in.
+    rates: Arc<PriceThrottle>,
+    disconnector: Disconnector,
+    /// Log that the sequence numbers of messages refer to.
     log: Position,
     metrics: Arc<Metrics>,
 }
@@ -43,28 +43,28 @@ impl std::fmt::Debug for Rooms {
 impl Rooms {
     pub(super) fn new(
         io: SocketIo,
-        (headcount, rates): (Arc<Headcount>, Arc<Rates>),
-        cuts: Disconnector,
+        (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
+        disconnector: Disconnector,
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, rates, cuts, log, metrics }
+        Self { io, headcount, rates, disconnector, log, metrics }
     }
 
-    /// Sends those who asked for fewer prices what they are due, until `stop`.
-    pub async fn keep_pace(self: Arc<Self>, stop: CancellationToken) {
+    /// Emits prices at reduced rates until `stop`.
+    pub async fn run_rates(self: Arc<Self>, stop: CancellationToken) {
         stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
     }
 
-    fn broadcast_at(&self, rate: Rate, publication: &Arc<Envelope>) {
+    fn broadcast_at(&self, rate: PriceRate, publication: &Arc<Envelope>) {
         let (Event::Price(update), Some(object)) = (publication.event(), raw(publication)) else { return };
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             self.broadcast_price(namespace, object, rooms_of(rate.room(), &update.symbol));
         }
     }
 
-    /// Emits to everybody in the rooms, one by one: only so a client whose queue is full is known by name. `kind` is the
-    /// label it is counted under.
+    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `kind`
+    /// is the metric label.
     fn emit_to_each(
         &self,
         namespace: &str,
@@ -76,14 +76,14 @@ impl Rooms {
         let sockets = namespace.to(rooms).sockets();
         for socket in &sockets {
             if is_full(&emit(socket)) {
-                self.cuts.too_slow(socket, kind);
+                self.disconnector.disconnect_slow(socket, kind);
             }
         }
         self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);
     }
 
-    /// Emits a message to those whom it is for. A state too: nobody knows when the next one follows, so a client that would
-    /// lose one is cut and gets it when it comes back.
+    /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
+    /// would lose one is disconnected and gets it when it reconnects.
     fn emit_published(&self, namespace: &str, published: &RelayedMessage) {
         let kind = match published.kind.class() {
             Class::Ordered => "ordered",
@@ -96,12 +96,12 @@ impl Rooms {
         });
     }
 
-    /// Emits a price to everybody in its rooms at once. A full queue loses it: what waits there is older, and the next
-    /// signal or the stalled write cuts the client.
+    /// Emits a price to its rooms as one broadcast. A full queue loses it: the queued prices are older, and the next
+    /// signal or the stalled write disconnects the client.
     fn broadcast_price(&self, namespace: &str, object: &RawValue, rooms: Vec<Cow<'static, str>>) {
         let Some(namespace) = self.io.of(namespace) else { return };
-        // With the local adapter the future is ready when it is made.
-        self.cuts.sessions().note_broadcast();
+        // With the local adapter the future completes at once.
+        self.disconnector.sessions().count_broadcast();
         if let Some(Err(_)) = namespace.to(rooms).emit("price_update", object).now_or_never() {
             self.metrics.dropped_total.with_label_values(&["socketio"]).inc();
         }
@@ -135,7 +135,7 @@ impl Sink for Rooms {
 
     fn deliver(&self, batch: &[Arc<Envelope>]) {
         for publication in batch {
-            self.rates.take(publication, |rate, price| self.broadcast_at(rate, price));
+            self.rates.publish(publication, |rate, price| self.broadcast_at(rate, price));
         }
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             for publication in batch {
@@ -159,7 +159,7 @@ impl Sink for Rooms {
     }
 }
 
-/// The room of those who may read what is for `audience`. No user's room is another's, whatever his id is.
+/// Returns the room of the users who may read messages for `audience`. Every user id has its own room.
 fn room_of(audience: &Audience) -> Cow<'static, str> {
     match audience {
         Audience::All => Cow::Borrowed("users"),
@@ -174,7 +174,7 @@ fn rooms_of(channel: impl Into<Cow<'static, str>>, symbol: &Symbol) -> Vec<Cow<'
     vec![channel, narrowed]
 }
 
-fn names(topics: &Topics, rate: Option<Rate>) -> Vec<Cow<'static, str>> {
+fn names(topics: &Topics, rate: Option<PriceRate>) -> Vec<Cow<'static, str>> {
     let prices = rate.map_or(Cow::Borrowed("prices"), |rate| Cow::Owned(rate.room()));
     let channels = [(prices, &topics.prices), (Cow::Borrowed("signals"), &topics.signals)];
     let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
@@ -190,34 +190,35 @@ fn names(topics: &Topics, rate: Option<Rate>) -> Vec<Cow<'static, str>> {
     names
 }
 
-/// Puts the client into the rooms of `topics`, and into no other. A client is in a channel's room or in rooms of its symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<Rate>) {
+/// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
+/// symbols.
+pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<PriceRate>) {
     let wanted = names(topics, rate);
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
-    // Who has left meanwhile would stay in them for good.
+    // A client that has disconnected meanwhile would stay in them for good.
     if !socket.connected() {
         socket.leave_all();
     }
 }
 
 /// Takes the client out of the rooms of `before` that are not in `rest`.
-pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Option<Rate>) {
-    let keep = names(rest, rate);
-    let old: Vec<_> = names(before, rate).into_iter().filter(|room| !keep.contains(room)).collect();
+pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Option<PriceRate>) {
+    let kept = names(rest, rate);
+    let old: Vec<_> = names(before, rate).into_iter().filter(|room| !kept.contains(room)).collect();
     socket.leave(old);
 }
 
-/// Whether something was lost because the client does not read.
+/// Whether an event was lost because the client's queue was full.
 pub(super) fn is_full(sent: &Result<(), SendError>) -> bool {
     matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
 }
 
-/// What an answer or a price has at most, as a rule; in bytes.
-const SMALL: usize = 512;
+/// Usual upper bound on the size of an answer or a price, in bytes.
+const SMALL_BYTES: usize = 512;
 
-/// Emits to one client. What waits for a client that polls is bounded in bytes, too.
+/// Emits to one client. For a client that polls, the waiting bytes are limited too.
 pub(super) fn emit<T: Serialize + ?Sized>(
     socket: &SocketRef,
     event: &'static str,
@@ -228,42 +229,42 @@ pub(super) fn emit<T: Serialize + ?Sized>(
         if !session.has_room() {
             return Err(SendError::Socket(SocketError::InternalChannelFull));
         }
-        session.note_sent(bytes);
+        session.count_sent(bytes);
     }
     socket.emit(event, data)
 }
 
 /// Emits an answer to one client.
 pub(super) fn emit_answer<T: Serialize>(socket: &SocketRef, event: &'static str, answer: &T) -> Result<(), SendError> {
-    emit(socket, event, answer, SMALL)
+    emit(socket, event, answer, SMALL_BYTES)
 }
 
-/// Notes an acknowledgement to a client that may poll.
-pub(super) fn note_acknowledged(socket: &SocketRef) {
+/// Counts an acknowledgement to a client that may poll.
+pub(super) fn count_acknowledged(socket: &SocketRef) {
     if let Some(session) = PollingSession::of(socket) {
-        session.note_sent(SMALL);
+        session.count_sent(SMALL_BYTES);
     }
 }
 
 /// Emits a price to one client.
 pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
-    raw(publication).map_or(Ok(()), |object| emit(socket, "price_update", object, SMALL))
+    raw(publication).map_or(Ok(()), |object| emit(socket, "price_update", object, SMALL_BYTES))
 }
 
 /// Emits a signal with its cursor to one client.
 pub(super) fn emit_signal(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
     let Some(object) = raw(publication) else { return Ok(()) };
     let cursor = publication.position().map(ToString::to_string).unwrap_or_default();
-    emit(socket, "signal", &(object, Meta { cursor }), object.get().len())
+    emit(socket, "signal", &(object, SignalMeta { cursor }), object.get().len())
 }
 
 /// Emits a signal from the log to one client.
 pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Position) -> Result<(), SendError> {
     let Ok(object) = to_raw_value(&SignalObject::from(signal)) else { return Ok(()) };
-    emit(socket, "signal", &(&object, Meta { cursor: position.to_string() }), object.get().len())
+    emit(socket, "signal", &(&object, SignalMeta { cursor: position.to_string() }), object.get().len())
 }
 
-/// What we encoded ourselves, to be embedded as it is.
+/// Returns the event's own encoding, to be embedded as it is.
 fn raw(publication: &Arc<Envelope>) -> Option<&RawValue> {
     serde_json::from_str(orion::object(publication)?).ok()
 }

@@ -1,4 +1,4 @@
-//! One client on one namespace: what it says, what it is subscribed to, and what it is answered.
+//! One client on one namespace: its commands, its subscription, and its answers.
 
 mod answering;
 mod joining;
@@ -19,101 +19,101 @@ use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::{Rate, Rates};
+use super::rates::{PriceRate, PriceThrottle};
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
-use crate::gateways::channels::Place;
-use crate::gateways::command::{Request, fault, short};
+use crate::gateways::channels::ChannelSlot;
+use crate::gateways::command::{SubscriptionRequest, fault, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::dialects::orion::{ErrorObject, Pong};
-use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
+use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
 use joining::PendingSubscription;
-use queue::SaidQueue;
+use queue::CommandQueue;
 
-/// What a client may say.
+/// A command that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Subscribe,
     Unsubscribe,
     Ping,
-    /// Any of the above as `{"type":…}`; answers go out as `message` too.
+    /// Any of the above as `{"type":…}`; the answers are emitted as `message` too.
     Message,
 }
 
-/// Whether a command is still at work after it was taken.
+/// What a command has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begun {
+enum Started {
     Nothing,
     Replay,
 }
 
-/// Where an answer goes.
+/// Where the answer to a command goes.
 struct Caller {
     /// Answers are wrapped as `message` instead of being events of their own.
     as_message: bool,
     ack: Option<AckSender>,
 }
 
-struct Said {
+struct ReceivedCommand {
     command: Command,
     data: Value,
     caller: Caller,
 }
 
-/// The cursors of a handshake's `auth`: for the first subscription that needs one and presents none of its own.
+/// The cursors of a handshake's `auth`. The first subscription that needs a cursor and presents none uses them.
 #[derive(Default)]
 pub(super) struct ResumeCursors {
-    /// Where signals go on.
+    /// Cursor of the signal log.
     pub(super) since: Option<String>,
-    /// Where published messages go on.
+    /// Cursor of the published messages.
     pub(super) last_event_id: Option<Result<MessageCursor, CursorError>>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     topics: Topics,
-    /// Which signal events have been, or will be, emitted.
+    /// Which signal events have been emitted, or will be.
     completeness: Completeness,
-    /// How often it wants prices; `None` for every one.
-    rate: Option<Rate>,
+    /// Limit on the rate of prices; `None` for all prices.
+    rate: Option<PriceRate>,
     presented: ResumeCursors,
-    /// What the client says waits: it has not joined its namespace yet, or it catches up.
+    /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
-    waiting: SaidQueue,
+    waiting: CommandQueue,
     end: Option<&'static str>,
 }
 
-/// A client on a namespace. Counts as connected until it is dropped.
-pub(super) struct Session {
+/// A client on a namespace. It counts as connected until this is dropped.
+pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
-    rates: Arc<Rates>,
+    disconnector: Disconnector,
+    rates: Arc<PriceThrottle>,
     id: String,
     namespace: String,
     transport: &'static str,
     since: Instant,
     login: Option<UserSession>,
-    /// Cancelled when the client is gone.
+    /// Cancelled when the client has disconnected.
     closed: CancellationToken,
-    state: Mutex<State>,
-    pace: Mutex<Pace>,
-    /// Held as long as it is connected.
-    _seat: (Seat, Place),
+    state: Mutex<SessionState>,
+    pace: Mutex<MessageRate>,
+    /// Its places in the counts of connected clients.
+    _seat: (Seat, ChannelSlot),
 }
 
-impl Session {
+impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
-        cuts: Disconnector,
-        rates: Arc<Rates>,
+        disconnector: Disconnector,
+        rates: Arc<PriceThrottle>,
         socket: &SocketRef,
-        seat: (Seat, Place),
+        seat: (Seat, ChannelSlot),
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
@@ -125,10 +125,10 @@ impl Session {
             since: Instant::now(),
             login,
             closed: CancellationToken::new(),
-            pace: Mutex::new(Pace::new(&gateway.limits)),
-            state: Mutex::new(State { presented, busy: true, ..State::default() }),
+            pace: Mutex::new(MessageRate::new(&gateway.limits)),
+            state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
             gateway,
-            cuts,
+            disconnector,
             rates,
             _seat: seat,
         };
@@ -139,19 +139,19 @@ impl Session {
         session
     }
 
-    /// Cuts the client when the user token that it came with ends. It comes back by itself, is refused at the handshake,
-    /// and so knows that it has to log in.
+    /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
+    /// and so learns that its user has to log in.
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
         let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
-        let (cuts, socket, sid) = (self.cuts.clone(), socket.clone(), self.id.clone());
+        let (disconnector, socket, sid) = (self.disconnector.clone(), socket.clone(), self.id.clone());
         self.gateway.tasks.spawn_connection(async move {
             tokio::select! {
                 () = end.cancelled() => {
                     info!(sid, "the user token has ended");
-                    cuts.cut(&socket);
+                    disconnector.disconnect(&socket);
                 }
-                // A stop does not wait for tokens.
+                // A shutdown does not wait for tokens to end.
                 () = closed.cancelled() => {}
                 () = draining.cancelled() => {}
             }
@@ -159,7 +159,7 @@ impl Session {
     }
 
     pub(super) fn ended(&self, reason: DisconnectReason) {
-        // Who waits for the end of its token holds on to the socket, which holds on to us.
+        // The task that waits for the token's end holds the socket, which holds this session.
         self.closed.cancel();
         self.state.lock().end = Some(match reason {
             DisconnectReason::TransportClose => "transport close",
@@ -173,90 +173,95 @@ impl Session {
         });
     }
 
-    /// Whether the client keeps its pace. It is told once when it does not, and cut when it goes on all the same.
-    pub(super) fn is_listened_to(&self, socket: &SocketRef) -> bool {
-        match self.pace.lock().judge(&self.gateway.metrics) {
-            Verdict::Take => return true,
-            Verdict::Warn => {
-                self.delivered(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)));
+    /// Whether the client keeps within its rate limit. A client that does not is warned once, and disconnected if it
+    /// continues.
+    pub(super) fn is_within_rate(&self, socket: &SocketRef) -> bool {
+        match self.pace.lock().check(&self.gateway.metrics) {
+            RateVerdict::Accept => return true,
+            RateVerdict::Warn => {
+                self.disconnect_if_full(socket, rooms::emit_answer(socket, "error", &fault(TOO_FAST.0, TOO_FAST.1)));
             }
-            Verdict::Ignore => {}
-            Verdict::Cut => {
-                info!(sid = %self.id, "a client that does not slow down is cut");
-                self.cuts.cut(socket);
+            RateVerdict::Ignore => {}
+            RateVerdict::Disconnect => {
+                info!(sid = %self.id, "disconnecting a Socket.IO client that keeps sending too fast");
+                self.disconnector.disconnect(socket);
             }
         }
         false
     }
 
-    /// Takes one thing that the client says, in the order in which it says them.
-    pub(super) fn take(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
-        if !self.is_listened_to(socket) {
+    /// Handles one command. Commands are handled in the order in which the client sends them.
+    pub(super) fn on_command(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
+        if !self.is_within_rate(socket) {
             return;
         }
         let polling = PollingSession::of(socket);
         if polling.is_some_and(|session| !session.has_room()) {
-            // It asks, and does not take its answers.
-            return self.cuts.too_slow(socket, "answer");
+            // The client sends commands and does not poll for the answers.
+            return self.disconnector.disconnect_slow(socket, "answer");
         }
         let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
-        // What stays a message could not be understood.
+        // A `message` that stays one could not be understood.
         let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
-        let said = Said { command, data, caller };
+        let received = ReceivedCommand { command, data, caller };
         let mut state = self.state.lock();
-        let is_put_off = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
-        // A ping can be answered meanwhile, but nothing at all before the namespace is joined: it would be lost.
-        if is_put_off || (state.busy && (command != Command::Ping || !socket.connected())) {
-            let waits_already = std::mem::replace(&mut state.busy, true);
-            let refused = state.waiting.push(said);
+        let is_deferred = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
+        // A ping can be answered while the session is busy. Before the namespace is joined an answer would be lost.
+        if is_deferred || (state.busy && (command != Command::Ping || !socket.connected())) {
+            let was_busy = std::mem::replace(&mut state.busy, true);
+            let refused = state.waiting.push(received);
             drop(state);
-            if let Err(said) = refused {
-                self.tell(
+            if let Err(received) = refused {
+                self.send_answer(
                     socket,
-                    &said.caller,
+                    &received.caller,
                     "error",
                     &fault("busy", "the replay is still running; try again after it"),
                 );
             }
-            if !waits_already {
+            if !was_busy {
                 self.wait_for_poll(socket);
             }
             return;
         }
         drop(state);
-        self.act(socket, said);
+        self.execute(socket, received);
     }
 
-    /// Does what was said. Says whether a replay has begun, which goes on by itself.
-    fn act(self: &Arc<Self>, socket: &SocketRef, Said { command, data, mut caller }: Said) -> Begun {
+    /// Executes a command. Returns whether it has started a replay, which continues in the background.
+    fn execute(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        ReceivedCommand { command, data, mut caller }: ReceivedCommand,
+    ) -> Started {
         match command {
             Command::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
                 self.acknowledge(socket, &mut caller, &pong);
-                self.tell(socket, &caller, "pong", &pong);
+                self.send_answer(socket, &caller, "pong", &pong);
             }
             Command::Unsubscribe => {
-                let request = Request::parse(&data, &self.gateway.instruments);
+                let request = SubscriptionRequest::parse(&data, &self.gateway.instruments);
                 let mut state = self.state.lock();
                 let mut rest = state.topics.without(&request.topics);
                 if request.user {
                     rest.published = Audiences::default();
                 }
-                // Nothing is added, so the number is not used.
+                // No symbols are added, so the sequence number is not used.
                 state.completeness.set(&rest.signals, 0);
                 let before = std::mem::replace(&mut state.topics, rest.clone());
                 let rate = state.rate;
                 drop(state);
                 self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
-                self.report(socket, &caller, &request);
+                self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(socket, &mut caller, &answer, &request);
-                self.tell(socket, &caller, "unsubscribed", &answer);
+                self.send_answer(socket, &caller, "unsubscribed", &answer);
             }
             Command::Subscribe => return self.subscribe(socket, &data, caller),
             Command::Message => {
-                self.tell(
+                self.send_answer(
                     socket,
                     &caller,
                     "error",
@@ -264,26 +269,26 @@ impl Session {
                 );
             }
         }
-        Begun::Nothing
+        Started::Nothing
     }
 
-    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Begun {
-        let mut request = Request::parse(data, &self.gateway.instruments);
+    fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Started {
+        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments);
         if request.user && self.login.is_none() {
             request.user = false;
             request.faults.push(self.token_required());
         }
-        self.report(socket, &caller, &request);
-        // Read before our own lock is taken: joining takes the two the other way round.
+        self.send_faults(socket, &caller, &request);
+        // Read before the session's own lock is taken, because joining takes the two locks in the opposite order.
         let head = self.gateway.hub.position();
         let mut state = self.state.lock();
-        // Who already gets signals has missed none of them; the same with messages.
+        // A client that already gets signals has not missed any; the same applies to messages.
         let joins_signals = state.topics.signals.is_none() && !request.topics.signals.is_none();
         let since = if joins_signals { request.since.clone().or(state.presented.since.take()) } else { None };
-        // A cursor that comes after signals do cannot be gone on from in order any more.
+        // A cursor that is presented while signals are live cannot be resumed from in order.
         let late = request.since.as_deref().filter(|_| !joins_signals && !request.topics.signals.is_none());
         let late = late.map(|since| match resume::place(since, &head) {
-            Some(seq) => state.completeness.holds(&request.topics.signals, seq),
+            Some(seq) => state.completeness.covers(&request.topics.signals, seq),
             None => false,
         });
         let joins_user = request.user && state.topics.published == Audiences::default();
@@ -295,25 +300,31 @@ impl Session {
         drop(state);
         let from = since.as_deref().map(|since| resume::place(since, &head));
         let recovered = from.map(|place| place.is_some()).or(late);
-        let joining = PendingSubscription { request, caller: Some(caller), recovered, missed };
+        let pending = PendingSubscription { request, caller: Some(caller), recovered, missed };
         match from.flatten() {
-            Some(seq) => self.go_on(socket, joining, Some(seq)),
-            None => match self.join_with_snapshot(socket, joining) {
-                None => Begun::Nothing,
-                Some(unfinished) => self.go_on(socket, unfinished, None),
+            Some(seq) => self.continue_in_background(socket, pending, Some(seq)),
+            None => match self.join_with_snapshot(socket, pending) {
+                None => Started::Nothing,
+                Some(unfinished) => self.continue_in_background(socket, unfinished, None),
             },
         }
     }
 
-    /// Goes on by itself: from signal `seq`, or with what of the snapshot did not fit into the client's queue.
-    fn go_on(self: &Arc<Self>, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) -> Begun {
+    /// Continues in the background: with a replay from signal `seq`, or with the rest of a snapshot that did not fit
+    /// into the client's queue.
+    fn continue_in_background(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        pending: PendingSubscription,
+        seq: Option<u64>,
+    ) -> Started {
         self.state.lock().busy = true;
         let (session, socket) = (self.clone(), socket.clone());
         self.gateway.tasks.clone().spawn_connection(async move {
-            session.catch_up(&socket, joining, seq).await;
-            session.listen(&socket);
+            session.catch_up(&socket, pending, seq).await;
+            session.execute_queued(&socket);
         });
-        Begun::Replay
+        Started::Replay
     }
 
     fn token_required(&self) -> ErrorObject {
@@ -324,24 +335,24 @@ impl Session {
         fault("token_required", reason)
     }
 
-    /// Does what the client said meanwhile; a further replay puts the rest off again. What it says now goes to the end of
-    /// the line until the line is empty, so that nothing overtakes and no two things are done at a time.
-    pub(super) fn listen(self: &Arc<Self>, socket: &SocketRef) {
+    /// Executes the queued commands, until one starts another replay. New commands are appended until the queue is
+    /// empty, so they stay in order and run one at a time.
+    pub(super) fn execute_queued(self: &Arc<Self>, socket: &SocketRef) {
         loop {
             let mut state = self.state.lock();
-            let Some(said) = state.waiting.pop() else {
+            let Some(received) = state.waiting.pop() else {
                 state.busy = false;
                 return;
             };
             drop(state);
-            if self.act(socket, said) == Begun::Replay {
+            if self.execute(socket, received) == Started::Replay {
                 return;
             }
         }
     }
 }
 
-impl Drop for Session {
+impl Drop for ClientSession {
     fn drop(&mut self) {
         self.closed.cancel();
         let metrics = &self.gateway.metrics;
@@ -360,7 +371,7 @@ fn transport_name(transport: TransportType) -> &'static str {
     }
 }
 
-/// `message` carries any of the others as `{"type":…}`, as an object or as its text.
+/// Unwraps a `message`, which carries any of the other commands as `{"type":…}`, as an object or as text.
 fn unwrap_message(command: Command, data: Value) -> Option<(Command, Value)> {
     if command != Command::Message {
         return Some((command, data));

@@ -1,4 +1,4 @@
-//! A long-polling session on its way to a WebSocket.
+//! The upgrade of a long-polling session to a WebSocket.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -10,30 +10,30 @@ use axum::response::{IntoResponse, Response};
 use http::{Request, StatusCode};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::entry::{is_over_websocket, query_value};
-use super::polling::{Answer, Found, PollingSession, PollingSessions};
-use super::steps::at_once;
+use super::admission_layer::{is_over_websocket, query_value};
+use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
+use super::polling_requests::ready_now;
 use crate::gateways::command::fault;
 use crate::listener::KillSwitch;
 
-/// The handshake of a WebSocket that goes on with a long-polling session.
+/// A WebSocket handshake that upgrades a long-polling session.
 #[derive(Debug)]
-pub(super) struct Upgrade {
+pub(super) struct UpgradeHandshake {
     session: Arc<PollingSession>,
-    /// The connection that it came on.
+    /// The connection that the handshake arrived on.
     connection: Option<KillSwitch>,
 }
 
-impl Upgrade {
-    /// Reads whether a request of the engine's is one.
+impl UpgradeHandshake {
+    /// Returns the upgrade that a request to the engine asks for.
     pub(super) fn of(sessions: &PollingSessions, request: &Request<Body>) -> Option<Self> {
         let id = query_value(request.uri(), "sid").filter(|_| is_over_websocket(request.uri()))?;
-        // A second one is the engine's to refuse.
+        // The engine rejects a second upgrade.
         let session = sessions.find(id).filter(|session| !session.is_upgraded())?;
         Some(Self { session, connection: request.extensions().get::<KillSwitch>().cloned() })
     }
 
-    /// Has it answered as soon as the client has polled all that would be left behind.
+    /// Lets the engine answer as soon as the client has polled everything that the upgrade would lose.
     pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
@@ -43,7 +43,7 @@ impl Upgrade {
         let Self { session, connection } = self;
         let look = {
             let (session, engine) = (session.clone(), inner.clone());
-            move || look(session.clone(), engine.clone())
+            move || look_into_engine(session.clone(), engine.clone())
         };
         let Some(upgrade) = session.prepare_upgrade(look).await else {
             let error = "poll for what is waiting before the session becomes a WebSocket";
@@ -60,15 +60,15 @@ impl Upgrade {
     }
 }
 
-/// Asks the engine for what waits, as a poll would, but does not wait for it.
-async fn look<S, R>(session: Arc<PollingSession>, engine: S) -> Found
+/// Asks the engine for its packets as a poll would, without waiting for them.
+async fn look_into_engine<S, R>(session: Arc<PollingSession>, engine: S) -> Leftover
 where
     S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", session.version(), session.id());
-    let Ok(request) = Request::get(uri).body(Body::empty()) else { return Found::Nothing };
-    let Some(Ok(response)) = at_once(pin!(engine.oneshot(request))).await else { return Found::Nothing };
-    Answer::read(response.map(Body::new)).await.map_or(Found::Nothing, Found::Answer)
+    let Ok(request) = Request::get(uri).body(Body::empty()) else { return Leftover::Nothing };
+    let Some(Ok(response)) = ready_now(pin!(engine.oneshot(request))).await else { return Leftover::Nothing };
+    PollAnswer::read(response.map(Body::new)).await.map_or(Leftover::Nothing, Leftover::Answer)
 }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::{Client, Protocol};
 use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
 use crate::gateways::Gateway;
-use crate::gateways::catch_up::{Delivered, Receipt, Tracked};
+use crate::gateways::catch_up::{Delivered, PingReceipt, TrackedConnection};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
-use crate::gateways::dialects::aria::{self, Channels};
+use crate::gateways::dialects::aria::{self, ChannelSet};
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Snapshot, Topics};
 use crate::pipeline::clock;
@@ -22,47 +22,47 @@ use crate::pipeline::clock;
 const DESK: &str = "/ws";
 const PERFORMANCE: &str = "/monitoring/ws/performance";
 
-/// The codes with which a page closes for good: a panel that is taken down, and a page that is left. At any other code its hook
-/// connects again.
-const LEAVING: [u16; 2] = [1000, 1001];
-/// ARIA's own header for the token.
+/// Close codes of a client that does not reconnect: a panel was removed, or the page was left. After any other code its
+/// hook connects again.
+const FINAL_CODES: [u16; 2] = [1000, 1001];
+/// Name of ARIA's own header for the token.
 pub(super) const TOKEN_HEADER: &str = "x-aria-token";
-/// Largest payload that `echo` sends back, in bytes.
+/// Largest payload that `echo` returns, in bytes.
 const MAX_ECHO: usize = 4 * 1024;
 /// Time between two reports of the server's own state.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The token of ARIA's own header.
+/// Returns the token of ARIA's own header.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     headers.get(TOKEN_HEADER)?.to_str().ok()
 }
 
-/// One socket of an ARIA page, which has one for each panel.
+/// One connection of an ARIA page, which opens one for each panel.
 #[derive(Debug)]
-pub(super) struct Aria {
+pub(super) struct AriaProtocol {
     gateway: Arc<Gateway>,
     id: String,
-    channels: Channels,
-    /// What its handshake tells it by, see [`CatchUp`](crate::gateways::CatchUp).
+    channels: ChannelSet,
+    /// Key that identifies the client by its handshake, see [`CatchUp`](crate::gateways::CatchUp).
     key: u64,
-    /// How far it has been served, once it is.
-    tracked: Option<Tracked>,
+    /// Record of what has reached the client; set when it is open.
+    tracked: Option<TrackedConnection>,
 }
 
-impl Aria {
-    /// A client that gets everything, or the channels of its query. `key` is what its handshake tells it by.
+impl AriaProtocol {
+    /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
     pub(super) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
-        let channels = channels.map(|list| Channels::of(Channels::listed(list))).unwrap_or_default();
+        let channels = channels.map(|list| ChannelSet::of(ChannelSet::listed(list))).unwrap_or_default();
         Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
     }
 
-    /// What the client says about itself and its channels, answered.
+    /// Handles a message about the connection or its channels, and returns the answer.
     fn answer(&mut self, kind: Option<&str>, frame: &Value) -> Option<Utf8Bytes> {
         let now = clock::wall();
-        let named = || Channels::named(frame.get("channels"));
+        let named = || ChannelSet::named(frame.get("channels"));
         let answer = match kind {
             Some("ping") => aria::pong(now),
-            // Our own pings need no answer; who answers all the same is not told off.
+            // Protocol pings need no answer in text; an answer is ignored.
             Some("pong") => return None,
             Some("subscribe") => {
                 self.channels.add(named());
@@ -73,7 +73,7 @@ impl Aria {
                 aria::subscription_updated(&self.channels, now)
             }
             Some("set_subscriptions") => {
-                self.channels = Channels::of(named());
+                self.channels = ChannelSet::of(named());
                 aria::subscription_updated(&self.channels, now)
             }
             Some("whoami") => aria::identity(&self.id, &self.channels, now),
@@ -92,53 +92,53 @@ impl Aria {
     }
 }
 
-impl Protocol for Aria {
+impl Protocol for AriaProtocol {
     fn endpoint(&self) -> &'static str {
         DESK
     }
 
-    /// The welcome, the current states, then what is younger than `aria.catch_up` and has not reached this client, then live. No
-    /// page asks for it, and the panels show everything that comes as new.
+    /// Sends the welcome, the current states, and what is younger than `aria.catch_up` and has not reached this client;
+    /// then live events. Pages cannot ask for missed events, and the panels show everything they get as new.
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([aria::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
         let catch_up = &self.gateway.catch_up;
         let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
-        self.gateway.hub.with_snapshot(|present| {
-            client.outbox.put(present.prices(|_| true));
-            client.outbox.put(present.states(for_all));
-            let (missed, delivered) = missed(present, reached.unwrap_or_default(), catch_up.window());
+        self.gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(snapshot.prices(|_| true));
+            client.outbox.put(snapshot.states(for_all));
+            let (missed, delivered) = missed(snapshot, reached.unwrap_or_default(), catch_up.window());
             client.outbox.put(missed);
             client.outbox.set_topics(Topics::public());
-            tracked.begin(delivered);
+            tracked.start_at(delivered);
         });
         self.tracked = Some(tracked);
         Ok(())
     }
 
     fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
-        if !aria::is_told(publication.event()) {
+        if !aria::is_sent(publication.event()) {
             return None;
         }
         let receipt = match publication.event() {
-            Event::Signal(_) => Receipt::Signal(publication.seq()?),
+            Event::Signal(_) => PingReceipt::Signal(publication.seq()?),
             Event::RelayedMessage(published) if published.kind.class() == Class::Ordered => {
-                Receipt::Message(published.seq)
+                PingReceipt::Message(published.seq)
             }
             Event::RelayedMessage(_) | Event::Price(_) => return None,
         };
         Some(receipt.encode())
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(tracked) = &mut self.tracked {
             tracked.confirm(receipt);
         }
     }
 
-    fn left(&mut self, code: Option<u16>) {
+    fn on_close(&mut self, code: Option<u16>) {
         if let Some(tracked) = &mut self.tracked
-            && code.is_none_or(|code| LEAVING.contains(&code))
+            && code.is_none_or(|code| FINAL_CODES.contains(&code))
         {
             tracked.leave();
         }
@@ -177,33 +177,33 @@ impl Protocol for Aria {
     }
 }
 
-/// The events after `reached` that are younger than `window`, in the order in which they were published, and the position before
-/// the first of them.
-fn missed(present: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
-    let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_told(publication.event());
-    let mut signals = present.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
-    let (mut messages, _) = present.messages_after(&Audiences::everybody(), reached.messages);
+/// Returns the events after `reached` that are younger than `window`, in the order in which they were published, and
+/// the position before the first of them.
+fn missed(snapshot: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
+    let is_told = |publication: &Arc<Envelope>| publication.age() < window && aria::is_sent(publication.event());
+    let mut signals = snapshot.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
+    let (mut messages, _) = snapshot.messages_after(&Audiences::everybody(), reached.messages);
     messages.retain(is_told);
     let before = |first: u64| first.saturating_sub(1);
     let delivered = Delivered {
-        signals: signals.peek().and_then(|first| first.seq()).map_or(present.position().seq, before),
+        signals: signals.peek().and_then(|first| first.seq()).map_or(snapshot.position().seq, before),
         messages: messages
             .first()
             .and_then(|first| first.published())
-            .map_or(present.last_message(), |m| before(m.seq)),
+            .map_or(snapshot.last_message(), |m| before(m.seq)),
     };
     let mut missed: Vec<_> = signals.chain(messages).collect();
     missed.sort_by_key(|publication| publication.born());
     (missed, delivered)
 }
 
-/// One performance page: gets the server's own state, and nothing else.
+/// A performance page: gets reports of the server's own state, and nothing else.
 #[derive(Debug)]
-pub(super) struct Performance {
+pub(super) struct PerformancePage {
     gateway: Arc<Gateway>,
 }
 
-impl Performance {
+impl PerformancePage {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway }
     }
@@ -213,7 +213,7 @@ impl Performance {
     }
 }
 
-impl Protocol for Performance {
+impl Protocol for PerformancePage {
     fn endpoint(&self) -> &'static str {
         PERFORMANCE
     }
@@ -225,7 +225,7 @@ impl Protocol for Performance {
 
     fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// The page's hook pings here as well.
+    /// The page's hook also sends pings here.
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let frame = serde_json::from_str::<Value>(text).unwrap_or_default();
         if frame.get("type").and_then(Value::as_str) == Some("ping") {

@@ -1,4 +1,4 @@
-//! The bot platform's protocol on `/api/ws`: everything that is a user's comes without asking.
+//! The bot platform's protocol on `/api/ws`: a user gets all their messages without subscribing.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Client, Handshake, Protocol};
 use crate::domain::Class;
 use crate::gateways::Gateway;
-use crate::gateways::bots::{Feed, Start, cursor_of_frame, cursor_of_request};
+use crate::gateways::bots::{Start, UserFeed, cursor_of_frame, cursor_of_request};
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::dialects::bots::{self, Mode};
@@ -26,14 +26,15 @@ use crate::gateways::socketio::QueryInPath;
 use crate::hub::Envelope;
 use crate::pipeline::clock;
 
-/// What waits for the dashboard's own socket until it is known to be one: as many trades as the page shows.
-const MAX_HELD: usize = 50;
-/// A client that has not answered our first ping by then is not the event bus, which answers at once.
+/// Trades buffered until the reader is known: as many as the page shows.
+const MAX_BUFFERED: usize = 50;
+/// The event bus answers at once. A client that has not answered the opening ping by then is taken for the dashboard.
 const BUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// The number of the protocol ping behind our first ping: a client that has answered it has got that one. No message has it.
-const ASKED: u64 = 0;
+/// Number of the protocol ping that follows the opening ping. Its answer shows that the opening ping has arrived. No
+/// message has this number.
+const OPENING_PING: u64 = 0;
 
-/// `GET /api/ws?token=`; `/api/ws&token=` has become this before it gets here.
+/// Handles `GET /api/ws?token=`. A request for `/api/ws&token=` has been rewritten to this form before.
 pub(super) async fn handshake(
     State(gateway): State<Arc<Gateway>>,
     in_path: Option<Extension<QueryInPath>>,
@@ -45,51 +46,58 @@ pub(super) async fn handshake(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = Feed::new(gateway.clone(), login.identity(), Mode::WebSocket);
+    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::WebSocket);
     let browser = Browser::of(&headers, handshake.address, in_path.is_some());
-    let reader = if in_path.is_some() { Reader::Dashboard } else { Reader::Unknown };
-    let protocol = Bots::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
+    let reader = if in_path.is_some() { PageClient::Dashboard } else { PageClient::Unknown };
+    let protocol = BotsProtocol::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
     handshake.serve(gateway, Some(login), protocol)
 }
 
-/// Which of a page's two clients is at the other end. Their handshakes are the same, and one release of the event bus would take
-/// the dashboard's form of a trade for one more trade. A client that answers our first ping is the bus; one that has got it and
-/// says `ping` itself is not.
+/// Which of a page's two clients is connected. Their handshakes are the same, and one release of the event bus would
+/// show the dashboard's form of a trade as a second trade. A client that answers the opening ping is the bus; a client
+/// that has received it and sends `ping` itself is the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
+enum PageClient {
     Unknown,
     /// The event bus: it gets the common form of each message.
     Bus,
-    /// The dashboard's own socket: it gets the forms that it reads as well. So does the first release of the bus, which is known by
-    /// its address and leaves them unread.
+    /// The dashboard's own socket: it also gets the forms that only it reads. The first release of the bus, which is
+    /// recognized by its address, gets and ignores them too.
     Dashboard,
 }
 
-/// One page of the bot platform.
+/// The connection of one page of the bot platform.
 #[derive(Debug)]
-struct Bots {
+struct BotsProtocol {
     gateway: Arc<Gateway>,
-    feed: Feed,
+    feed: UserFeed,
     since: Option<String>,
     browser: Browser,
-    /// Of a client without a cursor: up to where it has been reached.
+    /// For a client without a cursor: tracks what has reached its page.
     page: Option<PageConnection>,
     confirmed: u64,
-    reader: Reader,
-    /// Our first ping has arrived.
-    asked: bool,
+    reader: PageClient,
+    /// Whether the opening ping has arrived.
+    ping_arrived: bool,
     opened: Instant,
     /// Trades whose second form waits until the reader is known.
-    held: VecDeque<Arc<Envelope>>,
-    /// Numbers of messages that are being written in their second form alone.
+    buffered: VecDeque<Arc<Envelope>>,
+    /// Numbers of the messages of which only the second form is being written.
     released: BTreeSet<u64>,
     ping_due: Instant,
-    /// A ping of ours that has no pong yet. Its lack is counted and never punished: one of the two clients sends none.
+    /// Whether the last ping has not been answered. A missing pong is only counted: one of the two clients never sends
+    /// any.
     unanswered: bool,
 }
 
-impl Bots {
-    fn new(gateway: &Arc<Gateway>, feed: Feed, since: Option<String>, browser: Browser, reader: Reader) -> Self {
+impl BotsProtocol {
+    fn new(
+        gateway: &Arc<Gateway>,
+        feed: UserFeed,
+        since: Option<String>,
+        browser: Browser,
+        reader: PageClient,
+    ) -> Self {
         let opened = Instant::now();
         Self {
             gateway: gateway.clone(),
@@ -99,9 +107,9 @@ impl Bots {
             page: None,
             confirmed: 0,
             reader,
-            asked: false,
+            ping_arrived: false,
             opened,
-            held: VecDeque::new(),
+            buffered: VecDeque::new(),
             released: BTreeSet::new(),
             ping_due: opened + gateway.heartbeat.app_ping,
             unanswered: false,
@@ -120,34 +128,34 @@ impl Bots {
         client.outbox.answer(bots::ping(clock::wall()));
     }
 
-    /// It is the event bus: what was held for the dashboard is not for it.
-    fn is_bus(&mut self) {
-        self.reader = Reader::Bus;
-        self.held.clear();
-        self.settle();
+    /// Marks the client as the event bus, and drops what was buffered for the dashboard.
+    fn set_bus(&mut self) {
+        self.reader = PageClient::Bus;
+        self.buffered.clear();
+        self.confirm_received();
     }
 
-    /// It is the dashboard's own socket: it gets what was held, and its bots once more.
-    fn is_dashboard(&mut self, client: &Client) {
-        self.reader = Reader::Dashboard;
-        let held = std::mem::take(&mut self.held);
-        self.released.extend(held.iter().filter_map(|publication| number(publication)));
-        client.outbox.put(held.into_iter().chain(self.feed.bots()));
+    /// Marks the client as the dashboard, and sends it the buffered forms and the state of its bots.
+    fn set_dashboard(&mut self, client: &Client) {
+        self.reader = PageClient::Dashboard;
+        let buffered = std::mem::take(&mut self.buffered);
+        self.released.extend(buffered.iter().filter_map(|publication| number(publication)));
+        client.outbox.put(buffered.into_iter().chain(self.feed.bots()));
     }
 
-    /// Keeps the second form of a trade until it is known whether it is read.
-    fn hold(&mut self, publication: &Arc<Envelope>) {
-        if self.held.len() == MAX_HELD {
-            self.held.pop_front();
+    /// Buffers the second form of a trade until the reader is known.
+    fn buffer(&mut self, publication: &Arc<Envelope>) {
+        if self.buffered.len() == MAX_BUFFERED {
+            self.buffered.pop_front();
             self.gateway.metrics.dropped_total.with_label_values(&["held_trades"]).inc();
         }
-        self.held.push_back(publication.clone());
+        self.buffered.push_back(publication.clone());
     }
 
-    /// Passes on what the client has confirmed, up to the first message that it does not have in all its forms.
-    fn settle(&mut self) {
-        let held = self.held.front().and_then(|publication| number(publication));
-        let first = held.into_iter().chain(self.released.first().copied()).min();
+    /// Confirms what the client has received, up to the first message of which a form is still missing.
+    fn confirm_received(&mut self) {
+        let buffered = self.buffered.front().and_then(|publication| number(publication));
+        let first = buffered.into_iter().chain(self.released.first().copied()).min();
         let confirmed = first.map_or(self.confirmed, |first| self.confirmed.min(first.saturating_sub(1)));
         if let Some(page) = &mut self.page {
             page.confirm(confirmed);
@@ -155,13 +163,13 @@ impl Bots {
     }
 }
 
-/// The number of an ordered message of this platform.
+/// Returns the number of an ordered message of this platform.
 fn number(publication: &Envelope) -> Option<u64> {
     let message = publication.published()?;
     (message.kind.class() == Class::Ordered && bots::KINDS.contains(&message.kind)).then_some(message.seq)
 }
 
-impl Protocol for Bots {
+impl Protocol for BotsProtocol {
     fn endpoint(&self) -> &'static str {
         "/api/ws"
     }
@@ -173,15 +181,15 @@ impl Protocol for Bots {
             None => {
                 let arrival = self.feed.arrive(self.browser).await;
                 let start = arrival.after().map_or(Start::Live, Start::After);
-                self.feed.join(&client.outbox, start, |last| page = Some(arrival.begin(last)))
+                self.feed.join(&client.outbox, start, |last| page = Some(arrival.open(last)))
             }
         };
         self.page = page;
-        // Its answer tells who is there.
-        let ping = (self.reader == Reader::Unknown).then(|| bots::ping(clock::wall()));
+        // The answer shows which client is connected.
+        let ping = (self.reader == PageClient::Unknown).then(|| bots::ping(clock::wall()));
         self.opened = Instant::now();
         client.write(std::iter::once(hello).chain(self.feed.due()).chain(ping)).await?;
-        client.ping(ASKED).await
+        client.ping(OPENING_PING).await
     }
 
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
@@ -190,19 +198,19 @@ impl Protocol for Bots {
             page.write(number);
         }
         let forms = self.feed.frames(publication);
-        // A state has nothing to wait for: it comes again when the reader is known.
-        let is_held = self.reader == Reader::Unknown && forms.len() > 1 && number.is_some();
+        // States are not buffered: they are sent again when the reader is known.
+        let is_held = self.reader == PageClient::Unknown && forms.len() > 1 && number.is_some();
         let is_released = number.is_some_and(|number| match &self.page {
             Some(_) => self.released.contains(&number),
             None => self.released.remove(&number),
         });
         match self.reader {
             _ if is_released => frames.extend(forms.iter().skip(1).cloned()),
-            Reader::Dashboard => frames.extend(forms.iter().cloned()),
-            Reader::Bus | Reader::Unknown => frames.extend(forms.first().cloned()),
+            PageClient::Dashboard => frames.extend(forms.iter().cloned()),
+            PageClient::Bus | PageClient::Unknown => frames.extend(forms.first().cloned()),
         }
         if is_held {
-            self.hold(publication);
+            self.buffer(publication);
         }
     }
 
@@ -210,30 +218,30 @@ impl Protocol for Bots {
         self.page.as_ref().and_then(|_| number(publication))
     }
 
-    fn received(&mut self, receipt: u64) {
-        self.asked = true;
+    fn on_receipt(&mut self, receipt: u64) {
+        self.ping_arrived = true;
         self.confirmed = self.confirmed.max(receipt);
         self.released.remove(&receipt);
-        self.settle();
+        self.confirm_received();
     }
 
-    fn left(&mut self, code: Option<u16>) {
-        // What a browser says when its user leaves the page or loads it anew.
+    fn on_close(&mut self, code: Option<u16>) {
+        // Browsers close with this code when the user leaves or reloads the page.
         if let (Some(page), Some(1001)) = (&mut self.page, code) {
             page.leave();
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        (self.reader == Reader::Unknown).then(|| self.opened + BUS_TIMEOUT)
+        (self.reader == PageClient::Unknown).then(|| self.opened + BUS_TIMEOUT)
     }
 
     fn on_deadline(&mut self, client: &mut Client) {
-        self.is_dashboard(client);
+        self.set_dashboard(client);
     }
 
     fn interval(&self) -> Option<Duration> {
-        Some(Feed::BEAT.min(self.gateway.heartbeat.app_ping))
+        Some(UserFeed::INTERVAL.min(self.gateway.heartbeat.app_ping))
     }
 
     fn on_interval(&mut self, client: &mut Client) {
@@ -244,10 +252,10 @@ impl Protocol for Bots {
     }
 
     fn closing_frame(&self, close: Close) -> Option<Utf8Bytes> {
-        Some(self.feed.farewell(close))
+        Some(self.feed.closing_frame(close))
     }
 
-    fn too_fast(&self) -> Utf8Bytes {
+    fn rate_warning(&self) -> Utf8Bytes {
         bots::error("RATE_LIMITED", TOO_FAST.1, clock::wall())
     }
 
@@ -260,14 +268,14 @@ impl Protocol for Bots {
         match frame.get("type").and_then(Value::as_str) {
             Some("ping") => {
                 client.outbox.answer(bots::pong(frame.get("timestamp"), now));
-                if self.reader == Reader::Unknown && self.asked {
-                    self.is_dashboard(client);
+                if self.reader == PageClient::Unknown && self.ping_arrived {
+                    self.set_dashboard(client);
                 }
             }
             Some("pong") => {
                 self.unanswered = false;
                 if !self.browser.in_path() {
-                    self.is_bus();
+                    self.set_bus();
                 }
             }
             Some("request_replay") => match cursor_of_frame(&frame) {

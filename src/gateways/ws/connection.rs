@@ -1,4 +1,4 @@
-//! The life of one native connection: it writes what is due, reads what is said, and notices silence.
+//! The loop of one native connection: it writes what is due, reads what the client sends, and detects silent peers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -12,76 +12,78 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::guard::{ConnectionGuard, End};
+use super::guard::{ConnectionEnd, ConnectionGuard};
 use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
 use crate::gateways::dialects::orion::{self, ErrorObject};
-use crate::gateways::pace::{Pace, TOO_FAST, Verdict};
+use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume::Gone;
 use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
 use crate::listener::KillSwitch;
 
-/// How long we wait for the peer's half of the close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the server waits for the peer's half of the close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is particular about a dashboard: what a newcomer gets, how events are written, and what may be said.
+/// The protocol of one dashboard: what a new client gets, how events are encoded, and which messages it may send.
 pub(super) trait Protocol: Send {
-    /// The path it is held on: a label of metrics and logs.
+    /// Path of the endpoint: a label of metrics and logs.
     fn endpoint(&self) -> &'static str;
 
-    /// Puts what a newcomer gets into the client's outbox and joins it to what is live.
+    /// Puts the initial messages into the client's outbox and joins it to live events.
     fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// Adds the frames that an event is for this client: none, one, or several.
+    /// Appends the frames of an event for this client: none, one, or several.
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
-    /// A number for an event whose arrival has to be known: a ping with it is written in front of the event's frames. In
-    /// front, because they leave together, and a client that reads the frames and goes has answered the ping by then.
+    /// Returns a number for an event whose arrival has to be confirmed. A ping with this number is written in front of
+    /// the event's frames: they leave together, so a client that reads the frames and then disconnects has already
+    /// answered the ping.
     fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
-    /// The client has answered the ping with this number.
-    fn received(&mut self, _receipt: u64) {}
+    /// Called when the client has answered the ping with this number.
+    fn on_receipt(&mut self, _receipt: u64) {}
 
-    /// The client has closed the connection with this code, before it broke and before we closed it.
-    fn left(&mut self, _code: Option<u16>) {}
+    /// Called when the client has closed the connection with this code, before it broke and before the server closed
+    /// it.
+    fn on_close(&mut self, _code: Option<u16>) {}
 
     /// When [`on_deadline`](Self::on_deadline) is called; `None` for never.
     fn deadline(&self) -> Option<Instant> {
         None
     }
 
-    /// Does what was put off until the deadline, unless the client has said something by then: that comes first.
+    /// Does what was postponed until the deadline. A message that has arrived by then is handled first.
     fn on_deadline(&mut self, _client: &mut Client) {}
 
-    /// Adds what follows from all events of a batch together, after their own frames.
+    /// Appends the frames that follow from a batch as a whole, after the frames of its events.
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// Takes what the client said; answers go into its outbox. An error ends the connection.
+    /// Handles a text message of the client. Answers go into its outbox; an error ends the connection.
     fn on_text(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
 
-    /// Whether the client has shown a token to push with: its pushes have a limit of their own.
+    /// Whether the client has presented a token that may push. Pushes have a limit of their own.
     fn may_push(&self) -> bool {
         false
     }
 
-    /// What a client is told that speaks too fast.
-    fn too_fast(&self) -> Utf8Bytes {
+    /// The frame that warns a client that sends too fast.
+    fn rate_warning(&self) -> Utf8Bytes {
         orion::encode(&orion::Typed { kind: "error", fields: &fault(TOO_FAST.0, TOO_FAST.1) })
     }
 
-    /// How often [`beat`](Self::beat) is called; `None` for never.
+    /// How often [`on_interval`](Self::on_interval) is called; `None` for never.
     fn interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Puts what is due at regular times into the client's outbox.
+    /// Puts what is due at regular intervals into the client's outbox.
     fn on_interval(&mut self, _client: &mut Client) {}
 
-    /// What the client is told before we close.
+    /// The last frame before the server closes the connection.
     fn closing_frame(&self, _close: Close) -> Option<Utf8Bytes> {
         None
     }
@@ -90,33 +92,34 @@ pub(super) trait Protocol: Send {
 /// The writing side of a connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// What waits for this client.
+    /// Queue of what is to be written.
     pub(super) outbox: Arc<Outbox>,
     gateway: Arc<Gateway>,
     sink: SplitSink<WebSocket, Message>,
     login: Option<UserSession>,
     address: Option<IpAddr>,
-    /// Pings with a receipt that have no answer yet.
+    /// Number of pings with a receipt that have not been answered.
     unanswered: usize,
 }
 
 impl Client {
-    /// The connection rests on this user token from now on, and ends with it.
+    /// Ties the connection to this user token: it ends with the token.
     pub(super) fn log_in(&mut self, login: UserSession) {
         self.login = Some(login);
     }
 
-    /// What the client is told whose token was not taken: why, or that its address has presented too many wrong ones.
+    /// Returns the error for a token that was rejected: the reason, or that the client's address has presented too many
+    /// wrong tokens.
     pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
         self.gateway.token_fault(kind, error, self.address)
     }
 
-    /// Why the user token that the connection rests on has ended.
+    /// Returns why the connection's user token has ended.
     fn login_end(&self) -> Close {
         Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
     }
 
-    /// Writes one of this client's own frames at once and waits until it is out: for replays, which must not pile up.
+    /// Writes frames at once and waits until they are flushed. Replays use this, because they must not fill the outbox.
     pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
         for frame in frames {
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
@@ -124,7 +127,7 @@ impl Client {
         self.sink.flush().await.map_err(|_| Gone)
     }
 
-    /// Writes a protocol ping; its answer is [`received`](Conversation::received) with this number.
+    /// Writes a protocol ping. Its answer calls [`received`](Protocol::on_receipt) with this number.
     pub(super) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
         self.feed_ping(receipt).await?;
         self.sink.flush().await.map_err(|_| Gone)
@@ -191,35 +194,35 @@ pub(super) async fn serve<C: Protocol>(
     let _membership = gateway.clients.join(outbox.clone());
     guard.connection.serves(protocol.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
     let mut client = Client { outbox, gateway, sink, login, address, unanswered: 0 };
-    let end = talk(&mut client, &mut stream, &mut protocol).await;
+    let end = run(&mut client, &mut stream, &mut protocol).await;
     match end {
-        End::Ours(close) => say_goodbye(&mut client, &mut stream, &mut protocol, close).await,
-        // It may have confirmed something before it went, although a write has failed since.
-        End::Peer => {
-            timeout(CLOSE_PATIENCE, hear_out(&mut stream, &mut protocol, End::Peer)).await.ok();
+        ConnectionEnd::Ours(close) => close_connection(&mut client, &mut stream, &mut protocol, close).await,
+        // The client may have confirmed events before it disconnected, even if a later write failed.
+        ConnectionEnd::Peer => {
+            timeout(CLOSE_TIMEOUT, read_to_end(&mut stream, &mut protocol, ConnectionEnd::Peer)).await.ok();
         }
     }
     guard.ended(end);
 }
 
-async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> End {
+async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> ConnectionEnd {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
     if protocol.open(client).await.is_err() {
-        return End::Peer;
+        return ConnectionEnd::Peer;
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut beat = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
-    let mut heard = Instant::now();
-    let mut pace = Pace::new(&gateway.limits);
+    let mut interval = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
+    let mut last_received = Instant::now();
+    let mut pace = MessageRate::new(&gateway.limits);
     let outbox = client.outbox.clone();
     loop {
         let login_end = client.login.as_ref().map(|login| login.end().clone());
-        // Reading waits while a write is blocked: what a peer says can fill no memory as long as it does not listen.
-        let said = tokio::select! {
-            () = gateway.draining.cancelled() => return End::Ours(Close::Restart),
-            () = ended(login_end.as_ref()) => return End::Ours(client.login_end()),
+        // Nothing is read while a write is blocked, so a peer that does not read cannot fill memory with its messages.
+        let message = tokio::select! {
+            () = gateway.draining.cancelled() => return ConnectionEnd::Ours(Close::Restart),
+            () = login_ended(login_end.as_ref()) => return ConnectionEnd::Ours(client.login_end()),
             due = outbox.due() => {
                 let batch = match due {
                     Ok(batch) => batch,
@@ -227,28 +230,28 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
                         let (endpoint, seconds_behind) = (protocol.endpoint(), behind.as_secs_f64());
                         info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
                         gateway.metrics.cut_slow("native", behind);
-                        return End::Ours(Close::TooSlow);
+                        return ConnectionEnd::Ours(Close::TooSlow);
                     }
                 };
                 if client.write_batch(batch, protocol).await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
             _ = ping.tick() => {
-                if heard.elapsed() > heartbeat.peer_timeout {
-                    return End::Ours(Close::Silent);
+                if last_received.elapsed() > heartbeat.peer_timeout {
+                    return ConnectionEnd::Ours(Close::Silent);
                 }
                 if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
-            () = tick(beat.as_mut()) => {
+            () = tick(interval.as_mut()) => {
                 protocol.on_interval(client);
                 continue;
             }
-            () = reached(protocol.deadline()) => match stream.next().now_or_never() {
+            () = deadline_reached(protocol.deadline()) => match stream.next().now_or_never() {
                 Some(frame) => frame,
                 None => {
                     protocol.on_deadline(client);
@@ -257,72 +260,72 @@ async fn talk<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSock
             },
             frame = stream.next() => frame,
         };
-        heard = Instant::now();
-        let said = match said {
+        last_received = Instant::now();
+        let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Close::of_error(error).map_or(End::Peer, End::Ours),
-            None => return End::Peer,
+            Some(Err(error)) => return Close::of_error(error).map_or(ConnectionEnd::Peer, ConnectionEnd::Ours),
+            None => return ConnectionEnd::Peer,
         };
-        // An answer to a ping of ours is not held against the client's pace.
-        if let Message::Pong(payload) = &said
+        // Answers to the server's own pings do not count against the client's rate limit.
+        if let Message::Pong(payload) = &message
             && let Some(receipt) = receipt_of(payload)
             && client.unanswered > 0
         {
             client.unanswered -= 1;
-            protocol.received(receipt);
+            protocol.on_receipt(receipt);
             continue;
         }
-        // Control frames cost as much as others do; a close is the last in any case.
-        if !protocol.may_push() && !matches!(said, Message::Close(_)) {
-            match pace.judge(&gateway.metrics) {
-                Verdict::Take => {}
-                Verdict::Warn => {
-                    client.outbox.answer(protocol.too_fast());
+        // Control frames count as well, because they cost as much. A close frame is the last one in any case.
+        if !protocol.may_push() && !matches!(message, Message::Close(_)) {
+            match pace.check(&gateway.metrics) {
+                RateVerdict::Accept => {}
+                RateVerdict::Warn => {
+                    client.outbox.answer(protocol.rate_warning());
                     continue;
                 }
-                Verdict::Ignore => continue,
-                Verdict::Cut => return End::Ours(Close::TooFast),
+                RateVerdict::Ignore => continue,
+                RateVerdict::Disconnect => return ConnectionEnd::Ours(Close::TooFast),
             }
         }
-        let text = match &said {
+        let text = match &message {
             Message::Text(text) => text.as_str(),
-            // Refused by the protocol as no JSON, like any other text that it cannot read.
+            // Invalid UTF-8 becomes an empty text, which the protocol rejects as invalid JSON.
             Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-            // The reply to a ping or a close is written by the library with the next flush; the stream ends after a close.
+            // The library writes the reply to a ping or a close with the next flush. The stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
-                if let Message::Close(frame) = &said {
-                    protocol.left(frame.as_ref().map(|frame| frame.code));
+                if let Message::Close(frame) = &message {
+                    protocol.on_close(frame.as_ref().map(|frame| frame.code));
                 }
                 if client.sink.flush().await.is_err() {
-                    return End::Peer;
+                    return ConnectionEnd::Peer;
                 }
                 continue;
             }
             Message::Pong(_) => continue,
         };
         if let Err(close) = protocol.on_text(client, text).await {
-            return End::Ours(close);
+            return ConnectionEnd::Ours(close);
         }
     }
 }
 
-/// Reads to the end, for nothing but what the peer confirms, and whether it was the one to close.
-async fn hear_out<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: End) {
+/// Reads until the stream ends, and reports confirmed pings. A close frame is reported only if the peer closed first.
+async fn read_to_end<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: ConnectionEnd) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
-            Message::Pong(payload) => confirm(protocol, &payload),
-            Message::Close(frame) if matches!(end, End::Peer) => {
-                protocol.left(frame.map(|frame| frame.code));
+            Message::Pong(payload) => report_receipt(protocol, &payload),
+            Message::Close(frame) if matches!(end, ConnectionEnd::Peer) => {
+                protocol.on_close(frame.map(|frame| frame.code));
             }
             _ => {}
         }
     }
 }
 
-/// Tells the protocol which receipt a pong is. Those that answer our other pings, or nothing, are none.
-fn confirm<C: Protocol>(protocol: &mut C, pong: &[u8]) {
+/// Reports the receipt of a pong to the protocol. Pongs without a receipt are ignored.
+fn report_receipt<C: Protocol>(protocol: &mut C, pong: &[u8]) {
     if let Some(receipt) = receipt_of(pong) {
-        protocol.received(receipt);
+        protocol.on_receipt(receipt);
     }
 }
 
@@ -330,52 +333,52 @@ fn receipt_of(pong: &[u8]) -> Option<u64> {
     pong.try_into().ok().map(u64::from_be_bytes)
 }
 
-async fn ended(login: Option<&CancellationToken>) {
+async fn login_ended(login: Option<&CancellationToken>) {
     match login {
         Some(end) => end.cancelled().await,
         None => std::future::pending().await,
     }
 }
 
-async fn reached(deadline: Option<Instant>) {
+async fn deadline_reached(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
-async fn tick(beat: Option<&mut Interval>) {
-    match beat {
-        Some(beat) => {
-            beat.tick().await;
+async fn tick(interval: Option<&mut Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
         }
         None => std::future::pending().await,
     }
 }
 
-/// Writes what is still due and the close frame, and waits for the peer's.
-async fn say_goodbye<C: Protocol>(
+/// Writes what is still due and the close frame, and waits for the peer's close frame.
+async fn close_connection<C: Protocol>(
     client: &mut Client,
     stream: &mut SplitStream<WebSocket>,
     protocol: &mut C,
     close: Close,
 ) {
-    let farewell = protocol.closing_frame(close);
-    let goodbye = async {
-        // All of it, in order: an answer that went out without the events before it would move the client's cursor past
-        // them. Whose token has ended gets nothing more.
+    let closing_frame = protocol.closing_frame(close);
+    let closing = async {
+        // The whole batch is written in order: an answer without the events before it would move the client's cursor
+        // past them. A client whose token has ended gets nothing more.
         let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
         if let Some(batch) = client.outbox.drain().ok().filter(|_| is_welcome) {
             client.write_batch(batch, protocol).await?;
         }
-        client.write(farewell).await?;
+        client.write(closing_frame).await?;
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
-        // Of a frame that is against the rules the library reads nothing more; the door throws away what still comes.
+        // After an invalid frame the library reads nothing more; the listener discards what still arrives.
         if !close.is_about_frames() {
-            hear_out(stream, protocol, End::Ours(close)).await;
+            read_to_end(stream, protocol, ConnectionEnd::Ours(close)).await;
         }
         Ok::<_, Gone>(())
     };
-    // A peer that does not answer is dropped all the same.
-    timeout(CLOSE_PATIENCE, goodbye).await.ok();
+    // A peer that does not answer in time is dropped.
+    timeout(CLOSE_TIMEOUT, closing).await.ok();
 }

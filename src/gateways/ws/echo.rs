@@ -1,4 +1,4 @@
-//! Echoes every message over the transport that all native streams have, for conformance suites: see `examples/echo.rs`.
+//! Echoes every message over the transport of the native streams, for conformance suites: see `examples/echo.rs`.
 
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::response::Response;
@@ -7,13 +7,14 @@ use super::bounded;
 use crate::config::Limits;
 use crate::gateways::close::Close;
 
-/// Takes a handshake and echoes until the peer closes, or breaks a rule: then it is closed with the code of what it broke.
+/// Completes a handshake and echoes until the peer closes or violates the protocol. A violation is answered with its
+/// close code.
 pub fn echo(upgrade: WebSocketUpgrade, limits: &Limits) -> Response {
     bounded(upgrade, limits).on_upgrade(async |mut socket| {
         while let Some(read) = socket.recv().await {
             let reply = match read {
                 Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
-                // Pings and closes are answered by the library, with the next read.
+                // The library answers pings and closes with the next read.
                 Ok(_) => continue,
                 Err(error) => match Close::of_error(error) {
                     Some(close) => Message::Close(Some(close.frame())),

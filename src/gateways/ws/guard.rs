@@ -1,4 +1,4 @@
-//! The begin and the end of a native connection: its metrics and its log lines.
+//! The lifetime of a native connection: its metrics and log lines.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::listener::{KillSwitch, Reason};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
-    /// The peer closed it, or it broke.
+pub(super) enum ConnectionEnd {
+    /// The peer closed it, or the connection broke.
     Peer,
-    /// We close it.
+    /// The server closes it.
     Ours(Close),
 }
 
-/// Counts a connection for as long as it is open, and logs its begin and its end.
+/// Counts a connection for as long as it is open, and logs its start and its end.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
     pub(super) connection: KillSwitch,
     since: Instant,
-    end: Option<End>,
+    end: Option<ConnectionEnd>,
 }
 
 impl ConnectionGuard {
@@ -36,7 +36,7 @@ impl ConnectionGuard {
         Self { gateway: gateway.clone(), endpoint, connection, since: Instant::now(), end: None }
     }
 
-    pub(super) fn ended(mut self, end: End) {
+    pub(super) fn ended(mut self, end: ConnectionEnd) {
         self.end = Some(end);
     }
 }
@@ -44,9 +44,9 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let reason = match self.end {
-            // Its writes may have failed because the door has cut it.
-            Some(End::Peer) => self.connection.killed().map_or("peer", Reason::label),
-            Some(End::Ours(close)) => close.reason(),
+            // A write may have failed because the listener has closed the connection.
+            Some(ConnectionEnd::Peer) => self.connection.killed().map_or("peer", Reason::label),
+            Some(ConnectionEnd::Ours(close)) => close.reason(),
             None => "aborted",
         };
         self.gateway.metrics.connections.with_label_values(&["native", self.endpoint]).dec();

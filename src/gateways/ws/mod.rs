@@ -1,4 +1,4 @@
-//! Native WebSocket: one loop for all dialects, and one file for each protocol.
+//! Native WebSocket: one connection loop for all dialects, and one file for each protocol.
 
 mod aria;
 mod bots;
@@ -27,19 +27,19 @@ use super::{CatchUp, Gateway};
 use crate::auth::UserSession;
 use crate::config::Limits;
 use crate::listener::{KillSwitch, Peer};
-use aria::{Aria, Performance};
+use aria::{AriaProtocol, PerformancePage};
 use connection::{Client, Protocol, serve};
 pub use echo::echo;
-use orion::Orion;
+use orion::OrionProtocol;
 
-/// Read buffer, in bytes: clients send little.
+/// Read buffer in bytes. Clients send little.
 const READ_BUFFER: usize = 1024;
-/// What is written is collected up to this many bytes before it goes to the socket; a whole batch is flushed at its end.
+/// Output is buffered up to this many bytes before it is written to the socket. Each batch ends with a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
-/// What may wait behind a blocked socket, in bytes, before the connection is given up.
+/// Output that may wait behind a blocked socket, in bytes, before the connection is closed.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 
-/// The native endpoints.
+/// Routes of the native endpoints.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/ws/signals", get(dashboard))
@@ -54,12 +54,12 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// A handshake of a WebSocket, and the connection that it came on.
+/// A WebSocket handshake and the connection that it arrived on.
 #[derive(Debug)]
 struct Handshake {
     upgrade: WebSocketUpgrade,
     connection: KillSwitch,
-    /// Where the client is.
+    /// Address of the client.
     address: Option<IpAddr>,
 }
 
@@ -80,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 }
 
 impl Handshake {
-    /// Takes it, unless its channel is full, within the limits that every native endpoint has.
+    /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`bounded`] apply.
     fn serve<C: Protocol + 'static>(self, gateway: Arc<Gateway>, login: Option<UserSession>, protocol: C) -> Response {
         let place = match gateway.enter("native", protocol.endpoint()) {
             Ok(place) => place,
@@ -94,16 +94,16 @@ impl Handshake {
     }
 }
 
-/// What a client may say before it speaks.
+/// Query parameters of ORION's dashboard stream.
 #[derive(Debug, Default, Deserialize)]
-struct Opening {
+struct OrionQuery {
     since: Option<String>,
     replay: Option<String>,
 }
 
 async fn dashboard(
     State(gateway): State<Arc<Gateway>>,
-    Query(Opening { since, replay }): Query<Opening>,
+    Query(OrionQuery { since, replay }): Query<OrionQuery>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -113,32 +113,32 @@ async fn dashboard(
         Err(refusal) => return refusal.into_response(),
     };
     let may_push = gateway.may_push(&headers, &uri);
-    let protocol = Orion::dashboard(gateway.clone(), since, replay, may_push);
+    let protocol = OrionProtocol::dashboard(gateway.clone(), since, replay, may_push);
     handshake.serve(gateway, login, protocol)
 }
 
 async fn pusher(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
     let may_push = gateway.may_push(&headers, &uri);
-    // A pusher may still send its token in a frame; one that is wrong already is told so at once.
+    // A pusher may still send its token in a frame. A wrong token in the handshake is rejected at once.
     if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
         return refusal.into_response();
     }
     let login = gateway.admit_reader(&headers, &uri, None);
     let may_read = may_push || login.is_ok();
-    let protocol = Orion::pusher(gateway.clone(), may_push, may_read);
+    let protocol = OrionProtocol::pusher(gateway.clone(), may_push, may_read);
     handshake.serve(gateway, login.ok().flatten(), protocol)
 }
 
-/// What an ARIA client may say before it speaks.
+/// Query parameters of ARIA's stream.
 #[derive(Debug, Default, Deserialize)]
-struct Channels {
+struct AriaQuery {
     channels: Option<String>,
 }
 
-/// ARIA's `/ws`; there the token may also come in a header of its own.
+/// Serves ARIA's `/ws`, where the token may also come in a header of its own.
 async fn trading_desk(
     State(gateway): State<Arc<Gateway>>,
-    Query(Channels { channels }): Query<Channels>,
+    Query(AriaQuery { channels }): Query<AriaQuery>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -152,7 +152,7 @@ async fn trading_desk(
     let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
     let asked = uri.path_and_query().map(PathAndQuery::as_str);
     let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
-    let protocol = Aria::new(gateway.clone(), channels.as_deref(), key);
+    let protocol = AriaProtocol::new(gateway.clone(), channels.as_deref(), key);
     handshake.serve(gateway, login, protocol)
 }
 
@@ -166,11 +166,11 @@ async fn performance(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let protocol = Performance::new(gateway.clone());
+    let protocol = PerformancePage::new(gateway.clone());
     handshake.serve(gateway, login, protocol)
 }
 
-/// Sets the limits that every native endpoint has.
+/// Applies the size limits that every native endpoint has.
 fn bounded(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER)

@@ -1,4 +1,4 @@
-//! ORION's protocol on `/ws/signals`, and the same for pushers on `/api/websocket`.
+//! ORION's protocol on `/ws/signals`, and for pushers on `/api/websocket`.
 
 mod joining;
 
@@ -15,7 +15,7 @@ use crate::auth::TokenKind;
 use crate::domain::{SignalId, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
-use crate::gateways::command::{Request, fault, parse_replay, short};
+use crate::gateways::command::{SubscriptionRequest, fault, parse_replay, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::dialects::orion::{self, ErrorObject, Pong, Typed, encode};
 use crate::gateways::events;
@@ -28,46 +28,48 @@ use crate::sources::push::{Malformed, trimmed};
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
 
-/// How long a dashboard that has answered our first ping has for its first `subscribe`, before everything is sent unasked.
+/// How long a dashboard that has answered the opening ping has for its first `subscribe`, before it gets everything.
 const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
-/// The same for one that answers no pings.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// The number in our first ping.
+/// How long a dashboard that does not answer pings has for its first `subscribe`.
+const MAX_SUBSCRIBE_WAIT: Duration = Duration::from_secs(3);
+/// The number in the opening ping.
 const OPENING_PING: u64 = 0;
 
-/// One ORION dashboard or pusher.
+/// The connection of one ORION dashboard or pusher.
 #[derive(Debug)]
-pub(super) struct Orion {
+pub(super) struct OrionProtocol {
     gateway: Arc<Gateway>,
     endpoint: &'static str,
     since: Option<String>,
-    /// How far back snapshots should reach, as the query has it, unless a `subscribe` says it.
+    /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
     replay: Option<Duration>,
-    /// What about the query was wrong.
+    /// The error in the handshake's query, until it is sent.
     query_fault: Option<ErrorObject>,
     may_push: bool,
     may_read: bool,
-    /// While the connection waits for the client's first `subscribe`.
-    waiting: Option<Waiting>,
-    /// Which events have been written, or wait in the outbox.
+    /// Set while the connection waits for the client's first `subscribe`.
+    waiting: Option<SubscribeWait>,
+    /// Which events have been written or are queued in the outbox.
     completeness: Completeness,
-    /// Whether it has joined signals before: with a snapshot, or with what it missed.
+    /// Whether the client has already joined signals, with a snapshot or by resuming.
     has_joined: bool,
-    /// Signals that a snapshot told of, with the number of the event that it told: earlier ones are outdated.
+    /// Signals sent in snapshots, with the sequence number of the event that was sent. Earlier events of them are
+    /// outdated.
     snapshot: HashMap<SignalId, u64>,
 }
 
-/// A dashboard that has presented no cursor yet. Until it says where it goes on, or has had the time to, nothing that
-/// carries a cursor is sent: one that is cut in the middle of a snapshot would take itself for further than it is.
+/// The wait of a dashboard that has not presented a cursor. Until it subscribes, or the time is up, nothing with a
+/// cursor is sent: a client that is disconnected in the middle of a snapshot would otherwise resume past what it has
+/// received.
 #[derive(Debug)]
-struct Waiting {
-    /// When the snapshot is sent without asking.
+struct SubscribeWait {
+    /// When the snapshot is sent without a `subscribe`.
     until: Instant,
 }
 
-impl Orion {
-    /// A dashboard: gets everything without asking, or what it missed since its cursor. `replay` is how far back it wants
-    /// its snapshot to reach, as it was written.
+impl OrionProtocol {
+    /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
+    /// `replay` is the unparsed query parameter.
     pub(super) fn dashboard(
         gateway: Arc<Gateway>,
         since: Option<String>,
@@ -82,7 +84,7 @@ impl Orion {
         Self { since, replay, query_fault, ..Self::new(gateway, DASHBOARD, may_push, true) }
     }
 
-    /// A pusher: gets nothing until it subscribes.
+    /// Creates a pusher's connection: it gets nothing until it subscribes.
     pub(super) fn pusher(gateway: Arc<Gateway>, may_push: bool, may_read: bool) -> Self {
         Self::new(gateway, PUSHER, may_push, may_read)
     }
@@ -105,12 +107,12 @@ impl Orion {
 
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
         self.waiting = None;
-        let mut request = Request::parse(data, &self.gateway.instruments).without_user();
+        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
         request.replay = request.replay.or(self.replay);
-        // A cursor says where signals go on; prices have none.
+        // A cursor only applies to signals; prices have none.
         let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
         let Some(since) = since else {
             self.join_with_snapshot(client, &request, None);
@@ -125,22 +127,22 @@ impl Orion {
             return self.catch_up(client, seq, &request).await;
         }
         let filled = self.fill_in(client, seq, &request).await?;
-        // Of symbols that it did not have until now, it gets only what the snapshot tells.
+        // For symbols that are new to the connection it gets the snapshot alone, so its gap is not filled.
         let widened = before.with(&request.topics.signals) != before;
         self.join_with_snapshot(client, &request, Some(filled && !widened));
         Ok(())
     }
 
     fn unsubscribe(&mut self, client: &Client, data: &Value) {
-        self.begin(client);
-        let request = Request::parse(data, &self.gateway.instruments).without_user();
+        self.join_everything(client);
+        let request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
         let gateway = self.gateway.clone();
-        gateway.hub.with_snapshot(|present| {
+        gateway.hub.with_snapshot(|snapshot| {
             let rest = client.outbox.topics().without(&request.topics);
-            self.set_signals(&rest.signals, present.position().seq);
+            self.set_signals(&rest.signals, snapshot.position().seq);
             client.outbox.set_topics(rest);
         });
         answer(client, "unsubscribed", &request.unsubscribed());
@@ -185,7 +187,7 @@ impl Orion {
     }
 }
 
-impl Protocol for Orion {
+impl Protocol for OrionProtocol {
     fn endpoint(&self) -> &'static str {
         self.endpoint
     }
@@ -216,8 +218,9 @@ impl Protocol for Orion {
         self.may_push
     }
 
-    /// Time that the way to the client took is not counted: what it says on opening arrives with the answer to our ping.
-    fn received(&mut self, receipt: u64) {
+    /// Shortens the wait once the ping is answered, so that network latency does not count: a message that the client
+    /// sends on opening arrives together with the pong.
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(waiting) = self.waiting.as_mut().filter(|_| receipt == OPENING_PING) {
             waiting.until = waiting.until.min(Instant::now() + FIRST_SUBSCRIBE_WAIT);
         }
@@ -228,7 +231,7 @@ impl Protocol for Orion {
     }
 
     fn on_deadline(&mut self, client: &mut Client) {
-        self.begin(client);
+        self.join_everything(client);
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
@@ -266,7 +269,7 @@ impl Protocol for Orion {
     }
 }
 
-/// Why a frame is not JSON.
+/// Returns the error for a frame that is not JSON.
 fn malformed(text: &str) -> String {
     const ONE_OBJECT: &str = "a frame is one JSON object";
     match Malformed::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {

@@ -1,7 +1,7 @@
-//! What ARIA's panels show of closed trades: the heat map, the equity curve, the performance, the risk.
+//! ARIA's panels on closed trades: the heat map, the equity curve, the performance, the risk.
 //!
-//! A trade is the record of a confirmed signal. Its result is known in R, the panels print money: they show a model account
-//! that begins with [`START`] and risks [`RISK`] on each signal, which the answers say in `note`.
+//! A trade is the record of a confirmed signal. Its result is known in R, but the panels print money. So they show a
+//! model account that begins with [`START`] and risks [`RISK`] on each signal; the answers say so in `note`.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use serde::Serialize;
 use crate::domain::number::number;
 use crate::domain::{Symbol, TradeOutcome, iso};
 
-/// What the model account begins with, as the page's own back end has it.
+/// Initial balance of the model account, the same as in the page's own back end.
 const START: f64 = 10_000.0;
-/// What it loses with a signal whose stop is touched: 1 R.
+/// Loss of the account on a signal whose stop is hit: 1 R.
 const RISK: f64 = 100.0;
-/// Points of a curve at most; of more trades some are left out, evenly.
+/// Largest number of points of a curve. Of more trades some are left out, evenly.
 const MAX_POINTS: usize = 1_000;
-/// The page prints it where there was no loss.
+/// The profit factor that the page prints if there was no loss.
 const NO_LOSS: f64 = 999.0;
 /// Trading days of a year, for the Sharpe ratio.
 const TRADING_DAYS: f64 = 252.0;
@@ -28,17 +28,17 @@ const NO_TRADES: &str = "No closed trades found";
 #[derive(Debug, Clone, PartialEq)]
 struct Trade {
     symbol: Symbol,
-    /// When it was entered.
+    /// When the trade was entered.
     entered_at: DateTime<Utc>,
     closed_at: DateTime<Utc>,
     profit: f64,
 }
 
-/// The trades that a panel asks for, in the order in which they closed.
+/// The trades of a panel, in the order in which they closed.
 #[derive(Debug, Default)]
 pub struct Trades(Vec<Trade>);
 
-/// The envelope of `/api/analytics`. The panels show `message` as an error unless `ok`.
+/// The envelope of `/api/analytics`. The panels show `message` as an error unless it is `ok`.
 #[derive(Debug, Serialize)]
 pub struct Analysis<T> {
     ok: bool,
@@ -69,15 +69,15 @@ pub struct EquityPoint {
     timestamp: String,
     #[serde(serialize_with = "number")]
     equity: f64,
-    /// Below the highest equity so far, in percent.
+    /// Distance to the highest equity so far, in percent.
     #[serde(serialize_with = "number")]
     drawdown: f64,
     trades: usize,
 }
 
-/// The account over the whole time. The page crashes where a number is missing.
+/// The account over the whole time. The page crashes if a number is missing.
 #[derive(Debug, Serialize)]
-pub struct Performance {
+pub struct PerformanceStats {
     #[serde(serialize_with = "number")]
     total_return: f64,
     #[serde(serialize_with = "number")]
@@ -97,13 +97,14 @@ pub struct Performance {
     worst_trade: f64,
 }
 
-/// `GET /trading/risk-metrics`: of null the page says "Loading" for ever, so without trades it is zeros and `trades` says why.
+/// `GET /trading/risk-metrics`. The page shows "Loading" forever for null, so without trades the numbers are zero and
+/// `trades` says why.
 #[derive(Debug, Serialize)]
 pub struct Risk {
-    /// What one trade in twenty loses at least, in percent of the account.
+    /// Loss that one trade in twenty reaches or exceeds, in percent of the account.
     #[serde(serialize_with = "number")]
     var_95: f64,
-    /// What those lose in the mean.
+    /// Mean loss of those trades.
     #[serde(serialize_with = "number")]
     expected_shortfall: f64,
     #[serde(serialize_with = "number")]
@@ -119,7 +120,7 @@ pub struct Risk {
 }
 
 impl Trades {
-    /// Adds the trade of a record, if there was one; they come in the order in which they closed.
+    /// Adds the trade of a record, if there was one. Records are added in the order in which they closed.
     pub fn add(&mut self, outcome: &TradeOutcome) {
         if outcome.counts() {
             self.0.push(Trade {
@@ -172,14 +173,15 @@ impl Trades {
         analysis(points, None)
     }
 
-    /// `GET /api/analytics/performance-metrics`: without trades `data` is null, and the panel says that there is no data.
-    pub fn performance(&self) -> Analysis<Option<Performance>> {
+    /// `GET /api/analytics/performance-metrics`. Without trades `data` is null, and the panel says that there is no
+    /// data.
+    pub fn performance(&self) -> Analysis<Option<PerformanceStats>> {
         if self.0.is_empty() {
             return analysis(None, Some(NO_TRADES));
         }
         let count = self.0.len();
         let total: f64 = self.profits().sum();
-        let performance = Performance {
+        let performance = PerformanceStats {
             total_return: hundredths(total),
             sharpe_ratio: self.sharpe_ratio(),
             max_drawdown: self.max_drawdown(),
@@ -226,8 +228,8 @@ impl Trades {
         if losses > 0.0 { hundredths(wins / losses) } else { NO_LOSS }
     }
 
-    /// Mean by standard deviation of the trades, by the year: the page's own back end reckons a trade a day. 0 where there is no
-    /// deviation.
+    /// Mean divided by standard deviation of the trades, per year: like the page's own back end it assumes one trade a
+    /// day. Zero without a deviation.
     fn sharpe_ratio(&self) -> f64 {
         let count = self.0.len() as f64;
         let mean = self.profits().sum::<f64>() / count;
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_sums_up_one_hour_of_one_weekday() {
+    fn a_cell_sums_one_hour_of_a_weekday() {
         let cell = |symbol, hour, day, profit, count, rate| json!({ "symbol": symbol, "hour": hour, "day_of_week": day, "avg_pnl": profit, "trade_count": count, "win_rate": rate });
         let data = [cell("EURUSD", 8, 0, json!(25), 2, 50), cell("US30", 23, 6, json!(-33.3), 1, 0)];
         assert_eq!(json_of(&trades().heatmap()), json!({ "ok": true, "data": data, "note": NOTE }));
@@ -350,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_curve_is_thinned_and_keeps_its_end() {
+    fn a_thinned_curve_keeps_its_end() {
         let mut trades = Trades::default();
         for _ in 0..5_500 {
             trades.add(&outcome("EURUSD", "2026-01-12T08:10:00Z", 0.01));
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn performance_and_risk_are_whole() {
+    fn performance_and_risk_are_complete() {
         assert_eq!(
             json_of(&trades().performance())["data"],
             json!({
@@ -375,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn without_trades_there_is_no_data_and_no_error() {
+    fn no_trades_are_not_an_error() {
         let none = Trades::default();
         let empty = json!({ "ok": true, "data": [], "note": NOTE });
         assert_eq!((json_of(&none.heatmap()), json_of(&none.equity_curve())), (empty.clone(), empty));

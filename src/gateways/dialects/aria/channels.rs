@@ -1,38 +1,38 @@
-//! Channels: the server's names (`tick`, `order_update`), the page's plural ones (`ticks`, `orders`), and one symbol's
-//! (`symbol:EURUSD`, `tick:EURUSD`).
+//! Channels: the server's names (`tick`, `order_update`), the page's plural ones (`ticks`, `orders`), and those of one
+//! symbol (`symbol:EURUSD`, `tick:EURUSD`).
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Everything.
+/// The channel of all messages.
 const ALL: &str = "all";
-/// Channels that one client may name.
+/// Largest number of channels that one client may name.
 const MAX_NAMES: usize = 256;
 /// Longest name, in characters.
 const MAX_NAME: usize = 64;
 
-/// The channels of one client: never none of them.
+/// The channels of one client. There is always at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Channels {
+pub struct ChannelSet {
     names: BTreeSet<String>,
 }
 
-impl Default for Channels {
+impl Default for ChannelSet {
     fn default() -> Self {
         Self { names: BTreeSet::from([ALL.to_owned()]) }
     }
 }
 
-impl Channels {
-    /// Exactly these; all if there are none.
+impl ChannelSet {
+    /// Creates exactly these channels; all if there are none.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
         let mut channels = Self { names: BTreeSet::new() };
         channels.add(names);
         channels.or_all()
     }
 
-    /// These as well.
+    /// Adds channels.
     pub fn add(&mut self, names: impl IntoIterator<Item = String>) {
         for name in names {
             let name = name.trim();
@@ -42,7 +42,7 @@ impl Channels {
         }
     }
 
-    /// Without these. Who has all channels keeps all, and who would have none gets all.
+    /// Removes channels. A client with all channels keeps all; a client without any other channel gets all.
     pub fn remove(&mut self, names: impl IntoIterator<Item = String>) {
         let has_all = self.is_all();
         for name in names {
@@ -58,22 +58,22 @@ impl Channels {
         if self.names.is_empty() { Self::default() } else { self }
     }
 
-    /// Whether they hold everything.
+    /// Whether these are all channels.
     pub fn is_all(&self) -> bool {
         self.names.contains(ALL)
     }
 
-    /// Whether they hold a message of type `kind` about `symbol`.
+    /// Whether they contain a message of type `kind` about `symbol`.
     pub fn contain(&self, kind: &str, symbol: Option<&str>) -> bool {
         self.is_all() || self.names.iter().any(|name| matches(name, kind, symbol))
     }
 
-    /// Their names, sorted.
+    /// Returns their names, sorted.
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    /// The names in a client's message: a list, one name, or nothing.
+    /// Returns the names in a client's message: a list, one name, or nothing.
     pub fn named(value: Option<&Value>) -> Vec<String> {
         let name = |value: &Value| match value {
             Value::String(name) => Some(name.clone()),
@@ -86,7 +86,7 @@ impl Channels {
         }
     }
 
-    /// The names in `?channels=a,b`.
+    /// Returns the names in `?channels=a,b`.
     pub fn listed(list: &str) -> Vec<String> {
         list.split(',').take(MAX_NAMES).map(str::to_owned).collect()
     }
@@ -109,7 +109,7 @@ fn is_channel(name: &str, kind: &str) -> bool {
         "order" => "order_update",
         other => other,
     };
-    // Ideas go out under two names.
+    // Ideas are sent under two names.
     channel == kind || (channel == "idea" && kind == "smc_idea")
 }
 
@@ -119,12 +119,12 @@ mod tests {
 
     use super::*;
 
-    fn of(names: &[&str]) -> Channels {
-        Channels::of(names.iter().map(|name| (*name).to_owned()))
+    fn of(names: &[&str]) -> ChannelSet {
+        ChannelSet::of(names.iter().map(|name| (*name).to_owned()))
     }
 
     #[test]
-    fn names_in_singular_and_plural_and_of_one_symbol() {
+    fn singular_plural_and_symbol_names_match() {
         for (name, kind, symbol) in [
             ("tick", "tick", "EURUSD"),
             ("ticks", "tick", "EURUSD"),
@@ -152,16 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_adds_and_never_narrows_below_all() {
-        let mut channels = Channels::default();
+    fn a_subscription_never_narrows_all_channels() {
+        let mut channels = ChannelSet::default();
         channels.add(["ticks".to_owned()]);
         assert_eq!(channels, of(&["all", "ticks"]));
         channels.remove(["ticks".to_owned(), "all".to_owned(), "signals".to_owned()]);
-        assert_eq!(channels, Channels::default());
+        assert_eq!(channels, ChannelSet::default());
     }
 
     #[test]
-    fn only_a_replacement_without_all_narrows_and_none_is_all() {
+    fn only_a_replacement_narrows_the_channels() {
         let mut channels = of(&["tick", " signal "]);
         assert!(!channels.is_all());
         channels.remove(["tick".to_owned(), "signal".to_owned()]);
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_names_is_bounded() {
+    fn the_channels_of_a_client_are_bounded() {
         let long = "x".repeat(MAX_NAME + 1);
-        assert!(Channels::of([long]).is_all());
-        let many = Channels::of((0..1_000).map(|number| number.to_string()));
+        assert!(ChannelSet::of([long]).is_all());
+        let many = ChannelSet::of((0..1_000).map(|number| number.to_string()));
         assert_eq!(many.names().len(), MAX_NAMES);
-        assert_eq!(Channels::named(Some(&json!(["a", 1, null, {}]))), ["a"]);
-        assert_eq!(Channels::named(Some(&json!("a"))), ["a"]);
-        assert_eq!(Channels::named(None), Vec::<String>::new());
-        assert_eq!(Channels::listed("a,b"), ["a", "b"]);
+        assert_eq!(ChannelSet::named(Some(&json!(["a", 1, null, {}]))), ["a"]);
+        assert_eq!(ChannelSet::named(Some(&json!("a"))), ["a"]);
+        assert_eq!(ChannelSet::named(None), Vec::<String>::new());
+        assert_eq!(ChannelSet::listed("a,b"), ["a", "b"]);
     }
 }

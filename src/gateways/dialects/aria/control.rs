@@ -1,4 +1,4 @@
-//! The talk about the connection itself: flat frames, each with the server's time.
+//! Messages about the connection itself: flat frames, each with the server's time.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Channels, encode};
+use super::{ChannelSet, encode};
 use crate::domain::iso;
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Talk<'a> {
+enum ConnectionMessage<'a> {
     Connection { message: &'static str, client_id: &'a str, subscriptions: &'a BTreeSet<String>, timestamp: String },
     Ping { timestamp: String },
     Pong { timestamp: String },
     SubscriptionConfirmed { channels: &'a BTreeSet<String>, timestamp: String },
     SubscriptionUpdated { channels: &'a BTreeSet<String>, timestamp: String },
-    Principal { client_id: &'a str, subscriptions: &'a BTreeSet<String>, server_time: String, timestamp: String },
+    Identity { client_id: &'a str, subscriptions: &'a BTreeSet<String>, server_time: String, timestamp: String },
     Echo { payload: &'a Value, server_time: String, timestamp: String },
     Error { error: &'a str, code: &'static str, timestamp: String },
 }
 
 /// The first frame.
-pub fn welcome(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::Connection {
+pub fn welcome(client_id: &str, channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
+    encode(&ConnectionMessage::Connection {
         message: "Connected to orion-server",
         client_id,
         subscriptions: channels.names(),
@@ -33,38 +33,38 @@ pub fn welcome(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8
     })
 }
 
-/// The server's heartbeat. Nobody answers it.
+/// The server's heartbeat. No client answers it.
 pub fn ping(now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::Ping { timestamp: iso(now) })
+    encode(&ConnectionMessage::Ping { timestamp: iso(now) })
 }
 
 /// The answer to the page's heartbeat.
 pub fn pong(now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::Pong { timestamp: iso(now) })
+    encode(&ConnectionMessage::Pong { timestamp: iso(now) })
 }
 
 /// The answer to `subscribe`.
-pub fn subscription_confirmed(channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::SubscriptionConfirmed { channels: channels.names(), timestamp: iso(now) })
+pub fn subscription_confirmed(channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
+    encode(&ConnectionMessage::SubscriptionConfirmed { channels: channels.names(), timestamp: iso(now) })
 }
 
 /// The answer to `unsubscribe` and `set_subscriptions`.
-pub fn subscription_updated(channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::SubscriptionUpdated { channels: channels.names(), timestamp: iso(now) })
+pub fn subscription_updated(channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
+    encode(&ConnectionMessage::SubscriptionUpdated { channels: channels.names(), timestamp: iso(now) })
 }
 
 /// The answer to `whoami`.
-pub fn identity(client_id: &str, channels: &Channels, now: DateTime<Utc>) -> Utf8Bytes {
+pub fn identity(client_id: &str, channels: &ChannelSet, now: DateTime<Utc>) -> Utf8Bytes {
     let (server_time, timestamp) = (iso(now), iso(now));
-    encode(&Talk::Principal { client_id, subscriptions: channels.names(), server_time, timestamp })
+    encode(&ConnectionMessage::Identity { client_id, subscriptions: channels.names(), server_time, timestamp })
 }
 
 /// The answer to `echo`.
 pub fn echo(payload: &Value, now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::Echo { payload, server_time: iso(now), timestamp: iso(now) })
+    encode(&ConnectionMessage::Echo { payload, server_time: iso(now), timestamp: iso(now) })
 }
 
-/// The answer to what cannot be understood. The page lists it and carries on.
+/// The answer to a frame that cannot be understood. The page lists it and continues.
 pub fn error(code: &'static str, error: &str, now: DateTime<Utc>) -> Utf8Bytes {
-    encode(&Talk::Error { error, code, timestamp: iso(now) })
+    encode(&ConnectionMessage::Error { error, code, timestamp: iso(now) })
 }

@@ -1,6 +1,6 @@
-//! ARIA PRO: `{type, timestamp, data}` for everything that is told, flat frames for the talk about the connection.
+//! ARIA PRO: `{type, timestamp, data}` for events, flat frames for messages about the connection.
 //!
-//! What the page reads without asking whether it is there, is always there and of the right type.
+//! Every field that the page reads without a check is always present and of the right type.
 
 mod analytics;
 mod channels;
@@ -22,7 +22,7 @@ use crate::domain::{Direction, Event, MessageType, PriceUpdate, Signal, iso};
 use crate::hub::{Encoding, Envelope};
 
 pub use analytics::Trades;
-pub use channels::Channels;
+pub use channels::ChannelSet;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
 pub use published::parse;
 pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
@@ -57,7 +57,7 @@ impl<'a> From<&'a PriceUpdate> for TickObject<'a> {
     }
 }
 
-/// A time, in one of the two ways in which the page reads it.
+/// A time, in one of the two formats that the page reads.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Time {
@@ -79,14 +79,14 @@ pub struct SignalObject<'a> {
     model: &'a str,
     timestamp: Time,
     #[serde(flatten)]
-    levels: Levels,
+    levels: SignalLevels,
     id: &'a str,
     source: &'a str,
 }
 
 impl<'a> SignalObject<'a> {
-    /// As the history tells it: with its time in milliseconds.
-    pub fn past(signal: &'a Signal) -> Self {
+    /// A signal of the history, with its time in milliseconds.
+    pub fn historical(signal: &'a Signal) -> Self {
         Self { timestamp: Time::Millis(signal.entry_time.timestamp_millis()), ..Self::from(signal) }
     }
 }
@@ -100,14 +100,14 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
             confidence: percent(signal.confidence),
             model: signal.model.as_deref().unwrap_or(signal.source.as_str()),
             timestamp: Time::Iso(iso(signal.entry_time)),
-            levels: Levels::from(signal),
+            levels: SignalLevels::from(signal),
             id: signal.id.as_str(),
             source: signal.source.as_str(),
         }
     }
 }
 
-/// The time frame of the ideas that are made of signals: the bars on which the server's own setups are found.
+/// Time frame of the ideas that are made of signals: the bars on which the server's own setups are found.
 const TIMEFRAME: &str = "M5";
 
 /// `idea` and `smc_idea`.
@@ -121,7 +121,7 @@ struct IdeaObject<'a> {
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(flatten)]
-    levels: Levels,
+    levels: SignalLevels,
     reasoning: &'a str,
     timestamp: String,
     id: &'a str,
@@ -135,7 +135,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
             kind: side(signal.direction),
             timeframe: TIMEFRAME,
             confidence: percent(signal.confidence),
-            levels: Levels::from(signal),
+            levels: SignalLevels::from(signal),
             reasoning: &signal.reason,
             timestamp: iso(signal.entry_time),
             id: signal.id.as_str(),
@@ -144,9 +144,9 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
     }
 }
 
-/// The prices of a signal, as far as they are known.
+/// The known prices of a signal.
 #[derive(Debug, Serialize)]
-struct Levels {
+struct SignalLevels {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ struct Levels {
     take_profit: Option<f64>,
 }
 
-impl From<&Signal> for Levels {
+impl From<&Signal> for SignalLevels {
     fn from(signal: &Signal) -> Self {
         Self {
             entry_price: signal.entry_price,
@@ -173,12 +173,12 @@ const fn side(direction: Direction) -> &'static str {
     }
 }
 
-/// 0–1 with four decimals as 0–100 with two.
+/// Converts 0–1 with four decimals to 0–100 with two.
 fn percent(confidence: f64) -> f64 {
     (confidence * 1e4).round() / 1e2
 }
 
-/// The frames of an event, encoded once; none for what ARIA does not read.
+/// Returns the frames of an event, encoded once; empty for events that ARIA does not read.
 pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::Aria, |publication| {
         let event = publication.event();
@@ -186,26 +186,26 @@ pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     })
 }
 
-/// The frames of an event with the type of each.
+/// Returns the frames of an event with the type of each.
 pub fn messages(publication: &Arc<Envelope>) -> impl Iterator<Item = (&'static str, &Utf8Bytes)> {
     kinds(publication.event()).iter().copied().zip(frames(publication))
 }
 
-/// Whether an event is anything here.
-pub fn is_told(event: &Event) -> bool {
+/// Whether ARIA gets any message for an event.
+pub fn is_sent(event: &Event) -> bool {
     !kinds(event).is_empty()
 }
 
-/// The types of the messages that an event is.
+/// Returns the types of the messages for an event.
 fn kinds(event: &Event) -> &'static [&'static str] {
     match event {
         Event::Price(_) => &["tick"],
         Event::Signal(signal) if signal.is_news() => &["signal", "idea", "smc_idea"],
-        // How a signal ended has no message here.
+        // ARIA has no message for the end of a signal.
         Event::Signal(_) => &[],
         Event::RelayedMessage(published) => match published.kind {
             MessageType::OrderUpdate => &["order_update"],
-            // One page listens to the one name, one to the other.
+            // One page listens to one name, one to the other.
             MessageType::Idea => &["idea", "smc_idea"],
             MessageType::PreparedPayload => &["prepared_payload"],
             MessageType::Bar => &["bar"],
@@ -231,12 +231,12 @@ fn frame(kind: &str, event: &Event) -> Utf8Bytes {
     }
 }
 
-/// The object is JSON already; it is set into its envelope as it is.
+/// Embeds an encoded object in its envelope.
 fn envelope(kind: &str, timestamp: &str, data: &str) -> Utf8Bytes {
     format!(r#"{{"type":"{kind}","timestamp":"{timestamp}","data":{data}}}"#).into()
 }
 
-/// What an event is about, for clients that want some symbols only.
+/// Returns the symbol of an event, for clients that are subscribed to single symbols.
 pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct About<'a> {

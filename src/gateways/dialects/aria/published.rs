@@ -1,4 +1,4 @@
-//! What others publish for ARIA: checked, and brought into the shape in which the page reads it.
+//! Messages that others publish for ARIA: checked, and converted to the form that the page reads.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -7,19 +7,19 @@ use crate::domain::number::difference;
 use crate::domain::{Fault, MessageType, iso};
 use crate::gateways::dialects::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
 
-/// Longest symbol, in characters. Any symbol is taken: AAPL, BTC-ZAR.
+/// Longest symbol, in characters. Any symbol is accepted: AAPL, BTC-ZAR.
 const MAX_SYMBOL: usize = 32;
-/// Longest name of a model, a setup, an order, in characters.
+/// Longest name of a model, a setup or an order, in characters.
 const MAX_NAME: usize = 128;
 
-/// Checks the `data` of a message. `now` is its time where it has none.
+/// Checks the `data` of a message. `now` is its time if it has none.
 ///
 /// # Errors
-/// All faults at once; also for a type that ARIA does not read.
+/// Returns all faults; also for a type that ARIA does not read.
 pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     if kind == MessageType::OrderUpdate {
-        // The page cuts its last eight characters off: it has to be text.
+        // The page cuts off its last eight characters, so it has to be text.
         shape.text(&["order_id", "ticket"], Need::Required, MAX_NAME);
     }
     shape.text(&["symbol", "pair"], Need::Required, MAX_SYMBOL);
@@ -119,11 +119,11 @@ fn status(shape: &mut Shape<'_>) {
     word(shape, "status", Need::Required, &words);
 }
 
-/// One of some words, each with the one that the page reads.
+/// One of some words, each mapped to the word that the page reads.
 fn word(shape: &mut Shape<'_>, name: &'static str, need: Need, words: &[(&str, &'static str)]) {
     shape.field(&[name], need, |value| {
-        let said = value.as_str().map(str::trim).unwrap_or_default();
-        let found = words.iter().find(|(spelling, _)| said.eq_ignore_ascii_case(spelling));
+        let word = value.as_str().map(str::trim).unwrap_or_default();
+        let found = words.iter().find(|(spelling, _)| word.eq_ignore_ascii_case(spelling));
         found.map(|(_, word)| Value::from(*word)).ok_or_else(|| {
             let known: Vec<_> =
                 words.iter().filter(|(spelling, word)| spelling == word).map(|(_, word)| *word).collect();

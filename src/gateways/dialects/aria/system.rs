@@ -1,4 +1,4 @@
-//! What the performance page reads of the server itself. It tracks no models, so it says that there are none.
+//! The server's own state for the performance page. The server tracks no models, so the counts of models are zero.
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::telemetry::Usage;
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
-/// The machine's load: `GET /monitoring/metrics`.
+/// The load of the machine: `GET /monitoring/metrics`.
 #[derive(Debug, Serialize)]
 pub struct UsageObject {
     /// Of this process, in percent of all processors.
@@ -30,7 +30,7 @@ impl From<Usage> for UsageObject {
     }
 }
 
-/// `metrics` of `system_metrics`. The page asks for `system.memory` without looking whether it is there.
+/// `metrics` of `system_metrics`. The page reads `system.memory` without checking that it is present.
 #[derive(Debug, Serialize)]
 pub struct MetricsObject {
     system: SystemObject,
@@ -95,16 +95,17 @@ impl From<Usage> for PerformanceObject {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Report<'a> {
+enum SystemMetricsFrame<'a> {
     SystemMetrics { metrics: &'a MetricsObject, timestamp: &'a str },
 }
 
-/// The frame of the performance page.
+/// Encodes the frame of the performance page.
 pub fn system_metrics(usage: Usage, timestamp: &str) -> Utf8Bytes {
-    encode(&Report::SystemMetrics { metrics: &usage.into(), timestamp })
+    encode(&SystemMetricsFrame::SystemMetrics { metrics: &usage.into(), timestamp })
 }
 
-/// The page prints `100 - available_percent` as it comes, and takes 0 for unknown. 100 − 93.1 is 6.900000000000006; a half is exact.
+/// Rounds to halves. The page prints `100 - available_percent` unrounded, and treats 0 as unknown. 100 − 93.1 is
+/// 6.900000000000006; with a half it is exact.
 fn halves(percent: f64) -> f64 {
     ((percent * 2.0).round() / 2.0).clamp(0.5, 100.0)
 }

@@ -1,4 +1,4 @@
-//! Every message of ARIA, byte for byte; the seeds' bodies; and numbers that print clean.
+//! Every message of ARIA byte for byte, the seeds' bodies, and the printing of numbers.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn published(kind: MessageType, body: &Value) -> Event {
     Event::RelayedMessage(Arc::new(RelayedMessage { seq: 1, kind, audience: Audience::All, key, data, at: now() }))
 }
 
-/// What an event is on the wire, a line for each frame.
+/// Encodes an event, with a line for each frame.
 fn written(event: Event) -> String {
     let publication = Arc::new(Envelope::unplaced(event));
     let lines: Vec<_> = frames(&publication).iter().map(|frame| frame.as_str().to_owned()).collect();
@@ -84,7 +84,7 @@ fn a_price_is_a_tick() {
 }
 
 #[test]
-fn a_signal_is_a_signal_and_an_idea_under_both_names() {
+fn a_signal_becomes_a_signal_and_two_ideas() {
     assert_snapshot!(written(Event::Signal(Arc::new(signal(&draft())))), @r#"
     {"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T11:59:30.000Z","entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}}
     {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","type":"buy","timeframe":"M5","confidence":87.5,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"reasoning":"MSS+FVG setup","timestamp":"2024-01-01T11:59:30.000Z","id":"a","source":"push"}}
@@ -93,7 +93,7 @@ fn a_signal_is_a_signal_and_an_idea_under_both_names() {
 }
 
 #[test]
-fn what_is_not_known_of_a_signal_is_left_out() {
+fn unknown_fields_of_a_signal_are_left_out() {
     let bare = SignalDraft { direction: Some(Direction::Short), ..SignalDraft::default() };
     assert_snapshot!(written(Event::Signal(Arc::new(signal(&bare)))), @r#"
     {"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","strength":0,"confidence":0,"model":"push","timestamp":"2024-01-01T12:00:00.000Z","id":"a","source":"push"}}
@@ -103,7 +103,7 @@ fn what_is_not_known_of_a_signal_is_left_out() {
 }
 
 #[test]
-fn the_end_of_a_signal_is_told_only_if_it_came_with_it() {
+fn only_a_signals_immediate_end_is_sent() {
     let pending = signal(&draft());
     let later = now() + Duration::from_secs(60);
     assert_eq!(written(Event::Signal(Arc::new(pending.clone().ended(SignalState::Confirmed, later)))), "");
@@ -112,7 +112,7 @@ fn the_end_of_a_signal_is_told_only_if_it_came_with_it() {
 }
 
 #[test]
-fn the_seeds_bodies_leave_as_the_page_reads_them() {
+fn seed_bodies_are_converted_for_the_page() {
     let tick = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503});
     assert_snapshot!(written(published(MessageType::Tick, &tick)), @r#"{"type":"tick","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","bid":1.085,"ask":1.08503,"spread":0.00003,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let documented = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503, "spread": 0.00003});
@@ -129,7 +129,7 @@ fn the_seeds_bodies_leave_as_the_page_reads_them() {
 }
 
 #[test]
-fn the_other_types_leave_as_they_came() {
+fn the_other_types_are_unchanged() {
     let idea = json!({
         "symbol": "AAPL", "type": "breakout", "timeframe": "H1", "confidence": 72.5, "entry_price": 190.5,
         "stop_loss": 188, "take_profit": 195, "reasoning": "SMC analysis suggests bullish momentum",
@@ -149,7 +149,7 @@ fn the_other_types_leave_as_they_came() {
 }
 
 #[test]
-fn an_order_is_forgiven_its_spelling() {
+fn an_orders_spelling_is_normalized() {
     let order = json!({
         "ticket": 12_345_678, "pair": "EURUSD", "side": "SHORT", "status": "Canceled", "volume": "0.1", "price": 1.085,
     });
@@ -157,7 +157,7 @@ fn an_order_is_forgiven_its_spelling() {
 }
 
 #[test]
-fn a_body_that_would_crash_the_page_is_refused_with_all_its_faults() {
+fn a_malformed_body_is_rejected_with_all_faults() {
     let fields = |kind, body: &Value| {
         let faults = parse(kind, body, now()).unwrap_err();
         faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
@@ -181,9 +181,9 @@ fn a_state_is_kept_for_each_symbol() {
 }
 
 #[test]
-fn the_talk_about_the_connection() {
-    let channels = Channels::of(["tick".to_owned(), "all".to_owned()]);
-    let talk = [
+fn connection_messages_are_encoded() {
+    let channels = ChannelSet::of(["tick".to_owned(), "all".to_owned()]);
+    let messages = [
         welcome("c1", &channels, now()),
         ping(now()),
         pong(now()),
@@ -193,7 +193,7 @@ fn the_talk_about_the_connection() {
         echo(&json!({"a": 1}), now()),
         error("invalid_json", "a frame is one JSON object", now()),
     ];
-    assert_snapshot!(talk.map(|frame| frame.as_str().to_owned()).join("\n"), @r#"
+    assert_snapshot!(messages.map(|frame| frame.as_str().to_owned()).join("\n"), @r#"
     {"type":"connection","message":"Connected to orion-server","client_id":"c1","subscriptions":["all","tick"],"timestamp":"2024-01-01T12:00:00.000Z"}
     {"type":"ping","timestamp":"2024-01-01T12:00:00.000Z"}
     {"type":"pong","timestamp":"2024-01-01T12:00:00.000Z"}
@@ -206,12 +206,12 @@ fn the_talk_about_the_connection() {
 }
 
 #[test]
-fn the_history_tells_its_time_in_milliseconds() {
-    assert_snapshot!(encode(&SignalObject::past(&signal(&draft()))).as_str(), @r#"{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":1704110370000,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}"#);
+fn the_history_has_times_in_milliseconds() {
+    assert_snapshot!(encode(&SignalObject::historical(&signal(&draft()))).as_str(), @r#"{"symbol":"EURUSD","side":"buy","strength":0.875,"confidence":87.5,"model":"LSTM","timestamp":1704110370000,"entry_price":1.085,"stop_loss":1.082,"take_profit":1.088,"id":"a","source":"push"}"#);
 }
 
 #[test]
-fn the_servers_own_state_is_whole_even_where_nothing_is_known() {
+fn the_servers_state_is_complete_without_measurements() {
     let usage = Usage {
         uptime: Duration::from_millis(90_061_234),
         cpu_percent: Some(1.26),
@@ -235,7 +235,7 @@ fn the_symbol_of_every_event_is_known() {
     assert_eq!(symbol(&Event::Signal(Arc::new(signal(&draft())))).as_deref(), Some("EURUSD"));
 }
 
-/// Decimals that a number is written with.
+/// Returns the number of decimals of a number.
 fn decimals(number: &Value) -> usize {
     number.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
 }
@@ -244,13 +244,13 @@ fn data(frame: &str) -> Value {
     serde_json::from_str::<Value>(frame).unwrap()["data"].take()
 }
 
-/// What JavaScript prints of a number: the shortest text that means it.
+/// Prints a number like JavaScript: the shortest text with the same value.
 fn printed(number: f64) -> String {
     number.to_string()
 }
 
 #[test]
-fn memory_prints_short_where_it_did_not() {
+fn memory_prints_without_binary_noise() {
     assert_eq!(printed(100.0 - 93.1), "6.900000000000006", "the page's own arithmetic");
     let usage = Usage { available_percent: Some(93.1), ..Usage::default() };
     assert_eq!(memory_on_the_page(usage), "7");
@@ -268,7 +268,7 @@ fn memory_on_the_page(usage: Usage) -> String {
 }
 
 proptest! {
-    /// However much memory is available: what is in use prints with one decimal at most, and is right to a half.
+    /// The memory in use prints with one decimal at most and is accurate to a half, for any available memory.
     #[test]
     fn memory_prints_short(available in 0.0f64..=100.0) {
         let shown = memory_on_the_page(Usage { available_percent: Some(available), ..Usage::default() });
@@ -276,7 +276,7 @@ proptest! {
         prop_assert!((shown.parse::<f64>().unwrap() - (100.0 - available)).abs() <= 0.5, "{shown} of {available}");
     }
 
-    /// Whatever the price: bid, ask and spread have no more digits than the instrument.
+    /// Bid, ask and spread have no more digits than the instrument, for any price.
     #[test]
     fn ticks_print_clean(index in 0usize..11, bid in 0.5f64..60_000.0, spread in 0.0f64..20.0) {
         let instrument = &instruments()[index];
@@ -289,7 +289,7 @@ proptest! {
         prop_assert!((tick["spread"].as_f64().unwrap() - (sides.1 - sides.0)).abs() < 1e-6);
     }
 
-    /// Whatever the score: 0–1 with four decimals at most, 0–100 with two.
+    /// Any score prints with four decimals at most on 0–1, with two on 0–100.
     #[test]
     fn confidence_prints_clean(confidence in 0.0f64..=1.0) {
         let signal = signal(&SignalDraft { confidence: Some(confidence), ..draft() });
@@ -309,9 +309,9 @@ proptest! {
         prop_assert!(decimals(&tick["spread"]) <= digits as usize, "{tick}");
     }
 
-    /// Nothing that is published panics.
+    /// No published message causes a panic.
     #[test]
-    fn nothing_that_is_published_panics(text in "\\PC{0,40}", number in any::<f64>(), at in 0usize..23) {
+    fn no_published_message_panics(text in "\\PC{0,40}", number in any::<f64>(), at in 0usize..23) {
         for value in [json!(text), json!(number), json!([text]), json!(null)] {
             let body = json!({"symbol": text, "bid": value, "ask": value, "side": value, "timestamp": value});
             parse(MessageType::ALL[at].0, &body, now()).ok();

@@ -1,4 +1,4 @@
-//! The frames themselves.
+//! Encoding of the frames.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::gateways::dialects::orion::PriceObject;
 use crate::gateways::dialects::orion::encode;
 use crate::hub::{Encoding, Envelope};
 
-/// Behind the data: when it was so, and for ordered messages the place in their order.
+/// Behind the data: the time, and for ordered messages the position in their order.
 #[derive(Debug, Serialize)]
-struct Place {
+struct MessagePosition {
     ts: String,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,12 +28,12 @@ struct Place {
     cursor: Option<String>,
 }
 
-/// How a client is connected, as it is told.
+/// The transport, as the client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// By WebSocket.
+    /// WebSocket.
     WebSocket,
-    /// By server-sent events.
+    /// Server-sent events.
     ServerSentEvents,
 }
 
@@ -49,15 +49,16 @@ impl Mode {
 /// Why a connection is closed, for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closing {
-    /// In upper case.
+    /// Code in upper case.
     pub code: &'static str,
-    /// For a person.
+    /// Text for a person.
     pub message: &'static str,
 }
 
-/// The frames of what somebody published, encoded once; none for what is not read here. The first one is for both clients; a
-/// second one is for the dashboard alone, which reads trades and bots in its own form. The number is one of `log`; `history` are
-/// the messages of the same audience so far, of which the sums of `whale` are made; `bot` is the bot of a trade.
+/// Returns the frames of a published message, encoded once; empty for types that are not read here. The first frame is
+/// for both clients. A second frame is for the dashboard alone, which reads trades and bots in its own form. Sequence
+/// numbers refer to `log`. `history` returns the previous messages of the same audience, for the sums of `whale`; `bot`
+/// returns the bot of a trade.
 pub fn frames<'a>(
     publication: &'a Arc<Envelope>,
     log: &Position,
@@ -79,7 +80,7 @@ fn encode_published(
 ) -> Vec<Utf8Bytes> {
     let at = iso(published.at);
     let ordered = published.kind.class() == Class::Ordered;
-    let place = Place {
+    let place = MessagePosition {
         ts: at.clone(),
         timestamp: at,
         sequence: ordered.then_some(published.seq),
@@ -95,7 +96,7 @@ fn encode_published(
             let trade = spelled(published, Some(&bot));
             let executed = executed(&trade, Some(&bot));
             let fields = executed.strip_prefix('{').and_then(|fields| fields.strip_suffix('}')).unwrap_or_default();
-            // Without `data`: the event bus of one release takes what stands there for one more trade.
+            // It has no `data`, because one release of the event bus would show that as a second trade.
             let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
             vec![frame(&trade), executed.into()]
         }
@@ -113,7 +114,7 @@ fn encode_published(
     }
 }
 
-/// What the dashboard's tiles print as it is: texts.
+/// Returns the texts that the dashboard's tiles print unchanged.
 fn tiles(data: &str) -> Value {
     let metrics: Map<String, Value> = serde_json::from_str(data).unwrap_or_default();
     let number = |name: &str| metrics.get(name).and_then(Value::as_f64);
@@ -133,9 +134,9 @@ fn tiles(data: &str) -> Value {
     tiles.into()
 }
 
-/// A frame of the server's own, in the order of the documents.
+/// A frame of the server's own, in the documented order.
 #[derive(Debug, Serialize)]
-struct Own<'a> {
+struct OwnFrame<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,14 +145,14 @@ struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(flatten)]
-    head: Option<Head<'a>>,
+    head: Option<StreamHead<'a>>,
     ts: &'a str,
     timestamp: &'a str,
 }
 
-/// Where the stream stands.
+/// The current position of the stream.
 #[derive(Debug, Serialize)]
-struct Head<'a> {
+struct StreamHead<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
     current_sequence: u64,
@@ -159,20 +160,22 @@ struct Head<'a> {
     recovered: Option<bool>,
 }
 
-impl Own<'_> {
+impl OwnFrame<'_> {
     fn of(kind: &'static str, data: Value) -> Self {
         Self { kind, status: None, data, message: None, head: None, ts: "", timestamp: "" }
     }
 
     fn at(self, now: DateTime<Utc>) -> Utf8Bytes {
         let now = iso(now);
-        encode(&Own { ts: &now, timestamp: &now, ..self })
+        encode(&OwnFrame { ts: &now, timestamp: &now, ..self })
     }
 }
 
-/// The first frame: the dashboard's lamps turn green on `Connected` at the top, the documents have `connected` in `data`.
+/// Encodes the first frame. The dashboard's indicators turn green on `Connected` at the top level; the documents have
+/// `connected` in `data`.
 ///
-/// `current_sequence` is where what follows begins; `recovered` says whether all that was missed since the cursor follows.
+/// `current_sequence` is the position after which messages follow; `recovered` says whether everything since the cursor
+/// follows.
 pub fn connected(
     user: &str,
     mode: Mode,
@@ -181,50 +184,54 @@ pub fn connected(
     now: DateTime<Utc>,
 ) -> Utf8Bytes {
     let data = json!({ "status": "connected", "mode": mode.name() });
-    let head = Head { user_id: Some(user), current_sequence: cursor.seq, cursor: cursor.to_string(), recovered };
-    Own { status: Some("Connected"), head: Some(head), ..Own::of("connection", data) }.at(now)
+    let head = StreamHead { user_id: Some(user), current_sequence: cursor.seq, cursor: cursor.to_string(), recovered };
+    OwnFrame { status: Some("Connected"), head: Some(head), ..OwnFrame::of("connection", data) }.at(now)
 }
 
-/// The last frame before we close.
+/// Encodes the last frame before the server closes the connection.
 pub fn disconnected(mode: Mode, closing: Closing, now: DateTime<Utc>) -> Utf8Bytes {
     let Closing { code, message } = closing;
     let data = json!({ "status": "disconnected", "mode": mode.name(), "code": code, "reason": message });
-    Own { status: Some("Disconnected"), ..Own::of("connection", data) }.at(now)
+    OwnFrame { status: Some("Disconnected"), ..OwnFrame::of("connection", data) }.at(now)
 }
 
-/// Something that could not be done; `code` in upper case.
+/// Encodes an error; `code` is in upper case.
 pub fn error(code: &str, message: &str, now: DateTime<Utc>) -> Utf8Bytes {
-    Own { message: Some(message), ..Own::of("error", json!({ "code": code, "message": message })) }.at(now)
+    OwnFrame { message: Some(message), ..OwnFrame::of("error", json!({ "code": code, "message": message })) }.at(now)
 }
 
-/// Asks whether the client is there; the number is milliseconds since 1970.
+/// Encodes a ping; the number is in milliseconds since 1970.
 pub fn ping(now: DateTime<Utc>) -> Utf8Bytes {
     encode(&json!({ "type": "ping", "timestamp": now.timestamp_millis() }))
 }
 
-/// The answer to a client's ping: with its own number, from which it reckons the round trip.
+/// Encodes the answer to a client's ping, with the client's own number, from which it computes the round trip.
 pub fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
     let timestamp = timestamp.cloned().unwrap_or_else(|| now.timestamp_millis().into());
     encode(&json!({ "type": "pong", "timestamp": timestamp, "server_time": iso(now) }))
 }
 
-/// How the server is, see [`system_health`].
+/// Encodes the server's state, see [`system_health`].
 pub fn health_frame<'a>(
     state: &ServerState,
     published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,
 ) -> Utf8Bytes {
-    Own::of("system_health", system_health(state, published, now).into()).at(now)
+    OwnFrame::of("system_health", system_health(state, published, now).into()).at(now)
 }
 
-/// Ends a replay that was asked for.
+/// Encodes the end of a requested replay.
 pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: DateTime<Utc>) -> Utf8Bytes {
-    let head =
-        Head { user_id: None, current_sequence: cursor.seq, cursor: cursor.to_string(), recovered: Some(recovered) };
-    Own { head: Some(head), ..Own::of("replay_complete", json!({ "count": count })) }.at(now)
+    let head = StreamHead {
+        user_id: None,
+        current_sequence: cursor.seq,
+        cursor: cursor.to_string(),
+        recovered: Some(recovered),
+    };
+    OwnFrame { head: Some(head), ..OwnFrame::of("replay_complete", json!({ "count": count })) }.at(now)
 }
 
-/// All prices, in the two forms that the pages read.
+/// Encodes all prices, in the two forms that the pages read.
 pub fn prices<'a>(
     updates: impl Iterator<Item = &'a PriceUpdate>,
     instruments: &Instruments,
@@ -237,8 +244,8 @@ pub fn prices<'a>(
     ]
 }
 
-/// Prices by their symbols, as JSON. Coins come under the name that the page looks for, too (`BTC/ZAR`), with the change in
-/// percent, which it prints with a percent sign.
+/// Encodes prices by symbol as JSON. Coins also appear under the name that the page looks for (`BTC/ZAR`), with the
+/// change in percent, which it prints with a percent sign.
 pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments: &Instruments) -> String {
     let entries = updates.flat_map(|update| {
         let object = encode(&PriceObject::from(update));
@@ -249,13 +256,14 @@ pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments
     format!("{{{}}}", entries.flatten().collect::<Vec<_>>().join(","))
 }
 
-/// The name that the page has for an instrument: the pair of a coin, and everything that is priced in the platform's currency.
+/// Returns the page's name of an instrument: the pair of a coin, and of everything that is priced in the platform's
+/// currency.
 fn pair(symbol: &Symbol, instruments: &Instruments) -> Option<String> {
     let coin = instruments.get(symbol).filter(|instrument| instrument.class == InstrumentClass::Crypto);
     coin.and_then(|coin| coin.pair()).map(str::to_owned).or_else(|| pair_in_zar(symbol.as_str()))
 }
 
-/// `BTC/ZAR` of `BTCZAR` or `BTC-ZAR`.
+/// Converts `BTCZAR` or `BTC-ZAR` to `BTC/ZAR`.
 pub(super) fn pair_in_zar(symbol: &str) -> Option<String> {
     let coin = symbol.strip_suffix("ZAR")?.trim_end_matches(['-', '/', '_']);
     (!coin.is_empty() && !symbol.contains('/')).then(|| format!("{coin}/ZAR"))

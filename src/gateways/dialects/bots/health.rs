@@ -1,4 +1,4 @@
-//! How the server is, with what only the platform knows.
+//! The server's state, together with what only the platform knows.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -7,22 +7,22 @@ use crate::domain::{RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 use crate::telemetry::Usage;
 
-/// What the platform alone can tell.
+/// Fields that only the platform can provide.
 const OF_THE_PLATFORM: [&str; 5] = ["redis", "exchange_connections", "last_trade", "disk_percent", "error_rate"];
 
-/// What the server knows of itself.
+/// What the server knows about itself.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerState {
-    /// Whether nothing is amiss.
+    /// Whether the server is fully working.
     pub healthy: bool,
     /// Whether signals can be stored.
     pub database: bool,
-    /// What the process uses.
+    /// Resource usage of the process.
     pub usage: Usage,
 }
 
-/// The `data` of `system_health`: the server's own state, and of `published`, the later before the earlier, what only the
-/// platform knows.
+/// Returns the `data` of `system_health`: the server's own state, and the platform's fields of `published`. Later
+/// messages take precedence.
 pub fn system_health<'a>(
     state: &ServerState,
     published: impl Iterator<Item = &'a RelayedMessage>,

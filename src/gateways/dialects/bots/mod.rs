@@ -1,15 +1,15 @@
-//! The bot platform's messages: `{type, data, ts}`, as its event bus reads them and its older dashboard.
+//! The bot platform: `{type, data, ts}`, as its event bus and its older dashboard read it.
 //!
-//! The two clients read different envelopes: the bus `data`, the dashboard the top level or `payload`. A message that both
-//! read carries what each of them looks for. `sequence` counts the ordered messages, and only they have it; it and `cursor`
-//! are what a client that comes back presents.
+//! The two clients read different envelopes: the bus reads `data`, the dashboard the top level or `payload`. A message
+//! for both carries the fields of each. `sequence` counts the ordered messages, and only these have it; a client that
+//! reconnects presents it or `cursor`.
 //!
 //! | ours | the bot platform's |
 //! |---|---|
-//! | a new signal | `decisions`, with `bot_id` and `platform` `orion` and what is known of it |
+//! | a new signal | `decisions`, with `bot_id` and `platform` `orion` and the signal's known fields |
 //! | prices | `live_prices` and `prices_update`, all of them every few seconds |
 //! | a trade | `trades`, and `trade_executed` for the dashboard's own socket, both spellings in each |
-//! | the server's own state | `system_health`, with what only the platform knows from its own messages |
+//! | the server's own state | `system_health`, together with what the platform publishes in its own messages |
 
 mod frames;
 mod health;
@@ -30,7 +30,7 @@ pub use spelling::{Bot, spelled};
 
 use crate::domain::MessageType;
 
-/// The kinds of published messages that are read here.
+/// The types of published messages that are read here.
 pub const KINDS: [MessageType; 10] = [
     MessageType::Trades,
     MessageType::Bots,

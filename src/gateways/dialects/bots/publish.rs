@@ -1,8 +1,8 @@
-//! The bot platform's messages (`/api/ws`): what a publisher may send of them, and the shape in which its pages read them.
+//! The bot platform's messages (`/api/ws`): what may be published, and the form in which its pages read it.
 //!
-//! Its documents and its pages differ in places; what leaves is what the pages read without crashing: `reasoning` is a list,
-//! `regime_state` an object, shares are 0 to 1. Nothing is made up: what is not known stays away, or is null where a page
-//! would print `NaN`.
+//! Its documents and its pages differ in places. The encoded form is the one that the pages read without crashing:
+//! `reasoning` is a list, `regime_state` an object, shares are 0 to 1. Nothing is made up: unknown values are absent,
+//! or null if a page would print `NaN`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -12,17 +12,17 @@ use crate::gateways::dialects::shape::{MAX_TEXT, Need, Parsed, Shape, json_numbe
 
 use Need::{Optional, Required};
 
-/// Ids, also those that states are kept under.
+/// Longest id, including the keys of states.
 const MAX_ID: usize = 128;
-/// Names, words and states.
+/// Longest name, word or state.
 const MAX_NAME: usize = 64;
-/// Symbols are free text here: `BTC-ZAR`.
+/// Longest symbol. Symbols are free text here: `BTC-ZAR`.
 const MAX_SYMBOL: usize = 32;
 
-/// Reads the `data` of one message.
+/// Parses the `data` of one message.
 ///
 /// # Errors
-/// All faults; also for a kind that is not the bot platform's.
+/// Returns all faults; also for a type that is not the bot platform's.
 pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     match kind {
@@ -89,9 +89,10 @@ fn bot(shape: &mut Shape<'_>) {
     shape.time(&["last_trade"], Optional);
 }
 
-/// A number in our spelling or the dashboard's. A publisher who gives both may mean two things, and both stay.
+/// A number in the documented spelling or the dashboard's. A publisher who gives both may mean two things, so both are
+/// kept.
 fn either(shape: &mut Shape<'_>, ours: &'static str, theirs: &'static str) {
-    if shape.gives(ours) && shape.gives(theirs) {
+    if shape.has(ours) && shape.has(theirs) {
         shape.number(&[ours], Optional);
         shape.number(&[theirs], Optional);
     } else {
@@ -101,7 +102,7 @@ fn either(shape: &mut Shape<'_>, ours: &'static str, theirs: &'static str) {
 
 fn balances(shape: &mut Shape<'_>) {
     shape.text(&["platform", "exchange"], Required, MAX_NAME);
-    match shape.take(&["balances"]) {
+    match shape.consume(&["balances"]) {
         Some(Value::Object(assets)) => {
             let read = assets.iter().map(|(asset, amounts)| (asset.clone(), balance(shape, asset, amounts)));
             let read: Map<_, _> = read.collect();
@@ -113,7 +114,7 @@ fn balances(shape: &mut Shape<'_>) {
     shape.number(&["total_value_zar"], Optional);
 }
 
-/// What is held of one asset; the pages read `free` and `locked`.
+/// The balance of one asset. The pages read `free` and `locked`.
 fn balance(shape: &mut Shape<'_>, asset: &str, amounts: &Value) -> Value {
     let Some(mut read) = amounts.as_object().cloned() else {
         shape.fault(format!("balances.{asset}"), "must be an object {free, locked}");
@@ -145,8 +146,8 @@ fn decision(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.text(&["platform", "exchange"], Optional, MAX_NAME);
     shape.choice(&["decision", "action"], Required, &["buy", "sell", "hold"]);
     share(shape, &["confidence"], Required);
-    // The panel maps over it, whatever it is.
-    let reasons = shape.take(&["reasoning"]).map_or_else(|| Ok(json!([])), reasons);
+    // The panel calls `map` on it without a check.
+    let reasons = shape.consume(&["reasoning"]).map_or_else(|| Ok(json!([])), reasons);
     match reasons {
         Ok(reasons) => shape.put("reasoning", reasons),
         Err(reason) => shape.fault("reasoning", reason),
@@ -181,7 +182,7 @@ fn reasons(value: &Value) -> Result<Value, String> {
     }
 }
 
-/// The word alone becomes an object. The confidence that nobody named is null: the panel does arithmetic on it.
+/// A single word becomes an object. A missing confidence is null, because the panel does arithmetic on it.
 fn regime(value: &Value) -> Result<Value, String> {
     let wrong = || "must be a word or an object {regime, confidence}".to_owned();
     let mut state = match value {
@@ -198,7 +199,7 @@ fn regime(value: &Value) -> Result<Value, String> {
     Ok(state.into())
 }
 
-/// The page reads `volume`; the documents call it `volume_24h`. Its numbers are absent or numbers.
+/// The page reads `volume`; the documents call it `volume_24h`. Its numbers are numbers or absent.
 fn market(value: &Value) -> Result<Value, String> {
     let mut market = value.as_object().cloned().ok_or_else(|| "must be an object".to_owned())?;
     if market.get("volume").is_none_or(Value::is_null)
@@ -231,11 +232,11 @@ fn metrics(shape: &mut Shape<'_>) {
     shape.number_within(&["trades_per_hour"], Optional, 0.0, 1e15);
 }
 
-/// One movement, as documented, or the sums of all, as the page keeps them.
+/// One movement, as documented, or the sums of all movements, as the page keeps them.
 fn whale(shape: &mut Shape<'_>, now: DateTime<Utc>) {
-    if let Some(exchanges) = shape.take(&["exchanges"]) {
+    if let Some(exchanges) = shape.consume(&["exchanges"]) {
         flows(shape, "exchanges", exchanges, 2);
-        if let Some(summary) = shape.take(&["summary"]) {
+        if let Some(summary) = shape.consume(&["summary"]) {
             flows(shape, "summary", summary, 1);
         }
         shape.time(&["last_update"], Optional);
@@ -250,7 +251,7 @@ fn whale(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.text(&["signal"], Optional, MAX_NAME);
 }
 
-/// An object of objects of numbers, `depth` levels above the numbers.
+/// An object of objects of numbers, with `depth` levels above the numbers.
 fn flows(shape: &mut Shape<'_>, name: &'static str, value: &Value, depth: usize) {
     fn sound(value: &Value, depth: usize) -> bool {
         match value {
@@ -311,7 +312,7 @@ fn ai_task(shape: &mut Shape<'_>) {
     shape.text(&["task_id", "id"], Required, MAX_ID);
     shape.text(&["task_type"], Required, MAX_NAME);
     shape.choice(&["status"], Required, &["queued", "running", "completed", "failed"]);
-    // The toast of a running task does arithmetic on it.
+    // The notification of a running task does arithmetic on it.
     let running = shape.get("status").is_some_and(|status| status == "running");
     share(shape, &["progress"], if running { Required } else { Optional });
     shape.field(&["result"], Optional, |result| Ok(result.clone()));
@@ -320,7 +321,7 @@ fn ai_task(shape: &mut Shape<'_>) {
     shape.time(&["completed_at"], Optional);
 }
 
-/// The message's own time, or when it came.
+/// The message's own time, or the time of arrival.
 fn time_or(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.time(&["timestamp", "created_at"], Optional);
     if shape.get("timestamp").is_none_or(Value::is_null) {
@@ -328,7 +329,7 @@ fn time_or(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     }
 }
 
-/// A part of one: 0 to 1, or above 1 to 100 in percent.
+/// A share: 0 to 1, or percent if above 1 to 100.
 fn share(shape: &mut Shape<'_>, spellings: &[&'static str], need: Need) {
     shape.field(spellings, need, read_share);
 }
@@ -339,9 +340,9 @@ fn read_share(value: &Value) -> Result<Value, String> {
     share.map(json_number).ok_or_else(|| "must be a number from 0 to 1, or up to 100 in percent".to_owned())
 }
 
-/// An object whose values are numbers within bounds; each that is not is named.
+/// An object whose values are numbers within bounds. Each invalid one is named.
 fn numbers_within(shape: &mut Shape<'_>, name: &'static str, min: f64, max: f64) {
-    let values = match shape.take(&[name]) {
+    let values = match shape.consume(&[name]) {
         None => return,
         Some(Value::Object(values)) => values,
         Some(_) => return shape.fault(name, "must be an object of numbers"),
@@ -362,7 +363,7 @@ fn known(shape: &Shape<'_>, name: &str) -> Option<f64> {
     shape.get(name).and_then(Value::as_f64)
 }
 
-/// Without the noise of binary fractions.
+/// Removes the noise of binary fractions.
 pub(super) fn decimals(amount: f64) -> f64 {
     let rounded = (amount * 1e8).round() / 1e8;
     if rounded.is_finite() { rounded } else { amount }

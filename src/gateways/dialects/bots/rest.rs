@@ -1,5 +1,5 @@
-//! What the pages ask over HTTP: made of what was published, in the shapes that they read. What is not known is null or
-//! absent, never made up.
+//! Answers to the pages' HTTP requests, built from published messages in the form that the pages read. Unknown values
+//! are null or absent, never made up.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use serde_json::{Map, Value, json};
 
 use super::publish::decimals;
 use super::spelling::{Bot, bot_id, spelled};
-use super::whale::Sums;
+use super::whale::WhaleSums;
 use crate::domain::{RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 
-/// The platform under which a sum over all platforms is published.
+/// The platform name under which a sum over all platforms is published.
 const ALL_PLATFORMS: &str = "all";
 /// The currency of the totals.
 const CURRENCY: &str = "ZAR";
 
-/// The bots of one user by their ids, for the trades of an answer.
+/// Returns the bots of one user by id, for the trades of an answer.
 pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> BTreeMap<&'a str, Bot> {
     bots.map(|bot| (&*bot.key, Bot::read(bot))).collect()
 }
@@ -32,7 +32,7 @@ pub fn trades<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>, bots: 
     format!(r#"{{"trades":[{}]}}"#, newest_first.map(trade).collect::<Vec<_>>().join(","))
 }
 
-/// A bare list of bots, as the page iterates over it.
+/// A bare list of bots, over which the page iterates.
 pub fn bots<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let bots: Vec<_> = bots.map(|bot| spelled(bot, None)).collect();
     format!("[{}]", bots.join(","))
@@ -50,7 +50,7 @@ fn list<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> String {
     format!("[{}]", data.join(","))
 }
 
-/// What one user holds on each platform, and in all.
+/// The holdings of one user per platform, and in total.
 pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>, now: DateTime<Utc>) -> Value {
     let holdings = Holdings::of(balances);
     let mut master = Map::new();
@@ -58,7 +58,7 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>
     for (asset, amount) in &holdings.assets {
         master.insert(format!("{}_balance", asset.to_lowercase()), json_number(*amount));
     }
-    // The dashboard's own balances read two currencies at the top.
+    // The dashboard's own balances read two currencies at the top level.
     let [zar, btc] = ["ZAR", "BTC"].map(|asset| json_number(holdings.assets.get(asset).copied().unwrap_or_default()));
     json!({
         "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "zar": zar, "btc": btc,
@@ -66,8 +66,8 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>
     })
 }
 
-/// How one user stands: equity of his balances, his metrics, and the sums of his trades, which are only known when all of
-/// them are at hand.
+/// The portfolio of one user: equity from the balances, metrics, and the sums of trades, which are only known when all
+/// trades are retained.
 pub fn portfolio<'a>(
     balances: impl Iterator<Item = &'a RelayedMessage>,
     metrics: Option<&RelayedMessage>,
@@ -106,10 +106,10 @@ pub fn portfolio<'a>(
     })
 }
 
-/// The sums of the movements of large holders, oldest first: in `data` beside a `status`, and the same at the top, for each of
-/// the pages that read it.
+/// The sums of whale movements, oldest first: in `data` beside a `status`, and at the top level, for the two pages that
+/// read them.
 pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a RelayedMessage>) -> Value {
-    let mut whales = serde_json::to_value(Sums::of(oldest_first)).unwrap_or_default();
+    let mut whales = serde_json::to_value(WhaleSums::of(oldest_first)).unwrap_or_default();
     whales["signals"] = json!([]);
     let data = whales.clone();
     whales["status"] = "success".into();
@@ -125,7 +125,7 @@ struct Holdings {
 }
 
 impl Holdings {
-    /// A sum over all platforms, where somebody published one, is not added to its parts.
+    /// Adds up balances. If a sum over all platforms was published, it is not added to its parts.
     fn of<'a>(balances: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut holdings = Self::default();
         let mut sum = None;
@@ -139,10 +139,10 @@ impl Holdings {
             let assets = data.get("balances").and_then(Value::as_object);
             for (asset, amounts) in assets.into_iter().flatten() {
                 let amount = amounts.get("total").and_then(Value::as_f64).unwrap_or_default();
-                let held = holdings.assets.entry(asset.clone()).or_default();
-                *held = decimals(*held + amount);
+                let total = holdings.assets.entry(asset.clone()).or_default();
+                *total = decimals(*total + amount);
             }
-            // Without a total only the currency itself is known to be worth what it is.
+            // Without a total, only the currency itself has a known value.
             let in_zar = || assets?.get(CURRENCY)?.get("total")?.as_f64();
             holdings.total_zar = decimals(holdings.total_zar + total.or_else(in_zar).unwrap_or_default());
             holdings.exchanges.insert(message.key.to_string(), data.into());

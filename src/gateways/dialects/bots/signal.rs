@@ -1,4 +1,4 @@
-//! A signal of ours as a decision of the bot `orion`.
+//! The server's own signals as decisions of the bot `orion`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::domain::number::{number, optional};
 use crate::domain::{Audience, Direction, MessageType, RelayedMessage, Signal, iso};
 
-/// The bot and the platform that our signals are the decisions of.
+/// Bot and platform of these decisions.
 const ORION: &str = "orion";
 
-/// What is known of a signal; the rest of a decision (sizing, regime, scores) stays away.
+/// The known fields of a signal. The other fields of a decision (sizing, regime, scores) are left out.
 #[derive(Debug, Serialize)]
 struct DecisionObject<'a> {
     id: &'a str,
@@ -26,7 +26,7 @@ struct DecisionObject<'a> {
     timestamp: String,
 }
 
-/// The panel reads them at the top, the documents have them in `stops`.
+/// The panel reads these fields at the top level; the documents have them in `stops`.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Stops {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
@@ -35,8 +35,7 @@ struct Stops {
     take_profit: Option<f64>,
 }
 
-/// The decision that a change of a signal is: one when it is new, or while it is pending and said anew; how it ended is
-/// none.
+/// Returns the decision for a signal that is new, or still pending and sent again; `None` for its end.
 pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<RelayedMessage> {
     if !signal.is_news() {
         return None;

@@ -1,5 +1,5 @@
-//! Trades and bots in both spellings: ours is what the documents and the event bus say, the other is what the dashboard's own
-//! code reads (`exchange`, `profit_loss`, `current_capital`, …).
+//! Trades and bots in both spellings: the documented one, which the event bus reads too, and the one of the dashboard's
+//! own code (`exchange`, `profit_loss`, `current_capital`, …).
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use crate::domain::{Audience, MessageType, RelayedMessage};
 use crate::hub::{Audiences, Snapshot};
 
-/// Fields of a trade: ours, and the dashboard's.
+/// Fields of a trade: documented, and the dashboard's.
 const OF_TRADES: [(&str, &str); 2] = [("platform", "exchange"), ("pnl", "profit_loss")];
-/// Fields of a bot: ours, and the dashboard's.
+/// Fields of a bot: documented, and the dashboard's.
 const OF_BOTS: [(&str, &str); 3] = [("platform", "exchange"), ("capital", "current_capital"), ("pnl", "total_profit")];
 
-/// What is known of a bot that a trade belongs to.
+/// What is known of the bot that a trade belongs to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bot {
     name: Option<Value>,
@@ -22,7 +22,7 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// Reads a published bot.
+    /// Parses a published bot.
     pub fn read(published: &RelayedMessage) -> Self {
         let mut fields: Map<String, Value> = serde_json::from_str(&published.data).unwrap_or_default();
         let mut known = |spellings: [&str; 2]| {
@@ -36,22 +36,23 @@ impl Bot {
         }
     }
 
-    /// The bot with this id among those for `audiences`; a user's own before one for everybody.
-    pub fn find(present: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
+    /// Returns the bot with this id among those for `audiences`. A user's own bot takes precedence over one for all
+    /// users.
+    pub fn find(snapshot: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
         let of = |audience: &Audience| {
-            let mut bots = present.states_of(audience, MessageType::Bots);
+            let mut bots = snapshot.states_of(audience, MessageType::Bots);
             bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
         };
         audiences.each().collect::<Vec<_>>().iter().rev().find_map(of)
     }
 
-    /// The bot of a trade that `audiences` may read.
-    pub fn of_trade(present: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
-        Self::find(present, audiences, &bot_id(trade)?)
+    /// Returns the bot of a trade that `audiences` may read.
+    pub fn of_trade(snapshot: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
+        Self::find(snapshot, audiences, &bot_id(trade)?)
     }
 }
 
-/// The bot that a trade names.
+/// Returns the id of the bot that a trade names.
 pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
     if trade.kind != MessageType::Trades {
         return None;
@@ -60,8 +61,8 @@ pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
     trade.get("bot_id")?.as_str().map(str::to_owned)
 }
 
-/// The `data` of a message in both spellings, in which the documented fields keep their order; `bot` is the bot of a trade.
-/// Messages of other kinds are as they are.
+/// Returns the `data` of a message in both spellings; the documented fields keep their order. `bot` is the bot of a
+/// trade. Messages of other types are unchanged.
 pub fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, str> {
     let pairs = match published.kind {
         MessageType::Trades => &OF_TRADES[..],
@@ -94,7 +95,7 @@ pub fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, 
     Cow::Owned(with_fields(&published.data, &more))
 }
 
-/// An encoded object with more fields behind its own.
+/// Appends fields to an encoded object.
 fn with_fields(object: &str, more: &[(&str, Value)]) -> String {
     let Some(own) = object.strip_prefix('{').and_then(|object| object.strip_suffix('}')) else {
         return object.to_owned();
@@ -104,14 +105,15 @@ fn with_fields(object: &str, more: &[(&str, Value)]) -> String {
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
-/// What a trade adds to the dashboard's list of bots: the top level of `trade_executed`, beside the trade itself.
+/// Returns what a trade changes in the dashboard's list of bots: the top level of `trade_executed`, beside the trade
+/// itself.
 pub(super) fn executed(trade: &str, bot: Option<&Bot>) -> String {
     let fields: Map<String, Value> = serde_json::from_str(trade).unwrap_or_default();
     let mut top = Vec::new();
     for name in ["bot_id", "bot_name"] {
         top.extend(fields.get(name).map(|value| (name, value.clone())));
     }
-    // A publisher who says what the trade has left knows it better than the last state.
+    // The publisher's own value is newer than the bot's last state.
     let known = [
         ("new_capital", bot.and_then(|bot| bot.capital.as_ref())),
         ("total_profit", bot.and_then(|bot| bot.profit.as_ref())),
@@ -147,7 +149,7 @@ mod tests {
             spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5}"#, Some(&bot)),
             r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5,"exchange":"luno","profit_loss":12.5,"is_profitable":true,"bot_name":"Scalper"}"#
         );
-        // What is not known is not made up, and an unknown bot has its id for a name.
+        // Unknown values are absent, and an unknown bot has its id as a name.
         assert_eq!(
             spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":null}"#, Some(&Bot::default())),
             r#"{"id":"t","bot_id":"b","platform":"luno","pnl":null,"exchange":"luno","profit_loss":null,"is_profitable":null,"bot_name":"b"}"#
@@ -155,7 +157,7 @@ mod tests {
         assert_eq!(spelled_trade(r#"{"id":"t"}"#, Some(&bot)), r#"{"id":"t","bot_name":"Scalper"}"#);
         assert_eq!(spelled_trade(r#"{"id":"t"}"#, None), r#"{"id":"t"}"#);
         assert_eq!(spelled_trade("{}", None), "{}");
-        // A publisher's own words stay.
+        // A publisher's own values are kept.
         let own = r#"{"platform":"luno","exchange":"Luno","pnl":-2,"profit_loss":-2.5,"is_profitable":false,"bot_name":"Mine"}"#;
         assert_eq!(spelled_trade(own, Some(&bot)), own);
     }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_executed_trade_updates_the_bot_of_the_page() {
+    fn an_executed_trade_updates_the_pages_bot() {
         let bot = Bot::read(&published(
             MessageType::Bots,
             r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#,
@@ -187,8 +189,8 @@ mod tests {
             json!({ "trade": { "id": "t", "bot_id": "b", "bot_name": "Scalper" }, "bot_id": "b", "bot_name": "Scalper",
                 "new_capital": 5000, "total_profit": 150.5 })
         );
-        let told = r#"{"id":"t","bot_id":"b","new_capital":5100,"total_profit":250}"#;
-        let executed = top(told, Some(&bot));
+        let expected = r#"{"id":"t","bot_id":"b","new_capital":5100,"total_profit":250}"#;
+        let executed = top(expected, Some(&bot));
         assert_eq!((&executed["new_capital"], &executed["total_profit"]), (&json!(5100), &json!(250)));
         assert_eq!(top(r#"{"id":"t"}"#, None), json!({ "trade": { "id": "t" } }));
     }

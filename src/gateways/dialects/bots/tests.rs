@@ -1,4 +1,4 @@
-//! The frames to the byte, and the answers of the polled routes.
+//! The frames byte for byte, and the answers of the polled routes.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ fn a_trade_is_executed_for_the_dashboard() {
 }
 
 #[test]
-fn an_ordered_message_has_a_place_and_a_state_has_none() {
+fn only_ordered_messages_have_a_sequence() {
     let wallet = published(7, MessageType::Wallet, &json!({"event": "balance_update"}));
     assert_eq!(
         written(wallet, &[]),
@@ -84,7 +84,7 @@ fn an_ordered_message_has_a_place_and_a_state_has_none() {
 }
 
 #[test]
-fn metrics_have_the_texts_of_the_dashboards_tiles() {
+fn metrics_have_the_texts_of_the_tiles() {
     let metrics =
         json!({"total_pnl": 1250.5, "active_bots": 5, "exposure": 0.45, "risk_level": "moderate", "win_rate": 0.68});
     let frame: Value = serde_json::from_str(&written(published(1, MessageType::Metrics, &metrics), &[])).unwrap();
@@ -108,7 +108,7 @@ fn prices_in_rand_have_the_dashboards_names() {
 }
 
 #[test]
-fn a_whale_brings_the_sums_so_far() {
+fn a_whale_includes_the_sums_so_far() {
     let movement = |seq, flow: &str, amount: f64| {
         let data = json!({"coin": "BTC", "platform": "binance", "flow_type": flow, "amount": amount});
         published(seq, MessageType::Whale, &data)
@@ -134,14 +134,14 @@ fn a_whale_brings_the_sums_so_far() {
     for name in ["summary", "signals", "last_update"] {
         assert!(!all[name].is_null() && all["data"][name] == all[name], "{name}: {all}");
     }
-    // Sums that somebody published leave with what follows from them.
+    // The derived fields of published sums are filled in.
     let frame: Value = serde_json::from_str(&written(published(2, MessageType::Whale, &sums), &[])).unwrap();
     assert_eq!(frame["data"]["exchanges"], json!({"luno": {"BTC": flow(5, 1)}}));
     assert_eq!(frame["data"]["summary"]["BTC"]["net_flow"], 4);
 }
 
 #[test]
-fn the_servers_own_frames_speak_to_both_clients() {
+fn the_servers_own_frames_suit_both_clients() {
     let cursor = MessageCursor::new(&log(), 42);
     assert_eq!(
         connected("demo", Mode::WebSocket, &cursor, Some(true), now()).as_str(),
@@ -168,7 +168,7 @@ fn the_servers_own_frames_speak_to_both_clients() {
 }
 
 #[test]
-fn the_servers_state_is_its_own_and_the_platforms_knowledge_is_merged_in() {
+fn the_platforms_state_is_merged_in() {
     let usage = Usage { uptime: std::time::Duration::from_secs(60), cpu_percent: Some(1.234), ..Usage::default() };
     let state = ServerState { healthy: false, database: true, usage };
     let platform = published(
@@ -188,7 +188,7 @@ fn the_servers_state_is_its_own_and_the_platforms_knowledge_is_merged_in() {
 }
 
 #[test]
-fn a_new_signal_is_a_decision_and_its_end_is_none() {
+fn only_a_new_signal_becomes_a_decision() {
     let instrument = Instruments::documented().swap_remove(0);
     let draft = SignalDraft {
         direction: Some(Direction::Short),
@@ -212,7 +212,7 @@ fn a_new_signal_is_a_decision_and_its_end_is_none() {
             "timestamp": "2026-01-14T16:30:00.000Z"
         })
     );
-    // What leaves is what a publisher could have sent.
+    // The frame is a valid published message.
     assert!(publish::parse(MessageType::Decisions, &data, now()).is_ok());
     let later = now() + ttl;
     let ended = Signal { state: SignalState::Confirmed, updated_at: later, ..signal };
@@ -220,7 +220,7 @@ fn a_new_signal_is_a_decision_and_its_end_is_none() {
 }
 
 #[test]
-fn a_wallet_is_the_sum_of_its_platforms_unless_somebody_published_the_sum() {
+fn a_published_sum_replaces_the_wallets_total() {
     let amounts = |free: f64| json!({"free": free, "locked": 0, "total": free});
     let luno =
         json!({"platform": "luno", "balances": {"ZAR": amounts(100.0), "BTC": amounts(0.1)}, "total_value_zar": 900});

@@ -1,4 +1,4 @@
-//! The movements of large holders, summed up as the page keeps them.
+//! The movements of large holders, summed up like on the page.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,11 +13,10 @@ use crate::domain::{Event, MessageType, RelayedMessage, iso};
 use crate::gateways::dialects::shape::json_number;
 use crate::hub::Envelope;
 
-/// What went in and out of one exchange.
-#[expect(clippy::struct_field_names, reason = "the names are those of the messages")]
+/// Inflow and outflow of one exchange.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Flow {
+struct ExchangeFlow {
     #[serde(serialize_with = "number")]
     inflow: f64,
     #[serde(serialize_with = "number")]
@@ -26,10 +25,10 @@ struct Flow {
     net_flow: f64,
 }
 
-/// What went in and out of all of them.
+/// Inflow and outflow of all exchanges.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Sum {
+struct FlowTotal {
     #[serde(serialize_with = "number")]
     total_inflow: f64,
     #[serde(serialize_with = "number")]
@@ -38,25 +37,25 @@ struct Sum {
     net_flow: f64,
 }
 
-/// The sums of the movements that are kept.
+/// The sums of the retained movements.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Sums {
-    exchanges: BTreeMap<String, BTreeMap<String, Flow>>,
-    summary: BTreeMap<String, Sum>,
+pub(super) struct WhaleSums {
+    exchanges: BTreeMap<String, BTreeMap<String, ExchangeFlow>>,
+    summary: BTreeMap<String, FlowTotal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<String>,
 }
 
-impl Sums {
-    /// Sums up what was published, oldest first. Sums that somebody published take the place of all before.
+impl WhaleSums {
+    /// Sums up published messages, oldest first. Published sums replace all previous ones.
     pub(super) fn of<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut sums = Self::default();
         for message in messages.filter(|message| message.kind == MessageType::Whale) {
             let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
             if data.contains_key("exchanges") {
                 sums = serde_json::from_value(data.into()).unwrap_or_default();
-                sums.settle();
+                sums.compute_totals();
             } else {
                 sums.add(&data);
             }
@@ -65,12 +64,12 @@ impl Sums {
         sums
     }
 
-    /// Computes what follows from in and out, which a publisher may have left out.
-    fn settle(&mut self) {
+    /// Computes the fields that follow from inflow and outflow, which a publisher may omit.
+    fn compute_totals(&mut self) {
         for flow in self.exchanges.values_mut().flat_map(BTreeMap::values_mut) {
             flow.net_flow = decimals(flow.inflow - flow.outflow);
         }
-        let mut totals: BTreeMap<String, Sum> = BTreeMap::new();
+        let mut totals: BTreeMap<String, FlowTotal> = BTreeMap::new();
         for (coin, flow) in self.exchanges.values().flatten() {
             let total = totals.entry(coin.clone()).or_default();
             total.total_inflow = decimals(total.total_inflow + flow.inflow);
@@ -102,7 +101,8 @@ impl Sums {
     }
 }
 
-/// A movement with the sums up to it, which the page merges into what it has, or published sums with what follows from them.
+/// Returns a movement with the sums up to it, which the page merges into its own, or published sums with their derived
+/// fields.
 pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelope>]) -> Cow<'a, str> {
     let Ok(mut data) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
         return Cow::Borrowed(&published.data);
@@ -114,7 +114,7 @@ pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelo
             let net_flow = decimals(amount("inflow") - amount("outflow"));
             flow.entry("net_flow").or_insert_with(|| json_number(net_flow));
         }
-        let settled = serde_json::to_value(Sums::of(std::iter::once(published)).summary).unwrap_or_default();
+        let settled = serde_json::to_value(WhaleSums::of(std::iter::once(published)).summary).unwrap_or_default();
         if let (Value::Object(settled), Some(summary)) =
             (settled, data.entry("summary").or_insert_with(|| Map::new().into()).as_object_mut())
         {
@@ -129,7 +129,7 @@ pub(super) fn with_sums<'a>(published: &'a RelayedMessage, history: &[Arc<Envelo
             }
             _ => None,
         });
-        if let Ok(Value::Object(sums)) = serde_json::to_value(Sums::of(until.chain([published]))) {
+        if let Ok(Value::Object(sums)) = serde_json::to_value(WhaleSums::of(until.chain([published]))) {
             data.extend(sums);
         }
     }

@@ -1,15 +1,16 @@
-//! Sentio 2.0: `{type, data, timestamp}` frames, the list of current signals, quotes, and what administrators see.
+//! Sentio 2.0: `{type, data, timestamp}` frames, the list of current signals, quotes, and the streams of
+//! administrators.
 //!
 //! | ours | Sentio's |
 //! |---|---|
-//! | a signal's direction | `signal`: `buy` for long, `sell` for short; `hold` and `error` only where somebody published them |
+//! | a signal's direction | `signal`: `buy` for long, `sell` for short; `hold` and `error` only if published |
 //! | a signal's confidence | `confidence` and `consensus_strength`: one score, both 0–1 |
 //! | a price without bid and ask | `bid` and `ask` equal to `price` |
 //! | the change to the price published before | `change`, `change_pct` |
 //! | the instrument's day | `high`, `low`, `volume` |
 //!
-//! The close of the day before is not known here and left out. Numbers are there or absent, never
-//! null: the page calls `toFixed` on what is not `undefined`.
+//! The close of the previous day is not known here and left out. Numbers are present or absent, never null: the page
+//! calls `toFixed` on everything that is not `undefined`.
 
 mod personal;
 pub mod publish;
@@ -34,7 +35,7 @@ pub use personal::{
 };
 pub use watchlist::Watchlist;
 
-/// What an entry says of a signal, behind its symbol.
+/// Fields of a signal behind its symbol.
 #[derive(Debug, Serialize)]
 struct SignalFields {
     signal: &'static str,
@@ -60,7 +61,7 @@ impl From<&Signal> for SignalFields {
     }
 }
 
-/// What a quote says, behind its symbol.
+/// Fields of a quote behind its symbol.
 #[derive(Debug, Serialize)]
 struct QuoteFields {
     #[serde(serialize_with = "number")]
@@ -103,7 +104,7 @@ impl From<&PriceUpdate> for QuoteFields {
     }
 }
 
-/// A sum without the noise of its addition.
+/// Rounds a sum to remove binary noise.
 fn six_decimals(volume: f64) -> f64 {
     (volume * 1e6).round() / 1e6
 }
@@ -134,45 +135,45 @@ impl From<&Bar> for BarObject {
 /// The server's own state, for the raw stream of administrators.
 #[derive(Debug, Serialize)]
 pub struct StatusFrame {
-    /// How it is.
-    pub status: Status,
-    /// Lines of a log. The page cannot do without the list.
+    /// The state itself.
+    pub status: ServerStatus,
+    /// Lines of a log. The page crashes without the list.
     pub logs: Vec<String>,
 }
 
-/// How the server is; what the machine does not tell is left out.
+/// The server's state. Measurements that the machine does not provide are left out.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub struct ServerStatus {
     /// `running` or `stopping`.
     pub status: &'static str,
-    /// Share of the machine's processors that the server takes, in percent.
+    /// The process's share of the machine's processors, in percent.
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
-    /// Share of the machine's memory that it holds, in percent.
+    /// The process's share of the machine's memory, in percent.
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     pub memory: Option<f64>,
-    /// Clients that are connected, of all dashboards.
+    /// Number of connected clients of all dashboards.
     pub active_users: usize,
-    /// When this was so.
+    /// Time of the measurement.
     pub timestamp: String,
 }
 
-/// A frame around `data`, which is JSON already.
+/// Encodes a frame around `data`, which is JSON already.
 pub fn frame(kind: &str, data: &str, now: DateTime<Utc>) -> Utf8Bytes {
     format!(r#"{{"type":"{kind}","data":{data},"timestamp":"{}"}}"#, iso(now)).into()
 }
 
-/// The answer to a ping.
+/// Encodes the answer to a ping.
 pub fn pong(now: DateTime<Utc>) -> Utf8Bytes {
     format!(r#"{{"type":"pong","timestamp":"{}"}}"#, iso(now)).into()
 }
 
-/// Something a client said could not be understood.
+/// Encodes an error: a client's message could not be handled.
 pub fn error(message: &str, now: DateTime<Utc>) -> Utf8Bytes {
     format!(r#"{{"type":"error","message":{},"timestamp":"{}"}}"#, json(message), iso(now)).into()
 }
 
-/// The frame of what somebody published for administrators, encoded once; none for what they do not read here.
+/// Returns the frame of a message for administrators, encoded once; empty for types that they do not read here.
 pub fn admin_frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     let Event::RelayedMessage(published) = publication.event() else { return &[] };
     if published.audience != Audience::Admin || !is_administrative(published.kind) {
@@ -181,7 +182,7 @@ pub fn admin_frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(Encoding::Sentio, |_| vec![frame(published.kind.name(), &published.data, published.at)])
 }
 
-/// Whether the kind is read on the admin channel.
+/// Whether the type is read on the admin channel.
 pub fn is_administrative(kind: MessageType) -> bool {
     matches!(
         kind,
@@ -203,16 +204,17 @@ pub fn concerns_signals(event: &Event) -> bool {
     }
 }
 
-/// What the list of current signals is made of: the signals, and what was published for this dialect alone. A `watchlist`
-/// narrows it; `None` is everything.
-pub fn signal_sources(present: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
-    let mut sources = present.signals(|symbol| watchlist.is_none_or(|watched| watched.holds(symbol.as_str())));
-    sources.extend(present.states_of(&Audience::All, MessageType::TradeSignals).cloned());
+/// Returns what the list of current signals consists of: the signals, and the messages published for this dialect
+/// alone. A `watchlist` narrows it; `None` is everything.
+pub fn signal_sources(snapshot: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
+    let mut sources = snapshot.signals(|symbol| watchlist.is_none_or(|watched| watched.contains(symbol.as_str())));
+    sources.extend(snapshot.states_of(&Audience::All, MessageType::TradeSignals).cloned());
     sources
 }
 
-/// The list of current signals, an array: for each symbol the latest that is pending or confirmed or was published for
-/// this dialect, whichever the server took last. Under a `watchlist` the symbols are written as they were asked for.
+/// Encodes the entries of the list of current signals: for each symbol the latest that is pending, confirmed, or
+/// published for this dialect, by the time of arrival. With a `watchlist` the symbols are written as the client named
+/// them.
 pub fn signal_list(sources: &[Arc<Envelope>], watchlist: Option<&Watchlist>, instruments: &Instruments) -> Vec<String> {
     let mut latest: BTreeMap<String, (DateTime<Utc>, &Arc<Envelope>)> = BTreeMap::new();
     for publication in sources {
@@ -231,7 +233,7 @@ pub fn signal_list(sources: &[Arc<Envelope>], watchlist: Option<&Watchlist>, ins
     entries(latest, watchlist)
 }
 
-/// The quotes of the prices, each under the names by which the `watchlist` has its symbol.
+/// Encodes the quotes of the prices, each under the names that the `watchlist` has for its symbol.
 pub fn quote_list(prices: &[Arc<Envelope>], watchlist: &Watchlist) -> Vec<String> {
     let by_name = prices.iter().filter_map(|publication| match publication.event() {
         Event::Price(update) => Some((update.symbol.as_str(), publication)),
@@ -240,17 +242,17 @@ pub fn quote_list(prices: &[Arc<Envelope>], watchlist: &Watchlist) -> Vec<String
     entries(by_name, Some(watchlist))
 }
 
-/// The quote of one price under a name.
+/// Encodes the quote of one price under a name.
 pub fn quote(price: &Arc<Envelope>, name: &str) -> Option<String> {
     entry(name, price)
 }
 
-/// A list as it goes out.
+/// Joins encoded entries to a list.
 pub fn array(entries: &[String]) -> String {
     format!("[{}]", entries.join(","))
 }
 
-/// Text as JSON.
+/// Encodes text as JSON.
 pub fn json(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -275,7 +277,7 @@ fn entry(name: &str, publication: &Arc<Envelope>) -> Option<String> {
     Some(format!("{{\"symbol\":{},{}", json(name), fields.as_str()))
 }
 
-/// An entry behind its symbol: what all clients share, whatever they call it.
+/// Returns the part of an entry behind its symbol, which all clients share, whatever they call the symbol.
 fn fields(event: &Event) -> Option<String> {
     let object = match event {
         Event::Signal(signal) => serde_json::to_string(&SignalFields::from(signal.as_ref())),
@@ -285,7 +287,7 @@ fn fields(event: &Event) -> Option<String> {
             if let Some(fields) = published.data.strip_prefix(&symbol) {
                 return Some(fields.to_owned());
             }
-            // The symbol need not come first.
+            // The symbol need not be the first field.
             let mut entry = serde_json::from_str::<Map<String, Value>>(&published.data).ok()?;
             entry.remove("symbol");
             serde_json::to_string(&entry)

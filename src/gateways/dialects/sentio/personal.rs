@@ -1,4 +1,4 @@
-//! What Sentio's pages show of one user: his earnings, his notifications, and both in one object.
+//! One user's data on Sentio's pages: earnings, notifications, and both in one object.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::domain::{Audience, Event, MessageType, RelayedMessage};
 use crate::gateways::dialects::orion::encode;
 use crate::hub::{Audiences, Encoding, Envelope, Snapshot};
 
-/// Notifications that a client gets at most when it joins, and entries of a list: what the page keeps.
+/// Largest number of notifications that a joining client gets, and of entries in a list: as many as the page keeps.
 const MAX_ENTRIES: usize = 50;
 
-/// The fields of the earnings that are the state of a portfolio.
+/// Fields of the earnings with the state of the portfolio.
 const PORTFOLIO: [&str; 5] = ["portfolio_value", "daily_pnl", "profit_sharing", "timestamp", "simulated"];
-/// Those that say how it did.
+/// Fields of the earnings with the performance.
 const PERFORMANCE: [&str; 7] =
     ["total_return", "total_return_pct", "daily_pnl", "win_rate", "total_trades", "timestamp", "simulated"];
 
-/// The object that a user's raw stream sends, always whole.
+/// The complete object that a user's raw stream sends.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Dashboard<'a> {
+struct DashboardObject<'a> {
     portfolio: Map<String, Value>,
     performance: Map<String, Value>,
     notifications: Vec<&'a RawValue>,
@@ -32,7 +32,7 @@ struct Dashboard<'a> {
     portfolio_stocks: [(); 0],
 }
 
-/// The frame of something that was published for a user, or for everybody, encoded once; none for other kinds.
+/// Returns the frame of a message for one user or all users, encoded once; empty for other types.
 pub fn personal_frames(publication: &Arc<Envelope>, kind: MessageType) -> &[Utf8Bytes] {
     match personal(publication, kind) {
         Some(published) => {
@@ -42,7 +42,7 @@ pub fn personal_frames(publication: &Arc<Envelope>, kind: MessageType) -> &[Utf8
     }
 }
 
-/// Whether it is of this kind, and for users.
+/// Whether an event is a message of this type for users.
 pub fn is_personal(publication: &Envelope, kind: MessageType) -> bool {
     personal(publication, kind).is_some()
 }
@@ -56,26 +56,26 @@ fn personal(publication: &Envelope, kind: MessageType) -> Option<&RelayedMessage
     }
 }
 
-/// The current earnings of a user: his own or everybody's, whichever were published last.
-pub fn earnings(present: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
-    let (his, all) = (Audience::User(user.clone()), Audience::All);
-    let states = present.states_of(&his, MessageType::Earnings).chain(present.states_of(&all, MessageType::Earnings));
+/// Returns the current earnings of a user: the user's own or those of all users, whichever were published last.
+pub fn earnings(snapshot: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
+    let (own, all) = (Audience::User(user.clone()), Audience::All);
+    let states = snapshot.states_of(&own, MessageType::Earnings).chain(snapshot.states_of(&all, MessageType::Earnings));
     states.max_by_key(|state| personal(state, MessageType::Earnings).map(|published| published.seq)).cloned()
 }
 
-/// The notifications for a user that were published after message number `seq` and are kept, oldest first: the last 50.
-pub fn missed_notifications(present: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
-    last(present, user, seq, MessageType::Notification)
+/// Returns the retained notifications for a user after message number `seq`, oldest first: the last 50.
+pub fn missed_notifications(snapshot: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
+    last(snapshot, user, seq, MessageType::Notification)
 }
 
-fn last(present: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
-    let (mut messages, _) = present.messages_after(&Audiences::of_user(user.clone(), false), seq);
+fn last(snapshot: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
+    let (mut messages, _) = snapshot.messages_after(&Audiences::of_user(user.clone(), false), seq);
     messages.retain(|message| is_personal(message, kind));
     messages.drain(..messages.len().saturating_sub(MAX_ENTRIES));
     messages
 }
 
-/// What a user's raw stream is made of.
+/// The messages that a user's raw stream consists of.
 #[derive(Debug)]
 pub struct DashboardSources {
     earnings: Option<Arc<Envelope>>,
@@ -83,18 +83,18 @@ pub struct DashboardSources {
     trades: Vec<Arc<Envelope>>,
 }
 
-/// What there is of a user.
-pub fn dashboard_sources(present: &Snapshot, user: &Arc<str>) -> DashboardSources {
+/// Returns the current messages of a user.
+pub fn dashboard_sources(snapshot: &Snapshot, user: &Arc<str>) -> DashboardSources {
     DashboardSources {
-        earnings: earnings(present, user),
-        notifications: last(present, user, 0, MessageType::Notification),
-        trades: last(present, user, 0, MessageType::Trades),
+        earnings: earnings(snapshot, user),
+        notifications: last(snapshot, user, 0, MessageType::Notification),
+        trades: last(snapshot, user, 0, MessageType::Trades),
     }
 }
 
-/// What a user's raw stream sends, one object without a type: `portfolio` and `performance` hold those fields of his earnings
-/// that were published; `notifications` and `trades` are what was published, the latest first, at most 50 each;
-/// `portfolioStocks` is empty, because nobody publishes them.
+/// Encodes the object of a user's raw stream, which has no type. `portfolio` and `performance` hold the published
+/// fields of the user's earnings. `notifications` and `trades` hold the published messages, the latest first, at most
+/// 50 each. `portfolioStocks` is always empty, because no message contains it.
 pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
     let earnings = sources.earnings.as_deref().and_then(|state| personal(state, MessageType::Earnings));
     let earnings: Map<String, Value> =
@@ -103,7 +103,7 @@ pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
         let known = names.iter().filter_map(|name| earnings.get_key_value(*name));
         known.map(|(name, value)| (name.clone(), value.clone())).collect()
     };
-    let dashboard = Dashboard {
+    let dashboard = DashboardObject {
         portfolio: fields(&PORTFOLIO),
         performance: fields(&PERFORMANCE),
         notifications: entries(&sources.notifications),

@@ -1,7 +1,8 @@
-//! What may be published for Sentio: the bodies of its documents and those that its pages read, checked field by field.
+//! Messages that may be published for Sentio: the bodies of its documents and those that its pages read, checked field
+//! by field.
 //!
-//! A page crashes on a number that is text, and on a signal without a word for it; nothing of the kind gets through. Numbers
-//! that it prints without looking leave as 0 where they were not published: it would print `NaN` or `undefined`.
+//! A page crashes on a number that is text, and on a signal with an unknown word, so these are rejected. Numbers that a
+//! page prints without a check become 0 if they were not published: it would print `NaN` or `undefined`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -11,16 +12,16 @@ use crate::domain::{Audience, Fault, MessageType, iso};
 use crate::gateways::dialects::shape::Need::{Optional, Required};
 use crate::gateways::dialects::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
-/// Signals that one message may carry.
+/// Largest number of signals in one message.
 const MAX_SIGNALS: usize = 256;
 /// Longest word, such as a tier or a state.
 const MAX_WORD: usize = 64;
 
-/// Reads what was published. Everything is one message, but for `trade_signals`: each of its entries is a state of its
-/// own, with the symbol for its key.
+/// Parses a published message. Each entry of `trade_signals` becomes a state of its own, with the symbol as its key;
+/// every other type is one message.
 ///
 /// # Errors
-/// All faults at once.
+/// Returns all faults at once.
 pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = match kind {
         MessageType::TradeSignals => return trade_signals(data, now),
@@ -35,7 +36,7 @@ pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<
     Ok(vec![Parsed { key: String::new(), data }])
 }
 
-/// A list of signals, or one.
+/// Parses a list of signals, or one.
 fn trade_signals(data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let Some(list) = data.as_array() else {
         return trade_signal(data, now).map(|signal| vec![signal]);
@@ -57,14 +58,14 @@ fn trade_signal(data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> 
     let failed = shape.get("signal").is_some_and(|signal| signal == "error");
     shape.number_within(&["confidence"], if failed { Optional } else { Required }, 0.0, 1.0);
     if failed && shape.get("confidence").is_none_or(Value::is_null) {
-        // What could not be reckoned has no confidence, which the page can only show as a number.
+        // A signal that could not be computed has no confidence, but the page needs a number.
         shape.put("confidence", 0);
     }
     shape.number_within(&["consensus_strength"], Optional, 0.0, 1.0);
     if is_absent(&shape, "consensus_strength")
         && let Some(confidence) = shape.get("confidence").cloned()
     {
-        // One score, as of our own signals: the page prints NaN without it.
+        // One score, like for the server's own signals. The page prints NaN without it.
         shape.put("consensus_strength", confidence);
     }
     stamp(&mut shape, now);
@@ -101,7 +102,7 @@ fn profit_sharing(data: &Value) -> Result<String, Vec<Fault>> {
     shape.finish()
 }
 
-/// The page puts the envelope's time in the place of the message's own.
+/// Checks a notification. The page replaces its time with the envelope's.
 fn notification(data: &Value) -> Result<String, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     shape.choice(&["type"], Required, &["success", "warning", "error", "info"]);
@@ -111,7 +112,7 @@ fn notification(data: &Value) -> Result<String, Vec<Fault>> {
     shape.finish()
 }
 
-/// The page reads `users`; the documents send totals and no list, which leaves with an empty one.
+/// The page reads `users`. The documents send totals without a list, so an empty list is added.
 fn admin_users(data: &Value) -> Result<String, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     let totals = ["total_users", "active_subscriptions", "monthly_revenue"];
@@ -136,7 +137,7 @@ fn admin_subscribers(data: &Value) -> Result<String, Vec<Fault>> {
         let mut shape = member(subscriber)?;
         nested(&mut shape, "features", features);
         if is_absent(&shape, "features") {
-            // The page looks into it without asking whether it is there.
+            // The page accesses its fields without checking that it is present.
             shape.put("features", json!({}));
         }
         shape.finish()
@@ -169,7 +170,7 @@ fn admin_user_analytics(data: &Value) -> Result<String, Vec<Fault>> {
     shape.finish()
 }
 
-/// A user or subscriber.
+/// Parses a user or subscriber.
 fn member(data: &Value) -> Result<Shape<'_>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     shape.text(&["user_id"], Required, Audience::MAX_USER);
@@ -183,14 +184,14 @@ fn is_absent(shape: &Shape<'_>, name: &str) -> bool {
     shape.get(name).is_none_or(Value::is_null)
 }
 
-/// A number that the page prints without looking: `NaN`, or `undefined`, where it is missing.
+/// A number that the page prints without a check. It would print `NaN` or `undefined` for a missing one.
 fn or_zero(shape: &mut Shape<'_>, name: &'static str) {
     if is_absent(shape, name) {
         shape.put(name, 0);
     }
 }
 
-/// The time that the sender says, else ours.
+/// The sender's time, or the current one.
 fn stamp(shape: &mut Shape<'_>, now: DateTime<Utc>) {
     shape.time(&["timestamp"], Optional);
     if shape.get("timestamp").is_none_or(Value::is_null) {
@@ -207,9 +208,9 @@ fn numbers(value: &Value) -> Result<Value, String> {
 
 /// An object within the object.
 fn nested(shape: &mut Shape<'_>, name: &'static str, read: impl Fn(&Value) -> Result<String, Vec<Fault>>) {
-    let Some(value) = shape.take(&[name]) else { return };
+    let Some(value) = shape.consume(&[name]) else { return };
     match read(value) {
-        Ok(object) => shape.put(name, again(&object)),
+        Ok(object) => shape.put(name, reparse(&object)),
         Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
     }
 }
@@ -221,18 +222,18 @@ fn rows(
     may_be_missing: bool,
     read: impl Fn(&Value) -> Result<String, Vec<Fault>>,
 ) {
-    match shape.take(&[name]) {
+    match shape.consume(&[name]) {
         None if may_be_missing => shape.put(name, Vec::<Value>::new()),
         None => shape.fault(name, "is required"),
         Some(Value::Array(list)) => match each(list, name, read) {
-            Ok(rows) => shape.put(name, rows.iter().map(|row| again(row)).collect::<Vec<_>>()),
+            Ok(rows) => shape.put(name, rows.iter().map(|row| reparse(row)).collect::<Vec<_>>()),
             Err(faults) => faults.into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
         },
         Some(_) => shape.fault(name, "must be a list"),
     }
 }
 
-/// Reads each entry of a list; faults are named `list[0].field`.
+/// Parses each entry of a list. Faults are named `list[0].field`.
 fn each<T>(list: &[Value], name: &str, read: impl Fn(&Value) -> Result<T, Vec<Fault>>) -> Result<Vec<T>, Vec<Fault>> {
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     for (index, entry) in list.iter().enumerate() {
@@ -244,7 +245,7 @@ fn each<T>(list: &[Value], name: &str, read: impl Fn(&Value) -> Result<T, Vec<Fa
     if faults.is_empty() { Ok(entries) } else { Err(faults) }
 }
 
-/// Names faults by their place. `data` is what a shape calls itself.
+/// Prefixes faults with their place. A shape calls itself `data`.
 fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
     let name = |fault: Fault| match fault.field.as_str() {
         "data" => Fault::new(place, fault.reason),
@@ -253,7 +254,7 @@ fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
     faults.into_iter().map(name).collect()
 }
 
-/// An object that was written, to be written into another.
-fn again(object: &str) -> Value {
+/// Parses an encoded object, to embed it in another.
+fn reparse(object: &str) -> Value {
     serde_json::from_str(object).unwrap_or(Value::Null)
 }

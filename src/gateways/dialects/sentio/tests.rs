@@ -69,7 +69,7 @@ fn list(sources: &[Arc<Envelope>], names: Option<&[&str]>) -> String {
 }
 
 #[test]
-fn a_list_of_signals_as_it_leaves() {
+fn a_list_of_signals_is_encoded() {
     let sources = [signal("EURUSD", 0, Direction::Long, SignalState::Pending)];
     let frame = frame("trade_signals", &list(&sources, None), at(1));
     let golden = concat!(
@@ -80,7 +80,7 @@ fn a_list_of_signals_as_it_leaves() {
 }
 
 #[test]
-fn quotes_as_they_leave() {
+fn quotes_are_encoded() {
     let prices = [price("EURUSD", 1.0851, Some((1.085, 1.0852)), Some(1200.0)), price("US30", 35000.0, None, None)];
     let watchlist = Watchlist::of(["eurusd", "us30"], &instruments());
     let golden = concat!(
@@ -96,17 +96,17 @@ fn quotes_as_they_leave() {
 fn a_quote_has_its_days_high_and_low() {
     let Event::Price(update) = price("EURUSD", 1.0851, None, Some(3.0)).event().clone() else { panic!() };
     let day = Some(DayRange { high: 1.0911, low: 1.079, volume: Some(0.1 + 0.2) });
-    let told = PriceUpdate { day, ..update.as_ref().clone() };
-    let told = Arc::new(Envelope::unplaced(Event::Price(Arc::new(told))));
+    let update_of_day = PriceUpdate { day, ..update.as_ref().clone() };
+    let update_of_day = Arc::new(Envelope::unplaced(Event::Price(Arc::new(update_of_day))));
     let golden = concat!(
         r#"{"symbol":"EURUSD","price":1.0851,"bid":1.0851,"ask":1.0851,"high":1.0911,"low":1.079,"volume":0.3,"#,
         r#""change":0.0002,"change_pct":0.0184,"timestamp":"2026-01-15T10:30:00.000Z","quality":"live","source":"push"}"#
     );
-    assert_eq!(quote(&told, "EURUSD").as_deref(), Some(golden));
+    assert_eq!(quote(&update_of_day, "EURUSD").as_deref(), Some(golden));
 }
 
 #[test]
-fn what_a_page_prints_unguarded_is_always_there() {
+fn fields_printed_unchecked_are_always_present() {
     let read = |kind, data: Value| -> Value {
         serde_json::from_str(&parse(kind, &data, at(0)).unwrap().swap_remove(0).data).unwrap()
     };
@@ -141,13 +141,14 @@ fn what_a_page_prints_unguarded_is_always_there() {
 }
 
 #[test]
-fn the_other_frames_as_they_leave() {
+fn the_other_frames_are_encoded() {
     assert_eq!(pong(at(0)).as_str(), r#"{"type":"pong","timestamp":"2026-01-15T10:30:00.000Z"}"#);
     assert_eq!(
         error("Unknown action: \"x\"", at(0)).as_str(),
         r#"{"type":"error","message":"Unknown action: \"x\"","timestamp":"2026-01-15T10:30:00.000Z"}"#
     );
-    let status = Status { status: "running", cpu: Some(1.5), memory: None, active_users: 3, timestamp: iso(at(0)) };
+    let status =
+        ServerStatus { status: "running", cpu: Some(1.5), memory: None, active_users: 3, timestamp: iso(at(0)) };
     assert_eq!(
         serde_json::to_string(&StatusFrame { status, logs: Vec::new() }).unwrap(),
         r#"{"status":{"status":"running","cpu":1.5,"active_users":3,"timestamp":"2026-01-15T10:30:00.000Z"},"logs":[]}"#
@@ -155,7 +156,7 @@ fn the_other_frames_as_they_leave() {
 }
 
 #[test]
-fn what_is_published_for_administrators_leaves_on_their_channel_only() {
+fn messages_for_administrators_use_their_channel_only() {
     let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
     let message = published(MessageType::AdminRevenue, &Audience::Admin, 0, &revenue);
     let golden = concat!(
@@ -169,7 +170,7 @@ fn what_is_published_for_administrators_leaves_on_their_channel_only() {
 }
 
 #[test]
-fn the_list_holds_the_latest_living_signal_of_each_symbol() {
+fn the_list_has_each_symbols_latest_live_signal() {
     let gone = SignalState::Invalidated(Invalidation::TIMEOUT);
     let sources = [
         signal("EURUSD", 0, Direction::Short, SignalState::Confirmed),
@@ -179,13 +180,13 @@ fn the_list_holds_the_latest_living_signal_of_each_symbol() {
         signal("XAUUSD", 3, Direction::Long, gone),
     ];
     let list: Value = serde_json::from_str(&list(&sources, None)).unwrap();
-    let told: Vec<_> = list.as_array().unwrap().iter().map(|entry| (&entry["symbol"], &entry["signal"])).collect();
-    assert_eq!(told, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
+    let shown: Vec<_> = list.as_array().unwrap().iter().map(|entry| (&entry["symbol"], &entry["signal"])).collect();
+    assert_eq!(shown, [(&json!("EURUSD"), &json!("sell")), (&json!("GBPUSD"), &json!("buy"))]);
 }
 
-/// The demo desk does not pass through `parse`, and writes its fields in the order of the alphabet.
+/// The demo desk does not use `parse`, and writes its fields in alphabetical order.
 #[test]
-fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
+fn the_symbol_of_an_entry_may_come_later() {
     let entry = RelayedMessage {
         seq: 1,
         kind: MessageType::TradeSignals,
@@ -203,7 +204,7 @@ fn an_entry_whose_symbol_does_not_come_first_is_in_the_list() {
 }
 
 #[test]
-fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
+fn the_newer_of_signal_and_publication_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
     let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
     sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
@@ -222,20 +223,20 @@ fn what_is_published_and_what_is_signalled_are_one_list_and_the_newer_wins() {
 }
 
 #[test]
-fn a_watchlist_goes_by_one_name_and_stays_within_bounds() {
+fn a_watchlist_is_canonical_and_bounded() {
     let instruments = instruments();
     let mut watched = Watchlist::of(["eur/usd", "GOLD", "BTC-ZAR", "", " ", &"X".repeat(33)], &instruments);
     assert_eq!(watched.names("XAUUSD").collect::<Vec<_>>(), ["GOLD"]);
-    assert!(watched.holds("EURUSD") && watched.holds("BTC-ZAR") && !watched.holds("GOLD"));
+    assert!(watched.contains("EURUSD") && watched.contains("BTC-ZAR") && !watched.contains("GOLD"));
     watched.remove(["EURUSD", "xauusd", "btc-zar", "never"], &instruments);
     assert!(watched.is_empty());
     let names: Vec<_> = (0..1000).map(|number| format!("S{number}")).collect();
     watched.add(names.iter().map(String::as_str), &instruments);
-    assert!(watched.holds("S255") && !watched.holds("S256"));
+    assert!(watched.contains("S255") && !watched.contains("S256"));
 }
 
 #[test]
-fn the_bodies_of_the_documents_are_taken_as_written() {
+fn documented_bodies_are_accepted() {
     let cases = [
         (
             MessageType::TradeSignals,
@@ -287,7 +288,7 @@ fn the_bodies_of_the_documents_are_taken_as_written() {
 }
 
 #[test]
-fn each_signal_of_a_list_is_a_state_of_its_symbol() {
+fn listed_signals_become_states_of_their_symbols() {
     let body = json!([
         {"symbol":" btc-zar ","signal":"HOLD","confidence":"0.4","consensus_strength":1},
         {"symbol":"AAPL","signal":"error","error":"no data"},
@@ -303,7 +304,7 @@ fn each_signal_of_a_list_is_a_state_of_its_symbol() {
 }
 
 #[test]
-fn what_would_crash_a_page_is_refused_by_name() {
+fn fields_that_would_crash_pages_are_rejected() {
     let fields = |kind, body: Value| -> Vec<String> {
         parse(kind, &body, at(0)).unwrap_err().into_iter().map(|Fault { field, .. }| field).collect()
     };
@@ -333,7 +334,7 @@ fn what_would_crash_a_page_is_refused_by_name() {
     assert_eq!(fields(MessageType::Bots, json!({})), ["type"]);
 }
 
-/// Whether no number in `text` has more digits than its instrument, or one is missing that the page needs.
+/// Whether no number in `text` has more digits than its instrument, and no number that the page needs is missing.
 fn is_clean(text: &str, digits: usize) -> bool {
     let fits = |number: &str| number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= digits);
     let value: Value = serde_json::from_str(text).unwrap();
@@ -343,7 +344,7 @@ fn is_clean(text: &str, digits: usize) -> bool {
 
 proptest! {
     #[test]
-    fn numbers_leave_clean(which in 0usize..7, raw in 0.5f64..400_000.0, spread in 0.0f64..1.0, change in -50.0f64..50.0) {
+    fn numbers_print_clean(which in 0usize..7, raw in 0.5f64..400_000.0, spread in 0.0f64..1.0, change in -50.0f64..50.0) {
         let instrument = Instruments::documented().swap_remove(which);
         let (bid, ask) = (instrument.round(raw), instrument.round(raw + spread));
         let update = PriceUpdate {
@@ -364,7 +365,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_published_panics_or_leaves_a_number_as_text(text in "\\PC{0,40}", number in any::<f64>()) {
+    fn no_published_message_panics_or_keeps_text_numbers(text in "\\PC{0,40}", number in any::<f64>()) {
         for value in [json!(text), json!(number), json!(number.to_string()), json!([text]), json!({text.clone(): number})] {
             for (kind, _, _) in MessageType::ALL {
                 parse(kind, &value, at(0)).ok();

@@ -7,7 +7,7 @@ use crate::domain::{Audience, Position};
 use crate::hub::Hub;
 use crate::telemetry::Metrics;
 
-/// A hub that keeps the last three ordered messages of each user.
+/// A hub that retains the last three ordered messages of each user.
 fn hub() -> Hub {
     let metrics = Arc::new(Metrics::new().unwrap());
     Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), 3, metrics)
@@ -35,9 +35,9 @@ fn missed(admin: bool, presented: Option<&str>) -> Backlog {
     Backlog::new(Audiences::of_user("ann".into(), admin), presented.map(MessageCursor::parse))
 }
 
-/// The number that ordered messages come after, the numbers that are due, and whether that is all.
+/// Returns the number after which ordered messages are due, the due numbers, and whether that is all.
 fn due(missed: &mut Backlog, hub: &Hub) -> (u64, Vec<u64>, Option<bool>) {
-    let (place, due) = hub.with_snapshot(|present| missed.due(present));
+    let (place, due) = hub.with_snapshot(|snapshot| missed.due(snapshot));
     (place, due.iter().map(|publication| number(publication)).collect(), missed.recovered())
 }
 
@@ -63,7 +63,7 @@ fn some_of_everything(hub: &Hub) {
 }
 
 #[test]
-fn without_a_cursor_it_is_the_states_as_they_are() {
+fn without_a_cursor_only_current_states_are_due() {
     let hub = hub();
     some_of_everything(&hub);
     assert_eq!(due(&mut missed(false, None), &hub), (13, vec![5, 9, 11], None));
@@ -71,7 +71,7 @@ fn without_a_cursor_it_is_the_states_as_they_are() {
 }
 
 #[test]
-fn with_a_cursor_what_is_ordered_after_it_comes_among_the_states_by_its_number() {
+fn states_and_later_messages_come_in_order() {
     let hub = hub();
     some_of_everything(&hub);
     for cursor in ["1", "e:m1"] {
@@ -82,7 +82,7 @@ fn with_a_cursor_what_is_ordered_after_it_comes_among_the_states_by_its_number()
 }
 
 #[test]
-fn a_cursor_of_another_log_or_none_at_all_brings_what_is_kept() {
+fn a_cursor_of_another_log_replays_retained_messages() {
     let hub = hub();
     some_of_everything(&hub);
     for cursor in ["f:m13", "e:m14", "14", "e:13", "nonsense"] {
@@ -92,7 +92,7 @@ fn a_cursor_of_another_log_or_none_at_all_brings_what_is_kept() {
 }
 
 #[test]
-fn a_cursor_that_is_too_old_brings_what_is_kept_and_says_so() {
+fn an_outdated_cursor_is_reported_as_unrecovered() {
     let hub = hub();
     for seq in 1..=5 {
         publish(&hub, &[(seq, MessageType::Trades, user("ann"), "")]);
@@ -102,7 +102,7 @@ fn a_cursor_that_is_too_old_brings_what_is_kept_and_says_so() {
 }
 
 #[test]
-fn what_did_not_fit_goes_on_where_it_stopped_and_with_what_came_meanwhile() {
+fn a_full_queue_is_continued_where_it_stopped() {
     let hub = hub();
     some_of_everything(&hub);
     let mut ann = missed(false, Some("1"));
@@ -112,17 +112,17 @@ fn what_did_not_fit_goes_on_where_it_stopped_and_with_what_came_meanwhile() {
     publish(&hub, &[(14, MessageType::Bots, user("ann"), "b1"), (15, MessageType::Trades, user("ann"), "")]);
     assert_eq!(due(&mut ann, &hub), (1, vec![13, 14, 15], Some(true)), "of a state the latest only");
 
-    let mut newcomer = missed(false, None);
-    assert_eq!(due(&mut newcomer, &hub), (15, vec![5, 9, 14], None));
+    let mut backlog = missed(false, None);
+    assert_eq!(due(&mut backlog, &hub), (15, vec![5, 9, 14], None));
     publish(&hub, &[(16, MessageType::Trades, user("ann"), "")]);
-    newcomer.reached = 9;
-    assert_eq!(due(&mut newcomer, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
+    backlog.reached = 9;
+    assert_eq!(due(&mut backlog, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
 }
 
 #[test]
-fn no_message_has_a_name_that_means_something_else() {
-    // Of this server, of Socket.IO, and of its old and new clients.
-    let taken = [
+fn no_message_type_has_a_reserved_name() {
+    // Names used by this server, by Socket.IO, and by its old and new clients.
+    let reserved = [
         "signal",
         "price_update",
         "subscribed",
@@ -150,6 +150,6 @@ fn no_message_has_a_name_that_means_something_else() {
         "removeListener",
     ];
     for (kind, name, _) in MessageType::ALL {
-        assert!(!is_personal(kind) || !taken.contains(&name), "{name}");
+        assert!(!is_personal(kind) || !reserved.contains(&name), "{name}");
     }
 }

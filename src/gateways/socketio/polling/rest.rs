@@ -1,13 +1,13 @@
-//! What is between the engine and a client that polls: the rest of an answer that had too many packets.
+//! Delivery of the engine's answers to a client that polls: holds the rest of an answer with too many packets.
 //!
-//! Clients refuse an answer of more than 16 packets (python-engineio ends the session and comes back for ever), and the engine
-//! puts all that waits into one. So an answer is cut, and its rest is held for the next polls; the engine is asked again when
-//! nothing of it is left.
+//! Clients reject an answer of more than 16 packets (python-engineio ends the session and reconnects without end), and
+//! the engine puts everything that waits into one answer. So an answer is split, and its rest is held for the next
+//! polls; the engine is asked again when the rest has been delivered.
 //!
-//! A session that goes over to a WebSocket gets from then on what waits in the engine. What is held here would be left
-//! behind, and so would the one packet that the engine holds back when an answer is full. So the WebSocket has to wait until the
-//! client has polled all of it. From that moment to the end of the upgrade no poll reaches the engine: they are answered
-//! with nothing, as the engine would.
+//! After an upgrade to a WebSocket the client gets what waits in the engine. It would lose what is held here, and the
+//! one packet that the engine holds back when an answer is full. So the upgrade waits until the client has polled all
+//! of it. From then until the upgrade is complete no poll reaches the engine: polls get an empty answer, as the engine
+//! would give them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Poll, PollingSession, State};
+use super::{Poll, PollingSession, PollingState};
 use crate::gateways::socketio::payload;
 
-/// How long a client may take to poll what is held before it goes over to a WebSocket.
+/// How long a client may take to poll what is held before an upgrade.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is on its way from the engine to the client.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    held: Option<Held>,
-    /// Polls that the engine is answering with what waits.
+    held: Option<HeldAnswer>,
+    /// Number of polls that the engine is answering.
     asking: usize,
-    /// Polls that the engine has nothing for yet.
+    /// Number of polls for which the engine has no packets yet.
     parked: usize,
-    /// The engine may hold a packet back that did not fit into its last answer: a poll that it had nothing for shows that
-    /// it does not.
+    /// Whether the engine may hold back a packet that did not fit into its last answer. A poll that finds no packets
+    /// shows that it does not.
     may_hold_back: bool,
-    /// The session goes over to a WebSocket: no poll reaches the engine any more.
+    /// Whether an upgrade is in progress: no poll reaches the engine.
     is_gated: bool,
 }
 
 impl Delivery {
-    /// Whether a poll waits for anything to be sent.
+    /// Whether a poll waits for packets to be sent.
     pub(super) fn has_parked_poll(&self) -> bool {
         self.parked > 0
     }
@@ -45,93 +45,99 @@ impl Delivery {
 
 /// The rest of an answer.
 #[derive(Debug)]
-struct Held {
+struct HeldAnswer {
     body: Bytes,
     is_binary: bool,
-    /// Bytes that it is accounted for, until all of it is gone.
+    /// Bytes counted as waiting until the whole rest is delivered.
     counted: usize,
 }
 
 /// An answer to a poll, or a part of one.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) struct Answer {
-    /// Packets as the client's protocol writes them.
+pub(in crate::gateways::socketio) struct PollAnswer {
+    /// Packets in the encoding of the client's protocol.
     pub(in crate::gateways::socketio) body: Bytes,
-    /// Whether they are in the binary form of Engine.IO 3.
+    /// Whether the packets are in the binary form of Engine.IO 3.
     pub(in crate::gateways::socketio) is_binary: bool,
 }
 
-/// Who answers a poll.
+/// Where the answer to a poll comes from.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) enum Turn {
-    /// What is held.
-    Held(Answer),
+pub(in crate::gateways::socketio) enum AnswerSource {
+    /// The rest of a previous answer.
+    Held(PollAnswer),
     /// The engine.
-    Engine(Asking),
-    /// The session goes over to a WebSocket: there is nothing any more.
+    Engine(EnginePoll),
+    /// Nowhere: an upgrade is in progress, and the answer is empty.
     Nothing,
 }
 
 /// A poll that the engine answers.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct Asking {
+pub(in crate::gateways::socketio) struct EnginePoll {
     session: Arc<PollingSession>,
     is_parked: bool,
 }
 
-/// What the server has found in the engine before an upgrade.
+/// What the engine holds before an upgrade.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) enum Found {
-    /// Nothing that could be left behind.
+pub(in crate::gateways::socketio) enum Leftover {
+    /// No packets.
     Nothing,
     /// An answer, which the client has to poll first.
-    Answer(Answer),
+    Answer(PollAnswer),
 }
 
-/// A session that goes over to a WebSocket. Polls reach the engine again when it is dropped, unless it is [done](Self::done).
+/// An upgrade in progress. When it is dropped, polls reach the engine again, unless it is [done](Self::done).
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct Upgrade {
+pub(in crate::gateways::socketio) struct UpgradeGate {
     session: Arc<PollingSession>,
     is_done: bool,
 }
 
 impl Poll {
-    /// Who answers this poll.
-    pub(in crate::gateways::socketio) fn turn(&self) -> Turn {
+    /// Decides where the answer to this poll comes from.
+    pub(in crate::gateways::socketio) fn answer_source(&self) -> AnswerSource {
         let session = &self.0;
         let mut state = session.state.lock();
-        if let Some(answer) = session.next_held(&mut state) {
-            return Turn::Held(answer);
+        if let Some(answer) = session.next_part(&mut state) {
+            return AnswerSource::Held(answer);
         }
         if state.delivery.is_gated {
-            return Turn::Nothing;
+            return AnswerSource::Nothing;
         }
         state.delivery.asking += 1;
-        Turn::Engine(Asking { session: session.clone(), is_parked: false })
+        AnswerSource::Engine(EnginePoll { session: session.clone(), is_parked: false })
     }
 
-    /// A packet that says nothing.
-    pub(in crate::gateways::socketio) fn nothing(&self) -> Answer {
+    /// Returns an answer with one no-op packet.
+    pub(in crate::gateways::socketio) fn empty_answer(&self) -> PollAnswer {
         let body = if self.0.version == 3 { "1:6" } else { "6" };
-        Answer { body: body.into(), is_binary: false }
+        PollAnswer { body: body.into(), is_binary: false }
     }
 
-    /// Cuts an answer of the engine, of at most `most` bytes, to what the client takes at once. The rest is held.
-    pub(in crate::gateways::socketio) fn cut(&self, asking: Asking, answer: Answer, most: usize) -> Answer {
-        let (session, Answer { body, is_binary }) = (&self.0, answer);
-        self.answered(body.len(), most);
+    /// Splits an answer of the engine, of at most `max_bytes` bytes, into the part that the client accepts at once and
+    /// the rest, which is held.
+    pub(in crate::gateways::socketio) fn split_answer(
+        &self,
+        asking: EnginePoll,
+        answer: PollAnswer,
+        max_bytes: usize,
+    ) -> PollAnswer {
+        let (session, PollAnswer { body, is_binary }) = (&self.0, answer);
+        self.answered(body.len(), max_bytes);
         let (first, rest) = payload::split(&body, session.version, is_binary);
         let mut state = session.state.lock();
-        session.hold(&mut state, Answer { body: rest, is_binary });
+        session.store_rest(&mut state, PollAnswer { body: rest, is_binary });
         drop(state);
-        // Not before: an upgrade waits for what is held.
+        // Dropped after the rest is held, because this lets an upgrade look at it.
         drop(asking);
-        Answer { body: first, is_binary }
+        PollAnswer { body: first, is_binary }
     }
 }
 
-impl Asking {
-    /// The engine has nothing for this poll yet: all that it had is gone.
+impl EnginePoll {
+    /// Notes that the engine has no packets for this poll yet.
     pub(in crate::gateways::socketio) fn park(&mut self) {
         self.is_parked = true;
         let delivery = &mut self.session.state.lock().delivery;
@@ -142,7 +148,7 @@ impl Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for EnginePoll {
     fn drop(&mut self) {
         let delivery = &mut self.session.state.lock().delivery;
         if self.is_parked {
@@ -156,12 +162,12 @@ impl Drop for Asking {
 }
 
 impl PollingSession {
-    /// Waits until the client has polled all that is held, and keeps further polls from the engine. `look` asks the engine
-    /// what it has, as a poll would. `None` when the client has not polled for too long.
-    pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Found>>(
+    /// Waits until the client has polled everything that is held, and keeps further polls from the engine. `look` asks
+    /// the engine for its packets, as a poll would. Returns `None` when the client has not polled in time.
+    pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Leftover>>(
         self: &Arc<Self>,
         mut look: impl FnMut() -> F,
-    ) -> Option<Upgrade> {
+    ) -> Option<UpgradeGate> {
         let deadline = Instant::now() + UPGRADE_TIMEOUT;
         loop {
             let changed = self.delivery_changed.notified();
@@ -178,55 +184,55 @@ impl PollingSession {
                 timeout_at(deadline, changed).await.ok()?;
                 continue;
             };
-            // Dropped with this future, it lets polls through again.
-            let upgrade = Upgrade { session: self.clone(), is_done: false };
+            // When this future is cancelled, the drop lets polls through again.
+            let upgrade = UpgradeGate { session: self.clone(), is_done: false };
             if !may_hold_back {
                 return Some(upgrade);
             }
             let found = look().await;
             let mut state = self.state.lock();
             state.delivery.may_hold_back = false;
-            let Found::Answer(answer) = found else {
+            let Leftover::Answer(answer) = found else {
                 drop(state);
                 return Some(upgrade);
             };
-            self.hold(&mut state, answer);
+            self.store_rest(&mut state, answer);
             state.delivery.may_hold_back = true;
         }
     }
 
-    fn hold(&self, state: &mut State, Answer { body, is_binary }: Answer) {
+    fn store_rest(&self, state: &mut PollingState, PollAnswer { body, is_binary }: PollAnswer) {
         if body.is_empty() {
             return;
         }
-        // A copy, so that no more is kept than is accounted for.
+        // Copied, so that exactly the counted bytes are kept in memory.
         let body = Bytes::copy_from_slice(&body);
         let counted = body.len();
-        self.note_waiting(counted);
-        state.delivery.held = Some(Held { body, is_binary, counted });
+        self.count_waiting(counted);
+        state.delivery.held = Some(HeldAnswer { body, is_binary, counted });
     }
 
-    fn next_held(&self, state: &mut State) -> Option<Answer> {
-        let Held { body, is_binary, counted } = state.delivery.held.take()?;
+    fn next_part(&self, state: &mut PollingState) -> Option<PollAnswer> {
+        let HeldAnswer { body, is_binary, counted } = state.delivery.held.take()?;
         let (first, rest) = payload::split(&body, self.version, is_binary);
         if rest.is_empty() {
-            self.note_taken(counted);
+            self.count_received(counted);
         } else {
-            state.delivery.held = Some(Held { body: rest, is_binary, counted });
+            state.delivery.held = Some(HeldAnswer { body: rest, is_binary, counted });
         }
         self.delivery_changed.notify_waiters();
-        Some(Answer { body: first, is_binary })
+        Some(PollAnswer { body: first, is_binary })
     }
 }
 
-impl Upgrade {
-    /// The WebSocket is open: polls do not reach the engine any more.
+impl UpgradeGate {
+    /// Completes the upgrade: polls no longer reach the engine.
     pub(in crate::gateways::socketio) fn done(mut self) {
         self.is_done = true;
     }
 }
 
-impl Drop for Upgrade {
+impl Drop for UpgradeGate {
     fn drop(&mut self) {
         if !self.is_done {
             self.session.state.lock().delivery.is_gated = false;

@@ -1,29 +1,29 @@
-//! How a client is answered: by an event, by an acknowledgement, or by both.
+//! Answers to a client: as an event, as an acknowledgement, or as both.
 
 use serde::Serialize;
 use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
 use tracing::debug;
 
-use super::{Caller, Session};
-use crate::gateways::command::Request;
+use super::{Caller, ClientSession};
+use crate::gateways::command::SubscriptionRequest;
 use crate::gateways::dialects::orion::{ErrorObject, Typed};
 use crate::gateways::socketio::rooms;
 
-impl Session {
-    pub(super) fn report(&self, socket: &SocketRef, caller: &Caller, request: &Request) {
+impl ClientSession {
+    pub(super) fn send_faults(&self, socket: &SocketRef, caller: &Caller, request: &SubscriptionRequest) {
         for fault in &request.faults {
-            self.tell(socket, caller, "error", fault);
+            self.send_answer(socket, caller, "error", fault);
         }
     }
 
-    /// The acknowledgement carries the first fault beside the answer: what was valid still holds.
+    /// Acknowledges a request with its answer and its first fault: the valid part of the request is in effect.
     pub(super) fn acknowledge_with<T: Serialize>(
         &self,
         socket: &SocketRef,
         caller: &mut Caller,
         answer: &T,
-        request: &Request,
+        request: &SubscriptionRequest,
     ) {
         #[derive(Serialize)]
         struct Both<'a, T> {
@@ -37,26 +37,33 @@ impl Session {
 
     pub(super) fn acknowledge<T: Serialize>(&self, socket: &SocketRef, caller: &mut Caller, answer: &T) {
         let Some(ack) = caller.ack.take() else { return };
-        rooms::note_acknowledged(socket);
+        rooms::count_acknowledged(socket);
         if let Err(error) = ack.send(answer) {
             debug!(sid = %self.id, %error, "an acknowledgement was not sent");
         }
     }
 
-    pub(super) fn tell<T: Serialize>(&self, socket: &SocketRef, caller: &Caller, event: &'static str, answer: &T) {
+    pub(super) fn send_answer<T: Serialize>(
+        &self,
+        socket: &SocketRef,
+        caller: &Caller,
+        event: &'static str,
+        answer: &T,
+    ) {
         let sent = if caller.as_message {
             rooms::emit_answer(socket, "message", &Typed { kind: event, fields: answer })
         } else {
             rooms::emit_answer(socket, event, answer)
         };
-        self.delivered(socket, sent);
+        self.disconnect_if_full(socket, sent);
     }
 
-    /// A client whose queue is full would miss something without knowing: it is cut, comes back, and catches up.
+    /// Disconnects the client if its queue was full. Otherwise it would miss something without knowing it; when it
+    /// reconnects, it catches up.
     #[expect(clippy::needless_pass_by_value, reason = "it is the result of an emit, judged on the spot")]
-    pub(super) fn delivered(&self, socket: &SocketRef, sent: Result<(), SendError>) {
+    pub(super) fn disconnect_if_full(&self, socket: &SocketRef, sent: Result<(), SendError>) {
         if rooms::is_full(&sent) {
-            self.cuts.too_slow(socket, "answer");
+            self.disconnector.disconnect_slow(socket, "answer");
         }
     }
 }

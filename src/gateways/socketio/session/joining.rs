@@ -1,4 +1,4 @@
-//! How a client joins what is live: with a snapshot, or with what it missed; the answer to its subscription ends it.
+//! Joining live events: with a snapshot, or with the missed events. The answer to the subscription comes last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,35 +6,35 @@ use std::time::Duration;
 use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
-use super::{Caller, Session};
+use super::{Caller, ClientSession};
 use crate::config::duration_text;
 use crate::domain::{Position, Signal};
-use crate::gateways::command::Request;
+use crate::gateways::command::SubscriptionRequest;
 use crate::gateways::dialects::orion::Subscribed;
 use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::gateways::socketio::personal::Backlog;
-use crate::gateways::socketio::rates::Rate;
+use crate::gateways::socketio::rates::PriceRate;
 use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
 use crate::hub::{Envelope, Snapshot};
 
-/// A client that catches up and does not read is cut after this long.
-const CATCH_UP_PATIENCE: Duration = Duration::from_secs(10);
-/// How often a full queue is looked at again while catching up.
+/// A client that catches up and reads nothing for this long is disconnected.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two attempts while a client's queue is full.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(20);
 
-/// A subscription that is not answered yet.
+/// A subscription that has not been answered.
 pub(super) struct PendingSubscription {
-    pub(super) request: Request,
-    /// Taken with the answer.
+    pub(super) request: SubscriptionRequest,
+    /// Taken when the answer is sent.
     pub(super) caller: Option<Caller>,
-    /// Whether the gap in the signals can be, or was filled; `None` when there is none.
+    /// Whether the gap in the signals can be filled, or was; `None` when there is no gap.
     pub(super) recovered: Option<bool>,
-    /// What its user missed, if it newly joins his streams.
+    /// What the user has missed, if the client newly joins the user's streams.
     pub(super) missed: Option<Backlog>,
 }
 
 impl PendingSubscription {
-    /// False as soon as anything that was presented could not be resumed.
+    /// Returns whether all gaps were filled; `None` when no cursor was presented.
     fn recovered(&self) -> Option<bool> {
         match (self.recovered, self.missed.as_ref().and_then(Backlog::recovered)) {
             (Some(signals), Some(messages)) => Some(signals && messages),
@@ -43,141 +43,144 @@ impl PendingSubscription {
     }
 }
 
-impl Session {
-    /// Snapshot of what is newly joined, then live: one step against publishing. Returns what did not fit into the client's
-    /// queue: it has joined the market then, but not the streams of its user.
+impl ClientSession {
+    /// Emits the snapshot of what is newly joined and joins live events, while nothing is published. Returns the
+    /// subscription if the user's messages did not fit into the client's queue: the client has then joined prices and
+    /// signals, but not the user's streams.
     pub(super) fn join_with_snapshot(
         &self,
         socket: &SocketRef,
-        mut joining: PendingSubscription,
+        mut pending: PendingSubscription,
     ) -> Option<PendingSubscription> {
-        self.gateway.hub.with_snapshot(|present| {
-            let (wanted, before) = (&joining.request.topics, self.state.lock().topics.clone());
-            for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
-                self.delivered(socket, emit_price(socket, &price));
+        self.gateway.hub.with_snapshot(|snapshot| {
+            let (wanted, before) = (&pending.request.topics, self.state.lock().topics.clone());
+            for price in snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
+                self.disconnect_if_full(socket, emit_price(socket, &price));
             }
-            // Where the gap since a cursor stays, the snapshot is whole, whatever the client has had.
-            let whole = joining.recovered == Some(false);
-            let replay = joining.request.replay.filter(|_| !whole);
-            let signals = present.signals_by_age(|signal, age| {
+            // If the gap since the cursor was not filled, the snapshot is complete, whatever the client has had.
+            let whole = pending.recovered == Some(false);
+            let replay = pending.request.replay.filter(|_| !whole);
+            let signals = snapshot.signals_by_age(|signal, age| {
                 let is_new =
                     wanted.signals.contains(&signal.symbol) && (whole || !before.signals.contains(&signal.symbol));
                 is_new && (signal.state.is_pending() || replay.is_none_or(|replay| age <= replay))
             });
             for signal in &signals {
-                self.delivered(socket, emit_signal(socket, signal));
+                self.disconnect_if_full(socket, emit_signal(socket, signal));
             }
-            self.join_market(socket, &joining.request, present.position().seq);
-            self.finish(socket, present, &mut joining).is_err().then_some(joining)
+            self.join_market(socket, &pending.request, snapshot.position().seq);
+            self.finish(socket, snapshot, &mut pending).is_err().then_some(pending)
         })
     }
 
-    /// Brings the client from signal `seq` to the present, where one is given, and joins it.
-    pub(super) async fn catch_up(&self, socket: &SocketRef, joining: PendingSubscription, seq: Option<u64>) {
+    /// Completes a subscription in the background. With `seq` it first replays the signals after it.
+    pub(super) async fn catch_up(&self, socket: &SocketRef, pending: PendingSubscription, seq: Option<u64>) {
         let unfinished = match seq {
-            Some(seq) => self.replay(socket, joining, seq).await,
-            None => Some(joining),
+            Some(seq) => self.replay(socket, pending, seq).await,
+            None => Some(pending),
         };
-        let Some(mut joining) = unfinished else { return };
-        let mut patience = Instant::now() + CATCH_UP_PATIENCE;
+        let Some(mut pending) = unfinished else { return };
+        let mut deadline = Instant::now() + CATCH_UP_TIMEOUT;
         while let Err(NoRoom { reached }) =
-            self.gateway.hub.with_snapshot(|present| self.finish(socket, present, &mut joining))
+            self.gateway.hub.with_snapshot(|snapshot| self.finish(socket, snapshot, &mut pending))
         {
             if reached.is_some() {
-                patience = Instant::now() + CATCH_UP_PATIENCE;
-            } else if Instant::now() > patience {
-                return self.cuts.too_slow(socket, "backlog");
+                deadline = Instant::now() + CATCH_UP_TIMEOUT;
+            } else if Instant::now() > deadline {
+                return self.disconnector.disconnect_slow(socket, "backlog");
             }
             sleep(CATCH_UP_PAUSE).await;
         }
     }
 
-    /// Replays signals from `seq`. Returns what is left to do; nothing if the client has joined everything, or is gone.
-    async fn replay(&self, socket: &SocketRef, joining: PendingSubscription, seq: u64) -> Option<PendingSubscription> {
-        let mut returning = Resumer { session: self, socket, joining, from: seq };
-        let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut returning).await;
-        let mut joining = returning.joining;
+    /// Replays signals from `seq`. Returns the subscription if it is still unfinished; `None` if the client has joined
+    /// everything or is gone.
+    async fn replay(&self, socket: &SocketRef, pending: PendingSubscription, seq: u64) -> Option<PendingSubscription> {
+        let mut resumer = Resumer { session: self, socket, pending, from: seq };
+        let resumed = resume::resume(&self.gateway.hub, &self.gateway.log, seq, &mut resumer).await;
+        let mut pending = resumer.pending;
         match resumed {
-            Ok(Resumed::Joined) => joining.caller.is_some().then_some(joining),
+            Ok(Resumed::Joined) => pending.caller.is_some().then_some(pending),
             Ok(Resumed::Gone) => {
                 if socket.connected() {
-                    self.cuts.too_slow(socket, "replay");
+                    self.disconnector.disconnect_slow(socket, "replay");
                 }
                 None
             }
             impossible => {
                 if let Err(error) = impossible {
-                    // It is told, and gets its prices: those must not wait for a disk.
+                    // The client still gets its answer and its prices, which do not depend on the disk.
                     resume::log_unreadable(&error);
                 }
-                joining.recovered = Some(false);
-                self.join_with_snapshot(socket, joining)
+                pending.recovered = Some(false);
+                self.join_with_snapshot(socket, pending)
             }
         }
     }
 
-    /// Joins prices and signals; those that are new have been emitted from `seq` on.
-    fn join_market(&self, socket: &SocketRef, request: &Request, seq: u64) {
+    /// Joins prices and signals. The newly joined signals have been emitted from `seq` on.
+    fn join_market(&self, socket: &SocketRef, request: &SubscriptionRequest, seq: u64) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
         let signals = state.topics.signals.clone();
         state.completeness.set(&signals, seq);
         if !request.topics.prices.is_none() {
-            state.rate = Rate::at_most(request.max_hz);
+            state.rate = PriceRate::at_most(request.max_hz);
             if let Some(rate) = state.rate {
-                self.rates.ask(rate);
+                self.rates.enable(rate);
             }
         }
         rooms::join(socket, &state.topics, state.rate);
     }
 
-    /// Joins the streams of its user, if it newly does, and answers.
+    /// Joins the user's streams, if they are new to the client, and answers the subscription.
     ///
     /// # Errors
-    /// When there is no room for what the user missed. The client has not joined them, and is tried again a little later.
-    fn finish(&self, socket: &SocketRef, present: &Snapshot, joining: &mut PendingSubscription) -> Result<(), NoRoom> {
-        if let Some(missed) = &mut joining.missed {
+    /// Fails when the client's queue has no room for what the user has missed. The client has then not joined the
+    /// streams; the caller retries.
+    fn finish(&self, socket: &SocketRef, snapshot: &Snapshot, pending: &mut PendingSubscription) -> Result<(), NoRoom> {
+        if let Some(missed) = &mut pending.missed {
             if self.login.as_ref().is_none_or(|login| login.end().is_cancelled()) {
-                // It is being cut.
+                // The client is being disconnected.
                 return Ok(());
             }
-            missed.hand_over(socket, present)?;
+            missed.emit_to(socket, snapshot)?;
             let mut state = self.state.lock();
             state.topics.published = missed.audiences().clone();
             rooms::join(socket, &state.topics, state.rate);
         }
-        let Some(mut caller) = joining.caller.take() else { return Ok(()) };
-        let request = &joining.request;
+        let Some(mut caller) = pending.caller.take() else { return Ok(()) };
+        let request = &pending.request;
         let answer = Subscribed {
             channels: request.channels(),
             symbols: request.symbol_list(),
-            unfed: request.unfed(present),
-            cursor: present.position().to_string(),
-            recovered: joining.recovered(),
-            replay: request.granted_replay(present).map(duration_text),
-            max_hz: Rate::at_most(request.max_hz).map(Rate::hz),
-            last_event_id: request.user.then(|| present.last_message()),
+            unfed: request.unfed(snapshot),
+            cursor: snapshot.position().to_string(),
+            recovered: pending.recovered(),
+            replay: request.granted_replay(snapshot).map(duration_text),
+            max_hz: PriceRate::at_most(request.max_hz).map(PriceRate::hz),
+            last_event_id: request.user.then(|| snapshot.last_message()),
         };
         self.acknowledge_with(socket, &mut caller, &answer, request);
-        self.tell(socket, &caller, "subscribed", &answer);
+        self.send_answer(socket, &caller, "subscribed", &answer);
         Ok(())
     }
 }
 
-/// A client that fills its gap: it is in no live room until it has.
+/// A client that resumes. It joins no live room until its gap is filled.
 struct Resumer<'a> {
-    session: &'a Session,
+    session: &'a ClientSession,
     socket: &'a SocketRef,
-    joining: PendingSubscription,
-    /// The number after which its gap begins.
+    pending: PendingSubscription,
+    /// The sequence number after which its gap begins.
     from: u64,
 }
 
 impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
-        let wanted = &self.joining.request.topics.signals;
+        let wanted = &self.pending.request.topics.signals;
         for (position, signal) in page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol)) {
-            let until = Instant::now() + CATCH_UP_PATIENCE;
+            let until = Instant::now() + CATCH_UP_TIMEOUT;
             loop {
                 match emit_replayed(self.socket, signal, position) {
                     full if is_full(&full) && Instant::now() < until => sleep(CATCH_UP_PAUSE).await,
@@ -189,8 +192,8 @@ impl ResumeRequest for Resumer<'_> {
         Ok(())
     }
 
-    fn join(&mut self, present: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
-        let (session, socket, wanted) = (self.session, self.socket, &self.joining.request.topics);
+    fn join(&mut self, snapshot: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
+        let (session, socket, wanted) = (self.session, self.socket, &self.pending.request.topics);
         let mut reached = None;
         for publication in &rest {
             if wanted.contain(publication.event()) && is_full(&emit_signal(socket, publication)) {
@@ -199,14 +202,14 @@ impl ResumeRequest for Resumer<'_> {
             reached = publication.seq();
         }
         let before = session.state.lock().topics.prices.clone();
-        for price in present.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
+        for price in snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
             if is_full(&emit_price(socket, &price)) {
                 return Err(NoRoom { reached });
             }
         }
-        session.join_market(socket, &self.joining.request, self.from);
-        // What does not fit any more goes on after this.
-        session.finish(socket, present, &mut self.joining).ok();
+        session.join_market(socket, &self.pending.request, self.from);
+        // If the user's messages do not fit, the caller continues with them afterwards.
+        session.finish(socket, snapshot, &mut self.pending).ok();
         Ok(())
     }
 }

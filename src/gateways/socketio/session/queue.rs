@@ -1,4 +1,4 @@
-//! What a client says while it cannot be answered yet.
+//! Commands that wait until they can be executed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,70 +8,70 @@ use serde_json::Value;
 use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
-use super::{Said, Session};
+use super::{ClientSession, ReceivedCommand};
 use crate::gateways::socketio::polling::PollingSession;
 
-/// What waits its turn, up to this many.
-const MAX_SAID: usize = 32;
-/// And up to so much memory, in bytes.
+/// Largest number of queued commands.
+const MAX_COMMANDS: usize = 32;
+/// Largest total size of the queued commands, in bytes.
 const MAX_BYTES: usize = 128 * 1024;
-/// How long a client may take to poll when too much waits for all clients together.
-const POLL_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked at again whether it polls.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long a client may take to poll while too much waits for all clients together.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two checks whether it polls.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a client has said and not been answered, in the order in which it was said.
+/// Queued commands, in the order in which the client sent them.
 #[derive(Default)]
-pub(super) struct SaidQueue {
-    said: VecDeque<(usize, Said)>,
+pub(super) struct CommandQueue {
+    received: VecDeque<(usize, ReceivedCommand)>,
     bytes: usize,
 }
 
-impl SaidQueue {
-    /// Puts something at the end.
+impl CommandQueue {
+    /// Appends a command.
     ///
     /// # Errors
-    /// What was said, when there is no room for it.
-    pub(super) fn push(&mut self, said: Said) -> Result<(), Said> {
-        let bytes = weight(&said.data);
-        if self.said.len() >= MAX_SAID || self.bytes + bytes > MAX_BYTES {
-            return Err(said);
+    /// Returns the command when there is no room for it.
+    pub(super) fn push(&mut self, received: ReceivedCommand) -> Result<(), ReceivedCommand> {
+        let bytes = weight(&received.data);
+        if self.received.len() >= MAX_COMMANDS || self.bytes + bytes > MAX_BYTES {
+            return Err(received);
         }
         self.bytes += bytes;
-        self.said.push_back((bytes, said));
+        self.received.push_back((bytes, received));
         Ok(())
     }
 
-    /// Takes what was said first.
-    pub(super) fn pop(&mut self) -> Option<Said> {
-        let (bytes, said) = self.said.pop_front()?;
+    /// Removes the first command.
+    pub(super) fn pop(&mut self) -> Option<ReceivedCommand> {
+        let (bytes, received) = self.received.pop_front()?;
         self.bytes -= bytes;
-        Some(said)
+        Some(received)
     }
 }
 
-impl Session {
-    /// Goes on with what the client has said as soon as it polls, or less waits for all clients together. One that does not
-    /// poll is cut.
+impl ClientSession {
+    /// Executes the queued commands as soon as the client polls, or less data waits for all clients. A client that does
+    /// not poll in time is disconnected.
     pub(super) fn wait_for_poll(self: &Arc<Self>, socket: &SocketRef) {
         let (session, socket) = (self.clone(), socket.clone());
         self.gateway.tasks.clone().spawn_connection(async move {
-            let deadline = Instant::now() + POLL_PATIENCE;
+            let deadline = Instant::now() + POLL_TIMEOUT;
             while PollingSession::of(&socket).is_some_and(|polling| !polling.may_ask()) {
                 if !socket.connected() {
                     return;
                 }
                 if Instant::now() > deadline {
-                    return session.cuts.too_slow(&socket, "answer");
+                    return session.disconnector.disconnect_slow(&socket, "answer");
                 }
-                sleep(PAUSE).await;
+                sleep(CHECK_INTERVAL).await;
             }
-            session.listen(&socket);
+            session.execute_queued(&socket);
         });
     }
 }
 
-/// About how much memory a value takes, in bytes.
+/// Estimates the memory that a value takes, in bytes.
 fn weight(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
@@ -89,23 +89,23 @@ mod tests {
     use super::*;
     use crate::gateways::socketio::session::{Caller, Command};
 
-    fn said(data: Value) -> Said {
-        Said { command: Command::Subscribe, data, caller: Caller { as_message: false, ack: None } }
+    fn received(data: Value) -> ReceivedCommand {
+        ReceivedCommand { command: Command::Subscribe, data, caller: Caller { as_message: false, ack: None } }
     }
 
     #[test]
-    fn what_waits_is_bounded_in_number_and_bytes() {
-        let mut queue = SaidQueue::default();
-        for _ in 0..MAX_SAID {
-            assert!(queue.push(said(Value::Null)).is_ok());
+    fn the_queue_is_bounded_in_number_and_bytes() {
+        let mut queue = CommandQueue::default();
+        for _ in 0..MAX_COMMANDS {
+            assert!(queue.push(received(Value::Null)).is_ok());
         }
-        assert!(queue.push(said(Value::Null)).is_err());
+        assert!(queue.push(received(Value::Null)).is_err());
         while queue.pop().is_some() {}
         assert_eq!(queue.bytes, 0);
-        // A short message, which takes far more as a value.
-        let numbers = || said(json!(vec![1; 3_000]));
+        // A short message that takes far more memory as a value.
+        let numbers = || received(json!(vec![1; 3_000]));
         assert!(queue.push(numbers()).is_ok());
         assert!(queue.push(numbers()).is_err());
-        assert!(queue.push(said(json!({"channels": ["signals"]}))).is_ok());
+        assert!(queue.push(received(json!({"channels": ["signals"]}))).is_ok());
     }
 }

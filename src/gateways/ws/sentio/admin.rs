@@ -1,7 +1,7 @@
-//! `/ws/admin`: what was published for administrators, or the server's own state, after the administrator's token.
+//! `/ws/admin`: what is published for administrators, or the server's own state, after the administrator's token.
 //!
 //! The page opens it twice: with `{"action":"subscribe","admin_token":…}` for the messages, and with the bare token for
-//! `{status, logs}`. Neither may get what the other reads: the one crashes on a frame without a type, the other without
+//! `{status, logs}`. The two streams are kept apart: one reader crashes on a frame without a type, the other without
 //! logs.
 
 use std::sync::Arc;
@@ -9,33 +9,33 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Protocol, Said};
+use super::{Client, ClientFrame, Protocol};
 use crate::auth::TokenKind;
 use crate::domain::{Audience, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::orion::encode;
-use crate::gateways::dialects::sentio::{self, Status, StatusFrame};
+use crate::gateways::dialects::sentio::{self, ServerStatus, StatusFrame};
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Topics};
 use crate::pipeline::clock;
 
-/// Time between two states of the server.
+/// Time between two reports of the server's state.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// One administrator's connection.
 #[derive(Debug)]
 pub(super) struct Admin {
     gateway: Arc<Gateway>,
-    form: Form,
+    form: AdminStream,
 }
 
 /// Which of the two streams it is.
 #[derive(Debug)]
-enum Form {
-    /// Not known yet: nothing was said.
+enum AdminStream {
+    /// Not known yet: the client has not sent a frame.
     Unknown,
-    /// What was published.
+    /// The published messages.
     Messages,
     /// The server's own state.
     Status,
@@ -43,11 +43,11 @@ enum Form {
 
 impl Admin {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, form: Form::Unknown }
+        Self { gateway, form: AdminStream::Unknown }
     }
 
-    fn register(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
-        match self.gateway.tokens.admin(said.text("admin_token")) {
+    fn register(&mut self, client: &mut Client, frame: &ClientFrame) -> Result<(), Close> {
+        match self.gateway.tokens.admin(frame.text("admin_token")) {
             Ok(None) => {}
             Ok(Some(identity)) => client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?),
             Err(refusal) => {
@@ -56,9 +56,9 @@ impl Admin {
                 return Err(Close::AdminToken);
             }
         }
-        self.form = Form::Messages;
-        self.gateway.hub.with_snapshot(|present| {
-            client.outbox.put(present.states(|published| {
+        self.form = AdminStream::Messages;
+        self.gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(snapshot.states(|published| {
                 published.audience == Audience::Admin && sentio::is_administrative(published.kind)
             }));
             client.outbox.set_topics(Topics {
@@ -66,7 +66,7 @@ impl Admin {
                 ..Topics::default()
             });
         });
-        said.answer_ping(client);
+        frame.answer_ping(client);
         Ok(())
     }
 
@@ -81,17 +81,17 @@ impl Admin {
         if let Some(identity) = admitted? {
             client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
         }
-        self.form = Form::Status;
+        self.form = AdminStream::Status;
         self.send_status(client);
         Ok(())
     }
 
     fn send_status(&self, client: &Client) {
-        if !matches!(self.form, Form::Status) {
+        if !matches!(self.form, AdminStream::Status) {
             return;
         }
         let usage = self.gateway.metrics.process.usage();
-        let status = Status {
+        let status = ServerStatus {
             status: if self.gateway.draining.is_cancelled() { "stopping" } else { "running" },
             cpu: usage.cpu_percent.map(two_decimals),
             memory: usage.resident_percent.map(two_decimals),
@@ -125,27 +125,27 @@ impl Protocol for Admin {
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         match self.form {
-            Form::Unknown => {
-                // Text that was meant as an object, but is none, is no token either.
+            AdminStream::Unknown => {
+                // Text that begins like an object but is not valid JSON is not a token either.
                 let token = text.trim();
                 if token.starts_with('{') {
-                    let Some(said) = Said::read(client, token) else { return Ok(()) };
-                    if let Some(token) = said.text("admin_token") {
+                    let Some(frame) = ClientFrame::read(client, token) else { return Ok(()) };
+                    if let Some(token) = frame.text("admin_token") {
                         self.gateway.tokens.fetch_key_of(token).await;
                     }
-                    return self.register(client, &said);
+                    return self.register(client, &frame);
                 }
                 self.gateway.tokens.fetch_key_of(token).await;
                 self.register_raw(client, token)
             }
-            Form::Messages => {
-                if let Some(said) = Said::read(client, text) {
-                    said.answer(client);
+            AdminStream::Messages => {
+                if let Some(frame) = ClientFrame::read(client, text) {
+                    frame.answer(client);
                 }
                 Ok(())
             }
-            // Its page says nothing more, and reads nothing else.
-            Form::Status => Ok(()),
+            // The reader of this stream sends nothing more, and reads nothing else.
+            AdminStream::Status => Ok(()),
         }
     }
 }

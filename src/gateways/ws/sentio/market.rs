@@ -1,11 +1,11 @@
-//! `/ws/market-data`: the quotes of the subscribed symbols at once, and again at regular times.
+//! `/ws/market-data`: the quotes of the subscribed symbols, at once and then at regular intervals.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Protocol, Said};
+use super::{Client, ClientFrame, Protocol};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::dialects::sentio::{self, Watchlist};
@@ -13,26 +13,26 @@ use crate::gateways::resume::Gone;
 use crate::hub::Envelope;
 use crate::pipeline::clock;
 
-/// One panel of prices. It looks at the prices when it is due, so that publishing costs nothing for it.
+/// One panel of prices. It reads the prices at its interval, so it adds no cost to publishing.
 #[derive(Debug)]
-pub(super) struct Market {
+pub(super) struct MarketData {
     gateway: Arc<Gateway>,
-    /// What it wants, once it has said so.
+    /// Subscribed symbols; `None` before the first frame.
     watchlist: Option<Watchlist>,
 }
 
-impl Market {
+impl MarketData {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway, watchlist: None }
     }
 
-    /// Sends the quotes of `watchlist`, if there are any: an unknown symbol is silent.
+    /// Sends the quotes of `watchlist`, if there are any. Unknown symbols have none.
     fn send(&self, client: &Client, kind: &str, watchlist: &Watchlist) {
         if watchlist.is_empty() {
             return;
         }
         let prices =
-            self.gateway.hub.with_snapshot(|present| present.prices(|symbol| watchlist.holds(symbol.as_str())));
+            self.gateway.hub.with_snapshot(|snapshot| snapshot.prices(|symbol| watchlist.contains(symbol.as_str())));
         let quotes = sentio::quote_list(&prices, watchlist);
         if !quotes.is_empty() {
             client.outbox.answer(sentio::frame(kind, &sentio::array(&quotes), clock::wall()));
@@ -40,7 +40,7 @@ impl Market {
     }
 }
 
-impl Protocol for Market {
+impl Protocol for MarketData {
     fn endpoint(&self) -> &'static str {
         "/ws/market-data"
     }
@@ -62,22 +62,22 @@ impl Protocol for Market {
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Some(said) = Said::read(client, text) else { return Ok(()) };
-        let symbols = said.symbols();
+        let Some(frame) = ClientFrame::read(client, text) else { return Ok(()) };
+        let symbols = frame.symbols();
         let instruments = &self.gateway.instruments;
-        match (&mut self.watchlist, said.action()) {
+        match (&mut self.watchlist, frame.action()) {
             (None, _) => {
                 let watchlist = Watchlist::of(symbols, instruments);
                 self.send(client, "quotes", &watchlist);
                 self.watchlist = Some(watchlist);
-                said.answer_ping(client);
+                frame.answer_ping(client);
             }
             (Some(watchlist), Some("subscribe")) if !symbols.is_empty() => {
                 watchlist.add(symbols.iter().copied(), instruments);
                 self.send(client, "quotes", &Watchlist::of(symbols, instruments));
             }
             (Some(watchlist), Some("unsubscribe")) if !symbols.is_empty() => watchlist.remove(symbols, instruments),
-            _ => said.answer(client),
+            _ => frame.answer(client),
         }
         Ok(())
     }

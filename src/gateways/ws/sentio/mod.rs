@@ -1,4 +1,4 @@
-//! Sentio's conversations: nothing is sent before the client's first frame, which registers it whatever its action is.
+//! Sentio's protocols: nothing is sent before the client's first frame, which registers it whatever its action is.
 
 mod admin;
 mod market;
@@ -21,11 +21,11 @@ use crate::gateways::command::{fault, short};
 use crate::gateways::dialects::sentio;
 use crate::pipeline::clock;
 use admin::Admin;
-use market::Market;
-use personal::{Dashboard, Earnings, Notifications, Panel, Personal};
-use signals::Signals;
+use market::MarketData;
+use personal::{Earnings, Notifications, Panel, Personal, UserDashboard};
+use signals::TradeSignals;
 
-/// Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
+/// Routes of Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/ws/trade-signals", get(signals))
@@ -37,14 +37,14 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, Signals::new)
+    public(gateway, &headers, &uri, handshake, TradeSignals::new)
 }
 
 async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, Market::new)
+    public(gateway, &headers, &uri, handshake, MarketData::new)
 }
 
-/// Administrators present their token in the first frame, so the handshake needs none.
+/// Serves `/ws/admin`. The handshake needs no token, because administrators present it in the first frame.
 async fn admin(State(gateway): State<Arc<Gateway>>, handshake: Handshake) -> Response {
     let protocol = Admin::new(gateway.clone());
     handshake.serve(gateway, None, protocol)
@@ -71,12 +71,12 @@ async fn user(
     handshake: Handshake,
 ) -> Response {
     match id {
-        Ok(Path(id)) => personal::<Dashboard>(gateway, &headers, &uri, handshake, Some(id)),
+        Ok(Path(id)) => personal::<UserDashboard>(gateway, &headers, &uri, handshake, Some(id)),
         Err(rejection) => (StatusCode::BAD_REQUEST, Json(fault("bad_request", rejection.body_text()))).into_response(),
     }
 }
 
-/// The handshake need not say who it is: a frame may.
+/// Serves a personal stream. The handshake need not identify the user: a frame may do so later.
 fn personal<P: Panel + 'static>(
     gateway: Arc<Gateway>,
     headers: &HeaderMap,
@@ -109,18 +109,18 @@ fn public<C: Protocol + 'static>(
     handshake.serve(gateway, login, protocol)
 }
 
-/// A frame of a client.
+/// A frame sent by a client.
 #[derive(Debug)]
-struct Said(Map<String, Value>);
+struct ClientFrame(Map<String, Value>);
 
-impl Said {
-    /// Reads a frame; one that is no JSON object is answered.
+impl ClientFrame {
+    /// Parses a frame. A frame that is not a JSON object is answered with an error.
     fn read(client: &Client, text: &str) -> Option<Self> {
-        let said = serde_json::from_str(text).ok().map(Self);
-        if said.is_none() {
+        let frame = serde_json::from_str(text).ok().map(Self);
+        if frame.is_none() {
             client.outbox.answer(sentio::error("Invalid JSON: a frame is one JSON object", clock::wall()));
         }
-        said
+        frame
     }
 
     fn action(&self) -> Option<&str> {
@@ -131,7 +131,8 @@ impl Said {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    /// Whom it names; some programs write an id as a number. What cannot be one is kept, to be refused.
+    /// Returns the user id that the frame names; some programs write it as a number. A value that is not an id becomes
+    /// an empty id, which is rejected.
     fn user_id(&self) -> Option<String> {
         match self.0.get("user_id")? {
             Value::Null => None,
@@ -141,7 +142,7 @@ impl Said {
         }
     }
 
-    /// The symbols that it names: a list, or one text with commas.
+    /// Returns the symbols that the frame names: a list, or one text with commas.
     fn symbols(&self) -> Vec<&str> {
         match self.0.get("symbols") {
             Some(Value::Array(symbols)) => symbols.iter().filter_map(Value::as_str).collect(),
@@ -150,7 +151,7 @@ impl Said {
         }
     }
 
-    /// Answers what needs no more than the frame: a ping, and anything unknown.
+    /// Answers a frame that needs no context: a ping, or an unknown action.
     fn answer(&self, client: &Client) {
         let now = clock::wall();
         let answer = match self.action() {

@@ -1,15 +1,15 @@
-//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user, to whom may have it.
+//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user.
 //!
-//! A client says who it is by its handshake's token, by `token` in its first frame, or by a bare `user_id` where that is
-//! enough ([`OpenUsers`](crate::auth::OpenUsers)). Who may have nothing is told so and stays: a close would only make the
-//! page come back, and a later frame may have a token.
+//! A client identifies its user by the handshake's token, by `token` in its first frame, or by a bare `user_id` where
+//! that suffices ([`OpenUsers`](crate::auth::OpenUsers)). A client that may not read gets an error and stays connected:
+//! after a close the page would only reconnect, and a later frame may carry a token.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Protocol, Said};
+use super::{Client, ClientFrame, Protocol};
 use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::domain::{Event, MessageType};
 use crate::gateways::Gateway;
@@ -20,45 +20,45 @@ use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
 
-/// Between two notifications on one connection. The page's key of a row is `Date.now()` as it arrives: rows of one
-/// millisecond stay on the screen, and repeat. While the first is on its way, the next one waits a little longer: what a
-/// network or a busy page holds up would arrive together.
+/// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
+/// of the same millisecond stay on the screen and repeat. Until the previous notification is confirmed, the next one
+/// waits longer, because a slow network or page could deliver both together.
 const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
 
-/// What is particular about one of the personal streams.
+/// One of the personal streams.
 pub(super) trait Panel: Send + Sized {
-    /// Its path.
+    /// Path of the endpoint.
     const ENDPOINT: &'static str;
 
-    /// Puts what the user gets at once into the client's outbox and joins it to what is live.
+    /// Puts the user's initial messages into the client's outbox and joins it to live events.
     fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
 
-    /// See [`Protocol::frames`].
+    /// See [`Protocol::encode`].
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
 
     /// See [`Protocol::batch_end`].
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// See [`Protocol::receipt`].
+    /// See [`Protocol::delivery_probe`].
     fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
         None
     }
 
-    /// See [`Protocol::received`].
-    fn received(&mut self, _receipt: u64) {}
+    /// See [`Protocol::on_receipt`].
+    fn on_receipt(&mut self, _receipt: u64) {}
 }
 
 /// One client of a personal stream.
 #[derive(Debug)]
 pub(super) struct Personal<P> {
     gateway: Arc<Gateway>,
-    /// Whom the handshake's token names.
+    /// User of the handshake's token.
     identity: Option<Principal>,
-    /// Whether it may read at all without one: where reading needs a token, an id alone opens nothing.
+    /// Whether the client may read without a user token. Where reading needs a token, a bare id is not enough.
     may_read: bool,
-    /// Whom the path names. Such a client need not say anything.
+    /// User id in the path. A client with one need not send anything.
     path: Option<String>,
-    /// Once it is known whose it is.
+    /// Set when the user is known.
     panel: Option<P>,
 }
 
@@ -89,22 +89,22 @@ impl<P: Panel> Personal<P> {
         Ok(())
     }
 
-    /// Takes a frame of a client that is nobody yet.
-    async fn introduced(&mut self, client: &mut Client, said: &Said) -> Result<(), Close> {
+    /// Handles a frame of a client whose user is not known yet.
+    async fn identify(&mut self, client: &mut Client, frame: &ClientFrame) -> Result<(), Close> {
         let tokens = &self.gateway.tokens;
-        if let Some(token) = said.text("token") {
+        if let Some(token) = frame.text("token") {
             tokens.fetch_key_of(token).await;
         }
-        let proved = said.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
+        let proved = frame.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
             let fault = client.token_fault(TokenKind::User, refusal);
             client.outbox.answer(sentio::error(&fault.error, clock::wall()));
             Close::Policy
         })?;
-        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), said.user_id());
-        // The pages ping whoever they are; one that brings nothing new is answered as a ping and no more.
+        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), frame.user_id());
+        // The pages send pings before they identify their user. A ping without new information is only answered.
         let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
-        if said.action() == Some("ping") && !is_new {
-            said.answer(client);
+        if frame.action() == Some("ping") && !is_new {
+            frame.answer(client);
             return Ok(());
         }
         match self.register(client, identity.as_ref(), named.as_deref()).await {
@@ -113,15 +113,15 @@ impl<P: Panel> Personal<P> {
                     client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
                 }
             }
-            Err(stranger) => refuse(client, stranger),
+            Err(error) => refuse(client, error),
         }
-        said.answer_ping(client);
+        frame.answer_ping(client);
         Ok(())
     }
 }
 
-fn refuse(client: &Client, stranger: UserAccessError) {
-    client.outbox.answer(sentio::error(&stranger.to_string(), clock::wall()));
+fn refuse(client: &Client, error: UserAccessError) {
+    client.outbox.answer(sentio::error(&error.to_string(), clock::wall()));
 }
 
 impl<P: Panel> Protocol for Personal<P> {
@@ -131,9 +131,9 @@ impl<P: Panel> Protocol for Personal<P> {
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         if self.path.is_some()
-            && let Err(stranger) = self.register(client, self.identity.clone().as_ref(), None).await
+            && let Err(error) = self.register(client, self.identity.clone().as_ref(), None).await
         {
-            refuse(client, stranger);
+            refuse(client, error);
         }
         Ok(())
     }
@@ -154,19 +154,19 @@ impl<P: Panel> Protocol for Personal<P> {
         self.panel.as_ref()?.delivery_probe(publication)
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         if let Some(panel) = &mut self.panel {
-            panel.received(receipt);
+            panel.on_receipt(receipt);
         }
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Some(said) = Said::read(client, text) else { return Ok(()) };
+        let Some(frame) = ClientFrame::read(client, text) else { return Ok(()) };
         if self.panel.is_some() {
-            said.answer(client);
+            frame.answer(client);
             return Ok(());
         }
-        self.introduced(client, &said).await
+        self.identify(client, &frame).await
     }
 }
 
@@ -182,8 +182,8 @@ impl Panel for Earnings {
     const ENDPOINT: &'static str = "/ws/earnings";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        gateway.hub.with_snapshot(|present| {
-            client.outbox.put(sentio::earnings(present, user));
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(sentio::earnings(snapshot, user));
             client.outbox.set_topics(topics(user));
         });
         Self
@@ -194,13 +194,13 @@ impl Panel for Earnings {
     }
 }
 
-/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. What waits for its turn when the
-/// connection ends has not reached the user, and comes again on the next one.
+/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. A notification that is still
+/// queued when the connection ends has not reached the user, and is sent again on the next connection.
 #[derive(Debug)]
 pub(super) struct Notifications {
     connection: Connection,
     outbox: Arc<Outbox>,
-    /// The number of the last one that was written.
+    /// Number of the last notification that was written.
     last: u64,
 }
 
@@ -208,10 +208,10 @@ impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        let connection = gateway.presence.join(user).await;
+        let connection = gateway.deliveries.join(user).await;
         client.outbox.set_spacing(SPACING);
-        gateway.hub.with_snapshot(|present| {
-            client.outbox.put(sentio::missed_notifications(present, user, gateway.presence.reached(user)));
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(sentio::missed_notifications(snapshot, user, gateway.deliveries.reached(user)));
             client.outbox.set_topics(topics(user));
         });
         Self { connection, outbox: client.outbox.clone(), last: 0 }
@@ -234,7 +234,7 @@ impl Panel for Notifications {
         }
     }
 
-    fn received(&mut self, receipt: u64) {
+    fn on_receipt(&mut self, receipt: u64) {
         self.connection.confirm(receipt);
         if receipt == self.last {
             self.outbox.confirmed();
@@ -242,19 +242,19 @@ impl Panel for Notifications {
     }
 }
 
-/// One object with all that there is, whole, and again after each change.
+/// One object with the user's whole state, sent again after each change.
 #[derive(Debug)]
-pub(super) struct Dashboard {
+pub(super) struct UserDashboard {
     gateway: Arc<Gateway>,
     user: Arc<str>,
-    /// What the client has.
+    /// The object that the client has.
     sent: Utf8Bytes,
     changed: bool,
 }
 
-impl Dashboard {
+impl UserDashboard {
     fn show(&mut self) -> Option<Utf8Bytes> {
-        let sources = self.gateway.hub.with_snapshot(|present| sentio::dashboard_sources(present, &self.user));
+        let sources = self.gateway.hub.with_snapshot(|snapshot| sentio::dashboard_sources(snapshot, &self.user));
         let dashboard = sentio::dashboard(&sources);
         let is_new = dashboard != self.sent;
         self.sent = dashboard;
@@ -262,7 +262,7 @@ impl Dashboard {
     }
 }
 
-impl Panel for Dashboard {
+impl Panel for UserDashboard {
     const ENDPOINT: &'static str = "/ws/user/{id}";
 
     async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {

@@ -1,10 +1,10 @@
-//! `/ws/trade-signals`: the list of current signals, whole, after each change that concerns the client.
+//! `/ws/trade-signals`: the complete list of current signals, sent after each change that concerns the client.
 
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::{Client, Protocol, Said};
+use super::{Client, ClientFrame, Protocol};
 use crate::domain::Instruments;
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
@@ -15,27 +15,27 @@ use crate::pipeline::clock;
 
 /// One panel of trade signals.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(super) struct TradeSignals {
     gateway: Arc<Gateway>,
-    wanted: Wanted,
+    wanted: SignalSubscription,
     /// The list that the client has.
     sent: String,
-    /// Whether something happened that may have changed it.
+    /// Whether an event may have changed the list.
     changed: bool,
 }
 
-/// What a client wants to see.
+/// What a client is subscribed to.
 #[derive(Debug)]
-enum Wanted {
-    /// It has said nothing yet.
+enum SignalSubscription {
+    /// Nothing: it has not sent a frame.
     Nothing,
-    /// It named no symbols.
+    /// Everything: it named no symbols.
     Everything,
-    /// These; none after it took back the last one.
+    /// These symbols. The list stays empty after the last one was removed.
     Only(Watchlist),
 }
 
-impl Wanted {
+impl SignalSubscription {
     fn watchlist(&self) -> Option<&Watchlist> {
         match self {
             Self::Only(watchlist) => Some(watchlist),
@@ -55,7 +55,7 @@ impl Wanted {
     fn add(&mut self, symbols: Vec<&str>, instruments: &Instruments) {
         match self {
             Self::Only(watchlist) => watchlist.add(symbols, instruments),
-            // Who names symbols after he got everything wants these.
+            // A client that names symbols after it got everything narrows its subscription.
             Self::Nothing | Self::Everything => {
                 let watchlist = Watchlist::of(symbols, instruments);
                 *self = if watchlist.is_empty() { Self::Everything } else { Self::Only(watchlist) };
@@ -70,17 +70,17 @@ impl Wanted {
     }
 }
 
-impl Signals {
+impl TradeSignals {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, wanted: Wanted::Nothing, sent: String::new(), changed: false }
+        Self { gateway, wanted: SignalSubscription::Nothing, sent: String::new(), changed: false }
     }
 
-    /// Joins the client to what it wants and tells it how that is now.
+    /// Joins the client to its subscription and sends the current list.
     fn show(&mut self, client: &Client) {
         let topics = self.wanted.topics();
-        let sources = self.gateway.hub.with_snapshot(|present| {
+        let sources = self.gateway.hub.with_snapshot(|snapshot| {
             client.outbox.set_topics(topics);
-            sentio::signal_sources(present, self.wanted.watchlist())
+            sentio::signal_sources(snapshot, self.wanted.watchlist())
         });
         self.sent.clear();
         if let Some(frame) = self.list(&sources) {
@@ -88,7 +88,7 @@ impl Signals {
         }
     }
 
-    /// The list, unless it is empty or the client has it.
+    /// Returns the list, unless it is empty or the client already has it.
     fn list(&mut self, sources: &[Arc<Envelope>]) -> Option<Utf8Bytes> {
         let entries = sentio::signal_list(sources, self.wanted.watchlist(), &self.gateway.instruments);
         let list = sentio::array(&entries);
@@ -101,7 +101,7 @@ impl Signals {
     }
 }
 
-impl Protocol for Signals {
+impl Protocol for TradeSignals {
     fn endpoint(&self) -> &'static str {
         "/ws/trade-signals"
     }
@@ -114,29 +114,29 @@ impl Protocol for Signals {
         self.changed |= sentio::concerns_signals(publication.event());
     }
 
-    /// One list for all that happened together.
+    /// Sends one list for the whole batch.
     fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
         if std::mem::take(&mut self.changed) {
             let sources =
-                self.gateway.hub.with_snapshot(|present| sentio::signal_sources(present, self.wanted.watchlist()));
+                self.gateway.hub.with_snapshot(|snapshot| sentio::signal_sources(snapshot, self.wanted.watchlist()));
             frames.extend(self.list(&sources));
         }
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Some(said) = Said::read(client, text) else { return Ok(()) };
-        let (symbols, gateway) = (said.symbols(), self.gateway.clone());
-        if matches!(self.wanted, Wanted::Nothing) {
+        let Some(frame) = ClientFrame::read(client, text) else { return Ok(()) };
+        let (symbols, gateway) = (frame.symbols(), self.gateway.clone());
+        if matches!(self.wanted, SignalSubscription::Nothing) {
             self.wanted.add(symbols, &gateway.instruments);
             self.show(client);
-            said.answer_ping(client);
+            frame.answer_ping(client);
             return Ok(());
         }
-        match said.action() {
+        match frame.action() {
             Some("subscribe") if !symbols.is_empty() => self.wanted.add(symbols, &gateway.instruments),
             Some("unsubscribe") if !symbols.is_empty() => self.wanted.remove(symbols, &gateway.instruments),
             _ => {
-                said.answer(client);
+                frame.answer(client);
                 return Ok(());
             }
         }

@@ -1,4 +1,4 @@
-//! The documents' bodies as they are written, the pages' shapes, and what is wrong named by its field.
+//! Documented bodies, the forms that the pages read, and faults named by field.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn faults(kind: MessageType, data: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_documented_bodies_pass_as_written() {
+fn documented_bodies_pass_unchanged() {
     for (kind, key, body) in [
         (
             MessageType::Trades,
@@ -77,7 +77,7 @@ fn the_documented_bodies_pass_as_written() {
 }
 
 #[test]
-fn a_documented_decision_leaves_as_its_panel_reads_it() {
+fn a_documented_decision_is_converted_for_its_panel() {
     let body = json!({
         "id": "decision_xyz", "bot_id": "bot_abc", "symbol": "BTC-ZAR", "platform": "luno", "decision": "buy",
         "confidence": 0.85, "reasoning": "Strong bullish momentum, RSI oversold",
@@ -97,7 +97,7 @@ fn a_documented_decision_leaves_as_its_panel_reads_it() {
 }
 
 #[test]
-fn a_bare_decision_has_nothing_made_up() {
+fn a_bare_decision_has_no_invented_fields() {
     let data =
         json!({"id": 7, "symbol": "BTC-ZAR", "decision": "HOLD", "confidence": "85", "stops": {"stop_loss": "1.5"}});
     let expected = r#"{"id":"7","symbol":"BTC-ZAR","decision":"hold","confidence":0.85,"reasoning":[],"stops":{"stop_loss":"1.5"},"stop_loss":1.5,"timestamp":"2026-01-14T16:30:05.000Z"}"#;
@@ -115,7 +115,7 @@ fn a_bare_decision_has_nothing_made_up() {
 }
 
 #[test]
-fn sums_that_the_documents_define_are_filled_in() {
+fn documented_sums_are_filled_in() {
     let trade = json!({
         "trade_id": "t", "exchange": "valr", "pair": "ETH-ZAR", "side": "SELL", "amount": 0.1, "price": 3, "status": "Filled"
     });
@@ -127,7 +127,7 @@ fn sums_that_the_documents_define_are_filled_in() {
 }
 
 #[test]
-fn the_pages_own_sums_of_whales_are_taken_too() {
+fn the_pages_whale_sums_are_accepted() {
     let data = json!({
         "exchanges": {"binance": {"BTC": {"inflow": 1, "outflow": 2}}},
         "summary": {"BTC": {"total_inflow": 1, "total_outflow": 2, "net_flow": -1}},
@@ -145,7 +145,7 @@ fn the_pages_own_sums_of_whales_are_taken_too() {
 }
 
 #[test]
-fn what_is_wrong_is_named_all_at_once() {
+fn all_faults_are_named_at_once() {
     let table = [
         (MessageType::Trades, json!([]), vec!["data must be an object"]),
         (

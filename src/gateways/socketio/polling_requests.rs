@@ -1,4 +1,4 @@
-//! The requests of a long-polling session: what each does to the session's account.
+//! The requests of a long-polling session, and how each is counted for the session.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,41 +16,42 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tower::{BoxError, Service};
 
-use super::entry::query_value;
+use super::admission_layer::query_value;
 use super::namespace_query;
-use super::polling::{Answer, Asking, OverLimit, Poll, PollingSession, PollingSessions, Turn};
+use super::polling::{AnswerSource, EnginePoll, Poll, PollAnswer, PollingSession, PollingSessions, SessionLimit};
 use crate::gateways::Gateway;
-use crate::gateways::admission::Refusal;
+use crate::gateways::admission::AdmissionError;
 use crate::gateways::command::fault;
 use crate::listener::ClientAddress;
 
 /// Longest answer to a handshake, in bytes.
 const MAX_OPEN_BYTES: u64 = 4096;
-/// Between packets of a body of Engine.IO 4.
+/// Separates the packets in a body of Engine.IO 4.
 const SEPARATOR: u8 = 0x1e;
-/// The type of a body in the binary form of Engine.IO 3.
+/// Content type of a body in the binary form of Engine.IO 3.
 const BINARY: &str = "application/octet-stream";
-/// How long a poll is held for which there is nothing while the session goes over to a WebSocket.
-const NOTHING_PAUSE: Duration = Duration::from_millis(50);
-/// How a packet that asks for a namespace begins.
+/// How long a poll is held before it gets an empty answer during an upgrade.
+const EMPTY_ANSWER_DELAY: Duration = Duration::from_millis(50);
+/// Start of a packet that asks for a namespace.
 const CONNECT: &[u8] = b"40";
 
-/// What a request is in the life of a session.
+/// The role of a request in the session.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// The handshake.
+pub(super) enum PollingRequest {
+    /// Opens the session: the handshake.
     Open(Arc<PollingSession>),
     /// Waits for packets.
     Poll(Poll),
-    /// Brings packets.
+    /// Sends packets.
     Post(Arc<PollingSession>),
 }
 
-impl Step {
-    /// Reads what a request of the engine's is, and counts a new session in. `None` where the engine will refuse it.
+impl PollingRequest {
+    /// Classifies a request to the engine, and counts a new session. Returns `None` for requests that the engine will
+    /// reject.
     ///
     /// # Errors
-    /// The answer, when there may be no further session.
+    /// Returns the answer to the request when no further session is allowed.
     pub(super) fn of(
         gateway: &Gateway,
         sessions: &PollingSessions,
@@ -71,8 +72,8 @@ impl Step {
         let login = login.map_err(|refusal| Box::new(refusal.into_response()))?;
         let session = sessions.open(address, version, login).map_err(|over| {
             let refusal = match over {
-                OverLimit::Sessions => Refusal::Sessions,
-                OverLimit::Address => Refusal::Address,
+                SessionLimit::Sessions => AdmissionError::Sessions,
+                SessionLimit::Address => AdmissionError::Address,
             };
             Box::new(gateway.refused(refusal).into_response())
         })?;
@@ -81,8 +82,8 @@ impl Step {
         Ok(Some(Self::Open(session)))
     }
 
-    /// Has the request answered. `most` is the largest body, in bytes.
-    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, most: usize) -> Response
+    /// Answers the request. `max_bytes` is the largest body, in bytes.
+    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, max_bytes: usize) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
         R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -91,17 +92,19 @@ impl Step {
         match self {
             Self::Open(session) => {
                 let Ok(response) = inner.call(request).await;
-                named(&session, response.map(Body::new)).await
+                register_id(&session, response.map(Body::new)).await
             }
-            Self::Poll(poll) => match poll.turn() {
-                Turn::Held(answer) => answer.into_response(),
-                Turn::Engine(asking) => asked(&poll, asking, inner.call(request), most).await,
-                Turn::Nothing => {
-                    sleep(NOTHING_PAUSE).await;
-                    poll.nothing().into_response()
+            Self::Poll(poll) => match poll.answer_source() {
+                AnswerSource::Held(answer) => answer.into_response(),
+                AnswerSource::Engine(engine_poll) => {
+                    poll_engine(&poll, engine_poll, inner.call(request), max_bytes).await
+                }
+                AnswerSource::Nothing => {
+                    sleep(EMPTY_ANSWER_DELAY).await;
+                    poll.empty_answer().into_response()
                 }
             },
-            Self::Post(session) => match counted(&session, request, most).await {
+            Self::Post(session) => match checked_body(&session, request, max_bytes).await {
                 Ok(request) => {
                     let Ok(response) = inner.call(request).await;
                     response.map(Body::new)
@@ -112,78 +115,78 @@ impl Step {
     }
 }
 
-/// Has the engine answer a poll, and cuts the answer to what the client takes at once.
-async fn asked<R>(
+/// Lets the engine answer a poll, and splits the answer if the client would reject it.
+async fn poll_engine<R>(
     poll: &Poll,
-    mut asking: Asking,
+    mut engine_poll: EnginePoll,
     answer: impl Future<Output = Result<Response<R>, Infallible>>,
-    most: usize,
+    max_bytes: usize,
 ) -> Response
 where
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     let mut answer = std::pin::pin!(answer);
-    let Ok(response) = match at_once(answer.as_mut()).await {
+    let Ok(response) = match ready_now(answer.as_mut()).await {
         Some(response) => response,
         None => {
-            asking.park();
+            engine_poll.park();
             answer.await
         }
     };
-    match Answer::read(response.map(Body::new)).await {
-        Ok(answer) => poll.cut(asking, answer, most).into_response(),
+    match PollAnswer::read(response.map(Body::new)).await {
+        Ok(answer) => poll.split_answer(engine_poll, answer, max_bytes).into_response(),
         Err(other) => *other,
     }
 }
 
-/// What a poll of the engine is answered with, if it has something already. What it has is not taken before it answers.
-pub(super) async fn at_once<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
+/// Returns the engine's answer if it is ready at once. Otherwise the poll keeps waiting, and no packet is lost.
+pub(super) async fn ready_now<F: Future>(mut answer: Pin<&mut F>) -> Option<F::Output> {
     loop {
         match futures_util::poll!(&mut answer) {
             task::Poll::Ready(answer) => return Some(answer),
             task::Poll::Pending if has_budget_remaining() => return None,
-            // The runtime has put it off.
+            // The runtime's budget is used up: the future may be ready nevertheless.
             task::Poll::Pending => yield_now().await,
         }
     }
 }
 
-impl Answer {
-    /// Reads the packets that the engine answers a poll with.
+impl PollAnswer {
+    /// Reads the packets in the engine's answer to a poll.
     ///
     /// # Errors
-    /// The answer, when it is another one.
+    /// Returns the response unchanged when it does not hold packets.
     pub(super) async fn read(response: Response) -> Result<Self, Box<Response>> {
         let is_whole = response.body().size_hint().exact().is_some();
         if response.status() != StatusCode::OK || !is_whole {
             return Err(Box::new(response));
         }
         let is_binary = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
-        // It is in memory already.
+        // The body is in memory already.
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
         Ok(Self { body, is_binary })
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for PollAnswer {
     fn into_response(self) -> Response {
         let kind = if self.is_binary { BINARY } else { "text/plain; charset=UTF-8" };
         ([(header::CONTENT_TYPE, kind)], self.body).into_response()
     }
 }
 
-/// Reads the session's id out of the answer to its handshake.
-async fn named(session: &Arc<PollingSession>, response: Response) -> Response {
+/// Reads the session's id from the answer to its handshake.
+async fn register_id(session: &Arc<PollingSession>, response: Response) -> Response {
     let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= MAX_OPEN_BYTES);
     if response.status() != StatusCode::OK || !is_short {
         return response;
     }
     let (parts, body) = response.into_parts();
-    // It is in memory already.
+    // The body is in memory already.
     let bytes = to_bytes(body, MAX_OPEN_BYTES as usize).await.unwrap_or_default();
     if let Some(id) = session_id(&bytes) {
-        session.opened(id);
+        session.register(id);
     }
     Response::from_parts(parts, Body::from(bytes))
 }
@@ -193,28 +196,29 @@ fn session_id(packet: &[u8]) -> Option<&str> {
     rest.split('"').next().filter(|id| !id.is_empty())
 }
 
-/// The request with its whole body, unless it is too large or asks for too much. Namespaces with a query have it as `auth`.
-async fn counted(
+/// Reads the body of a request, and rejects one that is too large or asks for too many namespaces. Namespace queries
+/// are rewritten to `auth`.
+async fn checked_body(
     session: &PollingSession,
     request: Request<Body>,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Request<Body>, Box<Response>> {
     let refuse =
         |status: StatusCode, code, error: &str| Box::new((status, axum::Json(fault(code, error))).into_response());
     let too_large = || {
-        let error = format!("the body must not be larger than {most} bytes");
+        let error = format!("the body must not be larger than {max_bytes} bytes");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", &error)
     };
     let (mut parts, body) = request.into_parts();
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(too_large());
     }
-    let body = match to_bytes(body, most).await {
+    let body = match to_bytes(body, max_bytes).await {
         Ok(body) => body,
         Err(error) if is_over_limit(&error) => return Err(too_large()),
         Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "bad_request", "the body did not arrive")),
     };
-    if !session.may_connect(connects(&body, &parts.headers)) {
+    if !session.may_connect(count_connects(&body, &parts.headers)) {
         let error = "too many namespaces are asked for without a poll: poll for the answers first";
         return Err(refuse(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     }
@@ -239,9 +243,9 @@ fn is_over_limit(error: &axum::Error) -> bool {
     false
 }
 
-/// How many packets of a body ask for a namespace, at most. Engine.IO 3 puts a length before each packet, and in its
-/// binary form no separator between them.
-fn connects(body: &[u8], headers: &HeaderMap) -> usize {
+/// Returns an upper bound on how many packets of a body ask for a namespace. Engine.IO 3 puts a length before each
+/// packet, and its binary form has no separator between packets.
+fn count_connects(body: &[u8], headers: &HeaderMap) -> usize {
     let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
     if is_binary {
         return body.windows(CONNECT.len()).filter(|window| *window == CONNECT).count();
@@ -254,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_is_read_out_of_the_handshake() {
+    fn the_id_is_read_from_the_handshake() {
         for (packet, id) in [
             (r#"0{"sid":"AAAAAAAAAAAAAAHs","upgrades":["websocket"]}"#, Some("AAAAAAAAAAAAAAHs")),
             (r#"96:0{"sid":"x","upgrades":[]}"#, Some("x")),
@@ -266,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn every_namespace_that_is_asked_for_is_counted() {
-        let count = |body: &str| connects(body.as_bytes(), &HeaderMap::new());
+    fn every_requested_namespace_is_counted() {
+        let count = |body: &str| count_connects(body.as_bytes(), &HeaderMap::new());
         assert_eq!(count("40"), 1);
         assert_eq!(count("40\u{1e}40/a,{\"token\":\"x\"}\u{1e}42[\"subscribe\"]"), 2);
         assert_eq!(count("2:405:40/a,14:42[\"subscribe\"]"), 2);
         assert_eq!(count("42[\"ping\",{\"a\":1.40}]"), 0);
         let binary = [(header::CONTENT_TYPE, "application/octet-stream".parse().unwrap())].into_iter().collect();
-        assert_eq!(connects(b"\x00\x02\xff40\x00\x04\xff40/a", &binary), 2);
+        assert_eq!(count_connects(b"\x00\x02\xff40\x00\x04\xff40/a", &binary), 2);
     }
 }

@@ -1,4 +1,5 @@
-//! What every request passes before Socket.IO and the router see it: who may connect, and the second path of the engine.
+//! The first layer of every request, before Socket.IO and the router: decides who may connect, and maps the engine's
+//! second path.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,39 +14,39 @@ use tower::{BoxError, Layer, Service};
 
 use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
-use super::steps::Step;
-use super::upgrade::Upgrade;
+use super::polling_requests::PollingRequest;
+use super::upgrade::UpgradeHandshake;
 use crate::gateways::Gateway;
-use crate::gateways::admission::Refusal;
+use crate::gateways::admission::AdmissionError;
 use crate::gateways::handshake::judge_handshake;
 use crate::listener::{KillSwitch, OverLimit};
 
-/// The native endpoint that is Socket.IO's too, for clients that set `path`.
+/// The native endpoint that also accepts Socket.IO, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";
 
-/// What a connection of the engine is called, whichever path it came by.
+/// Label of the engine's connections, whichever path they used.
 const ENGINE: &str = "/socket.io";
 
-/// What `/` is as a WebSocket, where Sentio's page opens its base address; as a page it stays the console.
+/// Where a WebSocket on `/` is routed: Sentio's page opens its base address. Other requests for `/` get the console.
 const ROOT_STREAM: &str = "/ws/market-data";
 
-/// What is answered to anybody.
+/// Routes without admission checks.
 const CHECKS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
-/// The bot platform's stream.
+/// Path of the bot platform's stream.
 const BOTS: &str = "/api/ws";
 
 /// Puts an [`AdmissionService`] around a service.
 #[derive(Debug, Clone)]
 pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
+    disconnector: Disconnector,
 }
 
 impl AdmissionLayer {
-    /// The layer.
-    pub fn new(gateway: Arc<Gateway>, cuts: Disconnector) -> Self {
-        Self { gateway, cuts }
+    /// Creates the layer.
+    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector) -> Self {
+        Self { gateway, disconnector }
     }
 }
 
@@ -53,16 +54,16 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> AdmissionService<S> {
-        AdmissionService { inner, gateway: self.gateway.clone(), cuts: self.cuts.clone() }
+        AdmissionService { inner, gateway: self.gateway.clone(), disconnector: self.disconnector.clone() }
     }
 }
 
-/// The first service that a request meets.
+/// The first service that handles a request.
 #[derive(Debug, Clone)]
 pub struct AdmissionService<S> {
     inner: S,
     gateway: Arc<Gateway>,
-    cuts: Disconnector,
+    disconnector: Disconnector,
 }
 
 impl<S, B, R> Service<Request<B>> for AdmissionService<S>
@@ -86,12 +87,12 @@ where
         let mut request = request.map(Body::new);
         let engine = match self.admit(&request) {
             Ok(engine) => engine,
-            Err(refusal) => return answered(*refusal),
+            Err(refusal) => return respond(*refusal),
         };
         let polling = match engine.as_ref().filter(|uri| !is_over_websocket(uri)) {
-            Some(uri) => match Step::of(&self.gateway, self.cuts.sessions(), &mut request, uri) {
+            Some(uri) => match PollingRequest::of(&self.gateway, self.disconnector.sessions(), &mut request, uri) {
                 Ok(step) => step,
-                Err(refusal) => return answered(*refusal),
+                Err(refusal) => return respond(*refusal),
             },
             None => None,
         };
@@ -104,10 +105,10 @@ where
             *request.uri_mut() = uri;
         }
         if let Some(polling) = polling {
-            let (inner, most) = (self.take_inner(), self.gateway.limits.message_bytes);
-            return Box::pin(async move { Ok(polling.serve(inner, request, most).await) });
+            let (inner, max_bytes) = (self.take_inner(), self.gateway.limits.message_bytes);
+            return Box::pin(async move { Ok(polling.serve(inner, request, max_bytes).await) });
         }
-        if let Some(upgrade) = Upgrade::of(self.cuts.sessions(), &request) {
+        if let Some(upgrade) = UpgradeHandshake::of(self.disconnector.sessions(), &request) {
             let inner = self.take_inner();
             return Box::pin(async move { Ok(upgrade.serve(inner, request).await) });
         }
@@ -116,12 +117,12 @@ where
     }
 }
 
-fn answered(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
+fn respond(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
     Box::pin(std::future::ready(Ok(response)))
 }
 
 impl<S: Clone> AdmissionService<S> {
-    /// The inner service, for a request that is taken later: the one that was asked whether it is ready.
+    /// Takes the inner service that reported readiness, for a request that is passed on later.
     fn take_inner(&mut self) -> S {
         let fresh = self.inner.clone();
         std::mem::replace(&mut self.inner, fresh)
@@ -129,10 +130,10 @@ impl<S: Clone> AdmissionService<S> {
 }
 
 impl<S> AdmissionService<S> {
-    /// Whether the request may go on, and where the engine finds it, if it is one of the engine's.
+    /// Whether the request is admitted, and its URI for the engine if it belongs to the engine.
     fn admit(&self, request: &Request<Body>) -> Result<Option<Uri>, Box<Response>> {
         if request.extensions().get::<OverLimit>().is_some() && !CHECKS.contains(&request.uri().path()) {
-            return Err(Box::new(self.gateway.refused(Refusal::Address).into_response()));
+            return Err(Box::new(self.gateway.refused(AdmissionError::Address).into_response()));
         }
         let engine = engine_uri(request.uri());
         let upgrade = request.headers().contains_key(header::UPGRADE);
@@ -141,7 +142,7 @@ impl<S> AdmissionService<S> {
         }
         let sid = engine.as_ref().and_then(|uri| query_value(uri, "sid"));
         let admitted = self.gateway.admit_connection(request.headers(), sid.is_none());
-        // Native endpoints judge tokens themselves: what they are good for differs.
+        // Native endpoints check tokens themselves, because they accept different ones.
         let admitted = admitted.and_then(|()| match &engine {
             Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
             None => Ok(()),
@@ -149,7 +150,7 @@ impl<S> AdmissionService<S> {
         admitted.map_err(|refusal| Box::new(refusal.into_response()))?;
         let Some(uri) = &engine else { return Ok(None) };
         if is_over_websocket(uri) {
-            // The engine would switch protocols for anybody who names a key.
+            // The engine itself would switch protocols for any request with a key.
             let judged = judge_handshake(request.method(), request.headers());
             judged.map_err(|fault| Box::new(fault.into_response()))?;
         }
@@ -163,7 +164,7 @@ impl<S> AdmissionService<S> {
     }
 }
 
-/// Where the engine finds the request, if it is one of its own.
+/// Returns the URI under which the engine handles the request, if it belongs to the engine.
 fn engine_uri(uri: &Uri) -> Option<Uri> {
     if uri.path().starts_with("/socket.io") {
         return Some(uri.clone());
@@ -173,12 +174,12 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
     format!("/socket.io/?{query}").parse().ok()
 }
 
-/// Whether the engine takes a request for a WebSocket's.
+/// Whether the engine treats a request as one of a WebSocket.
 pub(super) fn is_over_websocket(uri: &Uri) -> bool {
     query_value(uri, "transport") == Some("websocket")
 }
 
-/// Where the router finds a WebSocket that was opened on `/`.
+/// Returns the URI to which a WebSocket on `/` is routed.
 fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
     let protocol = headers.get(header::UPGRADE).filter(|_| uri.path() == "/")?;
     if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
@@ -194,14 +195,14 @@ fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::gateways) struct QueryInPath;
 
-/// What was meant by `/api/ws&token=…`, as one release of the bot platform's page asks: the query has no question mark.
+/// Returns the URI that was meant by `/api/ws&token=…`: one release of the bot platform's page omits the question mark.
 fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {
     let query = uri.path().strip_prefix(BOTS)?.strip_prefix('&')?;
     let rest = uri.query().map(|query| format!("&{query}")).unwrap_or_default();
     format!("{BOTS}?{query}{rest}").parse().ok()
 }
 
-/// The first value of a name, read as the engine reads it: up to a second `=`.
+/// Returns the first value of a query parameter, parsed like the engine does: up to a second `=`.
 pub(super) fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| *key == name)?;
@@ -213,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_websocket_on_the_root_is_market_data_and_everything_else_is_not() {
+    fn a_websocket_on_the_root_gets_market_data() {
         let to = |uri: &str, upgrade: &'static str| {
             let headers = [(header::UPGRADE, http::HeaderValue::from_static(upgrade))].into_iter().collect();
             root_stream_uri(&uri.parse().unwrap(), &headers).map(|uri| uri.to_string())
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_a_question_mark_is_one_on_the_bot_platforms_stream_alone() {
+    fn only_the_bots_stream_accepts_a_misspelt_query() {
         for (uri, expected) in [
             ("/api/ws&token=a.b.c", Some("/api/ws?token=a.b.c")),
             ("/api/ws&token=a?last_event_id=5", Some("/api/ws?token=a&last_event_id=5")),

@@ -1,6 +1,7 @@
-//! The positions over a clean restart: a small file in the data directory, written at the stop and used up by the next start.
+//! Keeps the positions over a clean restart, in a small file in the data directory: written at shutdown, read and
+//! removed at the next start.
 //!
-//! After a crash there is no file, and newcomers get the window.
+//! After a crash there is no file, and new clients get the window.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -9,72 +10,72 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{CatchUp, Delivered, Known, State};
+use super::{CatchUp, CatchUpState, ConnectionRecord, Delivered};
 use crate::domain::Position;
 
-/// Largest file that is read, in bytes: [`MAX_WAITING`](super::MAX_WAITING) positions and more.
+/// Largest file that is read, in bytes: more than [`MAX_WAITING`](super::MAX_WAITING) positions take.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct SavedPositions {
     at: DateTime<Utc>,
-    /// The log that the positions are of.
+    /// Epoch of the log that the positions refer to.
     epoch: String,
     /// Key, last signal event, last message.
     positions: Vec<(u64, u64, u64)>,
 }
 
 impl CatchUp {
-    /// The file in the data directory.
+    /// Name of the file in the data directory.
     pub const FILE: &'static str = "panels.json";
 
-    /// Keeps the positions for the next process, at the end of this one.
+    /// Saves the positions for the next process at shutdown.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn keep(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
+    /// Fails when the file cannot be written.
+    pub fn save(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
         let positions = self.state.lock().positions();
         let Some(file) = self.file.as_ref().filter(|_| !positions.is_empty()) else { return Ok(()) };
-        let kept = Kept { at: now, epoch: log.epoch.to_string(), positions };
-        std::fs::write(file, serde_json::to_vec(&kept)?)
+        let saved = SavedPositions { at: now, epoch: log.epoch.to_string(), positions };
+        std::fs::write(file, serde_json::to_vec(&saved)?)
     }
 
-    /// The same with the positions that the previous process has kept in `file`, unless they are older than the window or of another log.
-    /// They are used once.
+    /// Restores the positions that the previous process has saved in `file`, unless they are older than the window or
+    /// of another log. The file is removed.
     #[must_use]
-    pub fn resuming(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
+    pub fn restored(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
         match read(&file) {
-            Ok(kept) => {
-                let age = (now - kept.at).abs().to_std().unwrap_or_default();
-                if kept.epoch == *log.epoch && age <= self.window {
-                    self.state.lock().resume(&kept.positions);
+            Ok(saved) => {
+                let age = (now - saved.at).abs().to_std().unwrap_or_default();
+                if saved.epoch == *log.epoch && age <= self.window {
+                    self.state.lock().resume(&saved.positions);
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 let file = file.display();
-                tracing::warn!(%file, %error, "the positions of panels cannot be read: some get again what they had");
+                tracing::warn!(%file, %error, "cannot read the saved positions of panels: some panels get messages again");
             }
         }
         Self { file: Some(file), ..self }
     }
 }
 
-fn read(file: &Path) -> io::Result<Kept> {
+fn read(file: &Path) -> io::Result<SavedPositions> {
     let length = std::fs::metadata(file)?.len();
-    let kept = if length > MAX_BYTES {
+    let saved = if length > MAX_BYTES {
         Err(ErrorKind::FileTooLarge.into())
     } else {
         std::fs::read(file).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
     };
     std::fs::remove_file(file)?;
-    kept
+    saved
 }
 
-impl State {
+impl CatchUpState {
     fn positions(&self) -> Vec<(u64, u64, u64)> {
-        let of = |(key, known): (&u64, &Known)| {
+        let of = |(key, known): (&u64, &ConnectionRecord)| {
             let Delivered { signals, messages } = known.delivered;
             (!known.is_taken).then_some((*key, signals, messages))
         };
@@ -85,7 +86,7 @@ impl State {
     fn resume(&mut self, positions: &[(u64, u64, u64)]) {
         for &(key, signals, messages) in positions.iter().take(super::MAX_WAITING) {
             self.last += 1;
-            let known = Known::broken(Delivered { signals, messages });
+            let known = ConnectionRecord::broken(Delivered { signals, messages });
             self.connections.entry(key).or_default().insert(self.last, known);
             self.broken.push_back((Instant::now(), key, self.last));
         }
@@ -125,24 +126,24 @@ mod tests {
         let key = CatchUp::key([Some("a"), None]);
         assert_eq!(key, 0xa991_5db5_4755_9559, "the next process knows it");
         assert_ne!(key, CatchUp::key([None, Some("a")]));
-        let keep = async |at| {
-            let before = Arc::new(tracker().resuming(file.clone(), &log("abc"), at));
+        let save = async |at| {
+            let before = Arc::new(tracker().restored(file.clone(), &log("abc"), at));
             let outbox = Arc::new(Outbox::new(Arc::new(Metrics::new().unwrap())));
             let (tracked, _) = before.join(key, &outbox).await;
-            tracked.begin(Delivered { signals: 5, messages: 6 });
+            tracked.start_at(Delivered { signals: 5, messages: 6 });
             drop(tracked);
-            before.keep(&log("abc"), at).unwrap();
+            before.save(&log("abc"), at).unwrap();
         };
         for (epoch, age, expected) in
             [("abc", 14, Some(Delivered { signals: 5, messages: 6 })), ("abc", 16, None), ("other", 1, None)]
         {
-            keep(now).await;
-            let resume = || Arc::new(tracker().resuming(file.clone(), &log(epoch), now + TimeDelta::seconds(age)));
+            save(now).await;
+            let resume = || Arc::new(tracker().restored(file.clone(), &log(epoch), now + TimeDelta::seconds(age)));
             assert_eq!(join(&resume(), key).await, expected, "{epoch} {age}");
             assert_eq!(join(&resume(), key).await, None, "the file is used up");
         }
         std::fs::write(&file, "{").unwrap();
-        assert_eq!(join(&Arc::new(tracker().resuming(file.clone(), &log("abc"), now)), key).await, None);
+        assert_eq!(join(&Arc::new(tracker().restored(file.clone(), &log("abc"), now)), key).await, None);
         assert!(!file.exists());
     }
 }
