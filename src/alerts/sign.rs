@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use crate::config::{Alerts, Secret};
 
-/// Signs bodies.
+/// Signs webhook bodies.
 #[derive(Clone)]
 pub(super) struct Signer(Hmac<Sha256>);
 
@@ -18,12 +18,12 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Signs with a secret of the settings; `None` when it cannot sign.
+    /// Creates a signer from the secret of the settings; `None` if the secret is invalid.
     pub(super) fn new(secret: &Secret) -> Option<Self> {
         Hmac::new_from_slice(&Alerts::signing_key(secret)?).ok().map(Self)
     }
 
-    /// The value of `webhook-signature`.
+    /// Returns the value of the header `webhook-signature`.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
@@ -35,7 +35,7 @@ impl Signer {
 mod tests {
     use super::*;
 
-    /// The example of the specification's own libraries.
+    /// The example from the specification's reference libraries.
     #[test]
     fn a_signature_is_the_one_of_the_specification() {
         let signer = Signer::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();

@@ -1,4 +1,4 @@
-//! What ARIA's page asks, over the routes.
+//! The routes of ARIA's page.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -52,8 +52,8 @@ async fn what_nobody_knows_is_empty_and_crashes_no_page() {
     }
 }
 
-/// What a panel shows once its request is done, as each of them decides it: `response.json()`, then `result.ok` and
-/// `result.data`; anything else is an error, and nothing is "Loading" for ever.
+/// Returns what a panel shows after its request: it reads `response.json()`, then `result.ok` and `result.data`;
+/// anything else is an error.
 fn shown(path: &str, result: &Value) -> &'static str {
     match (result["ok"].as_bool(), &result["data"]) {
         (Some(true), Value::Array(rows)) if rows.is_empty() => "no data",
@@ -92,7 +92,7 @@ async fn empty_panels_show_no_data_and_no_error() {
         let (status, _) = server.get(&format!("/api/analytics/{path}?days=366")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
     }
-    // The panel waits for ever on null, and calls `toFixed` of each of these without asking.
+    // The panel loads forever on null, and calls `toFixed` on each of these without a check.
     let (status, risk) = server.get("/trading/risk-metrics").await;
     assert_eq!(status, StatusCode::OK);
     for name in ["var_95", "sharpe_ratio", "win_rate", "expected_shortfall", "max_drawdown", "profit_factor", "trades"]

@@ -1,4 +1,4 @@
-//! The routes over a real engine, log and hub, with a pipeline of a few lines between them.
+//! The routes over a real engine, log and hub, with a minimal pipeline between them.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-/// The engine, then the log, then the hub: what the real pipeline does, without its timers.
+/// Runs the engine, then the log, then the hub, as the real pipeline does, but without its timers.
 fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> Handle {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -493,7 +493,7 @@ async fn the_console_is_served_or_says_how_to_build_it() {
     assert!(script.headers()["content-type"].to_str().unwrap().contains("javascript"));
 }
 
-/// The answer to a request behind the CORS layer.
+/// Sends a request through the CORS layer.
 pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Response<Body> {
     let origins: AllowedOrigins = serde_json::from_value(json!(allowed)).unwrap();
     let inner =
@@ -503,7 +503,7 @@ pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Respo
     response
 }
 
-/// CORS headers of a request from a page of `origin`.
+/// Returns the CORS headers of a request from a page of `origin`.
 async fn cors(allowed: &str, origin: &str, method: &str, path: &str, asks: Option<&str>) -> [Option<String>; 3] {
     let mut request = Request::builder().method(method).uri(path).header("origin", origin);
     if let Some(asks) = asks {

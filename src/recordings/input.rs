@@ -40,31 +40,31 @@ impl Content {
     ///
     /// # Errors
     /// When the system refuses or its first bytes are those of another kind of file.
-    pub(super) fn open(&self) -> Result<Text, RecordingError> {
+    pub(super) fn open(&self) -> Result<DecodedText, RecordingError> {
         let raw: Box<dyn Read + Send> = match self {
             Self::File(path) => Box::new(File::open(path)?),
             Self::Bytes(bytes, _) => Box::new(Cursor::new(bytes.clone())),
         };
         let read = Arc::new(AtomicU64::new(0));
         let counted = BufReader::with_capacity(1 << 16, Counted { inner: raw, read: read.clone() });
-        Ok(Text { reader: decoded(unpacked(counted, &read)?)?, read })
+        Ok(DecodedText { reader: decoded(unpacked(counted, &read)?)?, read })
     }
 }
 
 /// An open recording as UTF-8, without a byte-order mark.
-pub(super) struct Text {
+pub(super) struct DecodedText {
     pub(super) reader: Box<dyn BufRead + Send>,
     read: Arc<AtomicU64>,
 }
 
-impl Text {
+impl DecodedText {
     /// Bytes of the file that were read so far, a buffer ahead of what was taken.
     pub(super) fn bytes(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 }
 
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for DecodedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Text").field("read", &self.read).finish_non_exhaustive()
     }
@@ -83,10 +83,10 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-type Reader = Box<dyn BufRead + Send>;
+type ByteReader = Box<dyn BufRead + Send>;
 
 /// Looks at the first bytes without taking them.
-fn head(reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
+fn head(reader: ByteReader) -> io::Result<(Vec<u8>, ByteReader)> {
     let mut first = Vec::new();
     let mut limited = reader.take(HEAD as u64);
     limited.read_to_end(&mut first)?;
@@ -94,7 +94,7 @@ fn head(reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
     Ok((first.clone(), Box::new(Cursor::new(first).chain(rest))))
 }
 
-fn unpacked(raw: impl BufRead + Send + 'static, read: &Arc<AtomicU64>) -> Result<Reader, RecordingError> {
+fn unpacked(raw: impl BufRead + Send + 'static, read: &Arc<AtomicU64>) -> Result<ByteReader, RecordingError> {
     let (first, reader) = head(Box::new(raw))?;
     if !first.starts_with(&[0x1f, 0x8b]) {
         refuse_other_formats(&first)?;
@@ -164,7 +164,7 @@ enum Wide {
 }
 
 /// Turns UTF-16 into UTF-8, and takes a byte-order mark away.
-fn decoded(reader: Reader) -> Result<Reader, RecordingError> {
+fn decoded(reader: ByteReader) -> Result<ByteReader, RecordingError> {
     let (first, mut reader) = head(reader)?;
     let (wide, mark) = match first.as_slice() {
         [0xef, 0xbb, 0xbf, ..] => (None, 3),

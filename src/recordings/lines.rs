@@ -5,15 +5,15 @@ use std::io::{self, BufRead, Read};
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::error::MAX_LINE;
-use super::input::Text;
+use super::input::DecodedText;
 
 /// Most columns of a row.
 const MAX_FIELDS: usize = 512;
 
 /// The lines of a text.
 #[derive(Debug)]
-pub(super) struct Lines {
-    text: Text,
+pub(super) struct LineReader {
+    text: DecodedText,
     number: u64,
 }
 
@@ -34,8 +34,8 @@ impl Line {
     }
 }
 
-impl Lines {
-    pub(super) fn new(text: Text) -> Self {
+impl LineReader {
+    pub(super) fn new(text: DecodedText) -> Self {
         Self { text, number: 0 }
     }
 
@@ -88,12 +88,12 @@ pub(super) enum SplitFault {
 
 /// The fields of a line, without blanks around them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(super) struct RowFields<'a> {
     bytes: &'a [u8],
     places: &'a [(usize, usize)],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RowFields<'a> {
     pub(super) fn len(self) -> usize {
         self.places.len()
     }
@@ -126,7 +126,7 @@ impl Splitter {
         Self { delimiter, quoted, unquoted: Vec::new(), ends: vec![0; MAX_FIELDS], plain: Vec::new() }
     }
 
-    pub(super) fn split<'a>(&'a mut self, line: &'a [u8]) -> Result<Fields<'a>, SplitFault> {
+    pub(super) fn split<'a>(&'a mut self, line: &'a [u8]) -> Result<RowFields<'a>, SplitFault> {
         self.plain.clear();
         if line.contains(&b'"') {
             return self.split_quoted(line);
@@ -142,10 +142,10 @@ impl Splitter {
         if self.plain.len() > MAX_FIELDS {
             return Err(SplitFault::TooManyFields);
         }
-        Ok(Fields { bytes: line, places: &self.plain })
+        Ok(RowFields { bytes: line, places: &self.plain })
     }
 
-    fn split_quoted(&mut self, line: &[u8]) -> Result<Fields<'_>, SplitFault> {
+    fn split_quoted(&mut self, line: &[u8]) -> Result<RowFields<'_>, SplitFault> {
         self.quoted.reset();
         let input = [line, b"\n"].concat();
         self.unquoted.resize(input.len() + 1, 0);
@@ -160,7 +160,7 @@ impl Splitter {
             self.plain.push((begin, *end));
             begin = *end;
         }
-        Ok(Fields { bytes: &self.unquoted, places: &self.plain })
+        Ok(RowFields { bytes: &self.unquoted, places: &self.plain })
     }
 }
 

@@ -27,8 +27,8 @@ pub use error::RecordingError;
 pub use left_out::{LeftOut, LeftOutReason, LeftOutRows};
 pub use summary::ReadSummary;
 
-pub(crate) use reader::{Counts, Recording, Request, Step};
-pub(crate) use row::{BarQuotes, Row, RowPrices};
+pub(crate) use reader::{Counts, ReadRequest, RecordedTick, Recording};
+pub(crate) use row::{BarQuotes, RecordedRow, RowPrices};
 
 /// The name of recorded prices on the wire.
 pub const SOURCE_NAME: &str = "replay";

@@ -24,7 +24,7 @@ pub(super) enum NumberFault {
 
 /// What a number says about the style of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum NumberForm {
     /// Digits, perhaps with a point that is most likely a decimal one: `1.234`, `1234`.
     Plain,
     /// `1.5`: not three digits after the point.
@@ -51,39 +51,41 @@ fn is_grouped(text: &str, mark: char) -> bool {
         && groups.all(|group| group.len() == 3 && digits(group))
 }
 
-fn form(text: &str) -> Form {
+fn form(text: &str) -> NumberForm {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let count = |mark: char| text.matches(mark).count();
     match (count(','), count('.')) {
-        (0, 0) => Form::Plain,
+        (0, 0) => NumberForm::Plain,
         (0, 1) => {
             let (whole, fraction) = text.split_once('.').unwrap_or_default();
             if fraction.len() == 3 && is_grouped(text, '.') {
-                Form::Plain
+                NumberForm::Plain
             } else if digits(whole) && digits(fraction) {
-                Form::Point
+                NumberForm::Point
             } else {
-                Form::Plain
+                NumberForm::Plain
             }
         }
         (1, 0) => {
             let (whole, fraction) = text.split_once(',').unwrap_or_default();
             match () {
-                () if is_grouped(text, ',') => Form::Ambiguous,
-                () if digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) => Form::Comma,
-                () => Form::Nothing,
+                () if is_grouped(text, ',') => NumberForm::Ambiguous,
+                () if digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) => {
+                    NumberForm::Comma
+                }
+                () => NumberForm::Nothing,
             }
         }
-        (_, 0) if is_grouped(text, ',') => Form::GroupedByCommas,
-        (0, _) if is_grouped(text, '.') => Form::GroupedByPoints,
+        (_, 0) if is_grouped(text, ',') => NumberForm::GroupedByCommas,
+        (0, _) if is_grouped(text, '.') => NumberForm::GroupedByPoints,
         (_, 1) if text.split_once('.').is_some_and(|(whole, rest)| is_grouped(whole, ',') && digits(rest)) => {
-            Form::GroupedByCommas
+            NumberForm::GroupedByCommas
         }
         (1, _) if text.split_once(',').is_some_and(|(whole, rest)| is_grouped(whole, '.') && digits(rest)) => {
-            Form::GroupedByPoints
+            NumberForm::GroupedByPoints
         }
-        _ => Form::Nothing,
+        _ => NumberForm::Nothing,
     }
 }
 
@@ -107,12 +109,12 @@ impl NumberStyle {
             return;
         }
         match form(&without_blanks(text).unwrap_or_else(|| text.to_owned())) {
-            Form::Plain | Form::Nothing => {}
-            Form::Point => self.point = true,
-            Form::Comma => self.comma = true,
-            Form::Ambiguous => self.ambiguous = true,
-            Form::GroupedByCommas => (self.point, self.grouped) = (true, true),
-            Form::GroupedByPoints => (self.comma, self.grouped) = (true, true),
+            NumberForm::Plain | NumberForm::Nothing => {}
+            NumberForm::Point => self.point = true,
+            NumberForm::Comma => self.comma = true,
+            NumberForm::Ambiguous => self.ambiguous = true,
+            NumberForm::GroupedByCommas => (self.point, self.grouped) = (true, true),
+            NumberForm::GroupedByPoints => (self.comma, self.grouped) = (true, true),
         }
     }
 
@@ -145,21 +147,21 @@ impl NumberStyle {
             number.filter(|number: &f64| number.is_finite()).ok_or(NumberFault::NotANumber)
         };
         match form(text) {
-            Form::Plain if self.comma && !self.point && text.contains('.') => {
+            NumberForm::Plain if self.comma && !self.point && text.contains('.') => {
                 if self.grouped {
                     parse(&text.replace('.', ""))
                 } else {
                     Err(NumberFault::Ambiguous)
                 }
             }
-            Form::Plain | Form::Point => parse(text),
-            Form::Comma => parse(&text.replace(',', ".")),
-            Form::Ambiguous if self.point && !self.comma => parse(&text.replace(',', "")),
-            Form::Ambiguous if self.comma && !self.point => parse(&text.replace(',', ".")),
-            Form::Ambiguous => Err(NumberFault::Ambiguous),
-            Form::GroupedByCommas => parse(&text.replace(',', "")),
-            Form::GroupedByPoints => parse(&text.replace('.', "").replace(',', ".")),
-            Form::Nothing => Err(NumberFault::NotANumber),
+            NumberForm::Plain | NumberForm::Point => parse(text),
+            NumberForm::Comma => parse(&text.replace(',', ".")),
+            NumberForm::Ambiguous if self.point && !self.comma => parse(&text.replace(',', "")),
+            NumberForm::Ambiguous if self.comma && !self.point => parse(&text.replace(',', ".")),
+            NumberForm::Ambiguous => Err(NumberFault::Ambiguous),
+            NumberForm::GroupedByCommas => parse(&text.replace(',', "")),
+            NumberForm::GroupedByPoints => parse(&text.replace('.', "").replace(',', ".")),
+            NumberForm::Nothing => Err(NumberFault::NotANumber),
         }
     }
 }

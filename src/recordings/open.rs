@@ -10,10 +10,10 @@ use super::input::Content;
 use super::layout::vendors::{self, Vendor};
 use super::layout::{About, Layout, PriceColumns, Side};
 use super::left_out::LeftOut;
-use super::lines::{Line, Lines, Splitter};
-use super::reader::{Counts, Recording, Request, is_plausible};
-use super::row::{RawPrices, RawRow, Reading, Sides};
-use super::sample::{FormatEvidence, Order, Sample};
+use super::lines::{Line, LineReader, Splitter};
+use super::reader::{Counts, ReadRequest, Recording, is_plausible};
+use super::row::{RawPrices, RawRow, RowParser, Sides};
+use super::sample::{FormatEvidence, RowOrder, Sample};
 use super::stamp::Stamp;
 use super::summary::ReadSummary;
 use super::symbol_filter::SymbolFilter;
@@ -28,9 +28,9 @@ const ASSUMED_SPREAD: f64 = 1e-4;
 const WIDEST_SPREAD: f64 = 0.01;
 
 impl Recording {
-    pub(super) fn open_content(content: &Content, request: &Request) -> Result<Self, RecordingError> {
-        let Request { instrument, instruments, options, now } = request;
-        let mut lines = Lines::new(content.open()?);
+    pub(super) fn open_content(content: &Content, request: &ReadRequest) -> Result<Self, RecordingError> {
+        let ReadRequest { instrument, instruments, options, now } = request;
+        let mut lines = LineReader::new(content.open()?);
         let sample = Sample::take(&mut lines)?;
         let name = content.name();
         let about = About { name: &name, instrument, instruments, options };
@@ -52,7 +52,7 @@ impl Recording {
         evidence.settle(content, known, &layout, options.columns.date_order)?;
         let times = evidence.times(options.columns.date_order)?;
         set_scale(&mut layout, &evidence);
-        let reading = Reading { layout: &layout, times, numbers: evidence.numbers, instrument };
+        let reading = RowParser { layout: &layout, times, numbers: evidence.numbers, instrument };
         let rows = sample_rows(data, &reading, &mut wanted);
         let sides = sides(&layout, &evidence, options, instrument, &rows)?;
         let shown = SampleTimes::of(&rows, &layout, *now);
@@ -147,7 +147,7 @@ fn settle_symbol(
     if note.is_none() {
         return Ok(None);
     }
-    let mut lines = Lines::new(content.open()?);
+    let mut lines = LineReader::new(content.open()?);
     let mut line = Line::default();
     while spellings.len() == 1 && lines.next(&mut line)? {
         if line.number > known && !line.is_blank() {
@@ -176,7 +176,7 @@ fn set_scale(layout: &mut Layout, evidence: &FormatEvidence) {
 }
 
 /// The rows of the sample that can be read.
-fn sample_rows(data: &[Line], reading: &Reading<'_>, wanted: &mut SymbolFilter) -> Vec<RawRow> {
+fn sample_rows(data: &[Line], reading: &RowParser<'_>, wanted: &mut SymbolFilter) -> Vec<RawRow> {
     let mut splitter = Splitter::new(reading.layout.delimiter);
     let mut rows = Vec::new();
     for line in data {
@@ -192,7 +192,7 @@ fn sample_rows(data: &[Line], reading: &Reading<'_>, wanted: &mut SymbolFilter) 
 /// What the rows of the sample show of their times.
 struct SampleTimes {
     times: Vec<DateTime<Utc>>,
-    order: Order,
+    order: RowOrder,
     has_local: bool,
 }
 
@@ -219,7 +219,7 @@ impl SampleTimes {
             zone.resolve(local, None)
         };
         let times: Vec<_> = rows.iter().filter_map(&mut resolve).filter(|at| is_plausible(*at, now)).collect();
-        Self { order: Order::of(&times), times, has_local }
+        Self { order: RowOrder::of(&times), times, has_local }
     }
 
     /// The length of bars: by their times, by the file's name, or the shortest.

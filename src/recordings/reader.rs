@@ -11,9 +11,9 @@ use super::error::RecordingError;
 use super::input::Content;
 use super::layout::Layout;
 use super::left_out::LeftOutReason;
-use super::lines::{Line, Lines, Splitter};
+use super::lines::{Line, LineReader, Splitter};
 use super::number::NumberStyle;
-use super::row::{BarQuotes, RawPrices, RawRow, Reading, Row, RowFault, RowPrices, Sides};
+use super::row::{BarQuotes, RawPrices, RawRow, RecordedRow, RowFault, RowParser, RowPrices, Sides};
 use super::stamp::{Stamp, TimeStyle};
 use super::summary::ReadSummary;
 use super::symbol_filter::SymbolFilter;
@@ -24,9 +24,9 @@ use crate::domain::{BarLabel, Candle, Feed, Instrument, Instruments, Quote, Reco
 /// Rows that are read at a time.
 const CHUNK: u64 = 256;
 /// A file whose first rows are all bad is not read to its end.
-const HOPELESS: u64 = 1000;
+const MAX_BAD_START: u64 = 1000;
 /// Bad rows with fewer good ones between them are one burst and get one warning.
-const BURST: u64 = 1000;
+const BURST_GAP: u64 = 1000;
 /// Widest spread of a row, as a share of its price.
 const WIDEST_SPREAD: f64 = 0.05;
 
@@ -43,14 +43,14 @@ pub(crate) struct Counts {
 
 /// A tick of the recording, and how far the file had been read when it came.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Step {
+pub(crate) struct RecordedTick {
     pub(crate) tick: Tick,
     pub(crate) read: Counts,
 }
 
 /// What is read, and what is known beforehand.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
+pub(crate) struct ReadRequest {
     /// What the file holds.
     pub(crate) instrument: Arc<Instrument>,
     /// The catalogue, for files that hold several instruments.
@@ -64,7 +64,7 @@ pub(crate) struct Request {
 /// An open recording.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    pub(super) lines: Lines,
+    pub(super) lines: LineReader,
     /// Lines of the sample that are still to be read.
     pub(super) ahead: VecDeque<Line>,
     /// All rows, oldest first, of a file whose newest row comes first.
@@ -104,12 +104,12 @@ impl Recording {
     ///
     /// # Errors
     /// When it is not a recording, or can be understood in more than one way.
-    pub(crate) fn open(file: &Path, request: &Request) -> Result<Self, RecordingError> {
+    pub(crate) fn open(file: &Path, request: &ReadRequest) -> Result<Self, RecordingError> {
         Self::open_content(&Content::File(file.to_owned()), request)
     }
 
     /// The next ticks, oldest first; none at the end.
-    pub(crate) fn next_chunk(&mut self) -> Result<Vec<Step>, RecordingError> {
+    pub(crate) fn next_chunk(&mut self) -> Result<Vec<RecordedTick>, RecordingError> {
         let mut steps = Vec::new();
         while steps.is_empty() && !self.ended {
             let until = self.counts.rows + CHUNK;
@@ -127,7 +127,7 @@ impl Recording {
     }
 
     /// The next row, after the bad ones before it; `None` at the end.
-    pub(crate) fn next_row(&mut self) -> Result<Option<Row>, RecordingError> {
+    pub(crate) fn next_row(&mut self) -> Result<Option<RecordedRow>, RecordingError> {
         while !self.ended {
             match self.next_raw()? {
                 Some(Ok(raw)) => match self.accept(&raw) {
@@ -137,8 +137,8 @@ impl Recording {
                 Some(Err(fault)) => self.leave_out(self.line.number, &fault),
                 None => self.end()?,
             }
-            if self.last_at.is_none() && self.faults() >= HOPELESS {
-                return Err(self.hopeless());
+            if self.last_at.is_none() && self.faults() >= MAX_BAD_START {
+                return Err(self.no_good_row());
             }
         }
         Ok(None)
@@ -197,12 +197,12 @@ impl Recording {
             let shown: String = spelling.chars().take(40).collect();
             return Err(RowFault::whole(LeftOutReason::OtherInstrument, format!("is of '{shown}'")));
         }
-        let reading = Reading { layout, times: *times, numbers: *numbers, instrument };
+        let reading = RowParser { layout, times: *times, numbers: *numbers, instrument };
         reading.row(line.number, fields)
     }
 
     /// Makes a row of a line: the last word on its time, its order and its sides.
-    fn accept(&mut self, raw: &RawRow) -> Result<Row, RowFault> {
+    fn accept(&mut self, raw: &RawRow) -> Result<RecordedRow, RowFault> {
         let at = self.resolve(raw.stamp)?;
         let (at, clock) = match self.bar_length {
             Some(length) => {
@@ -264,7 +264,7 @@ impl Recording {
     }
 
     /// Puts bid and ask to a row.
-    fn priced(&mut self, raw: &RawRow, at: DateTime<Utc>) -> Result<Row, RowFault> {
+    fn priced(&mut self, raw: &RawRow, at: DateTime<Utc>) -> Result<RecordedRow, RowFault> {
         let crossed = |reason: &str| RowFault::whole(LeftOutReason::Crossed, reason);
         let spread = match (raw.spread, raw.prices) {
             (Some(points), RawPrices::Last(price) | RawPrices::Bar([_, _, price, _])) if self.sides.point.is_some() => {
@@ -302,11 +302,11 @@ impl Recording {
                 (RowPrices::Bar(BarQuotes { open: quote(0), high: quote(1), low: quote(2), close: quote(3) }), None)
             }
         };
-        Ok(Row { at, prices, volume: raw.volume, own })
+        Ok(RecordedRow { at, prices, volume: raw.volume, own })
     }
 
-    fn take(&mut self, row: Row, steps: &mut Vec<Step>) {
-        let Row { at, prices, volume, .. } = row;
+    fn take(&mut self, row: RecordedRow, steps: &mut Vec<RecordedTick>) {
+        let RecordedRow { at, prices, volume, .. } = row;
         match prices {
             RowPrices::Tick(quote) => steps.push(self.step(at, quote, volume, self.counts)),
             RowPrices::Bar(quotes) => {
@@ -317,13 +317,13 @@ impl Recording {
         }
     }
 
-    fn unrolled(&self, ticks: Option<[BarTick<Counts>; 4]>, steps: &mut Vec<Step>) {
+    fn unrolled(&self, ticks: Option<[BarTick<Counts>; 4]>, steps: &mut Vec<RecordedTick>) {
         steps.extend(ticks.into_iter().flatten().map(|tick| self.step(tick.at, tick.quote, tick.volume, tick.mark)));
     }
 
-    fn step(&self, at: DateTime<Utc>, quote: Quote, volume: Option<f64>, read: Counts) -> Step {
+    fn step(&self, at: DateTime<Utc>, quote: Quote, volume: Option<f64>, read: Counts) -> RecordedTick {
         let (symbol, source) = (self.instrument.symbol.clone(), self.source.clone());
-        Step { tick: Tick { symbol, quote, volume, observed_at: at, feed: Feed::Replayed, source }, read }
+        RecordedTick { tick: Tick { symbol, quote, volume, observed_at: at, feed: Feed::Replayed, source }, read }
     }
 
     /// Counts a row that is not used, and tells of it once per burst.
@@ -334,7 +334,7 @@ impl Recording {
             return;
         }
         let row = self.counts.rows;
-        if self.last_fault.replace(row).is_none_or(|last| row - last > BURST) {
+        if self.last_fault.replace(row).is_none_or(|last| row - last > BURST_GAP) {
             tracing::warn!(source = %self.source, "a row is left out, as are bad ones near it: {}", fault.located(line));
         }
     }
@@ -351,7 +351,7 @@ impl Recording {
             return Err(RecordingError::NoRows);
         }
         if self.last_at.is_none() {
-            return Err(self.hopeless());
+            return Err(self.no_good_row());
         }
         let backwards = self.summary.left_out.of(LeftOutReason::BackInTime);
         if backwards * 2 > self.counts.rows {
@@ -362,7 +362,7 @@ impl Recording {
         Ok(())
     }
 
-    fn hopeless(&self) -> RecordingError {
+    fn no_good_row(&self) -> RecordingError {
         let others = self.summary.left_out.of(LeftOutReason::OtherInstrument);
         if others > 0 && self.faults() == 0 {
             let listed: BTreeSet<_> = self.wanted.others().collect();

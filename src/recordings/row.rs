@@ -4,14 +4,14 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use super::layout::{Layout, PriceColumns, Side, TimeColumns};
 use super::left_out::LeftOutReason;
-use super::lines::Fields;
+use super::lines::RowFields;
 use super::number::{NumberFault, NumberStyle, decimals};
 use super::stamp::{self, Stamp, TimeFault, TimeStyle};
 use crate::domain::{Candle, Instrument, Quote};
 
 /// A tick or a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct RecordedRow {
     /// Time of the tick, or time at which the bar opens.
     pub(crate) at: DateTime<Utc>,
     pub(crate) prices: RowPrices,
@@ -94,16 +94,16 @@ const MAX_VOLUME: f64 = 1e15;
 
 /// How the fields of a file are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct RowParser<'a> {
     pub(super) layout: &'a Layout,
     pub(super) times: TimeStyle,
     pub(super) numbers: NumberStyle,
     pub(super) instrument: &'a Instrument,
 }
 
-impl Reading<'_> {
+impl RowParser<'_> {
     /// Reads a line's fields.
-    pub(super) fn row(&self, line: u64, fields: Fields<'_>) -> Result<RawRow, RowFault> {
+    pub(super) fn row(&self, line: u64, fields: RowFields<'_>) -> Result<RawRow, RowFault> {
         let layout = self.layout;
         if fields.filled() > layout.names.len() {
             let (has, named) = (fields.filled(), layout.names.len());
@@ -142,11 +142,11 @@ impl Reading<'_> {
         self.fault(column, LeftOutReason::Unreadable, reason)
     }
 
-    fn field<'a>(&self, fields: Fields<'a>, column: usize) -> Result<&'a str, RowFault> {
+    fn field<'a>(&self, fields: RowFields<'a>, column: usize) -> Result<&'a str, RowFault> {
         fields.get(column).ok_or_else(|| self.unreadable(column, "is missing"))
     }
 
-    fn stamp(&self, fields: Fields<'_>) -> Result<Stamp, RowFault> {
+    fn stamp(&self, fields: RowFields<'_>) -> Result<Stamp, RowFault> {
         let not = |column: usize, text: &str, fault: TimeFault| self.unreadable(column, fault.reason(text));
         match self.layout.time {
             TimeColumns::Whole(column) => {
@@ -169,7 +169,7 @@ impl Reading<'_> {
     }
 
     /// A price that stays positive on the instrument's grid.
-    fn price(&self, fields: Fields<'_>, column: usize) -> Result<f64, RowFault> {
+    fn price(&self, fields: RowFields<'_>, column: usize) -> Result<f64, RowFault> {
         let text = self.field(fields, column)?;
         let refused = |reason: String| self.unreadable(column, reason);
         let shown = || text.chars().take(40).collect::<String>();
@@ -189,12 +189,12 @@ impl Reading<'_> {
     }
 
     /// One side of a tick; empty and zero mean that it did not change.
-    fn side(&self, fields: Fields<'_>, column: usize) -> Result<Option<f64>, RowFault> {
+    fn side(&self, fields: RowFields<'_>, column: usize) -> Result<Option<f64>, RowFault> {
         let text = self.field(fields, column)?;
         if is_absent(text) { Ok(None) } else { self.price(fields, column).map(Some) }
     }
 
-    fn bar(&self, fields: Fields<'_>, columns: [usize; 4]) -> Result<[f64; 4], RowFault> {
+    fn bar(&self, fields: RowFields<'_>, columns: [usize; 4]) -> Result<[f64; 4], RowFault> {
         let mut prices = [0.0; 4];
         for (price, column) in prices.iter_mut().zip(columns) {
             *price = self.price(fields, column)?;

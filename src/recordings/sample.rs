@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::error::RecordingError;
 use super::input::Content;
 use super::layout::{Layout, TimeColumns};
-use super::lines::{Fields, Line, Lines, Splitter};
+use super::lines::{Line, LineReader, RowFields, Splitter};
 use super::number::NumberStyle;
 use super::row::price_decimals;
 use super::stamp::{self, TimeFault, TimeStyle};
@@ -27,7 +27,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Takes the first lines off the file.
-    pub(super) fn take(source: &mut Lines) -> io::Result<Self> {
+    pub(super) fn take(source: &mut LineReader) -> io::Result<Self> {
         let mut sample = Self { lines: Vec::new(), separator: None };
         let mut line = Line::default();
         while sample.lines.len() < SAMPLE && source.next(&mut line)? {
@@ -79,7 +79,7 @@ pub(super) struct FormatEvidence {
 
 impl FormatEvidence {
     /// Takes in what a row shows.
-    pub(super) fn observe(&mut self, line: u64, fields: Fields<'_>, layout: &Layout) {
+    pub(super) fn observe(&mut self, line: u64, fields: RowFields<'_>, layout: &Layout) {
         for column in layout.prices.columns() {
             let Some(text) = fields.get(column) else { continue };
             self.numbers.observe(text);
@@ -158,7 +158,7 @@ impl FormatEvidence {
         if !self.is_open() {
             return Ok(());
         }
-        let mut lines = Lines::new(content.open()?);
+        let mut lines = LineReader::new(content.open()?);
         let mut splitter = Splitter::new(layout.delimiter);
         let mut line = Line::default();
         while self.is_open() && lines.next(&mut line)? {
@@ -175,13 +175,13 @@ impl FormatEvidence {
 
 /// In which order the rows of a sample come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct RowOrder {
     rising: usize,
     falling: usize,
     same: usize,
 }
 
-impl Order {
+impl RowOrder {
     pub(super) fn of(times: &[DateTime<Utc>]) -> Self {
         let mut order = Self::default();
         for pair in times.windows(2) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{Instrument, Instruments};
 
 /// Spellings that are kept to be told.
-const MAX_TOLD: usize = 8;
+const MAX_LISTED: usize = 8;
 
 /// The instrument that is looked for.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl SymbolFilter {
         let is = resolved.is_ok_and(|found| found.symbol == self.instrument.symbol)
             || self.only.as_deref() == Some(spelling);
         let told = if is { &mut self.found } else { &mut self.others };
-        if told.len() < MAX_TOLD {
+        if told.len() < MAX_LISTED {
             told.insert(spelling.chars().take(40).collect());
         }
         self.last = Some((spelling.to_owned(), is));

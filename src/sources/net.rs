@@ -1,6 +1,6 @@
-//! How sources reach their providers: TLS by the system's root certificates, and plain HTTP GETs.
+//! Network access of the sources: TLS with the system's root certificates, and HTTP GET requests.
 //!
-//! No error text of this file names an address: a key can be part of one.
+//! No error text of this file contains an address, because a key can be part of one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,30 +21,30 @@ use tokio::time::{sleep, timeout};
 
 use super::SourceError;
 
-/// Longest wait for a connection, and again for the head of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a provider is left alone that says too much was asked, but not for how long.
-const TOO_MUCH: Duration = Duration::from_secs(30);
-/// No provider is left alone longer than this, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// Most of a provider's own words that are repeated, in characters.
+/// Time limit for connecting, and again for the response head.
+const NET_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after a "too many requests" answer without `Retry-After`.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause, whatever the provider asks for.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// Longest quote of a provider's text, in characters.
 const MAX_WORDS: usize = 200;
 
 const AGENT: &str = concat!("orion-server/", env!("CARGO_PKG_VERSION"));
 
-/// A provider that could not be reached, or did not answer.
+/// The provider could not be reached, or did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetError {
-    /// No connection, or one that broke.
+    /// The connection failed.
     #[error("{0}")]
     Broken(String),
-    /// Nothing came in time.
+    /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
 }
 
 impl NetError {
-    /// Any error with what caused it, in one line.
+    /// Formats an error with its causes, in one line.
     pub fn broken(error: &dyn std::error::Error) -> Self {
         let (mut text, mut cause) = (error.to_string(), error.source());
         while let Some(error) = cause {
@@ -58,7 +58,7 @@ impl NetError {
     }
 }
 
-/// TLS 1.2 and 1.3 with the root certificates of this system; `SSL_CERT_FILE` names others.
+/// Returns a TLS 1.2 and 1.3 configuration with the system's root certificates; `SSL_CERT_FILE` replaces them.
 pub fn tls() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let config = || {
@@ -71,12 +71,13 @@ pub fn tls() -> Arc<ClientConfig> {
     CONFIG.get_or_init(|| config().unwrap_or_else(|error| unreachable!("ring speaks both versions: {error}"))).clone()
 }
 
-/// How many root certificates this system has; without one no provider can be trusted.
+/// Returns the number of root certificates on this system. Without any, no provider can be trusted.
 pub fn root_certificates() -> usize {
     rustls_native_certs::load_native_certs().certs.len()
 }
 
-/// A client for GETs over HTTP/1.1, with TLS where the address says `https`. Follows no redirect: a key goes nowhere else.
+/// A client for GET requests over HTTP/1.1, with TLS for `https` addresses. It does not follow redirects, so a key goes
+/// to no other host.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -85,12 +86,12 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self::new(PATIENCE)
+        Self::new(NET_TIMEOUT)
     }
 }
 
 impl Http {
-    /// A client that waits at most `patience` for a connection, and again for the head of the answer.
+    /// Creates a client with this time limit for connecting, and again for the response head.
     pub fn new(patience: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -104,10 +105,10 @@ impl Http {
         Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), patience }
     }
 
-    /// Asks for `address` on a connection of its own. Returns as soon as the head of the answer is there.
+    /// Requests `address` on a new connection. Returns once the response head has arrived.
     ///
     /// # Errors
-    /// [`NetError`]. An answer with another status than 200 is no error here.
+    /// [`NetError`]. A status other than 200 is not an error here.
     pub async fn get(&self, address: &Uri, headers: HeaderMap) -> Result<Response<Incoming>, NetError> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = address.clone();
@@ -118,10 +119,10 @@ impl Http {
         answer.await.map_err(|_| NetError::Silent(patience))?.map_err(|error| NetError::broken(&error))
     }
 
-    /// Asks for a short document, of at most `most` bytes.
+    /// Requests a document of at most `most` bytes.
     ///
     /// # Errors
-    /// [`NetError`], also for an answer with another status than 200: no redirect is followed.
+    /// [`NetError`], also for a status other than 200: redirects are not followed.
     pub async fn document(&self, address: &Uri, most: usize) -> Result<Bytes, NetError> {
         let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let answer = self.get(address, accept).await?;
@@ -134,10 +135,10 @@ impl Http {
         }
     }
 
-    /// The whole body of a short answer, at most `most` bytes.
+    /// Reads a response body of at most `most` bytes.
     ///
     /// # Errors
-    /// [`NetError`], also when it is longer.
+    /// [`NetError`], also when the body is longer.
     pub async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
         let collected = timeout(self.patience, Limited::new(body, most).collect());
         let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
@@ -145,8 +146,8 @@ impl Http {
     }
 }
 
-/// What an answer means that is not the wanted one: a mistake of the operator's is not repeated, too much haste waits as long
-/// as the provider says, all else may go better next time. `words` are the provider's, see [`words`].
+/// Returns the error for an unexpected status. A mistake of the operator is not retried, "too many requests" waits as
+/// long as the provider asks, and anything else is transient. `words` is the provider's text, see [`words`].
 pub(super) async fn classify_status(
     status: StatusCode,
     headers: &HeaderMap,
@@ -169,16 +170,16 @@ pub(super) async fn classify_status(
     }
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date.
+/// Parses `Retry-After`: seconds, or a date.
 fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Duration {
     let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| {
         let until = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| (at.to_utc() - now).to_std());
         text.trim().parse().map(Duration::from_secs).ok().or_else(|| until().map(Result::unwrap_or_default))
     });
-    asked.unwrap_or(TOO_MUCH).min(LONGEST_PAUSE)
+    asked.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE)
 }
 
-/// A provider's own words, fit for a log line: short, in one line, and without `secret`, which some of them repeat.
+/// Returns a provider's text for a log line: shortened, on one line, and without `secret`, which some providers repeat.
 pub(super) fn words(text: &str, secret: &str) -> String {
     let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WORDS).collect::<String>().trim().to_owned()
@@ -204,7 +205,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
             assert_eq!(pause(&headers, now), Duration::from_secs(seconds), "{value}");
         }
-        assert_eq!(pause(&HeaderMap::new(), now), TOO_MUCH);
+        assert_eq!(pause(&HeaderMap::new(), now), DEFAULT_PAUSE);
     }
 
     #[test]

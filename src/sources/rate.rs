@@ -1,4 +1,4 @@
-//! How many ticks came within the last minute.
+//! Counts the ticks of the last minute.
 
 use tokio::time::Instant;
 
@@ -6,13 +6,13 @@ const SECONDS: usize = 60;
 
 /// A counter for each of the last sixty seconds.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct TickRate {
     began: Instant,
     counts: [u32; SECONDS],
     second: u64,
 }
 
-impl Rate {
+impl TickRate {
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), counts: [0; SECONDS], second: 0 }
     }
@@ -28,7 +28,7 @@ impl Rate {
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// Forgets what is older than a minute.
+    /// Drops the counts that are older than a minute.
     fn turn(&mut self) {
         let now = self.began.elapsed().as_secs();
         for second in (self.second + 1..=now).take(SECONDS) {
@@ -46,7 +46,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_minute_is_remembered() {
-        let mut rate = Rate::new();
+        let mut rate = TickRate::new();
         let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
         rate.add(5);
         wait(30).await;

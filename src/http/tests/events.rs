@@ -1,4 +1,4 @@
-//! `POST /api/events` over the real pipeline: what is answered is stored, in order, and there after a restart.
+//! `POST /api/events` over the real pipeline: acknowledged events are stored, in order, and survive a restart.
 
 use super::*;
 use crate::domain::MessageType;

@@ -12,7 +12,7 @@ pub(in crate::recordings) struct Vendor {
     /// How reports and `docs/recordings.md` call it.
     pub(in crate::recordings) name: &'static str,
     /// The clock of times that carry no zone.
-    pub(super) clock: Clock,
+    pub(super) clock: VendorClock,
     /// Which side one price is.
     pub(super) side: Side,
     /// What a bar's time is that of.
@@ -21,7 +21,7 @@ pub(in crate::recordings) struct Vendor {
 
 /// The clock of a vendor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Clock {
+pub(super) enum VendorClock {
     /// Nothing is known of it; UTC is assumed.
     Unknown,
     /// The vendor says so.
@@ -30,7 +30,7 @@ pub(super) enum Clock {
     Exchange,
 }
 
-impl Clock {
+impl VendorClock {
     /// The zone for an instrument, and whether the vendor says so.
     pub(super) fn zone(self, class: InstrumentClass) -> (Timezone, bool) {
         match (self, class) {
@@ -48,39 +48,41 @@ const NEW_YORK: Timezone = Timezone::Named(Tz::America__New_York);
 /// Eastern Standard Time, without daylight saving all year.
 const EST: Timezone = Timezone::Named(Tz::Etc__GMTPlus5);
 
-const fn vendor(name: &'static str, clock: Clock, side: Side) -> Vendor {
+const fn vendor(name: &'static str, clock: VendorClock, side: Side) -> Vendor {
     Vendor { name, clock, side, label: BarLabel::Start }
 }
 
-const UTC: Clock = Clock::Zone(Timezone::UTC);
+const UTC: VendorClock = VendorClock::Zone(Timezone::UTC);
 
 /// A file like those of this server's own documents.
-pub(in crate::recordings) const OWN: Vendor = vendor("", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const METATRADER_5: Vendor = vendor("MetaTrader 5", Clock::Zone(Timezone::Broker), Side::Bid);
-pub(in crate::recordings) const METATRADER_4: Vendor = vendor("MetaTrader 4", Clock::Zone(Timezone::Broker), Side::Bid);
+pub(in crate::recordings) const OWN: Vendor = vendor("", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const METATRADER_5: Vendor =
+    vendor("MetaTrader 5", VendorClock::Zone(Timezone::Broker), Side::Bid);
+pub(in crate::recordings) const METATRADER_4: Vendor =
+    vendor("MetaTrader 4", VendorClock::Zone(Timezone::Broker), Side::Bid);
 /// <https://www.histdata.com/f-a-q/data-files-detailed-specification/>: EST without daylight saving, bids.
-pub(in crate::recordings) const HISTDATA: Vendor = vendor("HistData", Clock::Zone(EST), Side::Bid);
+pub(in crate::recordings) const HISTDATA: Vendor = vendor("HistData", VendorClock::Zone(EST), Side::Bid);
 pub(in crate::recordings) const TRUEFX: Vendor = vendor("TrueFX", UTC, Side::Bid);
 pub(in crate::recordings) const DUKASCOPY: Vendor = vendor("Dukascopy", UTC, Side::Bid);
 pub(in crate::recordings) const FOREX_TESTER: Vendor = vendor("Forex Tester", UTC, Side::Bid);
 pub(in crate::recordings) const FINAM: Vendor =
-    vendor("Finam", Clock::Zone(Timezone::Named(Tz::Europe__Moscow)), Side::Last);
+    vendor("Finam", VendorClock::Zone(Timezone::Named(Tz::Europe__Moscow)), Side::Last);
 pub(in crate::recordings) const STOOQ: Vendor =
-    vendor("Stooq", Clock::Zone(Timezone::Named(Tz::Europe__Warsaw)), Side::Last);
-pub(in crate::recordings) const YFINANCE: Vendor = vendor("yfinance", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const INVESTING: Vendor = vendor("Investing.com", Clock::Unknown, Side::Last);
+    vendor("Stooq", VendorClock::Zone(Timezone::Named(Tz::Europe__Warsaw)), Side::Last);
+pub(in crate::recordings) const YFINANCE: Vendor = vendor("yfinance", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const INVESTING: Vendor = vendor("Investing.com", VendorClock::Unknown, Side::Last);
 /// The chart's own zone, which is the exchange's unless it was changed.
-pub(in crate::recordings) const SIERRA_CHART: Vendor = vendor("Sierra Chart", Clock::Zone(NEW_YORK), Side::Last);
+pub(in crate::recordings) const SIERRA_CHART: Vendor = vendor("Sierra Chart", VendorClock::Zone(NEW_YORK), Side::Last);
 /// <https://ninjatrader.com/support/helpguides/nt8/importing.htm>: exports are in UTC; bars carry the time of their end.
 pub(in crate::recordings) const NINJATRADER: Vendor =
     Vendor { label: BarLabel::End, ..vendor("NinjaTrader 8", UTC, Side::Last) };
 pub(in crate::recordings) const DATABENTO: Vendor = vendor("Databento", UTC, Side::Last);
 pub(in crate::recordings) const MASSIVE: Vendor = vendor("Massive flat file", UTC, Side::Last);
 pub(in crate::recordings) const BINANCE: Vendor = vendor("Binance", UTC, Side::Last);
-pub(in crate::recordings) const TRADINGVIEW: Vendor = vendor("TradingView", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const ALPHA_VANTAGE: Vendor = vendor("Alpha Vantage", Clock::Exchange, Side::Last);
-pub(in crate::recordings) const KIBOT: Vendor = vendor("Kibot", Clock::Zone(NEW_YORK), Side::Last);
-pub(in crate::recordings) const LEAN: Vendor = vendor("QuantConnect Lean", Clock::Exchange, Side::Last);
+pub(in crate::recordings) const TRADINGVIEW: Vendor = vendor("TradingView", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const ALPHA_VANTAGE: Vendor = vendor("Alpha Vantage", VendorClock::Exchange, Side::Last);
+pub(in crate::recordings) const KIBOT: Vendor = vendor("Kibot", VendorClock::Zone(NEW_YORK), Side::Last);
+pub(in crate::recordings) const LEAN: Vendor = vendor("QuantConnect Lean", VendorClock::Exchange, Side::Last);
 
 /// All of them, for the table in the documents.
 #[cfg(test)]

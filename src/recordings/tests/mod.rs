@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::input::Content;
-use super::{Counts, ReadSummary, Recording, RecordingError, Request, RowPrices, Step};
+use super::{Counts, ReadRequest, ReadSummary, RecordedTick, Recording, RecordingError, RowPrices};
 use crate::domain::{Instruments, Quote, RecordingOptions, iso, parse_time};
 
 /// The day on which all of these files are read.
@@ -61,7 +61,7 @@ impl File {
         let list = Instruments::documented().into_iter().chain(Instruments::futures());
         let instruments = Arc::new(Instruments::new(list).unwrap());
         let instrument = instruments.resolve(self.symbol).unwrap().clone();
-        let request = Request { instrument, instruments, options: self.options.clone(), now: now() };
+        let request = ReadRequest { instrument, instruments, options: self.options.clone(), now: now() };
         Recording::open_content(&Content::Bytes(self.bytes.clone().into(), self.name.clone()), &request)
     }
 
@@ -90,7 +90,7 @@ impl File {
     }
 
     /// All its ticks, as a replay sends them.
-    fn steps(&self) -> Result<(Vec<Step>, Counts), RecordingError> {
+    fn steps(&self) -> Result<(Vec<RecordedTick>, Counts), RecordingError> {
         let mut recording = self.open()?;
         let mut steps = Vec::new();
         loop {

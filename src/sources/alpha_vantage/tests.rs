@@ -1,4 +1,4 @@
-//! The parser, by values and by anything.
+//! The parser, on fixed and arbitrary input.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn what_is_no_price_says_why() {
     }
 }
 
-/// The texts are those that users of the service report; what is not recognized is taken for haste.
+/// The texts were reported by users of the service. An unknown text counts as "too many calls".
 #[test]
 fn errors_in_the_body_are_told_apart() {
     for (field, text, why) in [

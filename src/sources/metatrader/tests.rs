@@ -20,7 +20,7 @@ fn instruments() -> Arc<Instruments> {
     Arc::new(Instruments::new(Instruments::documented()).unwrap())
 }
 
-/// What the Expert Advisor sends, letter by letter.
+/// The exact bytes that the Expert Advisor sends.
 fn batch(seq: u64, ticks: &Value) -> Value {
     json!({"v": 1, "type": "ticks", "src": "mt5", "seq": seq, "utc_off": 10800, "connected": true, "ticks": ticks})
 }
@@ -29,10 +29,10 @@ fn tick(symbol: &str, bid: f64, millis: i64) -> Value {
     json!({"s": symbol, "b": bid, "a": bid + 0.00012, "d": 5, "t": 1_732_089_600_000_i64 + millis})
 }
 
-fn read(value: &Value) -> Batch {
+fn read(value: &Value) -> TickBatch {
     match parse(value, &instruments(), now()).unwrap() {
-        Message::Ticks(batch) => batch,
-        Message::Signal { .. } => panic!("a signal"),
+        Post::Ticks(batch) => batch,
+        Post::Signal { .. } => panic!("a signal"),
     }
 }
 
@@ -98,7 +98,7 @@ fn the_future_is_dated_at_the_arrival() {
 fn a_level_of_zero_is_one_that_is_not_set() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt5", "id": "a", "symbol": "EURUSD", "direction": "buy", "entry": 1.16,
         "sl": 0.0, "tp": "0.00000", "tp2": 0, "take_profits": [{"price": 0, "pct": 50}, {"price": 1.17, "pct": 50}], "confidence": 0});
-    let Message::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
+    let Post::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
     let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap();
     assert_eq!((pushed.draft.stop_loss, pushed.draft.take_profits), (None, Some(vec![1.17])));
     assert_eq!((pushed.draft.confidence, pushed.draft.tp_modes), (Some(0.0), Some(vec!["TP1 50%".to_owned()])));
@@ -128,7 +128,7 @@ fn a_signal_is_told_in_the_words_of_pushed_signals() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt4", "id": "a", "symbol": "EURUSD.m", "setup": "MSS+FVG", "tf": "M15",
         "direction": "long", "entry": 1.085, "stop_loss": 1.082,
         "take_profits": [{"price": 1.088, "pct": 30}, {"price": 1.092, "pct": 70}], "confidence": 0.85});
-    let Message::Signal { source, signal } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
+    let Post::Signal { source, signal } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
     assert_eq!(source.as_str(), "mt4");
     let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap().draft;
     assert_eq!(pushed.entry_price, Some(1.085));
@@ -137,7 +137,7 @@ fn a_signal_is_told_in_the_words_of_pushed_signals() {
     assert_eq!(pushed.tp_modes, Some(vec!["TP1 30%".to_owned(), "TP2 70%".to_owned()]));
 }
 
-/// A way in to a pipeline that takes everything, unless it is told not to.
+/// A receiver with a pipeline that accepts everything, unless it is told not to.
 struct Bridge {
     metatrader: MetaTrader,
     states: SourceStates,
@@ -172,9 +172,9 @@ impl Bridge {
     }
 
     async fn send(&self, value: &Value) -> Result<TicksAnswer, PushError> {
-        self.metatrader.take(value).await.map(|answer| match answer {
-            Answer::Ticks(answer) => answer,
-            Answer::Signal(answer) => panic!("{answer:?}"),
+        self.metatrader.receive(value).await.map(|answer| match answer {
+            PostAnswer::Ticks(answer) => answer,
+            PostAnswer::Signal(answer) => panic!("{answer:?}"),
         })
     }
 
@@ -194,7 +194,7 @@ async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
     assert_eq!((answer.seq, answer.accepted, answer.duplicate, answer.rejected.len()), (1, 1, false, 1));
     let again = bridge.send(&first).await.unwrap();
     assert_eq!((again.seq, again.accepted, again.duplicate, again.rejected.len()), (1, 0, true, 0));
-    // A terminal that starts again counts from the beginning.
+    // A restarted terminal counts from the beginning.
     let restarted = bridge.send(&batch(1, &json!([tick("EURUSD", 1.2, 500)]))).await.unwrap();
     assert_eq!((restarted.accepted, restarted.duplicate), (1, false));
     assert_eq!(bridge.taken.recv().await.unwrap()[0].quote.mid(), 1.100_06);
@@ -212,7 +212,7 @@ async fn a_tick_that_was_overtaken_is_not_taken() {
     assert_eq!((late.accepted, late.rejected[0].code, late.rejected[0].index), (1, "out_of_order", 0));
     let same = bridge.send(&batch(3, &json!([tick("EURUSD", 1.1, 500)]))).await.unwrap();
     assert_eq!(same.rejected[0].code, "duplicate");
-    // An hour back is another clock, not another order.
+    // A tick one hour back shows a changed clock, not a late tick.
     let moved = bridge.send(&batch(4, &json!([tick("EURUSD", 1.1, -3_600_000)]))).await.unwrap();
     assert_eq!(moved.accepted, 1);
     let then = bridge.send(&batch(5, &json!([tick("EURUSD", 1.2, -3_599_000)]))).await.unwrap();

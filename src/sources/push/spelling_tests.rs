@@ -1,4 +1,4 @@
-//! Signals and prices as bots, language models and terminals spell them: one table of names for every way in.
+//! Signals and prices in the spellings of bots, language models and terminals: one table of names for every route.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn spellings_that_differ_are_refused_by_name() {
     refused_for(&body(json!({"event": "SHORT_ENTRY"})), "event", "contradicts the direction");
     refused_for(&body(json!({"entry_price": 1.17})), "entry", "contradicts entry_price");
     refused_for(&body(json!({"tp": [1.17], "targets": [1.18]})), "tp", "contradicts");
-    // Documented beside each other, and not the same.
+    // Both documented, with different meanings.
     assert_eq!(read(&body(json!({"price": 1.1605}))).draft.entry_price, Some(1.16));
 }
 

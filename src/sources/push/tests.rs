@@ -1,4 +1,4 @@
-//! Every documented spelling, every error, and what arbitrary input must never do.
+//! Every documented spelling and error, and invariants for arbitrary input.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn parse(body: &Value) -> Result<PushedSignal, PushFault> {
     parse_signal(body, &instruments())
 }
 
-/// The signal object that leaves the server for a pushed body.
+/// Returns the signal object that the server sends for a pushed body.
 fn object(body: &Value) -> Value {
     let PushedSignal { id, draft, .. } = parse(body).unwrap();
     let instruments = instruments();
@@ -52,7 +52,7 @@ fn documented() -> Value {
     })
 }
 
-/// `documented()` with some fields replaced, and those that become null left out.
+/// Returns `documented()` with some fields replaced; null removes a field.
 fn with(changes: Value) -> Value {
     let mut body = documented();
     let (Value::Object(fields), Value::Object(changes)) = (&mut body, changes) else { unreachable!() };
@@ -194,7 +194,7 @@ fn what_is_missing_is_named_where_it_can_be_known() {
     assert_eq!(faulty(&json!({"id": "a", "status": "done"})), ["status"]);
     assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "confidence": 101})), ["confidence", "direction"]);
     assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "dry_run": true})), ["direction"]);
-    // These may be about a known signal: the pipeline decides.
+    // These may update a known signal: the pipeline decides.
     assert!(parse(&json!({"id": "a", "status": "confirmed"})).is_ok());
     assert!(parse(&json!({"id": "a", "stop_loss": 1.08})).is_ok());
 }
@@ -343,7 +343,7 @@ fn each_error_is_worded() {
     );
 }
 
-/// A push into a pipeline that answers what `answer` says.
+/// Creates a push into a pipeline that answers with `answer`.
 fn push_to(
     answer: impl Fn(Input) -> Result<Accepted, SubmitError> + Send + 'static,
 ) -> (Push, Arc<Metrics>, mpsc::Receiver<Input>) {
@@ -351,7 +351,7 @@ fn push_to(
     let (seen, inputs) = mpsc::channel(16);
     Tasks::new().spawn_connection(async move {
         while let Some(Request { input, answer: Some(to) }) = requests.recv().await {
-            // Not every test looks at what arrived.
+            // Some tests do not read the inputs.
             seen.try_send(input.clone()).ok();
             to.send(answer(input)).unwrap();
         }
@@ -455,7 +455,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Words that mean something to the parsers, mixed with ones that do not.
+/// Words that the parsers know, mixed with unknown ones.
 fn any_word() -> impl Strategy<Value = String> {
     const WORDS: [&str; 34] = [
         "id",
@@ -496,7 +496,7 @@ fn any_word() -> impl Strategy<Value = String> {
     prop_oneof![4 => prop::sample::select(WORDS.to_vec()).prop_map(ToOwned::to_owned), 1 => any::<String>()]
 }
 
-/// Whether a fault names something that is in the body, or that is required.
+/// Returns whether a fault names a field of the body, or a required one.
 fn names_something(value: &Value, fault: &Fault) -> bool {
     let name = fault.field.rsplit('.').next().unwrap().split('[').next().unwrap();
     let required = fault.reason.starts_with("is required");

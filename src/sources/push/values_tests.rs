@@ -1,4 +1,4 @@
-//! Numbers and prices as they are written.
+//! Numbers and prices in the spellings of people.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The replay as a whole: a file in, timed batches out.
+//! The whole replay: from a file to timed batches.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::pipeline::{Handle, Input};
 use crate::sources::SourceStates;
 use crate::telemetry::Metrics;
 
-/// The recorded ticks of 8 May 2014, where the machine has them; they are not part of the project.
+/// The recorded ticks of 8 May 2014, where the machine has them. They are not part of the repository.
 const RECORDED: &str = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
 
 fn instruments() -> Arc<Instruments> {
@@ -24,9 +24,9 @@ fn wall() -> WallClock {
 
 type Batches = Vec<(Duration, Vec<Tick>)>;
 
-/// Replays `file` to its end: what came when, and how the source ended.
+/// Replays `file` to its end. Returns the inputs with their times, and the result of the source.
 ///
-/// No timer but the replay's own runs meanwhile, so the paused clock waits for the reading thread.
+/// Only the replay's own timers run meanwhile, so the paused clock waits for the reading thread.
 async fn replay(file: &Path, speed: Speed) -> (Batches, Result<Finished, SourceError>) {
     let metrics = Metrics::new().unwrap();
     let states = SourceStates::new(&metrics);
@@ -120,13 +120,13 @@ fn options_that_make_no_sense_are_refused() {
 
 #[test]
 fn no_speed_is_too_slow_for_the_timer() {
-    let mut pace = Pace::new(Speed::Factor(f64::MIN_POSITIVE));
+    let mut pace = ReplayPace::new(Speed::Factor(f64::MIN_POSITIVE));
     let first = parse_time("2026-01-15T07:00:00Z").unwrap();
     let began = pace.due(first).unwrap();
-    assert_eq!(pace.due(first + TimeDelta::days(10_000)), Some(began + FOREVER));
+    assert_eq!(pace.due(first + TimeDelta::days(10_000)), Some(began + MAX_WAIT));
 }
 
-/// The recorded file, all of it, at sixty times its speed: every quote as it stands there, in order, on time.
+/// The whole recorded file at sixty times its speed: every quote unchanged, in order and on time.
 #[tokio::test(start_paused = true)]
 async fn the_recorded_ticks_come_as_they_were() {
     let Ok(text) = std::fs::read_to_string(RECORDED) else {

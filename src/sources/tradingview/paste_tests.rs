@@ -1,4 +1,4 @@
-//! Alerts as people paste them: quotes, forms, adjusted symbols, words of direction, distances, repetition.
+//! Alerts as people paste them: quotes, forms, adjusted symbols, direction words, distances, repeats.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -178,7 +178,7 @@ fn distances_are_not_levels() {
     );
 }
 
-/// A way in whose pipeline takes everything.
+/// A receiver whose pipeline accepts everything.
 fn way_in() -> (TradingView, Arc<Metrics>) {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -196,7 +196,7 @@ fn way_in() -> (TradingView, Arc<Metrics>) {
 #[tokio::test(start_paused = true)]
 async fn the_same_text_hours_later_is_new() {
     let (tradingview, metrics) = way_in();
-    let kind = async |body: &str| serde_json::to_value(tradingview.take(body.as_bytes()).await.unwrap()).unwrap();
+    let kind = async |body: &str| serde_json::to_value(tradingview.receive(body.as_bytes()).await.unwrap()).unwrap();
     for body in
         [r#"{"ticker": "EURUSD", "action": "buy", "reason": "MA cross"}"#, r#"{"ticker": "EURUSD", "price": "1.1600"}"#]
     {
@@ -221,7 +221,7 @@ async fn the_same_text_hours_later_is_new() {
     assert_eq!((count("signal"), count("price")), (1, 2));
 }
 
-/// An alert whose fields stand in any order, in any style of quotes.
+/// An alert with its fields in any order and any style of quotes.
 fn any_alert() -> impl Strategy<Value = String> {
     let fields = vec![
         prop::sample::select(vec![("ticker", "EURUSD"), ("symbol", "OANDA:EURUSD"), ("Pair", "eur/usd")]),
@@ -305,7 +305,7 @@ proptest! {
 
 #[test]
 fn answers_keep_their_documented_shape() {
-    let duplicate = Answer::Duplicate {
+    let duplicate = AlertAnswer::Duplicate {
         success: true,
         duplicate: true,
         of: "a".to_owned(),
@@ -315,7 +315,7 @@ fn answers_keep_their_documented_shape() {
     let expected = json!({"kind": "duplicate", "success": true, "duplicate": true, "of": "a", "received_at": "2026-01-15T10:30:30.000Z",
         "timestamp": "2026-01-15T10:30:50.000Z"});
     assert_eq!(serde_json::to_value(duplicate).unwrap(), expected);
-    let price = Answer::Price {
+    let price = AlertAnswer::Price {
         success: true,
         symbol: "EURUSD".to_owned(),
         delayed: false,

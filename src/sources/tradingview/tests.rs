@@ -166,7 +166,7 @@ fn the_same_alert_is_recognized_by_its_id_or_its_body() {
     assert_ne!(id(&bare(1.1), "2026-01-15T01:00:00Z"), id(&bare(1.1), "2026-01-15T07:00:00Z"), "another event");
 }
 
-/// A way in whose pipeline does what it is told: answers, refuses, or is silent.
+/// A receiver whose pipeline answers, rejects or stays silent, as the test says.
 fn way_in(answer: Option<Result<crate::domain::Accepted, SubmitError>>) -> TradingView {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -188,11 +188,11 @@ const PRICE: &[u8] = br#"{"ticker":"EURUSD","price":1.1}"#;
 #[tokio::test]
 async fn an_alert_counts_once_unless_it_was_not_taken() {
     let tradingview = way_in(Some(Ok(crate::domain::Accepted::Ticks(Vec::new()))));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Price { delayed: false, .. })));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Duplicate { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Price { delayed: false, .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Duplicate { .. })));
     let full = way_in(Some(Err(SubmitError::Overloaded)));
     for _ in 0..2 {
-        assert_eq!(full.take(PRICE).await, Err(PushError::Overloaded));
+        assert_eq!(full.receive(PRICE).await, Err(PushError::Overloaded));
     }
 }
 
@@ -200,9 +200,9 @@ async fn an_alert_counts_once_unless_it_was_not_taken() {
 async fn an_answer_comes_in_time_whatever_the_disk_does() {
     let tradingview = way_in(None);
     let began = Instant::now();
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Queued { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Queued { .. })));
     assert!(began.elapsed() < Duration::from_secs(3));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Duplicate { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Duplicate { .. })));
 }
 
 fn any_body() -> impl Strategy<Value = String> {

@@ -1,4 +1,4 @@
-//! What is read although it is not JSON, and what is not.
+//! Accepted and rejected deviations from JSON.
 
 use proptest::prelude::*;
 use serde_json::json;

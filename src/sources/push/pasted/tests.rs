@@ -1,4 +1,4 @@
-//! How people write signals, and how each is read.
+//! Signals as people write them, with the expected result.
 
 use proptest::prelude::*;
 
@@ -125,7 +125,7 @@ fn a_text_is_one_signal_a_day() {
     assert_ne!(first, id("BUY EURUSD 1.17", "2026-01-15T07:00:00Z"));
 }
 
-/// A part of a signal in one of its spellings.
+/// The parts of a signal, each in one of its spellings.
 fn parts() -> impl Strategy<Value = (Vec<usize>, [usize; 4], bool)> {
     (Just(vec![0, 1, 2, 3]).prop_shuffle(), [0..4usize, 0..4usize, 0..4usize, 0..4usize], any::<bool>())
 }
