@@ -156,51 +156,51 @@ mod tests {
     }
 
     /// Runs the board second by second, and returns the second of each notification.
-    fn told(board: &mut Board, script: &[(u32, &[&str])]) -> Vec<(u32, AlertChange, String)> {
+    fn notifications(board: &mut Board, script: &[(u32, &[&str])]) -> Vec<(u32, AlertChange, String)> {
         let (start, wall) = (Instant::now(), DateTime::UNIX_EPOCH);
-        let (mut second, mut told) = (0, Vec::new());
+        let (mut second, mut sent) = (0, Vec::new());
         for (until, subjects) in script {
             while second < *until {
                 let notices = board.update(start + second * SECOND, wall + second * SECOND, &wrong(subjects));
-                told.extend(notices.into_iter().map(|notice| (second, notice.step, notice.key.subject)));
+                sent.extend(notices.into_iter().map(|notice| (second, notice.step, notice.key.subject)));
                 second += 1;
             }
         }
-        told
+        sent
     }
 
     #[test]
     fn an_alert_is_raised_once_and_resolved_once() {
         let mut board = Board::new(10 * SECOND, Duration::ZERO);
-        let steps = told(&mut board, &[(5, &[]), (100, &["a"]), (1000, &[])]);
+        let steps = notifications(&mut board, &[(5, &[]), (100, &["a"]), (1000, &[])]);
         assert_eq!(steps, [(15, AlertChange::Raised, "a".into()), (130, AlertChange::Resolved, "a".into())]);
         assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 0)]);
         assert!(board.entries.is_empty());
     }
 
     #[test]
-    fn what_is_over_soon_is_not_told_and_what_flickers_is_one_alert() {
+    fn short_problems_are_silent_and_flapping_alerts_once() {
         let mut board = Board::new(10 * SECOND, Duration::ZERO);
-        assert_eq!(told(&mut board, &[(9, &["a"]), (40, &[]), (49, &["a"]), (90, &[])]), []);
+        assert_eq!(notifications(&mut board, &[(9, &["a"]), (40, &[]), (49, &["a"]), (90, &[])]), []);
         assert!(board.entries.is_empty());
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
-        let steps = told(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
+        let steps = notifications(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
         assert_eq!(steps, [(0, AlertChange::Raised, "a".into())]);
         assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 1)]);
     }
 
     #[test]
-    fn a_source_that_is_connected_again_and_again_in_vain_is_told_of() {
+    fn reconnecting_in_vain_raises_an_alert() {
         let mut board = Board::new(60 * SECOND, Duration::ZERO);
         let attempts: Vec<(u32, &[&str])> =
             (0..10).flat_map(|attempt| [(attempt * 30 + 5, &["a"][..]), (attempt * 30 + 30, &[][..])]).collect();
-        assert_eq!(told(&mut board, &attempts), [(60, AlertChange::Raised, "a".into())]);
+        assert_eq!(notifications(&mut board, &attempts), [(60, AlertChange::Raised, "a".into())]);
     }
 
     #[test]
-    fn it_is_told_again_at_its_interval_and_each_subject_is_its_own() {
+    fn an_alert_repeats_for_each_subject() {
         let mut board = Board::new(Duration::ZERO, 60 * SECOND);
-        let steps = told(&mut board, &[(30, &["a"]), (130, &["a", "b"]), (200, &["b"])]);
+        let steps = notifications(&mut board, &[(30, &["a"]), (130, &["a", "b"]), (200, &["b"])]);
         let expected = [
             (0, AlertChange::Raised, "a"),
             (30, AlertChange::Raised, "b"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_says_what_and_since_when() {
+    fn the_body_has_the_problem_and_its_start() {
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
         let notices = board.update(Instant::now(), DateTime::UNIX_EPOCH, &wrong(&["a"]));
         let body: serde_json::Value = serde_json::from_str(&notices[0].body()).unwrap();

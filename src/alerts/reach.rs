@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_internet_is_reached_unless_more_is_allowed() {
+    fn only_public_addresses_are_allowed_by_default() {
         let of = |ip: &str| {
             let ip = ip.parse().unwrap();
             [Reach::Public, Reach::Private, Reach::Loopback].map(|reach| reach.allows(ip))
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_home_is_refused() {
+    async fn a_name_for_loopback_is_rejected() {
         let name = |text: &str| text.parse::<Name>().unwrap();
         let error = Resolver(Reach::Public).call(name("localhost")).await.unwrap_err();
         assert!(error.to_string().contains("may not be connected to"), "{error}");

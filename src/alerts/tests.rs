@@ -109,7 +109,7 @@ fn counted(metrics: &Metrics, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_alert_comes_signed() {
+async fn an_alert_is_signed() {
     let (url, mut received) = webhook(&[]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
     courier(&url, &metrics, 1).deliver(notices(1)).await;
@@ -125,7 +125,7 @@ async fn an_alert_comes_signed() {
 }
 
 #[tokio::test]
-async fn it_is_brought_again_under_the_same_id_and_no_redirect_is_followed() {
+async fn retries_keep_the_id_and_ignore_redirects() {
     let (elsewhere, mut followed) = webhook(&[]).await;
     let redirect: &'static str = format!("302 Found\r\nlocation: {elsewhere}").leak();
     let (url, mut received) = webhook(&["500 Internal Server Error", redirect, ""]).await;
@@ -141,7 +141,7 @@ async fn it_is_brought_again_under_the_same_id_and_no_redirect_is_followed() {
 }
 
 #[tokio::test]
-async fn it_is_given_up_at_last_and_at_once_when_it_is_not_wanted() {
+async fn delivery_ends_after_retries_or_on_gone() {
     let (url, mut received) = webhook(&["503 Service Unavailable", "503 Service Unavailable", "410 Gone"]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
     courier(&url, &metrics, 2).deliver(notices(3)).await;
@@ -152,7 +152,7 @@ async fn it_is_given_up_at_last_and_at_once_when_it_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn an_address_that_must_not_be_reached_is_refused() {
+async fn a_forbidden_address_is_rejected() {
     let metrics = Arc::new(Metrics::new().unwrap());
     let refused = |url: &str, change: fn(&mut config::Alerts)| {
         let mut settings = settings(url);
@@ -180,7 +180,7 @@ async fn an_address_that_must_not_be_reached_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_webhook_that_never_answers() {
+async fn a_silent_webhook_blocks_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());

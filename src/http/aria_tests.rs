@@ -8,7 +8,7 @@ use super::tests::{Server, through_cors};
 use crate::config::ReadAuth;
 
 #[tokio::test]
-async fn the_history_is_told_as_the_page_reads_it() {
+async fn the_history_has_the_shape_of_the_page() {
     let server = Server::new();
     for (id, symbol) in [("a", "EURUSD"), ("b", "GBPUSD")] {
         let body = json!({
@@ -32,7 +32,7 @@ async fn the_history_is_told_as_the_page_reads_it() {
 }
 
 #[tokio::test]
-async fn what_nobody_knows_is_empty_and_crashes_no_page() {
+async fn unknown_data_is_empty_and_crashes_no_page() {
     let server = Server::new();
     for (path, expected) in [
         ("/trading/positions", json!({ "positions": [], "count": 0 })),
@@ -102,7 +102,7 @@ async fn empty_panels_show_no_data_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_where_reading_needs_one() {
+async fn reading_needs_a_token_where_configured() {
     let server = Server::with(ReadAuth::Required);
     for path in [
         "/signals/history",
@@ -117,7 +117,7 @@ async fn a_token_is_asked_for_where_reading_needs_one() {
 }
 
 #[tokio::test]
-async fn the_page_may_read_with_credentials_wherever_it_comes_from() {
+async fn the_page_may_send_credentials_from_any_origin() {
     let (a, b) = ("https://a.example", "https://b.example");
     let answer = async |allowed: &str, origin: &str, method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path).header("origin", origin);

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_gets_no_turn_is_refused_in_time() {
+    async fn a_request_without_a_permit_times_out() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let limit = ReadLimit::new(1, metrics.clone());
         let first = limit.acquire("/a").await.unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_queue_that_is_full_refuses_at_once() {
+    async fn a_full_queue_rejects_at_once() {
         let limit = ReadLimit::new(1, Arc::new(Metrics::new().unwrap()));
         let _working = limit.acquire("/a").await.unwrap();
         let waiting = futures_util::future::join_all((0..=MAX_WAITING).map(|_| limit.acquire("/a")));

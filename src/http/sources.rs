@@ -121,7 +121,7 @@ mod tests {
     use crate::domain::{Symbol, parse_time};
 
     #[test]
-    fn a_source_is_told_with_its_symbols() {
+    fn a_source_is_listed_with_its_symbols() {
         let second = Duration::from_secs(1);
         let status = SourceStatus {
             name: SourceName::new("alpha_vantage"),

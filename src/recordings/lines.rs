@@ -1,4 +1,4 @@
-//! Lines of bounded length, and their fields.
+//! Reads lines of limited length, and splits them into fields.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,7 +7,7 @@ use csv_core::{ReadRecordResult, ReaderBuilder};
 use super::error::MAX_LINE;
 use super::input::DecodedText;
 
-/// Most columns of a row.
+/// Largest number of columns of a row.
 const MAX_FIELDS: usize = 512;
 
 /// The lines of a text.
@@ -17,18 +17,18 @@ pub(super) struct LineReader {
     number: u64,
 }
 
-/// One line as it stands in the file, without its end.
+/// A line of the file, without its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Its place, counted from 1.
+    /// The line number, from 1.
     pub(super) number: u64,
     pub(super) bytes: Vec<u8>,
-    /// `bytes` is only the beginning of a line that is longer than [`MAX_LINE`].
+    /// Whether the line is longer than [`MAX_LINE`], so that `bytes` is only its beginning.
     pub(super) is_cut: bool,
 }
 
 impl Line {
-    /// Whether nothing stands in it.
+    /// Returns whether the line is blank.
     pub(super) fn is_blank(&self) -> bool {
         self.bytes.trim_ascii().is_empty()
     }
@@ -39,12 +39,12 @@ impl LineReader {
         Self { text, number: 0 }
     }
 
-    /// Bytes of the file that were read.
+    /// Returns how many bytes of the file were read.
     pub(super) fn bytes(&self) -> u64 {
         self.text.bytes()
     }
 
-    /// Reads the next line into `line`; `false` at the end. What is beyond [`MAX_LINE`] is thrown away.
+    /// Reads the next line into `line`; returns `false` at the end. Bytes beyond [`MAX_LINE`] are discarded.
     pub(super) fn next(&mut self, line: &mut Line) -> io::Result<bool> {
         line.bytes.clear();
         let reader = &mut self.text.reader;
@@ -62,7 +62,7 @@ impl LineReader {
     }
 }
 
-/// Splits lines into fields; quotation marks are those of CSV (RFC 4180).
+/// Splits lines into fields; quotation marks follow RFC 4180.
 pub(super) struct Splitter {
     delimiter: u8,
     quoted: csv_core::Reader,
@@ -80,13 +80,13 @@ impl std::fmt::Debug for Splitter {
 /// Why a line cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SplitFault {
-    /// A quotation mark has no other one.
+    /// A quotation mark is not closed.
     OpenQuote,
-    /// More columns than [`MAX_FIELDS`].
+    /// The line has more columns than [`MAX_FIELDS`].
     TooManyFields,
 }
 
-/// The fields of a line, without blanks around them.
+/// The fields of a line, without surrounding blanks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowFields<'a> {
     bytes: &'a [u8],
@@ -98,11 +98,11 @@ impl<'a> RowFields<'a> {
         self.places.len()
     }
 
-    /// The field at `place`, counted from 0. What is not UTF-8 becomes a text that nothing takes for a value.
+    /// Returns the field at `place`, from 0. Invalid UTF-8 becomes a text that is not a valid value.
     pub(super) fn get(self, place: usize) -> Option<&'a str> {
         let (begin, end) = *self.places.get(place)?;
         let text = std::str::from_utf8(&self.bytes[begin..end]).unwrap_or("\u{fffd}").trim();
-        // Blanks before a quotation mark hide it from the rules of CSV.
+        // After leading blanks, the CSV rules do not recognize a quotation mark.
         let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         Some(inner.map_or(text, str::trim))
     }
@@ -111,7 +111,7 @@ impl<'a> RowFields<'a> {
         (0..self.len()).filter_map(move |place| self.get(place))
     }
 
-    /// How many fields there are up to the last one that is not empty.
+    /// Returns the number of fields up to the last one that is not empty.
     pub(super) fn filled(self) -> usize {
         (0..self.len())
             .rev()

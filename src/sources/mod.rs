@@ -74,10 +74,10 @@ fn subscriptions(
     for name in names {
         match catalogue.resolve(name) {
             Ok(instrument) if found.iter().any(|(_, other)| other.symbol == instrument.symbol) => {
-                tracing::warn!(source, name, symbol = %instrument.symbol, "has a name already; this one is left out");
+                tracing::warn!(source, name, symbol = %instrument.symbol, "the instrument is listed twice; this name is skipped");
             }
             Ok(instrument) => found.push((name.clone(), instrument.clone())),
-            Err(_) => tracing::info!(source, name, "is not in the catalogue; it is left out"),
+            Err(_) => tracing::info!(source, name, "the instrument is not in the catalogue; it is skipped"),
         }
     }
     if found.is_empty() { Err(OptionsError::NoInstrument(source)) } else { Ok(found) }

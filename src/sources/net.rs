@@ -81,7 +81,7 @@ pub fn root_certificates() -> usize {
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    patience: Duration,
+    limit: Duration,
 }
 
 impl Default for Http {
@@ -92,17 +92,17 @@ impl Default for Http {
 
 impl Http {
     /// Creates a client with this time limit for connecting, and again for the response head.
-    pub fn new(patience: Duration) -> Self {
+    pub fn new(limit: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(patience));
+        tcp.set_connect_timeout(Some(limit));
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(Arc::unwrap_or_clone(tls()))
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), patience }
+        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), limit }
     }
 
     /// Requests `address` on a new connection. Returns once the response head has arrived.
@@ -114,9 +114,9 @@ impl Http {
         *request.uri_mut() = address.clone();
         *request.headers_mut() = headers;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let patience = 2 * self.patience;
-        let answer = timeout(patience, self.client.request(request));
-        answer.await.map_err(|_| NetError::Silent(patience))?.map_err(|error| NetError::broken(&error))
+        let limit = 2 * self.limit;
+        let answer = timeout(limit, self.client.request(request));
+        answer.await.map_err(|_| NetError::Silent(limit))?.map_err(|error| NetError::broken(&error))
     }
 
     /// Requests a document of at most `most` bytes.
@@ -140,8 +140,8 @@ impl Http {
     /// # Errors
     /// [`NetError`], also when the body is longer.
     pub async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
-        let collected = timeout(self.patience, Limited::new(body, most).collect());
-        let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
+        let collected = timeout(self.limit, Limited::new(body, most).collect());
+        let collected = collected.await.map_err(|_| NetError::Silent(self.limit))?;
         collected.map(http_body_util::Collected::to_bytes).map_err(|error| NetError::broken(error.as_ref()))
     }
 }
@@ -162,7 +162,7 @@ pub(super) async fn classify_status(
         }
         StatusCode::TOO_MANY_REQUESTS => {
             let pause = pause(headers, now);
-            tracing::warn!(seconds = pause.as_secs(), "the provider says that too much was asked; waiting");
+            tracing::warn!(seconds = pause.as_secs(), "the provider got too many requests; waiting");
             sleep(pause).await;
             SourceError::transient(format!("the provider answers {status}{said}"))
         }
@@ -191,7 +191,7 @@ mod tests {
     use crate::domain::parse_time;
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_never_too_long() {
+    fn retry_after_is_parsed_and_bounded() {
         let now = parse_time("2026-01-15T07:00:00Z").unwrap();
         for (value, seconds) in [
             ("7", 7),
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_words_are_short_plain_and_without_the_key() {
+    fn a_providers_text_is_shortened_without_the_key() {
         let text = format!("your key KEY-1 is\nspent \u{1b}[2J{}", "x".repeat(1000));
         let words = words(&text, "KEY-1");
         assert!(words.starts_with("your key *** is spent  [2Jxxx") && words.chars().count() == MAX_WORDS, "{words}");
     }
 
     #[test]
-    fn an_errors_causes_are_told_once() {
+    fn an_errors_causes_appear_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("no connection")]
         struct Outer(#[source] std::io::Error);

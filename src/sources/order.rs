@@ -61,7 +61,7 @@ mod tests {
     use crate::domain::{Feed, SourceName, parse_time};
 
     #[test]
-    fn stragglers_and_repetitions_are_no_news() {
+    fn late_and_duplicate_ticks_are_filtered() {
         let mut order = TickOrder::default();
         let mut check = |symbol: &str, at: &str, price: f64| {
             order.check(&Tick {

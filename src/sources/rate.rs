@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_minute_is_remembered() {
+    async fn the_rate_covers_one_minute() {
         let mut rate = TickRate::new();
         let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
         rate.add(5);

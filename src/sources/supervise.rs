@@ -56,7 +56,7 @@ async fn connect_again<S: Source>(
         match source.run(&out).await {
             Ok(Finished) => {
                 states.set(name, SourceState::Finished);
-                tracing::info!(source = %name, "source has finished; its last prices stay");
+                tracing::info!(source = %name, "the source has finished; its last prices stay");
                 stop.cancelled().await;
                 return Ok(());
             }
@@ -83,11 +83,11 @@ async fn connect_again<S: Source>(
                 let retry_in = waits.next().unwrap_or(STABLE);
                 states.set(name, SourceState::Waiting { retry_in });
                 let retry_in_ms = retry_in.as_millis() as u64;
-                tracing::warn!(source = %name, %error, retry_in_ms, "source lost; connecting again after a wait");
+                tracing::warn!(source = %name, %error, retry_in_ms, "the source lost its connection; it reconnects after a wait");
                 tokio::time::sleep(retry_in).await;
                 reconnecting();
                 states.set(name, SourceState::Connecting);
-                tracing::info!(source = %name, "source is connecting again");
+                tracing::info!(source = %name, "the source reconnects");
             }
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_grow_and_start_again_after_a_stable_connection() {
+    async fn waits_grow_until_a_stable_connection() {
         let lost = |seconds| ScriptStep::Lost(Duration::from_secs(seconds));
         let (end, gaps, status, metrics) =
             live([lost(0), lost(0), lost(0), lost(60), lost(0), lost(0), ScriptStep::Over]).await;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn late_prices_and_silence_are_told_apart() {
+    async fn delayed_prices_and_silence_are_distinguished() {
         struct Late;
         impl Source for Late {
             fn name(&self) -> SourceName {

@@ -29,7 +29,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
 }
 
 #[tokio::test]
-async fn the_record_is_broken_down_and_leaves_recordings_out() {
+async fn the_record_is_grouped_and_excludes_replays() {
     let server = Server::new();
     let records = vec![
         outcome("a", "EURUSD", Feed::Live, 2.0),
@@ -84,7 +84,7 @@ async fn statistics_are_fresh_after_every_change() {
 }
 
 #[tokio::test]
-async fn routes_that_read_much_wait_their_turn() {
+async fn expensive_reads_wait_for_a_permit() {
     let mut server = Server::new();
     let reads = ReadLimit::new(1, server.state.metrics.clone());
     server.app = router(AppState { reads: reads.clone(), ..server.state.clone() }, Router::new());
@@ -128,7 +128,7 @@ async fn routes_that_read_much_wait_their_turn() {
 }
 
 #[tokio::test]
-async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
+async fn a_signal_has_outcome_and_position_size() {
     let server = Server::new();
     let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long", "entry_price": 1.085, "stop_loss": 1.082});
     server.push(body).await;

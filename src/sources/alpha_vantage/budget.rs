@@ -49,7 +49,7 @@ impl Budget {
         let new = CallLog { day: now.date_naive(), calls: 0, due: now };
         let spent = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-                tracing::warn!(file = %file.display(), "is damaged; the calls of this day are counted anew");
+                tracing::warn!(file = %file.display(), "the file is damaged; the calls of this day are counted from zero");
                 new
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => new,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_spread_over_the_day_after_the_first_few() {
+    fn calls_are_spread_after_the_first_few() {
         let folder = tempfile::tempdir().unwrap();
         let start = at("2026-01-15T00:00:00Z");
         let mut budget = open(&folder, 24, start);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_gives_no_call_twice() {
+    fn a_restart_does_not_refund_calls() {
         let folder = tempfile::tempdir().unwrap();
         let now = at("2026-01-15T12:00:00Z");
         for left in (0..3).rev() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_provider_counts_wins() {
+    fn the_providers_count_wins() {
         let folder = tempfile::tempdir().unwrap();
         let now = at("2026-01-15T12:00:00Z");
         let mut budget = open(&folder, 25, now);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_cannot_be_written_down_is_not_counted() {
+    fn an_unsaved_call_is_not_counted() {
         let now = at("2026-01-15T12:00:00Z");
         let mut budget = Budget::open("/nowhere/calls.json".into(), 25, 4, now).unwrap();
         assert!(budget.spend(now).is_err() && budget.left() == 25);
@@ -195,7 +195,7 @@ mod tests {
 
         /// With any clock and any number of restarts, a day never has more calls than its budget.
         #[test]
-        fn no_day_has_more_calls_than_it_may(daily in 1u32..40, steps in proptest::collection::vec((0i64..7200, any::<bool>()), 1..200)) {
+        fn no_day_exceeds_its_calls(daily in 1u32..40, steps in proptest::collection::vec((0i64..7200, any::<bool>()), 1..200)) {
             let folder = tempfile::tempdir().unwrap();
             let mut now = at("2026-01-15T00:00:00Z");
             let mut budget = open(&folder, daily, now);

@@ -102,7 +102,11 @@ impl AlphaVantage {
                 let (from, to) = (name[..3].to_owned(), name[3..].to_owned());
                 pairs.push(Pair { from, to, instrument });
             } else {
-                tracing::warn!(source = Self::NAME, name, "is no pair such as EURUSD; it is left out");
+                tracing::warn!(
+                    source = Self::NAME,
+                    name,
+                    "the instrument of this setting is not a pair such as EURUSD; it is skipped"
+                );
             }
         }
         if pairs.is_empty() {
@@ -208,26 +212,26 @@ impl AlphaVantage {
                 ));
             }
             Err(why @ NoPrice::NotOffered) => {
-                tracing::warn!(source = %self.source, %symbol, %why, "is not asked for any more");
+                tracing::warn!(source = %self.source, %symbol, %why, "the pair is not requested any more");
                 if self.pairs.is_empty() {
                     return Err(SourceError::refused("the plan of this key has none of the pairs that are asked for"));
                 }
             }
             Err(why @ NoPrice::DaySpent) => {
                 self.pairs.insert(0, pair);
-                tracing::warn!(source = %self.source, %why, "nothing is asked before tomorrow");
+                tracing::warn!(source = %self.source, %why, "the daily calls are used up; the next request is tomorrow");
                 let now = (self.wall)();
                 self.record(|budget| budget.exhaust(now))?;
             }
             Err(why @ NoPrice::TooMuch) => {
                 self.pairs.insert(0, pair);
-                tracing::warn!(source = %self.source, %why, seconds = self.options.pause.as_secs(), "waiting");
+                tracing::warn!(source = %self.source, %why, seconds = self.options.pause.as_secs(), "the provider got too many calls; waiting");
                 sleep(self.options.pause).await;
             }
             Err(why) => {
                 self.pairs.push(pair);
                 out.rejected("malformed");
-                tracing::warn!(source = %self.source, %symbol, %why, "an answer cannot be used");
+                tracing::warn!(source = %self.source, %symbol, %why, "a response is invalid; it is skipped");
             }
         }
         Ok(())

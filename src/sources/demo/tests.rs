@@ -146,7 +146,7 @@ fn forty_days_keep_the_accounts_within_bounds() {
 
 /// The accounts and the last order are the only state that the log keeps reliably.
 #[test]
-fn a_restart_goes_on_where_it_was() {
+fn a_restart_continues_the_trading() {
     for stopped_at in [3, 40, 777] {
         let mut stage = Stage::new(7, users());
         let published: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
@@ -160,8 +160,8 @@ fn a_restart_goes_on_where_it_was() {
             is_of_account.then(|| {
                 let mut data = data(message);
                 // The schedule starts again, so that times differ.
-                for told in ["id", "timestamp", "last_trade"] {
-                    data.as_object_mut().unwrap().remove(told);
+                for field in ["id", "timestamp", "last_trade"] {
+                    data.as_object_mut().unwrap().remove(field);
                 }
                 (message.kind, message.audience.clone(), data)
             })
@@ -173,8 +173,8 @@ fn a_restart_goes_on_where_it_was() {
             trades[0].extend(stage.desk.step(now, &quoted).iter().filter_map(only));
             trades[1].extend(again.step(now, &quoted).iter().filter_map(only));
         }
-        let fills = |told: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
-            told.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
+        let fills = |messages: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
+            messages.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
         };
         for kind in [MessageType::Trades, MessageType::Notification] {
             let (went_on, began) = (fills(&trades[0], kind), fills(&trades[1], kind));
@@ -186,7 +186,7 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_care() {
+fn saved_accounts_are_validated() {
     let fresh = |kept: Vec<RelayedMessage>| {
         let mut stage = Stage::new(1, ["demo".into()]);
         stage.desk = Desk::new(1, ["demo".into()]).resume(kept);
@@ -210,7 +210,7 @@ fn what_is_kept_is_read_with_care() {
 }
 
 #[test]
-fn an_account_below_its_floor_openly_begins_again() {
+fn an_account_below_its_floor_is_reset_visibly() {
     // With such a spread the account soon loses a fifth.
     let quoted: Vec<_> = Desk::symbols().map(|symbol| Quoted { symbol, bid: 140.0, ask: 200.0, digits: 2 }).collect();
     let coins = |quote: Quoted| if quote.symbol.ends_with("ZAR") { 6_000.0 } else { 1.0 };
@@ -241,7 +241,7 @@ fn an_account_below_its_floor_openly_begins_again() {
 }
 
 #[test]
-fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
+fn every_type_is_published_within_ten_seconds() {
     let mut last = HashMap::<_, Vec<i64>>::new();
     let start = parse_time("2026-01-14T00:00:01Z").unwrap();
     for RelayedMessage { kind, audience, at, .. } in published(1, 60) {
@@ -263,7 +263,7 @@ fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
 }
 
 #[test]
-fn everything_is_marked_and_the_symbols_are_the_documents() {
+fn messages_are_marked_and_use_the_documented_symbols() {
     let mut symbols = HashSet::new();
     for message in published(2, 300) {
         let data = data(&message);
@@ -293,7 +293,7 @@ fn without_a_price_nothing_is_traded() {
 }
 
 #[test]
-fn the_same_seed_and_times_say_the_same() {
+fn same_seed_and_times_give_the_same_messages() {
     assert_eq!(published(3, 30), published(3, 30));
     assert_ne!(published(3, 30), published(4, 30));
 }

@@ -145,7 +145,11 @@ impl Massive {
         let (mut names, mut channels) = (Subscriptions::new(), Vec::new());
         for (name, instrument) in subscriptions(cluster.source(), &options.instruments, catalogue)? {
             let Some(name) = cluster.name(&name) else {
-                tracing::warn!(source = cluster.source(), name, "is no name of this cluster; it is left out");
+                tracing::warn!(
+                    source = cluster.source(),
+                    name,
+                    "the instrument of this setting is not a name of this cluster; it is skipped"
+                );
                 continue;
             };
             channels.push(cluster.channel(&name));
@@ -282,7 +286,7 @@ impl Massive {
                         "success" => pending.confirmed(&message),
                         "error" => {
                             let words = net::words(&message, self.options.key.reveal());
-                            tracing::warn!(source = %self.source, channel = pending.channel(), words, "the provider refuses");
+                            tracing::warn!(source = %self.source, channel = pending.channel(), words, "the provider rejected the subscription");
                             pending.refused()?;
                         }
                         _ => {}
@@ -292,7 +296,7 @@ impl Massive {
                 Err(why) => {
                     out.rejected("malformed");
                     if !std::mem::replace(&mut self.complained, true) {
-                        tracing::warn!(source = %self.source, %why, "an event cannot be used; it is left out, as others like it");
+                        tracing::warn!(source = %self.source, %why, "an event is invalid; it is skipped, and later ones are skipped without a log line");
                     }
                 }
             }
@@ -360,7 +364,7 @@ impl PendingSubscriptions {
             if now < *until {
                 return None;
             }
-            tracing::warn!(%source, channel, "the provider does not confirm; it may not know this instrument");
+            tracing::warn!(%source, channel, "the provider did not confirm the subscription; it may not know this instrument");
             self.any = true;
         }
         let channel = self.left.pop_front();

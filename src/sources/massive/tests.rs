@@ -23,7 +23,7 @@ fn read(text: &str) -> Vec<Result<Element, MalformedElement>> {
 }
 
 #[test]
-fn the_recorded_frames_are_read_as_they_were_sent() {
+fn the_recorded_frames_are_read_unchanged() {
     let mut seen = Vec::new();
     for heard in include_str!("fixtures/forex.jsonl").lines().flat_map(read) {
         seen.push(match heard {
@@ -53,7 +53,7 @@ fn the_recorded_frames_are_read_as_they_were_sent() {
 }
 
 #[test]
-fn one_bad_element_does_not_cost_the_others() {
+fn one_invalid_element_does_not_affect_others() {
     let good = r#"{"ev":"C","p":"EUR/USD","a":1.2,"b":1.1,"t":1769430896789}"#;
     for (bad, why) in [
         ("5", MalformedElement::Event),
@@ -74,7 +74,7 @@ fn one_bad_element_does_not_cost_the_others() {
 }
 
 #[test]
-fn names_are_massives_whatever_spelling_is_set() {
+fn every_spelling_becomes_massives_name() {
     assert_eq!(forex().channels, ["C.EUR/USD", "C.XAU/USD", "C.USD/JPY"]);
     let indices = massive(Cluster::Indices, &["I:SPX", "I:DJI"]);
     assert_eq!(
@@ -104,7 +104,7 @@ fn cash_indices_have_their_own_hours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn channels_are_asked_for_one_after_the_other() {
+async fn channels_are_subscribed_one_by_one() {
     let source = SourceName::new("massive");
     let mut pending =
         PendingSubscriptions::new(&["C.A".into(), "C.B".into(), "C.C".into()], Duration::from_secs(5), "");
@@ -131,12 +131,12 @@ async fn channels_are_asked_for_one_after_the_other() {
 
 proptest! {
     #[test]
-    fn nothing_makes_the_parser_panic(text in "\\PC{0,200}") {
+    fn arbitrary_input_never_panics(text in "\\PC{0,200}") {
         read(&text);
     }
 
     #[test]
-    fn no_damage_to_a_real_frame_makes_the_parser_panic_or_lie(at in 0usize..200, byte in 0u8..128) {
+    fn damaged_frames_never_panic_or_lie(at in 0usize..200, byte in 0u8..128) {
         let mut bytes = include_str!("fixtures/forex.jsonl").lines().nth(4).unwrap().as_bytes().to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;

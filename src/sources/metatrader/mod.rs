@@ -155,7 +155,7 @@ impl MetaTrader {
         if batch.ahead && before.is_none_or(|(_, ahead)| !ahead) {
             tracing::warn!(
                 %source,
-                "ticks are dated in the future: the arrival counts instead; is the clock of the terminal's computer right?"
+                "ticks are dated in the future; their arrival time is used; check the clock of the terminal's computer"
             );
         }
     }

@@ -53,7 +53,7 @@ fn a_batch_is_read_with_the_brokers_names() {
 }
 
 #[test]
-fn a_tick_that_cannot_be_used_is_named_and_the_others_are_taken() {
+fn an_invalid_tick_does_not_affect_others() {
     let ticks = json!([
         tick("EURUSD", 1.1, 0),
         tick("DAX40", 1.1, 0),
@@ -86,7 +86,7 @@ fn a_tick_that_cannot_be_used_is_named_and_the_others_are_taken() {
 }
 
 #[test]
-fn the_future_is_dated_at_the_arrival() {
+fn future_ticks_get_their_arrival_time() {
     let late = read(&batch(1, &json!([tick("EURUSD", 1.1, 6_000)])));
     assert!(!late.ahead, "a clock may be some seconds off");
     let hours = read(&batch(1, &json!([tick("EURUSD", 1.1, 3_600_000)])));
@@ -95,7 +95,7 @@ fn the_future_is_dated_at_the_arrival() {
 }
 
 #[test]
-fn a_level_of_zero_is_one_that_is_not_set() {
+fn a_level_of_zero_is_absent() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt5", "id": "a", "symbol": "EURUSD", "direction": "buy", "entry": 1.16,
         "sl": 0.0, "tp": "0.00000", "tp2": 0, "take_profits": [{"price": 0, "pct": 50}, {"price": 1.17, "pct": 50}], "confidence": 0});
     let Post::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
@@ -106,7 +106,7 @@ fn a_level_of_zero_is_one_that_is_not_set() {
 }
 
 #[test]
-fn what_is_wrong_as_a_whole_is_refused_as_a_whole() {
+fn an_invalid_post_is_rejected_as_a_whole() {
     let with = |field: &str, value: Value| {
         let mut batch = batch(1, &json!([]));
         batch[field] = value;
@@ -124,7 +124,7 @@ fn what_is_wrong_as_a_whole_is_refused_as_a_whole() {
 }
 
 #[test]
-fn a_signal_is_told_in_the_words_of_pushed_signals() {
+fn a_signal_becomes_a_pushed_signal() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt4", "id": "a", "symbol": "EURUSD.m", "setup": "MSS+FVG", "tf": "M15",
         "direction": "long", "entry": 1.085, "stop_loss": 1.082,
         "take_profits": [{"price": 1.088, "pct": 30}, {"price": 1.092, "pct": 70}], "confidence": 0.85});
@@ -149,7 +149,7 @@ struct Bridge {
 impl Bridge {
     fn new() -> Self {
         let (handle, mut requests) = Handle::channel();
-        let (told, taken) = mpsc::channel(16);
+        let (sender, taken) = mpsc::channel(16);
         let refuse = Arc::new(AtomicBool::new(false));
         let refusing = refuse.clone();
         Tasks::new().spawn_connection(async move {
@@ -159,7 +159,7 @@ impl Bridge {
                     answer.send(Err(Rejection::Replaying.into())).unwrap();
                 } else {
                     let Input::Ticks(ticks) = input else { panic!("{input:?}") };
-                    told.try_send(ticks).unwrap();
+                    sender.try_send(ticks).unwrap();
                     answer.send(Ok(Accepted::Ticks(Vec::new()))).unwrap();
                 }
             }
@@ -184,7 +184,7 @@ impl Bridge {
 }
 
 #[tokio::test]
-async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
+async fn an_unacknowledged_batch_is_accepted_once() {
     let mut bridge = Bridge::new();
     let first = batch(1, &json!([tick("EURUSD", 1.1, 0), tick("DAX40", 1.1, 0)]));
     bridge.refuse.store(true, Ordering::Relaxed);
@@ -205,7 +205,7 @@ async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
 }
 
 #[tokio::test]
-async fn a_tick_that_was_overtaken_is_not_taken() {
+async fn a_late_tick_is_rejected() {
     let bridge = Bridge::new();
     bridge.send(&batch(2, &json!([tick("EURUSD", 1.1, 500)]))).await.unwrap();
     let late = bridge.send(&batch(1, &json!([tick("EURUSD", 1.2, 0), tick("GBPUSD", 1.3, 0)]))).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_tick_that_was_overtaken_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signs_of_life_keep_the_link_alive() {
+async fn keep_alives_keep_the_terminal_live() {
     let mut bridge = Bridge::new();
     let stop = CancellationToken::new();
     let (watched, stopping) = (bridge.states.clone(), stop.clone());
@@ -249,7 +249,7 @@ async fn signs_of_life_keep_the_link_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_terminal_without_prices_is_missed_while_its_market_is_open() {
+async fn a_terminal_without_prices_stalls_in_market_hours() {
     let bridge = Bridge::new();
     let stop = CancellationToken::new();
     let open = Arc::new(AtomicBool::new(false));
@@ -325,7 +325,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_stands_in_a_batch_is_taken_or_named(entries in prop::collection::vec(any_json(), 0..20)) {
+    fn every_tick_is_accepted_or_named(entries in prop::collection::vec(any_json(), 0..20)) {
         let batch = read(&batch(1, &Value::Array(entries.clone())));
         prop_assert_eq!(batch.ticks.len() + batch.refused.len(), entries.len());
         for (_, _, tick) in batch.ticks {

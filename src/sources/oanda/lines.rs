@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_left_out_and_takes_no_room() {
+    fn an_endless_line_is_skipped_without_memory() {
         let long = vec![b'x'; MAX_LINE];
         let seen = lines(&[b"one\n", &long, &long, &long, b"x\ntwo\n"]);
         assert_eq!(seen, [Some(b"one".to_vec()), None, Some(b"two".to_vec())]);
@@ -63,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_the_same_however_they_are_cut(text in "[a-c\r\n ]{0,60}", cut in 1usize..7) {
+        fn chunk_boundaries_do_not_change_lines(text in "[a-c\r\n ]{0,60}", cut in 1usize..7) {
             let chunks: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
             let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
             let expected = whole.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());

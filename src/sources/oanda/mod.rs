@@ -194,7 +194,7 @@ impl Oanda {
                     Err(why) => {
                         out.rejected("malformed");
                         if !std::mem::replace(&mut complained, true) {
-                            tracing::warn!(source = %self.source, %why, "a line cannot be used; it is left out, as others like it");
+                            tracing::warn!(source = %self.source, %why, "a line is invalid; it is skipped, and later ones are skipped without a log line");
                         }
                     }
                 }

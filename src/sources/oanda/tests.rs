@@ -23,7 +23,7 @@ fn tick(text: &str) -> Tick {
 }
 
 #[test]
-fn the_recorded_stream_is_read_as_it_was_sent() {
+fn the_recorded_stream_is_read_unchanged() {
     let stream = include_str!("fixtures/stream.jsonl");
     let mut read: Vec<String> = Vec::new();
     for text in stream.lines() {
@@ -52,7 +52,7 @@ fn the_recorded_stream_is_read_as_it_was_sent() {
 }
 
 #[test]
-fn what_cannot_be_used_says_why() {
+fn an_invalid_line_has_its_reason() {
     let price = |time: &str, instrument: &str, bid: &str, ask: &str| {
         format!(
             r#"{{"type":"PRICE","time":"{time}","instrument":"{instrument}","bids":[{{"price":"{bid}"}}],"asks":[{{"price":"{ask}"}}]}}"#
@@ -79,7 +79,7 @@ fn what_cannot_be_used_says_why() {
 }
 
 #[test]
-fn a_book_with_one_side_is_no_price() {
+fn a_one_sided_book_is_not_a_price() {
     let book = |sides: &str| {
         read(&format!(r#"{{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD",{sides}}}"#))
     };
@@ -89,7 +89,7 @@ fn a_book_with_one_side_is_no_price() {
 }
 
 #[test]
-fn what_cannot_be_traded_is_an_indication() {
+fn an_untradeable_price_is_indicative() {
     for (flags, feed) in [
         ("\"tradeable\":true", Feed::Live),
         ("\"tradeable\":true,\"status\":\"tradeable\"", Feed::Live),
@@ -119,12 +119,12 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_input_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         line(&bytes, &names(), &SourceName::new("oanda")).ok();
     }
 
     #[test]
-    fn no_damage_to_a_real_line_makes_the_parser_panic_or_lie(at in 0usize..300, byte in any::<u8>()) {
+    fn damaged_lines_never_panic_or_lie(at in 0usize..300, byte in any::<u8>()) {
         let mut bytes = include_str!("fixtures/stream.jsonl").lines().next().unwrap().as_bytes().to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;

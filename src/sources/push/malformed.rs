@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_bytes_and_blanks_at_the_ends_are_cut() {
+    fn zero_bytes_and_outer_blanks_are_trimmed() {
         for body in ["{}", "{}\0", "{}\0\0\0", "\u{feff}{} \r\n\0", " {}\n\n"] {
             assert_eq!(trimmed(body.as_bytes()), b"{}", "{body:?}");
         }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_with_its_remedy() {
+    fn invalid_json_gets_its_remedy() {
         for (body, remedy) in [
             ("{\"a\": 1,}", "comma too many"),
             ("{'a': 1}", "single quotes"),

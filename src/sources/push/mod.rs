@@ -292,7 +292,7 @@ impl Push {
     fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {
         if let Err(error) = &result {
             self.metrics.reject(kind, error.code());
-            tracing::debug!(kind, code = error.code(), "push not taken");
+            tracing::debug!(kind, code = error.code(), "a push was rejected");
         }
         result
     }

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_read_in_any_case_and_with_any_separators() {
+    fn words_are_read_in_any_case_and_separators() {
         for (text, word) in [
             (" Buy ", Some(TradeWord::Direction(Direction::Long))),
             ("LONG_ENTRY", Some(TradeWord::Direction(Direction::Long))),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_direction_is_found_anywhere() {
+    fn a_direction_word_is_found_anywhere() {
         for text in ["LOOK_FOR_LONG", "MSS_BULLISH", "buy now", "goShort", "a,sell.b", "x1long"] {
             assert!(direction_token(text).is_some(), "{text}");
         }

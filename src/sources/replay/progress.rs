@@ -110,7 +110,7 @@ mod tests {
     use crate::domain::parse_time;
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_says_where_how_far_and_how_long() {
+    async fn a_line_has_position_progress_and_time() {
         let mut progress = ProgressLog::new("ticks.csv".into(), 1000);
         assert_eq!(progress.line(Duration::from_secs(10)), "beginning, 0 rows, 0 ticks, 0.0 %");
         progress.at = parse_time("2026-01-15T07:00:00Z");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_for_people() {
+    fn durations_are_readable() {
         for (seconds, text) in [(7, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")] {
             assert_eq!(for_people(Duration::from_secs(seconds)), text);
         }

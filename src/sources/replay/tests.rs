@@ -78,7 +78,7 @@ async fn ticks_come_when_they_are_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_full_speed_nothing_waits_and_batches_are_bounded() {
+async fn full_speed_never_waits_and_bounds_batches() {
     let row = |second: i64| {
         let at = parse_time("2026-01-15T07:00:00Z").unwrap() + TimeDelta::seconds(second);
         format!("{},1.1,1.2\n", crate::domain::iso(at))
@@ -91,7 +91,7 @@ async fn at_full_speed_nothing_waits_and_batches_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_replayed_is_fatal_and_says_why() {
+async fn an_unreadable_recording_is_fatal_with_its_reason() {
     let broken = file("time,name,city\n1,2,3\n");
     for (path, part) in [
         (Path::new("/nowhere/ticks.csv"), "cannot replay /nowhere/ticks.csv: No such file"),
@@ -106,7 +106,7 @@ async fn what_cannot_be_replayed_is_fatal_and_says_why() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn invalid_options_are_rejected() {
     let new = |symbol: &str, speed| {
         let reading = RecordingOptions::default();
         let options = Options { file: "ticks.csv".into(), symbol: symbol.into(), speed, reading };
@@ -128,7 +128,7 @@ fn no_speed_is_too_slow_for_the_timer() {
 
 /// The whole recorded file at sixty times its speed: every quote unchanged, in order and on time.
 #[tokio::test(start_paused = true)]
-async fn the_recorded_ticks_come_as_they_were() {
+async fn recorded_ticks_are_unchanged() {
     let Ok(text) = std::fs::read_to_string(RECORDED) else {
         #[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
         {

@@ -124,19 +124,19 @@ impl Desk {
 
     /// Advances by `dt` to `now`, after the market has moved. Returns the changed signals.
     pub fn step(&mut self, market: &Market, now: DateTime<Utc>, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
-        let mut said = self.decide(market, dt);
+        let mut changes = self.decide(market, dt);
         if self.interval.is_zero() {
-            return said;
+            return changes;
         }
         self.next_in -= dt.as_secs_f64();
         if self.next_in <= 0.0 && self.open.len() < MAX_OPEN && !market.books().is_empty() {
-            said.push(self.make(market, now));
-            self.next_in = self.wait();
+            changes.push(self.make(market, now));
+            self.next_in = self.next_interval();
         }
-        said
+        changes
     }
 
-    fn wait(&mut self) -> f64 {
+    fn next_interval(&mut self) -> f64 {
         let mean = self.interval.as_secs_f64();
         if self.made < OPENING {
             return mean / 6.0;
@@ -148,7 +148,7 @@ impl Desk {
     /// Ends the open signals that the prices decide.
     fn decide(&mut self, market: &Market, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
         let (ended, ttl) = (&mut self.ended, self.ttl);
-        let mut said = Vec::new();
+        let mut changes = Vec::new();
         self.open.retain_mut(|open| {
             open.age += dt;
             let book = &market.books()[open.instrument];
@@ -161,11 +161,11 @@ impl Desk {
             *ended = (ended.0 * MEMORY + 1.0, ended.1 * MEMORY + f64::from(u8::from(good)));
             if let Some(status) = end {
                 let reason = (!good).then_some(Invalidation::STOP_TOUCHED);
-                said.push((open.id.clone(), SignalDraft::ending(status, reason)));
+                changes.push((open.id.clone(), SignalDraft::ending(status, reason)));
             }
             false
         });
-        said
+        changes
     }
 
     fn make(&mut self, market: &Market, now: DateTime<Utc>) -> (SignalId, SignalDraft) {
@@ -292,7 +292,7 @@ mod tests {
             now = now.plus(BEAT);
             market.step(now.wall, BEAT);
             for (id, draft) in desk.step(&market, now.wall, BEAT) {
-                run.tell(&instruments, id, &draft, now);
+                run.apply(&instruments, id, &draft, now);
             }
             run.most_open = run.most_open.max(desk.open.len());
             let states = [SignalStatus::Pending, SignalStatus::Confirmed, SignalStatus::Invalidated];
@@ -304,7 +304,7 @@ mod tests {
     }
 
     impl DeskRun {
-        fn tell(&mut self, instruments: &Instruments, id: SignalId, draft: &SignalDraft, now: Now) {
+        fn apply(&mut self, instruments: &Instruments, id: SignalId, draft: &SignalDraft, now: Now) {
             let at = now.mono.as_secs_f64();
             if let Some((signal, _, ended)) = self.signals.get_mut(&id) {
                 let instrument = instruments.get(&signal.symbol).unwrap();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_whole_and_says_that_it_is_simulated() {
+    fn a_signal_is_complete_and_marked_simulated() {
         let run = run(5, starts()[0], Duration::from_mins(30));
         for (id, (signal, ..)) in &run.signals {
             assert_eq!(uuid::Uuid::parse_str(id.as_str()).unwrap().get_version_num(), 4);
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_makes_other_ids_and_the_same_start_makes_the_same() {
+    fn ids_depend_on_seed_and_start_time() {
         let ids = |start| run(1, start, Duration::from_mins(2)).signals.into_keys().collect::<HashSet<_>>();
         let start = starts()[0];
         assert_eq!(ids(start), ids(start));
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_is_filled_on_the_ask_and_ends_on_the_bid() {
+    fn a_long_opens_at_ask_and_ends_at_bid() {
         let levels =
             SignalLevels { direction: Direction::Long, entry: 1.08, confirmed: 1.081, stop: 1.079, chance: 0.5 };
         let mut market = Market::new(&catalogue(), 1, SourceName::new("simulator"));

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_and_times_give_the_same_prices() {
+    fn same_seed_and_times_give_the_same_prices() {
         let run = |seed| {
             let (mut market, mut now) = (market(seed), at("2026-01-14T14:00:00Z"));
             (1..500u32)
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_from_the_last_prices() {
+    fn a_restart_continues_from_the_last_prices() {
         let (mut before, mut now) = (market(7), at("2026-01-14T14:00:00Z"));
         for _ in 0..40_000 {
             now += BEAT;
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn every_price_moves_every_few_seconds_also_at_the_weekend() {
+    fn prices_move_every_few_seconds_even_on_weekends() {
         for (symbol, mids) in mids(3, "2026-01-17T12:00:00Z", 600) {
             let moved = mids.windows(2).filter(|pair| pair[0] != pair[1]).count();
             assert!(moved > 150, "{symbol} moved in {moved} of 600 seconds");
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_move_together_as_they_do() {
+    fn related_markets_move_together() {
         let mids = mids(11, "2026-01-14T14:30:00Z", 4000);
         let minute = |symbol: &str| changes(&mids[symbol].iter().copied().step_by(20).collect::<Vec<_>>());
         let with = |a: &str, b: &str| correlation(&minute(a), &minute(b));

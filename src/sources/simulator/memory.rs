@@ -45,7 +45,7 @@ impl Memory {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
                 let file = self.file.display();
-                tracing::warn!(%file, %error, "the simulator's last prices cannot be read: it begins with its starting prices");
+                tracing::warn!(%file, %error, "the simulator's saved prices cannot be read; it begins with its starting prices");
                 None
             }
         }
@@ -65,7 +65,7 @@ impl Memory {
             && let Some(suppressed) = self.failures.admit()
         {
             let file = self.file.display();
-            tracing::warn!(%file, %error, suppressed, "the simulator's prices cannot be kept: after a restart it goes on from older ones");
+            tracing::warn!(%file, %error, suppressed, "the simulator's prices cannot be saved; after a restart it continues from older ones");
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_kept_is_read_again() {
+    async fn saved_state_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::new(folder.path().join("simulator.json"));
         assert_eq!(memory.load(), None);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_makes_no_sense_is_left_out() {
+    async fn an_invalid_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("simulator.json");
         let far = r#"{"at":"2026-01-15T12:00:00Z","market":{"paths":{"EURUSD":99.0},"own":{}},"signals":[]}"#;

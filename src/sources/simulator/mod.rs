@@ -77,7 +77,7 @@ impl Simulator {
             tracing::info!(
                 signals = signals.len(),
                 seconds = ago.as_secs_f64(),
-                "the simulator goes on from its last prices"
+                "the simulator continues from its saved prices"
             );
             self.desk.resume(signals, ago, &self.market);
         }
@@ -169,7 +169,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_beat_is_one_batch_and_the_first_one_has_every_instrument() {
+    async fn each_beat_is_one_batch_the_first_complete() {
         let inputs = inputs(OPTIONS, Duration::from_millis(10_100)).await;
         let batches: Vec<usize> = inputs
             .iter()
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_seed_and_start_say_the_same() {
+    async fn the_same_seed_gives_the_same_output() {
         let first = inputs(OPTIONS, Duration::from_mins(1)).await;
         assert_eq!(first, inputs(OPTIONS, Duration::from_mins(1)).await);
         assert_ne!(first, inputs(Options { seed: 2, ..OPTIONS }, Duration::from_mins(1)).await);

@@ -127,7 +127,7 @@ impl TradingView {
         let Read { alert, key, is_unique, note } = read.map_err(|fault| {
             let error = PushError::from(fault);
             self.metrics.reject("alert", error.code());
-            tracing::warn!(%error, "an alert of TradingView cannot be used");
+            tracing::warn!(%error, "a TradingView alert was rejected");
             error
         })?;
         self.states.live(&SourceName::new(SOURCE));
@@ -136,7 +136,7 @@ impl TradingView {
         let before = self.seen.lock().remember(key, span, Instant::now(), first_of(&alert, now));
         if let Some(before) = before {
             self.metrics.duplicates_total.with_label_values(&[before.kind, SOURCE]).inc();
-            tracing::info!(kind = before.kind, "an alert of TradingView came again and was not taken twice");
+            tracing::info!(kind = before.kind, "a TradingView alert was repeated and ignored");
             let FirstAlert { of, received_at, .. } = before;
             return Ok(AlertAnswer::Duplicate {
                 success: true,
@@ -161,7 +161,7 @@ impl TradingView {
         match alert {
             Alert::Signal(signal) => {
                 let taken = self.push.signal_from(&SourceName::new(SOURCE), &signal).await.inspect_err(|error| {
-                    tracing::warn!(%error, "a signal of TradingView was not taken");
+                    tracing::warn!(%error, "a TradingView signal was rejected");
                 })?;
                 let (signal_id, status) = (taken.answer.signal_id, taken.answer.status);
                 Ok(AlertAnswer::Signal { success: true, signal_id, status, timestamp, ignored: taken.ignored })
@@ -176,7 +176,7 @@ impl TradingView {
                     return Ok(AlertAnswer::Ignored { success: true, message, timestamp });
                 }
                 if let Some(note) = &note {
-                    tracing::warn!(%symbol, note, "an alert of TradingView was taken for a price");
+                    tracing::warn!(%symbol, note, "a TradingView alert was read as a price");
                 }
                 Ok(AlertAnswer::Price { success: true, symbol, delayed, timestamp, message: note })
             }

@@ -120,16 +120,16 @@ fn looks_like_a_signal(object: &Map<String, Value>) -> Option<String> {
 
 fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<Utc>) -> Result<Tick, PushFault> {
     // The volume is left out: it belongs to a whole bar, and would be counted with every alert.
-    let mut told = Map::new();
+    let mut fields = Map::new();
     for field in [SYMBOL, EXCHANGE, BID, ASK] {
-        told.extend(entries(object, &field).into_iter().map(|(name, value)| (name.to_owned(), value.clone())));
+        fields.extend(entries(object, &field).into_iter().map(|(name, value)| (name.to_owned(), value.clone())));
     }
     if let Some((name, value)) = entries(object, &PRICE).first().or(entries(object, &ENTRY_PRICE).first()) {
         let name = if entries(object, &PRICE).is_empty() { "price" } else { name };
-        told.insert(name.to_owned(), (*value).clone());
+        fields.insert(name.to_owned(), (*value).clone());
     }
-    told.insert("timestamp".to_owned(), iso(observed_at(object, now)?).into());
-    let tick = match parse_prices(&Value::Object(told), instruments, now, now)? {
+    fields.insert("timestamp".to_owned(), iso(observed_at(object, now)?).into());
+    let tick = match parse_prices(&Value::Object(fields), instruments, now, now)? {
         PushedPrices::One(tick) => tick,
         PushedPrices::Batch(_) => return Err(PushFault::body("is no price")),
     };

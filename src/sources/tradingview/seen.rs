@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_span_and_a_number_are_the_bounds() {
+    async fn the_history_is_bounded_by_time_and_number() {
         let mut seen = AlertHistory::default();
         let minute = Duration::from_mins(1);
         let mut come = |number: u128, span, of| {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_not_taken_may_come_again() {
+    async fn a_rejected_alert_may_come_again() {
         let mut seen = AlertHistory::default();
         let key = Uuid::from_u128(1);
         assert_eq!(seen.remember(key, REMEMBERED, Instant::now(), first("a")), None);

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_may_have_become_anything() {
+    fn expanded_placeholders_may_be_anything() {
         for (text, object) in [
             (r#"{"a": NaN, "b": 1.5, "c": }"#, json!({"a": null, "b": 1.5, "c": null})),
             (r#"{"a":,"b":-Infinity,"c":true,"d":[NaN,1]}"#, json!({"a": null, "b": null, "c": true, "d": [1]})),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_pairs_a_form_or_the_default_sentence() {
+    fn text_is_pairs_form_or_default_sentence() {
         for (text, object) in [
             ("Symbol=EURUSD\naction: buy\n\nprice=1.08", json!({"Symbol": "EURUSD", "action": "buy", "price": "1.08"})),
             ("symbol=EURUSD, time=2024-09-01T10:30:00Z", json!({"symbol": "EURUSD", "time": "2024-09-01T10:30:00Z"})),
