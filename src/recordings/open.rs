@@ -38,7 +38,7 @@ impl Recording {
         let data = sample.lines.get(layout.header_lines..).unwrap_or_default();
         let known = sample.lines.last().map_or(0, |line| line.number);
         let mut wanted = SymbolFilter::new(instrument.clone(), instruments.clone());
-        if let Some(note) = settle_symbol(&mut wanted, &layout, data, content, known)? {
+        if let Some(note) = accept_symbol(&mut wanted, &layout, data, content, known)? {
             layout.notes.push(note);
         }
         let mut evidence = FormatEvidence::default();
@@ -49,7 +49,7 @@ impl Recording {
                 evidence.observe(line.number, fields, &layout);
             }
         }
-        evidence.settle(content, known, &layout, options.columns.date_order)?;
+        evidence.scan_rest(content, known, &layout, options.columns.date_order)?;
         let times = evidence.times(options.columns.date_order)?;
         set_scale(&mut layout, &evidence);
         let reading = RowParser { layout: &layout, times, numbers: evidence.numbers, instrument };
@@ -132,7 +132,7 @@ impl Vendor {
 
 /// Accepts a spelling that the catalogue does not know, if the whole file has no other. The user has named the
 /// instrument.
-fn settle_symbol(
+fn accept_symbol(
     wanted: &mut SymbolFilter,
     layout: &Layout,
     data: &[Line],

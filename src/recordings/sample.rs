@@ -145,7 +145,7 @@ impl FormatEvidence {
     }
 
     /// Scans the rest of the file for what the sample leaves open; `after` lines are already known.
-    pub(super) fn settle(
+    pub(super) fn scan_rest(
         &mut self,
         content: &Content,
         after: u64,

@@ -171,7 +171,7 @@ fn named<'a>(day: &str, month: u32, year: &str, rest: &'a str) -> Result<(DatePa
     found.map(|date| (DateParts::Certain(date), rest)).ok_or(TimeFault::NotATime)
 }
 
-fn settled(parts: DateParts, order: Option<DateOrder>) -> Result<NaiveDate, TimeFault> {
+fn resolve_date(parts: DateParts, order: Option<DateOrder>) -> Result<NaiveDate, TimeFault> {
     let date = match (parts, order) {
         (DateParts::Certain(date), _) => Some(date),
         (DateParts::Either(day, month, year), Some(DateOrder::DayFirst))
@@ -214,14 +214,14 @@ pub(super) fn read(text: &str, style: TimeStyle) -> Result<Stamp, TimeFault> {
     let order = style.date_order;
     let rest = rest.strip_prefix(['T', 't']).unwrap_or_else(|| rest.trim_start_matches([' ', ',', ';']));
     if rest.is_empty() {
-        return Ok(Stamp::Local(settled(parts, order)?.and_time(NaiveTime::MIN)));
+        return Ok(Stamp::Local(resolve_date(parts, order)?.and_time(NaiveTime::MIN)));
     }
     // Without digits at the beginning there is no date.
     if rest.len() == text.len() {
         return Err(TimeFault::NotATime);
     }
     let (clock, zone) = split_clock(rest, true)?;
-    let local = NaiveDateTime::new(settled(parts, order)?, clock);
+    let local = NaiveDateTime::new(resolve_date(parts, order)?, clock);
     zoned(local, zone)
 }
 

@@ -11,14 +11,14 @@ const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
 
 /// Why a tick is filtered out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Superfluous {
+pub(super) enum FilterReason {
     /// The same price at the same time as before.
     Duplicate,
     /// Older than the last tick, which had this time.
     Late(DateTime<Utc>),
 }
 
-impl Superfluous {
+impl FilterReason {
     /// Returns the metric label.
     pub(super) const fn reason(self) -> &'static str {
         match self {
@@ -36,21 +36,21 @@ pub(super) struct TickOrder {
 
 impl TickOrder {
     /// Checks that a tick is new, and records it. Several different prices within one millisecond are all new.
-    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), Superfluous> {
+    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), FilterReason> {
         if let Some((at, quote)) = self.last.get(&tick.symbol) {
             if tick.observed_at == *at && tick.quote == *quote {
-                return Err(Superfluous::Duplicate);
+                return Err(FilterReason::Duplicate);
             }
             if tick.observed_at < *at && *at - tick.observed_at < STRAGGLER {
-                return Err(Superfluous::Late(*at));
+                return Err(FilterReason::Late(*at));
             }
         }
-        self.note(tick);
+        self.record(tick);
         Ok(())
     }
 
     /// Records a tick that was delivered.
-    pub(super) fn note(&mut self, tick: &Tick) {
+    pub(super) fn record(&mut self, tick: &Tick) {
         self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
     }
 }
@@ -74,11 +74,11 @@ mod tests {
             })
         };
         assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Ok(()));
-        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(Superfluous::Duplicate));
+        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(FilterReason::Duplicate));
         assert_eq!(check("EURUSD", "07:00:10.000", 1.2), Ok(()), "another price in the same millisecond");
         assert_eq!(check("GBPUSD", "07:00:09.000", 1.1), Ok(()), "each symbol for itself");
         let last = parse_time("2026-01-15T07:00:10Z").unwrap();
-        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(Superfluous::Late(last)));
+        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(FilterReason::Late(last)));
         assert_eq!(check("EURUSD", "07:00:11.000", 1.2), Ok(()), "an unchanged price is still a new tick");
         assert_eq!(check("EURUSD", "06:00:00.000", 1.2), Ok(()), "a clock that was set");
         assert_eq!(check("EURUSD", "06:00:01.000", 1.3), Ok(()));

@@ -18,18 +18,18 @@ impl TickRate {
     }
 
     pub(super) fn add(&mut self, ticks: usize) {
-        self.turn();
+        self.advance();
         let count = &mut self.counts[self.second as usize % SECONDS];
         *count = count.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX));
     }
 
     pub(super) fn per_minute(&mut self) -> u64 {
-        self.turn();
+        self.advance();
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
     /// Drops the counts that are older than a minute.
-    fn turn(&mut self) {
+    fn advance(&mut self) {
         let now = self.began.elapsed().as_secs();
         for second in (self.second + 1..=now).take(SECONDS) {
             self.counts[second as usize % SECONDS] = 0;

@@ -148,13 +148,13 @@ impl StateEntry {
     }
 
     /// Returns why a calling source is stalled; `None` if it is not.
-    fn missed(&mut self, patience: Option<(Duration, Instant)>) -> Option<&'static str> {
+    fn stall_reason(&mut self, max_quiet: Option<(Duration, Instant)>) -> Option<&'static str> {
         let (called, silence) = self.called.filter(|_| self.state.delivers())?;
         if called.elapsed() > silence {
             return Some("it does not call any more");
         }
         let since = self.last_tick.max(self.connected)?;
-        self.mute = patience.is_some_and(|(patience, opened)| since.max(opened).elapsed() > patience);
+        self.mute = max_quiet.is_some_and(|(max_quiet, opened)| since.max(opened).elapsed() > max_quiet);
         self.mute.then_some("it calls, but has no prices, although its market is open")
     }
 
@@ -268,19 +268,22 @@ impl SourceStates {
     }
 
     /// Checks calling sources until `stop`, and marks one as stalled when it stops calling, or calls without a price
-    /// for longer than `patience` returns. `patience` is `None` while all markets are closed.
-    pub async fn watch(self, stop: CancellationToken, patience: impl Fn() -> Option<Duration>) {
+    /// for longer than `max_quiet` returns. `max_quiet` is `None` while all markets are closed.
+    pub async fn watch(self, stop: CancellationToken, max_quiet: impl Fn() -> Option<Duration>) {
         let mut look = interval(Duration::from_secs(1));
         let mut opened = None;
         while stop.run_until_cancelled(look.tick()).await.is_some() {
             // The time in which the markets were closed does not count.
-            let patience = patience().map(|patience| (patience, *opened.get_or_insert_with(Instant::now)));
-            if patience.is_none() {
+            let max_quiet = max_quiet().map(|max_quiet| (max_quiet, *opened.get_or_insert_with(Instant::now)));
+            if max_quiet.is_none() {
                 opened = None;
             }
             let found: Vec<_> = {
                 let mut entries = self.entries.write();
-                entries.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.missed(patience)?))).collect()
+                entries
+                    .iter_mut()
+                    .filter_map(|(name, entry)| Some((name.clone(), entry.stall_reason(max_quiet)?)))
+                    .collect()
             };
             for (name, why) in found {
                 self.stalled(&name, why);

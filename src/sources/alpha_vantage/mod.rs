@@ -202,7 +202,7 @@ impl AlphaVantage {
                 out.delayed();
                 match self.order.check(&tick) {
                     Ok(()) => out.ticks(vec![tick]).await?,
-                    Err(superfluous) => out.rejected(superfluous.reason()),
+                    Err(reason) => out.rejected(reason.reason()),
                 }
             }
             Err(NoPrice::Key) => {

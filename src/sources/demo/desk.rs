@@ -121,7 +121,7 @@ impl Desk {
         }
         for (index, kind) in IN_TURN.into_iter().enumerate() {
             if beat == 0 || index % Self::ROUND == beat % Self::ROUND {
-                self.take_turn(kind, now, &mut made);
+                self.scheduled_message(kind, now, &mut made);
             }
         }
         made.into_iter().map(|(kind, audience, key, data)| message(kind, audience, &key, data, now)).collect()
@@ -193,7 +193,7 @@ impl Desk {
     }
 
     /// Returns the scheduled message; nothing without a price for it.
-    fn take_turn(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
+    fn scheduled_message(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         let data = match kind {
             MessageType::Bar => return self.bars(now, made),
             MessageType::TradeSignals => return self.trade_signals(now, made),

@@ -278,7 +278,7 @@ impl Massive {
             match element {
                 Ok(Element::Tick(tick)) => match self.order.check(&tick) {
                     Ok(()) => ticks.push(tick),
-                    Err(superfluous) => out.rejected(superfluous.reason()),
+                    Err(reason) => out.rejected(reason.reason()),
                 },
                 Ok(Element::Status(status, message)) => {
                     self.check_status(&status, &message)?;

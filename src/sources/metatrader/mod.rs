@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::order::{Superfluous, TickOrder};
+use super::order::{FilterReason, TickOrder};
 use super::push::{Push, PushError};
 use super::{SourceStates, WallClock};
 use crate::domain::{Instruments, SourceName, Tick, iso};
@@ -173,7 +173,7 @@ impl TerminalState {
         self.batches.push_back(fingerprint);
         let order = self.order.entry(source).or_default();
         for tick in taken {
-            order.note(tick);
+            order.record(tick);
         }
     }
 }
@@ -187,9 +187,9 @@ fn fingerprint(value: &Value) -> u64 {
 }
 
 /// Returns the code and the text for a filtered tick.
-fn rejection(superfluous: Superfluous) -> (&'static str, String) {
+fn rejection(superfluous: FilterReason) -> (&'static str, String) {
     match superfluous {
-        Superfluous::Duplicate => ("duplicate", "came before".to_owned()),
-        Superfluous::Late(last) => ("out_of_order", format!("is older than the last one, of {}", iso(last))),
+        FilterReason::Duplicate => ("duplicate", "came before".to_owned()),
+        FilterReason::Late(last) => ("out_of_order", format!("is older than the last one, of {}", iso(last))),
     }
 }

@@ -124,7 +124,7 @@ impl Oanda {
         self.names.values().any(|instrument| instrument.session.is_open(now) && trades(&instrument.symbol))
     }
 
-    fn note_tradeable(&mut self, tick: &Tick) {
+    fn record_tradeable(&mut self, tick: &Tick) {
         if tick.feed == Feed::Indicative {
             self.untradeable.insert(tick.symbol.clone());
         } else {
@@ -184,10 +184,10 @@ impl Oanda {
                 match said {
                     Ok(LineContent::Tick(tick)) => {
                         alive = true;
-                        self.note_tradeable(&tick);
+                        self.record_tradeable(&tick);
                         match self.order.check(&tick) {
                             Ok(()) => ticks.push(tick),
-                            Err(superfluous) => out.rejected(superfluous.reason()),
+                            Err(reason) => out.rejected(reason.reason()),
                         }
                     }
                     Ok(LineContent::Life) => alive = true,

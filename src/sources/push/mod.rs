@@ -100,7 +100,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn signal(&self, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_signal(value, &SourceName::new(SOURCE)).await)
+        self.noted("signal", self.accept_signal(value, &SourceName::new(SOURCE)).await)
     }
 
     /// Receives a signal as text from a chat, and answers how it was interpreted. Without an `id`, the id is derived
@@ -114,7 +114,7 @@ impl Push {
         id: Option<&str>,
         dry_run: bool,
     ) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_pasted(text, id, dry_run).await)
+        self.noted("signal", self.accept_pasted(text, id, dry_run).await)
     }
 
     /// Receives a signal from another source, under the name of that source.
@@ -123,7 +123,7 @@ impl Push {
         source: &SourceName,
         value: &Value,
     ) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_signal(value, source).await)
+        self.noted("signal", self.accept_signal(value, source).await)
     }
 
     /// Submits validated ticks from another source. Returns those that the engine rejects.
@@ -140,7 +140,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn update(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_end(id, value).await)
+        self.noted("signal", self.accept_end(id, value).await)
     }
 
     /// Receives one price or a batch, which is accepted or rejected as a whole.
@@ -148,7 +148,7 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was accepted then.
     pub async fn prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
-        self.noted("price_update", self.take_prices(value).await)
+        self.noted("price_update", self.accept_prices(value).await)
     }
 
     /// Publishes one event or a batch, which is accepted or rejected as a whole. `read` parses the body at the given
@@ -160,7 +160,7 @@ impl Push {
         &self,
         read: impl FnOnce(DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>>,
     ) -> Result<EventsAnswer, PushError> {
-        let taken = self.take_events(read((self.clock)())).await;
+        let taken = self.accept_events(read((self.clock)())).await;
         if let Ok((_, kinds)) = &taken {
             for kind in kinds {
                 self.metrics.events_in_total.with_label_values(&[kind.name(), SOURCE]).inc();
@@ -177,7 +177,7 @@ impl Push {
         self.submit(Input::Note(vec![note]), &Written::default()).await.map(drop)
     }
 
-    async fn take_events(
+    async fn accept_events(
         &self,
         events: Result<PushedEvents, Vec<Fault>>,
     ) -> Result<(EventsAnswer, Vec<MessageType>), PushError> {
@@ -195,7 +195,7 @@ impl Push {
         Ok((answer, kinds))
     }
 
-    async fn take_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
+    async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
         let PushedSignal { id, draft, dry_run, ignored, written } = parse_signal(value, &self.instruments)?;
         if dry_run {
             let faults = signal::level_faults(&draft, &self.instruments, self.level_limits);
@@ -209,7 +209,7 @@ impl Push {
         Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
     }
 
-    async fn take_pasted(
+    async fn accept_pasted(
         &self,
         text: &str,
         id: Option<&str>,
@@ -223,11 +223,11 @@ impl Push {
         let mut signal = read.signal();
         signal["id"] = id.into();
         signal["dry_run"] = dry_run.into();
-        let answered = self.take_signal(&signal, &SourceName::new(SOURCE)).await?;
+        let answered = self.accept_signal(&signal, &SourceName::new(SOURCE)).await?;
         Ok(Answered { read_as: Some(read.described()), ignored: read.ignored, ..answered })
     }
 
-    async fn take_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+    async fn accept_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
         let (draft, ignored) = signal::parse_end_of(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
         let source = SourceName::new(SOURCE);
@@ -235,7 +235,7 @@ impl Push {
         Ok(Answered::new(self.signal_answer(&id, status, false), ignored))
     }
 
-    async fn take_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
+    async fn accept_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
         let now = (self.clock)();
         let (prices, ignored) = price::read_prices(value, &self.instruments, now, self.latest(now))?;
         let answer = match prices {

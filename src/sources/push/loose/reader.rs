@@ -78,7 +78,7 @@ impl<'a> LooseReader<'a> {
         }
     }
 
-    fn note(&mut self, oddity: Oddity) {
+    fn record(&mut self, oddity: Oddity) {
         if !self.oddities.contains(&oddity) {
             self.oddities.push(oddity);
         }
@@ -116,7 +116,7 @@ impl<'a> LooseReader<'a> {
             Some('{') => self.object(depth),
             Some('[') => self.list(depth),
             Some(',' | '}' | ']') => {
-                self.note(Oddity::MissingValue);
+                self.record(Oddity::MissingValue);
                 Ok(Value::Null)
             }
             Some(c) if is_quote(c) => self.quoted(depth),
@@ -128,7 +128,7 @@ impl<'a> LooseReader<'a> {
     fn placeholder(&mut self) -> Result<Value, LooseError> {
         let end = self.text[self.at..].find("}}").ok_or(LooseError::Unclosed)?;
         self.at += end + 2;
-        self.note(Oddity::BareWord);
+        self.record(Oddity::BareWord);
         Ok(Value::Null)
     }
 
@@ -142,13 +142,13 @@ impl<'a> LooseReader<'a> {
                 '}' => {
                     self.next();
                     if after_comma {
-                        self.note(Oddity::ExtraComma);
+                        self.record(Oddity::ExtraComma);
                     }
                     return Ok(Value::Object(object));
                 }
                 ',' => {
                     self.next();
-                    self.note(Oddity::ExtraComma);
+                    self.record(Oddity::ExtraComma);
                     continue;
                 }
                 _ => {}
@@ -199,7 +199,7 @@ impl<'a> LooseReader<'a> {
             if self.peek().ok_or(LooseError::Unclosed)? == ']' {
                 self.next();
                 if after_comma {
-                    self.note(Oddity::ExtraComma);
+                    self.record(Oddity::ExtraComma);
                 }
                 return Ok(Value::Array(list));
             }
@@ -262,9 +262,9 @@ impl<'a> LooseReader<'a> {
     fn quoted_text(&mut self) -> Result<Value, LooseError> {
         let opening = self.next().unwrap_or('"');
         if is_double(opening) {
-            self.note(Oddity::TypographicQuotes);
+            self.record(Oddity::TypographicQuotes);
         } else if is_single(opening) {
-            self.note(Oddity::SingleQuotes);
+            self.record(Oddity::SingleQuotes);
         }
         let mut text = String::new();
         loop {
@@ -281,10 +281,10 @@ impl<'a> LooseReader<'a> {
             match c {
                 '\\' => self.escape(&mut text)?,
                 '\n' | '\r' | '\t' => {
-                    self.note(Oddity::RawControl);
+                    self.record(Oddity::RawControl);
                     text.push(c);
                 }
-                '\0'..'\u{20}' => self.note(Oddity::RawControl),
+                '\0'..'\u{20}' => self.record(Oddity::RawControl),
                 c => text.push(c),
             }
         }
@@ -339,7 +339,7 @@ impl<'a> LooseReader<'a> {
         if matches!(word, "true" | "false" | "null") {
             return Ok(serde_json::from_str(word).unwrap_or(Value::Null));
         }
-        self.note(Oddity::BareWord);
+        self.record(Oddity::BareWord);
         if NOTHING.iter().any(|nothing| word.eq_ignore_ascii_case(nothing)) {
             return Ok(Value::Null);
         }

@@ -140,7 +140,7 @@ impl<'t, 'i> Walk<'t, 'i> {
             return number;
         }
         if let Some(TradeWord::Direction(direction)) = trade_word(word).filter(|_| !lower.contains(['/', '.'])) {
-            return self.take_direction(direction, rest);
+            return self.read_direction(direction, rest);
         }
         if NEWS.contains(&lower) {
             self.fault(
@@ -169,7 +169,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         true
     }
 
-    fn take_direction(&mut self, direction: Direction, rest: &[Token<'t>]) -> bool {
+    fn read_direction(&mut self, direction: Direction, rest: &[Token<'t>]) -> bool {
         let next = |at: usize| match rest.get(at) {
             Some(Token::Word(next)) => next.to_lowercase(),
             _ => String::new(),
