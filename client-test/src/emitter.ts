@@ -1,4 +1,4 @@
-/** A minimal typed event emitter: the adapter's only own machinery. */
+/** A minimal typed event emitter, the base of the adapter. */
 
 export type Listener<T extends unknown[]> = (...args: T) => void;
 

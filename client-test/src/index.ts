@@ -1,4 +1,4 @@
-/** What a dashboard imports. */
+/** The exports for dashboards. */
 
 export * from "./messages.ts";
 export { OrionAdapter, type ConnectionState, type OrionOptions, type Resync } from "./orion-adapter.ts";

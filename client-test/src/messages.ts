@@ -1,5 +1,5 @@
 /**
- * What travels between orion-server and a dashboard, as types.
+ * The messages between orion-server and a dashboard, as types.
  *
  * Field names are the server's wire names. Everything is `readonly`: a message
  * describes what happened and is never edited.
@@ -9,7 +9,7 @@ export type Channel = "signals" | "prices";
 
 export type SignalStatus = "pending" | "confirmed" | "invalidated";
 
-/** How far a price can be trusted. Only `live` is a market price of this moment. */
+/** The quality of a price. Only `live` is a current market price. */
 export type Quality = "live" | "delayed" | "stale" | "closed" | "simulated" | "replayed";
 
 export interface Signal {
@@ -28,12 +28,12 @@ export interface Signal {
   readonly confidence: number;
   readonly rr_target: number;
   readonly killzone: "asia" | "london" | "ny_am" | "lunch" | "pm";
-  /** False when `killzone` is only the window that ended last. */
+  /** False when `killzone` is the previous window, because none is active. */
   readonly killzone_active: boolean;
   /** Same as `entry_price`, for older readers. */
   readonly price: number | null;
   readonly updated_at: string;
-  /** When the server ends the signal if it is still pending then. */
+  /** When the server invalidates the signal if it is still pending. */
   readonly expires_at: string;
   /** Why it was invalidated (`timeout`, `stop_touched`, `manual` …), else null. */
   readonly invalidation: string | null;
@@ -55,7 +55,7 @@ export interface PriceUpdate {
   readonly source: string;
 }
 
-/** What a client wants to hear. Without `symbols`: every symbol. */
+/** What a client subscribes to. Without `symbols`: all symbols. */
 export interface Selection {
   readonly channels: readonly Channel[];
   readonly symbols?: readonly string[] | undefined;
@@ -64,15 +64,15 @@ export interface Selection {
 /** The server's answer to `subscribe`, sent after the snapshot or the replay. */
 export interface Subscribed {
   readonly channels: readonly Channel[];
-  /** Null when not narrowed. */
+  /** Null for all symbols. */
   readonly symbols: readonly string[] | null;
-  /** Those of the symbols that no source feeds now; absent when every one is fed. */
+  /** Symbols without an active source; absent when all have one. */
   readonly unfed?: readonly string[];
-  /** Where live begins. */
+  /** The position at which live events begin. */
   readonly cursor: string;
-  /** True: exactly the missed events came. False: a snapshot replaced the gap. Null: nothing was to be resumed. */
+  /** True: exactly the missed events were sent. False: a snapshot replaced the gap. Null: the request did not resume. */
   readonly recovered: boolean | null;
-  /** How far back the snapshot of ended signals reaches, where that was asked for. */
+  /** How far back the snapshot of ended signals reaches, if the request named it. */
   readonly replay?: string;
 }
 
@@ -92,7 +92,7 @@ export type Message =
   | { readonly type: "signal"; readonly payload: Signal; readonly cursor: string }
   | { readonly type: "price_update"; readonly payload: PriceUpdate };
 
-/** One state in the life of a signal, as `GET /api/signals/{id}` tells it. */
+/** One state of a signal, as in `GET /api/signals/{id}`. */
 export interface HistoryEntry {
   readonly status: SignalStatus;
   readonly at: string;
@@ -108,12 +108,12 @@ export interface Rate {
   readonly high: number;
 }
 
-/** Statistics of confirmed signals whose record has ended; results in units of the risk (R). */
+/** Statistics of confirmed signals whose trade has ended; results in multiples of the risk (R). */
 export interface Stats {
   readonly signals: number;
   readonly trades: number;
   readonly few: boolean;
-  /** Trades whose record went on over a time when the server was down. */
+  /** Trades that were open while the server was down. */
   readonly with_gap: number;
   readonly classes: Readonly<Record<string, number>>;
   readonly win_rate: Rate | null;
@@ -129,7 +129,7 @@ export interface Stats {
 
 /** `GET /api/stats` */
 export interface TrackRecord {
-  /** Confirmed signals whose record has not ended. */
+  /** Confirmed signals whose trade is open. */
   readonly open: number;
   readonly all: Stats;
   readonly symbol: Readonly<Record<string, Stats>>;
@@ -151,24 +151,24 @@ export interface SignalPage {
   readonly next: string | null;
 }
 
-/** One source, as `GET /api/sources` tells it. Spans are in milliseconds. */
+/** One source, as in `GET /api/sources`. Durations are in milliseconds. */
 export interface SourceStatus {
   readonly name: string;
   readonly state: string;
-  /** How long until it is connected again. */
+  /** Time until the next connection attempt. */
   readonly retry_in: number | null;
   readonly last_tick_age: number | null;
   readonly ticks_per_minute: number;
-  /** Ticks that were not taken, since the start. */
+  /** Ticks rejected since the start. */
   readonly rejected: number;
-  /** Requests that the provider allows. */
+  /** The provider's request quota. */
   readonly budget: { readonly used: number; readonly limit: number; readonly resets_at: string } | null;
   readonly symbols: readonly {
     readonly symbol: string;
-    /** Whether its prices are the symbol's; else it stands by. */
+    /** Whether the source is active for the symbol; else it is on standby. */
     readonly in_force: boolean;
     readonly last_tick_age: number;
-    /** How far it is from the source in force, in percent. */
+    /** Difference from the active source, in percent. */
     readonly apart: number | null;
     readonly diverged: boolean;
   }[];
@@ -183,7 +183,7 @@ export interface Instrument {
   readonly aliases: readonly string[];
 }
 
-/** What `GET /api/admin/overview` answers. Times in milliseconds. */
+/** The answer of `GET /api/admin/overview`. Durations are in milliseconds. */
 export interface Overview {
   timestamp: string;
   version: string;
@@ -192,7 +192,7 @@ export interface Overview {
   alerts: { alert: string; raised: number }[];
   connections: { transport: string; namespace: string; open: number }[];
   presence: { transport: string; clients: number; prices: number; signals: number; messages: number }[];
-  /** What waits in front of a connection is null where nobody can see it, as with Socket.IO. */
+  /** Queue fields are null where the queue is not visible: Socket.IO keeps it inside its library. */
   slowest: {
     endpoint: string;
     connected_ms: number;
@@ -209,7 +209,7 @@ export interface Overview {
   process: { resident_bytes: number; open_files: number; cpu_ratio: number };
   logins: number;
   refused: { reason: string; count: number }[];
-  /** Alerts and batches that came again and were not taken twice. */
+  /** Repeated alerts and batches, which were ignored. */
   duplicates: { kind: string; source: string; count: number }[];
   rejects: { at: string; kind: string; reason: string; times: number }[];
 }

@@ -8,9 +8,9 @@
  * orion.on("state", (state) => showConnection(state));
  * ```
  *
- * The adapter subscribes on every connect and says where it stopped, so that
- * after a loss it gets exactly the signals it missed. Where the server cannot
- * do that any more, a snapshot replaces the gap and `resync` says so.
+ * The adapter subscribes on every connect and sends its last cursor, so that
+ * after a connection loss it gets exactly the signals it missed. If the server
+ * no longer has them, a snapshot replaces the gap and `resync` fires.
  */
 
 import { io, type Socket } from "socket.io-client";
@@ -18,22 +18,22 @@ import { Emitter } from "./emitter.ts";
 import type { Message, Pong, PriceUpdate, Selection, ServerError, Signal, Subscribed } from "./messages.ts";
 
 /**
- * `connecting` until the first success, `reconnecting` after a loss, `refused`
- * when the server does not accept the token (no further attempt is made),
+ * `connecting` until the first connection, `reconnecting` after a loss, `refused`
+ * when the server rejects the token (no further attempt is made),
  * `disconnected` before `connect()` and after `close()`.
  */
 export type ConnectionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "refused";
 
 export interface OrionOptions extends Partial<Selection> {
-  /** Sent in the handshake; a function is asked again on every attempt. */
+  /** Sent in the handshake; a function is called again on every attempt. */
   readonly token?: string | (() => string | undefined) | undefined;
-  /** Where the engine lives; `/ws/signals/` works as well as the default `/socket.io/`. */
+  /** The path of Engine.IO; `/ws/signals/` works as well as the default `/socket.io/`. */
   readonly path?: string;
-  /** WebSocket first, long polling where that fails. */
+  /** WebSocket first, long polling if that fails. */
   readonly transports?: ("websocket" | "polling")[];
-  /** A cursor kept from an earlier page life. */
+  /** A cursor saved by an earlier page load. */
   readonly since?: string;
-  /** How far back a snapshot of ended signals reaches, such as `10m`; without it as far as the server's window. */
+  /** How far back a snapshot of ended signals reaches, such as `10m`; by default the server's window. */
   readonly replay?: string | undefined;
   /** Default true. */
   readonly autoConnect?: boolean;
@@ -41,7 +41,7 @@ export interface OrionOptions extends Partial<Selection> {
   readonly reconnectionDelayMax?: number;
 }
 
-/** What a snapshot that replaced a gap contained. */
+/** The content of a snapshot that replaced a gap. */
 export interface Resync {
   readonly cursor: string;
   /** Ids of the signals in it. A pending signal that is not among them has ended meanwhile. */
@@ -61,10 +61,10 @@ interface Events {
   error: [error: ServerError];
 }
 
-/** How many signals of an unfinished replay are remembered to recognize them when it starts over. */
+/** How many signals of an unfinished replay are remembered, to detect them when the replay starts again. */
 const REPLAY_MEMORY = 10_000;
 
-/** Pause before asking again where Socket.IO would give up for good, in milliseconds. */
+/** Delay before reconnecting where Socket.IO itself does not, in milliseconds. */
 const RETRY_AFTER = 2_000;
 
 export class OrionAdapter extends Emitter<Events> {
@@ -77,11 +77,11 @@ export class OrionAdapter extends Emitter<Events> {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** Whether anything was subscribed on this connection. */
   #subscribed = false;
-  /** Subscribe requests of this connection that are not answered yet. */
+  /** Subscribe requests of this connection without an answer. */
   #unanswered = 0;
-  /** Signals delivered since `#cursor` while no answer told yet what they were part of. */
+  /** Signals delivered since `#cursor` before an answer says whether they are a replay or a snapshot. */
   readonly #early = new Set<string>();
-  /** Ids that arrived between `subscribe` and its answer. */
+  /** Ids received between `subscribe` and its answer. */
   #arrived = new Set<string>();
 
   /** @param url A server (`https://host`) or a namespace (`wss://host/ws/signals`); without it the page's own origin. */
@@ -113,17 +113,17 @@ export class OrionAdapter extends Emitter<Events> {
     return this.#state;
   }
 
-  /** Name of the transport in use, null while there is none. */
+  /** Name of the current transport; null while disconnected. */
   get transport(): string | null {
     return this.#socket.connected ? this.#socket.io.engine.transport.name : null;
   }
 
-  /** Where the next subscription resumes. Null until the first answer. */
+  /** The position at which the next subscription resumes. Null until the first answer. */
   get cursor(): string | null {
     return this.#cursor;
   }
 
-  /** Whether it hears anything, or will after a loss. */
+  /** Whether any channel is selected, also while disconnected. */
   get hasSelected(): boolean {
     return this.#selection.channels.length > 0;
   }
@@ -141,9 +141,9 @@ export class OrionAdapter extends Emitter<Events> {
   }
 
   /**
-   * Hears exactly this from now on. Another selection than the present one
-   * brings its own snapshot; with `since` the signals after that cursor instead.
-   * The same selection, after a loss, goes on where the stream broke off.
+   * Replaces the subscription. A changed selection starts with its own snapshot,
+   * or with `since` with the signals after that cursor. The same selection
+   * resumes after a connection loss.
    */
   subscribe(selection: Selection, since?: string): void {
     const before = this.#selection;
@@ -162,12 +162,12 @@ export class OrionAdapter extends Emitter<Events> {
     if (this.#socket.connected) this.#socket.emit("unsubscribe", toRequest(selection));
   }
 
-  /** Asks for a `pong`, which brings `timestamp` back unchanged beside the server's time. */
+  /** Requests a `pong` with the same `timestamp` and the server's time. */
   ping(timestamp: unknown = Date.now()): void {
     if (this.#socket.connected) this.#socket.emit("ping", { timestamp });
   }
 
-  /** Hands a frame to the server as it is; it judges and answers with an `answer` event. */
+  /** Sends a frame unchanged. The server's answer fires an `answer` event. */
   sendRaw(frame: unknown): void {
     if (this.#socket.connected) this.#socket.emit("message", frame);
   }
@@ -195,7 +195,7 @@ export class OrionAdapter extends Emitter<Events> {
     const { engine } = this.#socket.io;
     engine.once("upgrade", () => this.#setState(this.#state));
     this.#setState("connected");
-    // A listener of `connected` may have subscribed already.
+    // A listener for `connected` may have subscribed already.
     if (this.#selection.channels.length > 0 && this.#unanswered === 0) this.#request(this.#cursor);
   }
 
@@ -208,7 +208,7 @@ export class OrionAdapter extends Emitter<Events> {
   #failed(error: Error & { data?: Partial<ServerError> }): void {
     this.emit("error", { error: error.message, code: error.data?.code ?? "connect_failed" });
     if (this.#socket.active) return;
-    // A namespace is missing only while a server starts or stops; any other refusal is about the token.
+    // A namespace is missing only while a server starts or stops; any other rejection is about the token.
     if (error.message === "Invalid namespace") this.#retryLater();
     else this.#setState("refused");
   }
@@ -230,8 +230,8 @@ export class OrionAdapter extends Emitter<Events> {
     if (this.#unanswered === 0) {
       this.#cursor = cursor;
     } else {
-      // Replay or snapshot? The answer will tell. Until then the cursor stays where it was, so that
-      // a loss in the middle starts the same replay again, and what came already is not told twice.
+      // The answer will say whether this is a replay or a snapshot. Until then the cursor stays, so that
+      // after a loss the same replay starts again, and `#early` filters out what was delivered.
       this.#arrived.add(signal.id);
       const key = `${cursor} ${signal.id}`;
       if (this.#early.has(key)) return;

@@ -7,32 +7,33 @@
  * const ws = new WebSocket("wss://api.example.com/ws/signals");
  * ```
  *
- * **A loss is told, and repaired underneath.** When the connection is lost,
+ * **A connection loss is reported, and recovered internally.** When the connection is lost,
  * `close` fires with 1006; Socket.IO reconnects by itself, and `open` fires again,
  * on the same instance, when it is back. A page that reconnects on `close` makes a
- * new instance instead: it takes the same connection over, is `CONNECTING` until
- * that is back, and the instance before it says nothing any more. Either way the
- * page has one connection and one stream: what it missed comes by cursor, each
- * signal once. (A new instance for the same address is taken for such a reconnect
- * during the loss and for a minute after it. Instances that were never lost have a
- * connection each.) `error` does not fire on a loss, so that a page that reconnects on
- * both does so once; nor does a failed attempt end an instance, so that no page
+ * new instance instead: it takes over the same connection, is `CONNECTING` until
+ * that is back, and the previous instance fires no more events. Either way the
+ * page has one connection and one stream: missed signals are resumed by cursor, each
+ * once. (A new instance for the same address counts as such a reconnect during the
+ * loss and for a minute after it. Otherwise each instance has its own connection.)
+ * `error` does not fire on a loss, so that a page that reconnects on both events
+ * does so once; and a failed attempt does not end an instance, so that no page
  * gives up and shows demo data.
  *
- * **Silent instead**: `OrionWebSocket.reportLoss = false` before the first instance
- * (or `{ reportLoss: false }` as the second argument) fires neither on a loss. Then
- * `readyState` stays `OPEN`, and `connectionstate` and `connectionState` tell.
+ * **Silent mode**: `OrionWebSocket.reportLoss = false` before the first instance
+ * (or `{ reportLoss: false }` as the second argument) fires neither event on a loss.
+ * `readyState` stays `OPEN`, and `connectionState` with its event `connectionstate`
+ * shows the real state.
  *
  * **`close` fires in two further cases:** with the code given to `close()` (default
  * 1000, after which the dashboard does not reconnect), and with 1008 after an `error`
- * when the server refuses the token.
+ * when the server rejects the token.
  *
  * Frames have the native shape: `{"type":"signal","payload":{…},"cursor":"…"}`,
  * `{"type":"price_update","payload":{…}}`, `subscribed`, `pong` and `error` with
- * their fields at the top level. As on the native endpoint everything is sent
- * without asking: when the `open` handlers have not subscribed, both channels are.
- * The snapshot holds signals that ended within the last minute and those that are
- * pending: a dashboard sounds an alarm for each confirmed one (`replay` asks for more).
+ * their fields at the top level. As on the native endpoint, a subscription is
+ * optional: if the `open` handlers have not subscribed, both channels are subscribed.
+ * The snapshot holds the pending signals and those that ended within the last minute,
+ * because a dashboard sounds an alarm for each confirmed one (`replay` extends it).
  */
 
 import type { Channel, Selection } from "./messages.ts";
@@ -42,7 +43,7 @@ import { SharedConnection } from "./shared-connection.ts";
 const ALL: Selection = { channels: ["signals", "prices"] };
 
 export interface OrionWebSocketOptions extends OrionOptions {
-  /** Whether a loss is told by `close` and `open`. Default `OrionWebSocket.reportLoss`. */
+  /** Whether a loss fires `close` and `open`. Default: `OrionWebSocket.reportLoss`. */
   readonly reportLoss?: boolean;
 }
 
@@ -63,7 +64,7 @@ export class OrionWebSocket extends EventTarget {
   static readonly CLOSING = 2;
   static readonly CLOSED = 3;
 
-  /** Whether instances tell a loss unless their options say otherwise. */
+  /** Whether instances report a loss, unless their options say otherwise. */
   static reportLoss = true;
 
   readonly CONNECTING = 0;
@@ -86,14 +87,14 @@ export class OrionWebSocket extends EventTarget {
   readonly #initial: Selection;
   readonly #reportsLoss: boolean;
   #readyState: number = OrionWebSocket.CONNECTING;
-  /** Closed by a loss: it opens again when the connection is back, unless another instance has taken it over. */
+  /** Closed by a loss: opens again with the connection, unless another instance has taken it over. */
   #isLost = false;
-  /** Ended for good: closed, refused, or replaced by another instance. */
+  /** Closed permanently: by the page, by a rejected token, or by another instance. */
   #hasEnded = false;
-  /** What has come on a connection that was taken over, before `open` fires in the next task. */
+  /** Frames received on a connection that was taken over, before `open` fires in the next task. */
   #early: unknown[] = [];
 
-  /** @param options What `new WebSocket(url, protocols)` has there is ignored; the adapter's options are taken. */
+  /** @param options The adapter's options. The `protocols` of `new WebSocket(url, protocols)` are ignored. */
   constructor(url: string | URL, options?: string | string[] | OrionWebSocketOptions) {
     super();
     this.url = String(url);
@@ -104,7 +105,7 @@ export class OrionWebSocket extends EventTarget {
     this.addEventListener("message", (event) => this.onmessage?.(event as MessageEvent<string>));
     this.addEventListener("error", (event) => this.onerror?.(event));
     this.addEventListener("close", (event) => this.onclose?.(event as OrionCloseEvent));
-    this.#connection = SharedConnection.take(this.url, { replay: "1m", ...given }, {
+    this.#connection = SharedConnection.acquire(this.url, { replay: "1m", ...given }, {
       deliver: (frame) => this.#deliver(frame),
       changed: (state) => this.#changed(state),
       replaced: () => this.#replaced(),
@@ -118,7 +119,7 @@ export class OrionWebSocket extends EventTarget {
     return this.#readyState;
   }
 
-  /** The truth about the connection, also during a loss. */
+  /** The real state of the connection, also during a loss. */
   get connectionState(): ConnectionState {
     return this.#hasEnded ? "disconnected" : this.#connection.adapter.state;
   }
@@ -166,7 +167,7 @@ export class OrionWebSocket extends EventTarget {
     this.#isLost = false;
     this.#readyState = OrionWebSocket.OPEN;
     this.dispatchEvent(new Event("open"));
-    // After a loss the adapter goes on by itself with what was subscribed.
+    // After a loss the adapter resumes its subscription by itself.
     if (!adapter.hasSelected && this.#readyState === OrionWebSocket.OPEN) adapter.subscribe(this.#initial);
     for (const frame of this.#early.splice(0)) this.#deliver(frame);
   }
@@ -184,13 +185,13 @@ export class OrionWebSocket extends EventTarget {
     this.#readyState = OrionWebSocket.CLOSED;
   }
 
-  /** Ends for good; `close` follows in a task of its own, as with the browser's class. */
+  /** Closes permanently; `close` fires in a separate task, as with the browser's class. */
   #end(code: number, reason: string): void {
     if (this.#hasEnded) return;
     const wasUnused = this.#readyState === OrionWebSocket.CONNECTING && !this.#connection.adapter.hasSelected;
     this.#hasEnded = true;
     this.#connection.release(wasUnused && code !== 1008);
-    if (this.#isLost) return; // It has told that already.
+    if (this.#isLost) return; // `close` has fired already.
     this.#readyState = OrionWebSocket.CLOSING;
     setTimeout(() => {
       this.#readyState = OrionWebSocket.CLOSED;
@@ -215,7 +216,7 @@ function parseFrame(data: string): Record<string, unknown> | null {
   }
 }
 
-/** Unknown channel names are passed on: the server names them in its error. */
+/** Keeps unknown channel names: the server names them in its error. */
 function toSelection(frame: Record<string, unknown>): Selection {
   const channels = listOrNothing(frame["channels"]) as Channel[] | undefined;
   return { channels: channels ?? ALL.channels, symbols: listOrNothing(frame["symbols"]) };

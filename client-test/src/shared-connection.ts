@@ -1,22 +1,22 @@
 /**
- * The Socket.IO connection under an `OrionWebSocket`, which outlives it: a page that reconnects by itself makes a new
- * instance after a loss, and that one takes the connection over, which is reconnecting already or back.
+ * The Socket.IO connection of an `OrionWebSocket`. It outlives the instance: a page that reconnects by itself makes a new
+ * instance after a loss, and the new instance takes over the connection, which is reconnecting or already back.
  */
 
 import { OrionAdapter, type ConnectionState, type OrionOptions } from "./orion-adapter.ts";
 
-/** How long after a loss a new instance is taken for the page's own reconnect, in milliseconds. */
+/** How long after a loss a new instance counts as the page's own reconnect, in milliseconds. */
 const REPLACED_WITHIN = 60_000;
 
 /** The instance that a connection serves. */
 export interface Owner {
   deliver(frame: unknown): void;
   changed(state: ConnectionState): void;
-  /** Another instance has the connection from now on. */
+  /** Another instance has taken over the connection. */
   replaced(): void;
 }
 
-/** Connections that a new instance for the same address takes over, the longest waiting one first. */
+/** Connections that a new instance for the same address can take over, the longest waiting first. */
 const replaceable = new Map<string, Set<SharedConnection>>();
 
 export class SharedConnection {
@@ -28,16 +28,16 @@ export class SharedConnection {
   private constructor(key: string, url: string, options: OrionOptions, owner: Owner) {
     this.#key = key;
     this.#owner = owner;
-    // Subscribes to nothing by itself: the `open` handlers go first.
+    // No channels yet: the `open` handlers may subscribe first.
     this.adapter = new OrionAdapter(url, { ...options, channels: [], autoConnect: false });
     this.#listen();
   }
 
-  /** A connection for `owner`: one that an earlier instance has lost or left unused, or a new one. */
-  static take(url: string, options: OrionOptions, owner: Owner): SharedConnection {
+  /** Returns a connection for `owner`: one that an earlier instance has lost or left unused, else a new one. */
+  static acquire(url: string, options: OrionOptions, owner: Owner): SharedConnection {
     const key = JSON.stringify([url, options]);
     for (const connection of replaceable.get(key) ?? []) {
-      connection.#keep();
+      connection.#withdraw();
       connection.#owner?.replaced();
       connection.#owner = owner;
       return connection;
@@ -45,21 +45,21 @@ export class SharedConnection {
     return new SharedConnection(key, url, options, owner);
   }
 
-  /** The connection was lost: the page may make a new instance, which is the same stream to it. */
+  /** Lets a new instance of the page take over this connection. */
   offer(milliseconds = REPLACED_WITHIN): void {
-    this.#keep();
+    this.#withdraw();
     const waiting = replaceable.get(this.#key) ?? new Set();
     replaceable.set(this.#key, waiting.add(this));
-    // An outage may be long. The time counts from its end.
+    // An outage can be long, so the time counts from its end.
     if (this.adapter.state === "connected" || this.#owner === null) {
       this.#expiry = setTimeout(() => this.#expire(), milliseconds);
-      // Node.js should not be kept alive by it; in a browser it is a number.
+      // The timer must not keep Node.js alive; in a browser it is a number.
       (this.#expiry as { unref?(): void }).unref?.();
     }
   }
 
-  /** Its owner needs it no longer. One that was never used is kept for an instance that is made at once: React's strict mode
-   * mounts, leaves and mounts again. */
+  /** Releases the connection. An unused one stays available for an instance that is created immediately: React's strict mode
+   * mounts, unmounts and mounts again. */
   release(isUnused: boolean): void {
     this.#owner = null;
     if (isUnused) this.offer(0);
@@ -67,11 +67,11 @@ export class SharedConnection {
   }
 
   #expire(): void {
-    this.#keep();
+    this.#withdraw();
     if (this.#owner === null) this.adapter.close();
   }
 
-  #keep(): void {
+  #withdraw(): void {
     clearTimeout(this.#expiry);
     const waiting = replaceable.get(this.#key);
     waiting?.delete(this);
@@ -81,7 +81,7 @@ export class SharedConnection {
   #listen(): void {
     const { adapter } = this;
     const deliver = (frame: unknown) => this.#owner?.deliver(frame);
-    // As on the native stream: a page prints the length of an empty list of targets.
+    // As on the native stream: null instead of an empty list, because a page prints the length of the list.
     adapter.on("message", (message) => {
       const { payload } = message;
       const isBare = "take_profits" in payload && payload.take_profits.length === 0;
@@ -95,7 +95,7 @@ export class SharedConnection {
     });
     adapter.on("state", (state) => {
       this.#owner?.changed(state);
-      // The time in which a reconnect of the page is expected begins when the connection is back.
+      // The time for a reconnect by the page begins when the connection is back.
       if (state === "connected" && replaceable.get(this.#key)?.has(this) === true) this.offer();
     });
   }

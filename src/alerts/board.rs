@@ -1,4 +1,4 @@
-//! Which alerts are raised: each once, again only after the interval of repetition, and resolved once.
+//! The active alerts: each is raised once, repeated at an interval, and resolved once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,47 +8,47 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::Wrong;
+use super::ActiveConditions;
 use crate::domain::iso;
 
-/// A condition has to be gone for as long before it is over: what comes and goes is one alert, not many or none. A source that
-/// is lost looks well whenever it is being connected again.
-const SETTLED: Duration = Duration::from_secs(30);
+/// How long a condition must be gone before its alert is resolved, so that a flapping condition is one alert. A lost
+/// source looks healthy during every reconnect.
+const SETTLE_TIME: Duration = Duration::from_secs(30);
 
-/// An alert, and what it is about.
+/// The identity of an alert: its name and its subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Key {
-    /// Such as `source_mute`.
+    /// For example `source_mute`.
     pub alert: &'static str,
-    /// Such as the source's name; empty where there is only one.
+    /// For example the source's name; empty for an alert without a subject.
     pub subject: String,
 }
 
-/// What has become of an alert.
+/// A change of an alert's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum AlertChange {
     Raised,
     Repeated,
     Resolved,
 }
 
-/// Something to tell.
+/// A notification about an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    pub(super) step: Step,
+pub struct AlertNotice {
+    pub(super) step: AlertChange,
     pub(super) key: Key,
     pub(super) message: String,
     pub(super) since: DateTime<Utc>,
     pub(super) at: DateTime<Utc>,
 }
 
-impl Notice {
-    /// The body of the webhook, in the form that Standard Webhooks recommends: type, timestamp, data.
+impl AlertNotice {
+    /// Returns the webhook body in the form that Standard Webhooks recommends: type, timestamp, data.
     pub(super) fn body(&self) -> String {
         let kind = match self.step {
-            Step::Raised => "alert.raised",
-            Step::Repeated => "alert.repeated",
-            Step::Resolved => "alert.resolved",
+            AlertChange::Raised => "alert.raised",
+            AlertChange::Repeated => "alert.repeated",
+            AlertChange::Resolved => "alert.resolved",
         };
         let Key { alert, subject } = &self.key;
         json!({
@@ -64,38 +64,39 @@ impl Notice {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct AlertEntry {
     message: String,
     since: (Instant, DateTime<Utc>),
-    /// When it was last told; `None` while it is too young.
-    told: Option<Instant>,
+    /// Time of the last notification; `None` until the alert is raised.
+    notified: Option<Instant>,
     /// Since when the condition is gone.
     gone: Option<Instant>,
 }
 
-/// All alerts that are raised, or may soon be.
+/// All raised alerts, and the conditions that may soon raise one.
 #[derive(Debug)]
 pub(super) struct Board {
     after: Duration,
     repeat_every: Duration,
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<Key, AlertEntry>,
     names: BTreeSet<&'static str>,
 }
 
 impl Board {
-    /// An alert is raised when its condition has held for `after`, and told again every `repeat_every` (zero: never).
+    /// Creates an empty board. An alert is raised when its condition has held for `after`, and repeated every
+    /// `repeat_every` (zero: never).
     pub(super) fn new(after: Duration, repeat_every: Duration) -> Self {
         Self { after, repeat_every, entries: BTreeMap::new(), names: BTreeSet::new() }
     }
 
-    /// Takes in what is wrong now; what follows is to be told.
-    pub(super) fn judge(&mut self, now: Instant, wall: DateTime<Utc>, wrong: &Wrong) -> Vec<Notice> {
+    /// Applies the current conditions and returns the notifications to send.
+    pub(super) fn update(&mut self, now: Instant, wall: DateTime<Utc>, wrong: &ActiveConditions) -> Vec<AlertNotice> {
         for (key, message) in wrong {
             self.names.insert(key.alert);
-            let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
+            let entry = self.entries.entry(key.clone()).or_insert_with(|| AlertEntry {
                 message: String::new(),
                 since: (now, wall),
-                told: None,
+                notified: None,
                 gone: None,
             });
             entry.message.clone_from(message);
@@ -104,38 +105,40 @@ impl Board {
         let mut notices = Vec::new();
         self.entries.retain(|key, entry| {
             let is_wrong = wrong.contains_key(key);
-            let step = match (is_wrong, entry.told) {
-                (true, None) if now.duration_since(entry.since.0) >= self.after => Some(Step::Raised),
-                (true, Some(told)) if !self.repeat_every.is_zero() && now.duration_since(told) >= self.repeat_every => {
-                    Some(Step::Repeated)
+            let step = match (is_wrong, entry.notified) {
+                (true, None) if now.duration_since(entry.since.0) >= self.after => Some(AlertChange::Raised),
+                (true, Some(notified))
+                    if !self.repeat_every.is_zero() && now.duration_since(notified) >= self.repeat_every =>
+                {
+                    Some(AlertChange::Repeated)
                 }
                 (true, _) => None,
-                (false, told) => {
+                (false, notified) => {
                     let gone = *entry.gone.get_or_insert(now);
-                    if now.duration_since(gone) < SETTLED {
+                    if now.duration_since(gone) < SETTLE_TIME {
                         None
-                    } else if told.is_some() {
-                        Some(Step::Resolved)
+                    } else if notified.is_some() {
+                        Some(AlertChange::Resolved)
                     } else {
-                        // Over before anybody was told of it.
+                        // The condition ended before the alert was raised.
                         return false;
                     }
                 }
             };
             if let Some(step) = step {
-                entry.told = Some(now);
+                entry.notified = Some(now);
                 let (key, message) = (key.clone(), entry.message.clone());
-                notices.push(Notice { step, key, message, since: entry.since.1, at: wall });
+                notices.push(AlertNotice { step, key, message, since: entry.since.1, at: wall });
             }
-            step != Some(Step::Resolved)
+            step != Some(AlertChange::Resolved)
         });
         notices
     }
 
-    /// How many alerts of each name are raised; of every name that ever was.
+    /// Returns the number of raised alerts by name, including names that were raised before.
     pub(super) fn raised(&self) -> impl Iterator<Item = (&'static str, i64)> {
         self.names.iter().map(|name| {
-            let raised = self.entries.iter().filter(|(key, entry)| key.alert == *name && entry.told.is_some());
+            let raised = self.entries.iter().filter(|(key, entry)| key.alert == *name && entry.notified.is_some());
             (*name, raised.count() as i64)
         })
     }
@@ -147,73 +150,73 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn wrong(subjects: &[&str]) -> Wrong {
+    fn wrong(subjects: &[&str]) -> ActiveConditions {
         let key = |subject: &&str| Key { alert: "source_mute", subject: (*subject).to_owned() };
         subjects.iter().map(|subject| (key(subject), format!("{subject} is mute"))).collect()
     }
 
-    /// Runs second after second, and tells at which one something is told.
-    fn told(board: &mut Board, script: &[(u32, &[&str])]) -> Vec<(u32, Step, String)> {
+    /// Runs the board second by second, and returns the second of each notification.
+    fn notifications(board: &mut Board, script: &[(u32, &[&str])]) -> Vec<(u32, AlertChange, String)> {
         let (start, wall) = (Instant::now(), DateTime::UNIX_EPOCH);
-        let (mut second, mut told) = (0, Vec::new());
+        let (mut second, mut sent) = (0, Vec::new());
         for (until, subjects) in script {
             while second < *until {
-                let notices = board.judge(start + second * SECOND, wall + second * SECOND, &wrong(subjects));
-                told.extend(notices.into_iter().map(|notice| (second, notice.step, notice.key.subject)));
+                let notices = board.update(start + second * SECOND, wall + second * SECOND, &wrong(subjects));
+                sent.extend(notices.into_iter().map(|notice| (second, notice.step, notice.key.subject)));
                 second += 1;
             }
         }
-        told
+        sent
     }
 
     #[test]
     fn an_alert_is_raised_once_and_resolved_once() {
         let mut board = Board::new(10 * SECOND, Duration::ZERO);
-        let steps = told(&mut board, &[(5, &[]), (100, &["a"]), (1000, &[])]);
-        assert_eq!(steps, [(15, Step::Raised, "a".into()), (130, Step::Resolved, "a".into())]);
+        let steps = notifications(&mut board, &[(5, &[]), (100, &["a"]), (1000, &[])]);
+        assert_eq!(steps, [(15, AlertChange::Raised, "a".into()), (130, AlertChange::Resolved, "a".into())]);
         assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 0)]);
         assert!(board.entries.is_empty());
     }
 
     #[test]
-    fn what_is_over_soon_is_not_told_and_what_flickers_is_one_alert() {
+    fn short_problems_are_silent_and_flapping_alerts_once() {
         let mut board = Board::new(10 * SECOND, Duration::ZERO);
-        assert_eq!(told(&mut board, &[(9, &["a"]), (40, &[]), (49, &["a"]), (90, &[])]), []);
+        assert_eq!(notifications(&mut board, &[(9, &["a"]), (40, &[]), (49, &["a"]), (90, &[])]), []);
         assert!(board.entries.is_empty());
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
-        let steps = told(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
-        assert_eq!(steps, [(0, Step::Raised, "a".into())]);
+        let steps = notifications(&mut board, &[(10, &["a"]), (39, &[]), (40, &["a"]), (69, &[]), (100, &["a"])]);
+        assert_eq!(steps, [(0, AlertChange::Raised, "a".into())]);
         assert_eq!(board.raised().collect::<Vec<_>>(), [("source_mute", 1)]);
     }
 
     #[test]
-    fn a_source_that_is_connected_again_and_again_in_vain_is_told_of() {
+    fn reconnecting_in_vain_raises_an_alert() {
         let mut board = Board::new(60 * SECOND, Duration::ZERO);
         let attempts: Vec<(u32, &[&str])> =
             (0..10).flat_map(|attempt| [(attempt * 30 + 5, &["a"][..]), (attempt * 30 + 30, &[][..])]).collect();
-        assert_eq!(told(&mut board, &attempts), [(60, Step::Raised, "a".into())]);
+        assert_eq!(notifications(&mut board, &attempts), [(60, AlertChange::Raised, "a".into())]);
     }
 
     #[test]
-    fn it_is_told_again_at_its_interval_and_each_subject_is_its_own() {
+    fn an_alert_repeats_for_each_subject() {
         let mut board = Board::new(Duration::ZERO, 60 * SECOND);
-        let steps = told(&mut board, &[(30, &["a"]), (130, &["a", "b"]), (200, &["b"])]);
+        let steps = notifications(&mut board, &[(30, &["a"]), (130, &["a", "b"]), (200, &["b"])]);
         let expected = [
-            (0, Step::Raised, "a"),
-            (30, Step::Raised, "b"),
-            (60, Step::Repeated, "a"),
-            (90, Step::Repeated, "b"),
-            (120, Step::Repeated, "a"),
-            (150, Step::Repeated, "b"),
-            (160, Step::Resolved, "a"),
+            (0, AlertChange::Raised, "a"),
+            (30, AlertChange::Raised, "b"),
+            (60, AlertChange::Repeated, "a"),
+            (90, AlertChange::Repeated, "b"),
+            (120, AlertChange::Repeated, "a"),
+            (150, AlertChange::Repeated, "b"),
+            (160, AlertChange::Resolved, "a"),
         ];
         assert_eq!(steps, expected.map(|(second, step, subject)| (second, step, subject.to_owned())));
     }
 
     #[test]
-    fn the_body_says_what_and_since_when() {
+    fn the_body_has_the_problem_and_its_start() {
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
-        let notices = board.judge(Instant::now(), DateTime::UNIX_EPOCH, &wrong(&["a"]));
+        let notices = board.update(Instant::now(), DateTime::UNIX_EPOCH, &wrong(&["a"]));
         let body: serde_json::Value = serde_json::from_str(&notices[0].body()).unwrap();
         let data = json!({
             "alert": "source_mute", "subject": "a", "message": "a is mute", "since": "1970-01-01T00:00:00.000Z",

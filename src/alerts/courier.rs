@@ -1,4 +1,5 @@
-//! Brings notices to the webhook, one after the other: signed, retried, never redirected, and given up at last.
+//! Delivers notifications to the webhook in order: signed, retried with back-off, without following redirects, and
+//! dropped after the last attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +18,17 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::Notice;
+use super::AlertNotice;
 use super::reach::{Reach, Resolver};
 use super::sign::Signer;
 use crate::config;
 use crate::sources::net;
 use crate::telemetry::Metrics;
 
-/// Longest wait for the webhook, from the connection to its status.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for a request, from connecting to the response status.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Waits between attempts: 2–4 s, 6–12 s, … up to 5–10 min; about half an hour in all.
+/// Delays between attempts: 2–4 s, 6–12 s, … up to 5–10 min; about half an hour in total.
 const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_secs(2))
     .with_factor(3.0)
@@ -37,34 +38,34 @@ const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("orion-server/", env!("CARGO_PKG_VERSION")));
 
-/// Why the webhook of the settings cannot be used. Says nothing of the address itself: it can hold a token.
+/// Why the webhook settings are invalid. The text leaves out the address, because it can hold a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CourierError {
-    /// Not `https`, and not allowed to be otherwise.
+    /// The address does not use `https`, and the settings do not allow plain HTTP.
     #[error("alerts.webhook_url must begin with https:// and name a host")]
     Address,
-    /// The host is an address that may not be connected to.
+    /// The host is an address that the settings do not allow.
     #[error(
         "alerts.webhook_url leads to an address that is not public; alerts.allow_private_addresses allows private networks"
     )]
     Unreachable,
-    /// There is no secret, or one that signs nothing.
+    /// The secret is missing, or too short to sign with.
     #[error("alerts.webhook_secret is missing, or signs nothing")]
     Secret,
 }
 
-/// Why an attempt failed.
+/// Why a delivery attempt failed.
 #[derive(Debug, thiserror::Error)]
-enum Attempt {
+enum AttemptError {
     #[error("the webhook answers {0}")]
     Status(StatusCode),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
     Silent,
     #[error("the webhook cannot be reached: {0}")]
     Broken(net::NetError),
 }
 
-/// The way to the webhook.
+/// The client of the operator's webhook.
 #[derive(Debug)]
 pub(super) struct Courier {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
@@ -76,7 +77,7 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    /// The way to the webhook of the settings; `None` without one.
+    /// Creates the client from the settings; `None` without a webhook.
     pub(super) fn new(
         settings: &config::Alerts,
         metrics: Arc<Metrics>,
@@ -92,38 +93,38 @@ impl Courier {
             Some("http") if settings.allow_plain_loopback => Reach::Loopback,
             _ => return Err(CourierError::Address),
         };
-        // An address in place of a name is not resolved, and so has to be judged here.
+        // An IP address in the URL is not resolved, so it is checked here.
         if host.trim_matches(['[', ']']).parse().is_ok_and(|ip| !reach.allows(ip)) {
             return Err(CourierError::Unreachable);
         }
         let mut tcp = HttpConnector::new_with_resolver(Resolver(reach));
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(PATIENCE));
+        tcp.set_connect_timeout(Some(REQUEST_TIMEOUT));
         let tls = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(net::tls()));
         let tls = if reach == Reach::Loopback { tls.https_or_http() } else { tls.https_only() };
-        // Every notice on a connection of its own, to an address that was judged for it.
+        // Every notification uses its own connection, to an address that was checked for it.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(tls.enable_http1().wrap_connector(tcp));
         Ok(Some(Self { client, address, signer, back_off: BACK_OFF, metrics, wall }))
     }
 
-    /// Waits otherwise between attempts.
+    /// Replaces the delays between attempts.
     #[cfg(test)]
     pub(super) fn backing_off(mut self, back_off: ExponentialBuilder) -> Self {
         self.back_off = back_off;
         self
     }
 
-    /// Delivers what is in the queue, in its order.
-    pub(super) async fn deliver(&self, mut queue: mpsc::Receiver<Notice>) {
+    /// Delivers the queued notifications in order.
+    pub(super) async fn deliver(&self, mut queue: mpsc::Receiver<AlertNotice>) {
         while let Some(notice) = queue.recv().await {
-            self.bring(&notice).await;
+            self.deliver_one(&notice).await;
         }
     }
 
-    async fn bring(&self, notice: &Notice) {
-        // The same over all attempts: by it the receiver knows a repetition.
+    async fn deliver_one(&self, notice: &AlertNotice) {
+        // All attempts share one id, by which the receiver detects duplicates.
         let id = format!("msg_{}", Uuid::new_v4().simple());
         let body = notice.body();
         let count = |outcome| self.metrics.alert_deliveries_total.with_label_values(&[outcome]).inc();
@@ -137,29 +138,29 @@ impl Courier {
                 }
                 Err(error) => error,
             };
-            // 410: whoever is there wants no more of it.
-            let wait = waits.next().filter(|_| !matches!(error, Attempt::Status(StatusCode::GONE)));
+            // 410 Gone: the receiver wants no further attempts.
+            let wait = waits.next().filter(|_| !matches!(error, AttemptError::Status(StatusCode::GONE)));
             let Some(wait) = wait else {
                 count("gave_up");
-                tracing::warn!(alert = notice.key.alert, %error, "an alert could not be delivered");
+                tracing::warn!(alert = notice.key.alert, %error, "an alert could not be delivered to alerts.webhook_url; check the webhook");
                 return;
             };
             count("failed");
-            tracing::debug!(alert = notice.key.alert, %error, ?wait, "an alert is to be delivered again");
+            tracing::debug!(alert = notice.key.alert, %error, ?wait, "an alert could not be delivered; retrying");
             sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, id: &str, body: &str) -> Result<(), Attempt> {
+    async fn attempt(&self, id: &str, body: &str) -> Result<(), AttemptError> {
         let mut request = Request::new(Full::new(Bytes::from(body.to_owned())));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.address.clone();
         *request.headers_mut() = self.headers(id, body);
-        let answer = timeout(PATIENCE, self.client.request(request)).await.map_err(|_| Attempt::Silent)?;
-        // Of the answer nothing but its status is read, and a redirect is an answer like any other.
-        match answer.map_err(|error| Attempt::Broken(net::NetError::broken(&error)))?.status() {
+        let answer = timeout(REQUEST_TIMEOUT, self.client.request(request)).await.map_err(|_| AttemptError::Silent)?;
+        // Only the status of the response is read. A redirect counts as a failure.
+        match answer.map_err(|error| AttemptError::Broken(net::NetError::broken(&error)))?.status() {
             status if status.is_success() => Ok(()),
-            status => Err(Attempt::Status(status)),
+            status => Err(AttemptError::Status(status)),
         }
     }
 

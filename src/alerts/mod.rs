@@ -1,4 +1,4 @@
-//! Dead-man alerts: the server itself tells its operator, by a signed webhook, what is wrong with it and when it is over.
+//! Dead-man alerts: the server notifies its operator of problems, and of their end, by a signed webhook.
 //!
 //! ```text
 //! conditions ──► board ──► queue ──► courier ──► the operator's webhook
@@ -6,7 +6,7 @@
 //!                 or not)
 //! ```
 //!
-//! Nobody waits for an alert: what the webhook does not take in time is retried, then given up, counted and logged.
+//! Alerts never block the server: a delivery that fails is retried, then dropped, counted and logged.
 
 mod board;
 mod courier;
@@ -26,20 +26,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::telemetry::Metrics;
-use board::{Board, Step};
-pub use board::{Key, Notice};
+use board::{AlertChange, Board};
+pub use board::{AlertNotice, Key};
 use courier::Courier;
 pub use courier::CourierError;
 
-/// How often the conditions are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Notices that may wait for the webhook.
+/// How often the conditions are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How many notifications may wait for the webhook.
 const MAX_WAITING: usize = 64;
 
-/// What is wrong now: an alert's name and subject, and a sentence for a person.
-pub type Wrong = BTreeMap<Key, String>;
+/// The current problems: for each alert a sentence for the operator.
+pub type ActiveConditions = BTreeMap<Key, String>;
 
-/// Looks at the conditions, and tells of those that come and go.
+/// Checks the conditions, and notifies the operator when one begins or ends.
 #[derive(Debug)]
 pub struct Alerts {
     board: Board,
@@ -49,10 +49,10 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Alerts by the settings: without a webhook they are only logged and counted.
+    /// Creates the alerts from the settings. Without a webhook they are only logged and counted.
     ///
     /// # Errors
-    /// When the address or the secret of the webhook cannot be used.
+    /// When the address or the secret of the webhook is invalid.
     pub fn new(
         settings: &config::Alerts,
         metrics: Arc<Metrics>,
@@ -62,23 +62,24 @@ impl Alerts {
         Ok(Self { board: Board::new(settings.after, settings.repeat_every), courier, metrics, wall })
     }
 
-    /// Asks `conditions` again and again, until `stop`. They must not block; they are told the time since the last question.
-    pub async fn run(self, mut conditions: impl FnMut(Duration) -> Wrong + Send, stop: CancellationToken) {
+    /// Calls `conditions` at an interval until `stop`. It must not block. Its argument is the time since the previous
+    /// call.
+    pub async fn run(self, mut conditions: impl FnMut(Duration) -> ActiveConditions + Send, stop: CancellationToken) {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let Self { mut board, courier, metrics, wall } = self;
         let looking = async {
-            let mut look = interval(LOOK_EVERY);
+            let mut look = interval(CHECK_INTERVAL);
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut before = Instant::now();
             loop {
                 let now = look.tick().await;
                 let wrong = conditions(now.saturating_duration_since(before));
                 before = now;
-                for notice in board.judge(now, wall(), &wrong) {
+                for notice in board.update(now, wall(), &wrong) {
                     log(&notice);
                     if courier.is_some() && queue.try_send(notice).is_err() {
                         metrics.alert_deliveries_total.with_label_values(&["dropped"]).inc();
-                        tracing::warn!("an alert is not sent: too many wait for the webhook");
+                        tracing::warn!("an alert is not sent to alerts.webhook_url: the queue is full");
                     }
                 }
                 for (name, raised) in board.raised() {
@@ -97,11 +98,11 @@ impl Alerts {
     }
 }
 
-fn log(notice: &Notice) {
-    let Notice { key: Key { alert, subject }, message: why, .. } = notice;
+fn log(notice: &AlertNotice) {
+    let AlertNotice { key: Key { alert, subject }, message: why, .. } = notice;
     match notice.step {
-        Step::Raised => tracing::warn!(alert, subject, why, "alert raised"),
-        Step::Repeated => tracing::warn!(alert, subject, why, "alert still raised"),
-        Step::Resolved => tracing::info!(alert, subject, why, "alert resolved"),
+        AlertChange::Raised => tracing::warn!(alert, subject, why, "alert raised"),
+        AlertChange::Repeated => tracing::warn!(alert, subject, why, "alert still raised"),
+        AlertChange::Resolved => tracing::info!(alert, subject, why, "alert resolved"),
     }
 }

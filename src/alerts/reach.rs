@@ -1,4 +1,5 @@
-//! Where a webhook may be: names are resolved, judged, and connected to by the very addresses that were judged.
+//! Restricts where a webhook may be: host names are resolved, the addresses are checked, and the connection uses
+//! exactly these addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,14 +9,15 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 
-/// Which addresses may be connected to.
+/// Which addresses a webhook may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Those of the public internet.
+    /// Addresses of the public internet.
     Public,
-    /// Those, and private networks. Link-local addresses never are: the metadata service of a cloud answers there.
+    /// Public addresses and private networks. Link-local addresses are never allowed: the metadata services of clouds
+    /// use them.
     Private,
-    /// This machine alone.
+    /// Loopback addresses only.
     Loopback,
 }
 
@@ -30,7 +32,7 @@ impl Reach {
     }
 }
 
-/// Addresses that the registries of special purposes (RFC 6890) leave to the public.
+/// Returns whether the special-purpose registries (RFC 6890) do not list the address.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -53,7 +55,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast without what carries an IPv4 address inside, or is for documentation and protocols.
+/// Global unicast, without addresses that embed an IPv4 address, and without those for documentation and protocols.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     match ip.segments() {
         [0x2001, second, ..] => second >= 0x200 && second != 0xdb8,
@@ -66,18 +68,18 @@ fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
-            // Alibaba's metadata service lives among the addresses of carriers.
+            // Alibaba's metadata service has an address in the carrier range.
             let carrier = a == 100 && (64..128).contains(&b) && ip != Ipv4Addr::new(100, 100, 100, 200);
             ip.is_loopback() || ip.is_private() || carrier
         }
-        // Amazon's metadata service lives among the unique local ones.
+        // Amazon's metadata service has a unique local address.
         IpAddr::V6(ip) => {
             ip.is_loopback() || (ip.is_unique_local() && ip != Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))
         }
     }
 }
 
-/// Resolves names to addresses that may be connected to, and to no others.
+/// Resolves names, and returns only allowed addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver(pub(super) Reach);
 
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_internet_is_reached_unless_more_is_allowed() {
+    fn only_public_addresses_are_allowed_by_default() {
         let of = |ip: &str| {
             let ip = ip.parse().unwrap();
             [Reach::Public, Reach::Private, Reach::Loopback].map(|reach| reach.allows(ip))
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_home_is_refused() {
+    async fn a_name_for_loopback_is_rejected() {
         let name = |text: &str| text.parse::<Name>().unwrap();
         let error = Resolver(Reach::Public).call(name("localhost")).await.unwrap_err();
         assert!(error.to_string().contains("may not be connected to"), "{error}");

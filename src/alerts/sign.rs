@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use crate::config::{Alerts, Secret};
 
-/// Signs bodies.
+/// Signs webhook bodies.
 #[derive(Clone)]
 pub(super) struct Signer(Hmac<Sha256>);
 
@@ -18,12 +18,12 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Signs with a secret of the settings; `None` when it cannot sign.
+    /// Creates a signer from the secret of the settings; `None` if the secret is invalid.
     pub(super) fn new(secret: &Secret) -> Option<Self> {
         Hmac::new_from_slice(&Alerts::signing_key(secret)?).ok().map(Self)
     }
 
-    /// The value of `webhook-signature`.
+    /// Returns the value of the header `webhook-signature`.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
@@ -35,16 +35,16 @@ impl Signer {
 mod tests {
     use super::*;
 
-    /// The example of the specification's own libraries.
+    /// The example from the specification's reference libraries.
     #[test]
-    fn a_signature_is_the_one_of_the_specification() {
+    fn a_signature_matches_the_specification() {
         let signer = Signer::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
         let signature = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
-    fn a_key_that_is_too_short_or_broken_is_refused_and_none_is_shown() {
+    fn an_invalid_key_is_rejected_and_never_shown() {
         for secret in ["short", "whsec_AAAA", "whsec_***", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS"] {
             assert!(Signer::new(&Secret::new(secret)).is_none(), "{secret}");
         }

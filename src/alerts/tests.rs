@@ -1,4 +1,4 @@
-//! The whole way of an alert, to a webhook on loopback.
+//! The whole path of an alert, to a webhook on loopback.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::board::{Board, Notice};
+use super::board::{AlertNotice, Board};
 use super::courier::{Courier, CourierError};
 use super::sign::Signer;
-use super::{Alerts, Key, Wrong};
+use super::{ActiveConditions, Alerts, Key};
 use crate::config::{self, Secret};
 use crate::telemetry::Metrics;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a webhook was sent: lower-case headers, and the body.
+/// A request that the webhook received: lower-case headers, and the body.
 struct Posted {
     head: String,
     body: String,
@@ -35,7 +35,7 @@ impl Posted {
     }
 }
 
-/// Answers with these heads, then always with 204. One that is empty closes the connection instead.
+/// Answers with these response heads in order, then always with 204. An empty one closes the connection instead.
 #[allow(clippy::disallowed_methods, reason = "it ends with the test")]
 async fn webhook(heads: &[&'static str]) -> (String, mpsc::Receiver<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -69,7 +69,7 @@ async fn webhook(heads: &[&'static str]) -> (String, mpsc::Receiver<Posted>) {
 }
 
 async fn next(received: &mut mpsc::Receiver<Posted>) -> Posted {
-    timeout(PATIENCE, received.recv()).await.expect("the webhook is called").unwrap()
+    timeout(TEST_TIMEOUT, received.recv()).await.expect("the webhook is called").unwrap()
 }
 
 fn settings(url: &str) -> config::Alerts {
@@ -86,15 +86,15 @@ fn wall() -> DateTime<chrono::Utc> {
     DateTime::from_timestamp(1_768_500_000, 0).unwrap()
 }
 
-fn wrong() -> Wrong {
-    Wrong::from([(Key { alert: "source_mute", subject: "oanda".into() }, "oanda is mute".into())])
+fn wrong() -> ActiveConditions {
+    ActiveConditions::from([(Key { alert: "source_mute", subject: "oanda".into() }, "oanda is mute".into())])
 }
 
-fn notices(count: usize) -> mpsc::Receiver<Notice> {
+fn notices(count: usize) -> mpsc::Receiver<AlertNotice> {
     let (queue, waiting) = mpsc::channel(count.max(1));
     for _ in 0..count {
         let mut board = Board::new(Duration::ZERO, Duration::ZERO);
-        queue.try_send(board.judge(tokio::time::Instant::now(), wall(), &wrong()).remove(0)).unwrap();
+        queue.try_send(board.update(tokio::time::Instant::now(), wall(), &wrong()).remove(0)).unwrap();
     }
     waiting
 }
@@ -109,7 +109,7 @@ fn counted(metrics: &Metrics, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_alert_comes_signed() {
+async fn an_alert_is_signed() {
     let (url, mut received) = webhook(&[]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
     courier(&url, &metrics, 1).deliver(notices(1)).await;
@@ -125,7 +125,7 @@ async fn an_alert_comes_signed() {
 }
 
 #[tokio::test]
-async fn it_is_brought_again_under_the_same_id_and_no_redirect_is_followed() {
+async fn retries_keep_the_id_and_ignore_redirects() {
     let (elsewhere, mut followed) = webhook(&[]).await;
     let redirect: &'static str = format!("302 Found\r\nlocation: {elsewhere}").leak();
     let (url, mut received) = webhook(&["500 Internal Server Error", redirect, ""]).await;
@@ -141,7 +141,7 @@ async fn it_is_brought_again_under_the_same_id_and_no_redirect_is_followed() {
 }
 
 #[tokio::test]
-async fn it_is_given_up_at_last_and_at_once_when_it_is_not_wanted() {
+async fn delivery_ends_after_retries_or_on_gone() {
     let (url, mut received) = webhook(&["503 Service Unavailable", "503 Service Unavailable", "410 Gone"]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
     courier(&url, &metrics, 2).deliver(notices(3)).await;
@@ -152,7 +152,7 @@ async fn it_is_given_up_at_last_and_at_once_when_it_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn an_address_that_must_not_be_reached_is_refused() {
+async fn a_forbidden_address_is_rejected() {
     let metrics = Arc::new(Metrics::new().unwrap());
     let refused = |url: &str, change: fn(&mut config::Alerts)| {
         let mut settings = settings(url);
@@ -173,14 +173,14 @@ async fn an_address_that_must_not_be_reached_is_refused() {
     assert_eq!(refused("http://10.0.0.1/", |s| s.allow_plain_loopback = true), Some(CourierError::Unreachable));
     assert_eq!(refused("https://example.com/", nothing), None);
     assert_eq!(refused("https://example.com/", |s| s.webhook_secret = None), Some(CourierError::Secret));
-    // A name is judged when it is resolved.
+    // A host name is checked when it is resolved.
     let hidden = courier("https://localhost/", &metrics, 1);
     hidden.deliver(notices(1)).await;
     assert_eq!((counted(&metrics, "gave_up"), counted(&metrics, "delivered")), (1, 0));
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_webhook_that_never_answers() {
+async fn a_silent_webhook_blocks_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());
@@ -193,10 +193,10 @@ async fn nobody_waits_for_a_webhook_that_never_answers() {
     };
     let (running, stopping) = (alerts.run(conditions, stop.clone()), async {
         for _ in 0..3 {
-            timeout(PATIENCE, looks.recv()).await.expect("it looks on").unwrap();
+            timeout(TEST_TIMEOUT, looks.recv()).await.expect("it looks on").unwrap();
         }
         stop.cancel();
     });
-    timeout(PATIENCE, async { tokio::join!(running, stopping) }).await.expect("it ends");
+    timeout(TEST_TIMEOUT, async { tokio::join!(running, stopping) }).await.expect("it ends");
     assert_eq!(metrics.alerts_firing.with_label_values(&["source_mute"]).get(), 1);
 }

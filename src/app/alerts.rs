@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sources::market_is_open;
-use crate::alerts::{Key, Wrong};
+use crate::alerts::{ActiveConditions, Key};
 use crate::config;
 use crate::domain::Instruments;
 use crate::sources::SourceStates;
@@ -31,8 +31,8 @@ pub(super) struct Conditions {
 
 impl Conditions {
     /// Returns the conditions that hold now; `passed` is the time since the previous call.
-    pub(super) fn evaluate(&mut self, passed: Duration) -> Wrong {
-        let mut wrong = Wrong::new();
+    pub(super) fn evaluate(&mut self, passed: Duration) -> ActiveConditions {
+        let mut wrong = ActiveConditions::new();
         let mut note = |alert, subject: &str, message: String| {
             wrong.insert(Key { alert, subject: subject.to_owned() }, message);
         };

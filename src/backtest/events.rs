@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::BacktestError;
 use crate::domain::{BarInterval, Candle, Instrument, Instruments, Quote, RecordingOptions};
 use crate::engine::detect::{Recorded, Recorder};
-use crate::recordings::{BarQuotes, ReadSummary, Recording, RecordingError, Request, Row, RowPrices};
+use crate::recordings::{BarQuotes, ReadRequest, ReadSummary, RecordedRow, Recording, RecordingError, RowPrices};
 
 /// The settings of the detectors.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub fn detector_events(
     out: impl Write,
 ) -> Result<EventsReport, BacktestError> {
     let fail = |problem| BacktestError::new(file, problem);
-    let request = Request {
+    let request = ReadRequest {
         instrument: instrument.clone(),
         instruments: options.instruments.clone(),
         options: options.reading.clone(),
@@ -107,7 +107,7 @@ struct BarJoiner<'a> {
 }
 
 impl BarJoiner<'_> {
-    fn push(&mut self, row: &Row) {
+    fn push(&mut self, row: &RecordedRow) {
         let candle = match (row.own, row.prices) {
             (Some(own), _) => own,
             (None, RowPrices::Tick(quote)) => Candle::opening(self.price(quote)),

@@ -13,7 +13,7 @@ use crate::domain::{
     trading_day,
 };
 use crate::engine::Engine;
-use crate::recordings::{ReadSummary, Recording, Request};
+use crate::recordings::{ReadRequest, ReadSummary, Recording};
 
 /// The settings of the engine, as in a server.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub fn run(
     mut progress: impl FnMut(u64),
 ) -> Result<BacktestRun, BacktestError> {
     let fail = |problem| BacktestError::new(file, problem);
-    let request = Request {
+    let request = ReadRequest {
         instrument: instrument.clone(),
         instruments: options.instruments.clone(),
         options: options.reading.clone(),

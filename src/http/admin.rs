@@ -1,4 +1,4 @@
-//! What administrators do.
+//! The routes for administrators.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -14,14 +14,14 @@ use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
 use crate::sources::push::PushFault;
 
-/// Where some of Sentio's buttons put the token of an administrator. It counts before a bearer, which the page sends with
-/// everything and which is the user's.
+/// The header in which some of Sentio's buttons send an admin token. It takes precedence over the bearer token, which
+/// the page sends with every request and which belongs to the user.
 const OWN_HEADER: &str = "x-admin-token";
 
-/// Lets a request in that may administer: by the shared token, or by an administrator's own.
+/// Checks admin access: the shared admin token, or the token of a user who is an administrator.
 ///
 /// # Errors
-/// 403 for somebody who is known and no administrator, else 401.
+/// 403 for a valid user who is not an administrator, else 401.
 pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let token = match headers.get(OWN_HEADER) {
         Some(token) => token.to_str().ok(),
@@ -36,7 +36,7 @@ pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiErro
     })
 }
 
-/// Proof that the request may administer.
+/// Proof that the request has admin access.
 #[derive(Debug)]
 pub(super) struct Admin;
 
@@ -48,8 +48,8 @@ impl FromRequestParts<AppState> for Admin {
     }
 }
 
-/// `POST /api/admin/revoke`: `{"user","not_before"?}`. The user's tokens that were made before are worth nothing any more,
-/// now and after a restart, and the connections that rest on them end. Without a time it is now.
+/// `POST /api/admin/revoke`: `{"user","not_before"?}`. Invalidates the user's tokens issued before `not_before` (by
+/// default all up to now), also after a restart, and ends the connections that use them.
 pub(super) async fn revoke(
     _: Admin,
     State(state): State<AppState>,
@@ -68,7 +68,7 @@ pub(super) async fn revoke(
     })))
 }
 
-/// Whose tokens are meant, and those made before when; `None` for all that there are.
+/// Returns the user, and the time before which tokens are invalid; `None` means all tokens issued so far.
 fn read(body: &Value, now: DateTime<Utc>) -> Result<(String, Option<DateTime<Utc>>), Vec<Fault>> {
     let mut faults = Vec::new();
     let user = match body.get("user").or_else(|| body.get("user_id")) {

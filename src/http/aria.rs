@@ -1,4 +1,5 @@
-//! What ARIA PRO's page asks beside its socket: answered from what is known, empty in the page's shape otherwise.
+//! The HTTP routes of ARIA PRO's page. Where the server has no data, the answer is empty but has the shape that the
+//! page reads.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::error::ApiError;
-use super::params::{Params, RawQuery, Reader};
+use super::params::{Params, RawQuery, ReadAccess};
 use crate::domain::{Feed, Symbol};
 use crate::gateways::dialects::aria::{PerformanceObject, SignalObject, Trades, UsageObject};
 use crate::store::HistoryQuery;
 
-/// Days that the panels look back by default, and at most.
+/// How many days the panels look back, by default and at most.
 const DEFAULT_DAYS: u32 = 30;
 const MAX_DAYS: u32 = 365;
 
@@ -23,8 +24,13 @@ struct HistoryObject<'a> {
     signals: Vec<SignalObject<'a>>,
 }
 
-/// `GET /signals/history`: newest first. The page offers symbols that are not in our catalogue: of those there are none.
-pub(super) async fn history(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+/// `GET /signals/history`: newest first. The page offers symbols that are not in the catalogue; for these the list is
+/// empty.
+pub(super) async fn history(
+    _: ReadAccess,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     let limit = params.limit(50, 500);
     let spelling = params.get("symbol").map(str::to_owned);
@@ -40,29 +46,33 @@ pub(super) async fn history(_: Reader, State(state): State<AppState>, query: Raw
     Ok(Json(HistoryObject { signals }).into_response())
 }
 
-/// `GET /trading/positions`: no broker is connected.
-pub(super) async fn positions(_: Reader) -> Json<Value> {
+/// `GET /trading/positions`: always empty, because no broker is connected.
+pub(super) async fn positions(_: ReadAccess) -> Json<Value> {
     Json(json!({ "positions": [], "count": 0 }))
 }
 
-/// `GET /trading/account-info`: the page shows dashes for an account that is not known.
-pub(super) async fn account(_: Reader) -> Json<Value> {
+/// `GET /trading/account-info`: the page shows dashes for an unknown account.
+pub(super) async fn account(_: ReadAccess) -> Json<Value> {
     Json(json!({ "account": null, "risk_metrics": null }))
 }
 
-/// `GET /trading/risk-metrics`: of the trades of a year.
-pub(super) async fn risk(_: Reader, State(state): State<AppState>) -> Result<Response, ApiError> {
+/// `GET /trading/risk-metrics`: computed from the trades of one year.
+pub(super) async fn risk(_: ReadAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(Json(trades(&state, MAX_DAYS, None).await?.risk()).into_response())
 }
 
 /// `GET /api/analytics/trading-heatmap`
-pub(super) async fn heatmap(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+pub(super) async fn heatmap(
+    _: ReadAccess,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.heatmap()).into_response())
 }
 
 /// `GET /api/analytics/equity-curve`
 pub(super) async fn equity_curve(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
@@ -71,15 +81,15 @@ pub(super) async fn equity_curve(
 
 /// `GET /api/analytics/performance-metrics`
 pub(super) async fn performance_metrics(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.performance()).into_response())
 }
 
-/// The trades of the last `days`, of one `symbol` or all. The page asks with every letter that is typed as a symbol: of one that
-/// does not exist there are none.
+/// Returns the trades that the query asks for: the last `days`, of one `symbol` or of all. The page sends a request for
+/// each letter that the user types, so an unknown symbol gives an empty result.
 async fn asked(state: &AppState, query: RawQuery) -> Result<Trades, ApiError> {
     let mut params = Params::new(query)?;
     let within = |text: &str| text.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days));
@@ -94,7 +104,7 @@ async fn asked(state: &AppState, query: RawQuery) -> Result<Trades, ApiError> {
     trades(state, days, symbol).await
 }
 
-/// The closed trades of real prices, as `GET /api/stats` counts them.
+/// Returns the closed trades at real prices, as `GET /api/stats` counts them.
 async fn trades(state: &AppState, days: u32, symbol: Option<Symbol>) -> Result<Trades, ApiError> {
     let since = (state.clock)() - TimeDelta::days(days.into());
     let folded = state.history.fold_outcomes(Trades::default(), move |trades, outcome| {
@@ -107,22 +117,22 @@ async fn trades(state: &AppState, days: u32, symbol: Option<Symbol>) -> Result<T
     Ok(folded.await?)
 }
 
-/// `GET /api/institutional-ai/market-regimes`: there is no model of regimes.
-pub(super) async fn regimes(_: Reader) -> Json<Value> {
+/// `GET /api/institutional-ai/market-regimes`: always empty, because the server has no regime model.
+pub(super) async fn regimes(_: ReadAccess) -> Json<Value> {
     Json(json!({ "regimes": [] }))
 }
 
-/// `GET /api/institutional-ai/model-performance` and `…/model-configs`: there are no models.
-pub(super) async fn models(_: Reader) -> Json<Value> {
+/// `GET /api/institutional-ai/model-performance` and `…/model-configs`: always empty, because the server has no models.
+pub(super) async fn models(_: ReadAccess) -> Json<Value> {
     Json(json!({ "models": [] }))
 }
 
 /// `GET /monitoring/metrics`
-pub(super) async fn usage(_: Reader, State(state): State<AppState>) -> Json<UsageObject> {
+pub(super) async fn usage(_: ReadAccess, State(state): State<AppState>) -> Json<UsageObject> {
     Json(state.metrics.process.usage().into())
 }
 
 /// `GET /monitoring/performance/metrics`
-pub(super) async fn performance(_: Reader, State(state): State<AppState>) -> Json<PerformanceObject> {
+pub(super) async fn performance(_: ReadAccess, State(state): State<AppState>) -> Json<PerformanceObject> {
     Json(state.metrics.process.usage().into())
 }

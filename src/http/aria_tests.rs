@@ -1,4 +1,4 @@
-//! What ARIA's page asks, over the routes.
+//! The routes of ARIA's page.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -8,7 +8,7 @@ use super::tests::{Server, through_cors};
 use crate::config::ReadAuth;
 
 #[tokio::test]
-async fn the_history_is_told_as_the_page_reads_it() {
+async fn the_history_has_the_shape_of_the_page() {
     let server = Server::new();
     for (id, symbol) in [("a", "EURUSD"), ("b", "GBPUSD")] {
         let body = json!({
@@ -32,7 +32,7 @@ async fn the_history_is_told_as_the_page_reads_it() {
 }
 
 #[tokio::test]
-async fn what_nobody_knows_is_empty_and_crashes_no_page() {
+async fn unknown_data_is_empty_and_crashes_no_page() {
     let server = Server::new();
     for (path, expected) in [
         ("/trading/positions", json!({ "positions": [], "count": 0 })),
@@ -52,8 +52,8 @@ async fn what_nobody_knows_is_empty_and_crashes_no_page() {
     }
 }
 
-/// What a panel shows once its request is done, as each of them decides it: `response.json()`, then `result.ok` and
-/// `result.data`; anything else is an error, and nothing is "Loading" for ever.
+/// Returns what a panel shows after its request: it reads `response.json()`, then `result.ok` and `result.data`;
+/// anything else is an error.
 fn shown(path: &str, result: &Value) -> &'static str {
     match (result["ok"].as_bool(), &result["data"]) {
         (Some(true), Value::Array(rows)) if rows.is_empty() => "no data",
@@ -92,7 +92,7 @@ async fn empty_panels_show_no_data_and_no_error() {
         let (status, _) = server.get(&format!("/api/analytics/{path}?days=366")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
     }
-    // The panel waits for ever on null, and calls `toFixed` of each of these without asking.
+    // The panel loads forever on null, and calls `toFixed` on each of these without a check.
     let (status, risk) = server.get("/trading/risk-metrics").await;
     assert_eq!(status, StatusCode::OK);
     for name in ["var_95", "sharpe_ratio", "win_rate", "expected_shortfall", "max_drawdown", "profit_factor", "trades"]
@@ -102,7 +102,7 @@ async fn empty_panels_show_no_data_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_where_reading_needs_one() {
+async fn reading_needs_a_token_where_configured() {
     let server = Server::with(ReadAuth::Required);
     for path in [
         "/signals/history",
@@ -117,7 +117,7 @@ async fn a_token_is_asked_for_where_reading_needs_one() {
 }
 
 #[tokio::test]
-async fn the_page_may_read_with_credentials_wherever_it_comes_from() {
+async fn the_page_may_send_credentials_from_any_origin() {
     let (a, b) = ("https://a.example", "https://b.example");
     let answer = async |allowed: &str, origin: &str, method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path).header("origin", origin);

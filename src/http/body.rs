@@ -1,5 +1,5 @@
-//! Reading of a JSON body: what it may call itself, how large it may be, and how long it may take; and writing of one that is
-//! encoded already.
+//! Request bodies: accepted content types, size limits and the time limit. Also the response for JSON that is already
+//! encoded.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::error::ApiError;
-use crate::sources::push::{Malformed, trimmed};
+use crate::sources::push::{MalformedBody, trimmed};
 
-/// Most bytes of an ordinary body.
+/// Size limit of an ordinary body, in bytes.
 pub(super) const SMALL: usize = 64 * 1024;
-/// Most bytes of a batch.
+/// Size limit of a batch, in bytes.
 pub(super) const BATCH: usize = 256 * 1024;
-/// Bytes of a refused body that are still read and thrown away. A sender that is cut off while it writes sees a broken
-/// connection instead of the answer.
-const DISCARDED: usize = 1024 * 1024;
-/// Time in which the whole body has to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How many bytes of a rejected body are still read and discarded. Closing the connection while the client writes would
+/// show the client a broken connection instead of the response.
+const MAX_DISCARDED: usize = 1024 * 1024;
+/// Time limit for the whole body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A body of at most `LIMIT` bytes, whatever it calls itself.
+/// A body of at most `LIMIT` bytes, of any content type.
 #[derive(Debug)]
 pub(super) struct RawBody<const LIMIT: usize>(pub Bytes);
 
@@ -33,12 +33,12 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let read = tokio::time::timeout(PATIENCE, read(request.into_body(), LIMIT));
+        let read = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body(), LIMIT));
         Ok(Self(read.await.map_err(|_| ApiError::RequestTimeout)??))
     }
 }
 
-/// An answer that is JSON already.
+/// Returns a response from JSON that is already encoded.
 pub(super) fn encoded(json: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, "application/json")], json.into()).into_response()
 }
@@ -59,12 +59,12 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
     }
 }
 
-/// A body of at most `LIMIT` bytes that is JSON, or a text that calls itself one.
+/// A body of at most `LIMIT` bytes: JSON, or text sent as `text/plain`.
 #[derive(Debug)]
 pub(super) enum JsonOrText<const LIMIT: usize> {
-    /// JSON, whatever it calls itself.
+    /// JSON, whatever the content type says.
     Json(Value),
-    /// A text for people.
+    /// Text written by a person.
     Text(String),
 }
 
@@ -83,29 +83,29 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonOrText<LIMIT> {
             Ok(text) if mime.as_deref() == Some("text/plain") && !is_json => Ok(Self::Text(text.to_owned())),
             _ => {
                 let value = json(body)?;
-                Malformed::repeated(body)
+                MalformedBody::repeated(body)
                     .map_or(Ok(Self::Json(value)), |repeated| Err(ApiError::MalformedJson(repeated)))
             }
         }
     }
 }
 
-/// Reads JSON; what is wrong with it is explained where that helps.
+/// Parses JSON. The error explains the mistake where it is a known one.
 fn json(body: &[u8]) -> Result<Value, ApiError> {
     let body = trimmed(body);
-    serde_json::from_slice(body).map_err(|error| match Malformed::of(body) {
+    serde_json::from_slice(body).map_err(|error| match MalformedBody::of(body) {
         Some(malformed) => ApiError::MalformedJson(malformed),
         None => error.into(),
     })
 }
 
-/// Anything that calls itself JSON, plain text (webhooks send JSON so), or nothing at all.
+/// Returns whether the content type allows JSON: a JSON type, plain text (some webhooks send JSON as text), or none.
 fn may_be_json(headers: &HeaderMap) -> bool {
     let Some(mime) = mime(headers) else { return true };
     matches!(mime.as_str(), "application/json" | "text/json" | "text/plain") || mime.ends_with("+json")
 }
 
-/// The content type without its parameters, in lower case.
+/// Returns the content type without its parameters, in lower case.
 fn mime(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
@@ -119,7 +119,7 @@ async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
         seen += data.len();
         if seen <= limit {
             read.extend_from_slice(data);
-        } else if seen > DISCARDED {
+        } else if seen > MAX_DISCARDED {
             break;
         }
     }

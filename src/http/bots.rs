@@ -1,5 +1,5 @@
-//! What the bot platform's pages ask over HTTP, by their user's token: on loading, and again and again where no stream
-//! opens. All of it is made of what was published for the user and for everybody.
+//! The HTTP routes of the bot platform's pages, with the user's token: the pages read them on load, and poll them where
+//! no stream opens. All answers are built from messages published for the user or for everyone.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::AppState;
 use super::body::encoded;
 use super::error::ApiError;
-use super::params::{Params, RawQuery, Reader};
+use super::params::{Params, RawQuery, ReadAccess};
 use crate::auth::{self, Principal, TokenKind};
 use crate::domain::{Audience, MessageType, iso};
 use crate::gateways::dialects::bots::{price_map, rest};
@@ -22,16 +22,17 @@ use crate::hub::{Audiences, Envelope, Snapshot};
 use crate::listener::Peer;
 use crate::telemetry::STORE;
 
-/// Messages of one answer, unless the request names another number.
+/// How many messages an answer holds by default.
 const DEFAULT_LIMIT: usize = 50;
-/// Most messages of one answer.
+/// How many messages an answer can hold.
 const MAX_LIMIT: usize = 500;
 
-/// Whose request it is, by his bearer token. One in the query does not count: URLs end up in logs.
+/// The user of the request, identified by the bearer token. A token in the query is not accepted, because URLs end up
+/// in logs.
 #[derive(Debug)]
-pub(super) struct User(Principal);
+pub(super) struct BearerUser(Principal);
 
-impl FromRequestParts<AppState> for User {
+impl FromRequestParts<AppState> for BearerUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -40,15 +41,16 @@ impl FromRequestParts<AppState> for User {
     }
 }
 
-impl User {
+impl BearerUser {
     fn audiences(&self) -> Audiences {
         Audiences::of_user(self.0.user.clone(), self.0.admin)
     }
 }
 
-/// `GET /api/auth/me`: who the token names. The page goes to its login on 401. It asks when it is loaded, and only then.
+/// `GET /api/auth/me`: the user that the token names. On 401 the page opens its login. The page requests it only when
+/// it loads.
 pub(super) async fn me(
-    User(identity): User,
+    BearerUser(identity): BearerUser,
     State(state): State<AppState>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
@@ -61,7 +63,11 @@ pub(super) async fn me(
 }
 
 /// `GET /api/trades/recent`
-pub(super) async fn trades(user: User, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+pub(super) async fn trades(
+    user: BearerUser,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, MessageType::Trades, query)?;
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     let bots = rest::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
@@ -70,7 +76,7 @@ pub(super) async fn trades(user: User, State(state): State<AppState>, query: Raw
 
 /// `GET /api/advanced/decisions/recent`
 pub(super) async fn decisions(
-    user: User,
+    user: BearerUser,
     State(state): State<AppState>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
@@ -78,20 +84,20 @@ pub(super) async fn decisions(
     Ok(encoded(rest::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
-/// `GET /api/bots`: a bare list.
-pub(super) async fn bots(user: User, State(state): State<AppState>) -> Response {
+/// `GET /api/bots`: a plain list.
+pub(super) async fn bots(user: BearerUser, State(state): State<AppState>) -> Response {
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     encoded(rest::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
-pub(super) async fn wallet(user: User, State(state): State<AppState>) -> Json<Value> {
+pub(super) async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Balances));
     Json(rest::wallet(&user.0.user, balances.iter().filter_map(|publication| publication.published()), (state.clock)()))
 }
 
 /// `GET /api/portfolio/summary`
-pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json<Value> {
+pub(super) async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let audiences = user.audiences();
     let (balances, metrics, messages, whole) = state.hub.with_snapshot(|present| {
         let states = |kind| states(present, &audiences, kind);
@@ -109,12 +115,12 @@ pub(super) async fn portfolio(user: User, State(state): State<AppState>) -> Json
 }
 
 /// `GET /api/advanced/whale/summary`
-pub(super) async fn whales(user: User, State(state): State<AppState>) -> Json<Value> {
+pub(super) async fn whales(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let (messages, _) = state.hub.with_snapshot(|present| present.messages_after(&user.audiences(), 0));
     Json(rest::whales(messages.iter().filter_map(|publication| publication.published())))
 }
 
-/// `GET /api/system/health`: needs no token.
+/// `GET /api/system/health`: no token required.
 pub(super) async fn system_health(State(state): State<AppState>) -> Json<Value> {
     let healthy = state.readiness.reasons().is_empty();
     let database = if state.readiness.suffers(STORE) { "failing" } else { "connected" };
@@ -122,14 +128,19 @@ pub(super) async fn system_health(State(state): State<AppState>) -> Json<Value> 
     Json(json!({ "status": status, "timestamp": iso((state.clock)()), "database": database }))
 }
 
-/// `GET /api/prices/live`: by symbol; public as all prices are.
-pub(super) async fn prices(_: Reader, State(state): State<AppState>) -> Response {
+/// `GET /api/prices/live`: prices by symbol. Public, as all prices are.
+pub(super) async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
     let prices = state.hub.prices();
     encoded(price_map(prices.iter().map(AsRef::as_ref), &state.instruments))
 }
 
-/// Ordered messages of one kind, newest first.
-fn recent(user: &User, state: &AppState, kind: MessageType, query: RawQuery) -> Result<Vec<Arc<Envelope>>, ApiError> {
+/// Returns the messages of one type, newest first.
+fn recent(
+    user: &BearerUser,
+    state: &AppState,
+    kind: MessageType,
+    query: RawQuery,
+) -> Result<Vec<Arc<Envelope>>, ApiError> {
     let mut params = Params::new(query)?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT);
     params.finish()?;
@@ -138,7 +149,8 @@ fn recent(user: &User, state: &AppState, kind: MessageType, query: RawQuery) -> 
     Ok(messages.into_iter().rev().filter(of_kind).take(limit).collect())
 }
 
-/// Whether the trades of an audience are all at hand. Where none is among many messages, none was among those before.
+/// Returns whether the cache still holds all trades of an audience. For the shared audience, a full cache without a
+/// trade counts as complete.
 fn has_all_trades(present: &Snapshot, audience: &Audience) -> bool {
     let (messages, whole) = present.messages_after(&Audiences::only(audience), 0);
     whole
@@ -149,7 +161,7 @@ fn has_all_trades(present: &Snapshot, audience: &Audience) -> bool {
                 .any(|it| it.kind == MessageType::Trades))
 }
 
-/// States of one kind: those for everybody, and after them the user's own.
+/// Returns the states of one type: the shared ones first, then the user's own.
 fn states(present: &Snapshot, audiences: &Audiences, kind: MessageType) -> Vec<Arc<Envelope>> {
     audiences.each().flat_map(|audience| present.states_of(&audience, kind).cloned().collect::<Vec<_>>()).collect()
 }

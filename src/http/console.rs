@@ -1,4 +1,4 @@
-//! The console page that the binary carries, as `npm run build` in `client-test` left it.
+//! The console page, embedded in the binary as `npm run build` in `client-test` produced it.
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ struct Page;
 
 const INDEX: &str = "index.html";
 
-/// The page loads nothing from elsewhere, runs nothing inline, and cannot be framed.
+/// The page loads no external resources, runs no inline scripts, and cannot be framed.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
@@ -24,7 +24,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <p>To build it: <code>cd client-test &amp;&amp; npm ci &amp;&amp; npm run build</code>, then build the server again. \
     <code>make run</code> does both.\n";
 
-/// `/` and a route for each file of the page.
+/// Returns the routes: `/` and one for each file of the page.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let index = get(|headers: HeaderMap| async move { file(INDEX, &headers) });
     Page::iter().fold(Router::new().route("/", index), |routes, name| {
@@ -48,13 +48,14 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
     }
 }
 
-/// Whether the browser has this version already; a proxy that compresses marks it as weak.
+/// Returns whether the browser already has this version. A proxy that compresses marks the tag as weak.
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let known = headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
     known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag)
 }
 
-/// Asked for anew each time, because a new binary brings a new page under the same names; answered 304 mostly.
+/// Browsers revalidate on every load, because a new binary serves a new page under the same names. Most answers are
+/// 304.
 fn page_headers(content_type: &str) -> [(HeaderName, String); 3] {
     [
         (CONTENT_TYPE, content_type.to_owned()),

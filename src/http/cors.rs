@@ -1,7 +1,7 @@
-//! Which web pages may read the answers: CORS around the whole stack, Socket.IO included.
+//! CORS around the whole stack, Socket.IO included: which web pages may read the answers.
 //!
-//! Reading is open to every page where the settings say `*`; writing only to pages listed by name. tower-http's layer
-//! sends part of its headers whatever the origin, so this one decides first and sends second.
+//! Reading is open to every page where the settings say `*`; writing is open only to pages listed by name. The CORS
+//! layer of tower-http sends part of its headers for any origin, so this layer decides before it sends any.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,17 +22,17 @@ const HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, X-Admin-Token, X-ARIA-TOKEN, X-Request-Id");
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
-/// Where ARIA's routes begin.
+/// Path prefixes of ARIA's routes.
 const ARIA: [&str; 4] = ["/signals/", "/trading/", "/monitoring/", "/api/institutional-ai/"];
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
-/// Puts CORS around a service.
+/// A layer that puts CORS around a service.
 #[derive(Debug, Clone)]
 pub struct CorsLayer {
     origins: Arc<AllowedOrigins>,
 }
 
-/// CORS for these origins.
+/// Returns the CORS layer for these origins.
 pub fn layer(origins: AllowedOrigins) -> CorsLayer {
     CorsLayer { origins: Arc::new(origins) }
 }
@@ -52,13 +52,13 @@ pub struct Cors<S> {
     inner: S,
 }
 
-/// What a request is about to do.
+/// The kind of access that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
-    /// Reading by ARIA's page, which asks with credentials: those are refused by browsers under `*`.
+    /// Reading by ARIA's page. The page sends credentials, and browsers reject `*` for such requests.
     ReadWithCredentials,
-    /// Socket.IO, whose long polling posts; clients may ask with credentials (`withCredentials`) as ARIA's page does.
+    /// Socket.IO, whose long polling uses POST. Clients may send credentials (`withCredentials`), as ARIA's page does.
     Stream,
     Write,
 }
@@ -87,8 +87,8 @@ impl Access {
         }
     }
 
-    /// Browsers remember the methods of an address for as long as they are told: what a page learns when it asks to read
-    /// must not let it write.
+    /// Returns the methods that a preflight answer allows. Browsers cache them by address, so a preflight for reading
+    /// must not allow writing.
     const fn methods(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Read | Self::ReadWithCredentials => "GET, HEAD",
@@ -98,12 +98,12 @@ impl Access {
     }
 }
 
-/// The origin that may see the answer: any, the one that asks, or none.
+/// Returns the origin that may read the answer: any, the requesting one, or none.
 fn allowed(origins: &AllowedOrigins, access: Access, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     if origins.any() {
         match access {
             Access::Read => return Some(ANY),
-            // No cookie of ours exists: whose page it is changes nothing in the answer.
+            // The server sets no cookies, so the answer is the same for every origin.
             Access::ReadWithCredentials | Access::Stream => return origin.cloned(),
             Access::Write => {}
         }
@@ -129,7 +129,7 @@ where
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let access = Access::of(&request);
         let allowed = allowed(&self.origins, access, request.headers().get(ORIGIN));
-        // An answer that depends on who asks must not be kept for others.
+        // A cache must not give an answer that depends on the origin to another origin.
         let varies = allowed.as_ref().is_none_or(|origin| *origin != ANY);
         if request.method() == Method::OPTIONS {
             let mut response = Response::new(Res::default());

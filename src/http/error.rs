@@ -1,4 +1,4 @@
-//! The only place where errors become HTTP responses: `{"error","code","details"?}` with a fitting status.
+//! The only place where errors become HTTP responses: `{"error","code","details"?}` with the matching status.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -8,65 +8,65 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::sources::push::{ErrorBody, Malformed, PushError, PushFault};
+use crate::sources::push::{ErrorBody, MalformedBody, PushError, PushFault};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
-/// Every reader asks again and again while the disk cannot be read.
-static UNREADABLE: LogLimit = LogLimit::new();
+/// Limits the log line for an unreadable disk: every client retries meanwhile.
+static UNREADABLE_LOG: LogLimit = LogLimit::new();
 
-/// Why a request got no answer of success.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// A push was not taken.
+    /// A push was rejected.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// A bad or missing token.
+    /// A token is missing or invalid.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// A token of this kind that was not taken.
+    /// A token of this kind was rejected.
     #[error("{1}")]
     Token(TokenKind, AuthError),
     /// Too many pushes with one token.
     #[error(transparent)]
     TooFast(#[from] TooFast),
-    /// Not from this page, or not for this user.
+    /// The request is not allowed for this page or this user.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The body is no JSON.
+    /// The body is not valid JSON.
     #[error("The body is not valid JSON: {0}")]
     InvalidJson(#[from] serde_json::Error),
-    /// The body is not JSON, and it is known what to send instead.
+    /// The body is not valid JSON, and the text says what to send instead.
     #[error("The body is not valid JSON: {}", .0.remedy)]
-    MalformedJson(Malformed),
-    /// The path or the query cannot be read.
+    MalformedJson(MalformedBody),
+    /// The path or the query is invalid.
     #[error("{0}")]
     BadRequest(String),
-    /// The body says that it is something else than JSON.
+    /// The content type is not a JSON type.
     #[error("The body must be JSON: Content-Type: application/json")]
     UnsupportedMediaType,
     /// The body is too large.
     #[error("The body must not be larger than {0} bytes")]
     PayloadTooLarge(usize),
-    /// The body did not come in time, or broke off.
+    /// The body did not arrive in time, or the connection broke.
     #[error("The body did not arrive")]
     RequestTimeout,
-    /// No such route.
+    /// The route does not exist.
     #[error("There is nothing here")]
     NotFound,
-    /// No such signal.
+    /// The signal does not exist.
     #[error("No signal has this id")]
     SignalNotFound,
-    /// The route does not know this method.
+    /// The route does not support this method.
     #[error("Method not allowed")]
     MethodNotAllowed,
-    /// The log cannot be read now. The reason is for our log: it may name files.
+    /// The log cannot be read. The cause is only logged, because it can name files.
     #[error("The history cannot be read now; please try again later")]
     Unreadable(#[from] StoreError),
-    /// Too many requests of this kind are worked on; it waited for its turn as long as it may.
+    /// Too many requests of this kind are in progress, and this one waited for the longest permitted time.
     #[error("The server has too many requests of this kind to do; please try again in a second")]
     Overloaded,
-    /// A defect of ours.
+    /// A bug in the server.
     #[error("Something went wrong here")]
     Internal,
 }
@@ -160,7 +160,7 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
-/// An error as Sentio's pages read it: its sentence also stands in `detail`.
+/// An error in the shape that Sentio's pages read: the sentence is also in `detail`.
 #[derive(Debug)]
 pub(super) struct DetailedError(ApiError);
 
@@ -195,7 +195,7 @@ impl IntoResponse for ApiError {
 impl ApiError {
     fn respond(self, body: impl Serialize) -> Response {
         if let Self::Unreadable(error) = &self
-            && let Some(suppressed) = UNREADABLE.admit()
+            && let Some(suppressed) = UNREADABLE_LOG.admit()
         {
             tracing::warn!(%error, suppressed, "the history cannot be read");
         }

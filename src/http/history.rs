@@ -1,4 +1,4 @@
-//! What was: signals with their states, and bars.
+//! The history: signals with their states, and bars.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::AppState;
 use super::error::ApiError;
-use super::params::{Params, RawQuery, Reader};
+use super::params::{Params, RawQuery, ReadAccess};
 use super::stats::{self, PositionObject};
 use crate::domain::number::number;
 use crate::domain::{
@@ -20,7 +20,7 @@ use crate::store::{HistoryQuery, Since};
 #[derive(Debug, Serialize)]
 struct SignalsObject<'a> {
     signals: Vec<SignalObject<'a>>,
-    /// Where the log stood before the page was read: resuming from here misses nothing.
+    /// The log's position before the page was read: a client that resumes from it misses nothing.
     cursor: String,
     next: Option<String>,
 }
@@ -29,7 +29,7 @@ struct SignalsObject<'a> {
 struct LifeObject<'a> {
     signal: SignalObject<'a>,
     history: Vec<StateObject<'a>>,
-    /// What became of it, once that is known.
+    /// The outcome of the trade, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<TradeOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,11 @@ impl From<&Bar> for BarObject {
 }
 
 /// `GET /api/signals`
-pub(super) async fn signals(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+pub(super) async fn signals(
+    _: ReadAccess,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     let head = state.hub.position();
     let query = HistoryQuery {
@@ -95,16 +99,16 @@ pub(super) async fn signals(_: Reader, State(state): State<AppState>, query: Raw
 
 /// `GET /api/signals/{id}`
 pub(super) async fn signal(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
-    let wanted = stats::wanted(query)?;
+    let risk = stats::risk_query(query)?;
     let id = SignalId::new(&id?).ok_or(ApiError::SignalNotFound)?;
     let (signal, states) = state.history.signal(&id).await?.ok_or(ApiError::SignalNotFound)?;
     let outcome = state.history.outcome(&id).await?;
-    let position = wanted.map(|wanted| stats::position(&state, &signal, wanted)).transpose()?;
+    let position = risk.map(|risk| stats::position(&state, &signal, risk)).transpose()?;
     let epoch = state.hub.position().epoch;
     let history = states.iter().map(|state| StateObject {
         status: state.status.name(),
@@ -118,7 +122,7 @@ pub(super) async fn signal(
 }
 
 /// `GET /api/bars`
-pub(super) async fn bars(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+pub(super) async fn bars(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     params.require("symbol");
     let symbol = params.symbol(&state.instruments);
@@ -136,7 +140,7 @@ fn status(text: &str) -> Option<SignalStatus> {
     all.into_iter().find(|status| status.name().eq_ignore_ascii_case(text))
 }
 
-/// A cursor of this log, or a time.
+/// Parses a cursor of this log, or a time.
 fn since(text: &str, head: &Position) -> Option<Since> {
     match text.parse::<Cursor>() {
         Ok(cursor) => (cursor.epoch == head.epoch).then_some(Since::Seq(cursor.seq)),

@@ -1,7 +1,7 @@
-//! The host that a request asks for: named once, and one of those that the settings allow.
+//! Checks the `Host` of a request: exactly one, and allowed by the settings.
 //!
-//! Without a list of hosts, a page on a foreign domain whose name suddenly resolves to this server (DNS rebinding) is the
-//! server's own page to the browser: no origin check sees it.
+//! Without a list of hosts, DNS rebinding works: a foreign domain that suddenly resolves to this server has the same
+//! origin as the server to the browser, and no origin check notices.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,17 +19,17 @@ use tower::{Layer, Service};
 use crate::config::{HostPattern, List};
 use crate::telemetry::Metrics;
 
-/// What answers to any host: the checks of platforms ask for an address.
+/// Paths that answer to any host: platform health checks use an address.
 const EXEMPT: [&str; 2] = ["/health", "/ready"];
 
-/// Puts the check around a service.
+/// A layer that puts the check around a service.
 #[derive(Debug, Clone)]
 pub struct HostLayer {
     allowed: Arc<List<HostPattern>>,
     metrics: Arc<Metrics>,
 }
 
-/// Checks the host of every request; an empty list allows any.
+/// Returns the layer. An empty list allows any host.
 pub fn layer(allowed: List<HostPattern>, metrics: Arc<Metrics>) -> HostLayer {
     HostLayer { allowed: Arc::new(allowed), metrics }
 }
@@ -49,26 +49,26 @@ pub struct HostCheck<S> {
     inner: S,
 }
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+enum HostError {
     /// There is no `Host` header, or more than one.
-    Malformed,
+    MalformedBody,
     /// The host is not on the list.
     NotAllowed,
 }
 
-impl Fault {
+impl HostError {
     fn code(self) -> &'static str {
         match self {
-            Self::Malformed => "invalid_host",
+            Self::MalformedBody => "invalid_host",
             Self::NotAllowed => "host_not_allowed",
         }
     }
 
     fn into_response(self) -> Response {
         let (status, error) = match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, "The request must have exactly one Host header"),
+            Self::MalformedBody => (StatusCode::BAD_REQUEST, "The request must have exactly one Host header"),
             Self::NotAllowed => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "This server does not answer to this host; its operator lists hosts in server.allowed_hosts",
@@ -78,21 +78,21 @@ impl Fault {
     }
 }
 
-fn judge<B>(allowed: &[HostPattern], request: &Request<B>) -> Result<(), Fault> {
+fn check_host<B>(allowed: &[HostPattern], request: &Request<B>) -> Result<(), HostError> {
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let (host, more) = (hosts.next(), hosts.next());
-    // HTTP/1.0 has no Host header yet.
+    // HTTP/1.0 does not require a Host header.
     if more.is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
-        return Err(Fault::Malformed);
+        return Err(HostError::MalformedBody);
     }
     if allowed.is_empty() || EXEMPT.contains(&request.uri().path()) {
         return Ok(());
     }
     let is_allowed = |authority: &str| allowed.iter().any(|pattern| pattern.allows(authority));
     let by_header = host.is_some_and(|host| host.to_str().is_ok_and(is_allowed));
-    // A target with a host of its own counts instead of the header (RFC 9112 section 3.2.2); nothing of ours reads it.
+    // A host in the request target overrides the header (RFC 9112 section 3.2.2), although no handler here reads it.
     let by_target = request.uri().authority().is_none_or(|authority| is_allowed(authority.as_str()));
-    if by_header && by_target { Ok(()) } else { Err(Fault::NotAllowed) }
+    if by_header && by_target { Ok(()) } else { Err(HostError::NotAllowed) }
 }
 
 impl<S, B, R> Service<Request<B>> for HostCheck<S>
@@ -112,7 +112,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if let Err(fault) = judge(&self.layer.allowed, &request) {
+        if let Err(fault) = check_host(&self.layer.allowed, &request) {
             self.layer.metrics.refuse(fault.code());
             return Box::pin(std::future::ready(Ok(fault.into_response())));
         }
@@ -137,12 +137,12 @@ mod tests {
     fn a_request_names_one_host() {
         for (version, hosts, expected) in [
             (Version::HTTP_11, &["a"][..], Ok(())),
-            (Version::HTTP_11, &[], Err(Fault::Malformed)),
-            (Version::HTTP_11, &["a", "a"], Err(Fault::Malformed)),
+            (Version::HTTP_11, &[], Err(HostError::MalformedBody)),
+            (Version::HTTP_11, &["a", "a"], Err(HostError::MalformedBody)),
             (Version::HTTP_10, &[], Ok(())),
-            (Version::HTTP_10, &["a", "b"], Err(Fault::Malformed)),
+            (Version::HTTP_10, &["a", "b"], Err(HostError::MalformedBody)),
         ] {
-            assert_eq!(judge(&[], &request(version, "/health", hosts)), expected, "{version:?} {hosts:?}");
+            assert_eq!(check_host(&[], &request(version, "/health", hosts)), expected, "{version:?} {hosts:?}");
         }
     }
 
@@ -152,16 +152,16 @@ mod tests {
         for (target, host, expected) in [
             ("/", "example.com", Ok(())),
             ("/ws", "a.example.org:8080", Ok(())),
-            ("/", "evil.example", Err(Fault::NotAllowed)),
-            ("/metrics", "10.0.0.1", Err(Fault::NotAllowed)),
+            ("/", "evil.example", Err(HostError::NotAllowed)),
+            ("/metrics", "10.0.0.1", Err(HostError::NotAllowed)),
             ("/health", "10.0.0.1", Ok(())),
             ("/ready", "10.0.0.1:8080", Ok(())),
-            ("http://evil.example/", "example.com", Err(Fault::NotAllowed)),
-            ("http://example.com/", "evil.example", Err(Fault::NotAllowed)),
+            ("http://evil.example/", "example.com", Err(HostError::NotAllowed)),
+            ("http://example.com/", "evil.example", Err(HostError::NotAllowed)),
             ("http://example.com/", "example.com", Ok(())),
         ] {
-            assert_eq!(judge(&allowed, &request(Version::HTTP_11, target, &[host])), expected, "{target} {host}");
+            assert_eq!(check_host(&allowed, &request(Version::HTTP_11, target, &[host])), expected, "{target} {host}");
         }
-        assert_eq!(judge(&allowed, &request(Version::HTTP_10, "/", &[])), Err(Fault::NotAllowed));
+        assert_eq!(check_host(&allowed, &request(Version::HTTP_10, "/", &[])), Err(HostError::NotAllowed));
     }
 }

@@ -1,4 +1,4 @@
-//! The writing routes: pushed signals, prices and events, and what Expert Advisors post.
+//! The writing routes: pushed signals, prices and events, and the posts of Expert Advisors.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -14,12 +14,12 @@ use crate::gateways::events;
 use crate::sources::metatrader;
 use crate::sources::push::{Answered, EventsAnswer, PricesAnswer, SignalAnswer};
 
-/// Proof that the request may write. Comes before the body among a handler's arguments, so that a stranger's body is not
-/// even read.
+/// Proof that the request has write access. As a handler argument it comes before the body, so that the body of an
+/// unauthorized request is not read.
 #[derive(Debug)]
-pub(super) struct Writer;
+pub(super) struct WriteAccess;
 
-impl FromRequestParts<AppState> for Writer {
+impl FromRequestParts<AppState> for WriteAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -34,12 +34,12 @@ impl FromRequestParts<AppState> for Writer {
     }
 }
 
-/// What the query of a pushed signal may say.
+/// The query of a pushed signal.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct SignalQuery {
-    /// Only look at it: `true`, `1`, or nothing behind the name.
+    /// Only validate the signal: `true`, `1`, or an empty value.
     dry_run: Option<String>,
-    /// The id of a signal that comes as text.
+    /// The id of a signal that is sent as text.
     id: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl SignalQuery {
 
 /// `POST /api/signals`
 pub(super) async fn signal(
-    _: Writer,
+    _: WriteAccess,
     State(state): State<AppState>,
     query: Result<Query<SignalQuery>, QueryRejection>,
     body: JsonOrText<SMALL>,
@@ -75,7 +75,7 @@ pub(super) async fn signal(
 
 /// `PATCH /api/signals/{id}`
 pub(super) async fn update(
-    _: Writer,
+    _: WriteAccess,
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
     JsonBody(body): JsonBody<SMALL>,
@@ -86,7 +86,7 @@ pub(super) async fn update(
 
 /// `POST /api/prices`
 pub(super) async fn prices(
-    _: Writer,
+    _: WriteAccess,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<Answered<PricesAnswer>>, ApiError> {
@@ -95,18 +95,18 @@ pub(super) async fn prices(
 
 /// `POST /api/events`
 pub(super) async fn events(
-    _: Writer,
+    _: WriteAccess,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
     Ok(Json(state.push.events(|now| events::read(&body, now)).await?))
 }
 
-/// `POST /api/mt/ticks`: batches and signals of an Expert Advisor.
+/// `POST /api/mt/ticks`: tick batches and signals of an Expert Advisor.
 pub(super) async fn metatrader(
-    _: Writer,
+    _: WriteAccess,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
-) -> Result<Json<metatrader::Answer>, ApiError> {
-    Ok(Json(state.metatrader.take(&body).await?))
+) -> Result<Json<metatrader::PostAnswer>, ApiError> {
+    Ok(Json(state.metatrader.receive(&body).await?))
 }

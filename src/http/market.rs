@@ -1,4 +1,4 @@
-//! What is: the last price of every symbol, and the instruments.
+//! The current market: the last price of every symbol, and the instruments.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::AppState;
-use super::params::Reader;
+use super::params::ReadAccess;
 use crate::domain::number::number;
 use crate::domain::{Instrument, InstrumentClass};
 use crate::gateways::dialects::orion::PriceObject;
@@ -40,14 +40,14 @@ impl<'a> From<&'a Instrument> for InstrumentObject<'a> {
 }
 
 /// `GET /api/prices`
-pub(super) async fn prices(_: Reader, State(state): State<AppState>) -> Response {
+pub(super) async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
     let updates = state.hub.prices();
     let prices = updates.iter().map(|update| PriceObject::from(update.as_ref())).collect();
     Json(PricesObject { prices }).into_response()
 }
 
 /// `GET /api/instruments`
-pub(super) async fn instruments(_: Reader, State(state): State<AppState>) -> Response {
+pub(super) async fn instruments(_: ReadAccess, State(state): State<AppState>) -> Response {
     let instruments = state.instruments.iter().map(|instrument| InstrumentObject::from(instrument.as_ref())).collect();
     Json(InstrumentsObject { instruments }).into_response()
 }

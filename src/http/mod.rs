@@ -1,6 +1,6 @@
-//! Plain HTTP: pushing, asking, watching the server, and the console page.
+//! Plain HTTP: pushing, reading, operations, and the console page.
 //!
-//! [`router()`] has every route; [`ApiError`] is how errors leave; [`cors`] goes around the whole stack.
+//! [`router()`] lists every route; [`ApiError`] turns errors into responses; [`cors`] wraps the whole stack.
 
 mod admin;
 mod aria;
@@ -50,44 +50,44 @@ pub use router::{checks, router};
 pub use stats::StatsCache;
 pub use webhooks::Webhook;
 
-/// What the handlers work with. Cheap to clone.
+/// The shared state of all handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
-    /// The way in for pushed signals and prices.
+    /// Accepts pushed signals and prices.
     pub push: Push,
-    /// The way in for Expert Advisors.
+    /// Accepts what Expert Advisors post.
     pub metatrader: MetaTrader,
-    /// TradingView's webhook.
+    /// The webhook for TradingView's alerts.
     pub tradingview: Webhook,
-    /// Who may write and read.
+    /// Checks the tokens for writing and reading.
     pub tokens: Arc<Tokens>,
-    /// Whose data a bare id opens.
+    /// The users whose data needs only a user id, without a token.
     pub open_users: OpenUsers,
-    /// What is counted.
+    /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The catalogue.
+    /// The instrument catalogue.
     pub instruments: Arc<Instruments>,
-    /// How the sources are doing.
+    /// The state of every source.
     pub states: SourceStates,
-    /// What they have of each symbol.
+    /// The state of every source for each symbol.
     pub feeds: Feeds,
-    /// Who is connected, by whatever transport.
+    /// All client connections, of every transport.
     pub connections: Arc<ConnectionRegistry>,
-    /// Last prices, and where the log stands.
+    /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
-    /// The bot platform's pages.
+    /// The connected pages of the bot platform.
     pub pages: Arc<Pages>,
-    /// Signals and bars of the past.
+    /// Reads past signals and bars.
     pub history: Reader,
-    /// How many requests read much at a time.
+    /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
-    /// Statistics as they were last answered.
+    /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
-    /// What `/ready` says.
+    /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
     /// The wall clock.
     pub clock: WallClock,
-    /// When the process began, for its age.
+    /// The start of the process, for its uptime.
     pub started: Instant,
 }
 

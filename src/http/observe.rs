@@ -1,4 +1,4 @@
-//! Around every request: an id, a span, the counters, and the headers that every answer carries.
+//! Middleware around every request: a request id, a span, the counters, and the common response headers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,10 +19,11 @@ use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id of a request that is taken over from its sender.
+/// Longest request id that is accepted from a client.
 const MAX_ID: usize = 64;
 
-/// Names, counts and times a request. Neither its query nor its headers are looked at: tokens may be in there.
+/// Assigns an id to a request, counts it and measures its time. The query and the headers are not logged, because they
+/// can hold tokens.
 pub(super) async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -53,7 +54,7 @@ pub(super) async fn observe(State(metrics): State<Arc<Metrics>>, request: Reques
     response
 }
 
-/// Counts a wrong token, and answers 429 where its address has presented too many.
+/// Counts a wrong token, and answers 429 where the address has presented too many.
 pub(super) async fn throttle(
     State((tokens, metrics)): State<(Arc<Tokens>, Arc<Metrics>)>,
     request: Request,
@@ -64,7 +65,7 @@ pub(super) async fn throttle(
     gateways::throttle(&tokens, &metrics, address, response)
 }
 
-/// The sender's id where it can stand in a log line, else a new one.
+/// Returns the client's request id if it is safe in a log line, else a new id.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sane = |id: &&HeaderValue| {
         (1..=MAX_ID).contains(&id.len())
@@ -76,7 +77,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// A method of HTTP, or `other`: a label must not take whatever is sent.
+/// Returns the HTTP method, or `other`: a metric label must not grow with what clients send.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -90,7 +91,7 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// What a request is told whose handler panicked, which the log tells of already. The process lives on.
+/// Returns the answer to a request whose handler panicked. The log already has the panic, and the process continues.
 #[allow(clippy::needless_pass_by_value, reason = "what the layer hands over")]
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()

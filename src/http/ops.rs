@@ -1,4 +1,4 @@
-//! What operators and their machines ask.
+//! The routes for operators: health, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use super::error::ApiError;
 use crate::domain::iso;
 use crate::telemetry::{Condition, Phase};
 
-/// `GET /health`: the process lives. Depends on nothing.
+/// `GET /health`: answers while the process runs, independent of every other part.
 pub(super) async fn health(State(state): State<AppState>) -> Response {
     let body = json!({
         "status": "OK",
@@ -23,7 +23,7 @@ pub(super) async fn health(State(state): State<AppState>) -> Response {
     Json(body).into_response()
 }
 
-/// `GET /ready`: whether clients may be sent here. A server that suffers still serves.
+/// `GET /ready`: whether a load balancer should send clients here. A degraded server still serves.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
     let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status }))).into_response();
     match state.readiness.phase() {
@@ -38,7 +38,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
-/// Every part by its name, and why it is not well.
+/// Returns every part by its name, with the reason if it is degraded.
 pub(super) fn parts(conditions: &[Condition]) -> Map<String, Value> {
     let object = |(part, reason): &Condition| {
         let condition = match reason {
@@ -53,7 +53,7 @@ pub(super) fn parts(conditions: &[Condition]) -> Map<String, Value> {
 /// `GET /metrics`: Prometheus text.
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
     let text = state.metrics.render().map_err(|error| {
-        tracing::error!(%error, "metrics cannot be printed");
+        tracing::error!(%error, "the metrics cannot be encoded");
         ApiError::Internal
     })?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -1,4 +1,4 @@
-//! What the admin page of the console shows: everything that an operator looks at first, in one answer.
+//! The data of the console's admin page: everything that an operator looks at first, in one answer.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::hub::Channels;
 use crate::listener::SlowConnection;
 use crate::telemetry::{Metrics, Reject};
 
-/// Slow clients that are named.
+/// Largest number of slow clients in the answer.
 const MOST_SLOW: usize = 20;
 
-/// `GET /api/admin/overview`. Names no user, no address and no token: clients are told by their endpoint.
+/// `GET /api/admin/overview`. Contains no user, address or token: clients are identified by their endpoint.
 pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Response {
     let metrics = &state.metrics;
     metrics.read_probes();
@@ -57,7 +57,7 @@ pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Respons
     Json(body).into_response()
 }
 
-/// A metric's series as objects; `labels` in the order of the alphabet, as the library has them.
+/// Returns the series of a metric as objects. `labels` are in alphabetical order, as the library sorts them.
 fn series<T: Collector, const N: usize>(family: &T, labels: [&str; N], value: &str) -> Vec<Value> {
     let object = |(values, number): (Vec<String>, f64)| {
         let labels = labels.iter().map(|label| (*label).to_owned()).zip(values.into_iter().map(Value::from));
@@ -71,7 +71,8 @@ fn presence(channels: &Channels) -> Value {
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
 }
 
-/// What waits in front of a connection is `null` where nobody can see it, as with Socket.IO, whose queue is its library's.
+/// Returns a slow client as JSON. The queue in front of the connection is `null` where it is not visible: Socket.IO
+/// keeps it inside its library.
 fn slow(slow: &SlowConnection) -> Value {
     let SlowConnection { endpoint, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;

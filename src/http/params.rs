@@ -1,4 +1,4 @@
-//! The query of a reading route: every bad parameter is named at once.
+//! The query of a reading route. The answer names all invalid parameters at once.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
@@ -10,18 +10,18 @@ use crate::auth::{self, TokenKind};
 use crate::domain::{Fault, Instruments, Symbol};
 use crate::sources::push::PushFault;
 
-/// The query as it was sent, or what was wrong with it.
+/// The query as it was sent, or the error of parsing it.
 pub(super) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// Proof that the request may read.
+/// Proof that the request has read access.
 #[derive(Debug)]
-pub(super) struct Reader;
+pub(super) struct ReadAccess;
 
-impl FromRequestParts<AppState> for Reader {
+impl FromRequestParts<AppState> for ReadAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        // Where no token is needed, a strange header does no harm.
+        // Where no token is required, a malformed `Authorization` header is ignored.
         let token = auth::bearer(&parts.headers);
         match state.tokens.reader(token.unwrap_or_default()) {
             Ok(_) => Ok(Self),
@@ -33,7 +33,7 @@ impl FromRequestParts<AppState> for Reader {
     }
 }
 
-/// The parameters of a query, and what was found wrong with them. Unknown ones are ignored, empty ones are absent.
+/// The parameters of a query, and the faults found so far. Unknown parameters are ignored; empty ones count as absent.
 #[derive(Debug)]
 pub(super) struct Params {
     pairs: Vec<(String, String)>,
@@ -46,7 +46,7 @@ impl Params {
         Ok(Self { pairs: query?.0, faults: Vec::new(), unknown_symbols: 0 })
     }
 
-    /// Reads a parameter; `expected` says what it must be.
+    /// Reads a parameter; `expected` describes a valid value for the error text.
     pub(super) fn read<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = self.get(name)?;
         let read = read(value);
@@ -74,22 +74,22 @@ impl Params {
         }
     }
 
-    /// Names a parameter that has to be there.
+    /// Adds a fault if a required parameter is absent.
     pub(super) fn require(&mut self, name: &str) {
         if self.get(name).is_none() {
             self.faults.push(Fault::new(name, "is required"));
         }
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// When anything was wrong.
+    /// All faults that were found.
     pub(super) fn finish(self) -> Result<(), PushFault> {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
     }
 
-    /// A parameter as it was sent.
+    /// Returns a parameter as it was sent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }

@@ -1,5 +1,5 @@
-//! How many requests of the routes that read much are worked on at a time. What one of them costs is in
-//! `docs/operations.md`; a crowd costs no more than that many, and a request waits for two seconds at most.
+//! A limit on how many expensive reads run at the same time. `docs/operations.md` has the cost of one; more clients do
+//! not cost more, and a request waits for two seconds at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,51 +13,51 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use crate::telemetry::Metrics;
 
-/// How long a request waits for its turn before it is refused.
+/// How long a request waits for a permit before it is rejected.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Requests that may wait for their turn; a further one is refused at once.
+/// How many requests may wait; a further one is rejected at once.
 const MAX_WAITING: usize = 1024;
 
-/// The turns of requests that read much. Cheap to clone.
+/// The permits for expensive reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadLimit {
-    turns: Arc<Semaphore>,
-    /// One for each request that may be there, at work or waiting.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    /// One slot for each request that is running or waiting.
+    slots: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
 impl ReadLimit {
-    /// Lets `concurrent` requests work at a time.
+    /// Allows `concurrent` requests at the same time.
     pub fn new(concurrent: usize, metrics: Arc<Metrics>) -> Self {
-        let places = Semaphore::new(concurrent + MAX_WAITING);
-        Self { turns: Arc::new(Semaphore::new(concurrent)), places: Arc::new(places), metrics }
+        let slots = Semaphore::new(concurrent + MAX_WAITING);
+        Self { permits: Arc::new(Semaphore::new(concurrent)), slots: Arc::new(slots), metrics }
     }
 
-    /// Waits for a turn, which lasts until what is returned is dropped. `route` is the label under which a refusal is counted.
+    /// Waits for a permit. Dropping the permit releases it. `route` is the metric label for a rejection.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] when none came free in time, or too many wait already.
-    pub(super) async fn turn(&self, route: &str) -> Result<OwnedSemaphorePermit, ApiError> {
-        let turn = async {
-            let _place = self.places.try_acquire().ok()?;
-            timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await.ok()?.ok()
+    /// [`ApiError::Overloaded`] when no permit became free in time, or too many requests are already waiting.
+    pub(super) async fn acquire(&self, route: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = async {
+            let _slot = self.slots.try_acquire().ok()?;
+            timeout(TURN_TIMEOUT, self.permits.clone().acquire_owned()).await.ok()?.ok()
         };
-        turn.await.ok_or_else(|| {
+        permit.await.ok_or_else(|| {
             self.metrics.reads_refused_total.with_label_values(&[route]).inc();
             ApiError::Overloaded
         })
     }
 }
 
-/// Lets a request work when it is its turn.
+/// Runs a request once it has a permit.
 pub(super) async fn limited(
     State(limit): State<ReadLimit>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let _turn = limit.turn(route.as_ref().map_or("unmatched", MatchedPath::as_str)).await?;
+    let _permit = limit.acquire(route.as_ref().map_or("unmatched", MatchedPath::as_str)).await?;
     Ok(next.run(request).await)
 }
 
@@ -68,14 +68,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_gets_no_turn_is_refused_in_time() {
+    async fn a_request_without_a_permit_times_out() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let limit = ReadLimit::new(1, metrics.clone());
-        let first = limit.turn("/a").await.unwrap();
+        let first = limit.acquire("/a").await.unwrap();
         let began = Instant::now();
-        assert!(matches!(limit.turn("/a").await, Err(ApiError::Overloaded)));
+        assert!(matches!(limit.acquire("/a").await, Err(ApiError::Overloaded)));
         assert_eq!(began.elapsed(), TURN_TIMEOUT);
-        let (second, ()) = tokio::join!(limit.turn("/a"), async {
+        let (second, ()) = tokio::join!(limit.acquire("/a"), async {
             tokio::time::sleep(TURN_TIMEOUT / 2).await;
             drop(first);
         });
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_queue_that_is_full_refuses_at_once() {
+    async fn a_full_queue_rejects_at_once() {
         let limit = ReadLimit::new(1, Arc::new(Metrics::new().unwrap()));
-        let _working = limit.turn("/a").await.unwrap();
-        let waiting = futures_util::future::join_all((0..=MAX_WAITING).map(|_| limit.turn("/a")));
+        let _working = limit.acquire("/a").await.unwrap();
+        let waiting = futures_util::future::join_all((0..=MAX_WAITING).map(|_| limit.acquire("/a")));
         let refused = async {
             tokio::task::yield_now().await;
             let began = Instant::now();
-            let refused = limit.turn("/a").await.is_err();
+            let refused = limit.acquire("/a").await.is_err();
             (refused, began.elapsed())
         };
         let (_, (refused, waited)) = tokio::join!(waiting, refused);

@@ -10,7 +10,7 @@ use super::{
     sources, stats, webhooks,
 };
 
-/// All routes. `streams` are those of the gateways, which bring their own state.
+/// Returns all routes. `streams` are the routes of the gateways, which have their own state.
 pub fn router(state: AppState, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let reads = &state.reads.clone();
@@ -44,7 +44,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
 }
 
-/// What is served on the listener for operators alone.
+/// Returns the routes of the listener for operators.
 pub fn checks(state: AppState) -> Router {
     let metrics = state.metrics.clone();
     Router::new()
@@ -58,12 +58,12 @@ pub fn checks(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
 }
 
-/// Bounds how many requests of a route that reads much are worked on at a time. `GET /api/stats` has bounds of its own.
+/// Limits how many requests of an expensive route run at the same time. `GET /api/stats` has its own limit.
 fn limited(reads: &ReadLimit, handler: MethodRouter<AppState>) -> MethodRouter<AppState> {
     handler.route_layer(middleware::from_fn_with_state(reads.clone(), reads::limited))
 }
 
-/// What the bot platform's pages ask for.
+/// The routes of the bot platform's pages.
 fn bots_routes(reads: &ReadLimit) -> Router<AppState> {
     let limited = |handler| limited(reads, handler);
     Router::new()
@@ -78,7 +78,7 @@ fn bots_routes(reads: &ReadLimit) -> Router<AppState> {
         .route("/api/advanced/whale/summary", limited(get(bots::whales)))
 }
 
-/// What ARIA's page asks for by paths of its own.
+/// The routes of ARIA's page that exist only for it.
 fn aria_routes(reads: &ReadLimit) -> Router<AppState> {
     let limited = |handler| limited(reads, handler);
     Router::new()
@@ -96,7 +96,7 @@ fn aria_routes(reads: &ReadLimit) -> Router<AppState> {
         .route("/monitoring/performance/metrics", get(aria::performance))
 }
 
-/// What Sentio's pages ask for by paths of their own.
+/// The routes of Sentio's pages that exist only for them.
 fn sentio_routes(reads: &ReadLimit) -> Router<AppState> {
     let limited = |handler| limited(reads, handler);
     Router::new()

@@ -1,7 +1,7 @@
-//! What Sentio's pages ask over HTTP while they have no stream: current signals, quotes, and the history of prices.
+//! The HTTP routes that Sentio's pages poll while they have no stream: current signals, quotes, and price history.
 //!
-//! A symbol that nobody knows is no error there: the answer is empty, and in the right shape. What is one user's needs his
-//! token, or his bare id where that is enough; what is for administrators needs theirs.
+//! An unknown symbol is not an error here: the answer is empty, in the shape that the page reads. A user's data needs
+//! that user's token, or a bare id where the settings allow it; admin data needs an admin token.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -15,7 +15,7 @@ use super::AppState;
 use super::admin;
 use super::body::encoded;
 use super::error::{ApiError, DetailedError};
-use super::params::{Params, Reader};
+use super::params::{Params, ReadAccess};
 use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
 use crate::gateways::dialects::sentio::{self, BarObject, Watchlist, array, json};
@@ -23,9 +23,9 @@ use crate::hub::Envelope;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// Bars that one answer holds at most.
+/// Largest number of bars in one answer.
 const MAX_BARS: usize = 1_000;
-/// What the page asks for unless it is told otherwise.
+/// The timeframe of a request that names none.
 const DEFAULT_TIMEFRAME: &str = "1day";
 
 #[derive(Debug, Serialize)]
@@ -37,9 +37,9 @@ struct HistoryObject<'a> {
     count: usize,
 }
 
-/// `GET /api/v1/dashboard/trade-signals`: the list that the stream sends; of all symbols when none is named.
+/// `GET /api/v1/dashboard/trade-signals`: the same list as on the stream. Without symbols it covers all of them.
 pub(super) async fn trade_signals(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     query: RawQuery,
 ) -> Result<Response, ApiError> {
@@ -53,7 +53,7 @@ pub(super) async fn trade_signals(
 
 /// `GET /api/v1/market/quote/{symbol}`: null when there is no price.
 pub(super) async fn quote(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     symbol: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
@@ -62,8 +62,12 @@ pub(super) async fn quote(
     Ok(encoded(format!(r#"{{"status":"success","quote":{quote}}}"#)))
 }
 
-/// `GET /api/v1/market/quotes?symbols=A,B`: by symbol, without those that have no price.
-pub(super) async fn quotes(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+/// `GET /api/v1/market/quotes?symbols=A,B`: quotes by symbol. Symbols without a price are absent.
+pub(super) async fn quotes(
+    _: ReadAccess,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let quotes = quotes_of(&state, &watchlist);
     let (count, now) = (quotes.len(), iso((state.clock)()));
@@ -72,9 +76,10 @@ pub(super) async fn quotes(_: Reader, State(state): State<AppState>, query: RawQ
     Ok(encoded(format!(r#"{{"status":"success","quotes":{{{quotes}}},"count":{count},"timestamp":"{now}"}}"#)))
 }
 
-/// `GET /api/v1/market/history/{symbol}`: bars of this server's own prices. A timeframe that is not kept has none.
+/// `GET /api/v1/market/history/{symbol}`: bars of this server's own prices; empty for a timeframe that the server does
+/// not store.
 pub(super) async fn history(
-    _: Reader,
+    _: ReadAccess,
     State(state): State<AppState>,
     symbol: Result<Path<String>, PathRejection>,
     query: RawQuery,
@@ -101,8 +106,8 @@ pub(super) async fn history(
     Ok(Json(HistoryObject { status: "success", symbol, timeframe, data, count }).into_response())
 }
 
-/// `GET /api/v1/dashboard/earnings`: the latest that were published for the user, else null: the page shows an object
-/// without its numbers as broken ones, and of null it shows nothing.
+/// `GET /api/v1/dashboard/earnings`: the latest earnings published for the user, else null. The page hides the panel on
+/// null, but shows broken numbers for an object without them.
 pub(super) async fn earnings(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -144,8 +149,8 @@ pub(super) async fn admin_user_analytics(
     for_administrators(&state, &headers, MessageType::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
 }
 
-/// The latest that was published, else `nothing`: the page's shape without what is not known. The token comes as a bearer
-/// token, or as the page's own header.
+/// Returns the latest published message, else `nothing`, which has the page's shape without data. The token comes as a
+/// bearer token or in the page's own header.
 fn for_administrators(
     state: &AppState,
     headers: &HeaderMap,
@@ -161,11 +166,11 @@ fn as_published(publication: Option<&Envelope>) -> Option<Response> {
     publication?.published().map(|published| encoded(published.data.to_string()))
 }
 
-/// A length of bar, in the spellings of the page and of its market data provider.
+/// A bar length, in the spellings of the page and of its market data provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timeframe {
     Kept(BarInterval),
-    /// Put together from hours.
+    /// Aggregated from hourly bars.
     Days,
 }
 
@@ -182,7 +187,7 @@ impl Timeframe {
     }
 }
 
-/// Bars of a UTC day each, from shorter ones in their order.
+/// Aggregates ordered bars into bars of one UTC day each.
 fn days(bars: &[Bar]) -> Vec<Bar> {
     let mut days: Vec<Bar> = Vec::new();
     for bar in bars {
@@ -200,7 +205,7 @@ fn days(bars: &[Bar]) -> Vec<Bar> {
     days
 }
 
-/// A time, or the beginning of a day and so many days later: the last day of a range belongs to it.
+/// Parses a time, or a date, which becomes midnight `later` days after it: a range includes its last day.
 fn day_or_time(text: &str, later: u64) -> Option<DateTime<Utc>> {
     match text.trim().parse::<chrono::NaiveDate>() {
         Ok(day) => Some(day.checked_add_days(Days::new(later))?.and_time(NaiveTime::MIN).and_utc()),
@@ -208,7 +213,7 @@ fn day_or_time(text: &str, later: u64) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Each quote with the name by which it was asked for.
+/// Returns each quote with the name that the request used for the symbol.
 fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
     let prices = state.hub.with_snapshot(|present| present.prices(|symbol| watchlist.contains(symbol.as_str())));
     let named = prices.iter().filter_map(|price| match price.event() {
@@ -221,7 +226,7 @@ fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
     each.collect()
 }
 
-/// The symbols of a query: `symbols=A,B`, `symbols[]=A&symbols[]=B`, `symbols[0]=A`.
+/// Returns the symbols of a query: `symbols=A,B`, `symbols[]=A&symbols[]=B`, `symbols[0]=A`.
 fn symbols(query: &[(String, String)]) -> impl Iterator<Item = &str> {
     let named = query.iter().filter(|(name, _)| name == "symbols" || name.starts_with("symbols["));
     named.flat_map(|(_, symbols)| symbols.split(','))

@@ -1,4 +1,4 @@
-//! How the sources are doing, for people and their machines.
+//! `GET /api/sources`: the state of the sources.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::AppState;
-use super::params::Reader;
+use super::params::ReadAccess;
 use crate::domain::{SourceName, iso};
 use crate::pipeline::LaneStatus;
 use crate::sources::{Budget, SourceState, SourceStatus};
@@ -19,19 +19,19 @@ struct SourcesObject {
     timestamp: String,
 }
 
-/// One source. Times are in milliseconds.
+/// One source. Durations are in milliseconds.
 #[derive(Debug, Serialize)]
 pub(super) struct SourceObject {
     name: SourceName,
     state: &'static str,
-    /// How long until it is connected again.
+    /// Time until the next connection attempt.
     retry_in: Option<u64>,
     /// Time since its last tick.
     last_tick_age: Option<u64>,
     ticks_per_minute: u64,
-    /// Ticks that were not taken, since the start.
+    /// Ticks rejected since the start.
     rejected: u64,
-    /// Requests that the provider allows.
+    /// The provider's request quota.
     budget: Option<BudgetObject>,
     symbols: Vec<SymbolObject>,
 }
@@ -46,22 +46,22 @@ struct BudgetObject {
 #[derive(Debug, Serialize)]
 struct SymbolObject {
     symbol: String,
-    /// Whether its prices are the symbol's; else it stands by.
+    /// Whether the symbol's prices come from this source; else the source is on standby.
     in_force: bool,
     last_tick_age: u64,
-    /// How far it is from the source in force, in percent.
+    /// Difference from the active source, in percent.
     apart: Option<f64>,
-    /// Whether that has been too far for too long.
+    /// Whether the difference has been too large for too long.
     diverged: bool,
 }
 
 /// `GET /api/sources`
-pub(super) async fn sources(_: Reader, State(state): State<AppState>) -> Response {
+pub(super) async fn sources(_: ReadAccess, State(state): State<AppState>) -> Response {
     let sources = objects(state.states.list(), state.feeds.list());
     Json(SourcesObject { sources, timestamp: iso((state.clock)()) }).into_response()
 }
 
-/// The sources that have a state, with their symbols; then those that only have prices: what anybody pushes.
+/// Returns the sources that have a state, with their symbols, then the sources that only have prices (pushed ones).
 pub(super) fn objects(states: Vec<SourceStatus>, lanes: Vec<LaneStatus>) -> Vec<SourceObject> {
     let mut of_source: BTreeMap<SourceName, Vec<LaneStatus>> = BTreeMap::new();
     for lane in lanes {
@@ -121,7 +121,7 @@ mod tests {
     use crate::domain::{Symbol, parse_time};
 
     #[test]
-    fn a_source_is_told_with_its_symbols() {
+    fn a_source_is_listed_with_its_symbols() {
         let second = Duration::from_secs(1);
         let status = SourceStatus {
             name: SourceName::new("alpha_vantage"),

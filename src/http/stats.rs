@@ -1,4 +1,4 @@
-//! What became of signals: statistics of their records, and how large a position a signal's risk allows.
+//! Outcomes of signals: statistics of the trade records, and the position size for a given risk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::AppState;
 use super::body::encoded;
 use super::error::ApiError;
-use super::params::{Params, RawQuery, Reader};
+use super::params::{Params, RawQuery, ReadAccess};
 use super::reads::ReadLimit;
 use crate::domain::{
     Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, PositionSize, PriceUpdate, Signal, SourceName, Symbol,
@@ -23,44 +23,45 @@ use crate::sources::push::PushFault;
 use crate::store;
 use crate::telemetry::Metrics;
 
-/// Most that may be asked for as the risk of one position.
+/// Largest accepted risk of one position.
 const MAX_RISK: f64 = 1e9;
 
-/// Answers that are kept, the last used ones.
-const MAX_KEPT: usize = 64;
-/// Longest name of a source that is looked for; no sender has a longer one.
+/// How many answers are cached. The least recently used one is evicted.
+const MAX_CACHED: usize = 64;
+/// Longest accepted name of a source. No source has a longer one.
 const MAX_SOURCE_CHARS: usize = 128;
 const ROUTE: &str = "/api/stats";
 
 #[derive(Debug, Serialize)]
 struct StatsObject {
-    /// Which records these are of.
+    /// The feeds whose records are counted.
     feeds: Vec<Feed>,
     note: String,
-    /// Confirmed signals of the symbol and the source whose record has not ended.
+    /// Confirmed signals of this symbol and source whose record has not ended.
     open: usize,
     #[serde(flatten)]
     statistics: Breakdown,
 }
 
-/// Which records are asked about.
+/// The filter of a request for statistics.
 #[derive(Debug, Clone, PartialEq)]
-struct Question {
+struct StatsQuery {
     symbol: Option<Symbol>,
     source: Option<String>,
     since: Option<DateTime<Utc>>,
-    /// `None` for what counts as the record.
+    /// `None` selects the feeds of the official record.
     feed: Option<Feed>,
 }
 
-impl Question {
+impl StatsQuery {
     fn is_about(&self, symbol: &Symbol, source: &SourceName) -> bool {
         self.symbol.as_ref().is_none_or(|wanted| wanted == symbol)
             && self.source.as_ref().is_none_or(|wanted| wanted == source.as_str())
     }
 
     fn counts(&self, outcome: &TradeOutcome) -> bool {
-        // What never had a price is nobody's; left out of the record it would flatter it.
+        // A record without any price counts in every filter for the official record; leaving it out would improve the
+        // result.
         let feed = match self.feed {
             Some(feed) => outcome.feed == Some(feed),
             None => outcome.feed.is_none_or(|feed| RECORD.contains(&feed)),
@@ -69,22 +70,23 @@ impl Question {
     }
 }
 
-/// The feeds that make the record. Recordings can be chosen; they are not part of it unless asked for.
+/// The feeds of the official record. Replayed recordings are counted only on request.
 const RECORD: [Feed; 2] = [Feed::Live, Feed::Delayed];
 
-/// Statistics as they were last answered: computed once for each change of the records, one at a time, without holding them.
+/// A cache of statistics. Each answer is computed once per change of the records, one computation at a time, without
+/// copying the records.
 #[derive(Debug)]
 pub struct StatsCache {
-    /// The least recently used first.
-    answers: Mutex<VecDeque<Answer>>,
-    /// Whose turn it is to compute.
-    turn: ReadLimit,
+    /// In order of use, the least recently used first.
+    answers: Mutex<VecDeque<CachedStats>>,
+    /// Permits one computation at a time.
+    permit: ReadLimit,
 }
 
 #[derive(Debug)]
-struct Answer {
-    question: Question,
-    /// The records that it is of.
+struct CachedStats {
+    question: StatsQuery,
+    /// The version of the records that the answer covers.
     version: u64,
     json: Bytes,
 }
@@ -92,10 +94,10 @@ struct Answer {
 impl StatsCache {
     /// An empty cache.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { answers: Mutex::default(), turn: ReadLimit::new(1, metrics) }
+        Self { answers: Mutex::default(), permit: ReadLimit::new(1, metrics) }
     }
 
-    fn find(&self, question: &Question, version: u64) -> Option<Bytes> {
+    fn find(&self, question: &StatsQuery, version: u64) -> Option<Bytes> {
         let mut answers = self.answers.lock();
         let at = answers.iter().position(|answer| answer.question == *question && answer.version == version)?;
         let answer = answers.remove(at)?;
@@ -104,21 +106,21 @@ impl StatsCache {
         Some(json)
     }
 
-    fn keep(&self, answer: Answer) {
+    fn insert(&self, answer: CachedStats) {
         let mut answers = self.answers.lock();
         answers.retain(|other| other.question != answer.question);
         answers.push_back(answer);
-        if answers.len() > MAX_KEPT {
+        if answers.len() > MAX_CACHED {
             answers.pop_front();
         }
     }
 
-    async fn answer(&self, history: &store::Reader, question: Question) -> Result<Bytes, ApiError> {
+    async fn answer(&self, history: &store::Reader, question: StatsQuery) -> Result<Bytes, ApiError> {
         if let Some(json) = self.find(&question, history.records_version()) {
             return Ok(json);
         }
-        let turn = self.turn.turn(ROUTE).await?;
-        // Read before the records: what changes meanwhile makes the answer an old one.
+        let permit = self.permit.acquire(ROUTE).await?;
+        // The version is read before the records, so that a change in between makes this answer outdated.
         let version = history.records_version();
         if let Some(json) = self.find(&question, version) {
             return Ok(json);
@@ -126,20 +128,20 @@ impl StatsCache {
         let open = history.open_records().await?;
         let open = open.iter().filter(|(symbol, source)| question.is_about(symbol, source)).count();
         let asked = question.clone();
-        // The turn goes with the work, which goes on when the one who asked has gone away.
-        let folded = history.fold_outcomes((BreakdownBuilder::default(), turn), move |(builder, _), outcome| {
+        // The permit moves into the computation, which continues when the client disconnects.
+        let folded = history.fold_outcomes((BreakdownBuilder::default(), permit), move |(builder, _), outcome| {
             if asked.counts(&outcome) {
                 builder.add(&outcome);
             }
         });
-        let (builder, _turn) = folded.await?;
+        let (builder, _permit) = folded.await?;
         let json = object(&question, open, builder.finish())?;
-        self.keep(Answer { question, version, json: json.clone() });
+        self.insert(CachedStats { question, version, json: json.clone() });
         Ok(json)
     }
 }
 
-fn object(question: &Question, open: usize, statistics: Breakdown) -> Result<Bytes, ApiError> {
+fn object(question: &StatsQuery, open: usize, statistics: Breakdown) -> Result<Bytes, ApiError> {
     let gaps = match statistics.all.with_gap {
         0 => String::new(),
         n => format!("; {n} went on over a time when the server was down"),
@@ -154,9 +156,9 @@ fn object(question: &Question, open: usize, statistics: Breakdown) -> Result<Byt
 }
 
 /// `GET /api/stats`
-pub(super) async fn stats(_: Reader, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
+pub(super) async fn stats(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
-    let question = Question {
+    let question = StatsQuery {
         symbol: params.symbol(&state.instruments),
         since: params.read("since", "a time", parse_time),
         feed: params.read("feed", "live, delayed or replayed", |feed| match feed {
@@ -173,7 +175,7 @@ pub(super) async fn stats(_: Reader, State(state): State<AppState>, query: RawQu
     Ok(encoded(state.stats.answer(&state.history, question).await?))
 }
 
-/// A position for the query's `risk` in its `currency` (US dollars if absent).
+/// The position size for the query's `risk` in its `currency` (US dollars by default).
 #[derive(Debug, Serialize)]
 pub(super) struct PositionObject {
     currency: String,
@@ -181,15 +183,15 @@ pub(super) struct PositionObject {
     size: PositionSize,
 }
 
-/// What `?risk=` asks for.
+/// The risk that `?risk=` asks for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct RiskQuery {
     risk: f64,
     currency: String,
 }
 
-/// Reads `risk` and `currency`; `None` where no risk is given.
-pub(super) fn wanted(query: RawQuery) -> Result<Option<Wanted>, ApiError> {
+/// Reads `risk` and `currency`; `None` without `risk`.
+pub(super) fn risk_query(query: RawQuery) -> Result<Option<RiskQuery>, ApiError> {
     let mut params = Params::new(query)?;
     let amount = |text: &str| text.parse().ok().filter(|risk: &f64| *risk > 0.0 && *risk <= MAX_RISK);
     let risk = params.read("risk", "an amount of the account's currency above 0", amount);
@@ -198,11 +200,11 @@ pub(super) fn wanted(query: RawQuery) -> Result<Option<Wanted>, ApiError> {
     };
     let currency = params.read("currency", "a currency such as USD", code);
     params.finish()?;
-    Ok(risk.map(|risk| Wanted { risk, currency: currency.unwrap_or_else(|| "USD".to_owned()) }))
+    Ok(risk.map(|risk| RiskQuery { risk, currency: currency.unwrap_or_else(|| "USD".to_owned()) }))
 }
 
-/// The position for a signal.
-pub(super) fn position(state: &AppState, signal: &Signal, wanted: Wanted) -> Result<PositionObject, ApiError> {
+/// Computes the position size for a signal.
+pub(super) fn position(state: &AppState, signal: &Signal, wanted: RiskQuery) -> Result<PositionObject, ApiError> {
     let fault = |field: &str, reason: String| -> ApiError {
         let fault = PushFault::of(vec![Fault::new(field, reason)], 0);
         fault.map_or(ApiError::Internal, ApiError::from)
@@ -212,7 +214,7 @@ pub(super) fn position(state: &AppState, signal: &Signal, wanted: Wanted) -> Res
     };
     let instrument = state.instruments.get(&signal.symbol).ok_or(ApiError::Internal)?;
     let contract = Contract::of(instrument);
-    let Wanted { risk, currency } = wanted;
+    let RiskQuery { risk, currency } = wanted;
     let rate = rate(state, &contract, &currency, entry)
         .ok_or_else(|| fault("currency", format!("there is no price to change {} into {currency}", contract.quote)))?;
     let size = PositionSize::for_risk(&contract, entry, stop, risk, rate)
@@ -220,7 +222,7 @@ pub(super) fn position(state: &AppState, signal: &Signal, wanted: Wanted) -> Res
     Ok(PositionObject { currency, size })
 }
 
-/// What one unit of the contract's quote currency is worth in `currency`.
+/// Returns the value of one unit of the contract's quote currency in `currency`.
 fn rate(state: &AppState, contract: &Contract<'_>, currency: &str, entry: f64) -> Option<f64> {
     if contract.quote == currency {
         return Some(1.0);

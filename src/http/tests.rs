@@ -1,4 +1,4 @@
-//! The routes over a real engine, log and hub, with a pipeline of a few lines between them.
+//! The routes over a real engine, log and hub, with a minimal pipeline between them.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-/// The engine, then the log, then the hub: what the real pipeline does, without its timers.
+/// Runs the engine, then the log, then the hub, as the real pipeline does, but without its timers.
 fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> Handle {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -163,7 +163,7 @@ fn error(error: &str, code: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_pushed_signal_can_be_asked_for() {
+async fn a_pushed_signal_can_be_read() {
     let server = Server::new();
     let (status, pushed) = server.push(signal("a b/ü")).await;
     assert_eq!(status, StatusCode::OK, "{pushed}");
@@ -322,7 +322,7 @@ async fn writing_needs_its_token() {
 }
 
 #[tokio::test]
-async fn reading_needs_a_token_only_where_it_is_required() {
+async fn reading_needs_a_token_only_where_required() {
     let server = Server::with(ReadAuth::Required);
     let get = async |path: &str, token: &str| {
         let request = request(Method::GET, path).header("authorization", format!("Bearer {token}"));
@@ -339,7 +339,7 @@ async fn reading_needs_a_token_only_where_it_is_required() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_json() {
+async fn every_error_is_json() {
     let server = Server::new();
     let post = async |content_type: &str, body: Vec<u8>| {
         let request = request(Method::POST, "/api/signals").header("authorization", "Bearer in");
@@ -377,7 +377,7 @@ async fn every_refusal_is_json() {
 }
 
 #[tokio::test]
-async fn the_sender_of_a_large_body_gets_to_read_the_answer() {
+async fn a_large_body_still_gets_its_answer() {
     let server = Server::new();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/prices", listener.local_addr().unwrap());
@@ -393,7 +393,7 @@ async fn the_sender_of_a_large_body_gets_to_read_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_never_comes_is_not_waited_for() {
+async fn a_missing_body_times_out() {
     let server = Server::new();
     let never = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let request = request(Method::POST, "/api/signals").header("authorization", "Bearer in").body(never).unwrap();
@@ -402,7 +402,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn pushes_are_told_what_is_wrong() {
+async fn a_push_error_names_its_faults() {
     let server = Server::new();
     let (status, body) = server.push(json!({"id": "a", "status": "confirmed"})).await;
     assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("signal_not_found")));
@@ -420,7 +420,7 @@ async fn pushes_are_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn readiness_follows_the_phase_and_the_complaints() {
+async fn readiness_follows_the_phase_and_degraded_parts() {
     let server = Server::new();
     let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, json!({"status": status}));
     assert_eq!(server.get("/ready").await, unavailable("starting"));
@@ -469,7 +469,7 @@ async fn requests_are_counted_and_named() {
 }
 
 #[tokio::test]
-async fn the_console_is_served_or_says_how_to_build_it() {
+async fn the_console_is_served_or_explains_its_build() {
     let server = Server::new();
     let response = server.send(request(Method::GET, "/").body(Body::empty()).unwrap()).await;
     let headers = response.headers().clone();
@@ -493,7 +493,7 @@ async fn the_console_is_served_or_says_how_to_build_it() {
     assert!(script.headers()["content-type"].to_str().unwrap().contains("javascript"));
 }
 
-/// The answer to a request behind the CORS layer.
+/// Sends a request through the CORS layer.
 pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Response<Body> {
     let origins: AllowedOrigins = serde_json::from_value(json!(allowed)).unwrap();
     let inner =
@@ -503,7 +503,7 @@ pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Respo
     response
 }
 
-/// CORS headers of a request from a page of `origin`.
+/// Returns the CORS headers of a request from a page of `origin`.
 async fn cors(allowed: &str, origin: &str, method: &str, path: &str, asks: Option<&str>) -> [Option<String>; 3] {
     let mut request = Request::builder().method(method).uri(path).header("origin", origin);
     if let Some(asks) = asks {
@@ -515,7 +515,7 @@ async fn cors(allowed: &str, origin: &str, method: &str, path: &str, asks: Optio
 }
 
 #[tokio::test]
-async fn reading_is_open_to_all_pages_and_writing_to_listed_ones() {
+async fn reading_is_open_and_writing_needs_listed_origins() {
     let (any, listed) = ("*", "*,https://a.example");
     let text = |value: &str| Some(value.to_owned());
     let (a, b) = ("https://a.example", "https://b.example");
@@ -540,7 +540,7 @@ async fn reading_is_open_to_all_pages_and_writing_to_listed_ones() {
 }
 
 #[tokio::test]
-async fn socketio_takes_credentials_from_every_allowed_page() {
+async fn socketio_accepts_credentials_from_every_allowed_page() {
     let asked = async |allowed: &str, origin: Option<&str>, method: &str, path: &str| {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(origin) = origin {

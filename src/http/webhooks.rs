@@ -1,6 +1,6 @@
-//! Webhooks: whose secret is a part of the path, because the sender can set no header.
+//! Webhooks. The secret is part of the path, because the sender cannot set headers.
 //!
-//! To anybody without the secret nothing is there: the answer is that of a path that does not exist, whatever was asked.
+//! Without the secret, every request gets the answer of a path that does not exist.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::error::ApiError;
 use crate::auth::{TokenKind, WrongToken};
 use crate::config::{Secret, TradingviewSettings};
 use crate::listener::Peer;
-use crate::sources::tradingview::{Answer, TradingView};
+use crate::sources::tradingview::{AlertAnswer, TradingView};
 
-/// The webhook of TradingView, and who may call it.
+/// The webhook for TradingView, with its secret and its allowed addresses.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     token: Option<Secret>,
@@ -29,7 +29,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The webhook with what the settings say about it.
+    /// Creates the webhook from its settings.
     pub fn new(settings: &TradingviewSettings, alerts: TradingView) -> Self {
         Self { token: settings.webhook_token.clone(), addresses: settings.addresses.to_vec().into(), alerts }
     }
@@ -38,7 +38,7 @@ impl Webhook {
         self.token.as_ref().is_some_and(|secret| secret.matches(token))
     }
 
-    /// Why a request is not from TradingView, for the metrics.
+    /// Returns why a request does not come from TradingView, as a metric label.
     fn refusal(&self, method: &Method, token: &str, client: Option<IpAddr>) -> Option<&'static str> {
         if method != Method::POST || !self.is_token(token) {
             return Some("webhook_token");
@@ -48,7 +48,8 @@ impl Webhook {
     }
 }
 
-/// Proof that the request is from TradingView. Comes before the body, so that a stranger's body is not even read.
+/// Proof that the request comes from TradingView. It comes before the body, so that the body of an unauthorized request
+/// is not read.
 #[derive(Debug)]
 pub(super) struct Sender;
 
@@ -63,9 +64,9 @@ impl FromRequestParts<AppState> for Sender {
             None => Ok(Self),
             Some(reason) => {
                 state.metrics.refuse(reason);
-                tracing::debug!(reason, "a call of the webhook was refused");
+                tracing::debug!(reason, "a webhook request was rejected");
                 let mut response = ApiError::NotFound.into_response();
-                // Also where there is no webhook: how often one may ask must not tell that there is one.
+                // Also counted where no webhook is configured: the rate limit must not reveal whether one exists.
                 if !state.tradingview.is_token(&token) {
                     response.extensions_mut().insert(WrongToken(TokenKind::Webhook));
                 }
@@ -82,7 +83,7 @@ pub(super) async fn tradingview(
     RawBody(body): RawBody<SMALL>,
 ) -> Result<Response, ApiError> {
     state.tokens.count_alert().inspect_err(|_| state.metrics.reject_too_fast())?;
-    let answer = state.tradingview.alerts.take(&body).await?;
-    let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let answer = state.tradingview.alerts.receive(&body).await?;
+    let status = if matches!(answer, AlertAnswer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())
 }

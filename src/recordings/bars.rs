@@ -1,4 +1,5 @@
-//! Bars become ticks: the open at the bar's beginning, the two extremes inside it, the close in its last millisecond.
+//! Converts bars to ticks: the open at the bar's beginning, the two extremes inside it, the close in its last
+//! millisecond.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,17 +9,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::row::BarQuotes;
 use crate::domain::Quote;
 
-/// The length of bars where nothing shows it.
+/// The bar length where nothing shows it.
 pub(super) const SHORTEST: TimeDelta = TimeDelta::minutes(1);
-/// The longest bar: a month.
+/// The longest bar: one month.
 const LONGEST: TimeDelta = TimeDelta::days(31);
-/// Lengths that two bars alone can show, in seconds: charts have no others.
+/// Bar lengths of charts, in seconds. Two bars alone can only show one of these.
 const USUAL: [i64; 22] = [
     1, 5, 10, 15, 30, 60, 120, 180, 240, 300, 600, 720, 900, 1200, 1800, 3600, 7200, 10_800, 14_400, 28_800, 43_200,
     86_400,
 ];
 
-/// A bar with whatever the caller wants back with its ticks.
+/// A bar, with data that the caller gets back with its ticks.
 #[derive(Debug, Clone)]
 pub(super) struct TimedBar<M> {
     pub(super) opened_at: DateTime<Utc>,
@@ -27,7 +28,7 @@ pub(super) struct TimedBar<M> {
     pub(super) mark: M,
 }
 
-/// A tick made of a bar.
+/// A tick made from a bar.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct BarTick<M> {
     pub(super) at: DateTime<Utc>,
@@ -36,13 +37,13 @@ pub(super) struct BarTick<M> {
     pub(super) mark: M,
 }
 
-/// Bars on their way to ticks: a bar lasts until the next one opens, but not longer than most of them do, because the gap of a
-/// weekend is not a bar.
+/// Converts bars one by one. A bar lasts until the next one opens, but not longer than the usual bar length, because
+/// the gap of a weekend is not a bar.
 #[derive(Debug)]
 pub(super) struct Unrolling<M> {
     waiting: Option<TimedBar<M>>,
     length: TimeDelta,
-    /// No tick is later, however long the last bar is.
+    /// No tick is later than this, even if the last bar is longer.
     latest: DateTime<Utc>,
 }
 
@@ -51,7 +52,7 @@ impl<M: Clone> Unrolling<M> {
         Self { waiting: None, length, latest }
     }
 
-    /// Takes the next bar, which opens after the one before; returns the ticks of that one.
+    /// Adds the next bar, which opens after the previous one, and returns the ticks of the previous one.
     pub(super) fn push(&mut self, bar: TimedBar<M>) -> Option<[BarTick<M>; 4]> {
         let opened_at = bar.opened_at;
         let before = self.waiting.replace(bar)?;
@@ -59,15 +60,15 @@ impl<M: Clone> Unrolling<M> {
         Some(before.unroll(gap.min(self.length), self.latest))
     }
 
-    /// The ticks of the last bar.
+    /// Returns the ticks of the last bar.
     pub(super) fn finish(&mut self) -> Option<[BarTick<M>; 4]> {
         Some(self.waiting.take()?.unroll(self.length, self.latest))
     }
 }
 
-/// How long bars are that open at these times, which rise: the most frequent time between two, the shorter of two equally
-/// frequent ones. `None` where that cannot be the length of a bar: one gap alone has to be a usual length, because it may be any
-/// hole.
+/// Returns the bar length for ascending opening times: the most frequent difference, and of equally frequent ones the
+/// shortest. `None` if that cannot be a bar length: a single difference must be a usual length, because it may be a
+/// gap.
 pub(super) fn bar_length(opened_at: &[DateTime<Utc>]) -> Option<TimeDelta> {
     let mut counts: HashMap<TimeDelta, usize> = HashMap::new();
     for pair in opened_at.windows(2).filter(|pair| pair[1] > pair[0]) {
@@ -79,7 +80,7 @@ pub(super) fn bar_length(opened_at: &[DateTime<Utc>]) -> Option<TimeDelta> {
 }
 
 impl<M: Clone> TimedBar<M> {
-    /// A bar that rises has most likely been at its low first, one that falls at its high.
+    /// A rising bar most likely reached its low first, a falling bar its high.
     fn unroll(self, length: TimeDelta, latest: DateTime<Utc>) -> [BarTick<M>; 4] {
         let BarQuotes { open, high, low, close } = self.quotes;
         let (second, third) = if close.mid() >= open.mid() { (low, high) } else { (high, low) };
@@ -113,21 +114,21 @@ mod tests {
         parse_time("2026-01-15T07:00:00Z").unwrap() + TimeDelta::minutes(minute)
     }
 
-    fn told(ticks: &[BarTick<()>]) -> Vec<(i64, f64, Option<f64>)> {
+    fn ticks_of(ticks: &[BarTick<()>]) -> Vec<(i64, f64, Option<f64>)> {
         ticks.iter().map(|tick| ((tick.at - at(0)).num_milliseconds(), tick.quote.mid(), tick.volume)).collect()
     }
 
     #[test]
-    fn a_bar_ends_with_the_next_but_gaps_are_none() {
+    fn a_bar_ends_with_the_next_except_gaps() {
         let mut unrolling = Unrolling::new(TimeDelta::minutes(5), DateTime::<Utc>::MAX_UTC);
         let mut ticks = Vec::new();
         for minute in [0, 5, 10, 600] {
             ticks.extend(unrolling.push(bar(minute, [1.1, 1.3, 1.0, 1.2])).into_iter().flatten());
         }
         ticks.extend(unrolling.finish().into_iter().flatten());
-        let told = told(&ticks);
+        let ticks_of = ticks_of(&ticks);
         assert_eq!(
-            told[..5],
+            ticks_of[..5],
             [
                 (0, 1.1, None),
                 (99_999, 1.0, None),
@@ -136,9 +137,9 @@ mod tests {
                 (300_000, 1.1, None)
             ]
         );
-        assert_eq!(told[11], (899_999, 1.2, Some(7.0)), "the bar before the gap lasts five minutes");
-        assert_eq!(told[15], (36_299_999, 1.2, Some(7.0)), "so does the last one");
-        assert_eq!(told.len(), 16);
+        assert_eq!(ticks_of[11], (899_999, 1.2, Some(7.0)), "the bar before the gap lasts five minutes");
+        assert_eq!(ticks_of[15], (36_299_999, 1.2, Some(7.0)), "so does the last one");
+        assert_eq!(ticks_of.len(), 16);
     }
 
     #[test]
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_not_the_length_of_a_bar() {
+    fn a_gap_is_not_a_bar_length() {
         let hours = |hours: i64| Some(TimeDelta::hours(hours));
         for (minutes, length) in [
             (vec![], None),

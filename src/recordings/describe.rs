@@ -1,4 +1,4 @@
-//! What is told about a recording: at its beginning what was recognized and assumed, at its end what turned out.
+//! Describes a recording: at its beginning what was detected and assumed, at its end what the whole file showed.
 
 use chrono::{DateTime, TimeDelta};
 use chrono_tz::Tz;
@@ -8,7 +8,7 @@ use super::left_out::LeftOutReason;
 use super::reader::Recording;
 use crate::domain::{BarLabel, RecordingOptions, Spread, Timezone};
 
-/// Detectors read bars of this length.
+/// The bar length that the detectors read.
 const DETECTORS: TimeDelta = TimeDelta::minutes(5);
 
 impl Recording {
@@ -118,7 +118,7 @@ impl Recording {
         }
     }
 
-    /// What shows that the last bar was written before its end.
+    /// Returns a warning if the last bar was written before its end.
     fn unfinished(&self) -> Option<String> {
         let (length, first, last) = (self.bar_length?, self.first_at?, self.last_at?);
         if last + length > self.now {
@@ -136,7 +136,7 @@ impl Recording {
 }
 
 impl Layout {
-    /// The zone of the clock that the file's times were taken from.
+    /// Returns the timezone of the file's times.
     fn timezone_of_times(&self, has_local: bool) -> Timezone {
         if has_local { self.timezone } else { Timezone::UTC }
     }

@@ -1,4 +1,4 @@
-//! The bytes of a recording as UTF-8 text: unpacked, decoded, and bounded.
+//! The bytes of a recording as UTF-8 text: unpacked, decoded, and limited in size.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -10,25 +10,25 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::error::RecordingError;
 
-/// How many times its size a packed recording may unpack to. Real ones reach 5 to 30; gzip can reach 1,030.
+/// Largest permitted ratio of unpacked to packed size. Real recordings reach 5 to 30; gzip can reach 1,030.
 const MAX_EXPANSION: u64 = 200;
-/// What may be unpacked whatever the ratio, in bytes.
+/// Size that may be unpacked at any ratio, in bytes.
 const FREE_EXPANSION: u64 = 16 << 20;
-/// Bytes that tell what kind of file it is.
+/// How many bytes are read to detect the file format.
 const HEAD: usize = 512;
 
-/// Where a recording comes from. It is opened twice when its first rows leave a question open.
+/// Where a recording comes from. It is opened twice if its first rows leave a question open.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// A file.
     File(PathBuf),
-    /// Bytes in memory, with the name that a file would have.
+    /// Bytes in memory, with a file name.
     #[cfg_attr(not(test), expect(dead_code, reason = "only tests read from memory"))]
     Bytes(Arc<[u8]>, String),
 }
 
 impl Content {
-    /// The file's name without its folder.
+    /// Returns the file's name without its directory.
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -36,35 +36,35 @@ impl Content {
         }
     }
 
-    /// Opens it from its beginning.
+    /// Opens the content from its beginning.
     ///
     /// # Errors
-    /// When the system refuses or its first bytes are those of another kind of file.
-    pub(super) fn open(&self) -> Result<Text, RecordingError> {
+    /// When the file cannot be opened, or its first bytes belong to another file format.
+    pub(super) fn open(&self) -> Result<DecodedText, RecordingError> {
         let raw: Box<dyn Read + Send> = match self {
             Self::File(path) => Box::new(File::open(path)?),
             Self::Bytes(bytes, _) => Box::new(Cursor::new(bytes.clone())),
         };
         let read = Arc::new(AtomicU64::new(0));
         let counted = BufReader::with_capacity(1 << 16, Counted { inner: raw, read: read.clone() });
-        Ok(Text { reader: decoded(unpacked(counted, &read)?)?, read })
+        Ok(DecodedText { reader: decoded(unpacked(counted, &read)?)?, read })
     }
 }
 
 /// An open recording as UTF-8, without a byte-order mark.
-pub(super) struct Text {
+pub(super) struct DecodedText {
     pub(super) reader: Box<dyn BufRead + Send>,
     read: Arc<AtomicU64>,
 }
 
-impl Text {
-    /// Bytes of the file that were read so far, a buffer ahead of what was taken.
+impl DecodedText {
+    /// Returns how many bytes of the file were read so far, including the read-ahead buffer.
     pub(super) fn bytes(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 }
 
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for DecodedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Text").field("read", &self.read).finish_non_exhaustive()
     }
@@ -83,10 +83,10 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-type Reader = Box<dyn BufRead + Send>;
+type ByteReader = Box<dyn BufRead + Send>;
 
-/// Looks at the first bytes without taking them.
-fn head(reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
+/// Reads the first bytes without consuming them.
+fn head(reader: ByteReader) -> io::Result<(Vec<u8>, ByteReader)> {
     let mut first = Vec::new();
     let mut limited = reader.take(HEAD as u64);
     limited.read_to_end(&mut first)?;
@@ -94,7 +94,7 @@ fn head(reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
     Ok((first.clone(), Box::new(Cursor::new(first).chain(rest))))
 }
 
-fn unpacked(raw: impl BufRead + Send + 'static, read: &Arc<AtomicU64>) -> Result<Reader, RecordingError> {
+fn unpacked(raw: impl BufRead + Send + 'static, read: &Arc<AtomicU64>) -> Result<ByteReader, RecordingError> {
     let (first, reader) = head(Box::new(raw))?;
     if !first.starts_with(&[0x1f, 0x8b]) {
         refuse_other_formats(&first)?;
@@ -106,7 +106,7 @@ fn unpacked(raw: impl BufRead + Send + 'static, read: &Arc<AtomicU64>) -> Result
     Ok(reader)
 }
 
-/// Ends with an error when far more comes out than went in.
+/// A reader that fails when the output is far larger than the input.
 struct Bounded<R> {
     inner: R,
     given: u64,
@@ -124,7 +124,7 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// First bytes, what kind of file has them, and what makes a CSV of it.
+/// First bytes, the file format that has them, and how to convert it to a CSV.
 const OTHER_FORMATS: [(&[u8], &str, &str); 13] = [
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "unpack it (unzip FILE), or save the sheet as CSV"),
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it (zstd -d FILE)"),
@@ -163,8 +163,8 @@ enum Wide {
     Big,
 }
 
-/// Turns UTF-16 into UTF-8, and takes a byte-order mark away.
-fn decoded(reader: Reader) -> Result<Reader, RecordingError> {
+/// Converts UTF-16 to UTF-8, and removes a byte-order mark.
+fn decoded(reader: ByteReader) -> Result<ByteReader, RecordingError> {
     let (first, mut reader) = head(reader)?;
     let (wide, mark) = match first.as_slice() {
         [0xef, 0xbb, 0xbf, ..] => (None, 3),
@@ -183,7 +183,7 @@ fn decoded(reader: Reader) -> Result<Reader, RecordingError> {
     }
 }
 
-/// Whether every other byte is zero, as in UTF-16 of what a CSV holds.
+/// Detects UTF-16 without a byte-order mark: every other byte is zero.
 fn without_mark(first: &[u8]) -> Option<Wide> {
     let pairs = first.chunks_exact(2);
     let count = pairs.len();
@@ -199,7 +199,7 @@ fn without_mark(first: &[u8]) -> Option<Wide> {
     }
 }
 
-/// UTF-16 as UTF-8; halves of pairs that stand alone become U+FFFD.
+/// Converts UTF-16 to UTF-8; unpaired surrogates become U+FFFD.
 struct Utf16<R> {
     inner: R,
     wide: Wide,
@@ -220,7 +220,7 @@ impl<R: Read> Utf16<R> {
             _ => 0xfffd,
         });
         let mut units: Vec<u16> = self.high.take().into_iter().chain(units).collect();
-        // The second half of a pair may be in the next piece.
+        // The second half of a surrogate pair may be in the next chunk.
         let last_is_high = units.last().is_some_and(|unit| (0xd800..0xdc00).contains(unit));
         if last_is_high && !bytes.is_empty() {
             self.high = units.pop();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_file_are_called_by_name() {
+    fn other_file_formats_are_named() {
         for (bytes, part) in [
             (&b"PK\x03\x04\x14\0"[..], "ZIP archive"),
             (b"\x28\xb5\x2f\xfd\x04", "zstd -d"),

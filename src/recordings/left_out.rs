@@ -1,39 +1,39 @@
-//! Rows that are left out, counted by reason.
+//! Skipped rows, counted by reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Why a row is not used.
+/// Why a row is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOutReason {
-    /// A field is not what its column says, or is missing.
+    /// A field is missing or invalid.
     Unreadable,
     /// The time is before 1990 or in the future.
     TimeOutOfRange,
-    /// Daylight saving skips the hour: no clock of the zone showed it.
+    /// The local time does not exist: daylight saving skips the hour.
     NoSuchLocalTime,
-    /// It is older than the row before.
+    /// The row is older than the previous one.
     BackInTime,
-    /// A bar with the time of the bar before.
+    /// A bar has the time of the previous bar.
     SameTime,
     /// High or low are not the extremes of the bar.
     InconsistentBar,
     /// The bid is above the ask.
     Crossed,
-    /// A tick with one side, before the other one was known.
+    /// A tick has one side, and the other one is not known yet.
     OneSided,
-    /// No price at all.
+    /// The row has no price.
     NoPrice,
     /// A bar without movement in a closed market.
     ClosedMarket,
-    /// Another instrument.
+    /// The row is of another instrument.
     OtherInstrument,
 }
 
 impl LeftOutReason {
-    /// The name in the JSON report.
+    /// Returns the name in the JSON report.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -50,7 +50,7 @@ impl LeftOutReason {
         }
     }
 
-    /// What is told to a person, after the number of rows.
+    /// Returns the text for people, which follows the number of rows.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -67,54 +67,54 @@ impl LeftOutReason {
         }
     }
 
-    /// Whether such rows belong to a sound file of their vendor.
+    /// Returns whether valid files of some vendor contain such rows.
     pub(super) const fn is_expected(self) -> bool {
         matches!(self, Self::ClosedMarket | Self::OtherInstrument | Self::OneSided | Self::NoPrice)
     }
 }
 
-/// How many rows are left out for one reason.
+/// The rows that are skipped for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOutRows {
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
-    /// Where the first one is, and what is wrong with it.
+    /// The first one, with its fault.
     pub first: String,
 }
 
-/// The rows that are left out, by reason.
+/// The skipped rows, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut(BTreeMap<LeftOutReason, LeftOutRows>);
 
 impl LeftOut {
-    /// Counts a row; `place` is asked for the first one of its reason only.
+    /// Counts a row; `place` is only called for the first row of a reason.
     pub(super) fn count(&mut self, reason: LeftOutReason, place: impl FnOnce() -> String) {
         let entry = self.0.entry(reason).or_insert_with(|| LeftOutRows { rows: 0, first: place() });
         entry.rows += 1;
     }
 
-    /// All of them together.
+    /// Returns the number of all skipped rows.
     pub fn total(&self) -> u64 {
         self.0.values().map(|rows| rows.rows).sum()
     }
 
-    /// How many for this reason.
+    /// Returns the number of rows for a reason.
     pub fn of(&self, reason: LeftOutReason) -> u64 {
         self.0.get(&reason).map_or(0, |rows| rows.rows)
     }
 
-    /// The first one for this reason.
+    /// Returns the first row for a reason.
     pub(super) fn first(&self, reason: LeftOutReason) -> Option<&str> {
         self.0.get(&reason).map(|rows| rows.first.as_str())
     }
 
-    /// The first one in the file that is a fault, else the first of all.
+    /// Returns the first row with a fault, else the first of all.
     pub fn first_fault(&self) -> Option<&str> {
         let fault = self.0.iter().find(|(reason, _)| !reason.is_expected());
         fault.or_else(|| self.0.iter().next()).map(|(_, rows)| rows.first.as_str())
     }
 
-    /// By reason.
+    /// Returns the rows by reason.
     pub fn iter(&self) -> impl Iterator<Item = (LeftOutReason, &LeftOutRows)> {
         self.0.iter().map(|(reason, rows)| (*reason, rows))
     }

@@ -1,50 +1,50 @@
-//! Lines of bounded length, and their fields.
+//! Reads lines of limited length, and splits them into fields.
 
 use std::io::{self, BufRead, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::error::MAX_LINE;
-use super::input::Text;
+use super::input::DecodedText;
 
-/// Most columns of a row.
+/// Largest number of columns of a row.
 const MAX_FIELDS: usize = 512;
 
 /// The lines of a text.
 #[derive(Debug)]
-pub(super) struct Lines {
-    text: Text,
+pub(super) struct LineReader {
+    text: DecodedText,
     number: u64,
 }
 
-/// One line as it stands in the file, without its end.
+/// A line of the file, without its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Its place, counted from 1.
+    /// The line number, from 1.
     pub(super) number: u64,
     pub(super) bytes: Vec<u8>,
-    /// `bytes` is only the beginning of a line that is longer than [`MAX_LINE`].
+    /// Whether the line is longer than [`MAX_LINE`], so that `bytes` is only its beginning.
     pub(super) is_cut: bool,
 }
 
 impl Line {
-    /// Whether nothing stands in it.
+    /// Returns whether the line is blank.
     pub(super) fn is_blank(&self) -> bool {
         self.bytes.trim_ascii().is_empty()
     }
 }
 
-impl Lines {
-    pub(super) fn new(text: Text) -> Self {
+impl LineReader {
+    pub(super) fn new(text: DecodedText) -> Self {
         Self { text, number: 0 }
     }
 
-    /// Bytes of the file that were read.
+    /// Returns how many bytes of the file were read.
     pub(super) fn bytes(&self) -> u64 {
         self.text.bytes()
     }
 
-    /// Reads the next line into `line`; `false` at the end. What is beyond [`MAX_LINE`] is thrown away.
+    /// Reads the next line into `line`; returns `false` at the end. Bytes beyond [`MAX_LINE`] are discarded.
     pub(super) fn next(&mut self, line: &mut Line) -> io::Result<bool> {
         line.bytes.clear();
         let reader = &mut self.text.reader;
@@ -62,7 +62,7 @@ impl Lines {
     }
 }
 
-/// Splits lines into fields; quotation marks are those of CSV (RFC 4180).
+/// Splits lines into fields; quotation marks follow RFC 4180.
 pub(super) struct Splitter {
     delimiter: u8,
     quoted: csv_core::Reader,
@@ -80,29 +80,29 @@ impl std::fmt::Debug for Splitter {
 /// Why a line cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SplitFault {
-    /// A quotation mark has no other one.
+    /// A quotation mark is not closed.
     OpenQuote,
-    /// More columns than [`MAX_FIELDS`].
+    /// The line has more columns than [`MAX_FIELDS`].
     TooManyFields,
 }
 
-/// The fields of a line, without blanks around them.
+/// The fields of a line, without surrounding blanks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(super) struct RowFields<'a> {
     bytes: &'a [u8],
     places: &'a [(usize, usize)],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RowFields<'a> {
     pub(super) fn len(self) -> usize {
         self.places.len()
     }
 
-    /// The field at `place`, counted from 0. What is not UTF-8 becomes a text that nothing takes for a value.
+    /// Returns the field at `place`, from 0. Invalid UTF-8 becomes a text that is not a valid value.
     pub(super) fn get(self, place: usize) -> Option<&'a str> {
         let (begin, end) = *self.places.get(place)?;
         let text = std::str::from_utf8(&self.bytes[begin..end]).unwrap_or("\u{fffd}").trim();
-        // Blanks before a quotation mark hide it from the rules of CSV.
+        // After leading blanks, the CSV rules do not recognize a quotation mark.
         let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         Some(inner.map_or(text, str::trim))
     }
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
         (0..self.len()).filter_map(move |place| self.get(place))
     }
 
-    /// How many fields there are up to the last one that is not empty.
+    /// Returns the number of fields up to the last one that is not empty.
     pub(super) fn filled(self) -> usize {
         (0..self.len())
             .rev()
@@ -126,7 +126,7 @@ impl Splitter {
         Self { delimiter, quoted, unquoted: Vec::new(), ends: vec![0; MAX_FIELDS], plain: Vec::new() }
     }
 
-    pub(super) fn split<'a>(&'a mut self, line: &'a [u8]) -> Result<Fields<'a>, SplitFault> {
+    pub(super) fn split<'a>(&'a mut self, line: &'a [u8]) -> Result<RowFields<'a>, SplitFault> {
         self.plain.clear();
         if line.contains(&b'"') {
             return self.split_quoted(line);
@@ -142,10 +142,10 @@ impl Splitter {
         if self.plain.len() > MAX_FIELDS {
             return Err(SplitFault::TooManyFields);
         }
-        Ok(Fields { bytes: line, places: &self.plain })
+        Ok(RowFields { bytes: line, places: &self.plain })
     }
 
-    fn split_quoted(&mut self, line: &[u8]) -> Result<Fields<'_>, SplitFault> {
+    fn split_quoted(&mut self, line: &[u8]) -> Result<RowFields<'_>, SplitFault> {
         self.quoted.reset();
         let input = [line, b"\n"].concat();
         self.unquoted.resize(input.len() + 1, 0);
@@ -160,7 +160,7 @@ impl Splitter {
             self.plain.push((begin, *end));
             begin = *end;
         }
-        Ok(Fields { bytes: &self.unquoted, places: &self.plain })
+        Ok(RowFields { bytes: &self.unquoted, places: &self.plain })
     }
 }
 

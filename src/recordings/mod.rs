@@ -1,9 +1,9 @@
-//! Recordings of every vendor, read as ticks or bars of one instrument: the replay and the backtest share this reader.
+//! Recordings of many vendors, read as ticks or bars of one instrument. The replay and the backtest share this reader.
 //!
-//! A file is read by a caller of its own pace, some rows ahead, and never lies in memory as a whole (but for one whose newest row
-//! comes first). Its first rows decide how all are read; what they leave open, the whole file is asked. What is not certain is
-//! told ([`ReadSummary`]), what has two meanings is refused with the remedy ([`RecordingError`]), and rows that are left out are
-//! counted by reason ([`LeftOut`]). `docs/recordings.md` has the table of the layouts.
+//! A file is read at the caller's pace, some rows ahead, and is never in memory as a whole (except if its newest row
+//! comes first). The first rows determine how all rows are read; if they leave a question open, the whole file is
+//! scanned. Assumptions are reported ([`ReadSummary`]), ambiguities are an error with its remedy ([`RecordingError`]),
+//! and skipped rows are counted by reason ([`LeftOut`]). `docs/recordings.md` has the table of the layouts.
 
 mod bars;
 mod describe;
@@ -27,8 +27,8 @@ pub use error::RecordingError;
 pub use left_out::{LeftOut, LeftOutReason, LeftOutRows};
 pub use summary::ReadSummary;
 
-pub(crate) use reader::{Counts, Recording, Request, Step};
-pub(crate) use row::{BarQuotes, Row, RowPrices};
+pub(crate) use reader::{Counts, ReadRequest, RecordedTick, Recording};
+pub(crate) use row::{BarQuotes, RecordedRow, RowPrices};
 
 /// The name of recorded prices on the wire.
 pub const SOURCE_NAME: &str = "replay";

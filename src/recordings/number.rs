@@ -1,31 +1,31 @@
-//! Numbers as people and programs write them: with a decimal point or comma, and with marks between thousands.
+//! Parses numbers as people and programs write them: with a decimal point or comma, and with separators of thousands.
 
-/// How the numbers of a file are written, as far as its rows show.
+/// The number style of a file, as far as its rows show it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct NumberStyle {
-    /// Some number can only have a decimal point.
+    /// A number can only have a decimal point.
     point: bool,
-    /// Some number can only have a decimal comma.
+    /// A number can only have a decimal comma.
     comma: bool,
-    /// Some number has marks between its thousands.
+    /// A number has separators of thousands.
     grouped: bool,
-    /// Some number has two meanings by itself.
+    /// A number is ambiguous by itself.
     ambiguous: bool,
 }
 
 /// Why a text is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberFault {
-    /// It is something else.
+    /// The text is not a number.
     NotANumber,
     /// `1,234` may be 1234 or 1.234.
     Ambiguous,
 }
 
-/// What a number says about the style of its file.
+/// What a number shows about the style of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Digits, perhaps with a point that is most likely a decimal one: `1.234`, `1234`.
+enum NumberForm {
+    /// Digits, possibly with a point that is most likely a decimal one: `1.234`, `1234`.
     Plain,
     /// `1.5`: not three digits after the point.
     Point,
@@ -40,7 +40,7 @@ enum Form {
     Nothing,
 }
 
-/// Digits in groups of three after the first: `1,234,567`.
+/// Returns whether the digits are in groups of three after the first group: `1,234,567`.
 fn is_grouped(text: &str, mark: char) -> bool {
     let mut groups = text.split(mark);
     let digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
@@ -51,43 +51,45 @@ fn is_grouped(text: &str, mark: char) -> bool {
         && groups.all(|group| group.len() == 3 && digits(group))
 }
 
-fn form(text: &str) -> Form {
+fn form(text: &str) -> NumberForm {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let count = |mark: char| text.matches(mark).count();
     match (count(','), count('.')) {
-        (0, 0) => Form::Plain,
+        (0, 0) => NumberForm::Plain,
         (0, 1) => {
             let (whole, fraction) = text.split_once('.').unwrap_or_default();
             if fraction.len() == 3 && is_grouped(text, '.') {
-                Form::Plain
+                NumberForm::Plain
             } else if digits(whole) && digits(fraction) {
-                Form::Point
+                NumberForm::Point
             } else {
-                Form::Plain
+                NumberForm::Plain
             }
         }
         (1, 0) => {
             let (whole, fraction) = text.split_once(',').unwrap_or_default();
             match () {
-                () if is_grouped(text, ',') => Form::Ambiguous,
-                () if digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) => Form::Comma,
-                () => Form::Nothing,
+                () if is_grouped(text, ',') => NumberForm::Ambiguous,
+                () if digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) => {
+                    NumberForm::Comma
+                }
+                () => NumberForm::Nothing,
             }
         }
-        (_, 0) if is_grouped(text, ',') => Form::GroupedByCommas,
-        (0, _) if is_grouped(text, '.') => Form::GroupedByPoints,
+        (_, 0) if is_grouped(text, ',') => NumberForm::GroupedByCommas,
+        (0, _) if is_grouped(text, '.') => NumberForm::GroupedByPoints,
         (_, 1) if text.split_once('.').is_some_and(|(whole, rest)| is_grouped(whole, ',') && digits(rest)) => {
-            Form::GroupedByCommas
+            NumberForm::GroupedByCommas
         }
         (1, _) if text.split_once(',').is_some_and(|(whole, rest)| is_grouped(whole, '.') && digits(rest)) => {
-            Form::GroupedByPoints
+            NumberForm::GroupedByPoints
         }
-        _ => Form::Nothing,
+        _ => NumberForm::Nothing,
     }
 }
 
-/// Blanks and apostrophes between thousands have one meaning only.
+/// Removes blanks and apostrophes between thousands, which are unambiguous.
 fn without_blanks(text: &str) -> Option<String> {
     let is_mark = |c: char| matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '\u{2019}');
     if !text.contains(is_mark) {
@@ -101,27 +103,27 @@ fn without_blanks(text: &str) -> Option<String> {
 }
 
 impl NumberStyle {
-    /// Takes in what a number shows.
+    /// Records what a number shows.
     pub(super) fn observe(&mut self, text: &str) {
         if !text.bytes().any(|b| matches!(b, b',' | b'.')) {
             return;
         }
         match form(&without_blanks(text).unwrap_or_else(|| text.to_owned())) {
-            Form::Plain | Form::Nothing => {}
-            Form::Point => self.point = true,
-            Form::Comma => self.comma = true,
-            Form::Ambiguous => self.ambiguous = true,
-            Form::GroupedByCommas => (self.point, self.grouped) = (true, true),
-            Form::GroupedByPoints => (self.comma, self.grouped) = (true, true),
+            NumberForm::Plain | NumberForm::Nothing => {}
+            NumberForm::Point => self.point = true,
+            NumberForm::Comma => self.comma = true,
+            NumberForm::Ambiguous => self.ambiguous = true,
+            NumberForm::GroupedByCommas => (self.point, self.grouped) = (true, true),
+            NumberForm::GroupedByPoints => (self.comma, self.grouped) = (true, true),
         }
     }
 
-    /// Whether a number was met whose meaning the others have not shown yet.
+    /// Returns whether there was an ambiguous number that the others have not decided.
     pub(super) fn is_open(self) -> bool {
         self.ambiguous && !self.point && !self.comma
     }
 
-    /// Reads a number.
+    /// Parses a number.
     pub(super) fn read(self, text: &str) -> Result<f64, NumberFault> {
         let bytes = text.as_bytes();
         let is_plain =
@@ -145,26 +147,26 @@ impl NumberStyle {
             number.filter(|number: &f64| number.is_finite()).ok_or(NumberFault::NotANumber)
         };
         match form(text) {
-            Form::Plain if self.comma && !self.point && text.contains('.') => {
+            NumberForm::Plain if self.comma && !self.point && text.contains('.') => {
                 if self.grouped {
                     parse(&text.replace('.', ""))
                 } else {
                     Err(NumberFault::Ambiguous)
                 }
             }
-            Form::Plain | Form::Point => parse(text),
-            Form::Comma => parse(&text.replace(',', ".")),
-            Form::Ambiguous if self.point && !self.comma => parse(&text.replace(',', "")),
-            Form::Ambiguous if self.comma && !self.point => parse(&text.replace(',', ".")),
-            Form::Ambiguous => Err(NumberFault::Ambiguous),
-            Form::GroupedByCommas => parse(&text.replace(',', "")),
-            Form::GroupedByPoints => parse(&text.replace('.', "").replace(',', ".")),
-            Form::Nothing => Err(NumberFault::NotANumber),
+            NumberForm::Plain | NumberForm::Point => parse(text),
+            NumberForm::Comma => parse(&text.replace(',', ".")),
+            NumberForm::Ambiguous if self.point && !self.comma => parse(&text.replace(',', "")),
+            NumberForm::Ambiguous if self.comma && !self.point => parse(&text.replace(',', ".")),
+            NumberForm::Ambiguous => Err(NumberFault::Ambiguous),
+            NumberForm::GroupedByCommas => parse(&text.replace(',', "")),
+            NumberForm::GroupedByPoints => parse(&text.replace('.', "").replace(',', ".")),
+            NumberForm::Nothing => Err(NumberFault::NotANumber),
         }
     }
 }
 
-/// How many decimals a number is written with.
+/// Returns the number of decimals.
 pub(super) fn decimals(text: &str) -> usize {
     text.rsplit_once(['.', ',']).map_or(0, |(_, decimals)| decimals.len())
 }
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_two_meanings_needs_the_rest_of_its_file() {
+    fn an_ambiguous_number_needs_the_whole_file() {
         assert_eq!(NumberStyle::default().read("49,412"), Err(NumberFault::Ambiguous));
         assert!(style(&["49,412"]).is_open());
         assert_eq!(style(&["49,412", "49,100.5"]).read("49,412"), Ok(49412.0));
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_refused() {
+    fn an_invalid_number_is_rejected() {
         for text in ["", "x", "inf", "NaN", "1,2,3", "1.2.3", "12,34.5", "1 2", ",", ".", "--1", "1e999", "١"] {
             assert_eq!(NumberStyle::default().read(text), Err(NumberFault::NotANumber), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Opening a recording: what its first rows show decides how all of them are read.
+//! Opens a recording: its first rows determine how all of them are read.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -10,10 +10,10 @@ use super::input::Content;
 use super::layout::vendors::{self, Vendor};
 use super::layout::{About, Layout, PriceColumns, Side};
 use super::left_out::LeftOut;
-use super::lines::{Line, Lines, Splitter};
-use super::reader::{Counts, Recording, Request, is_plausible};
-use super::row::{RawPrices, RawRow, Reading, Sides};
-use super::sample::{FormatEvidence, Order, Sample};
+use super::lines::{Line, LineReader, Splitter};
+use super::reader::{Counts, ReadRequest, Recording, is_plausible};
+use super::row::{RawPrices, RawRow, RowParser, Sides};
+use super::sample::{FormatEvidence, RowOrder, Sample};
 use super::stamp::Stamp;
 use super::summary::ReadSummary;
 use super::symbol_filter::SymbolFilter;
@@ -21,24 +21,24 @@ use super::weekly_gap::WeeklyGap;
 use super::zone::Zone;
 use crate::domain::{Instrument, RecordingOptions, SourceName, Spread};
 
-/// The spread that is assumed where one side is known and nothing says how far the other one is: one ten-thousandth of the
-/// price, which is about what liquid markets ask.
+/// The assumed spread where only one side is known and nothing gives the spread: one ten-thousandth of the price, which
+/// is typical of liquid markets.
 const ASSUMED_SPREAD: f64 = 1e-4;
-/// A spread beyond this share of the price is a slip of its unit.
+/// A spread above this share of the price is in a wrong unit.
 const WIDEST_SPREAD: f64 = 0.01;
 
 impl Recording {
-    pub(super) fn open_content(content: &Content, request: &Request) -> Result<Self, RecordingError> {
-        let Request { instrument, instruments, options, now } = request;
-        let mut lines = Lines::new(content.open()?);
-        let sample = Sample::take(&mut lines)?;
+    pub(super) fn open_content(content: &Content, request: &ReadRequest) -> Result<Self, RecordingError> {
+        let ReadRequest { instrument, instruments, options, now } = request;
+        let mut lines = LineReader::new(content.open()?);
+        let sample = Sample::read(&mut lines)?;
         let name = content.name();
         let about = About { name: &name, instrument, instruments, options };
         let mut layout = Layout::detect(&sample.lines, sample.separator, about)?;
         let data = sample.lines.get(layout.header_lines..).unwrap_or_default();
         let known = sample.lines.last().map_or(0, |line| line.number);
         let mut wanted = SymbolFilter::new(instrument.clone(), instruments.clone());
-        if let Some(note) = settle_symbol(&mut wanted, &layout, data, content, known)? {
+        if let Some(note) = accept_symbol(&mut wanted, &layout, data, content, known)? {
             layout.notes.push(note);
         }
         let mut evidence = FormatEvidence::default();
@@ -49,10 +49,10 @@ impl Recording {
                 evidence.observe(line.number, fields, &layout);
             }
         }
-        evidence.settle(content, known, &layout, options.columns.date_order)?;
+        evidence.scan_rest(content, known, &layout, options.columns.date_order)?;
         let times = evidence.times(options.columns.date_order)?;
         set_scale(&mut layout, &evidence);
-        let reading = Reading { layout: &layout, times, numbers: evidence.numbers, instrument };
+        let reading = RowParser { layout: &layout, times, numbers: evidence.numbers, instrument };
         let rows = sample_rows(data, &reading, &mut wanted);
         let sides = sides(&layout, &evidence, options, instrument, &rows)?;
         let shown = SampleTimes::of(&rows, &layout, *now);
@@ -107,7 +107,7 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Reads all rows of a file whose newest row comes first.
+    /// Reads all rows of a file whose newest row comes first, and reverses them.
     fn reverse(&mut self) -> Result<(), RecordingError> {
         let mut rows = VecDeque::new();
         while let Some(row) = self.next_raw()? {
@@ -124,14 +124,15 @@ impl Recording {
 }
 
 impl Vendor {
-    /// Whether its programs count epochs on the clock that they show.
+    /// Returns whether the vendor's programs count epochs on their local clock.
     pub(super) fn counts_epochs_locally(&self) -> bool {
         [vendors::METATRADER_4.name, vendors::METATRADER_5.name].contains(&self.name)
     }
 }
 
-/// Takes the user's word for a spelling that the catalogue does not know, when the whole file has no other.
-fn settle_symbol(
+/// Accepts a spelling that the catalogue does not know, if the whole file has no other. The user has named the
+/// instrument.
+fn accept_symbol(
     wanted: &mut SymbolFilter,
     layout: &Layout,
     data: &[Line],
@@ -143,11 +144,11 @@ fn settle_symbol(
     let mut spelling = |line: &Line| splitter.split(&line.bytes).ok()?.get(column).map(ToOwned::to_owned);
     let mut spellings: BTreeSet<String> =
         data.iter().filter_map(&mut spelling).filter(|name| !name.is_empty()).collect();
-    let note = wanted.settle(&spellings);
+    let note = wanted.accept_only(&spellings);
     if note.is_none() {
         return Ok(None);
     }
-    let mut lines = Lines::new(content.open()?);
+    let mut lines = LineReader::new(content.open()?);
     let mut line = Line::default();
     while spellings.len() == 1 && lines.next(&mut line)? {
         if line.number > known && !line.is_blank() {
@@ -157,11 +158,11 @@ fn settle_symbol(
     if spellings.len() == 1 {
         return Ok(note);
     }
-    wanted.unsettle();
+    wanted.revert();
     Ok(None)
 }
 
-/// Prices without a decimal point are whole numbers of a small unit with two vendors.
+/// Sets the scale: without a decimal point, the prices of two vendors are whole numbers of a small unit.
 fn set_scale(layout: &mut Layout, evidence: &FormatEvidence) {
     if evidence.has_fractions {
         return;
@@ -175,8 +176,8 @@ fn set_scale(layout: &mut Layout, evidence: &FormatEvidence) {
     }
 }
 
-/// The rows of the sample that can be read.
-fn sample_rows(data: &[Line], reading: &Reading<'_>, wanted: &mut SymbolFilter) -> Vec<RawRow> {
+/// Returns the valid rows of the sample.
+fn sample_rows(data: &[Line], reading: &RowParser<'_>, wanted: &mut SymbolFilter) -> Vec<RawRow> {
     let mut splitter = Splitter::new(reading.layout.delimiter);
     let mut rows = Vec::new();
     for line in data {
@@ -189,14 +190,14 @@ fn sample_rows(data: &[Line], reading: &Reading<'_>, wanted: &mut SymbolFilter) 
     rows
 }
 
-/// What the rows of the sample show of their times.
+/// What the sample shows about the times.
 struct SampleTimes {
     times: Vec<DateTime<Utc>>,
-    order: Order,
+    order: RowOrder,
     has_local: bool,
 }
 
-/// The length of bars, and whether anything shows it.
+/// The bar length, and whether the file shows it.
 #[derive(Debug, Clone, Copy)]
 struct Length {
     span: TimeDelta,
@@ -219,10 +220,10 @@ impl SampleTimes {
             zone.resolve(local, None)
         };
         let times: Vec<_> = rows.iter().filter_map(&mut resolve).filter(|at| is_plausible(*at, now)).collect();
-        Self { order: Order::of(&times), times, has_local }
+        Self { order: RowOrder::of(&times), times, has_local }
     }
 
-    /// The length of bars: by their times, by the file's name, or the shortest.
+    /// Returns the bar length from the times, from the file's name, or the shortest one.
     fn bar_length(&self, name: &str) -> Length {
         let second = |at: &DateTime<Utc>| DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(*at);
         let mut whole: Vec<_> = self.times.iter().map(second).collect();
@@ -237,7 +238,7 @@ impl SampleTimes {
     }
 }
 
-/// How one price becomes two.
+/// Determines how a single price becomes bid and ask.
 fn sides(
     layout: &Layout,
     evidence: &FormatEvidence,
@@ -246,7 +247,7 @@ fn sides(
     rows: &[RawRow],
 ) -> Result<Sides, RecordingError> {
     let digits = usize::from(instrument.digits);
-    // Numbers that were computed have more decimals than any market: they say nothing of its point.
+    // Computed numbers have more decimals than any market, so they do not show its point.
     let digits_of_file = if layout.scale == 1.0 && (digits..=digits + 1).contains(&evidence.decimals) {
         evidence.decimals
     } else {
@@ -275,7 +276,7 @@ fn sides(
         return Err(RecordingError::WideSpread { spread, price });
     }
     if matches!(layout.side, Side::Bid | Side::Ask) && sides.spread.is_none() {
-        // Also for rows whose own spread is missing.
+        // Also needed for rows whose own spread is missing.
         let ticks = first.map_or(1.0, |price| (price * ASSUMED_SPREAD / instrument.tick_size).ceil());
         sides.spread = Some(instrument.round(ticks * instrument.tick_size));
     }
@@ -285,7 +286,7 @@ fn sides(
 }
 
 impl Layout {
-    /// What it is in a report: `MetaTrader 5 bars`.
+    /// Returns the title in a report: `MetaTrader 5 bars`.
     pub(super) fn title(&self) -> String {
         let kind = match (self.prices, self.vendor == vendors::OWN) {
             (PriceColumns::Quote(..), true) => "ticks (time, bid, ask)",
@@ -295,7 +296,7 @@ impl Layout {
             (PriceColumns::Quote(..) | PriceColumns::Last(_), false) => "ticks",
             (PriceColumns::Bar(_) | PriceColumns::QuoteBar(..), false) => "bars",
         };
-        let told = if self.columns_overridden { ", columns as told" } else { "" };
-        format!("{} {kind}{told}", self.vendor.name).trim_start().to_owned()
+        let suffix = if self.columns_overridden { ", columns as told" } else { "" };
+        format!("{} {kind}{suffix}", self.vendor.name).trim_start().to_owned()
     }
 }

@@ -1,4 +1,4 @@
-//! A recording, read row by row: what is good becomes ticks, what is not is counted and told.
+//! Reads a recording row by row: valid rows become ticks, invalid ones are counted and reported.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
@@ -11,9 +11,9 @@ use super::error::RecordingError;
 use super::input::Content;
 use super::layout::Layout;
 use super::left_out::LeftOutReason;
-use super::lines::{Line, Lines, Splitter};
+use super::lines::{Line, LineReader, Splitter};
 use super::number::NumberStyle;
-use super::row::{BarQuotes, RawPrices, RawRow, Reading, Row, RowFault, RowPrices, Sides};
+use super::row::{BarQuotes, RawPrices, RawRow, RecordedRow, RowFault, RowParser, RowPrices, Sides};
 use super::stamp::{Stamp, TimeStyle};
 use super::summary::ReadSummary;
 use super::symbol_filter::SymbolFilter;
@@ -21,51 +21,51 @@ use super::weekly_gap::WeeklyGap;
 use super::zone::Zone;
 use crate::domain::{BarLabel, Candle, Feed, Instrument, Instruments, Quote, RecordingOptions, SourceName, Tick};
 
-/// Rows that are read at a time.
+/// How many rows a chunk has.
 const CHUNK: u64 = 256;
-/// A file whose first rows are all bad is not read to its end.
-const HOPELESS: u64 = 1000;
-/// Bad rows with fewer good ones between them are one burst and get one warning.
-const BURST: u64 = 1000;
+/// After this many invalid rows at the start, the file is not read further.
+const MAX_BAD_START: u64 = 1000;
+/// Invalid rows with fewer valid ones between them form one burst, which gets one warning.
+const BURST_GAP: u64 = 1000;
 /// Widest spread of a row, as a share of its price.
 const WIDEST_SPREAD: f64 = 0.05;
 
-/// How much of the file has been read.
+/// How much of the file was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
-    /// Rows, good and bad.
+    /// All rows, valid and skipped.
     pub(crate) rows: u64,
-    /// Rows that were left out.
+    /// Skipped rows.
     pub(crate) left_out: u64,
     /// Bytes of the file.
     pub(crate) bytes: u64,
 }
 
-/// A tick of the recording, and how far the file had been read when it came.
+/// A tick of the recording, and how much of the file was read by then.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Step {
+pub(crate) struct RecordedTick {
     pub(crate) tick: Tick,
     pub(crate) read: Counts,
 }
 
-/// What is read, and what is known beforehand.
+/// What to read, and how.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    /// What the file holds.
+pub(crate) struct ReadRequest {
+    /// The instrument in the file.
     pub(crate) instrument: Arc<Instrument>,
-    /// The catalogue, for files that hold several instruments.
+    /// The catalogue, for files with several instruments.
     pub(crate) instruments: Arc<Instruments>,
-    /// What the user says about it.
+    /// The user's options for the file.
     pub(crate) options: RecordingOptions,
-    /// The time now: nothing is recorded later than a day after it.
+    /// The current time: rows more than a day later are invalid.
     pub(crate) now: DateTime<Utc>,
 }
 
 /// An open recording.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    pub(super) lines: Lines,
-    /// Lines of the sample that are still to be read.
+    pub(super) lines: LineReader,
+    /// Lines of the sample that are not used yet.
     pub(super) ahead: VecDeque<Line>,
     /// All rows, oldest first, of a file whose newest row comes first.
     pub(super) reversed: Option<VecDeque<RawRow>>,
@@ -77,7 +77,7 @@ pub(crate) struct Recording {
     pub(super) wanted: SymbolFilter,
     pub(super) zone: Zone,
     pub(super) sides: Sides,
-    /// How long bars are; `None` for ticks.
+    /// The bar length; `None` for ticks.
     pub(super) bar_length: Option<TimeDelta>,
     pub(super) bars: Unrolling<Counts>,
     pub(super) instrument: Arc<Instrument>,
@@ -93,32 +93,32 @@ pub(crate) struct Recording {
     pub(super) known: (Option<f64>, Option<f64>),
     /// Rows whose own spread is zero.
     pub(super) without_spread: u64,
-    /// Whether some time carries no zone.
+    /// Whether some times have no timezone.
     pub(super) has_local_times: bool,
     pub(super) last_fault: Option<u64>,
     pub(super) ended: bool,
 }
 
 impl Recording {
-    /// Opens a file and looks at its first rows.
+    /// Opens a file and reads its first rows.
     ///
     /// # Errors
-    /// When it is not a recording, or can be understood in more than one way.
-    pub(crate) fn open(file: &Path, request: &Request) -> Result<Self, RecordingError> {
+    /// When it is not a recording, or is ambiguous.
+    pub(crate) fn open(file: &Path, request: &ReadRequest) -> Result<Self, RecordingError> {
         Self::open_content(&Content::File(file.to_owned()), request)
     }
 
-    /// The next ticks, oldest first; none at the end.
-    pub(crate) fn next_chunk(&mut self) -> Result<Vec<Step>, RecordingError> {
+    /// Returns the next ticks, oldest first; empty at the end.
+    pub(crate) fn next_chunk(&mut self) -> Result<Vec<RecordedTick>, RecordingError> {
         let mut steps = Vec::new();
         while steps.is_empty() && !self.ended {
             let until = self.counts.rows + CHUNK;
             while self.counts.rows < until {
                 if let Some(row) = self.next_row()? {
-                    self.take(row, &mut steps);
+                    self.convert(row, &mut steps);
                 } else {
                     let ticks = self.bars.finish();
-                    self.unrolled(ticks, &mut steps);
+                    self.append_ticks(ticks, &mut steps);
                     break;
                 }
             }
@@ -126,8 +126,8 @@ impl Recording {
         Ok(steps)
     }
 
-    /// The next row, after the bad ones before it; `None` at the end.
-    pub(crate) fn next_row(&mut self) -> Result<Option<Row>, RecordingError> {
+    /// Returns the next valid row; `None` at the end. Skips invalid rows before it.
+    pub(crate) fn next_row(&mut self) -> Result<Option<RecordedRow>, RecordingError> {
         while !self.ended {
             match self.next_raw()? {
                 Some(Ok(raw)) => match self.accept(&raw) {
@@ -137,29 +137,29 @@ impl Recording {
                 Some(Err(fault)) => self.leave_out(self.line.number, &fault),
                 None => self.end()?,
             }
-            if self.last_at.is_none() && self.faults() >= HOPELESS {
-                return Err(self.hopeless());
+            if self.last_at.is_none() && self.faults() >= MAX_BAD_START {
+                return Err(self.no_good_row());
             }
         }
         Ok(None)
     }
 
-    /// How far it has been read.
+    /// Returns how much of the file was read.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// How long bars are; `None` for ticks.
+    /// Returns the bar length; `None` for ticks.
     pub(crate) fn bar_length(&self) -> Option<TimeDelta> {
         self.bar_length
     }
 
-    /// How it is read, and what was left out so far.
+    /// Returns how the file is read, and which rows were skipped so far.
     pub(crate) fn summary(&self) -> &ReadSummary {
         &self.summary
     }
 
-    /// The next row as it stands in the file; `None` at the end.
+    /// Returns the next row as it is in the file; `None` at the end.
     pub(super) fn next_raw(&mut self) -> Result<Option<Result<RawRow, RowFault>>, RecordingError> {
         if let Some(rows) = &mut self.reversed {
             let row = rows.pop_front();
@@ -180,7 +180,7 @@ impl Recording {
         }
     }
 
-    /// Reads the current line.
+    /// Parses the current line.
     fn parse(&mut self) -> Result<RawRow, RowFault> {
         let Self { line, splitter, layout, times, numbers, instrument, wanted, .. } = self;
         if line.is_cut {
@@ -197,12 +197,12 @@ impl Recording {
             let shown: String = spelling.chars().take(40).collect();
             return Err(RowFault::whole(LeftOutReason::OtherInstrument, format!("is of '{shown}'")));
         }
-        let reading = Reading { layout, times: *times, numbers: *numbers, instrument };
+        let reading = RowParser { layout, times: *times, numbers: *numbers, instrument };
         reading.row(line.number, fields)
     }
 
-    /// Makes a row of a line: the last word on its time, its order and its sides.
-    fn accept(&mut self, raw: &RawRow) -> Result<Row, RowFault> {
+    /// Checks a row's time, order and sides, and converts it.
+    fn accept(&mut self, raw: &RawRow) -> Result<RecordedRow, RowFault> {
         let at = self.resolve(raw.stamp)?;
         let (at, clock) = match self.bar_length {
             Some(length) => {
@@ -215,7 +215,7 @@ impl Recording {
             let reason = format!("{} is before 1990 or in the future", at.format("%Y-%m-%d"));
             return Err(RowFault::whole(LeftOutReason::TimeOutOfRange, reason));
         }
-        // Two ticks may share a millisecond; two bars cannot open at once.
+        // Two ticks may share a millisecond; two bars cannot open at the same time.
         if let Some(last) = self.last_at {
             if at < last {
                 return Err(RowFault::whole(LeftOutReason::BackInTime, "goes back in time"));
@@ -225,7 +225,7 @@ impl Recording {
             }
         }
         let is_flat = is_flat(raw);
-        // Without a volume, a filler is known by repeating the last close.
+        // Without a volume, a filler repeats the last close.
         let repeats = raw.volume.is_some() || self.last_close == Some(raw.prices.close());
         if is_flat && repeats && self.bar_length.is_some() && !self.instrument.session.is_open(at) {
             return Err(RowFault::whole(LeftOutReason::ClosedMarket, "fills a closed market"));
@@ -239,7 +239,7 @@ impl Recording {
         Ok(row)
     }
 
-    /// The instant of a row's time.
+    /// Returns the instant of a row's time.
     pub(super) fn resolve(&mut self, stamp: Stamp) -> Result<DateTime<Utc>, RowFault> {
         let local = match stamp {
             Stamp::Instant(at) => return Ok(at),
@@ -248,7 +248,7 @@ impl Recording {
             Stamp::Local(local) => local,
         };
         self.has_local_times = true;
-        // Bars of whole minutes may carry the milliseconds of their first trade.
+        // Bars of whole minutes may have the milliseconds of their first trade.
         let local = match self.bar_length {
             Some(length) if length >= TimeDelta::minutes(1) => whole_second(local),
             _ => local,
@@ -263,8 +263,8 @@ impl Recording {
         })
     }
 
-    /// Puts bid and ask to a row.
-    fn priced(&mut self, raw: &RawRow, at: DateTime<Utc>) -> Result<Row, RowFault> {
+    /// Adds bid and ask to a row.
+    fn priced(&mut self, raw: &RawRow, at: DateTime<Utc>) -> Result<RecordedRow, RowFault> {
         let crossed = |reason: &str| RowFault::whole(LeftOutReason::Crossed, reason);
         let spread = match (raw.spread, raw.prices) {
             (Some(points), RawPrices::Last(price) | RawPrices::Bar([_, _, price, _])) if self.sides.point.is_some() => {
@@ -302,31 +302,31 @@ impl Recording {
                 (RowPrices::Bar(BarQuotes { open: quote(0), high: quote(1), low: quote(2), close: quote(3) }), None)
             }
         };
-        Ok(Row { at, prices, volume: raw.volume, own })
+        Ok(RecordedRow { at, prices, volume: raw.volume, own })
     }
 
-    fn take(&mut self, row: Row, steps: &mut Vec<Step>) {
-        let Row { at, prices, volume, .. } = row;
+    fn convert(&mut self, row: RecordedRow, steps: &mut Vec<RecordedTick>) {
+        let RecordedRow { at, prices, volume, .. } = row;
         match prices {
-            RowPrices::Tick(quote) => steps.push(self.step(at, quote, volume, self.counts)),
+            RowPrices::Tick(quote) => steps.push(self.tick(at, quote, volume, self.counts)),
             RowPrices::Bar(quotes) => {
                 let bar = TimedBar { opened_at: at, quotes, volume, mark: self.counts };
                 let ticks = self.bars.push(bar);
-                self.unrolled(ticks, steps);
+                self.append_ticks(ticks, steps);
             }
         }
     }
 
-    fn unrolled(&self, ticks: Option<[BarTick<Counts>; 4]>, steps: &mut Vec<Step>) {
-        steps.extend(ticks.into_iter().flatten().map(|tick| self.step(tick.at, tick.quote, tick.volume, tick.mark)));
+    fn append_ticks(&self, ticks: Option<[BarTick<Counts>; 4]>, steps: &mut Vec<RecordedTick>) {
+        steps.extend(ticks.into_iter().flatten().map(|tick| self.tick(tick.at, tick.quote, tick.volume, tick.mark)));
     }
 
-    fn step(&self, at: DateTime<Utc>, quote: Quote, volume: Option<f64>, read: Counts) -> Step {
+    fn tick(&self, at: DateTime<Utc>, quote: Quote, volume: Option<f64>, read: Counts) -> RecordedTick {
         let (symbol, source) = (self.instrument.symbol.clone(), self.source.clone());
-        Step { tick: Tick { symbol, quote, volume, observed_at: at, feed: Feed::Replayed, source }, read }
+        RecordedTick { tick: Tick { symbol, quote, volume, observed_at: at, feed: Feed::Replayed, source }, read }
     }
 
-    /// Counts a row that is not used, and tells of it once per burst.
+    /// Counts a skipped row, and logs it once per burst.
     pub(super) fn leave_out(&mut self, line: u64, fault: &RowFault) {
         self.counts.left_out += 1;
         self.summary.left_out.count(fault.kind, || fault.located(line));
@@ -334,12 +334,12 @@ impl Recording {
             return;
         }
         let row = self.counts.rows;
-        if self.last_fault.replace(row).is_none_or(|last| row - last > BURST) {
-            tracing::warn!(source = %self.source, "a row is left out, as are bad ones near it: {}", fault.located(line));
+        if self.last_fault.replace(row).is_none_or(|last| row - last > BURST_GAP) {
+            tracing::warn!(source = %self.source, "a row is skipped, as are invalid ones near it: {}", fault.located(line));
         }
     }
 
-    /// Rows that are left out though they should not be there.
+    /// Returns the number of skipped rows that a valid file would not have.
     fn faults(&self) -> u64 {
         self.summary.left_out.iter().filter(|(reason, _)| !reason.is_expected()).map(|(_, rows)| rows.rows).sum()
     }
@@ -351,7 +351,7 @@ impl Recording {
             return Err(RecordingError::NoRows);
         }
         if self.last_at.is_none() {
-            return Err(self.hopeless());
+            return Err(self.no_good_row());
         }
         let backwards = self.summary.left_out.of(LeftOutReason::BackInTime);
         if backwards * 2 > self.counts.rows {
@@ -362,7 +362,7 @@ impl Recording {
         Ok(())
     }
 
-    fn hopeless(&self) -> RecordingError {
+    fn no_good_row(&self) -> RecordingError {
         let others = self.summary.left_out.of(LeftOutReason::OtherInstrument);
         if others > 0 && self.faults() == 0 {
             let listed: BTreeSet<_> = self.wanted.others().collect();
@@ -374,7 +374,7 @@ impl Recording {
     }
 }
 
-/// What the clock of the file shows.
+/// Returns the time that the file's clock shows.
 fn clock(stamp: Stamp) -> NaiveDateTime {
     match stamp {
         Stamp::Instant(at) | Stamp::Epoch(at) => at.naive_utc(),
@@ -387,13 +387,13 @@ fn whole_second(local: NaiveDateTime) -> NaiveDateTime {
     local.with_nanosecond(0).unwrap_or(local)
 }
 
-/// Whether something can have been recorded at `at`: from 1990 until a day after `now`.
+/// Returns whether `at` is a plausible time of a recording: from 1990 until a day after `now`.
 pub(super) fn is_plausible(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     let first = NaiveDate::from_ymd_opt(1990, 1, 1).map(|day| day.and_time(NaiveTime::MIN).and_utc());
     first.is_some_and(|first| at >= first) && at <= now + TimeDelta::days(1)
 }
 
-/// Whether a bar shows no movement and no volume.
+/// Returns whether a bar has no movement and no volume.
 fn is_flat(raw: &RawRow) -> bool {
     let same = |prices: [f64; 4]| prices.iter().all(|price| *price == prices[0]);
     let still = match raw.prices {

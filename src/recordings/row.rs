@@ -1,22 +1,22 @@
-//! One line of a recording: first as it stands there, then as prices of the instrument.
+//! One row of a recording: first as it is in the file, then as prices of the instrument.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
 use super::layout::{Layout, PriceColumns, Side, TimeColumns};
 use super::left_out::LeftOutReason;
-use super::lines::Fields;
+use super::lines::RowFields;
 use super::number::{NumberFault, NumberStyle, decimals};
 use super::stamp::{self, Stamp, TimeFault, TimeStyle};
 use crate::domain::{Candle, Instrument, Quote};
 
 /// A tick or a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Row {
-    /// Time of the tick, or time at which the bar opens.
+pub(crate) struct RecordedRow {
+    /// Time of the tick, or opening time of the bar.
     pub(crate) at: DateTime<Utc>,
     pub(crate) prices: RowPrices,
     pub(crate) volume: Option<f64>,
-    /// The prices as the file has them, where it has one price a moment.
+    /// The prices as in the file, if it has a single price at a time.
     pub(crate) own: Option<Candle>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct BarQuotes {
     pub(crate) close: Quote,
 }
 
-/// What a line says, before anything is known of the lines around it.
+/// A row before it is compared with its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RawRow {
     pub(super) line: u64,
@@ -47,7 +47,7 @@ pub(super) struct RawRow {
     pub(super) spread: Option<f64>,
 }
 
-/// The prices of a line; a side that is empty or zero is `None`.
+/// The prices of a row; a side that is empty or zero is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum RawPrices {
     Quote(Option<f64>, Option<f64>),
@@ -57,7 +57,7 @@ pub(super) enum RawPrices {
 }
 
 impl RawPrices {
-    /// The last price; that of the bids where there are both sides, 0 for a tick without a bid.
+    /// Returns the last price. With both sides it is the bid; 0 for a tick without a bid.
     pub(super) fn close(self) -> f64 {
         match self {
             Self::Quote(bid, _) => bid.unwrap_or_default(),
@@ -66,11 +66,11 @@ impl RawPrices {
     }
 }
 
-/// What is wrong with a line, and where.
+/// The fault of a row, and its column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RowFault {
     pub(super) kind: LeftOutReason,
-    /// The column; `None` when the line as a whole is wrong.
+    /// The column; `None` if the row as a whole is invalid.
     pub(super) column: Option<String>,
     pub(super) reason: String,
 }
@@ -87,23 +87,23 @@ impl RowFault {
     }
 }
 
-/// No price is higher; beyond it digits would be lost.
+/// Largest accepted price; beyond it, digits would be lost.
 const MAX_PRICE: f64 = 1e9;
-/// No volume is larger.
+/// Largest accepted volume.
 const MAX_VOLUME: f64 = 1e15;
 
-/// How the fields of a file are read.
+/// Parses the fields of a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct RowParser<'a> {
     pub(super) layout: &'a Layout,
     pub(super) times: TimeStyle,
     pub(super) numbers: NumberStyle,
     pub(super) instrument: &'a Instrument,
 }
 
-impl Reading<'_> {
-    /// Reads a line's fields.
-    pub(super) fn row(&self, line: u64, fields: Fields<'_>) -> Result<RawRow, RowFault> {
+impl RowParser<'_> {
+    /// Parses a row.
+    pub(super) fn row(&self, line: u64, fields: RowFields<'_>) -> Result<RawRow, RowFault> {
         let layout = self.layout;
         if fields.filled() > layout.names.len() {
             let (has, named) = (fields.filled(), layout.names.len());
@@ -142,11 +142,11 @@ impl Reading<'_> {
         self.fault(column, LeftOutReason::Unreadable, reason)
     }
 
-    fn field<'a>(&self, fields: Fields<'a>, column: usize) -> Result<&'a str, RowFault> {
+    fn field<'a>(&self, fields: RowFields<'a>, column: usize) -> Result<&'a str, RowFault> {
         fields.get(column).ok_or_else(|| self.unreadable(column, "is missing"))
     }
 
-    fn stamp(&self, fields: Fields<'_>) -> Result<Stamp, RowFault> {
+    fn stamp(&self, fields: RowFields<'_>) -> Result<Stamp, RowFault> {
         let not = |column: usize, text: &str, fault: TimeFault| self.unreadable(column, fault.reason(text));
         match self.layout.time {
             TimeColumns::Whole(column) => {
@@ -168,8 +168,8 @@ impl Reading<'_> {
         }
     }
 
-    /// A price that stays positive on the instrument's grid.
-    fn price(&self, fields: Fields<'_>, column: usize) -> Result<f64, RowFault> {
+    /// Parses a price that is positive on the instrument's grid.
+    fn price(&self, fields: RowFields<'_>, column: usize) -> Result<f64, RowFault> {
         let text = self.field(fields, column)?;
         let refused = |reason: String| self.unreadable(column, reason);
         let shown = || text.chars().take(40).collect::<String>();
@@ -188,13 +188,13 @@ impl Reading<'_> {
         }
     }
 
-    /// One side of a tick; empty and zero mean that it did not change.
-    fn side(&self, fields: Fields<'_>, column: usize) -> Result<Option<f64>, RowFault> {
+    /// Parses one side of a tick; empty and zero mean that it did not change.
+    fn side(&self, fields: RowFields<'_>, column: usize) -> Result<Option<f64>, RowFault> {
         let text = self.field(fields, column)?;
         if is_absent(text) { Ok(None) } else { self.price(fields, column).map(Some) }
     }
 
-    fn bar(&self, fields: Fields<'_>, columns: [usize; 4]) -> Result<[f64; 4], RowFault> {
+    fn bar(&self, fields: RowFields<'_>, columns: [usize; 4]) -> Result<[f64; 4], RowFault> {
         let mut prices = [0.0; 4];
         for (price, column) in prices.iter_mut().zip(columns) {
             *price = self.price(fields, column)?;
@@ -209,7 +209,7 @@ impl Reading<'_> {
         Ok(prices)
     }
 
-    /// A volume, perhaps as `150.25K`; what is not one is as good as none.
+    /// Parses a volume, including `150.25K`; an invalid one counts as absent.
     fn volume(&self, text: &str) -> Option<f64> {
         let (digits, factor) = match text.as_bytes().last()? {
             b'K' | b'k' => (&text[..text.len() - 1], 1e3),
@@ -222,30 +222,30 @@ impl Reading<'_> {
     }
 }
 
-/// Whether nothing stands in a field, by the words that programs have for it, or a zero.
+/// Returns whether a field is empty, a word for an absent value, or zero.
 fn is_absent(text: &str) -> bool {
     let zero = text.starts_with('0') && text.bytes().all(|b| matches!(b, b'0' | b'.' | b','));
     zero || text == UNDEFINED
         || ["", "nan", "null", "none", "n/a", "na", "-"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// What Databento writes for a price that is not there.
+/// Databento's value for an absent price.
 const UNDEFINED: &str = "9223372036854775807";
 
-/// What turns one price into bid and ask.
+/// How a single price becomes bid and ask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sides {
     pub(super) side: Side,
-    /// What they are apart, where the row does not say; `None` when one price stays one.
+    /// The spread, if the row has none; `None` if a single price stays a single price.
     pub(super) spread: Option<f64>,
-    /// A point of the file's own column of spreads; `None` when it is not used.
+    /// The size of a point in the file's spread column; `None` if the column is not used.
     pub(super) point: Option<f64>,
-    /// Decimals that prices of the file and their spread have.
+    /// Decimals of the file's prices with their spread.
     pub(super) decimals: usize,
 }
 
 impl Sides {
-    /// Bid and ask of a price.
+    /// Returns bid and ask for a price.
     pub(super) fn quote(self, price: f64, points: Option<f64>) -> Quote {
         let of_row = self.point.and_then(|point| Some(points? * point));
         let Some(spread) = of_row.or(self.spread) else { return Quote::Last(price) };
@@ -259,13 +259,13 @@ impl Sides {
     }
 }
 
-/// A price with so many decimals.
+/// Rounds a price to `decimals`.
 pub(super) fn round(price: f64, decimals: usize) -> f64 {
     let scale = 10f64.powi(decimals.min(12) as i32);
     (price * scale).round() / scale
 }
 
-/// How many decimals a field of prices has.
+/// Returns the number of decimals in a price field.
 pub(super) fn price_decimals(text: &str) -> usize {
     decimals(text).min(10)
 }

@@ -1,5 +1,5 @@
-//! The first rows of a recording, and what they show together about the rest: how dates and numbers are written, in which
-//! order the rows come, and how long bars are. Where they leave a question open, the whole file is asked.
+//! The first rows of a recording, and what they show about the rest: the format of dates and numbers, the order of the
+//! rows, and the bar length. If they leave a question open, the whole file is scanned.
 
 use std::io;
 
@@ -8,26 +8,26 @@ use chrono::{DateTime, Utc};
 use super::error::RecordingError;
 use super::input::Content;
 use super::layout::{Layout, TimeColumns};
-use super::lines::{Fields, Line, Lines, Splitter};
+use super::lines::{Line, LineReader, RowFields, Splitter};
 use super::number::NumberStyle;
 use super::row::price_decimals;
 use super::stamp::{self, TimeFault, TimeStyle};
 use crate::domain::DateOrder;
 
-/// Rows that are looked at before the first is used.
+/// How many rows the sample has.
 const SAMPLE: usize = 1000;
 
 /// The first lines that are not blank.
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) lines: Vec<Line>,
-    /// What a line `sep=;` says.
+    /// The delimiter of a line `sep=;`.
     pub(super) separator: Option<u8>,
 }
 
 impl Sample {
-    /// Takes the first lines off the file.
-    pub(super) fn take(source: &mut Lines) -> io::Result<Self> {
+    /// Reads the first lines of the file.
+    pub(super) fn read(source: &mut LineReader) -> io::Result<Self> {
         let mut sample = Self { lines: Vec::new(), separator: None };
         let mut line = Line::default();
         while sample.lines.len() < SAMPLE && source.next(&mut line)? {
@@ -51,7 +51,7 @@ impl Sample {
     }
 }
 
-/// The delimiter that a line `sep=;` names.
+/// Returns the delimiter that a line `sep=;` names.
 fn separator(line: &[u8]) -> Option<u8> {
     let line = line.strip_prefix(b"\"").unwrap_or(line);
     let rest = line.get(..4).filter(|start| start.eq_ignore_ascii_case(b"sep=")).and(line.get(4..))?;
@@ -62,11 +62,11 @@ fn separator(line: &[u8]) -> Option<u8> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct FormatEvidence {
     pub(super) numbers: NumberStyle,
-    /// Most decimals of a price.
+    /// Largest number of decimals of a price.
     pub(super) decimals: usize,
-    /// Whether some price has a decimal point or comma.
+    /// Whether a price has a decimal point or comma.
     pub(super) has_fractions: bool,
-    /// Whether some spread has one.
+    /// Whether a spread has a decimal point or comma.
     pub(super) spread_has_fractions: bool,
     day_first: bool,
     month_first: bool,
@@ -78,8 +78,8 @@ pub(super) struct FormatEvidence {
 }
 
 impl FormatEvidence {
-    /// Takes in what a row shows.
-    pub(super) fn observe(&mut self, line: u64, fields: Fields<'_>, layout: &Layout) {
+    /// Records what a row shows.
+    pub(super) fn observe(&mut self, line: u64, fields: RowFields<'_>, layout: &Layout) {
         for column in layout.prices.columns() {
             let Some(text) = fields.get(column) else { continue };
             self.numbers.observe(text);
@@ -122,43 +122,43 @@ impl FormatEvidence {
         }
     }
 
-    /// Whether later rows are needed to understand these.
+    /// Returns whether later rows are needed to interpret these.
     fn is_open(&self) -> bool {
         (self.ambiguous.is_some() && self.order().is_none() && !(self.day_first && self.month_first))
             || self.numbers.is_open()
             || (self.bare_clocks && !self.with_seconds && !self.without_seconds)
     }
 
-    /// How the times are written.
+    /// Returns the format of the times.
     ///
     /// # Errors
-    /// When a date has two meanings that no row tells apart, or times have lost their digits.
-    pub(super) fn times(&self, told: Option<DateOrder>) -> Result<TimeStyle, RecordingError> {
+    /// When a date is ambiguous and no row decides, or times have lost their digits.
+    pub(super) fn times(&self, given: Option<DateOrder>) -> Result<TimeStyle, RecordingError> {
         if let Some((line, text)) = self.rounded.clone() {
             return Err(RecordingError::RoundedTimes { line, text });
         }
-        let date_order = told.or(self.order());
+        let date_order = given.or(self.order());
         if let (Some((line, text)), None) = (self.ambiguous.clone(), date_order) {
             return Err(RecordingError::AmbiguousDate { line, text });
         }
         Ok(TimeStyle { date_order, has_seconds: self.with_seconds })
     }
 
-    /// Asks the rest of the file what the sample leaves open; `after` lines of it are known.
-    pub(super) fn settle(
+    /// Scans the rest of the file for what the sample leaves open; `after` lines are already known.
+    pub(super) fn scan_rest(
         &mut self,
         content: &Content,
         after: u64,
         layout: &Layout,
-        told: Option<DateOrder>,
+        given: Option<DateOrder>,
     ) -> Result<(), RecordingError> {
-        if told.is_some() {
+        if given.is_some() {
             self.ambiguous = None;
         }
         if !self.is_open() {
             return Ok(());
         }
-        let mut lines = Lines::new(content.open()?);
+        let mut lines = LineReader::new(content.open()?);
         let mut splitter = Splitter::new(layout.delimiter);
         let mut line = Line::default();
         while self.is_open() && lines.next(&mut line)? {
@@ -173,15 +173,15 @@ impl FormatEvidence {
     }
 }
 
-/// In which order the rows of a sample come.
+/// The order of a sample's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct RowOrder {
     rising: usize,
     falling: usize,
     same: usize,
 }
 
-impl Order {
+impl RowOrder {
     pub(super) fn of(times: &[DateTime<Utc>]) -> Self {
         let mut order = Self::default();
         for pair in times.windows(2) {
@@ -194,12 +194,12 @@ impl Order {
         order
     }
 
-    /// Whether the newest row comes first.
+    /// Returns whether the newest row comes first.
     pub(super) fn is_falling(self) -> bool {
         self.falling > 0 && self.rising * 10 <= self.falling
     }
 
-    /// Whether most rows have the time of the row before.
+    /// Returns whether most rows have the time of the previous row.
     pub(super) fn is_standing(self) -> bool {
         self.same >= 2 && self.same > self.rising + self.falling
     }

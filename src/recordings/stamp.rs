@@ -1,37 +1,38 @@
-//! Times as vendors write them. Nothing is invented: what can be read in two ways is refused.
+//! Parses times in the formats of many vendors. Ambiguous times are errors, not guesses.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use crate::domain::{DateOrder, parse_offset};
 
-/// A time as it stands in a file.
+/// A time as it is written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stamp {
-    /// With its zone.
+    /// A time with its timezone.
     Instant(DateTime<Utc>),
-    /// Seconds, milliseconds, microseconds or nanoseconds since 1970: UTC, but for programs that count them on their own clock.
+    /// Seconds, milliseconds, microseconds or nanoseconds since 1970. They are UTC, except for programs that count on
+    /// their local clock.
     Epoch(DateTime<Utc>),
-    /// What a clock showed.
+    /// A local time without a timezone.
     Local(NaiveDateTime),
 }
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeFault {
-    /// It is something else.
+    /// The text is not a time.
     NotATime,
-    /// An epoch in exponential form: its last digits are gone.
+    /// An epoch in exponential form: its last digits are lost.
     Rounded,
     /// `01/02/2026`.
     Ambiguous,
-    /// `15/01/26`: the year may stand at either end.
+    /// `15/01/26`: the year may be at either end.
     ShortYear,
-    /// `46037.29`: days since 1900, as spreadsheets count.
+    /// `46037.29`: days since 1900, the format of spreadsheets.
     DayNumber,
 }
 
 impl TimeFault {
-    /// What is wrong with `text`.
+    /// Returns the fault of `text`.
     pub(super) fn reason(self, text: &str) -> String {
         let shown: String = text.chars().take(40).collect();
         match self {
@@ -50,16 +51,16 @@ impl TimeFault {
     }
 }
 
-/// What the rows of a file show together about its times.
+/// The time format of a file, determined from all its rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TimeStyle {
-    /// Which of day and month comes first, where the two look alike.
+    /// The order of day and month, where it is not obvious.
     pub(super) date_order: Option<DateOrder>,
-    /// Whether times of day without colons count seconds too: `700` is 00:07:00 beside `235900`, else 07:00.
+    /// Whether times of day without colons include seconds: `700` is 00:07:00 beside `235900`, else 07:00.
     pub(super) has_seconds: bool,
 }
 
-/// A date, and whether the order of day and month was a matter of its own digits.
+/// A date, which may need the order of day and month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DateParts {
     Certain(NaiveDate),
@@ -67,7 +68,7 @@ enum DateParts {
     Either(u32, u32, i32),
 }
 
-/// Digits at the beginning of a text.
+/// Splits off the digits at the beginning of a text.
 fn digits(text: &str) -> (&str, &str) {
     let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
@@ -81,7 +82,7 @@ fn date(year: &str, month: &str, day: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(number(year)?, number(month)?, number(day)?).filter(|_| year.len() == 4)
 }
 
-/// `20260115`.
+/// Parses `20260115`.
 fn compact_date(digits: &str) -> Option<NaiveDate> {
     let plausible = digits.len() == 8 && matches!(&digits[..2], "19" | "20");
     if plausible { date(&digits[..4], &digits[4..6], &digits[6..]) } else { None }
@@ -89,7 +90,7 @@ fn compact_date(digits: &str) -> Option<NaiveDate> {
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// `Jan` or `January`, and what follows.
+/// Parses `Jan` or `January`, and returns the rest.
 fn month_name(text: &str) -> Option<(u32, &str)> {
     let end = text.bytes().position(|b| !b.is_ascii_alphabetic()).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
@@ -113,7 +114,7 @@ fn month_name(text: &str) -> Option<(u32, &str)> {
     known.then_some((place as u32 + 1, rest))
 }
 
-/// Reads a date off the beginning of a text; what follows it comes back too.
+/// Parses a date at the beginning of a text, and returns the rest.
 fn split_date(text: &str) -> Result<(DateParts, &str), TimeFault> {
     if let Some((month, rest)) = month_name(text) {
         let (day, rest) = digits(rest.trim_start_matches([' ', '.', '-']));
@@ -142,7 +143,7 @@ fn split_date(text: &str) -> Result<(DateParts, &str), TimeFault> {
         }
         (1 | 2, 4) => {
             let day_first = date(third, second, first);
-            // With points the day comes first wherever such dates are written.
+            // Formats with points always have the day first.
             let month_first = if mark == '.' { None } else { date(third, first, second) };
             let parts = match (day_first, month_first) {
                 (Some(one), Some(other)) if one != other => {
@@ -170,7 +171,7 @@ fn named<'a>(day: &str, month: u32, year: &str, rest: &'a str) -> Result<(DatePa
     found.map(|date| (DateParts::Certain(date), rest)).ok_or(TimeFault::NotATime)
 }
 
-fn settled(parts: DateParts, order: Option<DateOrder>) -> Result<NaiveDate, TimeFault> {
+fn resolve_date(parts: DateParts, order: Option<DateOrder>) -> Result<NaiveDate, TimeFault> {
     let date = match (parts, order) {
         (DateParts::Certain(date), _) => Some(date),
         (DateParts::Either(day, month, year), Some(DateOrder::DayFirst))
@@ -182,7 +183,7 @@ fn settled(parts: DateParts, order: Option<DateOrder>) -> Result<NaiveDate, Time
     date.ok_or(TimeFault::NotATime)
 }
 
-/// Which order of day and month a text proves; `None` when it says nothing.
+/// Returns the order of day and month that a text proves; `None` if it proves none.
 pub(super) fn shown_order(text: &str) -> Option<DateOrder> {
     let (first, rest) = digits(text.trim());
     let mark = rest.chars().next().filter(|mark| matches!(mark, '-' | '/'))?;
@@ -196,7 +197,7 @@ pub(super) fn shown_order(text: &str) -> Option<DateOrder> {
     }
 }
 
-/// Reads a time, or a date alone, which is its midnight.
+/// Parses a time. A date alone is its midnight.
 pub(super) fn read(text: &str, style: TimeStyle) -> Result<Stamp, TimeFault> {
     let text = text.trim();
     if let Some(stamp) = iso(text) {
@@ -213,18 +214,19 @@ pub(super) fn read(text: &str, style: TimeStyle) -> Result<Stamp, TimeFault> {
     let order = style.date_order;
     let rest = rest.strip_prefix(['T', 't']).unwrap_or_else(|| rest.trim_start_matches([' ', ',', ';']));
     if rest.is_empty() {
-        return Ok(Stamp::Local(settled(parts, order)?.and_time(NaiveTime::MIN)));
+        return Ok(Stamp::Local(resolve_date(parts, order)?.and_time(NaiveTime::MIN)));
     }
-    // Without any digits taken off there is no date.
+    // Without digits at the beginning there is no date.
     if rest.len() == text.len() {
         return Err(TimeFault::NotATime);
     }
     let (clock, zone) = split_clock(rest, true)?;
-    let local = NaiveDateTime::new(settled(parts, order)?, clock);
+    let local = NaiveDateTime::new(resolve_date(parts, order)?, clock);
     zoned(local, zone)
 }
 
-/// `2014-05-04T21:00:00Z` and the same with three decimals, the form of our own recordings, without a detour.
+/// Parses `2014-05-04T21:00:00Z`, also with three decimals. A fast path, because the server's own recordings have this
+/// format.
 fn iso(text: &str) -> Option<DateTime<Utc>> {
     let bytes = text.as_bytes();
     let (millis, fits) = match bytes.len() {
@@ -248,8 +250,8 @@ fn iso(text: &str) -> Option<DateTime<Utc>> {
     Some(date.and_hms_milli_opt(part(11, 13)?, part(14, 16)?, part(17, 19)?, millis)?.and_utc())
 }
 
-/// Digits alone: a compact date, with or without its time, or an epoch. No plausible time has two meanings: as an epoch, every
-/// compact form lies before 1990 or after 2500.
+/// Parses digits alone: a compact date with or without its time, or an epoch. No plausible time is ambiguous: as an
+/// epoch, every compact form is before 1990 or after 2500.
 fn plain_number(text: &str) -> Result<Stamp, TimeFault> {
     if text.contains(['e', 'E']) {
         let digits: usize = text.bytes().filter(u8::is_ascii_digit).count();
@@ -287,7 +289,7 @@ fn plain_number(text: &str) -> Result<Stamp, TimeFault> {
     }
 }
 
-/// The first three decimals of a second.
+/// Returns the first three decimals of a second.
 fn millis(fraction: &str) -> Option<u32> {
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -302,7 +304,7 @@ fn clock(hour: &str, minute: &str, second: &str, fraction: &str) -> Option<Naive
     NaiveTime::from_hms_milli_opt(two(hour)?, two(minute)?, two(second)?, millis(fraction)?)
 }
 
-/// Reads a time of day, and what follows it: nothing, or a zone.
+/// Parses a time of day, and returns the rest: nothing, or a timezone.
 fn split_clock(text: &str, has_seconds: bool) -> Result<(NaiveTime, &str), TimeFault> {
     let (first, rest) = digits(text);
     let (parsed, rest) = if let Some(rest) = rest.strip_prefix(':') {
@@ -340,7 +342,7 @@ fn fraction(text: &str) -> (&str, &str) {
     }
 }
 
-/// `7:05 PM`.
+/// Parses `7:05 PM`.
 fn half_of_day<'a>(hour: &str, rest: &'a str) -> Result<(String, &'a str), TimeFault> {
     let trimmed = rest.trim_start();
     let half = trimmed.get(..2).map(str::to_ascii_lowercase);
@@ -369,7 +371,7 @@ fn zoned(local: NaiveDateTime, zone: &str) -> Result<Stamp, TimeFault> {
     local.checked_sub_signed(away).map(|at| Stamp::Instant(at.and_utc())).ok_or(TimeFault::NotATime)
 }
 
-/// Reads a date and a time of day that stand in two columns. Either may hold the whole: then the other adds nothing.
+/// Parses a date and a time of day in two columns. If one column has both, the other is not used.
 pub(super) fn read_split(date: &str, clock: &str, style: TimeStyle) -> Result<Stamp, (bool, TimeFault)> {
     let day = match read(date, style).map_err(|fault| (true, fault))? {
         Stamp::Local(at) if at.time() == NaiveTime::MIN => at.date(),
@@ -388,8 +390,8 @@ pub(super) fn read_split(date: &str, clock: &str, style: TimeStyle) -> Result<St
     }
 }
 
-/// What a time of day without colons shows: `Some(true)` when it can only have seconds, `Some(false)` when it can only lack
-/// them, `None` when it has colons or may be either.
+/// Returns whether a time of day without colons includes seconds: `Some(true)` if it must, `Some(false)` if it cannot,
+/// `None` if it has colons or is ambiguous.
 pub(super) fn shows_seconds(clock: &str) -> Option<bool> {
     let (first, rest) = digits(clock.trim());
     match first.len() {
@@ -404,7 +406,7 @@ pub(super) fn shows_seconds(clock: &str) -> Option<bool> {
     }
 }
 
-/// Whether a time of day may be one without colons.
+/// Returns whether a field may be a time of day without colons.
 pub(super) fn is_bare_clock(clock: &str) -> bool {
     let (first, rest) = digits(clock.trim());
     rest.is_empty() && !first.is_empty()
@@ -415,11 +417,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::iso as told;
+    use crate::domain::iso as utc;
 
     fn read_any(text: &str) -> Result<String, TimeFault> {
         read(text, TimeStyle::default()).map(|stamp| match stamp {
-            Stamp::Instant(at) | Stamp::Epoch(at) => told(at),
+            Stamp::Instant(at) | Stamp::Epoch(at) => utc(at),
             Stamp::Local(at) => at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
         })
     }
@@ -476,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_time_is_refused() {
+    fn an_ambiguous_time_is_rejected() {
         for (text, fault) in [
             ("", TimeFault::NotATime),
             ("yesterday", TimeFault::NotATime),
@@ -503,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn date_and_clock_may_stand_apart() {
+    fn date_and_time_may_be_two_columns() {
         let style = |has_seconds| TimeStyle { date_order: None, has_seconds };
         for (date, clock, has_seconds, expected) in [
             ("2026.01.15", "07:00", false, "07:00:00.000"),

@@ -1,4 +1,4 @@
-//! What a reader of a report has to know about how a recording was read.
+//! A report on how a recording was read.
 
 use serde::Serialize;
 
@@ -7,28 +7,29 @@ use super::left_out::LeftOut;
 /// How a recording was read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReadSummary {
-    /// One line: layout, side of its prices, zone.
+    /// One line: layout, side of the prices, timezone.
     pub read_as: String,
-    /// The zone of times that carry none; `null` where all carry theirs.
+    /// The timezone of times without one; `null` if all times have one.
     pub timezone: Option<String>,
-    /// `bid`, `ask`, `mid`, `last` (one price a moment), or `bid_ask`.
+    /// `bid`, `ask`, `mid`, `last` (a single price), or `bid_ask`.
     pub price: &'static str,
-    /// The spread that was added, in prices; `null` where the file has both sides, its own column, or none was added.
+    /// The added spread, as a price difference; `null` if the file has both sides or its own column, or if none was
+    /// added.
     pub spread: Option<f64>,
     /// `start` or `end`; `null` for ticks.
     pub bar_label: Option<&'static str>,
     /// Length of a bar in seconds; `null` for ticks.
     pub bar_seconds: Option<f64>,
-    /// What was assumed or recognized and should be known.
+    /// Assumptions and detected properties that the reader of the report should know.
     pub notes: Vec<String>,
-    /// What is probably wrong.
+    /// Probable faults of the file.
     pub warnings: Vec<String>,
-    /// Rows that were left out, by reason.
+    /// Skipped rows, by reason.
     pub left_out: LeftOut,
 }
 
 impl ReadSummary {
-    /// All of it in lines for a person.
+    /// Returns the report in lines for people.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("read as: {}", self.read_as)];
         if self.left_out.total() > 0 {

@@ -1,19 +1,20 @@
-//! Which rows are the instrument's, where a column names it.
+//! Selects the rows of the instrument, if a column has the symbol.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::{Instrument, Instruments};
 
-/// Spellings that are kept to be told.
-const MAX_TOLD: usize = 8;
+/// How many spellings are kept for the report.
+const MAX_LISTED: usize = 8;
 
-/// The instrument that is looked for.
+/// Selects the rows of one instrument.
 #[derive(Debug)]
 pub(super) struct SymbolFilter {
     instrument: Arc<Instrument>,
     instruments: Arc<Instruments>,
-    /// The only spelling of a file, which the catalogue does not know: it is taken at the user's word.
+    /// The only spelling in the file, if the catalogue does not know it. It is accepted because the user named the
+    /// instrument.
     only: Option<String>,
     last: Option<(String, bool)>,
     found: BTreeSet<String>,
@@ -25,9 +26,9 @@ impl SymbolFilter {
         Self { instrument, instruments, only: None, last: None, found: BTreeSet::new(), others: BTreeSet::new() }
     }
 
-    /// Whether a row with this spelling is the instrument's.
+    /// Returns whether a row with this spelling belongs to the instrument.
     pub(super) fn is(&mut self, spelling: &str) -> bool {
-        // A column that stays empty says nothing.
+        // An empty field says nothing about the instrument.
         if spelling.is_empty() {
             return true;
         }
@@ -39,16 +40,16 @@ impl SymbolFilter {
         let resolved = self.instruments.resolve(spelling);
         let is = resolved.is_ok_and(|found| found.symbol == self.instrument.symbol)
             || self.only.as_deref() == Some(spelling);
-        let told = if is { &mut self.found } else { &mut self.others };
-        if told.len() < MAX_TOLD {
-            told.insert(spelling.chars().take(40).collect());
+        let spellings_seen = if is { &mut self.found } else { &mut self.others };
+        if spellings_seen.len() < MAX_LISTED {
+            spellings_seen.insert(spelling.chars().take(40).collect());
         }
         self.last = Some((spelling.to_owned(), is));
         is
     }
 
-    /// Takes the word of the user for the only spelling of a file, unless it is that of another instrument.
-    pub(super) fn settle(&mut self, spellings: &BTreeSet<String>) -> Option<String> {
+    /// Accepts the only spelling of a file, unless it belongs to another instrument.
+    pub(super) fn accept_only(&mut self, spellings: &BTreeSet<String>) -> Option<String> {
         let mut all = spellings.iter();
         match (all.next(), all.next()) {
             (Some(only), None) if self.instruments.resolve(only).is_err() => {
@@ -62,17 +63,17 @@ impl SymbolFilter {
         }
     }
 
-    /// Takes that back: the file has other spellings after all.
-    pub(super) fn unsettle(&mut self) {
+    /// Reverts [`accept_only`](Self::accept_only): the file has other spellings too.
+    pub(super) fn revert(&mut self) {
         (self.only, self.last) = (None, None);
     }
 
-    /// What the rows of the instrument are called.
+    /// Returns the spellings of the instrument's rows.
     pub(super) fn found(&self) -> &BTreeSet<String> {
         &self.found
     }
 
-    /// What other rows are called.
+    /// Returns the spellings of other rows.
     pub(super) fn others(&self) -> impl Iterator<Item = &str> {
         self.others.iter().map(String::as_str)
     }

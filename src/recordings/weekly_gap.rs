@@ -1,4 +1,4 @@
-//! The weekly gap of a market reveals a wrong time zone: it begins on Friday at 17:00 in New York, and nowhere else.
+//! Detects a wrong timezone by the market's weekly gap, which begins on Friday at 17:00 in New York.
 
 use chrono::{DateTime, Datelike, Days, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
@@ -6,13 +6,13 @@ use chrono_tz::Tz;
 
 use crate::domain::{Session, Timezone};
 
-/// Weekends that are kept; later ones say nothing new.
+/// How many weekends are kept; more add no information.
 const MAX_WEEKS: usize = 520;
-/// A gap of this length can be that of a weekend.
+/// Shortest gap that can be a weekend.
 const SHORTEST: TimeDelta = TimeDelta::hours(30);
 const LONGEST: TimeDelta = TimeDelta::hours(80);
 
-/// Zones that recordings are written in, the most likely first.
+/// Common timezones of recordings, the most likely first.
 const CANDIDATES: [Timezone; 9] = [
     Timezone::UTC,
     Timezone::Broker,
@@ -25,7 +25,7 @@ const CANDIDATES: [Timezone; 9] = [
     Timezone::Named(Tz::Europe__Moscow),
 ];
 
-/// The weekends of a recording, on the clock of its file.
+/// The weekends of a recording, on the file's clock.
 #[derive(Debug)]
 pub(super) struct WeeklyGap {
     session: Session,
@@ -38,7 +38,7 @@ impl WeeklyGap {
         Self { session, last: None, weeks: Vec::new() }
     }
 
-    /// Takes in that a price was recorded from `from` until `until`, as the file's clock shows them.
+    /// Records that prices cover the span from `from` until `until` on the file's clock.
     pub(super) fn observe(&mut self, from: NaiveDateTime, until: NaiveDateTime) {
         let last = self.last.replace(until);
         if let Some(last) = last
@@ -49,7 +49,7 @@ impl WeeklyGap {
         }
     }
 
-    /// How many hours late the weekend lies with times read as of `zone`.
+    /// Returns by how many hours the weekend is late if the times are read as of `zone`.
     fn shift(&self, (closed, opened): (NaiveDateTime, NaiveDateTime), zone: Timezone) -> Option<i64> {
         let opens = match self.session {
             Session::Forex => 17,
@@ -61,7 +61,7 @@ impl WeeklyGap {
         let hours = |away: TimeDelta| (away.num_minutes() as f64 / 60.0).round() as i64;
         let late = hours(closed - nearest(closed, Weekday::Fri, 17)?);
         let early = hours(opened - nearest(opened, Weekday::Sun, opens)?);
-        // One end alone is moved by holidays, quiet hours and brokers with hours of their own.
+        // Holidays, quiet hours and brokers' trading hours move one end alone.
         Some(if late.signum() == early.signum() { late.signum() * late.abs().min(early.abs()) } else { 0 })
     }
 
@@ -69,8 +69,8 @@ impl WeeklyGap {
         self.weeks.iter().filter_map(|week| self.shift(*week, zone)).collect()
     }
 
-    /// What is wrong with reading the times as of `zone`, and what would fit; `None` when nothing is. `own` says that the file
-    /// itself has the zone of its times.
+    /// Returns a warning if the times do not fit `zone`, with a timezone that fits; `None` if they fit. `own` says that
+    /// the file itself names the timezone.
     pub(super) fn warning(&self, zone: Timezone, own: bool) -> Option<String> {
         let shifts = self.shifts(zone);
         let weeks = shifts.len();
@@ -109,7 +109,7 @@ impl WeeklyGap {
         Some(format!("{said}: --timezone {named}{also} would fit {} of {weeks}", weeks - count(best)))
     }
 
-    /// The fixed offset under which weekends that lie `late` hours late would fit.
+    /// Returns the fixed offset that fits weekends that are `late` hours late.
     fn offset(&self, zone: Timezone, late: i64) -> Option<chrono::FixedOffset> {
         let (_, opened) = self.weeks.first()?;
         let at = zone.resolve(*opened).earliest()?;
@@ -118,7 +118,7 @@ impl WeeklyGap {
     }
 }
 
-/// The nearest such weekday and hour in New York.
+/// Returns the nearest time with this weekday and hour in New York.
 fn nearest(at: DateTime<Utc>, weekday: Weekday, hour: u32) -> Option<DateTime<Utc>> {
     let local = at.with_timezone(&New_York).date_naive();
     let since = local.weekday().days_since(weekday);
@@ -131,7 +131,7 @@ fn nearest(at: DateTime<Utc>, weekday: Weekday, hour: u32) -> Option<DateTime<Ut
 mod tests {
     use super::*;
 
-    /// Minutes around the weekends of a year, on the clock of `zone`.
+    /// Returns the minutes around the weekends of a year, on the clock of `zone`.
     fn year(zone: &str, weeks: u64) -> WeeklyGap {
         let zone: Timezone = zone.parse().unwrap();
         let mut gap = WeeklyGap::new(Session::Forex);
@@ -158,22 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_zone_shows_with_the_one_that_fits() {
+    fn a_wrong_zone_warns_with_a_fitting_one() {
         let warning =
             |written: &str, read: &str, weeks| year(written, weeks).warning(read.parse().unwrap(), false).unwrap();
-        let told = warning("broker", "UTC", 4);
-        assert!(told.contains("lies 2 h late on 4 of 4 weekends"), "{told}");
-        assert!(told.contains("--timezone broker (+02:00 at its first weekend) would fit 4 of 4"), "{told}");
-        let told = warning("Etc/GMT+5", "UTC", 50);
-        assert!(told.contains("5 h early") || told.contains("4 h early"), "{told}");
-        assert!(told.contains("--timezone Etc/GMT+5 (-05:00"), "{told}");
+        let text = warning("broker", "UTC", 4);
+        assert!(text.contains("lies 2 h late on 4 of 4 weekends"), "{text}");
+        assert!(text.contains("--timezone broker (+02:00 at its first weekend) would fit 4 of 4"), "{text}");
+        let text = warning("Etc/GMT+5", "UTC", 50);
+        assert!(text.contains("5 h early") || text.contains("4 h early"), "{text}");
+        assert!(text.contains("--timezone Etc/GMT+5 (-05:00"), "{text}");
         assert!(warning("America/New_York", "Etc/GMT+5", 50).contains("--timezone America/New_York"), "in summer only");
         assert!(warning("Europe/Athens", "broker", 50).contains("--timezone Europe/Athens"), "some weeks a year");
         assert!(warning("+08:00", "UTC", 4).contains("--timezone +08:00 would fit 4 of 4"));
     }
 
     #[test]
-    fn a_market_without_weekends_is_not_judged() {
+    fn a_market_without_weekends_gives_no_warning() {
         let mut gap = year("broker", 10);
         gap.session = Session::Always;
         assert_eq!(gap.warning(Timezone::UTC, false), None);

@@ -1,10 +1,10 @@
-//! Local times of a file as instants.
+//! Converts local times of a file to instants.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use crate::domain::Timezone;
 
-/// A zone that remembers the offset of the hour before, since most rows share it.
+/// A timezone that caches the offset of the previous hour, since most rows share it.
 #[derive(Debug)]
 pub(super) struct Zone {
     zone: Timezone,
@@ -16,8 +16,8 @@ impl Zone {
         Self { zone, known: None }
     }
 
-    /// The instant of a local time; `None` in the hour that daylight saving skips. Of the two instants of the hour that it
-    /// repeats, the first that does not go back behind `last`.
+    /// Returns the instant of a local time; `None` in the hour that daylight saving skips. In the hour that it repeats,
+    /// returns the first of the two instants that is not before `last`.
     pub(super) fn resolve(&mut self, local: NaiveDateTime, last: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let hour = local.date().and_hms_opt(local.hour(), local.minute() / 30 * 30, 0)?;
         if let Some((known, ahead)) = self.known
@@ -47,14 +47,14 @@ mod tests {
     fn a_repeated_hour_follows_the_order_of_rows() {
         let mut zone = Zone::new("America/New_York".parse().unwrap());
         let mut last = None;
-        let mut told = Vec::new();
+        let mut times = Vec::new();
         for local in
             ["2026-11-01 00:30", "2026-11-01 01:30", "2026-11-01 01:45", "2026-11-01 01:30", "2026-11-01 02:30"]
         {
             last = zone.resolve(NaiveDateTime::parse_from_str(local, "%Y-%m-%d %H:%M").unwrap(), last);
-            told.push(iso(last.unwrap())[11..16].to_owned());
+            times.push(iso(last.unwrap())[11..16].to_owned());
         }
-        assert_eq!(told, ["04:30", "05:30", "05:45", "06:30", "07:30"]);
+        assert_eq!(times, ["04:30", "05:30", "05:45", "06:30", "07:30"]);
         assert_eq!(
             zone.resolve(NaiveDateTime::parse_from_str("2026-03-08 02:30", "%Y-%m-%d %H:%M").unwrap(), None),
             None

@@ -1,7 +1,7 @@
-//! Where prices come from: the [`Source`] trait, what a source is given to speak through, and the sources themselves.
+//! The sources of prices: the [`Source`] trait, the handle through which a source delivers, and the sources themselves.
 //!
-//! A source only knows how to live through *one* connection; [`supervise()`] connects again, backs off, and keeps the
-//! state that `/ready` and `/metrics` show.
+//! A source only handles *one* connection; [`supervise()`] reconnects with back-off and keeps the state that `/ready`
+//! and `/metrics` report.
 
 pub mod alpha_vantage;
 pub mod demo;
@@ -31,40 +31,40 @@ use crate::telemetry::Metrics;
 pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
 
-/// The wall clock as a source is given it.
+/// Returns the current wall-clock time; injected into every source.
 pub type WallClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// Something that prices come from.
+/// A source of prices.
 pub trait Source: Send {
-    /// The name on the wire, in metrics and in logs.
+    /// Returns the name on the wire, in metrics and in logs.
     fn name(&self) -> SourceName;
 
-    /// What kind of feed it is.
+    /// Returns the type of feed.
     fn feed(&self) -> Feed;
 
-    /// Lives through one connection. Dropped at any await when the process stops.
+    /// Runs one connection. Dropped at any await when the process stops.
     ///
     /// # Errors
-    /// [`SourceError`], whose kind decides whether it is called again.
+    /// [`SourceError`], whose variant decides whether the supervisor calls it again.
     fn run(&mut self, out: &SourceHandle) -> impl Future<Output = Result<Finished, SourceError>> + Send;
 }
 
-/// Settings that no source can be made of.
+/// Invalid options of a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// Nothing to subscribe to.
+    /// None of the instruments exists.
     #[error("{0}.instruments: none of them is in the catalogue")]
     NoInstrument(&'static str),
-    /// An address that is none; it is not repeated, because a key may be in it.
+    /// An invalid address. The text leaves it out, because it can hold a key.
     #[error("{0}: makes no valid address")]
     Address(&'static str),
-    /// A key with characters that no key has.
+    /// A key with invalid characters.
     #[error("{0}: has characters that no key has")]
     Key(&'static str),
 }
 
-/// The instruments behind a provider's names, without those that the catalogue does not have; each instrument once, so that no
-/// two feeds mix in one stream of prices.
+/// Resolves a provider's instrument names, without those that the catalogue does not have. Each instrument appears
+/// once, because two feeds must not mix in one stream of prices.
 fn subscriptions(
     source: &'static str,
     names: &[String],
@@ -74,55 +74,55 @@ fn subscriptions(
     for name in names {
         match catalogue.resolve(name) {
             Ok(instrument) if found.iter().any(|(_, other)| other.symbol == instrument.symbol) => {
-                tracing::warn!(source, name, symbol = %instrument.symbol, "has a name already; this one is left out");
+                tracing::warn!(source, name, symbol = %instrument.symbol, "the instrument is listed twice; this name is skipped");
             }
             Ok(instrument) => found.push((name.clone(), instrument.clone())),
-            Err(_) => tracing::info!(source, name, "is not in the catalogue; it is left out"),
+            Err(_) => tracing::info!(source, name, "the instrument is not in the catalogue; it is skipped"),
         }
     }
     if found.is_empty() { Err(OptionsError::NoInstrument(source)) } else { Ok(found) }
 }
 
-/// A source has said all that it will ever say. The server goes on with the last prices.
+/// The source has ended normally. The server keeps its last prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished;
 
 /// Why one connection of a source ended.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// It may work next time.
+    /// A later attempt may work.
     #[error("{0}")]
     Transient(Box<dyn std::error::Error + Send + Sync>),
-    /// The provider does not accept the key, the account or the plan: it is not asked again. The process goes on without
-    /// the source, and `/ready` says so.
+    /// The provider rejects the key, the account or the plan. The source is not started again, the process continues
+    /// without it, and `/ready` reports it.
     #[error("{0}")]
     Refused(Box<dyn std::error::Error + Send + Sync>),
-    /// It will never work: the process ends, because its operator asked for this source.
+    /// No attempt can work. The process ends, because the operator configured this source.
     #[error("{0}")]
     Fatal(Box<dyn std::error::Error + Send + Sync>),
-    /// Nobody listens any more.
+    /// The pipeline has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
 impl SourceError {
-    /// An error that may not come again.
+    /// Returns an error that may not occur again.
     pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Transient(error.into())
     }
 
-    /// A refusal that only the operator can change.
+    /// Returns an error for a rejection that only the operator can resolve.
     pub fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Refused(error.into())
     }
 
-    /// An error that will come again.
+    /// Returns an error that would occur again.
     pub fn fatal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Fatal(error.into())
     }
 }
 
-/// What a source speaks through: the way into the pipeline, with the counting and the state kept on the side.
+/// The connection of a source to the server: delivers into the pipeline, counts, and keeps the source's state.
 #[derive(Debug)]
 pub struct SourceHandle {
     name: SourceName,
@@ -143,30 +143,29 @@ impl SourceHandle {
         Self { name, feed, handle, states: states.clone(), taken, events, rejected, budget }
     }
 
-    /// Says that the connection stands although no tick has come yet; the first tick says it as well.
+    /// Marks the source as live before its first tick. The first tick also does this.
     pub fn live(&self) {
         self.states.live(&self.name);
     }
 
-    /// Says that the connection stands, and that its prices are some minutes late by contract: from now on the source is
-    /// `delayed` where it would be `live`. The ticks say it themselves too, see [`Feed::Delayed`].
+    /// Marks the source as connected with contractually delayed prices: its state is `delayed` instead of `live` from
+    /// now on. The ticks carry the same mark, see [`Feed::Delayed`].
     pub fn delayed(&self) {
         self.states.delayed(&self.name);
     }
 
-    /// Says that the connection stands, but that nothing comes although it should; the next tick, or
-    /// [`live`](Self::live), says the contrary.
+    /// Marks the source as connected but without expected data, until the next tick or [`live`](Self::live).
     pub fn stalled(&self) {
         self.states.stalled(&self.name, "connected, but nothing comes");
     }
 
-    /// Says how much of the provider's allowance is used.
+    /// Reports the used part of the provider's quota.
     pub fn budget(&self, budget: Budget) {
         self.budget.with_label_values(&[self.name.as_str()]).set(budget.limit.saturating_sub(budget.used).into());
         self.states.budget(&self.name, budget);
     }
 
-    /// Hands ticks on, oldest first; waits while the pipeline is busy.
+    /// Delivers ticks, oldest first. Waits while the pipeline is busy.
     ///
     /// # Errors
     /// [`SourceError::Stopped`].
@@ -182,13 +181,13 @@ impl SourceHandle {
         Ok(())
     }
 
-    /// Counts something that was sent and is not handed on, `reason` being a word such as `malformed`.
+    /// Counts a rejected input. `reason` is a metric label such as `malformed`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.with_label_values(&["tick", reason]).inc();
         self.states.rejected(&self.name, reason);
     }
 
-    /// Hands something about a signal on. Whether it is taken is the pipeline's business.
+    /// Delivers a change of a signal. The pipeline decides whether it is valid.
     ///
     /// # Errors
     /// [`SourceError::Stopped`].
@@ -197,7 +196,7 @@ impl SourceHandle {
         Ok(self.handle.send(Input::Signal { id, draft: Box::new(draft), source, feed }).await?)
     }
 
-    /// Hands messages on that others are to be told as they are; taken whole.
+    /// Delivers messages to relay unchanged, as one unit.
     ///
     /// # Errors
     /// [`SourceError::Stopped`].

@@ -1,6 +1,6 @@
-//! How sources reach their providers: TLS by the system's root certificates, and plain HTTP GETs.
+//! Network access of the sources: TLS with the system's root certificates, and HTTP GET requests.
 //!
-//! No error text of this file names an address: a key can be part of one.
+//! No error text of this file contains an address, because a key can be part of one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,30 +21,30 @@ use tokio::time::{sleep, timeout};
 
 use super::SourceError;
 
-/// Longest wait for a connection, and again for the head of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a provider is left alone that says too much was asked, but not for how long.
-const TOO_MUCH: Duration = Duration::from_secs(30);
-/// No provider is left alone longer than this, whatever it says.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// Most of a provider's own words that are repeated, in characters.
+/// Time limit for connecting, and again for the response head.
+const NET_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after a "too many requests" answer without `Retry-After`.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause, whatever the provider asks for.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// Longest quote of a provider's text, in characters.
 const MAX_WORDS: usize = 200;
 
 const AGENT: &str = concat!("orion-server/", env!("CARGO_PKG_VERSION"));
 
-/// A provider that could not be reached, or did not answer.
+/// The provider could not be reached, or did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetError {
-    /// No connection, or one that broke.
+    /// The connection failed.
     #[error("{0}")]
     Broken(String),
-    /// Nothing came in time.
+    /// The time limit passed.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
 }
 
 impl NetError {
-    /// Any error with what caused it, in one line.
+    /// Formats an error with its causes, in one line.
     pub fn broken(error: &dyn std::error::Error) -> Self {
         let (mut text, mut cause) = (error.to_string(), error.source());
         while let Some(error) = cause {
@@ -58,7 +58,7 @@ impl NetError {
     }
 }
 
-/// TLS 1.2 and 1.3 with the root certificates of this system; `SSL_CERT_FILE` names others.
+/// Returns a TLS 1.2 and 1.3 configuration with the system's root certificates; `SSL_CERT_FILE` replaces them.
 pub fn tls() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let config = || {
@@ -71,57 +71,58 @@ pub fn tls() -> Arc<ClientConfig> {
     CONFIG.get_or_init(|| config().unwrap_or_else(|error| unreachable!("ring speaks both versions: {error}"))).clone()
 }
 
-/// How many root certificates this system has; without one no provider can be trusted.
+/// Returns the number of root certificates on this system. Without any, no provider can be trusted.
 pub fn root_certificates() -> usize {
     rustls_native_certs::load_native_certs().certs.len()
 }
 
-/// A client for GETs over HTTP/1.1, with TLS where the address says `https`. Follows no redirect: a key goes nowhere else.
+/// A client for GET requests over HTTP/1.1, with TLS for `https` addresses. It does not follow redirects, so a key goes
+/// to no other host.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    patience: Duration,
+    limit: Duration,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self::new(PATIENCE)
+        Self::new(NET_TIMEOUT)
     }
 }
 
 impl Http {
-    /// A client that waits at most `patience` for a connection, and again for the head of the answer.
-    pub fn new(patience: Duration) -> Self {
+    /// Creates a client with this time limit for connecting, and again for the response head.
+    pub fn new(limit: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(patience));
+        tcp.set_connect_timeout(Some(limit));
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(Arc::unwrap_or_clone(tls()))
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), patience }
+        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), limit }
     }
 
-    /// Asks for `address` on a connection of its own. Returns as soon as the head of the answer is there.
+    /// Requests `address` on a new connection. Returns once the response head has arrived.
     ///
     /// # Errors
-    /// [`NetError`]. An answer with another status than 200 is no error here.
+    /// [`NetError`]. A status other than 200 is not an error here.
     pub async fn get(&self, address: &Uri, headers: HeaderMap) -> Result<Response<Incoming>, NetError> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = address.clone();
         *request.headers_mut() = headers;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let patience = 2 * self.patience;
-        let answer = timeout(patience, self.client.request(request));
-        answer.await.map_err(|_| NetError::Silent(patience))?.map_err(|error| NetError::broken(&error))
+        let limit = 2 * self.limit;
+        let answer = timeout(limit, self.client.request(request));
+        answer.await.map_err(|_| NetError::Silent(limit))?.map_err(|error| NetError::broken(&error))
     }
 
-    /// Asks for a short document, of at most `most` bytes.
+    /// Requests a document of at most `most` bytes.
     ///
     /// # Errors
-    /// [`NetError`], also for an answer with another status than 200: no redirect is followed.
+    /// [`NetError`], also for a status other than 200: redirects are not followed.
     pub async fn document(&self, address: &Uri, most: usize) -> Result<Bytes, NetError> {
         let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let answer = self.get(address, accept).await?;
@@ -134,19 +135,19 @@ impl Http {
         }
     }
 
-    /// The whole body of a short answer, at most `most` bytes.
+    /// Reads a response body of at most `most` bytes.
     ///
     /// # Errors
-    /// [`NetError`], also when it is longer.
+    /// [`NetError`], also when the body is longer.
     pub async fn read(&self, body: Incoming, most: usize) -> Result<Bytes, NetError> {
-        let collected = timeout(self.patience, Limited::new(body, most).collect());
-        let collected = collected.await.map_err(|_| NetError::Silent(self.patience))?;
+        let collected = timeout(self.limit, Limited::new(body, most).collect());
+        let collected = collected.await.map_err(|_| NetError::Silent(self.limit))?;
         collected.map(http_body_util::Collected::to_bytes).map_err(|error| NetError::broken(error.as_ref()))
     }
 }
 
-/// What an answer means that is not the wanted one: a mistake of the operator's is not repeated, too much haste waits as long
-/// as the provider says, all else may go better next time. `words` are the provider's, see [`words`].
+/// Returns the error for an unexpected status. A mistake of the operator is not retried, "too many requests" waits as
+/// long as the provider asks, and anything else is transient. `words` is the provider's text, see [`words`].
 pub(super) async fn classify_status(
     status: StatusCode,
     headers: &HeaderMap,
@@ -161,7 +162,7 @@ pub(super) async fn classify_status(
         }
         StatusCode::TOO_MANY_REQUESTS => {
             let pause = pause(headers, now);
-            tracing::warn!(seconds = pause.as_secs(), "the provider says that too much was asked; waiting");
+            tracing::warn!(seconds = pause.as_secs(), "the provider got too many requests; waiting");
             sleep(pause).await;
             SourceError::transient(format!("the provider answers {status}{said}"))
         }
@@ -169,16 +170,16 @@ pub(super) async fn classify_status(
     }
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date.
+/// Parses `Retry-After`: seconds, or a date.
 fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Duration {
     let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| {
         let until = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| (at.to_utc() - now).to_std());
         text.trim().parse().map(Duration::from_secs).ok().or_else(|| until().map(Result::unwrap_or_default))
     });
-    asked.unwrap_or(TOO_MUCH).min(LONGEST_PAUSE)
+    asked.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE)
 }
 
-/// A provider's own words, fit for a log line: short, in one line, and without `secret`, which some of them repeat.
+/// Returns a provider's text for a log line: shortened, on one line, and without `secret`, which some providers repeat.
 pub(super) fn words(text: &str, secret: &str) -> String {
     let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WORDS).collect::<String>().trim().to_owned()
@@ -190,7 +191,7 @@ mod tests {
     use crate::domain::parse_time;
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_never_too_long() {
+    fn retry_after_is_parsed_and_bounded() {
         let now = parse_time("2026-01-15T07:00:00Z").unwrap();
         for (value, seconds) in [
             ("7", 7),
@@ -204,18 +205,18 @@ mod tests {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
             assert_eq!(pause(&headers, now), Duration::from_secs(seconds), "{value}");
         }
-        assert_eq!(pause(&HeaderMap::new(), now), TOO_MUCH);
+        assert_eq!(pause(&HeaderMap::new(), now), DEFAULT_PAUSE);
     }
 
     #[test]
-    fn a_providers_words_are_short_plain_and_without_the_key() {
+    fn a_providers_text_is_shortened_without_the_key() {
         let text = format!("your key KEY-1 is\nspent \u{1b}[2J{}", "x".repeat(1000));
         let words = words(&text, "KEY-1");
         assert!(words.starts_with("your key *** is spent  [2Jxxx") && words.chars().count() == MAX_WORDS, "{words}");
     }
 
     #[test]
-    fn an_errors_causes_are_told_once() {
+    fn an_errors_causes_appear_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("no connection")]
         struct Outer(#[source] std::io::Error);

@@ -1,4 +1,4 @@
-//! What a provider or a terminal says twice or too late, after a reconnect above all, is not told again.
+//! Filters duplicate and late ticks, which providers and terminals send after a reconnect.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::{Quote, Symbol, Tick};
 
-/// A tick that lies as far back as this is no straggler: the provider has set its clock, and is believed.
+/// A tick this far back is not late: the provider has corrected its clock.
 const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
 
-/// Why a tick is not handed on.
+/// Why a tick is filtered out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Superfluous {
-    /// The same price of the same moment again.
+pub(super) enum FilterReason {
+    /// The same price at the same time as before.
     Duplicate,
-    /// Older than one that was handed on, which was of this time.
+    /// Older than the last tick, which had this time.
     Late(DateTime<Utc>),
 }
 
-impl Superfluous {
-    /// The name in the metrics.
+impl FilterReason {
+    /// Returns the metric label.
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
@@ -28,30 +28,29 @@ impl Superfluous {
     }
 }
 
-/// The last tick of every symbol; bounded by the symbols that are subscribed to.
+/// The last tick of every symbol. Bounded by the number of subscribed symbols.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Order {
+pub(super) struct TickOrder {
     last: HashMap<Symbol, (DateTime<Utc>, Quote)>,
 }
 
-impl Order {
-    /// Whether a tick is news, and if so, that it was handed on. Several prices within one millisecond are, as long as they
-    /// differ from each other.
-    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), Superfluous> {
+impl TickOrder {
+    /// Checks that a tick is new, and records it. Several different prices within one millisecond are all new.
+    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), FilterReason> {
         if let Some((at, quote)) = self.last.get(&tick.symbol) {
             if tick.observed_at == *at && tick.quote == *quote {
-                return Err(Superfluous::Duplicate);
+                return Err(FilterReason::Duplicate);
             }
             if tick.observed_at < *at && *at - tick.observed_at < STRAGGLER {
-                return Err(Superfluous::Late(*at));
+                return Err(FilterReason::Late(*at));
             }
         }
-        self.note(tick);
+        self.record(tick);
         Ok(())
     }
 
-    /// Notes that a tick was handed on.
-    pub(super) fn note(&mut self, tick: &Tick) {
+    /// Records a tick that was delivered.
+    pub(super) fn record(&mut self, tick: &Tick) {
         self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
     }
 }
@@ -62,8 +61,8 @@ mod tests {
     use crate::domain::{Feed, SourceName, parse_time};
 
     #[test]
-    fn stragglers_and_repetitions_are_no_news() {
-        let mut order = Order::default();
+    fn late_and_duplicate_ticks_are_filtered() {
+        let mut order = TickOrder::default();
         let mut check = |symbol: &str, at: &str, price: f64| {
             order.check(&Tick {
                 symbol: Symbol::new(symbol),
@@ -75,11 +74,11 @@ mod tests {
             })
         };
         assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Ok(()));
-        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(Superfluous::Duplicate));
+        assert_eq!(check("EURUSD", "07:00:10.000", 1.1), Err(FilterReason::Duplicate));
         assert_eq!(check("EURUSD", "07:00:10.000", 1.2), Ok(()), "another price in the same millisecond");
         assert_eq!(check("GBPUSD", "07:00:09.000", 1.1), Ok(()), "each symbol for itself");
         let last = parse_time("2026-01-15T07:00:10Z").unwrap();
-        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(Superfluous::Late(last)));
+        assert_eq!(check("EURUSD", "07:00:09.999", 1.1), Err(FilterReason::Late(last)));
         assert_eq!(check("EURUSD", "07:00:11.000", 1.2), Ok(()), "an unchanged price is still a new tick");
         assert_eq!(check("EURUSD", "06:00:00.000", 1.2), Ok(()), "a clock that was set");
         assert_eq!(check("EURUSD", "06:00:01.000", 1.3), Ok(()));

@@ -1,4 +1,4 @@
-//! How many ticks came within the last minute.
+//! Counts the ticks of the last minute.
 
 use tokio::time::Instant;
 
@@ -6,30 +6,30 @@ const SECONDS: usize = 60;
 
 /// A counter for each of the last sixty seconds.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct TickRate {
     began: Instant,
     counts: [u32; SECONDS],
     second: u64,
 }
 
-impl Rate {
+impl TickRate {
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), counts: [0; SECONDS], second: 0 }
     }
 
     pub(super) fn add(&mut self, ticks: usize) {
-        self.turn();
+        self.advance();
         let count = &mut self.counts[self.second as usize % SECONDS];
         *count = count.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX));
     }
 
     pub(super) fn per_minute(&mut self) -> u64 {
-        self.turn();
+        self.advance();
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// Forgets what is older than a minute.
-    fn turn(&mut self) {
+    /// Drops the counts that are older than a minute.
+    fn advance(&mut self) {
         let now = self.began.elapsed().as_secs();
         for second in (self.second + 1..=now).take(SECONDS) {
             self.counts[second as usize % SECONDS] = 0;
@@ -45,8 +45,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_minute_is_remembered() {
-        let mut rate = Rate::new();
+    async fn the_rate_covers_one_minute() {
+        let mut rate = TickRate::new();
         let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
         rate.add(5);
         wait(30).await;

@@ -1,4 +1,4 @@
-//! How every source is doing, for `/ready`, `/metrics` and the log.
+//! The state of every source, for `/ready`, `/metrics` and the log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,38 +11,38 @@ use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::rate::Rate;
+use super::rate::TickRate;
 use crate::domain::SourceName;
 use crate::telemetry::Metrics;
 
-/// What a source is doing.
+/// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
-    /// Not in use: nobody has sent anything over it yet.
+    /// Not in use: nothing has been received yet.
     Off,
     /// Opening its connection.
     Connecting,
-    /// Connected, and its prices are those of now.
+    /// Connected, with current prices.
     Live,
-    /// Connected, and its prices are some minutes late by contract.
+    /// Connected, with contractually delayed prices.
     Delayed,
-    /// Connected, but nothing comes although its market is open.
+    /// Connected, but without data although its market is open.
     Stalled,
-    /// Lost; connects again after this time.
+    /// Disconnected; reconnects after this time.
     Waiting {
-        /// How long still.
+        /// The remaining time.
         retry_in: Duration,
     },
-    /// The provider does not accept the key, the account or the plan. It is not asked again: the operator has to act.
+    /// The provider rejects the key, the account or the plan. The source is not retried: the operator has to act.
     Refused,
-    /// Has said all that it had to say.
+    /// Has ended normally.
     Finished,
-    /// Will not come back.
+    /// Has failed for good.
     Failed,
 }
 
 impl SourceState {
-    /// `off`, `connecting`, `live`, `delayed`, `stalled`, `waiting`, `refused`, `finished` or `failed`.
+    /// Returns `off`, `connecting`, `live`, `delayed`, `stalled`, `waiting`, `refused`, `finished` or `failed`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -57,12 +57,12 @@ impl SourceState {
         }
     }
 
-    /// Whether prices come from it, on time or late.
+    /// Returns whether the source delivers prices, current or delayed.
     pub const fn delivers(self) -> bool {
         matches!(self, Self::Live | Self::Delayed)
     }
 
-    /// Whether prices ought to come from it and do not.
+    /// Returns whether the source should deliver prices and does not.
     pub const fn is_trouble(self) -> bool {
         matches!(self, Self::Stalled | Self::Waiting { .. } | Self::Refused | Self::Failed)
     }
@@ -77,61 +77,61 @@ impl fmt::Display for SourceState {
     }
 }
 
-/// One source, as it is at the moment of asking.
+/// A snapshot of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStatus {
-    /// Which source.
+    /// The source's name.
     pub name: SourceName,
-    /// What it is doing.
+    /// The source's state.
     pub state: SourceState,
-    /// Time since its last tick went to the pipeline; `None` before the first.
+    /// Time since the last tick that was delivered to the pipeline; `None` before the first.
     pub last_tick_age: Option<Duration>,
-    /// Ticks that went to the pipeline within the last minute.
+    /// Ticks delivered within the last minute.
     pub ticks_per_minute: u64,
-    /// Ticks that were not handed on, since the start.
+    /// Ticks rejected since the start.
     pub rejected: u64,
-    /// What is left of the provider's allowance, where there is one.
+    /// The provider's quota, where there is one.
     pub budget: Option<Budget>,
 }
 
-/// Requests that a provider allows.
+/// The request quota of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Used so far.
+    /// Requests used so far.
     pub used: u32,
-    /// Allowed until `resets_at`.
+    /// Requests allowed until `resets_at`.
     pub limit: u32,
-    /// When it begins anew.
+    /// When the quota is reset.
     pub resets_at: DateTime<Utc>,
 }
 
 /// The states of all sources of a process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SourceStates {
-    entries: Arc<RwLock<BTreeMap<SourceName, Entry>>>,
+    entries: Arc<RwLock<BTreeMap<SourceName, StateEntry>>>,
     up: IntGaugeVec,
     rejected: IntCounterVec,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StateEntry {
     state: SourceState,
     since: Instant,
-    /// Since when the present connection stands.
+    /// Since when the current connection is open.
     connected: Option<Instant>,
-    /// Whether its prices are late by contract.
+    /// Whether its prices are contractually delayed.
     delayed: bool,
     last_tick: Option<Instant>,
-    rate: Rate,
+    rate: TickRate,
     rejected: u64,
     budget: Option<Budget>,
-    /// Whether it calls, but without prices.
+    /// Whether a calling source sends no prices.
     mute: bool,
-    /// When somebody who calls us last did, and how long he may be silent.
+    /// For a source that calls the server: the last call, and the longest permitted silence.
     called: Option<(Instant, Duration)>,
 }
 
-impl Entry {
+impl StateEntry {
     fn new(state: SourceState) -> Self {
         Self {
             state,
@@ -139,7 +139,7 @@ impl Entry {
             connected: None,
             delayed: false,
             last_tick: None,
-            rate: Rate::new(),
+            rate: TickRate::new(),
             rejected: 0,
             budget: None,
             mute: false,
@@ -147,14 +147,14 @@ impl Entry {
         }
     }
 
-    /// What is missed of a source that calls us.
-    fn missed(&mut self, patience: Option<(Duration, Instant)>) -> Option<&'static str> {
+    /// Returns why a calling source is stalled; `None` if it is not.
+    fn stall_reason(&mut self, max_quiet: Option<(Duration, Instant)>) -> Option<&'static str> {
         let (called, silence) = self.called.filter(|_| self.state.delivers())?;
         if called.elapsed() > silence {
             return Some("it does not call any more");
         }
         let since = self.last_tick.max(self.connected)?;
-        self.mute = patience.is_some_and(|(patience, opened)| since.max(opened).elapsed() > patience);
+        self.mute = max_quiet.is_some_and(|(max_quiet, opened)| since.max(opened).elapsed() > max_quiet);
         self.mute.then_some("it calls, but has no prices, although its market is open")
     }
 
@@ -170,15 +170,15 @@ impl Entry {
 }
 
 impl SourceStates {
-    /// No source yet.
+    /// Creates an empty list.
     pub fn new(metrics: &Metrics) -> Self {
         Self { entries: Arc::default(), up: metrics.source_up.clone(), rejected: metrics.source_rejected_total.clone() }
     }
 
-    /// All sources, by name.
+    /// Returns all sources, by name.
     pub fn list(&self) -> Vec<SourceStatus> {
         let now = Instant::now();
-        let status = |(name, entry): (&SourceName, &mut Entry)| SourceStatus {
+        let status = |(name, entry): (&SourceName, &mut StateEntry)| SourceStatus {
             name: name.clone(),
             state: match entry.state {
                 SourceState::Waiting { retry_in } => {
@@ -194,13 +194,13 @@ impl SourceStates {
         self.entries.write().iter_mut().map(status).collect()
     }
 
-    /// Notes a change of state.
+    /// Sets the state of a source.
     pub(super) fn set(&self, name: &SourceName, state: SourceState) {
         self.up.with_label_values(&[name.as_str()]).set(i64::from(state.delivers()));
-        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(state)).enter(state);
+        self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(state)).enter(state);
     }
 
-    /// Notes that a source is connected; does nothing when that is known.
+    /// Marks a source as connected; has no effect if it already is.
     pub(super) fn live(&self, name: &SourceName) {
         let (state, delayed) = self.entries.read().get(name).map_or((None, false), |e| (Some(e.state), e.delayed));
         let reached = if delayed { SourceState::Delayed } else { SourceState::Live };
@@ -210,13 +210,14 @@ impl SourceStates {
         }
     }
 
-    /// Notes that a source's prices are late by contract, from now on.
+    /// Marks a source's prices as contractually delayed from now on.
     pub(super) fn delayed(&self, name: &SourceName) {
-        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Connecting)).delayed = true;
+        self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Connecting)).delayed =
+            true;
         self.live(name);
     }
 
-    /// Notes that a source is connected, but mute, and why.
+    /// Marks a source as connected without data, with the reason.
     pub(super) fn stalled(&self, name: &SourceName, why: &str) {
         if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
             tracing::warn!(source = %name, why, "source has stalled");
@@ -224,19 +225,19 @@ impl SourceStates {
         }
     }
 
-    /// Lists a source that calls us, and has not yet. It has no series in the metrics before it does.
+    /// Adds a source that has not called the server yet. It has no metric series before its first call.
     pub(super) fn off(&self, name: &SourceName) {
-        self.entries.write().entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+        self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Off));
     }
 
-    /// Notes that a source called us, which it is to do again within `silence`.
+    /// Records a call of a source, which must call again within `silence`.
     pub(super) fn called(&self, name: &SourceName, silence: Duration) {
         let mut entries = self.entries.write();
-        let entry = entries.entry(name.clone()).or_insert_with(|| Entry::new(SourceState::Off));
+        let entry = entries.entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Off));
         entry.called = Some((Instant::now(), silence));
     }
 
-    /// Notes that ticks went to the pipeline.
+    /// Records ticks that were delivered to the pipeline.
     pub(super) fn counted(&self, name: &SourceName, ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
@@ -244,14 +245,14 @@ impl SourceStates {
         }
     }
 
-    /// Notes how much of a provider's allowance is used.
+    /// Records the used part of a provider's quota.
     pub(super) fn budget(&self, name: &SourceName, budget: Budget) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             entry.budget = Some(budget);
         }
     }
 
-    /// Counts a tick that is not handed on, `reason` being a word such as `unknown_symbol`.
+    /// Counts a rejected tick. `reason` is a metric label such as `unknown_symbol`.
     pub(super) fn rejected(&self, name: &SourceName, reason: &str) {
         self.rejected.with_label_values(&[name.as_str(), reason]).inc();
         if let Some(entry) = self.entries.write().get_mut(name) {
@@ -259,27 +260,30 @@ impl SourceStates {
         }
     }
 
-    /// Notes that a source called us with nothing but a sign of life.
+    /// Records a keep-alive call without ticks.
     pub(super) fn alive(&self, name: &SourceName) {
         if !self.entries.read().get(name).is_some_and(|entry| entry.mute) {
             self.live(name);
         }
     }
 
-    /// Notices, until `stop`, sources that do not call any more, and those that call without a price for longer than
-    /// `patience` says, which is `None` while all markets are closed.
-    pub async fn watch(self, stop: CancellationToken, patience: impl Fn() -> Option<Duration>) {
+    /// Checks calling sources until `stop`, and marks one as stalled when it stops calling, or calls without a price
+    /// for longer than `max_quiet` returns. `max_quiet` is `None` while all markets are closed.
+    pub async fn watch(self, stop: CancellationToken, max_quiet: impl Fn() -> Option<Duration>) {
         let mut look = interval(Duration::from_secs(1));
         let mut opened = None;
         while stop.run_until_cancelled(look.tick()).await.is_some() {
-            // Nothing is missed of the time in which the markets were closed.
-            let patience = patience().map(|patience| (patience, *opened.get_or_insert_with(Instant::now)));
-            if patience.is_none() {
+            // The time in which the markets were closed does not count.
+            let max_quiet = max_quiet().map(|max_quiet| (max_quiet, *opened.get_or_insert_with(Instant::now)));
+            if max_quiet.is_none() {
                 opened = None;
             }
             let found: Vec<_> = {
                 let mut entries = self.entries.write();
-                entries.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.missed(patience)?))).collect()
+                entries
+                    .iter_mut()
+                    .filter_map(|(name, entry)| Some((name.clone(), entry.stall_reason(max_quiet)?)))
+                    .collect()
             };
             for (name, why) in found {
                 self.stalled(&name, why);
@@ -287,7 +291,7 @@ impl SourceStates {
         }
     }
 
-    /// How long the present connection of a source has lasted; `None` without one.
+    /// Returns how long the current connection has lasted; `None` without one.
     pub(super) fn connected_for(&self, name: &SourceName) -> Option<Duration> {
         self.entries.read().get(name)?.connected.map(|at| at.elapsed())
     }

@@ -1,5 +1,5 @@
-//! Keeps one source running: connects again after a loss, backs off, leaves it alone when it is refused, and ends the
-//! process when it can never work.
+//! Keeps one source running: reconnects with back-off after a loss, stops a source that the provider rejects, and ends
+//! the process on a fatal error.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{Finished, Source, SourceError, SourceHandle, SourceState, SourceStat
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
-/// A connection that lasted this long was a good one: the next loss starts again with the shortest wait.
+/// After a connection of at least this length, the back-off starts again with the shortest delay.
 const STABLE: Duration = Duration::from_mins(1);
 
-/// Waits of 1–2 s, 2–4 s … up to 2.5–5 min. The random part keeps servers that lost the same provider apart.
+/// Delays of 1–2 s, 2–4 s … up to 2.5–5 min. The random part keeps several servers from reconnecting at the same time.
 const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_secs(1))
     .with_max_delay(Duration::from_secs(150))
@@ -21,9 +21,9 @@ const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_jitter()
     .without_max_times();
 
-/// Runs `source` until `stop`, connecting again as often as it takes. A source that has finished is left alone.
+/// Runs `source` until `stop`, and reconnects after every loss. A source that has finished is not started again.
 ///
-/// The source is listed in `states` from the call on, not only once the future runs.
+/// The source is listed in `states` immediately, before the future runs.
 ///
 /// # Errors
 /// The source's fatal error, which ends the process.
@@ -56,11 +56,11 @@ async fn connect_again<S: Source>(
         match source.run(&out).await {
             Ok(Finished) => {
                 states.set(name, SourceState::Finished);
-                tracing::info!(source = %name, "source has finished; its last prices stay");
+                tracing::info!(source = %name, "the source has finished; its last prices stay");
                 stop.cancelled().await;
                 return Ok(());
             }
-            // The pipeline's own task says why; this one only has to wait for the end.
+            // The pipeline's own task reports the reason; this task only waits for the shutdown.
             Err(SourceError::Stopped(_)) => {
                 states.set(name, SourceState::Failed);
                 stop.cancelled().await;
@@ -83,11 +83,11 @@ async fn connect_again<S: Source>(
                 let retry_in = waits.next().unwrap_or(STABLE);
                 states.set(name, SourceState::Waiting { retry_in });
                 let retry_in_ms = retry_in.as_millis() as u64;
-                tracing::warn!(source = %name, %error, retry_in_ms, "source lost; connecting again after a wait");
+                tracing::warn!(source = %name, %error, retry_in_ms, "the source lost its connection; it reconnects after a wait");
                 tokio::time::sleep(retry_in).await;
                 reconnecting();
                 states.set(name, SourceState::Connecting);
-                tracing::info!(source = %name, "source is connecting again");
+                tracing::info!(source = %name, "the source reconnects");
             }
         }
     }
@@ -103,15 +103,15 @@ mod tests {
     use crate::domain::{Feed, Quote, SourceName, Symbol, Tick, parse_time};
     use crate::sources::SourceStatus;
 
-    /// What a connection of the test source does: lives so long, with a tick at its beginning, and ends so.
-    enum Life {
+    /// One connection of the test source: how long it lasts, with a tick at its start, and how it ends.
+    enum ScriptStep {
         Lost(Duration),
         Refused,
         Broken,
         Over,
     }
 
-    struct Script(VecDeque<Life>, Vec<Instant>);
+    struct Script(VecDeque<ScriptStep>, Vec<Instant>);
 
     impl Source for &mut Script {
         fn name(&self) -> SourceName {
@@ -133,21 +133,23 @@ mod tests {
                 source: out.name.clone(),
             };
             match self.0.pop_front() {
-                Some(Life::Lost(lasted)) => {
+                Some(ScriptStep::Lost(lasted)) => {
                     if !lasted.is_zero() {
                         out.ticks(vec![tick]).await?;
                     }
                     tokio::time::sleep(lasted).await;
                     Err(SourceError::transient("connection reset"))
                 }
-                Some(Life::Refused) => Err(SourceError::refused("the key is not known")),
-                Some(Life::Broken) => Err(SourceError::fatal("no such file")),
-                Some(Life::Over) | None => Ok(Finished),
+                Some(ScriptStep::Refused) => Err(SourceError::refused("the key is not known")),
+                Some(ScriptStep::Broken) => Err(SourceError::fatal("no such file")),
+                Some(ScriptStep::Over) | None => Ok(Finished),
             }
         }
     }
 
-    async fn live(lives: impl IntoIterator<Item = Life>) -> (Result<(), SourceError>, Vec<f64>, SourceStatus, Metrics) {
+    async fn live(
+        lives: impl IntoIterator<Item = ScriptStep>,
+    ) -> (Result<(), SourceError>, Vec<f64>, SourceStatus, Metrics) {
         let metrics = Metrics::new().unwrap();
         let states = SourceStates::new(&metrics);
         let (handle, _receiver) = Handle::channel();
@@ -164,10 +166,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_grow_and_start_again_after_a_stable_connection() {
-        let lost = |seconds| Life::Lost(Duration::from_secs(seconds));
+    async fn waits_grow_until_a_stable_connection() {
+        let lost = |seconds| ScriptStep::Lost(Duration::from_secs(seconds));
         let (end, gaps, status, metrics) =
-            live([lost(0), lost(0), lost(0), lost(60), lost(0), lost(0), Life::Over]).await;
+            live([lost(0), lost(0), lost(0), lost(60), lost(0), lost(0), ScriptStep::Over]).await;
         assert!(end.is_ok());
         let between = |gap: f64, low: f64, high: f64| assert!((low..=high + 0.1).contains(&gap), "{gaps:?}");
         for (gap, low, high) in [(0, 1.0, 2.0), (1, 2.0, 4.0), (2, 4.0, 8.0), (3, 61.0, 62.0), (4, 2.0, 4.0)] {
@@ -181,7 +183,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_is_never_longer_than_five_minutes() {
-        let (_, gaps, ..) = live((0..20).map(|_| Life::Lost(Duration::ZERO))).await;
+        let (_, gaps, ..) = live((0..20).map(|_| ScriptStep::Lost(Duration::ZERO))).await;
         assert_eq!(gaps.len(), 20);
         assert!(gaps.iter().all(|gap| *gap <= 300.1), "{gaps:?}");
         assert!(gaps[19] >= 150.0, "{gaps:?}");
@@ -189,21 +191,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_fatal_error_comes_out_as_it_is() {
-        let (end, _, status, _) = live([Life::Broken]).await;
+        let (end, _, status, _) = live([ScriptStep::Broken]).await;
         assert_eq!(end.unwrap_err().to_string(), "no such file");
         assert_eq!(status.state, SourceState::Failed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_key_is_not_tried_again() {
-        let (end, gaps, status, metrics) = live([Life::Lost(Duration::ZERO), Life::Refused, Life::Over]).await;
+        let (end, gaps, status, metrics) =
+            live([ScriptStep::Lost(Duration::ZERO), ScriptStep::Refused, ScriptStep::Over]).await;
         assert!(end.is_ok(), "the process goes on");
         assert_eq!((gaps.len(), status.state), (1, SourceState::Refused));
         assert_eq!(metrics.source_up.with_label_values(&["script"]).get(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn late_prices_and_silence_are_told_apart() {
+    async fn delayed_prices_and_silence_are_distinguished() {
         struct Late;
         impl Source for Late {
             fn name(&self) -> SourceName {
@@ -245,7 +248,7 @@ mod tests {
         let states = SourceStates::new(&metrics);
         let (handle, _receiver) = Handle::channel();
         let stop = CancellationToken::new();
-        let mut script = Script([Life::Lost(Duration::from_secs(10)), Life::Over].into(), Vec::new());
+        let mut script = Script([ScriptStep::Lost(Duration::from_secs(10)), ScriptStep::Over].into(), Vec::new());
         let supervised = supervise(&mut script, handle, &metrics, &states, stop.clone());
         assert_eq!(states.list()[0].state, SourceState::Connecting, "listed before it runs");
         let watch = async {

@@ -1,15 +1,15 @@
-/** The admin page: asks for the overview again and again, and prints it. The token stays in this tab. */
+/** The admin page: polls the overview and shows it. The token stays in this tab. */
 
 import type { Overview } from "../messages.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 
-const EVERY = 2_000;
+const POLL_INTERVAL = 2_000;
 const KEY = "orion-admin-token";
-/** A number with its unit, or the dash that stands for none. */
+/** A number with its unit, or the dash for an absent value. */
 const NUMBER = /^(–|[\d.]+( ?(ms|s|m|h|d|[KMG]iB|%))?)$/;
 
-/** A cell: a text, or one with a tone that the style sheet knows. */
+/** A table cell: a text, or a badge with a state that the style sheet colours. */
 type Cell = string | { text: string; state: string };
 
 const form = must<HTMLFormElement>("[data-form='login']");
@@ -19,15 +19,15 @@ const state = must("[data-connection-state]");
 
 let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem(KEY) ?? "";
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** What is asked for: an answer to an earlier question is nobody's any more. */
-let asked = 0;
+/** Number of the last request. Answers to earlier requests are discarded. */
+let requests = 0;
 
-function say(kind: "connected" | "reconnecting" | "refused" | "connecting", text: string): void {
+function setState(kind: "connected" | "reconnecting" | "refused" | "connecting", text: string): void {
   setData(state, "connectionState", kind);
   setText(must("[data-field='state']"), text);
 }
 
-/** Prints a table anew: it is small, and nothing of it is held by anybody. Numbers stand to the right. */
+/** Rebuilds a table: it is small, and no other code refers to its nodes. Numbers are right-aligned. */
 function table(name: string, heads: readonly string[], rows: readonly (readonly Cell[])[], empty: string): void {
   const node = must<HTMLTableElement>(`[data-table="${name}"]`);
   const numeric = heads.map((_, column) => {
@@ -73,7 +73,7 @@ function show(overview: Overview): void {
   ];
   const raised = alerts.filter((alert) => alert.raised > 0);
   const alert = ({ alert }: Overview["alerts"][number]): Cell[] => [format.words(alert), { text: "raised", state: "failed" }, "alert"];
-  table("parts", ["Part", "State", "Why"], [...Object.entries(parts).map(part), ...raised.map(alert)], "No part is asked");
+  table("parts", ["Part", "State", "Why"], [...Object.entries(parts).map(part), ...raised.map(alert)], "No part is requests");
   table("log", ["What", "Value"], [
     ["Position", log.position],
     ["Events", String(log.events)],
@@ -111,7 +111,7 @@ function show(overview: Overview): void {
   );
   table(
     "sources",
-    ["Source", "State", "Last tick", "Ticks/min", "Rejected", "In force for"],
+    ["Source", "State", "Last tick", "Ticks/min", "Rejected", "Active for"],
     sources.map((source) => [
       source.name,
       { text: source.state, state: source.state },
@@ -129,35 +129,35 @@ function show(overview: Overview): void {
   table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut, ...again], "Nobody was refused");
 }
 
-async function ask(): Promise<void> {
+async function poll(): Promise<void> {
   clearTimeout(timer);
-  const mine = ++asked;
+  const mine = ++requests;
   try {
     const response = await fetch("api/admin/overview", { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
     const body = (await response.json().catch(() => null)) as (Overview & { error?: string }) | null;
-    if (mine !== asked) return;
+    if (mine !== requests) return;
     if (response.status === 401 || response.status === 403) return logOut(body?.error ?? "The token was refused", "refused");
     if (!response.ok || body === null) throw new Error(body?.error ?? `the server answered ${response.status}`);
     sessionStorage.setItem(KEY, token);
     show(body);
-    say("connected", "Live");
+    setState("connected", "Live");
     setHidden(form, true);
     setHidden(must("[data-section='overview']"), false);
     setHidden(leave, false);
   } catch (error) {
-    if (mine !== asked) return;
-    say("reconnecting", "No answer; asking again");
+    if (mine !== requests) return;
+    setState("reconnecting", "No answer; asking again");
     setText(must("[data-field='fault']"), error instanceof Error ? error.message : "");
   }
-  timer = setTimeout(() => void ask(), EVERY);
+  timer = setTimeout(() => void poll(), POLL_INTERVAL);
 }
 
 function logOut(fault: string, kind: "refused" | "connecting"): void {
   clearTimeout(timer);
-  asked++;
+  requests++;
   token = "";
   sessionStorage.removeItem(KEY);
-  say(kind, kind === "refused" ? "Refused" : "Not logged in");
+  setState(kind, kind === "refused" ? "Refused" : "Not logged in");
   setText(must("[data-field='fault']"), fault);
   setHidden(form, false);
   setHidden(must("[data-section='overview']"), true);
@@ -170,10 +170,10 @@ form.addEventListener("submit", (event) => {
   token = input.value.trim();
   input.value = "";
   setText(must("[data-field='fault']"), "");
-  say("connecting", "Asking");
-  void ask();
+  setState("connecting", "Asking");
+  void poll();
 });
 leave.addEventListener("click", () => logOut("", "connecting"));
 
-if (token !== "") void ask();
+if (token !== "") void poll();
 else input.focus();

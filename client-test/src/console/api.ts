@@ -1,14 +1,14 @@
-/** The reading routes of the server the page came from; relative to the page, which may lie below a path of a proxy. */
+/** The reading routes of the server. URLs are relative to the page, because a proxy may serve it below a path. */
 
 import type { Instrument, SignalHistory, SignalPage, SourceStatus, TrackRecord } from "../messages.ts";
 
-/** From `#token=…`, which never leaves the browser, or from `?token=…`. */
+/** The token from `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
   new URLSearchParams(location.hash.slice(1)).get("token") ??
   new URLSearchParams(location.search).get("token") ??
   undefined;
 
-/** Where the engine lives, beside the page. */
+/** The path of Engine.IO, relative to the page. */
 export const socketPath: string = new URL("socket.io/", document.baseURI).pathname;
 
 export async function instruments(): Promise<readonly Instrument[]> {

@@ -1,4 +1,4 @@
-/** One signal as a card. The node lives as long as the signal is shown and moves between the columns. */
+/** The card of a signal. Its node exists as long as the signal is shown, and moves between the columns. */
 
 import type { Signal } from "../messages.ts";
 import { serverNow } from "./clock.ts";
@@ -20,7 +20,7 @@ export class SignalCard {
   readonly #reason = el("p", { class: "reason", "data-field": "reason" });
   readonly #source = el("span", { class: "badge", "data-field": "source" });
   readonly #time = el("time", { "data-field": "time" });
-  /** What the levels were drawn from, to redraw them only when they differ. */
+  /** The values of the drawn levels, to redraw them only on a change. */
   #drawn = "";
 
   constructor(public last: Signal) {
@@ -59,7 +59,7 @@ export class SignalCard {
     this.tick();
   }
 
-  /** Everything that depends on the instrument's digits. */
+  /** Updates everything that depends on the instrument's digits. */
   print(): void {
     const { symbol, entry_price, stop_loss, take_profits, tp_modes } = this.last;
     const rows: [string, string, string][] = [
@@ -85,7 +85,7 @@ export class SignalCard {
     const { status, entry_time, expires_at, updated_at } = this.last;
     const pending = status === "pending";
     const left = Date.parse(expires_at) - serverNow();
-    // A recording runs on its own clock, so its deadlines say nothing here.
+    // A recording has its own clock, so its deadlines have no meaning here.
     const recorded = format.origin(this.last) === "replayed";
     if (!pending) setText(this.#timer, format.clock(updated_at));
     else setText(this.#timer, recorded ? format.clock(expires_at) : format.countdown(left));

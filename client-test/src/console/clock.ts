@@ -1,4 +1,4 @@
-/** The server's clock as seen from this page: ages and countdowns must not depend on the viewer's own clock. */
+/** The server's clock, estimated by this page: ages and countdowns must not depend on the user's own clock. */
 
 let offset = 0;
 let bestRoundTrip = Number.POSITIVE_INFINITY;
@@ -7,7 +7,7 @@ export function serverNow(): number {
   return Date.now() + offset;
 }
 
-/** The quickest answer so far tells the time best. */
+/** The fastest answer so far gives the best estimate. */
 export function learnServerTime(serverTime: string, roundTrip: number): void {
   const time = Date.parse(serverTime);
   if (Number.isNaN(time) || roundTrip > bestRoundTrip) return;
@@ -15,7 +15,7 @@ export function learnServerTime(serverTime: string, roundTrip: number): void {
   offset = time + roundTrip / 2 - Date.now();
 }
 
-/** A connection may lead to another machine: measure anew. */
+/** Resets the estimate: a new connection may reach another machine. */
 export function forgetServerTime(): void {
   bestRoundTrip = Number.POSITIVE_INFINITY;
 }

@@ -1,4 +1,4 @@
-/** The connection as the header shows it: state, transport, round trip, server time. */
+/** The connection in the header: state, transport, round trip, server time. */
 
 import type { ConnectionState } from "../orion-adapter.ts";
 import { serverNow } from "./clock.ts";

@@ -1,4 +1,4 @@
-/** Building and updating nodes. Text from outside only ever becomes `textContent`. */
+/** Creates and updates nodes. Untrusted text is only assigned to `textContent`. */
 
 type Child = Node | string;
 
@@ -13,14 +13,14 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
-/** The one element that the page must have. */
+/** Returns an element that the page must have. */
 export function must<T extends Element = HTMLElement>(selector: string, root: ParentNode = document): T {
   const node = root.querySelector<T>(selector);
   if (node === null) throw new Error(`the page has no ${selector}`);
   return node;
 }
 
-/** Writes only what differs, so that unchanged nodes stay untouched. */
+/** Writes only changed values, so that other nodes stay untouched. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

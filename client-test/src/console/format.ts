@@ -1,15 +1,15 @@
-/** Numbers and times as the console prints them. */
+/** Formats numbers and times for the console. */
 
 import type { Instrument, Signal } from "../messages.ts";
 
-/** More digits than this are noise. */
+/** Largest number of digits shown. */
 const FINEST = 3;
 
 const digitsOf = new Map<string, number>();
 const nameOf = new Map<string, string>();
 const order = new Map<string, number>();
 
-/** Until this is called numbers print as they were sent. */
+/** Sets the instruments. Before this call, numbers are shown as they were sent. */
 export function learnInstruments(instruments: readonly Instrument[]): void {
   for (const { symbol, digits, name } of instruments) {
     digitsOf.set(symbol, digits);
@@ -22,7 +22,7 @@ export function instrumentName(symbol: string): string {
   return nameOf.get(symbol) ?? "";
 }
 
-/** The server's order first, then whatever else arrives. */
+/** Sorts symbols in the server's order, then other ones. */
 export function instrumentOrder(symbol: string): number {
   return order.get(symbol) ?? Number.MAX_SAFE_INTEGER;
 }
@@ -31,12 +31,12 @@ export function price(symbol: string, value: number | null | undefined): string 
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const digits = digitsOf.get(symbol);
   if (digits === undefined) return String(value);
-  // Sources of indices and metals may be finer than the instrument's own digits.
+  // Sources of indices and metals may have more digits than the instrument.
   const written = String(value).split(".")[1]?.length ?? 0;
   return value.toFixed(Math.max(digits, Math.min(written, FINEST)));
 }
 
-/** A price as head and tail, the tail being the tenth of a pip that eyes skip. */
+/** Splits a price into head and tail; the tail is the tenth of a pip, which is shown smaller. */
 export function splitPrice(symbol: string, value: number): [head: string, tail: string] {
   const text = price(symbol, value);
   const digits = digitsOf.get(symbol);
@@ -50,7 +50,7 @@ export function change(symbol: string, value: number): string {
 
 export function percent(value: number): string {
   if (!Number.isFinite(value)) return "–";
-  // Changes from one second to the next are tiny: two decimals would show 0.00 for ever.
+  // Changes within a second are tiny: two decimals would always show 0.00.
   return `${sign(value)}${Math.abs(value).toFixed(Math.abs(value) < 1 ? 3 : 2)} %`;
 }
 
@@ -89,7 +89,7 @@ export function clock(time: string | number): string {
   return Number.isNaN(date.getTime()) ? "–" : date.toISOString().slice(11, 19);
 }
 
-/** The day stands before the time unless it is today. */
+/** Formats a time, with the day before it unless it is today. */
 export function dayAndClock(time: string, now: number): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return "–";
@@ -116,7 +116,7 @@ export function words(code: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Where a signal's data came from, as far as it is not a market. */
+/** Returns the origin of a signal's data, if it is not a market. */
 export function origin(signal: Signal): "simulated" | "replayed" | "market" {
   if (signal.reason.startsWith("Simulated:") || signal.source.startsWith("simulat")) return "simulated";
   return signal.source.startsWith("replay") ? "replayed" : "market";

@@ -8,7 +8,7 @@ import * as format from "./format.ts";
 
 const PAGE = "50";
 
-/** Live signals refresh the first page, but a burst of them only once. */
+/** Delay of the refresh after a live signal, so that a burst refreshes the first page only once. */
 const REFRESH_DELAY = 1_000;
 
 export class History {
@@ -20,14 +20,14 @@ export class History {
   readonly #older = must<HTMLButtonElement>("[data-action='older']");
   readonly #status = must<HTMLSelectElement>("[data-field='history-status']");
   readonly #dialog = new SignalDialog();
-  /** `before` of every page on the way here; the first page has none. */
+  /** The `before` cursors of the visited pages; the first page has none. */
   #trail: (string | null)[] = [null];
   #next: string | null = null;
   #shown: readonly Signal[] = [];
   #loading: AbortController | undefined;
   #refresh: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param onShown Called whenever other signals are shown. */
+  /** @param onShown Called after the shown signals change. */
   constructor(private readonly onShown: () => void) {
     this.#newer.addEventListener("click", () => this.#go(this.#trail.slice(0, -1)));
     this.#older.addEventListener("click", () => this.#go([...this.#trail, this.#next]));
@@ -38,7 +38,7 @@ export class History {
     });
   }
 
-  /** Something happened: the first page is out of date. */
+  /** Schedules a refresh of the first page. */
   touch(): void {
     if (this.#trail.length > 1 || this.#refresh !== undefined) return;
     this.#refresh = setTimeout(() => {
@@ -51,7 +51,7 @@ export class History {
     return this.#shown.some((signal) => format.origin(signal) === origin);
   }
 
-  /** After the instruments became known. */
+  /** Updates the prices after the instruments are loaded. */
   refresh(): void {
     this.#print();
   }
@@ -94,7 +94,7 @@ export class History {
       const fresh = historyRow(signal, now);
       const row = known.get(signal.id);
       if (row === undefined) return fresh;
-      // The row, and with it the focus, stays where its content is the same.
+      // Rows with the same content are reused, which keeps the focus.
       return row.isEqualNode(fresh) ? row : fresh;
     });
     if (rows.some((row, i) => this.#body.children[i] !== row) || rows.length !== this.#body.childElementCount) {

@@ -1,4 +1,4 @@
-/** The console page: wires the adapter to the views. */
+/** The console page: connects the adapter to the views. */
 
 import type { Signal } from "../messages.ts";
 import { OrionAdapter } from "../orion-adapter.ts";
@@ -24,7 +24,7 @@ const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
 
-/** A snapshot is not news: only what comes after its end is announced. */
+/** Only signals after the end of the snapshot are announced. */
 let live = false;
 
 function showBanners(): void {
@@ -45,7 +45,7 @@ async function loadInstruments(): Promise<void> {
   try {
     learnInstruments(await api.instruments());
   } catch {
-    return; // Prices print as they were sent; the next connect asks again.
+    return; // Prices are shown as they were sent; the next connect tries again.
   }
   prices.refresh();
   board.refresh();

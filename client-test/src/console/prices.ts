@@ -6,10 +6,10 @@ import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 import { Sparkline } from "./sparkline.ts";
 
-/** From this age on the age itself is marked, whatever the quality says. */
+/** From this age on the age is highlighted, independent of the quality. */
 const OLD = 15_000;
 
-/** How a quality reads to a person; names that a newer server adds print as they are. */
+/** The explanation of each quality. Qualities that a newer server adds are shown without one. */
 const MEANING: Record<Quality, string> = {
   live: "A market price of this moment",
   delayed: "The source has been quiet for some seconds, or sends late",
@@ -50,12 +50,12 @@ class PriceRow {
     this.#sparkline.push(update.price);
     setData(this.node, "direction", direction(update.change));
     setData(this.node, "quality", update.quality);
-    // Two equal animations by turns: the change of name starts the flash again.
+    // Alternates between two equal animations, because only a new name restarts the flash.
     if (moved) setData(this.node, "flash", this.node.dataset["flash"] === "a" ? "b" : "a");
     this.print();
   }
 
-  /** Everything that depends on the instrument's digits. */
+  /** Updates everything that depends on the instrument's digits. */
   print(): void {
     const { symbol, price, change, change_percent, bid, ask, quality } = this.last;
     const [head, tail] = format.splitPrice(symbol, price);
@@ -98,7 +98,7 @@ export class PriceTable {
     return [...this.#rows.values()].some((row) => row.last.quality === quality);
   }
 
-  /** After the instruments became known: digits, names and order. */
+  /** Updates digits, names and order after the instruments are loaded. */
   refresh(): void {
     for (const row of this.#rows.values()) {
       row.print();

@@ -1,4 +1,4 @@
-/** The track record: what became of confirmed signals, with how sure one can be of it. */
+/** The track record: results of confirmed signals, with confidence intervals. */
 
 import type { Stats } from "../messages.ts";
 import * as api from "./api.ts";
@@ -65,7 +65,7 @@ function row(name: string, stats: Stats): HTMLTableRowElement {
   );
 }
 
-/** The interval of a rate on a line from 0 to 100 %, and the rate itself. */
+/** Draws a rate and its interval on a line from 0 to 100 %. */
 function interval({ rate, low, high }: { rate: number; low: number; high: number }, few: boolean): SVGSVGElement {
   const x = (value: number) => (4 + value * (WIDTH - 8)).toFixed(1);
   const middle = HEIGHT / 2;
@@ -78,7 +78,7 @@ function interval({ rate, low, high }: { rate: number; low: number; high: number
   return chart;
 }
 
-/** A mean result as a bar from the middle, which is 0; its ends are −1 R and +1 R. */
+/** Draws a mean result as a bar from the middle, which is 0; the ends are −1 R and +1 R. */
 function result(mean: number): SVGSVGElement {
   const middle = WIDTH / 2;
   const length = (Math.min(1, Math.abs(mean)) * (WIDTH - 8)) / 2;

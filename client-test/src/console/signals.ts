@@ -5,7 +5,7 @@ import { SignalCard } from "./card.ts";
 import { must, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 
-/** Cards kept per column; the oldest leave first. */
+/** Largest number of cards per column; the oldest are removed first. */
 const CARDS = 50;
 
 class Column {
@@ -21,7 +21,7 @@ class Column {
     this.#empty = must(".empty", this.#root);
   }
 
-  /** Puts the card on top and returns the id of the one that had to leave. */
+  /** Puts the card on top and returns the id of the card that was removed. */
   put(card: SignalCard): string | undefined {
     this.#cards.prepend(card.node);
     if (this.#cards.childElementCount <= CARDS) return undefined;
@@ -45,7 +45,7 @@ export class SignalBoard {
     invalidated: new Column("invalidated"),
   };
 
-  /** Takes the whole signal; says whether it is new or changed its status. */
+  /** Adds or updates a signal; returns whether it is new or changed its status. */
   update(signal: Signal): boolean {
     const column = this.#columns[signal.status];
     if (column === undefined) return false;
@@ -61,7 +61,7 @@ export class SignalBoard {
     return true;
   }
 
-  /** After a gap that a snapshot replaced: what was pending and is not in it has ended unseen. */
+  /** Removes pending signals after a snapshot replaced a gap: those not in the snapshot have ended meanwhile. */
   forgetPendingExcept(ids: ReadonlySet<string>): void {
     for (const [id, card] of this.#cards) {
       if (card.last.status !== "pending" || ids.has(id)) continue;

@@ -1,11 +1,11 @@
-/** The table of sources: what each is doing, and whose prices are in force. */
+/** The table of sources: the state of each, and the symbols for which it is active. */
 
 import type { SourceStatus } from "../messages.ts";
 import * as api from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 
-/** How a state reads to a person; names that a newer server adds print as they are. */
+/** The explanation of each state. States that a newer server adds are shown without one. */
 const MEANING: Record<string, string> = {
   off: "Nobody has sent anything over it",
   connecting: "Opening its connection",
@@ -63,7 +63,7 @@ export class SourceTable {
     try {
       sources = await api.sources();
     } catch {
-      return; // What was known stays; it is asked again.
+      return; // Keeps the previous data; the next poll tries again.
     }
     const gone = new Set(this.#rows.keys());
     for (const source of sources) {
@@ -89,7 +89,7 @@ export class SourceTable {
   }
 }
 
-/** Those that differ from the source in force say by how much. */
+/** Symbols with the difference from the active source, where there is one. */
 function names(symbols: SourceStatus["symbols"]): string {
   const name = ({ symbol, diverged, apart }: SourceStatus["symbols"][number]) =>
     diverged && apart !== null ? `${symbol} (${format.percent(apart)})` : symbol;

@@ -1,4 +1,4 @@
-/** The last prices of a symbol as a small line. */
+/** Draws the last prices of a symbol as a small line. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 72;

@@ -23,7 +23,7 @@ use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone};
 use crate::hub::Envelope;
 use crate::pipeline::clock;
-use crate::sources::push::{Malformed, trimmed};
+use crate::sources::push::{MalformedBody, trimmed};
 
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
@@ -241,7 +241,7 @@ impl Protocol for OrionProtocol {
         };
         let kind = frame.get("type").and_then(Value::as_str);
         if kind == Some("signal")
-            && let Some(repeated) = Malformed::repeated(text.as_bytes())
+            && let Some(repeated) = MalformedBody::repeated(text.as_bytes())
         {
             answer(client, "error", &fault("invalid_json", repeated.remedy));
             return Ok(());
@@ -272,7 +272,7 @@ impl Protocol for OrionProtocol {
 /// Returns the error for a frame that is not JSON.
 fn malformed(text: &str) -> String {
     const ONE_OBJECT: &str = "a frame is one JSON object";
-    match Malformed::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {
+    match MalformedBody::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {
         Some(malformed) => format!("{ONE_OBJECT}: {}", malformed.remedy),
         None => ONE_OBJECT.to_owned(),
     }

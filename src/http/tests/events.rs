@@ -1,4 +1,4 @@
-//! `POST /api/events` over the real pipeline: what is answered is stored, in order, and there after a restart.
+//! `POST /api/events` over the real pipeline: acknowledged events are stored, in order, and survive a restart.
 
 use super::*;
 use crate::domain::MessageType;
@@ -36,7 +36,7 @@ fn bot(id: &str, pnl: i32) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_published_is_kept_in_order_and_across_a_restart() {
+async fn published_events_keep_their_order_across_a_restart() {
     let server = server(Clock::system());
     let published = json!({
         "success": true, "message": "Event published", "type": "bots", "timestamp": "2026-01-15T10:30:00.000Z"
@@ -94,7 +94,7 @@ async fn what_was_published_is_kept_in_order_and_across_a_restart() {
 }
 
 #[tokio::test]
-async fn a_batch_with_a_fault_publishes_nothing_and_names_it() {
+async fn a_faulty_batch_publishes_nothing() {
     let server = server(Clock::system());
     let batch = json!({"events": [
         wallet("u", "1"), {"type": "bots", "data": {"id": "a", "status": "lost"}}, {"type": "bot", "data": {}}
@@ -119,7 +119,7 @@ async fn a_batch_with_a_fault_publishes_nothing_and_names_it() {
 }
 
 #[tokio::test]
-async fn only_who_may_write_publishes_and_not_during_a_replay() {
+async fn publishing_needs_write_access_and_no_replay() {
     let replaying = server(Clock::recording());
     let request = request(Method::POST, "/api/events").body(Body::from(wallet("u", "1").to_string())).unwrap();
     let (status, body) = answer(replaying.send(request).await).await;

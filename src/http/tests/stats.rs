@@ -1,4 +1,4 @@
-//! The track record, and the size that a signal's risk allows.
+//! The track record, and the position size for a given risk.
 
 use super::*;
 use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome};
@@ -29,7 +29,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
 }
 
 #[tokio::test]
-async fn the_record_is_broken_down_and_leaves_recordings_out() {
+async fn the_record_is_grouped_and_excludes_replays() {
     let server = Server::new();
     let records = vec![
         outcome("a", "EURUSD", Feed::Live, 2.0),
@@ -67,7 +67,7 @@ async fn statistics_are_fresh_after_every_change() {
     let server = Server::new();
     let trades = async |query: &str| server.get(&format!("/api/stats{query}")).await.1["all"]["trades"].clone();
     for number in 0..3 {
-        // Twice, so that the second answer is the kept one.
+        // Twice, so that the second answer comes from the cache.
         for query in ["", "", "?symbol=EURUSD", "?symbol=XAUUSD"] {
             let expected = if query == "?symbol=XAUUSD" { 0 } else { number };
             assert_eq!(trades(query).await, expected, "{query} after {number}");
@@ -84,11 +84,11 @@ async fn statistics_are_fresh_after_every_change() {
 }
 
 #[tokio::test]
-async fn routes_that_read_much_wait_their_turn() {
+async fn expensive_reads_wait_for_a_permit() {
     let mut server = Server::new();
     let reads = ReadLimit::new(1, server.state.metrics.clone());
     server.app = router(AppState { reads: reads.clone(), ..server.state.clone() }, Router::new());
-    let turn = reads.turn("test").await.unwrap();
+    let permit = reads.acquire("test").await.unwrap();
     let routes = [
         "/api/signals",
         "/api/signals/a",
@@ -119,16 +119,16 @@ async fn routes_that_read_much_wait_their_turn() {
     }
     let refused = &server.state.metrics.reads_refused_total;
     assert_eq!(refused.with_label_values(&["/api/signals/{id}"]).get(), 1);
-    // What is pushed and what is small goes on.
+    // Pushes and cheap reads are not limited.
     let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long"});
     assert_eq!(server.push(body).await.0, StatusCode::OK);
     assert_eq!(server.get("/api/prices").await.0, StatusCode::OK);
-    drop(turn);
+    drop(permit);
     assert_eq!(server.get("/api/signals/a").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_signal_tells_its_outcome_and_the_size_for_a_risk() {
+async fn a_signal_has_outcome_and_position_size() {
     let server = Server::new();
     let body = json!({"id": "a", "symbol": "EURUSD", "direction": "long", "entry_price": 1.085, "stop_loss": 1.082});
     server.push(body).await;

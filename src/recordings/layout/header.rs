@@ -1,4 +1,4 @@
-//! Layouts that a header tells.
+//! Layouts that are detected by the header.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use super::{About, Draft, PriceColumns, TimeColumns};
 use crate::domain::Timezone;
 use crate::recordings::error::RecordingError;
 
-/// Names of a column with date and time together, the best first.
+/// Names of a column with date and time together, in order of preference.
 const WHOLE: [&str; 6] = ["datetime", "timestamp", "tsevent", "windowstart", "participanttimestamp", "siptimestamp"];
-/// Names that are looked for when there is neither a date nor a time.
+/// Further names, for files without a date and a time column.
 const OTHER_WHOLE: [&str; 13] = [
     "gmttime",
     "utctime",
@@ -28,7 +28,7 @@ const OTHER_WHOLE: [&str; 13] = [
 const DATES: [&str; 3] = ["date", "dtyyyymmdd", "yyyymmdd"];
 const SYMBOLS: [&str; 5] = ["ticker", "symbol", "sym", "pair", "instrument"];
 
-/// The form in which names are compared, and the zone that stands in brackets: `<TICKVOL>`, `Tick Volume` → `tickvol`,
+/// Returns the form in which names are compared, and the timezone in brackets: `<TICKVOL>`, `Tick Volume` → `tickvol`,
 /// `tickvolume`; `Time (EET)` → `time` and EET.
 pub(super) fn key(name: &str) -> (String, Option<Timezone>) {
     let bracketed = name.split_once('(').and_then(|(before, rest)| {
@@ -40,11 +40,11 @@ pub(super) fn key(name: &str) -> (String, Option<Timezone>) {
     (key, zone)
 }
 
-/// The keys of a header, to be looked through.
+/// The keys of a header.
 struct Keys(Vec<String>);
 
 impl Keys {
-    /// The first column with one of these names, by the order of the names.
+    /// Returns the first column with one of these names, in the order of the names.
     fn find(&self, wanted: &[&str]) -> Option<usize> {
         wanted.iter().find_map(|wanted| self.0.iter().position(|key| key == wanted))
     }
@@ -73,7 +73,7 @@ impl Keys {
             let bid = self.find(&["bid", "bidprice", "bidpx00"])?;
             Some(PriceColumns::Quote(bid, self.find(&["ask", "askprice", "askpx00", "offer"])?))
         };
-        // The close has other names where open, high and low have theirs.
+        // The name of the close column differs where open, high and low have these names.
         let bar = || {
             let close = self.find(&["close", "last", "price", "closelast"])?;
             Some([self.find(&["open"])?, self.find(&["high"])?, self.find(&["low"])?, close])
@@ -133,7 +133,7 @@ pub(super) fn read(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, Reco
 fn recognize(keys: &Keys, stamp: Option<&str>, about: About<'_>) -> Vendor {
     let prices = keys.prices();
     let known = HEADERS.iter().find(|(wanted, _)| keys.has(wanted)).map(|(_, vendor)| *vendor);
-    // A chart export has more columns than prices; other files with these names belong to no particular vendor.
+    // A chart export has more columns than prices; other files with these names have no known vendor.
     let is_chart = vendors::is_tradingview_name(about.name)
         || (keys.0.iter().take(5).eq(&["time", "open", "high", "low", "close"])
             && keys.0.iter().any(|key| key == "plot"));
@@ -155,7 +155,7 @@ fn recognize(keys: &Keys, stamp: Option<&str>, about: About<'_>) -> Vendor {
     }
 }
 
-/// Three lines: what the columns are, of which ticker, and the name of the first column.
+/// Three header lines: the column names, the ticker, and the name of the first column.
 fn yfinance(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, RecordingError> {
     let (head, tickers) = (&rows[0], &rows[1]);
     let of = |place: usize| tickers.get(place).map(String::as_str).unwrap_or_default();
@@ -192,7 +192,7 @@ fn yfinance(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, RecordingEr
     Ok(draft)
 }
 
-/// Says which columns share a name with one that is used.
+/// Adds a note about columns that have the same name as a used one.
 fn repeated(draft: &mut Draft, keys: &Keys) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for key in keys.0.iter().filter(|key| !key.is_empty()) {

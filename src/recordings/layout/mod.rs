@@ -1,4 +1,4 @@
-//! What a recording looks like: its delimiter, whether it has a header, which column is what, and what its vendor means by it.
+//! The layout of a recording: its delimiter, its header, the meaning of its columns, and the conventions of its vendor.
 
 mod header;
 mod overrides;
@@ -14,7 +14,7 @@ use super::stamp::{self, TimeStyle};
 use crate::domain::{BarLabel, Instrument, Instruments, PriceSide, RecordingOptions, Timezone};
 use vendors::Vendor;
 
-/// Which side one price is.
+/// Which side a single price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Bid,
@@ -24,18 +24,18 @@ pub(super) enum Side {
     Last,
 }
 
-/// Where the time is.
+/// The columns of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeColumns {
     /// In one column.
     Whole(usize),
     /// In a column for the date and one for the time of day.
     Split(usize, usize),
-    /// Milliseconds since the midnight of a day that the file's name tells.
+    /// Milliseconds since midnight of a day that the file's name gives.
     SinceMidnight(usize, NaiveDate),
 }
 
-/// Where the prices are.
+/// The columns of the prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PriceColumns {
     /// Ticks: bid and ask.
@@ -53,7 +53,7 @@ impl PriceColumns {
         matches!(self, Self::Bar(_) | Self::QuoteBar(..))
     }
 
-    /// Whether there is one price a moment.
+    /// Returns whether there is only one price at a time.
     pub(super) fn is_single(self) -> bool {
         matches!(self, Self::Last(_) | Self::Bar(_))
     }
@@ -68,41 +68,41 @@ impl PriceColumns {
     }
 }
 
-/// What tells the zone of the times.
+/// The origin of the timezone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ZoneOrigin {
-    /// The user.
+    /// The user's option.
     Given,
     /// The header.
     Header,
-    /// The vendor's documents.
+    /// The vendor's documentation.
     Vendor,
-    /// Nothing: it is assumed.
+    /// An assumption.
     Assumed,
 }
 
-/// Which column is what, and what the prices and times in them mean.
+/// The meaning of the columns, and of the prices and times in them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layout {
     pub(super) vendor: Vendor,
     pub(super) delimiter: u8,
-    /// Lines before the first row, blank ones not counted.
+    /// Lines before the first row, without blank ones.
     pub(super) header_lines: usize,
-    /// Names of all columns, as the file writes them, or `column 1`.
+    /// Names of all columns as in the file, or `column 1`.
     pub(super) names: Vec<String>,
     pub(super) time: TimeColumns,
     pub(super) prices: PriceColumns,
     pub(super) volume: Option<usize>,
-    /// The spread in points.
+    /// The column with the spread in points.
     pub(super) spread: Option<usize>,
     pub(super) symbol: Option<usize>,
     pub(super) side: Side,
     pub(super) timezone: Timezone,
     pub(super) zone_origin: ZoneOrigin,
     pub(super) label: BarLabel,
-    /// What prices are multiplied with in the file.
+    /// The factor of the prices in the file.
     pub(super) scale: f64,
-    /// Whether the user said which columns to use.
+    /// Whether the user chose the columns.
     pub(super) columns_overridden: bool,
     pub(super) notes: Vec<String>,
 }
@@ -116,14 +116,14 @@ pub(super) struct About<'a> {
     pub(super) options: &'a RecordingOptions,
 }
 
-/// What a header or a shape tells, before the user's word.
+/// The layout from a header or a shape, before the user's options.
 #[derive(Debug, Clone, PartialEq)]
 struct Draft {
     vendor: Vendor,
     header_lines: usize,
     names: Vec<String>,
     time: Option<TimeColumns>,
-    /// The zone that a header names.
+    /// The timezone that a header names.
     zone: Option<Timezone>,
     prices: Option<PriceColumns>,
     volume: Option<usize>,
@@ -154,7 +154,7 @@ impl Draft {
 }
 
 impl Layout {
-    /// Reads the layout off the first lines of a file; `lines` has none that is blank.
+    /// Detects the layout from the first lines of a file; `lines` contains no blank line.
     pub(super) fn detect(lines: &[Line], separator: Option<u8>, about: About<'_>) -> Result<Self, RecordingError> {
         let first = lines.first().ok_or(RecordingError::Empty)?;
         if first.is_cut {
@@ -166,16 +166,16 @@ impl Layout {
         };
         let rows = fields(lines, delimiter);
         let head = rows.first().cloned().unwrap_or_default();
-        let told = !about.options.columns.roles.is_empty();
+        let has_overrides = !about.options.columns.roles.is_empty();
         let draft = if is_header(&head) {
             header::read(&rows, about)
         } else {
             match shape::read(&rows, delimiter, about) {
-                Err(_) if told => Ok(Draft::new(vendors::OWN, 0, shape::names(head.len()))),
+                Err(_) if has_overrides => Ok(Draft::new(vendors::OWN, 0, shape::names(head.len()))),
                 read => read,
             }
         }?;
-        overrides::apply(draft, about.options)?.finish(delimiter, told, about)
+        overrides::apply(draft, about.options)?.finish(delimiter, has_overrides, about)
     }
 }
 
@@ -222,10 +222,10 @@ fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
-/// Lines that are looked at for delimiter and shape.
+/// How many lines are read to find delimiter and shape.
 const LOOKED_AT: usize = 50;
 
-/// The delimiter that every line has; a comma may also be a decimal one, so it is the last one looked for.
+/// Returns the delimiter that every line has. The comma is tried last, because it may also be a decimal comma.
 fn find_delimiter(lines: &[Line]) -> Option<u8> {
     let looked: Vec<_> = lines.iter().filter(|line| !line.is_cut).take(LOOKED_AT).collect();
     let most_have = |delimiter: u8| {
@@ -239,7 +239,7 @@ fn find_delimiter(lines: &[Line]) -> Option<u8> {
     })
 }
 
-/// The fields of the lines that are looked at.
+/// Returns the fields of the first lines.
 fn fields(lines: &[Line], delimiter: u8) -> Vec<Vec<String>> {
     let mut splitter = Splitter::new(delimiter);
     let mut split = |line: &Line| {
@@ -249,7 +249,7 @@ fn fields(lines: &[Line], delimiter: u8) -> Vec<Vec<String>> {
     lines.iter().take(LOOKED_AT).filter_map(&mut split).collect()
 }
 
-/// Whether a line names columns: nothing in it is a number or a time.
+/// Returns whether a line names columns: no field is a number or a time.
 fn is_header(fields: &[String]) -> bool {
     !fields.iter().any(|field| is_number(field) || is_time(field))
 }

@@ -1,11 +1,11 @@
-//! The user's word on which column is what.
+//! The columns that the user chooses.
 
 use super::header::key;
 use super::{Draft, PriceColumns, TimeColumns};
 use crate::domain::{ColumnChoice, ColumnRole, RecordingOptions, Spread};
 use crate::recordings::error::RecordingError;
 
-/// Puts the columns that the user names in the place of those that were recognized.
+/// Replaces detected columns by those that the user chooses.
 pub(super) fn apply(mut draft: Draft, options: &RecordingOptions) -> Result<Draft, RecordingError> {
     let place = |choice: &ColumnChoice| match choice {
         ColumnChoice::Absent => Ok(None),
@@ -53,7 +53,7 @@ pub(super) fn apply(mut draft: Draft, options: &RecordingOptions) -> Result<Draf
     Ok(draft)
 }
 
-/// The prices, where the user names some; others of the same kind stay as they were recognized.
+/// Returns the price columns, if the user chooses some; others of the same kind stay as detected.
 fn prices(column: &impl Fn(ColumnRole) -> Option<usize>, recognized: Option<PriceColumns>) -> Option<PriceColumns> {
     let roles = [ColumnRole::Open, ColumnRole::High, ColumnRole::Low, ColumnRole::Close];
     let bids = [0, 1, 2, 3].map(ColumnRole::BidBar);

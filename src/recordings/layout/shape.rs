@@ -1,5 +1,5 @@
-//! Layouts without a header, told by the shape of their rows. What the numbers show must agree: bars have their high and low in
-//! place, quotes their bid below their ask.
+//! Layouts without a header, detected by the shape of the rows. The numbers must agree: in a bar, high and low are the
+//! extremes; in a quote, the bid is below the ask.
 
 use chrono::NaiveDate;
 
@@ -14,7 +14,7 @@ pub(super) fn names(count: usize) -> Vec<String> {
     (1..=count).map(|place| format!("column {place}")).collect()
 }
 
-/// The rows that are looked at.
+/// The rows of the sample.
 struct Rows<'a> {
     rows: &'a [Vec<String>],
     style: NumberStyle,
@@ -25,7 +25,7 @@ impl Rows<'_> {
         self.rows.get(row).and_then(|row| row.get(column)).map(String::as_str).unwrap_or_default()
     }
 
-    /// Whether nine of ten rows are so.
+    /// Returns whether nine of ten rows have the property.
     fn mostly(&self, is: impl Fn(&dyn Fn(usize) -> Option<f64>) -> bool) -> bool {
         let fits = |row: &&Vec<String>| {
             let number = |column: usize| row.get(column).and_then(|field| self.style.read(field).ok());
@@ -43,12 +43,12 @@ impl Rows<'_> {
         })
     }
 
-    /// Whether the columns are a bid and an ask, which are never far apart.
+    /// Returns whether the columns are a bid and an ask, which are always close.
     fn is_quote(&self, bid: usize, ask: usize) -> bool {
         self.is_pair(bid, ask, 1.05)
     }
 
-    /// Whether the second column is not below the first, nor more than `widest` times as high.
+    /// Returns whether the second column is at least the first, and at most `widest` times as high.
     fn is_pair(&self, bid: usize, ask: usize, widest: f64) -> bool {
         self.mostly(|number| {
             let (Some(bid), Some(ask)) = (number(bid), number(ask)) else { return false };
@@ -57,7 +57,7 @@ impl Rows<'_> {
     }
 }
 
-/// How the first column that is not a symbol writes its time.
+/// The format of the time in the first column that is not a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TimeForm {
     /// `20260115 070000`.
@@ -88,12 +88,12 @@ fn time_form(field: &str) -> TimeForm {
     }
 }
 
-/// Whether a field beside a date is a time of day.
+/// Returns whether a field next to a date is a time of day.
 fn is_clock(field: &str, next: Option<f64>) -> bool {
     if field.contains(':') {
         return stamp::read_split("2026-01-15", field, TimeStyle::default()).is_ok();
     }
-    // 070000 is one; 49412 may be a price, and then the next number is not far from it.
+    // 070000 is a time; 49412 may be a price, and then the next number is similar.
     let is_time = stamp::is_bare_clock(field) && stamp::read_split("2026-01-15", field, TimeStyle::default()).is_ok();
     let unlike = match (field.parse::<f64>(), next) {
         (Ok(this), Some(next)) if next > 0.0 => !(0.5..=2.0).contains(&(this / next)),
@@ -102,7 +102,7 @@ fn is_clock(field: &str, next: Option<f64>) -> bool {
     is_time && matches!(field.len(), 3..=6) && (unlike || (field.starts_with('0') && !field.starts_with("0.")))
 }
 
-/// The day in the name of a file of Lean: `20140508_quote.csv`.
+/// Returns the day in the name of a Lean file: `20140508_quote.csv`.
 fn date_in_name(name: &str) -> Option<NaiveDate> {
     vendors::words(name).iter().find_map(|word| match stamp::read(word, TimeStyle::default()) {
         Ok(stamp::Stamp::Local(at)) if word.len() == 8 => Some(at.date()),
@@ -110,7 +110,7 @@ fn date_in_name(name: &str) -> Option<NaiveDate> {
     })
 }
 
-/// Whether the first column counts the milliseconds of a day.
+/// Returns whether the first column counts milliseconds of a day.
 fn counts_milliseconds(rows: &[Vec<String>]) -> bool {
     let millis = |row: &Vec<String>| {
         let field = row.first()?;
@@ -171,7 +171,7 @@ fn prices(draft: &mut Draft, rows: &Rows<'_>, from: usize, count: usize, form: T
         4 if form == TimeForm::CompactTicks && rows.is_quote(from + 1, from + 2) => {
             (PriceColumns::Quote(from + 1, from + 2), Some(from + 3))
         }
-        // Two numbers alone are hardly anything else, but where NinjaTrader writes a price and its volume.
+        // Two numbers alone are a quote, except in NinjaTrader's format of price and volume.
         2 if rows.is_quote(from, from + 1) || (!is_compact && rows.is_pair(from, from + 1, 2.0)) => {
             (PriceColumns::Quote(from, from + 1), None)
         }

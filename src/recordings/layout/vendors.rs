@@ -1,4 +1,4 @@
-//! The vendors whose files are known by their header or their shape, and what their files mean without saying so.
+//! The vendors whose files are detected by header or shape, and the conventions of their files.
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -6,32 +6,32 @@ use chrono_tz::Tz;
 use super::Side;
 use crate::domain::{BarLabel, InstrumentClass, Timezone};
 
-/// What a vendor's files mean.
+/// The conventions of a vendor's files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::recordings) struct Vendor {
-    /// How reports and `docs/recordings.md` call it.
+    /// The name in reports and in `docs/recordings.md`.
     pub(in crate::recordings) name: &'static str,
-    /// The clock of times that carry no zone.
-    pub(super) clock: Clock,
-    /// Which side one price is.
+    /// The clock of times without a timezone.
+    pub(super) clock: VendorClock,
+    /// Which side a single price is.
     pub(super) side: Side,
-    /// What a bar's time is that of.
+    /// Whether a bar's time is its start or its end.
     pub(super) label: BarLabel,
 }
 
 /// The clock of a vendor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Clock {
-    /// Nothing is known of it; UTC is assumed.
+pub(super) enum VendorClock {
+    /// Unknown; UTC is assumed.
     Unknown,
-    /// The vendor says so.
+    /// Documented by the vendor.
     Zone(Timezone),
-    /// That of the exchange for exchange-traded instruments, UTC for currencies and metals.
+    /// The exchange's timezone for exchange-traded instruments, UTC for currencies and metals.
     Exchange,
 }
 
-impl Clock {
-    /// The zone for an instrument, and whether the vendor says so.
+impl VendorClock {
+    /// Returns the timezone for an instrument, and whether the vendor documents it.
     pub(super) fn zone(self, class: InstrumentClass) -> (Timezone, bool) {
         match (self, class) {
             (Self::Unknown, _) => (Timezone::UTC, false),
@@ -45,44 +45,46 @@ impl Clock {
 }
 
 const NEW_YORK: Timezone = Timezone::Named(Tz::America__New_York);
-/// Eastern Standard Time, without daylight saving all year.
+/// Eastern Standard Time all year, without daylight saving.
 const EST: Timezone = Timezone::Named(Tz::Etc__GMTPlus5);
 
-const fn vendor(name: &'static str, clock: Clock, side: Side) -> Vendor {
+const fn vendor(name: &'static str, clock: VendorClock, side: Side) -> Vendor {
     Vendor { name, clock, side, label: BarLabel::Start }
 }
 
-const UTC: Clock = Clock::Zone(Timezone::UTC);
+const UTC: VendorClock = VendorClock::Zone(Timezone::UTC);
 
-/// A file like those of this server's own documents.
-pub(in crate::recordings) const OWN: Vendor = vendor("", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const METATRADER_5: Vendor = vendor("MetaTrader 5", Clock::Zone(Timezone::Broker), Side::Bid);
-pub(in crate::recordings) const METATRADER_4: Vendor = vendor("MetaTrader 4", Clock::Zone(Timezone::Broker), Side::Bid);
+/// A file in the format of this server's documentation.
+pub(in crate::recordings) const OWN: Vendor = vendor("", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const METATRADER_5: Vendor =
+    vendor("MetaTrader 5", VendorClock::Zone(Timezone::Broker), Side::Bid);
+pub(in crate::recordings) const METATRADER_4: Vendor =
+    vendor("MetaTrader 4", VendorClock::Zone(Timezone::Broker), Side::Bid);
 /// <https://www.histdata.com/f-a-q/data-files-detailed-specification/>: EST without daylight saving, bids.
-pub(in crate::recordings) const HISTDATA: Vendor = vendor("HistData", Clock::Zone(EST), Side::Bid);
+pub(in crate::recordings) const HISTDATA: Vendor = vendor("HistData", VendorClock::Zone(EST), Side::Bid);
 pub(in crate::recordings) const TRUEFX: Vendor = vendor("TrueFX", UTC, Side::Bid);
 pub(in crate::recordings) const DUKASCOPY: Vendor = vendor("Dukascopy", UTC, Side::Bid);
 pub(in crate::recordings) const FOREX_TESTER: Vendor = vendor("Forex Tester", UTC, Side::Bid);
 pub(in crate::recordings) const FINAM: Vendor =
-    vendor("Finam", Clock::Zone(Timezone::Named(Tz::Europe__Moscow)), Side::Last);
+    vendor("Finam", VendorClock::Zone(Timezone::Named(Tz::Europe__Moscow)), Side::Last);
 pub(in crate::recordings) const STOOQ: Vendor =
-    vendor("Stooq", Clock::Zone(Timezone::Named(Tz::Europe__Warsaw)), Side::Last);
-pub(in crate::recordings) const YFINANCE: Vendor = vendor("yfinance", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const INVESTING: Vendor = vendor("Investing.com", Clock::Unknown, Side::Last);
-/// The chart's own zone, which is the exchange's unless it was changed.
-pub(in crate::recordings) const SIERRA_CHART: Vendor = vendor("Sierra Chart", Clock::Zone(NEW_YORK), Side::Last);
+    vendor("Stooq", VendorClock::Zone(Timezone::Named(Tz::Europe__Warsaw)), Side::Last);
+pub(in crate::recordings) const YFINANCE: Vendor = vendor("yfinance", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const INVESTING: Vendor = vendor("Investing.com", VendorClock::Unknown, Side::Last);
+/// The chart's timezone, which is by default the exchange's.
+pub(in crate::recordings) const SIERRA_CHART: Vendor = vendor("Sierra Chart", VendorClock::Zone(NEW_YORK), Side::Last);
 /// <https://ninjatrader.com/support/helpguides/nt8/importing.htm>: exports are in UTC; bars carry the time of their end.
 pub(in crate::recordings) const NINJATRADER: Vendor =
     Vendor { label: BarLabel::End, ..vendor("NinjaTrader 8", UTC, Side::Last) };
 pub(in crate::recordings) const DATABENTO: Vendor = vendor("Databento", UTC, Side::Last);
 pub(in crate::recordings) const MASSIVE: Vendor = vendor("Massive flat file", UTC, Side::Last);
 pub(in crate::recordings) const BINANCE: Vendor = vendor("Binance", UTC, Side::Last);
-pub(in crate::recordings) const TRADINGVIEW: Vendor = vendor("TradingView", Clock::Unknown, Side::Last);
-pub(in crate::recordings) const ALPHA_VANTAGE: Vendor = vendor("Alpha Vantage", Clock::Exchange, Side::Last);
-pub(in crate::recordings) const KIBOT: Vendor = vendor("Kibot", Clock::Zone(NEW_YORK), Side::Last);
-pub(in crate::recordings) const LEAN: Vendor = vendor("QuantConnect Lean", Clock::Exchange, Side::Last);
+pub(in crate::recordings) const TRADINGVIEW: Vendor = vendor("TradingView", VendorClock::Unknown, Side::Last);
+pub(in crate::recordings) const ALPHA_VANTAGE: Vendor = vendor("Alpha Vantage", VendorClock::Exchange, Side::Last);
+pub(in crate::recordings) const KIBOT: Vendor = vendor("Kibot", VendorClock::Zone(NEW_YORK), Side::Last);
+pub(in crate::recordings) const LEAN: Vendor = vendor("QuantConnect Lean", VendorClock::Exchange, Side::Last);
 
-/// All of them, for the table in the documents.
+/// All vendors, for the table in the documentation.
 #[cfg(test)]
 pub(in crate::recordings) const VENDORS: [Vendor; 19] = [
     HISTDATA,
@@ -106,7 +108,7 @@ pub(in crate::recordings) const VENDORS: [Vendor; 19] = [
     LEAN,
 ];
 
-/// Headers that are known: every key of a row has to be there. The first row that fits decides.
+/// Known headers: a file must have every key of a row. The first matching row decides.
 pub(super) const HEADERS: [(&[&str], Vendor); 20] = [
     (&["date", "time", "bid", "ask", "flags"], METATRADER_5),
     (&["open", "tickvol"], METATRADER_5),
@@ -130,7 +132,7 @@ pub(super) const HEADERS: [(&[&str], Vendor); 20] = [
     (&["timestamp", "open", "high", "low", "close"], ALPHA_VANTAGE),
 ];
 
-/// The words of a file's name, in lower case.
+/// Returns the words of a file's name, in lower case.
 pub(super) fn words(name: &str) -> Vec<String> {
     name.split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -138,7 +140,7 @@ pub(super) fn words(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The side that a file's name tells: `EURUSD_Candlestick_1_M_BID.csv`, `NQ 03-26.Last.txt`.
+/// Returns the side in a file's name: `EURUSD_Candlestick_1_M_BID.csv`, `NQ 03-26.Last.txt`.
 pub(super) fn side_in_name(name: &str) -> Option<Side> {
     words(name).iter().find_map(|word| match word.as_str() {
         "bid" => Some(Side::Bid),
@@ -147,23 +149,23 @@ pub(super) fn side_in_name(name: &str) -> Option<Side> {
     })
 }
 
-/// Whether a file is called as `NinjaTrader` calls its exports: `NQ 03-26.Last.txt`.
+/// Returns whether the name is that of a `NinjaTrader` export: `NQ 03-26.Last.txt`.
 pub(super) fn is_ninjatrader_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     [".last.", ".bid.", ".ask."].iter().any(|side| lower.contains(side))
 }
 
-/// Whether a file is called as `HistData` calls its own: `DAT_ASCII_EURUSD_M1_2026.csv`.
+/// Returns whether the name is that of a `HistData` file: `DAT_ASCII_EURUSD_M1_2026.csv`.
 pub(super) fn is_histdata_name(name: &str) -> bool {
     name.to_ascii_uppercase().starts_with("DAT_")
 }
 
-/// Whether a file is called as charts of `TradingView` are: `OANDA_EURUSD, 5.csv`.
+/// Returns whether the name is that of a `TradingView` chart export: `OANDA_EURUSD, 5.csv`.
 pub(super) fn is_tradingview_name(name: &str) -> bool {
     name.rsplit_once(", ").is_some_and(|(symbol, _)| symbol.contains('_'))
 }
 
-/// The length of bar that a file's name tells: `M5`, `H1`, `D1`, `5m`, `1h`, `15min`, `EURUSD60`, `, 5`.
+/// Returns the bar length in a file's name: `M5`, `H1`, `D1`, `5m`, `1h`, `15min`, `EURUSD60`, `, 5`.
 pub(in crate::recordings) fn bar_length_in_name(name: &str) -> Option<TimeDelta> {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
@@ -185,7 +187,7 @@ pub(in crate::recordings) fn bar_length_in_name(name: &str) -> Option<TimeDelta>
             _ => None,
         }
     });
-    // TradingView counts minutes after a comma, MetaTrader 4 right after the symbol.
+    // TradingView writes minutes after a comma, MetaTrader 4 directly after the symbol.
     let minutes = |digits: &str| match digits {
         "1" | "2" | "3" | "5" | "10" | "15" | "30" | "45" | "60" | "120" | "180" | "240" | "1440" => number(digits),
         _ => None,
@@ -206,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_tell_how_long_bars_are() {
+    fn a_file_name_may_have_the_bar_length() {
         for (name, minutes) in [
             ("EURUSD_H1_server.csv", Some(60)),
             ("EURUSD_M5.csv.gz", Some(5)),
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_tell_the_side() {
+    fn a_file_name_may_have_the_side() {
         for (name, side) in [
             ("EURUSD_Candlestick_1_M_BID.csv", Some(Side::Bid)),
             ("NQ 03-26.Ask.txt", Some(Side::Ask)),

@@ -1,4 +1,4 @@
-//! Inputs that were tried on the product, each with its right value.
+//! Files that were tried on the product, each with the correct result.
 
 use super::*;
 
@@ -19,7 +19,11 @@ fn histdata_is_eastern_standard_time_all_year() {
     );
     assert_eq!(read.summary.read_as, "HistData bars, bid prices, Etc/GMT+5 (EST without daylight saving)");
     assert_eq!(read.summary.bar_seconds, Some(60.0));
-    assert!(read.told().contains("as HistData writes them; say otherwise with --timezone"), "{}", read.told());
+    assert!(
+        read.described().contains("as HistData writes them; say otherwise with --timezone"),
+        "{}",
+        read.described()
+    );
     for (zone, winter, summer) in [
         ("America/New_York", "2026-01-15T12:00Z", "2026-07-02T11:00Z"),
         ("UTC", "2026-01-15T07:00Z", "2026-07-02T07:00Z"),
@@ -28,8 +32,8 @@ fn histdata_is_eastern_standard_time_all_year() {
         let read = file("EURUSD.csv", HISTDATA).with("timezone", zone).good();
         assert!(read.rows[0].starts_with(winter) && read.rows[2].starts_with(summer), "{zone}: {:?}", read.rows);
     }
-    let told = file("EURUSD.csv", HISTDATA).good().told();
-    assert!(told.contains("NinjaTrader and converters of Dukascopy's data"), "{told}");
+    let result = file("EURUSD.csv", HISTDATA).good().described();
+    assert!(result.contains("NinjaTrader and converters of Dukascopy's data"), "{result}");
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn metatrader_5_bars_add_their_own_spread() {
                 "2026-01-15T05:05Z 1.16005/1.16026 1.16009/1.1603 1.16001/1.16022 1.16008/1.16029",
             ]
         );
-        assert!(read.told().contains("column '<SPREAD>', in points of 0.00001"), "{}", read.told());
+        assert!(read.described().contains("column '<SPREAD>', in points of 0.00001"), "{}", read.described());
     }
     let gold = MT5.replace("\t1.1", "\t2650.1");
     let read = file("XAUUSD_M5.csv", &gold).of("XAUUSD").with("spread", "25").good();
@@ -80,7 +84,7 @@ fn daily_bars_need_no_time_column() {
     let read = file("EURUSD_D1.csv", text).good();
     assert_eq!(read.rows, ["2026-01-14T22:00Z 1.16001/1.16009 1.17012/1.1702 1.15098/1.15106 1.16505/1.16513"]);
     assert_eq!(read.summary.bar_seconds, Some(86_400.0));
-    assert!(read.told().contains("bars of 1440 minutes are too coarse"), "{}", read.told());
+    assert!(read.described().contains("bars of 1440 minutes are too coarse"), "{}", read.described());
 }
 
 const SERVER: &str = "time,open,high,low,close\n2026-01-15 09:00:00,1.1600,1.1612,1.1599,1.1605\n\
@@ -95,8 +99,8 @@ fn broker_time_is_new_york_and_seven_hours() {
     let (steps, _) = file("EURUSD_H1_server.csv", SERVER).steps().unwrap();
     assert_eq!(iso(steps[3].tick.observed_at), "2026-01-15T09:59:59.999Z");
     let unnamed = file("server.csv", SERVER).good();
-    assert!(unnamed.told().contains("nothing shows how long a bar is"), "{}", unnamed.told());
-    assert!(unnamed.told().contains("were read as UTC"), "{}", unnamed.told());
+    assert!(unnamed.described().contains("nothing shows how long a bar is"), "{}", unnamed.described());
+    assert!(unnamed.described().contains("were read as UTC"), "{}", unnamed.described());
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn a_one_sided_tick_keeps_the_other_side() {
 }
 
 #[test]
-fn utf_16_is_read_with_and_without_its_mark() {
+fn utf_16_is_read_with_or_without_mark() {
     let text = "time,open,high,low,close\r\n2026-01-15T07:00:00Z,1.1,1.2,1.0,1.1\r\n";
     let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for bytes in [[b"\xff\xfe", wide.as_slice()].concat(), wide.clone()] {
@@ -145,7 +149,7 @@ fn dukascopy_fillers_of_closed_markets_are_counted() {
     assert_eq!(read.rows[0], "2026-01-15T07:00Z 1.16001/1.16011 1.16012/1.16022 1.15998/1.16008 1.16005/1.16015");
     assert_eq!(read.left_out(), [("closed_market", 1)]);
     assert_eq!(read.summary.read_as, "Dukascopy bars, bid prices, UTC");
-    assert!(read.told().contains("left out: 1 filling a closed market"), "{}", read.told());
+    assert!(read.described().contains("left out: 1 filling a closed market"), "{}", read.described());
     let asks = file("EURUSD_Candlestick_1_M_ASK.csv", text).with("spread", "10").good();
     assert!(asks.rows[0].starts_with("2026-01-15T07:00Z 1.15991/1.16001"), "{:?}", asks.rows);
 }
@@ -196,13 +200,13 @@ fn a_later_row_decides_what_comes_first() {
     let day_first = days(&["01/02", "02/02", "13/02"]);
     assert!(file("x.csv", &day_first).good().rows[1].starts_with("2026-02-02T07:00Z"));
     assert!(file("x.csv", &days(&["01/02", "01/13"])).good().rows[0].starts_with("2026-01-02T07:00Z"));
-    // Far behind the rows that are looked at first.
+    // Far behind the sample.
     let begin = parse_time("2026-02-01T00:00:00Z").unwrap();
     let minute = |n: i64| (begin + TimeDelta::minutes(10 * n)).format("%d/%m/%Y %H:%M,1.1,1.2,1.0,1.1\n").to_string();
     let long = format!("time,open,high,low,close\n{}", (0..13 * 144).map(minute).collect::<String>());
     assert!(file("x.csv", &long).good().rows[0].starts_with("2026-02-01T00:00Z"));
-    let told = file("x.csv", &days(&["01/02", "02/02"])).with("columns", "date_order=dmy").good();
-    assert!(told.rows[0].starts_with("2026-02-01T07:00Z"));
+    let result = file("x.csv", &days(&["01/02", "02/02"])).with("columns", "date_order=dmy").good();
+    assert!(result.rows[0].starts_with("2026-02-01T07:00Z"));
 }
 
 #[test]
@@ -239,7 +243,7 @@ fn investing_com_is_reversed() {
             ["2026-01-15T00:00Z 49080.2 49205.4 48975.1 49100", "2026-01-16T00:00Z 49100.1 49525.8 49096 49412.5"]
         );
         assert_eq!(read.summary.read_as, "Investing.com bars, prices as they stand, UTC");
-        assert!(read.told().contains("its newest row came first: it was reversed"), "{}", read.told());
+        assert!(read.described().contains("its newest row came first: it was reversed"), "{}", read.described());
         assert_eq!(read.left_out(), []);
     }
 }
@@ -272,7 +276,7 @@ fn sierra_chart_closes_with_last() {
     let twice = text.replace("BidVolume, AskVolume", "Low, Low");
     let read = file("NQH26.txt", &twice).of("NQ").good();
     assert!(read.rows[0].ends_with("25400 25412.25 25396.5 25410"));
-    assert!(read.told().contains("'Low' (3 times); the first one counts"), "{}", read.told());
+    assert!(read.described().contains("'Low' (3 times); the first one counts"), "{}", read.described());
 }
 
 #[test]
@@ -306,11 +310,11 @@ fn tradingview_exports_keep_their_first_columns() {
         ]
     );
     assert_eq!(read.summary.read_as, "TradingView bars, prices as they stand, times with their own zone");
-    assert!(read.told().contains("'Plot' (2 times)"), "{}", read.told());
+    assert!(read.described().contains("'Plot' (2 times)"), "{}", read.described());
 }
 
 #[test]
-fn epochs_that_a_spreadsheet_rounded_are_refused() {
+fn epochs_that_a_spreadsheet_rounded_are_rejected() {
     let text = "time,open,high,low,close\n1.76846E+12,1.16001,1.16012,1.15998,1.16005\n\
                 1.76846E+12,1.16005,1.16009,1.16001,1.16008\n1.76846E+12,1.16008,1.16010,1.16000,1.16002\n";
     let error = file("excel.csv", text).error();

@@ -1,11 +1,11 @@
-//! Every layout of the table in the documents, each with the same prices.
+//! Every layout of the table in the documentation, each with the same prices.
 
 use std::fmt::Write as _;
 
 use super::super::layout::vendors::VENDORS;
 use super::*;
 
-/// A file in a layout, how it is told, and its first row.
+/// A file in a layout, its description, and its first row.
 pub(super) struct Sample {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
@@ -105,7 +105,7 @@ pub(super) const SAMPLES: [Sample; 42] = [
 ];
 
 #[test]
-fn every_layout_is_recognized_and_told() {
+fn every_layout_is_detected_and_described() {
     let mut wrong = Vec::new();
     for sample in &SAMPLES {
         match file(sample.name, sample.text).of(sample.symbol).read() {
@@ -132,12 +132,12 @@ fn every_vendor_is_tried_and_documented() {
     for vendor in VENDORS {
         assert!(docs.contains(&format!("| {}", vendor.name)), "{} is not in docs/recordings.md", vendor.name);
         let elsewhere = ["MetaTrader 4", "Forex Tester", "Sierra Chart"].contains(&vendor.name);
-        assert!(elsewhere || tried.iter().any(|told| told.starts_with(vendor.name)), "{} is not tried", vendor.name);
+        assert!(elsewhere || tried.iter().any(|title| title.starts_with(vendor.name)), "{} is not tried", vendor.name);
     }
 }
 
 #[test]
-fn any_packing_and_encoding_gives_the_same() {
+fn any_packing_and_encoding_gives_the_same_result() {
     use std::io::Write;
     let plain = file("EURUSD.csv", SAMPLES[2].text);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -159,7 +159,7 @@ fn any_packing_and_encoding_gives_the_same() {
 }
 
 #[test]
-fn the_user_has_the_last_word() {
+fn the_users_options_take_precedence() {
     let text = "Datum;Eröffn.;Hoch;Tief;Zuletzt;Sym\n2026-01-15 07:00;1,16001;1,16012;1,15998;1,16005;x\n";
     let named = "time=Datum,open=Eröffn.,high=Hoch,low=Tief,close=Zuletzt";
     let read = file("a.csv", text).with("columns", named).with("timezone", "+02:00").good();
@@ -179,14 +179,14 @@ fn the_user_has_the_last_word() {
     let mids = file("a.csv", text).with("columns", named).with("price", "mid").with("spread", "0.00008").good();
     assert_eq!(mids.rows[0], "2026-01-15T07:00Z 1.15997/1.16005 1.16008/1.16016 1.15994/1.16002 1.16001/1.16009");
     let shuffled = "9,1.16005,1.15998,1.16012,1.16001,2026-01-15T07:00:00Z\n";
-    let told = file("a.csv", shuffled).with("columns", "time=#6,open=#5,high=#4,low=#3,close=#2").good();
-    assert_eq!(told.rows, ["2026-01-15T07:00Z 1.16001 1.16012 1.15998 1.16005"]);
+    let result = file("a.csv", shuffled).with("columns", "time=#6,open=#5,high=#4,low=#3,close=#2").good();
+    assert_eq!(result.rows, ["2026-01-15T07:00Z 1.16001 1.16012 1.15998 1.16005"]);
     let ends = "time,open,high,low,close\n2026-01-15T07:05:00Z,1.1,1.2,1.0,1.1\n2026-01-15T07:10:00Z,1.1,1.2,1.0,1.1\n";
     assert!(file("a.csv", ends).with("bar-label", "end").good().rows[0].starts_with("2026-01-15T07:00Z"));
 }
 
 #[test]
-fn what_has_no_effect_is_told() {
+fn options_without_effect_are_reported() {
     let quotes = file("a.csv", SAMPLES[0].text);
     for (name, value, part) in [
         ("timezone", "broker", "the times carry their own zone: --timezone has no effect"),
@@ -195,7 +195,7 @@ fn what_has_no_effect_is_told() {
     ] {
         let read = quotes.clone().with(name, value).good();
         assert_eq!(read.rows, quotes.good().rows);
-        assert!(read.told().contains(part), "{}", read.told());
+        assert!(read.described().contains(part), "{}", read.described());
     }
 }
 
@@ -204,23 +204,23 @@ fn a_bid_is_never_what_a_long_pays() {
     let read = file("EURUSD1.csv", "2026.01.15,07:00,1.16001,1.16012,1.15998,1.16005,123\n").good();
     assert_eq!(read.rows, ["2026-01-15T05:00Z 1.16001/1.16013 1.16012/1.16024 1.15998/1.1601 1.16005/1.16017"]);
     assert!(
-        read.told().contains("nothing tells their spread: 0.00012 was assumed, 1/10000 of the price"),
+        read.described().contains("nothing tells their spread: 0.00012 was assumed, 1/10000 of the price"),
         "{}",
-        read.told()
+        read.described()
     );
 }
 
 #[test]
-fn unfinished_and_future_bars_are_told() {
+fn unfinished_and_future_bars_are_reported() {
     let text = |last: &str| {
         format!(
             "time,open,high,low,close\n2026-11-28T11:00:00Z,1.1,1.2,1.0,1.1\n2026-11-28T11:30:00Z,1.1,1.2,1.0,1.1\n{last},1.1,1.2,1.0,1.1\n"
         )
     };
-    // 28 November is a Saturday: bars that move are kept, and the last one is not over at noon.
-    assert!(file("a.csv", &text("2026-11-28T12:00:00Z")).good().told().contains("is not over yet"));
+    // 28 November is a Saturday: bars with movement are kept, and the last one is incomplete at noon.
+    assert!(file("a.csv", &text("2026-11-28T12:00:00Z")).good().described().contains("is not over yet"));
     let part = file("a.csv", &text("2026-11-28T11:17:12Z").replace("11:30", "10:30").replace("11:00", "10:00")).good();
-    assert!(part.told().contains("begins between two bars"), "{}", part.told());
+    assert!(part.described().contains("begins between two bars"), "{}", part.described());
 }
 
 #[test]
@@ -230,17 +230,21 @@ fn a_wrong_zone_shows_in_the_report() {
     let mut text = "time,open,high,low,close,volume\n".to_owned();
     for hour in 0..4 * 7 * 24 {
         let at = begin + TimeDelta::hours(hour);
-        // Four weeks of a market that closes on Friday at 22:00, with fillers on the weekends.
+        // Four weeks of a market that closes on Friday at 22:00, with filler bars on the weekends.
         let open = crate::domain::Session::Forex.is_open(at);
         let (high, volume) = if open { (1.2, 9) } else { (1.1, 0) };
         writeln!(text, "{},1.1,{high},1.1,1.1,{volume}", zone.local(at).format("%Y-%m-%d %H:%M:%S")).unwrap();
     }
     let wrong = file("EURUSD.csv", &text).good();
-    assert!(wrong.told().contains("lies 2 h late on 3 of 3 weekends as the times are read (UTC)"), "{}", wrong.told());
     assert!(
-        wrong.told().contains("--timezone broker (+02:00 at its first weekend) would fit 3 of 3"),
+        wrong.described().contains("lies 2 h late on 3 of 3 weekends as the times are read (UTC)"),
         "{}",
-        wrong.told()
+        wrong.described()
+    );
+    assert!(
+        wrong.described().contains("--timezone broker (+02:00 at its first weekend) would fit 3 of 3"),
+        "{}",
+        wrong.described()
     );
     let right = file("EURUSD.csv", &text).with("timezone", "broker").good();
     assert_eq!(right.summary.warnings, Vec::<String>::new());

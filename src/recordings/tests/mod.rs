@@ -1,4 +1,4 @@
-//! Recordings as the world writes them.
+//! Tests on files in real formats.
 
 mod cases;
 mod layouts;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::input::Content;
-use super::{Counts, ReadSummary, Recording, RecordingError, Request, RowPrices, Step};
+use super::{Counts, ReadRequest, ReadSummary, RecordedTick, Recording, RecordingError, RowPrices};
 use crate::domain::{Instruments, Quote, RecordingOptions, iso, parse_time};
 
-/// The day on which all of these files are read.
+/// The day on which all these files are read.
 fn now() -> DateTime<Utc> {
     parse_time("2026-11-28T12:00:00Z").unwrap()
 }
@@ -31,10 +31,10 @@ fn file(name: &str, text: &str) -> File {
     File { name: name.into(), bytes: text.into(), symbol: "EURUSD", options: RecordingOptions::default() }
 }
 
-/// What came of a file.
+/// The result of reading a file.
 #[derive(Debug, Clone, PartialEq)]
 struct Read {
-    /// `2026-01-15T12:00:00.000Z 1.16001/1.16009` or `… O H L C`, one price as such, two as `bid/ask`.
+    /// `2026-01-15T12:00:00.000Z 1.16001/1.16009` or `… O H L C`: a single price as such, two as `bid/ask`.
     rows: Vec<String>,
     summary: ReadSummary,
 }
@@ -44,7 +44,7 @@ impl File {
         Self { symbol, ..self }
     }
 
-    /// With `--name value`.
+    /// Sets the option `--name value`.
     fn with(mut self, name: &str, value: &str) -> Self {
         match name {
             "timezone" => self.options.timezone = Some(value.parse().unwrap()),
@@ -61,7 +61,7 @@ impl File {
         let list = Instruments::documented().into_iter().chain(Instruments::futures());
         let instruments = Arc::new(Instruments::new(list).unwrap());
         let instrument = instruments.resolve(self.symbol).unwrap().clone();
-        let request = Request { instrument, instruments, options: self.options.clone(), now: now() };
+        let request = ReadRequest { instrument, instruments, options: self.options.clone(), now: now() };
         Recording::open_content(&Content::Bytes(self.bytes.clone().into(), self.name.clone()), &request)
     }
 
@@ -89,8 +89,8 @@ impl File {
         }
     }
 
-    /// All its ticks, as a replay sends them.
-    fn steps(&self) -> Result<(Vec<Step>, Counts), RecordingError> {
+    /// Returns all ticks, as a replay sends them.
+    fn steps(&self) -> Result<(Vec<RecordedTick>, Counts), RecordingError> {
         let mut recording = self.open()?;
         let mut steps = Vec::new();
         loop {
@@ -115,7 +115,7 @@ impl Read {
         self.summary.left_out.iter().map(|(reason, rows)| (reason.code(), rows.rows)).collect()
     }
 
-    fn told(&self) -> String {
+    fn described(&self) -> String {
         self.summary.lines().join("\n")
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for any file: the way it is written changes nothing, and nothing comes out that was not written.
+//! Invariants for any file: the format does not change the result, and every result is in the file.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use super::layouts::SAMPLES;
 use super::*;
 
-/// Bars of five minutes from a minute of 2026 on: open, and what high, low and close are away, in points.
+/// Bars of five minutes from a minute of 2026 on: the open, and the distances of high, low and close in points.
 fn bars() -> impl Strategy<Value = (i64, Vec<[i64; 4]>)> {
     let bar = (100_001i64..130_000, 1i64..99, 1i64..99, 0i64..99)
         .prop_map(|(open, up, down, part)| [open, open + up, open - down, open - down + part * (up + down) / 99]);
     (0i64..300 * 288, prop::collection::vec(bar, 3..8))
 }
 
-/// How a time is written. The second is whether day and month can be told apart by nothing but a late day.
+/// Formats of a time. The flag says whether only a late day distinguishes day and month.
 const TIMES: [(&str, bool); 16] = [
     ("%Y-%m-%dT%H:%M:%SZ", false),
     ("%Y-%m-%d %H:%M:%S", false),
@@ -35,7 +35,7 @@ const TIMES: [(&str, bool); 16] = [
     ("%s000000000", false),
 ];
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone)]
 struct Style {
     columns: Vec<usize>,
@@ -67,7 +67,7 @@ fn style() -> impl Strategy<Value = Style> {
             separator,
             time,
             decimal_comma,
-            // A comma in a number or a date needs them.
+            // A comma in a number or a date needs quotation marks.
             quotes: quotes || (separator == ',' && (decimal_comma || time.0.contains(','))),
             newest_first,
             names,
@@ -106,7 +106,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_way_it_is_written_changes_nothing((first, bars) in bars(), style in style()) {
+    fn the_format_does_not_change_the_result((first, bars) in bars(), style in style()) {
         let expected: Vec<String> = bars.iter().enumerate().map(|(place, prices)| {
             let prices: Vec<_> = prices.iter().map(|points| (*points as f64 / 1e5).to_string()).collect();
             format!("{} {}", iso(at(first + place as i64)).replace(":00.000Z", "Z"), prices.join(" "))
@@ -122,7 +122,7 @@ proptest! {
         }
     }
 
-    /// Times of all lengths and shapes: none leads out of the range of what can have been recorded.
+    /// Times of all lengths and shapes: every parsed time is in the plausible range.
     #[test]
     fn no_time_is_invented(
         header in prop::sample::select(vec!["time,bid,ask\n", "", "time,open,high,low,close,volume\n", "<DTYYYYMMDD>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>\n"]),
@@ -149,7 +149,7 @@ proptest! {
         File { bytes, ..file("recording.csv", "") }.steps().ok();
     }
 
-    /// Files of vendors with some bytes changed: whatever comes out is sound and in order.
+    /// Vendors' files with some bytes changed: every result is valid and in order.
     #[test]
     fn a_damaged_file_gives_sound_ticks(
         which in 0..SAMPLES.len(),
@@ -173,13 +173,13 @@ proptest! {
         }
         let damaged = File { bytes, ..file(sample.name, "") }.of(sample.symbol);
         if let Ok((steps, _)) = damaged.steps() {
-            let mut told = String::new();
+            let mut text = String::new();
             for step in &steps {
                 let (low, high) = match step.tick.quote {
                     Quote::BidAsk { bid, ask } => (bid, ask),
                     Quote::Last(price) => (price, price),
                 };
-                write!(told, "{low} {high} ").unwrap();
+                write!(text, "{low} {high} ").unwrap();
                 prop_assert!(low > 0.0 && low <= high && high.is_finite(), "{:?}", damaged);
             }
             prop_assert!(steps.is_sorted_by_key(|step| step.tick.observed_at), "{:?}", damaged);

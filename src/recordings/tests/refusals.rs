@@ -1,9 +1,9 @@
-//! What cannot be read is refused with the place, the reason and the remedy; what is left out is counted.
+//! Unreadable files are rejected with line, reason and remedy; skipped rows are counted.
 
 use super::*;
 
 #[test]
-fn what_is_not_a_recording_is_told_why() {
+fn an_unreadable_file_gets_its_reason() {
     for (text, part) in [
         ("hello", "separated by neither comma, semicolon, tab nor '|': 'hello'"),
         ("bid,ask\n", "no column is a time (time, timestamp, datetime, date); its columns are bid, ask"),
@@ -55,7 +55,7 @@ fn a_bad_line_names_its_place_and_reason() {
 }
 
 #[test]
-fn rows_that_are_left_out_are_counted_by_reason() {
+fn skipped_rows_are_counted_by_reason() {
     let text = "time,bid,ask\n2026-01-15T07:00:05Z,1.1,1.2\n2026-01-15T07:00:05Z,1.2,1.3\nx,y,z\n2026-01-15T07:00:04Z,1.1,1.2\n\
                 2026-01-15T07:00:06Z,1.3,1.2\n1970-01-15T07:00:06Z,1.1,1.2\n2026-01-15T07:00:06Z,,\n2026-01-15T07:00:07Z,1.3,1.4";
     let read = file("a.csv", text).good();
@@ -66,9 +66,9 @@ fn rows_that_are_left_out_are_counted_by_reason() {
     assert_eq!(json["left_out"]["crossed"]["rows"], 1);
     assert_eq!(json["left_out"]["crossed"]["first"], "line 6: has its bid above its ask");
     assert!(
-        read.told().contains("left out: 1 unreadable, 1 before 1990 or in the future, 1 back in time"),
+        read.described().contains("left out: 1 unreadable, 1 before 1990 or in the future, 1 back in time"),
         "{}",
-        read.told()
+        read.described()
     );
 }
 
@@ -83,16 +83,16 @@ fn bars_cannot_share_a_time() {
 }
 
 #[test]
-fn a_file_in_no_order_is_refused() {
+fn an_unordered_file_is_rejected() {
     let row = |minute: usize| format!("2026-01-15T07:{minute:02}:00Z,1.1,1.2\n");
-    // Rises twice and falls for the rest.
+    // Rises twice and falls in all other rows.
     let rows: String = [50, 51, 52].into_iter().chain(0..30).map(row).collect();
     let error = file("a.csv", &format!("time,bid,ask\n{rows}")).error();
     assert_eq!(error, "30 of its 33 rows go back in time; line 5: goes back in time: sort it by time first");
 }
 
 #[test]
-fn an_hour_that_does_not_exist_is_left_out() {
+fn a_nonexistent_hour_is_skipped() {
     let text = "time,bid,ask\n2026-03-08 01:59:00,1.1,1.2\n2026-03-08 02:30:00,1.1,1.2\n2026-03-08 03:00:00,1.1,1.2\n";
     let read = file("a.csv", text).with("timezone", "America/New_York").good();
     assert_eq!(read.rows, ["2026-03-08T06:59Z 1.1/1.2", "2026-03-08T07:00Z 1.1/1.2"]);
@@ -100,7 +100,7 @@ fn an_hour_that_does_not_exist_is_left_out() {
 }
 
 #[test]
-fn a_spread_in_the_wrong_unit_is_refused() {
+fn a_spread_in_the_wrong_unit_is_rejected() {
     let bars = "2026.01.15,07:00,1.16001,1.16012,1.15998,1.16005,123\n";
     let error = file("EURUSD1.csv", bars).with("spread", "8.0").error();
     assert!(error.contains("a spread of 8 is more than 1 % of the price 1.16001"), "{error}");
@@ -111,30 +111,30 @@ fn a_spread_in_the_wrong_unit_is_refused() {
 }
 
 #[test]
-fn many_bad_rows_are_not_read_to_the_end() {
+fn a_file_of_bad_rows_is_abandoned() {
     let many = format!("time,bid,ask\n{}", "a,b,c\n".repeat(5000));
     let error = file("a.csv", &many).error();
     assert_eq!(error, "none of its first 1000 rows can be used; line 2, column 'time': 'a' is not a time");
-    // Rows of other instruments are not bad.
+    // Rows of other instruments are not faults.
     let others = "C:GBP-USD,1.3,1.4,1768460400000000000\n".repeat(5000);
     let text = format!("ticker,bid,ask,window_start\n{others}C:EUR-USD,1.1,1.2,1768460400000000000\n");
     assert_eq!(file("a.csv", &text).good().left_out(), [("other_instrument", 5000)]);
 }
 
 #[test]
-fn an_unknown_symbol_needs_the_users_word() {
+fn an_unknown_symbol_needs_the_users_option() {
     let text = "symbol,time,bid,ask\n6EH6,2026-01-15T07:00:00Z,1.1,1.2\n";
     let read = file("a.csv", text).good();
     assert!(
-        read.told().contains("the file calls its instrument '6EH6', which is not in the catalogue"),
+        read.described().contains("the file calls its instrument '6EH6', which is not in the catalogue"),
         "{}",
-        read.told()
+        read.described()
     );
     let two = format!("{text}6EM6,2026-01-15T07:00:00Z,1.1,1.2\n");
     let error = file("a.csv", &two).error();
     assert!(error.contains("they are of 6EH6, 6EM6; name the instrument with --symbol"), "{error}");
     assert_eq!(file("a.csv", &two).with("columns", "symbol=none").good().rows.len(), 2);
-    // Many rows of the first, then another: the first is not taken for it.
+    // Many rows of the first instrument, then another one: the first is not accepted.
     let long = format!(
         "symbol,time,bid,ask\n{}EURUSD,2026-01-15T08:00:00Z,1.1,1.2\n",
         "AUDNZD,2026-01-15T07:00:00Z,9,9\n".repeat(1500)

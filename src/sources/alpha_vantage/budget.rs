@@ -1,6 +1,6 @@
-//! The calls of a day: so many and no more, spread over the day, and remembered over restarts.
+//! The daily call budget: a hard limit, spread over the day, and saved across restarts.
 //!
-//! A call is written down before it is made: after `kill -9` it counts as made.
+//! A call is saved before it is made: after `kill -9` it counts as made.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,47 +9,47 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::sources::Budget as Report;
+use crate::sources::Budget as BudgetReport;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What is written down.
+/// The saved state of the budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Spent {
+struct CallLog {
     /// The day, in UTC.
     day: NaiveDate,
-    /// Calls made on it.
+    /// Calls made on this day.
     calls: u32,
-    /// When all calls made so far would have been due, evenly spread: the theoretical arrival time of the generic cell
-    /// rate algorithm (ITU-T I.371).
+    /// When all calls so far would have been due at an even rate: the theoretical arrival time of the generic cell rate
+    /// algorithm (ITU-T I.371).
     due: DateTime<Utc>,
 }
 
-/// The beginning of the next day, in UTC.
+/// Returns the beginning of the next day, in UTC.
 fn midnight_after(day: NaiveDate) -> DateTime<Utc> {
     day.succ_opt().unwrap_or(day).and_time(NaiveTime::MIN).and_utc()
 }
 
-/// The calls of a day.
+/// The daily call budget.
 #[derive(Debug)]
 pub(super) struct Budget {
     file: PathBuf,
     daily: u32,
-    /// So many calls may be made at once, to know every instrument's price soon.
+    /// How many calls may be made at once, to get every instrument's price soon.
     burst: u32,
-    spent: Spent,
+    spent: CallLog,
 }
 
 impl Budget {
-    /// Reads what was spent so far; nothing if there is no such file yet.
+    /// Opens the budget; empty if the file does not exist yet.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// When the file exists and cannot be read.
     pub(super) fn open(file: PathBuf, daily: u32, burst: u32, now: DateTime<Utc>) -> io::Result<Self> {
-        let new = Spent { day: now.date_naive(), calls: 0, due: now };
+        let new = CallLog { day: now.date_naive(), calls: 0, due: now };
         let spent = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-                tracing::warn!(file = %file.display(), "is damaged; the calls of this day are counted anew");
+                tracing::warn!(file = %file.display(), "the file is damaged; the calls of this day are counted from zero");
                 new
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => new,
@@ -58,14 +58,14 @@ impl Budget {
         Ok(Self { file, daily, burst, spent })
     }
 
-    /// The time between two calls that are evenly spread.
+    /// Returns the time between two calls at an even rate.
     fn step(&self) -> TimeDelta {
         TimeDelta::from_std(DAY / self.daily.max(1)).unwrap_or(TimeDelta::MAX)
     }
 
-    /// How long to wait before the next call; zero when it may be made now.
+    /// Returns the wait before the next call; zero when it may be made now.
     pub(super) fn wait(&mut self, now: DateTime<Utc>) -> Duration {
-        self.turn(now);
+        self.start_new_day(now);
         let at = if self.left() == 0 {
             midnight_after(now.date_naive())
         } else {
@@ -74,51 +74,51 @@ impl Budget {
         (at - now).to_std().unwrap_or_default()
     }
 
-    /// How much of this day's calls is used.
-    pub(super) fn report(&self) -> Report {
-        Report { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
+    /// Returns the used part of the budget.
+    pub(super) fn report(&self) -> BudgetReport {
+        BudgetReport { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
     }
 
-    /// Calls that are left of this day.
+    /// Returns the remaining calls of this day.
     pub(super) fn left(&self) -> u32 {
         self.daily.saturating_sub(self.spent.calls)
     }
 
-    /// Notes a call that is about to be made.
+    /// Saves a call before it is made.
     ///
     /// # Errors
-    /// When it cannot be written down; it must not be made then.
+    /// When it cannot be saved. The call must not be made then.
     pub(super) fn spend(&mut self, now: DateTime<Utc>) -> io::Result<()> {
-        self.turn(now);
+        self.start_new_day(now);
         let mut spent = self.spent.clone();
         spent.calls = spent.calls.saturating_add(1);
         spent.due = spent.due.max(now) + self.step();
         self.write(spent)
     }
 
-    /// Notes that the provider counts otherwise: nothing is left of this day.
+    /// Marks the whole budget of this day as used, because the provider says so.
     ///
     /// # Errors
-    /// When it cannot be written down.
+    /// When it cannot be saved.
     pub(super) fn exhaust(&mut self, now: DateTime<Utc>) -> io::Result<()> {
-        self.turn(now);
-        self.write(Spent { calls: self.daily, ..self.spent.clone() })
+        self.start_new_day(now);
+        self.write(CallLog { calls: self.daily, ..self.spent.clone() })
     }
 
-    /// A new day has its own calls; a clock that was set back by less than a day gives none twice.
-    fn turn(&mut self, now: DateTime<Utc>) {
+    /// Resets the budget on a new day. A clock that was set back by less than a day does not reset it again.
+    fn start_new_day(&mut self, now: DateTime<Utc>) {
         let today = now.date_naive();
         let ahead = self.spent.day.signed_duration_since(today);
         if ahead < TimeDelta::zero() || ahead > TimeDelta::days(1) {
             (self.spent.day, self.spent.calls) = (today, 0);
         }
-        // However far in the future a wrong clock has put it.
+        // Bounds the due time, which a wrong clock may have set far into the future.
         let farthest = now + self.step() * i32::try_from(self.burst).unwrap_or(i32::MAX);
         self.spent.due = self.spent.due.min(farthest);
     }
 
-    /// Whole or not at all: a file beside it takes its place.
-    fn write(&mut self, spent: Spent) -> io::Result<()> {
+    /// Writes the file atomically: a temporary file replaces it.
+    fn write(&mut self, spent: CallLog) -> io::Result<()> {
         let beside = self.file.with_extension("json.new");
         std::fs::write(&beside, serde_json::to_vec(&spent)?)?;
         std::fs::rename(&beside, &self.file)?;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_spread_over_the_day_after_the_first_few() {
+    fn calls_are_spread_after_the_first_few() {
         let folder = tempfile::tempdir().unwrap();
         let start = at("2026-01-15T00:00:00Z");
         let mut budget = open(&folder, 24, start);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_gives_no_call_twice() {
+    fn a_restart_does_not_refund_calls() {
         let folder = tempfile::tempdir().unwrap();
         let now = at("2026-01-15T12:00:00Z");
         for left in (0..3).rev() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_provider_counts_wins() {
+    fn the_providers_count_wins() {
         let folder = tempfile::tempdir().unwrap();
         let now = at("2026-01-15T12:00:00Z");
         let mut budget = open(&folder, 25, now);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_cannot_be_written_down_is_not_counted() {
+    fn an_unsaved_call_is_not_counted() {
         let now = at("2026-01-15T12:00:00Z");
         let mut budget = Budget::open("/nowhere/calls.json".into(), 25, 4, now).unwrap();
         assert!(budget.spend(now).is_err() && budget.left() == 25);
@@ -193,9 +193,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// However the clock runs and how often the process restarts: never more than the day has.
+        /// With any clock and any number of restarts, a day never has more calls than its budget.
         #[test]
-        fn no_day_has_more_calls_than_it_may(daily in 1u32..40, steps in proptest::collection::vec((0i64..7200, any::<bool>()), 1..200)) {
+        fn no_day_exceeds_its_calls(daily in 1u32..40, steps in proptest::collection::vec((0i64..7200, any::<bool>()), 1..200)) {
             let folder = tempfile::tempdir().unwrap();
             let mut now = at("2026-01-15T00:00:00Z");
             let mut budget = open(&folder, daily, now);

@@ -1,31 +1,31 @@
-//! Alpha Vantage's answers, as far as they are used. The status is 200 whatever they say.
+//! The parts of Alpha Vantage's responses that are used. The status is 200 even for errors.
 //!
-//! Source: the documentation of `CURRENCY_EXCHANGE_RATE`, and what well-used clients expect.
+//! Source: the documentation of `CURRENCY_EXCHANGE_RATE`, and the behaviour of popular clients.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// An answer: one of these.
+/// A response: exactly one of these.
 #[derive(Debug, Deserialize)]
-pub(super) struct Answer<'a> {
+pub(super) struct ResponseBody<'a> {
     /// The price.
     #[serde(rename = "Realtime Currency Exchange Rate", borrow)]
-    pub(super) rate: Option<Rate<'a>>,
-    /// A call that makes no sense: an unknown currency, a wrong key.
+    pub(super) rate: Option<ExchangeRate<'a>>,
+    /// An invalid call: an unknown currency or a wrong key.
     #[serde(rename = "Error Message", borrow)]
     pub(super) error: Option<Cow<'a, str>>,
     /// Too many calls.
     #[serde(rename = "Note", borrow)]
     pub(super) note: Option<Cow<'a, str>>,
-    /// Too many calls, the day's are spent, or not in the plan.
+    /// Too many calls, the daily budget is used up, or the pair is not in the plan.
     #[serde(rename = "Information", borrow)]
     pub(super) information: Option<Cow<'a, str>>,
 }
 
-/// A price; everything is a text.
+/// A price. All fields are texts.
 #[derive(Debug, Deserialize)]
-pub(super) struct Rate<'a> {
+pub(super) struct ExchangeRate<'a> {
     #[serde(rename = "1. From_Currency Code", borrow)]
     pub(super) from: Cow<'a, str>,
     #[serde(rename = "3. To_Currency Code", borrow)]

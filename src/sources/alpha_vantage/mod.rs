@@ -1,8 +1,8 @@
-//! Alpha Vantage over REST: a few calls a day, so a last resort that knows *some* price, hours old. Its prices are always
-//! marked as delayed.
+//! Alpha Vantage over REST: a few calls a day, so the prices of this last resort are hours old. They are always marked
+//! as delayed.
 //!
-//! The instruments are asked for in turn, within a daily budget that outlives a restart. Errors come with status 200 in the
-//! body, and some of them repeat the key: no body is ever logged.
+//! The instruments are requested in turn, within a daily budget that survives a restart. Errors come in the body with
+//! status 200, and some of them repeat the key, so no body is ever logged.
 
 mod budget;
 mod messages;
@@ -18,43 +18,43 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::budget::Budget;
 use self::parse::NoPrice;
 use super::net::{self, Http};
-use super::order::Order;
+use super::order::TickOrder;
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instrument, Instruments, SourceName, Tick};
 
-/// Largest answer that is read. A price takes 500 bytes.
+/// Largest response that is read. A price has 500 bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// The wall clock is looked at this often while waiting: it may be set.
-const LOOK: Duration = Duration::from_mins(1);
+/// How often the wall clock is read while waiting, because it may be changed.
+const CLOCK_CHECK: Duration = Duration::from_mins(1);
 
-/// What the source is told.
+/// Options of the source.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it is, such as `https://www.alphavantage.co`; no `/` at its end.
+    /// Base address, such as `https://www.alphavantage.co`, without a trailing `/`.
     pub url: String,
     /// The API key.
     pub key: Secret,
-    /// What is asked for: pairs such as `EURUSD`.
+    /// The pairs to request, such as `EURUSD`.
     pub instruments: Vec<String>,
-    /// Calls a day.
+    /// Calls per day.
     pub daily: u32,
-    /// Where the calls of the day are written down; its folder has to exist.
+    /// The file with the calls of the day; its directory must exist.
     pub file: PathBuf,
-    /// Least time between two calls.
+    /// Shortest time between two calls.
     pub gap: Duration,
-    /// How long nothing is asked after too much was.
+    /// Pause after a "too many calls" response.
     pub pause: Duration,
-    /// Longest wait for an answer's beginning, and again for its end.
+    /// Time limit for the response head, and again for the body.
     pub patience: Duration,
 }
 
 impl Options {
     /// The file in the data directory.
     pub const FILE: &'static str = "alpha_vantage.json";
-    /// Five calls a minute, as the free plan has them.
+    /// Five calls a minute, the limit of the free plan.
     pub const GAP: Duration = Duration::from_secs(12);
-    /// What the limits of the plans count in.
+    /// The plans count calls per minute.
     pub const PAUSE: Duration = Duration::from_mins(1);
     /// Ten seconds.
     pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,10 +64,10 @@ impl Options {
 pub struct AlphaVantage {
     options: Options,
     http: Http,
-    /// What is still asked for, the next one first.
+    /// The pairs that are requested, the next one first.
     pairs: Vec<Pair>,
     budget: Option<Budget>,
-    order: Order,
+    order: TickOrder,
     wall: WallClock,
     source: SourceName,
 }
@@ -88,7 +88,7 @@ impl AlphaVantage {
     /// The name on the wire.
     pub const NAME: &'static str = "alpha_vantage";
 
-    /// A source that has not asked yet.
+    /// Creates a source.
     ///
     /// # Errors
     /// [`OptionsError`].
@@ -102,7 +102,11 @@ impl AlphaVantage {
                 let (from, to) = (name[..3].to_owned(), name[3..].to_owned());
                 pairs.push(Pair { from, to, instrument });
             } else {
-                tracing::warn!(source = Self::NAME, name, "is no pair such as EURUSD; it is left out");
+                tracing::warn!(
+                    source = Self::NAME,
+                    name,
+                    "the instrument of this setting is not a pair such as EURUSD; it is skipped"
+                );
             }
         }
         if pairs.is_empty() {
@@ -110,7 +114,7 @@ impl AlphaVantage {
         }
         let http = Http::new(options.patience);
         let source = SourceName::new(Self::NAME);
-        let this = Self { options, http, pairs, budget: None, order: Order::default(), wall, source };
+        let this = Self { options, http, pairs, budget: None, order: TickOrder::default(), wall, source };
         this.address(&this.pairs[0]).map(|_| this).ok_or(OptionsError::Address("alpha_vantage.url"))
     }
 
@@ -120,7 +124,7 @@ impl AlphaVantage {
         format!("{url}/query?{query}").parse().ok()
     }
 
-    /// The price in an answer about the first pair, if there is one.
+    /// Returns the price in a response about the first pair, if there is one.
     pub fn read(&self, body: &[u8]) -> Option<Tick> {
         self.pairs.first().and_then(|pair| self.parse(pair, body).ok())
     }
@@ -146,7 +150,7 @@ impl AlphaVantage {
         self.budget.as_mut().ok_or_else(|| SourceError::transient("no budget"))
     }
 
-    /// Waits until a call may be made, and notes it.
+    /// Waits until the budget allows a call, and records it.
     async fn allowance(&mut self, out: &SourceHandle) -> Result<(), SourceError> {
         let wall = self.wall.clone();
         loop {
@@ -156,21 +160,21 @@ impl AlphaVantage {
             if wait.is_zero() {
                 break;
             }
-            sleep(wait.min(LOOK)).await;
+            sleep(wait.min(CLOCK_CHECK)).await;
         }
-        self.note(|budget| budget.spend(wall()))?;
+        self.record(|budget| budget.spend(wall()))?;
         out.budget(self.budget()?.report());
         Ok(())
     }
 
-    fn note(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {
+    fn record(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {
         change(self.budget()?).map_err(|error| {
             let file = self.options.file.display();
             SourceError::transient(format!("nothing is asked, because it cannot be written down in {file}: {error}"))
         })
     }
 
-    /// One call.
+    /// Makes one call.
     async fn ask(&self, pair: &Pair) -> Result<Result<Tick, NoPrice>, SourceError> {
         let address =
             self.address(pair).ok_or_else(|| SourceError::refused("alpha_vantage.url makes no valid address"))?;
@@ -184,8 +188,13 @@ impl AlphaVantage {
         Ok(self.parse(pair, &body))
     }
 
-    /// What follows from an answer; the pair that was asked for has been taken out of the list.
-    async fn take(&mut self, pair: Pair, answer: Result<Tick, NoPrice>, out: &SourceHandle) -> Result<(), SourceError> {
+    /// Applies a response. The caller has removed `pair` from the list.
+    async fn apply(
+        &mut self,
+        pair: Pair,
+        answer: Result<Tick, NoPrice>,
+        out: &SourceHandle,
+    ) -> Result<(), SourceError> {
         let symbol = pair.instrument.symbol.clone();
         match answer {
             Ok(tick) => {
@@ -193,7 +202,7 @@ impl AlphaVantage {
                 out.delayed();
                 match self.order.check(&tick) {
                     Ok(()) => out.ticks(vec![tick]).await?,
-                    Err(superfluous) => out.rejected(superfluous.reason()),
+                    Err(reason) => out.rejected(reason.reason()),
                 }
             }
             Err(NoPrice::Key) => {
@@ -203,26 +212,26 @@ impl AlphaVantage {
                 ));
             }
             Err(why @ NoPrice::NotOffered) => {
-                tracing::warn!(source = %self.source, %symbol, %why, "is not asked for any more");
+                tracing::warn!(source = %self.source, %symbol, %why, "the pair is not requested any more");
                 if self.pairs.is_empty() {
                     return Err(SourceError::refused("the plan of this key has none of the pairs that are asked for"));
                 }
             }
             Err(why @ NoPrice::DaySpent) => {
                 self.pairs.insert(0, pair);
-                tracing::warn!(source = %self.source, %why, "nothing is asked before tomorrow");
+                tracing::warn!(source = %self.source, %why, "the daily calls are used up; the next request is tomorrow");
                 let now = (self.wall)();
-                self.note(|budget| budget.exhaust(now))?;
+                self.record(|budget| budget.exhaust(now))?;
             }
             Err(why @ NoPrice::TooMuch) => {
                 self.pairs.insert(0, pair);
-                tracing::warn!(source = %self.source, %why, seconds = self.options.pause.as_secs(), "waiting");
+                tracing::warn!(source = %self.source, %why, seconds = self.options.pause.as_secs(), "the provider got too many calls; waiting");
                 sleep(self.options.pause).await;
             }
             Err(why) => {
                 self.pairs.push(pair);
                 out.rejected("malformed");
-                tracing::warn!(source = %self.source, %symbol, %why, "an answer cannot be used");
+                tracing::warn!(source = %self.source, %symbol, %why, "a response is invalid; it is skipped");
             }
         }
         Ok(())
@@ -242,10 +251,10 @@ impl Source for AlphaVantage {
         loop {
             self.allowance(out).await?;
             let asked = Instant::now();
-            // What is asked for stays in the list whatever happens to the question.
+            // The pair stays in the list while the call is in progress, even if it is cancelled.
             let answer = self.ask(&self.pairs[0]).await?;
             let pair = self.pairs.remove(0);
-            self.take(pair, answer, out).await?;
+            self.apply(pair, answer, out).await?;
             sleep_until(asked + self.options.gap).await;
         }
     }

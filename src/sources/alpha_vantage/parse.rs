@@ -1,42 +1,42 @@
-//! An answer as what it says; pure.
+//! Parses responses. Pure.
 
 use chrono::{DateTime, Utc};
 
-use super::messages::{Answer, Rate};
+use super::messages::{ExchangeRate, ResponseBody};
 use crate::domain::{Quote, parse_time};
 
-/// Why an answer has no price. None repeats the answer: it may contain the key.
+/// Why a response has no price. The texts do not repeat the response, because it can contain the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoPrice {
-    /// Not the documented form.
+    /// The documented form is not there.
     #[error("it is no answer of the documented form")]
     Malformed,
-    /// Another pair than the one asked for.
+    /// The response is about another pair.
     #[error("it is about another pair")]
     Other,
-    /// A number that is none, or a bid above the ask.
+    /// A price is not a number, or the bid is above the ask.
     #[error("its prices make no sense")]
     Number,
-    /// Not in UTC, or no time.
+    /// The time is invalid or not in UTC.
     #[error("its time makes no sense")]
     Time,
-    /// The key.
+    /// The key is rejected.
     #[error("the key is not accepted")]
     Key,
-    /// The pair is not offered, or not by this plan.
+    /// The pair does not exist, or is not in this plan.
     #[error("the pair is not offered, or not by this plan")]
     NotOffered,
-    /// Too many calls a minute or second.
+    /// Too many calls per minute or second.
     #[error("too much was asked")]
     TooMuch,
-    /// All calls of this day.
+    /// The daily calls are used up.
     #[error("the calls of this day are spent")]
     DaySpent,
 }
 
-/// Reads the answer about the pair `from`/`to`.
+/// Parses the response about the pair `from`/`to`.
 pub(super) fn answer(body: &[u8], (from, to): (&str, &str)) -> Result<(Quote, DateTime<Utc>), NoPrice> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| NoPrice::Malformed)?;
+    let answer: ResponseBody<'_> = serde_json::from_slice(body).map_err(|_| NoPrice::Malformed)?;
     if let Some(text) = answer.error {
         return Err(if about_key(&text.to_lowercase()) { NoPrice::Key } else { NoPrice::NotOffered });
     }
@@ -54,7 +54,8 @@ pub(super) fn answer(body: &[u8], (from, to): (&str, &str)) -> Result<(Quote, Da
     Ok((quote(&rate)?, observed_at))
 }
 
-/// One field for several matters; the texts of one name the limits of the others as well.
+/// Classifies the text of a field that covers several errors. The texts of one error also mention the limits of the
+/// others.
 fn information(text: &str) -> NoPrice {
     if text.contains("per second") || text.contains("sparingly") {
         NoPrice::TooMuch
@@ -73,7 +74,7 @@ fn about_key(text: &str) -> bool {
     text.contains("apikey") || text.contains("api key")
 }
 
-fn quote(rate: &Rate<'_>) -> Result<Quote, NoPrice> {
+fn quote(rate: &ExchangeRate<'_>) -> Result<Quote, NoPrice> {
     let sides = (rate.bid.trim(), rate.ask.trim());
     if ["-", ""].contains(&sides.0) || ["-", ""].contains(&sides.1) {
         return Ok(Quote::Last(number(&rate.price)?));

@@ -1,4 +1,4 @@
-//! The parser, by values and by anything.
+//! The parser, on fixed and arbitrary input.
 
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn a_rate_is_read_as_it_was_sent() {
 }
 
 #[test]
-fn what_is_no_price_says_why() {
+fn a_response_without_a_price_has_its_reason() {
     for (from, to, why) in [
         ("\"EUR\"", "\"GBP\"", NoPrice::Other),
         ("1.12157000", "1.2", NoPrice::Number),
@@ -38,9 +38,9 @@ fn what_is_no_price_says_why() {
     }
 }
 
-/// The texts are those that users of the service report; what is not recognized is taken for haste.
+/// The texts were reported by users of the service. An unknown text counts as "too many calls".
 #[test]
-fn errors_in_the_body_are_told_apart() {
+fn errors_in_the_body_are_distinguished() {
     for (field, text, why) in [
         ("Error Message", "the parameter apikey is invalid or missing. Please claim your free API key.", NoPrice::Key),
         ("Error Message", "Invalid API call. Please retry or visit the documentation.", NoPrice::NotOffered),
@@ -69,12 +69,12 @@ fn errors_in_the_body_are_told_apart() {
 
 proptest! {
     #[test]
-    fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_input_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         answer(&bytes, ("EUR", "USD")).ok();
     }
 
     #[test]
-    fn no_damage_to_a_real_answer_makes_the_parser_panic_or_lie(at in 0usize..500, byte in any::<u8>()) {
+    fn damaged_responses_never_panic_or_lie(at in 0usize..500, byte in any::<u8>()) {
         let mut bytes = RATE.as_bytes().to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;

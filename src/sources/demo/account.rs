@@ -1,4 +1,4 @@
-//! What the desk says to one user: the bot, trades, balances, earnings.
+//! The messages for one user: bot, trades, balances, earnings.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::book::{BROKER, Book, Fill, LUNO, SHARED};
 use super::quotes::{COINS, Quoted, Quotes, number};
 use crate::domain::iso;
 
-/// One user: coins on the bot platform, stocks at Sentio.
+/// One user's accounts: coins on the bot platform, stocks at Sentio.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) user: Arc<str>,
@@ -20,7 +20,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The key of its bot.
+    /// The key of the user's bot.
     pub(super) const BOT: &str = "demo_bot";
 
     pub(super) fn new(user: Arc<str>, now: DateTime<Utc>) -> Self {
@@ -55,7 +55,7 @@ impl Account {
         json!({ "platform": LUNO.name, "balances": balances, "total_value_zar": number(book.worth(quotes), 2) })
     }
 
-    /// Why the fill was made.
+    /// Returns the decision that explains a fill.
     pub(super) fn decision(id: &str, fill: &Fill, quote: &Quoted, rng: &mut StdRng, now: DateTime<Utc>) -> Value {
         let mut score = || number(rng.random_range(-0.2..1.0), 2);
         let scores = json!({ "technical": score(), "sentiment": score(), "risk": score() });
@@ -99,7 +99,7 @@ impl Account {
         })
     }
 
-    /// Says that the coins' account was below its floor.
+    /// Returns the alert that the coin account was reset, because it fell below its floor.
     pub(super) fn fresh_start_alert(id: &str, now: DateTime<Utc>) -> Value {
         let message = format!(
             "Simulated: the demo account was worth less than {} {currency} and begins again with {} {currency}",
@@ -155,7 +155,7 @@ impl Account {
         })
     }
 
-    /// Says that the stocks' account was below its floor.
+    /// Returns the notification that the stock account was reset, because it fell below its floor.
     pub(super) fn fresh_start(now: DateTime<Utc>) -> Value {
         let message = format!(
             "Simulated: the demo account was worth less than ${} and begins again with ${}",

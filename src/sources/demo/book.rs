@@ -1,8 +1,9 @@
-//! The rule by which the desk trades, and the money that comes of it.
+//! The trading rule of the desk, and the resulting accounts.
 //!
-//! One fill at a time, through the symbols in turn: it buys lot by lot until every position is full, then sells lot by lot
-//! until nothing is left, and so on. A fill is at the published ask or bid, and costs a fee. There is no foresight in it: some
-//! sales win and some lose, and in the long run the fees lose. An account that falls below its floor begins again, and says so.
+//! The rule makes one fill at a time, symbol after symbol: it buys lot by lot until every position is full, then sells
+//! lot by lot until all are empty, and repeats. A fill is at the published ask or bid, and costs a fee. The rule uses
+//! no future prices: some sales win, some lose, and over time the fees make a loss. An account that falls below its
+//! floor is reset, with a message that says so.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
@@ -10,23 +11,23 @@ use serde_json::{Map, Value, json};
 
 use super::quotes::{COINS, Quotes, STOCKS, number, round};
 
-/// What is traded, and with how much.
+/// The symbols that an account trades, and its amounts.
 #[derive(Debug)]
-pub(super) struct Venue {
+pub(super) struct DemoVenue {
     pub(super) name: &'static str,
     pub(super) currency: &'static str,
-    /// Symbols, with the size of a lot and its digits.
+    /// Symbols, each with the size of a lot and its decimals.
     lots: &'static [(&'static str, f64, i32)],
-    /// Lots of a full position.
+    /// How many lots make a full position.
     full: u32,
-    /// What an account begins with.
+    /// The initial capital.
     pub(super) capital: f64,
-    /// Below this worth it begins again.
+    /// The account is reset below this worth.
     pub(super) floor: f64,
 }
 
-/// The bot platform's: coins for rands. A lot is about one hundredth of the capital.
-pub(super) static LUNO: Venue = Venue {
+/// The bot platform's account: coins for rands. A lot is about one hundredth of the capital.
+pub(super) static LUNO: DemoVenue = DemoVenue {
     name: "luno",
     currency: "ZAR",
     lots: &[(COINS[0], 0.0004, 4), (COINS[1], 0.008, 3)],
@@ -35,8 +36,8 @@ pub(super) static LUNO: Venue = Venue {
     floor: 40_000.0,
 };
 
-/// Sentio's: stocks for dollars.
-pub(super) static BROKER: Venue = Venue {
+/// Sentio's account: stocks for dollars.
+pub(super) static BROKER: DemoVenue = DemoVenue {
     name: "simulated broker",
     currency: "USD",
     lots: &[(STOCKS[0], 2.0, 0), (STOCKS[1], 2.0, 0), (STOCKS[2], 1.0, 0), (STOCKS[3], 2.0, 0)],
@@ -45,32 +46,32 @@ pub(super) static BROKER: Venue = Venue {
     floor: 40_000.0,
 };
 
-/// Part of a fill that it costs.
+/// The fee, as a share of a fill.
 const FEE: f64 = 0.000_1;
-/// Part of the profit above the capital that a user shares.
+/// The share of the profit above the capital that goes to the user.
 pub(super) const SHARED: f64 = 0.2;
 
-/// Of one symbol.
+/// The position in one symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
-struct Position {
+struct DemoPosition {
     lots: u32,
-    /// What they have cost, fees included.
+    /// The cost of the lots, fees included.
     cost: f64,
 }
 
-/// One user's money on one venue. All sums are whole cents.
+/// One user's account. All amounts are rounded to cents.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
-    pub(super) venue: &'static Venue,
+    pub(super) venue: &'static DemoVenue,
     pub(super) cash: f64,
-    positions: Vec<Position>,
+    positions: Vec<DemoPosition>,
     pub(super) is_buying: bool,
-    /// Whose turn it is among the symbols.
+    /// Index of the symbol that trades next.
     next: usize,
     pub(super) trades: u64,
     sales: u64,
     wins: u64,
-    /// The most that it was worth.
+    /// The highest worth so far.
     peak: f64,
     /// The UTC day of the last fill, and the worth at its beginning.
     day: NaiveDate,
@@ -78,11 +79,11 @@ pub(super) struct Book {
     pub(super) last_trade: Option<DateTime<Utc>>,
 }
 
-/// A book as it stands in a message, for the next start.
+/// An account as it is stored in a message, for the next start.
 #[derive(Debug, Deserialize)]
-struct Kept {
+struct SavedBook {
     cash: f64,
-    positions: std::collections::BTreeMap<String, Position>,
+    positions: std::collections::BTreeMap<String, DemoPosition>,
     is_buying: bool,
     next: usize,
     trades: u64,
@@ -94,7 +95,7 @@ struct Kept {
     last_trade: Option<DateTime<Utc>>,
 }
 
-/// A trade that was made.
+/// One executed trade.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fill {
     pub(super) symbol: &'static str,
@@ -103,18 +104,18 @@ pub(super) struct Fill {
     pub(super) price: f64,
     pub(super) total: f64,
     pub(super) fee: f64,
-    /// Of a sale: what came of it, fees of both sides included.
+    /// For a sale: its profit or loss, fees of both sides included.
     pub(super) pnl: Option<f64>,
-    /// How full the position is after it.
+    /// Lots of the position after the fill, and of a full position.
     pub(super) lots: (u32, u32),
 }
 
 impl Book {
-    pub(super) fn new(venue: &'static Venue, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(venue: &'static DemoVenue, now: DateTime<Utc>) -> Self {
         Self {
             venue,
             cash: venue.capital,
-            positions: vec![Position::default(); venue.lots.len()],
+            positions: vec![DemoPosition::default(); venue.lots.len()],
             is_buying: true,
             next: 0,
             trades: 0,
@@ -127,9 +128,9 @@ impl Book {
         }
     }
 
-    /// The book that a message holds; `None` when it is not one of this venue's.
-    pub(super) fn restore(venue: &'static Venue, account: &Value) -> Option<Self> {
-        let kept = Kept::deserialize(account).ok()?;
+    /// Restores the account from a message; `None` if it does not belong to this venue.
+    pub(super) fn restore(venue: &'static DemoVenue, account: &Value) -> Option<Self> {
+        let kept = SavedBook::deserialize(account).ok()?;
         let positions = venue.lots.iter().map(|(symbol, ..)| kept.positions.get(*symbol).copied().unwrap_or_default());
         let positions: Vec<_> = positions.collect();
         let is_sum = |sum: f64| (0.0..1e12).contains(&sum);
@@ -153,9 +154,9 @@ impl Book {
         })
     }
 
-    /// What [`restore`](Self::restore) reads.
+    /// Returns what [`restore`](Self::restore) reads.
     pub(super) fn account(&self) -> Value {
-        let position = |((symbol, ..), position): (&(&str, f64, i32), &Position)| {
+        let position = |((symbol, ..), position): (&(&str, f64, i32), &DemoPosition)| {
             ((*symbol).to_owned(), json!({ "lots": position.lots, "cost": number(position.cost, 2) }))
         };
         let positions: Map<_, _> = self.venue.lots.iter().zip(&self.positions).map(position).collect();
@@ -166,12 +167,12 @@ impl Book {
         })
     }
 
-    /// The next fill of the rule; `None` while nothing of its symbols can be traded.
+    /// Makes the next fill of the rule; `None` while none of its symbols can be traded.
     pub(super) fn trade(&mut self, quotes: &Quotes, now: DateTime<Utc>) -> Option<Fill> {
         if self.day != now.date_naive() {
             (self.day, self.day_worth) = (now.date_naive(), self.worth(quotes));
         }
-        // What it was doing, the other when nothing is left to do of it, or only what cannot be traded.
+        // Tries the current direction first, then the other one, if nothing is left to trade in the first.
         for _ in 0..2 {
             for _ in 0..self.positions.len() {
                 let index = self.next;
@@ -223,7 +224,7 @@ impl Book {
         Some(Fill { symbol, side: "sell", quantity: number(lot, digits), price, total, fee, pnl: Some(pnl), lots })
     }
 
-    /// Begins again when it is worth less than the floor. Whether it did.
+    /// Resets the account if its worth is below the floor. Returns whether it did.
     pub(super) fn begin_again(&mut self, quotes: &Quotes, now: DateTime<Utc>) -> bool {
         let is_below = self.worth(quotes) < self.venue.floor;
         if is_below {
@@ -232,15 +233,15 @@ impl Book {
         is_below
     }
 
-    /// What is held of each symbol, with its digits.
+    /// Returns the quantity held of each symbol, with its decimals.
     pub(super) fn held(&self) -> impl Iterator<Item = (&'static str, f64, i32)> {
         let held = self.venue.lots.iter().zip(&self.positions);
         held.map(|((symbol, lot, digits), position)| (*symbol, lot * f64::from(position.lots), *digits))
     }
 
-    /// What the positions would bring, without fees; at cost where there is no price yet.
+    /// Returns the market value of the positions without fees, or their cost where there is no price yet.
     fn invested(&self, quotes: &Quotes) -> f64 {
-        let worth = |((symbol, lot, _), position): (&(&str, f64, i32), &Position)| match quotes.last(symbol) {
+        let worth = |((symbol, lot, _), position): (&(&str, f64, i32), &DemoPosition)| match quotes.last(symbol) {
             Some(quote) => lot * f64::from(position.lots) * quote.bid,
             None => position.cost,
         };
@@ -267,17 +268,17 @@ impl Book {
         round(self.worth(quotes) - self.day_worth, 2)
     }
 
-    /// Share of the sales that won.
+    /// Returns the share of winning sales.
     pub(super) fn win_rate(&self) -> f64 {
         if self.sales == 0 { 0.0 } else { self.wins as f64 / self.sales as f64 }
     }
 
-    /// What was shared of the profit, at its highest.
+    /// Returns the highest share of the profit that was paid out.
     pub(super) fn shared(&self) -> f64 {
         (self.peak - self.venue.capital) * SHARED
     }
 
-    /// What it does with a symbol next.
+    /// Returns what the rule does next with a symbol.
     pub(super) fn opinion(&self, symbol: &str) -> &'static str {
         let lots =
             self.venue.lots.iter().position(|(known, ..)| *known == symbol).map(|index| self.positions[index].lots);
@@ -289,7 +290,7 @@ impl Book {
     }
 }
 
-/// At least a cent.
+/// Returns the fee, at least one cent.
 fn fee(total: f64) -> f64 {
     round(total * FEE, 2).max(0.01)
 }

@@ -1,4 +1,5 @@
-//! Whose turn it is, and what goes to everybody. Pure: the same seed, times and prices say the same.
+//! The schedule of the messages, and the messages for all users. Pure: the same seed, times and prices give the same
+//! messages.
 
 use std::sync::Arc;
 
@@ -18,23 +19,23 @@ pub struct Desk {
     rng: StdRng,
     quotes: Quotes,
     users: Vec<Arc<str>>,
-    /// One for each user, once the desk is open.
+    /// One account set for each user, once the desk is open.
     accounts: Vec<Account>,
-    /// What earlier runs left of them: the state of each user's books.
+    /// The stored accounts of earlier runs.
     kept: Vec<RelayedMessage>,
     /// Beats that passed before the first prices.
     waited: u32,
     beats: usize,
-    /// Messages made, for ids.
+    /// Number of messages so far, for their ids.
     made: u64,
-    /// An order that waits for being filled.
+    /// An order that is not filled yet.
     order: Option<Value>,
 }
 
-/// To whom, under which key, and what.
-type Made = (MessageType, Audience, String, Value);
+/// Message type, audience, key and content.
+type DemoMessage = (MessageType, Audience, String, Value);
 
-/// What goes to everybody, or to administrators, when its turn has come.
+/// The messages for all users or for administrators, in the order of the schedule.
 const IN_TURN: [MessageType; 14] = [
     MessageType::OrderUpdate,
     MessageType::Idea,
@@ -51,18 +52,18 @@ const IN_TURN: [MessageType; 14] = [
     MessageType::Alerts,
     MessageType::AiTasks,
 ];
-/// Rands that a dollar costs, for sums that are told in dollars. Invented.
+/// Rands per dollar, for amounts in dollars. Invented.
 const RANDS: f64 = 18.5;
 
 impl Desk {
-    /// Beats within which every kind of message has its turn.
+    /// How many beats one round of the schedule takes.
     pub const ROUND: usize = 8;
-    /// The beat of the stocks; the first one is the coins'.
+    /// The beat on which the stock account trades; the coin account trades on the first one.
     const STOCKS_BEAT: usize = Self::ROUND / 2;
-    /// Beats that it waits for the first price of everything that its accounts hold.
+    /// How many beats the desk waits for the first price of each symbol in its accounts.
     const MAX_WAIT: u32 = 5;
 
-    /// A desk that publishes to everybody and to `users`, from the first prices on.
+    /// Creates a desk that publishes for `users` and for everyone, starting with the first prices.
     pub fn new(seed: u64, users: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
@@ -77,19 +78,19 @@ impl Desk {
         }
     }
 
-    /// The symbols that it wants the prices of, in its own spelling.
+    /// Returns the symbols that the desk needs prices for, in its own spelling.
     pub fn symbols() -> impl Iterator<Item = &'static str> {
         PAIRS.into_iter().chain(STOCKS).chain(COINS)
     }
 
-    /// Whether a message holds something that the desk goes on with after a restart.
+    /// Returns whether a message holds state that the desk needs after a restart.
     pub fn keeps(message: &RelayedMessage) -> bool {
         matches!(message.kind, MessageType::Bots | MessageType::Earnings | MessageType::OrderUpdate)
             && message.data.contains("\"simulated\":true")
     }
 
-    /// The desk that goes on where the messages of an earlier run, oldest first, have left off: with its accounts and their open
-    /// positions, and with the order that was not filled.
+    /// Continues from the messages of an earlier run, oldest first: restores the accounts with their open positions,
+    /// and the order that was not filled.
     #[must_use]
     pub fn resume(mut self, messages: impl IntoIterator<Item = RelayedMessage>) -> Self {
         for message in messages.into_iter().filter(Self::keeps) {
@@ -103,9 +104,10 @@ impl Desk {
         self
     }
 
-    /// The messages of the next beat, at these prices: at first all kinds, then each in its turn. None before there are prices.
+    /// Returns the messages of the next beat at these prices: every type on the first beat, then the scheduled ones.
+    /// Empty before there are prices.
     pub fn step(&mut self, now: DateTime<Utc>, quoted: &[Quoted]) -> Vec<RelayedMessage> {
-        self.quotes.take(quoted);
+        self.quotes.update(quoted);
         if self.accounts.is_empty() && !self.open(now) {
             return Vec::new();
         }
@@ -119,13 +121,13 @@ impl Desk {
         }
         for (index, kind) in IN_TURN.into_iter().enumerate() {
             if beat == 0 || index % Self::ROUND == beat % Self::ROUND {
-                self.take_turn(kind, now, &mut made);
+                self.scheduled_message(kind, now, &mut made);
             }
         }
         made.into_iter().map(|(kind, audience, key, data)| message(kind, audience, &key, data, now)).collect()
     }
 
-    /// Opens the accounts once there are prices, or some that will not come have been waited for.
+    /// Opens the accounts once every price has arrived, or the wait for the missing ones is over.
     fn open(&mut self, now: DateTime<Utc>) -> bool {
         self.waited += 1;
         let has_all = STOCKS.into_iter().chain(COINS).all(|symbol| self.quotes.current(symbol).is_some());
@@ -150,8 +152,9 @@ impl Desk {
         true
     }
 
-    /// One fill on each user's coins, and all that follows from it. They are one batch, which is stored whole or not at all.
-    fn trade_coins(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    /// Makes one fill in each user's coin account, with its follow-up messages. They form one batch, which is stored
+    /// whole or not at all.
+    fn trade_coins(&mut self, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         for index in 0..self.accounts.len() {
             let [trade, decision, alert] = ["trades", "decisions", "alerts"].map(|what| self.id(what, now));
             let (account, quotes) = (&mut self.accounts[index], &self.quotes);
@@ -174,8 +177,8 @@ impl Desk {
         }
     }
 
-    /// The same for the stocks.
-    fn trade_stocks(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    /// Makes one fill in each user's stock account.
+    fn trade_stocks(&mut self, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         let quotes = &self.quotes;
         for account in &mut self.accounts {
             let mut say = |kind, data| made.push((kind, Audience::User(account.user.clone()), String::new(), data));
@@ -189,8 +192,8 @@ impl Desk {
         }
     }
 
-    /// What it is the turn of: nothing where there is no price for it.
-    fn take_turn(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    /// Returns the scheduled message; nothing without a price for it.
+    fn scheduled_message(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         let data = match kind {
             MessageType::Bar => return self.bars(now, made),
             MessageType::TradeSignals => return self.trade_signals(now, made),
@@ -222,8 +225,8 @@ impl Desk {
         format!("demo_{what}_{}_{}", now.timestamp_millis(), self.made)
     }
 
-    /// One message of a kind for each user.
-    fn personal(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    /// Returns one message of a type for each user.
+    fn personal(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         for index in 0..self.accounts.len() {
             let id = self.id(kind.name(), now);
             let account = &self.accounts[index];
@@ -235,13 +238,13 @@ impl Desk {
         }
     }
 
-    /// One of the pairs that can be traded, and a side.
+    /// Returns a random pair that can be traded, and a random side.
     fn any_pair(&mut self) -> Option<(Quoted, &'static str)> {
         let (pair, side) = (self.rng.random_range(0..PAIRS.len()), self.rng.random_range(0..2));
         Some((self.quotes.current(PAIRS[pair])?, ["buy", "sell"][side]))
     }
 
-    /// A new order, or the previous one as it is filled, at the current price.
+    /// Returns a new order, or the fill of the previous one at the current price.
     fn order_update(&mut self, now: DateTime<Utc>) -> Option<Value> {
         if let Some(mut order) = self.order.take() {
             let side = if order["side"] == "sell" { "sell" } else { "buy" };
@@ -294,7 +297,7 @@ impl Desk {
         }))
     }
 
-    fn bars(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    fn bars(&mut self, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         for (pair, bar) in PAIRS.into_iter().filter_map(|pair| self.quotes.bar(pair)) {
             let data = json!({
                 "symbol": pair.symbol, "open": pair.print(bar.open), "high": pair.print(bar.high),
@@ -304,8 +307,8 @@ impl Desk {
         }
     }
 
-    /// What the first account does with each stock.
-    fn trade_signals(&mut self, now: DateTime<Utc>, made: &mut Vec<Made>) {
+    /// Returns a signal for each stock, according to the first account.
+    fn trade_signals(&mut self, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         for symbol in STOCKS {
             let signal = self.accounts.first().map_or("hold", |account| account.stocks.opinion(symbol));
             let data = json!({
@@ -327,7 +330,7 @@ impl Desk {
         })
     }
 
-    /// Users and subscribers, as the administrators' tables show them.
+    /// Returns users and subscribers for the administrators' tables.
     fn people(&self) -> Vec<Value> {
         let person = |account: &Account| {
             json!({
@@ -344,7 +347,7 @@ impl Desk {
         json!({ "total_users": users, "by_status": { "active": users }, "by_tier": { "basic": users } })
     }
 
-    /// Only what the platform knows: the server's own state is never simulated.
+    /// Returns the health of the platform. The server's own state is never simulated.
     fn system_health(&self) -> Value {
         let connected: Value = ["luno", "binance", "kucoin", "kraken", "valr"]
             .into_iter()
@@ -360,12 +363,12 @@ fn message(kind: MessageType, audience: Audience, key: &str, mut data: Value, no
     RelayedMessage { seq: 0, kind, audience, key: key.into(), data: data.to_string().into(), at: now }
 }
 
-/// Which of the pairs an order is for.
+/// Returns the pair of an order.
 fn symbol_of(order: &Value) -> Option<&'static str> {
     PAIRS.into_iter().find(|pair| order["symbol"] == *pair)
 }
 
-/// Stop and target, twice as far.
+/// Returns stop and target; the target is twice as far.
 fn levels(pair: &Quoted, side: &str) -> (Value, Value) {
     let away = if side == "buy" { 0.002 } else { -0.002 };
     (pair.away(-away), pair.away(2.0 * away))

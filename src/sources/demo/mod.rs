@@ -1,11 +1,11 @@
-//! The demo desk: a simulated desk that publishes every kind of message, so that a dashboard can be developed and tested
-//! against this server alone. All that it says is marked `simulated`.
+//! The demo desk: a simulated desk that publishes every type of message, so that a dashboard can be developed and
+//! tested against this server alone. All its messages are marked `simulated`.
 //!
-//! It trades at the prices that the server publishes, by one rule (`book.rs`). Its accounts stand in what it publishes (the
-//! field `account` of `bots` and `earnings`), and each fill is stored in one commit with them: a restart goes on from there,
-//! also after a `kill -9`.
+//! It trades at the prices that the server publishes, by one rule (`book.rs`). Its accounts are part of its messages
+//! (the field `account` of `bots` and `earnings`), and each fill is committed together with them: after a restart, even
+//! after `kill -9`, the desk continues from there.
 //!
-//! What it says does not pass through the dialects: a test of the gateways holds it to their shapes.
+//! Its messages do not pass through the dialects' readers: a test of the gateways checks their shapes.
 
 mod account;
 mod book;
@@ -25,10 +25,10 @@ pub use quotes::Quoted;
 use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, SourceName};
 
-/// Time between two beats; every kind of message has its turn within [`Desk::ROUND`] of them.
+/// Time between two beats. Every type of message is published within [`Desk::ROUND`] beats.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Says the prices that were published last, of those of the desk's symbols that can be traded now.
+/// Returns the last published prices of those symbols that can be traded now.
 pub type QuotedNow = Box<dyn Fn() -> Vec<Quoted> + Send + Sync>;
 
 /// The source `demo`.
@@ -48,7 +48,7 @@ impl Demo {
     /// The name on the wire.
     pub const NAME: &'static str = "demo";
 
-    /// A desk that begins now.
+    /// Creates the source from a desk.
     pub fn new(desk: Desk, quoted: QuotedNow, clock: WallClock) -> Self {
         Self { desk, quoted, clock }
     }

@@ -1,4 +1,4 @@
-//! The desk on the simulator's market: a day of it, a restart, and what it says to whom.
+//! The desk on the simulator's market: one day, a restart, and the audience of each message.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::sources::simulator::Market;
 const SECOND: Duration = Duration::from_secs(1);
 /// Time between two steps of the market.
 const MARKET_BEAT: Duration = Duration::from_secs(4);
-/// What an account may lose or win in 24 hours.
+/// Largest share that an account may lose or win in 24 hours.
 const DAY_BOUND: f64 = 0.05;
 
-/// A simulator, and the desk beside it.
+/// A simulator with a desk.
 struct Stage {
     /// The desk's spelling of each symbol, and its digits.
     names: HashMap<Symbol, (&'static str, u8)>,
@@ -52,7 +52,7 @@ impl Stage {
 
     fn step(&mut self) -> Vec<RelayedMessage> {
         self.now += SECOND;
-        // Prices that move every few seconds are as good, and make a day quick.
+        // Prices that move every few seconds are enough, and make the test fast.
         if self.quoted.is_empty() || self.now.timestamp() % MARKET_BEAT.as_secs() as i64 == 0 {
             for tick in self.market.step(self.now, MARKET_BEAT) {
                 self.quote(&tick);
@@ -67,15 +67,15 @@ fn data(message: &RelayedMessage) -> Value {
     serde_json::from_str(&message.data).unwrap()
 }
 
-fn said(seed: u64, beats: usize) -> Vec<RelayedMessage> {
+fn published(seed: u64, beats: usize) -> Vec<RelayedMessage> {
     let mut stage = Stage::new(seed, users());
     (0..beats).flat_map(|_| stage.step()).collect()
 }
 
-/// What 24 hours made of one account.
+/// The result of 24 hours for one account.
 #[derive(Debug, Default)]
 struct Day {
-    /// The least and the most that each of the two was worth, in rands and in dollars.
+    /// Lowest and highest worth of each account, in rands and in dollars.
     worths: BTreeMap<MessageType, (f64, f64)>,
     wins: u32,
     losses: u32,
@@ -140,13 +140,13 @@ fn a_day_keeps_the_accounts_within_bounds() {
     (0..days).for_each(holds_a_day);
 }
 
-/// The state of each user's books and the last order are all that a log keeps for sure.
+/// The accounts and the last order are the only state that the log keeps reliably.
 #[test]
-fn a_restart_goes_on_where_it_was() {
+fn a_restart_continues_the_trading() {
     for stopped_at in [3, 40, 777] {
         let mut stage = Stage::new(7, users());
-        let said: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
-        let mut again = Desk::new(99, users()).resume(said.into_iter().filter(Desk::keeps));
+        let published: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
+        let mut again = Desk::new(99, users()).resume(published.into_iter().filter(Desk::keeps));
         let mut trades = [Vec::new(), Vec::new()];
         let only = |message: &RelayedMessage| {
             let is_of_account = matches!(
@@ -155,22 +155,22 @@ fn a_restart_goes_on_where_it_was() {
             );
             is_of_account.then(|| {
                 let mut data = data(message);
-                // Whose turn it is begins anew, so that times differ.
-                for told in ["id", "timestamp", "last_trade"] {
-                    data.as_object_mut().unwrap().remove(told);
+                // The schedule starts again, so that times differ.
+                for field in ["id", "timestamp", "last_trade"] {
+                    data.as_object_mut().unwrap().remove(field);
                 }
                 (message.kind, message.audience.clone(), data)
             })
         };
-        // The same prices for both, so that what they do is the same but for its time.
+        // The same prices for both, so that only the times differ.
         let quoted: Vec<_> = stage.quoted.values().copied().collect();
         for beat in 0..200 {
             let now = stage.now + TimeDelta::seconds(beat);
             trades[0].extend(stage.desk.step(now, &quoted).iter().filter_map(only));
             trades[1].extend(again.step(now, &quoted).iter().filter_map(only));
         }
-        let fills = |told: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
-            told.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
+        let fills = |messages: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
+            messages.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
         };
         for kind in [MessageType::Trades, MessageType::Notification] {
             let (went_on, began) = (fills(&trades[0], kind), fills(&trades[1], kind));
@@ -182,12 +182,12 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_care() {
+fn saved_accounts_are_validated() {
     let fresh = |kept: Vec<RelayedMessage>| {
         let mut stage = Stage::new(1, ["demo".into()]);
         stage.desk = Desk::new(1, ["demo".into()]).resume(kept);
-        let said = stage.step();
-        let bot = said.iter().find(|message| message.kind == MessageType::Bots).unwrap();
+        let published = stage.step();
+        let bot = published.iter().find(|message| message.kind == MessageType::Bots).unwrap();
         data(bot)["trades_count"].as_u64().unwrap()
     };
     let mut stage = Stage::new(1, users());
@@ -206,8 +206,8 @@ fn what_is_kept_is_read_with_care() {
 }
 
 #[test]
-fn an_account_below_its_floor_openly_begins_again() {
-    // At such a spread the account soon loses a fifth.
+fn an_account_below_its_floor_is_reset_visibly() {
+    // With such a spread the account soon loses a fifth.
     let quoted: Vec<_> = Desk::symbols().map(|symbol| Quoted { symbol, bid: 140.0, ask: 200.0, digits: 2 }).collect();
     let coins = |quote: Quoted| if quote.symbol.ends_with("ZAR") { 6_000.0 } else { 1.0 };
     let quoted: Vec<_> = quoted
@@ -216,18 +216,18 @@ fn an_account_below_its_floor_openly_begins_again() {
         .collect();
     let mut desk = Desk::new(3, ["demo".into()]);
     let start = parse_time("2026-01-14T00:00:00Z").unwrap();
-    let said: Vec<_> = (0..3_000).flat_map(|beat| desk.step(start + TimeDelta::seconds(beat), &quoted)).collect();
+    let published: Vec<_> = (0..3_000).flat_map(|beat| desk.step(start + TimeDelta::seconds(beat), &quoted)).collect();
     for (kind, account) in
         [(MessageType::Alerts, MessageType::Bots), (MessageType::Notification, MessageType::Earnings)]
     {
-        let at = said.iter().position(|message| {
+        let at = published.iter().position(|message| {
             let data = data(message);
             message.kind == kind
                 && data["title"] == "Simulated: fresh start"
                 && data["message"].as_str().unwrap().contains("begins again")
         });
         let at = at.unwrap_or_else(|| panic!("{kind:?} does not say it"));
-        let after = data(said[at..].iter().find(|message| message.kind == account).unwrap());
+        let after = data(published[at..].iter().find(|message| message.kind == account).unwrap());
         let book = &after["account"];
         assert_eq!(
             (&book["cash"], &book["trades"], &book["positions"]["AAPL"]["lots"]),
@@ -237,17 +237,17 @@ fn an_account_below_its_floor_openly_begins_again() {
 }
 
 #[test]
-fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
+fn every_type_is_published_within_ten_seconds() {
     let mut last = HashMap::<_, Vec<i64>>::new();
     let start = parse_time("2026-01-14T00:00:01Z").unwrap();
-    for RelayedMessage { kind, audience, at, .. } in said(1, 60) {
+    for RelayedMessage { kind, audience, at, .. } in published(1, 60) {
         last.entry((kind, audience)).or_default().push((at - start).num_seconds());
     }
     for ((kind, audience), times) in &last {
         let gaps = times.iter().chain([&60]).zip([&0].into_iter().chain(times));
         assert!(gaps.clone().all(|(next, before)| next - before <= 10), "{kind:?} {audience}: {times:?}");
     }
-    // A tick is what the simulator publishes: two prices of one symbol would make a dashboard jump.
+    // Ticks come from the simulator: a second price of one symbol would make a dashboard jump.
     for (kind, name, _) in MessageType::ALL.into_iter().filter(|(kind, ..)| *kind != MessageType::Tick) {
         let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
         match audiences[..] {
@@ -259,9 +259,9 @@ fn every_kind_has_its_turn_within_ten_seconds_for_each_user() {
 }
 
 #[test]
-fn everything_is_marked_and_the_symbols_are_the_documents() {
+fn messages_are_marked_and_use_the_documented_symbols() {
     let mut symbols = HashSet::new();
-    for message in said(2, 300) {
+    for message in published(2, 300) {
         let data = data(&message);
         assert_eq!(data["simulated"], true, "{message:?}");
         symbols.extend(data["symbol"].as_str().map(str::to_owned));
@@ -275,7 +275,8 @@ fn everything_is_marked_and_the_symbols_are_the_documents() {
 fn without_a_price_nothing_is_traded() {
     let mut stage = Stage::new(2, ["demo".into()]);
     assert!((0..5).all(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[]).is_empty()));
-    let said: Vec<_> = (5..200).flat_map(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[])).collect();
+    let published: Vec<_> =
+        (5..200).flat_map(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[])).collect();
     let priced = [
         MessageType::Trades,
         MessageType::Notification,
@@ -284,11 +285,11 @@ fn without_a_price_nothing_is_traded() {
         MessageType::Signal,
         MessageType::Bar,
     ];
-    assert!(!said.is_empty() && said.iter().all(|message| !priced.contains(&message.kind)));
+    assert!(!published.is_empty() && published.iter().all(|message| !priced.contains(&message.kind)));
 }
 
 #[test]
-fn the_same_seed_and_times_say_the_same() {
-    assert_eq!(said(3, 30), said(3, 30));
-    assert_ne!(said(3, 30), said(4, 30));
+fn same_seed_and_times_give_the_same_messages() {
+    assert_eq!(published(3, 30), published(3, 30));
+    assert_ne!(published(3, 30), published(4, 30));
 }

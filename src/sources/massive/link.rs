@@ -1,4 +1,4 @@
-//! One WebSocket to Massive: opening it, sending, and noticing that it is dead.
+//! One WebSocket connection to Massive: connecting, sending, and detecting a dead peer.
 
 use std::time::Duration;
 
@@ -15,24 +15,25 @@ use super::messages::Action;
 use crate::sources::SourceError;
 use crate::sources::net::{self, NetError};
 
-/// Longest wait for the connection to stand.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest frame. Massive's are some kilobytes.
 const MAX_FRAME: usize = 1 << 20;
 
 /// An open WebSocket.
-pub(super) struct Link {
+pub(super) struct MassiveSocket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// A peer that says nothing for this long is pinged.
+    /// A silent peer is pinged after this time.
     ping_after: Duration,
-    /// A peer that says nothing for this long after a ping is dead: Massive drops connections without a word every night.
+    /// A peer that stays silent this long after a ping is dead: Massive drops connections every night without closing
+    /// them.
     silence: Duration,
     heard: Instant,
     pinged: Option<Instant>,
 }
 
-impl Link {
-    /// Connects.
+impl MassiveSocket {
+    /// Opens the connection.
     pub(super) async fn open(
         address: &str,
         (ping_after, silence): (Duration, Duration),
@@ -40,8 +41,9 @@ impl Link {
     ) -> Result<Self, SourceError> {
         let config = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
         let connector = Some(Connector::Rustls(net::tls()));
-        let opened = timeout(PATIENCE, connect_async_tls_with_config(address, Some(config), true, connector)).await;
-        match opened.map_err(|_| SourceError::transient(NetError::Silent(PATIENCE)))? {
+        let opened =
+            timeout(CONNECT_TIMEOUT, connect_async_tls_with_config(address, Some(config), true, connector)).await;
+        match opened.map_err(|_| SourceError::transient(NetError::Silent(CONNECT_TIMEOUT)))? {
             Ok((socket, _)) => Ok(Self { socket, ping_after, silence, heard: Instant::now(), pinged: None }),
             Err(Error::Http(answer)) => {
                 let advice = "check ORION_MASSIVE_KEY and massive.url";
@@ -51,18 +53,18 @@ impl Link {
         }
     }
 
-    /// Sends one of our objects.
-    pub(super) async fn say(&mut self, action: &'static str, params: &str) -> Result<(), SourceError> {
+    /// Sends an action, such as `auth` or `subscribe`.
+    pub(super) async fn send(&mut self, action: &'static str, params: &str) -> Result<(), SourceError> {
         let text = serde_json::to_string(&Action { action, params }).map_err(SourceError::transient)?;
-        self.send(Message::text(text)).await
+        self.write(Message::text(text)).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), SourceError> {
+    async fn write(&mut self, message: Message) -> Result<(), SourceError> {
         let sent = timeout(self.silence, self.socket.send(message)).await;
         sent.map_err(|_| SourceError::transient(NetError::Silent(self.silence)))?.map_err(|error| lost(&error))
     }
 
-    /// The next frame of text. May be dropped while it waits, without a loss.
+    /// Returns the next text frame. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Utf8Bytes, SourceError> {
         loop {
             let until = self.pinged.map_or(self.heard + self.ping_after, |at| at + self.silence);
@@ -84,7 +86,7 @@ impl Link {
                 Ok(None) => return Err(SourceError::transient("the provider has ended the connection")),
                 Err(_) if self.pinged.is_none() => {
                     self.pinged = Some(Instant::now());
-                    self.send(Message::Ping(Bytes::new())).await?;
+                    self.write(Message::Ping(Bytes::new())).await?;
                 }
                 Err(_) => return Err(SourceError::transient(NetError::Silent(self.silence))),
             }

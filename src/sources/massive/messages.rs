@@ -1,7 +1,7 @@
-//! The frames of Massive's (formerly Polygon's) WebSocket, as far as they are used.
+//! The parts of Massive's (formerly Polygon's) WebSocket messages that are used.
 //!
-//! Source: massive-com/client-python, `.massive/websocket.json` and `massive/websocket/models`, and massive.com/docs/websocket.
-//! A frame is an array of events of any kind; what we send is one object.
+//! Source: massive-com/client-python, `.massive/websocket.json` and `massive/websocket/models`, and
+//! massive.com/docs/websocket. A received frame is an array of events of any type; a sent frame is one object.
 
 use std::borrow::Cow;
 
@@ -10,33 +10,33 @@ use serde::{Deserialize, Serialize};
 /// One element of a frame.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "ev")]
-pub(super) enum Message<'a> {
-    /// An answer, or a word about the connection.
+pub(super) enum FrameElement<'a> {
+    /// An answer to an action, or the state of the connection.
     #[serde(rename = "status", borrow)]
-    Status(Status<'a>),
+    Status(StatusEvent<'a>),
     /// A quote of a currency pair.
     #[serde(rename = "C", borrow)]
     Quote(PairQuote<'a>),
     /// The value of an index.
     #[serde(rename = "V", borrow)]
     Value(IndexValue<'a>),
-    /// Nothing that is used here.
+    /// An event that is not used.
     #[serde(other)]
     Other,
 }
 
-/// An answer, or a word about the connection.
+/// An answer to an action, or the state of the connection.
 #[derive(Debug, Deserialize)]
-pub(super) struct Status<'a> {
+pub(super) struct StatusEvent<'a> {
     /// `connected`, `auth_success`, `auth_failed`, `success`, `error`, `max_connections`, …
     #[serde(borrow)]
     pub(super) status: Cow<'a, str>,
-    /// For people; the confirmation of a subscription names it here.
+    /// A text for people. The confirmation of a subscription names the channel here.
     #[serde(default, borrow)]
     pub(super) message: Cow<'a, str>,
 }
 
-/// A quote. `x`, the exchange, is a number by the schema and a text in the examples: it is not read.
+/// A quote. `x`, the exchange, is not read: it is a number in the schema but a text in the examples.
 #[derive(Debug, Deserialize)]
 pub(super) struct PairQuote<'a> {
     /// `EUR/USD`.
@@ -62,7 +62,7 @@ pub(super) struct IndexValue<'a> {
     pub(super) t: i64,
 }
 
-/// What we send.
+/// An action that the client sends.
 #[derive(Debug, Serialize)]
 pub(super) struct Action<'a> {
     /// `auth` or `subscribe`.

@@ -1,11 +1,11 @@
-//! Massive's (formerly Polygon's) WebSocket: currency pairs with bid and ask, and, where they are asked for, the values of
-//! cash indices. Each cluster is a source with a connection of its own: more than one for each key and cluster Massive does
-//! not allow, and it closes the *older* one. Two programs with one key would take the connection from each other for ever:
-//! whoever is told so stops.
+//! Massive's (formerly Polygon's) WebSocket: currency pairs with bid and ask, and optionally the values of cash
+//! indices. Each cluster is a source with its own connection. Massive allows one connection for each key and cluster,
+//! and closes the *older* one. Two programs with one key would disconnect each other forever, so a source that gets
+//! this status stops.
 //!
-//! Subscriptions are confirmed one by one, because a refusal does not say what it refuses, and an unknown channel gets no
-//! answer at all. Frames are handed to the pipeline's bounded channel as they come; while that is full the connection is not
-//! read, and Massive may close it.
+//! Channels are subscribed one by one, because a rejection does not name the channel, and an unknown channel gets no
+//! answer. Frames go into the pipeline's bounded channel as they arrive. While that is full, the source does not read
+//! from the connection, and Massive may close it.
 
 mod link;
 mod messages;
@@ -18,20 +18,20 @@ use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
 use chrono_tz::America::New_York;
 use tokio::time::{Instant, timeout_at};
 
-use self::link::Link;
-use self::parse::{Heard, Malformed, Names};
+use self::link::MassiveSocket;
+use self::parse::{Element, MalformedElement, Subscriptions};
 use super::net::{self, NetError};
-use super::order::Order;
+use super::order::TickOrder;
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instruments, SourceName, Tick};
 
-/// Longest wait for an answer to the key.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A connection without prices in trading hours is opened again after so many times [`Options::quiet`].
-const GIVE_UP: u32 = 4;
+/// Time limit for the answer to the key.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without prices in trading hours is reopened after this multiple of [`Options::quiet`].
+const RECONNECT_AFTER_QUIET: u32 = 4;
 
-/// What a connection is for.
+/// The type of market data of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cluster {
     /// Currency pairs and metals: quotes.
@@ -41,7 +41,7 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    /// The name of its source on the wire.
+    /// Returns the source's name on the wire.
     pub const fn source(self) -> &'static str {
         match self {
             Self::Forex => "massive",
@@ -56,7 +56,7 @@ impl Cluster {
         }
     }
 
-    /// The name in Massive's events: `EUR/USD` for `C:EURUSD`, `EUR-USD` or `EUR/USD`; `I:SPX`.
+    /// Returns the name in Massive's events: `EUR/USD` for `C:EURUSD`, `EUR-USD` or `EUR/USD`; `I:SPX`.
     fn name(self, instrument: &str) -> Option<String> {
         match self {
             Self::Indices => instrument.starts_with("I:").then(|| instrument.to_owned()),
@@ -76,31 +76,31 @@ impl Cluster {
     }
 }
 
-/// What the source is told.
+/// Options of the source.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it is, such as `wss://socket.massive.com`; no `/` at its end.
+    /// Base address, such as `wss://socket.massive.com`, without a trailing `/`.
     pub url: String,
-    /// What the connection is for.
+    /// The type of market data.
     pub cluster: Cluster,
     /// The API key.
     pub key: Secret,
-    /// What is subscribed to, by Massive's names, such as `C:EURUSD`.
+    /// The instruments to subscribe to, by Massive's names, such as `C:EURUSD`.
     pub instruments: Vec<String>,
-    /// Whether the plan's prices come late.
+    /// Whether the plan's prices are delayed.
     pub delayed: bool,
-    /// How long a subscription may stay without an answer.
+    /// Time limit for the confirmation of a subscription.
     pub confirm: Duration,
-    /// A connection that says nothing for this long is pinged.
+    /// A silent connection is pinged after this time.
     pub ping_after: Duration,
-    /// One that says nothing for this long after a ping is dead.
+    /// A connection that stays silent this long after a ping is dead.
     pub silence: Duration,
-    /// Without a price for this long in trading hours the source is stalled.
+    /// Without a price for this long in trading hours, the source is stalled.
     pub quiet: Duration,
 }
 
 impl Options {
-    /// The usual waits; no instrument yet.
+    /// Returns the default timeouts, without instruments.
     pub fn new(url: impl Into<String>, cluster: Cluster, key: Secret) -> Self {
         Self {
             url: url.into(),
@@ -122,8 +122,8 @@ pub struct Massive {
     address: String,
     /// In the order of the settings.
     channels: Vec<String>,
-    names: Names,
-    order: Order,
+    names: Subscriptions,
+    order: TickOrder,
     wall: WallClock,
     source: SourceName,
     complained: bool,
@@ -136,16 +136,20 @@ impl std::fmt::Debug for Massive {
 }
 
 impl Massive {
-    /// A source that has not connected yet.
+    /// Creates a source that is not connected yet.
     ///
     /// # Errors
     /// [`OptionsError`].
     pub fn new(options: Options, catalogue: &Instruments, wall: WallClock) -> Result<Self, OptionsError> {
         let cluster = options.cluster;
-        let (mut names, mut channels) = (Names::new(), Vec::new());
+        let (mut names, mut channels) = (Subscriptions::new(), Vec::new());
         for (name, instrument) in subscriptions(cluster.source(), &options.instruments, catalogue)? {
             let Some(name) = cluster.name(&name) else {
-                tracing::warn!(source = cluster.source(), name, "is no name of this cluster; it is left out");
+                tracing::warn!(
+                    source = cluster.source(),
+                    name,
+                    "the instrument of this setting is not a name of this cluster; it is skipped"
+                );
                 continue;
             };
             channels.push(cluster.channel(&name));
@@ -155,43 +159,46 @@ impl Massive {
             return Err(OptionsError::NoInstrument(cluster.source()));
         }
         let address = format!("{}/{}", options.url, cluster.path());
-        let (order, source) = (Order::default(), SourceName::new(cluster.source()));
+        let (order, source) = (TickOrder::default(), SourceName::new(cluster.source()));
         Ok(Self { options, address, channels, names, order, wall, source, complained: false })
     }
 
-    /// The prices in a frame; what is none is left out.
+    /// Returns the prices in a frame, without elements that are not prices.
     pub fn read(&self, frame: &str) -> Vec<Tick> {
-        let heard = parse::frame(frame, &self.names, self.feed(), &self.source);
-        heard
+        let element = parse::frame(frame, &self.names, self.feed(), &self.source);
+        element
             .into_iter()
-            .filter_map(|heard| if let Ok(Heard::Tick(tick)) = heard { Some(tick) } else { None })
+            .filter_map(|element| if let Ok(Element::Tick(tick)) = element { Some(tick) } else { None })
             .collect()
     }
 
-    /// From the first word to the accepted key; what else came in the same frame.
-    async fn greet(&self, link: &mut Link) -> Result<Vec<Result<Heard, Malformed>>, SourceError> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Sends the key and waits until it is accepted. Returns the remaining elements of that frame.
+    async fn authenticate(
+        &self,
+        link: &mut MassiveSocket,
+    ) -> Result<Vec<Result<Element, MalformedElement>>, SourceError> {
+        let deadline = Instant::now() + AUTH_TIMEOUT;
         loop {
             let text = timeout_at(deadline, link.next()).await;
-            let text = text.map_err(|_| SourceError::transient(NetError::Silent(PATIENCE)))??;
+            let text = text.map_err(|_| SourceError::transient(NetError::Silent(AUTH_TIMEOUT)))??;
             let mut elements = parse::frame(&text, &self.names, self.feed(), &self.source).into_iter();
-            while let Some(heard) = elements.next() {
-                let Ok(Heard::Status(status, message)) = heard else { continue };
+            while let Some(element) = elements.next() {
+                let Ok(Element::Status(status, message)) = element else { continue };
                 match status.as_str() {
-                    "connected" => link.say("auth", self.options.key.reveal()).await?,
+                    "connected" => link.send("auth", self.options.key.reveal()).await?,
                     "auth_success" => return Ok(elements.collect()),
                     "success" if message.trim().eq_ignore_ascii_case("authenticated") => return Ok(elements.collect()),
                     "error" if message.to_ascii_lowercase().contains("authenticat") => {
-                        self.mind("auth_failed", &message)?;
+                        self.check_status("auth_failed", &message)?;
                     }
-                    _ => self.mind(&status, &message)?,
+                    _ => self.check_status(&status, &message)?,
                 }
             }
         }
     }
 
-    /// What ends a connection.
-    fn mind(&self, status: &str, message: &str) -> Result<(), SourceError> {
+    /// Returns an error for a status that ends the connection.
+    fn check_status(&self, status: &str, message: &str) -> Result<(), SourceError> {
         let words = net::words(message, self.options.key.reveal());
         match status {
             "auth_failed" => {
@@ -209,7 +216,8 @@ impl Massive {
         }
     }
 
-    /// Massive refuses the key of a plan on the address of the other kind of plans, in the same words as a wrong key.
+    /// Returns a hint about the plan: Massive rejects a valid key on the address for the other type of plan, with the
+    /// same text as an invalid key.
     fn plan_hint(&self) -> &'static str {
         if self.options.delayed {
             "is the plan real-time? Then leave ORION_MASSIVE_DELAYED out."
@@ -220,21 +228,21 @@ impl Massive {
 
     async fn listen(
         &mut self,
-        mut link: Link,
-        first: Vec<Result<Heard, Malformed>>,
+        mut link: MassiveSocket,
+        first: Vec<Result<Element, MalformedElement>>,
         out: &SourceHandle,
     ) -> Result<Finished, SourceError> {
-        let mut asking = Asking::new(&self.channels, self.options.confirm, self.plan_hint());
-        let ticks = self.take(first, &mut asking, out)?;
+        let mut pending = PendingSubscriptions::new(&self.channels, self.options.confirm, self.plan_hint());
+        let ticks = self.process(first, &mut pending, out)?;
         out.ticks(ticks).await?;
         let mut priced = Instant::now();
         let mut stalled = false;
         loop {
-            if let Some(channel) = asking.next(&self.source) {
-                link.say("subscribe", &channel).await?;
+            if let Some(channel) = pending.next(&self.source) {
+                link.send("subscribe", &channel).await?;
             }
-            let quiet = priced + if stalled { GIVE_UP * self.options.quiet } else { self.options.quiet };
-            let until = asking.deadline().map_or(quiet, |at| at.min(quiet));
+            let quiet = priced + if stalled { RECONNECT_AFTER_QUIET * self.options.quiet } else { self.options.quiet };
+            let until = pending.deadline().map_or(quiet, |at| at.min(quiet));
             let Ok(text) = timeout_at(until, link.next()).await else {
                 if Instant::now() < quiet {
                     continue;
@@ -249,7 +257,7 @@ impl Massive {
                 continue;
             };
             let elements = parse::frame(&text?, &self.names, self.feed(), &self.source);
-            let ticks = self.take(elements, &mut asking, out)?;
+            let ticks = self.process(elements, &mut pending, out)?;
             if !ticks.is_empty() {
                 out.ticks(ticks).await?;
                 (priced, stalled) = (Instant::now(), false);
@@ -257,37 +265,38 @@ impl Massive {
         }
     }
 
-    /// The ticks of a frame; answers in it go to whom they concern. Each element is judged by itself.
-    fn take(
+    /// Returns the ticks of a frame, and passes its answers to the pending subscriptions. An invalid element does not
+    /// affect the others.
+    fn process(
         &mut self,
-        elements: Vec<Result<Heard, Malformed>>,
-        asking: &mut Asking,
+        elements: Vec<Result<Element, MalformedElement>>,
+        pending: &mut PendingSubscriptions,
         out: &SourceHandle,
     ) -> Result<Vec<Tick>, SourceError> {
         let mut ticks = Vec::new();
-        for heard in elements {
-            match heard {
-                Ok(Heard::Tick(tick)) => match self.order.check(&tick) {
+        for element in elements {
+            match element {
+                Ok(Element::Tick(tick)) => match self.order.check(&tick) {
                     Ok(()) => ticks.push(tick),
-                    Err(superfluous) => out.rejected(superfluous.reason()),
+                    Err(reason) => out.rejected(reason.reason()),
                 },
-                Ok(Heard::Status(status, message)) => {
-                    self.mind(&status, &message)?;
+                Ok(Element::Status(status, message)) => {
+                    self.check_status(&status, &message)?;
                     match status.as_str() {
-                        "success" => asking.confirmed(&message),
+                        "success" => pending.confirmed(&message),
                         "error" => {
                             let words = net::words(&message, self.options.key.reveal());
-                            tracing::warn!(source = %self.source, channel = asking.channel(), words, "the provider refuses");
-                            asking.refused()?;
+                            tracing::warn!(source = %self.source, channel = pending.channel(), words, "the provider rejected the subscription");
+                            pending.refused()?;
                         }
                         _ => {}
                     }
                 }
-                Ok(Heard::Other) => {}
+                Ok(Element::Other) => {}
                 Err(why) => {
                     out.rejected("malformed");
                     if !std::mem::replace(&mut self.complained, true) {
-                        tracing::warn!(source = %self.source, %why, "an event cannot be used; it is left out, as others like it");
+                        tracing::warn!(source = %self.source, %why, "an event is invalid; it is skipped, and later ones are skipped without a log line");
                     }
                 }
             }
@@ -295,7 +304,7 @@ impl Massive {
         Ok(ticks)
     }
 
-    /// Whether prices ought to come. Cash indices have shorter hours than the contracts of the same name.
+    /// Returns whether prices should arrive now. Cash indices have shorter hours than the contracts of the same name.
     fn is_open(&self, now: DateTime<Utc>) -> bool {
         match self.options.cluster {
             Cluster::Forex => self.names.values().any(|instrument| instrument.session.is_open(now)),
@@ -319,8 +328,8 @@ impl Source for Massive {
 
     async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
         let waits = (self.options.ping_after, self.options.silence);
-        let mut link = Link::open(&self.address, waits, (self.wall)()).await?;
-        let first = self.greet(&mut link).await?;
+        let mut link = MassiveSocket::open(&self.address, waits, (self.wall)()).await?;
+        let first = self.authenticate(&mut link).await?;
         if self.options.delayed {
             out.delayed();
         } else {
@@ -331,31 +340,31 @@ impl Source for Massive {
     }
 }
 
-/// Subscribing, one channel at a time.
+/// The channels to subscribe to, one at a time.
 #[derive(Debug)]
-struct Asking {
+struct PendingSubscriptions {
     left: VecDeque<String>,
     asked: Option<(String, Instant)>,
     confirm: Duration,
-    /// Whether any channel was not refused.
+    /// Whether at least one channel was not rejected.
     any: bool,
-    /// What may be wrong with the plan when all were refused.
+    /// A hint about the plan, for the error when all channels were rejected.
     plan_hint: &'static str,
 }
 
-impl Asking {
+impl PendingSubscriptions {
     fn new(channels: &[String], confirm: Duration, plan_hint: &'static str) -> Self {
         Self { left: channels.to_vec().into(), asked: None, confirm, any: false, plan_hint }
     }
 
-    /// The channel to ask for now, if the one before is settled.
+    /// Returns the next channel to subscribe to, once the previous one is answered or timed out.
     fn next(&mut self, source: &SourceName) -> Option<String> {
         let now = Instant::now();
         if let Some((channel, until)) = &self.asked {
             if now < *until {
                 return None;
             }
-            tracing::warn!(%source, channel, "the provider does not confirm; it may not know this instrument");
+            tracing::warn!(%source, channel, "the provider did not confirm the subscription; it may not know this instrument");
             self.any = true;
         }
         let channel = self.left.pop_front();
@@ -372,7 +381,7 @@ impl Asking {
     }
 
     fn confirmed(&mut self, message: &str) {
-        // `EUR-USD` may be asked for, but comes back as `EUR/USD`.
+        // `EUR-USD` is confirmed as `EUR/USD`.
         if self.channel().is_some_and(|channel| message.trim_end().replace('-', "/").ends_with(channel)) {
             (self.asked, self.any) = (None, true);
         }

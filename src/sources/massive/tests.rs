@@ -1,4 +1,4 @@
-//! The parser, by values and by anything; and the serial subscribing.
+//! The parser, on fixed and arbitrary input, and the serial subscriptions.
 
 use proptest::prelude::*;
 
@@ -17,20 +17,20 @@ fn forex() -> Massive {
     massive(Cluster::Forex, &["C:EURUSD", "XAU-USD", "USD/JPY"])
 }
 
-fn read(text: &str) -> Vec<Result<Heard, Malformed>> {
+fn read(text: &str) -> Vec<Result<Element, MalformedElement>> {
     let massive = forex();
     frame(text, &massive.names, Feed::Live, &massive.source)
 }
 
 #[test]
-fn the_recorded_frames_are_read_as_they_were_sent() {
+fn the_recorded_frames_are_read_unchanged() {
     let mut seen = Vec::new();
     for heard in include_str!("fixtures/forex.jsonl").lines().flat_map(read) {
         seen.push(match heard {
-            Ok(Heard::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, .. })) => {
+            Ok(Element::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, .. })) => {
                 format!("{symbol} {bid} {ask} {}", iso(observed_at))
             }
-            Ok(Heard::Status(status, message)) => format!("{status}: {message}"),
+            Ok(Element::Status(status, message)) => format!("{status}: {message}"),
             other => format!("{other:?}"),
         });
     }
@@ -53,28 +53,28 @@ fn the_recorded_frames_are_read_as_they_were_sent() {
 }
 
 #[test]
-fn one_bad_element_does_not_cost_the_others() {
+fn one_invalid_element_does_not_affect_others() {
     let good = r#"{"ev":"C","p":"EUR/USD","a":1.2,"b":1.1,"t":1769430896789}"#;
     for (bad, why) in [
-        ("5", Malformed::Event),
-        ("{}", Malformed::Event),
-        (r#"{"ev":"C","p":"EUR/USD","a":1.2}"#, Malformed::Event),
-        (r#"{"ev":"C","p":"EUR/USD","a":"1.2","b":1.1,"t":1769430896789}"#, Malformed::Event),
-        (r#"{"ev":"C","p":"EUR/USD","a":1.1,"b":1.2,"t":1769430896789}"#, Malformed::Crossed),
-        (r#"{"ev":"C","p":"EUR/USD","a":1.1,"b":-1,"t":1769430896789}"#, Malformed::Number),
-        (r#"{"ev":"C","p":"EUR/USD","a":1.2,"b":1.1,"t":1769430896}"#, Malformed::Time),
-        (r#"{"ev":"C","p":"AUD/USD","a":1.2,"b":1.1,"t":1769430896789}"#, Malformed::Unasked),
+        ("5", MalformedElement::Event),
+        ("{}", MalformedElement::Event),
+        (r#"{"ev":"C","p":"EUR/USD","a":1.2}"#, MalformedElement::Event),
+        (r#"{"ev":"C","p":"EUR/USD","a":"1.2","b":1.1,"t":1769430896789}"#, MalformedElement::Event),
+        (r#"{"ev":"C","p":"EUR/USD","a":1.1,"b":1.2,"t":1769430896789}"#, MalformedElement::Crossed),
+        (r#"{"ev":"C","p":"EUR/USD","a":1.1,"b":-1,"t":1769430896789}"#, MalformedElement::Number),
+        (r#"{"ev":"C","p":"EUR/USD","a":1.2,"b":1.1,"t":1769430896}"#, MalformedElement::Time),
+        (r#"{"ev":"C","p":"AUD/USD","a":1.2,"b":1.1,"t":1769430896789}"#, MalformedElement::Unasked),
     ] {
         let heard = read(&format!("[{bad},{good}]"));
-        assert!(matches!(&heard[..], [Err(seen), Ok(Heard::Tick(_))] if *seen == why), "{bad}: {heard:?}");
+        assert!(matches!(&heard[..], [Err(seen), Ok(Element::Tick(_))] if *seen == why), "{bad}: {heard:?}");
     }
     for text in ["", "{}", "null", &"[".repeat(100_000), &format!("[{good}")] {
-        assert_eq!(read(text), [Err(Malformed::Json)], "{text:.50}");
+        assert_eq!(read(text), [Err(MalformedElement::Json)], "{text:.50}");
     }
 }
 
 #[test]
-fn names_are_massives_whatever_spelling_is_set() {
+fn every_spelling_becomes_massives_name() {
     assert_eq!(forex().channels, ["C.EUR/USD", "C.XAU/USD", "C.USD/JPY"]);
     let indices = massive(Cluster::Indices, &["I:SPX", "I:DJI"]);
     assert_eq!(
@@ -84,7 +84,7 @@ fn names_are_massives_whatever_spelling_is_set() {
     let text = r#"[{"ev":"V","val":3988.5,"T":"I:SPX","t":1678220098130}]"#;
     let heard = frame(text, &indices.names, Feed::Delayed, &indices.source);
     assert!(
-        matches!(&heard[..], [Ok(Heard::Tick(tick))] if tick.quote == Quote::Last(3988.5) && tick.symbol.as_str() == "SPX500")
+        matches!(&heard[..], [Ok(Element::Tick(tick))] if tick.quote == Quote::Last(3988.5) && tick.symbol.as_str() == "SPX500")
     );
 }
 
@@ -104,21 +104,23 @@ fn cash_indices_have_their_own_hours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn channels_are_asked_for_one_after_the_other() {
+async fn channels_are_subscribed_one_by_one() {
     let source = SourceName::new("massive");
-    let mut asking = Asking::new(&["C.A".into(), "C.B".into(), "C.C".into()], Duration::from_secs(5), "");
-    assert_eq!(asking.next(&source).as_deref(), Some("C.A"));
-    assert_eq!(asking.next(&source), None, "the first is not settled");
-    asking.confirmed("subscribed to: C.B");
-    assert_eq!(asking.next(&source), None, "that was another");
-    asking.confirmed("subscribed to: C.A");
-    assert_eq!(asking.next(&source).as_deref(), Some("C.B"));
+    let mut pending =
+        PendingSubscriptions::new(&["C.A".into(), "C.B".into(), "C.C".into()], Duration::from_secs(5), "");
+    assert_eq!(pending.next(&source).as_deref(), Some("C.A"));
+    assert_eq!(pending.next(&source), None, "the first is not settled");
+    pending.confirmed("subscribed to: C.B");
+    assert_eq!(pending.next(&source), None, "that was another");
+    pending.confirmed("subscribed to: C.A");
+    assert_eq!(pending.next(&source).as_deref(), Some("C.B"));
     tokio::time::advance(Duration::from_secs(5)).await;
-    assert_eq!(asking.next(&source).as_deref(), Some("C.C"), "silence is an answer, too");
-    asking.refused().unwrap();
-    assert_eq!((asking.next(&source), asking.deadline()), (None, None));
+    assert_eq!(pending.next(&source).as_deref(), Some("C.C"), "silence is an answer, too");
+    pending.refused().unwrap();
+    assert_eq!((pending.next(&source), pending.deadline()), (None, None));
 
-    let mut none = Asking::new(&["C.A".into(), "C.B".into()], Duration::from_secs(5), "is the plan delayed?");
+    let mut none =
+        PendingSubscriptions::new(&["C.A".into(), "C.B".into()], Duration::from_secs(5), "is the plan delayed?");
     none.next(&source);
     none.refused().unwrap();
     none.next(&source);
@@ -129,17 +131,17 @@ async fn channels_are_asked_for_one_after_the_other() {
 
 proptest! {
     #[test]
-    fn nothing_makes_the_parser_panic(text in "\\PC{0,200}") {
+    fn arbitrary_input_never_panics(text in "\\PC{0,200}") {
         read(&text);
     }
 
     #[test]
-    fn no_damage_to_a_real_frame_makes_the_parser_panic_or_lie(at in 0usize..200, byte in 0u8..128) {
+    fn damaged_frames_never_panic_or_lie(at in 0usize..200, byte in 0u8..128) {
         let mut bytes = include_str!("fixtures/forex.jsonl").lines().nth(4).unwrap().as_bytes().to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;
         for heard in read(std::str::from_utf8(&bytes).unwrap()) {
-            if let Ok(Heard::Tick(Tick { quote: Quote::BidAsk { bid, ask }, .. })) = heard {
+            if let Ok(Element::Tick(Tick { quote: Quote::BidAsk { bid, ask }, .. })) = heard {
                 prop_assert!(bid > 0.0 && bid <= ask && ask.is_finite());
             }
         }

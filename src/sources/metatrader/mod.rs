@@ -1,7 +1,7 @@
 //! Prices and signals from an Expert Advisor in a MetaTrader terminal (`ea/` in the repository).
 //!
-//! The terminal calls us: it posts what changed as one batch, a few times a second, and a batch without ticks as a sign of
-//! life when nothing did. [`parse()`] is pure; [`MetaTrader`] remembers what came already and hands on the rest.
+//! The terminal calls the server: a few times a second it posts its changes as one batch, or an empty batch as a
+//! keep-alive. [`parse()`] is pure; [`MetaTrader`] filters out what was received before and forwards the rest.
 
 mod messages;
 mod parse;
@@ -16,23 +16,23 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::order::{Order, Superfluous};
+use super::order::{FilterReason, TickOrder};
 use super::push::{Push, PushError};
 use super::{SourceStates, WallClock};
 use crate::domain::{Instruments, SourceName, Tick, iso};
 use crate::telemetry::Metrics;
 
-pub use messages::{Answer, Refused, TicksAnswer};
-pub use parse::{Batch, Message, parse};
+pub use messages::{PostAnswer, Refused, TicksAnswer};
+pub use parse::{Post, TickBatch, parse};
 
-/// The names of this source on the wire: one for each kind of terminal.
+/// The names of this source on the wire, one for each type of terminal.
 pub const SOURCES: [&str; 2] = ["mt5", "mt4"];
-/// A terminal that says nothing for so long is gone. The Expert Advisor says something every 5 s.
+/// A terminal that is silent for this long is disconnected. The Expert Advisor posts at least every 5 s.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Batches that are recognized when they come again.
+/// How many batches are remembered to detect duplicates.
 const REMEMBERED: usize = 256;
 
-/// The way in for Expert Advisors. Cheap to clone.
+/// Receives the posts of Expert Advisors. Cheap to clone.
 #[derive(Clone)]
 pub struct MetaTrader {
     push: Push,
@@ -40,7 +40,7 @@ pub struct MetaTrader {
     clock: WallClock,
     metrics: Arc<Metrics>,
     states: SourceStates,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<TerminalState>>,
 }
 
 impl std::fmt::Debug for MetaTrader {
@@ -49,19 +49,19 @@ impl std::fmt::Debug for MetaTrader {
     }
 }
 
-/// What came before.
+/// The state of each terminal.
 #[derive(Debug, Default)]
-struct Seen {
-    /// Fingerprints of the batches that were taken, oldest first.
+struct TerminalState {
+    /// Fingerprints of the received batches, oldest first.
     batches: VecDeque<u64>,
-    /// The last ticks of each kind of terminal.
-    order: BTreeMap<SourceName, Order>,
-    /// What each terminal says of its broker's clock: seconds ahead of UTC, and whether its ticks are from the future.
+    /// The last ticks of each type of terminal.
+    order: BTreeMap<SourceName, TickOrder>,
+    /// The broker's clock of each terminal: seconds ahead of UTC, and whether its ticks are dated in the future.
     clocks: BTreeMap<SourceName, (Option<i64>, bool)>,
 }
 
 impl MetaTrader {
-    /// A way in beside `push`, listed in `states` from now on.
+    /// Creates a receiver that forwards to `push`, and lists its sources in `states`.
     pub fn new(
         push: Push,
         instruments: Arc<Instruments>,
@@ -75,35 +75,35 @@ impl MetaTrader {
         Self { push, instruments, clock, metrics, states, seen: Arc::default() }
     }
 
-    /// Takes a batch of ticks, a sign of life, or a signal.
+    /// Receives a batch of ticks, a keep-alive, or a signal.
     ///
     /// # Errors
-    /// [`PushError`]; nothing was taken then. A tick that cannot be used is no error of its batch: the answer names it.
-    pub async fn take(&self, value: &Value) -> Result<Answer, PushError> {
+    /// [`PushError`]; nothing was stored then. An invalid tick is not an error of its batch: the answer names it.
+    pub async fn receive(&self, value: &Value) -> Result<PostAnswer, PushError> {
         let now = self.push.latest((self.clock)());
         let message = parse(value, &self.instruments, now).map_err(PushError::from);
         match message.inspect_err(|error| self.reject("mt", error.code()))? {
-            Message::Ticks(batch) => {
+            Post::Ticks(batch) => {
                 let fingerprint = fingerprint(value);
-                self.heard(&batch);
-                self.take_batch(batch, fingerprint).await.map(Answer::Ticks)
+                self.record_status(&batch);
+                self.receive_batch(batch, fingerprint).await.map(PostAnswer::Ticks)
             }
-            Message::Signal { source, signal } => self.push.signal_from(&source, &signal).await.map(Answer::Signal),
+            Post::Signal { source, signal } => self.push.signal_from(&source, &signal).await.map(PostAnswer::Signal),
         }
     }
 
-    async fn take_batch(&self, batch: Batch, fingerprint: u64) -> Result<TicksAnswer, PushError> {
-        let Batch { source, seq, mut refused, ticks, connected, .. } = batch;
+    async fn receive_batch(&self, batch: TickBatch, fingerprint: u64) -> Result<TicksAnswer, PushError> {
+        let TickBatch { source, seq, mut refused, ticks, connected, .. } = batch;
         let duplicate = self.seen.lock().batches.contains(&fingerprint);
         let (mut taken, mut places) = (Vec::with_capacity(ticks.len()), Vec::with_capacity(ticks.len()));
         if duplicate {
             refused.clear();
         } else {
-            // A copy: what the pipeline does not take comes again.
+            // A copy, because the ticks come again if the pipeline rejects them.
             let mut order = self.seen.lock().order.get(&source).cloned().unwrap_or_default();
             for (index, spelling, tick) in ticks {
                 if let Err(superfluous) = order.check(&tick) {
-                    let (code, reason) = told(superfluous);
+                    let (code, reason) = rejection(superfluous);
                     refused.push(Refused { index, symbol: spelling, code, reason });
                 } else {
                     places.push((index, spelling));
@@ -138,8 +138,8 @@ impl MetaTrader {
         Ok(TicksAnswer { success: true, message, seq, accepted, duplicate, rejected: refused, timestamp })
     }
 
-    /// Keeps the state of the terminal's link, and says so when its clock is strange.
-    fn heard(&self, batch: &Batch) {
+    /// Records the state of the terminal's connection, and warns if its clock is wrong.
+    fn record_status(&self, batch: &TickBatch) {
         let source = &batch.source;
         self.states.called(source, SILENCE);
         if batch.connected {
@@ -155,7 +155,7 @@ impl MetaTrader {
         if batch.ahead && before.is_none_or(|(_, ahead)| !ahead) {
             tracing::warn!(
                 %source,
-                "ticks are dated in the future: the arrival counts instead; is the clock of the terminal's computer right?"
+                "ticks are dated in the future; their arrival time is used; check the clock of the terminal's computer"
             );
         }
     }
@@ -165,7 +165,7 @@ impl MetaTrader {
     }
 }
 
-impl Seen {
+impl TerminalState {
     fn remember(&mut self, fingerprint: u64, source: SourceName, taken: &[Tick]) {
         if self.batches.len() == REMEMBERED {
             self.batches.pop_front();
@@ -173,23 +173,23 @@ impl Seen {
         self.batches.push_back(fingerprint);
         let order = self.order.entry(source).or_default();
         for tick in taken {
-            order.note(tick);
+            order.record(tick);
         }
     }
 }
 
-/// What tells a batch from all others: the sequence number, and what it came with, because a terminal that starts again
-/// counts from the beginning.
+/// Returns a hash that identifies a batch. It covers the whole content, because a restarted terminal counts its
+/// sequence numbers from the beginning.
 fn fingerprint(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.to_string().hash(&mut hasher);
     hasher.finish()
 }
 
-/// Why a tick is not taken, in the words of the answer.
-fn told(superfluous: Superfluous) -> (&'static str, String) {
+/// Returns the code and the text for a filtered tick.
+fn rejection(superfluous: FilterReason) -> (&'static str, String) {
     match superfluous {
-        Superfluous::Duplicate => ("duplicate", "came before".to_owned()),
-        Superfluous::Late(last) => ("out_of_order", format!("is older than the last one, of {}", iso(last))),
+        FilterReason::Duplicate => ("duplicate", "came before".to_owned()),
+        FilterReason::Late(last) => ("out_of_order", format!("is older than the last one, of {}", iso(last))),
     }
 }

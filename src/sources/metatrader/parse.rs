@@ -1,4 +1,5 @@
-//! From what an Expert Advisor posts to ticks and signals. The format is ours; `ea/README.md` shows it.
+//! Parses the posts of an Expert Advisor into ticks and signals. The format is the server's own; `ea/README.md`
+//! describes it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -9,25 +10,25 @@ use crate::sources::push::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, norma
 use crate::sources::push::fields::{Fields, REQUIRED};
 use crate::sources::push::{PushFault, values};
 
-/// Ticks in a batch.
+/// Largest number of ticks in a batch.
 const MAX_TICKS: usize = 1_000;
-/// Targets that are described; more are refused with the signal.
+/// How many targets are converted. A signal with more is rejected later.
 const MAX_TARGETS: usize = 10;
-/// No clock on earth is further away from UTC, in seconds.
+/// Largest offset of a clock from UTC, in seconds.
 const MAX_OFFSET: f64 = 14.0 * 3600.0;
-/// A tick from further in the future than this is dated at its arrival.
+/// A tick dated further in the future gets its arrival time.
 const AHEAD: TimeDelta = TimeDelta::seconds(5);
-/// Letters of a refused symbol that are sent back.
+/// Longest quote of a rejected symbol in the answer, in characters.
 const MAX_SPELLING: usize = 32;
 
-/// What was posted.
+/// A parsed post.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    /// What changed since the last batch; nothing, as a sign of life.
-    Ticks(Batch),
-    /// A signal, in the spelling of pushed signals.
+pub enum Post {
+    /// The changes since the last batch; empty as a keep-alive.
+    Ticks(TickBatch),
+    /// A signal, with the field names of pushed signals.
     Signal {
-        /// Which kind of terminal says it.
+        /// The type of terminal.
         source: SourceName,
         /// The signal.
         signal: Value,
@@ -36,28 +37,28 @@ pub enum Message {
 
 /// A batch of ticks.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
+pub struct TickBatch {
     /// `mt5` or `mt4`.
     pub source: SourceName,
-    /// Its number, as the Expert Advisor counts.
+    /// The sequence number of the Expert Advisor.
     pub seq: u64,
-    /// How far the broker's clock is ahead of UTC, in seconds.
+    /// Offset of the broker's clock from UTC, in seconds.
     pub utc_offset: Option<i64>,
     /// Whether the terminal is connected to its broker.
     pub connected: bool,
-    /// Whether ticks were dated in the future.
+    /// Whether some ticks were dated in the future.
     pub ahead: bool,
-    /// The ticks that can be used: place in the batch, symbol as it was sent, tick.
+    /// The valid ticks: index in the batch, symbol as it was sent, tick.
     pub ticks: Vec<(usize, String, Tick)>,
-    /// The others.
+    /// The rejected ticks.
     pub refused: Vec<Refused>,
 }
 
-/// Reads what was posted: `{"v":1,"type":"ticks"|"signal",…}`.
+/// Parses a post: `{"v":1,"type":"ticks"|"signal",…}`.
 ///
 /// # Errors
-/// [`PushFault`] when the whole cannot be read; single ticks are refused on their own.
-pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Message, PushFault> {
+/// [`PushFault`] when the post as a whole is invalid; single ticks are rejected individually.
+pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Post, PushFault> {
     let object = value.as_object().ok_or_else(|| PushFault::body("must be a JSON object"))?;
     let mut head = Fields::new(object, String::new());
     head.read(&FieldAliases::plain("v"), |version| match values::number(version) {
@@ -70,10 +71,10 @@ pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Re
     });
     let source = SourceName::new(source.unwrap_or(super::SOURCES[0]));
     match object.get("type").and_then(Value::as_str) {
-        Some("ticks") => read_batch(head, source, instruments, now).map(Message::Ticks),
+        Some("ticks") => read_batch(head, source, instruments, now).map(Post::Ticks),
         Some("signal") => {
             head.finish()?;
-            Ok(Message::Signal { source, signal: signal(object) })
+            Ok(Post::Signal { source, signal: signal(object) })
         }
         _ => {
             head.fault("type", "must be ticks or signal");
@@ -88,7 +89,7 @@ fn read_batch(
     source: SourceName,
     instruments: &Instruments,
     now: DateTime<Utc>,
-) -> Result<Batch, PushFault> {
+) -> Result<TickBatch, PushFault> {
     let seq =
         head.read(&FieldAliases::plain("seq"), |seq| seq.as_u64().ok_or_else(|| "must be a whole number".to_owned()));
     let utc_offset =
@@ -104,7 +105,7 @@ fn read_batch(
         }
     }
     head.finish()?;
-    let mut batch = Batch {
+    let mut batch = TickBatch {
         source,
         seq: seq.unwrap_or_default(),
         utc_offset: utc_offset.map(|offset| offset as i64),
@@ -119,7 +120,7 @@ fn read_batch(
             Ok((mut tick, ahead)) => {
                 batch.ahead |= ahead;
                 if !batch.connected {
-                    // The terminal cannot trade: what it still shows is an indication.
+                    // The terminal cannot trade, so its prices are only indicative.
                     tick.feed = Feed::Indicative;
                 }
                 batch.ticks.push((index, symbol, tick));
@@ -130,7 +131,7 @@ fn read_batch(
     Ok(batch)
 }
 
-/// One tick, and whether it was dated in the future.
+/// Parses a tick. Returns it with whether it was dated in the future.
 fn read_tick(
     entry: &Value,
     source: &SourceName,
@@ -162,8 +163,8 @@ fn read_tick(
     Ok((tick, ahead))
 }
 
-/// A signal of the Expert Advisor in the spelling of pushed signals: what it calls setup and time frame are the reason,
-/// and the share of each target is its label.
+/// Converts a signal of the Expert Advisor to the field names of pushed signals: setup and time frame become the
+/// reason, and the share of each target becomes its label.
 fn signal(object: &Map<String, Value>) -> Value {
     let mut signal = object.clone();
     for (name, value) in &mut signal {
@@ -189,7 +190,7 @@ fn signal(object: &Map<String, Value>) -> Value {
     Value::Object(signal)
 }
 
-/// In MetaTrader a stop or target of 0 is one that is not set.
+/// In MetaTrader, 0 means that a stop or target is not set.
 fn without_zeros(name: &str, value: &mut Value) {
     let name = normalized(name);
     let is_named =

@@ -20,7 +20,7 @@ fn instruments() -> Arc<Instruments> {
     Arc::new(Instruments::new(Instruments::documented()).unwrap())
 }
 
-/// What the Expert Advisor sends, letter by letter.
+/// The exact bytes that the Expert Advisor sends.
 fn batch(seq: u64, ticks: &Value) -> Value {
     json!({"v": 1, "type": "ticks", "src": "mt5", "seq": seq, "utc_off": 10800, "connected": true, "ticks": ticks})
 }
@@ -29,10 +29,10 @@ fn tick(symbol: &str, bid: f64, millis: i64) -> Value {
     json!({"s": symbol, "b": bid, "a": bid + 0.00012, "d": 5, "t": 1_732_089_600_000_i64 + millis})
 }
 
-fn read(value: &Value) -> Batch {
+fn read(value: &Value) -> TickBatch {
     match parse(value, &instruments(), now()).unwrap() {
-        Message::Ticks(batch) => batch,
-        Message::Signal { .. } => panic!("a signal"),
+        Post::Ticks(batch) => batch,
+        Post::Signal { .. } => panic!("a signal"),
     }
 }
 
@@ -53,7 +53,7 @@ fn a_batch_is_read_with_the_brokers_names() {
 }
 
 #[test]
-fn a_tick_that_cannot_be_used_is_named_and_the_others_are_taken() {
+fn an_invalid_tick_does_not_affect_others() {
     let ticks = json!([
         tick("EURUSD", 1.1, 0),
         tick("DAX40", 1.1, 0),
@@ -86,7 +86,7 @@ fn a_tick_that_cannot_be_used_is_named_and_the_others_are_taken() {
 }
 
 #[test]
-fn the_future_is_dated_at_the_arrival() {
+fn future_ticks_get_their_arrival_time() {
     let late = read(&batch(1, &json!([tick("EURUSD", 1.1, 6_000)])));
     assert!(!late.ahead, "a clock may be some seconds off");
     let hours = read(&batch(1, &json!([tick("EURUSD", 1.1, 3_600_000)])));
@@ -95,10 +95,10 @@ fn the_future_is_dated_at_the_arrival() {
 }
 
 #[test]
-fn a_level_of_zero_is_one_that_is_not_set() {
+fn a_level_of_zero_is_absent() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt5", "id": "a", "symbol": "EURUSD", "direction": "buy", "entry": 1.16,
         "sl": 0.0, "tp": "0.00000", "tp2": 0, "take_profits": [{"price": 0, "pct": 50}, {"price": 1.17, "pct": 50}], "confidence": 0});
-    let Message::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
+    let Post::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
     let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap();
     assert_eq!((pushed.draft.stop_loss, pushed.draft.take_profits), (None, Some(vec![1.17])));
     assert_eq!((pushed.draft.confidence, pushed.draft.tp_modes), (Some(0.0), Some(vec!["TP1 50%".to_owned()])));
@@ -106,7 +106,7 @@ fn a_level_of_zero_is_one_that_is_not_set() {
 }
 
 #[test]
-fn what_is_wrong_as_a_whole_is_refused_as_a_whole() {
+fn an_invalid_post_is_rejected_as_a_whole() {
     let with = |field: &str, value: Value| {
         let mut batch = batch(1, &json!([]));
         batch[field] = value;
@@ -124,11 +124,11 @@ fn what_is_wrong_as_a_whole_is_refused_as_a_whole() {
 }
 
 #[test]
-fn a_signal_is_told_in_the_words_of_pushed_signals() {
+fn a_signal_becomes_a_pushed_signal() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt4", "id": "a", "symbol": "EURUSD.m", "setup": "MSS+FVG", "tf": "M15",
         "direction": "long", "entry": 1.085, "stop_loss": 1.082,
         "take_profits": [{"price": 1.088, "pct": 30}, {"price": 1.092, "pct": 70}], "confidence": 0.85});
-    let Message::Signal { source, signal } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
+    let Post::Signal { source, signal } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
     assert_eq!(source.as_str(), "mt4");
     let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap().draft;
     assert_eq!(pushed.entry_price, Some(1.085));
@@ -137,7 +137,7 @@ fn a_signal_is_told_in_the_words_of_pushed_signals() {
     assert_eq!(pushed.tp_modes, Some(vec!["TP1 30%".to_owned(), "TP2 70%".to_owned()]));
 }
 
-/// A way in to a pipeline that takes everything, unless it is told not to.
+/// A receiver with a pipeline that accepts everything, unless it is told not to.
 struct Bridge {
     metatrader: MetaTrader,
     states: SourceStates,
@@ -149,7 +149,7 @@ struct Bridge {
 impl Bridge {
     fn new() -> Self {
         let (handle, mut requests) = Handle::channel();
-        let (told, taken) = mpsc::channel(16);
+        let (sender, taken) = mpsc::channel(16);
         let refuse = Arc::new(AtomicBool::new(false));
         let refusing = refuse.clone();
         Tasks::new().spawn_connection(async move {
@@ -159,7 +159,7 @@ impl Bridge {
                     answer.send(Err(Rejection::Replaying.into())).unwrap();
                 } else {
                     let Input::Ticks(ticks) = input else { panic!("{input:?}") };
-                    told.try_send(ticks).unwrap();
+                    sender.try_send(ticks).unwrap();
                     answer.send(Ok(Accepted::Ticks(Vec::new()))).unwrap();
                 }
             }
@@ -172,9 +172,9 @@ impl Bridge {
     }
 
     async fn send(&self, value: &Value) -> Result<TicksAnswer, PushError> {
-        self.metatrader.take(value).await.map(|answer| match answer {
-            Answer::Ticks(answer) => answer,
-            Answer::Signal(answer) => panic!("{answer:?}"),
+        self.metatrader.receive(value).await.map(|answer| match answer {
+            PostAnswer::Ticks(answer) => answer,
+            PostAnswer::Signal(answer) => panic!("{answer:?}"),
         })
     }
 
@@ -184,7 +184,7 @@ impl Bridge {
 }
 
 #[tokio::test]
-async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
+async fn an_unacknowledged_batch_is_accepted_once() {
     let mut bridge = Bridge::new();
     let first = batch(1, &json!([tick("EURUSD", 1.1, 0), tick("DAX40", 1.1, 0)]));
     bridge.refuse.store(true, Ordering::Relaxed);
@@ -194,7 +194,7 @@ async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
     assert_eq!((answer.seq, answer.accepted, answer.duplicate, answer.rejected.len()), (1, 1, false, 1));
     let again = bridge.send(&first).await.unwrap();
     assert_eq!((again.seq, again.accepted, again.duplicate, again.rejected.len()), (1, 0, true, 0));
-    // A terminal that starts again counts from the beginning.
+    // A restarted terminal counts from the beginning.
     let restarted = bridge.send(&batch(1, &json!([tick("EURUSD", 1.2, 500)]))).await.unwrap();
     assert_eq!((restarted.accepted, restarted.duplicate), (1, false));
     assert_eq!(bridge.taken.recv().await.unwrap()[0].quote.mid(), 1.100_06);
@@ -205,14 +205,14 @@ async fn what_was_not_acknowledged_comes_again_and_is_taken_once() {
 }
 
 #[tokio::test]
-async fn a_tick_that_was_overtaken_is_not_taken() {
+async fn a_late_tick_is_rejected() {
     let bridge = Bridge::new();
     bridge.send(&batch(2, &json!([tick("EURUSD", 1.1, 500)]))).await.unwrap();
     let late = bridge.send(&batch(1, &json!([tick("EURUSD", 1.2, 0), tick("GBPUSD", 1.3, 0)]))).await.unwrap();
     assert_eq!((late.accepted, late.rejected[0].code, late.rejected[0].index), (1, "out_of_order", 0));
     let same = bridge.send(&batch(3, &json!([tick("EURUSD", 1.1, 500)]))).await.unwrap();
     assert_eq!(same.rejected[0].code, "duplicate");
-    // An hour back is another clock, not another order.
+    // A tick one hour back shows a changed clock, not a late tick.
     let moved = bridge.send(&batch(4, &json!([tick("EURUSD", 1.1, -3_600_000)]))).await.unwrap();
     assert_eq!(moved.accepted, 1);
     let then = bridge.send(&batch(5, &json!([tick("EURUSD", 1.2, -3_599_000)]))).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_tick_that_was_overtaken_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signs_of_life_keep_the_link_alive() {
+async fn keep_alives_keep_the_terminal_live() {
     let mut bridge = Bridge::new();
     let stop = CancellationToken::new();
     let (watched, stopping) = (bridge.states.clone(), stop.clone());
@@ -249,7 +249,7 @@ async fn signs_of_life_keep_the_link_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_terminal_without_prices_is_missed_while_its_market_is_open() {
+async fn a_terminal_without_prices_stalls_in_market_hours() {
     let bridge = Bridge::new();
     let stop = CancellationToken::new();
     let open = Arc::new(AtomicBool::new(false));
@@ -325,7 +325,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_stands_in_a_batch_is_taken_or_named(entries in prop::collection::vec(any_json(), 0..20)) {
+    fn every_tick_is_accepted_or_named(entries in prop::collection::vec(any_json(), 0..20)) {
         let batch = read(&batch(1, &Value::Array(entries.clone())));
         prop_assert_eq!(batch.ticks.len() + batch.refused.len(), entries.len());
         for (_, _, tick) in batch.ticks {

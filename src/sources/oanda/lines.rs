@@ -1,20 +1,20 @@
-//! Lines out of a stream of chunks.
+//! Splits a stream of chunks into lines.
 
-/// Longest line that is looked at. OANDA's are about 300 bytes.
+/// Longest line that is accepted. OANDA's have about 300 bytes.
 pub(super) const MAX_LINE: usize = 64 * 1024;
 
-/// Collects chunks and gives lines. Holds at most one line.
+/// Splits chunks into lines. Buffers at most one line.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LineSplitter {
     begun: Vec<u8>,
-    /// The line that is under way is too long: it is left out up to its end.
+    /// Whether the current line is too long. It is skipped up to its end.
     overlong: bool,
 }
 
-impl Lines {
-    /// Takes a chunk and hands every line that ends in it to `each`, without its end and never empty; `None` for one that
-    /// was too long.
-    pub(super) fn take(&mut self, mut chunk: &[u8], mut each: impl FnMut(Option<&[u8]>)) {
+impl LineSplitter {
+    /// Appends a chunk and calls `each` for every complete line in it, without its end and never empty; `None` stands
+    /// for a line that was too long.
+    pub(super) fn push(&mut self, mut chunk: &[u8], mut each: impl FnMut(Option<&[u8]>)) {
         while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
             let (rest, after) = (&chunk[..end], &chunk[end + 1..]);
             self.add(rest);
@@ -46,16 +46,16 @@ mod tests {
     use super::*;
 
     fn lines(chunks: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
-        let (mut lines, mut seen) = (Lines::default(), Vec::new());
+        let (mut lines, mut seen) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
-            lines.take(chunk, |line| seen.push(line.map(<[u8]>::to_vec)));
+            lines.push(chunk, |line| seen.push(line.map(<[u8]>::to_vec)));
             assert!(lines.begun.len() <= MAX_LINE);
         }
         seen
     }
 
     #[test]
-    fn a_line_that_never_ends_is_left_out_and_takes_no_room() {
+    fn an_endless_line_is_skipped_without_memory() {
         let long = vec![b'x'; MAX_LINE];
         let seen = lines(&[b"one\n", &long, &long, &long, b"x\ntwo\n"]);
         assert_eq!(seen, [Some(b"one".to_vec()), None, Some(b"two".to_vec())]);
@@ -63,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_the_same_however_they_are_cut(text in "[a-c\r\n ]{0,60}", cut in 1usize..7) {
+        fn chunk_boundaries_do_not_change_lines(text in "[a-c\r\n ]{0,60}", cut in 1usize..7) {
             let chunks: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
             let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
             let expected = whole.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());

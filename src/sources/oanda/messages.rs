@@ -1,4 +1,4 @@
-//! The lines of OANDA's pricing stream, as far as they are used.
+//! The parts of OANDA's pricing stream that are used.
 //!
 //! Source: the v20 documentation of `GET /v3/accounts/{accountID}/pricing/stream` (`ClientPrice`, `PricingHeartbeat`).
 
@@ -6,17 +6,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// One line.
+/// One line of the stream.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type")]
-pub(super) enum Message<'a> {
+pub(super) enum StreamLine<'a> {
     /// A price.
     #[serde(rename = "PRICE", borrow)]
     Price(Price<'a>),
-    /// Says every 5 s that the stream lives.
+    /// Keeps the stream alive, every 5 s.
     #[serde(rename = "HEARTBEAT")]
     Heartbeat,
-    /// Nothing that is used here.
+    /// A line that is not used.
     #[serde(other)]
     Other,
 }
@@ -30,28 +30,28 @@ pub(super) struct Price<'a> {
     /// Such as `EUR_USD`.
     #[serde(borrow)]
     pub(super) instrument: Cow<'a, str>,
-    /// `false` while the instrument is halted or its market closed.
+    /// `false` while the instrument is halted or its market is closed.
     #[serde(default)]
     pub(super) tradeable: Option<bool>,
-    /// The older form of the same: `tradeable`, `non-tradeable` or `invalid`.
+    /// An older form of the same information: `tradeable`, `non-tradeable` or `invalid`.
     #[serde(default, borrow)]
     pub(super) status: Option<Cow<'a, str>>,
-    /// What can be sold at, best first; may be empty.
+    /// Prices for a sale, best first; may be empty.
     #[serde(default, borrow)]
     pub(super) bids: Vec<Bucket<'a>>,
-    /// What can be bought at, best first; may be empty.
+    /// Prices for a purchase, best first; may be empty.
     #[serde(default, borrow)]
     pub(super) asks: Vec<Bucket<'a>>,
 }
 
 impl Price<'_> {
-    /// Whether an order would be filled now.
+    /// Returns whether an order would be filled now.
     pub(super) fn is_tradeable(&self) -> bool {
         self.tradeable != Some(false) && self.status.as_deref().is_none_or(|status| status == "tradeable")
     }
 }
 
-/// One step of the book.
+/// One level of the book.
 #[derive(Debug, Deserialize)]
 pub(super) struct Bucket<'a> {
     /// A decimal number in quotes.
@@ -59,10 +59,10 @@ pub(super) struct Bucket<'a> {
     pub(super) price: Cow<'a, str>,
 }
 
-/// The body of an answer that is no stream.
+/// The body of an error response.
 #[derive(Debug, Deserialize)]
-pub(super) struct Refusal {
-    /// What is wrong, for people.
+pub(super) struct ErrorResponse {
+    /// The error text for people.
     #[serde(rename = "errorMessage")]
     pub(super) error_message: String,
 }

@@ -1,9 +1,9 @@
-//! OANDA's v20 pricing stream: one HTTP answer that does not end, a JSON object a line.
+//! OANDA's v20 pricing stream: one endless HTTP response with a JSON object per line.
 //!
-//! OANDA sends a heartbeat every 5 s; 10 s without a line mean that the connection is dead. Each connection begins with
-//! the last price of every instrument (`snapshot`), of which only those are handed on that are news. Prices are left as they
-//! come, at most four a second for each instrument. A stream of heartbeats without a price, while an instrument of it should
-//! trade, is stalled.
+//! OANDA sends a heartbeat every 5 s; after 10 s without a line the connection is dead. Each connection begins with the
+//! last price of every instrument (`snapshot`), of which only new ones are delivered. Prices are not throttled: OANDA
+//! sends at most four a second for each instrument. A stream with heartbeats but without prices, while one of its
+//! instruments should trade, is stalled.
 
 mod lines;
 mod messages;
@@ -18,37 +18,37 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use self::lines::Lines;
-use self::messages::Refusal;
-use self::parse::{Heard, Names};
+use self::lines::LineSplitter;
+use self::messages::ErrorResponse;
+use self::parse::{LineContent, Subscriptions};
 use super::net::{self, Http, NetError};
-use super::order::Order;
+use super::order::TickOrder;
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instruments, Session, SourceName, Symbol, Tick};
 
-/// Longest explanation of a refusal that is read.
-const MAX_REFUSAL: usize = 16 * 1024;
+/// Longest error body that is read.
+const MAX_ERROR_BODY: usize = 16 * 1024;
 const ADVICE: &str = "check ORION_OANDA_TOKEN, ORION_OANDA_ACCOUNT, ORION_OANDA_ENVIRONMENT (practice or live), and whether \
                       the account offers all of oanda.instruments";
 
-/// What the source is told.
+/// Options of the source.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the stream is, such as `https://stream-fxpractice.oanda.com`; no `/` at its end.
+    /// Base address, such as `https://stream-fxpractice.oanda.com`, without a trailing `/`.
     pub url: String,
     /// The personal access token.
     pub token: Secret,
     /// The account, such as `001-001-1234567-001`.
     pub account: String,
-    /// What is subscribed to, by OANDA's names, such as `EUR_USD`.
+    /// The instruments to subscribe to, by OANDA's names, such as `EUR_USD`.
     pub instruments: Vec<String>,
-    /// A stream that says nothing for this long is dead.
+    /// A stream that is silent for this long is dead.
     pub silence: Duration,
 }
 
 impl Options {
-    /// Twice the time between two heartbeats.
+    /// Twice the heartbeat interval.
     pub const SILENCE: Duration = Duration::from_secs(10);
 }
 
@@ -58,13 +58,13 @@ pub struct Oanda {
     address: Uri,
     headers: HeaderMap,
     token: Secret,
-    names: Names,
+    names: Subscriptions,
     silence: Duration,
     /// Longest time without a price in market hours: while London or New York trade, and in the quiet hours.
     mute_after: (Duration, Duration),
-    /// What OANDA says that cannot be traded now.
+    /// The symbols that OANDA marks as not tradeable now.
     untradeable: BTreeSet<Symbol>,
-    order: Order,
+    order: TickOrder,
     wall: WallClock,
     source: SourceName,
 }
@@ -78,16 +78,16 @@ impl std::fmt::Debug for Oanda {
 impl Oanda {
     /// The name on the wire.
     pub const NAME: &'static str = "oanda";
-    /// How long a stream may have heartbeats only, in market hours.
+    /// How long a stream may have only heartbeats, in market hours.
     const MUTE_AFTER: (Duration, Duration) = (Duration::from_secs(15), Duration::from_mins(5));
 
-    /// A source that has not connected yet.
+    /// Creates a source that is not connected yet.
     ///
     /// # Errors
     /// [`OptionsError`].
     pub fn new(options: Options, catalogue: &Instruments, wall: WallClock) -> Result<Self, OptionsError> {
         let Options { url, token, account, instruments, silence } = options;
-        let names: Names = subscriptions(Self::NAME, &instruments, catalogue)?.into_iter().collect();
+        let names: Subscriptions = subscriptions(Self::NAME, &instruments, catalogue)?.into_iter().collect();
         // In the order of the settings, so that the address is always the same.
         let wanted: Vec<&str> =
             instruments.iter().map(String::as_str).filter(|name| names.contains_key(*name)).collect();
@@ -101,13 +101,13 @@ impl Oanda {
             (AUTHORIZATION, bearer),
             (HeaderName::from_static("accept-datetime-format"), HeaderValue::from_static("RFC3339")),
         ]);
-        let (http, order, source) = (Http::default(), Order::default(), SourceName::new(Self::NAME));
+        let (http, order, source) = (Http::default(), TickOrder::default(), SourceName::new(Self::NAME));
         let (mute_after, untradeable) = (Self::MUTE_AFTER, BTreeSet::new());
         Ok(Self { http, address, headers, token, names, silence, mute_after, untradeable, order, wall, source })
     }
 
-    /// The same source with another longest time without a price in market hours: `busy` while London or New York trade, `quiet`
-    /// in the other hours.
+    /// Sets the longest time without a price in market hours: `busy` while London or New York trade, `quiet` in the
+    /// other hours.
     #[must_use]
     pub fn with_mute_after(self, busy: Duration, quiet: Duration) -> Self {
         Self { mute_after: (busy, quiet), ..self }
@@ -117,14 +117,14 @@ impl Oanda {
         if Session::is_busy((self.wall)()) { self.mute_after.0 } else { self.mute_after.1 }
     }
 
-    /// Whether the market of an instrument is open that OANDA does not call untradeable.
+    /// Returns whether an instrument that OANDA marks as tradeable has an open market.
     fn expects_prices(&self) -> bool {
         let now = (self.wall)();
         let trades = |symbol: &Symbol| !self.untradeable.contains(symbol);
         self.names.values().any(|instrument| instrument.session.is_open(now) && trades(&instrument.symbol))
     }
 
-    fn note_tradeable(&mut self, tick: &Tick) {
+    fn record_tradeable(&mut self, tick: &Tick) {
         if tick.feed == Feed::Indicative {
             self.untradeable.insert(tick.symbol.clone());
         } else {
@@ -132,11 +132,11 @@ impl Oanda {
         }
     }
 
-    /// The prices in a piece of the stream; what is none is left out.
+    /// Returns the prices in a part of the stream, without lines that are not prices.
     pub fn read(&self, stream: &[u8]) -> Vec<Tick> {
-        let (mut lines, mut ticks) = (Lines::default(), Vec::new());
-        lines.take(stream, |line| {
-            if let Some(Ok(Heard::Tick(tick))) = line.map(|line| parse::line(line, &self.names, &self.source)) {
+        let (mut lines, mut ticks) = (LineSplitter::default(), Vec::new());
+        lines.push(stream, |line| {
+            if let Some(Ok(LineContent::Tick(tick))) = line.map(|line| parse::line(line, &self.names, &self.source)) {
                 ticks.push(tick);
             }
         });
@@ -144,14 +144,15 @@ impl Oanda {
     }
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> SourceError {
-        let body = self.http.read(body, MAX_REFUSAL).await.unwrap_or_default();
-        let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error_message).unwrap_or_default();
+        let body = self.http.read(body, MAX_ERROR_BODY).await.unwrap_or_default();
+        let said =
+            serde_json::from_slice::<ErrorResponse>(&body).map(|refusal| refusal.error_message).unwrap_or_default();
         net::classify_status(status, headers, (self.wall)(), ADVICE, &net::words(&said, self.token.reveal())).await
     }
 
-    /// Lives through one stream.
+    /// Reads one stream to its end.
     async fn listen(&mut self, mut body: Incoming, out: &SourceHandle) -> Result<Finished, SourceError> {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         let (mut complained, mut live) = (false, false);
         let (mut heard, mut priced, mut stalled) = (Instant::now(), Instant::now(), false);
         loop {
@@ -162,7 +163,7 @@ impl Oanda {
                 Err(_) if Instant::now() >= lost_at => {
                     return Err(SourceError::transient(NetError::Silent(self.silence)));
                 }
-                // Nothing is missed of the time in which the markets are closed.
+                // The time in which the markets are closed does not count.
                 Err(_) if !self.expects_prices() => {
                     priced = Instant::now();
                     continue;
@@ -178,22 +179,22 @@ impl Oanda {
             let Some(chunk) = frame.data_ref() else { continue };
 
             let (mut ticks, mut alive) = (Vec::new(), false);
-            lines.take(chunk, |line| {
-                let said = line.map_or(Err(parse::Malformed::Json), |line| parse::line(line, &self.names, &self.source));
+            lines.push(chunk, |line| {
+                let said = line.map_or(Err(parse::MalformedLine::Json), |line| parse::line(line, &self.names, &self.source));
                 match said {
-                    Ok(Heard::Tick(tick)) => {
+                    Ok(LineContent::Tick(tick)) => {
                         alive = true;
-                        self.note_tradeable(&tick);
+                        self.record_tradeable(&tick);
                         match self.order.check(&tick) {
                             Ok(()) => ticks.push(tick),
-                            Err(superfluous) => out.rejected(superfluous.reason()),
+                            Err(reason) => out.rejected(reason.reason()),
                         }
                     }
-                    Ok(Heard::Life) => alive = true,
+                    Ok(LineContent::Life) => alive = true,
                     Err(why) => {
                         out.rejected("malformed");
                         if !std::mem::replace(&mut complained, true) {
-                            tracing::warn!(source = %self.source, %why, "a line cannot be used; it is left out, as others like it");
+                            tracing::warn!(source = %self.source, %why, "a line is invalid; it is skipped, and later ones are skipped without a log line");
                         }
                     }
                 }

@@ -1,37 +1,37 @@
-//! The parser, by values and by anything.
+//! The parser, on fixed and arbitrary input.
 
 use proptest::prelude::*;
 
-use super::parse::{Heard, Malformed, Names, line};
+use super::parse::{LineContent, MalformedLine, Subscriptions, line};
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick, iso};
 
-fn names() -> Names {
+fn names() -> Subscriptions {
     let catalogue = Instruments::new(Instruments::documented()).unwrap();
     let all = ["EUR_USD", "GBP_USD", "USD_JPY", "XAU_USD", "US30_USD", "NAS100_USD", "SPX500_USD"].map(str::to_owned);
     super::subscriptions("oanda", &all, &catalogue).unwrap().into_iter().collect()
 }
 
-fn read(text: &str) -> Result<Heard, Malformed> {
+fn read(text: &str) -> Result<LineContent, MalformedLine> {
     line(text.as_bytes(), &names(), &SourceName::new("oanda"))
 }
 
 fn tick(text: &str) -> Tick {
     match read(text) {
-        Ok(Heard::Tick(tick)) => tick,
+        Ok(LineContent::Tick(tick)) => tick,
         other => panic!("{text}: {other:?}"),
     }
 }
 
 #[test]
-fn the_recorded_stream_is_read_as_it_was_sent() {
+fn the_recorded_stream_is_read_unchanged() {
     let stream = include_str!("fixtures/stream.jsonl");
     let mut read: Vec<String> = Vec::new();
     for text in stream.lines() {
         read.push(match self::read(text) {
-            Ok(Heard::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, feed, .. })) => {
+            Ok(LineContent::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, feed, .. })) => {
                 format!("{symbol} {bid} {ask} {} {feed:?}", iso(observed_at))
             }
-            Ok(Heard::Life) => "alive".to_owned(),
+            Ok(LineContent::Life) => "alive".to_owned(),
             other => format!("{other:?}"),
         });
     }
@@ -52,7 +52,7 @@ fn the_recorded_stream_is_read_as_it_was_sent() {
 }
 
 #[test]
-fn what_cannot_be_used_says_why() {
+fn an_invalid_line_has_its_reason() {
     let price = |time: &str, instrument: &str, bid: &str, ask: &str| {
         format!(
             r#"{{"type":"PRICE","time":"{time}","instrument":"{instrument}","bids":[{{"price":"{bid}"}}],"asks":[{{"price":"{ask}"}}]}}"#
@@ -60,36 +60,36 @@ fn what_cannot_be_used_says_why() {
     };
     let now = "2026-01-26T12:34:56.789123456Z";
     for (text, why) in [
-        (price("soon", "EUR_USD", "1.1", "1.2"), Malformed::Time),
-        (price(now, "AUD_USD", "1.1", "1.2"), Malformed::Unasked),
-        (price(now, "EUR_USD", "1.3", "1.2"), Malformed::Crossed),
-        (price(now, "EUR_USD", "-1.1", "1.2"), Malformed::Number),
-        (price(now, "EUR_USD", "0", "1.2"), Malformed::Number),
-        (price(now, "EUR_USD", "NaN", "1.2"), Malformed::Number),
-        (price(now, "EUR_USD", "1.1", "inf"), Malformed::Number),
-        (price(now, "EUR_USD", "1,1", "1.2"), Malformed::Number),
-        ("[]".into(), Malformed::Json),
-        ("{\"time\":\"x\"}".into(), Malformed::Json),
-        ("<html>502 Bad Gateway</html>".into(), Malformed::Json),
-        ("[".repeat(100_000), Malformed::Json),
+        (price("soon", "EUR_USD", "1.1", "1.2"), MalformedLine::Time),
+        (price(now, "AUD_USD", "1.1", "1.2"), MalformedLine::Unasked),
+        (price(now, "EUR_USD", "1.3", "1.2"), MalformedLine::Crossed),
+        (price(now, "EUR_USD", "-1.1", "1.2"), MalformedLine::Number),
+        (price(now, "EUR_USD", "0", "1.2"), MalformedLine::Number),
+        (price(now, "EUR_USD", "NaN", "1.2"), MalformedLine::Number),
+        (price(now, "EUR_USD", "1.1", "inf"), MalformedLine::Number),
+        (price(now, "EUR_USD", "1,1", "1.2"), MalformedLine::Number),
+        ("[]".into(), MalformedLine::Json),
+        ("{\"time\":\"x\"}".into(), MalformedLine::Json),
+        ("<html>502 Bad Gateway</html>".into(), MalformedLine::Json),
+        ("[".repeat(100_000), MalformedLine::Json),
     ] {
         assert_eq!(read(&text), Err(why), "{text:.100}");
     }
-    assert_eq!(read(&price(now, "EUR_USD", "1.1", "1.1")).map(|heard| matches!(heard, Heard::Tick(_))), Ok(true));
+    assert_eq!(read(&price(now, "EUR_USD", "1.1", "1.1")).map(|heard| matches!(heard, LineContent::Tick(_))), Ok(true));
 }
 
 #[test]
-fn a_book_with_one_side_is_no_price() {
+fn a_one_sided_book_is_not_a_price() {
     let book = |sides: &str| {
         read(&format!(r#"{{"type":"PRICE","time":"2026-01-26T12:34:56Z","instrument":"EUR_USD",{sides}}}"#))
     };
     for sides in [r#""bids":[],"asks":[]"#, r#""bids":[{"price":"1.1"}],"asks":[]"#, r#""tradeable":true"#] {
-        assert_eq!(book(sides), Ok(Heard::Life), "{sides}");
+        assert_eq!(book(sides), Ok(LineContent::Life), "{sides}");
     }
 }
 
 #[test]
-fn what_cannot_be_traded_is_an_indication() {
+fn an_untradeable_price_is_indicative() {
     for (flags, feed) in [
         ("\"tradeable\":true", Feed::Live),
         ("\"tradeable\":true,\"status\":\"tradeable\"", Feed::Live),
@@ -119,16 +119,16 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_input_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         line(&bytes, &names(), &SourceName::new("oanda")).ok();
     }
 
     #[test]
-    fn no_damage_to_a_real_line_makes_the_parser_panic_or_lie(at in 0usize..300, byte in any::<u8>()) {
+    fn damaged_lines_never_panic_or_lie(at in 0usize..300, byte in any::<u8>()) {
         let mut bytes = include_str!("fixtures/stream.jsonl").lines().next().unwrap().as_bytes().to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;
-        if let Ok(Heard::Tick(Tick { quote: Quote::BidAsk { bid, ask }, .. })) = line(&bytes, &names(), &SourceName::new("oanda")) {
+        if let Ok(LineContent::Tick(Tick { quote: Quote::BidAsk { bid, ask }, .. })) = line(&bytes, &names(), &SourceName::new("oanda")) {
             prop_assert!(bid > 0.0 && bid <= ask && ask.is_finite());
         }
     }

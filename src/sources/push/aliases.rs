@@ -1,21 +1,21 @@
-//! The one table of field names: how senders spell the fields of signals and prices, over HTTP, WebSocket, webhook and from
-//! an Expert Advisor alike. `docs/pushing.md` prints it, and a test holds the two together.
+//! The table of field names: every spelling of the fields of signals and prices, for HTTP, WebSocket, webhook and
+//! Expert Advisors. `docs/pushing.md` prints it, and a test compares the two.
 //!
 //! Names are compared without case, `_`, `-`, `.` and blanks: `stopLoss`, `Stop-Loss` and `STOP_LOSS` are `stop_loss`.
 
-/// One field, and every name that is read as it.
+/// A field, with every name that is accepted for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sources) struct FieldAliases {
     /// The documented name.
     pub name: &'static str,
-    /// Names that mean the same. A push in which two of them differ is refused.
+    /// Synonyms. A push with different values for two of them is rejected.
     pub aliases: &'static [&'static str],
-    /// Names that are read only where none of the others is there: they may mean something else.
+    /// Names that are read only if none of the others is present, because they can have another meaning.
     pub fallbacks: &'static [&'static str],
 }
 
 impl FieldAliases {
-    /// A field with one name.
+    /// Creates a field with a single name.
     pub(in crate::sources) const fn plain(name: &'static str) -> Self {
         Self { name, aliases: &[], fallbacks: &[] }
     }
@@ -38,7 +38,8 @@ pub(in crate::sources) const DIRECTION: FieldAliases = FieldAliases::new(
     "direction",
     &["side", "action", "signal", "order_action", "order_side", "trade_side", "position_side", "strategy.order.action"],
 );
-/// Where some senders put the direction and others put something else: read only if it is a word of direction.
+/// Fields that some senders use for the direction and others for something else: read only if the value is a direction
+/// word.
 pub(in crate::sources) const DIRECTION_HINTS: FieldAliases =
     FieldAliases::plain("type").or(&["event", "order_type", "signal_type", "order", "cmd"]);
 pub(in crate::sources) const MARKET_POSITION: FieldAliases =
@@ -49,7 +50,7 @@ pub(in crate::sources) const ENTRY_PRICE: FieldAliases = FieldAliases::new("entr
     .or(&["price", "strategy.order.price", "order_price", "close"]);
 pub(in crate::sources) const STOP_LOSS: FieldAliases =
     FieldAliases::new("stop_loss", &["sl", "stop", "stop_price", "stop_loss_price", "sl_price"]);
-/// Beside the numbered ones of [`target_number`].
+/// The list of targets; [`target_number`] reads the numbered fields.
 pub(in crate::sources) const TAKE_PROFITS: FieldAliases = FieldAliases::new(
     "take_profits",
     &[
@@ -88,7 +89,7 @@ pub(in crate::sources) const VOLUME: FieldAliases = FieldAliases::new("volume", 
 pub(in crate::sources) const PRICE_TIME: FieldAliases =
     FieldAliases::plain("timestamp").or(&["time", "timenow", "datetime"]);
 
-/// Every field of a signal, in the order of the documents.
+/// Every field of a signal, in the order of the documentation.
 pub(in crate::sources) const SIGNAL_FIELDS: [FieldAliases; 19] = [
     ID,
     STATUS,
@@ -114,18 +115,18 @@ pub(in crate::sources) const SIGNAL_FIELDS: [FieldAliases; 19] = [
 #[cfg(test)]
 pub(in crate::sources) const PRICE_FIELDS: [FieldAliases; 7] = [SYMBOL, EXCHANGE, PRICE, BID, ASK, VOLUME, PRICE_TIME];
 
-/// What the number of a target may stand behind: `tp1`, `take_profit_1`, `targetPrice1`.
+/// Prefixes of numbered targets: `tp1`, `take_profit_1`, `targetPrice1`.
 pub(in crate::sources) const TARGET_STEMS: [&str; 6] =
     ["tp", "take_profit", "target", "tp_price", "take_profit_price", "target_price"];
-/// Targets of one signal.
+/// Largest number of targets of a signal.
 pub(in crate::sources) const MAX_TARGETS: usize = 10;
 
-/// The form in which names are compared.
+/// Returns the form in which names are compared.
 pub(in crate::sources) fn normalized(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// The number, from 1, of a target that has a field of its own, from the normalized name of the field.
+/// Returns the number of a target, from 1, if the normalized field name has one.
 pub(in crate::sources) fn target_number(normalized_name: &str) -> Option<usize> {
     let stem = normalized_name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = &normalized_name[stem.len()..];

@@ -1,4 +1,4 @@
-//! Why a push got no answer of success.
+//! The errors of a push.
 
 use serde_json::{Map, Value, json};
 
@@ -8,40 +8,40 @@ use super::messages::ErrorBody;
 use crate::domain::{Contradiction, Fault, Rejection, SignalStatus, Symbol};
 use crate::pipeline::SubmitError;
 
-/// Why a push was not taken. The texts are meant for the sender.
+/// Why a push failed. The texts are for the sender.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PushError {
-    /// The body is wrong.
+    /// The body is invalid.
     #[error(transparent)]
     Fault(#[from] PushFault),
-    /// The signal has ended, and the push says otherwise.
+    /// The signal has ended, and the push contradicts its end.
     #[error("The signal is {} already and cannot change any more", .0.name())]
     Terminal(SignalStatus),
-    /// No signal has this id, and the push makes no new one.
+    /// The signal does not exist, and the push does not create one.
     #[error("No signal has this id, and this does not make a new one")]
     UnknownSignal,
-    /// Somebody else's prices are in force.
+    /// Another source is active for these prices.
     #[error("{0} has prices from a real source")]
     SourceReplaced(Symbol),
-    /// It could not be stored, and nothing of it was published. The reason is for the log: it may name files.
+    /// The push could not be stored, and nothing was published. The cause is only logged, because it can name files.
     #[error("Cannot be stored now, and was not published; please send it again later")]
     NotStored(String),
-    /// No answer came in time.
+    /// The pipeline did not answer in time.
     #[error("Took too long to be stored; send it again: what is known already is not taken twice")]
     TimedOut,
-    /// Too much is waiting, or too many signals are pending.
+    /// The queue is full, or too many signals are pending.
     #[error("The server has too much to do; please send it again later")]
     Overloaded,
     /// A recording is being replayed.
     #[error("A recording is being replayed; pushes are off meanwhile")]
     Replaying,
-    /// The process is stopping.
+    /// The process is shutting down.
     #[error("The server is stopping; please send it again")]
     Draining,
 }
 
 impl PushError {
-    /// The error for a program.
+    /// Returns the error code for programs.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Fault(PushFault::UnknownSymbol(_)) => "unknown_symbol",
@@ -56,7 +56,7 @@ impl PushError {
         }
     }
 
-    /// The object that the sender is told.
+    /// Returns the error object for the sender.
     pub fn body(&self) -> ErrorBody {
         let details = match self {
             Self::Fault(fault) => Some(field_details(fault.faults())),
@@ -66,7 +66,7 @@ impl PushError {
         ErrorBody { error: self.to_string(), code: self.code(), details }
     }
 
-    /// What the domain found wrong, under the sender's own names.
+    /// Renames faults of the domain to the sender's field names.
     pub(super) fn faults(faults: Vec<Fault>, written: &Written) -> Self {
         PushFault::Invalid(faults.into_iter().map(|fault| written.name(fault)).collect()).into()
     }
@@ -94,7 +94,7 @@ impl PushError {
     }
 }
 
-/// `{"fields":{"confidence":"must be …"}}`; several faults of one field in one text.
+/// Returns `{"fields":{"confidence":"must be …"}}`; several faults of a field are joined in one text.
 pub fn field_details(faults: &[Fault]) -> Value {
     let mut fields = Map::new();
     for fault in faults {

@@ -1,24 +1,24 @@
-//! What is wrong with a pushed body, in the words of its sender.
+//! The faults of a pushed body, with the sender's field names.
 
 use std::fmt;
 
 use super::fields::REQUIRED;
 use crate::domain::Fault;
 
-/// Names listed in the sentence; all of them stand in the details.
+/// How many names the sentence lists; the details contain all of them.
 const MAX_NAMED: usize = 10;
 
-/// Why a body cannot be taken. Its text is meant for the sender.
+/// Why a body is rejected. The text is for the sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushFault {
-    /// Everything is right but the symbol, or the symbols of a batch.
+    /// Only the symbol is unknown, or the symbols of a batch.
     UnknownSymbol(Vec<Fault>),
-    /// All that is wrong, at once.
+    /// All faults at once.
     Invalid(Vec<Fault>),
 }
 
 impl PushFault {
-    /// The fault of a body of which `unknown_symbols` faults are nothing but unknown symbols; `None` without any fault.
+    /// Creates the error from faults, of which `unknown_symbols` are only unknown symbols; `None` without faults.
     pub fn of(faults: Vec<Fault>, unknown_symbols: usize) -> Option<Self> {
         match faults.len() {
             0 => None,
@@ -27,12 +27,12 @@ impl PushFault {
         }
     }
 
-    /// A body that is wrong as a whole.
+    /// Returns the fault of a body that is invalid as a whole.
     pub(in crate::sources) fn body(reason: &str) -> Self {
         Self::Invalid(vec![Fault::new("body", reason)])
     }
 
-    /// All that is wrong, in the order of reading.
+    /// Returns all faults, in reading order.
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::UnknownSymbol(faults) | Self::Invalid(faults) => faults,

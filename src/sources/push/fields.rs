@@ -1,5 +1,5 @@
-//! Reading of one pushed JSON object: every spelling of a field, contradictions between them, all faults at once, and what of
-//! the object nothing has read.
+//! Reads a pushed JSON object: every spelling of a field, contradictions between spellings, all faults at once, and the
+//! names of unread fields.
 
 use serde_json::{Map, Value};
 
@@ -9,39 +9,39 @@ use super::loose;
 use super::values::Reason;
 use crate::domain::{Fault, Instrument, Instruments};
 
-/// Says the same to every missing field, so that [`PushFault`] can tell that nothing else is wrong.
+/// The text for a missing field. It is a constant, so that [`PushFault`] can recognize it.
 pub(in crate::sources) const REQUIRED: &str = "is required";
-/// Names of unread fields that are answered.
+/// How many unread fields the answer names.
 const MAX_IGNORED: usize = 20;
-/// Characters of such a name.
+/// Longest name of an unread field in the answer, in characters.
 const MAX_IGNORED_CHARS: usize = 64;
 
-/// The fields of one object, and what was found wrong with them.
+/// The fields of an object, and the faults found so far.
 #[derive(Debug)]
 pub(in crate::sources) struct Fields<'a> {
-    entries: Vec<Entry<'a>>,
-    /// What stands before a field's name in a fault: `prices[3].` within a batch, else nothing.
+    entries: Vec<FieldEntry<'a>>,
+    /// The prefix of field names in faults: `prices[3].` within a batch, else empty.
     prefix: String,
     faults: Vec<Fault>,
     unknown_symbols: usize,
     written: Written,
 }
 
-/// One field that is there and not null.
+/// A field that is present and not null.
 #[derive(Debug)]
-struct Entry<'a> {
+struct FieldEntry<'a> {
     normalized: String,
     name: &'a str,
     value: &'a Value,
     was_read: bool,
 }
 
-/// Which spelling the sender chose, where it is not the documented one.
+/// The sender's spelling of each field, where it is not the documented one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::sources) struct Written(Vec<(&'static str, String)>);
 
 impl Written {
-    /// Names a fault's field as the sender wrote it.
+    /// Renames a fault's field to the sender's spelling.
     pub(in crate::sources) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
             Some((_, written)) => Fault { field: written.clone(), ..fault },
@@ -53,24 +53,25 @@ impl Written {
 impl<'a> Fields<'a> {
     pub(in crate::sources) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
         let entries = object.iter().filter(|(_, value)| !value.is_null());
-        let entries =
-            entries.map(|(name, value)| Entry { normalized: normalized(name), name, value, was_read: false }).collect();
+        let entries = entries
+            .map(|(name, value)| FieldEntry { normalized: normalized(name), name, value, was_read: false })
+            .collect();
         Self { entries, prefix, faults: Vec::new(), unknown_symbols: 0, written: Written::default() }
     }
 
-    /// Whether the field is there in any spelling, and not null.
+    /// Returns whether the field is present in any spelling, and not null.
     pub(in crate::sources) fn has(&self, field: &FieldAliases) -> bool {
         let names = std::iter::once(&field.name).chain(field.aliases).chain(field.fallbacks);
         names.into_iter().any(|name| self.entries.iter().any(|entry| entry.normalized == normalized(name)))
     }
 
-    /// Whether nothing is wrong so far.
+    /// Returns whether there are no faults so far.
     pub(in crate::sources) fn is_faultless(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Takes the entries of a field: those that mean it, the documented name first; else the first fallback. All of its
-    /// names count as read.
+    /// Removes the entries of a field: all synonyms, the documented name first, or else the first fallback. All of its
+    /// names then count as read.
     pub(in crate::sources) fn take(&mut self, field: &FieldAliases) -> Vec<(&'a str, &'a Value)> {
         let mut found = Vec::new();
         for name in std::iter::once(&field.name).chain(field.aliases) {
@@ -98,7 +99,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Takes the targets that have a field each, in the order of their numbers.
+    /// Removes the numbered target fields, in the order of their numbers.
     pub(in crate::sources) fn take_numbered(&mut self) -> Vec<(&'a str, &'a Value)> {
         let mut found: Vec<_> = Vec::new();
         for entry in &mut self.entries {
@@ -111,14 +112,14 @@ impl<'a> Fields<'a> {
         found.into_iter().map(|(_, name, value)| (name, value)).collect()
     }
 
-    /// Marks names as read whose values have no effect here.
+    /// Marks fields as read that have no effect here.
     pub(in crate::sources) fn disregard(&mut self, names: &[&str]) {
         for name in names {
             self.take_named(name);
         }
     }
 
-    /// Reads a field; null is absent. Two spellings of it that differ are a fault that names both.
+    /// Reads a field; null counts as absent. Different values for two spellings are a fault that names both.
     pub(in crate::sources) fn read<T: PartialEq>(
         &mut self,
         field: &FieldAliases,
@@ -138,7 +139,7 @@ impl<'a> Fields<'a> {
         first.map(|(_, value)| value)
     }
 
-    /// Like [`read`](Self::read) for a list, whose entries have faults of their own.
+    /// Reads a field that is a list, whose entries have faults of their own.
     pub(in crate::sources) fn read_list<T: PartialEq>(
         &mut self,
         field: &FieldAliases,
@@ -151,7 +152,7 @@ impl<'a> Fields<'a> {
         self.list(name, value, max, read)
     }
 
-    /// The entries of one value that has to be a list.
+    /// Reads the entries of a value that must be a list.
     pub(in crate::sources) fn list<T>(
         &mut self,
         name: &str,
@@ -174,7 +175,7 @@ impl<'a> Fields<'a> {
         (self.faults.len() == faults_before).then_some(list)
     }
 
-    /// The instrument that the symbol names in whatever spelling, on the exchange that is named beside it.
+    /// Reads the instrument from the symbol in any spelling, and from the exchange field beside it.
     pub(in crate::sources) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
         let exchange = self.exchange();
         let found = self.take(&SYMBOL);
@@ -211,7 +212,7 @@ impl<'a> Fields<'a> {
         self.faults.push(Fault::new(format!("{}{field}", self.prefix), reason));
     }
 
-    /// Adds what the domain finds wrong, under the sender's spelling; a field that is already named is not named again.
+    /// Adds faults of the domain with the sender's spelling. A field that already has a fault is skipped.
     pub(in crate::sources) fn add(&mut self, faults: Vec<Fault>) {
         for fault in faults {
             let fault = self.written.name(fault);
@@ -221,30 +222,30 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The names of what nothing has read, as the sender wrote them.
+    /// Returns the names of unread fields, as they were sent.
     pub(in crate::sources) fn ignored(&self) -> Vec<String> {
         let unread = self.entries.iter().filter(|entry| !entry.was_read);
         let cut = |name: &str| name.chars().take(MAX_IGNORED_CHARS).collect::<String>();
         unread.take(MAX_IGNORED).map(|entry| format!("{}{}", self.prefix, cut(entry.name))).collect()
     }
 
-    /// The spellings that were used, when nothing is wrong.
+    /// Returns the sender's spellings if there are no faults.
     pub(in crate::sources) fn finish(self) -> Result<Written, PushFault> {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(self.written), Err)
     }
 
-    /// What is wrong, and how much of it is only an unknown symbol.
+    /// Returns the faults, and how many of them are only unknown symbols.
     pub(in crate::sources) fn into_faults(self) -> (Vec<Fault>, usize) {
         (self.faults, self.unknown_symbols)
     }
 }
 
-/// `take_profits` of `take_profits[2]`.
+/// Returns `take_profits` for `take_profits[2]`.
 fn root(field: &str) -> &str {
     field.split('[').next().unwrap_or(field)
 }
 
-/// The symbol within a value: a text, or TradingView's form of a symbol whose prices are adjusted, as an object or as the text
+/// Returns the symbol in a value: a text, or TradingView's form of an adjusted symbol, as an object or as the text
 /// `={"adjustment":"dividends","symbol":"OANDA:EURUSD"}`.
 pub(in crate::sources) fn symbol_text(value: &Value) -> Result<String, Reason> {
     let inner = match value {

@@ -1,11 +1,11 @@
-//! Why a body is not JSON, in words that say what to send instead.
+//! Explains why a body is not valid JSON, and what to send instead.
 
 use serde_json::{Value, json};
 
 use super::loose::{self, LooseError};
 
-/// Cuts zero bytes and blanks at both ends, and a byte-order mark: MetaTrader's `StringToCharArray` leaves zero bytes, and
-/// editors leave the others.
+/// Trims zero bytes, blanks and a byte-order mark at both ends: MetaTrader's `StringToCharArray` appends zero bytes,
+/// and editors add the others.
 pub fn trimmed(body: &[u8]) -> &[u8] {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let is_nothing = |byte: &u8| *byte == 0 || byte.is_ascii_whitespace();
@@ -14,17 +14,17 @@ pub fn trimmed(body: &[u8]) -> &[u8] {
     &body[start..end]
 }
 
-/// What is wrong with a body that is not JSON.
+/// The explanation for a body that is not valid JSON.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Malformed {
+pub struct MalformedBody {
     /// What to send instead.
     pub remedy: String,
-    /// `fields`: each place that holds `NaN` or an infinity.
+    /// `fields`: each path that holds `NaN` or an infinity.
     pub details: Option<Value>,
 }
 
-impl Malformed {
-    /// Finds out why a body is not JSON; `None` where there is nothing to add to what the parser says.
+impl MalformedBody {
+    /// Explains why a body is not valid JSON; `None` if the parser's message is all there is to say.
     pub fn of(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(trimmed(body)).ok()?;
         let of = |remedy: &str| Some(Self { remedy: remedy.to_owned(), details: None });
@@ -55,8 +55,9 @@ impl Malformed {
     }
 }
 
-impl Malformed {
-    /// The fault of JSON in which one name stands twice with different values: the parser would silently take the last one.
+impl MalformedBody {
+    /// Returns the fault of JSON with different values for the same name. The JSON parser would silently use the last
+    /// one.
     pub fn repeated(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(trimmed(body)).ok()?;
         let error = loose::read(text).err().filter(|error| matches!(error, LooseError::Twice(_)))?;
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_bytes_and_blanks_at_the_ends_are_cut() {
+    fn zero_bytes_and_outer_blanks_are_trimmed() {
         for body in ["{}", "{}\0", "{}\0\0\0", "\u{feff}{} \r\n\0", " {}\n\n"] {
             assert_eq!(trimmed(body.as_bytes()), b"{}", "{body:?}");
         }
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_with_its_remedy() {
+    fn invalid_json_gets_its_remedy() {
         for (body, remedy) in [
             ("{\"a\": 1,}", "comma too many"),
             ("{'a': 1}", "single quotes"),
@@ -87,17 +88,17 @@ mod tests {
             ("{\"a\": buy}", "without quotes"),
             ("{\"a\": \"b\"c\"}", "quotes within the quotes of a"),
         ] {
-            assert!(Malformed::of(body.as_bytes()).is_some_and(|found| found.remedy.contains(remedy)), "{body}");
+            assert!(MalformedBody::of(body.as_bytes()).is_some_and(|found| found.remedy.contains(remedy)), "{body}");
         }
         for body in ["", "{1}", "{\"id\":", "\u{0}", "<a/>"] {
-            assert_eq!(Malformed::of(body.as_bytes()), None, "{body}");
+            assert_eq!(MalformedBody::of(body.as_bytes()), None, "{body}");
         }
         assert!(
-            Malformed::repeated(b"{\"sl\": 1.1, \"sl\": 1.2}")
+            MalformedBody::repeated(b"{\"sl\": 1.1, \"sl\": 1.2}")
                 .is_some_and(|found| found.remedy.starts_with("sl stands there twice"))
         );
-        assert_eq!(Malformed::repeated(b"{\"sl\": 1.1, \"sl\": 1.1, \"a\": {\"sl\": 2}}"), None);
-        let nan = Malformed::of(b"{\"stop_loss\": NaN, \"tp\": [1, -Infinity]}").unwrap();
+        assert_eq!(MalformedBody::repeated(b"{\"sl\": 1.1, \"sl\": 1.1, \"a\": {\"sl\": 2}}"), None);
+        let nan = MalformedBody::of(b"{\"stop_loss\": NaN, \"tp\": [1, -Infinity]}").unwrap();
         assert_eq!(nan.remedy, "NaN and Infinity are not JSON: send null for stop_loss, tp[1]");
         let why = "is NaN or Infinity: send null";
         assert_eq!(nan.details, Some(json!({"fields": {"stop_loss": why, "tp[1]": why}})));

@@ -1,11 +1,11 @@
-//! What a pusher is answered, over HTTP and over WebSocket alike.
+//! The answers to a push, the same over HTTP and WebSocket.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::number::number;
 
-/// The answer to a pushed signal or to its end.
+/// The answer to a pushed signal or its end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the documented answer, field by field")]
 pub struct SignalAnswer {
@@ -14,18 +14,18 @@ pub struct SignalAnswer {
     pub signal_id: String,
     pub status: &'static str,
     pub dry_run: bool,
-    /// Always false: notifications are sent elsewhere.
+    /// Always false: this server does not send notifications.
     pub line_sent: bool,
     pub timestamp: String,
 }
 
-/// An answer, and what else its reader has to know of the push.
+/// An answer, with further information for the sender.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answered<T> {
     /// The documented answer.
     #[serde(flatten)]
     pub answer: T,
-    /// How a text was read; absent for JSON, which says it itself.
+    /// How a text was interpreted; absent for JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_as: Option<Value>,
     /// Names of the fields, or the lines of a text, that had no effect.
@@ -34,7 +34,7 @@ pub struct Answered<T> {
 }
 
 impl<T> Answered<T> {
-    /// The answer to a push of which `ignored` had no effect.
+    /// Creates the answer to a push in which `ignored` had no effect.
     pub(in crate::sources) fn new(answer: T, ignored: Vec<String>) -> Self {
         Self { answer, read_as: None, ignored }
     }
@@ -45,7 +45,7 @@ impl<T> Answered<T> {
 #[serde(untagged)]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum PricesAnswer {
-    /// To a single price.
+    /// The answer to a single price.
     One {
         success: bool,
         message: &'static str,
@@ -54,7 +54,7 @@ pub enum PricesAnswer {
         price: f64,
         timestamp: String,
     },
-    /// To a batch.
+    /// The answer to a batch.
     Batch { success: bool, message: &'static str, accepted: usize },
 }
 
@@ -63,7 +63,7 @@ pub enum PricesAnswer {
 #[serde(untagged)]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum EventsAnswer {
-    /// To a single event.
+    /// The answer to a single event.
     One {
         success: bool,
         message: &'static str,
@@ -71,18 +71,18 @@ pub enum EventsAnswer {
         kind: &'static str,
         timestamp: String,
     },
-    /// To a batch.
+    /// The answer to a batch.
     Batch { success: bool, message: &'static str, accepted: usize },
 }
 
-/// Every error that leaves the server as JSON.
+/// The body of every JSON error.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorBody {
-    /// A sentence for a person.
+    /// A sentence for people.
     pub error: String,
-    /// The same for a program.
+    /// The error code for programs.
     pub code: &'static str,
-    /// What is known beyond that, such as `fields`: each bad field and what is wrong with it.
+    /// Further details, such as `fields`: each invalid field with its fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
 }

@@ -1,7 +1,7 @@
-//! Signals, prices and events that somebody pushes, over HTTP or over WebSocket.
+//! Signals, prices and events that clients push over HTTP or WebSocket.
 //!
-//! Decoding is pure ([`parse_signal`], [`parse_prices`]) and lenient: every documented spelling is understood, and what is
-//! wrong is named all at once. [`Push`] hands the result to the pipeline and words the answer.
+//! Parsing is pure ([`parse_signal`], [`parse_prices`]) and lenient: it accepts every documented spelling, and names
+//! all faults at once. [`Push`] sends the result to the pipeline and builds the answer.
 
 pub(super) mod aliases;
 mod error;
@@ -35,7 +35,7 @@ use crate::telemetry::Metrics;
 
 pub use error::{PushError, field_details};
 pub use fault::PushFault;
-pub use malformed::{Malformed, trimmed};
+pub use malformed::{MalformedBody, trimmed};
 pub use messages::{Answered, ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 pub use price::{PushedPrices, parse_prices};
 pub use signal::{PushedSignal, parse_end, parse_signal};
@@ -44,25 +44,25 @@ use fields::Written;
 
 /// The name of this source on the wire.
 pub const SOURCE: &str = SourceName::PUSH;
-/// How long a pusher waits for the pipeline.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for the pipeline's answer.
+const PIPELINE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Published messages, as the gateways have read them: one event may be several messages.
+/// Published messages, parsed by the gateways. One event can become several messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushedEvents {
-    /// A bare event.
+    /// A single event.
     One(MessageType, Vec<RelayedMessage>),
-    /// What came as `{"events":[…]}`: how many events, and their messages.
+    /// A batch `{"events":[…]}`: the number of events, and their messages.
     Batch(usize, Vec<RelayedMessage>),
 }
 
-/// The way in for pushers. Cheap to clone.
+/// Receives pushes. Cheap to clone.
 #[derive(Clone)]
 pub struct Push {
     handle: Handle,
     instruments: Arc<Instruments>,
     clock: WallClock,
-    /// Both clocks at the beginning.
+    /// Both clocks at the start.
     began: (DateTime<Utc>, Instant),
     metrics: Arc<Metrics>,
     level_limits: LevelLimits,
@@ -75,36 +75,36 @@ impl std::fmt::Debug for Push {
 }
 
 impl Push {
-    /// A way into the pipeline behind `handle`.
+    /// Creates a receiver that forwards to the pipeline behind `handle`.
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
         Self { handle, instruments, clock, began, metrics, level_limits: LevelLimits::default() }
     }
 
-    /// The same with these limits for the levels of a dry run; the pipeline has its own for all others.
+    /// Sets the limits for the levels of a dry run. The pipeline has its own limits for all other pushes.
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
     }
 
-    /// The later of what the wall clock says and what it would say had nobody set it back since the beginning: senders whose
-    /// clocks are right are not ahead of time because ours is wrong.
+    /// Returns the later of the wall clock and the monotonic clock since the start: if the wall clock was set back,
+    /// senders with correct clocks are not in the future.
     pub(super) fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let (wall, began) = self.began;
         now.max(wall + began.elapsed())
     }
 
-    /// Takes a pushed signal: a new one, other content for a pending one, or its end. `Ok` means that it is durable and
-    /// published, except for a dry run, which is only looked at.
+    /// Receives a signal: a new one, a change of a pending one, or an end. `Ok` means that it is durable and published,
+    /// except for a dry run, which is only validated.
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn signal(&self, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_signal(value, &SourceName::new(SOURCE)).await)
+        self.noted("signal", self.accept_signal(value, &SourceName::new(SOURCE)).await)
     }
 
-    /// Takes a signal as people write it in a chat, and answers how it was read. Without an `id` it gets one from its text and
-    /// the day, so that the same text is one signal however often it is sent on that day.
+    /// Receives a signal as text from a chat, and answers how it was interpreted. Without an `id`, the id is derived
+    /// from the text and the day, so that the same text is one signal for that day.
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.
@@ -114,19 +114,19 @@ impl Push {
         id: Option<&str>,
         dry_run: bool,
     ) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_pasted(text, id, dry_run).await)
+        self.noted("signal", self.accept_pasted(text, id, dry_run).await)
     }
 
-    /// Takes a signal that came another way, under the name of its source.
+    /// Receives a signal from another source, under the name of that source.
     pub(super) async fn signal_from(
         &self,
         source: &SourceName,
         value: &Value,
     ) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_signal(value, source).await)
+        self.noted("signal", self.accept_signal(value, source).await)
     }
 
-    /// Takes ticks that came another way and have been looked at. Those that are not believed are named.
+    /// Submits validated ticks from another source. Returns those that the engine rejects.
     pub(super) async fn submit_ticks(&self, ticks: Vec<Tick>) -> Result<Vec<(usize, TickFault)>, PushError> {
         let taken = self.submit(Input::Ticks(ticks), &Written::default()).await;
         self.noted("tick", taken).map(|accepted| match accepted {
@@ -140,19 +140,19 @@ impl Push {
     /// # Errors
     /// [`PushError`]; nothing was published then.
     pub async fn update(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        self.noted("signal", self.take_end(id, value).await)
+        self.noted("signal", self.accept_end(id, value).await)
     }
 
-    /// Takes one pushed price or a batch, which is taken whole or not at all.
+    /// Receives one price or a batch, which is accepted or rejected as a whole.
     ///
     /// # Errors
-    /// [`PushError`]; nothing was taken then.
+    /// [`PushError`]; nothing was accepted then.
     pub async fn prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
-        self.noted("price_update", self.take_prices(value).await)
+        self.noted("price_update", self.accept_prices(value).await)
     }
 
-    /// Publishes one event or a batch, which is taken whole or not at all. `read` is told the time and reads the body: only
-    /// the dialects know what the messages look like.
+    /// Publishes one event or a batch, which is accepted or rejected as a whole. `read` parses the body at the given
+    /// time, because only the dialects know the shapes of the messages.
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.
@@ -160,7 +160,7 @@ impl Push {
         &self,
         read: impl FnOnce(DateTime<Utc>) -> Result<PushedEvents, Vec<Fault>>,
     ) -> Result<EventsAnswer, PushError> {
-        let taken = self.take_events(read((self.clock)())).await;
+        let taken = self.accept_events(read((self.clock)())).await;
         if let Ok((_, kinds)) = &taken {
             for kind in kinds {
                 self.metrics.events_in_total.with_label_values(&[kind.name(), SOURCE]).inc();
@@ -169,15 +169,15 @@ impl Push {
         self.noted("event", taken).map(|(answer, _)| answer)
     }
 
-    /// Remembers something of a user. `Ok` means that it is durable.
+    /// Stores a note about a user. `Ok` means that it is durable.
     ///
     /// # Errors
-    /// [`PushError`]; it may not be remembered then.
+    /// [`PushError`]; the note may not be stored then.
     pub async fn note(&self, note: UserNote) -> Result<(), PushError> {
         self.submit(Input::Note(vec![note]), &Written::default()).await.map(drop)
     }
 
-    async fn take_events(
+    async fn accept_events(
         &self,
         events: Result<PushedEvents, Vec<Fault>>,
     ) -> Result<(EventsAnswer, Vec<MessageType>), PushError> {
@@ -195,7 +195,7 @@ impl Push {
         Ok((answer, kinds))
     }
 
-    async fn take_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
+    async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
         let PushedSignal { id, draft, dry_run, ignored, written } = parse_signal(value, &self.instruments)?;
         if dry_run {
             let faults = signal::level_faults(&draft, &self.instruments, self.level_limits);
@@ -209,7 +209,7 @@ impl Push {
         Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
     }
 
-    async fn take_pasted(
+    async fn accept_pasted(
         &self,
         text: &str,
         id: Option<&str>,
@@ -223,11 +223,11 @@ impl Push {
         let mut signal = read.signal();
         signal["id"] = id.into();
         signal["dry_run"] = dry_run.into();
-        let answered = self.take_signal(&signal, &SourceName::new(SOURCE)).await?;
+        let answered = self.accept_signal(&signal, &SourceName::new(SOURCE)).await?;
         Ok(Answered { read_as: Some(read.described()), ignored: read.ignored, ..answered })
     }
 
-    async fn take_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+    async fn accept_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
         let (draft, ignored) = signal::parse_end_of(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
         let source = SourceName::new(SOURCE);
@@ -235,7 +235,7 @@ impl Push {
         Ok(Answered::new(self.signal_answer(&id, status, false), ignored))
     }
 
-    async fn take_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
+    async fn accept_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
         let now = (self.clock)();
         let (prices, ignored) = price::read_prices(value, &self.instruments, now, self.latest(now))?;
         let answer = match prices {
@@ -271,7 +271,7 @@ impl Push {
     }
 
     async fn submit(&self, input: Input, written: &Written) -> Result<Accepted, PushError> {
-        match tokio::time::timeout(PATIENCE, self.handle.submit(input)).await {
+        match tokio::time::timeout(PIPELINE_TIMEOUT, self.handle.submit(input)).await {
             Ok(answer) => answer.map_err(|error| PushError::submitting(error, written)),
             Err(_) => Err(PushError::TimedOut),
         }
@@ -292,7 +292,7 @@ impl Push {
     fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {
         if let Err(error) = &result {
             self.metrics.reject(kind, error.code());
-            tracing::debug!(kind, code = error.code(), "push not taken");
+            tracing::debug!(kind, code = error.code(), "a push was rejected");
         }
         result
     }

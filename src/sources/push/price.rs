@@ -1,4 +1,4 @@
-//! Pushed prices: one, or a batch that is taken whole or not at all.
+//! Pushed prices: one, or a batch that is accepted or rejected as a whole.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -10,30 +10,30 @@ use super::fields::{Fields, REQUIRED};
 use super::{shapes, values};
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
 
-/// Prices in a batch.
+/// Largest number of prices in a batch.
 const MAX_BATCH: usize = 1_000;
-/// How far a sender's clock may be ahead of ours, in minutes.
+/// How many minutes a sender's clock may be ahead.
 const MAX_AHEAD_MINUTES: i64 = 5;
 const MAX_VOLUME: f64 = 1e15;
-/// Documented fields of a price that have no effect: they are computed here.
+/// Documented fields of a price that have no effect, because the server computes them.
 const WITHOUT_EFFECT: [&str; 3] = ["type", "change", "change_percent"];
-/// Names of unread fields that are kept of a batch.
+/// How many unread field names of a batch are kept.
 const MAX_IGNORED: usize = 20;
 
-/// What was pushed of prices.
+/// Parsed prices.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PushedPrices {
-    /// A bare price.
+    /// A single price.
     One(Tick),
-    /// What came as `{"prices":[…]}`.
+    /// A batch `{"prices":[…]}`.
     Batch(Vec<Tick>),
 }
 
-/// Reads one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`. One without a time is of
-/// `now`; one from more than five minutes after `latest` is refused.
+/// Parses one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`. A price without a
+/// time gets the time `now`; one more than five minutes after `latest` is rejected.
 ///
 /// # Errors
-/// [`PushFault`] with every fault; those of a batch are named `prices[3].symbol`.
+/// [`PushFault`] with every fault; faults in a batch are named like `prices[3].symbol`.
 pub fn parse_prices(
     value: &Value,
     instruments: &Instruments,
@@ -43,7 +43,7 @@ pub fn parse_prices(
     read_prices(value, instruments, now, latest).map(|(prices, _)| prices)
 }
 
-/// The same with the names of what had no effect.
+/// Parses prices, and also returns the names of the fields that had no effect.
 pub(super) fn read_prices(
     value: &Value,
     instruments: &Instruments,

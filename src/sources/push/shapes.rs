@@ -1,4 +1,4 @@
-//! Bodies that hold signals in another shape than one object each: what to send instead.
+//! Bodies that contain signals in an unsupported shape: explains what to send instead.
 
 use serde_json::{Map, Value};
 
@@ -6,10 +6,10 @@ use super::aliases::{DIRECTION, SYMBOL, normalized};
 use super::fault::PushFault;
 use crate::domain::Instruments;
 
-/// Characters of a name that are repeated to its sender.
+/// Longest quote of a name in the answer, in characters.
 const MAX_NAME: usize = 32;
 
-/// The fault of a body that is not an object.
+/// Returns the fault of a body that is not an object.
 pub(super) fn not_an_object(value: &Value) -> PushFault {
     PushFault::body(match value {
         Value::Array(_) => "must be a JSON object: send each signal of the list by itself",
@@ -20,7 +20,8 @@ pub(super) fn not_an_object(value: &Value) -> PushFault {
     })
 }
 
-/// The fault of an object that says nothing itself and holds objects that do: a map by symbol, or a list under one name.
+/// Returns the fault of an object without signal fields that contains objects with them: a map by symbol, or a list
+/// under one name.
 pub(super) fn several(object: &Map<String, Value>, instruments: &Instruments) -> Option<PushFault> {
     let is_signal = |value: &Value| {
         value.as_object().is_some_and(|inner| {

@@ -1,4 +1,4 @@
-//! A pushed signal: from any documented spelling to an id and a draft.
+//! Parses a pushed signal: from any documented spelling to an id and a draft.
 
 use std::time::Duration;
 
@@ -25,32 +25,33 @@ const MAX_REASON_CHARS: usize = 2_000;
 const MAX_MODEL_CHARS: usize = 64;
 const MAX_RR_TARGET: f64 = 1_000.0;
 const ENDING_ONLY: &str = "goes only with the status invalidated";
-/// The names of the reason of an end.
+/// The names of the field with the reason of an end.
 const END_REASON: FieldAliases = FieldAliases { name: "reason", aliases: &["invalidation"], fallbacks: &[] };
-/// Documented fields of a signal that have no effect: what kind of message it is, and what TradingView says of the bar.
+/// Documented fields of a signal that have no effect: the message type, and TradingView's bar data.
 const WITHOUT_EFFECT: [&str; 2] = ["interval", "timenow"];
 
-/// What was pushed of a signal.
+/// A parsed signal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushedSignal {
-    /// Which signal.
+    /// The id of the signal.
     pub id: SignalId,
-    /// What is said of it.
+    /// The changes.
     pub draft: SignalDraft,
-    /// Whether it is only to be looked at.
+    /// Whether the signal is only validated.
     pub dry_run: bool,
     /// Names of the fields that had no effect, as they were sent.
     pub ignored: Vec<String>,
     pub(super) written: Written,
 }
 
-/// Reads a pushed signal: the flat object, `{"signal":{…}}` or `{"type":"signal","data"|"payload":{…}}`.
+/// Parses a pushed signal: a flat object, `{"signal":{…}}` or `{"type":"signal","data"|"payload":{…}}`.
 ///
-/// Whether the id is known is not known here, so neither `symbol` nor `direction` is demanded of a body that may be about
-/// a known signal. A body that is refused anyway names them too, so that its sender learns everything at once.
+/// The parser does not know whether the id exists, so it does not require `symbol` and `direction` in a body that may
+/// update a known signal. If the body has other faults, it also names these fields, so that the sender sees all faults
+/// at once.
 ///
 /// # Errors
-/// [`PushFault`] with every fault, by the names that the sender used.
+/// [`PushFault`] with every fault, by the sender's field names.
 pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSignal, PushFault> {
     let (object, envelope) = unwrap(value).ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
@@ -82,7 +83,7 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
     Ok(PushedSignal { id, draft, dry_run, ignored, written })
 }
 
-/// Reads the end of a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
+/// Parses the end of a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
 ///
 /// # Errors
 /// [`PushFault`] with every fault.
@@ -90,7 +91,7 @@ pub fn parse_end(value: &Value) -> Result<SignalDraft, PushFault> {
     parse_end_of(value).map(|(draft, _)| draft)
 }
 
-/// The same with the names of what had no effect.
+/// Parses an end, and also returns the names of the fields that had no effect.
 pub(super) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushFault> {
     let object = value.as_object().ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
@@ -111,7 +112,7 @@ pub(super) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), 
     Ok((SignalDraft { status, invalidation, ..SignalDraft::default() }, ignored))
 }
 
-/// A signal's own object, and the envelope it came in.
+/// A signal's own object, and the envelope around it.
 type Unwrapped<'a> = (&'a Map<String, Value>, Option<&'a Map<String, Value>>);
 
 fn unwrap(value: &Value) -> Option<Unwrapped<'_>> {
@@ -166,7 +167,7 @@ fn read_draft(fields: &mut Fields<'_>, instruments: &Instruments) -> SignalDraft
     }
 }
 
-/// The direction of every field that says one. A position that is closed says none where the push ends a signal.
+/// Reads the direction from every field that has one. A closed position has no direction if the push ends a signal.
 fn read_direction(fields: &mut Fields<'_>, status: Option<SignalStatus>) -> Option<Direction> {
     let ends = status.is_some_and(|status| status != SignalStatus::Pending);
     let word = |value: &Value| value.as_str().and_then(trade_word);
@@ -197,7 +198,7 @@ fn read_invalidation(fields: &mut Fields<'_>, field: &FieldAliases) -> Option<In
     Invalidation::new(&text)
 }
 
-/// A blank one is absent: the time then decides.
+/// A blank value counts as absent: the time then determines the killzone.
 fn killzone(value: &Value) -> Result<Option<Killzone>, String> {
     match value.as_str() {
         Some(text) if text.trim().is_empty() => Ok(None),
@@ -210,7 +211,7 @@ fn unless_blank(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
-/// Names what a new signal would need, unless the body only ends a known one.
+/// Adds a fault for each field that a new signal needs, unless the body only ends a known one.
 fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
     if !fields.has(&ID) {
         fields.fault("id", REQUIRED);
@@ -219,7 +220,7 @@ fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
     let describes = fields.has(&SYMBOL) || has_direction;
     let ends = match draft.status {
         Some(status) => status != SignalStatus::Pending,
-        // An unreadable status.
+        // The status is invalid.
         None => fields.has(&STATUS) && !describes,
     };
     if ends {
@@ -233,8 +234,8 @@ fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
     }
 }
 
-/// Levels that contradict the direction, or are too far from the entry, as far as the draft says both: what the pipeline
-/// would find.
+/// Returns the levels that contradict the direction, or are too far from the entry, as far as the draft has both. The
+/// pipeline makes the same checks.
 pub(super) fn level_faults(draft: &SignalDraft, instruments: &Instruments, limits: LevelLimits) -> Vec<Fault> {
     let (Some(symbol), Some(_), Some(id)) = (&draft.symbol, draft.direction, SignalId::new("-")) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Signals and prices as bots, language models and terminals spell them: one table of names for every way in.
+//! Signals and prices in the spellings of bots, language models and terminals: one table of names for every route.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn spellings_that_differ_are_refused_by_name() {
     refused_for(&body(json!({"event": "SHORT_ENTRY"})), "event", "contradicts the direction");
     refused_for(&body(json!({"entry_price": 1.17})), "entry", "contradicts entry_price");
     refused_for(&body(json!({"tp": [1.17], "targets": [1.18]})), "tp", "contradicts");
-    // Documented beside each other, and not the same.
+    // Both documented, with different meanings.
     assert_eq!(read(&body(json!({"price": 1.1605}))).draft.entry_price, Some(1.16));
 }
 
@@ -91,7 +91,7 @@ fn fields_without_effect_are_named() {
 
 /// Cases 32 and 33.
 #[test]
-fn zero_is_to_be_left_out() {
+fn zero_asks_to_omit_the_field() {
     let body =
         json!({"id": "b3", "symbol": "EURUSD", "direction": "buy", "price": 1.16, "sl": 0.0, "tp": 0, "confidence": 0});
     refused_for(&body, "sl", "leave it out");
@@ -101,7 +101,7 @@ fn zero_is_to_be_left_out() {
 
 /// Case 35, and other shapes that hold signals.
 #[test]
-fn other_shapes_are_answered_with_what_to_send() {
+fn unsupported_shapes_get_their_remedy() {
     let by_symbol = json!({"EUR/USD": {"symbol": "EUR/USD", "action": "HOLD", "confidence": 0.0, "stop_loss": 0.0},
         "XAU/USD": {"symbol": "XAU/USD", "action": "BUY", "confidence": 0.9, "stop_loss": 4038}});
     refused_for(&by_symbol, "body", "one object per signal");
@@ -208,7 +208,7 @@ fn any_number(number: f64) -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_spelling_in_any_order_is_the_same_signal(
+    fn spelling_and_order_do_not_matter(
         names in (any_name(aliases::ID), any_name(aliases::SYMBOL), any_name(aliases::DIRECTION), any_name(aliases::ENTRY_PRICE),
             any_name(aliases::STOP_LOSS), any_name(aliases::TAKE_PROFITS)),
         values in (any_number(1.16), any_number(1.157), any_number(1.163)),

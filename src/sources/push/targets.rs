@@ -1,4 +1,4 @@
-//! The targets of a signal: a list, one price, a text with several, or a field for each.
+//! The targets of a signal: a list, one price, a text with several, or numbered fields.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use super::fields::Fields;
 use super::values::{self, Reason};
 use crate::domain::Instrument;
 
-/// Reads the targets of every field that has some. Fields that differ contradict each other, unless one of them repeats a
-/// single target of the others.
+/// Reads the targets from all fields that have some. Different values are a fault, unless one field repeats a single
+/// target of the others.
 pub(super) fn read_targets(fields: &mut Fields<'_>, instrument: Option<&Instrument>) -> Option<Vec<f64>> {
     let price = |value: &Value| values::price(value.get("price").unwrap_or(value), instrument);
     let mut read: Vec<(String, Vec<f64>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Every documented spelling, every error, and what arbitrary input must never do.
+//! Every documented spelling and error, and invariants for arbitrary input.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn parse(body: &Value) -> Result<PushedSignal, PushFault> {
     parse_signal(body, &instruments())
 }
 
-/// The signal object that leaves the server for a pushed body.
+/// Returns the signal object that the server sends for a pushed body.
 fn object(body: &Value) -> Value {
     let PushedSignal { id, draft, .. } = parse(body).unwrap();
     let instruments = instruments();
@@ -52,7 +52,7 @@ fn documented() -> Value {
     })
 }
 
-/// `documented()` with some fields replaced, and those that become null left out.
+/// Returns `documented()` with some fields replaced; null removes a field.
 fn with(changes: Value) -> Value {
     let mut body = documented();
     let (Value::Object(fields), Value::Object(changes)) = (&mut body, changes) else { unreachable!() };
@@ -154,7 +154,7 @@ fn a_single_target_may_stand_alone() {
 }
 
 #[test]
-fn all_faults_are_named_at_once_as_the_sender_wrote_them() {
+fn all_faults_are_named_by_the_senders_spelling() {
     let body = json!({
         "id": "", "side": "up", "symbol": "ABC", "status": "open", "time": "soon", "price": -1, "sl": "low",
         "tp": [1.1, 0, null, {"pct": 3}], "tp_modes": ["a", 1], "reason": 5, "confidence": 150, "rr_target": 1001,
@@ -186,7 +186,7 @@ fn all_faults_are_named_at_once_as_the_sender_wrote_them() {
 }
 
 #[test]
-fn what_is_missing_is_named_where_it_can_be_known() {
+fn missing_fields_are_named_for_new_signals() {
     assert_eq!(faulty(&json!({})), ["id", "symbol", "direction"]);
     assert_eq!(faulty(&json!({"id": "a"})), ["symbol", "direction"]);
     assert_eq!(faulty(&json!({"symbol": "EURUSD"})), ["id", "direction"]);
@@ -194,7 +194,7 @@ fn what_is_missing_is_named_where_it_can_be_known() {
     assert_eq!(faulty(&json!({"id": "a", "status": "done"})), ["status"]);
     assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "confidence": 101})), ["confidence", "direction"]);
     assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "dry_run": true})), ["direction"]);
-    // These may be about a known signal: the pipeline decides.
+    // These may update a known signal: the pipeline decides.
     assert!(parse(&json!({"id": "a", "status": "confirmed"})).is_ok());
     assert!(parse(&json!({"id": "a", "stop_loss": 1.08})).is_ok());
 }
@@ -281,7 +281,7 @@ fn prices_come_alone_or_in_batches() {
 }
 
 #[test]
-fn a_batch_is_taken_whole_or_not_at_all() {
+fn a_batch_is_all_or_nothing() {
     let fault = |body: Value| parse_prices(&body, &instruments(), now(), now()).unwrap_err();
     let faults = fault(json!({"prices": [
         {"symbol": "EURUSD", "price": 1.1}, {"symbol": "ABC", "price": 0}, 7, {"symbol": "NQ", "bid": 2, "ask": 1},
@@ -309,7 +309,7 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn each_error_is_worded() {
+fn each_error_has_its_text() {
     let of = |fault: PushFault| serde_json::to_value(PushError::from(fault).body()).unwrap();
     assert_eq!(
         of(parse(&json!({})).unwrap_err()),
@@ -343,7 +343,7 @@ fn each_error_is_worded() {
     );
 }
 
-/// A push into a pipeline that answers what `answer` says.
+/// Creates a push into a pipeline that answers with `answer`.
 fn push_to(
     answer: impl Fn(Input) -> Result<Accepted, SubmitError> + Send + 'static,
 ) -> (Push, Arc<Metrics>, mpsc::Receiver<Input>) {
@@ -351,7 +351,7 @@ fn push_to(
     let (seen, inputs) = mpsc::channel(16);
     Tasks::new().spawn_connection(async move {
         while let Some(Request { input, answer: Some(to) }) = requests.recv().await {
-            // Not every test looks at what arrived.
+            // Some tests do not read the inputs.
             seen.try_send(input.clone()).ok();
             to.send(answer(input)).unwrap();
         }
@@ -406,7 +406,7 @@ async fn the_answers_are_the_documented_ones() {
 }
 
 #[tokio::test]
-async fn what_the_pipeline_refuses_is_worded_for_the_sender() {
+async fn pipeline_rejections_have_texts_for_the_sender() {
     let id = SignalId::new("sig_001").unwrap();
     let stop = || vec![Fault::new("stop_loss", "must be below")];
     let terminal = Contradiction::Terminal { id: id.clone(), status: SignalStatus::Confirmed };
@@ -432,7 +432,7 @@ async fn what_the_pipeline_refuses_is_worded_for_the_sender() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipeline_that_does_not_answer_is_not_waited_for() {
+async fn a_silent_pipeline_times_out() {
     let (handle, _requests) = Handle::channel();
     let push = Push::new(handle, instruments(), Arc::new(now), Arc::new(Metrics::new().unwrap()));
     assert_eq!(push.signal(&documented()).await, Err(PushError::TimedOut));
@@ -455,7 +455,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Words that mean something to the parsers, mixed with ones that do not.
+/// Words that the parsers know, mixed with unknown ones.
 fn any_word() -> impl Strategy<Value = String> {
     const WORDS: [&str; 34] = [
         "id",
@@ -496,7 +496,7 @@ fn any_word() -> impl Strategy<Value = String> {
     prop_oneof![4 => prop::sample::select(WORDS.to_vec()).prop_map(ToOwned::to_owned), 1 => any::<String>()]
 }
 
-/// Whether a fault names something that is in the body, or that is required.
+/// Returns whether a fault names a field of the body, or a required one.
 fn names_something(value: &Value, fault: &Fault) -> bool {
     let name = fault.field.rsplit('.').next().unwrap().split('[').next().unwrap();
     let required = fault.reason.starts_with("is required");
@@ -505,7 +505,7 @@ fn names_something(value: &Value, fault: &Fault) -> bool {
 
 proptest! {
     #[test]
-    fn no_json_panics_and_every_fault_names_a_field(value in any_json()) {
+    fn no_json_panics_and_faults_name_fields(value in any_json()) {
         let instruments = instruments();
         let faults = [
             parse_signal(&value, &instruments).err(),
@@ -521,7 +521,7 @@ proptest! {
     }
 
     #[test]
-    fn a_signal_that_is_taken_is_within_bounds(value in any_json(), price in -2.0f64..3.0, score in -1.0f64..120.0) {
+    fn an_accepted_signal_is_within_bounds(value in any_json(), price in -2.0f64..3.0, score in -1.0f64..120.0) {
         let body = with(json!({"entry_price": price, "confidence": score, "rr_target": value, "tp_modes": value}));
         if let Ok(pushed) = parse(&body) {
             let draft = pushed.draft;

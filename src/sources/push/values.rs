@@ -1,4 +1,4 @@
-//! Reading of single values: forgiving about spelling, strict about meaning.
+//! Parses single values: lenient in spelling, strict in meaning.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,20 +6,20 @@ use serde_json::Value;
 use super::loose;
 use crate::domain::{Instrument, parse_time};
 
-/// Prices at or above this are not prices.
+/// Numbers from this one on are not prices.
 const PRICE_LIMIT: f64 = 1e9;
-/// With fewer decimals than this on its grid, `25,500` cannot be 25.500.
+/// If the instrument's grid has fewer decimals than this, `25,500` cannot be 25.500.
 const GROUP: usize = 3;
-/// Units that stand behind a distance.
+/// Units of a distance.
 const UNITS: [&str; 14] =
     ["atr", "atrs", "pip", "pips", "point", "points", "pt", "pts", "tick", "ticks", "bps", "r", "p", "percent"];
-/// Longest number that is looked at, in bytes.
+/// Longest accepted number, in bytes.
 const MAX_NUMBER: usize = 64;
 
-/// What a value should have been, for a person.
+/// What the value should have been, for people.
 pub(in crate::sources) type Reason = String;
 
-/// A finite number, or text that is one.
+/// Parses a finite number, or a text with one.
 pub(in crate::sources) fn number(value: &Value) -> Result<f64, Reason> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -29,13 +29,13 @@ pub(in crate::sources) fn number(value: &Value) -> Result<f64, Reason> {
     number.filter(|number| number.is_finite()).ok_or_else(|| "must be a number".to_owned())
 }
 
-/// A number within bounds, both included.
+/// Parses a number within inclusive bounds.
 pub(in crate::sources) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, Reason> {
     let wrong = || format!("must be a number from {min} to {max}");
     number(value).ok().filter(|number| (min..=max).contains(number)).ok_or_else(wrong)
 }
 
-/// A price above zero, also once it is on the instrument's grid.
+/// Parses a price that is above zero, also after rounding to the instrument's grid.
 pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, Reason> {
     const BOUNDS: &str = "must be a number above 0 and below 1000000000";
     let number = match value {
@@ -58,8 +58,8 @@ pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) 
     }
 }
 
-/// A price in text: plain, or with separators of thousands where these cannot mean anything else. `digits` are the decimals
-/// of the instrument's grid.
+/// Parses a price in a text, with separators of thousands where they are unambiguous. `digits` is the number of
+/// decimals on the instrument's grid.
 pub(in crate::sources) fn written_number(text: &str, digits: Option<u8>) -> Result<f64, Reason> {
     let wrong = || "must be a number above 0 and below 1000000000".to_owned();
     let text = text.trim();
@@ -81,7 +81,7 @@ pub(in crate::sources) fn written_number(text: &str, digits: Option<u8>) -> Resu
     plain.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(wrong)
 }
 
-/// Whether a number is followed by a unit: `300 pips`, `2atr`, `1.5%`.
+/// Returns whether a number has a unit of distance: `300 pips`, `2atr`, `1.5%`.
 fn is_distance(text: &str) -> bool {
     let is_number = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '.' | ',' | '+' | '-');
     let unit = text.trim_start_matches(is_number);
@@ -92,10 +92,10 @@ fn is_distance(text: &str) -> bool {
     has_number && (unit == "%" || UNITS.contains(&unit))
 }
 
-/// The number with a dot for its decimals and without separators of thousands.
+/// Returns the number with a decimal point and without separators of thousands.
 ///
 /// # Errors
-/// What could mean two numbers is named; `None` is not a number at all.
+/// The reason if the text is ambiguous; `None` if it is not a number.
 fn without_groups(text: &str, digits: Option<u8>) -> Result<String, Option<Reason>> {
     let is_blank = |c: char| c.is_whitespace() || matches!(c, '\'' | '’');
     if !text.chars().all(|c| c.is_ascii_digit() || is_blank(c) || matches!(c, '.' | ',')) {
@@ -141,7 +141,7 @@ fn without_groups(text: &str, digits: Option<u8>) -> Result<String, Option<Reaso
     Ok(format!("{}.{decimals}", groups.concat()))
 }
 
-/// Model score: 0 to 1, or above 1 to 100 in percent.
+/// Parses a model score: 0 to 1, or above 1 up to 100 as percent.
 pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, Reason> {
     let wrong = || "must be a number from 0 to 1, or up to 100 in percent".to_owned();
     if let Some(percent) = value.as_str().and_then(|text| text.trim().strip_suffix('%')) {
@@ -151,13 +151,13 @@ pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, Reason> {
     Ok(if score > 1.0 { score / 100.0 } else { score })
 }
 
-/// Text of at most `max` characters.
+/// Parses a text of at most `max` characters.
 pub(in crate::sources) fn text(value: &Value, max: usize) -> Result<&str, Reason> {
     let text = value.as_str().filter(|text| text.chars().count() <= max);
     text.ok_or_else(|| format!("must be text of at most {max} characters"))
 }
 
-/// ISO 8601 or a Unix epoch, as text or number.
+/// Parses an ISO 8601 time or a Unix epoch, as text or number.
 pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
     let time = match value {
         Value::String(text) => parse_time(text),
@@ -167,7 +167,7 @@ pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, Reason> {
     time.ok_or_else(|| "must be an ISO 8601 time or a Unix epoch".to_owned())
 }
 
-/// `true` or `false`, also as text.
+/// Parses `true` or `false`, also as text.
 pub(in crate::sources) fn flag(value: &Value) -> Result<bool, Reason> {
     match value {
         Value::Bool(flag) => Ok(*flag),

@@ -1,4 +1,4 @@
-//! Numbers and prices as they are written.
+//! Numbers and prices in the spellings of people.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{Instruments, Symbol};
 
 #[test]
-fn separators_of_thousands_are_read_where_they_decide() {
+fn unambiguous_separators_of_thousands_are_read() {
     for (text, number) in [
         ("25412.25", 25412.25),
         ("25,412.25", 25412.25),
@@ -27,7 +27,7 @@ fn separators_of_thousands_are_read_where_they_decide() {
 }
 
 #[test]
-fn what_may_be_two_numbers_is_refused() {
+fn an_ambiguous_number_is_rejected() {
     let reason = |text: &str, digits| written_number(text, digits).unwrap_err();
     assert!(reason("1,16005", Some(5)).contains("write 1.16005"));
     assert!(reason("1,160", Some(5)).contains("write 1.160 or 1160"));

@@ -1,20 +1,20 @@
-//! Words that say which way to trade, or that say something else where a direction is expected.
+//! Direction words, and the other words that senders put in a direction field.
 
 use serde_json::Value;
 
 use super::values::Reason;
 use crate::domain::{Direction, SignalStatus};
 
-/// What a word says where a direction is expected.
+/// The meaning of a word in a direction field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sources) enum TradeWord {
     /// Buy or sell.
     Direction(Direction),
     /// A position is closed or reduced.
     Exit,
-    /// Nothing is to be done.
+    /// No action.
     Hold,
-    /// An order that waits for its price.
+    /// A limit or stop order.
     PendingOrder,
 }
 
@@ -110,10 +110,10 @@ const PENDING: &[&str] = &[
 ];
 const TOKENS: [&str; 8] = ["buy", "sell", "long", "short", "bull", "bullish", "bear", "bearish"];
 
-/// Longest text that is taken for a word, in bytes.
+/// Longest accepted word, in bytes.
 const MAX_WORD: usize = 32;
 
-/// Reads a word in any case and with any separators: `BUY`, `long_entry`, `Close Long`.
+/// Parses a word in any case and with any separators: `BUY`, `long_entry`, `Close Long`.
 pub(in crate::sources) fn trade_word(text: &str) -> Option<TradeWord> {
     if text.len() > MAX_WORD {
         return None;
@@ -130,7 +130,7 @@ pub(in crate::sources) fn trade_word(text: &str) -> Option<TradeWord> {
     })
 }
 
-/// The first word of direction anywhere in a text: `LOOK_FOR_LONG`, `MssBullish`, `buy now`.
+/// Returns the first direction word anywhere in a text: `LOOK_FOR_LONG`, `MssBullish`, `buy now`.
 pub(in crate::sources) fn direction_token(text: &str) -> Option<&'static str> {
     let letters: Vec<char> = text.chars().collect();
     let is_end = |at: usize| {
@@ -153,7 +153,7 @@ pub(in crate::sources) fn direction_token(text: &str) -> Option<&'static str> {
     None
 }
 
-/// The direction of a signal.
+/// Parses the direction of a signal.
 pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, Reason> {
     let word = value.as_str().and_then(trade_word);
     let wrong = match word {
@@ -168,11 +168,11 @@ pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, Reason> 
     Err(wrong.to_owned())
 }
 
-/// Why a pending order is refused.
+/// Why a pending order is rejected.
 pub(in crate::sources) const PENDING_ORDER: &str =
     "is a pending order, not an entry: send buy or sell once the order is filled";
 
-/// The status of a signal.
+/// Parses the status of a signal.
 pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, Reason> {
     let word = value.as_str().map(|word| word.trim().to_ascii_lowercase());
     match word.as_deref() {
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_read_in_any_case_and_with_any_separators() {
+    fn words_are_read_in_any_case_and_separators() {
         for (text, word) in [
             (" Buy ", Some(TradeWord::Direction(Direction::Long))),
             ("LONG_ENTRY", Some(TradeWord::Direction(Direction::Long))),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_direction_is_found_anywhere() {
+    fn a_direction_word_is_found_anywhere() {
         for text in ["LOOK_FOR_LONG", "MSS_BULLISH", "buy now", "goShort", "a,sell.b", "x1long"] {
             assert!(direction_token(text).is_some(), "{text}");
         }

@@ -1,7 +1,8 @@
-//! The replay of a recording: a CSV of ticks or bars of one instrument, at its own pace, faster, or as fast as it can be read.
+//! The replay of a recording: a CSV of ticks or bars of one instrument, at its original speed, faster, or at full
+//! speed.
 //!
-//! The file is read by a thread of its own, a chunk ahead of the sender, and never lies in memory as a whole. Every tick
-//! carries the file's time. What the file looks like is the business of [`crate::recordings`].
+//! A separate thread reads the file a few chunks ahead of the sender, so the file is never in memory as a whole. Every
+//! tick carries the time from the file. [`crate::recordings`] reads the file formats.
 
 mod progress;
 
@@ -14,60 +15,60 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use self::progress::Progress;
+use self::progress::ProgressLog;
 use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, Instrument, Instruments, RecordingOptions, SourceName, UnknownSymbol};
-use crate::recordings::{self, ReadSummary, Recording, RecordingError, Request, Step};
+use crate::recordings::{self, ReadRequest, ReadSummary, RecordedTick, Recording, RecordingError};
 
-/// Most ticks that are sent at once.
+/// Largest number of ticks sent at once.
 const MAX_BATCH: usize = 64;
-/// Chunks that are read ahead.
-const AHEAD: usize = 4;
-/// Ticks that are due this close together go together.
-const TOGETHER: Duration = Duration::from_millis(1);
-/// Longest wait for a tick; no timer reaches farther.
-const FOREVER: Duration = Duration::from_hours(24 * 365);
+/// How many chunks are read ahead.
+const CHUNKS_AHEAD: usize = 4;
+/// Ticks due within this time are sent together.
+const BATCH_WINDOW: Duration = Duration::from_millis(1);
+/// Longest wait for a tick; timers have an upper limit.
+const MAX_WAIT: Duration = Duration::from_hours(24 * 365);
 
-/// How fast a recording runs.
+/// The speed of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
-    /// So many times as fast as it was recorded; positive.
+    /// This multiple of the original speed; positive.
     Factor(f64),
-    /// As fast as it can be read and taken.
+    /// As fast as the file can be read and the pipeline accepts it.
     Max,
 }
 
-/// What the replay is told.
+/// Options of the replay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// The CSV.
+    /// Path of the CSV.
     pub file: PathBuf,
-    /// Its symbol, in any spelling.
+    /// The instrument's symbol, in any spelling.
     pub symbol: String,
-    /// How fast it runs.
+    /// The speed.
     pub speed: Speed,
-    /// How the file is to be read, where it does not say it itself.
+    /// How to read the file, where the file itself leaves it open.
     pub reading: RecordingOptions,
 }
 
-/// Settings that no replay can be made of.
+/// Invalid options of a replay.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OptionsError {
     /// The catalogue does not have the symbol.
     #[error(transparent)]
     Symbol(#[from] UnknownSymbol),
-    /// Time would stand still or run backwards.
+    /// The speed is not positive.
     #[error("a replay speed has to be a positive number or 'max', not {0}")]
     Speed(f64),
 }
 
-/// A recording that cannot be replayed, and why.
+/// Why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot replay {}: {problem}", .file.display())]
 pub struct ReplayError {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The error of reading it.
     pub problem: RecordingError,
 }
 
@@ -91,7 +92,7 @@ impl Replay {
     /// The name on the wire.
     pub const NAME: &'static str = recordings::SOURCE_NAME;
 
-    /// A replay that has not begun; the file is opened when it runs.
+    /// Creates a replay. The file is opened when it runs.
     ///
     /// # Errors
     /// [`OptionsError`].
@@ -107,9 +108,9 @@ impl Replay {
 
     async fn play(&self, out: &SourceHandle) -> Result<Finished, PlayError> {
         let size = std::fs::metadata(&self.file).map_err(RecordingError::from)?.len();
-        let mut progress = Progress::new(self.file.display().to_string(), size);
-        let mut pace = Pace::new(self.speed);
-        let request = Request {
+        let mut progress = ProgressLog::new(self.file.display().to_string(), size);
+        let mut pace = ReplayPace::new(self.speed);
+        let request = ReadRequest {
             instrument: self.instrument.clone(),
             instruments: self.instruments.clone(),
             options: self.reading.clone(),
@@ -152,7 +153,7 @@ impl Source for Replay {
     }
 }
 
-/// Why playing ended early.
+/// Why the replay ended early.
 #[derive(Debug, thiserror::Error)]
 enum PlayError {
     #[error(transparent)]
@@ -161,13 +162,13 @@ enum PlayError {
     Source(#[from] SourceError),
 }
 
-type Reading =
-    (mpsc::Receiver<Vec<Step>>, oneshot::Receiver<Result<(recordings::Counts, ReadSummary), RecordingError>>);
+type ReaderChannels =
+    (mpsc::Receiver<Vec<RecordedTick>>, oneshot::Receiver<Result<(recordings::Counts, ReadSummary), RecordingError>>);
 
-/// Reads the file on a thread that ends with it, or soon after nobody takes its chunks any more. It is no task of the
-/// runtime, so that a slow disk holds up neither other tasks nor the end of the process.
-fn start_reading(file: PathBuf, request: Request) -> Result<Reading, RecordingError> {
-    let (chunks, receiver) = mpsc::channel(AHEAD);
+/// Reads the file on a thread that ends with the file, or soon after the receiver is dropped. It is not a task of the
+/// runtime, so a slow disk delays neither other tasks nor the shutdown.
+fn start_reading(file: PathBuf, request: ReadRequest) -> Result<ReaderChannels, RecordingError> {
+    let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (done, result) = oneshot::channel();
     let read = move || {
         let mut recording = Recording::open(&file, &request)?;
@@ -180,14 +181,14 @@ fn start_reading(file: PathBuf, request: Request) -> Result<Reading, RecordingEr
         }
     };
     std::thread::Builder::new().name("replay-reader".into()).spawn(move || {
-        // A receiver that is gone has been stopped.
+        // A dropped receiver means that the source was stopped.
         done.send(read()).unwrap_or_default();
     })?;
     Ok((receiver, result))
 }
 
-/// Waits until `due`, with the progress lines that fall into the wait.
-async fn wait_until(due: Option<Instant>, progress: &mut Progress) {
+/// Waits until `due`, and logs the progress lines that fall into the wait.
+async fn wait_until(due: Option<Instant>, progress: &mut ProgressLog) {
     let Some(due) = due else { return };
     while Instant::now() < due {
         sleep_until(due.min(progress.next_line())).await;
@@ -195,33 +196,33 @@ async fn wait_until(due: Option<Instant>, progress: &mut Progress) {
     }
 }
 
-/// When ticks are due: the file's time since its first tick, divided by the speed, after the moment that one was sent.
+/// Computes when ticks are due: the time since the file's first tick, divided by the speed, after the start.
 #[derive(Debug)]
-struct Pace {
+struct ReplayPace {
     speed: Speed,
     began: Option<(Instant, DateTime<Utc>)>,
 }
 
-impl Pace {
+impl ReplayPace {
     fn new(speed: Speed) -> Self {
         Self { speed, began: None }
     }
 
-    /// When a tick is due; `None` for at once.
+    /// Returns when a tick is due; `None` means immediately.
     fn due(&mut self, at: DateTime<Utc>) -> Option<Instant> {
         let Speed::Factor(factor) = self.speed else { return None };
         let (began, first) = *self.began.get_or_insert_with(|| (Instant::now(), at));
         let seconds = (at - first).as_seconds_f64() / factor;
-        Some(began + Duration::try_from_secs_f64(seconds).map_or(FOREVER, |span| span.min(FOREVER)))
+        Some(began + Duration::try_from_secs_f64(seconds).map_or(MAX_WAIT, |span| span.min(MAX_WAIT)))
     }
 
-    /// How many of `steps` go together with the first, which is due at `due`: those due at about the same time, and all
-    /// that are late already.
-    fn batch(&mut self, steps: &[Step], due: Option<Instant>) -> usize {
+    /// Returns how many of `steps` are sent together with the first, which is due at `due`: those due at about the same
+    /// time, and those that are already late.
+    fn batch(&mut self, steps: &[RecordedTick], due: Option<Instant>) -> usize {
         let most = steps.len().min(MAX_BATCH);
         let Some(due) = due else { return most };
-        let until = Instant::now().max(due + TOGETHER);
-        let together = |step: &&Step| self.due(step.tick.observed_at) < Some(until);
+        let until = Instant::now().max(due + BATCH_WINDOW);
+        let together = |step: &&RecordedTick| self.due(step.tick.observed_at) < Some(until);
         steps[..most].iter().take_while(together).count().max(1)
     }
 }

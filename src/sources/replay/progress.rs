@@ -1,4 +1,4 @@
-//! The progress line of a replay: how far it is, and how long it will still take.
+//! The progress log of a replay: its position and the remaining time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::domain::iso;
-use crate::recordings::{Counts, ReadSummary, Step};
+use crate::recordings::{Counts, ReadSummary, RecordedTick};
 
-/// Time between two lines.
-const EVERY: Duration = Duration::from_secs(10);
+/// Time between two log lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Logs how a file is read, once its first rows have shown it.
+/// Logs how the file is read, once its first rows show it.
 pub(super) fn announce(file: &Path, summary: &ReadSummary) {
     let file = file.display();
     tracing::info!(%file, "recording read as: {}", summary.read_as);
@@ -24,9 +24,9 @@ pub(super) fn announce(file: &Path, summary: &ReadSummary) {
     }
 }
 
-/// How far a replay is.
+/// The progress of a replay.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressLog {
     file: String,
     /// Size of the file in bytes.
     size: u64,
@@ -37,19 +37,19 @@ pub(super) struct Progress {
     ticks: u64,
 }
 
-impl Progress {
+impl ProgressLog {
     pub(super) fn new(file: String, size: u64) -> Self {
         let began = Instant::now();
-        Self { file, size, began, next_line: began + EVERY, at: None, read: Counts::default(), ticks: 0 }
+        Self { file, size, began, next_line: began + LINE_INTERVAL, at: None, read: Counts::default(), ticks: 0 }
     }
 
-    /// When the next line is due.
+    /// Returns when the next log line is due.
     pub(super) fn next_line(&self) -> Instant {
         self.next_line
     }
 
-    /// Notes what has been sent; logs when a line is due.
-    pub(super) fn sent(&mut self, last: &Step, count: usize) {
+    /// Records sent ticks, and logs if a line is due.
+    pub(super) fn sent(&mut self, last: &RecordedTick, count: usize) {
         self.at = Some(last.tick.observed_at);
         self.read = last.read;
         self.ticks += count as u64;
@@ -59,12 +59,12 @@ impl Progress {
     pub(super) fn log_if_due(&mut self) {
         let now = Instant::now();
         if now >= self.next_line {
-            self.next_line = now + EVERY;
+            self.next_line = now + LINE_INTERVAL;
             tracing::info!(file = self.file, "replaying: {}", self.line(now - self.began));
         }
     }
 
-    /// The last line; `read` is how far the whole file went, `summary` what turned out on the way.
+    /// Logs the last line. `read` counts the whole file; `summary` describes how it was read.
     pub(super) fn finish(&mut self, read: Counts, summary: &ReadSummary) {
         self.read = read;
         tracing::info!(file = self.file, "replayed: {}", self.line(self.began.elapsed()));
@@ -110,8 +110,8 @@ mod tests {
     use crate::domain::parse_time;
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_says_where_how_far_and_how_long() {
-        let mut progress = Progress::new("ticks.csv".into(), 1000);
+    async fn a_line_has_position_progress_and_time() {
+        let mut progress = ProgressLog::new("ticks.csv".into(), 1000);
         assert_eq!(progress.line(Duration::from_secs(10)), "beginning, 0 rows, 0 ticks, 0.0 %");
         progress.at = parse_time("2026-01-15T07:00:00Z");
         progress.read = Counts { rows: 25, left_out: 0, bytes: 250 };
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_for_people() {
+    fn durations_are_readable() {
         for (seconds, text) in [(7, "7 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")] {
             assert_eq!(for_people(Duration::from_secs(seconds)), text);
         }

@@ -1,4 +1,4 @@
-//! The replay as a whole: a file in, timed batches out.
+//! The whole replay: from a file to timed batches.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::pipeline::{Handle, Input};
 use crate::sources::SourceStates;
 use crate::telemetry::Metrics;
 
-/// The recorded ticks of 8 May 2014, where the machine has them; they are not part of the project.
+/// The recorded ticks of 8 May 2014, where the machine has them. They are not part of the repository.
 const RECORDED: &str = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
 
 fn instruments() -> Arc<Instruments> {
@@ -24,9 +24,9 @@ fn wall() -> WallClock {
 
 type Batches = Vec<(Duration, Vec<Tick>)>;
 
-/// Replays `file` to its end: what came when, and how the source ended.
+/// Replays `file` to its end. Returns the inputs with their times, and the result of the source.
 ///
-/// No timer but the replay's own runs meanwhile, so the paused clock waits for the reading thread.
+/// Only the replay's own timers run meanwhile, so the paused clock waits for the reading thread.
 async fn replay(file: &Path, speed: Speed) -> (Batches, Result<Finished, SourceError>) {
     let metrics = Metrics::new().unwrap();
     let states = SourceStates::new(&metrics);
@@ -78,7 +78,7 @@ async fn ticks_come_when_they_are_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_full_speed_nothing_waits_and_batches_are_bounded() {
+async fn full_speed_never_waits_and_bounds_batches() {
     let row = |second: i64| {
         let at = parse_time("2026-01-15T07:00:00Z").unwrap() + TimeDelta::seconds(second);
         format!("{},1.1,1.2\n", crate::domain::iso(at))
@@ -91,7 +91,7 @@ async fn at_full_speed_nothing_waits_and_batches_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_replayed_is_fatal_and_says_why() {
+async fn an_unreadable_recording_is_fatal_with_its_reason() {
     let broken = file("time,name,city\n1,2,3\n");
     for (path, part) in [
         (Path::new("/nowhere/ticks.csv"), "cannot replay /nowhere/ticks.csv: No such file"),
@@ -106,7 +106,7 @@ async fn what_cannot_be_replayed_is_fatal_and_says_why() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn invalid_options_are_rejected() {
     let new = |symbol: &str, speed| {
         let reading = RecordingOptions::default();
         let options = Options { file: "ticks.csv".into(), symbol: symbol.into(), speed, reading };
@@ -120,15 +120,15 @@ fn options_that_make_no_sense_are_refused() {
 
 #[test]
 fn no_speed_is_too_slow_for_the_timer() {
-    let mut pace = Pace::new(Speed::Factor(f64::MIN_POSITIVE));
+    let mut pace = ReplayPace::new(Speed::Factor(f64::MIN_POSITIVE));
     let first = parse_time("2026-01-15T07:00:00Z").unwrap();
     let began = pace.due(first).unwrap();
-    assert_eq!(pace.due(first + TimeDelta::days(10_000)), Some(began + FOREVER));
+    assert_eq!(pace.due(first + TimeDelta::days(10_000)), Some(began + MAX_WAIT));
 }
 
-/// The recorded file, all of it, at sixty times its speed: every quote as it stands there, in order, on time.
+/// The whole recorded file at sixty times its speed: every quote unchanged, in order and on time.
 #[tokio::test(start_paused = true)]
-async fn the_recorded_ticks_come_as_they_were() {
+async fn recorded_ticks_are_unchanged() {
     let Ok(text) = std::fs::read_to_string(RECORDED) else {
         #[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
         {

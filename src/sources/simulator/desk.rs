@@ -1,7 +1,7 @@
-//! The demo desk: makes trading signals on simulated prices and ends them as those prices say.
+//! The signal desk: creates trading signals on simulated prices, and ends them according to these prices.
 //!
-//! Pure, like the market. A long is filled on the ask and ends on the bid, a short the other way round. All distances are
-//! measured in the market's present volatility, so a signal's fate takes about the same time at noon and at the weekend.
+//! Pure, like the market. A long is filled at the ask and ends at the bid, a short the other way round. All distances
+//! scale with the current volatility, so a signal lives about as long at noon as at the weekend.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use serde::{Deserialize, Serialize};
 use super::market::{Book, Market};
 use crate::domain::{Direction, Invalidation, SignalDraft, SignalId, SignalStatus, Symbol};
 
-/// Most signals that are followed at a time.
+/// Largest number of open signals.
 const MAX_OPEN: usize = 12;
-/// The first signals come quickly and are decided quickly, so that a new dashboard soon shows every state.
+/// How many signals are created and decided quickly at the start, so that a new dashboard soon shows every state.
 const OPENING: u32 = 8;
-/// Mean time, in seconds, that a path takes to leave the band between stop and confirmation.
+/// Mean time in seconds until a path leaves the band between stop and confirmation.
 const MEAN_LIFE: f64 = 30.0;
 /// The same for the first signals.
 const OPENING_LIFE: f64 = 14.0;
-/// How many times farther the far end of the band is than the near one.
+/// Ratio of the far distance of the band to the near one.
 const SKEW: f64 = 3.0;
-/// Share of the signals that are meant to be confirmed.
+/// Target share of confirmed signals.
 const CONFIRMED: f64 = 0.6;
-/// Weight that the earlier outcomes keep when a new one comes.
+/// Weight of earlier outcomes when a new one is added.
 const MEMORY: f64 = 0.9;
-/// The entry waits for a pullback of this many standard deviations of a second.
+/// Distance of the entry from the price, in standard deviations of one second.
 const PULLBACK: f64 = 0.4;
 
 const SETUPS: [&str; 5] = [
@@ -40,7 +40,7 @@ const SETUPS: [&str; 5] = [
     "Simulated: session high/low sweep, MSS",
 ];
 
-/// Demo signals and the ones still open.
+/// The signal desk and its open signals.
 #[derive(Debug)]
 pub struct Desk {
     rng: StdRng,
@@ -49,56 +49,56 @@ pub struct Desk {
     /// Seconds until the next signal.
     next_in: f64,
     made: u32,
-    /// Weighted count of the signals that have ended, and of those among them that were confirmed.
+    /// Weighted count of ended signals, and of the confirmed ones among them.
     ended: (f64, f64),
     open: Vec<Open>,
 }
 
-/// A signal whose fate is not decided.
+/// A signal that is not decided yet.
 #[derive(Debug)]
 struct Open {
     id: SignalId,
-    /// Place of its instrument in the market.
+    /// Index of its instrument in the market.
     instrument: usize,
-    levels: Levels,
+    levels: SignalLevels,
     filled: bool,
     age: Duration,
 }
 
-/// The same for whom has to find the instrument again.
+/// An open signal as it is saved, with its symbol instead of the index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct OpenSignal {
     id: SignalId,
     symbol: Symbol,
-    levels: Levels,
+    levels: SignalLevels,
     filled: bool,
     age: Duration,
 }
 
-/// The prices that decide, all on the grid.
+/// The deciding prices, all on the instrument's grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Levels {
+struct SignalLevels {
     direction: Direction,
     entry: f64,
-    /// Beyond the entry, the good way.
+    /// The confirmation price, on the profitable side of the entry.
     confirmed: f64,
     stop: f64,
-    /// Probability of the good end, about.
+    /// Approximate probability of confirmation.
     chance: f64,
 }
 
 impl Desk {
-    /// A desk that makes a signal every `interval` in the mean (never when it is zero) and forgets one that is as old as
-    /// `ttl`: by then the server has ended it.
+    /// Creates a desk that makes a signal every `interval` on average (never when it is zero). It drops a signal at the
+    /// age `ttl`, because the server has ended it by then.
     ///
-    /// The time of the start goes into the seed: a restarted server must not make the ids that its log knows already.
+    /// The start time is part of the seed: after a restart the desk must not repeat ids that are already in the log.
     pub fn new(seed: u64, started_at: DateTime<Utc>, interval: Duration, ttl: Duration) -> Self {
         let started = started_at.timestamp_millis() as u64;
         let rng = StdRng::seed_from_u64(seed ^ started.rotate_left(20));
         Self { rng, interval, ttl, next_in: 0.0, made: 0, ended: (0.0, 0.0), open: Vec::new() }
     }
 
-    /// The signals that are open.
+    /// Returns the open signals.
     pub(super) fn open_signals(&self, market: &Market) -> Vec<OpenSignal> {
         let open = self.open.iter().map(|open| OpenSignal {
             id: open.id.clone(),
@@ -110,8 +110,8 @@ impl Desk {
         open.collect()
     }
 
-    /// Follows signals that were open `ago`, before a restart, to their end by price. The log knows which of them have ended
-    /// meanwhile.
+    /// Continues with signals that were open `ago`, before a restart, and ends them by price. The log already knows
+    /// which of them have ended meanwhile.
     pub(super) fn resume(&mut self, signals: Vec<OpenSignal>, ago: Duration, market: &Market) {
         let place = |symbol: &Symbol| market.books().iter().position(|book| book.instrument.symbol == *symbol);
         let open = signals.into_iter().filter_map(|signal| {
@@ -122,21 +122,21 @@ impl Desk {
         self.open = open.take(MAX_OPEN).collect();
     }
 
-    /// Lets `dt` pass until `now`, after the market has moved; what is to be said of which signals.
+    /// Advances by `dt` to `now`, after the market has moved. Returns the changed signals.
     pub fn step(&mut self, market: &Market, now: DateTime<Utc>, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
-        let mut said = self.decide(market, dt);
+        let mut changes = self.decide(market, dt);
         if self.interval.is_zero() {
-            return said;
+            return changes;
         }
         self.next_in -= dt.as_secs_f64();
         if self.next_in <= 0.0 && self.open.len() < MAX_OPEN && !market.books().is_empty() {
-            said.push(self.make(market, now));
-            self.next_in = self.wait();
+            changes.push(self.make(market, now));
+            self.next_in = self.next_interval();
         }
-        said
+        changes
     }
 
-    fn wait(&mut self) -> f64 {
+    fn next_interval(&mut self) -> f64 {
         let mean = self.interval.as_secs_f64();
         if self.made < OPENING {
             return mean / 6.0;
@@ -145,10 +145,10 @@ impl Desk {
         mean * draw.min(3.0)
     }
 
-    /// Ends the open signals that the prices have decided.
+    /// Ends the open signals that the prices decide.
     fn decide(&mut self, market: &Market, dt: Duration) -> Vec<(SignalId, SignalDraft)> {
         let (ended, ttl) = (&mut self.ended, self.ttl);
-        let mut said = Vec::new();
+        let mut changes = Vec::new();
         self.open.retain_mut(|open| {
             open.age += dt;
             let book = &market.books()[open.instrument];
@@ -161,11 +161,11 @@ impl Desk {
             *ended = (ended.0 * MEMORY + 1.0, ended.1 * MEMORY + f64::from(u8::from(good)));
             if let Some(status) = end {
                 let reason = (!good).then_some(Invalidation::STOP_TOUCHED);
-                said.push((open.id.clone(), SignalDraft::ending(status, reason)));
+                changes.push((open.id.clone(), SignalDraft::ending(status, reason)));
             }
             false
         });
-        said
+        changes
     }
 
     fn make(&mut self, market: &Market, now: DateTime<Utc>) -> (SignalId, SignalDraft) {
@@ -174,7 +174,7 @@ impl Desk {
         let direction = if self.rng.random_bool(0.5) { Direction::Long } else { Direction::Short };
         let life = if self.made < OPENING { OPENING_LIFE } else { MEAN_LIFE };
         let levels =
-            Levels::around(book, direction, market.volatility(instrument, now), life, self.wants_confirmation());
+            SignalLevels::around(book, direction, market.volatility(instrument, now), life, self.wants_confirmation());
         let id = SignalId::from(uuid::Builder::from_random_bytes(self.rng.random()).into_uuid());
         let risk = levels.entry - levels.stop;
         let targets = [1.0, 2.0, 3.0].map(|ratio| book.instrument.round(levels.entry + ratio * risk));
@@ -195,7 +195,7 @@ impl Desk {
         (id, draft)
     }
 
-    /// One of the instruments with the fewest open signals.
+    /// Returns one of the instruments with the fewest open signals.
     fn choose(&mut self, market: &Market) -> usize {
         let open = |index: usize| self.open.iter().filter(|open| open.instrument == index).count();
         let counts: Vec<usize> = (0..market.books().len()).map(open).collect();
@@ -204,17 +204,18 @@ impl Desk {
         free.choose(&mut self.rng).copied().unwrap_or(0)
     }
 
-    /// Whether the next signal should rather end well, for the outcomes to come out as [`CONFIRMED`] says. The prices
-    /// decide all the same; the desk only chooses which side of the band is the near one.
+    /// Returns whether the next signal should favour confirmation, to reach the share [`CONFIRMED`]. The prices still
+    /// decide; the desk only chooses which end of the band is nearer.
     fn wants_confirmation(&self) -> bool {
         let expected: f64 = self.open.iter().map(|open| open.levels.chance).sum();
         self.ended.1 + expected <= CONFIRMED * (self.ended.0 + self.open.len() as f64)
     }
 }
 
-impl Levels {
-    /// Levels near the present price: a path of this volatility leaves the band between stop and confirmation after
-    /// `life` seconds in the mean (σ²·life = good·bad), through the nearer end with a probability of three quarters.
+impl SignalLevels {
+    /// Chooses levels around the current price. A path of this volatility leaves the band between stop and confirmation
+    /// after `life` seconds on average (σ²·life = good·bad), with a probability of three quarters through the nearer
+    /// end.
     fn around(book: &Book, direction: Direction, volatility: f64, life: f64, wants_confirmation: bool) -> Self {
         let (sign, instrument) = (direction.sign(), &book.instrument);
         let tick = instrument.tick_size;
@@ -222,7 +223,7 @@ impl Levels {
         let (good, bad) = if wants_confirmation { (near, near * SKEW) } else { (near * SKEW, near) };
         let (buy, sell) = Self::sides(book, direction);
         let entry = instrument.round(buy - sign * PULLBACK * volatility);
-        // At least a tick beyond the entry, so that rounding cannot make levels meet.
+        // At least one tick beyond the entry, so that rounding cannot make two levels equal.
         let good = good.max(sign * (entry - sell) + tick);
         let bad = bad.max(2.0 * tick + (sign * (sell - entry)).max(0.0));
         Self {
@@ -234,7 +235,7 @@ impl Levels {
         }
     }
 
-    /// The price at which the position is opened, and the one at which it is closed.
+    /// Returns the prices at which the position opens and closes.
     fn sides(book: &Book, direction: Direction) -> (f64, f64) {
         match direction {
             Direction::Long => (book.ask, book.bid),
@@ -247,7 +248,7 @@ impl Levels {
         self.direction.sign() * (buy - self.entry) <= 0.0
     }
 
-    /// How the signal ends at these prices; a stop counts before anything else.
+    /// Returns how the signal ends at these prices. The stop takes precedence.
     fn end(&self, book: &Book, filled: bool) -> Option<SignalStatus> {
         let (_, sell) = Self::sides(book, self.direction);
         let beyond = |level: f64| self.direction.sign() * (sell - level);
@@ -273,25 +274,25 @@ mod tests {
         Instruments::new(Instruments::documented().into_iter().chain(Instruments::futures())).unwrap()
     }
 
-    /// A simulated dashboard: every signal that was made, with its state and when it came and ended.
-    struct Run {
+    /// A simulated run: every signal, its state, and its start and end.
+    struct DeskRun {
         signals: BTreeMap<SignalId, (Signal, f64, Option<f64>)>,
         most_open: usize,
-        /// When there was first a signal of every state at a time.
+        /// The first time at which signals of every state existed.
         complete_at: Option<f64>,
     }
 
-    fn run(seed: u64, start: DateTime<Utc>, lasting: Duration) -> Run {
+    fn run(seed: u64, start: DateTime<Utc>, lasting: Duration) -> DeskRun {
         let instruments = catalogue();
         let mut market = Market::new(&instruments, seed, SourceName::new("simulator"));
         let mut desk = Desk::new(seed, start, MEAN, TTL);
         let mut now = Now { wall: start, mono: Duration::ZERO };
-        let mut run = Run { signals: BTreeMap::new(), most_open: 0, complete_at: None };
+        let mut run = DeskRun { signals: BTreeMap::new(), most_open: 0, complete_at: None };
         while now.mono < lasting {
             now = now.plus(BEAT);
             market.step(now.wall, BEAT);
             for (id, draft) in desk.step(&market, now.wall, BEAT) {
-                run.tell(&instruments, id, &draft, now);
+                run.apply(&instruments, id, &draft, now);
             }
             run.most_open = run.most_open.max(desk.open.len());
             let states = [SignalStatus::Pending, SignalStatus::Confirmed, SignalStatus::Invalidated];
@@ -302,8 +303,8 @@ mod tests {
         run
     }
 
-    impl Run {
-        fn tell(&mut self, instruments: &Instruments, id: SignalId, draft: &SignalDraft, now: Now) {
+    impl DeskRun {
+        fn apply(&mut self, instruments: &Instruments, id: SignalId, draft: &SignalDraft, now: Now) {
             let at = now.mono.as_secs_f64();
             if let Some((signal, _, ended)) = self.signals.get_mut(&id) {
                 let instrument = instruments.get(&signal.symbol).unwrap();
@@ -336,7 +337,7 @@ mod tests {
 
     #[test]
     fn all_three_states_appear_within_two_minutes() {
-        // Every seed from another start; all 1000 pairs pass too, in 17 s.
+        // Each seed uses another start. All 1000 pairs also pass, in 17 s.
         let times: Vec<Option<f64>> = (0..200)
             .map(|seed| run(seed, starts()[seed as usize % starts().len()], Duration::from_mins(2)).complete_at)
             .collect();
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_whole_and_says_that_it_is_simulated() {
+    fn a_signal_is_complete_and_marked_simulated() {
         let run = run(5, starts()[0], Duration::from_mins(30));
         for (id, (signal, ..)) in &run.signals {
             assert_eq!(uuid::Uuid::parse_str(id.as_str()).unwrap().get_version_num(), 4);
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_makes_other_ids_and_the_same_start_makes_the_same() {
+    fn ids_depend_on_seed_and_start_time() {
         let ids = |start| run(1, start, Duration::from_mins(2)).signals.into_keys().collect::<HashSet<_>>();
         let start = starts()[0];
         assert_eq!(ids(start), ids(start));
@@ -435,8 +436,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_is_filled_on_the_ask_and_ends_on_the_bid() {
-        let levels = Levels { direction: Direction::Long, entry: 1.08, confirmed: 1.081, stop: 1.079, chance: 0.5 };
+    fn a_long_opens_at_ask_and_ends_at_bid() {
+        let levels =
+            SignalLevels { direction: Direction::Long, entry: 1.08, confirmed: 1.081, stop: 1.079, chance: 0.5 };
         let mut market = Market::new(&catalogue(), 1, SourceName::new("simulator"));
         let book = &mut market.books_mut()[0];
         let mut end = |bid: f64, ask: f64, filled| {

@@ -1,7 +1,8 @@
-//! The simulated market: pure arithmetic on a seeded random generator, told the time.
+//! The simulated market: pure arithmetic on a seeded random generator and a given time.
 //!
-//! Every path is the logarithm of a price that swings around zero (an Ornstein–Uhlenbeck process, advanced exactly, so that
-//! any step width gives the same law). Paths share moods: the dollar moves all its pairs, stock indices move together.
+//! Every path is the logarithm of a price that returns to zero (an Ornstein–Uhlenbeck process, advanced exactly, so
+//! that every step width has the same distribution). Paths share factors: the dollar moves all its pairs, and stock
+//! indices move together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +18,17 @@ use super::profile::{Factor, Hour, Profile};
 use crate::domain::{Feed, Instrument, Instruments, Quote, Session, SourceName, Tick};
 
 const DAY: f64 = 86_400.0;
-/// Pull back to the anchor, per second: half of a deviation is gone after five days, so prices stay plausible for months.
+/// Rate of return to the anchor, per second: half of a deviation is gone after five days, so prices stay plausible for
+/// months.
 const REVERSION: f64 = std::f64::consts::LN_2 / (5.0 * DAY);
-/// The same for what a future does on its own beside its index: gone within a minute.
+/// The same for the deviation of a future from its index: gone within a minute.
 const BASIS_REVERSION: f64 = std::f64::consts::LN_2 / 20.0;
-/// Standard deviation of that, as a part of the price.
+/// Standard deviation of a future from its index, as a share of the price.
 const BASIS_NOISE: f64 = 0.000_01;
-/// Share of the instruments that tick on a beat; the others skip it.
+/// Share of instruments that tick on a beat.
 const TICKING: f64 = 0.85;
 
-/// All instruments and their prices now.
+/// All instruments with their current prices.
 #[derive(Debug)]
 pub struct Market {
     rng: StdRng,
@@ -35,24 +37,24 @@ pub struct Market {
     books: Vec<Book>,
     /// Whether every instrument has had its first tick.
     opened: bool,
-    /// The next step says the prices of before a restart once more.
+    /// Whether the next step repeats the prices from before the restart.
     resumed: bool,
 }
 
-/// Largest deviation that is believed when it is read: a price that is seven times its anchor, or a seventh of it.
+/// Largest deviation that is accepted from a file: seven times the anchor, or a seventh of it.
 const MAX_DEVIATION: f64 = 2.0;
 
-/// Where a market goes on after a restart.
+/// The state from which a market continues after a restart.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct MarketState {
     /// Deviation of each path, by its name.
     pub(super) paths: BTreeMap<String, f64>,
-    /// What an instrument does beside its path, by its symbol.
+    /// Deviation of each instrument from its path, by symbol.
     pub(super) own: BTreeMap<String, f64>,
 }
 
 impl MarketState {
-    /// Whether a market could have been there.
+    /// Returns whether a market can have this state.
     pub(super) fn is_plausible(&self) -> bool {
         self.paths.values().chain(self.own.values()).all(|deviation| deviation.abs() <= MAX_DEVIATION)
     }
@@ -62,12 +64,12 @@ impl MarketState {
 #[derive(Debug)]
 struct Path {
     name: String,
-    /// Logarithm of price by anchor.
+    /// Logarithm of the price divided by the anchor.
     deviation: f64,
-    /// Standard deviation per square root of a second, before the hour counts.
+    /// Standard deviation per square root of a second, without the effect of the hour.
     volatility: f64,
     factor: (Factor, f64),
-    /// The trading hours that it keeps.
+    /// The trading hours of the path.
     session: Session,
 }
 
@@ -81,12 +83,12 @@ pub(super) struct Book {
     pub(super) ask: f64,
     profile: Profile,
     path: usize,
-    /// Logarithm of what the price does beside its path.
+    /// Logarithm of the deviation from the path.
     own: f64,
 }
 
 impl Market {
-    /// The market of `seed` with every instrument at its starting price.
+    /// Creates a market with every instrument at its starting price.
     pub fn new(instruments: &Instruments, seed: u64, source: SourceName) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         let mut market = Self { rng, source, paths: Vec::new(), books: Vec::new(), opened: false, resumed: false };
@@ -96,7 +98,7 @@ impl Market {
         market
     }
 
-    /// Where it is.
+    /// Returns the state to save.
     pub(super) fn state(&self) -> MarketState {
         let own = self.books.iter().filter(|book| book.own != 0.0);
         MarketState {
@@ -105,8 +107,8 @@ impl Market {
         }
     }
 
-    /// Goes on from `state`, in which it was `at`: the next step says those prices once more, the ones after it move. What
-    /// has no price there begins with its starting price.
+    /// Continues from `state` as of `at`: the next step repeats those prices, and later steps move them. Instruments
+    /// without a saved price begin at their starting price.
     pub(super) fn resume(&mut self, state: &MarketState, at: DateTime<Utc>) {
         for path in &mut self.paths {
             path.deviation = state.paths.get(&path.name).copied().unwrap_or_default();
@@ -115,7 +117,7 @@ impl Market {
             book.own = state.own.get(book.instrument.symbol.as_str()).copied().unwrap_or_default();
             book.quote(self.paths[book.path].deviation, 1.0);
         }
-        // A restart must not repeat the moves of the start before.
+        // A restart must not repeat the moves of the previous start.
         self.rng = StdRng::seed_from_u64(self.rng.random::<u64>() ^ at.timestamp_millis() as u64);
         self.resumed = true;
     }
@@ -137,7 +139,7 @@ impl Market {
         self.books.push(book);
     }
 
-    /// Lets `dt` pass until `now`; the ticks that came of it.
+    /// Advances by `dt` to `now`, and returns the ticks.
     pub fn step(&mut self, now: DateTime<Utc>, dt: Duration) -> Vec<Tick> {
         let dt = if std::mem::take(&mut self.resumed) { 0.0 } else { dt.as_secs_f64() };
         let hour = Hour::at(now);
@@ -175,7 +177,7 @@ impl Market {
         ticks
     }
 
-    /// All instruments with their last prices, in the catalogue's order.
+    /// Returns all instruments with their last prices, in the order of the catalogue.
     pub(super) fn books(&self) -> &[Book] {
         &self.books
     }
@@ -185,7 +187,7 @@ impl Market {
         &mut self.books
     }
 
-    /// How far the instrument at `index` moves in a second, in its price (one standard deviation).
+    /// Returns the standard deviation of the instrument's price over one second.
     pub(super) fn volatility(&self, index: usize, now: DateTime<Utc>) -> f64 {
         let book = &self.books[index];
         let path = &self.paths[book.path];
@@ -194,7 +196,7 @@ impl Market {
 }
 
 impl Book {
-    /// Puts bid and ask around the price at `deviation`, `width` times the typical spread apart.
+    /// Sets bid and ask around the price at `deviation`, with `width` times the typical spread.
     fn quote(&mut self, deviation: f64, width: f64) {
         let Profile { anchor, basis, spread, .. } = self.profile;
         let tick = self.instrument.tick_size;
@@ -205,7 +207,7 @@ impl Book {
     }
 }
 
-/// One exact step of a process that swings around zero.
+/// Advances a process that returns to zero by one exact step.
 fn reverting(value: f64, reversion: f64, volatility: f64, dt: f64, draw: f64) -> f64 {
     let spread = ((1.0 - (-2.0 * reversion * dt).exp()) / (2.0 * reversion)).sqrt();
     value * (-reversion * dt).exp() + volatility * spread * draw
@@ -253,7 +255,7 @@ mod tests {
         parse_time(text).unwrap()
     }
 
-    /// Mids of all instruments, every second for `seconds`.
+    /// Returns the mid prices of all instruments, every second for `seconds`.
     fn mids(seed: u64, start: &str, seconds: u32) -> HashMap<String, Vec<f64>> {
         let (mut market, mut now) = (market(seed), at(start));
         let mut mids: HashMap<String, Vec<f64>> = HashMap::new();
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_and_times_give_the_same_prices() {
+    fn same_seed_and_times_give_the_same_prices() {
         let run = |seed| {
             let (mut market, mut now) = (market(seed), at("2026-01-14T14:00:00Z"));
             (1..500u32)
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_from_the_last_prices() {
+    fn a_restart_continues_from_the_last_prices() {
         let (mut before, mut now) = (market(7), at("2026-01-14T14:00:00Z"));
         for _ in 0..40_000 {
             now += BEAT;
@@ -311,7 +313,7 @@ mod tests {
         for (old, new) in before.books().iter().zip(after.books()) {
             let middle = |book: &Book| f64::midpoint(book.bid, book.ask);
             let moved = (middle(old) - middle(new)).abs() / old.instrument.tick_size;
-            // A book that skipped its last beats is as old as these.
+            // A book that skipped its last beats is this old.
             assert!(moved < 60.0, "{} moved by {moved} ticks", old.instrument.symbol);
         }
         assert_ne!(market(7).books()[0].bid, after.books()[0].bid, "not where it started");
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn every_price_moves_every_few_seconds_also_at_the_weekend() {
+    fn prices_move_every_few_seconds_even_on_weekends() {
         for (symbol, mids) in mids(3, "2026-01-17T12:00:00Z", 600) {
             let moved = mids.windows(2).filter(|pair| pair[0] != pair[1]).count();
             assert!(moved > 150, "{symbol} moved in {moved} of 600 seconds");
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_move_together_as_they_do() {
+    fn related_markets_move_together() {
         let mids = mids(11, "2026-01-14T14:30:00Z", 4000);
         let minute = |symbol: &str| changes(&mids[symbol].iter().copied().step_by(20).collect::<Vec<_>>());
         let with = |a: &str, b: &str| correlation(&minute(a), &minute(b));
@@ -406,7 +408,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the seed, the beat and the hour: a price is positive, on its grid, and the bid is below the ask.
+        /// For any seed, beat and hour: a price is positive and on its grid, and the bid is below the ask.
         #[test]
         fn quotes_are_sound(seed: u64, start in 0i64..4_000_000_000, beats in prop::collection::vec(0u64..100_000_000, 1..40)) {
             let (mut market, mut now) = (market(seed), DateTime::from_timestamp(start, 0).unwrap());

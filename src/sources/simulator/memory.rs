@@ -1,7 +1,8 @@
-//! What the simulator goes on from after a restart: one small file in the data directory.
+//! The simulator's saved state: one small file in the data directory.
 //!
-//! It is written before the ticks of its beat are handed on, so that whatever a dashboard has seen is in it after `kill -9`. It is
-//! not synced: after a power failure the simulator may go on from an earlier beat, or begin anew.
+//! It is written before the ticks of a beat are delivered, so that after `kill -9` it covers everything that a
+//! dashboard has shown. It is not synced: after a power failure the simulator may continue from an earlier beat, or
+//! start again.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,10 +14,10 @@ use super::desk::OpenSignal;
 use super::market::MarketState;
 use crate::telemetry::LogLimit;
 
-/// Largest file that is read, in bytes: far more than the catalogue and the open signals take.
+/// Largest accepted file, in bytes: far more than the catalogue and the open signals need.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Everything that is kept.
+/// The saved state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Saved {
     /// The time of the beat.
@@ -25,7 +26,7 @@ pub(super) struct Saved {
     pub(super) signals: Vec<OpenSignal>,
 }
 
-/// The file.
+/// The file of the saved state.
 #[derive(Debug)]
 pub(super) struct Memory {
     file: PathBuf,
@@ -37,20 +38,20 @@ impl Memory {
         Self { file, failures: LogLimit::new() }
     }
 
-    /// What was kept; `None` where there is nothing, or nothing that can be read.
+    /// Reads the saved state; `None` without a file, or if it is invalid.
     pub(super) fn load(&self) -> Option<Saved> {
         match read(&self.file) {
             Ok(saved) => Some(saved),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
                 let file = self.file.display();
-                tracing::warn!(%file, %error, "the simulator's last prices cannot be read: it begins with its starting prices");
+                tracing::warn!(%file, %error, "the simulator's saved prices cannot be read; it begins with its starting prices");
                 None
             }
         }
     }
 
-    /// Keeps `saved`. A failure is logged, once a minute: the stream goes on.
+    /// Saves the state. A failure is logged once a minute, and the stream continues.
     pub(super) async fn save(&self, saved: &Saved) {
         let written = match serde_json::to_vec(saved) {
             Ok(bytes) => {
@@ -64,7 +65,7 @@ impl Memory {
             && let Some(suppressed) = self.failures.admit()
         {
             let file = self.file.display();
-            tracing::warn!(%file, %error, suppressed, "the simulator's prices cannot be kept: after a restart it goes on from older ones");
+            tracing::warn!(%file, %error, suppressed, "the simulator's prices cannot be saved; after a restart it continues from older ones");
         }
     }
 }
@@ -77,7 +78,7 @@ fn read(file: &Path) -> io::Result<Saved> {
     if saved.market.is_plausible() { Ok(saved) } else { Err(ErrorKind::InvalidData.into()) }
 }
 
-/// Whole or not at all: a file beside it takes its place.
+/// Writes the file atomically: a temporary file replaces it.
 fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = file.with_extension("json.new");
     std::fs::write(&beside, bytes)?;
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_kept_is_read_again() {
+    async fn saved_state_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::new(folder.path().join("simulator.json"));
         assert_eq!(memory.load(), None);
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_makes_no_sense_is_left_out() {
+    async fn an_invalid_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("simulator.json");
         let far = r#"{"at":"2026-01-15T12:00:00Z","market":{"paths":{"EURUSD":99.0},"own":{}},"signals":[]}"#;
@@ -108,7 +109,7 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             assert_eq!(Memory::new(file.clone()).load(), None, "{text}");
         }
-        // And what cannot be written does not matter.
+        // A failed write has no effect.
         Memory::new("/nowhere/simulator.json".into()).save(&Saved::default()).await;
     }
 }

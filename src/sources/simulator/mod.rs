@@ -1,4 +1,4 @@
-//! The simulator: invented prices of every instrument, and demo signals on them. All that it says is marked `simulated`.
+//! The simulator: invented prices of every instrument, with demo signals. All its output is marked `simulated`.
 
 mod desk;
 mod market;
@@ -19,15 +19,15 @@ use memory::{Memory, Saved};
 use super::{Finished, Source, SourceError, SourceHandle, WallClock};
 use crate::domain::{Feed, Instruments, SourceName};
 
-/// Shortest time between two writes of the file: with beats that are quicker than this, not each is kept.
+/// Shortest time between two writes of the file. With faster beats, not every beat is saved.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
 
-/// What the simulator is told.
+/// Options of the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Same seed, same prices.
+    /// The same seed gives the same prices.
     pub seed: u64,
-    /// Time between two beats; on each most instruments tick.
+    /// Time between two beats. Most instruments tick on each beat.
     pub tick_interval: Duration,
     /// Mean time between two demo signals; zero for none.
     pub signal_interval: Duration,
@@ -41,7 +41,7 @@ pub struct Simulator {
     market: Market,
     desk: Desk,
     clock: WallClock,
-    /// Where it is kept, and when it was kept last.
+    /// The saved state, and the time of the last save.
     memory: Option<Memory>,
     saved_at: Option<Instant>,
 }
@@ -56,10 +56,10 @@ impl Simulator {
     /// The name on the wire.
     pub const NAME: &'static str = "simulator";
 
-    /// The file in the data directory from which it goes on after a restart.
+    /// The file in the data directory with the saved state.
     pub const FILE: &'static str = "simulator.json";
 
-    /// A simulator of every instrument of the catalogue, which begins now.
+    /// Creates a simulator of every instrument in the catalogue.
     pub fn new(options: Options, instruments: &Instruments, clock: WallClock) -> Self {
         let Options { seed, signal_interval, signal_ttl, .. } = options;
         let market = Market::new(instruments, seed, SourceName::new(Self::NAME));
@@ -67,7 +67,7 @@ impl Simulator {
         Self { options, market, desk, clock, memory: None, saved_at: None }
     }
 
-    /// The same, going on from the prices and the open signals that `file` has, and keeping them there.
+    /// Continues from the prices and open signals in `file`, and saves the state there.
     #[must_use]
     pub fn remembering(mut self, file: PathBuf) -> Self {
         let memory = Memory::new(file);
@@ -77,7 +77,7 @@ impl Simulator {
             tracing::info!(
                 signals = signals.len(),
                 seconds = ago.as_secs_f64(),
-                "the simulator goes on from its last prices"
+                "the simulator continues from its saved prices"
             );
             self.desk.resume(signals, ago, &self.market);
         }
@@ -104,7 +104,8 @@ impl Source for Simulator {
     }
 
     async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
-        // The market is told the nominal beat, not the measured one: the same seed then gives the same prices on every run.
+        // The market gets the nominal beat, not the measured one, so that the same seed gives the same prices on every
+        // run.
         let beat = self.options.tick_interval.max(Duration::from_millis(1));
         let mut beats = tokio::time::interval(beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +136,7 @@ mod tests {
     use crate::sources::{SourceState, SourceStates, supervise};
     use crate::telemetry::Metrics;
 
-    /// What the pipeline gets within `lasting`.
+    /// Returns what the pipeline receives within `lasting`.
     async fn inputs(options: Options, lasting: Duration) -> Vec<Input> {
         let metrics = Metrics::new().unwrap();
         let states = SourceStates::new(&metrics);
@@ -168,7 +169,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_beat_is_one_batch_and_the_first_one_has_every_instrument() {
+    async fn each_beat_is_one_batch_the_first_complete() {
         let inputs = inputs(OPTIONS, Duration::from_millis(10_100)).await;
         let batches: Vec<usize> = inputs
             .iter()
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_seed_and_start_say_the_same() {
+    async fn the_same_seed_gives_the_same_output() {
         let first = inputs(OPTIONS, Duration::from_mins(1)).await;
         assert_eq!(first, inputs(OPTIONS, Duration::from_mins(1)).await);
         assert_ne!(first, inputs(Options { seed: 2, ..OPTIONS }, Duration::from_mins(1)).await);

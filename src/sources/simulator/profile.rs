@@ -1,10 +1,10 @@
-//! What an instrument is like: where its price starts, how far it moves, what it costs to cross, what it moves with.
+//! The profile of an instrument: starting price, volatility, spread and correlation.
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::{Instrument, InstrumentClass, Killzone, Session};
 
-/// A mood that many instruments share.
+/// A factor that many instruments share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Factor {
     /// Strength against the US dollar.
@@ -22,24 +22,24 @@ impl Factor {
 /// How an instrument's price behaves.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Profile {
-    /// Name of the path that the price follows; futures follow that of their index.
+    /// Name of the path that the price follows. A future follows the path of its index.
     pub(super) path: String,
-    /// The price around which the path swings.
+    /// The price that the path returns to.
     pub(super) anchor: f64,
-    /// Ratio of the price to its path: a future trades a little above its index.
+    /// Ratio of the price to its path. A future trades slightly above its index.
     pub(super) basis: f64,
-    /// Standard deviation of a day's change, as a part of the price.
+    /// Standard deviation of the daily change, as a share of the price.
     pub(super) daily_volatility: f64,
-    /// Typical difference of ask and bid.
+    /// Typical difference between ask and bid.
     pub(super) spread: f64,
-    /// The mood that it shares, and its correlation with it.
+    /// The shared factor, and the correlation with it.
     pub(super) factor: (Factor, f64),
 }
 
-/// Path, anchor, daily volatility, spread, factor. Invented, of the size that 2024 has seen.
-type Known = (&'static str, f64, f64, f64, (Factor, f64));
+/// Path, anchor, daily volatility, spread, factor. Invented, with magnitudes of 2024.
+type KnownProfile = (&'static str, f64, f64, f64, (Factor, f64));
 
-const KNOWN: [Known; 23] = [
+const KNOWN: [KnownProfile; 23] = [
     ("EURUSD", 1.08, 0.006, 0.00003, (Factor::Dollar, 0.8)),
     ("GBPUSD", 1.27, 0.0065, 0.00005, (Factor::Dollar, 0.75)),
     ("USDJPY", 150.0, 0.007, 0.005, (Factor::Dollar, -0.6)),
@@ -69,18 +69,19 @@ const KNOWN: [Known; 23] = [
 const FOLLOWERS: [(&str, &str); 6] =
     [("MNQ", "NAS100"), ("NQ", "NAS100"), ("MES", "SPX500"), ("ES", "SPX500"), ("MYM", "US30"), ("YM", "US30")];
 
-/// A future's price above its index: some weeks of interest.
+/// Ratio of a future's price to its index: some weeks of interest.
 const FUTURES_BASIS: f64 = 1.0025;
 
 impl Profile {
-    /// The profile of an instrument: its own, or a plausible one of its class.
+    /// Returns the profile of an instrument: a known one, or a plausible one for its class.
     pub(super) fn of(instrument: &Instrument) -> Self {
         let symbol = instrument.symbol.as_str();
         let leader = FOLLOWERS.iter().find(|(follower, _)| *follower == symbol).map(|(_, leader)| *leader);
         let known = KNOWN.iter().find(|(name, ..)| *name == leader.unwrap_or(symbol));
         match known {
             Some(&(path, anchor, daily_volatility, spread, factor)) => {
-                // A future's book is one or two ticks wide, whatever a contract for difference on its index costs.
+                // A future's spread is one or two ticks, independent of the spread of a contract for difference on its
+                // index.
                 let (basis, spread) =
                     if leader.is_some() { (FUTURES_BASIS, 1.2 * instrument.tick_size) } else { (1.0, spread) };
                 Self { path: path.into(), anchor, basis, daily_volatility, spread, factor }
@@ -91,7 +92,7 @@ impl Profile {
 
     fn by_class(instrument: &Instrument) -> Self {
         let (anchor, daily_volatility, factor) = match instrument.class {
-            // Three digits and fewer are how pairs with the yen are quoted.
+            // Pairs with the yen are quoted with three digits or fewer.
             InstrumentClass::Forex if instrument.digits <= 3 => (150.0, 0.007, (Factor::Dollar, -0.4)),
             InstrumentClass::Forex => (1.2, 0.007, (Factor::Dollar, 0.4)),
             InstrumentClass::Metal => (1000.0, 0.015, (Factor::Dollar, 0.4)),
@@ -100,7 +101,7 @@ impl Profile {
             InstrumentClass::Crypto => (100.0, 0.04, (Factor::Crypto, 0.7)),
             InstrumentClass::Stock => (180.0, 0.02, (Factor::Stocks, 0.6)),
         };
-        // On a coarse grid the price has to be high for its moves to be seen.
+        // On a coarse grid the price must be high enough for moves to be visible.
         let anchor = f64::max(anchor, 15_000.0 * instrument.tick_size);
         Self {
             path: instrument.symbol.as_str().into(),
@@ -113,7 +114,7 @@ impl Profile {
     }
 }
 
-/// What the hour makes of the markets.
+/// The activity of all markets at one time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hour {
     forex: Mood,
@@ -121,17 +122,17 @@ pub(super) struct Hour {
     always: Mood,
 }
 
-/// What the hour makes of one market.
+/// The activity of one market at one time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mood {
     /// Whether it is open.
     pub(super) open: bool,
-    /// How lively it is, compared with its average.
+    /// Activity relative to its average.
     pub(super) activity: f64,
 }
 
 impl Hour {
-    /// Looks at the clock once for all instruments.
+    /// Computes the activity at `at`, once for all instruments.
     pub(super) fn at(at: DateTime<Utc>) -> Self {
         let zone = Killzone::at(at);
         let lively = match zone {
@@ -144,7 +145,7 @@ impl Hour {
         };
         let mood = |session: Session| {
             let open = session.is_open(at);
-            // Quiet, but never dead: a demo at the weekend has to move too.
+            // Reduced, but not zero: a demo must also move at the weekend.
             Mood { open, activity: if open { lively } else { 0.7 } }
         };
         Self { forex: mood(Session::Forex), globex: mood(Session::Globex), always: mood(Session::Always) }

@@ -1,4 +1,4 @@
-//! Which way an alert says to trade, if it says so.
+//! Determines the intended direction of an alert, if it has one.
 
 use serde_json::{Map, Value};
 
@@ -9,20 +9,20 @@ use crate::sources::push::aliases::{
 };
 use crate::sources::push::words::{PENDING_ORDER, TradeWord, direction_token, trade_word};
 
-/// What an alert is about.
+/// The intent of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// A price: no field says a direction.
+    /// A price: no field has a direction.
     Price,
     /// A position is closed or reduced.
     Exit,
-    /// Nothing is to be done.
+    /// No action.
     Hold,
-    /// A signal with its direction; `None` where only a known signal is ended.
+    /// A signal with its direction; `None` if the alert only ends a known signal.
     Signal(Option<Direction>),
 }
 
-/// The entries of a field in any spelling that are not null, documented name first.
+/// Returns the entries of a field in any spelling that are not null, the documented name first.
 pub(super) fn entries<'a>(object: &'a Map<String, Value>, field: &FieldAliases) -> Vec<(&'a str, &'a Value)> {
     let names = std::iter::once(&field.name).chain(field.aliases).chain(field.fallbacks);
     let of = |name: &&str| {
@@ -33,18 +33,18 @@ pub(super) fn entries<'a>(object: &'a Map<String, Value>, field: &FieldAliases) 
     names.flat_map(of).collect()
 }
 
-/// The first of them.
+/// Returns the first of these entries.
 pub(super) fn entry<'a>(object: &'a Map<String, Value>, field: &FieldAliases) -> Option<&'a Value> {
     entries(object, field).first().map(|(_, value)| *value)
 }
 
-/// The same of a value that is an object.
+/// Returns the first entry of a value that is an object.
 pub(super) fn entry_of<'a>(value: &'a Value, field: &FieldAliases) -> Option<&'a Value> {
     value.as_object().and_then(|object| entry(object, field))
 }
 
-/// What the words for a direction come to. What a strategy holds after the order decides: a sale that leaves it long is not a
-/// signal to sell.
+/// Determines the intent from the direction words. The position after the order decides: a sale that leaves a strategy
+/// long is not a sell signal.
 pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushFault> {
     let mut action: Option<(&str, TradeWord)> = None;
     let hints = entries(object, &DIRECTION_HINTS);
@@ -59,9 +59,9 @@ pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushFault> {
         };
         match action {
             None => action = Some((name, word)),
-            // An event that repeats the action in other words, or a hint that says nothing.
+            // An event that repeats the action in other words, or a hint without a meaning.
             Some((_, before)) if before == word || word == TradeWord::Hold => {}
-            // An exit is an exit, whatever order brings it about.
+            // An exit is an exit, whichever order causes it.
             Some((_, TradeWord::Direction(_))) if word == TradeWord::Exit => action = Some((name, word)),
             Some((_, TradeWord::Exit)) => {}
             Some((other, _)) => return Err(refused(name, &format!("contradicts {other}"))),
@@ -88,7 +88,7 @@ pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushFault> {
     })
 }
 
-/// Refuses a body that would be a price, and has a word of direction somewhere.
+/// Rejects a body that would be a price, but contains a direction word somewhere.
 pub(super) fn no_direction_within(object: &Map<String, Value>) -> Result<(), PushFault> {
     let is_name_of_something = |name: &str| {
         let name = normalized(name);
@@ -112,7 +112,7 @@ pub(super) fn no_direction_within(object: &Map<String, Value>) -> Result<(), Pus
     Ok(())
 }
 
-/// A word of direction anywhere within a value.
+/// Returns a direction word anywhere within a value.
 fn word_of(value: &Value) -> Option<&'static str> {
     match value {
         Value::String(text) => direction_token(text),

@@ -1,7 +1,7 @@
 //! Prices and signals from TradingView's alert webhooks.
 //!
-//! TradingView gives an answer 3 s, says nothing about repeats, and expands its placeholders into whatever there is: [`parse()`]
-//! is pure and forgives what that leads to; [`TradingView`] remembers what came, hands it on and answers in time.
+//! TradingView waits 3 s for an answer, repeats alerts without a mark, and expands its placeholders to arbitrary text.
+//! [`parse()`] is pure and accepts the results; [`TradingView`] detects repeats, forwards alerts and answers in time.
 //!
 //! Format: <https://www.tradingview.com/support/solutions/43000529348/>.
 
@@ -29,17 +29,17 @@ use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, iso};
 use crate::telemetry::Metrics;
 
 pub use parse::{Alert, Read, parse};
-use seen::{First, REMEMBERED, Seen};
+use seen::{AlertHistory, FirstAlert, REMEMBERED};
 
 /// The name of this source on the wire.
 pub const SOURCE: &str = "tradingview";
-/// An answer is given after this long, whether or not the alert has been stored by then: after 3 s nobody listens.
+/// The answer is sent after this time, even if the alert is not stored yet: TradingView waits only 3 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// TradingView repeats an alert within about 20 s. The same text later is another event, unless it has an `id` or a time.
+/// TradingView repeats an alert within about 20 s. The same text later is a new event, unless it has an `id` or a time.
 pub const REPEAT_WINDOW: Duration = Duration::from_mins(1);
 
-/// The way in for alerts. Cheap to clone.
+/// Receives alerts. Cheap to clone.
 #[derive(Clone)]
 pub struct TradingView {
     push: Push,
@@ -47,7 +47,7 @@ pub struct TradingView {
     clock: WallClock,
     metrics: Arc<Metrics>,
     states: SourceStates,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<AlertHistory>>,
     repeat_window: Duration,
 }
 
@@ -57,12 +57,12 @@ impl std::fmt::Debug for TradingView {
     }
 }
 
-/// What became of an alert.
+/// The answer to an alert.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
-pub enum Answer {
-    /// It was a signal, or the end of one; it is on the disk.
+pub enum AlertAnswer {
+    /// The alert was a signal or the end of one, and is stored.
     Signal {
         success: bool,
         signal_id: String,
@@ -72,34 +72,34 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         ignored: Vec<String>,
     },
-    /// It was a price.
+    /// The alert was a price.
     Price {
         success: bool,
         symbol: String,
         delayed: bool,
         timestamp: String,
-        /// Why it was taken for a price, where it looks like a signal.
+        /// Why it counts as a price although it looks like a signal.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
-    /// It came before.
+    /// The alert was received before.
     Duplicate {
         success: bool,
         duplicate: bool,
-        /// What the first one became: the id of the signal, the symbol of the price.
+        /// The result of the first one: the id of the signal, or the symbol of the price.
         of: String,
-        /// When the first one came.
+        /// When the first one was received.
         received_at: String,
         timestamp: String,
     },
-    /// It says nothing that is passed on.
+    /// The alert had no effect.
     Ignored { success: bool, message: &'static str, timestamp: String },
-    /// It was understood, and is stored as soon as that is possible.
+    /// The alert is valid and will be stored as soon as possible.
     Queued { success: bool, timestamp: String },
 }
 
 impl TradingView {
-    /// A way in beside `push`, listed in `states` from now on.
+    /// Creates a receiver that forwards to `push`, and lists its source in `states`.
     pub fn new(
         push: Push,
         instruments: Arc<Instruments>,
@@ -111,23 +111,23 @@ impl TradingView {
         Self { push, instruments, clock, metrics, states, seen: Arc::default(), repeat_window: REPEAT_WINDOW }
     }
 
-    /// The same; a text without `id` and time that comes again within `repeat_window` repeats the first.
+    /// Sets the time within which the same text, without an `id` and a time, counts as a repeat.
     #[must_use]
     pub fn with_repeat_window(self, repeat_window: Duration) -> Self {
         Self { repeat_window, ..self }
     }
 
-    /// Takes the body of an alert.
+    /// Receives the body of an alert.
     ///
     /// # Errors
-    /// [`PushError`]; nothing was taken then.
-    pub async fn take(&self, body: &[u8]) -> Result<Answer, PushError> {
+    /// [`PushError`]; nothing was stored then.
+    pub async fn receive(&self, body: &[u8]) -> Result<AlertAnswer, PushError> {
         let now = (self.clock)();
         let read = parse::parse_within(body, &self.instruments, now, self.repeat_window);
         let Read { alert, key, is_unique, note } = read.map_err(|fault| {
             let error = PushError::from(fault);
             self.metrics.reject("alert", error.code());
-            tracing::warn!(%error, "an alert of TradingView cannot be used");
+            tracing::warn!(%error, "a TradingView alert was rejected");
             error
         })?;
         self.states.live(&SourceName::new(SOURCE));
@@ -136,9 +136,9 @@ impl TradingView {
         let before = self.seen.lock().remember(key, span, Instant::now(), first_of(&alert, now));
         if let Some(before) = before {
             self.metrics.duplicates_total.with_label_values(&[before.kind, SOURCE]).inc();
-            tracing::info!(kind = before.kind, "an alert of TradingView came again and was not taken twice");
-            let First { of, received_at, .. } = before;
-            return Ok(Answer::Duplicate {
+            tracing::info!(kind = before.kind, "a TradingView alert was repeated and ignored");
+            let FirstAlert { of, received_at, .. } = before;
+            return Ok(AlertAnswer::Duplicate {
                 success: true,
                 duplicate: true,
                 of,
@@ -146,10 +146,10 @@ impl TradingView {
                 timestamp,
             });
         }
-        let taken = match tokio::time::timeout(ANSWER_WITHIN, self.hand_on(alert, note, timestamp.clone())).await {
+        let taken = match tokio::time::timeout(ANSWER_WITHIN, self.forward(alert, note, timestamp.clone())).await {
             Ok(taken) => taken,
-            // It has been told to the pipeline, which takes it whether or not somebody waits.
-            Err(_) => Ok(Answer::Queued { success: true, timestamp }),
+            // The pipeline already has the alert, and processes it even if the client disconnects.
+            Err(_) => Ok(AlertAnswer::Queued { success: true, timestamp }),
         };
         if taken.is_err() {
             self.seen.lock().forget(key);
@@ -157,14 +157,14 @@ impl TradingView {
         taken
     }
 
-    async fn hand_on(&self, alert: Alert, note: Option<String>, timestamp: String) -> Result<Answer, PushError> {
+    async fn forward(&self, alert: Alert, note: Option<String>, timestamp: String) -> Result<AlertAnswer, PushError> {
         match alert {
             Alert::Signal(signal) => {
                 let taken = self.push.signal_from(&SourceName::new(SOURCE), &signal).await.inspect_err(|error| {
-                    tracing::warn!(%error, "a signal of TradingView was not taken");
+                    tracing::warn!(%error, "a TradingView signal was rejected");
                 })?;
                 let (signal_id, status) = (taken.answer.signal_id, taken.answer.status);
-                Ok(Answer::Signal { success: true, signal_id, status, timestamp, ignored: taken.ignored })
+                Ok(AlertAnswer::Signal { success: true, signal_id, status, timestamp, ignored: taken.ignored })
             }
             Alert::Price(tick) => {
                 let (symbol, delayed) = (tick.symbol.to_string(), tick.feed == Feed::Delayed);
@@ -173,14 +173,14 @@ impl TradingView {
                         TickFault::Jump => "too far from the prices before it; the next one may confirm it",
                         TickFault::NotPositive | TickFault::Crossed => "no price",
                     };
-                    return Ok(Answer::Ignored { success: true, message, timestamp });
+                    return Ok(AlertAnswer::Ignored { success: true, message, timestamp });
                 }
                 if let Some(note) = &note {
-                    tracing::warn!(%symbol, note, "an alert of TradingView was taken for a price");
+                    tracing::warn!(%symbol, note, "a TradingView alert was read as a price");
                 }
-                Ok(Answer::Price { success: true, symbol, delayed, timestamp, message: note })
+                Ok(AlertAnswer::Price { success: true, symbol, delayed, timestamp, message: note })
             }
-            Alert::Nothing(message) => Ok(Answer::Ignored { success: true, message, timestamp }),
+            Alert::Nothing(message) => Ok(AlertAnswer::Ignored { success: true, message, timestamp }),
         }
     }
 
@@ -192,8 +192,8 @@ impl TradingView {
     }
 }
 
-/// What an alert becomes, for those that repeat it.
-fn first_of(alert: &Alert, received_at: DateTime<Utc>) -> First {
+/// Returns the result of an alert, for the answers to its repeats.
+fn first_of(alert: &Alert, received_at: DateTime<Utc>) -> FirstAlert {
     let (of, kind) = match alert {
         Alert::Signal(signal) => {
             let id = intent::entry_of(signal, &ID)
@@ -203,5 +203,5 @@ fn first_of(alert: &Alert, received_at: DateTime<Utc>) -> First {
         Alert::Price(tick) => (tick.symbol.to_string(), "price"),
         Alert::Nothing(message) => ((*message).to_owned(), "other"),
     };
-    First { of, kind, received_at }
+    FirstAlert { of, kind, received_at }
 }

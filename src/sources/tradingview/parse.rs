@@ -1,4 +1,4 @@
-//! What an alert says: a price, a signal, or nothing that is passed on.
+//! Parses an alert: a price, a signal, or nothing to forward.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::intent::{Intent, entries, entry, intent, no_direction_within};
-use super::text::{self, Message};
+use super::text::{self, AlertText};
 use super::{REPEAT_WINDOW, SOURCE};
 use crate::domain::{Direction, Fault, Feed, Instruments, SourceName, Tick, iso};
 use crate::sources::push::aliases::{
@@ -17,31 +17,31 @@ use crate::sources::push::aliases::{
 };
 use crate::sources::push::{PushFault, PushedPrices, parse_prices, parse_signal, pasted, trimmed, values};
 
-/// What an alert says, and what it is recognized by when it comes again.
+/// A parsed alert, with the key that identifies its repeats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// What it says.
+    /// The content.
     pub alert: Alert,
-    /// Made of its `id` and what it says about it, else of the whole body.
+    /// A hash of the `id` with the related fields, else of the whole body.
     pub key: Uuid,
-    /// Whether it has an `id` or a time, so that another event cannot have the same text.
+    /// Whether the alert has an `id` or a time, so that no other event has the same text.
     pub is_unique: bool,
-    /// What it was taken for and why, where that may surprise.
+    /// How the alert was interpreted and why, where that may be unexpected.
     pub note: Option<String>,
 }
 
-/// What an alert says.
+/// The content of an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Alert {
     /// A price.
     Price(Tick),
-    /// A signal or its end, in the spelling of pushed signals.
+    /// A signal or its end, with the field names of pushed signals.
     Signal(Value),
-    /// Nothing that is passed on, and why.
+    /// Nothing to forward, with the reason.
     Nothing(&'static str),
 }
 
-/// Reads the body of an alert.
+/// Parses the body of an alert.
 ///
 /// # Errors
 /// [`PushFault`] with every fault.
@@ -49,7 +49,7 @@ pub fn parse(body: &[u8], instruments: &Instruments, now: DateTime<Utc>) -> Resu
     parse_within(body, instruments, now, REPEAT_WINDOW)
 }
 
-/// The same; a text without `id` and time makes one signal in each `window`.
+/// Parses the body of an alert. A text without an `id` and a time is one signal in each `window`.
 pub(super) fn parse_within(
     body: &[u8],
     instruments: &Instruments,
@@ -58,8 +58,8 @@ pub(super) fn parse_within(
 ) -> Result<Read, PushFault> {
     let text = std::str::from_utf8(trimmed(body)).map_err(|_| PushFault::body("must be UTF-8"))?;
     let object = match text::read(text)? {
-        Message::Fields(object) => object,
-        Message::Text(text) => match pasted::read(&text, instruments)?.signal() {
+        AlertText::Fields(object) => object,
+        AlertText::Text(text) => match pasted::read(&text, instruments)?.signal() {
             Value::Object(object) => object,
             _ => return Err(PushFault::body("is not a signal")),
         },
@@ -91,7 +91,8 @@ pub(super) fn parse_within(
     Ok(Read { alert, key, is_unique, note })
 }
 
-/// What tells one signal of a text from the next: the day where the text names its event, else the window of repeats.
+/// Returns the period in which the same text is one signal: the day if the text names its event, else the window of
+/// repeats.
 fn bucket(now: DateTime<Utc>, window: Duration, is_unique: bool) -> String {
     if is_unique {
         return iso(now.date_naive().and_time(NaiveTime::MIN).and_utc());
@@ -100,7 +101,7 @@ fn bucket(now: DateTime<Utc>, window: Duration, is_unique: bool) -> String {
     format!("{}/{seconds}", now.timestamp().div_euclid(seconds))
 }
 
-/// Says so where a price has fields that only signals have.
+/// Returns a note if a price has fields that only signals have.
 fn looks_like_a_signal(object: &Map<String, Value>) -> Option<String> {
     let fields =
         [STOP_LOSS, TAKE_PROFITS, TP_MODES, CONFIDENCE, RR_TARGET, KILLZONE, MODEL, INVALIDATION, DIRECTION_HINTS];
@@ -118,17 +119,17 @@ fn looks_like_a_signal(object: &Map<String, Value>) -> Option<String> {
 }
 
 fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<Utc>) -> Result<Tick, PushFault> {
-    // The volume is left out: it is that of a whole bar, and would be counted with every alert.
-    let mut told = Map::new();
+    // The volume is left out: it belongs to a whole bar, and would be counted with every alert.
+    let mut fields = Map::new();
     for field in [SYMBOL, EXCHANGE, BID, ASK] {
-        told.extend(entries(object, &field).into_iter().map(|(name, value)| (name.to_owned(), value.clone())));
+        fields.extend(entries(object, &field).into_iter().map(|(name, value)| (name.to_owned(), value.clone())));
     }
     if let Some((name, value)) = entries(object, &PRICE).first().or(entries(object, &ENTRY_PRICE).first()) {
         let name = if entries(object, &PRICE).is_empty() { "price" } else { name };
-        told.insert(name.to_owned(), (*value).clone());
+        fields.insert(name.to_owned(), (*value).clone());
     }
-    told.insert("timestamp".to_owned(), iso(observed_at(object, now)?).into());
-    let tick = match parse_prices(&Value::Object(told), instruments, now, now)? {
+    fields.insert("timestamp".to_owned(), iso(observed_at(object, now)?).into());
+    let tick = match parse_prices(&Value::Object(fields), instruments, now, now)? {
         PushedPrices::One(tick) => tick,
         PushedPrices::Batch(_) => return Err(PushFault::body("is no price")),
     };
@@ -136,8 +137,8 @@ fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<U
     Ok(Tick { feed, source: SourceName::new(SOURCE), ..tick })
 }
 
-/// When the alert fired; else the end of the bar whose beginning it tells, if its length is known; else the arrival. Never in
-/// the future.
+/// Returns the time of the alert; else the end of its bar, if the bar's length is known; else the arrival time. Never
+/// in the future.
 fn observed_at(object: &Map<String, Value>, now: DateTime<Utc>) -> Result<DateTime<Utc>, PushFault> {
     let time = |name: &'static str| match entry(object, &FieldAliases::plain(name)) {
         Some(value) => values::time(value).map(Some).map_err(|why| PushFault::Invalid(vec![Fault::new(name, why)])),
@@ -166,7 +167,7 @@ fn interval(value: &Value) -> Option<TimeDelta> {
     }
 }
 
-/// TradingView marks the exchanges whose prices come late.
+/// Returns whether the exchange is marked as delayed.
 fn is_delayed(object: &Map<String, Value>) -> bool {
     let exchange = entry(object, &EXCHANGE).and_then(Value::as_str);
     let prefix = entry(object, &SYMBOL).and_then(Value::as_str).and_then(|symbol| Some(symbol.split_once(':')?.0));
@@ -174,7 +175,7 @@ fn is_delayed(object: &Map<String, Value>) -> bool {
     [exchange, prefix].into_iter().flatten().any(|name| marked(&name.trim().to_ascii_uppercase()))
 }
 
-/// The alert as a pushed signal, looked at once: what is wrong is to be answered, whatever the pipeline is doing.
+/// Converts the alert to a pushed signal and validates it, so that faults are answered independently of the pipeline.
 fn signal(
     mut object: Map<String, Value>,
     direction: Option<Direction>,
@@ -202,7 +203,7 @@ fn signal(
         object.insert("entry_time".to_owned(), json!(iso(observed_at(&object, now)?)));
     }
     if ends {
-        // Only how it ended: what was agreed on before stays.
+        // An end changes only the status; the levels stay as they are.
         let kept = [ID, STATUS, INVALIDATION]
             .map(|field| entries(&object, &field).first().map(|(name, _)| (*name).to_owned()));
         object.retain(|name, _| normalized(name) == "dryrun" || kept.iter().flatten().any(|kept| kept == name));

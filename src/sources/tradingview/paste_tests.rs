@@ -1,4 +1,4 @@
-//! Alerts as people paste them: quotes, forms, adjusted symbols, words of direction, distances, repetition.
+//! Alerts as people paste them: quotes, forms, adjusted symbols, direction words, distances, repeats.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn refused_for(body: &str, words: &str) {
 
 /// Case 21, 22, 29 and 39.
 #[test]
-fn quotes_commas_and_encodings_say_nothing() {
+fn quotes_commas_and_encodings_do_not_matter() {
     for body in [
         r#"{“action”: “buy”, "ticker": "EURUSD", „price“: “1.1601”}"#,
         "{\n“action”: “buy”,\n\"ticker\": \"EURUSD\",\n“price”: “1.1601”\n}\n",
@@ -107,7 +107,7 @@ fn separators_of_thousands_are_read() {
 
 /// Case 25 and H10.
 #[test]
-fn a_direction_is_read_from_every_word_that_says_it() {
+fn every_direction_word_is_read() {
     for body in [
         r#"{"event": "LONG_ENTRY", "symbol": "MNQ1!", "timeframe": "5", "price": 25412.25, "time": "2026-01-15T14:35:00Z"}"#,
         r#"{"symbol": "MNQ1!", "order_action": "buy", "price": 25412.25}"#,
@@ -144,7 +144,7 @@ fn a_direction_is_read_from_every_word_that_says_it() {
 }
 
 #[test]
-fn a_price_that_looks_like_a_signal_says_so() {
+fn a_price_like_a_signal_has_a_note() {
     for (body, field) in [
         (r#"{"event": "SWEEP_LOW", "symbol": "MNQ1!", "timeframe": "5", "price": 25412.25}"#, "event"),
         (r#"{"ticker": "EURUSD", "price": 1.16, "sl": 1.157}"#, "sl"),
@@ -178,7 +178,7 @@ fn distances_are_not_levels() {
     );
 }
 
-/// A way in whose pipeline takes everything.
+/// A receiver whose pipeline accepts everything.
 fn way_in() -> (TradingView, Arc<Metrics>) {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -196,7 +196,7 @@ fn way_in() -> (TradingView, Arc<Metrics>) {
 #[tokio::test(start_paused = true)]
 async fn the_same_text_hours_later_is_new() {
     let (tradingview, metrics) = way_in();
-    let kind = async |body: &str| serde_json::to_value(tradingview.take(body.as_bytes()).await.unwrap()).unwrap();
+    let kind = async |body: &str| serde_json::to_value(tradingview.receive(body.as_bytes()).await.unwrap()).unwrap();
     for body in
         [r#"{"ticker": "EURUSD", "action": "buy", "reason": "MA cross"}"#, r#"{"ticker": "EURUSD", "price": "1.1600"}"#]
     {
@@ -221,7 +221,7 @@ async fn the_same_text_hours_later_is_new() {
     assert_eq!((count("signal"), count("price")), (1, 2));
 }
 
-/// An alert whose fields stand in any order, in any style of quotes.
+/// An alert with its fields in any order and any style of quotes.
 fn any_alert() -> impl Strategy<Value = String> {
     let fields = vec![
         prop::sample::select(vec![("ticker", "EURUSD"), ("symbol", "OANDA:EURUSD"), ("Pair", "eur/usd")]),
@@ -273,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn what_has_a_word_of_direction_is_never_a_price(
+    fn a_direction_word_is_never_a_price(
         word in prop::sample::select(vec!["buy", "SELL", "Long", "short", "BULLISH", "LOOK_FOR_LONG", "enter_short", "close long", "BUY LIMIT"]),
         name in prop::sample::select(vec!["action", "event", "message", "note", "type", "signal", "x", "strategy", "order_type", "comment"]),
         is_nested in any::<bool>(),
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_for_a_price_is_one(parts in prop::collection::vec(prop::sample::select(vec![
+    fn an_accepted_price_is_valid(parts in prop::collection::vec(prop::sample::select(vec![
         "{", "}", "\"", "“", "'", ":", ",", "[", "]", "symbol", "ticker", "EURUSD", "action", "buy", "price", "1.1", "NaN", "\n", "=", "={", "&",
         "strategy", "%7B", "%22", "{{", "}}", "\\", "sl", "tp1",
     ]), 0..40)) {
@@ -305,7 +305,7 @@ proptest! {
 
 #[test]
 fn answers_keep_their_documented_shape() {
-    let duplicate = Answer::Duplicate {
+    let duplicate = AlertAnswer::Duplicate {
         success: true,
         duplicate: true,
         of: "a".to_owned(),
@@ -315,7 +315,7 @@ fn answers_keep_their_documented_shape() {
     let expected = json!({"kind": "duplicate", "success": true, "duplicate": true, "of": "a", "received_at": "2026-01-15T10:30:30.000Z",
         "timestamp": "2026-01-15T10:30:50.000Z"});
     assert_eq!(serde_json::to_value(duplicate).unwrap(), expected);
-    let price = Answer::Price {
+    let price = AlertAnswer::Price {
         success: true,
         symbol: "EURUSD".to_owned(),
         delayed: false,

@@ -40,7 +40,7 @@ fn fault(body: impl ToString) -> String {
 }
 
 #[test]
-fn a_custom_signal_is_taken_in_every_documented_spelling() {
+fn every_documented_spelling_is_accepted() {
     let full = json!({"id": "a", "symbol": "OANDA:EURUSD", "direction": "long", "entry_price": "1.085", "stop_loss": 1.082,
         "take_profits": ["1.088", 1.092], "confidence": "85", "reason": "MSS", "time": "2026-01-15T10:30:00Z"});
     let long = signal(full).draft;
@@ -66,7 +66,7 @@ fn a_custom_signal_is_taken_in_every_documented_spelling() {
 }
 
 #[test]
-fn a_strategys_position_decides_what_its_order_is() {
+fn a_strategys_position_decides_the_direction() {
     let order = |action: &str, held: &str| {
         read(json!({"ticker": "NQ1!", "exchange": "CME_MINI", "action": action, "price": "20000", "market_position": held})).alert
     };
@@ -116,7 +116,7 @@ fn a_price_is_a_message_without_a_direction() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn faults_are_named() {
     assert_eq!(fault(json!({"ticker": "DAX", "price": 1})), "Unknown symbol 'DAX'");
     assert!(fault(json!({"ticker": "EURUSD"})).contains("price"));
     assert!(fault(json!({"ticker": "EURUSD", "action": "maybe"})).contains("action must be buy, sell"));
@@ -136,7 +136,7 @@ fn what_cannot_be_used_is_named() {
 }
 
 #[test]
-fn the_same_alert_is_recognized_by_its_id_or_its_body() {
+fn repeats_are_detected_by_id_or_body() {
     let alert = |id: &str, price: f64| json!({"id": id, "ticker": "EURUSD", "action": "buy", "price": price});
     assert_eq!(read(alert("a", 1.1)).key, read(alert("a", 1.2)).key);
     assert_ne!(read(alert("a", 1.1)).key, read(alert("b", 1.1)).key);
@@ -166,7 +166,7 @@ fn the_same_alert_is_recognized_by_its_id_or_its_body() {
     assert_ne!(id(&bare(1.1), "2026-01-15T01:00:00Z"), id(&bare(1.1), "2026-01-15T07:00:00Z"), "another event");
 }
 
-/// A way in whose pipeline does what it is told: answers, refuses, or is silent.
+/// A receiver whose pipeline answers, rejects or stays silent, as the test says.
 fn way_in(answer: Option<Result<crate::domain::Accepted, SubmitError>>) -> TradingView {
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
@@ -186,23 +186,23 @@ fn way_in(answer: Option<Result<crate::domain::Accepted, SubmitError>>) -> Tradi
 const PRICE: &[u8] = br#"{"ticker":"EURUSD","price":1.1}"#;
 
 #[tokio::test]
-async fn an_alert_counts_once_unless_it_was_not_taken() {
+async fn an_accepted_alert_counts_once() {
     let tradingview = way_in(Some(Ok(crate::domain::Accepted::Ticks(Vec::new()))));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Price { delayed: false, .. })));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Duplicate { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Price { delayed: false, .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Duplicate { .. })));
     let full = way_in(Some(Err(SubmitError::Overloaded)));
     for _ in 0..2 {
-        assert_eq!(full.take(PRICE).await, Err(PushError::Overloaded));
+        assert_eq!(full.receive(PRICE).await, Err(PushError::Overloaded));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_comes_in_time_whatever_the_disk_does() {
+async fn the_answer_is_timely_with_a_slow_disk() {
     let tradingview = way_in(None);
     let began = Instant::now();
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Queued { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Queued { .. })));
     assert!(began.elapsed() < Duration::from_secs(3));
-    assert!(matches!(tradingview.take(PRICE).await, Ok(Answer::Duplicate { .. })));
+    assert!(matches!(tradingview.receive(PRICE).await, Ok(AlertAnswer::Duplicate { .. })));
 }
 
 fn any_body() -> impl Strategy<Value = String> {

@@ -1,4 +1,4 @@
-//! From the text of an alert to its fields, whatever its placeholders were expanded to and wherever it was pasted from.
+//! Parses the text of an alert into fields, in any form that expanded placeholders and pasted text can have.
 
 use serde_json::{Map, Value};
 
@@ -6,33 +6,33 @@ use crate::sources::push::PushFault;
 use crate::sources::push::aliases::normalized;
 use crate::sources::push::loose::{self, LooseError};
 
-/// Fields of a text that is not JSON.
+/// Largest number of fields in a text that is not JSON.
 const MAX_PAIRS: usize = 64;
-/// Words that stand for nothing.
+/// Words that mean an absent value.
 const NOTHING: [&str; 6] = ["", "na", "n/a", "null", "none", "undefined"];
-/// Objects whose fields are those of the alert.
+/// Objects whose fields belong to the alert.
 const NESTED: [&str; 6] = ["strategy", "order", "bar", "data", "payload", "alert"];
 
-/// What an alert consists of.
+/// The parsed text of an alert.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Message {
-    /// Names and values; what says nothing is null.
+pub(super) enum AlertText {
+    /// Names and values; absent values are null.
     Fields(Map<String, Value>),
-    /// A text for people.
+    /// Text written by a person.
     Text(String),
 }
 
-/// Reads JSON and what is nearly JSON, `name=value` pairs, forms, the sentence that TradingView sends for a strategy when its
-/// user writes nothing, and leaves any other text as it is.
-pub(super) fn read(text: &str) -> Result<Message, PushFault> {
+/// Parses JSON and near-JSON, `name=value` pairs, forms, and TradingView's default sentence for a strategy. Any other
+/// text is returned unchanged.
+pub(super) fn read(text: &str) -> Result<AlertText, PushFault> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{feff}' | '\u{200b}'));
     let decoded = decoded(text);
     let text = without_fence(decoded.as_deref().unwrap_or(text));
     if text.starts_with(['{', '[']) {
-        return object(text).map(Message::Fields);
+        return object(text).map(AlertText::Fields);
     }
     let fields = sentence(text).or_else(|| pairs(text));
-    Ok(fields.map_or_else(|| Message::Text(text.to_owned()), |fields| Message::Fields(cleaned(fields))))
+    Ok(fields.map_or_else(|| AlertText::Text(text.to_owned()), |fields| AlertText::Fields(cleaned(fields))))
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, PushFault> {
@@ -44,8 +44,7 @@ fn object(text: &str) -> Result<Map<String, Value>, PushFault> {
     }
 }
 
-/// The fields of nested objects such as `strategy` beside the others: `strategy.order.action`, and `action` where there is no
-/// other.
+/// Flattens nested objects such as `strategy`: `strategy.order.action` also becomes `action` if there is no other.
 fn flat(object: Map<String, Value>) -> Map<String, Value> {
     let (mut fields, mut nested) = (Map::new(), Vec::new());
     for (name, value) in object {
@@ -70,7 +69,7 @@ fn flat(object: Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
-/// Names of the tables that have a path.
+/// Returns the names of the field tables that contain a path.
 fn whole_names() -> impl Iterator<Item = String> {
     let fields = crate::sources::push::aliases::SIGNAL_FIELDS.iter();
     fields
@@ -83,8 +82,8 @@ fn cleaned(fields: Map<String, Value>) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.trim().to_owned(), clean(value))).collect()
 }
 
-/// A word that says nothing, or a placeholder that was not expanded, is null. TradingView prints `NaN` for what an indicator
-/// has no value of, and nobody reads the answer: so it is mended here, and refused everywhere else.
+/// Replaces values that mean "absent", and placeholders that were not expanded, by null. TradingView prints `NaN` for
+/// an indicator without a value, and no person sees the answer, so it is accepted here and rejected everywhere else.
 fn clean(value: Value) -> Value {
     match value {
         Value::String(text) => {
@@ -101,7 +100,7 @@ fn clean(value: Value) -> Value {
     }
 }
 
-/// The text without percent-encoding, where it has some: the whole, or the one field of a form.
+/// Decodes percent-encoding, of the whole text or of the single field of a form; `None` without any.
 fn decoded(text: &str) -> Option<String> {
     let is_encoded = |text: &str| text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%7b"));
     let is_object = |text: &str| text.starts_with('{') && !text.starts_with("{{") && text.ends_with('}');
@@ -115,7 +114,7 @@ fn decoded(text: &str) -> Option<String> {
     Some(percent_decoded(encoded))
 }
 
-/// A broken escape stays as it is.
+/// Invalid escapes stay unchanged.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -133,14 +132,14 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// What stands within a code fence, or the whole text.
+/// Returns the content of a code fence, or the whole text.
 fn without_fence(text: &str) -> &str {
     let Some(rest) = text.strip_prefix("```") else { return text };
     let rest = rest.split_once('\n').map_or(rest, |(_, rest)| rest);
     rest.trim_end().trim_end_matches('`').trim()
 }
 
-/// `symbol=EURUSD, action: buy`, separated by line breaks, commas or semicolons, or as a form by `&`.
+/// Parses `symbol=EURUSD, action: buy`, separated by line breaks, commas or semicolons, or as a form by `&`.
 fn pairs(text: &str) -> Option<Map<String, Value>> {
     let is_form = text.contains('&') && text.split('&').all(|pair| pair.contains('='));
     let mut found: Vec<(String, String)> = Vec::new();
@@ -178,7 +177,7 @@ fn pairs(text: &str) -> Option<Map<String, Value>> {
     Some(object)
 }
 
-/// A name is one word, or two: `Take Profit`.
+/// A name has one or two words: `Take Profit`.
 fn is_name(name: &str) -> bool {
     let name = name.trim();
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
@@ -188,7 +187,7 @@ fn is_name(name: &str) -> bool {
         && name.split(' ').count() <= 3
 }
 
-/// `Name (1, 2): order buy @ 1 filled on EURUSD. New strategy position is 1`.
+/// Parses `Name (1, 2): order buy @ 1 filled on EURUSD. New strategy position is 1`.
 fn sentence(text: &str) -> Option<Map<String, Value>> {
     let (name, rest) = text.split_once("order ")?;
     let (action, rest) = rest.split_once(" @ ")?;
@@ -214,13 +213,13 @@ mod tests {
 
     fn fields(text: &str) -> Value {
         match read(text).unwrap() {
-            Message::Fields(fields) => Value::Object(fields),
-            Message::Text(text) => text.into(),
+            AlertText::Fields(fields) => Value::Object(fields),
+            AlertText::Text(text) => text.into(),
         }
     }
 
     #[test]
-    fn placeholders_may_have_become_anything() {
+    fn expanded_placeholders_may_be_anything() {
         for (text, object) in [
             (r#"{"a": NaN, "b": 1.5, "c": }"#, json!({"a": null, "b": 1.5, "c": null})),
             (r#"{"a":,"b":-Infinity,"c":true,"d":[NaN,1]}"#, json!({"a": null, "b": null, "c": true, "d": [1]})),
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_pairs_a_form_or_the_default_sentence() {
+    fn text_is_pairs_form_or_default_sentence() {
         for (text, object) in [
             ("Symbol=EURUSD\naction: buy\n\nprice=1.08", json!({"Symbol": "EURUSD", "action": "buy", "price": "1.08"})),
             ("symbol=EURUSD, time=2024-09-01T10:30:00Z", json!({"symbol": "EURUSD", "time": "2024-09-01T10:30:00Z"})),
@@ -267,7 +266,7 @@ mod tests {
             assert_eq!(fields(text), object, "{text}");
         }
         for text in ["hello", "just, words", "BUY EURUSD @ 1.16 SL: 1.15", "BUY XAUUSD\nSL: 4038"] {
-            assert_eq!(read(text), Ok(Message::Text(text.to_owned())), "{text}");
+            assert_eq!(read(text), Ok(AlertText::Text(text.to_owned())), "{text}");
         }
         for text in ["[1]", "{\"a\"", "{a b c"] {
             assert!(read(text).is_err(), "{text}");

@@ -197,7 +197,7 @@ async fn told_by_terminal(recording: &[Price]) -> Vec<(String, Quote, i64)> {
         let batch = json!({
             "v": 1, "type": "ticks", "src": "mt5", "seq": seq + 1, "utc_off": 10_800, "connected": true, "ticks": ticks
         });
-        terminal.take(&batch).await.unwrap();
+        terminal.receive(&batch).await.unwrap();
     }
     drop(terminal);
     taking.await.unwrap()

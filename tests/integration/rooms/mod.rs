@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("config", "Secret"),
             ("domain", "*"),
             ("pipeline", "Handle Input Stopped SubmitError"),
-            ("recordings", "Counts ReadSummary Recording RecordingError Request SOURCE_NAME Step"),
+            ("recordings", "Counts ReadSummary Recording RecordingError ReadRequest SOURCE_NAME RecordedTick"),
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
@@ -62,7 +62,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
              Snapshot Envelope Selection Sink Spacing Topics",
             ),
             ("pipeline", "Handle SubmitError clock"),
-            ("sources", "push::Malformed push::Push push::PushedEvents push::trimmed"),
+            ("sources", "push::MalformedBody push::Push push::PushedEvents push::trimmed"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
             ("telemetry", "LogLimit Metrics Readiness STORE Usage"),
@@ -87,8 +87,8 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             (
                 "sources",
                 "Budget SourceState SourceStates SourceStatus WallClock metatrader push::Answered \
-             push::ErrorBody push::EventsAnswer push::Malformed push::PricesAnswer push::Push \
-             push::PushError push::PushFault push::SignalAnswer push::trimmed tradingview::Answer \
+             push::ErrorBody push::EventsAnswer push::MalformedBody push::PricesAnswer push::Push \
+             push::PushError push::PushFault push::SignalAnswer push::trimmed tradingview::AlertAnswer \
              tradingview::TradingView",
             ),
             ("store", "HistoryQuery Reader Since StoreError"),
@@ -101,7 +101,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
         &[
             ("domain", "*"),
             ("engine", "Engine detect::Recorded detect::Recorder"),
-            ("recordings", "BarQuotes ReadSummary Recording RecordingError Request Row RowPrices"),
+            ("recordings", "BarQuotes ReadSummary Recording RecordingError ReadRequest RecordedRow RowPrices"),
         ],
     ),
     (

@@ -1,26 +1,27 @@
-//! JSON as people paste it and as their tools print it: with typographic or single quotes, trailing commas, `NaN`, bare words,
-//! line breaks within texts. What it cannot mean is named.
+//! A lenient JSON parser for pasted and generated text: typographic or single quotes, trailing commas, `NaN`, bare
+//! words, line breaks within texts. Ambiguous text is an error with its cause.
 //!
-//! Alerts of TradingView are read with it, because nobody sees the answer; for pushes it explains what is wrong.
+//! TradingView's alerts are parsed with it, because no person sees the answer. For pushes it only explains what is
+//! wrong.
 
 mod reader;
 
 use serde_json::Value;
 
-use reader::{Reader, is_double};
+use reader::{LooseReader, is_double};
 
-/// What was read, and how far it was from JSON.
+/// A parsed text, with its deviations from JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::sources) struct Loose {
-    /// The value; what stands for nothing is null.
+    /// The value; words for an absent value are null.
     pub value: Value,
-    /// Where `NaN` and infinities stand: `take_profits[1]`.
+    /// The paths of `NaN` and infinities: `take_profits[1]`.
     pub not_numbers: Vec<String>,
-    /// What else is not JSON, the first of each kind.
+    /// Other deviations from JSON, one of each type.
     pub oddities: Vec<Oddity>,
 }
 
-/// What JSON does not allow, and is understood all the same.
+/// A deviation from JSON that the parser accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sources) enum Oddity {
     /// `“action”`
@@ -38,7 +39,7 @@ pub(in crate::sources) enum Oddity {
 }
 
 impl Oddity {
-    /// What the sender has to change.
+    /// Returns what the sender has to change.
     pub(in crate::sources) const fn remedy(self) -> &'static str {
         match self {
             Self::TypographicQuotes => "these are typographic quotes: use the plain \"",
@@ -51,27 +52,27 @@ impl Oddity {
     }
 }
 
-/// Why a text cannot be read even so.
+/// Why a text cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::sources) enum LooseError {
-    /// Quotes within a text end it.
+    /// A text contains unescaped quotes.
     #[error("there are quotes within the quotes of {0}")]
     QuotesWithinQuotes(String),
-    /// JSON stands in a text whose quotes end it.
+    /// A text contains JSON with unescaped quotes.
     #[error(
         "{0} holds JSON within JSON whose quotes are not escaped: send the inner object alone as the whole message"
     )]
     JsonWithinJson(String),
-    /// Nested without end.
+    /// The nesting is too deep.
     #[error("it is nested too deep")]
     TooDeep,
-    /// It ends too early.
+    /// The text ends too early.
     #[error("it ends before its last bracket or quote is closed")]
     Unclosed,
-    /// Two different values of one name.
+    /// Two different values for one name.
     #[error("{0} stands there twice with different values")]
     Twice(String),
-    /// Something else.
+    /// Any other error.
     #[error("line {line} column {column} is not what JSON has there")]
     Unexpected {
         /// From 1.
@@ -81,20 +82,20 @@ pub(in crate::sources) enum LooseError {
     },
 }
 
-/// Whether a word is `NaN` or an infinity, in the spelling of any language.
+/// Returns whether a word is `NaN` or an infinity, in the spelling of any language.
 pub(in crate::sources) fn is_not_a_number(word: &str) -> bool {
     let word = word.trim().trim_start_matches(['+', '-']);
     ["nan", "inf", "infinity", "1.#inf", "1.#qnan", "1.#ind"].iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
-/// Reads a whole text.
+/// Parses a whole text.
 ///
 /// # Errors
-/// [`LooseError`], without anything of what the text says but the names of its fields.
+/// [`LooseError`], which quotes only field names of the text.
 pub(in crate::sources) fn read(text: &str) -> Result<Loose, LooseError> {
-    match Reader::new(text, false).whole() {
+    match LooseReader::new(text, false).whole() {
         // A text that begins with a plain quote and ends with a typographic one.
-        Err(error) if text.contains(is_double) => Reader::new(text, true).whole().map_err(|_| error),
+        Err(error) if text.contains(is_double) => LooseReader::new(text, true).whole().map_err(|_| error),
         read => read,
     }
 }

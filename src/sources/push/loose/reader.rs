@@ -1,19 +1,20 @@
-//! Goes through a text letter by letter.
+//! The character-level parser of lenient JSON.
 
 use serde_json::{Map, Number, Value};
 
 use super::{Loose, LooseError, Oddity, is_not_a_number};
 
-/// Nesting beyond this is refused.
+/// Deepest accepted nesting.
 const MAX_DEPTH: usize = 32;
-/// Places of `NaN` that are kept.
+/// How many paths of `NaN` are kept.
 const MAX_PLACES: usize = 20;
-/// Characters of a field's name, and bytes of a place, that are repeated to the sender.
+/// Longest quote of a field name (in characters) or a path (in bytes) in an error.
 const MAX_NAME: usize = 64;
 const MAX_PLACE: usize = 128;
-/// Texts that are tried as an object of their own: each may be read to the end of the whole.
+/// How many texts are tried as nested objects. The limit is needed because each attempt may read to the end of the
+/// whole text.
 const MAX_INNER: usize = 16;
-/// Words that stand for nothing.
+/// Words for an absent value.
 const NOTHING: [&str; 6] = ["null", "none", "nil", "undefined", "na", "n/a"];
 
 pub(super) fn is_double(c: char) -> bool {
@@ -32,25 +33,25 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct LooseReader<'a> {
     text: &'a str,
     at: usize,
     path: Vec<String>,
     not_numbers: Vec<String>,
     oddities: Vec<Oddity>,
-    /// Texts that were tried as an object.
+    /// How many texts were tried as objects.
     inner: usize,
     any_double_ends: bool,
 }
 
-impl<'a> Reader<'a> {
-    /// A reader at the beginning; `any_double_ends` where a text that a plain quote opened may end with a typographic one.
+impl<'a> LooseReader<'a> {
+    /// Creates a parser. With `any_double_ends`, a text that begins with a plain quote may end with a typographic one.
     pub(super) fn new(text: &'a str, any_double_ends: bool) -> Self {
         let (path, not_numbers, oddities) = (Vec::new(), Vec::new(), Vec::new());
         Self { text, at: 0, path, not_numbers, oddities, inner: 0, any_double_ends }
     }
 
-    /// Reads one value, and nothing behind it.
+    /// Parses one value that spans the whole text.
     pub(super) fn whole(mut self) -> Result<Loose, LooseError> {
         self.skip_blanks();
         let value = self.value(0)?;
@@ -77,7 +78,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn note(&mut self, oddity: Oddity) {
+    fn record(&mut self, oddity: Oddity) {
         if !self.oddities.contains(&oddity) {
             self.oddities.push(oddity);
         }
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
         LooseError::Unexpected { line, column }
     }
 
-    /// Where the reader is: `strategy.tp[1]`.
+    /// Returns the path of the current position: `strategy.tp[1]`.
     fn place(&self) -> String {
         let mut place = String::new();
         for part in &self.path {
@@ -115,7 +116,7 @@ impl<'a> Reader<'a> {
             Some('{') => self.object(depth),
             Some('[') => self.list(depth),
             Some(',' | '}' | ']') => {
-                self.note(Oddity::MissingValue);
+                self.record(Oddity::MissingValue);
                 Ok(Value::Null)
             }
             Some(c) if is_quote(c) => self.quoted(depth),
@@ -123,11 +124,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A placeholder that was not expanded says nothing.
+    /// Parses a placeholder that was not expanded; it counts as absent.
     fn placeholder(&mut self) -> Result<Value, LooseError> {
         let end = self.text[self.at..].find("}}").ok_or(LooseError::Unclosed)?;
         self.at += end + 2;
-        self.note(Oddity::BareWord);
+        self.record(Oddity::BareWord);
         Ok(Value::Null)
     }
 
@@ -141,13 +142,13 @@ impl<'a> Reader<'a> {
                 '}' => {
                     self.next();
                     if after_comma {
-                        self.note(Oddity::ExtraComma);
+                        self.record(Oddity::ExtraComma);
                     }
                     return Ok(Value::Object(object));
                 }
                 ',' => {
                     self.next();
-                    self.note(Oddity::ExtraComma);
+                    self.record(Oddity::ExtraComma);
                     continue;
                 }
                 _ => {}
@@ -165,7 +166,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A name and the colon behind it.
+    /// Parses a name and the colon after it.
     fn name(&mut self) -> Result<String, LooseError> {
         let name = match self.peek() {
             Some(c) if is_quote(c) => match self.quoted_text()? {
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
             if self.peek().ok_or(LooseError::Unclosed)? == ']' {
                 self.next();
                 if after_comma {
-                    self.note(Oddity::ExtraComma);
+                    self.record(Oddity::ExtraComma);
                 }
                 return Ok(Value::Array(list));
             }
@@ -209,7 +210,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What follows an entry: a comma, or the bracket that ends the list.
+    /// Parses the comma after an entry, or the closing bracket.
     fn comma(&mut self, end: char) -> Result<bool, LooseError> {
         self.skip_blanks();
         match self.peek() {
@@ -223,7 +224,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text as a value: also an adjusted symbol of TradingView, `"={"symbol":"OANDA:EURUSD"}"`, whose quotes are not escaped.
+    /// Parses a text, including TradingView's adjusted symbols `"={"symbol":"OANDA:EURUSD"}"`, whose quotes are not
+    /// escaped.
     fn quoted(&mut self, depth: usize) -> Result<Value, LooseError> {
         let began = self.at;
         let quote = self.peek().unwrap_or('"');
@@ -251,7 +253,7 @@ impl<'a> Reader<'a> {
         if self.ends_here() { Ok(text) } else { Err(LooseError::QuotesWithinQuotes(self.place())) }
     }
 
-    /// Whether a value may end here.
+    /// Returns whether a value can end at this position.
     fn ends_here(&self) -> bool {
         let next = self.text[self.at..].chars().find(|c| !is_blank(*c));
         next.is_none_or(|next| matches!(next, ',' | '}' | ']'))
@@ -260,9 +262,9 @@ impl<'a> Reader<'a> {
     fn quoted_text(&mut self) -> Result<Value, LooseError> {
         let opening = self.next().unwrap_or('"');
         if is_double(opening) {
-            self.note(Oddity::TypographicQuotes);
+            self.record(Oddity::TypographicQuotes);
         } else if is_single(opening) {
-            self.note(Oddity::SingleQuotes);
+            self.record(Oddity::SingleQuotes);
         }
         let mut text = String::new();
         loop {
@@ -279,10 +281,10 @@ impl<'a> Reader<'a> {
             match c {
                 '\\' => self.escape(&mut text)?,
                 '\n' | '\r' | '\t' => {
-                    self.note(Oddity::RawControl);
+                    self.record(Oddity::RawControl);
                     text.push(c);
                 }
-                '\0'..'\u{20}' => self.note(Oddity::RawControl),
+                '\0'..'\u{20}' => self.record(Oddity::RawControl),
                 c => text.push(c),
             }
         }
@@ -315,7 +317,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A number, a word, or something without quotes that should have them.
+    /// Parses a number, a word, or a text without its quotes.
     fn bare(&mut self) -> Result<Value, LooseError> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| matches!(c, ',' | '}' | ']' | '{' | '[' | '\n' | '\r') || is_quote(c));
@@ -337,7 +339,7 @@ impl<'a> Reader<'a> {
         if matches!(word, "true" | "false" | "null") {
             return Ok(serde_json::from_str(word).unwrap_or(Value::Null));
         }
-        self.note(Oddity::BareWord);
+        self.record(Oddity::BareWord);
         if NOTHING.iter().any(|nothing| word.eq_ignore_ascii_case(nothing)) {
             return Ok(Value::Null);
         }

@@ -1,4 +1,4 @@
-//! What is read although it is not JSON, and what is not.
+//! Accepted and rejected deviations from JSON.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn json_is_read_as_it_is() {
 }
 
 #[test]
-fn what_was_meant_is_read() {
+fn near_json_is_read() {
     let expected = json!({"action": "buy", "price": 1.16, "sl": null});
     for text in [
         r#"{“action”: “buy”, "price": 1.16, „sl“: null}"#,
@@ -60,7 +60,7 @@ fn places_of_nan_are_named() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_named() {
+fn unreadable_text_gets_its_reason() {
     assert!(
         error(r#"{"ticker": "EURUSD", "message": "{"action":"buy","sl":1.157}"}"#)
             .contains("message holds JSON within JSON")

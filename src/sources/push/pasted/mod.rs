@@ -24,15 +24,15 @@ use super::values::written_number;
 use crate::domain::{Direction, Fault, Instrument, Instruments, iso};
 use walk::Walk;
 
-/// Lines that had no effect and are answered.
+/// How many lines without effect the answer names.
 const MAX_IGNORED: usize = 20;
-/// The ends of a range are not further apart than this, as a ratio: `4045-48` is written short.
+/// Largest ratio between the ends of a range; `4045-48` is an abbreviation of 4045-4048.
 const MAX_RANGE: f64 = 1.2;
-/// What is wanted, where a text says neither a direction nor a symbol.
+/// The error for a text without a direction or a symbol.
 const WANTED: &str = "is not a signal: send JSON, or a text that says direction, symbol, entry, SL and TP, such as BUY EURUSD @ \
                       1.1600 SL 1.1570 TP 1.1650";
 
-/// What a text says.
+/// A parsed text.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::sources) struct Pasted {
     symbol: String,
@@ -40,16 +40,16 @@ pub(in crate::sources) struct Pasted {
     entry: Vec<f64>,
     stop: Option<f64>,
     targets: Vec<f64>,
-    /// Lines of which a number or every word had no effect.
+    /// Lines in which a number, or every word, had no effect.
     pub ignored: Vec<String>,
-    /// The text in one case and with single blanks.
+    /// The text in lower case and with single blanks.
     key: String,
 }
 
-/// Reads a text.
+/// Parses a text.
 ///
 /// # Errors
-/// [`PushFault`] with every fault: what is missing, what may mean two things, and orders that wait for their price.
+/// [`PushFault`] with every fault: missing fields, ambiguous numbers, and pending orders.
 pub(in crate::sources) fn read(text: &str, instruments: &Instruments) -> Result<Pasted, PushFault> {
     if ["\":", "\" :", "{\"", "':"].iter().any(|sign| text.contains(sign)) {
         return Err(PushFault::body("holds JSON, but does not begin with {: send the object alone"));
@@ -73,7 +73,7 @@ pub(in crate::sources) fn read(text: &str, instruments: &Instruments) -> Result<
     if walk.direction.is_none() && !walk.is_faulty("direction") {
         fault("direction", "is required for a new signal: the text has to say buy, sell, long or short");
     }
-    let mut prices = Prices { instrument: walk.instrument, faults: Vec::new() };
+    let mut prices = PriceReader { instrument: walk.instrument, faults: Vec::new() };
     let mut entry = prices.all("entry_price", &walk.entries);
     let stop = prices.all("stop_loss", &walk.stops);
     let mut targets = prices.all("take_profits", &walk.targets);
@@ -81,7 +81,7 @@ pub(in crate::sources) fn read(text: &str, instruments: &Instruments) -> Result<
         [] => {}
         [group] if entry.is_empty() => {
             let found = prices.all("entry_price", &group.numbers);
-            // Several prices with commas between them are a list, and only targets come as lists.
+            // Several prices separated by commas are a list, and only targets are lists.
             if group.is_list && targets.is_empty() { targets = found } else { entry = found }
         }
         _ => prices.fault("entry_price", "there are prices without a word: write ENTRY, SL or TP before each"),
@@ -117,13 +117,13 @@ pub(in crate::sources) fn read(text: &str, instruments: &Instruments) -> Result<
     }
 }
 
-/// Turns written numbers into prices, and collects what is wrong with them.
-struct Prices<'a> {
+/// Converts numbers to prices, and collects the faults.
+struct PriceReader<'a> {
     instrument: Option<&'a Instrument>,
     faults: Vec<Fault>,
 }
 
-impl Prices<'_> {
+impl PriceReader<'_> {
     fn fault(&mut self, field: &str, reason: &str) {
         self.faults.push(Fault::new(field, reason));
     }
@@ -141,14 +141,14 @@ impl Prices<'_> {
     }
 }
 
-/// The lines that are not read, in the order of the text.
+/// Returns the lines that were not read, in the order of the text.
 fn ignored(text: &str, walk: &Walk<'_, '_>) -> Vec<String> {
     let lines = text.lines().enumerate().filter(|(number, _)| walk.unread_lines.contains(number));
     lines.take(MAX_IGNORED).map(|(_, line)| line.trim().chars().take(64).collect()).collect()
 }
 
 impl Pasted {
-    /// The one price to enter at: of a range the end that price reaches first, which is the worse one.
+    /// Returns the entry price. For a range, it is the end that the price reaches first, which is the worse one.
     fn entry_price(&self) -> Option<f64> {
         let better = |a: f64, b: f64| match self.direction {
             Direction::Long => a.max(b),
@@ -157,7 +157,7 @@ impl Pasted {
         self.entry.iter().copied().reduce(better)
     }
 
-    /// The signal in the spelling of pushed signals.
+    /// Returns the signal with the field names of pushed signals.
     pub(in crate::sources) fn signal(&self) -> Value {
         let mut signal = json!({ "symbol": self.symbol, "direction": self.direction.name() });
         if let Some(entry) = self.entry_price() {
@@ -172,7 +172,7 @@ impl Pasted {
         signal
     }
 
-    /// How the text was read, for its sender.
+    /// Returns how the text was interpreted, for the sender.
     pub(in crate::sources) fn described(&self) -> Value {
         let mut described = self.signal();
         if let [first, second] = self.entry[..] {
@@ -181,7 +181,7 @@ impl Pasted {
         described
     }
 
-    /// A name that the same text gets again on the same day, UTC.
+    /// Returns an id that the same text gets again on the same UTC day.
     pub(in crate::sources) fn id_of_day(&self, now: DateTime<Utc>) -> Uuid {
         let day = now.date_naive().and_time(NaiveTime::MIN).and_utc();
         Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{} {}", iso(day), self.key).as_bytes())

@@ -1,4 +1,4 @@
-//! How people write signals, and how each is read.
+//! Signals as people write them, with the expected result.
 
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn the_four_line_form_is_read() {
 }
 
 #[test]
-fn pictures_stand_for_words() {
+fn emojis_stand_for_words() {
     assert_eq!(
         described("💱EURUSD\n⚫BUY\n🔵1.1651, 1.1701\n🛑1.1558"),
         json!({"symbol": "EURUSD", "direction": "long", "stop_loss": 1.1558, "take_profits": [1.1651, 1.1701]})
@@ -85,7 +85,7 @@ fn a_pending_order_is_not_an_entry() {
 }
 
 #[test]
-fn what_may_mean_two_things_is_refused() {
+fn ambiguous_text_is_rejected() {
     refused_for("EURUSD buy or sell 1.16", "direction", "both buy and sell");
     refused_for("EURUSD do not buy", "direction", "negated");
     refused_for("BUY EURUSD XAUUSD 1.16", "symbol", "there are two");
@@ -99,7 +99,7 @@ fn what_may_mean_two_things_is_refused() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_fields_are_named() {
     refused_for("hello", "body", "is not a signal");
     refused_for("EURUSD 1.16", "direction", "is required");
     refused_for("Alert: {\"ticker\": \"EURUSD\", \"action\": \"buy\"}", "body", "send the object alone");
@@ -125,7 +125,7 @@ fn a_text_is_one_signal_a_day() {
     assert_ne!(first, id("BUY EURUSD 1.17", "2026-01-15T07:00:00Z"));
 }
 
-/// A part of a signal in one of its spellings.
+/// The parts of a signal, each in one of its spellings.
 fn parts() -> impl Strategy<Value = (Vec<usize>, [usize; 4], bool)> {
     (Just(vec![0, 1, 2, 3]).prop_shuffle(), [0..4usize, 0..4usize, 0..4usize, 0..4usize], any::<bool>())
 }

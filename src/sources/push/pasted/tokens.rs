@@ -2,30 +2,30 @@
 
 use super::super::values::written_number;
 
-/// A part of a text.
+/// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// A word, also with digits and the separators that symbols have: `TP1`, `XAU/USD`, `US30.cash`.
+    /// A word. It may contain digits and the separators of symbols: `TP1`, `XAU/USD`, `US30.cash`.
     Word(&'a str),
-    /// A number as it is written.
+    /// A number, as it is written.
     Number(&'a str),
     /// A number with a unit of distance: `50pips`, `2R`.
     Distance(&'a str),
     /// A number that is not a price: `85%`, `1:3`, `10x`, `1️⃣`.
     Other(&'a str),
-    /// Between the ends of a range.
+    /// The dash of a range.
     Dash,
-    /// Between the entries of a list.
+    /// The comma of a list.
     Comma,
     /// Any other mark: `:`, `@`, `(`.
     Mark(char),
-    /// A picture.
+    /// An emoji.
     Emoji(char),
     /// The end of a line.
     LineEnd,
 }
 
-/// Units of a number that is not a price.
+/// Units of numbers that are not prices.
 const OTHER_UNITS: [&str; 16] =
     ["x", "st", "nd", "rd", "th", "m", "min", "mins", "h", "hr", "hrs", "d", "k", "lot", "lots", "usd"];
 
@@ -43,7 +43,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The token at the beginning of a text that begins with `c`, and its length in bytes.
+/// Returns the token at the beginning of a text that starts with `c`, and its length in bytes.
 fn token(text: &str, c: char) -> (Option<Token<'_>>, usize) {
     let one = c.len_utf8();
     match c {
@@ -55,7 +55,7 @@ fn token(text: &str, c: char) -> (Option<Token<'_>>, usize) {
         }
         '-' | '–' | '—' | '~' | '→' => (Some(Token::Dash), one),
         ',' | '/' | '|' | ';' | '&' => (Some(Token::Comma), one),
-        // Selectors, joiners and formatting of chats.
+        // Variation selectors, joiners and formatting characters of chats.
         '\u{fe00}'..='\u{fe0f}' | '\u{200b}'..='\u{200f}' | '\u{20e3}' | '\u{feff}' | '*' | '_' | '`' => (None, one),
         c if c.is_whitespace() || c.is_control() => (None, one),
         c if c.is_ascii() || c.is_ascii_punctuation() => (Some(Token::Mark(c)), one),
@@ -63,7 +63,7 @@ fn token(text: &str, c: char) -> (Option<Token<'_>>, usize) {
     }
 }
 
-/// A word goes on over separators that stand between letters or digits; a colon only behind the name of an exchange.
+/// A word continues over separators between letters or digits. A colon is only allowed after the name of an exchange.
 fn word_length(text: &str) -> usize {
     let mut length = 0;
     let mut letters = text.char_indices().peekable();

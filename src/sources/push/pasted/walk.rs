@@ -1,4 +1,4 @@
-//! Goes through the tokens of a text and sorts its numbers by the words before them.
+//! Assigns the numbers of a text to fields, by the words before them.
 
 use std::collections::BTreeSet;
 
@@ -6,43 +6,43 @@ use super::tokens::{Token, tokens};
 use crate::domain::{Direction, Fault, Instrument, Instruments};
 use crate::sources::push::words::{PENDING_ORDER, TradeWord, trade_word};
 
-/// Numbers that stand together without a word before them.
+/// Adjacent numbers without a word between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Group<'t> {
+pub(super) struct NumberGroup<'t> {
     pub numbers: Vec<&'t str>,
-    /// Whether a comma or a slash stands between them.
+    /// Whether a comma or a slash separates them.
     pub is_list: bool,
 }
 
-/// What the numbers that follow are.
+/// The meaning of the numbers that follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Label {
     Unlabelled,
     Entry,
     Stop,
     Target,
-    /// A word that says nothing about prices, such as `risk`.
+    /// A word without a meaning for prices, such as `risk`.
     Other,
 }
 
-/// What was found in a text.
+/// The result of the walk over all tokens.
 #[derive(Debug)]
 pub(super) struct Walk<'t, 'i> {
     pub direction: Option<Direction>,
     pub instrument: Option<&'i Instrument>,
-    /// What looks like a symbol and is not one of the catalogue.
+    /// A word that looks like a symbol but is not in the catalogue.
     pub unknown: Option<String>,
     pub entries: Vec<&'t str>,
     pub stops: Vec<&'t str>,
     pub targets: Vec<&'t str>,
-    pub unlabelled: Vec<Group<'t>>,
+    pub unlabelled: Vec<NumberGroup<'t>>,
     pub faults: Vec<Fault>,
-    /// Lines, from 0, of which a number or everything had no effect.
+    /// Lines, from 0, in which a number or everything had no effect.
     pub unread_lines: BTreeSet<usize>,
     label: Label,
-    /// Numbers since the label.
+    /// How many numbers came after the label.
     counted: usize,
-    /// The label stands alone on its line: it goes for the lines below.
+    /// Whether the label is alone on its line and applies to the lines below.
     is_heading: bool,
     previous: Option<Token<'t>>,
 }
@@ -50,10 +50,10 @@ pub(super) struct Walk<'t, 'i> {
 const NEGATIONS: [&str; 7] = ["no", "not", "dont", "don't", "don’t", "avoid", "never"];
 const NEWS: [&str; 9] = ["hit", "reached", "closed", "close", "cancel", "canceled", "cancelled", "delete", "deleted"];
 const PENDING: [&str; 2] = ["limit", "pending"];
-/// An entry that waits for something; a stop may be below a price.
+/// Words of a conditional entry, such as "above": a stop may stand "below" a price.
 const CONDITION: [&str; 9] = ["above", "below", "if", "when", "once", "after", "break", "breaks", "until"];
 const ENTRY: [&str; 9] = ["entry", "entries", "enter", "cmp", "between", "now", "market", "from", "instant"];
-/// Words that stand before any price: they begin an entry only where no label waits for its number.
+/// Words before any price. They begin an entry only if no label waits for its number.
 const BEFORE_PRICE: [&str; 7] = ["at", "price", "zone", "around", "near", "area", "range"];
 const STOP: [&str; 8] = ["sl", "stop", "stoploss", "stop-loss", "s/l", "s.l", "stops", "invalidation"];
 const TARGET: [&str; 10] =
@@ -131,7 +131,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         (self.label, self.counted, self.is_heading) = (label, 0, false);
     }
 
-    /// Takes a word; returns whether it means something.
+    /// Reads a word. Returns whether it has a meaning.
     fn word(&mut self, word: &'t str, rest: &[Token<'t>], instruments: &'i Instruments) -> bool {
         let lower = word.to_lowercase();
         let lower = lower.trim_end_matches(['.', '\'']);
@@ -140,7 +140,7 @@ impl<'t, 'i> Walk<'t, 'i> {
             return number;
         }
         if let Some(TradeWord::Direction(direction)) = trade_word(word).filter(|_| !lower.contains(['/', '.'])) {
-            return self.take_direction(direction, rest);
+            return self.read_direction(direction, rest);
         }
         if NEWS.contains(&lower) {
             self.fault(
@@ -162,14 +162,14 @@ impl<'t, 'i> Walk<'t, 'i> {
         } else if BEFORE_PRICE.contains(&lower) || lower == "open" {
             self.before_price();
         } else if ["to", "and", "or", "the", "a", "is"].contains(&lower) {
-            // Stands between.
+            // A filler word.
         } else {
             return self.symbol(word, instruments);
         }
         true
     }
 
-    fn take_direction(&mut self, direction: Direction, rest: &[Token<'t>]) -> bool {
+    fn read_direction(&mut self, direction: Direction, rest: &[Token<'t>]) -> bool {
         let next = |at: usize| match rest.get(at) {
             Some(Token::Word(next)) => next.to_lowercase(),
             _ => String::new(),
@@ -192,7 +192,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         true
     }
 
-    /// A label and its number without a blank between them: `SL4038`, `TP1.1650`.
+    /// Reads a label and its number without a blank between them: `SL4038`, `TP1.1650`.
     fn glued(&mut self, word: &'t str) -> Option<bool> {
         let at = word.find(|c: char| c.is_ascii_digit())?;
         let (stem, number) = word.split_at(at);
@@ -211,7 +211,7 @@ impl<'t, 'i> Walk<'t, 'i> {
     }
 
     fn symbol(&mut self, word: &str, instruments: &'i Instruments) -> bool {
-        // `es` and `mes` are words of other languages; the futures are written in capitals.
+        // `es` and `mes` are also words of other languages; the futures are written in capitals.
         let is_short = word.len() <= 3 && word.chars().any(char::is_lowercase);
         let found = if is_short || word.len() < 2 {
             None
@@ -239,7 +239,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         false
     }
 
-    /// `EUR USD`, `XAU / USD`.
+    /// Reads `EUR USD`, `XAU / USD`.
     fn spaced_symbol(&mut self, tokens: &[Token<'t>], instruments: &'i Instruments) {
         let words: Vec<&str> = tokens
             .iter()
@@ -253,7 +253,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         self.instrument = pairs.find_map(|pair| instruments.named(&pair.concat())).map(AsRef::as_ref);
     }
 
-    /// Takes a number; returns whether it is a price.
+    /// Reads a number. Returns whether it is a price.
     fn number(&mut self, number: &'t str, rest: &[Token<'t>], line: usize) -> bool {
         let is_index = self.label == Label::Target
             && self.counted == 0
@@ -277,13 +277,13 @@ impl<'t, 'i> Walk<'t, 'i> {
                     group.numbers.push(number);
                     group.is_list |= self.previous == Some(Token::Comma);
                 }
-                _ => self.unlabelled.push(Group { numbers: vec![number], is_list: false }),
+                _ => self.unlabelled.push(NumberGroup { numbers: vec![number], is_list: false }),
             },
         }
         true
     }
 
-    /// A distance beside a price explains it; in place of a price it is refused.
+    /// Reads a distance. Beside a price it is an explanation; in place of a price it is a fault.
     fn distance(&mut self, line: usize) {
         let field = match self.label {
             Label::Stop if self.counted == 0 => "stop_loss",
@@ -316,7 +316,7 @@ impl<'t, 'i> Walk<'t, 'i> {
     }
 }
 
-/// `tp`, `tp2`, `target3`, `t1`.
+/// Returns whether a word is `tp`, `tp2`, `target3`, `t1`.
 fn is_target(word: &str) -> bool {
     let stem = word.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = &word[stem.len()..];
