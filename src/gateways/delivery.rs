@@ -139,7 +139,7 @@ impl DeliveryTracker {
 
     /// Registers a connection of `user`. Waits a moment while messages are on their way to the user's other
     /// connections; call [`reached`](Self::reached) afterwards.
-    pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> Connection {
+    pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> DeliveryConnection {
         let settled = async {
             loop {
                 let mut settled = std::pin::pin!(self.settled.notified());
@@ -153,7 +153,7 @@ impl DeliveryTracker {
         timeout(JOIN_TIMEOUT, settled).await.ok();
         let mut state = self.state.lock();
         state.connections += 1;
-        Connection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
+        DeliveryConnection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
     }
 
     /// Returns the last message that has reached `user`; 0 for none.
@@ -217,7 +217,7 @@ impl DeliveryTracker {
 
 /// A connection on which messages reach a user. Dropping it ends it.
 #[derive(Debug)]
-pub struct Connection {
+pub struct DeliveryConnection {
     tracker: Arc<DeliveryTracker>,
     user: Arc<str>,
     id: u64,
@@ -225,7 +225,7 @@ pub struct Connection {
     written: u64,
 }
 
-impl Connection {
+impl DeliveryConnection {
     /// Notes that a message is being written.
     pub fn write(&mut self, message: u64) {
         self.written = message;
@@ -239,7 +239,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for DeliveryConnection {
     fn drop(&mut self) {
         let mut state = self.tracker.state.lock();
         if let Some(written) = state.written.get_mut(&self.user) {

@@ -38,9 +38,9 @@ pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiErro
 
 /// Proof that the request has admin access.
 #[derive(Debug)]
-pub(super) struct Admin;
+pub(super) struct AdminAccess;
 
-impl FromRequestParts<AppState> for Admin {
+impl FromRequestParts<AppState> for AdminAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -51,7 +51,7 @@ impl FromRequestParts<AppState> for Admin {
 /// `POST /api/admin/revoke`: `{"user","not_before"?}`. Invalidates the user's tokens issued before `not_before` (by
 /// default all up to now), also after a restart, and ends the connections that use them.
 pub(super) async fn revoke(
-    _: Admin,
+    _: AdminAccess,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<SMALL>,
 ) -> Result<Json<Value>, ApiError> {

@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use serde_json::{Value, json};
 
 use super::AppState;
-use super::admin::Admin;
+use super::admin::AdminAccess;
 use super::ops::parts;
 use super::sources;
 use crate::domain::iso;
@@ -21,7 +21,7 @@ use crate::telemetry::{Metrics, Reject};
 const MOST_SLOW: usize = 20;
 
 /// `GET /api/admin/overview`. Contains no user, address or token: clients are identified by their endpoint.
-pub(super) async fn overview(_: Admin, State(state): State<AppState>) -> Response {
+pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> Response {
     let metrics = &state.metrics;
     metrics.read_probes();
     let conditions = state.readiness.parts();

@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::connection::{self, Connection};
 use super::overflow::OverflowQueue;
-use super::registry::AdmissionError;
+use super::registry::SlotError;
 use super::{BoxError, KillSwitch, Listener, Peer, Reason, RequestBody, Stop};
 
 /// The response to a connection above the limit of the server.
@@ -104,11 +104,11 @@ fn spawn(listener: &Listener, running: impl Future<Output = Option<Reason>> + Se
 }
 
 /// Answers a refused connection, and closes it once the peer has read the answer.
-fn refuse(listener: &Listener, stream: TcpStream, refusal: AdmissionError) {
+fn refuse(listener: &Listener, stream: TcpStream, refusal: SlotError) {
     listener.metrics.refuse(refusal.label());
     let answer = match refusal {
-        AdmissionError::Connections => BUSY,
-        AdmissionError::Address => CROWDED,
+        SlotError::Connections => BUSY,
+        SlotError::Address => CROWDED,
     };
     if let Err(stream) = listener.lingering.close(stream, answer) {
         answer_at_once(stream, answer);

@@ -19,14 +19,14 @@ const MIN_SILENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AdmissionError {
+pub(super) enum SlotError {
     /// The limit of open connections is reached.
     Connections,
     /// The limit of open connections from this address is reached.
     Address,
 }
 
-impl AdmissionError {
+impl SlotError {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -112,14 +112,14 @@ impl ConnectionRegistry {
         self: &Arc<Self>,
         address: Option<IpAddr>,
         kill: KillSwitch,
-    ) -> Result<ConnectionSlot, AdmissionError> {
+    ) -> Result<ConnectionSlot, SlotError> {
         let mut slots = self.slots.lock();
         if !slots.has_room(address, self.max_per_address) {
-            return Err(AdmissionError::Address);
+            return Err(SlotError::Address);
         }
         let mut evicted = None;
         if slots.open.len() >= self.max {
-            evicted = Some(slots.evict_silent().ok_or(AdmissionError::Connections)?);
+            evicted = Some(slots.evict_silent().ok_or(SlotError::Connections)?);
         }
         let id = slots.next;
         slots.next += 1;
@@ -238,7 +238,7 @@ mod tests {
         let switch = KillSwitch::new();
         let first = registry.admit(None, switch.clone()).unwrap();
         let second = registry.admit(None, KillSwitch::new()).unwrap();
-        assert_eq!(registry.admit(None, KillSwitch::new()).unwrap_err(), AdmissionError::Connections);
+        assert_eq!(registry.admit(None, KillSwitch::new()).unwrap_err(), SlotError::Connections);
         registry.kill_all(Reason::Draining);
         assert_eq!(switch.killed(), Some(Reason::Draining));
         drop(first);
@@ -256,7 +256,7 @@ mod tests {
         registry.mark_active(asks.id());
         assert_eq!(
             registry.admit(None, KillSwitch::new()).unwrap_err(),
-            AdmissionError::Connections,
+            SlotError::Connections,
             "it may ask any moment"
         );
         tokio::time::advance(MIN_SILENCE).await;
@@ -275,7 +275,7 @@ mod tests {
         let registry = ConnectionRegistry::new(10, 2);
         let enter = |address| registry.admit(address, KillSwitch::new());
         let mut slots = vec![enter(Some(addr("1.1.1.1"))).unwrap(), enter(Some(addr("1.1.1.1"))).unwrap()];
-        assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), AdmissionError::Address);
+        assert_eq!(enter(Some(addr("1.1.1.1"))).unwrap_err(), SlotError::Address);
         slots.extend([
             enter(Some(addr("2.2.2.2"))).unwrap(),
             enter(None).unwrap(),

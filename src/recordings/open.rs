@@ -8,7 +8,7 @@ use super::bars::{self, Unrolling};
 use super::error::{MAX_REVERSED, RecordingError};
 use super::input::Content;
 use super::layout::vendors::{self, Vendor};
-use super::layout::{About, Layout, PriceColumns, Side};
+use super::layout::{FileContext, Layout, PriceColumns, Side};
 use super::left_out::LeftOut;
 use super::lines::{Line, LineReader, Splitter};
 use super::reader::{Counts, ReadRequest, Recording, is_plausible};
@@ -33,7 +33,7 @@ impl Recording {
         let mut lines = LineReader::new(content.open()?);
         let sample = Sample::read(&mut lines)?;
         let name = content.name();
-        let about = About { name: &name, instrument, instruments, options };
+        let about = FileContext { name: &name, instrument, instruments, options };
         let mut layout = Layout::detect(&sample.lines, sample.separator, about)?;
         let data = sample.lines.get(layout.header_lines..).unwrap_or_default();
         let known = sample.lines.last().map_or(0, |line| line.number);

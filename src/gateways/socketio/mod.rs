@@ -41,7 +41,7 @@ use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
 use rates::PriceThrottle;
 pub use rooms::Rooms;
-use session::{ClientSession, Command, ResumeCursors};
+use session::{ClientCommand, ClientSession, ResumeCursors};
 
 use super::Gateway;
 use super::admission::AdmissionError;
@@ -154,17 +154,17 @@ fn admit(
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other.
-    let on = |event: &'static str, command: Command| {
+    let on = |event: &'static str, command: ClientCommand| {
         let session = session.clone();
         socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
             session.on_command(&socket, command, data.unwrap_or(Value::Null), ack);
             std::future::ready(())
         });
     };
-    on("subscribe", Command::Subscribe);
-    on("unsubscribe", Command::Unsubscribe);
-    on("ping", Command::Ping);
-    on("message", Command::Message);
+    on("subscribe", ClientCommand::Subscribe);
+    on("unsubscribe", ClientCommand::Unsubscribe);
+    on("ping", ClientCommand::Ping);
+    on("message", ClientCommand::Message);
     let listening = session.clone();
     socket.on_fallback(move |socket: SocketRef| {
         listening.is_within_rate(&socket);

@@ -68,7 +68,7 @@ pub struct PollingSessions(Arc<Registry>);
 #[derive(Debug)]
 struct Registry {
     limits: PollingLimits,
-    counts: Mutex<Counts>,
+    counts: Mutex<PollingCounts>,
     open: Mutex<HashMap<String, Weak<PollingSession>>>,
     /// Data that waits for all sessions together, in bytes, without broadcasts.
     waiting: AtomicUsize,
@@ -77,12 +77,12 @@ struct Registry {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct PollingCounts {
     sessions: usize,
     by_address: HashMap<IpAddr, usize>,
 }
 
-impl Counts {
+impl PollingCounts {
     fn remove(&mut self, address: Option<IpAddr>) {
         self.sessions -= 1;
         let Some(address) = address else { return };

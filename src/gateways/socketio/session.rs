@@ -38,7 +38,7 @@ use queue::CommandQueue;
 
 /// A command that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     Subscribe,
     Unsubscribe,
     Ping,
@@ -61,7 +61,7 @@ struct Caller {
 }
 
 struct ReceivedCommand {
-    command: Command,
+    command: ClientCommand,
     data: Value,
     caller: Caller,
 }
@@ -191,7 +191,13 @@ impl ClientSession {
     }
 
     /// Handles one command. Commands are handled in the order in which the client sends them.
-    pub(super) fn on_command(self: &Arc<Self>, socket: &SocketRef, command: Command, data: Value, ack: AckSender) {
+    pub(super) fn on_command(
+        self: &Arc<Self>,
+        socket: &SocketRef,
+        command: ClientCommand,
+        data: Value,
+        ack: AckSender,
+    ) {
         if !self.is_within_rate(socket) {
             return;
         }
@@ -200,14 +206,14 @@ impl ClientSession {
             // The client sends commands and does not poll for the answers.
             return self.disconnector.disconnect_slow(socket, "answer");
         }
-        let caller = Caller { as_message: command == Command::Message, ack: Some(ack) };
+        let caller = Caller { as_message: command == ClientCommand::Message, ack: Some(ack) };
         // A `message` that stays one could not be understood.
-        let (command, data) = unwrap_message(command, data).unwrap_or((Command::Message, Value::Null));
+        let (command, data) = unwrap_message(command, data).unwrap_or((ClientCommand::Message, Value::Null));
         let received = ReceivedCommand { command, data, caller };
         let mut state = self.state.lock();
-        let is_deferred = command == Command::Subscribe && polling.is_some_and(|session| !session.may_ask());
+        let is_deferred = command == ClientCommand::Subscribe && polling.is_some_and(|session| !session.may_ask());
         // A ping can be answered while the session is busy. Before the namespace is joined an answer would be lost.
-        if is_deferred || (state.busy && (command != Command::Ping || !socket.connected())) {
+        if is_deferred || (state.busy && (command != ClientCommand::Ping || !socket.connected())) {
             let was_busy = std::mem::replace(&mut state.busy, true);
             let refused = state.waiting.push(received);
             drop(state);
@@ -235,13 +241,13 @@ impl ClientSession {
         ReceivedCommand { command, data, mut caller }: ReceivedCommand,
     ) -> Started {
         match command {
-            Command::Ping => {
+            ClientCommand::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
                 self.acknowledge(socket, &mut caller, &pong);
                 self.send_answer(socket, &caller, "pong", &pong);
             }
-            Command::Unsubscribe => {
+            ClientCommand::Unsubscribe => {
                 let request = SubscriptionRequest::parse(&data, &self.gateway.instruments);
                 let mut state = self.state.lock();
                 let mut rest = state.topics.without(&request.topics);
@@ -259,8 +265,8 @@ impl ClientSession {
                 self.acknowledge_with(socket, &mut caller, &answer, &request);
                 self.send_answer(socket, &caller, "unsubscribed", &answer);
             }
-            Command::Subscribe => return self.subscribe(socket, &data, caller),
-            Command::Message => {
+            ClientCommand::Subscribe => return self.subscribe(socket, &data, caller),
+            ClientCommand::Message => {
                 self.send_answer(
                     socket,
                     &caller,
@@ -372,8 +378,8 @@ fn transport_name(transport: TransportType) -> &'static str {
 }
 
 /// Unwraps a `message`, which carries any of the other commands as `{"type":…}`, as an object or as text.
-fn unwrap_message(command: Command, data: Value) -> Option<(Command, Value)> {
-    if command != Command::Message {
+fn unwrap_message(command: ClientCommand, data: Value) -> Option<(ClientCommand, Value)> {
+    if command != ClientCommand::Message {
         return Some((command, data));
     }
     let data = match data {
@@ -381,9 +387,9 @@ fn unwrap_message(command: Command, data: Value) -> Option<(Command, Value)> {
         other => other,
     };
     let command = match data.get("type").and_then(Value::as_str)? {
-        "subscribe" => Command::Subscribe,
-        "unsubscribe" => Command::Unsubscribe,
-        "ping" => Command::Ping,
+        "subscribe" => ClientCommand::Subscribe,
+        "unsubscribe" => ClientCommand::Unsubscribe,
+        "ping" => ClientCommand::Ping,
         other => {
             debug!(kind = short(other), "a message of an unknown type");
             return None;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::vendors::{self, HEADERS, Vendor};
-use super::{About, Draft, PriceColumns, TimeColumns};
+use super::{Draft, FileContext, PriceColumns, TimeColumns};
 use crate::domain::Timezone;
 use crate::recordings::error::RecordingError;
 
@@ -94,7 +94,7 @@ impl Keys {
     }
 }
 
-pub(super) fn read(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, RecordingError> {
+pub(super) fn read(rows: &[Vec<String>], about: FileContext<'_>) -> Result<Draft, RecordingError> {
     let head = rows.first().cloned().unwrap_or_default();
     let (keys, zones): (Vec<_>, Vec<_>) = head.iter().map(|name| key(name)).unzip();
     let keys = Keys(keys);
@@ -130,7 +130,7 @@ pub(super) fn read(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, Reco
     Ok(draft)
 }
 
-fn recognize(keys: &Keys, stamp: Option<&str>, about: About<'_>) -> Vendor {
+fn recognize(keys: &Keys, stamp: Option<&str>, about: FileContext<'_>) -> Vendor {
     let prices = keys.prices();
     let known = HEADERS.iter().find(|(wanted, _)| keys.has(wanted)).map(|(_, vendor)| *vendor);
     // A chart export has more columns than prices; other files with these names have no known vendor.
@@ -156,7 +156,7 @@ fn recognize(keys: &Keys, stamp: Option<&str>, about: About<'_>) -> Vendor {
 }
 
 /// Three header lines: the column names, the ticker, and the name of the first column.
-fn yfinance(rows: &[Vec<String>], about: About<'_>) -> Result<Draft, RecordingError> {
+fn yfinance(rows: &[Vec<String>], about: FileContext<'_>) -> Result<Draft, RecordingError> {
     let (head, tickers) = (&rows[0], &rows[1]);
     let of = |place: usize| tickers.get(place).map(String::as_str).unwrap_or_default();
     let is_wanted =

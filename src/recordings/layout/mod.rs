@@ -109,7 +109,7 @@ pub(super) struct Layout {
 
 /// What is known of a file besides its lines.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
+pub(super) struct FileContext<'a> {
     pub(super) name: &'a str,
     pub(super) instrument: &'a Instrument,
     pub(super) instruments: &'a Instruments,
@@ -155,7 +155,11 @@ impl Draft {
 
 impl Layout {
     /// Detects the layout from the first lines of a file; `lines` contains no blank line.
-    pub(super) fn detect(lines: &[Line], separator: Option<u8>, about: About<'_>) -> Result<Self, RecordingError> {
+    pub(super) fn detect(
+        lines: &[Line],
+        separator: Option<u8>,
+        about: FileContext<'_>,
+    ) -> Result<Self, RecordingError> {
         let first = lines.first().ok_or(RecordingError::Empty)?;
         if first.is_cut {
             return Err(RecordingError::LongLine);
@@ -180,7 +184,7 @@ impl Layout {
 }
 
 impl Draft {
-    fn finish(self, delimiter: u8, columns_overridden: bool, about: About<'_>) -> Result<Layout, RecordingError> {
+    fn finish(self, delimiter: u8, columns_overridden: bool, about: FileContext<'_>) -> Result<Layout, RecordingError> {
         let listed = self.listed();
         let time = self.time.ok_or_else(|| RecordingError::Time(listed.clone()))?;
         let prices = self.prices.ok_or_else(|| RecordingError::Prices(listed.clone()))?;

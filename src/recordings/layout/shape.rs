@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use super::vendors::{self, Vendor};
-use super::{About, Draft, PriceColumns, TimeColumns, is_number, is_time};
+use super::{Draft, FileContext, PriceColumns, TimeColumns, is_number, is_time};
 use crate::recordings::error::RecordingError;
 use crate::recordings::number::NumberStyle;
 use crate::recordings::stamp::{self, TimeStyle};
@@ -122,7 +122,7 @@ fn counts_milliseconds(rows: &[Vec<String>]) -> bool {
         && !rows.iter().all(|row| row.first().is_some_and(|field| is_time(field)))
 }
 
-pub(super) fn read(rows: &[Vec<String>], delimiter: u8, about: About<'_>) -> Result<Draft, RecordingError> {
+pub(super) fn read(rows: &[Vec<String>], delimiter: u8, about: FileContext<'_>) -> Result<Draft, RecordingError> {
     let mut style = NumberStyle::default();
     rows.iter().flatten().for_each(|field| style.observe(field));
     let rows = Rows { rows, style };

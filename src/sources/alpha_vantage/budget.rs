@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::sources::Budget as BudgetReport;
+use crate::sources::Budget;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -32,7 +32,7 @@ fn midnight_after(day: NaiveDate) -> DateTime<Utc> {
 
 /// The daily call budget.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct CallBudget {
     file: PathBuf,
     daily: u32,
     /// How many calls may be made at once, to get every instrument's price soon.
@@ -40,7 +40,7 @@ pub(super) struct Budget {
     spent: CallLog,
 }
 
-impl Budget {
+impl CallBudget {
     /// Opens the budget; empty if the file does not exist yet.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl Budget {
     }
 
     /// Returns the used part of the budget.
-    pub(super) fn report(&self) -> BudgetReport {
-        BudgetReport { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
+    pub(super) fn report(&self) -> Budget {
+        Budget { used: self.spent.calls, limit: self.daily, resets_at: midnight_after(self.spent.day) }
     }
 
     /// Returns the remaining calls of this day.
@@ -138,8 +138,8 @@ mod tests {
         parse_time(text).unwrap()
     }
 
-    fn open(folder: &tempfile::TempDir, daily: u32, now: DateTime<Utc>) -> Budget {
-        Budget::open(folder.path().join("calls.json"), daily, 4, now).unwrap()
+    fn open(folder: &tempfile::TempDir, daily: u32, now: DateTime<Utc>) -> CallBudget {
+        CallBudget::open(folder.path().join("calls.json"), daily, 4, now).unwrap()
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn an_unsaved_call_is_not_counted() {
         let now = at("2026-01-15T12:00:00Z");
-        let mut budget = Budget::open("/nowhere/calls.json".into(), 25, 4, now).unwrap();
+        let mut budget = CallBudget::open("/nowhere/calls.json".into(), 25, 4, now).unwrap();
         assert!(budget.spend(now).is_err() && budget.left() == 25);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("calls.json"), "{").unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::budget::Budget;
+use self::budget::CallBudget;
 use self::parse::NoPrice;
 use super::net::{self, Http};
 use super::order::TickOrder;
@@ -66,7 +66,7 @@ pub struct AlphaVantage {
     http: Http,
     /// The pairs that are requested, the next one first.
     pairs: Vec<Pair>,
-    budget: Option<Budget>,
+    budget: Option<CallBudget>,
     order: TickOrder,
     wall: WallClock,
     source: SourceName,
@@ -140,10 +140,10 @@ impl AlphaVantage {
         })
     }
 
-    fn budget(&mut self) -> Result<&mut Budget, SourceError> {
+    fn budget(&mut self) -> Result<&mut CallBudget, SourceError> {
         if self.budget.is_none() {
             let Options { file, daily, .. } = &self.options;
-            let opened = Budget::open(file.clone(), *daily, self.pairs.len() as u32, (self.wall)());
+            let opened = CallBudget::open(file.clone(), *daily, self.pairs.len() as u32, (self.wall)());
             let failed = |error| SourceError::transient(format!("cannot read {}: {error}", file.display()));
             self.budget = Some(opened.map_err(failed)?);
         }
@@ -167,7 +167,7 @@ impl AlphaVantage {
         Ok(())
     }
 
-    fn record(&mut self, change: impl FnOnce(&mut Budget) -> std::io::Result<()>) -> Result<(), SourceError> {
+    fn record(&mut self, change: impl FnOnce(&mut CallBudget) -> std::io::Result<()>) -> Result<(), SourceError> {
         change(self.budget()?).map_err(|error| {
             let file = self.options.file.display();
             SourceError::transient(format!("nothing is asked, because it cannot be written down in {file}: {error}"))

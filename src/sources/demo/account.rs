@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
 
-use super::book::{BROKER, Book, Fill, LUNO, SHARED};
+use super::book::{BROKER, DemoAccount, Fill, LUNO, SHARED};
 use super::quotes::{COINS, Quoted, Quotes, number};
 use crate::domain::iso;
 
@@ -15,8 +15,8 @@ use crate::domain::iso;
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) user: Arc<str>,
-    pub(super) coins: Book,
-    pub(super) stocks: Book,
+    pub(super) coins: DemoAccount,
+    pub(super) stocks: DemoAccount,
 }
 
 impl Account {
@@ -24,7 +24,7 @@ impl Account {
     pub(super) const BOT: &str = "demo_bot";
 
     pub(super) fn new(user: Arc<str>, now: DateTime<Utc>) -> Self {
-        Self { user, coins: Book::new(&LUNO, now), stocks: Book::new(&BROKER, now) }
+        Self { user, coins: DemoAccount::new(&LUNO, now), stocks: DemoAccount::new(&BROKER, now) }
     }
 
     pub(super) fn trade(id: &str, fill: &Fill, now: DateTime<Utc>) -> Value {

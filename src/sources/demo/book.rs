@@ -61,7 +61,7 @@ struct DemoPosition {
 
 /// One user's account. All amounts are rounded to cents.
 #[derive(Debug, Clone)]
-pub(super) struct Book {
+pub(super) struct DemoAccount {
     pub(super) venue: &'static DemoVenue,
     pub(super) cash: f64,
     positions: Vec<DemoPosition>,
@@ -110,7 +110,7 @@ pub(super) struct Fill {
     pub(super) lots: (u32, u32),
 }
 
-impl Book {
+impl DemoAccount {
     pub(super) fn new(venue: &'static DemoVenue, now: DateTime<Utc>) -> Self {
         Self {
             venue,

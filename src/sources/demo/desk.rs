@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::book::{BROKER, Book, LUNO};
+use super::book::{BROKER, DemoAccount, LUNO};
 use super::quotes::{COINS, PAIRS, Quoted, Quotes, STOCKS, number};
 use crate::domain::{Audience, MessageType, RelayedMessage, iso};
 
@@ -139,7 +139,7 @@ impl Desk {
             let own = Audience::User(user.clone());
             let is_own = |message: &&RelayedMessage| message.kind == kind && message.audience == own;
             let data: Value = serde_json::from_str(&kept.iter().rfind(is_own)?.data).ok()?;
-            Book::restore(venue, &data["account"])
+            DemoAccount::restore(venue, &data["account"])
         };
         for user in &self.users {
             let fresh = Account::new(user.clone(), now);

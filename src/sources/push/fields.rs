@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::aliases::{EXCHANGE, FieldAliases, SYMBOL, normalized, target_number};
 use super::fault::PushFault;
 use super::loose;
-use super::values::Reason;
+use super::values::FaultReason;
 use crate::domain::{Fault, Instrument, Instruments};
 
 /// The text for a missing field. It is a constant, so that [`PushFault`] can recognize it.
@@ -123,7 +123,7 @@ impl<'a> Fields<'a> {
     pub(in crate::sources) fn read<T: PartialEq>(
         &mut self,
         field: &FieldAliases,
-        read: impl Fn(&'a Value) -> Result<T, Reason>,
+        read: impl Fn(&'a Value) -> Result<T, FaultReason>,
     ) -> Option<T> {
         let mut first: Option<(&str, T)> = None;
         for (name, value) in self.take(field) {
@@ -144,7 +144,7 @@ impl<'a> Fields<'a> {
         &mut self,
         field: &FieldAliases,
         max: usize,
-        read: impl Fn(&'a Value) -> Result<T, Reason>,
+        read: impl Fn(&'a Value) -> Result<T, FaultReason>,
     ) -> Option<Vec<T>> {
         let mut found = self.take(field);
         found.truncate(1);
@@ -158,7 +158,7 @@ impl<'a> Fields<'a> {
         name: &str,
         value: &'a Value,
         max: usize,
-        read: impl Fn(&'a Value) -> Result<T, Reason>,
+        read: impl Fn(&'a Value) -> Result<T, FaultReason>,
     ) -> Option<Vec<T>> {
         let Some(entries) = value.as_array().filter(|entries| entries.len() <= max) else {
             self.fault(name, format!("must be a list of at most {max}"));
@@ -247,7 +247,7 @@ fn root(field: &str) -> &str {
 
 /// Returns the symbol in a value: a text, or TradingView's form of an adjusted symbol, as an object or as the text
 /// `={"adjustment":"dividends","symbol":"OANDA:EURUSD"}`.
-pub(in crate::sources) fn symbol_text(value: &Value) -> Result<String, Reason> {
+pub(in crate::sources) fn symbol_text(value: &Value) -> Result<String, FaultReason> {
     let inner = match value {
         Value::String(text) => match text.trim().strip_prefix('=').filter(|inner| inner.starts_with('{')) {
             Some(inner) => loose::read(inner).ok().map(|inner| inner.value),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::aliases::{MAX_TARGETS, TAKE_PROFITS};
 use super::fields::Fields;
-use super::values::{self, Reason};
+use super::values::{self, FaultReason};
 use crate::domain::Instrument;
 
 /// Reads the targets from all fields that have some. Different values are a fault, unless one field repeats a single
@@ -54,7 +54,7 @@ pub(super) fn read_targets(fields: &mut Fields<'_>, instrument: Option<&Instrume
 }
 
 /// `1.09`, `"1.09, 1.10"`, `"[1.09,1.10]"`, `"1.09 / 1.10"`, `"25,412.25; 25,500"`.
-fn listed(text: &str, instrument: Option<&Instrument>) -> Result<Vec<f64>, Reason> {
+fn listed(text: &str, instrument: Option<&Instrument>) -> Result<Vec<f64>, FaultReason> {
     let price = |text: &str| values::price(&text.into(), instrument);
     let text = text.trim().trim_start_matches(['[', '(']).trim_end_matches([']', ')']);
     if text.trim().is_empty() {

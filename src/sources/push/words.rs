@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::values::Reason;
+use super::values::FaultReason;
 use crate::domain::{Direction, SignalStatus};
 
 /// The meaning of a word in a direction field.
@@ -154,7 +154,7 @@ pub(in crate::sources) fn direction_token(text: &str) -> Option<&'static str> {
 }
 
 /// Parses the direction of a signal.
-pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, Reason> {
+pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, FaultReason> {
     let word = value.as_str().and_then(trade_word);
     let wrong = match word {
         Some(TradeWord::Direction(direction)) => return Ok(direction),
@@ -173,7 +173,7 @@ pub(in crate::sources) const PENDING_ORDER: &str =
     "is a pending order, not an entry: send buy or sell once the order is filled";
 
 /// Parses the status of a signal.
-pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, Reason> {
+pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, FaultReason> {
     let word = value.as_str().map(|word| word.trim().to_ascii_lowercase());
     match word.as_deref() {
         Some("pending") => Ok(SignalStatus::Pending),

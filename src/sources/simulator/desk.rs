@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp1};
 use serde::{Deserialize, Serialize};
 
-use super::market::{Book, Market};
+use super::market::{Market, SimulatedMarket};
 use crate::domain::{Direction, Invalidation, SignalDraft, SignalId, SignalStatus, Symbol};
 
 /// Largest number of open signals.
@@ -42,7 +42,7 @@ const SETUPS: [&str; 5] = [
 
 /// The signal desk and its open signals.
 #[derive(Debug)]
-pub struct Desk {
+pub struct SignalDesk {
     rng: StdRng,
     interval: Duration,
     ttl: Duration,
@@ -87,7 +87,7 @@ struct SignalLevels {
     chance: f64,
 }
 
-impl Desk {
+impl SignalDesk {
     /// Creates a desk that makes a signal every `interval` on average (never when it is zero). It drops a signal at the
     /// age `ttl`, because the server has ended it by then.
     ///
@@ -216,7 +216,13 @@ impl SignalLevels {
     /// Chooses levels around the current price. A path of this volatility leaves the band between stop and confirmation
     /// after `life` seconds on average (σ²·life = good·bad), with a probability of three quarters through the nearer
     /// end.
-    fn around(book: &Book, direction: Direction, volatility: f64, life: f64, wants_confirmation: bool) -> Self {
+    fn around(
+        book: &SimulatedMarket,
+        direction: Direction,
+        volatility: f64,
+        life: f64,
+        wants_confirmation: bool,
+    ) -> Self {
         let (sign, instrument) = (direction.sign(), &book.instrument);
         let tick = instrument.tick_size;
         let near = volatility * (life / SKEW).sqrt();
@@ -236,20 +242,20 @@ impl SignalLevels {
     }
 
     /// Returns the prices at which the position opens and closes.
-    fn sides(book: &Book, direction: Direction) -> (f64, f64) {
+    fn sides(book: &SimulatedMarket, direction: Direction) -> (f64, f64) {
         match direction {
             Direction::Long => (book.ask, book.bid),
             Direction::Short => (book.bid, book.ask),
         }
     }
 
-    fn filled_by(&self, book: &Book) -> bool {
+    fn filled_by(&self, book: &SimulatedMarket) -> bool {
         let (buy, _) = Self::sides(book, self.direction);
         self.direction.sign() * (buy - self.entry) <= 0.0
     }
 
     /// Returns how the signal ends at these prices. The stop takes precedence.
-    fn end(&self, book: &Book, filled: bool) -> Option<SignalStatus> {
+    fn end(&self, book: &SimulatedMarket, filled: bool) -> Option<SignalStatus> {
         let (_, sell) = Self::sides(book, self.direction);
         let beyond = |level: f64| self.direction.sign() * (sell - level);
         if beyond(self.stop) <= 0.0 {
@@ -285,7 +291,7 @@ mod tests {
     fn run(seed: u64, start: DateTime<Utc>, lasting: Duration) -> DeskRun {
         let instruments = catalogue();
         let mut market = Market::new(&instruments, seed, SourceName::new("simulator"));
-        let mut desk = Desk::new(seed, start, MEAN, TTL);
+        let mut desk = SignalDesk::new(seed, start, MEAN, TTL);
         let mut now = Now { wall: start, mono: Duration::ZERO };
         let mut run = DeskRun { signals: BTreeMap::new(), most_open: 0, complete_at: None };
         while now.mono < lasting {
@@ -396,7 +402,7 @@ mod tests {
     fn after_a_restart_pending_signals_end_by_price() {
         let instruments = catalogue();
         let (mut market, start) = (Market::new(&instruments, 3, SourceName::new("simulator")), starts()[0]);
-        let (mut desk, mut now) = (Desk::new(3, start, MEAN, TTL), start);
+        let (mut desk, mut now) = (SignalDesk::new(3, start, MEAN, TTL), start);
         let mut pending = HashSet::new();
         while pending.len() < 3 {
             now += BEAT;
@@ -411,7 +417,7 @@ mod tests {
         }
         let kept = desk.open_signals(&market);
         let kept: Vec<OpenSignal> = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
-        let mut desk = Desk::new(3, now, Duration::ZERO, TTL);
+        let mut desk = SignalDesk::new(3, now, Duration::ZERO, TTL);
         desk.resume(kept.clone(), Duration::from_secs(2), &market);
         assert_eq!(desk.open.len(), kept.len());
         let mut ended = HashMap::new();
@@ -423,7 +429,7 @@ mod tests {
         assert!(desk.open.is_empty());
         assert!(ended.keys().all(|id| pending.contains(id)), "only those that were pending: {ended:?}");
         assert!(ended.len() + 1 >= pending.len(), "{ended:?} of {pending:?}");
-        let mut late = Desk::new(3, now, Duration::ZERO, TTL);
+        let mut late = SignalDesk::new(3, now, Duration::ZERO, TTL);
         late.resume(kept, TTL, &market);
         assert!(late.open.is_empty(), "their time is up");
     }
@@ -431,7 +437,7 @@ mod tests {
     #[test]
     fn without_an_interval_there_are_no_signals() {
         let (market, start) = (Market::new(&catalogue(), 1, SourceName::new("simulator")), starts()[0]);
-        let mut desk = Desk::new(1, start, Duration::ZERO, TTL);
+        let mut desk = SignalDesk::new(1, start, Duration::ZERO, TTL);
         assert!((0..1000).all(|_| desk.step(&market, start, BEAT).is_empty()));
     }
 

@@ -34,7 +34,7 @@ pub struct Market {
     rng: StdRng,
     source: SourceName,
     paths: Vec<Path>,
-    books: Vec<Book>,
+    books: Vec<SimulatedMarket>,
     /// Whether every instrument has had its first tick.
     opened: bool,
     /// Whether the next step repeats the prices from before the restart.
@@ -75,7 +75,7 @@ struct Path {
 
 /// One instrument and its prices.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct SimulatedMarket {
     pub(super) instrument: Arc<Instrument>,
     /// Best price to sell at, on the grid.
     pub(super) bid: f64,
@@ -134,7 +134,7 @@ impl Market {
             });
             self.paths.len() - 1
         });
-        let mut book = Book { instrument, bid: 0.0, ask: 0.0, profile, path, own: 0.0 };
+        let mut book = SimulatedMarket { instrument, bid: 0.0, ask: 0.0, profile, path, own: 0.0 };
         book.quote(0.0, 1.0);
         self.books.push(book);
     }
@@ -178,12 +178,12 @@ impl Market {
     }
 
     /// Returns all instruments with their last prices, in the order of the catalogue.
-    pub(super) fn books(&self) -> &[Book] {
+    pub(super) fn books(&self) -> &[SimulatedMarket] {
         &self.books
     }
 
     #[cfg(test)]
-    pub(super) fn books_mut(&mut self) -> &mut [Book] {
+    pub(super) fn books_mut(&mut self) -> &mut [SimulatedMarket] {
         &mut self.books
     }
 
@@ -195,7 +195,7 @@ impl Market {
     }
 }
 
-impl Book {
+impl SimulatedMarket {
     /// Sets bid and ask around the price at `deviation`, with `width` times the typical spread.
     fn quote(&mut self, deviation: f64, width: f64) {
         let Profile { anchor, basis, spread, .. } = self.profile;
@@ -311,7 +311,7 @@ mod tests {
         let (last, first) = (before.state(), after.step(now + BEAT, BEAT));
         assert_eq!((after.state(), first.len()), (last, after.books().len()), "the first step moves nothing");
         for (old, new) in before.books().iter().zip(after.books()) {
-            let middle = |book: &Book| f64::midpoint(book.bid, book.ask);
+            let middle = |book: &SimulatedMarket| f64::midpoint(book.bid, book.ask);
             let moved = (middle(old) - middle(new)).abs() / old.instrument.tick_size;
             // A book that skipped its last beats is this old.
             assert!(moved < 60.0, "{} moved by {moved} ticks", old.instrument.symbol);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, MissedTickBehavior};
 
-pub use desk::Desk;
+pub use desk::SignalDesk;
 pub use market::Market;
 use memory::{Memory, Saved};
 
@@ -39,7 +39,7 @@ pub struct Options {
 pub struct Simulator {
     options: Options,
     market: Market,
-    desk: Desk,
+    desk: SignalDesk,
     clock: WallClock,
     /// The saved state, and the time of the last save.
     memory: Option<Memory>,
@@ -63,7 +63,7 @@ impl Simulator {
     pub fn new(options: Options, instruments: &Instruments, clock: WallClock) -> Self {
         let Options { seed, signal_interval, signal_ttl, .. } = options;
         let market = Market::new(instruments, seed, SourceName::new(Self::NAME));
-        let desk = Desk::new(seed, clock(), signal_interval, signal_ttl);
+        let desk = SignalDesk::new(seed, clock(), signal_interval, signal_ttl);
         Self { options, market, desk, clock, memory: None, saved_at: None }
     }
 

@@ -8,8 +8,20 @@ use syn::visit::{self, Visit};
 
 use super::uses::{attributes, is_test};
 
-/// Names that may be used more than once, because each stands for the same kind of thing in its own module.
-const REPEATED: [&str; 0] = [];
+/// Names that stand for the same kind of thing in each of their modules: what a dashboard is sent (`…Object`), the options of a
+/// source, the query of a route, how a transport resumes, a signal as a frozen migration reads it.
+const REPEATED: [&str; 10] = [
+    "Alerts",
+    "BarObject",
+    "HistoryObject",
+    "Options",
+    "OptionsError",
+    "RawQuery",
+    "Resumer",
+    "Signal",
+    "SignalObject",
+    "Subscriptions",
+];
 
 #[derive(Default)]
 struct Types(Vec<String>);

@@ -157,7 +157,7 @@ impl Trades {
     pub fn equity_curve(&self) -> Analysis<Vec<EquityPoint>> {
         let step = self.0.len().div_ceil(MAX_POINTS).max(1);
         let last = self.0.len().saturating_sub(1);
-        let mut account = Account::default();
+        let mut account = ModelAccount::default();
         let mut points = Vec::with_capacity(self.0.len().min(MAX_POINTS + 1));
         for (index, trade) in self.0.iter().enumerate() {
             account.add(trade);
@@ -239,7 +239,7 @@ impl Trades {
     }
 
     fn max_drawdown(&self) -> f64 {
-        let mut account = Account::default();
+        let mut account = ModelAccount::default();
         let drawdowns = self.0.iter().map(|trade| {
             account.add(trade);
             account.drawdown()
@@ -249,18 +249,18 @@ impl Trades {
 }
 
 #[derive(Debug)]
-struct Account {
+struct ModelAccount {
     equity: f64,
     top: f64,
 }
 
-impl Default for Account {
+impl Default for ModelAccount {
     fn default() -> Self {
         Self { equity: START, top: START }
     }
 }
 
-impl Account {
+impl ModelAccount {
     fn add(&mut self, trade: &Trade) {
         self.equity += trade.profit;
         self.top = self.top.max(self.equity);

@@ -79,7 +79,7 @@ pub struct SignalObject<'a> {
     model: &'a str,
     timestamp: Time,
     #[serde(flatten)]
-    levels: SignalLevels,
+    levels: LevelFields,
     id: &'a str,
     source: &'a str,
 }
@@ -100,7 +100,7 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
             confidence: percent(signal.confidence),
             model: signal.model.as_deref().unwrap_or(signal.source.as_str()),
             timestamp: Time::Iso(iso(signal.entry_time)),
-            levels: SignalLevels::from(signal),
+            levels: LevelFields::from(signal),
             id: signal.id.as_str(),
             source: signal.source.as_str(),
         }
@@ -121,7 +121,7 @@ struct IdeaObject<'a> {
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(flatten)]
-    levels: SignalLevels,
+    levels: LevelFields,
     reasoning: &'a str,
     timestamp: String,
     id: &'a str,
@@ -135,7 +135,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
             kind: side(signal.direction),
             timeframe: TIMEFRAME,
             confidence: percent(signal.confidence),
-            levels: SignalLevels::from(signal),
+            levels: LevelFields::from(signal),
             reasoning: &signal.reason,
             timestamp: iso(signal.entry_time),
             id: signal.id.as_str(),
@@ -146,7 +146,7 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
 
 /// The known prices of a signal.
 #[derive(Debug, Serialize)]
-struct SignalLevels {
+struct LevelFields {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ struct SignalLevels {
     take_profit: Option<f64>,
 }
 
-impl From<&Signal> for SignalLevels {
+impl From<&Signal> for LevelFields {
     fn from(signal: &Signal) -> Self {
         Self {
             entry_price: signal.entry_price,
@@ -239,7 +239,7 @@ fn envelope(kind: &str, timestamp: &str, data: &str) -> Utf8Bytes {
 /// Returns the symbol of an event, for clients that are subscribed to single symbols.
 pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
-    struct About<'a> {
+    struct SymbolField<'a> {
         #[serde(borrow)]
         symbol: Cow<'a, str>,
     }
@@ -247,7 +247,7 @@ pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
         Event::Price(update) => Some(update.symbol.as_str().into()),
         Event::Signal(signal) => Some(signal.symbol.as_str().into()),
         Event::RelayedMessage(published) => {
-            serde_json::from_str::<About<'_>>(&published.data).ok().map(|about| about.symbol)
+            serde_json::from_str::<SymbolField<'_>>(&published.data).ok().map(|about| about.symbol)
         }
     }
 }

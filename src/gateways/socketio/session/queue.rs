@@ -87,10 +87,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::gateways::socketio::session::{Caller, Command};
+    use crate::gateways::socketio::session::{Caller, ClientCommand};
 
     fn received(data: Value) -> ReceivedCommand {
-        ReceivedCommand { command: Command::Subscribe, data, caller: Caller { as_message: false, ack: None } }
+        ReceivedCommand { command: ClientCommand::Subscribe, data, caller: Caller { as_message: false, ack: None } }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::domain::{Event, MessageType};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
-use crate::gateways::delivery::Connection;
+use crate::gateways::delivery::DeliveryConnection;
 use crate::gateways::dialects::sentio;
 use crate::gateways::resume::Gone;
 use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
@@ -198,7 +198,7 @@ impl Panel for Earnings {
 /// queued when the connection ends has not reached the user, and is sent again on the next connection.
 #[derive(Debug)]
 pub(super) struct Notifications {
-    connection: Connection,
+    connection: DeliveryConnection,
     outbox: Arc<Outbox>,
     /// Number of the last notification that was written.
     last: u64,
