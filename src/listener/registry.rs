@@ -285,7 +285,7 @@ mod tests {
         slots.remove(0);
         slots.push(enter(Some(addr("1.1.1.1"))).unwrap());
         drop(slots);
-        assert!(registry.slots.lock().per_address.is_empty(), "nobody is remembered");
+        assert!(registry.slots.lock().per_address.is_empty(), "no address is remembered");
     }
 
     #[tokio::test]
