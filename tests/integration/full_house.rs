@@ -66,7 +66,7 @@ async fn begun_checks_keep_no_check_out() {
 async fn the_metrics_address_has_checks_and_nothing_else() {
     let settings = [FULL, ("ORION_METRICS_ADDRESS", "127.0.0.1:0"), ("ORION_SERVER__ALLOWED_HOSTS", "example.com")];
     let server = Server::start(&settings).await;
-    let said = server.logged("checks and metrics are served on an address of their own").await;
+    let said = server.logged("checks and metrics have their own listener").await;
     let addr = said["address"].as_str().unwrap().parse().unwrap();
     let mut held = Vec::new();
     for _ in 0..8 {

@@ -101,6 +101,8 @@ async fn an_upgrade_without_polls_gets_what_waits() {
     let server = server_with_signals(100).await;
     let mut client = Polling::open(server.addr, Protocol::Eio4).await;
     client.say("40").await;
+    // The engine ends a session that sends an event before its namespace is connected.
+    server.until("orion_connections", "", |connections| connections == 1.0).await;
     client.emit("subscribe", &Value::Null).await;
     let stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
     let mut socket = crate::support::upgrade(client, stream, server.addr).await;
