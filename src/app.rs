@@ -413,7 +413,7 @@ fn pipeline(
         engine.recall_day(recovered.day);
         engine.resume_records(recovered.open_records);
     }
-    // Only users of the bot platform read the decisions; without a key for their tokens, there are none.
+    // Only users of the bot platform read the decisions, and they need a key for their tokens.
     let announce = settings.auth.takes_user_tokens().then_some(decision_of as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }

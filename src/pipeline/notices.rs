@@ -31,7 +31,7 @@ impl Feeds {
         self.0.read().clone()
     }
 
-    /// Names the sources that have differed from the active one for too long; `None` when there are none.
+    /// Names the sources that have differed from the active one for too long; `None` when every source agrees.
     pub fn complaint(&self) -> Option<String> {
         let lanes = self.0.read();
         let apart: Vec<_> = lanes

@@ -53,7 +53,7 @@ impl Reader {
         self.pool.query(move |connection| queries::changes_after(connection, seq, limit)).await
     }
 
-    /// Returns the number of the oldest kept event; one past the head when there is none.
+    /// Returns the number of the oldest kept event; one past the head when no event is kept.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be read.

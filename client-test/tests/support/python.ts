@@ -40,7 +40,7 @@ async function makeVenv(): Promise<string | null> {
 export class Python {
   private constructor(private readonly packages: string) {}
 
-  /** One with what `python/requirements-<release>.txt` names, or why there is none. */
+  /** One with what `python/requirements-<release>.txt` names, or the reason why it cannot be installed. */
   static async with(release: string): Promise<Python | string> {
     const missing = await (venv ??= makeVenv());
     if (missing !== null) return missing;

@@ -25,7 +25,7 @@ impl Default for ChannelSet {
 }
 
 impl ChannelSet {
-    /// Creates exactly these channels; all if there are none.
+    /// Creates exactly these channels; an empty list means all.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
         let mut channels = Self { names: BTreeSet::new() };
         channels.add(names);
