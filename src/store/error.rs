@@ -135,7 +135,7 @@ impl StoreError {
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if on_read_only_disk(file) => {
                 Self::ReadOnly(file.into())
             }
-            Some(_) => Self::Io { file: file.into(), what: error.to_string() },
+            Some(_) => Self::Io { file: file.into(), what: with_extended_code(error) },
             // A column of another type or a missing row: this program did not write it.
             None => Self::Damaged { file: file.into(), what: error.to_string() },
         }
@@ -151,4 +151,13 @@ fn on_read_only_disk(file: &Path) -> bool {
     let lock = file.with_file_name(LOCK_FILE);
     let opened = std::fs::OpenOptions::new().append(true).open(lock);
     opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Adds SQLite's extended code, which tells reading from writing, locking and shared memory,
+/// <https://www.sqlite.org/rescode.html>.
+fn with_extended_code(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(ffi) => format!("{error} (SQLite code {})", ffi.extended_code),
+        None => error.to_string(),
+    }
 }
