@@ -13,7 +13,7 @@ use orion_server::domain::{
     SourceName, Tick,
 };
 use orion_server::engine::Engine;
-use orion_server::gateways::dialects::orion;
+use orion_server::gateways::messages as orion;
 use orion_server::hub::Envelope;
 
 /// Encodes an event in a dialect. The first call encodes; later calls return the shared frames.

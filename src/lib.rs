@@ -33,8 +33,9 @@
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
-//! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
+//! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
+//! | [`dashboards`] | one folder for each dashboard | gateways, http, hub, store (reading), pipeline, sources, auth, config, domain, listener, telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (doctor), store |
@@ -62,6 +63,7 @@ pub mod auth;
 pub mod backtest;
 pub mod cli;
 pub mod config;
+pub mod dashboards;
 pub mod domain;
 pub mod engine;
 pub mod gateways;

@@ -15,7 +15,7 @@ use crate::auth::{
 
 /// Why a connection was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AdmissionError {
+pub(crate) enum AdmissionError {
     /// The process is stopping.
     #[error("the server is stopping; connect again")]
     Draining,
@@ -91,7 +91,7 @@ impl IntoResponse for AdmissionError {
 
 impl Gateway {
     /// Checks whether a connection may be opened from its origin. `is_new` is false for further requests of a session.
-    pub(super) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), AdmissionError> {
+    pub(crate) fn admit_connection(&self, headers: &HeaderMap, is_new: bool) -> Result<(), AdmissionError> {
         let refusal = if is_new && self.draining.is_cancelled() {
             AdmissionError::Draining
         } else if !origin_allowed(&self.origins, headers) {
@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// Checks the handshake's token, if it has one. A token in Socket.IO's `auth` is checked later.
-    pub(super) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AdmissionError> {
+    pub(crate) fn admit_token(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AdmissionError> {
         match handshake_token(headers, uri) {
             Ok(None) => Ok(()),
             Ok(Some(token)) => self.tokens.reader(Some(&token)).map(drop).map_err(|error| self.reader_refused(error)),
@@ -113,13 +113,13 @@ impl Gateway {
 
     /// Returns the user of a long-polling session by the handshake's token, if it has one. The session counts for that
     /// user at once.
-    pub(super) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
+    pub(crate) fn admit_session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         self.admit_visitor(headers, uri)
     }
 
     /// Checks whether a client may read, by the handshake's token or by `auth`. Returns the session of a user token:
     /// the connection holds it, and ends with it.
-    pub(super) fn admit_reader(
+    pub(crate) fn admit_reader(
         &self,
         headers: &HeaderMap,
         uri: &Uri,
@@ -134,7 +134,7 @@ impl Gateway {
     }
 
     /// Returns the user of a handshake's token. A client may come without a token and identify its user in a frame.
-    pub(super) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
+    pub(crate) fn admit_visitor(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.visitor(token.as_deref()));
         let identity = identity.map_err(|error| self.reader_refused(error))?;
@@ -142,12 +142,12 @@ impl Gateway {
     }
 
     /// Whether a client may read by its handshake alone.
-    pub(super) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+    pub(crate) fn may_read(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         handshake_token(headers, uri).is_ok_and(|token| self.tokens.reader(token.as_deref()).is_ok())
     }
 
     /// Returns the user whose streams a client may read, by the handshake's token.
-    pub(super) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
+    pub(crate) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(AdmissionError::Token(TokenKind::User, error)))?;
@@ -155,19 +155,19 @@ impl Gateway {
     }
 
     /// Takes a place in a channel: `name` is the path or namespace.
-    pub(super) fn enter(&self, transport: &'static str, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
+    pub(crate) fn enter(&self, transport: &'static str, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
         self.channels.enter(transport, name).ok_or_else(|| self.refused(AdmissionError::Channel))
     }
 
     /// Registers a connection with a user token. The number of connections per user is limited.
-    pub(super) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
+    pub(crate) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
         let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)
     }
 
     /// Whether the handshake's token may write.
-    pub(super) fn may_push(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+    pub(crate) fn may_push(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let token = handshake_token(headers, uri).ok().flatten();
         self.tokens.ingest(token.as_deref()).is_ok()
     }
@@ -176,7 +176,7 @@ impl Gateway {
         self.refused(AdmissionError::Token(TokenKind::of_reader(error), error))
     }
 
-    pub(super) fn refused(&self, refusal: AdmissionError) -> AdmissionError {
+    pub(crate) fn refused(&self, refusal: AdmissionError) -> AdmissionError {
         // Rejected tokens are counted by the login metrics.
         self.metrics.refuse(if matches!(refusal, AdmissionError::Token(..)) { "unauthorized" } else { refusal.code() });
         if let AdmissionError::Token(_, error) = &refusal {

@@ -17,7 +17,7 @@ pub struct ChannelCap {
 
 /// The place of a connection in its channel. Dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct ChannelSlot {
+pub(crate) struct ChannelSlot {
     cap: Arc<ChannelCap>,
     channel: Channel,
 }
@@ -32,7 +32,7 @@ impl ChannelCap {
     }
 
     /// Takes a place in a channel; `None` when it is full.
-    pub(super) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<ChannelSlot> {
+    pub(crate) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<ChannelSlot> {
         let channel = (transport, name);
         let mut open = self.open.lock();
         let count = open.entry(channel).or_default();

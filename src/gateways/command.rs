@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cursor::MessageCursor;
-use super::dialects::orion::{ErrorObject, Unsubscribed};
+use super::messages::{ErrorObject, Unsubscribed};
 use crate::config::parse_duration;
 use crate::domain::{CursorError, Instruments, Symbol};
 use crate::hub::{Selection, Snapshot, Topics};

@@ -8,7 +8,7 @@ use crate::hub::Selection;
 
 /// For each subscribed symbol, the sequence number after which every event was sent, or will be.
 #[derive(Debug, Default)]
-pub(super) struct Completeness {
+pub(crate) struct Completeness {
     /// Symbols with a number of their own.
     symbols: BTreeMap<Symbol, u64>,
     /// The number of all other symbols; `None` when they are not subscribed.
@@ -19,7 +19,7 @@ pub(super) struct Completeness {
 
 impl Completeness {
     /// Sets the subscription. Symbols that it did not contain before are complete after `seq`.
-    pub(super) fn set(&mut self, wanted: &Selection, seq: u64) {
+    pub(crate) fn set(&mut self, wanted: &Selection, seq: u64) {
         match wanted {
             Selection::None => *self = Self::default(),
             Selection::All => self.others = self.others.or(Some(seq)),
@@ -32,7 +32,7 @@ impl Completeness {
     }
 
     /// Notes that every event of `filled` after `seq` has been sent as well.
-    pub(super) fn fill(&mut self, filled: &Selection, seq: u64) {
+    pub(crate) fn fill(&mut self, filled: &Selection, seq: u64) {
         if let Selection::Only(symbols) = filled {
             for symbol in symbols {
                 if let Some(after) = self.after(symbol) {
@@ -46,22 +46,22 @@ impl Completeness {
     }
 
     /// Notes that events up to `seq` were left out. They can never be sent in order any more.
-    pub(super) fn leave_gap_until(&mut self, seq: u64) {
+    pub(crate) fn leave_gap_until(&mut self, seq: u64) {
         self.gap_until = self.gap_until.max(seq);
     }
 
     /// Returns the number after which all events of `symbol` have been sent; `None` when it is not subscribed.
-    pub(super) fn after(&self, symbol: &Symbol) -> Option<u64> {
+    pub(crate) fn after(&self, symbol: &Symbol) -> Option<u64> {
         self.symbols.get(symbol).copied().or(self.others)
     }
 
     /// Returns the number after which the events of every symbol have been sent.
-    pub(super) fn after_all(&self) -> u64 {
+    pub(crate) fn after_all(&self) -> u64 {
         self.symbols.values().copied().chain(self.others).max().unwrap_or(0)
     }
 
     /// Whether this connection has had every event of `wanted` after `seq`.
-    pub(super) fn covers(&self, wanted: &Selection, seq: u64) -> bool {
+    pub(crate) fn covers(&self, wanted: &Selection, seq: u64) -> bool {
         let has = |after: Option<u64>| after.is_some_and(|after| after <= seq);
         seq >= self.gap_until
             && match wanted {
@@ -72,7 +72,7 @@ impl Completeness {
     }
 
     /// Whether events after `seq` were left out.
-    pub(super) fn has_gap_after(&self, seq: u64) -> bool {
+    pub(crate) fn has_gap_after(&self, seq: u64) -> bool {
         seq < self.gap_until
     }
 }

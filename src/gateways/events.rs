@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::dialects::{published, shape};
+use super::shape;
+use crate::dashboards::published;
 use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
 use crate::sources::push::PushedEvents;
 

@@ -1,25 +1,21 @@
-//! Gateways: the transports, and one dialect for each dashboard.
+//! Gateways: the transports that all dashboards share.
 //!
 //! A gateway reads from the hub, which delivers every event to it, and writes to the pipeline for clients that push. It
 //! never accesses the engine.
 
 mod admission;
-mod bots;
-mod catch_up;
-mod channels;
+pub(crate) mod channels;
 pub mod close;
 pub mod command;
-mod completeness;
+pub(crate) mod completeness;
 pub mod cursor;
-pub mod delivery;
-pub mod dialects;
 pub mod events;
 mod handshake;
-mod pace;
-pub mod pages;
-mod resume;
+pub mod messages;
+pub(crate) mod pace;
+pub(crate) mod resume;
+pub mod shape;
 pub mod socketio;
-pub mod sse;
 mod tokens;
 pub mod ws;
 
@@ -27,13 +23,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use bots::PriceFrames;
-pub use catch_up::CatchUp;
 pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, HeartbeatSettings, Limits, OrionSettings, SentioSettings};
+use crate::dashboards::aria::catch_up::CatchUp;
+use crate::dashboards::bots::feed::PriceFrames;
+use crate::dashboards::bots::pages::Pages;
+use crate::dashboards::delivery::DeliveryTracker;
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
 use crate::pipeline::Handle;
@@ -41,8 +39,6 @@ use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
-use delivery::DeliveryTracker;
-use pages::Pages;
 
 /// The dependencies that all transports share.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 
 /// What to do with a client's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RateVerdict {
+pub(crate) enum RateVerdict {
     /// Handle it.
     Accept,
     /// Drop it, and warn the client.
@@ -28,24 +28,24 @@ pub(super) enum RateVerdict {
 }
 
 /// Code and text of the warning.
-pub(super) const TOO_FAST: (&str, &str) =
+pub(crate) const TOO_FAST: (&str, &str) =
     ("rate_limited", "too many messages: slow down, what you say now is not listened to");
 
 /// Rate limit of one client.
 #[derive(Debug)]
-pub(super) struct MessageRate {
+pub(crate) struct MessageRate {
     rate: RateLimit,
     in_vain: u32,
     last: Option<Instant>,
 }
 
 impl MessageRate {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self { rate: RateLimit::new(limits.events_per_second, limits.events_burst), in_vain: 0, last: None }
     }
 
     /// Checks one message of the client, and counts the clients that are warned and disconnected.
-    pub(super) fn check(&mut self, metrics: &Metrics) -> RateVerdict {
+    pub(crate) fn check(&mut self, metrics: &Metrics) -> RateVerdict {
         if self.rate.take().is_ok() {
             return RateVerdict::Accept;
         }

@@ -16,7 +16,7 @@ use crate::telemetry::LogLimit;
 static UNREADABLE: LogLimit = LogLimit::new();
 
 /// Logs that a replay could not be read, at most once a minute.
-pub(super) fn log_unreadable(error: &StoreError) {
+pub(crate) fn log_unreadable(error: &StoreError) {
     if let Some(suppressed) = UNREADABLE.admit() {
         tracing::warn!(%error, suppressed, "cannot read a replay from the log: clients get a snapshot instead");
     }
@@ -36,18 +36,18 @@ const JOIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// The client has disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 /// The client's queue is full of what it has not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRoom {
+pub(crate) struct NoRoom {
     /// The last event that was queued; `None` when the first did not fit.
-    pub(super) reached: Option<u64>,
+    pub(crate) reached: Option<u64>,
 }
 
 /// Result of an attempt to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resumed {
+pub(crate) enum Resumed {
     /// The gap is filled and the client has joined.
     Joined,
     /// The cursor is too old or belongs to another log: the client needs a snapshot.
@@ -57,7 +57,7 @@ pub(super) enum Resumed {
 }
 
 /// A client that resumes.
-pub(super) trait ResumeRequest: Send {
+pub(crate) trait ResumeRequest: Send {
     /// Writes a page of missed events, and waits for the client where it must.
     fn send(&mut self, page: Vec<(Position, Signal)>) -> impl Future<Output = Result<(), Gone>> + Send;
 
@@ -69,7 +69,7 @@ pub(super) trait ResumeRequest: Send {
 }
 
 /// Returns the sequence number of a cursor, if it belongs to this log.
-pub(super) fn place(cursor: &str, head: &Position) -> Option<u64> {
+pub(crate) fn place(cursor: &str, head: &Position) -> Option<u64> {
     let position: Position = cursor.parse().ok()?;
     (position.epoch == head.epoch && position.seq <= head.seq).then_some(position.seq)
 }
@@ -78,7 +78,7 @@ pub(super) fn place(cursor: &str, head: &Position) -> Option<u64> {
 ///
 /// # Errors
 /// Fails when the log cannot be read; the client has not joined.
-pub(super) async fn resume(
+pub(crate) async fn resume(
     hub: &Hub,
     log: &Reader,
     mut seq: u64,
@@ -130,7 +130,7 @@ async fn read_page(log: &Reader, seq: u64) -> Result<Vec<(u64, Signal)>, StoreEr
 ///
 /// # Errors
 /// Fails when the log cannot be read within [`READ_TIMEOUT`].
-pub(super) async fn read_changes(log: &Reader, seq: u64) -> Result<Vec<SignalChange>, StoreError> {
+pub(crate) async fn read_changes(log: &Reader, seq: u64) -> Result<Vec<SignalChange>, StoreError> {
     retried(|| log.changes_after(seq, PAGE)).await
 }
 

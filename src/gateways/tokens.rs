@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::Gateway;
 use super::admission::AdmissionError;
 use super::command::fault;
-use super::dialects::orion::ErrorObject;
+use super::messages::ErrorObject;
 use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
 use crate::listener::Peer;
 use crate::telemetry::Metrics;
@@ -48,7 +48,7 @@ pub fn throttle(tokens: &Tokens, metrics: &Metrics, address: Option<IpAddr>, mut
 
 impl Gateway {
     /// Returns the error for a token in a frame that was rejected.
-    pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
+    pub(crate) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
         match self.count_refusal(AdmissionError::Token(kind, error), address) {
             AdmissionError::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
             _ => fault(error.code(), error.to_string()),
@@ -56,7 +56,7 @@ impl Gateway {
     }
 
     /// Counts a wrong token that was rejected outside an HTTP response. Returns the refusal to use.
-    pub(super) fn count_refusal(&self, refusal: AdmissionError, address: Option<IpAddr>) -> AdmissionError {
+    pub(crate) fn count_refusal(&self, refusal: AdmissionError, address: Option<IpAddr>) -> AdmissionError {
         match refusal {
             AdmissionError::Token(kind, error) if error.is_wrong_token() => {
                 count(&self.tokens, &self.metrics, kind, address).map_or_else(AdmissionError::from, |()| refusal)

@@ -22,7 +22,7 @@ const OWN_HEADER: &str = "x-admin-token";
 ///
 /// # Errors
 /// 403 for a valid user who is not an administrator, else 401.
-pub(super) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let token = match headers.get(OWN_HEADER) {
         Some(token) => token.to_str().ok(),
         None => auth::bearer(headers)?,

@@ -39,7 +39,7 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
 }
 
 /// Returns a response from JSON that is already encoded.
-pub(super) fn encoded(json: impl Into<Body>) -> Response {
+pub(crate) fn encoded(json: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, "application/json")], json.into()).into_response()
 }
 

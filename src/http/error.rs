@@ -162,7 +162,7 @@ impl From<QueryRejection> for ApiError {
 
 /// An error in the shape that Sentio's pages read: the sentence is also in `detail`.
 #[derive(Debug)]
-pub(super) struct DetailedError(ApiError);
+pub(crate) struct DetailedError(ApiError);
 
 impl<E: Into<ApiError>> From<E> for DetailedError {
     fn from(error: E) -> Self {

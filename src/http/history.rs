@@ -14,7 +14,7 @@ use crate::domain::number::number;
 use crate::domain::{
     Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, TradeOutcome, iso, parse_time,
 };
-use crate::gateways::dialects::orion::SignalObject;
+use crate::gateways::messages::SignalObject;
 use crate::store::{HistoryQuery, Since};
 
 #[derive(Debug, Serialize)]

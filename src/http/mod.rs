@@ -2,12 +2,8 @@
 //!
 //! [`router()`] lists every route; [`ApiError`] turns errors into responses; [`cors`] wraps the whole stack.
 
-mod admin;
-mod aria;
-#[cfg(test)]
-mod aria_tests;
+pub(crate) mod admin;
 mod body;
-mod bots;
 mod console;
 pub mod cors;
 mod error;
@@ -21,11 +17,10 @@ mod overview;
 mod params;
 mod reads;
 mod router;
-mod sentio;
 mod sources;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod webhooks;
 
 use std::sync::Arc;
@@ -33,8 +28,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
+use crate::dashboards::bots::pages::Pages;
 use crate::domain::Instruments;
-use crate::gateways::pages::Pages;
 use crate::hub::Hub;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
@@ -44,7 +39,10 @@ use crate::sources::{SourceStates, WallClock};
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness};
 
+pub(crate) use body::encoded;
 pub use error::ApiError;
+pub(crate) use error::DetailedError;
+pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
 pub use router::{checks, router};
 pub use stats::StatsCache;

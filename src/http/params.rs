@@ -11,11 +11,11 @@ use crate::domain::{Fault, Instruments, Symbol};
 use crate::sources::push::PushFault;
 
 /// The query as it was sent, or the error of parsing it.
-pub(super) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
+pub(crate) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Proof that the request has read access.
 #[derive(Debug)]
-pub(super) struct ReadAccess;
+pub(crate) struct ReadAccess;
 
 impl FromRequestParts<AppState> for ReadAccess {
     type Rejection = ApiError;
@@ -35,19 +35,19 @@ impl FromRequestParts<AppState> for ReadAccess {
 
 /// The parameters of a query, and the faults found so far. Unknown parameters are ignored; empty ones count as absent.
 #[derive(Debug)]
-pub(super) struct Params {
+pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     faults: Vec<Fault>,
     unknown_symbols: usize,
 }
 
 impl Params {
-    pub(super) fn new(query: RawQuery) -> Result<Self, ApiError> {
+    pub(crate) fn new(query: RawQuery) -> Result<Self, ApiError> {
         Ok(Self { pairs: query?.0, faults: Vec::new(), unknown_symbols: 0 })
     }
 
     /// Reads a parameter; `expected` describes a valid value for the error text.
-    pub(super) fn read<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn read<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = self.get(name)?;
         let read = read(value);
         if read.is_none() {
@@ -57,13 +57,13 @@ impl Params {
     }
 
     /// Reads `limit`, from 1 to `max`.
-    pub(super) fn limit(&mut self, default: usize, max: usize) -> usize {
+    pub(crate) fn limit(&mut self, default: usize, max: usize) -> usize {
         let within = |text: &str| text.parse().ok().filter(|limit| (1..=max).contains(limit));
         self.read("limit", &format!("a number from 1 to {max}"), within).unwrap_or(default)
     }
 
     /// Reads `symbol` in any spelling.
-    pub(super) fn symbol(&mut self, instruments: &Instruments) -> Option<Symbol> {
+    pub(crate) fn symbol(&mut self, instruments: &Instruments) -> Option<Symbol> {
         match instruments.resolve(self.get("symbol")?) {
             Ok(instrument) => Some(instrument.symbol.clone()),
             Err(unknown) => {
@@ -75,7 +75,7 @@ impl Params {
     }
 
     /// Adds a fault if a required parameter is absent.
-    pub(super) fn require(&mut self, name: &str) {
+    pub(crate) fn require(&mut self, name: &str) {
         if self.get(name).is_none() {
             self.faults.push(Fault::new(name, "is required"));
         }
@@ -85,12 +85,12 @@ impl Params {
     ///
     /// # Errors
     /// All faults that were found.
-    pub(super) fn finish(self) -> Result<(), PushFault> {
+    pub(crate) fn finish(self) -> Result<(), PushFault> {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
     }
 
     /// Returns a parameter as it was sent.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 }

@@ -6,9 +6,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::{
-    AppState, ReadLimit, admin, aria, bots, console, history, ingest, market, observe, ops, overview, reads, sentio,
-    sources, stats, webhooks,
+    AppState, ReadLimit, admin, console, history, ingest, market, observe, ops, overview, reads, sources, stats,
+    webhooks,
 };
+use crate::dashboards::{aria::rest as aria, bots::rest as bots, sentio::rest as sentio};
 
 /// Returns all routes. `streams` are the routes of the gateways, which have their own state.
 pub fn router(state: AppState, streams: Router) -> Router {

@@ -14,9 +14,9 @@ use tower::{Layer, ServiceExt};
 
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
+use crate::dashboards::delivery::{DeliveryTracker, Stream};
 use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
 use crate::engine::Engine;
-use crate::gateways::delivery::{DeliveryTracker, Stream};
 use crate::hub::Envelope;
 use crate::listener::{Listener, ListenerConfig};
 use crate::pipeline::{self, Feeds, Handle};
@@ -35,7 +35,7 @@ fn now() -> DateTime<Utc> {
     parse_time("2026-01-15T10:30:00.000Z").unwrap()
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     app: Router,
     state: AppState,
     store: Arc<Store>,
@@ -43,11 +43,11 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(ReadAuth::Open)
     }
 
-    pub(super) fn with(read_auth: ReadAuth) -> Self {
+    pub(crate) fn with(read_auth: ReadAuth) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let options = store::Options {
@@ -100,7 +100,7 @@ impl Server {
         self.app.clone().oneshot(request).await.unwrap()
     }
 
-    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         answer(self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await).await
     }
 
@@ -109,7 +109,7 @@ impl Server {
         answer(self.send(request.body(Body::from(body.to_string())).unwrap()).await).await
     }
 
-    pub(super) async fn push(&self, body: Value) -> (StatusCode, Value) {
+    pub(crate) async fn push(&self, body: Value) -> (StatusCode, Value) {
         self.write(Method::POST, "/api/signals", body).await
     }
 }
@@ -494,7 +494,7 @@ async fn the_console_is_served_or_explains_its_build() {
 }
 
 /// Sends a request through the CORS layer.
-pub(super) async fn through_cors(allowed: &str, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn through_cors(allowed: &str, request: Request<Body>) -> Response<Body> {
     let origins: AllowedOrigins = serde_json::from_value(json!(allowed)).unwrap();
     let inner =
         tower::service_fn(async |_: Request<Body>| Ok::<_, std::convert::Infallible>(Response::new(Body::empty())));

@@ -2,8 +2,8 @@
 //! out. What it trades at is on the screen, and what it has made is still there after a restart.
 
 use chrono::TimeDelta;
+use orion_server::dashboards::published;
 use orion_server::domain::{Session, parse_time};
-use orion_server::gateways::dialects::published;
 use orion_server::pipeline::clock::wall;
 use orion_server::sources::demo::{Desk, Quoted};
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use orion_server::domain::{
     Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
 use orion_server::gateways::close::Close;
-use orion_server::gateways::dialects::orion::{
+use orion_server::gateways::messages::{
     ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, frames, object, signal_frame,
 };
 use orion_server::http::ApiError;

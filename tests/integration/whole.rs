@@ -10,7 +10,7 @@ use orion_server::domain::{
     SignalDraft, SignalId, SignalStatus, SourceName, Tick,
 };
 use orion_server::engine::Engine;
-use orion_server::gateways::dialects::orion::frames;
+use orion_server::gateways::messages::frames;
 use orion_server::hub::Envelope;
 use proptest::collection::vec;
 use proptest::option::of;

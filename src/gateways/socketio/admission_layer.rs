@@ -193,7 +193,7 @@ fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
 
 /// Marks a request whose query began with an ampersand.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::gateways) struct QueryInPath;
+pub(crate) struct QueryInPath;
 
 /// Returns the URI that was meant by `/api/ws&token=…`: one release of the bot platform's page omits the question mark.
 fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {

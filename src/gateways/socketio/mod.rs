@@ -33,7 +33,7 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
-pub(super) use admission_layer::QueryInPath;
+pub(crate) use admission_layer::QueryInPath;
 pub use admission_layer::{AdmissionLayer, AdmissionService};
 pub use disconnector::Disconnector;
 use headcount::Headcount;

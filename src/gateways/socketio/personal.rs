@@ -8,9 +8,9 @@ use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
 
 use super::rooms::{self, is_full};
+use crate::dashboards::bots::wire::spelled;
 use crate::domain::{Class, CursorError, Event, MessageType, RelayedMessage};
 use crate::gateways::cursor::MessageCursor;
-use crate::gateways::dialects::bots::spelled;
 use crate::gateways::resume::NoRoom;
 use crate::hub::{Audiences, Envelope, Snapshot};
 

@@ -15,10 +15,10 @@ use super::personal::{self, is_personal};
 use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
 use super::{Headcount, NAMESPACES};
+use crate::dashboards::bots::wire::spelled;
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
-use crate::gateways::dialects::bots::spelled;
-use crate::gateways::dialects::orion::{self, SignalMeta, SignalObject};
+use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 
@@ -266,5 +266,5 @@ pub(super) fn emit_replayed(socket: &SocketRef, signal: &Signal, position: &Posi
 
 /// Returns the event's own encoding, to be embedded as it is.
 fn raw(publication: &Arc<Envelope>) -> Option<&RawValue> {
-    serde_json::from_str(orion::object(publication)?).ok()
+    serde_json::from_str(messages::object(publication)?).ok()
 }

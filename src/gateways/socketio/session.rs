@@ -28,7 +28,7 @@ use crate::gateways::channels::ChannelSlot;
 use crate::gateways::command::{SubscriptionRequest, fault, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::cursor::MessageCursor;
-use crate::gateways::dialects::orion::{ErrorObject, Pong};
+use crate::gateways::messages::{ErrorObject, Pong};
 use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};

@@ -17,7 +17,7 @@ use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
-use crate::gateways::dialects::orion::{self, ErrorObject};
+use crate::gateways::messages::{self, ErrorObject};
 use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume::Gone;
 use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
@@ -27,7 +27,7 @@ use crate::listener::KillSwitch;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The protocol of one dashboard: what a new client gets, how events are encoded, and which messages it may send.
-pub(super) trait Protocol: Send {
+pub(crate) trait Protocol: Send {
     /// Path of the endpoint: a label of metrics and logs.
     fn endpoint(&self) -> &'static str;
 
@@ -72,7 +72,7 @@ pub(super) trait Protocol: Send {
 
     /// The frame that warns a client that sends too fast.
     fn rate_warning(&self) -> Utf8Bytes {
-        orion::encode(&orion::Typed { kind: "error", fields: &fault(TOO_FAST.0, TOO_FAST.1) })
+        messages::encode(&messages::Typed { kind: "error", fields: &fault(TOO_FAST.0, TOO_FAST.1) })
     }
 
     /// How often [`on_interval`](Self::on_interval) is called; `None` for never.
@@ -91,9 +91,9 @@ pub(super) trait Protocol: Send {
 
 /// The writing side of a connection.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     /// Queue of what is to be written.
-    pub(super) outbox: Arc<Outbox>,
+    pub(crate) outbox: Arc<Outbox>,
     gateway: Arc<Gateway>,
     sink: SplitSink<WebSocket, Message>,
     login: Option<UserSession>,
@@ -104,13 +104,13 @@ pub(super) struct Client {
 
 impl Client {
     /// Ties the connection to this user token: it ends with the token.
-    pub(super) fn log_in(&mut self, login: UserSession) {
+    pub(crate) fn log_in(&mut self, login: UserSession) {
         self.login = Some(login);
     }
 
     /// Returns the error for a token that was rejected: the reason, or that the client's address has presented too many
     /// wrong tokens.
-    pub(super) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
+    pub(crate) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
         self.gateway.token_fault(kind, error, self.address)
     }
 
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Writes frames at once and waits until they are flushed. Replays use this, because they must not fill the outbox.
-    pub(super) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
+    pub(crate) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
         for frame in frames {
             self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
         }
@@ -128,7 +128,7 @@ impl Client {
     }
 
     /// Writes a protocol ping. Its answer calls [`received`](Protocol::on_receipt) with this number.
-    pub(super) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
+    pub(crate) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
         self.feed_ping(receipt).await?;
         self.sink.flush().await.map_err(|_| Gone)
     }

@@ -1,12 +1,8 @@
-//! Native WebSocket: one connection loop for all dialects, and one file for each protocol.
+//! Native WebSocket: the connection loop that all dashboards share.
 
-mod aria;
-mod bots;
 mod connection;
 mod echo;
 mod guard;
-mod orion;
-mod sentio;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,15 +18,19 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
+use super::Gateway;
 use super::handshake::{HandshakeFault, judge_key};
-use super::{CatchUp, Gateway};
 use crate::auth::UserSession;
 use crate::config::Limits;
+use crate::dashboards::aria::catch_up::CatchUp;
+use crate::dashboards::aria::stream::{self as aria, AriaProtocol, PerformancePage};
+use crate::dashboards::bots::stream as bots;
+use crate::dashboards::orion::stream::OrionProtocol;
+use crate::dashboards::sentio::stream as sentio;
 use crate::listener::{KillSwitch, Peer};
-use aria::{AriaProtocol, PerformancePage};
-use connection::{Client, Protocol, serve};
+use connection::serve;
+pub(crate) use connection::{Client, Protocol};
 pub use echo::echo;
-use orion::OrionProtocol;
 
 /// Read buffer in bytes. Clients send little.
 const READ_BUFFER: usize = 1024;
@@ -56,11 +56,11 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
 
 /// A WebSocket handshake and the connection that it arrived on.
 #[derive(Debug)]
-struct Handshake {
+pub(crate) struct Handshake {
     upgrade: WebSocketUpgrade,
     connection: KillSwitch,
     /// Address of the client.
-    address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Handshake {
@@ -81,7 +81,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 
 impl Handshake {
     /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`bounded`] apply.
-    fn serve<C: Protocol + 'static>(self, gateway: Arc<Gateway>, login: Option<UserSession>, protocol: C) -> Response {
+    pub(crate) fn serve<C: Protocol + 'static>(
+        self,
+        gateway: Arc<Gateway>,
+        login: Option<UserSession>,
+        protocol: C,
+    ) -> Response {
         let place = match gateway.enter("native", protocol.endpoint()) {
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::domain::{Contradiction, Fault, Now, Quote, Rejection, Signal, Tick, parse_time};
-use crate::gateways::dialects::orion::SignalObject;
+use crate::gateways::messages::SignalObject;
 use crate::pipeline::{Request, SubmitError};
 use crate::tasks::Tasks;
 

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{Caller, ClientSession};
 use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::dialects::orion::{ErrorObject, Typed};
+use crate::gateways::messages::{ErrorObject, Typed};
 use crate::gateways::socketio::rooms;
 
 impl ClientSession {

@@ -10,7 +10,7 @@ use super::{Caller, ClientSession};
 use crate::config::duration_text;
 use crate::domain::{Position, Signal};
 use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::dialects::orion::Subscribed;
+use crate::gateways::messages::Subscribed;
 use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::gateways::socketio::personal::Backlog;
 use crate::gateways::socketio::rates::PriceRate;

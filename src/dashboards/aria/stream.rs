@@ -1,0 +1,244 @@
+//! ARIA PRO's protocol on `/ws`, and the reports for its performance page on `/monitoring/ws/performance`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use http::HeaderMap;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::catch_up::{Delivered, PingReceipt, TrackedConnection};
+use super::wire::{self, ChannelSet};
+use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::command::short;
+use crate::gateways::resume::Gone;
+use crate::gateways::ws::{Client, Protocol};
+use crate::hub::{Audiences, Envelope, Snapshot, Topics};
+use crate::pipeline::clock;
+
+const DESK: &str = "/ws";
+const PERFORMANCE: &str = "/monitoring/ws/performance";
+
+/// Close codes of a client that does not reconnect: a panel was removed, or the page was left. After any other code its
+/// hook connects again.
+const FINAL_CODES: [u16; 2] = [1000, 1001];
+/// Name of ARIA's own header for the token.
+pub(crate) const TOKEN_HEADER: &str = "x-aria-token";
+/// Largest payload that `echo` returns, in bytes.
+const MAX_ECHO: usize = 4 * 1024;
+/// Time between two reports of the server's own state.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Returns the token of ARIA's own header.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+    headers.get(TOKEN_HEADER)?.to_str().ok()
+}
+
+/// One connection of an ARIA page, which opens one for each panel.
+#[derive(Debug)]
+pub(crate) struct AriaProtocol {
+    gateway: Arc<Gateway>,
+    id: String,
+    channels: ChannelSet,
+    /// Key that identifies the client by its handshake, see [`CatchUp`](super::catch_up::CatchUp).
+    key: u64,
+    /// Record of what has reached the client; set when it is open.
+    tracked: Option<TrackedConnection>,
+}
+
+impl AriaProtocol {
+    /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
+    pub(crate) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
+        let channels = channels.map(|list| ChannelSet::of(ChannelSet::listed(list))).unwrap_or_default();
+        Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
+    }
+
+    /// Handles a message about the connection or its channels, and returns the answer.
+    fn answer(&mut self, kind: Option<&str>, frame: &Value) -> Option<Utf8Bytes> {
+        let now = clock::wall();
+        let named = || ChannelSet::named(frame.get("channels"));
+        let answer = match kind {
+            Some("ping") => wire::pong(now),
+            // Protocol pings need no answer in text; an answer is ignored.
+            Some("pong") => return None,
+            Some("subscribe") => {
+                self.channels.add(named());
+                wire::subscription_confirmed(&self.channels, now)
+            }
+            Some("unsubscribe") => {
+                self.channels.remove(named());
+                wire::subscription_updated(&self.channels, now)
+            }
+            Some("set_subscriptions") => {
+                self.channels = ChannelSet::of(named());
+                wire::subscription_updated(&self.channels, now)
+            }
+            Some("whoami") => wire::identity(&self.id, &self.channels, now),
+            Some("echo") => {
+                let payload = frame.get("payload").unwrap_or(&Value::Null);
+                if payload.to_string().len() > MAX_ECHO {
+                    wire::error("too_large", &format!("echo sends back up to {MAX_ECHO} bytes"), now)
+                } else {
+                    wire::echo(payload, now)
+                }
+            }
+            Some(other) => wire::error("unknown_type", &format!("unknown type '{}'", short(other)), now),
+            None => wire::error("invalid_message", "a frame is an object with a type", now),
+        };
+        Some(answer)
+    }
+}
+
+impl Protocol for AriaProtocol {
+    fn endpoint(&self) -> &'static str {
+        DESK
+    }
+
+    /// Sends the welcome, the current states, and what is younger than `aria.catch_up` and has not reached this client;
+    /// then live events. Pages cannot ask for missed events, and the panels show everything they get as new.
+    async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
+        client.write([wire::welcome(&self.id, &self.channels, clock::wall())]).await?;
+        let for_all = |published: &RelayedMessage| published.audience == Audience::All;
+        let catch_up = &self.gateway.catch_up;
+        let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
+        self.gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(snapshot.prices(|_| true));
+            client.outbox.put(snapshot.states(for_all));
+            let (missed, delivered) = missed(snapshot, reached.unwrap_or_default(), catch_up.window());
+            client.outbox.put(missed);
+            client.outbox.set_topics(Topics::public());
+            tracked.start_at(delivered);
+        });
+        self.tracked = Some(tracked);
+        Ok(())
+    }
+
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
+        if !wire::is_sent(publication.event()) {
+            return None;
+        }
+        let receipt = match publication.event() {
+            Event::Signal(_) => PingReceipt::Signal(publication.seq()?),
+            Event::RelayedMessage(published) if published.kind.class() == Class::Ordered => {
+                PingReceipt::Message(published.seq)
+            }
+            Event::RelayedMessage(_) | Event::Price(_) => return None,
+        };
+        Some(receipt.encode())
+    }
+
+    fn on_receipt(&mut self, receipt: u64) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.confirm(receipt);
+        }
+    }
+
+    fn on_close(&mut self, code: Option<u16>) {
+        if let Some(tracked) = &mut self.tracked
+            && code.is_none_or(|code| FINAL_CODES.contains(&code))
+        {
+            tracked.leave();
+        }
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        if let (Some(receipt), Some(tracked)) = (self.delivery_probe(publication), &mut self.tracked) {
+            tracked.write(receipt);
+        }
+        if self.channels.is_all() {
+            frames.extend_from_slice(wire::frames(publication));
+            return;
+        }
+        let symbol = wire::symbol(publication.event());
+        let wanted = wire::messages(publication).filter(|(kind, _)| self.channels.contain(kind, symbol.as_deref()));
+        frames.extend(wanted.map(|(_, frame)| frame.clone()));
+    }
+
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let answer = match serde_json::from_str::<Value>(text) {
+            Ok(frame) => self.answer(frame.get("type").and_then(Value::as_str), &frame),
+            Err(_) => Some(wire::error("invalid_json", "a frame is one JSON object", clock::wall())),
+        };
+        if let Some(answer) = answer {
+            client.outbox.answer(answer);
+        }
+        Ok(())
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(self.gateway.heartbeat.app_ping)
+    }
+
+    fn on_interval(&mut self, client: &mut Client) {
+        client.outbox.answer(wire::ping(clock::wall()));
+    }
+}
+
+/// Returns the events after `reached` that are younger than `window`, in the order in which they were published, and
+/// the position before the first of them.
+fn missed(snapshot: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc<Envelope>>, Delivered) {
+    let is_told = |publication: &Arc<Envelope>| publication.age() < window && wire::is_sent(publication.event());
+    let mut signals = snapshot.signals_younger(reached.signals, window).filter(|p| is_told(p)).cloned().peekable();
+    let (mut messages, _) = snapshot.messages_after(&Audiences::everybody(), reached.messages);
+    messages.retain(is_told);
+    let before = |first: u64| first.saturating_sub(1);
+    let delivered = Delivered {
+        signals: signals.peek().and_then(|first| first.seq()).map_or(snapshot.position().seq, before),
+        messages: messages
+            .first()
+            .and_then(|first| first.published())
+            .map_or(snapshot.last_message(), |m| before(m.seq)),
+    };
+    let mut missed: Vec<_> = signals.chain(messages).collect();
+    missed.sort_by_key(|publication| publication.born());
+    (missed, delivered)
+}
+
+/// A performance page: gets reports of the server's own state, and nothing else.
+#[derive(Debug)]
+pub(crate) struct PerformancePage {
+    gateway: Arc<Gateway>,
+}
+
+impl PerformancePage {
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway }
+    }
+
+    fn report(&self) -> Utf8Bytes {
+        wire::system_metrics(self.gateway.metrics.process.usage(), &iso(clock::wall()))
+    }
+}
+
+impl Protocol for PerformancePage {
+    fn endpoint(&self) -> &'static str {
+        PERFORMANCE
+    }
+
+    async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
+        client.outbox.answer(self.report());
+        Ok(())
+    }
+
+    fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
+
+    /// The page's hook also sends pings here.
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let frame = serde_json::from_str::<Value>(text).unwrap_or_default();
+        if frame.get("type").and_then(Value::as_str) == Some("ping") {
+            client.outbox.answer(wire::pong(clock::wall()));
+        }
+        Ok(())
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(REPORT_INTERVAL)
+    }
+
+    fn on_interval(&mut self, client: &mut Client) {
+        client.outbox.answer(self.report());
+    }
+}

@@ -1,0 +1,262 @@
+//! The stream of one user of the bot platform. Its frames are the same over WebSocket and as server-sent events.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Uri};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::pages::{Arrival, Browser};
+use super::wire::{self, Closing, Mode, ServerState};
+use crate::auth::Principal;
+use crate::domain::{Class, MessageType, Position};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::cursor::MessageCursor;
+use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
+use crate::pipeline::clock;
+use crate::telemetry::STORE;
+
+/// Time between two frames with all prices, the same as in the platform's own back end.
+const PRICES_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two frames with the server's own state.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Frames with all prices, encoded once for all clients that are due at about the same time.
+#[derive(Debug, Default)]
+pub struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
+
+impl PriceFrames {
+    /// How long encoded frames are shared.
+    const SHARED_FOR: Duration = Duration::from_secs(1);
+
+    fn get(&self, make: impl FnOnce() -> [Utf8Bytes; 2]) -> [Utf8Bytes; 2] {
+        let mut last = self.0.lock();
+        match &*last {
+            Some((made, frames)) if made.elapsed() < Self::SHARED_FOR => frames.clone(),
+            _ => last.insert((Instant::now(), make())).1.clone(),
+        }
+    }
+}
+
+/// Where a stream starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// With live messages.
+    Live,
+    /// After the cursor that the client presents.
+    Cursor(&'a str),
+    /// After this message, the last that has reached the page.
+    After(u64),
+}
+
+/// The stream of one user.
+#[derive(Debug)]
+pub(super) struct UserFeed {
+    gateway: Arc<Gateway>,
+    user: Arc<str>,
+    audiences: Audiences,
+    /// Log that the sequence numbers of messages refer to.
+    log: Position,
+    mode: Mode,
+    prices_due: Instant,
+    health_due: Instant,
+}
+
+impl UserFeed {
+    pub(super) fn new(gateway: Arc<Gateway>, identity: &Principal, mode: Mode) -> Self {
+        let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
+        let (log, now) = (gateway.hub.position(), Instant::now());
+        Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
+    }
+
+    /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
+    /// the number of the last message so far. Returns the frame that comes before all of these.
+    pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
+        let (begins, recovered) = self.gateway.hub.with_snapshot(|snapshot| {
+            for audience in self.audiences.each() {
+                let states = wire::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
+                // The server's own state has a schedule of its own.
+                for kind in states.filter(|kind| *kind != MessageType::SystemHealth) {
+                    outbox.put(snapshot.states_of(&audience, kind).cloned());
+                }
+            }
+            let mut begins = head(snapshot);
+            begin(begins.seq);
+            let missed = match start {
+                Start::Live => None,
+                Start::Cursor(since) => Some(self.missed(snapshot, since)),
+                Start::After(seq) => Some(self.messages_after(snapshot, seq)),
+            };
+            // A page that presents no cursor and has missed nothing is not told about a recovery.
+            let missed =
+                missed.filter(|(missed, whole)| matches!(start, Start::Cursor(_)) || !missed.is_empty() || !whole);
+            let recovered = missed.map(|(missed, whole)| {
+                // The cursor points before the missed messages, in case the client is disconnected in the middle of
+                // them.
+                let first = missed.first().and_then(|first| first.published()).map(|first| first.seq - 1);
+                begins.seq = first.unwrap_or(begins.seq);
+                outbox.put(missed);
+                whole
+            });
+            outbox.set_topics(Topics { published: self.audiences.clone(), ..Topics::default() });
+            (begins, recovered)
+        });
+        wire::connected(&self.user, self.mode, &begins, recovered, clock::wall())
+    }
+
+    /// Puts all retained messages after `since` into the outbox again, and the frame that ends the replay.
+    pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
+        self.gateway.hub.with_snapshot(|snapshot| {
+            let (missed, whole) = self.missed(snapshot, since);
+            let count = missed.len();
+            outbox.put(missed);
+            outbox.answer(wire::replayed(count, &head(snapshot), whole, clock::wall()));
+        });
+    }
+
+    /// Returns the retained ordered messages after `since`, and whether these are all. After a cursor that does not
+    /// belong to this log, these are all retained messages.
+    fn missed(&self, snapshot: &Snapshot, since: &str) -> (Vec<Arc<Envelope>>, bool) {
+        let cursor = MessageCursor::parse(since).ok();
+        let known = cursor.and_then(|cursor| cursor.place(snapshot.position(), snapshot.last_message()));
+        let (missed, whole) = self.messages_after(snapshot, known.unwrap_or(0));
+        (missed, whole && known.is_some())
+    }
+
+    /// Returns the retained ordered messages of this platform after `seq`, and whether these are all.
+    fn messages_after(&self, snapshot: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
+        let (mut messages, whole) = snapshot.messages_after(&self.audiences, seq);
+        messages.retain(|it| it.published().is_some_and(|message| wire::KINDS.contains(&message.kind)));
+        (messages, whole)
+    }
+
+    /// Registers a connection of this user without a cursor, and finds where it resumes.
+    pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
+        let misses = |seq| self.gateway.hub.with_snapshot(|snapshot| !self.messages_after(snapshot, seq).0.is_empty());
+        self.gateway.pages.arrive(&self.user, browser, misses).await
+    }
+
+    /// Returns the current states of this user's bots.
+    pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
+        let of = |snapshot: &Snapshot, audience| {
+            snapshot.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>()
+        };
+        self.gateway
+            .hub
+            .with_snapshot(|snapshot| self.audiences.each().flat_map(|audience| of(snapshot, audience)).collect())
+    }
+
+    /// Returns the frames of an event of this platform: the first one is for every client, a second one for the
+    /// dashboard's own socket.
+    pub(super) fn frames<'a>(&self, publication: &'a Arc<Envelope>) -> Cow<'a, [Utf8Bytes]> {
+        let Some(message) = publication.published() else { return Cow::Borrowed(&[]) };
+        if message.kind == MessageType::SystemHealth {
+            return Cow::Owned(vec![self.health(clock::wall())]);
+        }
+        let hub = &self.gateway.hub;
+        let history =
+            || hub.with_snapshot(|snapshot| snapshot.messages_after(&Audiences::only(&message.audience), 0).0);
+        let bot = || {
+            let audiences = Audiences { all: true, ..Audiences::only(&message.audience) };
+            hub.with_snapshot(|snapshot| wire::Bot::of_trade(snapshot, &audiences, message))
+        };
+        Cow::Borrowed(wire::frames(publication, &self.log, history, bot))
+    }
+
+    /// Returns the cursor of an ordered message. States have no cursor: they may overtake ordered messages, and a
+    /// client that resumed after a state would skip messages that it has not received.
+    pub(super) fn cursor(&self, publication: &Envelope) -> Option<MessageCursor> {
+        let message = publication.published().filter(|message| message.kind.class() == Class::Ordered)?;
+        Some(MessageCursor::new(&self.log, message.seq))
+    }
+
+    /// How often [`due`](Self::due) has to be called.
+    pub(super) const INTERVAL: Duration = PRICES_INTERVAL;
+
+    /// Returns the periodic frames that are due: at once after joining, then every few seconds.
+    pub(super) fn due(&mut self) -> Vec<Utf8Bytes> {
+        let (now, mut frames) = (Instant::now(), Vec::new());
+        if self.prices_due <= now {
+            self.prices_due = now + PRICES_INTERVAL;
+            frames.extend(self.prices());
+        }
+        if self.health_due <= now {
+            self.health_due = now + HEALTH_INTERVAL;
+            frames.push(self.health(clock::wall()));
+        }
+        frames
+    }
+
+    fn prices(&self) -> [Utf8Bytes; 2] {
+        self.gateway.price_frames.get(|| {
+            let prices = self.gateway.hub.prices();
+            wire::prices(prices.iter().map(AsRef::as_ref), &self.gateway.instruments, clock::wall())
+        })
+    }
+
+    fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
+        let published: Vec<_> = self.gateway.hub.with_snapshot(|snapshot| {
+            let of = |audience| snapshot.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
+            self.audiences.each().flat_map(of).collect()
+        });
+        let state = self.gateway.server_state();
+        wire::health_frame(&state, published.iter().filter_map(|publication| publication.published()), now)
+    }
+
+    /// Returns the last frame before the server closes the connection.
+    pub(super) fn closing_frame(&self, close: Close) -> Utf8Bytes {
+        wire::disconnected(self.mode, closing(close), clock::wall())
+    }
+}
+
+impl Gateway {
+    /// Returns what the server knows about itself.
+    fn server_state(&self) -> ServerState {
+        ServerState {
+            healthy: self.readiness.reasons().is_empty(),
+            database: !self.readiness.suffers(STORE),
+            usage: self.metrics.process.usage(),
+        }
+    }
+}
+
+/// Returns the cursor that a request presents: under the name of the platform's back end, of this server, or of
+/// browsers.
+pub(super) fn cursor_of_request(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
+    let named = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let header = || headers.get("last-event-id")?.to_str().ok().map(str::to_owned);
+    // A browser that reconnects on its own still uses the first URL, so the header is newer.
+    let cursor = header().or_else(|| named("last_event_id")).or_else(|| named("since"));
+    cursor.filter(|cursor| !cursor.is_empty())
+}
+
+/// Returns the cursor that a frame presents.
+pub(super) fn cursor_of_frame(frame: &Value) -> Option<String> {
+    let fields = ["last_sequence", "last_event_id", "since"];
+    let cursor = fields.iter().find_map(|name| frame.get(name).filter(|value| !value.is_null()))?;
+    MessageCursor::read(cursor).ok().map(|cursor| cursor.to_string())
+}
+
+fn head(snapshot: &Snapshot) -> MessageCursor {
+    MessageCursor::new(snapshot.position(), snapshot.last_message())
+}
+
+/// Returns why the connection ends, in this platform's terms.
+fn closing(close: Close) -> Closing {
+    let (code, message) = match close {
+        Close::Expired => ("TOKEN_EXPIRED", "the token has expired: log in again"),
+        Close::Revoked => ("TOKEN_REVOKED", "the token was revoked: log in again"),
+        Close::Restart => ("RESTARTING", "the server restarts: connect again"),
+        Close::TooSlow => ("TOO_SLOW", "this client reads too slowly: connect again"),
+        other => ("CLOSED", other.reason()),
+    };
+    Closing { code, message }
+}

@@ -1,0 +1,3 @@
+//! ORION.
+
+pub(crate) mod stream;

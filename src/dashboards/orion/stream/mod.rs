@@ -1,0 +1,283 @@
+//! ORION's protocol on `/ws/signals`, and for pushers on `/api/websocket`.
+
+mod joining;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::auth::TokenKind;
+use crate::domain::{SignalId, iso};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::command::{SubscriptionRequest, fault, parse_replay, short};
+use crate::gateways::completeness::Completeness;
+use crate::gateways::events;
+use crate::gateways::messages::{self, ErrorObject, Pong, Typed, encode};
+use crate::gateways::pace::TOO_FAST;
+use crate::gateways::resume::{self, Gone};
+use crate::gateways::ws::{Client, Protocol};
+use crate::hub::Envelope;
+use crate::pipeline::clock;
+use crate::sources::push::{MalformedBody, trimmed};
+
+const DASHBOARD: &str = "/ws/signals";
+const PUSHER: &str = "/api/websocket";
+
+/// How long a dashboard that has answered the opening ping has for its first `subscribe`, before it gets everything.
+const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
+/// How long a dashboard that does not answer pings has for its first `subscribe`.
+const MAX_SUBSCRIBE_WAIT: Duration = Duration::from_secs(3);
+/// The number in the opening ping.
+const OPENING_PING: u64 = 0;
+
+/// The connection of one ORION dashboard or pusher.
+#[derive(Debug)]
+pub(crate) struct OrionProtocol {
+    gateway: Arc<Gateway>,
+    endpoint: &'static str,
+    since: Option<String>,
+    /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
+    replay: Option<Duration>,
+    /// The error in the handshake's query, until it is sent.
+    query_fault: Option<ErrorObject>,
+    may_push: bool,
+    may_read: bool,
+    /// Set while the connection waits for the client's first `subscribe`.
+    waiting: Option<SubscribeWait>,
+    /// Which events have been written or are queued in the outbox.
+    completeness: Completeness,
+    /// Whether the client has already joined signals, with a snapshot or by resuming.
+    has_joined: bool,
+    /// Signals sent in snapshots, with the sequence number of the event that was sent. Earlier events of them are
+    /// outdated.
+    snapshot: HashMap<SignalId, u64>,
+}
+
+/// The wait of a dashboard that has not presented a cursor. Until it subscribes, or the time is up, nothing with a
+/// cursor is sent: a client that is disconnected in the middle of a snapshot would otherwise resume past what it has
+/// received.
+#[derive(Debug)]
+struct SubscribeWait {
+    /// When the snapshot is sent without a `subscribe`.
+    until: Instant,
+}
+
+impl OrionProtocol {
+    /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
+    /// `replay` is the unparsed query parameter.
+    pub(crate) fn dashboard(
+        gateway: Arc<Gateway>,
+        since: Option<String>,
+        replay: Option<String>,
+        may_push: bool,
+    ) -> Self {
+        let (replay, query_fault) = match replay.map(|replay| parse_replay(&replay.into())) {
+            Some(Ok(replay)) => (Some(replay), None),
+            Some(Err(fault)) => (None, Some(fault)),
+            None => (None, None),
+        };
+        Self { since, replay, query_fault, ..Self::new(gateway, DASHBOARD, may_push, true) }
+    }
+
+    /// Creates a pusher's connection: it gets nothing until it subscribes.
+    pub(crate) fn pusher(gateway: Arc<Gateway>, may_push: bool, may_read: bool) -> Self {
+        Self::new(gateway, PUSHER, may_push, may_read)
+    }
+
+    fn new(gateway: Arc<Gateway>, endpoint: &'static str, may_push: bool, may_read: bool) -> Self {
+        Self {
+            gateway,
+            endpoint,
+            since: None,
+            replay: None,
+            query_fault: None,
+            may_push,
+            may_read,
+            waiting: None,
+            completeness: Completeness::default(),
+            has_joined: false,
+            snapshot: HashMap::new(),
+        }
+    }
+
+    async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
+        self.waiting = None;
+        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
+        for fault in &request.faults {
+            answer(client, "error", fault);
+        }
+        request.replay = request.replay.or(self.replay);
+        // A cursor only applies to signals; prices have none.
+        let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
+        let Some(since) = since else {
+            self.join_with_snapshot(client, &request, None);
+            return Ok(());
+        };
+        let Some(seq) = resume::place(since, &self.gateway.hub.position()) else {
+            self.join_with_snapshot(client, &request, Some(false));
+            return Ok(());
+        };
+        let before = client.outbox.topics().signals;
+        if before.is_none() {
+            return self.catch_up(client, seq, &request).await;
+        }
+        let filled = self.fill_in(client, seq, &request).await?;
+        // For symbols that are new to the connection it gets the snapshot alone, so its gap is not filled.
+        let widened = before.with(&request.topics.signals) != before;
+        self.join_with_snapshot(client, &request, Some(filled && !widened));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, client: &Client, data: &Value) {
+        self.join_everything(client);
+        let request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
+        for fault in &request.faults {
+            answer(client, "error", fault);
+        }
+        let gateway = self.gateway.clone();
+        gateway.hub.with_snapshot(|snapshot| {
+            let rest = client.outbox.topics().without(&request.topics);
+            self.set_signals(&rest.signals, snapshot.position().seq);
+            client.outbox.set_topics(rest);
+        });
+        answer(client, "unsubscribed", &request.unsubscribed());
+    }
+
+    fn authenticate(&mut self, client: &Client, frame: &Value) -> Result<(), Close> {
+        let token = frame.get("token").and_then(Value::as_str).unwrap_or_default();
+        match self.gateway.tokens.ingest(Some(token)) {
+            Ok(()) => {
+                (self.may_push, self.may_read) = (true, true);
+                client.outbox.answer(encode(&serde_json::json!({ "success": true, "message": "Authenticated" })));
+                Ok(())
+            }
+            Err(error) => {
+                self.gateway.metrics.reject("push", "unauthorized");
+                client.outbox.answer(encode(&client.token_fault(TokenKind::Ingest, error)));
+                Err(Close::Policy)
+            }
+        }
+    }
+
+    async fn push(&self, client: &Client, kind: &str, frame: &Value) {
+        let data = frame.get("data").or_else(|| frame.get("payload")).unwrap_or(frame);
+        if !self.may_push {
+            let refusal =
+                fault("unauthorized", "send {\"type\":\"auth\",\"token\":\"…\"} with ORION_INGEST_TOKEN first");
+            client.outbox.answer(encode(&refusal));
+            return;
+        }
+        if let Err(refused) = self.gateway.tokens.count_push() {
+            self.gateway.metrics.reject_too_fast();
+            client.outbox.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
+            return;
+        }
+        let push = &self.gateway.push;
+        let frame = match kind {
+            "signal" => push.signal(data).await.map(|answer| encode(&answer)),
+            "event" => push.events(|now| events::read(data, now)).await.map(|answer| encode(&answer)),
+            _ => push.prices(data).await.map(|answer| encode(&answer)),
+        };
+        client.outbox.answer(frame.unwrap_or_else(|error| encode(&error.body())));
+    }
+}
+
+impl Protocol for OrionProtocol {
+    fn endpoint(&self) -> &'static str {
+        self.endpoint
+    }
+
+    async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
+        if self.endpoint == PUSHER {
+            return Ok(());
+        }
+        if let Some(fault) = self.query_fault.take() {
+            answer(client, "error", &fault);
+        }
+        let request = self.everything();
+        match self.since.take() {
+            None => return self.wait_for_subscribe(client).await,
+            Some(since) => match resume::place(&since, &self.gateway.hub.position()) {
+                Some(seq) => return self.catch_up(client, seq, &request).await,
+                None => self.join_with_snapshot(client, &request, Some(false)),
+            },
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(messages::frames(publication));
+    }
+
+    fn may_push(&self) -> bool {
+        self.may_push
+    }
+
+    /// Shortens the wait once the ping is answered, so that network latency does not count: a message that the client
+    /// sends on opening arrives together with the pong.
+    fn on_receipt(&mut self, receipt: u64) {
+        if let Some(waiting) = self.waiting.as_mut().filter(|_| receipt == OPENING_PING) {
+            waiting.until = waiting.until.min(Instant::now() + FIRST_SUBSCRIBE_WAIT);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.waiting.as_ref().map(|waiting| waiting.until)
+    }
+
+    fn on_deadline(&mut self, client: &mut Client) {
+        self.join_everything(client);
+    }
+
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let Ok(frame) = serde_json::from_slice::<Value>(trimmed(text.as_bytes())) else {
+            answer(client, "error", &fault("invalid_json", malformed(text)));
+            return Ok(());
+        };
+        let kind = frame.get("type").and_then(Value::as_str);
+        if kind == Some("signal")
+            && let Some(repeated) = MalformedBody::repeated(text.as_bytes())
+        {
+            answer(client, "error", &fault("invalid_json", repeated.remedy));
+            return Ok(());
+        }
+        match kind {
+            Some("subscribe") if !self.may_read => {
+                answer(client, "error", &fault("unauthorized", "a token is needed to read: send an auth frame first"));
+            }
+            Some("subscribe") => self.subscribe(client, &frame).await.map_err(|Gone| Close::TooSlow)?,
+            Some("unsubscribe") => self.unsubscribe(client, &frame),
+            Some("ping") => {
+                let pong = Pong { timestamp: frame.get("timestamp").cloned(), server_time: iso(clock::wall()) };
+                answer(client, "pong", &pong);
+            }
+            Some("pong") => {}
+            Some("auth") => self.authenticate(client, &frame)?,
+            Some(kind @ ("signal" | "price_update" | "event")) => self.push(client, kind, &frame).await,
+            None if frame.get("id").is_some() => self.push(client, "signal", &frame).await,
+            Some(other) => {
+                answer(client, "error", &fault("unknown_type", format!("unknown type '{}'", short(other))));
+            }
+            None => answer(client, "error", &fault("invalid_message", "a frame is an object with a type")),
+        }
+        Ok(())
+    }
+}
+
+/// Returns the error for a frame that is not JSON.
+fn malformed(text: &str) -> String {
+    const ONE_OBJECT: &str = "a frame is one JSON object";
+    match MalformedBody::of(text.as_bytes()).filter(|_| text.trim_start().starts_with('{')) {
+        Some(malformed) => format!("{ONE_OBJECT}: {}", malformed.remedy),
+        None => ONE_OBJECT.to_owned(),
+    }
+}
+
+fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) {
+    client.outbox.answer(encode(&Typed { kind, fields }));
+}

@@ -1,0 +1,289 @@
+//! `/ws/earnings`, `/ws/notifications` and `/ws/user/{id}`: what is published for one user.
+//!
+//! A client identifies its user by the handshake's token, by `token` in its first frame, or by a bare `user_id` where
+//! that suffices ([`OpenUsers`](crate::auth::OpenUsers)). A client that may not read gets an error and stays connected:
+//! after a close the page would only reconnect, and a later frame may carry a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+
+use super::ClientFrame;
+use crate::auth::{Principal, TokenKind, UserAccessError};
+use crate::dashboards::delivery::DeliveryConnection;
+use crate::dashboards::sentio::wire;
+use crate::domain::{Event, MessageType};
+use crate::gateways::Gateway;
+use crate::gateways::close::Close;
+use crate::gateways::resume::Gone;
+use crate::gateways::ws::{Client, Protocol};
+use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
+use crate::pipeline::clock;
+
+/// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
+/// of the same millisecond stay on the screen and repeat. Until the previous notification is confirmed, the next one
+/// waits longer, because a slow network or page could deliver both together.
+const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfirmed: Duration::from_millis(25) };
+
+/// One of the personal streams.
+pub(super) trait Panel: Send + Sized {
+    /// Path of the endpoint.
+    const ENDPOINT: &'static str;
+
+    /// Puts the user's initial messages into the client's outbox and joins it to live events.
+    fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
+
+    /// See [`Protocol::encode`].
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
+
+    /// See [`Protocol::batch_end`].
+    fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
+
+    /// See [`Protocol::delivery_probe`].
+    fn delivery_probe(&self, _publication: &Envelope) -> Option<u64> {
+        None
+    }
+
+    /// See [`Protocol::on_receipt`].
+    fn on_receipt(&mut self, _receipt: u64) {}
+}
+
+/// One client of a personal stream.
+#[derive(Debug)]
+pub(super) struct Personal<P> {
+    gateway: Arc<Gateway>,
+    /// User of the handshake's token.
+    identity: Option<Principal>,
+    /// Whether the client may read without a user token. Where reading needs a token, a bare id is not enough.
+    may_read: bool,
+    /// User id in the path. A client with one need not send anything.
+    path: Option<String>,
+    /// Set when the user is known.
+    panel: Option<P>,
+}
+
+impl<P: Panel> Personal<P> {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        identity: Option<Principal>,
+        may_read: bool,
+        path: Option<String>,
+    ) -> Self {
+        Self { gateway, identity, may_read, path, panel: None }
+    }
+
+    async fn register(
+        &mut self,
+        client: &mut Client,
+        identity: Option<&Principal>,
+        named: Option<&str>,
+    ) -> Result<(), UserAccessError> {
+        if identity.is_none() && !self.may_read {
+            return Err(UserAccessError::Unproven);
+        }
+        let user = match (&self.path, named) {
+            (Some(path), Some(named)) if path != named => return Err(UserAccessError::Other),
+            (path, named) => self.gateway.open_users.admit(identity, path.as_deref().or(named))?,
+        };
+        self.panel = Some(P::join(&self.gateway, client, &user).await);
+        Ok(())
+    }
+
+    /// Handles a frame of a client whose user is not known yet.
+    async fn identify(&mut self, client: &mut Client, frame: &ClientFrame) -> Result<(), Close> {
+        let tokens = &self.gateway.tokens;
+        if let Some(token) = frame.text("token") {
+            tokens.fetch_key_of(token).await;
+        }
+        let proved = frame.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
+            let fault = client.token_fault(TokenKind::User, refusal);
+            client.outbox.answer(wire::error(&fault.error, clock::wall()));
+            Close::Policy
+        })?;
+        let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), frame.user_id());
+        // The pages send pings before they identify their user. A ping without new information is only answered.
+        let is_new = proved.is_some() || named.is_some() || (identity.is_some() && self.path.is_none());
+        if frame.action() == Some("ping") && !is_new {
+            frame.answer(client);
+            return Ok(());
+        }
+        match self.register(client, identity.as_ref(), named.as_deref()).await {
+            Ok(()) => {
+                if let Some(identity) = proved {
+                    client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
+                }
+            }
+            Err(error) => refuse(client, error),
+        }
+        frame.answer_ping(client);
+        Ok(())
+    }
+}
+
+fn refuse(client: &Client, error: UserAccessError) {
+    client.outbox.answer(wire::error(&error.to_string(), clock::wall()));
+}
+
+impl<P: Panel> Protocol for Personal<P> {
+    fn endpoint(&self) -> &'static str {
+        P::ENDPOINT
+    }
+
+    async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
+        if self.path.is_some()
+            && let Err(error) = self.register(client, self.identity.clone().as_ref(), None).await
+        {
+            refuse(client, error);
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(panel) = &mut self.panel {
+            panel.encode(publication, frames);
+        }
+    }
+
+    fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(panel) = &mut self.panel {
+            panel.batch_end(frames);
+        }
+    }
+
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
+        self.panel.as_ref()?.delivery_probe(publication)
+    }
+
+    fn on_receipt(&mut self, receipt: u64) {
+        if let Some(panel) = &mut self.panel {
+            panel.on_receipt(receipt);
+        }
+    }
+
+    async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let Some(frame) = ClientFrame::read(client, text) else { return Ok(()) };
+        if self.panel.is_some() {
+            frame.answer(client);
+            return Ok(());
+        }
+        self.identify(client, &frame).await
+    }
+}
+
+fn topics(user: &Arc<str>) -> Topics {
+    Topics { published: Audiences::of_user(user.clone(), false), ..Topics::default() }
+}
+
+/// The current earnings, then each new state of them.
+#[derive(Debug)]
+pub(super) struct Earnings;
+
+impl Panel for Earnings {
+    const ENDPOINT: &'static str = "/ws/earnings";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(wire::earnings(snapshot, user));
+            client.outbox.set_topics(topics(user));
+        });
+        Self
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        frames.extend_from_slice(wire::personal_frames(publication, MessageType::Earnings));
+    }
+}
+
+/// The notifications that have not reached the user, then each new one, [`SPACING`] apart. A notification that is still
+/// queued when the connection ends has not reached the user, and is sent again on the next connection.
+#[derive(Debug)]
+pub(super) struct Notifications {
+    connection: DeliveryConnection,
+    outbox: Arc<Outbox>,
+    /// Number of the last notification that was written.
+    last: u64,
+}
+
+impl Panel for Notifications {
+    const ENDPOINT: &'static str = "/ws/notifications";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        let connection = gateway.deliveries.join(user).await;
+        client.outbox.set_spacing(SPACING);
+        gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(wire::missed_notifications(snapshot, user, gateway.deliveries.reached(user)));
+            client.outbox.set_topics(topics(user));
+        });
+        Self { connection, outbox: client.outbox.clone(), last: 0 }
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
+        if let Some(number) = self.delivery_probe(publication) {
+            self.connection.write(number);
+            self.last = number;
+            frames.extend_from_slice(wire::personal_frames(publication, MessageType::Notification));
+        }
+    }
+
+    fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
+        match publication.event() {
+            Event::RelayedMessage(published) if wire::is_personal(publication, MessageType::Notification) => {
+                Some(published.seq)
+            }
+            Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
+        }
+    }
+
+    fn on_receipt(&mut self, receipt: u64) {
+        self.connection.confirm(receipt);
+        if receipt == self.last {
+            self.outbox.confirmed();
+        }
+    }
+}
+
+/// One object with the user's whole state, sent again after each change.
+#[derive(Debug)]
+pub(super) struct UserDashboard {
+    gateway: Arc<Gateway>,
+    user: Arc<str>,
+    /// The object that the client has.
+    sent: Utf8Bytes,
+    changed: bool,
+}
+
+impl UserDashboard {
+    fn show(&mut self) -> Option<Utf8Bytes> {
+        let sources = self.gateway.hub.with_snapshot(|snapshot| wire::dashboard_sources(snapshot, &self.user));
+        let dashboard = wire::dashboard(&sources);
+        let is_new = dashboard != self.sent;
+        self.sent = dashboard;
+        is_new.then(|| self.sent.clone())
+    }
+}
+
+impl Panel for UserDashboard {
+    const ENDPOINT: &'static str = "/ws/user/{id}";
+
+    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+        let mut dashboard =
+            Self { gateway: gateway.clone(), user: user.clone(), sent: Utf8Bytes::default(), changed: false };
+        client.outbox.set_topics(topics(user));
+        if let Some(frame) = dashboard.show() {
+            client.outbox.answer(frame);
+        }
+        dashboard
+    }
+
+    fn encode(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
+        let shown = [MessageType::Earnings, MessageType::Notification, MessageType::Trades];
+        self.changed |= shown.into_iter().any(|kind| wire::is_personal(publication, kind));
+    }
+
+    fn batch_end(&mut self, frames: &mut Vec<Utf8Bytes>) {
+        if std::mem::take(&mut self.changed) {
+            frames.extend(self.show());
+        }
+    }
+}
