@@ -8,20 +8,21 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use orion_server::dashboards::orion::wire::frames;
 use orion_server::domain::{
     Direction, Event, Feed, Input, Instruments, Now, Position, PriceUpdate, Quote, Signal, SignalDraft, SignalId,
     SourceName, Tick,
 };
 use orion_server::engine::Engine;
-use orion_server::gateways::messages as orion;
+use orion_server::gateways::messages;
 use orion_server::hub::Envelope;
 
 /// Encodes an event in a dialect. The first call encodes; later calls return the shared frames.
 type Encode = fn(&Arc<Envelope>) -> &[Utf8Bytes];
-const DIALECTS: [(&str, Encode); 2] = [("orion over Socket.IO", object), ("orion native", orion::frames)];
+const DIALECTS: [(&str, Encode); 2] = [("orion over Socket.IO", object), ("orion native", frames)];
 
 fn object(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
-    orion::object(publication).map(std::slice::from_ref).unwrap_or_default()
+    messages::object(publication).map(std::slice::from_ref).unwrap_or_default()
 }
 
 fn at() -> DateTime<Utc> {

@@ -13,11 +13,11 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use chrono::DateTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use orion_server::dashboards::orion::wire as orion;
 use orion_server::dashboards::{aria::wire as aria, sentio::wire as sentio};
 use orion_server::domain::{
     Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
 };
-use orion_server::gateways::messages as orion;
 use orion_server::hub::{Audiences, Clients, Envelope, Hub, Membership, Outbox, Selection, Topics};
 use orion_server::telemetry::Metrics;
 use tokio::time::Instant;

@@ -1,6 +1,7 @@
-//! ORION: `{type, payload}` frames over WebSocket, the bare payloads over Socket.IO and HTTP.
+//! The server's own messages: the objects of signals and prices over Socket.IO and HTTP, and the answers to commands.
 //!
-//! Field names and their order follow the ORION documents; the server's own fields come after them.
+//! Field names and their order follow the ORION documents; the server's own fields come after them. Dashboards embed
+//! these objects where they read the same.
 
 use std::sync::Arc;
 
@@ -9,10 +10,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::number::{Numbers, number, optional};
-use crate::domain::{Event, Position, PriceUpdate, Signal, SignalState, Symbol, iso};
+use crate::domain::{Event, PriceUpdate, Signal, SignalState, Symbol, iso};
 use crate::hub::{Encoding, Envelope};
 
-/// A complete signal, as every ORION client reads it.
+/// The slot of the bare objects.
+pub const OBJECT: Encoding = Encoding::new(0);
+
+/// A complete signal.
 #[derive(Debug, Serialize)]
 pub struct SignalObject<'a> {
     id: &'a str,
@@ -71,16 +75,15 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
     }
 }
 
-impl<'a> SignalObject<'a> {
-    /// Adapts a signal to the native stream's page, which prints the length of an empty list (a stray "0") but nothing
-    /// for null.
-    fn native(signal: &'a Signal) -> Self {
-        let targets = Some(Numbers(&signal.take_profits)).filter(|targets| !targets.0.is_empty());
-        Self { take_profits: targets, ..Self::from(signal) }
+impl SignalObject<'_> {
+    /// Writes null in place of an empty list of targets.
+    #[must_use]
+    pub(crate) fn without_empty_targets(self) -> Self {
+        Self { take_profits: self.take_profits.filter(|targets| !targets.0.is_empty()), ..self }
     }
 }
 
-/// A price as every ORION client reads it.
+/// A price.
 #[derive(Debug, Serialize)]
 pub struct PriceObject<'a> {
     symbol: &'a str,
@@ -120,38 +123,12 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
 
 /// Returns the bare object of a signal or a price, encoded once; `None` for other events.
 pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
-    let objects = publication.encoded(Encoding::OrionObject, |publication| match publication.event() {
+    let objects = publication.encoded(OBJECT, |publication| match publication.event() {
         Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
         Event::Price(update) => vec![encode(&PriceObject::from(update.as_ref()))],
         Event::RelayedMessage(_) => Vec::new(),
     });
     objects.first()
-}
-
-/// Returns the native frame of a signal or a price, encoded once; empty for other events.
-pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
-    publication.encoded(Encoding::OrionFrame, |publication| {
-        let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
-        match publication.event() {
-            Event::Signal(signal) if signal.take_profits.is_empty() => {
-                vec![frame(&encode(&SignalObject::native(signal)))]
-            }
-            _ => object(publication).map(frame).into_iter().collect(),
-        }
-    })
-}
-
-/// Encodes the native frame of a signal from the log.
-pub fn signal_frame(signal: &Signal, position: &Position) -> Utf8Bytes {
-    envelope("signal", &encode(&SignalObject::native(signal)), Some(position))
-}
-
-/// Embeds an encoded object in its envelope.
-fn envelope(kind: &str, payload: &str, cursor: Option<&Position>) -> Utf8Bytes {
-    match cursor {
-        Some(cursor) => format!(r#"{{"type":"{kind}","payload":{payload},"cursor":"{cursor}"}}"#).into(),
-        None => format!(r#"{{"type":"{kind}","payload":{payload}}}"#).into(),
-    }
 }
 
 /// Encodes one of the server's wire structs.

@@ -8,23 +8,19 @@ use tokio::time::Instant;
 
 use crate::domain::{Event, Position, RelayedMessage};
 
-/// The wire formats of an event. The dialects decide their bytes.
+/// One of the wire formats of an event: its slot in every envelope. Each format has a slot of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// The plain object of ORION.
-    OrionObject,
-    /// The same object in a frame of ORION.
-    OrionFrame,
-    /// The messages of ARIA PRO.
-    Aria,
-    /// The messages of Sentio.
-    Sentio,
-    /// The messages of the bot platform.
-    Bots,
-}
+pub struct Encoding(usize);
 
 impl Encoding {
-    const COUNT: usize = 5;
+    /// Number of slots of an envelope.
+    const SLOTS: usize = 8;
+
+    /// Returns the format with this slot. In a constant, a slot that does not exist fails the build.
+    pub const fn new(slot: usize) -> Self {
+        assert!(slot < Self::SLOTS, "an envelope has no such slot");
+        Self(slot)
+    }
 }
 
 /// An event with its position in the log, shared by all its receivers.
@@ -33,7 +29,7 @@ pub struct Envelope {
     event: Event,
     position: Option<Position>,
     born: Instant,
-    encoded: [OnceLock<Box<[Utf8Bytes]>>; Encoding::COUNT],
+    encoded: [OnceLock<Box<[Utf8Bytes]>>; Encoding::SLOTS],
 }
 
 impl Envelope {
@@ -97,6 +93,6 @@ impl Envelope {
         encoding: Encoding,
         encode: impl FnOnce(&Arc<Self>) -> Vec<Utf8Bytes>,
     ) -> &[Utf8Bytes] {
-        self.encoded[encoding as usize].get_or_init(|| encode(self).into_boxed_slice())
+        self.encoded[encoding.0].get_or_init(|| encode(self).into_boxed_slice())
     }
 }

@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use insta::assert_snapshot;
 use orion_server::auth::AuthError;
+use orion_server::dashboards::orion::wire::{frames, signal_frame};
 use orion_server::domain::{
     Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, Position, PriceUpdate, Quality,
     Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
 use orion_server::gateways::close::Close;
 use orion_server::gateways::messages::{
-    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, frames, object, signal_frame,
+    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
+use orion_server::dashboards::orion::wire::frames;
 use orion_server::domain::{
     Direction, Event, Feed, Input, Instrument, Instruments, Invalidation, Killzone, Now, Position, Quote, Signal,
     SignalDraft, SignalId, SignalStatus, SourceName, Tick,
 };
 use orion_server::engine::Engine;
-use orion_server::gateways::messages::frames;
 use orion_server::hub::Envelope;
 use proptest::collection::vec;
 use proptest::option::of;

@@ -1,3 +1,4 @@
 //! ORION.
 
 pub(crate) mod stream;
+pub mod wire;

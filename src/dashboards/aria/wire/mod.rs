@@ -25,6 +25,9 @@ pub use channels::ChannelSet;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
 pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
 
+/// The slot of the frames.
+pub const ENCODING: Encoding = Encoding::new(2);
+
 /// `tick`.
 #[derive(Debug, Serialize)]
 struct TickObject<'a> {
@@ -178,7 +181,7 @@ fn percent(confidence: f64) -> f64 {
 
 /// Returns the frames of an event, encoded once; empty for events that ARIA does not read.
 pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
-    publication.encoded(Encoding::Aria, |publication| {
+    publication.encoded(ENCODING, |publication| {
         let event = publication.event();
         kinds(event).iter().map(|kind| frame(kind, event)).collect()
     })

@@ -16,6 +16,9 @@ use crate::gateways::cursor::MessageCursor;
 use crate::gateways::messages::{PriceObject, encode};
 use crate::hub::{Encoding, Envelope};
 
+/// The slot of the frames.
+pub const ENCODING: Encoding = Encoding::new(4);
+
 /// Behind the data: the time, and for ordered messages the position in their order.
 #[derive(Debug, Serialize)]
 struct MessagePosition {
@@ -68,7 +71,7 @@ pub fn frames<'a>(
     if !KINDS.contains(&published.kind) {
         return &[];
     }
-    publication.encoded(Encoding::Bots, |_| encode_published(published, log, history, bot))
+    publication.encoded(ENCODING, |_| encode_published(published, log, history, bot))
 }
 
 fn encode_published(

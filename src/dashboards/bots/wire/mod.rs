@@ -22,7 +22,8 @@ mod whale;
 
 pub use decision::decision_of;
 pub use frames::{
-    Closing, Mode, connected, disconnected, error, frames, health_frame, ping, pong, price_map, prices, replayed,
+    Closing, ENCODING, Mode, connected, disconnected, error, frames, health_frame, ping, pong, price_map, prices,
+    replayed,
 };
 pub use health::{ServerState, system_health};
 pub use spelling::{Bot, spelled};

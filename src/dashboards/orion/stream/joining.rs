@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::wire;
 use super::{MAX_SUBSCRIBE_WAIT, OPENING_PING, OrionProtocol, SubscribeWait};
 use crate::config::duration_text;
 use crate::domain::{Event, Position, Signal, SignalState};
 use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::{self, Subscribed, Typed, encode};
+use crate::gateways::messages::{Subscribed, Typed, encode};
 use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::gateways::ws::Client;
 use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
@@ -159,7 +160,7 @@ impl OrionProtocol {
                     Some(sent) if *sent == seq => {}
                     Some(sent) if *sent > seq => whole = false,
                     _ if after < Some(latest) => whole = false,
-                    _ => frames.push(messages::signal_frame(&signal, &Position { epoch: epoch.clone(), seq })),
+                    _ => frames.push(wire::signal_frame(&signal, &Position { epoch: epoch.clone(), seq })),
                 }
             }
             client.write(frames).await?;
@@ -182,7 +183,7 @@ impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
         let wanted = &self.request.topics.signals;
         let missed = page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol));
-        let frames: Vec<_> = missed.map(|(position, signal)| messages::signal_frame(signal, position)).collect();
+        let frames: Vec<_> = missed.map(|(position, signal)| wire::signal_frame(signal, position)).collect();
         self.client.write(frames).await
     }
 

@@ -10,6 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::wire;
 use crate::auth::TokenKind;
 use crate::domain::{SignalId, iso};
 use crate::gateways::Gateway;
@@ -17,7 +18,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::{SubscriptionRequest, fault, parse_replay, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::events;
-use crate::gateways::messages::{self, ErrorObject, Pong, Typed, encode};
+use crate::gateways::messages::{ErrorObject, Pong, Typed, encode};
 use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone};
 use crate::gateways::ws::{Client, Protocol};
@@ -211,7 +212,7 @@ impl Protocol for OrionProtocol {
     }
 
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(messages::frames(publication));
+        frames.extend_from_slice(wire::frames(publication));
     }
 
     fn may_push(&self) -> bool {

@@ -35,6 +35,9 @@ pub use personal::{
 pub(in crate::dashboards::sentio) use watchlist::MAX_SYMBOL;
 pub use watchlist::Watchlist;
 
+/// The slot of the frames, and of the entries of lists.
+pub const ENCODING: Encoding = Encoding::new(3);
+
 /// Fields of a signal behind its symbol.
 #[derive(Debug, Serialize)]
 struct SignalFields {
@@ -179,7 +182,7 @@ pub fn admin_frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     if published.audience != Audience::Admin || !is_administrative(published.kind) {
         return &[];
     }
-    publication.encoded(Encoding::Sentio, |_| vec![frame(published.kind.name(), &published.data, published.at)])
+    publication.encoded(ENCODING, |_| vec![frame(published.kind.name(), &published.data, published.at)])
 }
 
 /// Whether the type is read on the admin channel.
@@ -273,7 +276,7 @@ fn entries<'a>(
 
 fn entry(name: &str, publication: &Arc<Envelope>) -> Option<String> {
     let encode = |publication: &Arc<Envelope>| fields(publication.event()).map(Utf8Bytes::from).into_iter().collect();
-    let fields = publication.encoded(Encoding::Sentio, encode).first()?;
+    let fields = publication.encoded(ENCODING, encode).first()?;
     Some(format!("{{\"symbol\":{},{}", json(name), fields.as_str()))
 }
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::frame;
+use super::{ENCODING, frame};
 use crate::domain::{Audience, Event, MessageType, RelayedMessage};
 use crate::gateways::messages::encode;
-use crate::hub::{Audiences, Encoding, Envelope, Snapshot};
+use crate::hub::{Audiences, Envelope, Snapshot};
 
 /// Largest number of notifications that a joining client gets, and of entries in a list: as many as the page keeps.
 const MAX_ENTRIES: usize = 50;
@@ -36,7 +36,7 @@ struct DashboardObject<'a> {
 pub fn personal_frames(publication: &Arc<Envelope>, kind: MessageType) -> &[Utf8Bytes] {
     match personal(publication, kind) {
         Some(published) => {
-            publication.encoded(Encoding::Sentio, |_| vec![frame(published.kind.name(), &published.data, published.at)])
+            publication.encoded(ENCODING, |_| vec![frame(published.kind.name(), &published.data, published.at)])
         }
         None => &[],
     }
