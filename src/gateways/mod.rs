@@ -10,6 +10,7 @@ mod channels;
 pub mod close;
 pub mod command;
 mod completeness;
+mod connection_guard;
 pub mod cursor;
 pub mod delivery;
 pub mod dialects;

@@ -4,7 +4,6 @@ mod aria;
 mod bots;
 mod connection;
 mod echo;
-mod guard;
 mod orion;
 mod sentio;
 
@@ -82,14 +81,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Handshake {
 impl Handshake {
     /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`bounded`] apply.
     fn serve<C: Protocol + 'static>(self, gateway: Arc<Gateway>, login: Option<UserSession>, protocol: C) -> Response {
-        let place = match gateway.enter("native", protocol.endpoint()) {
-            Ok(place) => place,
+        let slot = match gateway.enter("native", protocol.endpoint()) {
+            Ok(slot) => slot,
             Err(refusal) => return refusal.into_response(),
         };
         let Self { upgrade, connection, address } = self;
         bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, (connection, address), gateway, login, protocol).await;
-            drop(place);
+            serve(socket, (connection, address), slot, gateway, login, protocol).await;
         })
     }
 }

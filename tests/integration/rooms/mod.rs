@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
-    ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
+    ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind ConnectionId ConnectionSpan Metrics Queue")]),
     ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
     ("engine", &[("domain", "*")]),
     ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
@@ -65,7 +65,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("sources", "push::MalformedBody push::Push push::PushedEvents push::trimmed"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
-            ("telemetry", "LogLimit Metrics Readiness STORE Usage"),
+            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness STORE Usage"),
         ],
     ),
     (
