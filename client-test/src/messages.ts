@@ -190,11 +190,13 @@ export interface Overview {
   uptime_seconds: number;
   parts: Record<string, { status: "ok" | "degraded"; reason?: string }>;
   alerts: { alert: string; raised: number }[];
-  connections: { transport: string; namespace: string; open: number }[];
+  connections: { transport: string; endpoint: string; open: number }[];
   presence: { transport: string; clients: number; prices: number; signals: number; messages: number }[];
   /** Queue fields are null where the queue is not visible: Socket.IO keeps it inside its library. */
   slowest: {
     endpoint: string;
+    /** Id of the client's connection in the log; null when the connection only serves requests. */
+    connection: string | null;
     connected_ms: number;
     blocked_ms: number | null;
     longest_ms: number;

@@ -246,7 +246,7 @@ test("sockets that come and go leave nothing behind", async () => {
   const open = async () => {
     const { body } = await server.get("/metrics");
     const lines = String(body).split("\n").filter((line) => line.startsWith("orion_connections{"));
-    const ours = lines.filter((line) => ENDPOINTS.some((path) => line.includes(`namespace="${path}"`)));
+    const ours = lines.filter((line) => ENDPOINTS.some((path) => line.includes(`endpoint="${path}"`)));
     return ours.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   };
   // The last ones may still be leaving: the server is asked until it has seen that, with a bound.

@@ -7,72 +7,74 @@ use axum::extract::ws::CloseFrame;
 
 use crate::auth::AuthError;
 
-/// Why the server closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close {
+/// Declares the closes with their codes and texts, so that none can lack one.
+macro_rules! closes {
+    ($($(#[$doc:meta])+ $close:ident => $code:literal, $label:literal, $reason:literal;)+) => {
+        /// Why the server closes a connection.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Close {
+            $($(#[$doc])+ $close,)+
+        }
+
+        impl Close {
+            /// Every close.
+            pub const ALL: &[Self] = &[$(Self::$close),+];
+
+            /// Returns the code, the metric label and the reason.
+            const fn texts(self) -> (u16, &'static str, &'static str) {
+                match self {
+                    $(Self::$close => ($code, $label, $reason),)+
+                }
+            }
+        }
+    };
+}
+
+closes! {
     /// The peer has been silent for too long.
-    Silent,
-    /// A token in a frame was wrong, or must not be used.
-    Policy,
-    /// The connection's token has expired.
-    Expired,
-    /// The connection's token was revoked.
-    Revoked,
-    /// The administrator's token was missing or wrong.
-    AdminToken,
-    /// The first frame of an administrator's raw stream was empty.
-    NoAdminToken,
-    /// The first frame of an administrator's raw stream was a wrong token.
-    WrongAdminToken,
-    /// The process is stopping, and the client should reconnect.
-    Restart,
-    /// The client reads its signals too slowly, and should reconnect and catch up.
-    TooSlow,
-    /// The client has continued to send too fast after a warning.
-    TooFast,
-    /// The user has too many connections.
-    TooMany,
-    /// A message was larger than allowed.
-    TooLarge,
-    /// A text message was not valid UTF-8.
-    NoText,
+    Silent => 1001, "silent", "silent";
     /// A frame violated the protocol.
-    Protocol,
+    Protocol => 1002, "protocol_error", "protocol error";
+    /// A text message was not valid UTF-8.
+    NoText => 1007, "invalid_utf8", "invalid UTF-8";
+    /// A token in a frame was wrong, or must not be used.
+    Policy => 1008, "invalid_token", "invalid token";
+    /// The connection's token has expired.
+    Expired => 1008, "token_expired", "token expired";
+    /// The connection's token was revoked.
+    Revoked => 1008, "token_revoked", "token revoked";
+    /// The administrator's token was missing or wrong.
+    AdminToken => 1008, "invalid_admin_token", "Invalid admin token";
+    /// The client has continued to send too fast after a warning.
+    TooFast => 1008, "too_fast", "too fast";
+    /// A message was larger than allowed.
+    TooLarge => 1009, "message_too_large", "message too large";
+    /// The process is stopping, and the client should reconnect.
+    Restart => 1012, "restart", "restart";
+    /// The user has too many connections.
+    TooMany => 1013, "too_many_connections", "too many connections";
+    /// The client reads its signals too slowly, and should reconnect and catch up.
+    TooSlow => 1013, "too_slow", "too slow";
+    /// The first frame of an administrator's raw stream was empty.
+    NoAdminToken => 4001, "no_admin_token", "No admin token";
+    /// The first frame of an administrator's raw stream was a wrong token.
+    WrongAdminToken => 4003, "invalid_admin_token", "Invalid admin token";
 }
 
 impl Close {
     /// Returns the close code, by RFC 6455 and its registry.
     pub const fn code(self) -> u16 {
-        match self {
-            Self::Silent => 1001,
-            Self::Protocol => 1002,
-            Self::NoText => 1007,
-            Self::Policy | Self::AdminToken | Self::Expired | Self::Revoked | Self::TooFast => 1008,
-            Self::TooLarge => 1009,
-            Self::Restart => 1012,
-            Self::TooSlow | Self::TooMany => 1013,
-            Self::NoAdminToken => 4001,
-            Self::WrongAdminToken => 4003,
-        }
+        self.texts().0
     }
 
-    /// Returns the reason in the close frame, which is also the label of the disconnect metric.
+    /// Returns the label of the disconnect metric.
+    pub const fn label(self) -> &'static str {
+        self.texts().1
+    }
+
+    /// Returns the reason in the close frame.
     pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Policy => "invalid token",
-            Self::Expired => "token expired",
-            Self::Revoked => "token revoked",
-            Self::AdminToken | Self::WrongAdminToken => "Invalid admin token",
-            Self::NoAdminToken => "No admin token",
-            Self::Restart => "restart",
-            Self::TooSlow => "too slow",
-            Self::TooFast => "too fast",
-            Self::TooMany => "too many connections",
-            Self::TooLarge => "message too large",
-            Self::NoText => "invalid UTF-8",
-            Self::Protocol => "protocol error",
-        }
+        self.texts().2
     }
 
     /// Returns how to close after a message that could not be read; `None` when the connection itself is broken.
@@ -111,12 +113,27 @@ mod tests {
 
     #[test]
     fn no_close_code_stops_a_dashboard_from_reconnecting() {
-        let admin = [Close::AdminToken, Close::NoAdminToken, Close::WrongAdminToken];
-        let tokens = [Close::Policy, Close::Expired, Close::Revoked];
-        let others = [Close::Silent, Close::Restart, Close::TooSlow, Close::TooFast, Close::TooMany];
-        let frames = [Close::TooLarge, Close::NoText, Close::Protocol];
-        for close in admin.into_iter().chain(tokens).chain(others).chain(frames) {
-            assert_ne!(close.code(), 1000);
+        assert!(Close::ALL.iter().all(|close| close.code() != 1000));
+    }
+
+    #[test]
+    fn labels_are_words_in_snake_case() {
+        for close in Close::ALL {
+            let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(close.label().chars().all(is_word), "{close:?}");
+            assert!(!close.label().is_empty() && !close.reason().is_empty(), "{close:?}");
+            // RFC 6455 section 5.5: a close frame has room for 123 bytes of text.
+            assert!(close.reason().len() <= 123, "{close:?}");
         }
+    }
+
+    #[test]
+    fn the_documented_table_has_exactly_these_closes() {
+        let docs = include_str!("../../docs/messages.md");
+        let (_, table) = docs.split_once("| code | reason | label |").unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let documented: Vec<_> = rows.map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | ")).collect();
+        let row = |close: &Close| format!("| {} | `{}` | `{}`", close.code(), close.reason(), close.label());
+        assert_eq!(documented, Close::ALL.iter().map(row).collect::<Vec<_>>());
     }
 }

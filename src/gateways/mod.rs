@@ -8,6 +8,7 @@ pub(crate) mod channels;
 pub mod close;
 pub mod command;
 pub(crate) mod completeness;
+pub(crate) mod connection_guard;
 pub mod cursor;
 pub mod events;
 mod handshake;

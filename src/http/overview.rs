@@ -20,7 +20,8 @@ use crate::telemetry::{Metrics, Reject};
 /// Largest number of slow clients in the answer.
 const MOST_SLOW: usize = 20;
 
-/// `GET /api/admin/overview`. Contains no user, address or token: clients are identified by their endpoint.
+/// `GET /api/admin/overview`. Contains no user, address or token: clients are identified by
+/// their endpoint, and by the id of their connection in the log.
 pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> Response {
     let metrics = &state.metrics;
     metrics.read_probes();
@@ -31,7 +32,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
         "uptime_seconds": state.started.elapsed().as_secs(),
         "parts": parts(&conditions),
         "alerts": series(&metrics.alerts_firing, ["alert"], "raised"),
-        "connections": series(&metrics.connections, ["namespace", "transport"], "open"),
+        "connections": connections(metrics),
         "presence": state.hub.channels().iter().map(presence).collect::<Vec<_>>(),
         "slowest": state.connections.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
         "slow_clients_cut": series(&metrics.slow_clients_total, ["transport"], "count"),
@@ -66,6 +67,15 @@ fn series<T: Collector, const N: usize>(family: &T, labels: [&str; N], value: &s
     Metrics::series(family).into_iter().map(object).collect()
 }
 
+/// Returns the open connections. The endpoint also has its former name, `namespace`, until the next release.
+fn connections(metrics: &Metrics) -> Vec<Value> {
+    let mut connections = series(&metrics.connections, ["endpoint", "transport"], "open");
+    for connection in &mut connections {
+        connection["namespace"] = connection["endpoint"].clone();
+    }
+    connections
+}
+
 fn presence(channels: &Channels) -> Value {
     let Channels { transport, clients, prices, signals, messages } = channels;
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
@@ -74,10 +84,11 @@ fn presence(channels: &Channels) -> Value {
 /// Returns a slow client as JSON. The queue in front of the connection is `null` where it is not visible: Socket.IO
 /// keeps it inside its library.
 fn slow(slow: &SlowConnection) -> Value {
-    let SlowConnection { endpoint, connected, blocked, longest, behind } = slow;
+    let SlowConnection { endpoint, connection, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;
     json!({
-        "endpoint": endpoint, "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),
+        "endpoint": endpoint, "connection": connection.map(|id| id.to_string()),
+        "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),
         "behind_ms": behind.map(|behind| ms(behind.by)), "ordered": behind.map(|behind| behind.ordered),
         "states": behind.map(|behind| behind.states),
     })

@@ -116,7 +116,7 @@ impl Connection {
                     break;
                 }
                 reason = kill.wait() => {
-                    tracing::debug!(peer = %peer.addr, reason = reason.label(), "connection killed");
+                    tracing::debug!(peer = %peer.addr, %reason, "connection killed");
                     break;
                 }
                 () = stop_accepting.cancelled(), if !draining => {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::inbound::{Inbound, InboundFilter};
 use super::write_stats::WriteStats;
-use crate::telemetry::Queue;
+use crate::telemetry::{ConnectionSpan, Queue};
 
 /// Why a connection was ended from our side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as a metric label and log field.
+    /// Returns the metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::SlowReader => "slow_reader",
@@ -120,6 +120,11 @@ impl KillSwitch {
     /// Records for the statistics what is served on the connection, and the queue of its client. Only the first call counts.
     pub fn serves(&self, endpoint: &'static str, queue: Option<Weak<dyn Queue>>) {
         self.0.write_stats.serves(endpoint, queue);
+    }
+
+    /// Records which client is served on the connection, for its log lines and the statistics. Only the first call counts.
+    pub fn identify(&self, client: ConnectionSpan) {
+        self.0.write_stats.identify(client);
     }
 
     /// Returns how long the current write has waited for the peer; `None` when none waits.

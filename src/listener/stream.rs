@@ -119,7 +119,9 @@ impl<S: Socket> GuardedStream<S> {
 fn report(write_stats: &WriteStats) {
     let (endpoint, seconds_blocked) = (write_stats.endpoint(), write_stats.blocked().unwrap_or_default().as_secs_f64());
     let waiting = write_stats.behind().map(|behind| behind.ordered + behind.states);
-    tracing::info!(endpoint, seconds_blocked, waiting, "a client took nothing of what was written to it: cut");
+    write_stats.span().in_scope(|| {
+        tracing::info!(endpoint, seconds_blocked, waiting, "a client took nothing of what was written to it: cut");
+    });
 }
 
 impl<S: Socket> AsyncRead for GuardedStream<S> {

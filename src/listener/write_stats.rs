@@ -5,8 +5,9 @@ use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
 
-use crate::telemetry::{Behind, Queue};
+use crate::telemetry::{Behind, ConnectionId, ConnectionSpan, Queue};
 
 /// The endpoint of a connection for which none was recorded.
 const PLAIN: &str = "HTTP";
@@ -21,6 +22,8 @@ pub(super) struct WriteStats {
     /// The longest wait that has ended, in milliseconds.
     longest: AtomicU64,
     served: OnceLock<Served>,
+    /// The client that is served.
+    client: OnceLock<ConnectionSpan>,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,8 @@ struct Served {
 pub struct SlowConnection {
     /// What is served on it: the path of an endpoint, or `HTTP`.
     pub endpoint: &'static str,
+    /// The id of the client's connection in the log; `None` when only requests are served.
+    pub connection: Option<ConnectionId>,
     /// How long it has been open.
     pub connected: Duration,
     /// How long the current write has waited, if one waits.
@@ -50,12 +55,28 @@ impl WriteStats {
     const SLOW_FROM: Duration = Duration::from_millis(100);
 
     pub(super) fn new() -> Self {
-        Self { opened: Instant::now(), blocked: AtomicU64::new(0), longest: AtomicU64::new(0), served: OnceLock::new() }
+        Self {
+            opened: Instant::now(),
+            blocked: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+            served: OnceLock::new(),
+            client: OnceLock::new(),
+        }
     }
 
     /// Records what is served, and its queue. Only the first call counts.
     pub(super) fn serves(&self, endpoint: &'static str, queue: Option<Weak<dyn Queue>>) {
         self.served.set(Served { endpoint, queue }).ok();
+    }
+
+    /// Records which client is served. Only the first call counts.
+    pub(super) fn identify(&self, client: ConnectionSpan) {
+        self.client.set(client).ok();
+    }
+
+    /// Returns the span of the client that is served; a disabled one when only requests are served.
+    pub(super) fn span(&self) -> Span {
+        self.client.get().map_or_else(Span::none, |client| client.span().clone())
     }
 
     /// Records that a write begins to wait.
@@ -91,6 +112,7 @@ impl WriteStats {
         let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(blocked.unwrap_or_default());
         (longest.max(behind.unwrap_or_default().by) >= Self::SLOW_FROM).then(|| SlowConnection {
             endpoint: self.endpoint(),
+            connection: self.client.get().map(ConnectionSpan::id),
             connected: self.opened.elapsed(),
             blocked,
             longest,

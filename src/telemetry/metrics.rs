@@ -117,14 +117,14 @@ impl Metrics {
         let registry = Registry::new_custom(Some("orion".into()), None)?;
         let r = &registry;
         Ok(Self {
-            connections: gauges(r, "connections", "Open client connections", &["transport", "namespace"])?,
+            connections: gauges(r, "connections", "Open client connections", &["transport", "endpoint"])?,
             connections_total: counters(
                 r,
                 "connections_total",
                 "Client connections so far",
-                &["transport", "namespace"],
+                &["transport", "endpoint"],
             )?,
-            disconnects_total: counters(r, "disconnects_total", "Ended client connections", &["namespace", "reason"])?,
+            disconnects_total: counters(r, "disconnects_total", "Ended client connections", &["endpoint", "reason"])?,
             refused_total: counters(r, "refused_total", "Connections and requests refused at the door", &["reason"])?,
             polling_sessions: gauge(r, "polling_sessions", "Open Socket.IO sessions over long polling")?,
             polling_waiting_bytes: gauge(
@@ -423,7 +423,7 @@ mod tests {
         metrics.connections.with_label_values(&["websocket", "/"]).inc();
         let text = metrics.render().unwrap();
         assert!(text.contains("# HELP orion_connections Open client connections"), "{text}");
-        assert!(text.contains("orion_connections{namespace=\"/\",transport=\"websocket\"} 1"), "{text}");
+        assert!(text.contains("orion_connections{endpoint=\"/\",transport=\"websocket\"} 1"), "{text}");
     }
 
     #[test]

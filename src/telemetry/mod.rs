@@ -1,5 +1,6 @@
 //! What operators see: the log, the metrics, the resources of the process, and its readiness.
 
+mod connection;
 mod disk;
 mod log_limit;
 pub mod logging;
@@ -11,6 +12,7 @@ mod redact;
 mod register;
 mod rejects;
 
+pub use connection::{ConnectionId, ConnectionSpan};
 pub use disk::{Disk, Space};
 pub use log_limit::LogLimit;
 pub use metrics::{Metrics, MetricsError};

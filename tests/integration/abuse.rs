@@ -84,7 +84,7 @@ async fn a_flood_is_warned_once_and_then_cut_on_native_streams() {
         let told = flood_native(server.addr, "/ws/signals", || message.clone()).await;
         assert_eq!(told, (1, 1008), "{message:?}");
     }
-    assert_eq!(server.metric("orion_disconnects_total", "reason=\"too fast\"").await, 6.0);
+    assert_eq!(server.metric("orion_disconnects_total", "reason=\"too_fast\"").await, 6.0);
     others_are_served(&server).await;
     assert_eq!(server.complaints(), Vec::<String>::new());
     server.stop().await;

@@ -221,7 +221,7 @@ async fn what_the_protocol_does_not_allow_is_closed_with_1002() {
         client.closed(1002, &why).await;
     }
     server.until("orion_connections", "api/websocket", |count| count == 0.0).await;
-    assert_eq!(server.metric("orion_disconnects_total", "reason=\"protocol error\"").await, count as f64);
+    assert_eq!(server.metric("orion_disconnects_total", "reason=\"protocol_error\"").await, count as f64);
     assert_eq!(server.complaints(), Vec::<String>::new());
     server.stop().await;
 }

@@ -60,7 +60,7 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
     assert_eq!(of(&body["connections"], "transport", "native")["open"], 2);
     assert_eq!(
         of(&body["connections"], "transport", "websocket"),
-        &json!({"namespace": "/", "transport": "websocket", "open": 2})
+        &json!({"endpoint": "/", "namespace": "/", "transport": "websocket", "open": 2})
     );
     let native = of(&body["presence"], "transport", "native");
     assert_eq!((&native["clients"], &native["prices"], &native["signals"]), (&2.into(), &2.into(), &2.into()));
@@ -124,6 +124,8 @@ async fn clients_that_do_not_read_are_the_slowest_over_native_and_socketio_alike
     for (endpoint, sees_queue) in [("/ws/signals", true), ("/socket.io", false)] {
         let line = of(&lines, "endpoint", endpoint);
         assert!(line["seconds_blocked"].as_f64().unwrap() >= 9.9, "{line}");
+        assert!(line["span"]["connection"].is_string(), "{line}");
+        assert_eq!(line["span"]["connection"], of(&slowest, "endpoint", endpoint)["connection"], "{line}");
         assert_eq!(line["waiting"].as_u64().is_some_and(|waiting| waiting > 0), sees_queue, "{line}");
     }
     assert!(server.metric("orion_slow_client_behind_seconds_sum", "").await >= 19.8);

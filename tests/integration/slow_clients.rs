@@ -206,8 +206,8 @@ async fn who_does_not_read_is_cut_and_recovers_and_the_others_lose_nothing() {
 }
 
 async fn connected(server: &Server) -> f64 {
-    server.metric("orion_connections", "namespace=\"/\"").await
-        + server.metric("orion_connections", "namespace=\"/ws/signals\"").await
+    server.metric("orion_connections", "endpoint=\"/\"").await
+        + server.metric("orion_connections", "endpoint=\"/ws/signals\"").await
 }
 
 /// A client that asks and does not read the answers is held back instead of filling memory.

@@ -87,7 +87,7 @@ function show(overview: Overview): void {
   ], "");
   const open = connections.filter((kind) => kind.open > 0).sort((a, b) => b.open - a.open);
   setText(must("[data-field='connections']"), String(open.reduce((sum, kind) => sum + kind.open, 0)));
-  table("connections", ["Transport", "Endpoint", "Open"], open.map((kind) => [kind.transport, kind.namespace, String(kind.open)]), "Nobody is connected");
+  table("connections", ["Transport", "Endpoint", "Open"], open.map((kind) => [kind.transport, kind.endpoint, String(kind.open)]), "Nobody is connected");
   table(
     "presence",
     ["Transport", "Clients", "Prices", "Signals", "Messages"],
@@ -97,9 +97,10 @@ function show(overview: Overview): void {
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
   table(
     "slowest",
-    ["Endpoint", "Blocked", "Longest", "Behind", "Events", "States", "Connected"],
+    ["Endpoint", "Connection", "Blocked", "Longest", "Behind", "Events", "States", "Connected"],
     slowest.map((one) => [
       one.endpoint,
+      one.connection ?? "–",
       orDash(one.blocked_ms, span),
       span(one.longest_ms),
       orDash(one.behind_ms, span),

@@ -3,36 +3,36 @@
 //! The events have no names, because the page listens to `message` only. Ordered events carry their cursor as `id`, so
 //! that a browser that reconnects by itself says where it stopped.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::ws::Utf8Bytes;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use futures_util::stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tracing::info;
+use tracing::{Instrument, info};
 
 use super::feed::{Start, UserFeed, cursor_of_request};
 use super::pages::Browser;
 use super::wire::Mode;
 use crate::auth::UserSession;
 use crate::gateways::Gateway;
-use crate::gateways::channels::ChannelSlot;
 use crate::gateways::close::Close;
+use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
 use crate::listener::{KillSwitch, Peer};
 
 const ENDPOINT: &str = "/api/realtime/events";
 /// Idle time after which a comment is written, so that no proxy considers the connection dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long the browser waits before it reconnects, in milliseconds.
-const RETRY: &str = "retry: 2000\n\n";
+/// How long the browser waits before it reconnects.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Route of the endpoint.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
@@ -51,180 +51,179 @@ async fn events(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let place = match gateway.enter("sse", ENDPOINT) {
-        Ok(place) => place,
+    let slot = match gateway.enter("sse", ENDPOINT) {
+        Ok(slot) => slot,
         Err(refusal) => return refusal.into_response(),
     };
+    let address = peer.map(|Extension(peer)| peer.client);
     let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
     // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
     // is not tracked: after this stream it polls, until its user reloads it.
     let arrival = match &cursor {
         Some(_) => None,
-        None => {
-            let address = peer.map(|Extension(peer)| peer.client);
-            Some(feed.arrive(Browser::of(&headers, address, false)).await)
-        }
+        None => Some(feed.arrive(Browser::of(&headers, address, false)).await),
     };
     let start = match (&cursor, arrival.and_then(|arrival| arrival.after())) {
         (Some(cursor), _) => Start::Cursor(cursor),
         (None, Some(seq)) => Start::After(seq),
         (None, None) => Start::Live,
     };
-    let events = Events::open(gateway, login, place, feed, start);
+    let opening = Opening {
+        transport: "sse",
+        endpoint: ENDPOINT,
+        peer: address,
+        user: Some(login.identity().user.clone()),
+        socketio: None,
+        unless_noted: ConnectionEnd::Peer,
+    };
+    let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
+    let mut events = EventStream::new(gateway, login, guard, feed);
     if let Some(Extension(connection)) = connection {
-        connection.serves(ENDPOINT, Some(Arc::<Outbox>::downgrade(&events.outbox)));
+        events.guard.serve_on(connection, &events.outbox);
     }
-    let body = Body::from_stream(stream::unfold(events, |mut events| async move {
-        let chunk = events.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), events))
-    }));
-    let headers = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (CACHE_CONTROL, "no-cache"),
-        // Tells proxies to pass on each event at once.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    (headers, body).into_response()
+    let first = events.join(start);
+    // Tells proxies to pass on each event at once.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+    (unbuffered, response(stream::iter(first).chain(events.into_stream()))).into_response()
+}
+
+/// Returns the response with these events, and a comment whenever there is none for a while.
+fn response(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
+    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here"))
 }
 
 /// One event stream, until its client is gone.
-struct Events {
+struct EventStream {
     gateway: Arc<Gateway>,
+    guard: ConnectionGuard,
     feed: UserFeed,
     login: UserSession,
     outbox: Arc<Outbox>,
     _membership: Membership,
-    _place: ChannelSlot,
     interval: Interval,
-    keep_alive: Interval,
-    /// The chunk that comes before everything else.
-    first: Option<String>,
-    since: Instant,
-    end: Option<Close>,
+    has_ended: bool,
 }
 
-impl Events {
-    fn open(
-        gateway: Arc<Gateway>,
-        login: UserSession,
-        place: ChannelSlot,
-        mut feed: UserFeed,
-        start: Start<'_>,
-    ) -> Self {
+impl EventStream {
+    fn new(gateway: Arc<Gateway>, login: UserSession, guard: ConnectionGuard, feed: UserFeed) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-        let membership = gateway.clients.join(outbox.clone());
-        let mut first = RETRY.to_owned();
-        for frame in std::iter::once(feed.join(&outbox, start, |_| ())).chain(feed.due()) {
-            write(&mut first, None, &frame);
-        }
-        gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).inc();
-        gateway.metrics.connections_total.with_label_values(&["sse", ENDPOINT]).inc();
-        info!(endpoint = ENDPOINT, "event stream opened");
+        let mut interval = interval_at(Instant::now() + UserFeed::INTERVAL, UserFeed::INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            interval: every(UserFeed::INTERVAL),
-            keep_alive: every(KEEP_ALIVE),
-            gateway,
+            interval,
+            guard,
             feed,
             login,
+            _membership: gateway.clients.join(outbox.clone()),
             outbox,
-            _membership: membership,
-            _place: place,
-            first: Some(first),
-            since: Instant::now(),
-            end: None,
+            gateway,
+            has_ended: false,
         }
     }
 
-    /// Returns the next chunk to write; `None` after the end.
-    async fn next(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first.into());
-        }
-        if self.end.is_some() {
+    /// Joins the client to live events, and returns the events that come before everything else.
+    fn join(&mut self, start: Start<'_>) -> Vec<Event> {
+        let hello = self.feed.join(&self.outbox, start, |_| ());
+        let frames = std::iter::once(hello).chain(self.feed.due());
+        std::iter::once(Event::default().retry(RETRY)).chain(frames.map(|frame| event(&frame))).collect()
+    }
+
+    fn into_stream(self) -> impl Stream<Item = Event> + Send {
+        let span = self.guard.span().clone();
+        let batches = stream::unfold(self, move |mut events| {
+            async move { Some((stream::iter(events.next().await?), events)) }.instrument(span.clone())
+        });
+        batches.flatten()
+    }
+
+    /// Returns the next events to write; `None` after the end.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        if self.has_ended {
             return None;
         }
-        let mut chunk = String::new();
         tokio::select! {
-            () = self.gateway.draining.cancelled() => self.finish(Close::Restart, &mut chunk),
+            () = self.gateway.draining.cancelled() => Some(self.finish(Close::Restart)),
             () = self.login.end().cancelled() => {
                 let close = Close::of_login(self.gateway.tokens.still_good(&self.login));
-                self.finish(close, &mut chunk);
+                Some(self.finish(close))
             }
             due = self.outbox.due() => match due {
                 Ok(batch) => {
                     let delivered = &self.gateway.metrics.deliveries_total;
-                    for publication in &batch.states {
-                        self.event(&mut chunk, publication);
-                    }
                     delivered.with_label_values(&["state", "sse"]).inc_by(batch.states.len() as u64);
-                    for ordered in &batch.ordered {
-                        match ordered {
-                            Ordered::Event(publication) => self.event(&mut chunk, publication),
-                            Ordered::Frame(frame) => write(&mut chunk, None, frame),
-                            Ordered::Ping(_) => {}
-                        }
-                    }
                     delivered.with_label_values(&["ordered", "sse"]).inc_by(batch.ordered.len() as u64);
+                    let states = batch.states.iter().filter_map(|publication| self.published(publication));
+                    let ordered = batch.ordered.iter().filter_map(|ordered| match ordered {
+                        Ordered::Event(publication) => self.published(publication),
+                        Ordered::Frame(frame) => Some(event(frame)),
+                        Ordered::Ping(_) => None,
+                    });
+                    Some(states.chain(ordered).collect())
                 }
                 Err(OutboxClosed { waiting, behind }) => {
                     let seconds_behind = behind.as_secs_f64();
                     info!(endpoint = ENDPOINT, waiting, seconds_behind, "an event stream is too slow: cut, to come back and catch up");
                     self.gateway.metrics.cut_slow("sse", behind);
-                    self.finish(Close::TooSlow, &mut chunk);
+                    Some(self.finish(Close::TooSlow))
                 }
             },
-            _ = self.interval.tick() => {
-                for frame in self.feed.due() {
-                    write(&mut chunk, None, &frame);
-                }
-            }
-            _ = self.keep_alive.tick() => chunk.push_str(": still here\n\n"),
+            _ = self.interval.tick() => Some(self.feed.due().iter().map(event).collect()),
         }
-        if !chunk.is_empty() {
-            self.keep_alive.reset();
-        }
-        Some(chunk.into())
     }
 
-    fn event(&self, chunk: &mut String, publication: &Arc<Envelope>) {
+    /// Returns a published event of this user.
+    fn published(&self, publication: &Arc<Envelope>) -> Option<Event> {
         // Only the event bus reads this stream.
-        if let Some(frame) = self.feed.frames(publication).first() {
-            let id = self.feed.cursor(publication).map(|cursor| cursor.to_string());
-            write(chunk, id.as_deref(), frame);
-        }
+        let frames = self.feed.frames(publication);
+        let id = || self.feed.cursor(publication).map(|cursor| Event::default().id(cursor.to_string()));
+        frames.first().map(|frame| id().unwrap_or_default().data(frame.as_str()))
     }
 
-    fn finish(&mut self, close: Close, chunk: &mut String) {
-        write(chunk, None, &self.feed.closing_frame(close));
-        self.end = Some(close);
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        let reason = self.end.map_or("peer", Close::reason);
-        self.gateway.metrics.connections.with_label_values(&["sse", ENDPOINT]).dec();
-        self.gateway.metrics.disconnects_total.with_label_values(&[ENDPOINT, reason]).inc();
-        let seconds = self.since.elapsed().as_secs_f64();
-        info!(endpoint = ENDPOINT, reason, seconds, "event stream closed");
+    fn finish(&mut self, close: Close) -> Vec<Event> {
+        self.has_ended = true;
+        self.guard.ended(ConnectionEnd::Closed(close));
+        vec![event(&self.feed.closing_frame(close))]
     }
 }
 
-/// Appends one event. The frame is JSON in one line.
-fn write(chunk: &mut String, id: Option<&str>, frame: &Utf8Bytes) {
-    if let Some(id) = id {
-        chunk.push_str("id: ");
-        chunk.push_str(id);
-        chunk.push('\n');
-    }
-    chunk.push_str("data: ");
-    chunk.push_str(frame.as_str());
-    chunk.push_str("\n\n");
+/// Returns an event without an id. The frame is JSON in one line.
+fn event(frame: &Utf8Bytes) -> Event {
+    Event::default().data(frame.as_str())
 }
 
-fn every(period: Duration) -> Interval {
-    let mut interval = interval_at(Instant::now() + period, period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn written(events: impl Stream<Item = Event> + Send + 'static) -> String {
+        let response = response(events).into_response();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-cache");
+        String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn events_are_written_with_their_id_first() {
+        let events = [
+            Event::default().retry(RETRY),
+            event(&Utf8Bytes::from_static(r#"{"type":"connection"}"#)),
+            Event::default().id("e:m7").data(r#"{"type":"trades"}"#),
+        ];
+        assert_eq!(
+            written(stream::iter(events)).await,
+            "retry: 2000\n\ndata: {\"type\":\"connection\"}\n\nid: e:m7\ndata: {\"type\":\"trades\"}\n\n"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_writes_comments() {
+        let late = stream::once(async {
+            tokio::time::sleep(2 * KEEP_ALIVE + KEEP_ALIVE / 2).await;
+            event(&Utf8Bytes::from_static("{}"))
+        });
+        assert_eq!(written(late).await, ": still here\n\n: still here\n\ndata: {}\n\n");
+    }
 }

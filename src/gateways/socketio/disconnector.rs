@@ -15,10 +15,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 
 use super::MAX_QUEUED_PACKETS;
-use super::polling::{PollingSession, PollingSessions};
+use super::polling::{Overdue, PollingSession, PollingSessions};
+use super::session::ClientSession;
 use crate::listener::{KillSwitch, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -64,10 +65,12 @@ impl Disconnector {
                 sleep(WATCH_INTERVAL).await;
                 let (waiting, overdue) = self.0.sessions.overdue();
                 self.0.metrics.polling_waiting_bytes.set(waiting as i64);
-                for session in overdue {
-                    debug!(sid = session.id, reason = session.reason, "ending a long-polling session");
-                    self.0.metrics.polling_evicted_total.with_label_values(&[session.reason]).inc();
-                    self.close_polling(&session.id, session.version);
+                for Overdue { session, reason } in overdue {
+                    self.0.metrics.polling_evicted_total.with_label_values(&[reason]).inc();
+                    session.span().in_scope(|| {
+                        debug!(reason, "ending a long-polling session");
+                        self.close_polling(session.id(), session.version());
+                    });
                 }
                 self.0.metrics.polling_sessions.set(self.0.sessions.count() as i64);
             }
@@ -83,6 +86,8 @@ impl Disconnector {
     /// Disconnects a client whose queue is full, unless that is in progress. It reconnects and catches up. `missed`
     /// names what had no room.
     pub(super) fn disconnect_slow(&self, socket: &SocketRef, missed: &str) {
+        let session = ClientSession::of(socket);
+        let _entered = session.as_ref().map(|session| session.span().enter());
         let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;
@@ -91,7 +96,9 @@ impl Disconnector {
         self.0.metrics.dropped_total.with_label_values(&["socketio"]).inc();
         self.0.metrics.cut_slow("socketio", blocked);
         info!(
-            sid = %socket.id, waiting = MAX_QUEUED_PACKETS, seconds_blocked = blocked.as_secs_f64(), missed,
+            waiting = MAX_QUEUED_PACKETS,
+            seconds_blocked = blocked.as_secs_f64(),
+            missed,
             "a Socket.IO client is too slow: cut, to come back and catch up"
         );
         self.disconnect(socket);
@@ -118,7 +125,7 @@ impl Disconnector {
                 let version = if socket.protocol() == ProtocolVersion::V4 { 3 } else { 4 };
                 self.close_polling(&socket.id.to_string(), version);
             }
-            (TransportType::Websocket, None) => debug!(sid = %socket.id, "the connection has no kill switch"),
+            (TransportType::Websocket, None) => debug!("the connection has no kill switch"),
         }
     }
 
@@ -133,8 +140,9 @@ impl Disconnector {
             .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
             .body(Body::from(packet));
         let Ok(request) = request else { return };
-        self.0.tasks.spawn_connection(async move {
+        let ending = async move {
             engine.oneshot(request).await.ok();
-        });
+        };
+        self.0.tasks.spawn_connection(ending.in_current_span());
     }
 }

@@ -22,6 +22,7 @@ mod rooms;
 mod session;
 mod upgrade;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
-use socketioxide::{SocketIo, SocketIoBuilder};
+use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
 pub(crate) use admission_layer::QueryInPath;
 pub use admission_layer::{AdmissionLayer, AdmissionService};
@@ -45,9 +46,10 @@ use session::{ClientCommand, ClientSession, ResumeCursors};
 
 use super::Gateway;
 use super::admission::AdmissionError;
+use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
 use crate::config;
-use crate::listener::Peer;
+use crate::listener::{KillSwitch, Peer};
 
 /// Namespaces that behave alike. The client's URL decides which one it connects to.
 pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
@@ -98,16 +100,16 @@ pub fn build(
                 if let Some(token) = auth.as_ref().and_then(|auth| auth.get("token")?.as_str()) {
                     gateway.tokens.fetch_key_of(token).await;
                 }
-                let address = socket.req_parts().extensions.get::<Peer>().map(|peer| peer.client);
-                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), &socket, auth.as_ref());
+                let address = address(&socket);
+                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), namespace, &socket, auth.as_ref());
                 admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
         // Messages that arrived after the client learned that it is connected, and before it had joined, were queued.
         let connected = |socket: SocketRef| {
-            if let Some(session) = socket.extensions.get::<Arc<ClientSession>>() {
+            if let Some(session) = ClientSession::of(&socket) {
                 session.end_with_login(&socket);
-                session.execute_queued(&socket);
+                session.span().in_scope(|| session.execute_queued(&socket));
             }
             std::future::ready(())
         };
@@ -122,6 +124,7 @@ fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
     (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
+    namespace: &'static str,
     socket: &SocketRef,
     auth: Option<&Value>,
 ) -> Result<(), AdmissionError> {
@@ -140,14 +143,30 @@ fn admit(
         last_event_id: field("last_event_id").map(MessageCursor::read),
     };
     // With and without a trailing slash it is one channel.
-    let channel = if socket.ns() == "/" { "/" } else { "/ws/signals" };
-    let seat = (headcount.enter(socket.ns()), gateway.enter("socketio", channel)?);
+    let channel = if namespace == "/" { "/" } else { "/ws/signals" };
+    let seat = headcount.enter(namespace);
+    let opening = Opening {
+        transport: match socket.transport_type() {
+            TransportType::Polling => "polling",
+            TransportType::Websocket => "websocket",
+        },
+        endpoint: namespace,
+        peer: address(socket),
+        user: login.as_ref().map(|login| login.identity().user.clone()),
+        socketio: Some((socket.id, socket.protocol())),
+        unless_noted: ConnectionEnd::LeftWhileConnecting,
+    };
+    let guard = ConnectionGuard::new(gateway.metrics.clone(), gateway.enter("socketio", channel)?, opening);
+    match (PollingSession::of(socket), handshake.extensions.get::<KillSwitch>()) {
+        (Some(session), _) => session.identify(guard.identity()),
+        (None, Some(connection)) => connection.identify(guard.identity().clone()),
+        (None, None) => {}
+    }
     let session = Arc::new(ClientSession::open(
         gateway.clone(),
         disconnector.clone(),
         rates.clone(),
-        socket,
-        seat,
+        (seat, guard),
         login,
         presented,
     ));
@@ -157,7 +176,7 @@ fn admit(
     let on = |event: &'static str, command: ClientCommand| {
         let session = session.clone();
         socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
-            session.on_command(&socket, command, data.unwrap_or(Value::Null), ack);
+            session.span().in_scope(|| session.on_command(&socket, command, data.unwrap_or(Value::Null), ack));
             std::future::ready(())
         });
     };
@@ -167,7 +186,7 @@ fn admit(
     on("message", ClientCommand::Message);
     let listening = session.clone();
     socket.on_fallback(move |socket: SocketRef| {
-        listening.is_within_rate(&socket);
+        listening.span().in_scope(|| listening.is_within_rate(&socket));
         std::future::ready(())
     });
     socket.on_disconnect(move |reason: DisconnectReason| {
@@ -175,4 +194,9 @@ fn admit(
         std::future::ready(())
     });
     Ok(())
+}
+
+/// Returns the address of a client.
+fn address(socket: &SocketRef) -> Option<IpAddr> {
+    socket.req_parts().extensions.get::<Peer>().map(|peer| peer.client)
 }

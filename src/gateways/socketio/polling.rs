@@ -20,9 +20,11 @@ use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::auth::UserSession;
 use crate::listener::KillSwitch;
+use crate::telemetry::ConnectionSpan;
 use rest::Delivery;
 pub(super) use rest::{AnswerSource, EnginePoll, Leftover, PollAnswer};
 
@@ -115,6 +117,8 @@ struct PollingState {
     is_counted: bool,
     /// User of the handshake's token, until a namespace takes it over.
     login: Option<UserSession>,
+    /// The client, once it has joined a namespace.
+    client: Option<ConnectionSpan>,
     /// The connection that the session was upgraded to.
     connection: Option<KillSwitch>,
     /// Number of polls that wait for an answer.
@@ -132,12 +136,9 @@ struct PollingState {
 }
 
 /// A session that has to end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Overdue {
-    /// Id of the session.
-    pub(super) id: String,
-    /// Version of Engine.IO.
-    pub(super) version: u8,
+    pub(super) session: Arc<PollingSession>,
     /// Reason as a metric label: `idle`, `memory` or `upgrade`.
     pub(super) reason: &'static str,
 }
@@ -191,6 +192,7 @@ impl PollingSessions {
             state: Mutex::new(PollingState {
                 is_counted: true,
                 login,
+                client: None,
                 connection: None,
                 polls: 0,
                 last_poll: Instant::now(),
@@ -223,8 +225,7 @@ impl PollingSessions {
         let sessions: Vec<_> = self.0.open.lock().values().filter_map(Weak::upgrade).collect();
         let (mut overdue, mut costs, mut total) = (Vec::new(), Vec::new(), 0);
         for session in &sessions {
-            let Some(id) = session.id.get() else { continue };
-            let ends = |reason| Overdue { id: id.clone(), version: session.version, reason };
+            let ends = |reason| Overdue { session: session.clone(), reason };
             let mut state = session.state.lock();
             if state.is_ending {
                 continue;
@@ -291,6 +292,20 @@ impl PollingSession {
         self.state.lock().login.take()
     }
 
+    /// Records the client, for the log lines about its session and its connection. The first namespace names it.
+    pub(super) fn identify(&self, client: &ConnectionSpan) {
+        let mut state = self.state.lock();
+        let client = state.client.get_or_insert_with(|| client.clone()).clone();
+        if let Some(connection) = &state.connection {
+            connection.identify(client);
+        }
+    }
+
+    /// Returns the span of the client; a disabled one until it has joined a namespace.
+    pub(super) fn span(&self) -> Span {
+        self.state.lock().client.as_ref().map_or_else(Span::none, |client| client.span().clone())
+    }
+
     /// Registers a poll that waits for its answer.
     pub(super) fn poll(self: Arc<Self>) -> Poll {
         self.state.lock().polls += 1;
@@ -351,6 +366,9 @@ impl PollingSession {
         let mut state = self.state.lock();
         if state.connection.as_ref().is_some_and(|connection| !connection.is_orphaned()) {
             return;
+        }
+        if let Some(client) = &state.client {
+            connection.identify(client.clone());
         }
         state.connection = Some(connection);
         self.count_received(usize::MAX);

@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use socketioxide::TransportType;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{Instrument, Span, debug, info};
 
 use super::disconnector::Disconnector;
 use super::headcount::Seat;
@@ -24,9 +22,9 @@ use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
 use crate::gateways::Gateway;
-use crate::gateways::channels::ChannelSlot;
 use crate::gateways::command::{SubscriptionRequest, fault, short};
 use crate::gateways::completeness::Completeness;
+use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard};
 use crate::gateways::cursor::MessageCursor;
 use crate::gateways::messages::{ErrorObject, Pong};
 use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
@@ -86,7 +84,6 @@ struct SessionState {
     /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
     waiting: CommandQueue,
-    end: Option<&'static str>,
 }
 
 /// A client on a namespace. It counts as connected until this is dropped.
@@ -94,17 +91,14 @@ pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
     rates: Arc<PriceThrottle>,
-    id: String,
-    namespace: String,
-    transport: &'static str,
-    since: Instant,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
     state: Mutex<SessionState>,
     pace: Mutex<MessageRate>,
-    /// Its places in the counts of connected clients.
-    _seat: (Seat, ChannelSlot),
+    guard: ConnectionGuard,
+    /// Its place in the number of clients of its namespace.
+    _seat: Seat,
 }
 
 impl ClientSession {
@@ -112,17 +106,11 @@ impl ClientSession {
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
         rates: Arc<PriceThrottle>,
-        socket: &SocketRef,
-        seat: (Seat, ChannelSlot),
+        (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
-        let transport = transport_name(socket.transport_type());
-        let session = Self {
-            id: socket.id.to_string(),
-            namespace: socket.ns().to_owned(),
-            transport,
-            since: Instant::now(),
+        Self {
             login,
             closed: CancellationToken::new(),
             pace: Mutex::new(MessageRate::new(&gateway.limits)),
@@ -130,13 +118,24 @@ impl ClientSession {
             gateway,
             disconnector,
             rates,
+            guard,
             _seat: seat,
-        };
-        let labels = [session.transport, session.namespace.as_str()];
-        session.gateway.metrics.connections.with_label_values(&labels).inc();
-        session.gateway.metrics.connections_total.with_label_values(&labels).inc();
-        info!(sid = %session.id, namespace = %session.namespace, transport, protocol = ?socket.protocol(), "Socket.IO client connected");
-        session
+        }
+    }
+
+    /// Returns the session of a client that has been admitted.
+    pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
+        socket.extensions.get()
+    }
+
+    /// Returns the span of the client's connection.
+    pub(super) fn span(&self) -> &Span {
+        self.guard.span()
+    }
+
+    /// Spawns work for the client.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.gateway.tasks.spawn_connection(work.instrument(self.span().clone()));
     }
 
     /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
@@ -144,11 +143,11 @@ impl ClientSession {
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
         let (closed, draining) = (self.closed.clone(), self.gateway.draining.clone());
-        let (disconnector, socket, sid) = (self.disconnector.clone(), socket.clone(), self.id.clone());
-        self.gateway.tasks.spawn_connection(async move {
+        let (disconnector, socket) = (self.disconnector.clone(), socket.clone());
+        self.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {
-                    info!(sid, "the user token has ended");
+                    info!("the user token has ended");
                     disconnector.disconnect(&socket);
                 }
                 // A shutdown does not wait for tokens to end.
@@ -161,16 +160,7 @@ impl ClientSession {
     pub(super) fn ended(&self, reason: DisconnectReason) {
         // The task that waits for the token's end holds the socket, which holds this session.
         self.closed.cancel();
-        self.state.lock().end = Some(match reason {
-            DisconnectReason::TransportClose => "transport close",
-            DisconnectReason::MultipleHttpPollingError => "multiple polls",
-            DisconnectReason::PacketParsingError => "parse error",
-            DisconnectReason::TransportError => "transport error",
-            DisconnectReason::HeartbeatTimeout => "ping timeout",
-            DisconnectReason::ClientNSDisconnect => "client disconnect",
-            DisconnectReason::ServerNSDisconnect => "server disconnect",
-            DisconnectReason::ClosingServer => "server closing",
-        });
+        self.guard.ended(ConnectionEnd::Socketio(reason));
     }
 
     /// Whether the client keeps within its rate limit. A client that does not is warned once, and disconnected if it
@@ -183,7 +173,7 @@ impl ClientSession {
             }
             RateVerdict::Ignore => {}
             RateVerdict::Disconnect => {
-                info!(sid = %self.id, "disconnecting a Socket.IO client that keeps sending too fast");
+                info!("disconnecting a Socket.IO client that keeps sending too fast");
                 self.disconnector.disconnect(socket);
             }
         }
@@ -326,7 +316,7 @@ impl ClientSession {
     ) -> Started {
         self.state.lock().busy = true;
         let (session, socket) = (self.clone(), socket.clone());
-        self.gateway.tasks.clone().spawn_connection(async move {
+        self.spawn(async move {
             session.catch_up(&socket, pending, seq).await;
             session.execute_queued(&socket);
         });
@@ -361,19 +351,6 @@ impl ClientSession {
 impl Drop for ClientSession {
     fn drop(&mut self) {
         self.closed.cancel();
-        let metrics = &self.gateway.metrics;
-        metrics.connections.with_label_values(&[self.transport, self.namespace.as_str()]).dec();
-        let reason = self.state.lock().end.unwrap_or("left while connecting");
-        metrics.disconnects_total.with_label_values(&[self.namespace.as_str(), reason]).inc();
-        let seconds = self.since.elapsed().as_secs_f64();
-        info!(sid = %self.id, namespace = %self.namespace, reason, seconds, "Socket.IO client disconnected");
-    }
-}
-
-fn transport_name(transport: TransportType) -> &'static str {
-    match transport {
-        TransportType::Polling => "polling",
-        TransportType::Websocket => "websocket",
     }
 }
 

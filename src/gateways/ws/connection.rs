@@ -10,13 +10,14 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{Instrument, info};
 
-use super::guard::{ConnectionEnd, ConnectionGuard};
 use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::gateways::Gateway;
+use crate::gateways::channels::ChannelSlot;
 use crate::gateways::close::Close;
 use crate::gateways::command::fault;
+use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use crate::gateways::messages::{self, ErrorObject};
 use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume::Gone;
@@ -95,9 +96,9 @@ pub(crate) struct Client {
     /// Queue of what is to be written.
     pub(crate) outbox: Arc<Outbox>,
     gateway: Arc<Gateway>,
+    guard: ConnectionGuard,
     sink: SplitSink<WebSocket, Message>,
     login: Option<UserSession>,
-    address: Option<IpAddr>,
     /// Number of pings with a receipt that have not been answered.
     unanswered: usize,
 }
@@ -105,13 +106,14 @@ pub(crate) struct Client {
 impl Client {
     /// Ties the connection to this user token: it ends with the token.
     pub(crate) fn log_in(&mut self, login: UserSession) {
+        self.guard.log_in(login.identity().user.clone());
         self.login = Some(login);
     }
 
     /// Returns the error for a token that was rejected: the reason, or that the client's address has presented too many
     /// wrong tokens.
     pub(crate) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
-        self.gateway.token_fault(kind, error, self.address)
+        self.gateway.token_fault(kind, error, self.guard.peer())
     }
 
     /// Returns why the connection's user token has ended.
@@ -184,32 +186,57 @@ impl Client {
 pub(super) async fn serve<C: Protocol>(
     socket: WebSocket,
     (connection, address): (KillSwitch, Option<IpAddr>),
+    slot: ChannelSlot,
     gateway: Arc<Gateway>,
     login: Option<UserSession>,
-    mut protocol: C,
+    protocol: C,
 ) {
-    let guard = ConnectionGuard::new(&gateway, protocol.endpoint(), connection);
-    let (sink, mut stream) = socket.split();
+    let opening = Opening {
+        transport: "native",
+        endpoint: protocol.endpoint(),
+        peer: address,
+        user: login.as_ref().map(|login| login.identity().user.clone()),
+        socketio: None,
+        unless_noted: ConnectionEnd::Aborted,
+    };
+    let mut guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
+    let (sink, stream) = socket.split();
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
-    guard.connection.serves(protocol.endpoint(), Some(Arc::<Outbox>::downgrade(&outbox)));
-    let mut client = Client { outbox, gateway, sink, login, address, unanswered: 0 };
-    let end = run(&mut client, &mut stream, &mut protocol).await;
-    match end {
-        ConnectionEnd::Ours(close) => close_connection(&mut client, &mut stream, &mut protocol, close).await,
-        // The client may have confirmed events before it disconnected, even if a later write failed.
-        ConnectionEnd::Peer => {
-            timeout(CLOSE_TIMEOUT, read_to_end(&mut stream, &mut protocol, ConnectionEnd::Peer)).await.ok();
-        }
-    }
-    guard.ended(end);
+    guard.serve_on(connection, &outbox);
+    let span = guard.span().clone();
+    let client = Client { outbox, gateway, guard, sink, login, unanswered: 0 };
+    run_and_close(client, stream, protocol).instrument(span).await;
 }
 
-async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocket>, protocol: &mut C) -> ConnectionEnd {
+async fn run_and_close<C: Protocol>(mut client: Client, mut stream: SplitStream<WebSocket>, mut protocol: C) {
+    let end = match run(&mut client, &mut stream, &mut protocol).await {
+        Err(close) => {
+            close_connection(&mut client, &mut stream, &mut protocol, close).await;
+            ConnectionEnd::Closed(close)
+        }
+        // The client may have confirmed events before it disconnected, even if a later write failed.
+        Ok(()) => {
+            timeout(CLOSE_TIMEOUT, read_to_end(&mut stream, &mut protocol, None)).await.ok();
+            ConnectionEnd::Peer
+        }
+    };
+    client.guard.ended(end);
+}
+
+/// Serves the connection until the client leaves or the connection breaks.
+///
+/// # Errors
+/// Returns why the server has to close it.
+async fn run<C: Protocol>(
+    client: &mut Client,
+    stream: &mut SplitStream<WebSocket>,
+    protocol: &mut C,
+) -> Result<(), Close> {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
     if protocol.open(client).await.is_err() {
-        return ConnectionEnd::Peer;
+        return Ok(());
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -221,8 +248,8 @@ async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocke
         let login_end = client.login.as_ref().map(|login| login.end().clone());
         // Nothing is read while a write is blocked, so a peer that does not read cannot fill memory with its messages.
         let message = tokio::select! {
-            () = gateway.draining.cancelled() => return ConnectionEnd::Ours(Close::Restart),
-            () = login_ended(login_end.as_ref()) => return ConnectionEnd::Ours(client.login_end()),
+            () = gateway.draining.cancelled() => return Err(Close::Restart),
+            () = login_ended(login_end.as_ref()) => return Err(client.login_end()),
             due = outbox.due() => {
                 let batch = match due {
                     Ok(batch) => batch,
@@ -230,20 +257,20 @@ async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocke
                         let (endpoint, seconds_behind) = (protocol.endpoint(), behind.as_secs_f64());
                         info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
                         gateway.metrics.cut_slow("native", behind);
-                        return ConnectionEnd::Ours(Close::TooSlow);
+                        return Err(Close::TooSlow);
                     }
                 };
                 if client.write_batch(batch, protocol).await.is_err() {
-                    return ConnectionEnd::Peer;
+                    return Ok(());
                 }
                 continue;
             }
             _ = ping.tick() => {
                 if last_received.elapsed() > heartbeat.peer_timeout {
-                    return ConnectionEnd::Ours(Close::Silent);
+                    return Err(Close::Silent);
                 }
                 if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
-                    return ConnectionEnd::Peer;
+                    return Ok(());
                 }
                 continue;
             }
@@ -263,8 +290,8 @@ async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocke
         last_received = Instant::now();
         let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Close::of_error(error).map_or(ConnectionEnd::Peer, ConnectionEnd::Ours),
-            None => return ConnectionEnd::Peer,
+            Some(Err(error)) => return Close::of_error(error).map_or(Ok(()), Err),
+            None => return Ok(()),
         };
         // Answers to the server's own pings do not count against the client's rate limit.
         if let Message::Pong(payload) = &message
@@ -284,7 +311,7 @@ async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocke
                     continue;
                 }
                 RateVerdict::Ignore => continue,
-                RateVerdict::Disconnect => return ConnectionEnd::Ours(Close::TooFast),
+                RateVerdict::Disconnect => return Err(Close::TooFast),
             }
         }
         let text = match &message {
@@ -297,24 +324,22 @@ async fn run<C: Protocol>(client: &mut Client, stream: &mut SplitStream<WebSocke
                     protocol.on_close(frame.as_ref().map(|frame| frame.code));
                 }
                 if client.sink.flush().await.is_err() {
-                    return ConnectionEnd::Peer;
+                    return Ok(());
                 }
                 continue;
             }
             Message::Pong(_) => continue,
         };
-        if let Err(close) = protocol.on_text(client, text).await {
-            return ConnectionEnd::Ours(close);
-        }
+        protocol.on_text(client, text).await?;
     }
 }
 
 /// Reads until the stream ends, and reports confirmed pings. A close frame is reported only if the peer closed first.
-async fn read_to_end<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, end: ConnectionEnd) {
+async fn read_to_end<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, ours: Option<Close>) {
     while let Some(Ok(message)) = stream.next().await {
         match message {
             Message::Pong(payload) => report_receipt(protocol, &payload),
-            Message::Close(frame) if matches!(end, ConnectionEnd::Peer) => {
+            Message::Close(frame) if ours.is_none() => {
                 protocol.on_close(frame.map(|frame| frame.code));
             }
             _ => {}
@@ -375,7 +400,7 @@ async fn close_connection<C: Protocol>(
         client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
         // After an invalid frame the library reads nothing more; the listener discards what still arrives.
         if !close.is_about_frames() {
-            read_to_end(stream, protocol, ConnectionEnd::Ours(close)).await;
+            read_to_end(stream, protocol, Some(close)).await;
         }
         Ok::<_, Gone>(())
     };

@@ -2,7 +2,6 @@
 
 mod connection;
 mod echo;
-mod guard;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -87,14 +86,13 @@ impl Handshake {
         login: Option<UserSession>,
         protocol: C,
     ) -> Response {
-        let place = match gateway.enter("native", protocol.endpoint()) {
-            Ok(place) => place,
+        let slot = match gateway.enter("native", protocol.endpoint()) {
+            Ok(slot) => slot,
             Err(refusal) => return refusal.into_response(),
         };
         let Self { upgrade, connection, address } = self;
         bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, (connection, address), gateway, login, protocol).await;
-            drop(place);
+            serve(socket, (connection, address), slot, gateway, login, protocol).await;
         })
     }
 }

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
-    ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind Metrics Queue")]),
+    ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind ConnectionId ConnectionSpan Metrics Queue")]),
     ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
     ("engine", &[("domain", "*")]),
     ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
@@ -66,7 +66,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ("sources", "push::Push push::PushedEvents"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
-            ("telemetry", "LogLimit Metrics Readiness"),
+            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness STORE Usage"),
         ],
     ),
     (

@@ -19,7 +19,7 @@ fn opened(sessions: &PollingSessions, id: &str) -> Arc<PollingSession> {
 }
 
 fn ended(sessions: &PollingSessions) -> Vec<(String, &'static str)> {
-    sessions.overdue().1.into_iter().map(|overdue| (overdue.id, overdue.reason)).collect()
+    sessions.overdue().1.into_iter().map(|overdue| (overdue.session.id().to_owned(), overdue.reason)).collect()
 }
 
 #[tokio::test]

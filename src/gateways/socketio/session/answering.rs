@@ -39,7 +39,7 @@ impl ClientSession {
         let Some(ack) = caller.ack.take() else { return };
         rooms::count_acknowledged(socket);
         if let Err(error) = ack.send(answer) {
-            debug!(sid = %self.id, %error, "an acknowledgement was not sent");
+            debug!(%error, "an acknowledgement was not sent");
         }
     }
 

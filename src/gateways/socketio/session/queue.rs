@@ -55,7 +55,7 @@ impl ClientSession {
     /// not poll in time is disconnected.
     pub(super) fn wait_for_poll(self: &Arc<Self>, socket: &SocketRef) {
         let (session, socket) = (self.clone(), socket.clone());
-        self.gateway.tasks.clone().spawn_connection(async move {
+        self.spawn(async move {
             let deadline = Instant::now() + POLL_TIMEOUT;
             while PollingSession::of(&socket).is_some_and(|polling| !polling.may_ask()) {
                 if !socket.connected() {
