@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::info;
 
-use super::feed::{Start, UserFeed, cursor_of_request};
+use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_request};
 use super::pages::Browser;
 use super::wire::Mode;
 use crate::auth::UserSession;
@@ -35,17 +35,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RETRY: &str = "retry: 2000\n\n";
 
 /// Route of the endpoint.
-pub fn routes(gateway: Arc<Gateway>) -> Router {
-    Router::new().route(ENDPOINT, get(events)).with_state(gateway)
+pub(super) fn routes(state: Arc<StreamState>) -> Router {
+    Router::new().route(ENDPOINT, get(events)).with_state(state)
 }
 
 async fn events(
-    State(gateway): State<Arc<Gateway>>,
+    State(state): State<Arc<StreamState>>,
     connection: Option<Extension<KillSwitch>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
+    let gateway = state.gateway.clone();
     let login = gateway.admit_connection(&headers, true).and_then(|()| gateway.admit_user(&headers, &uri));
     let login = match login {
         Ok(login) => login,
@@ -55,7 +56,7 @@ async fn events(
         Ok(place) => place,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    let feed = UserFeed::new(state, login.identity(), Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
     // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
     // is not tracked: after this stream it polls, until its user reloads it.
@@ -67,9 +68,9 @@ async fn events(
         }
     };
     let start = match (&cursor, arrival.and_then(|arrival| arrival.after())) {
-        (Some(cursor), _) => Start::Cursor(cursor),
-        (None, Some(seq)) => Start::After(seq),
-        (None, None) => Start::Live,
+        (Some(cursor), _) => StreamStart::Cursor(cursor),
+        (None, Some(seq)) => StreamStart::After(seq),
+        (None, None) => StreamStart::Live,
     };
     let events = Events::open(gateway, login, place, feed, start);
     if let Some(Extension(connection)) = connection {
@@ -110,7 +111,7 @@ impl Events {
         login: UserSession,
         place: ChannelSlot,
         mut feed: UserFeed,
-        start: Start<'_>,
+        start: StreamStart<'_>,
     ) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         let membership = gateway.clients.join(outbox.clone());

@@ -125,7 +125,7 @@ struct CatchUpState {
 
 /// The positions of all clients that are recognized by their handshake.
 #[derive(Debug)]
-pub struct CatchUp {
+pub(super) struct CatchUp {
     window: Duration,
     /// File that keeps the positions over a clean restart.
     file: Option<PathBuf>,
@@ -137,7 +137,7 @@ pub struct CatchUp {
 
 impl CatchUp {
     /// Creates a tracker whose new clients get what is younger than `window`.
-    pub fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
         Self { window, file: None, state: Mutex::default(), changed: Notify::new(), metrics }
     }
 
@@ -147,7 +147,7 @@ impl CatchUp {
     }
 
     /// Returns the key of the clients whose handshakes have these traits. It is the same in every process.
-    pub(crate) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
+    pub(super) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
         let mut digest = Sha256::new();
         for each in traits {
             digest.update([u8::from(each.is_some())]);
