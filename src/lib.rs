@@ -34,7 +34,7 @@
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
 //! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`dashboards`] | ORION, ARIA PRO, Sentio and the bot platform: one folder each | gateways (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), sources (push), auth, config, domain, listener (the peer), telemetry |
+//! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | gateways (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), sources (push), auth, config, domain, listener (the peer), telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::watched::Watched;
 use crate::domain::{Input, UserNote};
 use crate::pipeline::{Handle, SubmitError};
 
@@ -59,10 +59,9 @@ impl StreamName {
 #[derive(Debug)]
 pub struct DeliveryTracker {
     stream: StreamName,
-    state: Mutex<DeliveryState>,
+    /// Changes when a message was confirmed, or a connection has ended.
+    state: Watched<DeliveryState>,
     unsaved: Notify,
-    /// Notified when a message was confirmed, or a connection has ended.
-    settled: Notify,
     handle: Handle,
 }
 
@@ -124,7 +123,7 @@ impl DeliveryTracker {
         for (user, seen) in notes.iter().filter_map(|note| Some((stream.user_of(&note.user)?, note.seen?))) {
             state.reach(&user, seen, MAX_USERS);
         }
-        Self { stream, state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
+        Self { stream, state: Watched::new(state), unsaved: Notify::new(), handle }
     }
 
     /// Returns the last message that has reached each user.
@@ -135,17 +134,7 @@ impl DeliveryTracker {
     /// Registers a connection of `user`. Waits a moment while messages are on their way to the user's other
     /// connections; call [`reached`](Self::reached) afterwards.
     pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> DeliveryConnection {
-        let settled = async {
-            loop {
-                let mut settled = std::pin::pin!(self.settled.notified());
-                settled.as_mut().enable();
-                if self.state.lock().is_settled(user) {
-                    return;
-                }
-                settled.await;
-            }
-        };
-        timeout(JOIN_TIMEOUT, settled).await.ok();
+        self.state.until(JOIN_TIMEOUT, |state| state.is_settled(user)).await;
         let mut state = self.state.lock();
         state.connections += 1;
         DeliveryConnection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
@@ -163,7 +152,7 @@ impl DeliveryTracker {
             state.unsaved.insert(user.clone(), message);
             drop(state);
             self.unsaved.notify_one();
-            self.settled.notify_waiters();
+            self.state.changed();
         }
     }
 
@@ -244,7 +233,7 @@ impl Drop for DeliveryConnection {
             }
         }
         drop(state);
-        self.tracker.settled.notify_waiters();
+        self.tracker.state.changed();
     }
 }
 

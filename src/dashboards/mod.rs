@@ -6,6 +6,7 @@ pub mod bots;
 mod delivery;
 pub mod orion;
 pub mod sentio;
+mod watched;
 
 use std::fmt;
 use std::sync::Arc;

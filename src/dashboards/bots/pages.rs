@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::dashboards::DeliveryTracker;
+use crate::dashboards::watched::Watched;
 use crate::telemetry::Metrics;
 
 /// Largest number of pages of one user that are away. Beyond it the page that left first is forgotten.
@@ -87,9 +86,8 @@ impl Browser {
 /// The pages of all users.
 #[derive(Debug)]
 pub(super) struct Pages {
-    state: Mutex<PagesState>,
-    /// Notified when a message was confirmed, or a page has left or is being loaded.
-    changed: Notify,
+    /// Changes when a message was confirmed, or a page has left or is being loaded.
+    state: Watched<PagesState>,
     marks: Arc<DeliveryTracker>,
     metrics: Arc<Metrics>,
 }
@@ -241,7 +239,7 @@ impl Pages {
     pub(super) fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
         let restored = marks.all().into_iter().map(|(user, reached)| (user, Restored { reached, until: None }));
         let state = PagesState { restored: restored.collect(), ..PagesState::default() };
-        Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
+        Self { state: Watched::new(state), marks, metrics }
     }
 
     /// Notes that a page of `user` is being loaded.
@@ -260,7 +258,7 @@ impl Pages {
         if known.joined.is_none_or(|at| at.elapsed() > LOAD_WAIT) {
             known.loading = Some((Instant::now(), *browser));
             drop(state);
-            self.changed.notify_waiters();
+            self.state.changed();
         }
     }
 
@@ -271,11 +269,10 @@ impl Pages {
         browser: Browser,
         misses: impl Fn(u64) -> bool,
     ) -> Arrival {
-        timeout(SETTLE_TIMEOUT, self.until(|state| !state.is_unsettled(user, &browser))).await.ok();
+        self.state.until(SETTLE_TIMEOUT, |state| !state.is_unsettled(user, &browser)).await;
         let predecessor = self.state.lock().predecessor(user, &browser);
         if predecessor.is_some_and(|(_, reached)| misses(reached)) {
-            let deadline = Instant::now() + LOAD_WAIT;
-            timeout_at(deadline, self.until(|state| state.is_loading(user, &browser))).await.ok();
+            self.state.until(LOAD_WAIT, |state| state.is_loading(user, &browser)).await;
         }
         let mut state = self.state.lock();
         let is_new = state.is_loading(user, &browser);
@@ -285,18 +282,6 @@ impl Pages {
         let after = predecessor.map(|(_, reached)| reached);
         self.gauge(&state);
         Arrival { pages: self.clone(), user: user.clone(), browser, after }
-    }
-
-    /// Waits until `holds` returns true.
-    async fn until(&self, holds: impl Fn(&PagesState) -> bool) {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if holds(&self.state.lock()) {
-                return;
-            }
-            changed.await;
-        }
     }
 
     fn gauge(&self, state: &PagesState) {
@@ -370,7 +355,7 @@ impl PageConnection {
         });
         if let Some(reached) = reached {
             self.pages.marks.reach(&self.user, reached);
-            self.pages.changed.notify_waiters();
+            self.pages.state.changed();
         }
     }
 
@@ -397,7 +382,7 @@ impl Drop for PageConnection {
         }
         self.pages.gauge(&state);
         drop(state);
-        self.pages.changed.notify_waiters();
+        self.pages.state.changed();
     }
 }
 

@@ -43,7 +43,8 @@ impl<'ast> Visit<'ast> for Types {
     }
 }
 
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Collects the sources in a folder, without tests.
+pub(super) fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
