@@ -3,10 +3,10 @@
 //! # Data flow
 //!
 //! ```text
-//!  sources ──► pipeline ──► engine ──► store ──► hub ──► gateways
-//!  (push,      (the only    (pure)     (commit   (fan-   (one dialect for
-//!  simulator,   writer)                 first)    out)    each dashboard)
-//!  replay)
+//!  sources ──► pipeline ──► engine ──► store ──► hub ──► gateways + dashboards
+//!  (push,      (the only    (pure)     (commit   (fan-   (transports, and one
+//!  simulator,   writer)                 first)    out)    folder for each
+//!  replay)                                                dashboard)
 //! ```
 //!
 //! 1. A [source](sources) reads bytes, parses them into domain values and sends them through one bounded channel.
@@ -15,7 +15,7 @@
 //!    setups and the outcomes of signals.
 //! 4. The [`store`] commits signal events to a durable log before they are published.
 //! 5. The [`hub`] keeps the snapshot for new clients, and delivers events.
-//! 6. The [`gateways`] send the events to clients, encoded once per dialect and event.
+//! 6. A [dashboard](dashboards) turns an event into its frames, once per wire format; the [`gateways`] deliver them.
 //!
 //! # The rooms and their dependencies
 //!
@@ -34,7 +34,7 @@
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
 //! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`dashboards`] | one folder for each dashboard | gateways, http, hub, store (reading), pipeline, sources, auth, config, domain, listener, telemetry |
+//! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | gateways (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), sources (push), auth, config, domain, listener (the peer), telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
@@ -55,6 +55,7 @@
 //! - Simulated, replayed, delayed and stale prices are marked as such ([`domain::Quality`]).
 //! - The server never closes a WebSocket with code 1000 ([`gateways::close`]).
 //! - Durations are measured on the monotonic clock; times that are sent come from the wall clock ([`domain::Now`]).
+//! - A dashboard is named only in its folder, and in the one list in [`app`].
 //! - Secrets never appear in a log, an error or a URL ([`config::Secret`]).
 
 pub mod alerts;

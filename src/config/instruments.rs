@@ -9,7 +9,7 @@ use crate::domain::{Instrument, InstrumentClass, Instruments, InstrumentsError, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstrumentSet {
-    /// The seven of the ORION documents.
+    /// The seven of the documents.
     Default,
     /// MNQ NQ MES ES.
     Futures,

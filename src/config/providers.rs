@@ -22,7 +22,7 @@ pub struct OandaSettings {
     /// Another address of the stream, such as a proxy's. Default: OANDA's own, by environment.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// The subscribed instruments, by OANDA's names. Default: the seven of the ORION documents.
+    /// The subscribed instruments, by OANDA's names. Default: the seven documented ones.
     pub instruments: List<String>,
 }
 
@@ -73,7 +73,7 @@ pub struct MassiveSettings {
     /// Another address, such as a proxy's. Default: Massive's own.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// Currency pairs and metals. Default: those of the ORION documents.
+    /// Currency pairs and metals. Default: the documented ones.
     pub instruments: List<String>,
     /// Cash indices, such as `I:SPX`. Default none: they are not the contracts of the same name.
     pub indices: List<String>,
@@ -114,7 +114,7 @@ pub struct AlphaVantageSettings {
     /// Another address, such as a proxy's. Default: Alpha Vantage's own.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// Pairs. Default: those of the ORION documents.
+    /// Pairs. Default: the documented ones.
     pub instruments: List<String>,
 }
 

@@ -290,6 +290,13 @@ pub struct SentioSettings {
     pub trust_user_id: bool,
 }
 
+impl Settings {
+    /// Whether a user id alone opens the user's streams.
+    pub fn trusts_user_ids(&self) -> bool {
+        self.sentio.trust_user_id
+    }
+}
+
 impl Default for SentioSettings {
     fn default() -> Self {
         Self { update_interval: Duration::from_secs(5), trust_user_id: false }

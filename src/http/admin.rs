@@ -14,7 +14,7 @@ use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
 use crate::sources::push::PushFault;
 
-/// The header in which some of Sentio's buttons send an admin token. It takes precedence over the bearer token, which
+/// The header in which some buttons of a page send an admin token. It takes precedence over the bearer token, which
 /// the page sends with every request and which belongs to the user.
 const OWN_HEADER: &str = "x-admin-token";
 

@@ -92,7 +92,8 @@ impl ApiError {
         }
     }
 
-    fn body(&self) -> ErrorBody {
+    /// Returns the body of the response.
+    pub(crate) fn body(&self) -> ErrorBody {
         let code = match self {
             Self::Push(error) => return error.body(),
             Self::Auth(error) | Self::Token(_, error) => error.code(),
@@ -160,31 +161,6 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
-/// An error in the shape that Sentio's pages read: the sentence is also in `detail`.
-#[derive(Debug)]
-pub(crate) struct DetailedError(ApiError);
-
-impl<E: Into<ApiError>> From<E> for DetailedError {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-#[derive(Serialize)]
-struct DetailedBody {
-    #[serde(flatten)]
-    body: ErrorBody,
-    detail: String,
-}
-
-impl IntoResponse for DetailedError {
-    fn into_response(self) -> Response {
-        let body = self.0.body();
-        let body = DetailedBody { detail: body.error.clone(), body };
-        self.0.respond(body)
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = self.body();
@@ -193,7 +169,8 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
-    fn respond(self, body: impl Serialize) -> Response {
+    /// Builds the response with this body.
+    pub(crate) fn respond(self, body: impl Serialize) -> Response {
         if let Self::Unreadable(error) = &self
             && let Some(suppressed) = UNREADABLE_LOG.admit()
         {

@@ -10,7 +10,6 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
-use crate::gateways::events;
 use crate::sources::metatrader;
 use crate::sources::push::{Answered, EventsAnswer, PricesAnswer, SignalAnswer};
 
@@ -99,7 +98,7 @@ pub(super) async fn events(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
-    Ok(Json(state.push.events(|now| events::read(&body, now)).await?))
+    Ok(Json(state.push.events(|now| state.published.read(&body, now)).await?))
 }
 
 /// `POST /api/mt/ticks`: tick batches and signals of an Expert Advisor.

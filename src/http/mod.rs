@@ -28,8 +28,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::dashboards::bots::pages::Pages;
 use crate::domain::Instruments;
+use crate::gateways::events::PublishedTypes;
 use crate::hub::Hub;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
@@ -41,7 +41,6 @@ use crate::telemetry::{Metrics, Readiness};
 
 pub(crate) use body::encoded;
 pub use error::ApiError;
-pub(crate) use error::DetailedError;
 pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
 pub use router::{checks, router};
@@ -73,8 +72,8 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
-    /// The connected pages of the bot platform.
-    pub pages: Arc<Pages>,
+    /// The types of messages that may be published.
+    pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.

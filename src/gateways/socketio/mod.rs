@@ -34,8 +34,8 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-pub(crate) use admission_layer::QueryInPath;
-pub use admission_layer::{AdmissionLayer, AdmissionService};
+pub(crate) use admission_layer::Rewritten;
+pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
 pub use disconnector::Disconnector;
 use headcount::Headcount;
 use polling::PollingSession;
@@ -115,8 +115,9 @@ pub fn build(
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms =
-        Rooms::new(io, (headcount, rates), disconnector.clone(), gateway.hub.position(), gateway.metrics.clone());
+    let types = gateway.published.clone();
+    let log = gateway.hub.position();
+    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, gateway.metrics.clone());
     (layer, rooms)
 }
 

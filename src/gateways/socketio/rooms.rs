@@ -11,13 +11,13 @@ use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
 use super::disconnector::Disconnector;
-use super::personal::{self, is_personal};
+use super::personal;
 use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
 use super::{Headcount, NAMESPACES};
-use crate::dashboards::bots::wire::spelled;
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::events::{PublishedTypes, UserData};
 use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
@@ -29,6 +29,8 @@ pub struct Rooms {
     headcount: Arc<Headcount>,
     rates: Arc<PriceThrottle>,
     disconnector: Disconnector,
+    /// Types of messages, some of which users get.
+    types: Arc<PublishedTypes>,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
     metrics: Arc<Metrics>,
@@ -45,10 +47,11 @@ impl Rooms {
         io: SocketIo,
         (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
         disconnector: Disconnector,
+        types: Arc<PublishedTypes>,
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, rates, disconnector, log, metrics }
+        Self { io, headcount, rates, disconnector, types, log, metrics }
     }
 
     /// Emits prices at reduced rates until `stop`.
@@ -84,15 +87,15 @@ impl Rooms {
 
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
-    fn emit_published(&self, namespace: &str, published: &RelayedMessage) {
+    fn emit_published(&self, namespace: &str, published: &RelayedMessage, data: UserData) {
         let kind = match published.kind.class() {
             Class::Ordered => "ordered",
             Class::State => "state",
         };
         let cursor = MessageCursor::new(&self.log, published.seq);
-        let data = spelled(published, None);
+        let data = data(published);
         self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
-            personal::emit_data(socket, published, &data, &cursor)
+            personal::emit(socket, published, &data, &cursor)
         });
     }
 
@@ -149,10 +152,11 @@ impl Sink for Rooms {
                         let rooms = rooms_of("signals", &signal.symbol);
                         self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
                     }
-                    Event::RelayedMessage(published) if is_personal(published.kind) => {
-                        self.emit_published(namespace, published);
+                    Event::RelayedMessage(published) => {
+                        if let Some(data) = self.types.on_user_streams(published.kind) {
+                            self.emit_published(namespace, published, data);
+                        }
                     }
-                    Event::RelayedMessage(_) => {}
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! (the field `account` of `bots` and `earnings`), and each fill is committed together with them: after a restart, even
 //! after `kill -9`, the desk continues from there.
 //!
-//! Its messages do not pass through the dialects' readers: a test of the gateways checks their shapes.
+//! Its messages do not pass through the dashboards' readers: a test checks their shapes.
 
 mod account;
 mod book;

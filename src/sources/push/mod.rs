@@ -152,7 +152,7 @@ impl Push {
     }
 
     /// Publishes one event or a batch, which is accepted or rejected as a whole. `read` parses the body at the given
-    /// time, because only the dialects know the shapes of the messages.
+    /// time, because only the dashboards know the shapes of the messages.
     ///
     /// # Errors
     /// [`PushError`]; nothing was published then.

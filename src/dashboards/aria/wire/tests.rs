@@ -60,7 +60,7 @@ fn instruments() -> Vec<Instrument> {
 }
 
 fn published(kind: MessageType, body: &Value) -> Event {
-    let Parsed { key, data } = parse(kind, body, now()).unwrap();
+    let Parsed { key, data } = parse(kind, body, now()).unwrap().remove(0);
     let (key, data) = (key.into(), data.into());
     Event::RelayedMessage(Arc::new(RelayedMessage { seq: 1, kind, audience: Audience::All, key, data, at: now() }))
 }
@@ -176,9 +176,9 @@ fn a_malformed_body_is_rejected_with_all_faults() {
 #[test]
 fn a_state_is_kept_for_each_symbol() {
     let bar = json!({"symbol": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1});
-    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().key, "AAPL");
+    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().remove(0).key, "AAPL");
     let idea = json!({"symbol": "AAPL"});
-    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().key, "");
+    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().remove(0).key, "");
 }
 
 #[test]
