@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::alerts::Alerts;
 use crate::config::{Settings, SourceKind};
-use crate::domain::{Event, Instruments, Position};
+use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::gateways::delivery::{DeliveryTracker, Stream};
 use crate::gateways::dialects::bots::decision_of;
@@ -42,10 +42,9 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::push::Push;
 use crate::sources::tradingview::TradingView;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Disk, Metrics, Phase, Readiness};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{DemoSettings, Settings, SourceKind};
-use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
+use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage, WallClock};
 use crate::gateways::Gateway;
 use crate::hub::{Audiences, Hub, Snapshot};
 use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceStates, WallClock};
+use crate::sources::{self};
+use crate::telemetry::SourceStates;
 
 /// Spawns the desk if it is enabled, with a simulator for its own instruments unless the source `simulator` runs.
 pub(super) fn spawn(

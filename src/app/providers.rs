@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::config::Settings;
-use crate::domain::Instruments;
-use crate::sources::WallClock;
+use crate::domain::{Instruments, WallClock};
 use crate::sources::alpha_vantage::{self, AlphaVantage};
 use crate::sources::massive::{self, Cluster, Massive};
 use crate::sources::oanda::{self, Oanda};

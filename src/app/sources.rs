@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::providers;
 use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Instruments, Session, SourceName};
+use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
 use crate::pipeline::{Handle, clock};
 use crate::sources::massive::Cluster;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceStates, WallClock, metatrader, push, tradingview};
+use crate::sources::{self, metatrader, push, tradingview};
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SourceStates};
 
 /// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
 pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {

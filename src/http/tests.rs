@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt};
 
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
-use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
+use crate::domain::{Bar, Event, Now, Position, Symbol, WallClock, parse_time};
 use crate::engine::Engine;
 use crate::gateways::delivery::{DeliveryTracker, Stream};
 use crate::hub::Envelope;
@@ -22,9 +22,9 @@ use crate::listener::{Listener, ListenerConfig};
 use crate::pipeline::{self, Feeds, Handle};
 use crate::sources::metatrader::MetaTrader;
 use crate::sources::tradingview::TradingView;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
+use crate::telemetry::SourceStates;
 
 mod events;
 mod stats;

@@ -9,30 +9,22 @@ pub mod massive;
 pub mod metatrader;
 pub mod net;
 pub mod oanda;
-mod order;
 pub mod push;
-mod rate;
 pub mod replay;
 pub mod simulator;
-mod states;
 mod supervise;
 pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::domain::{Feed, Instrument, Instruments, RelayedMessage, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Budget, Metrics, SourceStates};
 
-pub use states::{Budget, SourceState, SourceStates, SourceStatus};
 pub use supervise::supervise;
-
-/// Returns the current wall-clock time; injected into every source.
-pub type WallClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// A source of prices.
 pub trait Source: Send {

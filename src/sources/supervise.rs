@@ -6,9 +6,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::{Finished, Source, SourceError, SourceHandle, SourceState, SourceStates};
+use super::{Finished, Source, SourceError, SourceHandle};
 use crate::pipeline::Handle;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SourceState, SourceStates};
 
 /// After a connection of at least this length, the back-off starts again with the shortest delay.
 const STABLE: Duration = Duration::from_mins(1);
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Feed, Quote, SourceName, Symbol, Tick, parse_time};
-    use crate::sources::SourceStatus;
+    use crate::telemetry::SourceStatus;
 
     /// One connection of the test source: how long it lasts, with a tick at its start, and how it ends.
     enum ScriptStep {

@@ -1,4 +1,4 @@
-//! What operators see: the log, the metrics, the resources of the process, and its readiness.
+//! What operators see: the log, the metrics, the resources of the process, its readiness, and the states of the sources.
 
 mod disk;
 mod log_limit;
@@ -10,6 +10,8 @@ mod readiness;
 mod redact;
 mod register;
 mod rejects;
+mod source_states;
+mod tick_rate;
 
 pub use disk::{Disk, Space};
 pub use log_limit::LogLimit;
@@ -18,3 +20,4 @@ pub use process::{Process, Usage};
 pub use queue::{Behind, Queue};
 pub use readiness::{Condition, DISK, Phase, Readiness, SOURCES, STORE};
 pub use rejects::{Reject, Rejects};
+pub use source_states::{Budget, SourceState, SourceStates, SourceStatus};

@@ -18,10 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::budget::CallBudget;
 use self::parse::NoPrice;
 use super::net::{self, Http};
-use super::order::TickOrder;
-use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instrument, Instruments, SourceName, Tick};
+use crate::domain::{Feed, Instrument, Instruments, SourceName, Tick, TickOrder, WallClock};
 
 /// Largest response that is read. A price has 500 bytes.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -21,10 +21,9 @@ use tokio::time::{Instant, timeout_at};
 use self::link::MassiveSocket;
 use self::parse::{Element, MalformedElement, Subscriptions};
 use super::net::{self, NetError};
-use super::order::TickOrder;
-use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instruments, SourceName, Tick};
+use crate::domain::{Feed, Instruments, SourceName, Tick, TickOrder, WallClock};
 
 /// Time limit for the answer to the key.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);

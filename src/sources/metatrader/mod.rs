@@ -16,11 +16,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::order::{FilterReason, TickOrder};
 use super::push::{Push, PushError};
-use super::{SourceStates, WallClock};
-use crate::domain::{Instruments, SourceName, Tick, iso};
-use crate::telemetry::Metrics;
+use crate::domain::{FilterReason, Instruments, SourceName, Tick, TickOrder, WallClock, iso};
+use crate::telemetry::{Metrics, SourceStates};
 
 pub use messages::{PostAnswer, Refused, TicksAnswer};
 pub use parse::{Post, TickBatch, parse};

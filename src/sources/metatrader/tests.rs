@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::domain::{Accepted, Feed, Input, Rejection, parse_time};
 use crate::pipeline::{Handle, Request};
-use crate::sources::{SourceState, SourceStates};
 use crate::tasks::Tasks;
+use crate::telemetry::{SourceState, SourceStates};
 
 fn now() -> DateTime<Utc> {
     parse_time("2024-11-20T08:00:01Z").unwrap()

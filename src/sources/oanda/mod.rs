@@ -22,10 +22,9 @@ use self::lines::LineSplitter;
 use self::messages::ErrorResponse;
 use self::parse::{LineContent, Subscriptions};
 use super::net::{self, Http, NetError};
-use super::order::TickOrder;
-use super::{Finished, OptionsError, Source, SourceError, SourceHandle, WallClock, subscriptions};
+use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;
-use crate::domain::{Feed, Instruments, Session, SourceName, Symbol, Tick};
+use crate::domain::{Feed, Instruments, Session, SourceName, Symbol, Tick, TickOrder, WallClock};
 
 /// Longest error body that is read.
 const MAX_ERROR_BODY: usize = 16 * 1024;

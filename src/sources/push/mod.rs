@@ -25,10 +25,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::WallClock;
 use crate::domain::{
     Accepted, Fault, Feed, Input, Instruments, LevelLimits, MessageType, RelayedMessage, SignalDraft, SignalId,
-    SignalStatus, SourceName, Tick, TickFault, UserNote, iso,
+    SignalStatus, SourceName, Tick, TickFault, UserNote, WallClock, iso,
 };
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;

@@ -24,9 +24,8 @@ use tokio::time::Instant;
 
 use super::push::aliases::ID;
 use super::push::{Push, PushError};
-use super::{SourceStates, WallClock};
-use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, iso};
-use crate::telemetry::Metrics;
+use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, WallClock, iso};
+use crate::telemetry::{Metrics, SourceStates};
 
 pub use parse::{Alert, Read, parse};
 use seen::{AlertHistory, FirstAlert, REMEMBERED};

@@ -39,7 +39,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("domain", "*"),
             ("pipeline", "Handle Input Stopped SubmitError"),
             ("recordings", "Counts ReadSummary Recording RecordingError ReadRequest SOURCE_NAME RecordedTick"),
-            ("telemetry", "LogLimit Metrics"),
+            ("telemetry", "Budget LogLimit Metrics SourceState SourceStates"),
         ],
     ),
     (
@@ -86,13 +86,15 @@ const MAY_USE: [(&str, &[(&str, &str)]); 17] = [
             ("pipeline", "Feeds LaneStatus"),
             (
                 "sources",
-                "Budget SourceState SourceStates SourceStatus WallClock metatrader push::Answered \
-             push::ErrorBody push::EventsAnswer push::MalformedBody push::PricesAnswer push::Push \
+                "metatrader push::Answered push::ErrorBody push::EventsAnswer push::MalformedBody push::PricesAnswer push::Push \
              push::PushError push::PushFault push::SignalAnswer push::trimmed tradingview::AlertAnswer \
              tradingview::TradingView",
             ),
             ("store", "HistoryQuery Reader Since StoreError"),
-            ("telemetry", "Condition LogLimit Metrics Phase Readiness Reject STORE"),
+            (
+                "telemetry",
+                "Budget Condition LogLimit Metrics Phase Readiness Reject STORE SourceState SourceStates SourceStatus",
+            ),
         ],
     ),
     ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),

@@ -11,9 +11,9 @@ use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::rate::TickRate;
+use super::Metrics;
+use super::tick_rate::TickRate;
 use crate::domain::SourceName;
-use crate::telemetry::Metrics;
 
 /// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,13 +195,13 @@ impl SourceStates {
     }
 
     /// Sets the state of a source.
-    pub(super) fn set(&self, name: &SourceName, state: SourceState) {
+    pub fn set(&self, name: &SourceName, state: SourceState) {
         self.up.with_label_values(&[name.as_str()]).set(i64::from(state.delivers()));
         self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(state)).enter(state);
     }
 
     /// Marks a source as connected; has no effect if it already is.
-    pub(super) fn live(&self, name: &SourceName) {
+    pub fn live(&self, name: &SourceName) {
         let (state, delayed) = self.entries.read().get(name).map_or((None, false), |e| (Some(e.state), e.delayed));
         let reached = if delayed { SourceState::Delayed } else { SourceState::Live };
         if state != Some(reached) {
@@ -211,14 +211,14 @@ impl SourceStates {
     }
 
     /// Marks a source's prices as contractually delayed from now on.
-    pub(super) fn delayed(&self, name: &SourceName) {
+    pub fn delayed(&self, name: &SourceName) {
         self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Connecting)).delayed =
             true;
         self.live(name);
     }
 
     /// Marks a source as connected without data, with the reason.
-    pub(super) fn stalled(&self, name: &SourceName, why: &str) {
+    pub fn stalled(&self, name: &SourceName, why: &str) {
         if self.entries.read().get(name).is_none_or(|entry| entry.state != SourceState::Stalled) {
             tracing::warn!(source = %name, why, "source has stalled");
             self.set(name, SourceState::Stalled);
@@ -226,19 +226,19 @@ impl SourceStates {
     }
 
     /// Adds a source that has not called the server yet. It has no metric series before its first call.
-    pub(super) fn off(&self, name: &SourceName) {
+    pub fn off(&self, name: &SourceName) {
         self.entries.write().entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Off));
     }
 
     /// Records a call of a source, which must call again within `silence`.
-    pub(super) fn called(&self, name: &SourceName, silence: Duration) {
+    pub fn called(&self, name: &SourceName, silence: Duration) {
         let mut entries = self.entries.write();
         let entry = entries.entry(name.clone()).or_insert_with(|| StateEntry::new(SourceState::Off));
         entry.called = Some((Instant::now(), silence));
     }
 
     /// Records ticks that were delivered to the pipeline.
-    pub(super) fn counted(&self, name: &SourceName, ticks: usize) {
+    pub fn counted(&self, name: &SourceName, ticks: usize) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             (entry.last_tick, entry.mute) = (Some(Instant::now()), false);
             entry.rate.add(ticks);
@@ -246,14 +246,14 @@ impl SourceStates {
     }
 
     /// Records the used part of a provider's quota.
-    pub(super) fn budget(&self, name: &SourceName, budget: Budget) {
+    pub fn budget(&self, name: &SourceName, budget: Budget) {
         if let Some(entry) = self.entries.write().get_mut(name) {
             entry.budget = Some(budget);
         }
     }
 
     /// Counts a rejected tick. `reason` is a metric label such as `unknown_symbol`.
-    pub(super) fn rejected(&self, name: &SourceName, reason: &str) {
+    pub fn rejected(&self, name: &SourceName, reason: &str) {
         self.rejected.with_label_values(&[name.as_str(), reason]).inc();
         if let Some(entry) = self.entries.write().get_mut(name) {
             entry.rejected += 1;
@@ -261,7 +261,7 @@ impl SourceStates {
     }
 
     /// Records a keep-alive call without ticks.
-    pub(super) fn alive(&self, name: &SourceName) {
+    pub fn alive(&self, name: &SourceName) {
         if !self.entries.read().get(name).is_some_and(|entry| entry.mute) {
             self.live(name);
         }
@@ -292,7 +292,7 @@ impl SourceStates {
     }
 
     /// Returns how long the current connection has lasted; `None` without one.
-    pub(super) fn connected_for(&self, name: &SourceName) -> Option<Duration> {
+    pub fn connected_for(&self, name: &SourceName) -> Option<Duration> {
         self.entries.read().get(name)?.connected.map(|at| at.elapsed())
     }
 }

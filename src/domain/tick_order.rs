@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{Quote, Symbol, Tick};
+use super::{Quote, Symbol, Tick};
 
 /// A tick this far back is not late: the provider has corrected its clock.
 const STRAGGLER: TimeDelta = TimeDelta::minutes(1);
 
 /// Why a tick is filtered out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FilterReason {
+pub enum FilterReason {
     /// The same price at the same time as before.
     Duplicate,
     /// Older than the last tick, which had this time.
@@ -20,7 +20,7 @@ pub(super) enum FilterReason {
 
 impl FilterReason {
     /// Returns the metric label.
-    pub(super) const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
             Self::Late(_) => "late",
@@ -30,13 +30,13 @@ impl FilterReason {
 
 /// The last tick of every symbol. Bounded by the number of subscribed symbols.
 #[derive(Debug, Default, Clone)]
-pub(super) struct TickOrder {
+pub struct TickOrder {
     last: HashMap<Symbol, (DateTime<Utc>, Quote)>,
 }
 
 impl TickOrder {
     /// Checks that a tick is new, and records it. Several different prices within one millisecond are all new.
-    pub(super) fn check(&mut self, tick: &Tick) -> Result<(), FilterReason> {
+    pub fn check(&mut self, tick: &Tick) -> Result<(), FilterReason> {
         if let Some((at, quote)) = self.last.get(&tick.symbol) {
             if tick.observed_at == *at && tick.quote == *quote {
                 return Err(FilterReason::Duplicate);
@@ -50,7 +50,7 @@ impl TickOrder {
     }
 
     /// Records a tick that was delivered.
-    pub(super) fn record(&mut self, tick: &Tick) {
+    pub fn record(&mut self, tick: &Tick) {
         self.last.insert(tick.symbol.clone(), (tick.observed_at, tick.quote));
     }
 }
