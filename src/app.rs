@@ -36,12 +36,12 @@ use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessi
 use crate::gateways::{CatchUp, ChannelCap, Gateway, PriceFrames, TokenLayer, sse, ws};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
+use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
-use crate::sources::tradingview::TradingView;
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};

@@ -3,13 +3,13 @@
 //! # Data flow
 //!
 //! ```text
-//!  sources ──► pipeline ──► engine ──► store ──► hub ──► gateways
-//!  (push,      (the only    (pure)     (commit   (fan-   (one dialect for
-//!  simulator,   writer)                 first)    out)    each dashboard)
-//!  replay)
+//!  sources (fetched) ─┬─► pipeline ──► engine ──► store ──► hub ──► gateways
+//!  ingest (pushed)   ─┘   (the only    (pure)     (commit   (fan-   (one dialect for
+//!                          writer)                 first)    out)    each dashboard)
 //! ```
 //!
-//! 1. A [source](sources) reads bytes, parses them into domain values and sends them through one bounded channel.
+//! 1. A [source](sources) fetches bytes, parses them into domain values and sends them through one bounded channel.
+//!    [`ingest`] does the same with what is pushed by HTTP, WebSocket, webhook or Expert Advisor.
 //! 2. The [`pipeline`] is the only writer. It owns the engine, the clock and the timers.
 //! 3. The [`engine`] is pure: values in, values out. It contains the price board, the bars, the signal book, the server's own
 //!    setups and the outcomes of signals.
@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | [`domain`] | instruments, prices, bars, signals, killzones, time | no other room |
 //! | [`config`] | all settings | domain |
-//! | [`telemetry`] | the log, the metrics, readiness | config, domain |
+//! | [`telemetry`] | the log, the metrics, readiness, the states of the sources | config, domain |
 //! | [`tasks`] | named background tasks | no other room |
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
 //! | [`auth`] | tokens and their users | config, domain |
@@ -32,9 +32,10 @@
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
-//! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
-//! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
+//! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
+//! | [`sources`] | the sources of prices and signals that the server fetches or simulates | config (secrets), domain, pipeline (its handle), recordings, telemetry |
+//! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (doctor), store |
@@ -67,6 +68,7 @@ pub mod engine;
 pub mod gateways;
 pub mod http;
 pub mod hub;
+pub mod ingest;
 pub mod listener;
 pub mod pipeline;
 pub mod recordings;

@@ -7,11 +7,12 @@ use super::providers;
 use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceKind};
 use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
+use crate::ingest::{self, metatrader, tradingview};
 use crate::pipeline::{Handle, clock};
+use crate::sources;
 use crate::sources::massive::Cluster;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, metatrader, push, tradingview};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, SourceStates};
 
@@ -42,7 +43,7 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         jump_limit,
         divergence,
     } = settings.prices;
-    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let callers = [ingest::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
     let (last, listed): (Vec<_>, Vec<_>) =
         settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
     let names = |kind: &SourceKind| {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::dialects::{published, shape};
 use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
-use crate::sources::push::PushedEvents;
+use crate::ingest::PushedEvents;
 
 /// Largest number of events in a batch.
 const MAX_BATCH: usize = 1_000;

@@ -12,7 +12,7 @@ use super::body::{JsonBody, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
-use crate::sources::push::PushFault;
+use crate::ingest::PushFault;
 
 /// The header in which some of Sentio's buttons send an admin token. It takes precedence over the bearer token, which
 /// the page sends with every request and which belongs to the user.

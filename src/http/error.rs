@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::sources::push::{ErrorBody, MalformedBody, PushError, PushFault};
+use crate::ingest::{ErrorBody, MalformedBody, PushError, PushFault};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 

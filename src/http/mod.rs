@@ -36,10 +36,10 @@ use crate::auth::{OpenUsers, Tokens};
 use crate::domain::{Instruments, WallClock};
 use crate::gateways::pages::Pages;
 use crate::hub::Hub;
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
 

@@ -8,7 +8,7 @@ use super::AppState;
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
 use crate::domain::{Fault, Instruments, Symbol};
-use crate::sources::push::PushFault;
+use crate::ingest::PushFault;
 
 /// The query as it was sent, or the error of parsing it.
 pub(super) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;

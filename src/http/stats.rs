@@ -19,7 +19,7 @@ use crate::domain::{
     Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, PositionSize, PriceUpdate, Signal, SourceName, Symbol,
     TradeOutcome, parse_time,
 };
-use crate::sources::push::PushFault;
+use crate::ingest::PushFault;
 use crate::store;
 use crate::telemetry::Metrics;
 

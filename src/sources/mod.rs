@@ -6,14 +6,11 @@
 pub mod alpha_vantage;
 pub mod demo;
 pub mod massive;
-pub mod metatrader;
 pub mod net;
 pub mod oanda;
-pub mod push;
 pub mod replay;
 pub mod simulator;
 mod supervise;
-pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use orion_server::gateways::dialects::orion::{
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
-use orion_server::sources::push::{PricesAnswer, PushError, PushFault, SignalAnswer};
+use orion_server::ingest::{PricesAnswer, PushError, PushFault, SignalAnswer};
 use serde_json::{Value, json};
 
 const AT: &str = "2024-09-01T10:30:00.000Z";

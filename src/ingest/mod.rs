@@ -1,22 +1,23 @@
-//! Signals, prices and events that clients push over HTTP or WebSocket.
+//! Signals, prices and events that are pushed to the server: over HTTP and WebSocket, by TradingView's alerts and by Expert
+//! Advisors.
 //!
 //! Parsing is pure ([`parse_signal`], [`parse_prices`]) and lenient: it accepts every documented spelling, and names
 //! all faults at once. [`Push`] sends the result to the pipeline and builds the answer.
 
-pub(super) mod aliases;
+mod aliases;
 mod error;
 mod fault;
-pub(super) mod fields;
-pub(super) mod loose;
+mod fields;
+mod loose;
 mod malformed;
 mod messages;
-pub(super) mod pasted;
-mod price;
+pub mod metatrader;
+mod prices;
 mod shapes;
-mod signal;
-mod targets;
-pub(super) mod values;
-pub(super) mod words;
+mod signals;
+pub mod tradingview;
+mod values;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +37,11 @@ pub use error::{PushError, field_details};
 pub use fault::PushFault;
 pub use malformed::{MalformedBody, trimmed};
 pub use messages::{Answered, ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
-pub use price::{PushedPrices, parse_prices};
-pub use signal::{PushedSignal, parse_end, parse_signal};
+pub use prices::{PushedPrices, parse_prices};
+pub use signals::parse::{PushedSignal, parse_end, parse_signal};
 
 use fields::Written;
+use signals::{parse, pasted};
 
 /// The name of this source on the wire.
 pub const SOURCE: &str = SourceName::PUSH;
@@ -197,7 +199,7 @@ impl Push {
     async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
         let PushedSignal { id, draft, dry_run, ignored, written } = parse_signal(value, &self.instruments)?;
         if dry_run {
-            let faults = signal::level_faults(&draft, &self.instruments, self.level_limits);
+            let faults = parse::level_faults(&draft, &self.instruments, self.level_limits);
             if !faults.is_empty() {
                 return Err(PushError::faults(faults, &written));
             }
@@ -227,7 +229,7 @@ impl Push {
     }
 
     async fn accept_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        let (draft, ignored) = signal::parse_end_of(value)?;
+        let (draft, ignored) = parse::parse_end_of(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
         let source = SourceName::new(SOURCE);
         let status = self.submit_signal(&id, draft, &source, &Written::default()).await?;
@@ -236,7 +238,7 @@ impl Push {
 
     async fn accept_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
         let now = (self.clock)();
-        let (prices, ignored) = price::read_prices(value, &self.instruments, now, self.latest(now))?;
+        let (prices, ignored) = prices::read_prices(value, &self.instruments, now, self.latest(now))?;
         let answer = match prices {
             PushedPrices::One(tick) => {
                 let instrument = self.instruments.get(&tick.symbol);

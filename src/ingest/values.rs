@@ -17,10 +17,10 @@ const UNITS: [&str; 14] =
 const MAX_NUMBER: usize = 64;
 
 /// What the value should have been, for people.
-pub(in crate::sources) type FaultReason = String;
+pub(super) type FaultReason = String;
 
 /// Parses a finite number, or a text with one.
-pub(in crate::sources) fn number(value: &Value) -> Result<f64, FaultReason> {
+pub(super) fn number(value: &Value) -> Result<f64, FaultReason> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -30,13 +30,13 @@ pub(in crate::sources) fn number(value: &Value) -> Result<f64, FaultReason> {
 }
 
 /// Parses a number within inclusive bounds.
-pub(in crate::sources) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, FaultReason> {
+pub(super) fn number_within(value: &Value, min: f64, max: f64) -> Result<f64, FaultReason> {
     let wrong = || format!("must be a number from {min} to {max}");
     number(value).ok().filter(|number| (min..=max).contains(number)).ok_or_else(wrong)
 }
 
 /// Parses a price that is above zero, also after rounding to the instrument's grid.
-pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, FaultReason> {
+pub(super) fn price(value: &Value, instrument: Option<&Instrument>) -> Result<f64, FaultReason> {
     const BOUNDS: &str = "must be a number above 0 and below 1000000000";
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -60,7 +60,7 @@ pub(in crate::sources) fn price(value: &Value, instrument: Option<&Instrument>) 
 
 /// Parses a price in a text, with separators of thousands where they are unambiguous. `digits` is the number of
 /// decimals on the instrument's grid.
-pub(in crate::sources) fn written_number(text: &str, digits: Option<u8>) -> Result<f64, FaultReason> {
+pub(super) fn written_number(text: &str, digits: Option<u8>) -> Result<f64, FaultReason> {
     let wrong = || "must be a number above 0 and below 1000000000".to_owned();
     let text = text.trim();
     if text.len() > MAX_NUMBER {
@@ -142,7 +142,7 @@ fn without_groups(text: &str, digits: Option<u8>) -> Result<String, Option<Fault
 }
 
 /// Parses a model score: 0 to 1, or above 1 up to 100 as percent.
-pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, FaultReason> {
+pub(super) fn confidence(value: &Value) -> Result<f64, FaultReason> {
     let wrong = || "must be a number from 0 to 1, or up to 100 in percent".to_owned();
     if let Some(percent) = value.as_str().and_then(|text| text.trim().strip_suffix('%')) {
         return number_within(&percent.into(), 0.0, 100.0).map(|percent| percent / 100.0).map_err(|_| wrong());
@@ -152,13 +152,13 @@ pub(in crate::sources) fn confidence(value: &Value) -> Result<f64, FaultReason> 
 }
 
 /// Parses a text of at most `max` characters.
-pub(in crate::sources) fn text(value: &Value, max: usize) -> Result<&str, FaultReason> {
+pub(super) fn text(value: &Value, max: usize) -> Result<&str, FaultReason> {
     let text = value.as_str().filter(|text| text.chars().count() <= max);
     text.ok_or_else(|| format!("must be text of at most {max} characters"))
 }
 
 /// Parses an ISO 8601 time or a Unix epoch, as text or number.
-pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, FaultReason> {
+pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, FaultReason> {
     let time = match value {
         Value::String(text) => parse_time(text),
         Value::Number(epoch) => parse_time(&epoch.to_string()),
@@ -168,7 +168,7 @@ pub(in crate::sources) fn time(value: &Value) -> Result<DateTime<Utc>, FaultReas
 }
 
 /// Parses `true` or `false`, also as text.
-pub(in crate::sources) fn flag(value: &Value) -> Result<bool, FaultReason> {
+pub(super) fn flag(value: &Value) -> Result<bool, FaultReason> {
     match value {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),

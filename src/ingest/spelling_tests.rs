@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::aliases::{FieldAliases, PRICE_FIELDS, SIGNAL_FIELDS};
-use super::price::read_prices;
+use super::prices::read_prices;
 use super::*;
 use crate::domain::{Direction, parse_time};
 

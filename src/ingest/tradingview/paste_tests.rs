@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{Accepted, Direction, Quote, parse_time};
+use crate::ingest::{PushedSignal, parse_signal};
 use crate::pipeline::Handle;
-use crate::sources::push::{PushedSignal, parse_signal};
 use crate::tasks::Tasks;
 
 fn now() -> DateTime<Utc> {

@@ -7,7 +7,7 @@ use crate::domain::{Direction, SignalStatus};
 
 /// The meaning of a word in a direction field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sources) enum TradeWord {
+pub(super) enum TradeWord {
     /// Buy or sell.
     Direction(Direction),
     /// A position is closed or reduced.
@@ -114,7 +114,7 @@ const TOKENS: [&str; 8] = ["buy", "sell", "long", "short", "bull", "bullish", "b
 const MAX_WORD: usize = 32;
 
 /// Parses a word in any case and with any separators: `BUY`, `long_entry`, `Close Long`.
-pub(in crate::sources) fn trade_word(text: &str) -> Option<TradeWord> {
+pub(super) fn trade_word(text: &str) -> Option<TradeWord> {
     if text.len() > MAX_WORD {
         return None;
     }
@@ -131,7 +131,7 @@ pub(in crate::sources) fn trade_word(text: &str) -> Option<TradeWord> {
 }
 
 /// Returns the first direction word anywhere in a text: `LOOK_FOR_LONG`, `MssBullish`, `buy now`.
-pub(in crate::sources) fn direction_token(text: &str) -> Option<&'static str> {
+pub(super) fn direction_token(text: &str) -> Option<&'static str> {
     let letters: Vec<char> = text.chars().collect();
     let is_end = |at: usize| {
         let (here, next) = (letters[at], letters.get(at + 1));
@@ -154,7 +154,7 @@ pub(in crate::sources) fn direction_token(text: &str) -> Option<&'static str> {
 }
 
 /// Parses the direction of a signal.
-pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, FaultReason> {
+pub(super) fn direction(value: &Value) -> Result<Direction, FaultReason> {
     let word = value.as_str().and_then(trade_word);
     let wrong = match word {
         Some(TradeWord::Direction(direction)) => return Ok(direction),
@@ -169,11 +169,10 @@ pub(in crate::sources) fn direction(value: &Value) -> Result<Direction, FaultRea
 }
 
 /// Why a pending order is rejected.
-pub(in crate::sources) const PENDING_ORDER: &str =
-    "is a pending order, not an entry: send buy or sell once the order is filled";
+pub(super) const PENDING_ORDER: &str = "is a pending order, not an entry: send buy or sell once the order is filled";
 
 /// Parses the status of a signal.
-pub(in crate::sources) fn status(value: &Value) -> Result<SignalStatus, FaultReason> {
+pub(super) fn status(value: &Value) -> Result<SignalStatus, FaultReason> {
     let word = value.as_str().map(|word| word.trim().to_ascii_lowercase());
     match word.as_deref() {
         Some("pending") => Ok(SignalStatus::Pending),

@@ -28,7 +28,7 @@ impl PushFault {
     }
 
     /// Returns the fault of a body that is invalid as a whole.
-    pub(in crate::sources) fn body(reason: &str) -> Self {
+    pub(super) fn body(reason: &str) -> Self {
         Self::Invalid(vec![Fault::new("body", reason)])
     }
 

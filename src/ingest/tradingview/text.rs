@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::sources::push::PushFault;
-use crate::sources::push::aliases::normalized;
-use crate::sources::push::loose::{self, LooseError};
+use crate::ingest::PushFault;
+use crate::ingest::aliases::normalized;
+use crate::ingest::loose::{self, LooseError};
 
 /// Largest number of fields in a text that is not JSON.
 const MAX_PAIRS: usize = 64;
@@ -71,7 +71,7 @@ fn flat(object: Map<String, Value>) -> Map<String, Value> {
 
 /// Returns the names of the field tables that contain a path.
 fn whole_names() -> impl Iterator<Item = String> {
-    let fields = crate::sources::push::aliases::SIGNAL_FIELDS.iter();
+    let fields = crate::ingest::aliases::SIGNAL_FIELDS.iter();
     fields
         .flat_map(|field| field.aliases.iter().chain(field.fallbacks))
         .filter(|name| name.contains('.'))

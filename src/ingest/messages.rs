@@ -35,7 +35,7 @@ pub struct Answered<T> {
 
 impl<T> Answered<T> {
     /// Creates the answer to a push in which `ignored` had no effect.
-    pub(in crate::sources) fn new(answer: T, ignored: Vec<String>) -> Self {
+    pub(super) fn new(answer: T, ignored: Vec<String>) -> Self {
         Self { answer, read_as: None, ignored }
     }
 }

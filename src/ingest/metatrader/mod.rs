@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::push::{Push, PushError};
+use super::{Push, PushError};
 use crate::domain::{FilterReason, Instruments, SourceName, Tick, TickOrder, WallClock, iso};
 use crate::telemetry::{Metrics, SourceStates};
 

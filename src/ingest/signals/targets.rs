@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::aliases::{MAX_TARGETS, TAKE_PROFITS};
-use super::fields::Fields;
-use super::values::{self, FaultReason};
 use crate::domain::Instrument;
+use crate::ingest::aliases::{MAX_TARGETS, TAKE_PROFITS};
+use crate::ingest::fields::Fields;
+use crate::ingest::values::{self, FaultReason};
 
 /// Reads the targets from all fields that have some. Different values are a fault, unless one field repeats a single
 /// target of the others.

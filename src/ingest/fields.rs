@@ -10,7 +10,7 @@ use super::values::FaultReason;
 use crate::domain::{Fault, Instrument, Instruments};
 
 /// The text for a missing field. It is a constant, so that [`PushFault`] can recognize it.
-pub(in crate::sources) const REQUIRED: &str = "is required";
+pub(super) const REQUIRED: &str = "is required";
 /// How many unread fields the answer names.
 const MAX_IGNORED: usize = 20;
 /// Longest name of an unread field in the answer, in characters.
@@ -18,7 +18,7 @@ const MAX_IGNORED_CHARS: usize = 64;
 
 /// The fields of an object, and the faults found so far.
 #[derive(Debug)]
-pub(in crate::sources) struct Fields<'a> {
+pub(super) struct Fields<'a> {
     entries: Vec<FieldEntry<'a>>,
     /// The prefix of field names in faults: `prices[3].` within a batch, else empty.
     prefix: String,
@@ -38,11 +38,11 @@ struct FieldEntry<'a> {
 
 /// The sender's spelling of each field, where it is not the documented one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::sources) struct Written(Vec<(&'static str, String)>);
+pub(super) struct Written(Vec<(&'static str, String)>);
 
 impl Written {
     /// Renames a fault's field to the sender's spelling.
-    pub(in crate::sources) fn name(&self, fault: Fault) -> Fault {
+    pub(super) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
             Some((_, written)) => Fault { field: written.clone(), ..fault },
             None => fault,
@@ -51,7 +51,7 @@ impl Written {
 }
 
 impl<'a> Fields<'a> {
-    pub(in crate::sources) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
+    pub(super) fn new(object: &'a Map<String, Value>, prefix: String) -> Self {
         let entries = object.iter().filter(|(_, value)| !value.is_null());
         let entries = entries
             .map(|(name, value)| FieldEntry { normalized: normalized(name), name, value, was_read: false })
@@ -60,19 +60,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns whether the field is present in any spelling, and not null.
-    pub(in crate::sources) fn has(&self, field: &FieldAliases) -> bool {
+    pub(super) fn has(&self, field: &FieldAliases) -> bool {
         let names = std::iter::once(&field.name).chain(field.aliases).chain(field.fallbacks);
         names.into_iter().any(|name| self.entries.iter().any(|entry| entry.normalized == normalized(name)))
     }
 
     /// Returns whether there are no faults so far.
-    pub(in crate::sources) fn is_faultless(&self) -> bool {
+    pub(super) fn is_faultless(&self) -> bool {
         self.faults.is_empty()
     }
 
     /// Removes the entries of a field: all synonyms, the documented name first, or else the first fallback. All of its
     /// names then count as read.
-    pub(in crate::sources) fn take(&mut self, field: &FieldAliases) -> Vec<(&'a str, &'a Value)> {
+    pub(super) fn take(&mut self, field: &FieldAliases) -> Vec<(&'a str, &'a Value)> {
         let mut found = Vec::new();
         for name in std::iter::once(&field.name).chain(field.aliases) {
             found.extend(self.take_named(name));
@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Removes the numbered target fields, in the order of their numbers.
-    pub(in crate::sources) fn take_numbered(&mut self) -> Vec<(&'a str, &'a Value)> {
+    pub(super) fn take_numbered(&mut self) -> Vec<(&'a str, &'a Value)> {
         let mut found: Vec<_> = Vec::new();
         for entry in &mut self.entries {
             if let Some(number) = target_number(&entry.normalized) {
@@ -113,14 +113,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Marks fields as read that have no effect here.
-    pub(in crate::sources) fn disregard(&mut self, names: &[&str]) {
+    pub(super) fn disregard(&mut self, names: &[&str]) {
         for name in names {
             self.take_named(name);
         }
     }
 
     /// Reads a field; null counts as absent. Different values for two spellings are a fault that names both.
-    pub(in crate::sources) fn read<T: PartialEq>(
+    pub(super) fn read<T: PartialEq>(
         &mut self,
         field: &FieldAliases,
         read: impl Fn(&'a Value) -> Result<T, FaultReason>,
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a field that is a list, whose entries have faults of their own.
-    pub(in crate::sources) fn read_list<T: PartialEq>(
+    pub(super) fn read_list<T: PartialEq>(
         &mut self,
         field: &FieldAliases,
         max: usize,
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads the entries of a value that must be a list.
-    pub(in crate::sources) fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &str,
         value: &'a Value,
@@ -176,7 +176,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads the instrument from the symbol in any spelling, and from the exchange field beside it.
-    pub(in crate::sources) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
+    pub(super) fn instrument<'i>(&mut self, instruments: &'i Instruments) -> Option<&'i Instrument> {
         let exchange = self.exchange();
         let found = self.take(&SYMBOL);
         let mut first: Option<(&str, &'i Instrument)> = None;
@@ -208,12 +208,12 @@ impl<'a> Fields<'a> {
         value.as_str().map(ToOwned::to_owned)
     }
 
-    pub(in crate::sources) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
+    pub(super) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
         self.faults.push(Fault::new(format!("{}{field}", self.prefix), reason));
     }
 
     /// Adds faults of the domain with the sender's spelling. A field that already has a fault is skipped.
-    pub(in crate::sources) fn add(&mut self, faults: Vec<Fault>) {
+    pub(super) fn add(&mut self, faults: Vec<Fault>) {
         for fault in faults {
             let fault = self.written.name(fault);
             if !self.faults.iter().any(|known| root(&known.field) == fault.field) {
@@ -223,19 +223,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the names of unread fields, as they were sent.
-    pub(in crate::sources) fn ignored(&self) -> Vec<String> {
+    pub(super) fn ignored(&self) -> Vec<String> {
         let unread = self.entries.iter().filter(|entry| !entry.was_read);
         let cut = |name: &str| name.chars().take(MAX_IGNORED_CHARS).collect::<String>();
         unread.take(MAX_IGNORED).map(|entry| format!("{}{}", self.prefix, cut(entry.name))).collect()
     }
 
     /// Returns the sender's spellings if there are no faults.
-    pub(in crate::sources) fn finish(self) -> Result<Written, PushFault> {
+    pub(super) fn finish(self) -> Result<Written, PushFault> {
         PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(self.written), Err)
     }
 
     /// Returns the faults, and how many of them are only unknown symbols.
-    pub(in crate::sources) fn into_faults(self) -> (Vec<Fault>, usize) {
+    pub(super) fn into_faults(self) -> (Vec<Fault>, usize) {
         (self.faults, self.unknown_symbols)
     }
 }
@@ -247,7 +247,7 @@ fn root(field: &str) -> &str {
 
 /// Returns the symbol in a value: a text, or TradingView's form of an adjusted symbol, as an object or as the text
 /// `={"adjustment":"dividends","symbol":"OANDA:EURUSD"}`.
-pub(in crate::sources) fn symbol_text(value: &Value) -> Result<String, FaultReason> {
+pub(super) fn symbol_text(value: &Value) -> Result<String, FaultReason> {
     let inner = match value {
         Value::String(text) => match text.trim().strip_prefix('=').filter(|inner| inner.starts_with('{')) {
             Some(inner) => loose::read(inner).ok().map(|inner| inner.value),

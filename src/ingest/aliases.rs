@@ -5,7 +5,7 @@
 
 /// A field, with every name that is accepted for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sources) struct FieldAliases {
+pub(super) struct FieldAliases {
     /// The documented name.
     pub name: &'static str,
     /// Synonyms. A push with different values for two of them is rejected.
@@ -16,7 +16,7 @@ pub(in crate::sources) struct FieldAliases {
 
 impl FieldAliases {
     /// Creates a field with a single name.
-    pub(in crate::sources) const fn plain(name: &'static str) -> Self {
+    pub(super) const fn plain(name: &'static str) -> Self {
         Self { name, aliases: &[], fallbacks: &[] }
     }
 
@@ -29,29 +29,32 @@ impl FieldAliases {
     }
 }
 
-pub(in crate::sources) const ID: FieldAliases = FieldAliases::new("id", &["signal_id", "alert_id"]);
-pub(in crate::sources) const STATUS: FieldAliases = FieldAliases::plain("status");
-pub(in crate::sources) const INVALIDATION: FieldAliases = FieldAliases::plain("invalidation");
-pub(in crate::sources) const SYMBOL: FieldAliases = FieldAliases::new("symbol", &["ticker", "pair", "instrument"]);
-pub(in crate::sources) const EXCHANGE: FieldAliases = FieldAliases::plain("exchange");
-pub(in crate::sources) const DIRECTION: FieldAliases = FieldAliases::new(
+pub(super) const ID: FieldAliases = FieldAliases::new("id", &["signal_id", "alert_id"]);
+pub(super) const STATUS: FieldAliases = FieldAliases::plain("status");
+pub(super) const INVALIDATION: FieldAliases = FieldAliases::plain("invalidation");
+pub(super) const SYMBOL: FieldAliases = FieldAliases::new("symbol", &["ticker", "pair", "instrument"]);
+pub(super) const EXCHANGE: FieldAliases = FieldAliases::plain("exchange");
+pub(super) const DIRECTION: FieldAliases = FieldAliases::new(
     "direction",
     &["side", "action", "signal", "order_action", "order_side", "trade_side", "position_side", "strategy.order.action"],
 );
 /// Fields that some senders use for the direction and others for something else: read only if the value is a direction
 /// word.
-pub(in crate::sources) const DIRECTION_HINTS: FieldAliases =
+pub(super) const DIRECTION_HINTS: FieldAliases =
     FieldAliases::plain("type").or(&["event", "order_type", "signal_type", "order", "cmd"]);
-pub(in crate::sources) const MARKET_POSITION: FieldAliases =
-    FieldAliases::new("market_position", &["strategy.market_position"]);
-pub(in crate::sources) const ENTRY_TIME: FieldAliases =
+pub(super) const MARKET_POSITION: FieldAliases = FieldAliases::new("market_position", &["strategy.market_position"]);
+pub(super) const ENTRY_TIME: FieldAliases =
     FieldAliases::new("entry_time", &["signal_time"]).or(&["time", "timestamp", "timenow", "datetime", "created_at"]);
-pub(in crate::sources) const ENTRY_PRICE: FieldAliases = FieldAliases::new("entry_price", &["entry", "open_price"])
-    .or(&["price", "strategy.order.price", "order_price", "close"]);
-pub(in crate::sources) const STOP_LOSS: FieldAliases =
+pub(super) const ENTRY_PRICE: FieldAliases = FieldAliases::new("entry_price", &["entry", "open_price"]).or(&[
+    "price",
+    "strategy.order.price",
+    "order_price",
+    "close",
+]);
+pub(super) const STOP_LOSS: FieldAliases =
     FieldAliases::new("stop_loss", &["sl", "stop", "stop_price", "stop_loss_price", "sl_price"]);
 /// The list of targets; [`target_number`] reads the numbered fields.
-pub(in crate::sources) const TAKE_PROFITS: FieldAliases = FieldAliases::new(
+pub(super) const TAKE_PROFITS: FieldAliases = FieldAliases::new(
     "take_profits",
     &[
         "take_profit",
@@ -65,32 +68,30 @@ pub(in crate::sources) const TAKE_PROFITS: FieldAliases = FieldAliases::new(
         "target_price",
     ],
 );
-pub(in crate::sources) const TP_MODES: FieldAliases = FieldAliases::plain("tp_modes");
-pub(in crate::sources) const REASON: FieldAliases = FieldAliases::new("reason", &["reasoning", "rationale"]).or(&[
+pub(super) const TP_MODES: FieldAliases = FieldAliases::plain("tp_modes");
+pub(super) const REASON: FieldAliases = FieldAliases::new("reason", &["reasoning", "rationale"]).or(&[
     "comment",
     "message",
     "setup",
     "strategy.order.comment",
     "order_comment",
 ]);
-pub(in crate::sources) const CONFIDENCE: FieldAliases =
-    FieldAliases::new("confidence", &["confidence_score", "probability"]);
-pub(in crate::sources) const RR_TARGET: FieldAliases =
+pub(super) const CONFIDENCE: FieldAliases = FieldAliases::new("confidence", &["confidence_score", "probability"]);
+pub(super) const RR_TARGET: FieldAliases =
     FieldAliases::new("rr_target", &["rr", "rrr", "risk_reward", "risk_reward_ratio", "reward_to_risk"]);
-pub(in crate::sources) const KILLZONE: FieldAliases = FieldAliases::plain("killzone");
-pub(in crate::sources) const MODEL: FieldAliases = FieldAliases::new("model", &["model_name"]);
-pub(in crate::sources) const DRY_RUN: FieldAliases = FieldAliases::plain("dry_run");
+pub(super) const KILLZONE: FieldAliases = FieldAliases::plain("killzone");
+pub(super) const MODEL: FieldAliases = FieldAliases::new("model", &["model_name"]);
+pub(super) const DRY_RUN: FieldAliases = FieldAliases::plain("dry_run");
 
-pub(in crate::sources) const PRICE: FieldAliases =
+pub(super) const PRICE: FieldAliases =
     FieldAliases::plain("price").or(&["last", "last_price", "close", "strategy.order.price", "order_price"]);
-pub(in crate::sources) const BID: FieldAliases = FieldAliases::plain("bid");
-pub(in crate::sources) const ASK: FieldAliases = FieldAliases::new("ask", &["offer"]);
-pub(in crate::sources) const VOLUME: FieldAliases = FieldAliases::new("volume", &["vol"]);
-pub(in crate::sources) const PRICE_TIME: FieldAliases =
-    FieldAliases::plain("timestamp").or(&["time", "timenow", "datetime"]);
+pub(super) const BID: FieldAliases = FieldAliases::plain("bid");
+pub(super) const ASK: FieldAliases = FieldAliases::new("ask", &["offer"]);
+pub(super) const VOLUME: FieldAliases = FieldAliases::new("volume", &["vol"]);
+pub(super) const PRICE_TIME: FieldAliases = FieldAliases::plain("timestamp").or(&["time", "timenow", "datetime"]);
 
 /// Every field of a signal, in the order of the documentation.
-pub(in crate::sources) const SIGNAL_FIELDS: [FieldAliases; 19] = [
+pub(super) const SIGNAL_FIELDS: [FieldAliases; 19] = [
     ID,
     STATUS,
     INVALIDATION,
@@ -113,21 +114,21 @@ pub(in crate::sources) const SIGNAL_FIELDS: [FieldAliases; 19] = [
 ];
 /// Every field of a price.
 #[cfg(test)]
-pub(in crate::sources) const PRICE_FIELDS: [FieldAliases; 7] = [SYMBOL, EXCHANGE, PRICE, BID, ASK, VOLUME, PRICE_TIME];
+pub(super) const PRICE_FIELDS: [FieldAliases; 7] = [SYMBOL, EXCHANGE, PRICE, BID, ASK, VOLUME, PRICE_TIME];
 
 /// Prefixes of numbered targets: `tp1`, `take_profit_1`, `targetPrice1`.
-pub(in crate::sources) const TARGET_STEMS: [&str; 6] =
+pub(super) const TARGET_STEMS: [&str; 6] =
     ["tp", "take_profit", "target", "tp_price", "take_profit_price", "target_price"];
 /// Largest number of targets of a signal.
-pub(in crate::sources) const MAX_TARGETS: usize = 10;
+pub(super) const MAX_TARGETS: usize = 10;
 
 /// Returns the form in which names are compared.
-pub(in crate::sources) fn normalized(name: &str) -> String {
+pub(super) fn normalized(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
 /// Returns the number of a target, from 1, if the normalized field name has one.
-pub(in crate::sources) fn target_number(normalized_name: &str) -> Option<usize> {
+pub(super) fn target_number(normalized_name: &str) -> Option<usize> {
     let stem = normalized_name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = &normalized_name[stem.len()..];
     // `tp1Price`

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::domain::{Direction, Fault};
-use crate::sources::push::PushFault;
-use crate::sources::push::aliases::{
+use crate::ingest::PushFault;
+use crate::ingest::aliases::{
     DIRECTION, DIRECTION_HINTS, EXCHANGE, FieldAliases, ID, MARKET_POSITION, STATUS, SYMBOL, normalized,
 };
-use crate::sources::push::words::{PENDING_ORDER, TradeWord, direction_token, trade_word};
+use crate::ingest::words::{PENDING_ORDER, TradeWord, direction_token, trade_word};
 
 /// The intent of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

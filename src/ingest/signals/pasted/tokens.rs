@@ -1,6 +1,6 @@
 //! Splits a pasted text into words, numbers and marks.
 
-use super::super::values::written_number;
+use crate::ingest::values::written_number;
 
 /// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,20 +5,19 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
-use super::aliases::{
-    CONFIDENCE, DIRECTION, DIRECTION_HINTS, DRY_RUN, ENTRY_PRICE, ENTRY_TIME, FieldAliases, ID, INVALIDATION, KILLZONE,
-    MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TP_MODES,
-};
-use super::fault::PushFault;
-use super::fields::{Fields, REQUIRED, Written};
-use super::shapes;
 use super::targets::read_targets;
-use super::values;
-use super::words::{self, TradeWord, trade_word};
 use crate::domain::{
     Direction, Fault, Instruments, Invalidation, Killzone, LevelLimits, Now, Signal, SignalDraft, SignalId,
     SignalStatus, SourceName,
 };
+use crate::ingest::aliases::{
+    CONFIDENCE, DIRECTION, DIRECTION_HINTS, DRY_RUN, ENTRY_PRICE, ENTRY_TIME, FieldAliases, ID, INVALIDATION, KILLZONE,
+    MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TP_MODES,
+};
+use crate::ingest::fault::PushFault;
+use crate::ingest::fields::{Fields, REQUIRED, Written};
+use crate::ingest::words::{self, TradeWord, trade_word};
+use crate::ingest::{shapes, values};
 
 const MAX_MODE_CHARS: usize = 64;
 const MAX_REASON_CHARS: usize = 2_000;
@@ -41,7 +40,7 @@ pub struct PushedSignal {
     pub dry_run: bool,
     /// Names of the fields that had no effect, as they were sent.
     pub ignored: Vec<String>,
-    pub(super) written: Written,
+    pub(in crate::ingest) written: Written,
 }
 
 /// Parses a pushed signal: a flat object, `{"signal":{…}}` or `{"type":"signal","data"|"payload":{…}}`.
@@ -92,7 +91,7 @@ pub fn parse_end(value: &Value) -> Result<SignalDraft, PushFault> {
 }
 
 /// Parses an end, and also returns the names of the fields that had no effect.
-pub(super) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushFault> {
+pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushFault> {
     let object = value.as_object().ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
     let status = fields.read(&STATUS, |value| match words::status(value) {
@@ -236,13 +235,17 @@ fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
 
 /// Returns the levels that contradict the direction, or are too far from the entry, as far as the draft has both. The
 /// pipeline makes the same checks.
-pub(super) fn level_faults(draft: &SignalDraft, instruments: &Instruments, limits: LevelLimits) -> Vec<Fault> {
+pub(in crate::ingest) fn level_faults(
+    draft: &SignalDraft,
+    instruments: &Instruments,
+    limits: LevelLimits,
+) -> Vec<Fault> {
     let (Some(symbol), Some(_), Some(id)) = (&draft.symbol, draft.direction, SignalId::new("-")) else {
         return Vec::new();
     };
     let Some(instrument) = instruments.get(symbol) else { return Vec::new() };
     let now = Now { wall: DateTime::UNIX_EPOCH, mono: Duration::ZERO };
-    let source = SourceName::new(super::SOURCE);
+    let source = SourceName::new(crate::ingest::SOURCE);
     let far = limits.faults(draft, None, instrument, None);
     let made = Signal::create(id, draft, instrument, source, now, Duration::ZERO);
     LevelLimits::joined(far, made.err().unwrap_or_default())

@@ -99,7 +99,7 @@ fn a_level_of_zero_is_absent() {
     let sent = json!({"v": 1, "type": "signal", "src": "mt5", "id": "a", "symbol": "EURUSD", "direction": "buy", "entry": 1.16,
         "sl": 0.0, "tp": "0.00000", "tp2": 0, "take_profits": [{"price": 0, "pct": 50}, {"price": 1.17, "pct": 50}], "confidence": 0});
     let Post::Signal { signal, .. } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
-    let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap();
+    let pushed = crate::ingest::parse_signal(&signal, &instruments()).unwrap();
     assert_eq!((pushed.draft.stop_loss, pushed.draft.take_profits), (None, Some(vec![1.17])));
     assert_eq!((pushed.draft.confidence, pushed.draft.tp_modes), (Some(0.0), Some(vec!["TP1 50%".to_owned()])));
     assert_eq!(pushed.ignored, Vec::<String>::new(), "what the Expert Advisor always sends is not news to it");
@@ -130,7 +130,7 @@ fn a_signal_becomes_a_pushed_signal() {
         "take_profits": [{"price": 1.088, "pct": 30}, {"price": 1.092, "pct": 70}], "confidence": 0.85});
     let Post::Signal { source, signal } = parse(&sent, &instruments(), now()).unwrap() else { panic!("no signal") };
     assert_eq!(source.as_str(), "mt4");
-    let pushed = crate::sources::push::parse_signal(&signal, &instruments()).unwrap().draft;
+    let pushed = crate::ingest::parse_signal(&signal, &instruments()).unwrap().draft;
     assert_eq!(pushed.entry_price, Some(1.085));
     assert_eq!(pushed.reason.as_deref(), Some("MSS+FVG M15"));
     assert_eq!(pushed.take_profits, Some(vec![1.088, 1.092]));

@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::push::aliases::ID;
-use super::push::{Push, PushError};
+use super::aliases::ID;
+use super::{Push, PushError};
 use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, WallClock, iso};
 use crate::telemetry::{Metrics, SourceStates};
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::sources::push::{Answered, SignalAnswer};
+use crate::ingest::{Answered, SignalAnswer};
 
 /// The answer to a post.
 #[derive(Debug, Clone, PartialEq, Serialize)]

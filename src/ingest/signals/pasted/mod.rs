@@ -18,10 +18,10 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::PushFault;
-use super::aliases::MAX_TARGETS;
-use super::values::written_number;
 use crate::domain::{Direction, Fault, Instrument, Instruments, iso};
+use crate::ingest::PushFault;
+use crate::ingest::aliases::MAX_TARGETS;
+use crate::ingest::values::written_number;
 use walk::Walk;
 
 /// How many lines without effect the answer names.
@@ -34,7 +34,7 @@ const WANTED: &str = "is not a signal: send JSON, or a text that says direction,
 
 /// A parsed text.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::sources) struct Pasted {
+pub(in crate::ingest) struct Pasted {
     symbol: String,
     direction: Direction,
     entry: Vec<f64>,
@@ -50,7 +50,7 @@ pub(in crate::sources) struct Pasted {
 ///
 /// # Errors
 /// [`PushFault`] with every fault: missing fields, ambiguous numbers, and pending orders.
-pub(in crate::sources) fn read(text: &str, instruments: &Instruments) -> Result<Pasted, PushFault> {
+pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<Pasted, PushFault> {
     if ["\":", "\" :", "{\"", "':"].iter().any(|sign| text.contains(sign)) {
         return Err(PushFault::body("holds JSON, but does not begin with {: send the object alone"));
     }
@@ -158,7 +158,7 @@ impl Pasted {
     }
 
     /// Returns the signal with the field names of pushed signals.
-    pub(in crate::sources) fn signal(&self) -> Value {
+    pub(in crate::ingest) fn signal(&self) -> Value {
         let mut signal = json!({ "symbol": self.symbol, "direction": self.direction.name() });
         if let Some(entry) = self.entry_price() {
             signal["entry_price"] = json!(entry);
@@ -173,7 +173,7 @@ impl Pasted {
     }
 
     /// Returns how the text was interpreted, for the sender.
-    pub(in crate::sources) fn described(&self) -> Value {
+    pub(in crate::ingest) fn described(&self) -> Value {
         let mut described = self.signal();
         if let [first, second] = self.entry[..] {
             described["entry_range"] = json!([first.min(second), first.max(second)]);
@@ -182,7 +182,7 @@ impl Pasted {
     }
 
     /// Returns an id that the same text gets again on the same UTC day.
-    pub(in crate::sources) fn id_of_day(&self, now: DateTime<Utc>) -> Uuid {
+    pub(in crate::ingest) fn id_of_day(&self, now: DateTime<Utc>) -> Uuid {
         let day = now.date_naive().and_time(NaiveTime::MIN).and_utc();
         Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{} {}", iso(day), self.key).as_bytes())
     }

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Refused;
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
-use crate::sources::push::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, normalized, target_number};
-use crate::sources::push::fields::{Fields, REQUIRED};
-use crate::sources::push::{PushFault, values};
+use crate::ingest::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, normalized, target_number};
+use crate::ingest::fields::{Fields, REQUIRED};
+use crate::ingest::{PushFault, values};
 
 /// Largest number of ticks in a batch.
 const MAX_TICKS: usize = 1_000;

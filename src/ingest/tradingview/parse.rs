@@ -10,12 +10,12 @@ use super::intent::{Intent, entries, entry, intent, no_direction_within};
 use super::text::{self, AlertText};
 use super::{REPEAT_WINDOW, SOURCE};
 use crate::domain::{Direction, Fault, Feed, Instruments, SourceName, Tick, iso};
-use crate::sources::push::aliases::{
+use crate::ingest::aliases::{
     ASK, BID, CONFIDENCE, DIRECTION, DIRECTION_HINTS, ENTRY_PRICE, EXCHANGE, FieldAliases, ID, INVALIDATION, KILLZONE,
     MARKET_POSITION, MODEL, PRICE, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TAKE_PROFITS, TP_MODES, normalized,
     target_number,
 };
-use crate::sources::push::{PushFault, PushedPrices, parse_prices, parse_signal, pasted, trimmed, values};
+use crate::ingest::{PushFault, PushedPrices, parse_prices, parse_signal, signals::pasted, trimmed, values};
 
 /// A parsed alert, with the key that identifies its repeats.
 #[derive(Debug, Clone, PartialEq)]

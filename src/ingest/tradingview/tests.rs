@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{Quote, parse_time};
+use crate::ingest::parse_signal;
 use crate::pipeline::{Handle, SubmitError};
-use crate::sources::push::parse_signal;
 use crate::tasks::Tasks;
 
 fn now() -> chrono::DateTime<chrono::Utc> {
@@ -21,7 +21,7 @@ fn read(body: impl ToString) -> Read {
     parse(body.to_string().as_bytes(), &instruments(), now()).unwrap()
 }
 
-fn signal(body: impl ToString) -> crate::sources::push::PushedSignal {
+fn signal(body: impl ToString) -> crate::ingest::PushedSignal {
     match read(body).alert {
         Alert::Signal(signal) => parse_signal(&signal, &instruments()).unwrap(),
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tokens::{Token, tokens};
 use crate::domain::{Direction, Fault, Instrument, Instruments};
-use crate::sources::push::words::{PENDING_ORDER, TradeWord, trade_word};
+use crate::ingest::words::{PENDING_ORDER, TradeWord, trade_word};
 
 /// Adjacent numbers without a word between them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use reader::{LooseReader, is_double};
 
 /// A parsed text, with its deviations from JSON.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::sources) struct Loose {
+pub(in crate::ingest) struct Loose {
     /// The value; words for an absent value are null.
     pub value: Value,
     /// The paths of `NaN` and infinities: `take_profits[1]`.
@@ -23,7 +23,7 @@ pub(in crate::sources) struct Loose {
 
 /// A deviation from JSON that the parser accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sources) enum Oddity {
+pub(in crate::ingest) enum Oddity {
     /// `“action”`
     TypographicQuotes,
     /// `'action'`
@@ -40,7 +40,7 @@ pub(in crate::sources) enum Oddity {
 
 impl Oddity {
     /// Returns what the sender has to change.
-    pub(in crate::sources) const fn remedy(self) -> &'static str {
+    pub(in crate::ingest) const fn remedy(self) -> &'static str {
         match self {
             Self::TypographicQuotes => "these are typographic quotes: use the plain \"",
             Self::SingleQuotes => "single quotes are not JSON: use \" (in Python json.dumps)",
@@ -54,7 +54,7 @@ impl Oddity {
 
 /// Why a text cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::sources) enum LooseError {
+pub(in crate::ingest) enum LooseError {
     /// A text contains unescaped quotes.
     #[error("there are quotes within the quotes of {0}")]
     QuotesWithinQuotes(String),
@@ -83,7 +83,7 @@ pub(in crate::sources) enum LooseError {
 }
 
 /// Returns whether a word is `NaN` or an infinity, in the spelling of any language.
-pub(in crate::sources) fn is_not_a_number(word: &str) -> bool {
+pub(in crate::ingest) fn is_not_a_number(word: &str) -> bool {
     let word = word.trim().trim_start_matches(['+', '-']);
     ["nan", "inf", "infinity", "1.#inf", "1.#qnan", "1.#ind"].iter().any(|name| word.eq_ignore_ascii_case(name))
 }
@@ -92,7 +92,7 @@ pub(in crate::sources) fn is_not_a_number(word: &str) -> bool {
 ///
 /// # Errors
 /// [`LooseError`], which quotes only field names of the text.
-pub(in crate::sources) fn read(text: &str) -> Result<Loose, LooseError> {
+pub(in crate::ingest) fn read(text: &str) -> Result<Loose, LooseError> {
     match LooseReader::new(text, false).whole() {
         // A text that begins with a plain quote and ends with a typographic one.
         Err(error) if text.contains(is_double) => LooseReader::new(text, true).whole().map_err(|_| error),
