@@ -32,6 +32,8 @@ impl FieldAliases {
 pub(super) const ID: FieldAliases = FieldAliases::new("id", &["signal_id", "alert_id"]);
 pub(super) const STATUS: FieldAliases = FieldAliases::plain("status");
 pub(super) const INVALIDATION: FieldAliases = FieldAliases::plain("invalidation");
+/// Why a signal ends, in a body that only ends it.
+pub(super) const END_REASON: FieldAliases = FieldAliases::new("reason", &["invalidation"]);
 pub(super) const SYMBOL: FieldAliases = FieldAliases::new("symbol", &["ticker", "pair", "instrument"]);
 pub(super) const EXCHANGE: FieldAliases = FieldAliases::plain("exchange");
 pub(super) const DIRECTION: FieldAliases = FieldAliases::new(

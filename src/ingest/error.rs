@@ -1,19 +1,24 @@
-//! The errors of a push.
+//! The error of every push, by whatever way it comes.
 
 use serde_json::{Map, Value, json};
 
-use super::fault::PushFault;
-use super::fields::Written;
+use super::fields::{REQUIRED, SentNames};
 use super::messages::ErrorBody;
 use crate::domain::{Contradiction, Fault, Rejection, SignalStatus, Symbol};
 use crate::pipeline::SubmitError;
 
+/// How many names a sentence lists; the details contain all of them.
+const MAX_NAMED: usize = 10;
+
 /// Why a push failed. The texts are for the sender.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PushError {
-    /// The body is invalid.
-    #[error(transparent)]
-    Fault(#[from] PushFault),
+    /// Only the symbol is unknown, or the symbols of a batch. The faults have the sender's field names.
+    #[error("{}", sentence(.0, true))]
+    UnknownSymbol(Vec<Fault>),
+    /// The body is invalid. All faults at once, with the sender's field names.
+    #[error("{}", sentence(.0, false))]
+    Invalid(Vec<Fault>),
     /// The signal has ended, and the push contradicts its end.
     #[error("The signal is {} already and cannot change any more", .0.name())]
     Terminal(SignalStatus),
@@ -41,11 +46,33 @@ pub enum PushError {
 }
 
 impl PushError {
+    /// Creates the error from faults, of which `unknown_symbols` are only unknown symbols; `None` without faults.
+    pub fn of_faults(faults: Vec<Fault>, unknown_symbols: usize) -> Option<Self> {
+        match faults.len() {
+            0 => None,
+            all if all == unknown_symbols => Some(Self::UnknownSymbol(faults)),
+            _ => Some(Self::Invalid(faults)),
+        }
+    }
+
+    /// Returns the error of a body that is invalid as a whole.
+    pub(super) fn whole(reason: &str) -> Self {
+        Self::Invalid(vec![Fault::new("body", reason)])
+    }
+
+    /// Returns the faults of the body, in reading order; none for errors of another kind.
+    pub fn faults(&self) -> &[Fault] {
+        match self {
+            Self::UnknownSymbol(faults) | Self::Invalid(faults) => faults,
+            _ => &[],
+        }
+    }
+
     /// Returns the error code for programs.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Fault(PushFault::UnknownSymbol(_)) => "unknown_symbol",
-            Self::Fault(PushFault::Invalid(_)) => "validation_failed",
+            Self::UnknownSymbol(_) => "unknown_symbol",
+            Self::Invalid(_) => "validation_failed",
             Self::Terminal(_) => "signal_terminal",
             Self::UnknownSignal => "signal_not_found",
             Self::SourceReplaced(_) => "source_replaced",
@@ -59,7 +86,7 @@ impl PushError {
     /// Returns the error object for the sender.
     pub fn body(&self) -> ErrorBody {
         let details = match self {
-            Self::Fault(fault) => Some(field_details(fault.faults())),
+            Self::UnknownSymbol(faults) | Self::Invalid(faults) => Some(field_details(faults)),
             Self::Terminal(status) => Some(json!({ "status": status.name() })),
             _ => None,
         };
@@ -67,23 +94,23 @@ impl PushError {
     }
 
     /// Renames faults of the domain to the sender's field names.
-    pub(super) fn faults(faults: Vec<Fault>, written: &Written) -> Self {
-        PushFault::Invalid(faults.into_iter().map(|fault| written.name(fault)).collect()).into()
+    pub(super) fn named(faults: Vec<Fault>, sent_names: &SentNames) -> Self {
+        Self::Invalid(faults.into_iter().map(|fault| sent_names.name(fault)).collect())
     }
 
-    pub(super) fn submitting(error: SubmitError, written: &Written) -> Self {
+    pub(super) fn submitting(error: SubmitError, sent_names: &SentNames) -> Self {
         match error {
-            SubmitError::Rejected(rejection) => Self::rejected(rejection, written),
+            SubmitError::Rejected(rejection) => Self::rejected(rejection, sent_names),
             SubmitError::NotStored(reason) => Self::NotStored(reason),
             SubmitError::Overloaded => Self::Overloaded,
             SubmitError::Stopped => Self::Draining,
         }
     }
 
-    fn rejected(rejection: Rejection, written: &Written) -> Self {
+    fn rejected(rejection: Rejection, sent_names: &SentNames) -> Self {
         match rejection {
             Rejection::Faults(faults) | Rejection::Contradiction(Contradiction::Faults(faults)) => {
-                Self::faults(faults, written)
+                Self::named(faults, sent_names)
             }
             Rejection::Contradiction(Contradiction::Terminal { status, .. }) => Self::Terminal(status),
             Rejection::UnknownSignal(_) => Self::UnknownSignal,
@@ -94,8 +121,29 @@ impl PushError {
     }
 }
 
+/// Returns the sentence about faults: what is missing, or what is invalid.
+fn sentence(faults: &[Fault], is_unknown_symbol: bool) -> String {
+    let plural = if faults.len() == 1 { "" } else { "s" };
+    let missing = faults.iter().all(|fault| fault.reason.starts_with(REQUIRED));
+    match faults {
+        _ if missing => format!("Missing required field{plural}: {}", names(faults)),
+        [fault] if is_unknown_symbol => format!("U{}", fault.reason.trim_start_matches('u')),
+        [fault] => format!("Invalid field: {} {}", fault.field, fault.reason),
+        _ => format!("Invalid fields: {}", names(faults)),
+    }
+}
+
+fn names(faults: &[Fault]) -> String {
+    let mut names: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+    names.dedup();
+    match names.len().checked_sub(MAX_NAMED) {
+        Some(more @ 1..) => format!("{} and {more} more", names[..MAX_NAMED].join(", ")),
+        _ => names.join(", "),
+    }
+}
+
 /// Returns `{"fields":{"confidence":"must be …"}}`; several faults of a field are joined in one text.
-pub fn field_details(faults: &[Fault]) -> Value {
+fn field_details(faults: &[Fault]) -> Value {
     let mut fields = Map::new();
     for fault in faults {
         match fields.get_mut(&fault.field) {

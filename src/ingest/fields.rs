@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value};
 
+use super::PushError;
 use super::aliases::{EXCHANGE, FieldAliases, SYMBOL, normalized, target_number};
-use super::fault::PushFault;
 use super::loose;
 use super::values::FaultReason;
 use crate::domain::{Fault, Instrument, Instruments};
 
-/// The text for a missing field. It is a constant, so that [`PushFault`] can recognize it.
+/// The text for a missing field. It is a constant, so that [`PushError`] can recognize it.
 pub(super) const REQUIRED: &str = "is required";
 /// How many unread fields the answer names.
 const MAX_IGNORED: usize = 20;
@@ -24,7 +24,7 @@ pub(super) struct Fields<'a> {
     prefix: String,
     faults: Vec<Fault>,
     unknown_symbols: usize,
-    written: Written,
+    sent_names: SentNames,
 }
 
 /// A field that is present and not null.
@@ -38,13 +38,13 @@ struct FieldEntry<'a> {
 
 /// The sender's spelling of each field, where it is not the documented one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Written(Vec<(&'static str, String)>);
+pub(super) struct SentNames(Vec<(&'static str, String)>);
 
-impl Written {
+impl SentNames {
     /// Renames a fault's field to the sender's spelling.
     pub(super) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
-            Some((_, written)) => Fault { field: written.clone(), ..fault },
+            Some((_, sent_names)) => Fault { field: sent_names.clone(), ..fault },
             None => fault,
         }
     }
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
         let entries = entries
             .map(|(name, value)| FieldEntry { normalized: normalized(name), name, value, was_read: false })
             .collect();
-        Self { entries, prefix, faults: Vec::new(), unknown_symbols: 0, written: Written::default() }
+        Self { entries, prefix, faults: Vec::new(), unknown_symbols: 0, sent_names: SentNames::default() }
     }
 
     /// Returns whether the field is present in any spelling, and not null.
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
             }
         }
         if let Some((first, _)) = found.first().filter(|(first, _)| *first != field.name) {
-            self.written.0.push((field.name, (*first).to_owned()));
+            self.sent_names.0.push((field.name, (*first).to_owned()));
         }
         found
     }
@@ -215,7 +215,7 @@ impl<'a> Fields<'a> {
     /// Adds faults of the domain with the sender's spelling. A field that already has a fault is skipped.
     pub(super) fn add(&mut self, faults: Vec<Fault>) {
         for fault in faults {
-            let fault = self.written.name(fault);
+            let fault = self.sent_names.name(fault);
             if !self.faults.iter().any(|known| root(&known.field) == fault.field) {
                 self.faults.push(fault);
             }
@@ -230,8 +230,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the sender's spellings if there are no faults.
-    pub(super) fn finish(self) -> Result<Written, PushFault> {
-        PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(self.written), Err)
+    pub(super) fn finish(self) -> Result<SentNames, PushError> {
+        PushError::of_faults(self.faults, self.unknown_symbols).map_or(Ok(self.sent_names), Err)
     }
 
     /// Returns the faults, and how many of them are only unknown symbols.

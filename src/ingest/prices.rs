@@ -3,12 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::SOURCE;
 use super::aliases::{ASK, BID, PRICE, PRICE_TIME, SYMBOL, VOLUME};
-use super::fault::PushFault;
-use super::fields::{Fields, REQUIRED};
-use super::{shapes, values};
-use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
+use super::fields::{Fields, REQUIRED, SentNames};
+use super::{Answered, PricesAnswer, Push, PushError, SOURCE, shapes, values};
+use crate::domain::{Accepted, Feed, Input, Instruments, Quote, SourceName, Tick, TickFault, iso};
 
 /// Largest number of prices in a batch.
 const MAX_BATCH: usize = 1_000;
@@ -29,17 +27,56 @@ pub enum PushedPrices {
     Batch(Vec<Tick>),
 }
 
+impl Push {
+    /// Receives one price or a batch, which is accepted or rejected as a whole.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was accepted then.
+    pub async fn prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
+        self.noted("price_update", self.accept_prices(value).await)
+    }
+
+    /// Submits validated ticks from another source. Returns those that the engine rejects.
+    pub(super) async fn submit_ticks(&self, ticks: Vec<Tick>) -> Result<Vec<(usize, TickFault)>, PushError> {
+        let taken = self.submit(Input::Ticks(ticks), &SentNames::default()).await;
+        self.noted("tick", taken).map(|accepted| match accepted {
+            Accepted::Ticks(refused) => refused,
+            Accepted::Signal(_) | Accepted::RelayedMessage | Accepted::Noted => Vec::new(),
+        })
+    }
+
+    async fn accept_prices(&self, value: &Value) -> Result<Answered<PricesAnswer>, PushError> {
+        let now = (self.clock)();
+        let (prices, ignored) = read_prices(value, &self.instruments, now, self.latest(now))?;
+        let answer = match prices {
+            PushedPrices::One(tick) => {
+                let instrument = self.instruments.get(&tick.symbol);
+                let price = instrument.map_or_else(|| tick.quote.mid(), |instrument| instrument.mid(tick.quote));
+                let (symbol, timestamp) = (tick.symbol.to_string(), iso(tick.observed_at));
+                self.submit(Input::Ticks(vec![tick]), &SentNames::default()).await?;
+                PricesAnswer::One { success: true, message: "Price update received", symbol, price, timestamp }
+            }
+            PushedPrices::Batch(ticks) => {
+                let accepted = ticks.len();
+                self.submit(Input::Ticks(ticks), &SentNames::default()).await?;
+                PricesAnswer::Batch { success: true, message: "Price updates received", accepted }
+            }
+        };
+        Ok(Answered::new(answer, ignored))
+    }
+}
+
 /// Parses one price or `{"prices":[…]}`, each also as `{"type":"price_update","data"|"payload":{…}}`. A price without a
 /// time gets the time `now`; one more than five minutes after `latest` is rejected.
 ///
 /// # Errors
-/// [`PushFault`] with every fault; faults in a batch are named like `prices[3].symbol`.
+/// [`PushError`] with every fault; faults in a batch are named like `prices[3].symbol`.
 pub fn parse_prices(
     value: &Value,
     instruments: &Instruments,
     now: DateTime<Utc>,
     latest: DateTime<Utc>,
-) -> Result<PushedPrices, PushFault> {
+) -> Result<PushedPrices, PushError> {
     read_prices(value, instruments, now, latest).map(|(prices, _)| prices)
 }
 
@@ -49,14 +86,14 @@ pub(super) fn read_prices(
     instruments: &Instruments,
     now: DateTime<Utc>,
     latest: DateTime<Utc>,
-) -> Result<(PushedPrices, Vec<String>), PushFault> {
+) -> Result<(PushedPrices, Vec<String>), PushError> {
     let object = unwrap(value).ok_or_else(|| shapes::not_an_object(value))?;
     let Some(batch) = object.get("prices").filter(|batch| !batch.is_null()) else {
         let mut fields = Fields::new(object, String::new());
         let tick = read_tick(&mut fields, instruments, now, latest);
         let ignored = fields.ignored();
         fields.finish()?;
-        let tick = tick.ok_or_else(|| PushFault::body("is no price"))?;
+        let tick = tick.ok_or_else(|| PushError::whole("is no price"))?;
         return Ok((PushedPrices::One(tick), ignored));
     };
     let mut outer = Fields::new(object, String::new());
@@ -64,7 +101,7 @@ pub(super) fn read_prices(
     let entries = batch.as_array().filter(|entries| (1..=MAX_BATCH).contains(&entries.len()));
     let Some(entries) = entries else {
         outer.fault("prices", format!("must be a list of 1 to {MAX_BATCH} prices"));
-        return Err(PushFault::Invalid(outer.into_faults().0));
+        return Err(PushError::Invalid(outer.into_faults().0));
     };
     let mut ignored = outer.ignored();
     let (mut ticks, mut faults, mut unknown_symbols) = (Vec::with_capacity(entries.len()), Vec::new(), 0);
@@ -80,7 +117,7 @@ pub(super) fn read_prices(
         unknown_symbols += unknown;
     }
     ignored.truncate(MAX_IGNORED);
-    PushFault::of(faults, unknown_symbols).map_or(Ok((PushedPrices::Batch(ticks), ignored)), Err)
+    PushError::of_faults(faults, unknown_symbols).map_or(Ok((PushedPrices::Batch(ticks), ignored)), Err)
 }
 
 fn unwrap(value: &Value) -> Option<&Map<String, Value>> {

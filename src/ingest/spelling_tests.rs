@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::aliases::{FieldAliases, PRICE_FIELDS, SIGNAL_FIELDS};
 use super::prices::read_prices;
 use super::*;
-use crate::domain::{Direction, parse_time};
+use crate::domain::{Direction, iso, parse_time};
 
 fn instruments() -> Instruments {
     Instruments::new(Instruments::documented().into_iter().chain(Instruments::futures())).unwrap()

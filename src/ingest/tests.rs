@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::domain::{Contradiction, Fault, Now, Quote, Rejection, Signal, Tick, parse_time};
+use crate::domain::{
+    Contradiction, Fault, Feed, Now, Quote, Rejection, Signal, SignalDraft, SignalId, SignalStatus, Tick, parse_time,
+};
 use crate::gateways::dialects::orion::SignalObject;
 use crate::pipeline::{Request, SubmitError};
 use crate::tasks::Tasks;
@@ -21,7 +23,7 @@ fn instruments() -> Arc<Instruments> {
     Arc::new(Instruments::new(Instruments::documented().into_iter().chain(Instruments::futures())).unwrap())
 }
 
-fn parse(body: &Value) -> Result<PushedSignal, PushFault> {
+fn parse(body: &Value) -> Result<PushedSignal, PushError> {
     parse_signal(body, &instruments())
 }
 
@@ -35,7 +37,7 @@ fn object(body: &Value) -> Value {
     serde_json::to_value(SignalObject::from(&signal)).unwrap()
 }
 
-fn fields(fault: &PushFault) -> Vec<&str> {
+fn fields(fault: &PushError) -> Vec<&str> {
     fault.faults().iter().map(|fault| fault.field.as_str()).collect()
 }
 
@@ -300,7 +302,7 @@ fn a_batch_is_all_or_nothing() {
             "prices[5].timestamp"
         ]
     );
-    assert!(matches!(fault(json!({"prices": [{"symbol": "X", "price": 1}]})), PushFault::UnknownSymbol(_)));
+    assert!(matches!(fault(json!({"prices": [{"symbol": "X", "price": 1}]})), PushError::UnknownSymbol(_)));
     for bad in [json!([]), json!({}), json!(vec![1; 1001])] {
         assert_eq!(fields(&fault(json!({"prices": bad}))), ["prices"]);
     }
@@ -310,7 +312,7 @@ fn a_batch_is_all_or_nothing() {
 
 #[test]
 fn each_error_has_its_text() {
-    let of = |fault: PushFault| serde_json::to_value(PushError::from(fault).body()).unwrap();
+    let of = |fault: PushError| serde_json::to_value(PushError::from(fault).body()).unwrap();
     assert_eq!(
         of(parse(&json!({})).unwrap_err()),
         json!({
@@ -338,7 +340,7 @@ fn each_error_has_its_text() {
     );
     let many = (0..13).map(|i| Fault::new(format!("f{i}"), "must be")).collect();
     assert_eq!(
-        PushFault::Invalid(many).to_string(),
+        PushError::Invalid(many).to_string(),
         "Invalid fields: f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 3 more"
     );
 }

@@ -79,7 +79,7 @@ impl MetaTrader {
     /// [`PushError`]; nothing was stored then. An invalid tick is not an error of its batch: the answer names it.
     pub async fn receive(&self, value: &Value) -> Result<PostAnswer, PushError> {
         let now = self.push.latest((self.clock)());
-        let message = parse(value, &self.instruments, now).map_err(PushError::from);
+        let message = parse(value, &self.instruments, now);
         match message.inspect_err(|error| self.reject("mt", error.code()))? {
             Post::Ticks(batch) => {
                 let fingerprint = fingerprint(value);

@@ -8,7 +8,7 @@ use super::messages::Refused;
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
 use crate::ingest::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, normalized, target_number};
 use crate::ingest::fields::{Fields, REQUIRED};
-use crate::ingest::{PushFault, values};
+use crate::ingest::{PushError, values};
 
 /// Largest number of ticks in a batch.
 const MAX_TICKS: usize = 1_000;
@@ -57,9 +57,9 @@ pub struct TickBatch {
 /// Parses a post: `{"v":1,"type":"ticks"|"signal",…}`.
 ///
 /// # Errors
-/// [`PushFault`] when the post as a whole is invalid; single ticks are rejected individually.
-pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Post, PushFault> {
-    let object = value.as_object().ok_or_else(|| PushFault::body("must be a JSON object"))?;
+/// [`PushError`] when the post as a whole is invalid; single ticks are rejected individually.
+pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Result<Post, PushError> {
+    let object = value.as_object().ok_or_else(|| PushError::whole("must be a JSON object"))?;
     let mut head = Fields::new(object, String::new());
     head.read(&FieldAliases::plain("v"), |version| match values::number(version) {
         Ok(1.0) => Ok(()),
@@ -79,7 +79,7 @@ pub fn parse(value: &Value, instruments: &Instruments, now: DateTime<Utc>) -> Re
         _ => {
             head.fault("type", "must be ticks or signal");
             head.finish()?;
-            Err(PushFault::body("is neither ticks nor a signal"))
+            Err(PushError::whole("is neither ticks nor a signal"))
         }
     }
 }
@@ -89,7 +89,7 @@ fn read_batch(
     source: SourceName,
     instruments: &Instruments,
     now: DateTime<Utc>,
-) -> Result<TickBatch, PushFault> {
+) -> Result<TickBatch, PushError> {
     let seq =
         head.read(&FieldAliases::plain("seq"), |seq| seq.as_u64().ok_or_else(|| "must be a whole number".to_owned()));
     let utc_offset =

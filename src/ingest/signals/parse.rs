@@ -11,21 +11,19 @@ use crate::domain::{
     SignalStatus, SourceName,
 };
 use crate::ingest::aliases::{
-    CONFIDENCE, DIRECTION, DIRECTION_HINTS, DRY_RUN, ENTRY_PRICE, ENTRY_TIME, FieldAliases, ID, INVALIDATION, KILLZONE,
-    MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TP_MODES,
+    CONFIDENCE, DIRECTION, DIRECTION_HINTS, DRY_RUN, END_REASON, ENTRY_PRICE, ENTRY_TIME, FieldAliases, ID,
+    INVALIDATION, KILLZONE, MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL,
+    TP_MODES,
 };
-use crate::ingest::fault::PushFault;
-use crate::ingest::fields::{Fields, REQUIRED, Written};
+use crate::ingest::fields::{Fields, REQUIRED, SentNames};
 use crate::ingest::words::{self, TradeWord, trade_word};
-use crate::ingest::{shapes, values};
+use crate::ingest::{PushError, shapes, values};
 
 const MAX_MODE_CHARS: usize = 64;
 const MAX_REASON_CHARS: usize = 2_000;
 const MAX_MODEL_CHARS: usize = 64;
 const MAX_RR_TARGET: f64 = 1_000.0;
 const ENDING_ONLY: &str = "goes only with the status invalidated";
-/// The names of the field with the reason of an end.
-const END_REASON: FieldAliases = FieldAliases { name: "reason", aliases: &["invalidation"], fallbacks: &[] };
 /// Documented fields of a signal that have no effect: the message type, and TradingView's bar data.
 const WITHOUT_EFFECT: [&str; 2] = ["interval", "timenow"];
 
@@ -40,7 +38,7 @@ pub struct PushedSignal {
     pub dry_run: bool,
     /// Names of the fields that had no effect, as they were sent.
     pub ignored: Vec<String>,
-    pub(in crate::ingest) written: Written,
+    pub(in crate::ingest) sent_names: SentNames,
 }
 
 /// Parses a pushed signal: a flat object, `{"signal":{…}}` or `{"type":"signal","data"|"payload":{…}}`.
@@ -50,8 +48,8 @@ pub struct PushedSignal {
 /// at once.
 ///
 /// # Errors
-/// [`PushFault`] with every fault, by the sender's field names.
-pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSignal, PushFault> {
+/// [`PushError`] with every fault, by the sender's field names.
+pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSignal, PushError> {
     let (object, envelope) = unwrap(value).ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
     let id = read_id(&mut fields);
@@ -77,21 +75,21 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
         fields.add(level_faults(&draft, instruments, LevelLimits::default()));
     }
     let ignored = fields.ignored();
-    let written = fields.finish()?;
-    let id = id.ok_or_else(|| PushFault::body("has no id"))?;
-    Ok(PushedSignal { id, draft, dry_run, ignored, written })
+    let sent_names = fields.finish()?;
+    let id = id.ok_or_else(|| PushError::whole("has no id"))?;
+    Ok(PushedSignal { id, draft, dry_run, ignored, sent_names })
 }
 
 /// Parses the end of a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
 ///
 /// # Errors
-/// [`PushFault`] with every fault.
-pub fn parse_end(value: &Value) -> Result<SignalDraft, PushFault> {
+/// [`PushError`] with every fault.
+pub fn parse_end(value: &Value) -> Result<SignalDraft, PushError> {
     parse_end_of(value).map(|(draft, _)| draft)
 }
 
 /// Parses an end, and also returns the names of the fields that had no effect.
-pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushFault> {
+pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushError> {
     let object = value.as_object().ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
     let status = fields.read(&STATUS, |value| match words::status(value) {

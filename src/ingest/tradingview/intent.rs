@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::{Direction, Fault};
-use crate::ingest::PushFault;
+use crate::ingest::PushError;
 use crate::ingest::aliases::{
     DIRECTION, DIRECTION_HINTS, EXCHANGE, FieldAliases, ID, MARKET_POSITION, STATUS, SYMBOL, normalized,
 };
@@ -45,7 +45,7 @@ pub(super) fn entry_of<'a>(value: &'a Value, field: &FieldAliases) -> Option<&'a
 
 /// Determines the intent from the direction words. The position after the order decides: a sale that leaves a strategy
 /// long is not a sell signal.
-pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushFault> {
+pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushError> {
     let mut action: Option<(&str, TradeWord)> = None;
     let hints = entries(object, &DIRECTION_HINTS);
     for (at, (name, value)) in entries(object, &DIRECTION).into_iter().chain(hints.iter().copied()).enumerate() {
@@ -89,7 +89,7 @@ pub(super) fn intent(object: &Map<String, Value>) -> Result<Intent, PushFault> {
 }
 
 /// Rejects a body that would be a price, but contains a direction word somewhere.
-pub(super) fn no_direction_within(object: &Map<String, Value>) -> Result<(), PushFault> {
+pub(super) fn no_direction_within(object: &Map<String, Value>) -> Result<(), PushError> {
     let is_name_of_something = |name: &str| {
         let name = normalized(name);
         let names = [SYMBOL, EXCHANGE, ID];
@@ -124,6 +124,6 @@ fn word_of(value: &Value) -> Option<&'static str> {
     }
 }
 
-fn refused(name: &str, reason: &str) -> PushFault {
-    PushFault::Invalid(vec![Fault::new(name, reason)])
+fn refused(name: &str, reason: &str) -> PushError {
+    PushError::Invalid(vec![Fault::new(name, reason)])
 }

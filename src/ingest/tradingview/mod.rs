@@ -123,11 +123,9 @@ impl TradingView {
     pub async fn receive(&self, body: &[u8]) -> Result<AlertAnswer, PushError> {
         let now = (self.clock)();
         let read = parse::parse_within(body, &self.instruments, now, self.repeat_window);
-        let Read { alert, key, is_unique, note } = read.map_err(|fault| {
-            let error = PushError::from(fault);
+        let Read { alert, key, is_unique, note } = read.inspect_err(|error| {
             self.metrics.reject("alert", error.code());
             tracing::warn!(%error, "a TradingView alert was rejected");
-            error
         })?;
         self.states.live(&SourceName::new(SOURCE));
         let timestamp = iso(now);

@@ -15,7 +15,7 @@ use crate::ingest::aliases::{
     MARKET_POSITION, MODEL, PRICE, RR_TARGET, STATUS, STOP_LOSS, SYMBOL, TAKE_PROFITS, TP_MODES, normalized,
     target_number,
 };
-use crate::ingest::{PushFault, PushedPrices, parse_prices, parse_signal, signals::pasted, trimmed, values};
+use crate::ingest::{PushError, PushedPrices, parse_prices, parse_signal, signals::pasted, trimmed, values};
 
 /// A parsed alert, with the key that identifies its repeats.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +44,8 @@ pub enum Alert {
 /// Parses the body of an alert.
 ///
 /// # Errors
-/// [`PushFault`] with every fault.
-pub fn parse(body: &[u8], instruments: &Instruments, now: DateTime<Utc>) -> Result<Read, PushFault> {
+/// [`PushError`] with every fault.
+pub fn parse(body: &[u8], instruments: &Instruments, now: DateTime<Utc>) -> Result<Read, PushError> {
     parse_within(body, instruments, now, REPEAT_WINDOW)
 }
 
@@ -55,13 +55,13 @@ pub(super) fn parse_within(
     instruments: &Instruments,
     now: DateTime<Utc>,
     window: Duration,
-) -> Result<Read, PushFault> {
-    let text = std::str::from_utf8(trimmed(body)).map_err(|_| PushFault::body("must be UTF-8"))?;
+) -> Result<Read, PushError> {
+    let text = std::str::from_utf8(trimmed(body)).map_err(|_| PushError::whole("must be UTF-8"))?;
     let object = match text::read(text)? {
         AlertText::Fields(object) => object,
         AlertText::Text(text) => match pasted::read(&text, instruments)?.signal() {
             Value::Object(object) => object,
-            _ => return Err(PushFault::body("is not a signal")),
+            _ => return Err(PushError::whole("is not a signal")),
         },
     };
     let id = entry(&object, &ID);
@@ -118,7 +118,7 @@ fn looks_like_a_signal(object: &Map<String, Value>) -> Option<String> {
     ))
 }
 
-fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<Utc>) -> Result<Tick, PushFault> {
+fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<Utc>) -> Result<Tick, PushError> {
     // The volume is left out: it belongs to a whole bar, and would be counted with every alert.
     let mut fields = Map::new();
     for field in [SYMBOL, EXCHANGE, BID, ASK] {
@@ -131,7 +131,7 @@ fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<U
     fields.insert("timestamp".to_owned(), iso(observed_at(object, now)?).into());
     let tick = match parse_prices(&Value::Object(fields), instruments, now, now)? {
         PushedPrices::One(tick) => tick,
-        PushedPrices::Batch(_) => return Err(PushFault::body("is no price")),
+        PushedPrices::Batch(_) => return Err(PushError::whole("is no price")),
     };
     let feed = if is_delayed(object) { Feed::Delayed } else { Feed::Live };
     Ok(Tick { feed, source: SourceName::new(SOURCE), ..tick })
@@ -139,9 +139,9 @@ fn price(object: &Map<String, Value>, instruments: &Instruments, now: DateTime<U
 
 /// Returns the time of the alert; else the end of its bar, if the bar's length is known; else the arrival time. Never
 /// in the future.
-fn observed_at(object: &Map<String, Value>, now: DateTime<Utc>) -> Result<DateTime<Utc>, PushFault> {
+fn observed_at(object: &Map<String, Value>, now: DateTime<Utc>) -> Result<DateTime<Utc>, PushError> {
     let time = |name: &'static str| match entry(object, &FieldAliases::plain(name)) {
-        Some(value) => values::time(value).map(Some).map_err(|why| PushFault::Invalid(vec![Fault::new(name, why)])),
+        Some(value) => values::time(value).map(Some).map_err(|why| PushError::Invalid(vec![Fault::new(name, why)])),
         None => Ok(None),
     };
     let bar = entry(object, &FieldAliases::plain("interval")).and_then(interval);
@@ -182,7 +182,7 @@ fn signal(
     made_id: Uuid,
     instruments: &Instruments,
     now: DateTime<Utc>,
-) -> Result<Value, PushFault> {
+) -> Result<Value, PushError> {
     let ends = direction.is_none();
     let of_intent = [DIRECTION, DIRECTION_HINTS, MARKET_POSITION].map(|field| {
         let names = entries(&object, &field).into_iter().map(|(name, _)| name.to_owned());

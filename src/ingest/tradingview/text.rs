@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::ingest::PushFault;
+use crate::ingest::PushError;
 use crate::ingest::aliases::normalized;
 use crate::ingest::loose::{self, LooseError};
 
@@ -18,13 +18,13 @@ const NESTED: [&str; 6] = ["strategy", "order", "bar", "data", "payload", "alert
 pub(super) enum AlertText {
     /// Names and values; absent values are null.
     Fields(Map<String, Value>),
-    /// Text written by a person.
+    /// Text sent_names by a person.
     Text(String),
 }
 
 /// Parses JSON and near-JSON, `name=value` pairs, forms, and TradingView's default sentence for a strategy. Any other
 /// text is returned unchanged.
-pub(super) fn read(text: &str) -> Result<AlertText, PushFault> {
+pub(super) fn read(text: &str) -> Result<AlertText, PushError> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{feff}' | '\u{200b}'));
     let decoded = decoded(text);
     let text = without_fence(decoded.as_deref().unwrap_or(text));
@@ -35,12 +35,14 @@ pub(super) fn read(text: &str) -> Result<AlertText, PushFault> {
     Ok(fields.map_or_else(|| AlertText::Text(text.to_owned()), |fields| AlertText::Fields(cleaned(fields))))
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, PushFault> {
+fn object(text: &str) -> Result<Map<String, Value>, PushError> {
     match loose::read(text).map(|read| read.value) {
         Ok(Value::Object(object)) => Ok(cleaned(flat(object))),
-        Ok(_) => Err(PushFault::body("must be one JSON object: send each alert by itself")),
-        Err(error @ (LooseError::JsonWithinJson(_) | LooseError::Twice(_))) => Err(PushFault::body(&error.to_string())),
-        Err(error) => Err(PushFault::body(&format!("begins like JSON, but is not: {error}; quote every placeholder"))),
+        Ok(_) => Err(PushError::whole("must be one JSON object: send each alert by itself")),
+        Err(error @ (LooseError::JsonWithinJson(_) | LooseError::Twice(_))) => {
+            Err(PushError::whole(&error.to_string()))
+        }
+        Err(error) => Err(PushError::whole(&format!("begins like JSON, but is not: {error}; quote every placeholder"))),
     }
 }
 

@@ -87,7 +87,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ("pipeline", "Feeds LaneStatus"),
             (
                 "ingest",
-                "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError PushFault SignalAnswer metatrader \
+                "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError SignalAnswer metatrader \
              tradingview::AlertAnswer tradingview::TradingView trimmed",
             ),
             ("store", "HistoryQuery Reader Since StoreError"),

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::{Direction, Fault, Instrument, Instruments, iso};
-use crate::ingest::PushFault;
+use crate::ingest::PushError;
 use crate::ingest::aliases::MAX_TARGETS;
 use crate::ingest::values::written_number;
 use walk::Walk;
@@ -49,16 +49,16 @@ pub(in crate::ingest) struct Pasted {
 /// Parses a text.
 ///
 /// # Errors
-/// [`PushFault`] with every fault: missing fields, ambiguous numbers, and pending orders.
-pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<Pasted, PushFault> {
+/// [`PushError`] with every fault: missing fields, ambiguous numbers, and pending orders.
+pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<Pasted, PushError> {
     if ["\":", "\" :", "{\"", "':"].iter().any(|sign| text.contains(sign)) {
-        return Err(PushFault::body("holds JSON, but does not begin with {: send the object alone"));
+        return Err(PushError::whole("holds JSON, but does not begin with {: send the object alone"));
     }
     let walk = Walk::over(text, instruments);
     let mut faults = walk.faults.clone();
     let mut fault = |field: &str, reason: &str| faults.push(Fault::new(field, reason));
     if walk.direction.is_none() && walk.instrument.is_none() && walk.unknown.is_none() {
-        return Err(PushFault::body(WANTED));
+        return Err(PushError::whole(WANTED));
     }
     let mut unknown_symbols = 0;
     if walk.instrument.is_none() {
@@ -102,7 +102,7 @@ pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<P
     }
     faults.extend(prices.faults);
     let ignored = ignored(text, &walk);
-    match (PushFault::of(faults, unknown_symbols), walk.instrument, walk.direction) {
+    match (PushError::of_faults(faults, unknown_symbols), walk.instrument, walk.direction) {
         (None, Some(instrument), Some(direction)) => Ok(Pasted {
             symbol: instrument.symbol.to_string(),
             direction,
@@ -113,7 +113,7 @@ pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<P
             key: text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" "),
         }),
         (Some(fault), ..) => Err(fault),
-        (None, ..) => Err(PushFault::body(WANTED)),
+        (None, ..) => Err(PushError::whole(WANTED)),
     }
 }
 

@@ -104,7 +104,7 @@ fn missing_fields_are_named() {
     refused_for("EURUSD 1.16", "direction", "is required");
     refused_for("Alert: {\"ticker\": \"EURUSD\", \"action\": \"buy\"}", "body", "send the object alone");
     refused_for("BUY 1.16", "symbol", "is required");
-    assert!(matches!(read("GBPJPY buy 201.5", &instruments()), Err(PushFault::UnknownSymbol(_))));
+    assert!(matches!(read("GBPJPY buy 201.5", &instruments()), Err(PushError::UnknownSymbol(_))));
     refused_for("BUY es muy bueno", "symbol", "is required");
 }
 
