@@ -6,7 +6,6 @@ mod checks;
 mod desk;
 mod gauges;
 mod login_keys;
-mod providers;
 mod sources;
 
 use std::convert::Infallible;
@@ -26,7 +25,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use crate::alerts::Alerts;
-use crate::config::{Settings, SourceKind};
+use crate::config::{Settings, SourceSettings};
 use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::gateways::delivery::{DeliveryTracker, Stream};
@@ -42,6 +41,7 @@ use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
+use crate::sources::Launcher;
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
@@ -160,8 +160,16 @@ impl App {
         // This task only reports a failure of the store; `stop` closes the store after all other tasks.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
-        sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        desk::spawn(settings, &gateway, &states, &wall)?;
+        let launcher = Launcher {
+            instruments: instruments.clone(),
+            wall: wall.clone(),
+            handle,
+            metrics: metrics.clone(),
+            states: states.clone(),
+            tasks: tasks.clone(),
+        };
+        sources::start(settings, &launcher)?;
+        desk::spawn(settings, &hub, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -399,7 +407,7 @@ fn pipeline(
     metrics: &Arc<Metrics>,
     recovered: Recovered,
 ) -> Pipeline {
-    let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
+    let replaying = settings.sources.runs(SourceSettings::REPLAY);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)

@@ -22,7 +22,7 @@
 //! | room | content | uses |
 //! |---|---|---|
 //! | [`domain`] | instruments, prices, bars, signals, killzones, time | no other room |
-//! | [`config`] | all settings | domain |
+//! | [`config`] | how settings are layered, read and checked | domain |
 //! | [`telemetry`] | the log, the metrics, readiness, the states of the sources | config, domain |
 //! | [`tasks`] | named background tasks | no other room |
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
@@ -33,12 +33,12 @@
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
-//! | [`sources`] | the sources of prices and signals that the server fetches or simulates | config (secrets), domain, pipeline (its handle), recordings, telemetry |
+//! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
 //! | [`gateways`] | transports and dialects | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
 //! | [`http`] | routes, ingest, history, operations, the console | gateways (dialects), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (doctor), store |
+//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (the list of providers), store |
 //! | [`app`] | builds and connects the rooms | all |
 //!
 //! `tests/integration/rooms/` checks these dependencies, item by item.

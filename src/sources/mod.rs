@@ -5,9 +5,11 @@
 
 pub mod alpha_vantage;
 pub mod demo;
+mod launch;
 pub mod massive;
 pub mod net;
 pub mod oanda;
+pub mod providers;
 pub mod replay;
 pub mod simulator;
 mod supervise;
@@ -21,6 +23,7 @@ use crate::domain::{Feed, Instrument, Instruments, RelayedMessage, SignalDraft, 
 use crate::pipeline::{Handle, Input, Stopped};
 use crate::telemetry::{Budget, Metrics, SourceStates};
 
+pub use launch::Launcher;
 pub use supervise::supervise;
 
 /// A source of prices.
@@ -41,6 +44,9 @@ pub trait Source: Send {
 /// Invalid options of a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
+    /// A setting that the source needs.
+    #[error("{0} is missing")]
+    Missing(&'static str),
     /// None of the instruments exists.
     #[error("{0}.instruments: none of them is in the catalogue")]
     NoInstrument(&'static str),

@@ -5,8 +5,10 @@
 //! status 200, and some of them repeat the key, so no body is ever logged.
 
 mod budget;
+mod doctor;
 mod messages;
 mod parse;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::budget::CallBudget;
 use self::parse::NoPrice;
+pub use self::settings::AlphaVantageSettings;
 use super::net::{self, Http};
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;
@@ -92,7 +95,7 @@ impl AlphaVantage {
     /// # Errors
     /// [`OptionsError`].
     pub fn new(options: Options, catalogue: &Instruments, wall: WallClock) -> Result<Self, OptionsError> {
-        if !options.key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+        if !Self::is_key(options.key.reveal()) {
             return Err(OptionsError::Key("alpha_vantage.key"));
         }
         let mut pairs = Vec::new();
@@ -115,6 +118,11 @@ impl AlphaVantage {
         let source = SourceName::new(Self::NAME);
         let this = Self { options, http, pairs, budget: None, order: TickOrder::default(), wall, source };
         this.address(&this.pairs[0]).map(|_| this).ok_or(OptionsError::Address("alpha_vantage.url"))
+    }
+
+    /// Returns whether a key fits into an address.
+    fn is_key(key: &str) -> bool {
+        key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     }
 
     fn address(&self, Pair { from, to, .. }: &Pair) -> Option<Uri> {

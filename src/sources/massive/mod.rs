@@ -7,9 +7,11 @@
 //! answer. Frames go into the pipeline's bounded channel as they arrive. While that is full, the source does not read
 //! from the connection, and Massive may close it.
 
+mod doctor;
 mod link;
 mod messages;
 mod parse;
+mod settings;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::link::MassiveSocket;
 use self::parse::{Element, MalformedElement, Subscriptions};
+pub use self::settings::MassiveSettings;
 use super::net::{self, NetError};
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;

@@ -5,9 +5,11 @@
 //! sends at most four a second for each instrument. A stream with heartbeats but without prices, while one of its
 //! instruments should trade, is stalled.
 
+mod doctor;
 mod lines;
 mod messages;
 mod parse;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use self::lines::LineSplitter;
 use self::messages::ErrorResponse;
 use self::parse::{LineContent, Subscriptions};
+pub use self::settings::{OandaEnvironment, OandaSettings};
 use super::net::{self, Http, NetError};
 use super::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 use crate::config::Secret;

@@ -36,10 +36,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
     (
         "sources",
         &[
-            ("config", "Secret"),
+            ("config", "List Problem ProviderRules ProviderSettings ProviderTable Secret Settings value"),
             ("domain", "*"),
             ("pipeline", "Handle Input Stopped"),
             ("recordings", "Counts ReadSummary Recording RecordingError ReadRequest SOURCE_NAME RecordedTick"),
+            ("tasks", "Tasks"),
             ("telemetry", "Budget LogLimit Metrics SourceState SourceStates"),
         ],
     ),
@@ -117,12 +118,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
             (
                 "config",
-                "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret ServerSettings Settings SourceKind \
+                "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
             ("recordings", "ReadSummary"),
-            ("sources", "net"),
+            ("sources", "net providers"),
             (
                 "store",
                 "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \
