@@ -16,6 +16,7 @@ mod supervise;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
@@ -88,6 +89,14 @@ pub enum SourceError {
     /// A later attempt may work.
     #[error("{0}")]
     Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// Too much was asked. A later attempt may work, but not before `pause` has passed.
+    #[error("{error}")]
+    Limited {
+        /// What the provider says.
+        error: Box<dyn std::error::Error + Send + Sync>,
+        /// The time in which nothing must be asked.
+        pause: Duration,
+    },
     /// The provider rejects the key, the account or the plan. The source is not started again, the process continues
     /// without it, and `/ready` reports it.
     #[error("{0}")]
@@ -104,6 +113,11 @@ impl SourceError {
     /// Returns an error that may not occur again.
     pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Transient(error.into())
+    }
+
+    /// Returns an error for too many requests.
+    pub fn limited(error: impl Into<Box<dyn std::error::Error + Send + Sync>>, pause: Duration) -> Self {
+        Self::Limited { error: error.into(), pause }
     }
 
     /// Returns an error for a rejection that only the operator can resolve.
