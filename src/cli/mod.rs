@@ -21,7 +21,7 @@ pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{self, ConfigError, Environment, Loaded, Settings};
-use crate::sources::providers::{self, PROVIDERS};
+use crate::sources::{PROVIDERS, providers};
 use crate::store;
 
 /// Exit code of success.

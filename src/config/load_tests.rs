@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::*;
 use crate::config::{ReplaySpeed, default_config};
 use crate::domain::{RecordingOptions, Spread, Timezone};
@@ -183,6 +185,10 @@ fn a_named_file_has_to_be_readable() {
 
 #[test]
 fn an_unusable_variable_is_refused_in_one_line() {
+    let unknown_source = format!(
+        "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `{}`",
+        providers().names().collect::<Vec<_>>().join("`, `")
+    );
     let expected = [
         ("PORT", "http", "PORT (server.port): invalid value: string \"http\", expected a whole number"),
         ("PORT", "-1", "PORT (server.port): invalid value: string \"-1\", expected a whole number"),
@@ -214,12 +220,7 @@ fn an_unusable_variable_is_refused_in_one_line() {
             "soon",
             "ORION_SIGNAL_TTL (signals.ttl): invalid value: string \"soon\", expected a duration such as 250ms, 10s, 5m or 30d",
         ),
-        (
-            "ORION_SOURCES",
-            "simulator,mt6",
-            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`, \
-             `alpha_vantage`",
-        ),
+        ("ORION_SOURCES", "simulator,mt6", &*unknown_source),
         (
             "ORION_INSTRUMENTS",
             "forex",
@@ -520,6 +521,19 @@ fn a_secret_is_never_shown() {
     assert!(error.starts_with("orion.toml:2: ") && !error.contains("98765"), "{error}");
     let both = [("ORION_READ_TOKEN", "98765"), ("ORION_AUTH__READ_TOKEN", "98764")];
     assert!(!Fixture::new("", &both).error().contains("9876"));
+}
+
+#[test]
+fn every_secret_is_one_by_its_type() {
+    let printed = |value: Value, key: &str| value.pointer(&format!("/{}", key.replace('.', "/"))).cloned();
+    for key in names::keys(&providers()).into_iter().filter(|key| names::fits_environment(key)) {
+        let layers = Config::builder().set_override(&*key, "probe").unwrap().build().unwrap();
+        let read = providers().read(&layers).and_then(|providers| {
+            Ok(serde_json::to_value(Settings { providers, ..layers.try_deserialize()? }).unwrap())
+        });
+        let is_masked = read.is_ok_and(|value| printed(value, &key) == Some("***".into()));
+        assert_eq!(is_masked, names::is_secret(&key, &providers()), "{key}");
+    }
 }
 
 #[test]

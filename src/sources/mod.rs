@@ -1,4 +1,5 @@
-//! The sources of prices: the [`Source`] trait, the handle through which a source delivers, and the sources themselves.
+//! What the server fetches or simulates: the [`Source`] trait, the handle through which a source delivers, and the sources
+//! themselves.
 //!
 //! A source only handles *one* connection; [`supervise()`] reconnects with back-off and keeps the state that `/ready`
 //! and `/metrics` report.
@@ -24,8 +25,18 @@ use crate::domain::{Feed, Instrument, Instruments, RelayedMessage, SignalDraft, 
 use crate::pipeline::{Handle, Input, Stopped};
 use crate::telemetry::{Budget, Metrics, SourceStates};
 
+use providers::ListedProvider;
+
 pub use launch::Launcher;
 pub use supervise::supervise;
+
+/// The providers of market data. To add one: a folder like its neighbours, its `pub mod` above, and a line here; in
+/// `tests/integration/providers/` it is played and held to the promises of every source.
+pub static PROVIDERS: [ListedProvider; 3] = [
+    ListedProvider::of::<oanda::OandaSettings>(),
+    ListedProvider::of::<massive::MassiveSettings>(),
+    ListedProvider::of::<alpha_vantage::AlphaVantageSettings>(),
+];
 
 /// A source of prices.
 pub trait Source: Send {

@@ -1,17 +1,7 @@
-//! The providers of market data: the list of them, and what the server asks of each.
+//! What the server asks of every provider of market data.
 
-use super::alpha_vantage::AlphaVantageSettings;
-use super::massive::MassiveSettings;
-use super::oanda::OandaSettings;
-use super::{Launcher, OptionsError};
+use super::{Launcher, OptionsError, PROVIDERS};
 use crate::config::{List, ProviderSettings, ProviderTable, Settings};
-
-/// All providers. A new one is a folder and a line here.
-pub static PROVIDERS: [ListedProvider; 3] = [
-    ListedProvider::of::<OandaSettings>(),
-    ListedProvider::of::<MassiveSettings>(),
-    ListedProvider::of::<AlphaVantageSettings>(),
-];
 
 /// Returns the tables of all providers, for reading the settings.
 pub fn tables() -> impl Iterator<Item = ProviderTable> {
@@ -69,7 +59,7 @@ pub struct ListedProvider {
 }
 
 impl ListedProvider {
-    const fn of<P: Provider>() -> Self {
+    pub(super) const fn of<P: Provider>() -> Self {
         Self {
             table: ProviderTable::of::<P>(),
             sources: P::SOURCES,
@@ -111,26 +101,4 @@ pub(super) fn address(settings: &impl ProviderSettings, own: &str) -> String {
 /// Returns a list of names, for the defaults.
 pub(super) fn names<const N: usize>(names: [&str; N]) -> List<String> {
     names.map(str::to_owned).to_vec().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_secret_is_declared_by_its_type() {
-        fn check<P: Provider>() {
-            let keys = serde_json::to_value(P::default()).unwrap();
-            let declared: Vec<_> = P::default().secrets().into_iter().map(|(key, _)| key.to_owned()).collect();
-            let is_masked = |key: &&String| {
-                let read = serde_json::from_value::<P>(serde_json::json!({ *key: "probe" }));
-                read.is_ok_and(|read| serde_json::to_value(read).unwrap()[*key] == "***")
-            };
-            let masked: Vec<_> = keys.as_object().unwrap().keys().filter(is_masked).cloned().collect();
-            assert_eq!(masked, declared, "{}", P::NAME);
-        }
-        check::<OandaSettings>();
-        check::<MassiveSettings>();
-        check::<AlphaVantageSettings>();
-    }
 }

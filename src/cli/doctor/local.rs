@@ -10,8 +10,8 @@ use chrono_tz::{America::New_York, IANA_TZDB_VERSION};
 use super::CheckResult;
 use super::CheckStatus::{Fail, Ok as Fine, Skip, Warn};
 use crate::config::{Loaded, Settings};
-use crate::sources::net;
-use crate::sources::providers::{KeyForm, PROVIDERS, provider};
+use crate::sources::providers::{KeyForm, provider};
+use crate::sources::{PROVIDERS, net};
 use crate::store::{self, Examined};
 
 const MIB: u64 = 1 << 20;

@@ -123,7 +123,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ),
             ("domain", "*"),
             ("recordings", "ReadSummary"),
-            ("sources", "net providers"),
+            ("sources", "PROVIDERS net providers"),
             (
                 "store",
                 "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \
