@@ -41,7 +41,6 @@ use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
-use crate::sources::Launcher;
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
@@ -160,14 +159,7 @@ impl App {
         // This task only reports a failure of the store; `stop` closes the store after all other tasks.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
-        let launcher = Launcher {
-            instruments: instruments.clone(),
-            wall: wall.clone(),
-            handle,
-            metrics: metrics.clone(),
-            states: states.clone(),
-            tasks: tasks.clone(),
-        };
+        let launcher = sources::launcher(&gateway, &states, &wall);
         sources::start(settings, &launcher)?;
         desk::spawn(settings, &hub, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());

@@ -6,14 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceSettings};
-use crate::domain::{Instruments, Session, SourceName};
+use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
+use crate::gateways::Gateway;
 use crate::ingest::{self, metatrader, tradingview};
 use crate::pipeline::clock;
 use crate::sources::Launcher;
 use crate::sources::providers::provider;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
+use crate::telemetry::SourceStates;
 
 /// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
 pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
@@ -59,6 +61,18 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         switch_after,
         return_after,
         divergence: divergence / 100.0,
+    }
+}
+
+/// Returns what sources are started with.
+pub(super) fn launcher(gateway: &Gateway, states: &SourceStates, wall: &WallClock) -> Launcher {
+    Launcher {
+        instruments: gateway.instruments.clone(),
+        wall: wall.clone(),
+        handle: gateway.handle.clone(),
+        metrics: gateway.metrics.clone(),
+        states: states.clone(),
+        tasks: gateway.tasks.clone(),
     }
 }
 

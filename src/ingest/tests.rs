@@ -312,7 +312,7 @@ fn a_batch_is_all_or_nothing() {
 
 #[test]
 fn each_error_has_its_text() {
-    let of = |fault: PushError| serde_json::to_value(PushError::from(fault).body()).unwrap();
+    let of = |fault: PushError| serde_json::to_value(fault.body()).unwrap();
     assert_eq!(
         of(parse(&json!({})).unwrap_err()),
         json!({

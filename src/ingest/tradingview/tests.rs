@@ -1,4 +1,4 @@
-#![allow(clippy::needless_pass_by_value, reason = "a body is sent_names where it is used")]
+#![allow(clippy::needless_pass_by_value, reason = "a body is written where it is used")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

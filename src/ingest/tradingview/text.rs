@@ -18,7 +18,7 @@ const NESTED: [&str; 6] = ["strategy", "order", "bar", "data", "payload", "alert
 pub(super) enum AlertText {
     /// Names and values; absent values are null.
     Fields(Map<String, Value>),
-    /// Text sent_names by a person.
+    /// Text written by a person.
     Text(String),
 }
 

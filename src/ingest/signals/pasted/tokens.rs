@@ -7,7 +7,7 @@ use crate::ingest::values::written_number;
 pub(super) enum Token<'a> {
     /// A word. It may contain digits and the separators of symbols: `TP1`, `XAU/USD`, `US30.cash`.
     Word(&'a str),
-    /// A number, as it is sent_names.
+    /// A number, as it is written.
     Number(&'a str),
     /// A number with a unit of distance: `50pips`, `2R`.
     Distance(&'a str),

@@ -211,7 +211,7 @@ impl<'t, 'i> Walk<'t, 'i> {
     }
 
     fn symbol(&mut self, word: &str, instruments: &'i Instruments) -> bool {
-        // `es` and `mes` are also words of other languages; the futures are sent_names in capitals.
+        // `es` and `mes` are also words of other languages; the futures are written in capitals.
         let is_short = word.len() <= 3 && word.chars().any(char::is_lowercase);
         let found = if is_short || word.len() < 2 {
             None
