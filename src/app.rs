@@ -7,7 +7,6 @@ mod dashboards;
 mod desk;
 mod gauges;
 mod login_keys;
-mod providers;
 mod sources;
 
 pub use dashboards::published_types;
@@ -30,24 +29,23 @@ use tracing::{info, warn};
 
 use self::dashboards::{Dashboards, Routes};
 use crate::alerts::Alerts;
-use crate::config::{Settings, SourceKind};
+use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
-use crate::domain::{Event, Instruments, Position};
+use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::gateways::{ChannelCap, Gateway, TokenLayer};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
+use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
-use crate::sources::tradingview::TradingView;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Disk, Metrics, Phase, Readiness};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);
@@ -160,8 +158,9 @@ impl App {
         // This task only reports a failure of the store; `stop` closes the store after all other tasks.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
-        sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        desk::spawn(settings, &gateway, &states, &wall)?;
+        let launcher = sources::launcher(&gateway, &states, &wall);
+        sources::start(settings, &launcher)?;
+        desk::spawn(settings, &hub, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -391,7 +390,7 @@ fn pipeline(
     metrics: &Arc<Metrics>,
     recovered: Recovered,
 ) -> Pipeline {
-    let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
+    let replaying = settings.sources.runs(SourceSettings::REPLAY);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)

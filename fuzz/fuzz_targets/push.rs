@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use orion_server::app::published_types;
 use orion_server::domain::Instruments;
 use orion_server::gateways::events::PublishedTypes;
-use orion_server::sources::push::{parse_end, parse_prices, parse_signal};
+use orion_server::ingest::{parse_end, parse_prices, parse_signal};
 
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
 static TYPES: LazyLock<PublishedTypes> = LazyLock::new(published_types);

@@ -8,9 +8,8 @@ use super::sources::market_is_open;
 use crate::alerts::{ActiveConditions, Key};
 use crate::config;
 use crate::domain::Instruments;
-use crate::sources::SourceStates;
 use crate::store::{Health, Store};
-use crate::telemetry::{Disk, Metrics};
+use crate::telemetry::{Disk, Metrics, SourceStates};
 
 /// Failing requests are counted over this time.
 const WINDOW: Duration = Duration::from_mins(5);

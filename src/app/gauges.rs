@@ -8,9 +8,8 @@ use crate::domain::Instruments;
 use crate::hub::Clients;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::{Feeds, Handle};
-use crate::sources::SourceStates;
 use crate::store::{Health, Store};
-use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
+use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE, SourceStates};
 
 /// Builds the parts of `/ready`: the log, the free space of the disk, the sources and the feeds.
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{hint, one_line};
 use super::names::{self, CONFIG_FILE};
-use super::{ConfigError, Problem, Settings, paths};
+use super::{ConfigError, Problem, ProviderTable, Providers, Settings, paths};
 
 /// The environment variables, as a map so that tests can pass their own.
 pub type Environment = BTreeMap<String, String>;
@@ -38,17 +38,26 @@ pub struct Loaded {
 }
 
 impl Settings {
-    /// Loads and validates the settings. The file is `config_flag`, else the one named by `ORION_CONFIG`, else `./orion.toml` if
-    /// it exists.
+    /// Loads and validates the settings, with those of `providers`. The file is `config_flag`, else the one named by
+    /// `ORION_CONFIG`, else `./orion.toml` if it exists.
     ///
     /// # Errors
     /// When the file or a value cannot be used, see [`ConfigError`].
-    pub fn load(env: &Environment, config_flag: Option<&Path>) -> Result<Loaded, ConfigError> {
-        Self::load_with(env, config_flag, Path::new(DEFAULT_FILE))
+    pub fn load(
+        providers: impl IntoIterator<Item = ProviderTable>,
+        env: &Environment,
+        config_flag: Option<&Path>,
+    ) -> Result<Loaded, ConfigError> {
+        Self::load_with(Providers::new(providers), env, config_flag, Path::new(DEFAULT_FILE))
     }
 
-    pub(super) fn load_with(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<Loaded, ConfigError> {
-        let mut layers = Layers::default();
+    pub(super) fn load_with(
+        providers: Providers,
+        env: &Environment,
+        flag: Option<&Path>,
+        default: &Path,
+    ) -> Result<Loaded, ConfigError> {
+        let mut layers = Layers { providers, ..Layers::default() };
         let (path, text) = read_file(env, flag, default)?.unzip();
         let mut builder = Config::builder();
         if let (Some(path), Some(text)) = (&path, &text) {
@@ -59,8 +68,11 @@ impl Settings {
         for (key, (_, value)) in &layers.env {
             builder = builder.set_override(key, value.as_str()).map_err(|error| layers.explain(error))?;
         }
-        let settings: Self =
-            builder.build().and_then(Config::try_deserialize).map_err(|error| layers.explain(error))?;
+        let read = |values: Config| {
+            let providers = layers.providers.read(&values)?;
+            Ok(Self { providers, ..values.try_deserialize()? })
+        };
+        let settings = builder.build().and_then(read).map_err(|error| layers.explain(error))?;
         settings.validate().map_err(|problem| layers.locate(problem))?;
         warnings.extend(settings.warnings());
         Ok(Loaded { settings, warnings, file: path })
@@ -87,6 +99,8 @@ fn read_file(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<O
 /// The origin of each value, for error messages.
 #[derive(Default)]
 struct Layers {
+    /// The providers, with their defaults.
+    providers: Providers,
     file: String,
     /// Line in the file by key, such as `instruments[0].digits`.
     lines: BTreeMap<String, usize>,
@@ -102,7 +116,7 @@ impl Layers {
             place: format!("{}:{}", self.file, error.span().map_or(1, |span| line(text, span.start))),
             reason: one_line(error.message()),
         })?;
-        self.add_table(table.get_ref(), text, ("", ""), &names::keys())
+        self.add_table(table.get_ref(), text, ("", ""), &names::keys(&self.providers))
     }
 
     /// Checks the keys of a table and records their lines. `path` is its position (`instruments[0]`), `kind` its name among the
@@ -162,10 +176,10 @@ impl Layers {
         // An empty variable counts as unset: `NAME=` in an environment file, `${NAME:-}` in a compose file.
         let get = |name: &str| env.get(name).filter(|value| !value.trim().is_empty());
         let mut known = vec![CONFIG_FILE.to_owned()];
-        for key in names::keys().into_iter().filter(|key| names::fits_environment(key)) {
+        for key in names::keys(&self.providers).into_iter().filter(|key| names::fits_environment(key)) {
             let long = names::long(&key);
-            let short = names::short(&key).map_or_else(|| long.clone(), str::to_owned);
-            if names::is_secret(&key) {
+            let short = names::short(&key, &self.providers).unwrap_or_else(|| long.clone());
+            if names::is_secret(&key, &self.providers) {
                 let files = [names::file(&short), names::file(&long)];
                 self.add_secret_file(&key, &files, [&short, &long].into_iter().find(|name| get(name).is_some()), get)?;
                 known.extend(files);
@@ -204,7 +218,10 @@ impl Layers {
 
     /// Returns what is wrong with a value in quotes. A secret may contain quotes; `secret_warnings` covers it.
     fn quotes(&self, key: &str) -> Option<&'static str> {
-        self.env.get(key).filter(|_| !names::is_secret(key)).and_then(|(_, value)| paths::quotes(value))
+        self.env
+            .get(key)
+            .filter(|_| !names::is_secret(key, &self.providers))
+            .and_then(|(_, value)| paths::quotes(value))
     }
 
     /// Reads a secret from the file that one of these variables names, as container platforms provide secrets.
@@ -249,7 +266,7 @@ impl Layers {
         };
         // The crate writes `instruments[0]digits` without a dot.
         let key = key.replace(']', "].").trim_end_matches('.').to_owned();
-        let reason = if names::is_secret(&key) { "must be a text in quotes" } else { &reason };
+        let reason = if names::is_secret(&key, &self.providers) { "must be a text in quotes" } else { &reason };
         self.locate(Problem::new(key, reason.replace("unknown variant", "unknown value")))
     }
 
@@ -259,7 +276,7 @@ impl Layers {
             format!("{variable} ({key})")
         } else if let Some(line) = self.line_of(&key) {
             format!("{}:{line}: {key}", self.file)
-        } else if let Some(short) = names::short(&key) {
+        } else if let Some(short) = names::short(&key, &self.providers) {
             format!("{key} ({short})")
         } else {
             key

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::shape::{self, Parsed, json_number};
 use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
-use crate::sources::push::PushedEvents;
+use crate::ingest::PushedEvents;
 
 /// Largest number of events in a batch.
 const MAX_BATCH: usize = 1_000;

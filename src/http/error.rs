@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::sources::push::{ErrorBody, MalformedBody, PushError, PushFault};
+use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
@@ -121,8 +121,8 @@ impl ApiError {
 
 fn push_status(error: &PushError) -> StatusCode {
     match error {
-        PushError::Fault(PushFault::UnknownSymbol(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-        PushError::Fault(PushFault::Invalid(_)) => StatusCode::BAD_REQUEST,
+        PushError::UnknownSymbol(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        PushError::Invalid(_) => StatusCode::BAD_REQUEST,
         PushError::Terminal(_) | PushError::SourceReplaced(_) => StatusCode::CONFLICT,
         PushError::UnknownSignal => StatusCode::NOT_FOUND,
         PushError::NotStored(_)
@@ -130,12 +130,6 @@ fn push_status(error: &PushError) -> StatusCode {
         | PushError::Overloaded
         | PushError::Replaying
         | PushError::Draining => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-impl From<PushFault> for ApiError {
-    fn from(fault: PushFault) -> Self {
-        Self::Push(fault.into())
     }
 }
 

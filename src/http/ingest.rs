@@ -10,8 +10,7 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
-use crate::sources::metatrader;
-use crate::sources::push::{Answered, EventsAnswer, PricesAnswer, SignalAnswer};
+use crate::ingest::{Answered, EventsAnswer, PricesAnswer, SignalAnswer, metatrader};
 
 /// Proof that the request has write access. As a handler argument it comes before the body, so that the body of an
 /// unauthorized request is not read.

@@ -28,16 +28,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::domain::Instruments;
+use crate::domain::{Instruments, WallClock};
 use crate::gateways::events::PublishedTypes;
 use crate::hub::Hub;
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::Reader;
-use crate::telemetry::{Metrics, Readiness};
+use crate::telemetry::{Metrics, Readiness, SourceStates};
 
 pub(crate) use body::encoded;
 pub use error::ApiError;

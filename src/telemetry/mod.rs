@@ -1,4 +1,4 @@
-//! What operators see: the log, the metrics, the resources of the process, and its readiness.
+//! What operators see: the log, the metrics, the resources of the process, its readiness, and the states of the sources.
 
 mod connection;
 mod disk;
@@ -11,6 +11,8 @@ mod readiness;
 mod redact;
 mod register;
 mod rejects;
+mod source_states;
+mod tick_rate;
 
 pub use connection::{ConnectionId, ConnectionSpan};
 pub use disk::{Disk, Space};
@@ -20,3 +22,4 @@ pub use process::{Process, Usage};
 pub use queue::{Behind, Queue};
 pub use readiness::{Condition, DISK, Phase, Readiness, SOURCES, STORE};
 pub use rejects::{Reject, Rejects};
+pub use source_states::{Budget, SourceState, SourceStates, SourceStatus};

@@ -18,7 +18,7 @@ use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_t
 use crate::http::admin::admit;
 use crate::http::{ApiError, AppState, Params, ReadAccess, ReadLimit, encoded};
 use crate::hub::Envelope;
-use crate::sources::push::ErrorBody;
+use crate::ingest::ErrorBody;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 

@@ -22,8 +22,8 @@ use tokio::time::MissedTickBehavior;
 pub use desk::Desk;
 pub use quotes::Quoted;
 
-use super::{Finished, Source, SourceError, SourceHandle, WallClock};
-use crate::domain::{Feed, SourceName};
+use super::{Finished, Source, SourceError, SourceHandle};
+use crate::domain::{Feed, SourceName, WallClock};
 
 /// Time between two beats. Every type of message is published within [`Desk::ROUND`] beats.
 const BEAT: Duration = Duration::from_secs(1);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_server::domain::{Accepted, Input, Quote, parse_time};
+use orion_server::ingest::Push;
+use orion_server::ingest::metatrader::MetaTrader;
 use orion_server::pipeline::{Handle, Request, clock};
-use orion_server::sources::SourceStates;
-use orion_server::sources::metatrader::MetaTrader;
-use orion_server::sources::push::Push;
-use orion_server::telemetry::Metrics;
+use orion_server::telemetry::{Metrics, SourceStates};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 

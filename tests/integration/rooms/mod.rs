@@ -33,14 +33,16 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
         ],
     ),
     ("recordings", &[("domain", "*")]),
+    ("ingest", &[("domain", "*"), ("pipeline", "Handle SubmitError"), ("telemetry", "Metrics SourceStates")]),
     (
         "sources",
         &[
-            ("config", "Secret"),
+            ("config", "List Problem ProviderRules ProviderSettings ProviderTable Secret Settings value"),
             ("domain", "*"),
-            ("pipeline", "Handle Input Stopped SubmitError"),
+            ("pipeline", "Handle Input Stopped"),
             ("recordings", "Counts ReadSummary Recording RecordingError ReadRequest SOURCE_NAME RecordedTick"),
-            ("telemetry", "LogLimit Metrics"),
+            ("tasks", "Tasks"),
+            ("telemetry", "Budget LogLimit Metrics SourceState SourceStates"),
         ],
     ),
     (
@@ -60,7 +62,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
              Snapshot Envelope Selection Sink Topics",
             ),
             ("pipeline", "Handle clock"),
-            ("sources", "push::Push push::PushedEvents"),
+            ("ingest", "Push PushedEvents"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
             ("telemetry", "ConnectionSpan LogLimit Metrics Readiness STORE Usage"),
@@ -85,7 +87,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
-            ("sources", "push::ErrorBody push::MalformedBody push::trimmed"),
+            ("ingest", "ErrorBody MalformedBody trimmed"),
             ("store", "HistoryQuery SignalChange"),
             ("telemetry", "Metrics STORE Usage"),
         ],
@@ -102,14 +104,15 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ("hub", "Channels Hub"),
             ("pipeline", "Feeds LaneStatus"),
             (
-                "sources",
-                "Budget SourceState SourceStates SourceStatus WallClock metatrader push::Answered \
-             push::ErrorBody push::EventsAnswer push::MalformedBody push::PricesAnswer push::Push \
-             push::PushError push::PushFault push::SignalAnswer push::trimmed tradingview::AlertAnswer \
-             tradingview::TradingView",
+                "ingest",
+                "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError SignalAnswer metatrader \
+             tradingview::AlertAnswer tradingview::TradingView trimmed",
             ),
             ("store", "HistoryQuery Reader Since StoreError"),
-            ("telemetry", "Condition LogLimit Metrics Phase Readiness Reject"),
+            (
+                "telemetry",
+                "Budget Condition LogLimit Metrics Phase Readiness Reject SourceState SourceStates SourceStatus",
+            ),
         ],
     ),
     ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
@@ -132,12 +135,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 18] = [
             ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
             (
                 "config",
-                "Auth ConfigError DEFAULT_CONFIG Environment Loaded Secret ServerSettings Settings SourceKind \
+                "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
             ("recordings", "ReadSummary"),
-            ("sources", "net"),
+            ("sources", "PROVIDERS net providers"),
             (
                 "store",
                 "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \

@@ -28,8 +28,8 @@ use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone};
 use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::Envelope;
+use crate::ingest::{MalformedBody, trimmed};
 use crate::pipeline::clock;
-use crate::sources::push::{MalformedBody, trimmed};
 
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
