@@ -30,7 +30,7 @@ pub fn router(state: AppState, streams: Router) -> Router {
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
-        .route("/metrics", get(ops::metrics))
+        .route("/metrics", get(ops::public_metrics))
         .merge(console::routes())
         .merge(aria_routes(reads))
         .merge(bots_routes(reads))

@@ -165,7 +165,7 @@ fn routes() -> Vec<Route> {
         get(Ana, "/api/v1/dashboard/earnings", "/api/v1/dashboard/earnings?user_id=ana"),
         get(Introduced, "/ws/user/{id}", "/ws/user/ana"),
     ];
-    routes.extend(["/health", "/ready", "/metrics", "/", "/api/system/health"].map(same(Everybody)));
+    routes.extend(["/health", "/ready", "/", "/api/system/health"].map(same(Everybody)));
     routes.extend(
         [
             "/api/signals",
@@ -173,6 +173,7 @@ fn routes() -> Vec<Route> {
             "/api/sources",
             "/api/stats",
             "/api/instruments",
+            "/metrics",
             "/api/prices/live",
             "/signals/history",
             "/trading/positions",
