@@ -1,5 +1,6 @@
 //! What operators see: the log, the metrics, the resources of the process, and its readiness.
 
+mod declare;
 mod disk;
 mod log_limit;
 pub mod logging;
@@ -8,7 +9,6 @@ mod process;
 mod queue;
 mod readiness;
 mod redact;
-mod register;
 mod rejects;
 
 pub use disk::{Disk, Space};
