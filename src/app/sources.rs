@@ -40,7 +40,7 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         switch_after,
         return_after,
         jump_limit,
-        divergence,
+        divergence_percent,
     } = settings.prices;
     let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
     let (last, listed): (Vec<_>, Vec<_>) =
@@ -58,7 +58,7 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         priority: callers.map(SourceName::new).chain(listed).collect(),
         switch_after,
         return_after,
-        divergence: divergence / 100.0,
+        divergence: divergence_percent / 100.0,
     }
 }
 

@@ -21,6 +21,7 @@ mod paths;
 mod prices;
 mod providers;
 mod public_key;
+mod renamed;
 mod secret;
 mod server;
 mod settings;

@@ -37,7 +37,7 @@ async fn a_source_that_is_mute_is_told_of_once() {
         ("ORION_ALERT_WEBHOOK", &webhook),
         ("ORION_ALERT_SECRET", SECRET),
         ("ORION_ALERTS__ALLOW_PLAIN_LOOPBACK", "1"),
-        ("ORION_ALERTS__AFTER", "0s"),
+        ("ORION_ALERTS__PENDING_FOR", "0s"),
     ])
     .await;
     let (head, body) = soon("the webhook is called", posted(&listener)).await;

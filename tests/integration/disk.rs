@@ -99,7 +99,7 @@ async fn hears(client: &mut Client, price: f64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
     let Some(disk) = SmallDisk::mount("size=4m") else { return };
-    let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__AFTER", "0s")];
+    let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__PENDING_FOR", "0s")];
     let server = Server::start_on(disk.data(), &settings).await;
     let mut old = Client::connect(server.addr, Way::Query, None).await.unwrap();
     server.push(&signal("before")).await;

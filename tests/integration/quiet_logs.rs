@@ -214,7 +214,7 @@ async fn log_of(format: &str, filter: &str, tokens: &[String]) -> String {
         .env("ORION_PUBLISH_INTERVAL", "100ms")
         // A source that nobody answers is an alert, and its webhook has a token in its path and one in its query.
         .envs([("ORION_SOURCES", "oanda"), ("ORION_OANDA_ACCOUNT", "001"), ("ORION_OANDA__URL", "http://127.0.0.1:1")])
-        .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__AFTER", "0s")])
+        .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__PENDING_FOR", "0s")])
         .envs([("ORION_ALERT_WEBHOOK", webhook.as_str()), ("ORION_ALERTS__ALLOW_PLAIN_LOOPBACK", "true")])
         .stdout(file.try_clone().unwrap())
         .stderr(file);
