@@ -81,7 +81,7 @@ fn every_panel_queries_existing_metrics() {
 }
 
 #[test]
-fn every_alert_rule_queries_existing_metrics_and_says_why() {
+fn every_alert_rule_queries_existing_metrics() {
     let rules = file("deploy/alerts.yml");
     let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 10, "{}", alerts.len());

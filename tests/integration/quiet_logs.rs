@@ -286,7 +286,7 @@ async fn no_secret_is_in_a_log_for_people() {
 
 /// The libraries print packets and handshakes when an operator names them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_in_a_log_that_names_the_libraries() {
+async fn no_secret_is_in_a_verbose_log() {
     let libraries = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite", "hyper"];
     let filter = libraries.map(|library| format!("{library}=trace")).join(",");
     let log = nothing_shows("json", &format!("trace,{filter}")).await;

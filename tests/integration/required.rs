@@ -424,7 +424,7 @@ fn is_unauthorized(said: &str, context: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
+async fn every_route_opens_only_to_its_audience() {
     let server = server().await;
     let mut told_to_those_who_may = String::new();
     for route in routes().iter().filter(|route| !route.open_for.is_websocket()) {
@@ -494,7 +494,7 @@ async fn told(client: &mut Native) -> (String, Option<u16>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stream_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
+async fn every_stream_opens_only_to_its_audience() {
     let server = server().await;
     let mut strangers = Vec::new();
     let streams: Vec<_> =
@@ -595,7 +595,7 @@ async fn every_stream_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_socket_io_a_namespace_is_joined_by_a_token_and_by_nothing_else() {
+async fn only_a_token_joins_a_namespace() {
     let server = server().await;
     for (name, who, token) in tokens() {
         let expected = matches!(who, User | Administrator | Reader);
