@@ -101,7 +101,7 @@ impl App {
     fn start(tcp: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
-        metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
+        metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = live_hub(settings, &recovered, &metrics);

@@ -46,7 +46,7 @@ impl Conditions {
             note("disk_nearly_full", "", complaint);
         }
         let open = market_is_open(&self.instruments);
-        let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_seconds.get());
+        let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_timestamp_seconds.get());
         let limit = self.settings.no_signal_after;
         if !limit.is_zero() && quiet >= limit {
             let hours = limit.as_secs_f64() / 3600.0;
@@ -162,7 +162,7 @@ mod tests {
         let wrong = conditions.evaluate(Duration::ZERO);
         assert_eq!(wrong.keys().map(|key| key.alert).collect::<Vec<_>>(), ["error_rate", "no_signal"]);
         assert!(wrong.values().any(|message| message == "no signal for 4.0 h of open market"), "{wrong:?}");
-        metrics.last_signal_seconds.set(1.0);
+        metrics.last_signal_timestamp_seconds.set(1.0);
         assert_eq!(conditions.evaluate(Duration::ZERO).len(), 1, "a signal ends the silence");
         store.close().await.unwrap();
     }

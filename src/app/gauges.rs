@@ -58,7 +58,7 @@ impl GaugeSources {
         metrics.logins.set(self.tokens.logged_in() as i64);
         for source in self.states.list() {
             if let Some(age) = source.last_tick_age {
-                metrics.source_last_tick_seconds.with_label_values(&[source.name.as_str()]).set(age.as_secs_f64());
+                metrics.source_last_tick_age_seconds.with_label_values(&[source.name.as_str()]).set(age.as_secs_f64());
             }
         }
         metrics.market_open.set(market_is_open(&self.instruments).into());

@@ -42,7 +42,7 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         switch_after,
         return_after,
         jump_limit,
-        divergence,
+        divergence_percent,
     } = settings.prices;
     let callers = [ingest::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
     let is_last = |name: &&String| provider(name).is_some_and(|provider| provider.is_last_resort);
@@ -60,7 +60,7 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         priority: callers.map(SourceName::new).chain(listed).collect(),
         switch_after,
         return_after,
-        divergence: divergence / 100.0,
+        divergence: divergence_percent / 100.0,
     }
 }
 

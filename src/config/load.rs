@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError as LayerError, File, FileFormat};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{hint, one_line};
 use super::names::{self, CONFIG_FILE};
+use super::renamed::{self, OldName};
 use super::{ConfigError, Problem, ProviderTable, Providers, Settings, paths};
 
 /// The environment variables, as a map so that tests can pass their own.
@@ -60,11 +62,12 @@ impl Settings {
         let mut layers = Layers { providers, ..Layers::default() };
         let (path, text) = read_file(env, flag, default)?.unzip();
         let mut builder = Config::builder();
-        if let (Some(path), Some(text)) = (&path, &text) {
-            layers.add_file(path, text)?;
-            builder = builder.add_source(File::from_str(text, FileFormat::Toml));
+        let mut warnings = Vec::new();
+        if let (Some(path), Some(text)) = (&path, text) {
+            let text = layers.add_file(path, text, &mut warnings)?;
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
-        let mut warnings = layers.add_environment(env)?;
+        layers.add_environment(env, &mut warnings)?;
         for (key, (_, value)) in &layers.env {
             builder = builder.set_override(key, value.as_str()).map_err(|error| layers.explain(error))?;
         }
@@ -109,14 +112,34 @@ struct Layers {
 }
 
 impl Layers {
-    /// Parses a file and records the lines of its keys.
-    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+    /// Parses a file and records the lines of its keys. Returns the text with the current names of its settings.
+    fn add_file(&mut self, path: &Path, text: String, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
         self.file = path.display().to_string();
-        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+        let text = self.rename(text, warnings)?;
+        self.add_table(self.parse(&text)?.get_ref(), &text, ("", ""), &names::keys(&self.providers))?;
+        Ok(text)
+    }
+
+    fn parse<'a>(&self, text: &'a str) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             place: format!("{}:{}", self.file, error.span().map_or(1, |span| line(text, span.start))),
             reason: one_line(error.message()),
-        })?;
-        self.add_table(table.get_ref(), text, ("", ""), &names::keys(&self.providers))
+        })
+    }
+
+    /// Replaces the old names of settings.
+    fn rename(&self, mut text: String, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+        let found = renamed::old_names(self.parse(&text)?.get_ref());
+        // From the last one on, so that the places of the others stay the same.
+        for OldName { old, new, span, both } in found.into_iter().rev() {
+            let place = format!("{}:{}: {old}", self.file, line(&text, span.start));
+            if both {
+                return Err(two_names(place, new));
+            }
+            warnings.push(old_name_warning(&place, new));
+            text.replace_range(span, new.rsplit('.').next().unwrap_or(new));
+        }
+        Ok(text)
     }
 
     /// Checks the keys of a table and records their lines. `path` is its position (`instruments[0]`), `kind` its name among the
@@ -171,8 +194,8 @@ impl Layers {
         }
     }
 
-    /// Reads the variables of all settings. Returns warnings about unknown variables that begin with `ORION_`.
-    fn add_environment(&mut self, env: &Environment) -> Result<Vec<String>, ConfigError> {
+    /// Reads the variables of all settings. Warns of old names, and of unknown variables that begin with `ORION_`.
+    fn add_environment(&mut self, env: &Environment, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
         // An empty variable counts as unset: `NAME=` in an environment file, `${NAME:-}` in a compose file.
         let get = |name: &str| env.get(name).filter(|value| !value.trim().is_empty());
         let mut known = vec![CONFIG_FILE.to_owned()];
@@ -192,6 +215,16 @@ impl Layers {
                 (None, Some(value)) => Some((long.clone(), value.clone())),
                 (None, None) => None,
             };
+            let old = renamed::old_variable(&key).and_then(|old| Some((get(&old)?.clone(), old)));
+            let used = match (used, old) {
+                (Some((current, _)), Some((_, old))) => return Err(two_names(old, &current)),
+                (None, Some((value, old))) => {
+                    warnings.push(old_name_warning(&old, &short));
+                    known.push(old.clone());
+                    Some((old, value))
+                }
+                (used, None) => used,
+            };
             known.extend([short, long]);
             if let Some((name, value)) = used {
                 let is_text = !value.contains('\u{fffd}');
@@ -205,15 +238,14 @@ impl Layers {
             }
         }
         let unknown = env.keys().filter(|name| name.starts_with("ORION_") && !known.contains(name));
-        Ok(unknown
-            .map(|name| {
-                // Compared without the common prefix, which would make all names similar.
-                let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
-                let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
-                let suggestion = suggestion.map(|name| format!("ORION_{name}"));
-                format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
-            })
-            .collect())
+        warnings.extend(unknown.map(|name| {
+            // Compared without the common prefix, which would make all names similar.
+            let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
+            let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
+            let suggestion = suggestion.map(|name| format!("ORION_{name}"));
+            format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
+        }));
+        Ok(())
     }
 
     /// Returns what is wrong with a value in quotes. A secret may contain quotes; `secret_warnings` covers it.
@@ -289,6 +321,15 @@ impl Layers {
         let table = || key.rsplit_once('.').filter(|(table, _)| table.ends_with(']'));
         self.lines.get(key).or_else(|| self.lines.get(table()?.0)).copied()
     }
+}
+
+fn old_name_warning(old: &str, new: &str) -> String {
+    format!("{old} is the old name of {new}; it works until the next release")
+}
+
+fn two_names(old: String, new: &str) -> ConfigError {
+    let reason = format!("is the old name of {new}, which is set as well; leave the old one out");
+    ConfigError::Setting { place: old, reason }
 }
 
 /// Whether a table of this kind contains settings.

@@ -73,6 +73,53 @@ fn a_setting_has_long_and_short_variables() {
     assert_eq!(settings("", &[("PORT", "81"), ("ORION_SERVER__PORT", "81")]).server.port, 81);
 }
 
+/// In a file, in a file with dotted keys, and as a variable.
+#[test]
+fn old_names_work_with_a_warning() {
+    for (old, new) in renamed::RENAMED {
+        let (section, old_key) = old.split_once('.').unwrap();
+        let value = match old {
+            "alerts.after" => "7m",
+            "prices.divergence" => "0.7",
+            _ => "08:25-08:35",
+        };
+        let expected = settings(&format!("{new} = '{value}'"), &[]);
+        assert_ne!(expected, Settings::default(), "{new}");
+        for file in [format!("# é\n{old} = '{value}'"), format!("\n[{section}]\n'{old_key}' = '{value}'")] {
+            let given = Fixture::new(&file, &[]);
+            let loaded = given.load().unwrap();
+            assert_eq!(loaded.settings, expected);
+            let place = given.folder.path().join("orion.toml");
+            let line = file.lines().count();
+            let warning =
+                format!("{}:{line}: {old} is the old name of {new}; it works until the next release", place.display());
+            assert_eq!(loaded.warnings, [warning]);
+        }
+        let (old, new) = (names::long(old), names::long(new));
+        let loaded = Fixture::new("", &[(&old, value)]).load().unwrap();
+        assert_eq!(loaded.settings, expected);
+        assert_eq!(loaded.warnings, [format!("{old} is the old name of {new}; it works until the next release")]);
+    }
+}
+
+#[test]
+fn an_old_name_beside_its_new_one_is_refused() {
+    let file = "[alerts]\npending_for = '1m'\nafter = '2m'";
+    assert_eq!(
+        Fixture::new(file, &[]).error(),
+        "orion.toml:3: alerts.after: is the old name of alerts.pending_for, which is set as well; leave the old one out"
+    );
+    let env = [("ORION_SETUPS__QUIET", "08:25-08:35"), ("ORION_SETUPS__BLACKOUT_WINDOWS", "08:25-08:35")];
+    assert_eq!(
+        Fixture::new("", &env).error(),
+        "ORION_SETUPS__QUIET: is the old name of ORION_SETUPS__BLACKOUT_WINDOWS, which is set as well; leave the old one out"
+    );
+    let both = Fixture::new("[alerts]\nafter = '1m'", &[("ORION_ALERTS__PENDING_FOR", "2m")]).load().unwrap();
+    assert_eq!(both.settings.alerts.pending_for, Duration::from_mins(2), "a variable overrides the file");
+    let old = Fixture::new("[alerts]\nafter = '2h'", &[]).error();
+    assert!(old.starts_with("orion.toml:2: alerts.pending_for: "), "{old}");
+}
+
 #[test]
 fn the_flag_overrides_the_variable_for_the_file() {
     let given = Fixture::new("[server]\nport = 1", &[]);

@@ -22,6 +22,7 @@ mod paths;
 mod prices;
 mod providers;
 mod public_key;
+mod renamed;
 mod secret;
 mod server;
 mod settings;

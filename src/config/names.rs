@@ -118,8 +118,12 @@ pub(super) fn join(path: &str, key: &str) -> String {
 /// Returns the most similar candidate, if `name` is probably a misspelling of it.
 pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
     let most = (name.len() / 3).clamp(1, 3);
-    let candidates = candidates.into_iter().map(|candidate| (strsim::levenshtein(name, &candidate), candidate));
-    candidates.filter(|(edits, _)| *edits <= most).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::levenshtein(name, &candidate), candidate))
+        .filter(|(edits, _)| *edits <= most)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -102,9 +102,10 @@ impl Settings {
             let reason = "must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet";
             return Err(Problem::new("prices.stale_after", reason));
         }
-        for (key, value, most) in
-            [("prices.jump_limit", prices.jump_limit, 1000.0), ("prices.divergence", prices.divergence, 100.0)]
-        {
+        for (key, value, most) in [
+            ("prices.jump_limit", prices.jump_limit, 1000.0),
+            ("prices.divergence_percent", prices.divergence_percent, 100.0),
+        ] {
             if !(0.0..=most).contains(&value) {
                 return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
             }
@@ -202,7 +203,7 @@ impl Settings {
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
-            ("alerts.after", self.alerts.after, Duration::ZERO, HOUR),
+            ("alerts.pending_for", self.alerts.pending_for, Duration::ZERO, HOUR),
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),

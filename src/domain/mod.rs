@@ -43,7 +43,7 @@ pub use recording::{
     UnknownTimezone, parse_offset,
 };
 pub use session::{Session, trading_day};
-pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
+pub use setup::{BlackoutWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};
 pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};

@@ -27,7 +27,7 @@ pub fn router(state: AppState, dashboards: Router<AppState>, streams: Router) ->
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
-        .route("/metrics", get(ops::metrics))
+        .route("/metrics", get(ops::public_metrics))
         .merge(console::routes())
         .merge(dashboards)
         .with_state(state)

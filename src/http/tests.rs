@@ -329,12 +329,12 @@ async fn reading_needs_a_token_only_where_required() {
         let request = request(Method::GET, path).header("authorization", format!("Bearer {token}"));
         server.send(request.body(Body::empty()).unwrap()).await.status()
     };
-    for path in ["/api/signals", "/api/signals/a", "/api/prices", "/api/bars", "/api/instruments"] {
+    for path in ["/api/signals", "/api/signals/a", "/api/prices", "/api/bars", "/api/instruments", "/metrics"] {
         assert_eq!(server.get(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
         assert_eq!(get(path, "in").await, StatusCode::UNAUTHORIZED, "{path}");
         assert_ne!(get(path, "out").await, StatusCode::UNAUTHORIZED, "{path}");
     }
-    for path in ["/health", "/metrics", "/"] {
+    for path in ["/health", "/"] {
         assert_eq!(server.get(path).await.0, StatusCode::OK, "{path}");
     }
 }

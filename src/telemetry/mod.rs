@@ -1,6 +1,7 @@
 //! What operators see: the log, the metrics, the resources of the process, its readiness, and the states of the sources.
 
 mod connection;
+mod declare;
 mod disk;
 mod log_limit;
 pub mod logging;
@@ -9,7 +10,6 @@ mod process;
 mod queue;
 mod readiness;
 mod redact;
-mod register;
 mod rejects;
 mod source_states;
 mod tick_rate;

@@ -14,7 +14,7 @@ use crate::support::{Native, Server, soon, until};
 const DESK: [(&str, &str); 2] = [("ORION_DEMO_DESK", "1"), ("ORION_JWT_SECRET", SECRET)];
 
 #[test]
-fn everything_that_the_demo_desk_says_has_the_shape_of_its_dialect() {
+fn the_demo_desk_publishes_documented_shapes() {
     let start = parse_time("2026-01-14T16:30:00Z").unwrap();
     let quoted: Vec<_> = Desk::symbols().map(|symbol| Quoted { symbol, bid: 100.25, ask: 100.5, digits: 2 }).collect();
     let types = published_types();

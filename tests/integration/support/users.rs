@@ -45,11 +45,7 @@ pub(crate) fn token_of_audience(user: &str, audience: Option<&str>) -> String {
 /// A token with this algorithm in its header and these claims, signed as that algorithm does; `none` is not signed.
 pub(crate) fn signed(algorithm: &str, secret: &str, claims: &Value) -> String {
     let header = json!({ "alg": algorithm, "typ": "JWT" });
-    let body = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(header.to_string().as_bytes()),
-        URL_SAFE_NO_PAD.encode(claims.to_string().as_bytes())
-    );
+    let body = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
     let signature = match algorithm {
         "HS512" => {
             let mac: Hmac<Sha512> = Hmac::new_from_slice(secret.as_bytes()).unwrap();
@@ -61,7 +57,7 @@ pub(crate) fn signed(algorithm: &str, secret: &str, claims: &Value) -> String {
         }
         _ => Vec::new(),
     };
-    format!("{body}.{}", URL_SAFE_NO_PAD.encode(&signature))
+    format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// How the stream reaches its user.

@@ -222,6 +222,7 @@ fn the_servers_state_is_complete_without_measurements() {
         available_percent: Some(73.04),
         threads: Some(5),
         open_files: Some(12),
+        ..Usage::default()
     };
     assert_snapshot!(system_metrics(usage, "2024-01-01T12:00:00.000Z").as_str(), @r#"{"type":"system_metrics","metrics":{"system":{"uptime_seconds":90061.2,"cpu_percent":1.3,"memory":{"rss_mb":28.6,"vms_mb":1430.5,"available_percent":73},"threads":5,"open_files":12},"models_tracked":0,"total_inferences":0},"timestamp":"2024-01-01T12:00:00.000Z"}"#);
     assert_snapshot!(encode(&PerformanceObject::from(Usage::default())).as_str(), @r#"{"system":{"system":{"uptime_seconds":0,"cpu_percent":null,"memory":{"rss_mb":null,"vms_mb":null,"available_percent":null},"threads":null,"open_files":null},"models_tracked":0,"total_inferences":0},"models":{},"symbols":{},"thresholds":{}}"#);
