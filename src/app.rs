@@ -10,7 +10,7 @@ mod login_keys;
 mod providers;
 mod sources;
 
-pub use dashboards::published_types;
+pub use dashboards::{message_type, published_types};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -357,6 +357,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         messages_per_user: settings.data.messages_per_user.into(),
         message_retention: settings.data.message_retention,
         max_messages: settings.data.max_messages,
+        message_type: dashboards::message_type,
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;

@@ -34,7 +34,8 @@ pub(super) fn spawn(
         tasks.spawn("simulator", simulating);
     }
     let users = settings.demo.users.iter().map(|user| user.as_str().into());
-    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.with_snapshot(desk_messages));
+    let types = gateway.published.iter().map(|declared| declared.kind);
+    let desk = Desk::new(settings.simulator.seed, users, types).resume(gateway.hub.with_snapshot(desk_messages));
     let quotes = quotes(gateway.hub.clone(), &gateway.instruments);
     let demo = Demo::new(desk, Box::new(quotes), wall.clone());
     tasks.spawn("demo desk", sources::supervise(demo, gateway.handle.clone(), metrics, states, tasks.stopping()));
