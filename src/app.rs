@@ -9,7 +9,7 @@ mod gauges;
 mod login_keys;
 mod sources;
 
-pub use dashboards::published_types;
+pub use dashboards::{message_type, published_types};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl App {
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
         let launcher = sources::launcher(&gateway, &states, &wall);
         sources::start(settings, &launcher)?;
-        desk::spawn(settings, &hub, &launcher)?;
+        desk::spawn(settings, &gateway, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -356,6 +356,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         messages_per_user: settings.data.messages_per_user.into(),
         message_retention: settings.data.message_retention,
         max_messages: settings.data.max_messages,
+        message_type: dashboards::message_type,
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;

@@ -27,8 +27,8 @@ use crate::hub::Encoding;
 /// A dashboard: what it declares, and how it starts.
 pub trait Dashboard: fmt::Debug + Sync {
     /// Returns the types of messages that may be published for it.
-    fn message_types(&self) -> Vec<PublishedType> {
-        Vec::new()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &[]
     }
 
     /// Returns the slots in which its encodings of an event are kept. No other dashboard may use them.

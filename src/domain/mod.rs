@@ -35,7 +35,7 @@ pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;
 pub use levels::LevelLimits;
-pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UnknownMessageType, UserNote};
+pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UserNote};
 pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use recording::{

@@ -6,6 +6,7 @@ mod rest;
 #[cfg(test)]
 mod rest_tests;
 mod stream;
+mod types;
 pub mod wire;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub(super) use rest::routes as test_routes;
 pub struct Aria;
 
 impl Dashboard for Aria {
-    fn message_types(&self) -> Vec<PublishedType> {
-        publish::TYPES.to_vec()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &publish::TYPES
     }
 
     fn encodings(&self) -> &'static [Encoding] {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::STREAM;
 use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_frame, cursor_of_request};
 use super::pages::{Browser, PageConnection};
+use super::publish;
 use super::wire::{self, Mode};
 use crate::domain::Class;
 use crate::gateways::Gateway;
@@ -174,7 +175,7 @@ impl BotsProtocol {
 /// Returns the number of an ordered message of this platform.
 fn number(publication: &Envelope) -> Option<u64> {
     let message = publication.published()?;
-    (message.kind.class() == Class::Ordered && wire::KINDS.contains(&message.kind)).then_some(message.seq)
+    (message.kind.class() == Class::Ordered && publish::is_read(message.kind)).then_some(message.seq)
 }
 
 impl Protocol for BotsProtocol {

@@ -3,6 +3,7 @@
 mod publish;
 mod rest;
 mod stream;
+mod types;
 pub mod wire;
 
 use std::sync::Arc;
@@ -25,8 +26,8 @@ const ROOT_STREAM: &str = "/ws/market-data";
 pub struct Sentio;
 
 impl Dashboard for Sentio {
-    fn message_types(&self) -> Vec<PublishedType> {
-        publish::TYPES.to_vec()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &publish::TYPES
     }
 
     fn encodings(&self) -> &'static [Encoding] {

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::wire::MAX_SYMBOL;
+use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Fault, MessageType, iso};
 use crate::gateways::events::{Addressees, PublishedType, as_published};
 use crate::gateways::shape::Need::{Optional, Required};
@@ -15,14 +16,14 @@ use crate::gateways::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 7] = [
-    PublishedType::new(MessageType::TradeSignals, parse),
+    PublishedType::new(types::TRADE_SIGNALS, parse),
     // Earnings that name their user are for that user, even if the sender does not name the user again.
-    PublishedType { addressees: Addressees::UserInData, ..personal(MessageType::Earnings) },
-    personal(MessageType::Notification),
-    administrative(MessageType::AdminUsers),
-    administrative(MessageType::AdminSubscribers),
-    administrative(MessageType::AdminRevenue),
-    administrative(MessageType::AdminUserAnalytics),
+    PublishedType { addressees: Addressees::UserInData, ..personal(types::EARNINGS) },
+    personal(types::NOTIFICATION),
+    administrative(types::ADMIN_USERS),
+    administrative(types::ADMIN_SUBSCRIBERS),
+    administrative(types::ADMIN_REVENUE),
+    administrative(types::ADMIN_USER_ANALYTICS),
 ];
 
 const fn personal(kind: MessageType) -> PublishedType {
@@ -45,13 +46,13 @@ const MAX_WORD: usize = 64;
 /// Returns all faults at once.
 pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = match kind {
-        MessageType::TradeSignals => return trade_signals(data, now),
-        MessageType::Earnings => earnings(data, now)?,
-        MessageType::Notification => notification(data)?,
-        MessageType::AdminUsers => admin_users(data)?,
-        MessageType::AdminSubscribers => admin_subscribers(data)?,
-        MessageType::AdminRevenue => admin_revenue(data)?,
-        MessageType::AdminUserAnalytics => admin_user_analytics(data)?,
+        types::TRADE_SIGNALS => return trade_signals(data, now),
+        types::EARNINGS => earnings(data, now)?,
+        types::NOTIFICATION => notification(data)?,
+        types::ADMIN_USERS => admin_users(data)?,
+        types::ADMIN_SUBSCRIBERS => admin_subscribers(data)?,
+        types::ADMIN_REVENUE => admin_revenue(data)?,
+        types::ADMIN_USER_ANALYTICS => admin_user_analytics(data)?,
         _ => return Err(vec![Fault::new("type", "is no message of Sentio's")]),
     };
     Ok(vec![Parsed { key: String::new(), data }])

@@ -16,14 +16,13 @@ const NAMES: [&str; 4] = ["aria", "sentio", "bot", "bots"];
 const PRODUCT: (&str, [char; 3]) = ("orion", ['-', '_', '.']);
 
 /// Files and folders that may name a dashboard.
-const ALLOWED: [(&str, &str); 9] = [
+const ALLOWED: [(&str, &str); 8] = [
     ("dashboards/", "their own room"),
     ("app/dashboards.rs", "the list"),
     ("config/mod.rs", "the groups of settings have the names that operators write"),
     ("config/settings.rs", "the same"),
     ("config/names.rs", "the same"),
     ("config/validate.rs", "the same"),
-    ("domain/message.rs", "one type of messages is called `bots` on the wire"),
     ("sources/demo/", "the demo desk stands in for those who publish for the dashboards"),
     ("telemetry/metrics.rs", "the help texts of two metrics, and the prefix of all"),
 ];

@@ -77,7 +77,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             (
                 "gateways",
                 "Gateway channels::ChannelSlot close::Close command completeness::Completeness cursor::MessageCursor \
-             events::Addressees events::PublishedType events::UserData events::as_published messages pace::TOO_FAST \
+             events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
              resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),
             ("http", "ApiError AppState Params RawQuery ReadAccess ReadLimit admin::admit encoded"),
