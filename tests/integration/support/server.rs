@@ -79,7 +79,8 @@ impl Server {
         ]);
         env.extend(settings.iter().copied());
         let env: BTreeMap<_, _> = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let Loaded { settings, warnings, .. } = Settings::load(&env, None).unwrap();
+        let Loaded { settings, warnings, .. } =
+            Settings::load(orion_server::sources::providers::tables(), &env, None).unwrap();
         let (reader, writer) = std::io::pipe().unwrap();
         let log = Log::of(pipe::Receiver::from_owned_fd(reader.into()).unwrap());
         let dispatch = logging::dispatch(&settings.log, Arc::new(writer), false).unwrap();
