@@ -33,8 +33,6 @@ use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
-use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
-use crate::gateways::{ChannelCap, Gateway, TokenLayer};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
 use crate::ingest::Push;
@@ -46,6 +44,8 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
+use crate::transport::{ChannelCap, Gateway, TokenLayer};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);

@@ -16,9 +16,9 @@ use crate::dashboards::orion::Orion;
 use crate::dashboards::sentio::Sentio;
 use crate::dashboards::{Dashboard, Running, Start};
 use crate::domain::{MessageType, Position, RelayedMessage, Signal};
-use crate::gateways::events::PublishedTypes;
 use crate::http::AppState;
 use crate::tasks::Tasks;
+use crate::transport::events::PublishedTypes;
 
 /// All dashboards.
 const DASHBOARDS: [&dyn Dashboard; 4] = [&Orion, &Aria, &Sentio, &Bots];
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_dashboard_encodes_into_slots_of_its_own() {
-        let core = [crate::gateways::messages::OBJECT];
+        let core = [crate::transport::messages::OBJECT];
         let all = DASHBOARDS.iter().flat_map(|dashboard| dashboard.encodings()).chain(&core);
         let mut all: Vec<_> = all.map(|encoding| format!("{encoding:?}")).collect();
         all.sort_unstable();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::config::{DemoSettings, Settings, SourceSettings};
 use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
-use crate::gateways::Gateway;
 use crate::hub::{Audiences, Hub, Snapshot};
 use crate::sources::Launcher;
 use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
+use crate::transport::Gateway;
 
 /// Spawns the desk if it is enabled, with a simulator for its own instruments unless the source `simulator` runs.
 pub(super) fn spawn(settings: &Settings, gateway: &Gateway, launcher: &Launcher) -> anyhow::Result<()> {

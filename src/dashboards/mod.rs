@@ -19,10 +19,10 @@ pub use delivery::DeliveryTracker;
 
 use crate::config::Settings;
 use crate::domain::{Position, RelayedMessage, Signal, UserNote};
-use crate::gateways::Gateway;
-use crate::gateways::events::PublishedType;
 use crate::http::{AppState, ReadLimit};
 use crate::hub::Encoding;
+use crate::transport::Gateway;
+use crate::transport::events::PublishedType;
 
 /// A dashboard: what it declares, and how it starts.
 pub trait Dashboard: fmt::Debug + Sync {

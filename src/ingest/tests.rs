@@ -9,9 +9,9 @@ use super::*;
 use crate::domain::{
     Contradiction, Fault, Feed, Now, Quote, Rejection, Signal, SignalDraft, SignalId, SignalStatus, Tick, parse_time,
 };
-use crate::gateways::messages::SignalObject;
 use crate::pipeline::{Request, SubmitError};
 use crate::tasks::Tasks;
+use crate::transport::messages::SignalObject;
 
 const TTL: Duration = Duration::from_mins(5);
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{AtStop, Dashboard, Running, Start};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
 use crate::pipeline::clock;
+use crate::transport::events::PublishedType;
 use catch_up::CatchUp;
 
 #[cfg(test)]

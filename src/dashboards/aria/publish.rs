@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::dashboards::aria::types;
 use crate::domain::number::difference;
 use crate::domain::{Fault, MessageType, iso};
-use crate::gateways::events::{PublishedType, as_published};
-use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
+use crate::transport::events::{PublishedType, as_published};
+use crate::transport::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 6] = [

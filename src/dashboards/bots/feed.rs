@@ -18,12 +18,12 @@ use super::wire::{self, Closing, Mode, ServerState};
 use crate::auth::Principal;
 use crate::dashboards::bots::types;
 use crate::domain::{Class, Position};
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::cursor::MessageCursor;
 use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
 use crate::pipeline::clock;
 use crate::telemetry::STORE;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::cursor::MessageCursor;
 
 /// Time between two frames with all prices, the same as in the platform's own back end.
 const PRICES_INTERVAL: Duration = Duration::from_secs(5);

@@ -17,8 +17,8 @@ use http::{HeaderMap, Uri};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::domain::{RelayedMessage, Signal};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
+use crate::transport::events::PublishedType;
 use feed::StreamState;
 use pages::Pages;
 

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::wire::spelled;
 use crate::dashboards::bots::types;
 use crate::domain::{Fault, MessageType, iso};
-use crate::gateways::events::PublishedType;
-use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
+use crate::transport::events::PublishedType;
+use crate::transport::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 
 use Need::{Optional, Required};
 

@@ -19,15 +19,15 @@ use super::pages::{Browser, PageConnection};
 use super::publish;
 use super::wire::{self, Mode};
 use crate::domain::Class;
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::command::short;
-use crate::gateways::pace::TOO_FAST;
-use crate::gateways::resume::Gone;
-use crate::gateways::socketio::Rewritten;
-use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::Envelope;
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::command::short;
+use crate::transport::pace::TOO_FAST;
+use crate::transport::resume::Gone;
+use crate::transport::socketio::Rewritten;
+use crate::transport::ws::{Client, Handshake, Protocol};
 
 /// Trades buffered until the reader is known: as many as the page shows.
 const MAX_BUFFERED: usize = 50;

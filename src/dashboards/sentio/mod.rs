@@ -11,8 +11,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri, header};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
+use crate::transport::events::PublishedType;
 use stream::StreamState;
 
 #[cfg(test)]

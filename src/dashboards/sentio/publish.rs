@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::wire::MAX_SYMBOL;
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Fault, MessageType, iso};
-use crate::gateways::events::{Addressees, PublishedType, as_published};
-use crate::gateways::shape::Need::{Optional, Required};
-use crate::gateways::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
+use crate::transport::events::{Addressees, PublishedType, as_published};
+use crate::transport::shape::Need::{Optional, Required};
+use crate::transport::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 7] = [

@@ -46,7 +46,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     (
-        "gateways",
+        "transport",
         &[
             (
                 "auth",
@@ -75,7 +75,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("config", "Settings duration_text"),
             ("domain", "*"),
             (
-                "gateways",
+                "transport",
                 "Gateway channels::ChannelSlot close::Close command completeness::Completeness cursor::MessageCursor \
              events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
              resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
@@ -100,7 +100,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
             ("engine", "LaneStatus"),
-            ("gateways", "events messages::PriceObject messages::SignalObject throttle"),
+            ("transport", "events messages::PriceObject messages::SignalObject throttle"),
             ("hub", "Channels Hub"),
             ("pipeline", "Feeds LaneStatus"),
             (

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::dashboards::aria::types;
 use crate::domain::number::{number, optional};
 use crate::domain::{Direction, Event, PriceUpdate, Signal, iso};
-use crate::gateways::messages::encode;
 use crate::hub::{Encoding, Envelope};
+use crate::transport::messages::encode;
 
 pub use analytics::Trades;
 pub use channels::ChannelSet;

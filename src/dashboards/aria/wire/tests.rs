@@ -15,8 +15,8 @@ use crate::domain::{
     Audience, Instrument, Instruments, MessageType, Now, Quality, RelayedMessage, SignalDraft, SignalId, SignalState,
     SourceName, Symbol, parse_time,
 };
-use crate::gateways::shape::Parsed;
 use crate::telemetry::Usage;
+use crate::transport::shape::Parsed;
 
 fn now() -> DateTime<Utc> {
     parse_time("2024-01-01T12:00:00.000Z").unwrap()

@@ -12,9 +12,9 @@ use super::{ServerState, system_health, whale};
 use crate::dashboards::bots::publish::is_read;
 use crate::dashboards::bots::types;
 use crate::domain::{Class, Event, InstrumentClass, Instruments, Position, PriceUpdate, RelayedMessage, Symbol, iso};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::messages::{PriceObject, encode};
 use crate::hub::{Encoding, Envelope};
+use crate::transport::cursor::MessageCursor;
+use crate::transport::messages::{PriceObject, encode};
 
 /// The slot of the frames.
 pub(crate) const ENCODING: Encoding = Encoding::new(4);

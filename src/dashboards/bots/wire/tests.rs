@@ -12,9 +12,9 @@ use crate::domain::{
     Audience, Direction, Event, Instruments, MessageType, Now, Position, RelayedMessage, Signal, SignalDraft, SignalId,
     SignalState, SourceName, parse_time,
 };
-use crate::gateways::cursor::MessageCursor;
 use crate::hub::Envelope;
 use crate::telemetry::Usage;
+use crate::transport::cursor::MessageCursor;
 
 fn now() -> DateTime<Utc> {
     parse_time("2026-01-14T16:30:00Z").unwrap()

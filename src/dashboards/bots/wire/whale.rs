@@ -11,8 +11,8 @@ use crate::dashboards::bots::publish::decimals;
 use crate::dashboards::bots::types;
 use crate::domain::number::number;
 use crate::domain::{Event, RelayedMessage, iso};
-use crate::gateways::shape::json_number;
 use crate::hub::Envelope;
+use crate::transport::shape::json_number;
 
 /// Inflow and outflow of one exchange.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -16,11 +16,11 @@ use crate::dashboards::delivery::DeliveryConnection;
 use crate::dashboards::sentio::types;
 use crate::dashboards::sentio::wire;
 use crate::domain::Event;
-use crate::gateways::close::Close;
-use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Protocol};
 use crate::hub::{Audiences, Envelope, Hub, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
+use crate::transport::close::Close;
+use crate::transport::resume::Gone;
+use crate::transport::ws::{Client, Protocol};
 
 /// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
 /// of the same millisecond stay on the screen and repeat. Until the previous notification is confirmed, the next one

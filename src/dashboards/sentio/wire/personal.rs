@@ -11,8 +11,8 @@ use super::{ENCODING, frame};
 use crate::dashboards::bots::types::TRADES;
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Event, MessageType, RelayedMessage};
-use crate::gateways::messages::encode;
 use crate::hub::{Audiences, Envelope, Snapshot};
+use crate::transport::messages::encode;
 
 /// Largest number of notifications that a joining client gets, and of entries in a list: as many as the page keeps.
 const MAX_ENTRIES: usize = 50;

@@ -38,7 +38,7 @@ fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -
 
 fn published(kind: MessageType, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Envelope>> {
     let parsed = parse(kind, data, at(second)).unwrap();
-    let message = |parsed: crate::gateways::shape::Parsed| RelayedMessage {
+    let message = |parsed: crate::transport::shape::Parsed| RelayedMessage {
         seq: 1,
         kind,
         audience: audience.clone(),

@@ -6,9 +6,9 @@ use socketioxide::extract::SocketRef;
 use tracing::debug;
 
 use super::{Caller, ClientSession};
-use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::{ErrorObject, Typed};
-use crate::gateways::socketio::rooms;
+use crate::transport::command::SubscriptionRequest;
+use crate::transport::messages::{ErrorObject, Typed};
+use crate::transport::socketio::rooms;
 
 impl ClientSession {
     pub(super) fn send_faults(&self, socket: &SocketRef, caller: &Caller, request: &SubscriptionRequest) {

@@ -16,11 +16,11 @@ use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::events::{PublishedTypes, UserData};
-use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
+use crate::transport::cursor::MessageCursor;
+use crate::transport::events::{PublishedTypes, UserData};
+use crate::transport::messages::{self, SignalMeta, SignalObject};
 
 /// The rooms of all Socket.IO clients.
 #[derive(Clone)]

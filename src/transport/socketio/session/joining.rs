@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep};
 use super::{Caller, ClientSession};
 use crate::config::duration_text;
 use crate::domain::{Position, Signal};
-use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::Subscribed;
-use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
-use crate::gateways::socketio::personal::Backlog;
-use crate::gateways::socketio::rates::PriceRate;
-use crate::gateways::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
 use crate::hub::{Envelope, Snapshot};
+use crate::transport::command::SubscriptionRequest;
+use crate::transport::messages::Subscribed;
+use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
+use crate::transport::socketio::personal::Backlog;
+use crate::transport::socketio::rates::PriceRate;
+use crate::transport::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
 
 /// A client that catches up and reads nothing for this long is disconnected.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
