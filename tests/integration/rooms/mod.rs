@@ -4,6 +4,7 @@ mod dashboards;
 mod names;
 mod uses;
 mod violations;
+mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
