@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
+    Direction, Fault, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
 };
 
 /// A complete trading signal. Prices are on the instrument's grid.
@@ -82,22 +82,6 @@ impl SignalDraft {
     /// Whether it has more than a status.
     pub fn has_content(&self) -> bool {
         *self != Self { status: self.status, invalidation: self.invalidation.clone(), ..Self::default() }
-    }
-}
-
-/// A fault of one field of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The field as the sender spelled it; the documented name when it is missing.
-    pub field: String,
-    /// What is wrong, for the user.
-    pub reason: String,
-}
-
-impl Fault {
-    /// Makes a fault of `field`.
-    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
     }
 }
 
