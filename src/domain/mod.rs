@@ -32,7 +32,7 @@ mod venue;
 pub use bar::{Bar, BarInterval, Candle, aggregate};
 pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
 pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
-pub use fault::Fault;
+pub use fault::{Fault, FaultKind};
 pub use input::{Accepted, Input, Rejection};
 pub use instrument::{Instrument, InstrumentClass, Symbol};
 pub use killzone::Killzone;

@@ -130,7 +130,7 @@ impl Signal {
         ttl: Duration,
     ) -> Result<Self, Vec<Fault>> {
         let Some(direction) = draft.direction else {
-            return Err(vec![Fault::new("direction", "is required for a new signal")]);
+            return Err(vec![Fault::required_for_signal("direction")]);
         };
         let entry_time = draft.entry_time.unwrap_or(now.wall);
         let blank = Self {
