@@ -135,7 +135,7 @@ fn balances(shape: &mut Shape<'_>) {
             shape.put("balances", read);
         }
         Some(_) => shape.fault("balances", "must be an object of assets"),
-        None => shape.fault("balances", "is required"),
+        None => shape.push(Fault::required("balances")),
     }
     shape.number(&["total_value_zar"], Optional);
 }
@@ -154,7 +154,7 @@ fn balance(shape: &mut Shape<'_>, asset: &str, amounts: &Value) -> Value {
                 return Some(amount);
             }
             Some(Err(reason)) => shape.fault(format!("balances.{asset}.{name}"), reason),
-            None if name != "total" => shape.fault(format!("balances.{asset}.{name}"), "is required"),
+            None if name != "total" => shape.push(Fault::required(format!("balances.{asset}.{name}"))),
             None => {}
         }
         None

@@ -233,7 +233,7 @@ fn nested(shape: &mut Shape<'_>, name: &'static str, read: impl Fn(&Value) -> Re
     let Some(value) = shape.consume(&[name]) else { return };
     match read(value) {
         Ok(object) => shape.put(name, reparse(&object)),
-        Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+        Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.push(fault)),
     }
 }
 
@@ -246,10 +246,10 @@ fn rows(
 ) {
     match shape.consume(&[name]) {
         None if may_be_missing => shape.put(name, Vec::<Value>::new()),
-        None => shape.fault(name, "is required"),
+        None => shape.push(Fault::required(name)),
         Some(Value::Array(list)) => match each(list, name, read) {
             Ok(rows) => shape.put(name, rows.iter().map(|row| reparse(row)).collect::<Vec<_>>()),
-            Err(faults) => faults.into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+            Err(faults) => faults.into_iter().for_each(|fault| shape.push(fault)),
         },
         Some(_) => shape.fault(name, "must be a list"),
     }
@@ -269,11 +269,8 @@ fn each<T>(list: &[Value], name: &str, read: impl Fn(&Value) -> Result<T, Vec<Fa
 
 /// Prefixes faults with their place. A shape calls itself `data`.
 fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
-    let name = |fault: Fault| match fault.field.as_str() {
-        "data" => Fault::new(place, fault.reason),
-        field => Fault::new(format!("{place}.{field}"), fault.reason),
-    };
-    faults.into_iter().map(name).collect()
+    let name = |field: &str| if field == "data" { place.to_owned() } else { format!("{place}.{field}") };
+    faults.into_iter().map(|fault| fault.renamed(name)).collect()
 }
 
 /// Parses an encoded object, to embed it in another.
