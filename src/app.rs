@@ -155,9 +155,7 @@ impl App {
         };
         metrics.probe(move |metrics| gauge_sources.update(metrics));
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-        // This task only reports a failure of the store; `stop` closes the store after all other tasks.
-        let (closed, stopping) = (store.closed(), tasks.stopping());
-        tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
+        watch_store(&store, &tasks);
         let launcher = sources::launcher(&gateway, &states, &wall);
         sources::start(settings, &launcher)?;
         desk::spawn(settings, &gateway, &launcher)?;
@@ -298,6 +296,12 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
     ));
     restore_hub(&hub, recovered);
     hub
+}
+
+/// Spawns the task that reports a failure of the store; [`App::stop`] closes the store after all other tasks.
+fn watch_store(store: &Store, tasks: &Tasks) {
+    let (closed, stopping) = (store.closed(), tasks.stopping());
+    tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
 }
 
 /// Spawns the tasks that watch the sources and end expired logins.

@@ -234,7 +234,7 @@ impl ClientSession {
             ClientCommand::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
-                self.acknowledge(socket, &mut caller, &pong);
+                caller.acknowledge(socket, &pong);
                 self.send_answer(socket, &caller, "pong", &pong);
             }
             ClientCommand::Unsubscribe => {
@@ -252,7 +252,7 @@ impl ClientSession {
                 self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
                 self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
-                self.acknowledge_with(socket, &mut caller, &answer, &request);
+                caller.acknowledge_with(socket, &answer, &request);
                 self.send_answer(socket, &caller, "unsubscribed", &answer);
             }
             ClientCommand::Subscribe => return self.subscribe(socket, &data, caller),

@@ -66,7 +66,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("ingest", "Push PushedEvents"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
-            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness STORE Usage"),
+            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness"),
         ],
     ),
     (
@@ -77,7 +77,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("domain", "*"),
             (
                 "transport",
-                "Gateway channels::ChannelSlot close::Close command completeness::Completeness cursor::MessageCursor \
+                "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
              events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
              resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),

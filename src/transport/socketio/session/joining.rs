@@ -161,7 +161,7 @@ impl ClientSession {
             max_hz: PriceRate::at_most(request.max_hz).map(PriceRate::hz),
             last_event_id: request.user.then(|| snapshot.last_message()),
         };
-        self.acknowledge_with(socket, &mut caller, &answer, request);
+        caller.acknowledge_with(socket, &answer, request);
         self.send_answer(socket, &caller, "subscribed", &answer);
         Ok(())
     }
