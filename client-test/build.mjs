@@ -1,17 +1,17 @@
-/** Builds `dist/`: the console page that the server carries, and the client as one self-contained module. */
+/** Builds `dist/`: the pages that the server carries (console, docs), and the client as one self-contained module. */
 
 import { build } from "esbuild";
-import { copyFile, mkdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const swagger = (name) => at(`node_modules/swagger-ui-dist/${name}`);
 const common = { bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
 // Emptied rather than removed: the server's build script watches the folder.
-await mkdir(at("dist"), { recursive: true });
-for (const name of ["index.html", "console.js", "console.css", "icon.svg", "orion-client.js", "admin.html", "admin.js"]) {
-  await rm(at(`dist/${name}`), { force: true });
-}
+await mkdir(at("dist/docs"), { recursive: true });
+const files = await readdir(at("dist"), { recursive: true, withFileTypes: true });
+await Promise.all(files.filter((file) => file.isFile()).map((file) => rm(`${file.parentPath}/${file.name}`)));
 
 await Promise.all([
   build({ ...common, entryPoints: [at("src/console/main.ts")], outfile: at("dist/console.js") }),
@@ -21,4 +21,7 @@ await Promise.all([
   copyFile(at("src/console/index.html"), at("dist/index.html")),
   copyFile(at("src/console/admin.html"), at("dist/admin.html")),
   copyFile(at("src/console/icon.svg"), at("dist/icon.svg")),
+  build({ ...common, entryPoints: [at("src/docs/http.ts")], outfile: at("dist/docs/http.js") }),
+  copyFile(at("src/docs/index.html"), at("dist/docs/index.html")),
+  ...["swagger-ui-bundle.js", "swagger-ui.css"].map((name) => copyFile(swagger(name), at(`dist/docs/${name}`))),
 ]);

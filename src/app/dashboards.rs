@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use http::{HeaderMap, Uri};
 use tokio::time::timeout;
 use tracing::warn;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::run_forever;
 use crate::dashboards::aria::Aria;
@@ -55,7 +56,7 @@ pub(super) fn derive(signal: &Signal, now: DateTime<Utc>) -> Vec<RelayedMessage>
 }
 
 /// Routes, and streams with their own state.
-pub(super) type Routes = (Router<AppState>, Router);
+pub(super) type Routes = (OpenApiRouter<AppState>, Router);
 
 /// The dashboards that have started.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Dashboards {
 
     /// Takes the routes of all dashboards, and their streams.
     pub(super) fn take_routes(&mut self) -> Routes {
-        self.0.iter_mut().fold((Router::new(), Router::new()), |(routes, streams), running| {
+        self.0.iter_mut().fold((OpenApiRouter::new(), Router::new()), |(routes, streams), running| {
             let Running { routes: more, streams: more_streams, .. } = running;
             (routes.merge(std::mem::take(more)), streams.merge(std::mem::take(more_streams)))
         })

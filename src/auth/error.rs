@@ -2,6 +2,7 @@
 //! the signature was verified, all wrong signatures have the same text, and no text contains what the server expects.
 
 use super::algorithm::WrongAlgorithm;
+use crate::domain::ErrorCode;
 
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
@@ -88,20 +89,20 @@ impl AuthError {
     }
 
     /// Returns the code of the error response.
-    pub const fn code(self) -> &'static str {
+    pub const fn code(self) -> ErrorCode {
         match self {
-            Self::NotSet(_) | Self::Missing | Self::Malformed | Self::Wrong => "unauthorized",
-            Self::Expired => "token_expired",
-            Self::Revoked => "token_revoked",
-            Self::NotJwt(_) | Self::Critical => "token_malformed",
-            Self::TooLong => "token_too_long",
-            Self::WrongAlgorithm(_) => "token_wrong_algorithm",
-            Self::WrongSignature => "token_wrong_signature",
-            Self::NoKeysYet => "token_keys_unavailable",
-            Self::InvalidClaim { .. } => "token_invalid_claim",
-            Self::WrongAudience => "token_wrong_audience",
-            Self::WrongIssuer => "token_wrong_issuer",
-            Self::NotYetValid(_) => "token_not_yet_valid",
+            Self::NotSet(_) | Self::Missing | Self::Malformed | Self::Wrong => ErrorCode::Unauthorized,
+            Self::Expired => ErrorCode::TokenExpired,
+            Self::Revoked => ErrorCode::TokenRevoked,
+            Self::NotJwt(_) | Self::Critical => ErrorCode::TokenMalformed,
+            Self::TooLong => ErrorCode::TokenTooLong,
+            Self::WrongAlgorithm(_) => ErrorCode::TokenWrongAlgorithm,
+            Self::WrongSignature => ErrorCode::TokenWrongSignature,
+            Self::NoKeysYet => ErrorCode::TokenKeysUnavailable,
+            Self::InvalidClaim { .. } => ErrorCode::TokenInvalidClaim,
+            Self::WrongAudience => ErrorCode::TokenWrongAudience,
+            Self::WrongIssuer => ErrorCode::TokenWrongIssuer,
+            Self::NotYetValid(_) => ErrorCode::TokenNotYetValid,
         }
     }
 

@@ -180,7 +180,7 @@ impl Tokens {
             self.logins.check(&identity, now).map(|()| identity)
         });
         // The token itself is not logged: a reader of the log could use it.
-        identity.inspect_err(|error| tracing::debug!(code = error.code(), reason = %error, "a user token was refused"))
+        identity.inspect_err(|error| tracing::debug!(code = %error.code(), reason = %error, "a user token was refused"))
     }
 
     /// Verifies a token for reading public data, and returns the principal of a user token. Without `auth.read_auth` =

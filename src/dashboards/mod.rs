@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Uri};
+use utoipa_axum::router::OpenApiRouter;
 
 pub use delivery::DeliveryTracker;
 
@@ -75,7 +76,7 @@ pub struct Start<'a> {
 #[derive(Default)]
 pub struct Running {
     /// Its routes.
-    pub routes: Router<AppState>,
+    pub routes: OpenApiRouter<AppState>,
     /// Its streams, with their own state.
     pub streams: Router,
     /// The name of the task that saves what has reached its users, and what that is.
@@ -95,6 +96,6 @@ impl fmt::Debug for Running {
 
 /// Returns the routes of all dashboards.
 #[cfg(test)]
-pub(crate) fn test_routes(reads: &ReadLimit) -> Router<AppState> {
+pub(crate) fn test_routes(reads: &ReadLimit) -> OpenApiRouter<AppState> {
     aria::test_routes(reads).merge(bots::test_routes(reads)).merge(sentio::test_routes(reads))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Quote, Session};
 
@@ -13,8 +14,9 @@ const NOISE: f64 = 1e-6;
 /// The canonical name of an instrument, such as `EURUSD`. Cheap to clone.
 ///
 /// Only [`Instruments::resolve`](super::Instruments::resolve) converts a spelling from outside into one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String)]
 pub struct Symbol(Arc<str>);
 
 impl Symbol {
@@ -36,7 +38,7 @@ impl fmt::Display for Symbol {
 }
 
 /// The market of an instrument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InstrumentClass {
     /// A currency pair.

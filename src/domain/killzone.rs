@@ -5,9 +5,10 @@
 use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A window of the trading day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Killzone {
     /// 20:00–00:00.

@@ -5,6 +5,7 @@
 mod bar;
 mod builtin;
 mod catalogue;
+mod error_code;
 mod event;
 mod fault;
 mod holidays;
@@ -31,6 +32,7 @@ mod venue;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
 pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
+pub use error_code::ErrorCode;
 pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use fault::{Fault, FaultKind};
 pub use input::{Accepted, Input, Rejection};

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Candle, Direction, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol};
 
 /// How a signal's record ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeClass {
     /// Every target was reached.
@@ -34,7 +35,7 @@ pub enum OutcomeClass {
 /// those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and
 /// the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other
 /// way round; costs beyond the spread are not in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TradeOutcome {
     /// The signal.
     pub signal: SignalId,

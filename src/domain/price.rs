@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Symbol;
 use super::number::difference;
 
 /// The name of a source on the wire: `simulator`, `replay`, `push`, … Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String)]
 pub struct SourceName(Arc<str>);
 
 impl SourceName {
@@ -41,7 +43,7 @@ impl fmt::Display for SourceName {
 }
 
 /// The kind of feed of a price. It limits the quality that the price can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Feed {
     /// A market in real time.
@@ -58,7 +60,8 @@ pub enum Feed {
 }
 
 /// The reliability of a published price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Quality {
     /// A fresh price from a market.
     Live,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{BarInterval, Killzone};
 
 /// The kinds of setups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SetupKind {
     /// A change of character with displacement that leaves a fair value gap, entered at the gap.

@@ -4,6 +4,7 @@
 //! Definitions of a pip of gold and of an index differ; risk and units do not depend on them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Instrument, InstrumentClass};
 
@@ -55,7 +56,7 @@ fn futures_multiplier(symbol: &str) -> f64 {
 }
 
 /// The size of a position that loses a given amount at its stop.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct PositionSize {
     /// The distance from entry to stop in pips.
     pub stop_pips: f64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{OutcomeClass, TradeOutcome};
 
@@ -12,7 +13,7 @@ pub const FEW: usize = 30;
 const Z: f64 = 1.96;
 
 /// A rate with its confidence interval (Wilson, 95 %).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct RateEstimate {
     /// The observed rate.
     pub rate: f64,
@@ -38,7 +39,7 @@ impl RateEstimate {
 }
 
 /// Statistics of some outcomes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Stats {
     /// Confirmed signals whose record has ended.
     pub signals: usize,
@@ -49,6 +50,7 @@ pub struct Stats {
     /// Trades whose record has a gap in which the server was down.
     pub with_gap: usize,
     /// The number of records by how they ended.
+    #[schema(value_type = BTreeMap<String, usize>)]
     pub classes: BTreeMap<OutcomeClass, usize>,
     /// The rate of trades with `r` above 0.
     pub win_rate: Option<RateEstimate>,
@@ -150,7 +152,7 @@ impl StatsBuilder {
 }
 
 /// Statistics of all outcomes, and by group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Breakdown {
     /// All outcomes.
     pub all: Stats,

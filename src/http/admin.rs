@@ -5,7 +5,9 @@ use axum::extract::{FromRequestParts, State};
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use http::request::Parts;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::body::{JsonBody, SMALL};
@@ -17,6 +19,31 @@ use crate::ingest::PushError;
 /// The header in which some buttons of a page send an admin token. It takes precedence over the bearer token, which
 /// the page sends with every request and which belongs to the user.
 const OWN_HEADER: &str = "x-admin-token";
+
+/// The body of a revocation.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"user": "user_002"}))]
+#[expect(dead_code, reason = "describes what `read` accepts")]
+struct Revocation {
+    /// The user's id.
+    #[schema(min_length = 1, max_length = 128)]
+    user: String,
+    /// Tokens issued before this time become invalid: ISO 8601 or a Unix epoch, not in the future.
+    #[schema(format = DateTime)]
+    not_before: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revoked)]
+pub(super) struct RevokedObject {
+    message: &'static str,
+    #[schema(format = DateTime)]
+    not_before: String,
+    success: bool,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    user: String,
+}
 
 /// Checks admin access: the shared admin token, or the token of a user who is an administrator.
 ///
@@ -48,13 +75,23 @@ impl FromRequestParts<AppState> for AdminAccess {
     }
 }
 
-/// `POST /api/admin/revoke`: `{"user","not_before"?}`. Invalidates the user's tokens issued before `not_before` (by
-/// default all up to now), also after a restart, and ends the connections that use them.
+/// Revokes a user's tokens.
+///
+/// Invalidates those issued before `not_before` (by default all up to now), also after a restart, and ends the
+/// connections that use them.
+#[utoipa::path(
+    post,
+    path = "/api/admin/revoke",
+    operation_id = "revoke_tokens",
+    security(("admin" = [])),
+    request_body(content = Revocation, description = "At most 64 KiB"),
+    responses((status = 200, body = RevokedObject, description = "The tokens are revoked")),
+)]
 pub(super) async fn revoke(
     _: AdminAccess,
     State(state): State<AppState>,
     JsonBody(body): JsonBody<SMALL>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RevokedObject>, ApiError> {
     let now = (state.clock)();
     let (user, not_before) = read(&body, now).map_err(PushError::Invalid)?;
     let not_before = not_before.unwrap_or_else(|| state.tokens.revocation_time());
@@ -63,9 +100,8 @@ pub(super) async fn revoke(
     state.tokens.revoke(&note.user, not_before);
     state.metrics.revocations_total.inc();
     tracing::info!(not_before = %iso(not_before), "a user's tokens were revoked");
-    Ok(Json(json!({
-        "success": true, "message": "Tokens revoked", "user": user, "not_before": iso(not_before), "timestamp": iso(now)
-    })))
+    let (not_before, timestamp) = (iso(not_before), iso(now));
+    Ok(Json(RevokedObject { message: "Tokens revoked", not_before, success: true, timestamp, user }))
 }
 
 /// Returns the user, and the time before which tokens are invalid; `None` means all tokens issued so far.

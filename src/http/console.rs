@@ -14,6 +14,11 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 struct Page;
 
 const INDEX: &str = "index.html";
+/// The page that shows the description of the HTTP interface.
+const DOCS: &str = "docs/index.html";
+
+/// The content type of a description.
+pub(super) const JSON: &str = "application/json";
 
 /// The page loads no external resources, runs no inline scripts, and cannot be framed.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
@@ -26,8 +31,9 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 
 /// Returns the routes: `/` and one for each file of the page.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let index = get(|headers: HeaderMap| async move { file(INDEX, &headers) });
-    Page::iter().fold(Router::new().route("/", index), |routes, name| {
+    let page = |name: &'static str| get(move |headers: HeaderMap| async move { file(name, &headers) });
+    let pages = Router::new().route("/", page(INDEX)).route("/docs", page(DOCS));
+    Page::iter().fold(pages, |routes, name| {
         let path = format!("/{name}");
         routes.route(&path, get(move |headers: HeaderMap| async move { file(&name, &headers) }))
     })
@@ -37,14 +43,25 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
     let Some(EmbeddedFile { data, metadata, .. }) = Page::get(name) else {
         return (page_headers("text/html; charset=utf-8"), NOT_BUILT).into_response();
     };
-    let hash = u64::from_be_bytes(std::array::from_fn(|index| metadata.sha256_hash()[index]));
-    let etag = format!("\"{hash:016x}\"");
     let charset = if metadata.mimetype().starts_with("text/") { "; charset=utf-8" } else { "" };
-    let page = page_headers(&format!("{}{charset}", metadata.mimetype()));
+    let content_type = format!("{}{charset}", metadata.mimetype());
+    unless_known(headers, &metadata.sha256_hash(), &content_type, data)
+}
+
+/// Returns the body, whose SHA-256 is `hash`, or 304 to a client that already has it.
+pub(super) fn unless_known(
+    headers: &HeaderMap,
+    hash: &[u8; 32],
+    content_type: &str,
+    body: impl Into<Body>,
+) -> Response {
+    let hash = u64::from_be_bytes(std::array::from_fn(|index| hash[index]));
+    let etag = format!("\"{hash:016x}\"");
+    let page = page_headers(content_type);
     if is_known(headers, &etag) {
         (StatusCode::NOT_MODIFIED, page, [(ETAG, etag)]).into_response()
     } else {
-        (page, [(ETAG, etag)], Body::from(data)).into_response()
+        (page, [(ETAG, etag)], body.into()).into_response()
     }
 }
 

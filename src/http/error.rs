@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
+use crate::domain::ErrorCode;
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -72,64 +73,34 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    const fn code(&self) -> ErrorCode {
         match self {
-            Self::Push(error) => push_status(error),
-            Self::Unreadable(_) | Self::Auth(AuthError::NoKeysYet) | Self::Token(_, AuthError::NoKeysYet) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Auth(_) | Self::Token(..) => StatusCode::UNAUTHORIZED,
-            Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::InvalidJson(_) | Self::MalformedJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::NotFound | Self::SignalNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Push(error) => error.code(),
+            Self::Auth(error) | Self::Token(_, error) => error.code(),
+            Self::TooFast(_) => ErrorCode::RateLimited,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::InvalidJson(_) | Self::MalformedJson(_) => ErrorCode::InvalidJson,
+            Self::BadRequest(_) => ErrorCode::BadRequest,
+            Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
+            Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
+            Self::RequestTimeout => ErrorCode::RequestTimeout,
+            Self::NotFound => ErrorCode::NotFound,
+            Self::SignalNotFound => ErrorCode::SignalNotFound,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::Unreadable(_) => ErrorCode::Unavailable,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::Internal => ErrorCode::Internal,
         }
     }
 
     /// Returns the body of the response.
     pub(crate) fn body(&self) -> ErrorBody {
-        let code = match self {
-            Self::Push(error) => return error.body(),
-            Self::Auth(error) | Self::Token(_, error) => error.code(),
-            Self::TooFast(_) => "rate_limited",
-            Self::Forbidden(_) => "forbidden",
-            Self::InvalidJson(_) | Self::MalformedJson(_) => "invalid_json",
-            Self::BadRequest(_) => "bad_request",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::PayloadTooLarge(_) => "payload_too_large",
-            Self::RequestTimeout => "request_timeout",
-            Self::NotFound => "not_found",
-            Self::SignalNotFound => "signal_not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::Unreadable(_) => "unavailable",
-            Self::Overloaded => "overloaded",
-            Self::Internal => "internal",
-        };
         let details = match self {
+            Self::Push(error) => return error.body(),
             Self::MalformedJson(malformed) => malformed.details.clone(),
             _ => None,
         };
-        ErrorBody { error: self.to_string(), code, details }
-    }
-}
-
-fn push_status(error: &PushError) -> StatusCode {
-    match error {
-        PushError::UnknownSymbol(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        PushError::Invalid(_) => StatusCode::BAD_REQUEST,
-        PushError::Terminal(_) | PushError::SourceReplaced(_) => StatusCode::CONFLICT,
-        PushError::UnknownSignal => StatusCode::NOT_FOUND,
-        PushError::NotStored(_)
-        | PushError::TimedOut
-        | PushError::Overloaded
-        | PushError::Replaying
-        | PushError::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorBody { error: self.to_string(), code: self.code(), details }
     }
 }
 
@@ -170,7 +141,7 @@ impl ApiError {
         {
             tracing::warn!(%error, suppressed, "the history cannot be read");
         }
-        let status = self.status();
+        let status = self.code().http_status();
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -5,8 +5,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
+use super::describe::Refuses;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::stats::{self, PositionObject};
@@ -17,7 +19,8 @@ use crate::domain::{
 use crate::store::{HistoryQuery, Since};
 use crate::transport::messages::SignalObject;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Signals)]
 struct SignalsObject<'a> {
     signals: Vec<SignalObject<'a>>,
     /// The log's position before the page was read: a client that resumes from it misses nothing.
@@ -25,7 +28,8 @@ struct SignalsObject<'a> {
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignalLife)]
 struct LifeObject<'a> {
     signal: SignalObject<'a>,
     history: Vec<StateObject<'a>>,
@@ -36,24 +40,31 @@ struct LifeObject<'a> {
     position: Option<PositionObject>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignalStateChange)]
 struct StateObject<'a> {
+    #[schema(value_type = SignalStatus)]
     status: &'static str,
+    #[schema(format = DateTime)]
     at: String,
     reason: Option<&'a str>,
     source: &'a str,
     cursor: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bars)]
 struct BarsObject<'a> {
     symbol: &'a str,
+    #[schema(value_type = BarInterval)]
     interval: &'static str,
     bars: Vec<BarObject>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bar)]
 struct BarObject {
+    #[schema(format = DateTime)]
     time: String,
     #[serde(serialize_with = "number")]
     open: f64,
@@ -74,7 +85,25 @@ impl From<&Bar> for BarObject {
     }
 }
 
-/// `GET /api/signals`
+/// Lists signals, newest first.
+///
+/// Resume with `cursor`: it is the position of the log before the page was read, so that nothing is missed. `next` is
+/// for `before` and gets the next page.
+#[utoipa::path(
+    get,
+    path = "/api/signals",
+    operation_id = "list_signals",
+    security(("reader" = [])),
+    params(
+        ("status" = Option<SignalStatus>, Query, description = "Only signals in this state"),
+        ("symbol" = Option<String>, Query, description = "Instrument, in any spelling", example = "EURUSD"),
+        ("killzone" = Option<Killzone>, Query, description = "Only signals of this window"),
+        ("since" = Option<String>, Query, description = "Only signals that changed after this cursor or time", example = "2026-01-15T07:00:00Z"),
+        ("before" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("limit" = Option<u32>, Query, description = "Largest number of entries, 50 by default", minimum = 1, maximum = 500, example = 10),
+    ),
+    responses((status = 200, body = SignalsObject, description = "A page of signals"), Refuses<422>),
+)]
 pub(super) async fn signals(
     _: ReadAccess,
     State(state): State<AppState>,
@@ -97,7 +126,21 @@ pub(super) async fn signals(
     Ok(Json(SignalsObject { signals, cursor: head.to_string(), next }).into_response())
 }
 
-/// `GET /api/signals/{id}`
+/// Returns a signal, the history of its states, and its outcome once it is known.
+///
+/// With `risk`, also the position size that loses this amount at its stop.
+#[utoipa::path(
+    get,
+    path = "/api/signals/{id}",
+    operation_id = "get_signal",
+    security(("reader" = [])),
+    params(
+        ("id" = String, Path, description = "Id of the signal", example = "model_001"),
+        ("risk" = Option<f64>, Query, description = "Amount to lose at the stop", example = 100),
+        ("currency" = Option<String>, Query, description = "Currency of `risk`, USD by default", min_length = 3, max_length = 3, example = "USD"),
+    ),
+    responses((status = 200, body = LifeObject, description = "The signal"), Refuses<404>),
+)]
 pub(super) async fn signal(
     _: ReadAccess,
     State(state): State<AppState>,
@@ -121,7 +164,19 @@ pub(super) async fn signal(
     Ok(Json(LifeObject { signal, history, outcome, position }).into_response())
 }
 
-/// `GET /api/bars`
+/// Returns the bars of an instrument, made of this server's prices.
+#[utoipa::path(
+    get,
+    path = "/api/bars",
+    operation_id = "get_bars",
+    security(("reader" = [])),
+    params(
+        ("symbol" = String, Query, description = "Instrument, in any spelling", example = "EURUSD"),
+        ("interval" = Option<BarInterval>, Query, description = "Length of a bar, 1m by default"),
+        ("limit" = Option<u32>, Query, description = "Largest number of entries, 200 by default", minimum = 1, maximum = 1000, example = 10),
+    ),
+    responses((status = 200, body = BarsObject, description = "The bars, oldest first"), Refuses<422>),
+)]
 pub(super) async fn bars(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     params.require("symbol");

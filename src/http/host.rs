@@ -12,11 +12,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::HOST;
-use http::{Request, StatusCode, Version};
-use serde_json::json;
+use http::{Request, Version};
 use tower::{Layer, Service};
 
 use crate::config::{HostPattern, List};
+use crate::domain::ErrorCode;
+use crate::ingest::ErrorBody;
 use crate::telemetry::Metrics;
 
 /// Paths that answer to any host: platform health checks use an address.
@@ -59,22 +60,22 @@ enum HostError {
 }
 
 impl HostError {
-    fn code(self) -> &'static str {
+    const fn code(self) -> ErrorCode {
         match self {
-            Self::MalformedBody => "invalid_host",
-            Self::NotAllowed => "host_not_allowed",
+            Self::MalformedBody => ErrorCode::InvalidHost,
+            Self::NotAllowed => ErrorCode::HostNotAllowed,
         }
     }
 
     fn into_response(self) -> Response {
-        let (status, error) = match self {
-            Self::MalformedBody => (StatusCode::BAD_REQUEST, "The request must have exactly one Host header"),
-            Self::NotAllowed => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "This server does not answer to this host; its operator lists hosts in server.allowed_hosts",
-            ),
+        let error = match self {
+            Self::MalformedBody => "The request must have exactly one Host header",
+            Self::NotAllowed => {
+                "This server does not answer to this host; its operator lists hosts in server.allowed_hosts"
+            }
         };
-        (status, Json(json!({ "error": error, "code": self.code() }))).into_response()
+        let body = ErrorBody { error: error.to_owned(), code: self.code(), details: None };
+        (self.code().http_status(), Json(body)).into_response()
     }
 }
 
@@ -113,7 +114,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Err(fault) = check_host(&self.layer.allowed, &request) {
-            self.layer.metrics.refuse(fault.code());
+            self.layer.metrics.refuse(fault.code().name());
             return Box::pin(std::future::ready(Ok(fault.into_response())));
         }
         let answer = self.inner.call(request);

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::params::ReadAccess;
@@ -11,17 +12,20 @@ use crate::domain::number::number;
 use crate::domain::{Instrument, InstrumentClass};
 use crate::transport::messages::PriceObject;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Prices)]
 struct PricesObject<'a> {
     prices: Vec<PriceObject<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Instruments)]
 struct InstrumentsObject<'a> {
     instruments: Vec<InstrumentObject<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Instrument)]
 struct InstrumentObject<'a> {
     symbol: &'a str,
     name: &'a str,
@@ -39,14 +43,28 @@ impl<'a> From<&'a Instrument> for InstrumentObject<'a> {
     }
 }
 
-/// `GET /api/prices`
+/// Returns the last price of every symbol.
+#[utoipa::path(
+    get,
+    path = "/api/prices",
+    operation_id = "get_prices",
+    security(("reader" = [])),
+    responses((status = 200, body = PricesObject, description = "The prices")),
+)]
 pub(super) async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
     let updates = state.hub.prices();
     let prices = updates.iter().map(|update| PriceObject::from(update.as_ref())).collect();
     Json(PricesObject { prices }).into_response()
 }
 
-/// `GET /api/instruments`
+/// Lists the instruments: symbol, name, class, digits, tick size, aliases.
+#[utoipa::path(
+    get,
+    path = "/api/instruments",
+    operation_id = "list_instruments",
+    security(("reader" = [])),
+    responses((status = 200, body = InstrumentsObject, description = "The catalogue")),
+)]
 pub(super) async fn instruments(_: ReadAccess, State(state): State<AppState>) -> Response {
     let instruments = state.instruments.iter().map(|instrument| InstrumentObject::from(instrument.as_ref())).collect();
     Json(InstrumentsObject { instruments }).into_response()

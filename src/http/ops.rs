@@ -1,11 +1,14 @@
 //! The routes for operators: health, readiness and metrics.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::ApiError;
@@ -13,20 +16,74 @@ use super::params::ReadAccess;
 use crate::domain::iso;
 use crate::telemetry::{Condition, Phase};
 
-/// `GET /health`: answers while the process runs, independent of every other part.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
+struct HealthObject {
+    status: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    uptime_seconds: u64,
+    /// Version of the server.
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
+struct ReadyObject<'a> {
+    #[schema(value_type = BTreeMap<String, PartObject>)]
+    parts: BTreeMap<&'static str, PartObject>,
+    /// Why the server is degraded.
+    reasons: Vec<&'a str>,
+    /// `ok` or `degraded`.
+    status: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Unready)]
+struct UnreadyObject {
+    /// `starting` or `draining`.
+    status: &'static str,
+}
+
+/// The condition of a part of the server.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Part)]
+pub(super) struct PartObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// `ok` or `degraded`.
+    status: &'static str,
+}
+
+/// Says that the process is alive, independent of every other part.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "get_health",
+    responses((status = 200, body = HealthObject, description = "The process is alive")),
+)]
 pub(super) async fn health(State(state): State<AppState>) -> Response {
-    let body = json!({
-        "status": "OK",
-        "timestamp": iso((state.clock)()),
-        "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": state.started.elapsed().as_secs(),
-    });
+    let body = HealthObject {
+        status: "OK",
+        timestamp: iso((state.clock)()),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
     Json(body).into_response()
 }
 
-/// `GET /ready`: whether a load balancer should send clients here. A degraded server still serves.
+/// Says whether a load balancer should send clients here.
+///
+/// 503 while starting or draining; else `ok`, or `degraded` with `reasons`: a degraded server still serves. `parts` has
+/// each part separately.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "get_readiness",
+    responses((status = 200, body = ReadyObject, description = "The server serves"), (status = 503, body = UnreadyObject, description = "The server starts or stops")),
+)]
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": status }))).into_response();
+    let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, Json(UnreadyObject { status })).into_response();
     match state.readiness.phase() {
         Phase::Starting => unavailable("starting"),
         Phase::Draining => unavailable("draining"),
@@ -34,24 +91,30 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
             let conditions = state.readiness.parts();
             let reasons: Vec<_> = conditions.iter().filter_map(|(_, reason)| reason.as_deref()).collect();
             let status = if reasons.is_empty() { "ok" } else { "degraded" };
-            Json(json!({ "status": status, "reasons": reasons, "parts": parts(&conditions) })).into_response()
+            Json(ReadyObject { parts: parts(&conditions), reasons, status }).into_response()
         }
     }
 }
 
 /// Returns every part by its name, with the reason if it is degraded.
-pub(super) fn parts(conditions: &[Condition]) -> Map<String, Value> {
+pub(super) fn parts(conditions: &[Condition]) -> BTreeMap<&'static str, PartObject> {
     let object = |(part, reason): &Condition| {
-        let condition = match reason {
-            None => json!({ "status": "ok" }),
-            Some(reason) => json!({ "status": "degraded", "reason": reason }),
-        };
-        ((*part).to_owned(), condition)
+        let status = if reason.is_none() { "ok" } else { "degraded" };
+        (*part, PartObject { reason: reason.as_deref().map(str::to_owned), status })
     };
     conditions.iter().map(object).collect()
 }
 
-/// `GET /metrics` on the listener for clients: where reading needs a token, this does too.
+/// Returns the metrics as Prometheus text.
+///
+/// A Grafana dashboard and alert rules are in `deploy/`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "get_metrics",
+    security(("reader" = [])),
+    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics")),
+)]
 pub(super) async fn public_metrics(_: ReadAccess, state: State<AppState>) -> Result<Response, ApiError> {
     metrics(state).await
 }

@@ -1,17 +1,20 @@
 //! The data of the console's admin page: everything that an operator looks at first, in one answer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use prometheus::core::Collector;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::admin::AdminAccess;
-use super::ops::parts;
-use super::sources;
+use super::ops::{PartObject, parts};
+use super::sources::{self, SourceObject};
 use crate::domain::iso;
 use crate::hub::Channels;
 use crate::listener::SlowConnection;
@@ -20,42 +23,90 @@ use crate::telemetry::{Metrics, Reject};
 /// Largest number of slow clients in the answer.
 const MOST_SLOW: usize = 20;
 
-/// `GET /api/admin/overview`. Contains no user, address or token: clients are identified by
-/// their endpoint, and by the id of their connection in the log.
+/// The state of the server; the lists are those of the metrics with the same names.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Overview)]
+struct OverviewObject {
+    #[schema(value_type = Vec<Object>)]
+    alerts: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    connections: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    duplicates: Vec<Value>,
+    /// The position of the log, its size, pending signals, and the free space on the disk.
+    #[schema(value_type = Object)]
+    log: Value,
+    logins: i64,
+    #[schema(value_type = BTreeMap<String, PartObject>)]
+    parts: BTreeMap<&'static str, PartObject>,
+    #[schema(value_type = Vec<Object>)]
+    presence: Vec<Value>,
+    #[schema(value_type = Object)]
+    process: Value,
+    #[schema(value_type = Vec<Object>)]
+    queues: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    refused: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    rejects: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    slow_clients_cut: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    slowest: Vec<Value>,
+    #[schema(value_type = Vec<SourceObject>)]
+    sources: Value,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    uptime_seconds: u64,
+    version: &'static str,
+}
+
+/// Returns the data of the admin page: parts, connections by transport, presence by channel, slowest clients, sources,
+/// queues, log, recent rejects.
+///
+/// Contains no user, address or token: clients are identified by their endpoint, and by the id of their connection in
+/// the log.
+#[utoipa::path(
+    get,
+    path = "/api/admin/overview",
+    operation_id = "get_overview",
+    security(("admin" = [])),
+    responses((status = 200, body = OverviewObject, description = "The state of the server")),
+)]
 pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> Response {
     let metrics = &state.metrics;
     metrics.read_probes();
     let usage = metrics.process.usage();
     let conditions = state.readiness.parts();
-    let body = json!({
-        "timestamp": iso((state.clock)()),
-        "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": state.started.elapsed().as_secs(),
-        "parts": parts(&conditions),
-        "alerts": series(&metrics.alerts_firing, ["alert"], "raised"),
-        "connections": connections(metrics),
-        "presence": state.hub.channels().iter().map(presence).collect::<Vec<_>>(),
-        "slowest": state.connections.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
-        "slow_clients_cut": series(&metrics.slow_clients_total, ["transport"], "count"),
-        "sources": sources::objects(state.states.list(), state.feeds.list()),
-        "queues": series(&metrics.queue_depth, ["queue"], "depth"),
-        "log": {
+    let body = OverviewObject {
+        alerts: series(&metrics.alerts_firing, ["alert"], "raised"),
+        connections: connections(metrics),
+        duplicates: series(&metrics.duplicates_total, ["kind", "source"], "count"),
+        log: json!({
             "position": state.hub.position().to_string(),
             "events": metrics.store_events.get(),
             "bytes": metrics.store_log_bytes.get(),
             "pending": metrics.signals_pending.get(),
             "disk_free_bytes": metrics.disk_free_bytes.get(),
-        },
-        "process": {
+        }),
+        logins: metrics.logins.get(),
+        parts: parts(&conditions),
+        presence: state.hub.channels().iter().map(presence).collect(),
+        process: json!({
             "resident_bytes": usage.resident_bytes.unwrap_or_default(),
             "open_files": usage.open_files.unwrap_or_default(),
             "cpu_ratio": usage.cpu_percent.unwrap_or_default() / 100.0,
-        },
-        "logins": metrics.logins.get(),
-        "refused": series(&metrics.refused_total, ["reason"], "count"),
-        "duplicates": series(&metrics.duplicates_total, ["kind", "source"], "count"),
-        "rejects": metrics.rejects.list().iter().map(reject).collect::<Vec<_>>(),
-    });
+        }),
+        queues: series(&metrics.queue_depth, ["queue"], "depth"),
+        refused: series(&metrics.refused_total, ["reason"], "count"),
+        rejects: metrics.rejects.list().iter().map(reject).collect(),
+        slow_clients_cut: series(&metrics.slow_clients_total, ["transport"], "count"),
+        slowest: state.connections.slowest(MOST_SLOW).iter().map(slow).collect(),
+        sources: json!(sources::objects(state.states.list(), state.feeds.list())),
+        timestamp: iso((state.clock)()),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
     Json(body).into_response()
 }
 

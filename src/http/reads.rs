@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::MethodRouter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::AppState;
 use super::error::ApiError;
@@ -37,8 +37,8 @@ impl ReadLimit {
     }
 
     /// Limits how many requests of an expensive route run at the same time.
-    pub(crate) fn limit(&self, handler: MethodRouter<AppState>) -> MethodRouter<AppState> {
-        handler.route_layer(middleware::from_fn_with_state(self.clone(), limited))
+    pub(crate) fn limit(&self, route: UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+        route.map(|handler| handler.route_layer(middleware::from_fn_with_state(self.clone(), limited)))
     }
 
     /// Waits for a permit. Dropping the permit releases it. `route` is the metric label for a rejection.

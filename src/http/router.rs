@@ -1,35 +1,27 @@
-//! Every HTTP route, in one function.
+//! Every HTTP route, in one function. A route that is added without a description does not compile: [`routes!`] reads it.
 
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
+use super::describe::{Group, grouped};
 use super::error::ApiError;
-use super::{AppState, admin, console, history, ingest, market, observe, ops, overview, sources, stats, webhooks};
+use super::{
+    AppState, admin, console, document, history, ingest, market, observe, ops, overview, sources, stats, webhooks,
+};
+
+const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
+const OPERATIONS: Group = ("Operations", "For the operator, load balancers and monitoring.");
 
 /// Returns all routes. `dashboards` are the routes that exist only for them; `streams` have their own state.
-pub fn router(state: AppState, dashboards: Router<AppState>, streams: Router) -> Router {
+pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
-    let reads = state.reads.clone();
-    let limited = |handler| reads.limit(handler);
-    Router::new()
-        .route("/api/signals", limited(get(history::signals)).post(ingest::signal))
-        .route("/api/signals/{id}", limited(get(history::signal)).patch(ingest::update))
-        .route("/api/prices", get(market::prices).post(ingest::prices))
-        .route("/api/events", post(ingest::events))
-        .route("/api/mt/ticks", post(ingest::metatrader))
-        .route("/api/webhooks/tradingview/{token}", any(webhooks::tradingview))
-        .route("/api/bars", limited(get(history::bars)))
-        .route("/api/sources", limited(get(sources::sources)))
-        .route("/api/stats", get(stats::stats))
-        .route("/api/instruments", get(market::instruments))
-        .route("/api/admin/overview", limited(get(overview::overview)))
-        .route("/api/admin/revoke", post(admin::revoke))
-        .route("/health", get(ops::health))
-        .route("/ready", get(ops::ready))
-        .route("/metrics", get(ops::public_metrics))
+    let (routes, api) = described(&state).merge(dashboards).split_for_parts();
+    routes
+        .merge(document::routes(api))
         .merge(console::routes())
-        .merge(dashboards)
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -37,6 +29,34 @@ pub fn router(state: AppState, dashboards: Router<AppState>, streams: Router) ->
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(middleware::from_fn_with_state((tokens, metrics.clone()), observe::throttle))
         .layer(middleware::from_fn_with_state(metrics, observe::observe))
+}
+
+/// Returns the server's own routes with their descriptions.
+fn described(state: &AppState) -> OpenApiRouter<AppState> {
+    let limited = |route| state.reads.limit(route);
+    // Other methods than POST get the answer of a route that does not exist, as a wrong token does.
+    let tradingview = routes!(webhooks::tradingview).map(|_| any(webhooks::tradingview));
+    let market = OpenApiRouter::new()
+        .routes(limited(routes!(history::signals)))
+        .routes(routes!(ingest::signal))
+        .routes(limited(routes!(history::signal)))
+        .routes(routes!(ingest::update))
+        .routes(routes!(market::prices))
+        .routes(routes!(ingest::prices))
+        .routes(routes!(ingest::events))
+        .routes(tradingview)
+        .routes(routes!(ingest::metatrader))
+        .routes(limited(routes!(history::bars)))
+        .routes(routes!(stats::stats))
+        .routes(limited(routes!(sources::sources)))
+        .routes(routes!(market::instruments));
+    let operations = OpenApiRouter::new()
+        .routes(limited(routes!(overview::overview)))
+        .routes(routes!(admin::revoke))
+        .routes(routes!(ops::health))
+        .routes(routes!(ops::ready))
+        .routes(routes!(ops::public_metrics));
+    grouped(MARKET, market).merge(grouped(OPERATIONS, operations))
 }
 
 /// Returns the routes of the listener for operators.

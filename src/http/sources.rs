@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::params::ReadAccess;
@@ -13,14 +14,17 @@ use crate::domain::{SourceName, iso};
 use crate::pipeline::LaneStatus;
 use crate::telemetry::{Budget, SourceState, SourceStatus};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Sources)]
 struct SourcesObject {
     sources: Vec<SourceObject>,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
 /// One source. Durations are in milliseconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Source)]
 pub(super) struct SourceObject {
     name: SourceName,
     state: &'static str,
@@ -36,14 +40,17 @@ pub(super) struct SourceObject {
     symbols: Vec<SymbolObject>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Budget)]
 struct BudgetObject {
     used: u32,
     limit: u32,
+    #[schema(format = DateTime)]
     resets_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceSymbol)]
 struct SymbolObject {
     symbol: String,
     /// Whether the symbol's prices come from this source; else the source is on standby.
@@ -55,7 +62,17 @@ struct SymbolObject {
     diverged: bool,
 }
 
-/// `GET /api/sources`
+/// Lists the sources: state, age of the last tick, ticks per minute, rejected ticks, the provider's quota, and for each
+/// symbol whether the source is active.
+///
+/// Durations are in milliseconds.
+#[utoipa::path(
+    get,
+    path = "/api/sources",
+    operation_id = "list_sources",
+    security(("reader" = [])),
+    responses((status = 200, body = SourcesObject, description = "The sources")),
+)]
 pub(super) async fn sources(_: ReadAccess, State(state): State<AppState>) -> Response {
     let sources = objects(state.states.list(), state.feeds.list());
     Json(SourcesObject { sources, timestamp: iso((state.clock)()) }).into_response()

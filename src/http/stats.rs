@@ -9,9 +9,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::body::encoded;
+use super::describe::Refuses;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::reads::ReadLimit;
@@ -32,7 +34,8 @@ const MAX_CACHED: usize = 64;
 const MAX_SOURCE_CHARS: usize = 128;
 const ROUTE: &str = "/api/stats";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Statistics)]
 struct StatsObject {
     /// The feeds whose records are counted.
     feeds: Vec<Feed>,
@@ -41,6 +44,16 @@ struct StatsObject {
     open: usize,
     #[serde(flatten)]
     statistics: Breakdown,
+}
+
+/// The feeds by which records can be filtered.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a parameter")]
+enum StatsFeed {
+    Live,
+    Delayed,
+    Replayed,
 }
 
 /// The filter of a request for statistics.
@@ -155,7 +168,22 @@ fn object(question: &StatsQuery, open: usize, statistics: Breakdown) -> Result<B
     Ok(serde_json::to_vec(&object).map_err(|_| ApiError::Internal)?.into())
 }
 
-/// `GET /api/stats`
+/// Returns the outcomes of confirmed signals, in R.
+///
+/// Computed once for each change of the records.
+#[utoipa::path(
+    get,
+    path = "/api/stats",
+    operation_id = "get_stats",
+    security(("reader" = [])),
+    params(
+        ("symbol" = Option<String>, Query, description = "Instrument, in any spelling", example = "EURUSD"),
+        ("source" = Option<String>, Query, description = "Only signals of this source", max_length = 128, example = "push"),
+        ("since" = Option<String>, Query, description = "Only records that ended at or after this time", example = "2026-01-01T00:00:00Z"),
+        ("feed" = inline(Option<StatsFeed>), Query, description = "Only records at prices of this feed; by default live and delayed"),
+    ),
+    responses((status = 200, body = StatsObject, description = "The statistics"), Refuses<422>),
+)]
 pub(super) async fn stats(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     let question = StatsQuery {
@@ -176,7 +204,8 @@ pub(super) async fn stats(_: ReadAccess, State(state): State<AppState>, query: R
 }
 
 /// The position size for the query's `risk` in its `currency` (US dollars by default).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Position)]
 pub(super) struct PositionObject {
     currency: String,
     #[serde(flatten)]

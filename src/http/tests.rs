@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::{Layer, ServiceExt};
+use utoipa_axum::router::OpenApiRouter;
 
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
@@ -316,7 +317,7 @@ async fn writing_needs_its_token() {
 
     let mut state = server.state.clone();
     state.tokens = Arc::new(Tokens::new(&Auth::default(), now));
-    let app = router(state, Router::new(), Router::new());
+    let app = router(state, OpenApiRouter::new(), Router::new());
     let request =
         request(Method::POST, "/api/prices").header("authorization", "Bearer in").body(Body::empty()).unwrap();
     let text = "Refused: the server has no token for this; its operator sets ORION_INGEST_TOKEN";

@@ -14,6 +14,7 @@ use http::{Method, StatusCode};
 
 use super::AppState;
 use super::body::{RawBody, SMALL};
+use super::describe::Refuses;
 use super::error::ApiError;
 use crate::auth::{TokenKind, WrongToken};
 use crate::config::{Secret, TradingviewSettings};
@@ -76,7 +77,21 @@ impl FromRequestParts<AppState> for Sender {
     }
 }
 
-/// `POST /api/webhooks/tradingview/{token}`
+/// Receives an alert of TradingView.
+///
+/// The secret is part of the path, because TradingView cannot set headers; with a wrong one, or without
+/// `ORION_TRADINGVIEW_TOKEN`, the answer is that of a route that does not exist. JSON or text in the forms of
+/// docs/pushing.md, with any content type.
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/tradingview/{token}",
+    operation_id = "receive_tradingview_alert",
+    params(
+        ("token" = String, Path, description = "`ORION_TRADINGVIEW_TOKEN`", example = "alerts"),
+    ),
+    request_body(content(("application/json"), (String = "text/plain", example = "BUY EURUSD @ 1.16 SL 1.157 TP 1.165")), description = "At most 64 KiB"),
+    responses((status = 200, body = AlertAnswer, description = "The alert was accepted"), (status = 202, body = AlertAnswer, description = "The alert is valid and will be stored as soon as possible"), Refuses<404>, Refuses<409>, Refuses<422>, Refuses<429>, Refuses<503>),
+)]
 pub(super) async fn tradingview(
     _: Sender,
     State(state): State<AppState>,

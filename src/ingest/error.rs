@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::SentNames;
 use super::messages::ErrorBody;
-use crate::domain::{Contradiction, Fault, FaultKind, Rejection, SignalStatus, Symbol};
+use crate::domain::{Contradiction, ErrorCode, Fault, FaultKind, Rejection, SignalStatus, Symbol};
 use crate::pipeline::SubmitError;
 
 /// How many names a sentence lists; the details contain all of them.
@@ -67,17 +67,17 @@ impl PushError {
     }
 
     /// Returns the error code for programs.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::UnknownSymbol(_) => "unknown_symbol",
-            Self::Invalid(_) => "validation_failed",
-            Self::Terminal(_) => "signal_terminal",
-            Self::UnknownSignal => "signal_not_found",
-            Self::SourceReplaced(_) => "source_replaced",
-            Self::NotStored(_) | Self::TimedOut => "not_stored",
-            Self::Overloaded => "overloaded",
-            Self::Replaying => "replaying",
-            Self::Draining => "draining",
+            Self::UnknownSymbol(_) => ErrorCode::UnknownSymbol,
+            Self::Invalid(_) => ErrorCode::ValidationFailed,
+            Self::Terminal(_) => ErrorCode::SignalTerminal,
+            Self::UnknownSignal => ErrorCode::SignalNotFound,
+            Self::SourceReplaced(_) => ErrorCode::SourceReplaced,
+            Self::NotStored(_) | Self::TimedOut => ErrorCode::NotStored,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::Replaying => ErrorCode::Replaying,
+            Self::Draining => ErrorCode::Draining,
         }
     }
 

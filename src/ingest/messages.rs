@@ -2,31 +2,36 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::domain::number::number;
+use crate::domain::{ErrorCode, SignalStatus};
 
 /// The answer to a pushed signal or its end.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the documented answer, field by field")]
 pub struct SignalAnswer {
     pub success: bool,
     pub message: &'static str,
     pub signal_id: String,
+    #[schema(value_type = SignalStatus)]
     pub status: &'static str,
     pub dry_run: bool,
     /// Always false: this server does not send notifications.
     pub line_sent: bool,
+    #[schema(format = DateTime)]
     pub timestamp: String,
 }
 
 /// An answer, with further information for the sender.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Answered<T> {
     /// The documented answer.
     #[serde(flatten)]
     pub answer: T,
     /// How a text was interpreted; absent for JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub read_as: Option<Value>,
     /// Names of the fields, or the lines of a text, that had no effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,7 +46,7 @@ impl<T> Answered<T> {
 }
 
 /// The answer to pushed prices.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum PricesAnswer {
@@ -52,6 +57,7 @@ pub enum PricesAnswer {
         symbol: String,
         #[serde(serialize_with = "number")]
         price: f64,
+        #[schema(format = DateTime)]
         timestamp: String,
     },
     /// The answer to a batch.
@@ -59,7 +65,7 @@ pub enum PricesAnswer {
 }
 
 /// The answer to published events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum EventsAnswer {
@@ -69,6 +75,7 @@ pub enum EventsAnswer {
         message: &'static str,
         #[serde(rename = "type")]
         kind: &'static str,
+        #[schema(format = DateTime)]
         timestamp: String,
     },
     /// The answer to a batch.
@@ -76,13 +83,14 @@ pub enum EventsAnswer {
 }
 
 /// The body of every JSON error.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ErrorBody {
     /// A sentence for people.
     pub error: String,
     /// The error code for programs.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// Further details, such as `fields`: each invalid field with its fault.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub details: Option<Value>,
 }

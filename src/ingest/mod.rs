@@ -98,8 +98,8 @@ impl Push {
 
     fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {
         if let Err(error) = &result {
-            self.metrics.reject(kind, error.code());
-            tracing::debug!(kind, code = error.code(), "a push was rejected");
+            self.metrics.reject(kind, error.code().name());
+            tracing::debug!(kind, code = %error.code(), "a push was rejected");
         }
         result
     }

@@ -426,7 +426,7 @@ async fn pipeline_rejections_have_texts_for_the_sender() {
     ] {
         let (push, ..) = push_to(move |_| Err(answer.clone()));
         let body = push.signal(&with(json!({"stop_loss": null, "sl": 1.08}))).await.unwrap_err().body();
-        assert_eq!(body.code, code);
+        assert_eq!(body.code.name(), code);
         assert!(!body.error.contains("/data"), "{}", body.error);
         if code == "validation_failed" {
             assert_eq!(body.details, Some(json!({"fields": {"sl": "must be below"}})));

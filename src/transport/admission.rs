@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use super::Gateway;
 use super::channels::ChannelSlot;
@@ -12,6 +12,7 @@ use crate::auth::{
     AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
     origin_allowed,
 };
+use crate::domain::ErrorCode;
 
 /// Why a connection was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,36 +44,29 @@ pub(crate) enum AdmissionError {
 }
 
 impl AdmissionError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::Draining => "draining",
-            Self::Origin => "origin_not_allowed",
+            Self::Draining => ErrorCode::Draining,
+            Self::Origin => ErrorCode::OriginNotAllowed,
             Self::Token(_, error) => error.code(),
-            Self::WrongTokens(_) => TooManyWrongTokens::CODE,
-            Self::Channel => "channel_full",
-            Self::Sessions => "overloaded",
-            Self::Connections(_) | Self::Address => "too_many_connections",
+            Self::WrongTokens(_) => ErrorCode::TooManyWrongTokens,
+            Self::Channel => ErrorCode::ChannelFull,
+            Self::Sessions => ErrorCode::Overloaded,
+            Self::Connections(_) | Self::Address => ErrorCode::TooManyConnections,
         }
     }
 }
 
 impl IntoResponse for AdmissionError {
     fn into_response(self) -> Response {
-        let status = match self {
-            Self::Draining | Self::Channel | Self::Sessions | Self::Token(_, AuthError::NoKeysYet) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Origin => StatusCode::FORBIDDEN,
-            Self::Token(..) => StatusCode::UNAUTHORIZED,
-            Self::Connections(_) | Self::Address | Self::WrongTokens(_) => StatusCode::TOO_MANY_REQUESTS,
-        };
         let retry_after = match self {
             Self::Sessions => Some("5"),
             Self::Channel | Self::Connections(_) | Self::Address | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
             // The errors of wrong tokens set the header below.
             Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::Token(..) => None,
         };
-        let mut response = (status, Json(fault(self.code(), self.to_string()))).into_response();
+        let mut response =
+            (self.code().http_status(), Json(fault(self.code().name(), self.to_string()))).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
@@ -178,7 +172,11 @@ impl Gateway {
 
     pub(crate) fn refused(&self, refusal: AdmissionError) -> AdmissionError {
         // Rejected tokens are counted by the login metrics.
-        self.metrics.refuse(if matches!(refusal, AdmissionError::Token(..)) { "unauthorized" } else { refusal.code() });
+        self.metrics.refuse(if matches!(refusal, AdmissionError::Token(..)) {
+            "unauthorized"
+        } else {
+            refusal.code().name()
+        });
         if let AdmissionError::Token(_, error) = &refusal {
             self.metrics.logins_total.with_label_values(&[error.name()]).inc();
         }

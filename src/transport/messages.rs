@@ -8,26 +8,32 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::domain::number::{Numbers, number, optional};
-use crate::domain::{Event, PriceUpdate, Signal, SignalState, Symbol, iso};
+use crate::domain::{Direction, Event, Killzone, PriceUpdate, Quality, Signal, SignalState, SignalStatus, Symbol, iso};
 use crate::hub::{Encoding, Envelope};
 
 /// The slot of the bare objects.
 pub const OBJECT: Encoding = Encoding::new(0);
 
 /// A complete signal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Signal)]
 pub struct SignalObject<'a> {
     id: &'a str,
+    #[schema(value_type = SignalStatus)]
     status: &'static str,
+    #[schema(value_type = Direction)]
     direction: &'static str,
     symbol: &'a str,
+    #[schema(format = DateTime)]
     entry_time: String,
     #[serde(serialize_with = "optional")]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional")]
     stop_loss: Option<f64>,
+    #[schema(value_type = Option<Vec<f64>>)]
     take_profits: Option<Numbers<'a>>,
     tp_modes: &'a [String],
     reason: &'a str,
@@ -35,12 +41,15 @@ pub struct SignalObject<'a> {
     confidence: f64,
     #[serde(serialize_with = "number")]
     rr_target: f64,
+    #[schema(value_type = Killzone)]
     killzone: &'static str,
     killzone_active: bool,
     /// The same as `entry_price`, for older clients.
     #[serde(serialize_with = "optional")]
     price: Option<f64>,
+    #[schema(format = DateTime)]
     updated_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     invalidation: Option<&'a str>,
     source: &'a str,
@@ -84,11 +93,13 @@ impl SignalObject<'_> {
 }
 
 /// A price.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Price)]
 pub struct PriceObject<'a> {
     symbol: &'a str,
     #[serde(serialize_with = "number")]
     price: f64,
+    #[schema(format = DateTime)]
     timestamp: String,
     #[serde(serialize_with = "number")]
     change: f64,
@@ -100,6 +111,7 @@ pub struct PriceObject<'a> {
     bid: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     ask: Option<f64>,
+    #[schema(value_type = Quality)]
     quality: &'static str,
     source: &'a str,
 }

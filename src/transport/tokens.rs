@@ -51,7 +51,7 @@ impl Gateway {
     pub(crate) fn token_fault(&self, kind: TokenKind, error: AuthError, address: Option<IpAddr>) -> ErrorObject {
         match self.count_refusal(AdmissionError::Token(kind, error), address) {
             AdmissionError::WrongTokens(refused) => fault(TooManyWrongTokens::CODE, refused.to_string()),
-            _ => fault(error.code(), error.to_string()),
+            _ => fault(error.code().name(), error.to_string()),
         }
     }
 

@@ -18,6 +18,7 @@ mod commands;
 mod damage;
 mod demo;
 mod deploy;
+mod described;
 mod disk;
 mod doctor;
 mod draining;

@@ -8,7 +8,6 @@ use std::path::Path;
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use orion_server::pipeline::clock::wall;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -66,6 +65,9 @@ fn tokens() -> Vec<(&'static str, Who, Option<String>)> {
         token("the admin token", Operator, ADMIN.to_owned()),
     ]
 }
+
+/// Routes that serve pages and descriptions rather than data.
+const PAGES: [&str; 3] = ["/", "/docs", "/openapi.json"];
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +157,7 @@ fn routes() -> Vec<Route> {
         },
         Route {
             open_for: Insiders,
-            ..write("ANY", "/api/webhooks/tradingview/{token}", "/api/webhooks/tradingview/x", json!("x"))
+            ..write("POST", "/api/webhooks/tradingview/{token}", "/api/webhooks/tradingview/x", json!("x"))
         },
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
@@ -165,7 +167,8 @@ fn routes() -> Vec<Route> {
         get(Ana, "/api/v1/dashboard/earnings", "/api/v1/dashboard/earnings?user_id=ana"),
         get(Introduced, "/ws/user/{id}", "/ws/user/ana"),
     ];
-    routes.extend(["/health", "/ready", "/", "/api/system/health"].map(same(Everybody)));
+    routes.extend(["/health", "/ready", "/api/system/health"].map(same(Everybody)));
+    routes.extend(PAGES.map(same(Everybody)));
     routes.extend(
         [
             "/api/signals",
@@ -267,18 +270,24 @@ fn source_files(dir: &Path, text: &mut Vec<String>) {
     }
 }
 
-/// Every route of the router, as `.route(path, method…)` says in the source. Those of the page's own files have no name there.
-fn routes_of_the_source() -> BTreeSet<(String, String)> {
+/// Routes of the source: those with a description, and those that `.route(path, …)` adds without one. Those of the page's
+/// own files have no name there.
+fn routes_of_the_source() -> (BTreeSet<(String, String)>, BTreeSet<String>) {
     let mut files = Vec::new();
     source_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    let (mut found, mut of_files) = (BTreeSet::new(), 0);
+    let (mut described, mut plain, mut of_files) = (BTreeSet::new(), BTreeSet::new(), 0);
     for text in &files {
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for other in [".nest(", ".route_service(", ".nest_service(", ".fallback_service("] {
             assert!(!text.contains(other), "a way to add routes that this test does not read: {other}");
         }
+        for description in text.split("#[utoipa::path(").skip(1) {
+            let (method, rest) = description.split_once(',').unwrap();
+            let path = rest.split('"').nth(1).unwrap();
+            described.insert((method.trim().to_uppercase(), path.to_owned()));
+        }
         for route in text.split(".route(").skip(1) {
-            let (path, handlers) = route.split_once(',').unwrap();
+            let (path, _) = route.split_once(',').unwrap();
             let path = match path.trim().strip_prefix('"') {
                 Some(literal) => literal.trim_end_matches('"').to_owned(),
                 None if path.trim() == "&path" => {
@@ -292,39 +301,34 @@ fn routes_of_the_source() -> BTreeSet<(String, String)> {
                     of_file(text).or_else(|| files.iter().find_map(|text| of_file(text))).unwrap()
                 }
             };
-            let handlers = handlers.lines().next().unwrap();
-            let mut methods = 0;
-            for (call, method) in [
-                ("get(", "GET"),
-                ("post(", "POST"),
-                ("patch(", "PATCH"),
-                ("any(", "ANY"),
-                ("put(", "PUT"),
-                ("delete(", "DELETE"),
-            ] {
-                if handlers.contains(call) {
-                    found.insert((method.to_owned(), path.clone()));
-                    methods += 1;
-                }
-            }
-            // `/` is served by a handler with a name of its own.
-            if methods == 0 {
-                assert_eq!((path.as_str(), handlers.contains("index")), ("/", true), "{handlers}");
-                found.insert(("GET".to_owned(), path));
-            }
+            plain.insert(path);
         }
     }
     assert_eq!(of_files, 1);
-    found
+    (described, plain)
 }
 
 #[test]
 fn no_route_is_forgotten_here() {
-    let listed = routes().iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
-    let routed = routes_of_the_source();
+    let listed: BTreeSet<_> = routes().iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+    let (mut routed, plain) = routes_of_the_source();
+    routed.extend(plain.into_iter().map(|path| ("GET".to_owned(), path)));
     assert!(routed.len() > 50, "{routed:?}");
     let missing: Vec<_> = routed.symmetric_difference(&listed).collect();
     assert!(missing.is_empty(), "routes that are only in the router, or only here: {missing:?}");
+}
+
+#[test]
+fn every_route_has_a_description() {
+    let (described, plain) = routes_of_the_source();
+    let routes = routes();
+    let is_stream = |path: &str| routes.iter().any(|route| route.path == path && route.open_for.is_websocket());
+    let is_described = |path: &str| described.contains(&("GET".to_owned(), path.to_owned()));
+    let missing: Vec<_> = plain
+        .iter()
+        .filter(|path| !(PAGES.contains(&path.as_str()) || is_stream(path) || is_described(path)))
+        .collect();
+    assert!(missing.is_empty(), "add them by `routes!`, with a description: {missing:?}");
 }
 
 /// A server on which somebody has published, so that there is something to leak. An id would be enough for a user's streams,
@@ -384,10 +388,7 @@ fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
 
 /// Sends a request with a token; the status, and the body of what does not go on.
 async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, String) {
-    let method = match route.method {
-        "ANY" => Method::POST,
-        method => method.parse().unwrap(),
-    };
+    let method = route.method.parse().unwrap();
     let mut request = reqwest::Client::new().request(method, format!("http://{addr}{}", route.asked));
     if let Some(token) = token {
         request = request.bearer_auth(token);

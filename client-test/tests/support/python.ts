@@ -1,4 +1,4 @@
-/** Releases of python-socketio, installed once below `.venv` and kept there. */
+/** Releases of python-socketio and other packages, installed once below `.venv` and kept there. */
 
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -56,6 +56,15 @@ export class Python {
     }
     writeFileSync(mark, readFileSync(wanted));
     return new Python(packages);
+  }
+
+  /** Runs Python with these arguments; the code it exits with, and all that it printed. */
+  async run(args: string[], options: { cwd: string; timeout: number }): Promise<{ code: number; text: string }> {
+    const env = { ...process.env, PYTHONPATH: this.packages };
+    const ended = await run(PYTHON, args, { ...options, env, maxBuffer: 1 << 24 }).catch(
+      (error: { code?: number; stdout: string; stderr: string }) => error,
+    );
+    return { code: "code" in ended ? (ended.code ?? -1) : 0, text: ended.stdout + ended.stderr };
   }
 
   /** Runs the client with these arguments for so many seconds. */

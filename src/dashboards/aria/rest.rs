@@ -1,48 +1,98 @@
 //! The HTTP routes of ARIA PRO's page. Where the server has no data, the answer is empty but has the shape that the
 //! page reads.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use chrono::TimeDelta;
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::wire::{PerformanceObject, SignalObject, Trades, UsageObject};
+use super::wire::{
+    Analysis, EquityPoint, HeatmapCell, PerformanceObject, PerformanceStats, Risk, SignalObject, Trades, UsageObject,
+};
 use crate::domain::{Feed, Symbol};
-use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit};
+use crate::http::{ApiError, AppState, Group, Params, RawQuery, ReadAccess, ReadLimit, grouped};
 use crate::store::HistoryQuery;
 
+/// How the description of the HTTP interface names the routes.
+const GROUP: Group = ("ARIA PRO", "What the panels of ARIA PRO read, in the shapes that they read.");
 /// How many days the panels look back, by default and at most.
 const DEFAULT_DAYS: u32 = 30;
 const MAX_DAYS: u32 = 365;
 
 /// Returns the routes.
-pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
-    let limited = |handler| reads.limit(handler);
-    Router::new()
-        .route("/signals/history", limited(get(history)))
-        .route("/trading/positions", get(positions))
-        .route("/trading/account-info", get(account))
-        .route("/trading/risk-metrics", limited(get(risk)))
-        .route("/api/analytics/trading-heatmap", limited(get(heatmap)))
-        .route("/api/analytics/equity-curve", limited(get(equity_curve)))
-        .route("/api/analytics/performance-metrics", limited(get(performance_metrics)))
-        .route("/api/institutional-ai/market-regimes", get(regimes))
-        .route("/api/institutional-ai/model-performance", get(models))
-        .route("/api/institutional-ai/model-configs", get(models))
-        .route("/monitoring/metrics", get(usage))
-        .route("/monitoring/performance/metrics", get(performance))
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> OpenApiRouter<AppState> {
+    let limited = |route| reads.limit(route);
+    let routes = OpenApiRouter::new()
+        .routes(limited(routes!(history)))
+        .routes(routes!(positions))
+        .routes(routes!(account))
+        .routes(limited(routes!(risk)))
+        .routes(limited(routes!(heatmap)))
+        .routes(limited(routes!(equity_curve)))
+        .routes(limited(routes!(performance_metrics)))
+        .routes(routes!(regimes))
+        .routes(routes!(models))
+        .routes(routes!(model_configs))
+        .routes(routes!(usage))
+        .routes(routes!(performance));
+    grouped(GROUP, routes)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Signals)]
 struct HistoryObject<'a> {
     signals: Vec<SignalObject<'a>>,
 }
 
-/// `GET /signals/history`: newest first. The page offers symbols that are not in the catalogue; for these the list is
-/// empty.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Positions)]
+struct PositionsObject {
+    count: usize,
+    #[schema(value_type = Vec<Object>)]
+    positions: [(); 0],
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Account)]
+struct AccountObject {
+    #[schema(value_type = Option<Object>)]
+    account: (),
+    #[schema(value_type = Option<Object>)]
+    risk_metrics: (),
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Regimes)]
+struct RegimesObject {
+    #[schema(value_type = Vec<Object>)]
+    regimes: [(); 0],
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Models)]
+struct ModelsObject {
+    #[schema(value_type = Vec<Object>)]
+    models: [(); 0],
+}
+
+/// Lists signals, newest first, in the page's shape.
+///
+/// The page offers symbols that are not in the catalogue; for these the list is empty.
+#[utoipa::path(
+    get,
+    path = "/signals/history",
+    operation_id = "aria_signals",
+    security(("reader" = [])),
+    params(
+        ("symbol" = Option<String>, Query, description = "Instrument; an unknown one gives an empty answer", example = "EURUSD"),
+        ("limit" = Option<u32>, Query, description = "Largest number of entries, 50 by default", minimum = 1, maximum = 500, example = 10),
+    ),
+    responses((status = 200, body = HistoryObject, description = "The signals")),
+)]
 async fn history(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     let limit = params.limit(50, 500);
@@ -59,32 +109,87 @@ async fn history(_: ReadAccess, State(state): State<AppState>, query: RawQuery) 
     Ok(Json(HistoryObject { signals }).into_response())
 }
 
-/// `GET /trading/positions`: always empty, because no broker is connected.
-async fn positions(_: ReadAccess) -> Json<Value> {
-    Json(json!({ "positions": [], "count": 0 }))
+/// Returns no positions, because no broker is connected.
+#[utoipa::path(
+    get,
+    path = "/trading/positions",
+    operation_id = "aria_positions",
+    security(("reader" = [])),
+    responses((status = 200, body = PositionsObject, description = "Empty")),
+)]
+async fn positions(_: ReadAccess) -> Json<PositionsObject> {
+    Json(PositionsObject { count: 0, positions: [] })
 }
 
-/// `GET /trading/account-info`: the page shows dashes for an unknown account.
-async fn account(_: ReadAccess) -> Json<Value> {
-    Json(json!({ "account": null, "risk_metrics": null }))
+/// Returns no account, because no broker is connected; the page shows dashes.
+#[utoipa::path(
+    get,
+    path = "/trading/account-info",
+    operation_id = "aria_account",
+    security(("reader" = [])),
+    responses((status = 200, body = AccountObject, description = "Empty")),
+)]
+async fn account(_: ReadAccess) -> Json<AccountObject> {
+    Json(AccountObject { account: (), risk_metrics: () })
 }
 
-/// `GET /trading/risk-metrics`: computed from the trades of one year.
+/// Returns the risk of a model account in the last 365 days, in percent per trade; zeros without trades.
+#[utoipa::path(
+    get,
+    path = "/trading/risk-metrics",
+    operation_id = "aria_risk",
+    security(("reader" = [])),
+    responses((status = 200, body = Risk, description = "The risk")),
+)]
 async fn risk(_: ReadAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(Json(trades(&state, MAX_DAYS, None).await?.risk()).into_response())
 }
 
-/// `GET /api/analytics/trading-heatmap`
+/// Returns the closed trades of confirmed signals by instrument, hour and weekday, on a model account of 10000 that
+/// risks 100 on each.
+#[utoipa::path(
+    get,
+    path = "/api/analytics/trading-heatmap",
+    operation_id = "aria_heatmap",
+    security(("reader" = [])),
+    params(
+        ("days" = Option<u32>, Query, description = "How far to look back, 30 by default", minimum = 1, maximum = 365, example = 30),
+        ("symbol" = Option<String>, Query, description = "Instrument; an unknown one gives an empty answer", example = "EURUSD"),
+    ),
+    responses((status = 200, body = Analysis<Vec<HeatmapCell>>, description = "The cells")),
+)]
 async fn heatmap(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.heatmap()).into_response())
 }
 
-/// `GET /api/analytics/equity-curve`
+/// Returns the equity of the model account after each trade.
+#[utoipa::path(
+    get,
+    path = "/api/analytics/equity-curve",
+    operation_id = "aria_equity_curve",
+    security(("reader" = [])),
+    params(
+        ("days" = Option<u32>, Query, description = "How far to look back, 30 by default", minimum = 1, maximum = 365, example = 30),
+        ("symbol" = Option<String>, Query, description = "Instrument; an unknown one gives an empty answer", example = "EURUSD"),
+    ),
+    responses((status = 200, body = Analysis<Vec<EquityPoint>>, description = "The points")),
+)]
 async fn equity_curve(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.equity_curve()).into_response())
 }
 
-/// `GET /api/analytics/performance-metrics`
+/// Returns the performance of the model account; `data` is null without trades.
+#[utoipa::path(
+    get,
+    path = "/api/analytics/performance-metrics",
+    operation_id = "aria_performance",
+    security(("reader" = [])),
+    params(
+        ("days" = Option<u32>, Query, description = "How far to look back, 30 by default", minimum = 1, maximum = 365, example = 30),
+        ("symbol" = Option<String>, Query, description = "Instrument; an unknown one gives an empty answer", example = "EURUSD"),
+    ),
+    responses((status = 200, body = Analysis<Option<PerformanceStats>>, description = "The performance")),
+)]
 async fn performance_metrics(
     _: ReadAccess,
     State(state): State<AppState>,
@@ -122,22 +227,62 @@ async fn trades(state: &AppState, days: u32, symbol: Option<Symbol>) -> Result<T
     Ok(folded.await?)
 }
 
-/// `GET /api/institutional-ai/market-regimes`: always empty, because the server has no regime model.
-async fn regimes(_: ReadAccess) -> Json<Value> {
-    Json(json!({ "regimes": [] }))
+/// Returns no regimes, because the server has no regime model.
+#[utoipa::path(
+    get,
+    path = "/api/institutional-ai/market-regimes",
+    operation_id = "aria_regimes",
+    security(("reader" = [])),
+    responses((status = 200, body = RegimesObject, description = "Empty")),
+)]
+async fn regimes(_: ReadAccess) -> Json<RegimesObject> {
+    Json(RegimesObject { regimes: [] })
 }
 
-/// `GET /api/institutional-ai/model-performance` and `…/model-configs`: always empty, because the server has no models.
-async fn models(_: ReadAccess) -> Json<Value> {
-    Json(json!({ "models": [] }))
+/// Returns no models, because the server has none.
+#[utoipa::path(
+    get,
+    path = "/api/institutional-ai/model-performance",
+    operation_id = "aria_model_performance",
+    security(("reader" = [])),
+    responses((status = 200, body = ModelsObject, description = "Empty")),
+)]
+async fn models(_: ReadAccess) -> Json<ModelsObject> {
+    Json(ModelsObject { models: [] })
 }
 
-/// `GET /monitoring/metrics`
+/// Returns no settings of models, because the server has no models.
+#[utoipa::path(
+    get,
+    path = "/api/institutional-ai/model-configs",
+    operation_id = "aria_model_configs",
+    security(("reader" = [])),
+    responses((status = 200, body = ModelsObject, description = "Empty")),
+)]
+async fn model_configs(access: ReadAccess) -> Json<ModelsObject> {
+    models(access).await
+}
+
+/// Returns the load of the machine.
+#[utoipa::path(
+    get,
+    path = "/monitoring/metrics",
+    operation_id = "aria_load",
+    security(("reader" = [])),
+    responses((status = 200, body = UsageObject, description = "The load")),
+)]
 async fn usage(_: ReadAccess, State(state): State<AppState>) -> Json<UsageObject> {
     Json(state.metrics.process.usage().into())
 }
 
-/// `GET /monitoring/performance/metrics`
+/// Returns the load of this process; there are no models.
+#[utoipa::path(
+    get,
+    path = "/monitoring/performance/metrics",
+    operation_id = "aria_process",
+    security(("reader" = [])),
+    responses((status = 200, body = PerformanceObject, description = "The load")),
+)]
 async fn performance(_: ReadAccess, State(state): State<AppState>) -> Json<PerformanceObject> {
     Json(state.metrics.process.usage().into())
 }

@@ -17,6 +17,7 @@ use http::{HeaderMap, Uri};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::domain::{RelayedMessage, Signal};
+use crate::http::Group;
 use crate::hub::Encoding;
 use crate::transport::events::PublishedType;
 use feed::StreamState;
@@ -25,6 +26,9 @@ use pages::Pages;
 #[cfg(test)]
 pub(super) use rest::routes as test_routes;
 
+/// How the description of the HTTP interface names the routes.
+const GROUP: Group =
+    ("The bot platform", "What the pages of the bot platform read on load, and poll without a stream.");
 /// Path of the stream.
 const STREAM: &str = "/api/ws";
 
@@ -58,8 +62,8 @@ impl Dashboard for Bots {
         let pages = Arc::new(Pages::new(marks.clone(), gateway.metrics.clone()));
         let state = Arc::new(StreamState::new(gateway, pages.clone()));
         Running {
-            routes: rest::routes(start.reads).layer(Extension(pages)),
-            streams: stream::routes(state.clone()).merge(sse::routes(state)),
+            routes: rest::routes(start.reads).layer(Extension(pages)).merge(sse::routes(state.clone())),
+            streams: stream::routes(state),
             marks: Some(("bot marks", marks)),
             at_stop: None,
         }

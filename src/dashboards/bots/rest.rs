@@ -5,21 +5,27 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use http::HeaderMap;
 use http::request::Parts;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::GROUP;
 use super::pages::{Browser, Pages};
+use super::wire::lists::{DecisionsObject, PortfolioObject, TradesObject, WalletObject, WhalesObject};
 use super::wire::{lists, price_map};
 use crate::auth::{self, Principal, TokenKind};
 use crate::dashboards::bots::types;
 use crate::domain::{Audience, MessageType, iso};
-use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit, encoded};
+use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit, encoded, grouped};
 use crate::hub::{Audiences, Envelope, Snapshot};
 use crate::listener::Peer;
 use crate::telemetry::STORE;
+use crate::transport::messages::PriceObject;
 
 /// How many messages an answer holds by default.
 const DEFAULT_LIMIT: usize = 50;
@@ -27,18 +33,42 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
 
 /// Returns the routes.
-pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
-    let limited = |handler| reads.limit(handler);
-    Router::new()
-        .route("/api/auth/me", get(me))
-        .route("/api/trades/recent", limited(get(trades)))
-        .route("/api/bots", limited(get(bots)))
-        .route("/api/wallet/balances", limited(get(wallet)))
-        .route("/api/portfolio/summary", limited(get(portfolio)))
-        .route("/api/system/health", get(system_health))
-        .route("/api/prices/live", get(prices))
-        .route("/api/advanced/decisions/recent", limited(get(decisions)))
-        .route("/api/advanced/whale/summary", limited(get(whales)))
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> OpenApiRouter<AppState> {
+    let limited = |route| reads.limit(route);
+    let routes = OpenApiRouter::new()
+        .routes(routes!(me))
+        .routes(limited(routes!(trades)))
+        .routes(limited(routes!(bots)))
+        .routes(limited(routes!(wallet)))
+        .routes(limited(routes!(portfolio)))
+        .routes(routes!(system_health))
+        .routes(routes!(prices))
+        .routes(limited(routes!(decisions)))
+        .routes(limited(routes!(whales)));
+    grouped(GROUP, routes)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = bots::User)]
+struct UserObject {
+    #[schema(format = DateTime)]
+    expires_at: String,
+    id: String,
+    is_admin: bool,
+    /// `user` or `admin`.
+    role: &'static str,
+    user_id: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = bots::Health)]
+struct SystemHealthObject {
+    /// `connected` or `failing`.
+    database: &'static str,
+    /// `healthy` or `degraded`.
+    status: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
 }
 
 /// The user of the request, identified by the bearer token. A token in the query is not accepted, because URLs end up
@@ -61,22 +91,39 @@ impl BearerUser {
     }
 }
 
-/// `GET /api/auth/me`: the user that the token names. On 401 the page opens its login. The page requests it only when
-/// it loads.
+/// Returns the user that the token names; on 401 the page opens its login.
+#[utoipa::path(
+    get,
+    path = "/api/auth/me",
+    operation_id = "bots_me",
+    security(("user" = [])),
+    responses((status = 200, body = UserObject, description = "The user")),
+)]
 async fn me(
     BearerUser(identity): BearerUser,
     Extension(pages): Extension<Arc<Pages>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-) -> Json<Value> {
+) -> Json<UserObject> {
     let address = peer.map(|Extension(peer)| peer.client);
     pages.loading(&identity.user, &Browser::of(&headers, address, false));
     let Principal { user, admin, expires_at, .. } = identity;
     let role = if admin { "admin" } else { "user" };
-    Json(json!({ "id": user, "user_id": user, "role": role, "is_admin": admin, "expires_at": iso(expires_at) }))
+    let (id, user_id) = (user.to_string(), user.to_string());
+    Json(UserObject { expires_at: iso(expires_at), id, is_admin: admin, role, user_id })
 }
 
-/// `GET /api/trades/recent`
+/// Lists the user's trades, newest first, as published.
+#[utoipa::path(
+    get,
+    path = "/api/trades/recent",
+    operation_id = "bots_trades",
+    security(("user" = [])),
+    params(
+        ("limit" = Option<u32>, Query, description = "Largest number of entries, 50 by default", minimum = 1, maximum = 500, example = 10),
+    ),
+    responses((status = 200, body = TradesObject, description = "The trades")),
+)]
 async fn trades(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, types::TRADES, query)?;
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BOTS));
@@ -84,20 +131,44 @@ async fn trades(user: BearerUser, State(state): State<AppState>, query: RawQuery
     Ok(encoded(lists::trades(newest_first.iter().filter_map(|publication| publication.published()), &bots)))
 }
 
-/// `GET /api/advanced/decisions/recent`
+/// Lists decisions, newest first, as published; also the new signals of this server.
+#[utoipa::path(
+    get,
+    path = "/api/advanced/decisions/recent",
+    operation_id = "bots_decisions",
+    security(("user" = [])),
+    params(
+        ("limit" = Option<u32>, Query, description = "Largest number of entries, 50 by default", minimum = 1, maximum = 500, example = 10),
+    ),
+    responses((status = 200, body = DecisionsObject, description = "The decisions")),
+)]
 async fn decisions(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, types::DECISIONS, query)?;
     Ok(encoded(lists::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
-/// `GET /api/bots`: a plain list.
+/// Lists the user's bots, as published.
+#[utoipa::path(
+    get,
+    path = "/api/bots",
+    operation_id = "bots_bots",
+    security(("user" = [])),
+    responses((status = 200, body = Vec<Object>, description = "The bots")),
+)]
 async fn bots(user: BearerUser, State(state): State<AppState>) -> Response {
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BOTS));
     encoded(lists::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
-/// `GET /api/wallet/balances`
-async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
+/// Returns the user's balances by exchange, and in total.
+#[utoipa::path(
+    get,
+    path = "/api/wallet/balances",
+    operation_id = "bots_balances",
+    security(("user" = [])),
+    responses((status = 200, body = WalletObject, description = "The balances")),
+)]
+async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<WalletObject> {
     let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BALANCES));
     Json(lists::wallet(
         &user.0.user,
@@ -106,8 +177,18 @@ async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> 
     ))
 }
 
-/// `GET /api/portfolio/summary`
-async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
+/// Returns the sums of the user's portfolio; unknown values are null.
+///
+/// `exposure` is in percent. `equity` is that of the balances, `net_pnl` and `win_rate` of the metrics; `realized_pnl`
+/// and `fees_total` are known while all trades are stored.
+#[utoipa::path(
+    get,
+    path = "/api/portfolio/summary",
+    operation_id = "bots_portfolio",
+    security(("user" = [])),
+    responses((status = 200, body = PortfolioObject, description = "The sums")),
+)]
+async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<PortfolioObject> {
     let audiences = user.audiences();
     let (balances, metrics, messages, whole) = state.hub.with_snapshot(|present| {
         let states = |kind| states(present, &audiences, kind);
@@ -124,21 +205,41 @@ async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Valu
     Json(lists::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
 }
 
-/// `GET /api/advanced/whale/summary`
+/// Returns the sums of the published whale movements: in `data`, and the same fields at the top.
+#[utoipa::path(
+    get,
+    path = "/api/advanced/whale/summary",
+    operation_id = "bots_whales",
+    security(("user" = [])),
+    responses((status = 200, body = WhalesObject, description = "The sums")),
+)]
 async fn whales(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let (messages, _) = state.hub.with_snapshot(|present| present.messages_after(&user.audiences(), 0));
     Json(lists::whales(messages.iter().filter_map(|publication| publication.published())))
 }
 
-/// `GET /api/system/health`: no token required.
-async fn system_health(State(state): State<AppState>) -> Json<Value> {
+/// Returns the health of this server.
+#[utoipa::path(
+    get,
+    path = "/api/system/health",
+    operation_id = "bots_health",
+    responses((status = 200, body = SystemHealthObject, description = "The health")),
+)]
+async fn system_health(State(state): State<AppState>) -> Json<SystemHealthObject> {
     let healthy = state.readiness.reasons().is_empty();
     let database = if state.readiness.suffers(STORE) { "failing" } else { "connected" };
     let status = if healthy { "healthy" } else { "degraded" };
-    Json(json!({ "status": status, "timestamp": iso((state.clock)()), "database": database }))
+    Json(SystemHealthObject { database, status, timestamp: iso((state.clock)()) })
 }
 
-/// `GET /api/prices/live`: prices by symbol. Public, as all prices are.
+/// Returns all prices by symbol; coins also by pair (`BTC/ZAR`), with `change` in percent.
+#[utoipa::path(
+    get,
+    path = "/api/prices/live",
+    operation_id = "bots_prices",
+    security(("reader" = [])),
+    responses((status = 200, body = BTreeMap<String, PriceObject>, description = "The prices")),
+)]
 async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
     let prices = state.hub.prices();
     encoded(price_map(prices.iter().map(AsRef::as_ref), &state.instruments))

@@ -7,21 +7,24 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::Utf8Bytes;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::{Instrument, info};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::GROUP;
 use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_request};
 use super::pages::Browser;
 use super::wire::Mode;
 use crate::auth::UserSession;
+use crate::http::{AppState, Refuses, grouped};
 use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
 use crate::listener::{KillSwitch, Peer};
 use crate::transport::Gateway;
@@ -35,10 +38,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Route of the endpoint.
-pub(super) fn routes(state: Arc<StreamState>) -> Router {
-    Router::new().route(ENDPOINT, get(events)).with_state(state)
+pub(super) fn routes(state: Arc<StreamState>) -> OpenApiRouter<AppState> {
+    grouped(GROUP, OpenApiRouter::new().routes(routes!(events)).with_state(state))
 }
 
+/// Streams the user's messages as server-sent events.
+///
+/// The events have no names. Ordered ones have their cursor as `id`, so that a browser resumes by itself; the messages
+/// are those of `/api/ws` (docs/messages.md).
+#[utoipa::path(
+    get,
+    path = "/api/realtime/events",
+    operation_id = "bots_events",
+    security(("user" = [])),
+    params(
+        ("token" = Option<String>, Query, description = "The user token, for an `EventSource`, which cannot set headers"),
+        ("last_event_id" = Option<String>, Query, description = "Resumes after this cursor; also as the header `Last-Event-ID`"),
+    ),
+    responses((status = 200, body = String, content_type = "text/event-stream", description = "The stream, until the client closes it"), Refuses<403>),
+)]
 async fn events(
     State(state): State<Arc<StreamState>>,
     connection: Option<Extension<KillSwitch>>,

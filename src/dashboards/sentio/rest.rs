@@ -3,47 +3,87 @@
 //! An unknown symbol is not an error here: the answer is empty, in the shape that the page reads. A user's data needs
 //! that user's token, or a bare id where the settings allow it; admin data needs an admin token.
 
+use std::collections::BTreeMap;
+
+use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use http::HeaderMap;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::wire::{self, BarObject, Watchlist, array, json};
+use super::wire::{self, BarObject, SignalObject, Watchlist, array, json};
 use crate::auth::{self, TokenKind};
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
 use crate::http::admin::admit;
-use crate::http::{ApiError, AppState, Params, ReadAccess, ReadLimit, encoded};
+use crate::http::{ApiError, AppState, Group, Params, ReadAccess, ReadLimit, Refuses, encoded, grouped};
 use crate::hub::Envelope;
 use crate::ingest::ErrorBody;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
+/// How the description of the HTTP interface names the routes.
+const GROUP: Group = ("Sentio 2.0", "What the pages of Sentio poll while they have no stream.");
 /// Largest number of bars in one answer.
 const MAX_BARS: usize = 1_000;
 /// The timeframe of a request that names none.
 const DEFAULT_TIMEFRAME: &str = "1day";
 
 /// Returns the routes.
-pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
-    let limited = |handler| reads.limit(handler);
-    Router::new()
-        .route("/api/v1/dashboard/trade-signals", limited(get(trade_signals)))
-        .route("/api/v1/dashboard/earnings", get(earnings))
-        .route("/api/v1/market/quote/{symbol}", get(quote))
-        .route("/api/v1/market/quotes", limited(get(quotes)))
-        .route("/api/v1/market/history/{symbol}", limited(get(history)))
-        .route("/api/v1/admin/users", limited(get(admin_users)))
-        .route("/api/v1/admin/subscribers", limited(get(admin_subscribers)))
-        .route("/api/v1/admin/analytics/revenue", limited(get(admin_revenue)))
-        .route("/api/v1/admin/analytics/users", limited(get(admin_user_analytics)))
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> OpenApiRouter<AppState> {
+    let limited = |route| reads.limit(route);
+    let routes = OpenApiRouter::new()
+        .routes(limited(routes!(trade_signals)))
+        .routes(routes!(earnings))
+        .routes(routes!(quote))
+        .routes(limited(routes!(quotes)))
+        .routes(limited(routes!(history)))
+        .routes(limited(routes!(admin_users)))
+        .routes(limited(routes!(admin_subscribers)))
+        .routes(limited(routes!(admin_revenue)))
+        .routes(limited(routes!(admin_user_analytics)));
+    grouped(GROUP, routes)
 }
 
-#[derive(Debug, Serialize)]
+/// What [`trade_signals`] encodes.
+#[derive(Debug, ToSchema)]
+#[schema(as = sentio::TradeSignals)]
+#[expect(dead_code, reason = "describes encoded text")]
+struct TradeSignalsObject {
+    signals: Vec<SignalObject>,
+    count: usize,
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+/// What [`quote()`] encodes.
+#[derive(Debug, ToSchema)]
+#[schema(as = sentio::OneQuote)]
+#[expect(dead_code, reason = "describes encoded text")]
+struct OneQuoteObject {
+    status: String,
+    quote: Option<wire::QuoteObject>,
+}
+
+/// What [`quotes`] encodes.
+#[derive(Debug, ToSchema)]
+#[schema(as = sentio::Quotes)]
+#[expect(dead_code, reason = "describes encoded text")]
+struct QuotesObject {
+    status: String,
+    quotes: BTreeMap<String, wire::QuoteObject>,
+    count: usize,
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::Bars)]
 struct HistoryObject<'a> {
     status: &'static str,
     symbol: String,
@@ -52,7 +92,17 @@ struct HistoryObject<'a> {
     count: usize,
 }
 
-/// `GET /api/v1/dashboard/trade-signals`: the same list as on the stream. Without symbols it covers all of them.
+/// Lists the current signals, as on `/ws/trade-signals`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dashboard/trade-signals",
+    operation_id = "sentio_signals",
+    security(("reader" = [])),
+    params(
+        ("symbols" = Option<String>, Query, description = "Symbols with commas between them; also `symbols[]=A&symbols[]=B`; all if there are none", example = "AAPL,EURUSD"),
+    ),
+    responses((status = 200, body = TradeSignalsObject, description = "The signals")),
+)]
 async fn trade_signals(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let watchlist = Some(&watchlist).filter(|watchlist| !watchlist.is_empty());
@@ -62,7 +112,17 @@ async fn trade_signals(_: ReadAccess, State(state): State<AppState>, query: RawQ
     Ok(encoded(format!(r#"{{"signals":{list},"count":{count},"timestamp":"{now}"}}"#)))
 }
 
-/// `GET /api/v1/market/quote/{symbol}`: null when there is no price.
+/// Returns the last price of a symbol; `quote` is null without one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/market/quote/{symbol}",
+    operation_id = "sentio_quote",
+    security(("reader" = [])),
+    params(
+        ("symbol" = String, Path, description = "Symbol, in any spelling", example = "EURUSD"),
+    ),
+    responses((status = 200, body = OneQuoteObject, description = "The price")),
+)]
 async fn quote(
     _: ReadAccess,
     State(state): State<AppState>,
@@ -73,7 +133,17 @@ async fn quote(
     Ok(encoded(format!(r#"{{"status":"success","quote":{quote}}}"#)))
 }
 
-/// `GET /api/v1/market/quotes?symbols=A,B`: quotes by symbol. Symbols without a price are absent.
+/// Returns the last prices of symbols; one without a price is absent.
+#[utoipa::path(
+    get,
+    path = "/api/v1/market/quotes",
+    operation_id = "sentio_quotes",
+    security(("reader" = [])),
+    params(
+        ("symbols" = Option<String>, Query, description = "Symbols with commas between them", example = "AAPL,EURUSD"),
+    ),
+    responses((status = 200, body = QuotesObject, description = "The prices")),
+)]
 async fn quotes(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let quotes = quotes_of(&state, &watchlist);
@@ -83,8 +153,20 @@ async fn quotes(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -
     Ok(encoded(format!(r#"{{"status":"success","quotes":{{{quotes}}},"count":{count},"timestamp":"{now}"}}"#)))
 }
 
-/// `GET /api/v1/market/history/{symbol}`: bars of this server's own prices; empty for a timeframe that the server does
-/// not store.
+/// Returns bars of this server's prices; empty for a timeframe that the server does not store.
+#[utoipa::path(
+    get,
+    path = "/api/v1/market/history/{symbol}",
+    operation_id = "sentio_bars",
+    security(("reader" = [])),
+    params(
+        ("symbol" = String, Path, description = "Symbol, in any spelling", example = "EURUSD"),
+        ("timeframe" = Option<String>, Query, description = "1min, 5min, 15min, 1hour or 1day, the default", example = "1hour"),
+        ("start_date" = Option<String>, Query, description = "A date or a time", example = "2026-01-15"),
+        ("end_date" = Option<String>, Query, description = "A date, which is included, or a time", example = "2026-01-16"),
+    ),
+    responses((status = 200, body = HistoryObject, description = "The bars, oldest first")),
+)]
 async fn history(
     _: ReadAccess,
     State(state): State<AppState>,
@@ -113,8 +195,19 @@ async fn history(
     Ok(Json(HistoryObject { status: "success", symbol, timeframe, data, count }).into_response())
 }
 
-/// `GET /api/v1/dashboard/earnings`: the latest earnings published for the user, else null. The page hides the panel on
-/// null, but shows broken numbers for an object without them.
+/// Returns the user's current earnings as published, or null.
+///
+/// The user is that of the token; where the settings allow it, that of `user_id`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dashboard/earnings",
+    operation_id = "sentio_earnings",
+    security(("user" = []), ()),
+    params(
+        ("user_id" = Option<String>, Query, description = "The user, if the token does not name one", example = "user_001"),
+    ),
+    responses((status = 200, body = Option<Object>, description = "The earnings, or null"), Refuses<403>),
+)]
 async fn earnings(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -128,22 +221,50 @@ async fn earnings(
     Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null")))
 }
 
-/// `GET /api/v1/admin/users`
+/// Returns the users, as last published.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/users",
+    operation_id = "sentio_users",
+    security(("admin" = [])),
+    responses((status = 200, body = Object, description = "The published message")),
+)]
 async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, types::ADMIN_USERS, r#"{"users":[]}"#)
 }
 
-/// `GET /api/v1/admin/subscribers`
+/// Returns the subscribers, as last published.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/subscribers",
+    operation_id = "sentio_subscribers",
+    security(("admin" = [])),
+    responses((status = 200, body = Object, description = "The published message")),
+)]
 async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, types::ADMIN_SUBSCRIBERS, r#"{"subscribers":[]}"#)
 }
 
-/// `GET /api/v1/admin/analytics/revenue`
+/// Returns the revenue, as last published.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/analytics/revenue",
+    operation_id = "sentio_revenue",
+    security(("admin" = [])),
+    responses((status = 200, body = Object, description = "The published message")),
+)]
 async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, types::ADMIN_REVENUE, r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#)
 }
 
-/// `GET /api/v1/admin/analytics/users`
+/// Returns the numbers of users, as last published.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/analytics/users",
+    operation_id = "sentio_user_analytics",
+    security(("admin" = [])),
+    responses((status = 200, body = Object, description = "The published message")),
+)]
 async fn admin_user_analytics(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, types::ADMIN_USER_ANALYTICS, r#"{"by_status":{},"by_tier":{}}"#)
 }

@@ -1,11 +1,12 @@
 //! The answers to an Expert Advisor.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::ingest::{Answered, SignalAnswer};
 
 /// The answer to a post.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum PostAnswer {
     /// The answer to a batch of ticks.
@@ -15,7 +16,7 @@ pub enum PostAnswer {
 }
 
 /// The answer to a batch of ticks. It acknowledges the whole batch, including rejected ticks.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the documented answer, field by field")]
 pub struct TicksAnswer {
     pub success: bool,
@@ -25,11 +26,13 @@ pub struct TicksAnswer {
     /// Whether the batch was received before, because its acknowledgement was lost.
     pub duplicate: bool,
     pub rejected: Vec<Refused>,
+    #[schema(format = DateTime)]
     pub timestamp: String,
 }
 
 /// A rejected tick. Sending it again would not help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RefusedTick)]
 pub struct Refused {
     /// Its index in the batch.
     pub index: usize,

@@ -80,7 +80,7 @@ impl MetaTrader {
     pub async fn receive(&self, value: &Value) -> Result<PostAnswer, PushError> {
         let now = self.push.latest((self.clock)());
         let message = parse(value, &self.instruments, now);
-        match message.inspect_err(|error| self.reject("mt", error.code()))? {
+        match message.inspect_err(|error| self.reject("mt", error.code().name()))? {
             Post::Ticks(batch) => {
                 let fingerprint = fingerprint(value);
                 self.record_status(&batch);

@@ -21,10 +21,11 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::aliases::ID;
 use super::{Push, PushError};
-use crate::domain::{Feed, Instruments, SourceName, Tick, TickFault, WallClock, iso};
+use crate::domain::{Feed, Instruments, SignalStatus, SourceName, Tick, TickFault, WallClock, iso};
 use crate::telemetry::{Metrics, SourceStates};
 
 pub use parse::{Alert, Read, parse};
@@ -57,7 +58,7 @@ impl std::fmt::Debug for TradingView {
 }
 
 /// The answer to an alert.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the documented answers, field by field")]
 pub enum AlertAnswer {
@@ -65,7 +66,9 @@ pub enum AlertAnswer {
     Signal {
         success: bool,
         signal_id: String,
+        #[schema(value_type = SignalStatus)]
         status: &'static str,
+        #[schema(format = DateTime)]
         timestamp: String,
         /// Names of the fields that had no effect.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -76,6 +79,7 @@ pub enum AlertAnswer {
         success: bool,
         symbol: String,
         delayed: bool,
+        #[schema(format = DateTime)]
         timestamp: String,
         /// Why it counts as a price although it looks like a signal.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +92,9 @@ pub enum AlertAnswer {
         /// The result of the first one: the id of the signal, or the symbol of the price.
         of: String,
         /// When the first one was received.
+        #[schema(format = DateTime)]
         received_at: String,
+        #[schema(format = DateTime)]
         timestamp: String,
     },
     /// The alert had no effect.
@@ -124,7 +130,7 @@ impl TradingView {
         let now = (self.clock)();
         let read = parse::parse_within(body, &self.instruments, now, self.repeat_window);
         let Read { alert, key, is_unique, note } = read.inspect_err(|error| {
-            self.metrics.reject("alert", error.code());
+            self.metrics.reject("alert", error.code().name());
             tracing::warn!(%error, "a TradingView alert was rejected");
         })?;
         self.states.live(&SourceName::new(SOURCE));

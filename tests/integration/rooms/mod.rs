@@ -81,7 +81,10 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
              events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
              resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),
-            ("http", "ApiError AppState Params RawQuery ReadAccess ReadLimit admin::admit encoded"),
+            (
+                "http",
+                "ApiError AppState Group Params RawQuery ReadAccess ReadLimit Refuses admin::admit encoded grouped",
+            ),
             (
                 "hub",
                 "Audiences Encoding Envelope Hub Membership Ordered Outbox OutboxClosed Selection Snapshot Spacing Topics",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::number::number;
 use crate::domain::{Symbol, TradeOutcome, iso};
@@ -39,7 +40,8 @@ struct Trade {
 pub struct Trades(Vec<Trade>);
 
 /// The envelope of `/api/analytics`. The panels show `message` as an error unless it is `ok`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Analysis)]
 pub struct Analysis<T> {
     ok: bool,
     data: T,
@@ -49,7 +51,8 @@ pub struct Analysis<T> {
 }
 
 /// The trades of an instrument that were entered in one hour of one weekday, UTC.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::HeatmapCell)]
 pub struct HeatmapCell {
     symbol: String,
     hour: u32,
@@ -64,8 +67,10 @@ pub struct HeatmapCell {
 }
 
 /// The account after a trade.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::EquityPoint)]
 pub struct EquityPoint {
+    #[schema(format = DateTime)]
     timestamp: String,
     #[serde(serialize_with = "number")]
     equity: f64,
@@ -76,7 +81,8 @@ pub struct EquityPoint {
 }
 
 /// The account over the whole time. The page crashes if a number is missing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::PerformanceStats)]
 pub struct PerformanceStats {
     #[serde(serialize_with = "number")]
     total_return: f64,
@@ -99,7 +105,8 @@ pub struct PerformanceStats {
 
 /// `GET /trading/risk-metrics`. The page shows "Loading" forever for null, so without trades the numbers are zero and
 /// `trades` says why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Risk)]
 pub struct Risk {
     /// Loss that one trade in twenty reaches or exceeds, in percent of the account.
     #[serde(serialize_with = "number")]

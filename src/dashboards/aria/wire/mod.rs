@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::dashboards::aria::types;
 use crate::domain::number::{number, optional};
@@ -21,7 +22,7 @@ use crate::domain::{Direction, Event, PriceUpdate, Signal, iso};
 use crate::hub::{Encoding, Envelope};
 use crate::transport::messages::encode;
 
-pub use analytics::Trades;
+pub use analytics::{Analysis, EquityPoint, HeatmapCell, PerformanceStats, Risk, Trades};
 pub use channels::ChannelSet;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
 pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
@@ -68,9 +69,11 @@ enum Time {
 }
 
 /// `signal`, live and in the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Signal)]
 pub struct SignalObject<'a> {
     symbol: &'a str,
+    /// `buy` or `sell`.
     side: &'static str,
     /// Confidence, 0–1.
     #[serde(serialize_with = "number")]
@@ -79,6 +82,8 @@ pub struct SignalObject<'a> {
     #[serde(serialize_with = "number")]
     confidence: f64,
     model: &'a str,
+    /// In milliseconds.
+    #[schema(value_type = i64)]
     timestamp: Time,
     #[serde(flatten)]
     levels: LevelFields,
@@ -147,7 +152,8 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
 }
 
 /// The known prices of a signal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Levels)]
 struct LevelFields {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
     entry_price: Option<f64>,

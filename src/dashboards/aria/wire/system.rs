@@ -3,6 +3,7 @@
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::encode;
 use crate::domain::number::{number, optional};
@@ -11,7 +12,8 @@ use crate::telemetry::Usage;
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
 /// The load of the machine: `GET /monitoring/metrics`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Usage)]
 pub struct UsageObject {
     /// Of this process, in percent of all processors.
     #[serde(serialize_with = "optional")]
@@ -31,14 +33,16 @@ impl From<Usage> for UsageObject {
 }
 
 /// `metrics` of `system_metrics`. The page reads `system.memory` without checking that it is present.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::SystemMetrics)]
 pub struct MetricsObject {
     system: SystemObject,
     models_tracked: u32,
     total_inferences: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::System)]
 struct SystemObject {
     #[serde(serialize_with = "number")]
     uptime_seconds: f64,
@@ -49,7 +53,8 @@ struct SystemObject {
     open_files: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Memory)]
 struct MemoryObject {
     #[serde(serialize_with = "optional")]
     rss_mb: Option<f64>,
@@ -79,11 +84,15 @@ impl From<Usage> for MetricsObject {
 }
 
 /// `GET /monitoring/performance/metrics`: `system` is the whole of `metrics`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::Performance)]
 pub struct PerformanceObject {
     system: MetricsObject,
+    #[schema(value_type = Object)]
     models: Map<String, Value>,
+    #[schema(value_type = Object)]
     symbols: Map<String, Value>,
+    #[schema(value_type = Object)]
     thresholds: Map<String, Value>,
 }
 

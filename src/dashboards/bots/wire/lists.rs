@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::spelling::{Bot, bot_id, spelled};
 use super::whale::WhaleSums;
@@ -16,6 +18,92 @@ use crate::transport::shape::json_number;
 const ALL_PLATFORMS: &str = "all";
 /// The currency of the totals.
 const CURRENCY: &str = "ZAR";
+
+/// What [`trades`] encodes.
+#[derive(Debug, ToSchema)]
+#[schema(as = bots::Trades)]
+#[expect(dead_code, reason = "describes encoded text")]
+pub(crate) struct TradesObject {
+    #[schema(value_type = Vec<Object>)]
+    trades: Vec<Value>,
+}
+
+/// What [`decisions`] encodes.
+#[derive(Debug, ToSchema)]
+#[schema(as = bots::Decisions)]
+#[expect(dead_code, reason = "describes encoded text")]
+pub(crate) struct DecisionsObject {
+    success: bool,
+    count: usize,
+    #[schema(value_type = Vec<Object>)]
+    decisions: Vec<Value>,
+}
+
+/// The holdings of one user.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = bots::Wallet)]
+pub(crate) struct WalletObject {
+    #[schema(value_type = f64)]
+    btc: Value,
+    /// The published balances by exchange.
+    #[schema(value_type = Object)]
+    exchanges: Map<String, Value>,
+    /// `total_zar`, and the sum of each asset as `<asset>_balance`.
+    #[schema(value_type = BTreeMap<String, f64>)]
+    master_wallet: Map<String, Value>,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    user_id: String,
+    #[schema(value_type = f64)]
+    zar: Value,
+}
+
+/// The portfolio of one user. Unknown values are null.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = bots::Portfolio)]
+pub(crate) struct PortfolioObject {
+    active_bots: Value,
+    drawdown_current: Value,
+    drawdown_max: Value,
+    #[schema(value_type = Option<f64>)]
+    equity: Value,
+    /// In percent.
+    #[schema(value_type = Option<f64>)]
+    exposure: Value,
+    #[schema(value_type = Option<f64>)]
+    fees_total: Value,
+    net_pnl: Value,
+    #[schema(value_type = Option<f64>)]
+    realized_pnl: Value,
+    risk_level: Value,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    total_bots: Value,
+    total_trades: Value,
+    unrealized_pnl: Value,
+    win_rate: Value,
+}
+
+/// What [`whales`] returns.
+#[derive(Debug, ToSchema)]
+#[schema(as = bots::Whales)]
+#[expect(dead_code, reason = "describes a value")]
+pub(crate) struct WhalesObject {
+    status: String,
+    data: WhaleFields,
+    #[serde(flatten)]
+    fields: WhaleFields,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(as = bots::WhaleSums)]
+#[expect(dead_code, reason = "describes a value")]
+struct WhaleFields {
+    #[serde(flatten)]
+    sums: WhaleSums,
+    #[schema(value_type = Vec<Object>)]
+    signals: [(); 0],
+}
 
 /// Returns the bots of one user by id, for the trades of an answer.
 pub(crate) fn bots_by_id<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> BTreeMap<&'a str, Bot> {
@@ -51,7 +139,11 @@ fn list<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> String {
 }
 
 /// The holdings of one user per platform, and in total.
-pub(crate) fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>, now: DateTime<Utc>) -> Value {
+pub(crate) fn wallet<'a>(
+    user: &str,
+    balances: impl Iterator<Item = &'a RelayedMessage>,
+    now: DateTime<Utc>,
+) -> WalletObject {
     let holdings = Holdings::of(balances);
     let mut master = Map::new();
     master.insert("total_zar".into(), json_number(holdings.total_zar));
@@ -60,10 +152,8 @@ pub(crate) fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedM
     }
     // The dashboard's own balances read two currencies at the top level.
     let [zar, btc] = ["ZAR", "BTC"].map(|asset| json_number(holdings.assets.get(asset).copied().unwrap_or_default()));
-    json!({
-        "user_id": user, "master_wallet": master, "exchanges": holdings.exchanges, "zar": zar, "btc": btc,
-        "timestamp": iso(now)
-    })
+    let (user_id, timestamp) = (user.to_owned(), iso(now));
+    WalletObject { btc, exchanges: holdings.exchanges, master_wallet: master, timestamp, user_id, zar }
 }
 
 /// The portfolio of one user: equity from the balances, metrics, and the sums of trades, which are only known when all
@@ -73,7 +163,7 @@ pub(crate) fn portfolio<'a>(
     metrics: Option<&RelayedMessage>,
     all_trades: Option<impl Iterator<Item = &'a RelayedMessage>>,
     now: DateTime<Utc>,
-) -> Value {
+) -> PortfolioObject {
     let holdings = Holdings::of(balances);
     let metrics: Map<String, Value> =
         metrics.and_then(|metrics| serde_json::from_str(&metrics.data).ok()).unwrap_or_default();
@@ -88,22 +178,22 @@ pub(crate) fn portfolio<'a>(
     let known = |name: &str| metrics.get(name).cloned().unwrap_or(Value::Null);
     // The dashboard prints it with a percent sign.
     let exposure = metrics.get("exposure").and_then(Value::as_f64).map(|exposure| exposure * 100.0);
-    json!({
-        "equity": if holdings.is_empty() { Value::Null } else { json_number(holdings.total_zar) },
-        "realized_pnl": sum(trades.map(|(realized, _)| realized)),
-        "unrealized_pnl": null,
-        "fees_total": sum(trades.map(|(_, fees)| fees)),
-        "net_pnl": known("total_pnl"),
-        "drawdown_current": null,
-        "drawdown_max": null,
-        "win_rate": known("win_rate"),
-        "total_trades": known("total_trades"),
-        "active_bots": known("active_bots"),
-        "total_bots": known("total_bots"),
-        "exposure": sum(exposure),
-        "risk_level": known("risk_level"),
-        "timestamp": iso(now)
-    })
+    PortfolioObject {
+        active_bots: known("active_bots"),
+        drawdown_current: Value::Null,
+        drawdown_max: Value::Null,
+        equity: if holdings.is_empty() { Value::Null } else { json_number(holdings.total_zar) },
+        exposure: sum(exposure),
+        fees_total: sum(trades.map(|(_, fees)| fees)),
+        net_pnl: known("total_pnl"),
+        realized_pnl: sum(trades.map(|(realized, _)| realized)),
+        risk_level: known("risk_level"),
+        timestamp: iso(now),
+        total_bots: known("total_bots"),
+        total_trades: known("total_trades"),
+        unrealized_pnl: Value::Null,
+        win_rate: known("win_rate"),
+    }
 }
 
 /// The sums of whale movements, oldest first: in `data` beside a `status`, and at the top level, for the two pages that

@@ -228,11 +228,11 @@ fn a_published_sum_replaces_the_wallets_total() {
     let valr = json!({"platform": "valr", "balances": {"ZAR": amounts(50.5), "BTC": amounts(0.2)}});
     let all = json!({"platform": "all", "balances": {}, "total_value_zar": 1000});
     let [luno, valr, all] = [luno, valr, all].map(|data| published(1, types::BALANCES, &data));
-    let wallet = lists::wallet("demo", [&luno, &valr].into_iter(), now());
+    let wallet = json!(lists::wallet("demo", [&luno, &valr].into_iter(), now()));
     let master = json!({"total_zar": 950.5, "zar_balance": 150.5, "btc_balance": 0.3});
     assert_eq!((&wallet["user_id"], &wallet["master_wallet"]), (&json!("demo"), &master));
     assert_eq!(wallet["exchanges"]["valr"]["balances"]["BTC"], amounts(0.2));
-    let wallet = lists::wallet("demo", [&luno, &valr, &all].into_iter(), now());
+    let wallet = json!(lists::wallet("demo", [&luno, &valr, &all].into_iter(), now()));
     assert_eq!(wallet["master_wallet"]["total_zar"], 1000);
 
     let metrics = published(2, types::METRICS, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
@@ -242,12 +242,12 @@ fn a_published_sum_replaces_the_wallets_total() {
         published(3, types::TRADES, &trade)
     };
     let trades = [trade(json!(null)), trade(json!(2.5))];
-    let summary = lists::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now());
+    let summary = json!(lists::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now()));
     assert_eq!(
         (&summary["equity"], &summary["net_pnl"], &summary["win_rate"]),
         (&json!(900), &json!(12.5), &json!(0.5))
     );
     assert_eq!((&summary["realized_pnl"], &summary["fees_total"]), (&json!(2.5), &json!(0.2)));
-    let unknown = lists::portfolio([].into_iter(), None, None::<std::iter::Empty<_>>, now());
+    let unknown = json!(lists::portfolio([].into_iter(), None, None::<std::iter::Empty<_>>, now()));
     assert!(["equity", "realized_pnl", "drawdown_max", "win_rate"].iter().all(|name| unknown[*name].is_null()));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::dashboards::bots::publish::decimals;
 use crate::dashboards::bots::types;
@@ -15,8 +16,9 @@ use crate::hub::Envelope;
 use crate::transport::shape::json_number;
 
 /// Inflow and outflow of one exchange.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = bots::ExchangeFlow)]
 struct ExchangeFlow {
     #[serde(serialize_with = "number")]
     inflow: f64,
@@ -27,8 +29,9 @@ struct ExchangeFlow {
 }
 
 /// Inflow and outflow of all exchanges.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = bots::FlowTotal)]
 struct FlowTotal {
     #[serde(serialize_with = "number")]
     total_inflow: f64,
@@ -39,8 +42,9 @@ struct FlowTotal {
 }
 
 /// The sums of the retained movements.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = bots::WhaleFlows)]
 pub(super) struct WhaleSums {
     exchanges: BTreeMap<String, BTreeMap<String, ExchangeFlow>>,
     summary: BTreeMap<String, FlowTotal>,

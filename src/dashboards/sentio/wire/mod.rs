@@ -24,10 +24,13 @@ use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::dashboards::sentio::types;
 use crate::domain::number::{number, optional};
-use crate::domain::{Audience, Bar, Direction, Event, Instruments, MessageType, PriceUpdate, Signal, SignalState, iso};
+use crate::domain::{
+    Audience, Bar, Direction, Event, Instruments, MessageType, PriceUpdate, Quality, Signal, SignalState, iso,
+};
 use crate::hub::{Encoding, Envelope, Snapshot};
 
 pub use personal::{
@@ -39,14 +42,39 @@ pub use watchlist::Watchlist;
 /// The slot of the frames, and of the entries of lists.
 pub const ENCODING: Encoding = Encoding::new(3);
 
+/// An entry of the list of current signals.
+#[derive(Debug, ToSchema)]
+#[schema(as = sentio::Signal)]
+#[expect(dead_code, reason = "describes encoded text")]
+pub struct SignalObject {
+    symbol: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    fields: SignalFields,
+}
+
+/// A quote.
+#[derive(Debug, ToSchema)]
+#[schema(as = sentio::Quote)]
+#[expect(dead_code, reason = "describes encoded text")]
+pub struct QuoteObject {
+    symbol: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    fields: QuoteFields,
+}
+
 /// Fields of a signal behind its symbol.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::SignalFields)]
 struct SignalFields {
+    /// `buy`, `sell`, `hold` or `error`.
     signal: &'static str,
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(serialize_with = "number")]
     consensus_strength: f64,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
@@ -66,7 +94,8 @@ impl From<&Signal> for SignalFields {
 }
 
 /// Fields of a quote behind its symbol.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::QuoteFields)]
 struct QuoteFields {
     #[serde(serialize_with = "number")]
     price: f64,
@@ -84,7 +113,9 @@ struct QuoteFields {
     change: f64,
     #[serde(serialize_with = "number")]
     change_pct: f64,
+    #[schema(format = DateTime)]
     timestamp: String,
+    #[schema(value_type = Quality)]
     quality: &'static str,
     source: String,
 }
@@ -114,8 +145,10 @@ fn six_decimals(volume: f64) -> f64 {
 }
 
 /// One bar of the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::Bar)]
 pub struct BarObject {
+    #[schema(format = DateTime)]
     timestamp: String,
     #[serde(serialize_with = "number")]
     open: f64,
