@@ -238,6 +238,7 @@ impl App {
                 &dashboards::token_headers(),
                 dashboards::credentialed_paths(),
             ))
+            .layer(http::protocol::layer(self.gateway.metrics.clone()))
             .layer(TokenLayer::new(self.gateway.clone(), &dashboards::token_headers()))
             .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, dashboards::rewrite))
             .layer(CompactHead)

@@ -72,6 +72,8 @@ export interface Subscribed {
   readonly cursor: string;
   /** True: exactly the missed events were sent. False: a snapshot replaced the gap. Null: the request did not resume. */
   readonly recovered: boolean | null;
+  /** Version of the interface. */
+  readonly protocol: number;
   /** How far back the snapshot of ended signals reaches, if the request named it. */
   readonly replay?: string;
 }

@@ -279,7 +279,7 @@ describe("a cut connection", () => {
       await inbox.next("open");
       assert.equal(ws.readyState, ws.OPEN);
       const [answer] = await inbox.next("subscribed");
-      assert.deepEqual(Object.keys(answer).sort(), ["channels", "cursor", "recovered", "replay", "symbols", "type"]);
+      assert.deepEqual(Object.keys(answer).sort(), ["channels", "cursor", "protocol", "recovered", "replay", "symbols", "type"]);
       const ids = await lifeBefore(server);
       const [frame] = await inbox.next("signal", (f) => f.payload.id === ids[2]);
       assert.deepEqual(Object.keys(frame), ["type", "payload", "cursor"]);

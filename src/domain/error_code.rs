@@ -53,6 +53,8 @@ codes! {
     ValidationFailed "validation_failed" 400,
     /// The request has no `Host` header, or more than one.
     InvalidHost "invalid_host" 400,
+    /// The server does not speak the version of the interface that the query asks for.
+    UnsupportedProtocol "unsupported_protocol" 400,
     /// The token is missing, or is a wrong shared token, or the server has none.
     Unauthorized "unauthorized" 401,
     /// The user token has expired.

@@ -39,7 +39,7 @@ impl Killzone {
     }
 
     /// Returns the minutes of the New York day at which the window begins and ends.
-    const fn window(self) -> (u32, u32) {
+    pub const fn window(self) -> (u32, u32) {
         match self {
             Self::Asia => (20 * 60, 24 * 60),
             Self::London => (2 * 60, 5 * 60),
@@ -73,6 +73,22 @@ impl Killzone {
             .unwrap_or(Self::Asia)
     }
 
+    /// Returns the first instant after `at` at which another window is open, or none any more.
+    pub fn next_change(at: DateTime<Utc>) -> DateTime<Utc> {
+        let now = Self::active_at(at);
+        half_hours_after(at).find(|later| Self::active_at(*later) != now).unwrap_or(at)
+    }
+
+    /// Returns the window that begins next, and when.
+    pub fn next_begin(at: DateTime<Utc>) -> (Self, DateTime<Utc>) {
+        let mut last = Self::active_at(at);
+        let begin = half_hours_after(at).find_map(|later| {
+            let before = std::mem::replace(&mut last, Self::active_at(later));
+            last.filter(|zone| before != Some(*zone)).map(|zone| (zone, later))
+        });
+        begin.unwrap_or((Self::Asia, at))
+    }
+
     /// Parses the spellings of senders: `ny_am`, `NY_AM`, `NY AM`, `London Open`, `New York AM Session`, `Asian` …
     pub fn parse(text: &str) -> Option<Self> {
         let words: String =
@@ -89,6 +105,13 @@ impl Killzone {
             _ => None,
         }
     }
+}
+
+/// Returns the half hours of a day after `at`. All windows and changes of the clock are at half hours, in UTC too.
+fn half_hours_after(at: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+    let half_hour = 1800;
+    let first = (at.timestamp().div_euclid(half_hour) + 1) * half_hour;
+    (0..48).filter_map(move |index| DateTime::from_timestamp(first + index * half_hour, 0))
 }
 
 fn minute_in_new_york(at: DateTime<Utc>) -> u32 {
@@ -154,6 +177,23 @@ mod tests {
             ("2026-11-01T10:00:00Z", Killzone::London, false, "05:00 EST"),
         ] {
             assert_eq!(at(text), (zone, active), "{text} ({why})");
+        }
+    }
+
+    #[test]
+    fn changes_and_begins_are_found_across_clock_changes() {
+        for (at, change, begins, next) in [
+            ("2026-01-15T10:30:00Z", "2026-01-15T14:30:00Z", Killzone::NyAm, "2026-01-15T14:30:00Z"),
+            ("2026-01-15T14:30:00Z", "2026-01-15T16:00:00Z", Killzone::Lunch, "2026-01-15T17:00:00Z"),
+            ("2026-01-15T15:59:59.999Z", "2026-01-15T16:00:00Z", Killzone::Lunch, "2026-01-15T17:00:00Z"),
+            ("2026-01-15T21:00:00Z", "2026-01-16T01:00:00Z", Killzone::Asia, "2026-01-16T01:00:00Z"),
+            // New York springs forward: London begins when 02:00 would have been.
+            ("2026-03-08T05:30:00Z", "2026-03-08T07:00:00Z", Killzone::London, "2026-03-08T07:00:00Z"),
+            ("2026-11-01T04:00:00Z", "2026-11-01T07:00:00Z", Killzone::London, "2026-11-01T07:00:00Z"),
+        ] {
+            let time = |text| parse_time(text).unwrap();
+            assert_eq!(Killzone::next_change(time(at)), time(change), "{at}");
+            assert_eq!(Killzone::next_begin(time(at)), (begins, time(next)), "{at}");
         }
     }
 

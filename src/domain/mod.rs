@@ -5,6 +5,7 @@
 mod bar;
 mod builtin;
 mod catalogue;
+mod clocks;
 mod error_code;
 mod event;
 mod fault;
@@ -18,6 +19,7 @@ pub mod number;
 mod outcome;
 mod price;
 mod printed_time;
+mod protocol;
 mod recording;
 mod session;
 mod setup;
@@ -32,6 +34,7 @@ mod venue;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
 pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
+pub use clocks::{new_york, weeks_apart};
 pub use error_code::ErrorCode;
 pub use event::{Class, Cursor, CursorError, Event, Position, StateKey};
 pub use fault::{Fault, FaultKind};
@@ -42,6 +45,7 @@ pub use levels::LevelLimits;
 pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UserNote};
 pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
+pub use protocol::PROTOCOL;
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
     UnknownTimezone, parse_offset,

@@ -44,6 +44,7 @@ pub struct TradeOutcome {
     /// The direction.
     pub direction: Direction,
     /// The setup that its reason names.
+    #[schema(required)]
     pub setup: Option<SetupKind>,
     /// The window of the trading day.
     pub killzone: Killzone,
@@ -52,12 +53,16 @@ pub struct TradeOutcome {
     /// Its model score, 0–1.
     pub confidence: f64,
     /// The feed of the last price; `None` without a price.
+    #[schema(required)]
     pub feed: Option<Feed>,
     /// Its entry.
+    #[schema(required)]
     pub entry: Option<f64>,
     /// Its stop.
+    #[schema(required)]
     pub stop: Option<f64>,
     /// The price at which the position was entered: the first one after the confirmation.
+    #[schema(required)]
     pub fill: Option<f64>,
     /// When the signal was confirmed, which is when the record begins.
     pub confirmed_at: DateTime<Utc>,

@@ -6,11 +6,12 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::holidays::{self, Ending};
 
 /// The weekly timetable of an instrument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Session {
     /// Sunday 17:00 to Friday 17:00, no daily break.
@@ -22,6 +23,28 @@ pub enum Session {
 }
 
 impl Session {
+    /// All timetables.
+    pub const ALL: [Self; 3] = [Self::Forex, Self::Globex, Self::Always];
+
+    /// Returns the weekly hours for people, by New York's wall clock.
+    pub const fn hours(self) -> &'static str {
+        match self {
+            Self::Forex => "Sunday 17:00 to Friday 17:00",
+            Self::Globex => "Sunday 18:00 to Friday 17:00, with a break from 17:00 to 18:00 every day",
+            Self::Always => "always",
+        }
+    }
+
+    /// Returns the first instant after `at` at which the market opens or closes; `None` if it never closes.
+    pub fn next_change(self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // Days end at quarters of an hour, in UTC too. The longest pause is a weekend with a holiday on each side.
+        let quarter = 900;
+        let first = (at.timestamp().div_euclid(quarter) + 1) * quarter;
+        let is_open = self.is_open(at);
+        let mut quarters = (0..8 * 96).filter_map(|index| DateTime::from_timestamp(first + index * quarter, 0));
+        quarters.find(|later| self.is_open(*later) != is_open).filter(|_| self != Self::Always)
+    }
+
     /// Whether London or New York trades: 02:00–16:00 in New York. In the other hours even open markets may be silent
     /// for minutes.
     pub fn is_busy(at: DateTime<Utc>) -> bool {
@@ -115,6 +138,21 @@ mod tests {
             ("2026-07-05T22:30:00Z", true, true), // Sunday, 18:30 EDT
         ] {
             assert_eq!((open(Session::Forex, at), open(Session::Globex, at)), (forex, globex), "{at}");
+        }
+    }
+
+    #[test]
+    fn the_next_change_knows_breaks_and_holidays() {
+        for (at, forex, globex) in [
+            ("2026-01-14T12:00:00Z", "2026-01-16T22:00:00Z", "2026-01-14T22:00:00Z"),
+            ("2026-01-16T22:00:00Z", "2026-01-18T22:00:00Z", "2026-01-18T23:00:00Z"),
+            ("2025-12-24T12:00:00Z", "2025-12-24T22:00:00Z", "2025-12-24T18:15:00Z"),
+            ("2025-12-24T22:00:00Z", "2025-12-25T22:00:00Z", "2025-12-25T23:00:00Z"),
+        ] {
+            let time = |text| parse_time(text).unwrap();
+            assert_eq!(Session::Forex.next_change(time(at)), Some(time(forex)), "{at}");
+            assert_eq!(Session::Globex.next_change(time(at)), Some(time(globex)), "{at}");
+            assert_eq!(Session::Always.next_change(time(at)), None);
         }
     }
 

@@ -53,24 +53,31 @@ pub struct Stats {
     #[schema(value_type = BTreeMap<String, usize>)]
     pub classes: BTreeMap<OutcomeClass, usize>,
     /// The rate of trades with `r` above 0.
+    #[schema(required)]
     pub win_rate: Option<RateEstimate>,
     /// The rate of trades that reached their first target before the stop.
+    #[schema(required)]
     pub first_target_rate: Option<RateEstimate>,
     /// The mean result.
+    #[schema(required)]
     pub expectancy_r: Option<f64>,
     /// The sum of all results.
     pub total_r: f64,
     /// The sum of the wins divided by the sum of the losses; `None` without losses.
+    #[schema(required)]
     pub profit_factor: Option<f64>,
     /// The maximum fall of the running sum below its previous maximum, in the order in which the records ended; at
     /// least 0.
     pub max_drawdown_r: f64,
     /// The mean of the best prices.
+    #[schema(required)]
     pub mean_mfe: Option<f64>,
     /// The mean of the worst prices.
+    #[schema(required)]
     pub mean_mae: Option<f64>,
     /// The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has
     /// 0.25.
+    #[schema(required)]
     pub brier: Option<f64>,
 }
 

@@ -15,6 +15,8 @@ use serde_json::Value;
 use super::error::ApiError;
 use crate::ingest::{MalformedBody, trimmed};
 
+/// The content type of all answers that are not text.
+pub(super) const JSON: &str = "application/json";
 /// Size limit of an ordinary body, in bytes.
 pub(super) const SMALL: usize = 64 * 1024;
 /// Size limit of a batch, in bytes.
@@ -40,7 +42,7 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for RawBody<LIMIT> {
 
 /// Returns a response from JSON that is already encoded.
 pub(crate) fn encoded(json: impl Into<Body>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], json.into()).into_response()
+    ([(CONTENT_TYPE, JSON)], json.into()).into_response()
 }
 
 /// A JSON body of at most `LIMIT` bytes.

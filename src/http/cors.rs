@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 
 use crate::config::AllowedOrigins;
 
-const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
+const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After, Orion-Protocol");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 

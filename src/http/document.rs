@@ -7,8 +7,9 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use utoipa::openapi::OpenApi;
 
-use super::console::{JSON, unless_known};
+use super::body::JSON;
 use super::describe;
+use super::etag::unless_known;
 
 /// Returns the route of the description of `api`.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(api: OpenApi) -> Router<S> {

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::domain::ErrorCode;
+use crate::domain::{ErrorCode, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -43,6 +43,11 @@ pub enum ApiError {
     /// The path or the query is invalid.
     #[error("{0}")]
     BadRequest(String),
+    /// The query asks for a version of the interface that this server does not speak.
+    #[error(
+        "This server speaks version {PROTOCOL} of its interface, not '{0}': leave protocol out, or use a server that has it"
+    )]
+    UnsupportedProtocol(String),
     /// The content type is not a JSON type.
     #[error("The body must be JSON: Content-Type: application/json")]
     UnsupportedMediaType,
@@ -81,6 +86,7 @@ impl ApiError {
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::InvalidJson(_) | Self::MalformedJson(_) => ErrorCode::InvalidJson,
             Self::BadRequest(_) => ErrorCode::BadRequest,
+            Self::UnsupportedProtocol(_) => ErrorCode::UnsupportedProtocol,
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout => ErrorCode::RequestTimeout,

@@ -4,12 +4,16 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::body::{JSON, encoded};
 use super::describe::Refuses;
 use super::error::ApiError;
+use super::etag::unless_known;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::stats::{self, PositionObject};
 use crate::domain::number::number;
@@ -25,6 +29,7 @@ struct SignalsObject<'a> {
     signals: Vec<SignalObject<'a>>,
     /// The log's position before the page was read: a client that resumes from it misses nothing.
     cursor: String,
+    #[schema(required)]
     next: Option<String>,
 }
 
@@ -47,6 +52,7 @@ struct StateObject<'a> {
     status: &'static str,
     #[schema(format = DateTime)]
     at: String,
+    #[schema(required)]
     reason: Option<&'a str>,
     source: &'a str,
     cursor: String,
@@ -139,13 +145,16 @@ pub(super) async fn signals(
         ("risk" = Option<f64>, Query, description = "Amount to lose at the stop", example = 100),
         ("currency" = Option<String>, Query, description = "Currency of `risk`, USD by default", min_length = 3, max_length = 3, example = "USD"),
     ),
-    responses((status = 200, body = LifeObject, description = "The signal"), Refuses<404>),
+    responses((status = 200, body = LifeObject, description = "The signal; with an `ETag` once it cannot change any more"),
+        (status = 304, description = "The signal is the one of `If-None-Match`"),
+        Refuses<404>),
 )]
 pub(super) async fn signal(
     _: ReadAccess,
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
     query: RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let risk = stats::risk_query(query)?;
     let id = SignalId::new(&id?).ok_or(ApiError::SignalNotFound)?;
@@ -160,8 +169,12 @@ pub(super) async fn signal(
         source: state.source.as_str(),
         cursor: Position { epoch: epoch.clone(), seq: state.seq }.to_string(),
     });
+    let is_over = signal.state.status() == SignalStatus::Invalidated || outcome.is_some();
+    let is_final = is_over && position.is_none();
     let (signal, history) = (SignalObject::from(&signal), history.collect());
-    Ok(Json(LifeObject { signal, history, outcome, position }).into_response())
+    let life = serde_json::to_vec(&LifeObject { signal, history, outcome, position });
+    let life = life.map_err(|_| ApiError::Internal)?;
+    Ok(if is_final { unless_known(&headers, &Sha256::digest(&life).into(), JSON, life) } else { encoded(life) })
 }
 
 /// Returns the bars of an instrument, made of this server's prices.

@@ -4,19 +4,23 @@
 
 pub(crate) mod admin;
 mod body;
+mod compress;
 mod console;
 pub mod cors;
 mod describe;
 mod document;
 mod error;
+mod etag;
 mod history;
 pub mod host;
 mod ingest;
+mod killzones;
 mod market;
 mod observe;
 mod ops;
 mod overview;
 mod params;
+pub mod protocol;
 mod reads;
 mod requests;
 mod router;

@@ -13,12 +13,14 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::error::ApiError;
 use super::params::ReadAccess;
-use crate::domain::iso;
+use crate::domain::{PROTOCOL, iso};
 use crate::telemetry::{Condition, Phase};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Health)]
 struct HealthObject {
+    /// Version of the interface.
+    protocol: u32,
     status: &'static str,
     #[schema(format = DateTime)]
     timestamp: String,
@@ -64,6 +66,7 @@ pub(super) struct PartObject {
 )]
 pub(super) async fn health(State(state): State<AppState>) -> Response {
     let body = HealthObject {
+        protocol: PROTOCOL,
         status: "OK",
         timestamp: iso((state.clock)()),
         uptime_seconds: state.started.elapsed().as_secs(),

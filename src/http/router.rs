@@ -6,10 +6,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use super::compress::compressed;
 use super::describe::{Group, grouped};
 use super::error::ApiError;
 use super::{
-    AppState, admin, console, document, history, ingest, market, observe, ops, overview, sources, stats, webhooks,
+    AppState, admin, console, document, history, ingest, killzones, market, observe, ops, overview, sources, stats,
+    webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -19,9 +21,7 @@ const OPERATIONS: Group = ("Operations", "For the operator, load balancers and m
 pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let (routes, api) = described(&state).merge(dashboards).split_for_parts();
-    routes
-        .merge(document::routes(api))
-        .merge(console::routes())
+    compressed(routes.merge(document::routes(api)).merge(console::routes()))
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -49,7 +49,8 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(history::bars)))
         .routes(routes!(stats::stats))
         .routes(limited(routes!(sources::sources)))
-        .routes(routes!(market::instruments));
+        .routes(routes!(market::instruments))
+        .routes(routes!(killzones::killzones));
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
         .routes(routes!(admin::revoke))

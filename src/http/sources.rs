@@ -29,13 +29,16 @@ pub(super) struct SourceObject {
     name: SourceName,
     state: &'static str,
     /// Time until the next connection attempt.
+    #[schema(required)]
     retry_in: Option<u64>,
     /// Time since its last tick.
+    #[schema(required)]
     last_tick_age: Option<u64>,
     ticks_per_minute: u64,
     /// Ticks rejected since the start.
     rejected: u64,
     /// The provider's request quota.
+    #[schema(required)]
     budget: Option<BudgetObject>,
     symbols: Vec<SymbolObject>,
 }
@@ -57,6 +60,7 @@ struct SymbolObject {
     in_force: bool,
     last_tick_age: u64,
     /// Difference from the active source, in percent.
+    #[schema(required)]
     apart: Option<f64>,
     /// Whether the difference has been too large for too long.
     diverged: bool,

@@ -299,6 +299,27 @@ async fn prices_bars_and_instruments() {
 }
 
 #[tokio::test]
+async fn the_killzone_clock_says_what_comes_next() {
+    let (status, clock) = Server::new().get("/api/killzones").await;
+    assert_eq!(status, StatusCode::OK);
+    let at = "2026-01-15T14:30:00.000Z";
+    assert_eq!(clock["new_york"], "2026-01-15T05:30:00.000-05:00");
+    assert_eq!(
+        (&clock["killzone"], &clock["changes_at"], &clock["seconds_to_change"]),
+        (&Value::Null, &json!(at), &json!(14_400))
+    );
+    assert_eq!(clock["next"], json!({"killzone": "ny_am", "begins_at": at, "seconds": 14_400}));
+    assert_eq!(clock["killzones"][0], json!({"killzone": "asia", "begins": "20:00", "ends": "24:00"}));
+    assert_eq!(clock["clocks_differ"], false);
+    assert_eq!(clock["weeks_apart"][0], json!({"from": "2026-03-08T07:00:00.000Z", "to": "2026-03-29T01:00:00.000Z"}));
+    let forex = json!({
+        "symbol": "EURUSD", "session": "forex", "hours": "Sunday 17:00 to Friday 17:00", "is_open": true,
+        "changes_at": "2026-01-16T22:00:00.000Z"
+    });
+    assert_eq!((clock["markets"].as_array().unwrap().len(), &clock["markets"][0]), (7, &forex));
+}
+
+#[tokio::test]
 async fn writing_needs_its_token() {
     let server = Server::new();
     let post = async |authorization: Option<&str>| {
@@ -438,8 +459,7 @@ async fn readiness_follows_the_phase_and_degraded_parts() {
     assert_eq!(server.get("/ready").await, unavailable("draining"));
     let (status, health) = server.get("/health").await;
     let version = env!("CARGO_PKG_VERSION");
-    let alive =
-        json!({"status": "OK", "timestamp": "2026-01-15T10:30:00.000Z", "version": version, "uptime_seconds": 0});
+    let alive = json!({"protocol": 1, "status": "OK", "timestamp": "2026-01-15T10:30:00.000Z", "version": version, "uptime_seconds": 0});
     assert_eq!((status, health), (StatusCode::OK, alive));
 }
 
@@ -487,7 +507,7 @@ async fn the_console_is_served_or_explains_its_build() {
         return;
     };
     assert!(page.contains("console.js"), "{page}");
-    let known = format!("\"other\", W/{}", etag.to_str().unwrap());
+    let known = format!("\"other\", {}", etag.to_str().unwrap());
     let again = request(Method::GET, "/").header("if-none-match", known).body(Body::empty()).unwrap();
     let again = server.send(again).await;
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);

@@ -30,10 +30,12 @@ pub struct SignalObject<'a> {
     #[schema(format = DateTime)]
     entry_time: String,
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     stop_loss: Option<f64>,
-    #[schema(value_type = Option<Vec<f64>>)]
+    #[schema(required, value_type = Option<Vec<f64>>)]
     take_profits: Option<Numbers<'a>>,
     tp_modes: &'a [String],
     reason: &'a str,
@@ -46,11 +48,13 @@ pub struct SignalObject<'a> {
     killzone_active: bool,
     /// The same as `entry_price`, for older clients.
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     price: Option<f64>,
     #[schema(format = DateTime)]
     updated_at: String,
     #[schema(format = DateTime)]
     expires_at: String,
+    #[schema(required)]
     invalidation: Option<&'a str>,
     source: &'a str,
 }
@@ -170,6 +174,8 @@ pub struct Subscribed {
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.
     pub recovered: Option<bool>,
+    /// Version of the interface.
+    pub protocol: u32,
     /// How far back the snapshot of ended signals reaches, if the client asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,

@@ -11,8 +11,8 @@ use insta::assert_snapshot;
 use orion_server::auth::AuthError;
 use orion_server::dashboards::orion::wire::{frames, signal_frame};
 use orion_server::domain::{
-    Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, Position, PriceUpdate, Quality,
-    Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
+    Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, PROTOCOL, Position, PriceUpdate,
+    Quality, Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
@@ -156,6 +156,7 @@ fn conversation() {
         unfed: Vec::new(),
         cursor: position(41).to_string(),
         recovered: None,
+        protocol: PROTOCOL,
         replay: None,
         max_hz: None,
         last_event_id: None,

@@ -176,6 +176,7 @@ fn routes() -> Vec<Route> {
             "/api/sources",
             "/api/stats",
             "/api/instruments",
+            "/api/killzones",
             "/metrics",
             "/api/prices/live",
             "/signals/history",

@@ -55,7 +55,8 @@ export function assertSignal(value: any): void {
 }
 
 export function assertSubscribed(value: any, expected: { channels: string[]; symbols: string[] | null; recovered: boolean | null }): void {
-  assert.deepEqual(Object.keys(value).sort(), ["channels", "cursor", "recovered", "symbols"]);
+  assert.deepEqual(Object.keys(value).sort(), ["channels", "cursor", "protocol", "recovered", "symbols"]);
+  assert.equal(value.protocol, 1);
   assert.deepEqual([...value.channels].sort(), [...expected.channels].sort());
   assert.deepEqual(value.symbols, expected.symbols);
   assert.equal(value.recovered, expected.recovered);

@@ -59,9 +59,9 @@ struct PositionsObject {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = aria::Account)]
 struct AccountObject {
-    #[schema(value_type = Option<Object>)]
+    #[schema(required, value_type = Option<Object>)]
     account: (),
-    #[schema(value_type = Option<Object>)]
+    #[schema(required, value_type = Option<Object>)]
     risk_metrics: (),
 }
 

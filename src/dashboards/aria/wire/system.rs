@@ -17,9 +17,11 @@ const MEGABYTE: f64 = 1024.0 * 1024.0;
 pub struct UsageObject {
     /// Of this process, in percent of all processors.
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     cpu_usage: Option<f64>,
     /// Of the machine, in percent.
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     memory_usage: Option<f64>,
 }
 
@@ -47,9 +49,12 @@ struct SystemObject {
     #[serde(serialize_with = "number")]
     uptime_seconds: f64,
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     cpu_percent: Option<f64>,
     memory: MemoryObject,
+    #[schema(required)]
     threads: Option<u64>,
+    #[schema(required)]
     open_files: Option<u64>,
 }
 
@@ -57,10 +62,13 @@ struct SystemObject {
 #[schema(as = aria::Memory)]
 struct MemoryObject {
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     rss_mb: Option<f64>,
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     vms_mb: Option<f64>,
     #[serde(serialize_with = "optional")]
+    #[schema(required)]
     available_percent: Option<f64>,
 }
 

@@ -65,15 +65,15 @@ pub(crate) struct PortfolioObject {
     active_bots: Value,
     drawdown_current: Value,
     drawdown_max: Value,
-    #[schema(value_type = Option<f64>)]
+    #[schema(required, value_type = Option<f64>)]
     equity: Value,
     /// In percent.
-    #[schema(value_type = Option<f64>)]
+    #[schema(required, value_type = Option<f64>)]
     exposure: Value,
-    #[schema(value_type = Option<f64>)]
+    #[schema(required, value_type = Option<f64>)]
     fees_total: Value,
     net_pnl: Value,
-    #[schema(value_type = Option<f64>)]
+    #[schema(required, value_type = Option<f64>)]
     realized_pnl: Value,
     risk_level: Value,
     #[schema(format = DateTime)]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::wire;
 use super::{MAX_SUBSCRIBE_WAIT, OPENING_PING, OrionProtocol, SubscribeWait};
 use crate::config::duration_text;
-use crate::domain::{Event, Position, Signal, SignalState};
+use crate::domain::{Event, PROTOCOL, Position, Signal, SignalState};
 use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
 use crate::store::SignalChange;
 use crate::transport::command::SubscriptionRequest;
@@ -206,6 +206,7 @@ fn join(outbox: &Outbox, snapshot: &Snapshot, request: &SubscriptionRequest, rec
         unfed: request.unfed(snapshot),
         cursor: snapshot.position().to_string(),
         recovered,
+        protocol: PROTOCOL,
         replay: request.granted_replay(snapshot).map(duration_text),
         max_hz: request.max_hz,
         last_event_id: None,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Caller, ClientSession};
 use crate::config::duration_text;
-use crate::domain::{Position, Signal};
+use crate::domain::{PROTOCOL, Position, Signal};
 use crate::hub::{Envelope, Snapshot};
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::messages::Subscribed;
@@ -157,6 +157,7 @@ impl ClientSession {
             unfed: request.unfed(snapshot),
             cursor: snapshot.position().to_string(),
             recovered: pending.recovered(),
+            protocol: PROTOCOL,
             replay: request.granted_replay(snapshot).map(duration_text),
             max_hz: PriceRate::at_most(request.max_hz).map(PriceRate::hz),
             last_event_id: request.user.then(|| snapshot.last_message()),

@@ -1,0 +1,44 @@
+//! Compression of answers, as the client accepts it: gzip, br or zstd. Never of an event stream, nor of what is small.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_ENCODING;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+
+use super::error::ApiError;
+
+/// Smaller answers fit into a packet anyway.
+const MIN_BYTES: u64 = 1024;
+/// No answer is longer; a longer one would be a bug.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Compresses the answers of the routes.
+pub(super) fn compressed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    // The fastest levels: what is compressed is new each time, and the prices wait meanwhile.
+    let layer = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(MIN_BYTES)));
+    routes.layer(layer).layer(middleware::from_fn(at_once))
+}
+
+/// Compresses an answer before it is sent: an encoder has up to some MB, which would otherwise be kept for as long as a
+/// slow client reads.
+async fn at_once(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if !response.headers().contains_key(CONTENT_ENCODING) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    match to_bytes(body, MAX_BYTES).await {
+        Ok(bytes) => Response::from_parts(head, Body::from(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be compressed");
+            ApiError::Internal.into_response()
+        }
+    }
+}
