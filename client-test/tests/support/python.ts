@@ -3,6 +3,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { delimiter } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -23,6 +24,14 @@ export interface Noted {
   readonly subscribed: number;
   readonly prices: number;
   readonly most_packets?: number;
+}
+
+export interface RunOptions {
+  readonly cwd: string;
+  readonly timeout: number;
+  /** Folders with packages, before those of the release. */
+  readonly path?: readonly string[];
+  readonly env?: Record<string, string>;
 }
 
 let venv: Promise<string | null> | undefined;
@@ -59,9 +68,9 @@ export class Python {
   }
 
   /** Runs Python with these arguments; the code it exits with, and all that it printed. */
-  async run(args: string[], options: { cwd: string; timeout: number }): Promise<{ code: number; text: string }> {
-    const env = { ...process.env, PYTHONPATH: this.packages };
-    const ended = await run(PYTHON, args, { ...options, env, maxBuffer: 1 << 24 }).catch(
+  async run(args: string[], { path = [], env = {}, ...options }: RunOptions): Promise<{ code: number; text: string }> {
+    const all = { ...process.env, ...env, PYTHONPATH: [...path, this.packages].join(delimiter) };
+    const ended = await run(PYTHON, args, { ...options, env: all, maxBuffer: 1 << 24 }).catch(
       (error: { code?: number; stdout: string; stderr: string }) => error,
     );
     return { code: "code" in ended ? (ended.code ?? -1) : 0, text: ended.stdout + ended.stderr };

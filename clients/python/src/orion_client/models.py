@@ -1,0 +1,660 @@
+"""The objects of the server. Made by `generate.py` from its `/openapi.json`: do not edit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+
+class AlertAnswer1(TypedDict):
+    """The alert was a signal or the end of one, and is stored."""
+    success: bool
+    signal_id: str
+    status: SignalStatus
+    timestamp: str
+    ignored: NotRequired[list[str]]
+    """Names of the fields that had no effect."""
+    kind: Literal["signal"]
+
+
+class AlertAnswer2(TypedDict):
+    """The alert was a price."""
+    success: bool
+    symbol: str
+    delayed: bool
+    timestamp: str
+    message: NotRequired[str | None]
+    """Why it counts as a price although it looks like a signal."""
+    kind: Literal["price"]
+
+
+class AlertAnswer3(TypedDict):
+    """The alert was received before."""
+    success: bool
+    duplicate: bool
+    of: str
+    """The result of the first one: the id of the signal, or the symbol of the price."""
+    received_at: str
+    """When the first one was received."""
+    timestamp: str
+    kind: Literal["duplicate"]
+
+
+class AlertAnswer4(TypedDict):
+    """The alert had no effect."""
+    success: bool
+    message: str
+    timestamp: str
+    kind: Literal["ignored"]
+
+
+class AlertAnswer5(TypedDict):
+    """The alert is valid and will be stored as soon as possible."""
+    success: bool
+    timestamp: str
+    kind: Literal["queued"]
+
+AlertAnswer: TypeAlias = "AlertAnswer1 | AlertAnswer2 | AlertAnswer3 | AlertAnswer4 | AlertAnswer5"
+"""The answer to an alert."""
+
+
+class AnsweredPricesAnswer(TypedDict):
+    """An answer, with further information for the sender."""
+    read_as: NotRequired[dict[str, Any] | None]
+    """How a text was interpreted; absent for JSON."""
+    ignored: NotRequired[list[str]]
+    """Names of the fields, or the lines of a text, that had no effect."""
+    success: bool
+    message: str
+    accepted: NotRequired[int]
+    symbol: NotRequired[str]
+    price: NotRequired[float]
+    timestamp: NotRequired[str]
+
+
+class AnsweredSignalAnswer(TypedDict):
+    """An answer, with further information for the sender."""
+    read_as: NotRequired[dict[str, Any] | None]
+    """How a text was interpreted; absent for JSON."""
+    ignored: NotRequired[list[str]]
+    """Names of the fields, or the lines of a text, that had no effect."""
+    success: bool
+    message: str
+    signal_id: str
+    status: SignalStatus
+    dry_run: bool
+    line_sent: bool
+    """Always false: this server does not send notifications."""
+    timestamp: str
+
+
+class Bar(TypedDict):
+    time: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+BarInterval: TypeAlias = 'Literal["1m", "5m", "15m", "1h"]'
+"""The supported lengths of bars."""
+
+
+class Bars(TypedDict):
+    symbol: str
+    interval: BarInterval
+    bars: list[Bar]
+
+
+class Breakdown(TypedDict):
+    """Statistics of all outcomes, and by group."""
+    all: Stats
+    """All outcomes."""
+    symbol: dict[str, Stats]
+    """By instrument."""
+    setup: dict[str, Stats]
+    """By setup; `other` when the reason names none."""
+    killzone: dict[str, Stats]
+    """By window of the trading day."""
+    source: dict[str, Stats]
+    """By sender."""
+    confidence: dict[str, Stats]
+    """By model score in tenths: `0.7` is 0.7 up to 0.8; `0.9` includes 1."""
+
+
+class Budget(TypedDict):
+    used: int
+    limit: int
+    resets_at: str
+
+Direction: TypeAlias = 'Literal["long", "short"]'
+"""The direction of a signal."""
+
+
+class EndRequest(TypedDict):
+    """The end of a signal."""
+    status: SignalStatus
+    """`confirmed` or `invalidated`."""
+    reason: NotRequired[str | None]
+    """Why it is invalidated: `manual` if absent."""
+
+
+class ErrorBody(TypedDict):
+    """The body of every JSON error."""
+    error: str
+    """A sentence for people."""
+    code: ErrorCode
+    """The error code for programs."""
+    details: NotRequired[dict[str, Any] | None]
+    """Further details, such as `fields`: each invalid field with its fault."""
+
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "channel_full", "unavailable", "token_keys_unavailable"]'
+
+
+class EventRequest(TypedDict):
+    """A message: without `user` and `audience` it goes to all subscribers of its type."""
+    type: str
+    """The type, which says what `data` must have."""
+    data: Any
+    """An object, or for `trade_signals` a list."""
+    user: NotRequired[str | None]
+    """Only this user gets it."""
+    audience: NotRequired[str | None]
+    """`all`, `user` or `admin`."""
+
+
+class EventsAnswer1(TypedDict):
+    """The answer to a single event."""
+    success: bool
+    message: str
+    type: str
+    timestamp: str
+
+
+class EventsAnswer2(TypedDict):
+    """The answer to a batch."""
+    success: bool
+    message: str
+    accepted: int
+
+EventsAnswer: TypeAlias = "EventsAnswer1 | EventsAnswer2"
+"""The answer to published events."""
+
+
+class EventsRequest2(TypedDict):
+    events: list[EventRequest]
+
+EventsRequest: TypeAlias = "EventRequest | EventsRequest2"
+"""A message, or up to 1,000 of them."""
+
+Feed: TypeAlias = 'Literal["live", "delayed", "indicative", "simulated", "replayed"]'
+"""The kind of feed of a price. It limits the quality that the price can have."""
+
+
+class Health(TypedDict):
+    protocol: int
+    """Version of the interface."""
+    status: str
+    timestamp: str
+    uptime_seconds: int
+    version: str
+    """Version of the server."""
+
+Instrument = TypedDict("Instrument", {
+    "symbol": "str",
+    "name": "str",
+    "class": "InstrumentClass",
+    "digits": "int",
+    "tick_size": "float",
+    "aliases": "list[str]",
+})
+
+InstrumentClass: TypeAlias = 'Literal["forex", "metal", "index", "future", "crypto", "stock"]'
+"""The market of an instrument."""
+
+
+class Instruments(TypedDict):
+    instruments: list[Instrument]
+
+Killzone: TypeAlias = 'Literal["asia", "london", "ny_am", "lunch", "pm"]'
+"""A window of the trading day."""
+
+
+class KillzoneClock(TypedDict):
+    """The killzone clock. Windows are in the wall-clock time of New York."""
+    timestamp: str
+    new_york: str
+    """The same in New York, with its offset from UTC."""
+    killzone: Killzone | None
+    changes_at: str
+    """When that changes: the open window ends, or the next one begins."""
+    seconds_to_change: int
+    next: NextKillzone
+    """The window that begins next."""
+    killzones: list[KillzoneWindow]
+    clocks_differ: bool
+    """Whether the clocks of New York and London are now not the usual five hours apart."""
+    weeks_apart: list[TimeSpan]
+    """The times, up to two years ahead, in which they are not."""
+    markets: list[MarketHours]
+
+
+class KillzoneWindow(TypedDict):
+    """A window: half-open, by New York's wall clock."""
+    killzone: Killzone
+    begins: str
+    ends: str
+    """`24:00` is midnight."""
+
+
+class MarketHours(TypedDict):
+    """The hours of an instrument's market."""
+    symbol: str
+    session: Session
+    hours: str
+    """The weekly hours by New York's wall clock, without holidays."""
+    is_open: bool
+    changes_at: str | None
+    """When it opens or closes next, holidays included; null if it never closes."""
+
+
+class NextKillzone(TypedDict):
+    killzone: Killzone
+    begins_at: str
+    seconds: int
+
+OutcomeClass: TypeAlias = 'Literal["targets", "stop", "ambiguous", "expired", "not_filled", "interrupted", "unmeasured"]'
+"""How a signal's record ended."""
+
+
+class Overview(TypedDict):
+    """The state of the server; the lists are those of the metrics with the same names."""
+    alerts: list[dict[str, Any]]
+    connections: list[dict[str, Any]]
+    duplicates: list[dict[str, Any]]
+    log: dict[str, Any]
+    """The position of the log, its size, pending signals, and the free space on the disk."""
+    logins: int
+    parts: dict[str, Part]
+    presence: list[dict[str, Any]]
+    process: dict[str, Any]
+    queues: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+    slow_clients_cut: list[dict[str, Any]]
+    slowest: list[dict[str, Any]]
+    sources: list[Source]
+    timestamp: str
+    uptime_seconds: int
+    version: str
+
+
+class Part(TypedDict):
+    """The condition of a part of the server."""
+    reason: NotRequired[str | None]
+    status: str
+    """`ok` or `degraded`."""
+
+
+class Position(TypedDict):
+    """The position size for the query's `risk` in its `currency` (US dollars by default)."""
+    currency: str
+    stop_pips: float
+    """The distance from entry to stop in pips."""
+    pip_value_per_lot: float
+    """The value of a pip of one lot in the account's currency."""
+    units: float
+    """The exact size in units of the instrument."""
+    lots: float
+    """The size in lots, rounded down to a tradable step."""
+    risk: float
+    """The loss of `lots` at the stop in the account's currency, without costs."""
+
+
+class PositionSize(TypedDict):
+    """The size of a position that loses a given amount at its stop."""
+    stop_pips: float
+    """The distance from entry to stop in pips."""
+    pip_value_per_lot: float
+    """The value of a pip of one lot in the account's currency."""
+    units: float
+    """The exact size in units of the instrument."""
+    lots: float
+    """The size in lots, rounded down to a tradable step."""
+    risk: float
+    """The loss of `lots` at the stop in the account's currency, without costs."""
+
+PostAnswer: TypeAlias = "TicksAnswer | AnsweredSignalAnswer"
+"""The answer to a post."""
+
+
+class Price(TypedDict):
+    """A price."""
+    symbol: str
+    price: float
+    timestamp: str
+    change: float
+    change_percent: float
+    volume: NotRequired[float | None]
+    bid: NotRequired[float | None]
+    ask: NotRequired[float | None]
+    quality: Quality
+    source: str
+
+
+class PriceRequest(TypedDict):
+    """A price: `price`, or `bid` and `ask`."""
+    symbol: str
+    """Instrument, in any spelling."""
+    price: NotRequired[float | None]
+    bid: NotRequired[float | None]
+    ask: NotRequired[float | None]
+    volume: NotRequired[float | None]
+    timestamp: NotRequired[str | None]
+    """ISO 8601 or a Unix epoch; now if absent."""
+
+
+class Prices(TypedDict):
+    prices: list[Price]
+
+
+class PricesRequest2(TypedDict):
+    prices: list[PriceRequest]
+
+PricesRequest: TypeAlias = "PriceRequest | PricesRequest2"
+"""A price, or up to 1,000 of them."""
+
+Quality: TypeAlias = 'Literal["live", "delayed", "stale", "closed", "simulated", "replayed"]'
+"""The reliability of a published price."""
+
+
+class RateEstimate(TypedDict):
+    """A rate with its confidence interval (Wilson, 95 %)."""
+    rate: float
+    """The observed rate."""
+    low: float
+    """Lower bound."""
+    high: float
+    """Upper bound."""
+
+
+class Readiness(TypedDict):
+    parts: dict[str, Part]
+    reasons: list[str]
+    """Why the server is degraded."""
+    status: str
+    """`ok` or `degraded`."""
+
+
+class RefusedTick(TypedDict):
+    """A rejected tick. Sending it again would not help."""
+    index: int
+    """Its index in the batch."""
+    symbol: str
+    """The symbol as it was sent."""
+    code: str
+    """`unknown_symbol`, `invalid`, `duplicate`, `out_of_order`, or why the engine rejects it, such as `jump`."""
+    reason: str
+    """The explanation for people."""
+
+
+class Revocation(TypedDict):
+    """The body of a revocation."""
+    user: str
+    """The user's id."""
+    not_before: NotRequired[str | None]
+    """Tokens issued before this time become invalid: ISO 8601 or a Unix epoch, not in the future."""
+
+
+class Revoked(TypedDict):
+    message: str
+    not_before: str
+    success: bool
+    timestamp: str
+    user: str
+
+Session: TypeAlias = 'Literal["forex", "globex", "always"]'
+"""The weekly timetable of an instrument."""
+
+SetupKind: TypeAlias = 'Literal["mss_fvg", "order_block", "liquidity_sweep", "bos", "premium_discount"]'
+"""The kinds of setups."""
+
+
+class Signal(TypedDict):
+    """A complete signal."""
+    id: str
+    status: SignalStatus
+    direction: Direction
+    symbol: str
+    entry_time: str
+    entry_price: float | None
+    stop_loss: float | None
+    take_profits: list[float] | None
+    tp_modes: list[str]
+    reason: str
+    confidence: float
+    rr_target: float
+    killzone: Killzone
+    killzone_active: bool
+    price: float | None
+    """The same as `entry_price`, for older clients."""
+    updated_at: str
+    expires_at: str
+    invalidation: str | None
+    source: str
+
+SignalId: TypeAlias = "str"
+"""The id of a signal: 1 to 128 characters for a pushed one, a UUID for one of the server. Cheap to clone."""
+
+
+class SignalLife(TypedDict):
+    signal: Signal
+    history: list[SignalStateChange]
+    outcome: NotRequired[TradeOutcome | None]
+    position: NotRequired[Position | None]
+
+
+class SignalRequest(TypedDict):
+    """A signal. `id` and `status` are enough to end a known one; a new one needs `symbol` and `direction`."""
+    id: NotRequired[str | None]
+    """Yours; the same id is the same signal. Without one the server makes one."""
+    status: NotRequired[SignalStatus | None]
+    symbol: NotRequired[str | None]
+    """Instrument, in any spelling."""
+    direction: NotRequired[Direction | None]
+    entry_time: NotRequired[str | None]
+    """ISO 8601 or a Unix epoch; now if absent."""
+    entry_price: NotRequired[float | None]
+    stop_loss: NotRequired[float | None]
+    take_profits: NotRequired[list[float] | None]
+    tp_modes: NotRequired[list[str] | None]
+    """What becomes of the position at each target."""
+    reason: NotRequired[str | None]
+    confidence: NotRequired[float | None]
+    """0 to 1, or 1 to 100 in percent."""
+    rr_target: NotRequired[float | None]
+    killzone: NotRequired[Killzone | None]
+    model: NotRequired[str | None]
+    invalidation: NotRequired[str | None]
+    """With the status `invalidated`: the reason."""
+    dry_run: NotRequired[bool | None]
+    """Only validate: nothing is published."""
+
+
+class SignalStateChange(TypedDict):
+    status: SignalStatus
+    at: str
+    reason: str | None
+    source: str
+    cursor: str
+
+SignalStatus: TypeAlias = 'Literal["pending", "confirmed", "invalidated"]'
+"""The three states of a signal, without details."""
+
+
+class Signals(TypedDict):
+    signals: list[Signal]
+    cursor: str
+    """The log's position before the page was read: a client that resumes from it misses nothing."""
+    next: str | None
+
+
+class Source(TypedDict):
+    """One source. Durations are in milliseconds."""
+    name: SourceName
+    state: str
+    retry_in: int | None
+    """Time until the next connection attempt."""
+    last_tick_age: int | None
+    """Time since its last tick."""
+    ticks_per_minute: int
+    rejected: int
+    """Ticks rejected since the start."""
+    budget: Budget | None
+    symbols: list[SourceSymbol]
+
+SourceName: TypeAlias = "str"
+"""The name of a source on the wire: `simulator`, `replay`, `push`, … Cheap to clone."""
+
+
+class SourceSymbol(TypedDict):
+    symbol: str
+    in_force: bool
+    """Whether the symbol's prices come from this source; else the source is on standby."""
+    last_tick_age: int
+    apart: float | None
+    """Difference from the active source, in percent."""
+    diverged: bool
+    """Whether the difference has been too large for too long."""
+
+
+class Sources(TypedDict):
+    sources: list[Source]
+    timestamp: str
+
+
+class Statistics(TypedDict):
+    feeds: list[Feed]
+    """The feeds whose records are counted."""
+    note: str
+    open: int
+    """Confirmed signals of this symbol and source whose record has not ended."""
+    all: Stats
+    """All outcomes."""
+    symbol: dict[str, Stats]
+    """By instrument."""
+    setup: dict[str, Stats]
+    """By setup; `other` when the reason names none."""
+    killzone: dict[str, Stats]
+    """By window of the trading day."""
+    source: dict[str, Stats]
+    """By sender."""
+    confidence: dict[str, Stats]
+    """By model score in tenths: `0.7` is 0.7 up to 0.8; `0.9` includes 1."""
+
+
+class Stats(TypedDict):
+    """Statistics of some outcomes."""
+    signals: int
+    """Confirmed signals whose record has ended."""
+    trades: int
+    """Those with a position that was measured to its end. All further statistics are of these."""
+    few: bool
+    """Whether there are fewer than 30 trades."""
+    with_gap: int
+    """Trades whose record has a gap in which the server was down."""
+    classes: dict[str, int]
+    """The number of records by how they ended."""
+    win_rate: RateEstimate | None
+    first_target_rate: RateEstimate | None
+    expectancy_r: float | None
+    """The mean result."""
+    total_r: float
+    """The sum of all results."""
+    profit_factor: float | None
+    """The sum of the wins divided by the sum of the losses; `None` without losses."""
+    max_drawdown_r: float
+    """The maximum fall of the running sum below its previous maximum, in the order in which the records ended; at least 0."""
+    mean_mfe: float | None
+    """The mean of the best prices."""
+    mean_mae: float | None
+    """The mean of the worst prices."""
+    brier: float | None
+    """The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has 0.25."""
+
+Symbol: TypeAlias = "str"
+"""The canonical name of an instrument, such as `EURUSD`. Cheap to clone. Only [`Instruments::resolve`](super::Instruments::resolve) converts a spelling from outside into one."""
+
+
+class TickRequest(TypedDict):
+    """A tick of an Expert Advisor."""
+    s: str
+    """The broker's name of the symbol."""
+    b: float
+    """Bid."""
+    a: float
+    """Ask."""
+    d: NotRequired[int | None]
+    """Digits."""
+    t: int
+    """Time of the broker's clock, in milliseconds."""
+
+
+class TicksAnswer(TypedDict):
+    """The answer to a batch of ticks. It acknowledges the whole batch, including rejected ticks."""
+    success: bool
+    message: str
+    seq: int
+    accepted: int
+    duplicate: bool
+    """Whether the batch was received before, because its acknowledgement was lost."""
+    rejected: list[RefusedTick]
+    timestamp: str
+
+
+class TicksRequest(TypedDict):
+    """The changes since the last batch of an Expert Advisor; without ticks a keep-alive. A signal has `type` `signal` and the fields of a pushed signal."""
+    v: int
+    """Version of the format: 1."""
+    type: str
+    """`ticks` or `signal`."""
+    src: str
+    """`mt5` or `mt4`."""
+    seq: NotRequired[int | None]
+    utc_off: NotRequired[int | None]
+    """Offset of the broker's clock from UTC, in seconds."""
+    connected: NotRequired[bool | None]
+    ticks: NotRequired[list[TickRequest] | None]
+
+TimeSpan = TypedDict("TimeSpan", {
+    "from": "str",
+    "to": "str",
+})
+
+TradeOutcome = TypedDict("TradeOutcome", {
+    "signal": "SignalId",
+    "symbol": "Symbol",
+    "direction": "Direction",
+    "setup": "SetupKind | None",
+    "killzone": "Killzone",
+    "source": "SourceName",
+    "confidence": "float",
+    "feed": "Feed | None",
+    "entry": "float | None",
+    "stop": "float | None",
+    "fill": "float | None",
+    "confirmed_at": "str",
+    "closed_at": "str",
+    "class": "OutcomeClass",
+    "targets_hit": "int",
+    "targets": "int",
+    "r": "float",
+    "mfe": "float",
+    "mae": "float",
+    "gap_seconds": "NotRequired[int]",
+})
+"""The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are not in it."""
+
+
+class Unready(TypedDict):
+    status: str
+    """`starting` or `draining`."""
