@@ -1,4 +1,7 @@
-/** Builds `dist/`: the pages that the server carries (console, docs), and the client as one self-contained module. */
+/**
+ * Builds `dist/`: the pages that the server carries (console, docs), and the client as one self-contained module; and
+ * `lib/`: the client as a package, without its dependency.
+ */
 
 import { build } from "esbuild";
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
@@ -11,13 +14,14 @@ const common = { bundle: true, minify: true, format: "esm", target: "es2022", le
 // Emptied rather than removed: the server's build script watches the folder.
 await mkdir(at("dist/docs"), { recursive: true });
 const files = await readdir(at("dist"), { recursive: true, withFileTypes: true });
-await Promise.all(files.filter((file) => file.isFile()).map((file) => rm(`${file.parentPath}/${file.name}`)));
+await Promise.all(files.filter((file) => file.isFile()).map((file) => rm(`${file.parentPath ?? file.path}/${file.name}`)));
 
 await Promise.all([
   build({ ...common, entryPoints: [at("src/console/main.ts")], outfile: at("dist/console.js") }),
   build({ ...common, entryPoints: [at("src/console/admin.ts")], outfile: at("dist/admin.js") }),
   build({ ...common, entryPoints: [at("src/console/console.css")], outfile: at("dist/console.css") }),
   build({ ...common, entryPoints: [at("src/index.ts")], outfile: at("dist/orion-client.js") }),
+  build({ ...common, minify: false, external: ["socket.io-client"], entryPoints: [at("src/index.ts")], outfile: at("lib/index.js") }),
   copyFile(at("src/console/index.html"), at("dist/index.html")),
   copyFile(at("src/console/admin.html"), at("dist/admin.html")),
   copyFile(at("src/console/icon.svg"), at("dist/icon.svg")),

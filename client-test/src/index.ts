@@ -1,5 +1,6 @@
 /** The exports for dashboards. */
 
-export * from "./messages.ts";
+export type * from "./events.ts";
+export type * from "./messages.ts";
 export { OrionAdapter, type ConnectionState, type OrionOptions, type Resync } from "./orion-adapter.ts";
 export { OrionWebSocket } from "./orion-websocket.ts";
