@@ -1,11 +1,14 @@
 //! Compression of answers, as the client accepts it: gzip, br or zstd. Never of an event stream, nor of what is small.
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_ENCODING;
+use http_body_util::BodyExt;
+use tokio::task::yield_now;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
@@ -14,8 +17,9 @@ use super::error::ApiError;
 
 /// Smaller answers fit into a packet anyway.
 const MIN_BYTES: u64 = 1024;
-/// No answer is longer; a longer one would be a bug.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// After how many frames of compressed data, some KB each, other tasks get their turn: about 10 ms. Usual answers are
+/// compressed without a pause, so that few encoders exist at a time.
+const FRAMES_PER_TURN: usize = 64;
 
 /// Compresses the answers of the routes.
 pub(super) fn compressed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
@@ -34,11 +38,25 @@ async fn at_once(request: Request, next: Next) -> Response {
         return response;
     }
     let (head, body) = response.into_parts();
-    match to_bytes(body, MAX_BYTES).await {
+    match collected(body).await {
         Ok(bytes) => Response::from_parts(head, Body::from(bytes)),
         Err(error) => {
             tracing::error!(%error, "an answer cannot be compressed");
             ApiError::Internal.into_response()
         }
     }
+}
+
+async fn collected(mut body: Body) -> Result<Bytes, axum::Error> {
+    let (mut bytes, mut frames) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        frames += 1;
+        if frames.is_multiple_of(FRAMES_PER_TURN) {
+            yield_now().await;
+        }
+    }
+    Ok(bytes.freeze())
 }
