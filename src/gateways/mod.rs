@@ -12,6 +12,7 @@ pub(crate) mod connection_guard;
 pub mod cursor;
 pub mod events;
 mod handshake;
+pub mod lane;
 pub mod messages;
 pub(crate) mod pace;
 pub(crate) mod resume;

@@ -1,0 +1,299 @@
+//! The fan-out: one task per worker thread, each over its share of the lanes.
+
+use std::cmp;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, Frames, Slot};
+use super::{Delivery, Lane, Tally};
+use crate::hub::{Envelope, Topics};
+use crate::tasks::Tasks;
+
+/// Deliveries between two yields, so that the other tasks of the worker go on.
+const STRIDE: usize = 32;
+/// Batches that may wait for one task. Beyond it they become one batch, with the newest of each state.
+const MAX_BATCHES: usize = 256;
+
+/// Encodes an event in one encoding: appends its messages, none, one or several.
+pub trait Encode: Send + Sync + std::fmt::Debug {
+    /// Appends the messages of the event.
+    fn encode(&self, envelope: &Arc<Envelope>, messages: &mut Vec<String>);
+}
+
+/// Delivers batches to lanes.
+#[derive(Debug, Clone)]
+pub struct Fanout(Arc<Shards>);
+
+#[derive(Debug)]
+struct Shards {
+    shards: Box<[Shard]>,
+    encoders: Box<[Box<dyn Encode>]>,
+    /// The shard that gets the next lane.
+    next: AtomicUsize,
+    /// The number of the last published event.
+    published: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    inbox: Mutex<Inbox>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    joined: Vec<(Weak<Lane>, Slot)>,
+    /// Lanes that hold states back until then.
+    held: Vec<(Instant, Weak<Lane>)>,
+    /// The batches that are not delivered to all lanes yet. The task delivers the first one, and removes it afterwards.
+    batches: VecDeque<Arc<EncodedBatch>>,
+}
+
+/// A batch, encoded when the first client needs it.
+#[derive(Debug)]
+struct EncodedBatch {
+    batch: Batch,
+    frames: Box<[OnceLock<Frames>]>,
+}
+
+impl Fanout {
+    /// Returns a fan-out of this many tasks, with the encoders of all slots.
+    pub fn new(shards: usize, encoders: Vec<Box<dyn Encode>>) -> Self {
+        let shards = (0..shards.max(1)).map(|_| Shard::default()).collect();
+        Self(Arc::new(Shards {
+            shards,
+            encoders: encoders.into(),
+            next: AtomicUsize::new(0),
+            published: AtomicU64::new(0),
+        }))
+    }
+
+    /// Spawns the tasks. They end with `stop`. `report` gets what was delivered by each batch.
+    pub fn spawn(
+        &self,
+        tasks: &Tasks,
+        stop: &CancellationToken,
+        report: impl Fn(Slot, Tally) + Clone + Send + 'static,
+    ) {
+        for index in 0..self.0.shards.len() {
+            let (fanout, stop, report) = (self.clone(), stop.clone(), report.clone());
+            tasks.spawn("fan-out", async move {
+                stop.run_until_cancelled(fanout.run(index, report)).await;
+                Ok::<_, std::convert::Infallible>(())
+            });
+        }
+    }
+
+    /// Returns the task for the next lane.
+    pub fn next_shard(&self) -> usize {
+        self.0.next.fetch_add(1, Ordering::Relaxed) % self.0.shards.len()
+    }
+
+    /// Delivers to a lane what its task has not delivered yet. Call it under the lock that excludes publishing: afterwards
+    /// everything that was published has been delivered.
+    pub fn settle(&self, lane: &Arc<Lane>) {
+        let slots = lane.slots();
+        if slots.is_empty() {
+            return;
+        }
+        let shard = &self.0.shards[lane.shard];
+        let batches = shard.inbox.lock().batches.clone();
+        for batch in &batches {
+            for slot in &slots {
+                // The task counts; what is delivered here is little.
+                let (frames, tally) = (self.frames(batch, *slot), &mut Tally::default());
+                if let Delivery::Later(when) = lane.deliver(*slot, &batch.batch, frames, Instant::now(), tally) {
+                    shard.inbox.lock().held.push((when, Arc::downgrade(lane)));
+                    shard.wake.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Sets what a client gets in an encoding, of everything that is published from now on. Empty topics end the
+    /// subscription. Call it under the lock that excludes publishing, after [`settle`](Self::settle).
+    pub fn subscribe(&self, lane: &Arc<Lane>, slot: Slot, topics: Topics) {
+        if lane.subscribe(slot, topics, self.0.published.load(Ordering::Acquire)) {
+            let shard = &self.0.shards[lane.shard];
+            shard.inbox.lock().joined.push((Arc::downgrade(lane), slot));
+            shard.wake.notify_one();
+        }
+    }
+
+    /// Hands a batch to all tasks. Does not wait. Calls must not overlap.
+    pub fn publish(&self, events: &[Arc<Envelope>]) {
+        let before = self.0.published.fetch_add(events.len() as u64, Ordering::AcqRel);
+        let batch = Arc::new(EncodedBatch::new(Batch::new(before + 1, events), self.0.encoders.len()));
+        for shard in &self.0.shards {
+            shard.inbox.lock().push(batch.clone());
+            shard.wake.notify_one();
+        }
+    }
+
+    fn frames<'a>(&self, batch: &'a EncodedBatch, slot: Slot) -> &'a Frames {
+        let index = usize::from(slot.0);
+        batch.frames[index].get_or_init(|| {
+            let encode = |envelope: &Arc<Envelope>, messages: &mut Vec<String>| {
+                self.0.encoders[index].encode(envelope, messages);
+            };
+            Frames::of(&batch.batch, encode)
+        })
+    }
+
+    /// Returns how many batches wait, and their events.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let inbox = self.0.shards[0].inbox.lock();
+        (inbox.batches.len(), inbox.batches.iter().map(|batch| batch.batch.0.len()).sum())
+    }
+
+    async fn run(&self, index: usize, report: impl Fn(Slot, Tally)) {
+        let shard = &self.0.shards[index];
+        let mut members: Vec<Vec<Weak<Lane>>> = self.0.encoders.iter().map(|_| Vec::new()).collect();
+        let mut due = Due::default();
+        loop {
+            match due.next() {
+                Some(next) => tokio::select! {
+                    () = shard.wake.notified() => {}
+                    () = sleep_until(next) => {}
+                },
+                None => shard.wake.notified().await,
+            }
+            loop {
+                let next = {
+                    let mut inbox = shard.inbox.lock();
+                    for (lane, slot) in inbox.joined.drain(..) {
+                        members[usize::from(slot.0)].push(lane);
+                    }
+                    inbox.held.drain(..).for_each(|(when, lane)| due.push(when, lane));
+                    inbox.batches.front().cloned()
+                };
+                let Some(batch) = next else { break };
+                for (slot, members) in (0..).map(Slot).zip(&mut members) {
+                    if !members.is_empty() {
+                        let tally = self.deliver(&batch, slot, members, &mut due).await;
+                        report(slot, tally);
+                    }
+                }
+                shard.inbox.lock().batches.pop_front();
+                due.deliver(Instant::now());
+            }
+            due.deliver(Instant::now());
+        }
+    }
+
+    async fn deliver(&self, batch: &EncodedBatch, slot: Slot, members: &mut Vec<Weak<Lane>>, due: &mut Due) -> Tally {
+        let (mut tally, frames) = (Tally::default(), self.frames(batch, slot));
+        if frames.is_empty() {
+            return tally;
+        }
+        let (mut at, mut until_yield, mut now) = (0, STRIDE, Instant::now());
+        while at < members.len() {
+            if until_yield == 0 {
+                yield_now().await;
+                (until_yield, now) = (STRIDE, Instant::now());
+            }
+            until_yield -= 1;
+            let delivery = match members[at].upgrade() {
+                Some(lane) => lane.deliver(slot, &batch.batch, frames, now, &mut tally),
+                None => Delivery::Gone,
+            };
+            match delivery {
+                Delivery::Done => at += 1,
+                Delivery::Later(when) => {
+                    due.push(when, members[at].clone());
+                    at += 1;
+                }
+                Delivery::Gone => {
+                    members.swap_remove(at);
+                }
+            }
+        }
+        tally
+    }
+}
+
+impl Inbox {
+    /// Puts a batch in line. When too many wait, those behind the first become one, with every ordered event and the newest
+    /// of each state.
+    fn push(&mut self, batch: Arc<EncodedBatch>) {
+        self.batches.push_back(batch);
+        if self.batches.len() <= MAX_BATCHES {
+            return;
+        }
+        let (mut states, mut kept, mut encodings) = (HashSet::new(), Vec::new(), 0);
+        for batch in self.batches.drain(1..).rev() {
+            encodings = batch.frames.len();
+            let is_newest = |(_, envelope): &&(u64, Arc<Envelope>)| {
+                envelope.event().state_key().is_none_or(|key| states.insert(key))
+            };
+            kept.extend(batch.batch.0.iter().rev().filter(is_newest).cloned());
+        }
+        kept.reverse();
+        self.batches.push_back(Arc::new(EncodedBatch::new(Batch(kept), encodings)));
+    }
+}
+
+impl EncodedBatch {
+    fn new(batch: Batch, encodings: usize) -> Self {
+        Self { batch, frames: (0..encodings).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+/// The lanes that hold states back, by the time of the next one.
+#[derive(Debug, Default)]
+struct Due(BinaryHeap<DueLane>);
+
+#[derive(Debug)]
+struct DueLane {
+    at: Instant,
+    lane: Weak<Lane>,
+}
+
+impl Due {
+    fn push(&mut self, at: Instant, lane: Weak<Lane>) {
+        self.0.push(DueLane { at, lane });
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.0.peek().map(|due| due.at)
+    }
+
+    /// Delivers what is due.
+    fn deliver(&mut self, now: Instant) {
+        while self.next().is_some_and(|next| next <= now) {
+            let Some(DueLane { lane, .. }) = self.0.pop() else { return };
+            if let Some(Delivery::Later(next)) = lane.upgrade().map(|lane| lane.deliver_due(now)) {
+                self.push(next, lane);
+            }
+        }
+    }
+}
+
+impl Ord for DueLane {
+    /// The earliest is the greatest, which a heap returns first.
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl PartialOrd for DueLane {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for DueLane {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for DueLane {}
