@@ -211,8 +211,9 @@ impl App {
         let limits = access::polling_limits(settings, self.listener.max_connections());
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
-        let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
+        let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
         let rooms = Arc::new(rooms);
+        rooms.spawn_fanout(&self.tasks);
         self.gateway.hub.add_sink(rooms.clone());
         let pace = rooms.run_rates(self.tasks.stopping());
         self.tasks.spawn("price rates", async move {
@@ -229,11 +230,14 @@ impl App {
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));
+        let streams = engine.clone();
+        // The engine has spawned its task when the call returns.
+        websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
         let service = ServiceBuilder::new()
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(settings.server.allowed_origins.clone()))
             .layer(TokenLayer::new(self.gateway.clone()))
-            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector))
+            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, websockets))
             .layer(CompactHead)
             .service(engine);
         let (listener, listener_stop, stopping) =

@@ -14,7 +14,7 @@ use crate::hub::{Selection, Snapshot, Topics};
 /// Entries of a list that are read. A longer list gets one error for the rest.
 const MAX_ENTRIES: usize = 256;
 /// Range of `max_hz`, in prices per second and symbol.
-const MAX_HZ: std::ops::RangeInclusive<f64> = 0.2..=10.0;
+const MAX_HZ: std::ops::RangeInclusive<f64> = 0.1..=20.0;
 /// The channel of the messages that are published for one user.
 const USER: &str = "user";
 

@@ -49,11 +49,7 @@ impl Sink for Clients {
     fn channels(&self) -> Channels {
         let mut channels = Channels::of("native");
         for outbox in self.members.read().values() {
-            let topics = outbox.topics();
-            channels.clients += 1;
-            channels.prices += usize::from(!topics.prices.is_none());
-            channels.signals += usize::from(!topics.signals.is_none());
-            channels.messages += usize::from(topics.published.each().next().is_some());
+            channels.count(&outbox.topics());
         }
         channels
     }

@@ -62,6 +62,14 @@ impl Channels {
     pub fn of(transport: &'static str) -> Self {
         Self { transport, clients: 0, prices: 0, signals: 0, messages: 0 }
     }
+
+    /// Counts a client with this subscription.
+    pub fn count(&mut self, topics: &Topics) {
+        self.clients += 1;
+        self.prices += usize::from(!topics.prices.is_none());
+        self.signals += usize::from(!topics.signals.is_none());
+        self.messages += usize::from(topics.published.each().next().is_some());
+    }
 }
 
 /// Delivers published events to all sinks, and keeps the snapshot for new clients.

@@ -51,11 +51,11 @@ async fn whoever_wants_fewer_prices_gets_fewer_and_always_the_last() {
     };
     let all = [natively(Value::Null).await, natively(json!(10.0)).await];
     let few = [natively(json!(1.0)).await, natively(json!(0.5)).await];
-    let all_socketio = [over_socketio(Value::Null, Value::Null).await, over_socketio(json!(10), Value::Null).await];
+    let all_socketio = [over_socketio(Value::Null, Value::Null).await, over_socketio(json!(20), json!(20.0)).await];
     let few_socketio = [
-        over_socketio(json!(1.5), json!(1.0)).await,
+        over_socketio(json!(1.5), json!(1.5)).await,
         over_socketio(json!({"a": 1}), Value::Null).await,
-        over_socketio(json!(0.3), json!(0.2)).await,
+        over_socketio(json!(0.3), json!(0.3)).await,
     ];
     let push = async {
         let mut price = 1.1;
@@ -102,7 +102,7 @@ async fn a_rate_that_cannot_be_is_named_and_the_subscription_holds() {
     let mut client = Socket::open(server.addr).await;
     client.subscribe(&json!({"channels": ["prices"], "max_hz": 50})).await;
     let fault = client.event("error").await.remove(0);
-    assert!(fault["error"].as_str().unwrap().contains("max_hz must be a number from 0.2 to 10"), "{fault}");
+    assert!(fault["error"].as_str().unwrap().contains("max_hz must be a number from 0.1 to 20"), "{fault}");
     assert_eq!(client.event("subscribed").await[0]["channels"], json!(["prices"]));
     // From few prices back to all of them, in the same rooms.
     client.emit("subscribe", &json!({"channels": ["prices"], "max_hz": 0.2})).await;

@@ -48,7 +48,7 @@ pub use stream::{LaneStream, Opening};
 
 use crate::hub::Topics;
 use crate::listener::{Reason, UpgradedSocket};
-use crate::telemetry::{Behind, Queue};
+use crate::telemetry::{Behind, Metrics, Queue};
 use throttle::Throttle;
 use waiting::Waiting;
 
@@ -68,10 +68,10 @@ pub struct Lane {
 }
 
 /// What happens when more ordered frames wait than a client may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum OnOverflow {
-    /// The connection is killed.
-    Kill,
+    /// The connection is killed, and counted as that of a slow client.
+    Kill(Arc<Metrics>),
     /// [`Lane::overflowed`] returns. Its caller closes the connection with a code.
     Notify,
 }
@@ -167,17 +167,19 @@ impl Lane {
         self.state.lock().subscriptions.iter().map(|subscription| subscription.slot).collect()
     }
 
-    /// Limits how often the client gets each state; in between, only the newest is kept. `None` removes the limit.
-    pub fn set_interval(self: &Arc<Self>, interval: Option<Duration>) {
+    /// Limits how often the client gets the price of each symbol in an encoding; in between, only the newest is kept. `None`
+    /// removes the limit.
+    pub fn set_price_interval(self: &Arc<Self>, slot: Slot, interval: Option<Duration>) {
         let state = &mut *self.state.lock();
-        match (interval, &mut state.throttle) {
-            (Some(interval), Some(throttle)) => throttle.set_interval(interval),
-            (Some(interval), none) => *none = Some(Box::new(Throttle::new(interval))),
-            (None, throttle) => {
-                let held = throttle.take().map(|mut throttle| throttle.take_all()).unwrap_or_default();
-                self.put_states(state, held, Instant::now());
-            }
+        if interval.is_none() && state.throttle.is_none() {
+            return;
         }
+        let throttle = state.throttle.get_or_insert_default();
+        let held = throttle.set_interval(slot, interval);
+        if throttle.is_empty() {
+            state.throttle = None;
+        }
+        self.put_states(state, held, Instant::now());
     }
 
     /// Makes everything that waits for the client go out before anything that follows. Call it before a snapshot, so that

@@ -87,6 +87,12 @@ impl LaneStream {
         Arc::downgrade(&self.lane)
     }
 
+    /// Records for the statistics of the listener what is served, and the lane as its queue.
+    pub fn serves(&self, endpoint: &'static str) {
+        let queue = Arc::<Lane>::downgrade(&self.lane);
+        self.lane.socket.kill().serves(endpoint, Some(queue));
+    }
+
     /// Follows what the client has sent.
     fn follow(&mut self, bytes: &[u8]) {
         let Some(first) = &mut self.first else { return };

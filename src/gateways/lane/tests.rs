@@ -21,6 +21,7 @@ use crate::domain::{
 use crate::hub::{Envelope, Selection};
 use crate::listener::{KillSwitch, UpgradedSocket};
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 const LONG: Duration = Duration::from_secs(20);
 const SLOT: Slot = Slot(0);
@@ -201,7 +202,12 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let tasks = Tasks::new();
     fanout.spawn(&tasks, &stop, report);
     let publisher = Arc::new(Publisher { fanout, published: Mutex::new(0) });
-    let mut stream = LaneStream::new((raw(server, LONG, chop), Bytes::new()), 0, Opening::Plain, OnOverflow::Kill);
+    let mut stream = LaneStream::new(
+        (raw(server, LONG, chop), Bytes::new()),
+        0,
+        Opening::Plain,
+        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
+    );
     let lane = stream.lane();
     let (ask, mut asked) = mpsc::unbounded_channel();
     let engine = tokio::spawn(async move {
@@ -468,7 +474,7 @@ async fn too_many_signals_end_a_lane() {
 async fn the_rate_of_states_is_limited() {
     let (mut client, _stream, lane) = silent().await;
     let interval = Duration::from_millis(200);
-    lane.set_interval(Some(interval));
+    lane.set_price_interval(SLOT, Some(interval));
     let Delivery::Later(_) = deliver(&lane, &[price("A", 1), signal(1), price("A", 2), price("B", 3)]).0 else {
         panic!("a price is held")
     };
@@ -483,7 +489,7 @@ async fn the_rate_of_states_is_limited() {
     assert!(client.message().await.unwrap().starts_with("P A 4"));
     // Without the limit, what is held goes out.
     deliver(&lane, &[price("A", 5)]);
-    lane.set_interval(None);
+    lane.set_price_interval(SLOT, None);
     assert!(client.message().await.unwrap().starts_with("P A 5"));
 }
 
@@ -502,7 +508,12 @@ async fn nothing_follows_the_last_word() {
 async fn the_first_ping_is_answered_for_the_client() {
     let (client, server) = pair(4096).await;
     let socket = raw(server, LONG, false);
-    let mut stream = LaneStream::new((socket, Bytes::new()), 0, Opening::HoldPing, OnOverflow::Kill);
+    let mut stream = LaneStream::new(
+        (socket, Bytes::new()),
+        0,
+        Opening::HoldPing,
+        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
+    );
     let mut client = StrictClient { stream: client, stalls: false, buffer: Vec::new() };
     stream.write_all(&text(b"0{\"sid\":\"x\"}")).await.unwrap();
     // Half a frame of the client is there before the ping.
@@ -526,7 +537,12 @@ async fn an_upgrade_is_told_when_it_is_complete() {
     let (upgraded, mut told) = tokio::sync::oneshot::channel();
     let socket = raw(server, LONG, false);
     let early = Bytes::from_static(&[0x81, 0x86, 0, 0, 0, 0, b'2', b'p', b'r', b'o', b'b']);
-    let mut stream = LaneStream::new((socket, early), 0, Opening::Upgrade(upgraded), OnOverflow::Kill);
+    let mut stream = LaneStream::new(
+        (socket, early),
+        0,
+        Opening::Upgrade(upgraded),
+        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
+    );
     let mut bytes = [0; 19];
     client.write_all(&[b'e', 0x81, 0x81, 1, 2, 3, 4, b'5' ^ 1]).await.unwrap();
     stream.read_exact(&mut bytes).await.unwrap();

@@ -6,15 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::batch::Slot;
 use super::waiting::Key;
+use crate::domain::StateKey;
 
 /// Maximum number of states whose last time is remembered: all symbols, and more bots and balances than a page shows.
 const MAX_STATES: usize = 1024;
 
-/// The rate limit of one peer.
-#[derive(Debug)]
+/// The rate limits of one peer.
+#[derive(Debug, Default)]
 pub(super) struct Throttle {
-    interval: Duration,
+    /// The minimum time between two prices of a symbol, in each encoding that has a limit.
+    intervals: Vec<(Slot, Duration)>,
     states: HashMap<Key, Pace>,
     /// Whether a timer will call [`take_due`](Self::take_due).
     pub(super) is_scheduled: bool,
@@ -29,18 +32,34 @@ struct Pace {
 }
 
 impl Throttle {
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, states: HashMap::new(), is_scheduled: false }
+    /// Sets the limit of an encoding; `None` removes it. Returns what is no longer held back.
+    pub(super) fn set_interval(&mut self, slot: Slot, interval: Option<Duration>) -> Vec<(Key, Bytes)> {
+        self.intervals.retain(|(of, _)| *of != slot);
+        if let Some(interval) = interval {
+            self.intervals.push((slot, interval));
+            return Vec::new();
+        }
+        let free: Vec<Key> = self.states.keys().filter(|(of, _)| *of == slot).cloned().collect();
+        let held = |key: Key| self.states.remove(&key).and_then(|pace| pace.held).map(|frame| (key, frame));
+        free.into_iter().filter_map(held).collect()
     }
 
-    pub(super) fn set_interval(&mut self, interval: Duration) {
-        self.interval = interval;
+    /// Whether no encoding has a limit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.intervals.is_empty()
+    }
+
+    /// Returns the limit for a state; `None` when it has none.
+    fn interval(&self, (slot, key): &Key) -> Option<Duration> {
+        let limit = self.intervals.iter().find(|(of, _)| of == slot).map(|(_, interval)| *interval);
+        limit.filter(|_| matches!(key, StateKey::Price(_)))
     }
 
     /// Returns the frame if it may be sent now; keeps it otherwise. `replaced` is set when it replaces an older one.
     pub(super) fn admit(&mut self, key: &Key, frame: Bytes, now: Instant, replaced: &mut bool) -> Option<Bytes> {
+        let Some(interval) = self.interval(key) else { return Some(frame) };
         match self.states.get_mut(key) {
-            Some(pace) if now < pace.sent + self.interval => {
+            Some(pace) if now < pace.sent + interval => {
                 *replaced = pace.held.replace(frame).is_some();
                 None
             }
@@ -65,20 +84,26 @@ impl Throttle {
 
     /// Forgets the states whose interval has passed, which changes nothing.
     fn forget(&mut self, now: Instant) {
-        let interval = self.interval;
-        self.states.retain(|_, pace| pace.held.is_some() || now < pace.sent + interval);
+        let longest = self.intervals.iter().map(|(_, interval)| *interval).max().unwrap_or_default();
+        self.states.retain(|_, pace| pace.held.is_some() || now < pace.sent + longest);
+    }
+
+    /// Returns when the held frame of a state is due, if it holds one.
+    fn due(&self, key: &Key, pace: &Pace) -> Option<Instant> {
+        pace.held.as_ref().map(|_| pace.sent + self.interval(key).unwrap_or_default())
     }
 
     /// Returns the frames that are due, and notes that they are sent now.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Key, Bytes)> {
-        let interval = self.interval;
-        let due = self.states.iter_mut().filter(|(_, pace)| pace.sent + interval <= now);
-        due.filter_map(|(key, pace)| {
-            let frame = pace.held.take()?;
+        let is_due = |(key, pace): &(&Key, &Pace)| self.due(key, pace).is_some_and(|due| due <= now);
+        let due: Vec<Key> = self.states.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
+        let mut taken = Vec::new();
+        for key in due {
+            let Some(pace) = self.states.get_mut(&key) else { continue };
             pace.sent = now;
-            Some((key.clone(), frame))
-        })
-        .collect()
+            taken.extend(pace.held.take().map(|frame| (key, frame)));
+        }
+        taken
     }
 
     /// Returns all held frames, whether due or not.
@@ -93,7 +118,6 @@ impl Throttle {
 
     /// Returns when the next held frame is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        let held = self.states.values().filter(|pace| pace.held.is_some());
-        held.map(|pace| pace.sent + self.interval).min()
+        self.states.iter().filter_map(|(key, pace)| self.due(key, pace)).min()
     }
 }

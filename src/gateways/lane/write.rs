@@ -154,11 +154,20 @@ impl Lane {
     pub(super) fn overflow(&self, state: &mut LaneState) {
         state.has_overflowed = true;
         state.throttle = None;
+        let behind = state.waiting.as_ref().map(|waiting| waiting.behind(Instant::now())).unwrap_or_default();
         if let Some(waiting) = &mut state.waiting {
             waiting.drop_whole();
         }
-        match self.on_overflow {
-            OnOverflow::Kill => self.kill(Reason::Overloaded),
+        match &self.on_overflow {
+            OnOverflow::Kill(metrics) => {
+                metrics.cut_slow("socketio", behind.by);
+                tracing::info!(
+                    waiting = behind.ordered,
+                    seconds_behind = behind.by.as_secs_f64(),
+                    "a Socket.IO client is too slow: cut, to come back and catch up"
+                );
+                self.kill(Reason::Overloaded);
+            }
             OnOverflow::Notify => self.overflowed.notify_one(),
         }
     }

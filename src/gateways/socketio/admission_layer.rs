@@ -16,6 +16,7 @@ use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
 use super::polling_requests::PollingRequest;
 use super::upgrade::UpgradeHandshake;
+use super::websocket::{self, WebSockets};
 use crate::gateways::Gateway;
 use crate::gateways::admission::AdmissionError;
 use crate::gateways::handshake::judge_handshake;
@@ -25,7 +26,7 @@ use crate::listener::{KillSwitch, OverLimit};
 const SECOND_PATH: &str = "/ws/signals";
 
 /// Label of the engine's connections, whichever path they used.
-const ENGINE: &str = "/socket.io";
+pub(super) const ENGINE: &str = "/socket.io";
 
 /// Where a WebSocket on `/` is routed: Sentio's page opens its base address. Other requests for `/` get the console.
 const ROOT_STREAM: &str = "/ws/market-data";
@@ -41,12 +42,13 @@ const BOTS: &str = "/api/ws";
 pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
+    websockets: WebSockets,
 }
 
 impl AdmissionLayer {
     /// Creates the layer.
-    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector) -> Self {
-        Self { gateway, disconnector }
+    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, websockets: WebSockets) -> Self {
+        Self { gateway, disconnector, websockets }
     }
 }
 
@@ -54,7 +56,8 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> AdmissionService<S> {
-        AdmissionService { inner, gateway: self.gateway.clone(), disconnector: self.disconnector.clone() }
+        let Self { gateway, disconnector, websockets } = self.clone();
+        AdmissionService { inner, gateway, disconnector, websockets }
     }
 }
 
@@ -64,6 +67,7 @@ pub struct AdmissionService<S> {
     inner: S,
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
+    websockets: WebSockets,
 }
 
 impl<S, B, R> Service<Request<B>> for AdmissionService<S>
@@ -96,6 +100,7 @@ where
             },
             None => None,
         };
+        let opens = engine.clone().filter(is_over_websocket);
         let misspelt = misspelt_query_uri(request.uri());
         if misspelt.is_some() {
             request.extensions_mut().insert(QueryInPath);
@@ -108,9 +113,15 @@ where
             let (inner, max_bytes) = (self.take_inner(), self.gateway.limits.message_bytes);
             return Box::pin(async move { Ok(polling.serve(inner, request, max_bytes).await) });
         }
+        // What is wrong with any other request over WebSocket, the engine says.
+        if let Some(version) =
+            opens.filter(|uri| query_value(uri, "sid").is_none()).as_ref().and_then(websocket::version)
+        {
+            return respond(self.websockets.open_session(request, version));
+        }
         if let Some(upgrade) = UpgradeHandshake::of(self.disconnector.sessions(), &request) {
-            let inner = self.take_inner();
-            return Box::pin(async move { Ok(upgrade.serve(inner, request).await) });
+            let (inner, websockets) = (self.take_inner(), self.websockets.clone());
+            return Box::pin(async move { Ok(upgrade.serve(inner, request, &websockets).await) });
         }
         let answer = self.inner.call(request);
         Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
@@ -155,7 +166,9 @@ impl<S> AdmissionService<S> {
             judged.map_err(|fault| Box::new(fault.into_response()))?;
         }
         if let Some(connection) = request.extensions().get::<KillSwitch>() {
-            connection.serves(ENGINE, None);
+            if !is_over_websocket(uri) {
+                connection.serves(ENGINE, None);
+            }
             if upgrade && query_value(uri, "EIO") == Some("3") {
                 connection.filter_inbound(ConnectFilter::default());
             }

@@ -130,7 +130,7 @@ impl Disconnector {
     }
 
     /// Sends the engine the packet with which a polling client closes its session.
-    fn close_polling(&self, sid: &str, version: u8) {
+    pub(super) fn close_polling(&self, sid: &str, version: u8) {
         let Some(engine) = self.0.engine.get().cloned() else { return };
         // Engine.IO 3, used by Socket.IO 2 clients, puts the length before the packet.
         let packet = if version == 3 { "1:1" } else { "1" };

@@ -12,6 +12,7 @@
 mod admission_layer;
 mod disconnector;
 mod headcount;
+mod lanes;
 mod namespace_query;
 mod payload;
 mod personal;
@@ -21,6 +22,7 @@ mod rates;
 mod rooms;
 mod session;
 mod upgrade;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,11 +45,13 @@ pub use polling::{PollingLimits, PollingSessions};
 use rates::PriceThrottle;
 pub use rooms::Rooms;
 use session::{ClientCommand, ClientSession, ResumeCursors};
+pub use websocket::WebSockets;
 
 use super::Gateway;
 use super::admission::AdmissionError;
 use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
+use super::lane::Fanout;
 use crate::config;
 use crate::listener::{KillSwitch, Peer};
 
@@ -80,16 +84,19 @@ pub fn build(
     settings: &config::SocketioSettings,
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-) -> (SocketIoLayer, Rooms) {
+) -> (SocketIoLayer, Rooms, WebSockets) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
     let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
+    let log = gateway.hub.position();
+    let shards = tokio::runtime::Handle::current().metrics().num_workers();
+    let fanout = Fanout::new(shards, lanes::encoders(&log));
     for namespace in NAMESPACES {
         let (gateway, disconnector, headcount, rates) =
-            (gateway.clone(), disconnector.clone(), headcount.clone(), rates.clone());
+            (gateway.clone(), disconnector.clone(), headcount.clone(), (rates.clone(), fanout.clone()));
         // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
         // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
@@ -115,15 +122,16 @@ pub fn build(
         };
         io.ns(namespace, connected.with(admit));
     }
-    let rooms =
-        Rooms::new(io, (headcount, rates), disconnector.clone(), gateway.hub.position(), gateway.metrics.clone());
-    (layer, rooms)
+    let websockets = WebSockets::new(gateway, io.clone(), fanout.clone(), disconnector.clone());
+    let output = (fanout, gateway.metrics.clone());
+    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), log, output);
+    (layer, rooms, websockets)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-    (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
+    (headcount, live): (&Arc<Headcount>, &(Arc<PriceThrottle>, Fanout)),
     namespace: &'static str,
     socket: &SocketRef,
     auth: Option<&Value>,
@@ -165,7 +173,7 @@ fn admit(
     let session = Arc::new(ClientSession::open(
         gateway.clone(),
         disconnector.clone(),
-        rates.clone(),
+        live.clone(),
         (seat, guard),
         login,
         presented,

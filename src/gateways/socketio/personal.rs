@@ -1,5 +1,6 @@
 //! Users' streams: which published messages they contain, and which of the past a joining client gets.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -46,16 +47,27 @@ pub(super) const fn is_personal(kind: MessageType) -> bool {
 
 /// Emitted beside a message.
 #[derive(Debug, Serialize)]
-struct MessageMeta {
+pub(super) struct MessageMeta {
     /// Sequence number of the message.
     sequence: u64,
     /// Cursor that resumes after the message.
     cursor: String,
 }
 
+impl MessageMeta {
+    pub(super) fn new(published: &RelayedMessage, cursor: &MessageCursor) -> Self {
+        Self { sequence: published.seq, cursor: cursor.to_string() }
+    }
+}
+
+/// Returns the data of a message, as it is sent.
+pub(super) fn data(published: &RelayedMessage) -> Cow<'_, str> {
+    spelled(published, None)
+}
+
 /// Emits a message to one client, as an event with the name of its type.
 pub(super) fn emit(socket: &SocketRef, published: &RelayedMessage, cursor: &MessageCursor) -> Result<(), SendError> {
-    emit_data(socket, published, &spelled(published, None), cursor)
+    emit_data(socket, published, &data(published), cursor)
 }
 
 /// Emits a message like [`emit`], with its `data` encoded in both spellings.
@@ -67,7 +79,7 @@ pub(super) fn emit_data(
 ) -> Result<(), SendError> {
     // The data was encoded here, so it is embedded without a check.
     let Ok(data) = serde_json::from_str::<&RawValue>(data) else { return Ok(()) };
-    let meta = MessageMeta { sequence: published.seq, cursor: cursor.to_string() };
+    let meta = MessageMeta::new(published, cursor);
     rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }
 

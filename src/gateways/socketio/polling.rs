@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::auth::UserSession;
+use crate::gateways::lane::Lane;
 use crate::listener::KillSwitch;
 use crate::telemetry::ConnectionSpan;
 use rest::Delivery;
@@ -121,6 +122,8 @@ struct PollingState {
     client: Option<ConnectionSpan>,
     /// The connection that the session was upgraded to.
     connection: Option<KillSwitch>,
+    /// The lane of that connection, once the client has completed the upgrade.
+    lane: Weak<Lane>,
     /// Number of polls that wait for an answer.
     polls: usize,
     /// When the last poll ended, or the session began.
@@ -194,6 +197,7 @@ impl PollingSessions {
                 login,
                 client: None,
                 connection: None,
+                lane: Weak::new(),
                 polls: 0,
                 last_poll: Instant::now(),
                 broadcasts: self.0.broadcasts.load(Ordering::Relaxed),
@@ -378,6 +382,16 @@ impl PollingSession {
     /// Returns the connection that the session was upgraded to.
     pub(super) fn connection(&self) -> Option<KillSwitch> {
         self.state.lock().connection.clone()
+    }
+
+    /// Sets the lane of the connection that the session was upgraded to.
+    pub(super) fn set_lane(&self, lane: Weak<Lane>) {
+        self.state.lock().lane = lane;
+    }
+
+    /// Returns the lane, if the client has completed the upgrade and is connected.
+    pub(super) fn lane(&self) -> Option<Arc<Lane>> {
+        self.state.lock().lane.upgrade()
     }
 
     /// Whether the session is a WebSocket, or about to become one.

@@ -1,4 +1,4 @@
-//! Socket.IO rooms, and what is emitted to them.
+//! Socket.IO rooms, and what is emitted to them. Clients over long polling are in rooms; the others have lanes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,15 +14,17 @@ use super::disconnector::Disconnector;
 use super::personal::{self, is_personal};
 use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
+use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
-use crate::dashboards::bots::wire::spelled;
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::lane::{Fanout, Tally};
 use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// The rooms of all Socket.IO clients.
+/// Delivers to all Socket.IO clients: through lanes, and through rooms to those that poll.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
@@ -31,6 +33,7 @@ pub struct Rooms {
     disconnector: Disconnector,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
+    fanout: Fanout,
     metrics: Arc<Metrics>,
 }
 
@@ -46,9 +49,19 @@ impl Rooms {
         (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
         disconnector: Disconnector,
         log: Position,
-        metrics: Arc<Metrics>,
+        (fanout, metrics): (Fanout, Arc<Metrics>),
     ) -> Self {
-        Self { io, headcount, rates, disconnector, log, metrics }
+        Self { io, headcount, rates, disconnector, log, fanout, metrics }
+    }
+
+    /// Spawns the tasks that write to the lanes.
+    pub fn spawn_fanout(&self, tasks: &Tasks) {
+        let metrics = self.metrics.clone();
+        self.fanout.spawn(tasks, &tasks.stopping(), move |_, Tally { ordered, states, conflated }| {
+            metrics.deliveries_total.with_label_values(&["ordered", "socketio"]).inc_by(ordered);
+            metrics.deliveries_total.with_label_values(&["state", "socketio"]).inc_by(states);
+            metrics.dropped_total.with_label_values(&["socketio"]).inc_by(conflated);
+        });
     }
 
     /// Emits prices at reduced rates until `stop`.
@@ -90,7 +103,7 @@ impl Rooms {
             Class::State => "state",
         };
         let cursor = MessageCursor::new(&self.log, published.seq);
-        let data = spelled(published, None);
+        let data = personal::data(published);
         self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
             personal::emit_data(socket, published, &data, &cursor)
         });
@@ -116,24 +129,18 @@ impl Sink for Rooms {
     fn channels(&self) -> Channels {
         let mut channels = Channels::of("socketio");
         for namespace in NAMESPACES.into_iter().filter_map(|namespace| self.io.of(namespace)) {
-            for socket in namespace.sockets() {
-                let rooms = socket.rooms();
-                let is_in = |channel: &str| {
-                    let has = |room: &str| {
-                        room.strip_prefix(channel).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
-                    };
-                    usize::from(rooms.iter().any(|room| has(room)))
-                };
-                channels.clients += 1;
-                channels.prices += is_in("prices");
-                channels.signals += is_in("signals");
-                channels.messages += is_in("users").max(is_in("user")).max(is_in("admin"));
+            for session in namespace.sockets().iter().filter_map(ClientSession::of) {
+                channels.count(&session.topics());
             }
         }
         channels
     }
 
     fn deliver(&self, batch: &[Arc<Envelope>]) {
+        self.fanout.publish(batch);
+        if NAMESPACES.iter().all(|namespace| self.headcount.is_empty(namespace)) {
+            return;
+        }
         for publication in batch {
             self.rates.publish(publication, |rate, price| self.broadcast_at(rate, price));
         }
@@ -201,13 +208,6 @@ pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<PriceRate>)
     if !socket.connected() {
         socket.leave_all();
     }
-}
-
-/// Takes the client out of the rooms of `before` that are not in `rest`.
-pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Option<PriceRate>) {
-    let kept = names(rest, rate);
-    let old: Vec<_> = names(before, rate).into_iter().filter(|room| !kept.contains(room)).collect();
-    socket.leave(old);
 }
 
 /// Whether an event was lost because the client's queue was full.

@@ -2,6 +2,7 @@
 
 mod answering;
 mod joining;
+mod live;
 mod queue;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::{PriceRate, PriceThrottle};
+use super::rates::PriceThrottle;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
@@ -26,6 +27,7 @@ use crate::gateways::command::{SubscriptionRequest, fault, short};
 use crate::gateways::completeness::Completeness;
 use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::lane::Fanout;
 use crate::gateways::messages::{ErrorObject, Pong};
 use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::gateways::resume;
@@ -78,8 +80,10 @@ struct SessionState {
     topics: Topics,
     /// Which signal events have been emitted, or will be.
     completeness: Completeness,
-    /// Limit on the rate of prices; `None` for all prices.
-    rate: Option<PriceRate>,
+    /// Maximum number of prices per second and symbol; `None` for all prices.
+    max_hz: Option<f64>,
+    /// Whether the gate of the client's lane is closed, and its marker is not emitted yet.
+    owes_marker: bool,
     presented: ResumeCursors,
     /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
@@ -91,6 +95,7 @@ pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
     rates: Arc<PriceThrottle>,
+    fanout: Fanout,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
@@ -98,14 +103,14 @@ pub(super) struct ClientSession {
     pace: Mutex<MessageRate>,
     guard: ConnectionGuard,
     /// Its place in the number of clients of its namespace.
-    _seat: Seat,
+    seat: Seat,
 }
 
 impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
-        rates: Arc<PriceThrottle>,
+        (rates, fanout): (Arc<PriceThrottle>, Fanout),
         (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
@@ -118,14 +123,20 @@ impl ClientSession {
             gateway,
             disconnector,
             rates,
+            fanout,
             guard,
-            _seat: seat,
+            seat,
         }
     }
 
     /// Returns the session of a client that has been admitted.
     pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
         socket.extensions.get()
+    }
+
+    /// Returns the client's subscription.
+    pub(super) fn topics(&self) -> Topics {
+        self.state.lock().topics.clone()
     }
 
     /// Returns the span of the client's connection.
@@ -246,10 +257,9 @@ impl ClientSession {
                 }
                 // No symbols are added, so the sequence number is not used.
                 state.completeness.set(&rest.signals, 0);
-                let before = std::mem::replace(&mut state.topics, rest.clone());
-                let rate = state.rate;
+                state.topics = rest;
                 drop(state);
-                self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
+                self.gateway.hub.with_snapshot(|_| self.leave_live(socket));
                 self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 self.acknowledge_with(socket, &mut caller, &answer, &request);

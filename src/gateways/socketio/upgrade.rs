@@ -13,6 +13,7 @@ use tower::{BoxError, Service, ServiceExt};
 use super::admission_layer::{is_over_websocket, query_value};
 use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
 use super::polling_requests::ready_now;
+use super::websocket::WebSockets;
 use crate::gateways::command::fault;
 use crate::listener::KillSwitch;
 
@@ -34,7 +35,7 @@ impl UpgradeHandshake {
     }
 
     /// Lets the engine answer as soon as the client has polled everything that the upgrade would lose.
-    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>) -> Response
+    pub(super) async fn serve<S, R>(self, inner: S, request: Request<Body>, websockets: &WebSockets) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
         R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -52,11 +53,8 @@ impl UpgradeHandshake {
         if let Some(connection) = connection {
             session.upgrade(connection);
         }
-        let Ok(response) = inner.call(request).await;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            upgrade.done();
-        }
-        response.map(Body::new)
+        upgrade.done();
+        websockets.upgrade_session(request, session)
     }
 }
 

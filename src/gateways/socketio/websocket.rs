@@ -1,0 +1,189 @@
+//! Socket.IO over WebSocket: the handshake is answered here, so that the engine gets a stream with a lane.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use http::header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderValue, Request, StatusCode, Uri};
+use socketioxide::SocketIo;
+use socketioxide::extract::SocketRef;
+use socketioxide::socket::Sid;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::NAMESPACES;
+use super::admission_layer::{ENGINE, query_value};
+use super::disconnector::Disconnector;
+use super::polling::PollingSession;
+use super::session::ClientSession;
+use crate::gateways::Gateway;
+use crate::gateways::lane::{Fanout, Lane, LaneStream, OnOverflow, Opening};
+use crate::listener::{KillSwitch, Peer, UpgradedSocket};
+
+/// Hands the engine a stream that has become a WebSocket, and the head of its request.
+type OpenStream = Box<dyn Fn(LaneStream, Request<()>) + Send + Sync>;
+
+/// The lane of a session that began over WebSocket; in the extensions of its request. Weak, because the engine keeps the
+/// request for longer than the socket.
+#[derive(Debug, Clone)]
+struct SessionLane(Weak<Lane>);
+
+/// Returns the lane of a client; `None` while it polls.
+pub(super) fn lane(socket: &SocketRef) -> Option<Arc<Lane>> {
+    match PollingSession::of(socket) {
+        Some(session) => session.lane(),
+        None => socket.req_parts().extensions.get::<SessionLane>()?.0.upgrade(),
+    }
+}
+
+/// Returns the version of Engine.IO that a request asks for, if the engine has it.
+pub(super) fn version(uri: &Uri) -> Option<u8> {
+    match query_value(uri, "EIO") {
+        Some("3") => Some(3),
+        Some("4") => Some(4),
+        _ => None,
+    }
+}
+
+/// Answers WebSocket handshakes for the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct WebSockets(Arc<WebSocketsState>);
+
+struct WebSocketsState {
+    gateway: Arc<Gateway>,
+    io: SocketIo,
+    fanout: Fanout,
+    disconnector: Disconnector,
+    engine: OnceLock<OpenStream>,
+}
+
+impl std::fmt::Debug for WebSockets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebSockets").finish_non_exhaustive()
+    }
+}
+
+impl WebSockets {
+    pub(super) fn new(gateway: &Arc<Gateway>, io: SocketIo, fanout: Fanout, disconnector: Disconnector) -> Self {
+        let gateway = gateway.clone();
+        Self(Arc::new(WebSocketsState { gateway, io, fanout, disconnector, engine: OnceLock::new() }))
+    }
+
+    /// Sets the engine, once it is built.
+    pub fn set_engine(&self, engine: impl Fn(LaneStream, Request<()>) + Send + Sync + 'static) {
+        self.0.engine.set(Box::new(engine)).ok();
+    }
+
+    /// Opens a session over WebSocket.
+    pub(super) fn open_session(&self, request: Request<Body>, version: u8) -> Response {
+        // In Engine.IO 3 the client sends the pings.
+        let opening = if version == 4 { Opening::HoldPing } else { Opening::Plain };
+        let mut head = head(&request);
+        let this = self.clone();
+        self.switch_protocols(request, move |upgraded| {
+            let Some(upgraded) = upgraded else { return };
+            let stream = this.stream(upgraded, opening);
+            head.extensions_mut().insert(SessionLane(stream.lane()));
+            this.open(stream, head);
+        })
+    }
+
+    /// Continues a long-polling session over WebSocket.
+    pub(super) fn upgrade_session(&self, request: Request<Body>, session: Arc<PollingSession>) -> Response {
+        let (head, this) = (head(&request), self.clone());
+        self.switch_protocols(request, move |upgraded| {
+            let Some(upgraded) = upgraded else { return this.end_upgrade(&session, None) };
+            let (completed, is_completed) = oneshot::channel();
+            let stream = this.stream(upgraded, Opening::Upgrade(completed));
+            let lane = stream.lane();
+            this.open(stream, head);
+            let ended = this.clone();
+            let wait = async move { ended.end_upgrade(&session, is_completed.await.is_ok().then_some(lane)) };
+            this.0.gateway.tasks.spawn_connection(wait);
+        })
+    }
+
+    /// Moves the clients of a session to the lane of the WebSocket that it has become. Without a lane the upgrade came to
+    /// nothing: the engine would leave the session between two transports for good.
+    fn end_upgrade(&self, session: &PollingSession, lane: Option<Weak<Lane>>) {
+        let WebSocketsState { gateway, io, disconnector, .. } = &*self.0;
+        let Some(lane) = lane else { return disconnector.close_polling(session.id(), session.version()) };
+        let Ok(sid) = session.id().parse::<Sid>() else { return };
+        gateway.hub.with_snapshot(|_| {
+            session.set_lane(lane);
+            for namespace in NAMESPACES.into_iter().filter_map(|namespace| io.of(namespace)) {
+                if let Some(socket) = namespace.get_socket(sid)
+                    && let Some(client) = ClientSession::of(&socket)
+                {
+                    client.move_to_lane(&socket);
+                }
+            }
+        });
+    }
+
+    fn open(&self, stream: LaneStream, head: Request<()>) {
+        if let Some(engine) = self.0.engine.get() {
+            engine(stream, head);
+        }
+    }
+
+    fn stream(&self, upgraded: (UpgradedSocket, Bytes), opening: Opening) -> LaneStream {
+        let stream = LaneStream::new(
+            upgraded,
+            self.0.fanout.next_shard(),
+            opening,
+            OnOverflow::Kill(self.0.gateway.metrics.clone()),
+        );
+        stream.serves(ENGINE);
+        stream
+    }
+
+    /// Answers a handshake, and passes on the socket when hyper has let go of it; `None` when the client has left before.
+    fn switch_protocols(
+        &self,
+        mut request: Request<Body>,
+        then: impl FnOnce(Option<(UpgradedSocket, Bytes)>) + Send + 'static,
+    ) -> Response {
+        let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes().trim_ascii()));
+        let Some(Ok(accept)) = key.map(HeaderValue::try_from) else {
+            return StatusCode::BAD_REQUEST.into_response();
+        };
+        let upgrade = hyper::upgrade::on(&mut request);
+        self.0.gateway.tasks.spawn_connection(async move {
+            let upgraded = match upgrade.await {
+                Ok(upgraded) => UpgradedSocket::take(upgraded).ok(),
+                Err(_) => None,
+            };
+            then(upgraded);
+        });
+        let headers = [
+            (UPGRADE, HeaderValue::from_static("websocket")),
+            (CONNECTION, HeaderValue::from_static("Upgrade")),
+            (SEC_WEBSOCKET_ACCEPT, accept),
+        ];
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    }
+}
+
+/// Copies what is needed of a request's head: the engine keeps it, and with the original hyper's buffer would stay in
+/// memory.
+fn head(request: &Request<Body>) -> Request<()> {
+    let mut head = Request::new(());
+    if let Ok(uri) = Uri::from_maybe_shared(Bytes::from(request.uri().to_string())) {
+        *head.uri_mut() = uri;
+    }
+    for value in request.headers().get_all(AUTHORIZATION) {
+        if let Ok(mut value) = HeaderValue::from_bytes(value.as_bytes()) {
+            value.set_sensitive(true);
+            head.headers_mut().append(AUTHORIZATION, value);
+        }
+    }
+    if let Some(connection) = request.extensions().get::<KillSwitch>() {
+        head.extensions_mut().insert(connection.clone());
+    }
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        head.extensions_mut().insert(*peer);
+    }
+    head
+}
