@@ -1,0 +1,151 @@
+//! Shared frames between the frames of the Socket.IO engine: clients that stall, ask and upgrade meanwhile get every signal
+//! once and in order, the answer to all they asked, and the last price of every symbol.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Packet, Polling, Protocol, Server, Socket, narrow, seq, signal, soon, times, upgrade_while_polling};
+
+const SYMBOLS: [&str; 3] = ["EURUSD", "GBPUSD", "USDJPY"];
+/// The price that comes last.
+const LAST: f64 = 1.5;
+
+/// What a client has been told.
+#[derive(Debug, Default)]
+struct Told {
+    signals: Vec<u64>,
+    prices: BTreeMap<String, f64>,
+    acknowledged: BTreeSet<u64>,
+    pongs: usize,
+}
+
+impl Told {
+    fn note(&mut self, packet: Packet) {
+        match packet {
+            Packet::Event(event, args) => match event.as_str() {
+                "signal" => self.signals.push(seq(&args[1]["cursor"])),
+                "price_update" => {
+                    let symbol = args[0]["symbol"].as_str().unwrap().to_owned();
+                    self.prices.insert(symbol, args[0]["price"].as_f64().unwrap());
+                }
+                "pong" => self.pongs += 1,
+                "subscribed" | "connection" => {}
+                other => panic!("{other}: {args:?}"),
+            },
+            Packet::Other(text) => {
+                if let Some(rest) = text.strip_prefix("43") {
+                    let id = rest.split('[').next().unwrap().parse().unwrap();
+                    assert!(self.acknowledged.insert(id), "{id} was acknowledged twice");
+                }
+            }
+            Packet::Connected => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_complete(&self, signals: u64, asked: u64) -> bool {
+        self.signals.last() == Some(&signals)
+            && self.acknowledged.len() as u64 == asked
+            && SYMBOLS.iter().all(|symbol| self.prices.get(*symbol) == Some(&LAST))
+    }
+}
+
+async fn over_websocket(addr: SocketAddr, protocol: Protocol) -> (Socket, Told) {
+    let mut socket = Socket::over(narrow(addr).await, addr, protocol).await;
+    socket.subscribe(&Value::Null).await;
+    let mut told = Told::default();
+    for (event, args) in socket.until("subscribed").await {
+        told.note(Packet::Event(event, args));
+    }
+    (socket, told)
+}
+
+/// A client that goes over to a WebSocket while events come.
+async fn upgraded(addr: SocketAddr, protocol: Protocol) -> (Socket, Told) {
+    let mut polling = Polling::open(addr, protocol).await;
+    polling.subscribe(&Value::Null).await;
+    sleep(Duration::from_millis(rand::random_range(0..300))).await;
+    let (polled, socket) = upgrade_while_polling(polling, addr).await;
+    let mut told = Told::default();
+    polled.into_iter().for_each(|packet| told.note(packet));
+    (socket, told)
+}
+
+/// Publishes prices and signals for `duration`, and the last prices. Returns the number of signals.
+async fn publish(server: &Server, duration: Duration) -> u64 {
+    let until = Instant::now() + duration;
+    let mut signals = 0;
+    while Instant::now() < until {
+        let price = 1.0 + f64::from(rand::random_range(0..4_000)) / 10_000.0;
+        push_prices(server, price).await;
+        if rand::random_bool(0.5) {
+            signals += 1;
+            let mut body = signal(&format!("s{signals}"));
+            body["reason"] = "r".repeat(rand::random_range(1..1_500)).into();
+            assert_eq!(server.post("/api/signals", &body).await.0, 200);
+        }
+    }
+    push_prices(server, LAST).await;
+    signals
+}
+
+async fn push_prices(server: &Server, price: f64) {
+    for symbol in SYMBOLS {
+        let (status, answer) = server.post("/api/prices", &json!({"symbol": symbol, "price": price})).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
+    let seconds = times("ORION_LANE_SECONDS", 10) as u64;
+    let server = Server::push_only().await;
+    let (addr, published) = (server.addr, CancellationToken::new());
+    let (sender, _) = tokio::sync::watch::channel(Value::Null);
+    let publishing = async {
+        let signals = publish(&server, Duration::from_secs(seconds)).await;
+        sender.send_replace(json!(signals));
+        published.cancel();
+        signals
+    };
+    let client = async |protocol, upgrades| {
+        let (socket, told) = if upgrades { upgraded(addr, protocol).await } else { over_websocket(addr, protocol).await };
+        let (mut socket, mut told, mut asked) = (socket, told, 0);
+        loop {
+            if !published.is_cancelled() && rand::random_bool(0.1) {
+                asked += 1;
+                socket.say(format!("42{asked}[\"ping\",{{\"timestamp\":{asked}}}]")).await;
+            }
+            if rand::random_bool(0.02) {
+                sleep(Duration::from_millis(rand::random_range(0..60))).await;
+            }
+            let Ok(packet) = tokio::time::timeout(Duration::from_secs(15), socket.next()).await else { panic!("{protocol:?} {upgrades} {asked} {told:?} {:?}", sender.borrow()) };
+            told.note(packet.unwrap());
+            if published.is_cancelled() && told.is_complete(sender.borrow().as_u64().unwrap(), asked) {
+                return (told, asked);
+            }
+        }
+    };
+    let clients = async {
+        tokio::join!(
+            Box::pin(client(Protocol::Eio4, false)),
+            Box::pin(client(Protocol::Eio3, false)),
+            Box::pin(client(Protocol::Eio4, true)),
+            Box::pin(client(Protocol::Eio3, true)),
+            Box::pin(client(Protocol::Eio4, true)),
+        )
+    };
+    let (signals, clients) = soon("everything", async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
+    let (one, two, three, four, five) = clients;
+    for (told, asked) in [one, two, three, four, five] {
+        assert_eq!(told.signals, (1..=signals).collect::<Vec<_>>());
+        assert_eq!(told.pongs as u64, asked);
+    }
+    assert!(signals > 10, "{signals}");
+    server.stop().await;
+}
