@@ -3,11 +3,13 @@
 mod access;
 mod alerts;
 mod checks;
+mod dashboards;
 mod desk;
 mod gauges;
 mod login_keys;
-mod providers;
 mod sources;
+
+pub use dashboards::published_types;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,30 +27,25 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
+use self::dashboards::{Dashboards, Routes};
 use crate::alerts::Alerts;
-use crate::config::{Settings, SourceKind};
-use crate::dashboards::aria::catch_up::CatchUp;
-use crate::dashboards::bots::feed::PriceFrames;
-use crate::dashboards::bots::pages::Pages;
-use crate::dashboards::bots::sse;
-use crate::dashboards::bots::wire::decision_of;
-use crate::dashboards::delivery::{DeliveryTracker, Stream};
-use crate::domain::{Event, Instruments, Position};
+use crate::config::{Settings, SourceSettings};
+use crate::dashboards::Start;
+use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
-use crate::gateways::{ChannelCap, Gateway, TokenLayer, ws};
+use crate::gateways::{ChannelCap, Gateway, TokenLayer};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
+use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
-use crate::sources::tradingview::TradingView;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Disk, Metrics, Phase, Readiness};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);
@@ -94,6 +91,7 @@ struct App {
     tasks: Tasks,
     readiness: Arc<Readiness>,
     gateway: Arc<Gateway>,
+    dashboards: Dashboards,
     listener: Listener,
     listener_stop: Stop,
     store: Arc<Store>,
@@ -103,7 +101,7 @@ impl App {
     fn start(tcp: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
-        metrics.started_at.set(clock::wall().timestamp_millis() as f64 / 1e3);
+        metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = live_hub(settings, &recovered, &metrics);
@@ -116,32 +114,28 @@ impl App {
             .with_level_limits(settings.signals.level_limits());
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
-        let (deliveries, pages) = delivery(&handle, &recovered, &metrics);
+        let users = recovered.users.clone();
         let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
         let feeds = pipeline.feeds();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
+        let published = Arc::new(dashboards::published_types());
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
             clients,
             log: store.reader(),
             push: push.clone(),
+            published: published.clone(),
             handle: handle.clone(),
             readiness: readiness.clone(),
             instruments: instruments.clone(),
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
-            deliveries,
-            pages: pages.clone(),
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
             limits: settings.limits.clone(),
-            orion: settings.orion.clone(),
-            sentio: settings.sentio.clone(),
-            catch_up: catch_up(settings, &hub, &metrics),
-            price_frames: PriceFrames::default(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -164,11 +158,13 @@ impl App {
         // This task only reports a failure of the store; `stop` closes the store after all other tasks.
         let (closed, stopping) = (store.closed(), tasks.stopping());
         tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
-        sources::spawn(settings, &instruments, &handle, &metrics, &states, &tasks, &wall)?;
-        desk::spawn(settings, &gateway, &states, &wall)?;
+        let launcher = sources::launcher(&gateway, &states, &wall);
+        sources::start(settings, &launcher)?;
+        desk::spawn(settings, &hub, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
+        let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let state = AppState {
             metatrader: MetaTrader::new(
                 push.clone(),
@@ -181,32 +177,41 @@ impl App {
             feeds,
             tradingview: Webhook::new(&settings.tradingview, alerts),
             push,
+            published,
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
-            reads: ReadLimit::new(settings.limits.concurrent_reads, metrics.clone()),
+            reads: reads.clone(),
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             connections: listener.registry(),
             hub,
-            pages,
             history: store.reader(),
             readiness: readiness.clone(),
             clock: wall,
             started: Instant::now(),
         };
+        let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
+        let mut dashboards = Dashboards::start(&start);
+        dashboards.spawn(&tasks);
+        let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, listener, listener_stop, store };
+        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
-        app.open(tcp, state, settings)?;
+        app.open(tcp, (state, routes), settings)?;
         Ok(app)
     }
 
     /// Builds the stack of services and begins to accept clients.
-    fn open(&self, tcp: TcpListener, state: AppState, settings: &Settings) -> anyhow::Result<()> {
+    fn open(
+        &self,
+        tcp: TcpListener,
+        (state, (routes, streams)): (AppState, Routes),
+        settings: &Settings,
+    ) -> anyhow::Result<()> {
         let address = tcp.local_addr()?;
         let limits = access::polling_limits(settings, self.listener.max_connections());
         let disconnector =
@@ -225,8 +230,7 @@ impl App {
             sessions.await;
             Ok::<_, Infallible>(())
         });
-        let streams = ws::routes(self.gateway.clone()).merge(sse::routes(self.gateway.clone()));
-        let router = http::router(state, streams);
+        let router = http::router(state, routes, streams);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));
@@ -235,9 +239,13 @@ impl App {
         websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
         let service = ServiceBuilder::new()
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
-            .layer(http::cors::layer(settings.server.allowed_origins.clone()))
-            .layer(TokenLayer::new(self.gateway.clone()))
-            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, websockets))
+            .layer(http::cors::layer(
+                settings.server.allowed_origins.clone(),
+                &dashboards::token_headers(),
+                dashboards::credentialed_paths(),
+            ))
+            .layer(TokenLayer::new(self.gateway.clone(), &dashboards::token_headers()))
+            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, websockets, dashboards::rewrite))
             .layer(CompactHead)
             .service(engine);
         let (listener, listener_stop, stopping) =
@@ -269,16 +277,8 @@ impl App {
         if timeout(CLOSE_TIMEOUT.min(drain_timeout / 4), natives).await.is_err() {
             info!("some native clients did not answer the closing frame in time");
         }
-        // Persists the delivery marks while the pipeline still accepts requests.
-        let saved = async { tokio::join!(self.gateway.deliveries.save(), self.gateway.pages.marks().save()) };
-        if !matches!(timeout(CLOSE_TIMEOUT.min(drain_timeout / 4), saved).await, Ok((Ok(()), Ok(())))) {
-            warn!(
-                "cannot store the delivery marks: some notifications and trades will be sent again after the restart"
-            );
-        }
-        if let Err(error) = self.gateway.catch_up.save(&self.gateway.hub.position(), clock::wall()) {
-            warn!(%error, "cannot store the catch-up state of the panels: they will receive some signals again after the restart");
-        }
+        // The pipeline still accepts what is saved.
+        self.dashboards.stop(CLOSE_TIMEOUT.min(drain_timeout / 4), &self.gateway.hub.position()).await;
         self.listener.kill_all(Reason::Draining);
         self.listener_stop.kill_all.cancel();
         let left = self.tasks.drain(deadline.saturating_duration_since(Instant::now())).await;
@@ -304,21 +304,13 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
     hub
 }
 
-/// Builds the delivery trackers of the streams without a cursor.
-fn delivery(handle: &Handle, recovered: &Recovered, metrics: &Arc<Metrics>) -> (Arc<DeliveryTracker>, Arc<Pages>) {
-    let marks = |stream| Arc::new(DeliveryTracker::new(stream, handle.clone(), &recovered.users));
-    (marks(Stream::Notifications), Arc::new(Pages::new(marks(Stream::Bots), metrics.clone())))
-}
-
-/// Spawns the tasks that watch the sources, end expired logins and persist the delivery marks.
+/// Spawns the tasks that watch the sources and end expired logins.
 fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
     let tasks = &gateway.tasks;
     let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
-    tasks.spawn("presence", run_forever(gateway.deliveries.clone().save_changes(tasks.stopping())));
-    tasks.spawn("bot marks", run_forever(gateway.pages.marks().clone().save_changes(tasks.stopping())));
 }
 
 /// Spawns the task that alerts the operator.
@@ -378,11 +370,6 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
     Ok((Arc::new(store), recovered))
 }
 
-fn catch_up(settings: &Settings, hub: &Hub, metrics: &Arc<Metrics>) -> Arc<CatchUp> {
-    let catch_up = CatchUp::new(settings.aria.catch_up, metrics.clone());
-    Arc::new(catch_up.restored(settings.data.dir.join(CatchUp::FILE), &hub.position(), clock::wall()))
-}
-
 /// Restores the snapshot for new clients from what the log has recovered.
 fn restore_hub(hub: &Hub, recovered: &Recovered) {
     let Position { epoch, .. } = &recovered.position;
@@ -407,7 +394,7 @@ fn pipeline(
     metrics: &Arc<Metrics>,
     recovered: Recovered,
 ) -> Pipeline {
-    let replaying = settings.sources.enabled.contains(&SourceKind::Replay);
+    let replaying = settings.sources.runs(SourceSettings::REPLAY);
     let clock = if replaying { Clock::recording() } else { Clock::system() };
     let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
     let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
@@ -420,7 +407,7 @@ fn pipeline(
         engine.recall_day(recovered.day);
         engine.resume_records(recovered.open_records);
     }
-    // Only users of the bot platform read the decisions, and they need a key for their tokens.
-    let announce = settings.auth.takes_user_tokens().then_some(decision_of as Announce);
+    // Only users read derived messages, and they need a key for their tokens.
+    let announce = settings.auth.takes_user_tokens().then_some(dashboards::derive as Announce);
     Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }

@@ -3,27 +3,27 @@
 //! # Data flow
 //!
 //! ```text
-//!  sources ──► pipeline ──► engine ──► store ──► hub ──► gateways
-//!  (push,      (the only    (pure)     (commit   (fan-   (one dialect for
-//!  simulator,   writer)                 first)    out)    each dashboard)
-//!  replay)
+//!  sources (fetched) ─┬─► pipeline ──► engine ──► store ──► hub ──► gateways + dashboards
+//!  ingest (pushed)   ─┘   (the only    (pure)     (commit   (fan-   (transports, and one
+//!                          writer)                 first)    out)    folder for each dashboard)
 //! ```
 //!
-//! 1. A [source](sources) reads bytes, parses them into domain values and sends them through one bounded channel.
+//! 1. A [source](sources) fetches bytes, parses them into domain values and sends them through one bounded channel.
+//!    [`ingest`] does the same with what is pushed by HTTP, WebSocket, webhook or Expert Advisor.
 //! 2. The [`pipeline`] is the only writer. It owns the engine, the clock and the timers.
 //! 3. The [`engine`] is pure: values in, values out. It contains the price board, the bars, the signal book, the server's own
 //!    setups and the outcomes of signals.
 //! 4. The [`store`] commits signal events to a durable log before they are published.
 //! 5. The [`hub`] keeps the snapshot for new clients, and delivers events.
-//! 6. The [`gateways`] send the events to clients, encoded once per dialect and event.
+//! 6. A [dashboard](dashboards) turns an event into its frames, once per wire format; the [`gateways`] deliver them.
 //!
 //! # The rooms and their dependencies
 //!
 //! | room | content | uses |
 //! |---|---|---|
 //! | [`domain`] | instruments, prices, bars, signals, killzones, time | no other room |
-//! | [`config`] | all settings | domain |
-//! | [`telemetry`] | the log, the metrics, readiness | config, domain |
+//! | [`config`] | how settings are layered, read and checked | domain |
+//! | [`telemetry`] | the log, the metrics, readiness, the states of the sources | config, domain |
 //! | [`tasks`] | named background tasks | no other room |
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
 //! | [`auth`] | tokens and their users | config, domain |
@@ -32,13 +32,14 @@
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
-//! | [`sources`] | the sources of prices and signals | config (secrets), domain, pipeline (its handle), recordings, telemetry |
-//! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), sources (push), auth, listener, config, domain, tasks, telemetry |
-//! | [`dashboards`] | one folder for each dashboard | gateways, http, hub, store (reading), pipeline, sources, auth, config, domain, listener, telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), sources (pushes, states), auth, config, domain, listener (the peer), telemetry |
+//! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
+//! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
+//! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
+//! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | gateways (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (doctor), store |
+//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (the list of providers), store |
 //! | [`app`] | builds and connects the rooms | all |
 //!
 //! `tests/integration/rooms/` checks these dependencies, item by item.
@@ -55,6 +56,7 @@
 //! - Simulated, replayed, delayed and stale prices are marked as such ([`domain::Quality`]).
 //! - The server never closes a WebSocket with code 1000 ([`gateways::close`]).
 //! - Durations are measured on the monotonic clock; times that are sent come from the wall clock ([`domain::Now`]).
+//! - A dashboard is named only in its folder, and in the one list in [`app`].
 //! - Secrets never appear in a log, an error or a URL ([`config::Secret`]).
 
 pub mod alerts;
@@ -69,6 +71,7 @@ pub mod engine;
 pub mod gateways;
 pub mod http;
 pub mod hub;
+pub mod ingest;
 pub mod listener;
 pub mod pipeline;
 pub mod recordings;

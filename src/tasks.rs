@@ -4,6 +4,7 @@
 //! client must never be able to stop the others.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub enum TaskFailure {
     #[error("task '{0}' panicked")]
     Panicked(&'static str),
 }
+
+/// What a task does. Boxed: otherwise the compiler makes a copy of tokio's task code for each of them.
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// All background tasks of a process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -49,18 +53,22 @@ impl Tasks {
 
     /// Spawns an essential task. It has to return `Ok` once [`stopping`](Self::stopping) is cancelled; an earlier end, an error
     /// or a panic makes [`failure`](Self::failure) return.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn spawn<F, E>(&self, name: &'static str, work: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::fmt::Display + Send + 'static,
     {
+        self.spawn_boxed(name, Box::pin(async { work.await.map_err(|error| error.to_string()) }));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    fn spawn_boxed(&self, name: &'static str, work: Work<Result<(), String>>) {
         let (tasks, inner) = (self.clone(), tokio::spawn(work));
         self.essential.lock().spawn(async move {
             let failure = match inner.await {
                 Ok(Ok(())) if tasks.stop.is_cancelled() => None,
                 Ok(Ok(())) => Some(TaskFailure::Ended(name)),
-                Ok(Err(error)) => Some(TaskFailure::Failed(name, error.to_string())),
+                Ok(Err(error)) => Some(TaskFailure::Failed(name, error)),
                 Err(error) if error.is_panic() => Some(TaskFailure::Panicked(name)),
                 Err(_) => None,
             };
@@ -76,6 +84,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let work: Work<()> = Box::pin(work);
         self.connections.spawn(work);
     }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use orion_server::domain::Instruments;
-use orion_server::sources::metatrader::{Post, parse};
+use orion_server::ingest::metatrader::{Post, parse};
 
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
 

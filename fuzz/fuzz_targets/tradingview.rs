@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use orion_server::domain::Instruments;
-use orion_server::sources::push::parse_signal;
-use orion_server::sources::tradingview::{Alert, parse};
+use orion_server::ingest::parse_signal;
+use orion_server::ingest::tradingview::{Alert, parse};
 
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
 

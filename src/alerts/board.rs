@@ -76,17 +76,17 @@ struct AlertEntry {
 /// All raised alerts, and the conditions that may soon raise one.
 #[derive(Debug)]
 pub(super) struct Board {
-    after: Duration,
+    pending_for: Duration,
     repeat_every: Duration,
     entries: BTreeMap<Key, AlertEntry>,
     names: BTreeSet<&'static str>,
 }
 
 impl Board {
-    /// Creates an empty board. An alert is raised when its condition has held for `after`, and repeated every
+    /// Creates an empty board. An alert is raised when its condition has held for `pending_for`, and repeated every
     /// `repeat_every` (zero: never).
-    pub(super) fn new(after: Duration, repeat_every: Duration) -> Self {
-        Self { after, repeat_every, entries: BTreeMap::new(), names: BTreeSet::new() }
+    pub(super) fn new(pending_for: Duration, repeat_every: Duration) -> Self {
+        Self { pending_for, repeat_every, entries: BTreeMap::new(), names: BTreeSet::new() }
     }
 
     /// Applies the current conditions and returns the notifications to send.
@@ -106,7 +106,7 @@ impl Board {
         self.entries.retain(|key, entry| {
             let is_wrong = wrong.contains_key(key);
             let step = match (is_wrong, entry.notified) {
-                (true, None) if now.duration_since(entry.since.0) >= self.after => Some(AlertChange::Raised),
+                (true, None) if now.duration_since(entry.since.0) >= self.pending_for => Some(AlertChange::Raised),
                 (true, Some(notified))
                     if !self.repeat_every.is_zero() && now.duration_since(notified) >= self.repeat_every =>
                 {

@@ -59,7 +59,7 @@ impl Alerts {
         wall: fn() -> DateTime<Utc>,
     ) -> Result<Self, CourierError> {
         let courier = Courier::new(settings, metrics.clone(), wall)?;
-        Ok(Self { board: Board::new(settings.after, settings.repeat_every), courier, metrics, wall })
+        Ok(Self { board: Board::new(settings.pending_for, settings.repeat_every), courier, metrics, wall })
     }
 
     /// Calls `conditions` at an interval until `stop`. It must not block. Its argument is the time since the previous

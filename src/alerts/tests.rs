@@ -77,7 +77,7 @@ fn settings(url: &str) -> config::Alerts {
         webhook_url: Some(Secret::new(url)),
         webhook_secret: Some(Secret::new(SECRET)),
         allow_plain_loopback: true,
-        after: Duration::ZERO,
+        pending_for: Duration::ZERO,
         ..config::Alerts::default()
     }
 }

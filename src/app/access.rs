@@ -79,7 +79,7 @@ pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> 
 
 /// Returns the users whose streams open by user id alone, without a token: by the settings, or because their data is simulated.
 pub(super) fn open_users(settings: &Settings) -> OpenUsers {
-    if settings.sentio.trust_user_id {
+    if settings.trusts_user_ids() {
         return OpenUsers::Everybody;
     }
     let demo = settings.demo.users.iter().filter(|_| settings.desk_runs());

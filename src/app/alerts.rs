@@ -8,9 +8,8 @@ use super::sources::market_is_open;
 use crate::alerts::{ActiveConditions, Key};
 use crate::config;
 use crate::domain::Instruments;
-use crate::sources::SourceStates;
 use crate::store::{Health, Store};
-use crate::telemetry::{Disk, Metrics};
+use crate::telemetry::{Disk, Metrics, SourceStates};
 
 /// Failing requests are counted over this time.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -47,7 +46,7 @@ impl Conditions {
             note("disk_nearly_full", "", complaint);
         }
         let open = market_is_open(&self.instruments);
-        let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_seconds.get());
+        let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_timestamp_seconds.get());
         let limit = self.settings.no_signal_after;
         if !limit.is_zero() && quiet >= limit {
             let hours = limit.as_secs_f64() / 3600.0;
@@ -163,7 +162,7 @@ mod tests {
         let wrong = conditions.evaluate(Duration::ZERO);
         assert_eq!(wrong.keys().map(|key| key.alert).collect::<Vec<_>>(), ["error_rate", "no_signal"]);
         assert!(wrong.values().any(|message| message == "no signal for 4.0 h of open market"), "{wrong:?}");
-        metrics.last_signal_seconds.set(1.0);
+        metrics.last_signal_timestamp_seconds.set(1.0);
         assert_eq!(conditions.evaluate(Duration::ZERO).len(), 1, "a signal ends the silence");
         store.close().await.unwrap();
     }

@@ -3,41 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{DemoSettings, Settings, SourceKind};
+use crate::config::{DemoSettings, Settings, SourceSettings};
 use crate::domain::{Audience, Instrument, Instruments, PriceUpdate, Quality, RelayedMessage};
-use crate::gateways::Gateway;
 use crate::hub::{Audiences, Hub, Snapshot};
+use crate::sources::Launcher;
 use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceStates, WallClock};
 
 /// Spawns the desk if it is enabled, with a simulator for its own instruments unless the source `simulator` runs.
-pub(super) fn spawn(
-    settings: &Settings,
-    gateway: &Gateway,
-    states: &SourceStates,
-    wall: &WallClock,
-) -> anyhow::Result<()> {
+pub(super) fn spawn(settings: &Settings, hub: &Arc<Hub>, launcher: &Launcher) -> anyhow::Result<()> {
     if !settings.desk_runs() {
         return Ok(());
     }
-    let (tasks, metrics) = (&gateway.tasks, &gateway.metrics);
-    if !settings.sources.enabled.contains(&SourceKind::Simulator) {
+    let wall = &launcher.wall;
+    if !settings.sources.runs(SourceSettings::SIMULATOR) {
         let options = simulator::Options {
             seed: settings.simulator.seed,
             tick_interval: settings.simulator.tick_interval,
             signal_interval: Duration::ZERO,
             signal_ttl: settings.signals.ttl,
         };
-        let simulator = Simulator::new(options, &desk_instruments(settings, &gateway.instruments)?, wall.clone());
-        let simulating = sources::supervise(simulator, gateway.handle.clone(), metrics, states, tasks.stopping());
-        tasks.spawn("simulator", simulating);
+        let simulator = Simulator::new(options, &desk_instruments(settings, &launcher.instruments)?, wall.clone());
+        launcher.spawn("simulator", simulator);
     }
     let users = settings.demo.users.iter().map(|user| user.as_str().into());
-    let desk = Desk::new(settings.simulator.seed, users).resume(gateway.hub.with_snapshot(desk_messages));
-    let quotes = quotes(gateway.hub.clone(), &gateway.instruments);
+    let desk = Desk::new(settings.simulator.seed, users).resume(hub.with_snapshot(desk_messages));
+    let quotes = quotes(hub.clone(), &launcher.instruments);
     let demo = Demo::new(desk, Box::new(quotes), wall.clone());
-    tasks.spawn("demo desk", sources::supervise(demo, gateway.handle.clone(), metrics, states, tasks.stopping()));
+    launcher.spawn("demo desk", demo);
     Ok(())
 }
 

@@ -8,9 +8,8 @@ use crate::domain::Instruments;
 use crate::hub::Clients;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::{Feeds, Handle};
-use crate::sources::SourceStates;
 use crate::store::{Health, Store};
-use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE};
+use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE, SourceStates};
 
 /// Builds the parts of `/ready`: the log, the free space of the disk, the sources and the feeds.
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
@@ -59,7 +58,7 @@ impl GaugeSources {
         metrics.logins.set(self.tokens.logged_in() as i64);
         for source in self.states.list() {
             if let Some(age) = source.last_tick_age {
-                metrics.source_last_tick_seconds.with_label_values(&[source.name.as_str()]).set(age.as_secs_f64());
+                metrics.source_last_tick_age_seconds.with_label_values(&[source.name.as_str()]).set(age.as_secs_f64());
             }
         }
         metrics.market_open.set(market_is_open(&self.instruments).into());

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::providers;
-use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceKind};
-use crate::domain::{Instruments, Session, SourceName};
+use anyhow::Context;
+
+use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceSettings};
+use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
-use crate::pipeline::{Handle, clock};
-use crate::sources::massive::Cluster;
+use crate::gateways::Gateway;
+use crate::ingest::{self, metatrader, tradingview};
+use crate::pipeline::clock;
+use crate::sources::Launcher;
+use crate::sources::providers::provider;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
-use crate::sources::{self, SourceStates, WallClock, metatrader, push, tradingview};
-use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::SourceStates;
 
 /// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
 pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {
@@ -31,7 +33,7 @@ pub(super) fn market_is_open(instruments: &Instruments) -> bool {
 }
 
 /// Returns the rules for prices. The priority of sources is: pushed prices, then sources that call the server, then the
-/// enabled sources in their order, with `alpha_vantage` last.
+/// enabled sources in their order, with providers of the last resort at the end.
 pub(super) fn price_rules(settings: &Settings) -> PriceRules {
     let PriceSettings {
         delayed_after,
@@ -40,14 +42,14 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         switch_after,
         return_after,
         jump_limit,
-        divergence,
+        divergence_percent,
     } = settings.prices;
-    let callers = [push::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
-    let (last, listed): (Vec<_>, Vec<_>) =
-        settings.sources.enabled.iter().partition(|kind| **kind == SourceKind::AlphaVantage);
-    let names = |kind: &SourceKind| {
-        let indices = (*kind == SourceKind::Massive).then(|| SourceName::new(Cluster::Indices.source()));
-        std::iter::once(SourceName::new(&kind.name())).chain(indices)
+    let callers = [ingest::SOURCE].into_iter().chain(metatrader::SOURCES).chain([tradingview::SOURCE]);
+    let is_last = |name: &&String| provider(name).is_some_and(|provider| provider.is_last_resort);
+    let (last, listed): (Vec<&String>, Vec<_>) = settings.sources.enabled.iter().partition(is_last);
+    let names = |name: &String| match provider(name) {
+        Some(provider) => provider.sources.iter().map(|name| SourceName::new(name)).collect(),
+        None => vec![SourceName::new(name)],
     };
     let listed = listed.into_iter().chain(last).flat_map(names);
     PriceRules {
@@ -58,35 +60,38 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
         priority: callers.map(SourceName::new).chain(listed).collect(),
         switch_after,
         return_after,
-        divergence: divergence / 100.0,
+        divergence: divergence_percent / 100.0,
+    }
+}
+
+/// Returns what sources are started with.
+pub(super) fn launcher(gateway: &Gateway, states: &SourceStates, wall: &WallClock) -> Launcher {
+    Launcher {
+        instruments: gateway.instruments.clone(),
+        wall: wall.clone(),
+        handle: gateway.handle.clone(),
+        metrics: gateway.metrics.clone(),
+        states: states.clone(),
+        tasks: gateway.tasks.clone(),
     }
 }
 
 /// Starts every source that is enabled.
-pub(super) fn spawn(
-    settings: &Settings,
-    instruments: &Arc<Instruments>,
-    handle: &Handle,
-    metrics: &Metrics,
-    states: &SourceStates,
-    tasks: &Tasks,
-    wall: &WallClock,
-) -> anyhow::Result<()> {
-    for kind in settings.sources.enabled.iter() {
-        let (handle, stop) = (handle.clone(), tasks.stopping());
-        match kind {
-            SourceKind::Simulator => {
+pub(super) fn start(settings: &Settings, launcher: &Launcher) -> anyhow::Result<()> {
+    let (instruments, wall) = (&launcher.instruments, &launcher.wall);
+    for name in settings.sources.enabled.iter() {
+        match name.as_str() {
+            SourceSettings::SIMULATOR => {
                 let options = simulator::Options {
                     seed: settings.simulator.seed,
                     tick_interval: settings.simulator.tick_interval,
                     signal_interval: settings.simulator.signal_interval,
                     signal_ttl: settings.signals.ttl,
                 };
-                let simulator = Simulator::new(options, instruments, wall.clone())
-                    .remembering(settings.data.dir.join(Simulator::FILE));
-                tasks.spawn("simulator", sources::supervise(simulator, handle, metrics, states, stop));
+                let simulator = Simulator::new(options, instruments, wall.clone());
+                launcher.spawn("simulator", simulator.remembering(settings.data.dir.join(Simulator::FILE)));
             }
-            SourceKind::Replay => {
+            SourceSettings::REPLAY => {
                 let options = replay::Options {
                     file: settings.replay.file.clone().unwrap_or_default(),
                     symbol: settings.replay.symbol.clone().unwrap_or_default(),
@@ -96,23 +101,9 @@ pub(super) fn spawn(
                     },
                     reading: settings.replay.reading(),
                 };
-                let replay = Replay::new(options, instruments, wall.clone())?;
-                tasks.spawn("replay", sources::supervise(replay, handle, metrics, states, stop));
+                launcher.spawn("replay", Replay::new(options, instruments, wall.clone())?);
             }
-            SourceKind::Oanda => {
-                let oanda = providers::oanda(settings, instruments, wall)?;
-                tasks.spawn("oanda", sources::supervise(oanda, handle, metrics, states, stop));
-            }
-            SourceKind::Massive => {
-                for (name, massive) in providers::massive(settings, instruments, wall)? {
-                    let (handle, stop) = (handle.clone(), stop.clone());
-                    tasks.spawn(name, sources::supervise(massive, handle, metrics, states, stop));
-                }
-            }
-            SourceKind::AlphaVantage => {
-                let alpha_vantage = providers::alpha_vantage(settings, instruments, wall)?;
-                tasks.spawn("alpha_vantage", sources::supervise(alpha_vantage, handle, metrics, states, stop));
-            }
+            name => provider(name).with_context(|| format!("there is no source {name}"))?.start(settings, launcher)?,
         }
     }
     Ok(())

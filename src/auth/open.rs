@@ -1,4 +1,4 @@
-//! Users whose streams open by user id alone, without a token: Sentio's own pages have nothing else.
+//! Users whose streams open by user id alone, without a token: some pages have nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -20,7 +20,8 @@ pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
 pub use token::{NoSecret, TokenCommand, token};
 
-use crate::config::{ConfigError, DEFAULT_CONFIG, Environment, Loaded, Settings};
+use crate::config::{self, ConfigError, Environment, Loaded, Settings};
+use crate::sources::{PROVIDERS, providers};
 use crate::store;
 
 /// Exit code of success.
@@ -30,10 +31,14 @@ pub const EXIT_FAILURE: u8 = 1;
 /// Exit code of a wrong command line or configuration (`EX_USAGE`).
 pub const EXIT_CONFIG: u8 = 64;
 
-const AFTER_HELP: &str = "\
+/// Returns the end of the help.
+fn after_help() -> String {
+    let names = PROVIDERS.iter().map(|provider| provider.table.name).collect::<Vec<_>>().join(", ");
+    format!(
+        "\
 Environment:
   PORT                 port to listen on [8080]
-  ORION_SOURCES        simulator, replay, oanda, massive, alpha_vantage, or none for pushed data only [simulator]
+  ORION_SOURCES        simulator, replay, {names}, or none for pushed data only [simulator]
   ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
   ORION_DATA_DIR       where the database lives [./data]
   ORION_SIGNAL_TTL     life of a pending signal [5m]
@@ -41,11 +46,13 @@ Environment:
   ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
 
 All settings and their variables: orion-server default-config
-Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure";
+Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure"
+    )
+}
 
 /// Live prices and trading signals for dashboards, over Socket.IO and WebSocket.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "orion-server", version, after_help = AFTER_HELP)]
+#[command(name = "orion-server", version, after_help = after_help())]
 pub struct Cli {
     /// TOML file with settings, instead of the one that the environment names
     #[arg(long, global = true, value_name = "FILE")]
@@ -128,7 +135,7 @@ impl Cli {
     /// # Errors
     /// When they cannot be used.
     pub fn load(&self, env: &Environment) -> Result<Loaded, ConfigError> {
-        Settings::load(env, self.config.as_deref())
+        Settings::load(providers::tables(), env, self.config.as_deref())
     }
 }
 
@@ -159,7 +166,7 @@ pub fn check_config(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// When `out` cannot be written.
 pub fn default_config(out: &mut impl Write) -> io::Result<()> {
-    out.write_all(DEFAULT_CONFIG.as_bytes())
+    out.write_all(config::default_config(providers::tables()).as_bytes())
 }
 
 #[cfg(test)]
@@ -234,7 +241,7 @@ mod tests {
     fn check_config_prints_no_secrets() {
         let env = Environment::from([("ORION_INGEST_TOKEN".to_owned(), "hunter2".to_owned())]);
         let file = tempfile::NamedTempFile::new().unwrap();
-        let loaded = Settings::load(&env, Some(file.path())).unwrap();
+        let loaded = Settings::load(providers::tables(), &env, Some(file.path())).unwrap();
         let mut out = Vec::new();
         check_config(&loaded, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();

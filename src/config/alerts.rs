@@ -27,7 +27,7 @@ pub struct Alerts {
     pub allow_plain_loopback: bool,
     /// An alert is sent when its condition has held for this long; at most 1 h. Default 2 min.
     #[serde(with = "duration")]
-    pub after: Duration,
+    pub pending_for: Duration,
     /// An alert is repeated at this interval while its condition holds; zero for never, at most 7 days. Default 4 h.
     #[serde(with = "duration")]
     pub repeat_every: Duration,
@@ -49,7 +49,7 @@ impl Default for Alerts {
             webhook_secret: None,
             allow_private_addresses: false,
             allow_plain_loopback: false,
-            after: Duration::from_mins(2),
+            pending_for: Duration::from_mins(2),
             repeat_every: Duration::from_hours(4),
             no_signal_after: Duration::from_hours(4),
             error_rate: 5.0,

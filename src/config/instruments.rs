@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, SourceKind, value};
+use super::{Settings, SourceSettings, value};
 use crate::domain::{Instrument, InstrumentClass, Instruments, InstrumentsError, Session, Symbol};
 
 /// A set of built-in instruments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstrumentSet {
-    /// The seven of the ORION documents.
+    /// The seven of the documents.
     Default,
     /// MNQ NQ MES ES.
     Futures,
@@ -92,14 +92,14 @@ impl Settings {
 
     /// Whether the demo desk runs. It never runs while a recording is replayed.
     pub fn desk_runs(&self) -> bool {
-        self.demo.desk && !self.sources.enabled.contains(&SourceKind::Replay)
+        self.demo.desk && !self.sources.runs(SourceSettings::REPLAY)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DemoSettings, SourceSettings};
+    use crate::config::DemoSettings;
 
     fn entry(symbol: &str, digits: u8) -> InstrumentEntry {
         InstrumentEntry {
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((catalogue.resolve("AAPL").unwrap().digits, catalogue.iter().count()), (3, 11 + 11));
         assert_eq!(catalogue.resolve("BTCZAR").unwrap().pair(), Some("BTC/ZAR"));
         assert_eq!(catalogue.resolve("EURUSD").unwrap().pair(), None);
-        let sources = SourceSettings { enabled: vec![SourceKind::Replay].into() };
+        let sources = SourceSettings { enabled: vec![SourceSettings::REPLAY.to_owned()].into() };
         for off in [Settings { sources, ..settings.clone() }, Settings::default()] {
             assert!(off.instruments().unwrap().resolve("TSLA").is_err());
         }

@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError as LayerError, File, FileFormat};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{hint, one_line};
 use super::names::{self, CONFIG_FILE};
-use super::{ConfigError, Problem, Settings, paths};
+use super::renamed::{self, OldName};
+use super::{ConfigError, Problem, ProviderTable, Providers, Settings, paths};
 
 /// The environment variables, as a map so that tests can pass their own.
 pub type Environment = BTreeMap<String, String>;
@@ -38,29 +40,42 @@ pub struct Loaded {
 }
 
 impl Settings {
-    /// Loads and validates the settings. The file is `config_flag`, else the one named by `ORION_CONFIG`, else `./orion.toml` if
-    /// it exists.
+    /// Loads and validates the settings, with those of `providers`. The file is `config_flag`, else the one named by
+    /// `ORION_CONFIG`, else `./orion.toml` if it exists.
     ///
     /// # Errors
     /// When the file or a value cannot be used, see [`ConfigError`].
-    pub fn load(env: &Environment, config_flag: Option<&Path>) -> Result<Loaded, ConfigError> {
-        Self::load_with(env, config_flag, Path::new(DEFAULT_FILE))
+    pub fn load(
+        providers: impl IntoIterator<Item = ProviderTable>,
+        env: &Environment,
+        config_flag: Option<&Path>,
+    ) -> Result<Loaded, ConfigError> {
+        Self::load_with(Providers::new(providers), env, config_flag, Path::new(DEFAULT_FILE))
     }
 
-    pub(super) fn load_with(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<Loaded, ConfigError> {
-        let mut layers = Layers::default();
+    pub(super) fn load_with(
+        providers: Providers,
+        env: &Environment,
+        flag: Option<&Path>,
+        default: &Path,
+    ) -> Result<Loaded, ConfigError> {
+        let mut layers = Layers { providers, ..Layers::default() };
         let (path, text) = read_file(env, flag, default)?.unzip();
         let mut builder = Config::builder();
-        if let (Some(path), Some(text)) = (&path, &text) {
-            layers.add_file(path, text)?;
-            builder = builder.add_source(File::from_str(text, FileFormat::Toml));
+        let mut warnings = Vec::new();
+        if let (Some(path), Some(text)) = (&path, text) {
+            let text = layers.add_file(path, text, &mut warnings)?;
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
-        let mut warnings = layers.add_environment(env)?;
+        layers.add_environment(env, &mut warnings)?;
         for (key, (_, value)) in &layers.env {
             builder = builder.set_override(key, value.as_str()).map_err(|error| layers.explain(error))?;
         }
-        let settings: Self =
-            builder.build().and_then(Config::try_deserialize).map_err(|error| layers.explain(error))?;
+        let read = |values: Config| {
+            let providers = layers.providers.read(&values)?;
+            Ok(Self { providers, ..values.try_deserialize()? })
+        };
+        let settings = builder.build().and_then(read).map_err(|error| layers.explain(error))?;
         settings.validate().map_err(|problem| layers.locate(problem))?;
         warnings.extend(settings.warnings());
         Ok(Loaded { settings, warnings, file: path })
@@ -87,6 +102,8 @@ fn read_file(env: &Environment, flag: Option<&Path>, default: &Path) -> Result<O
 /// The origin of each value, for error messages.
 #[derive(Default)]
 struct Layers {
+    /// The providers, with their defaults.
+    providers: Providers,
     file: String,
     /// Line in the file by key, such as `instruments[0].digits`.
     lines: BTreeMap<String, usize>,
@@ -95,14 +112,34 @@ struct Layers {
 }
 
 impl Layers {
-    /// Parses a file and records the lines of its keys.
-    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+    /// Parses a file and records the lines of its keys. Returns the text with the current names of its settings.
+    fn add_file(&mut self, path: &Path, text: String, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
         self.file = path.display().to_string();
-        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+        let text = self.rename(text, warnings)?;
+        self.add_table(self.parse(&text)?.get_ref(), &text, ("", ""), &names::keys(&self.providers))?;
+        Ok(text)
+    }
+
+    fn parse<'a>(&self, text: &'a str) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             place: format!("{}:{}", self.file, error.span().map_or(1, |span| line(text, span.start))),
             reason: one_line(error.message()),
-        })?;
-        self.add_table(table.get_ref(), text, ("", ""), &names::keys())
+        })
+    }
+
+    /// Replaces the old names of settings.
+    fn rename(&self, mut text: String, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+        let found = renamed::old_names(self.parse(&text)?.get_ref());
+        // From the last one on, so that the places of the others stay the same.
+        for OldName { old, new, span, both } in found.into_iter().rev() {
+            let place = format!("{}:{}: {old}", self.file, line(&text, span.start));
+            if both {
+                return Err(two_names(place, new));
+            }
+            warnings.push(old_name_warning(&place, new));
+            text.replace_range(span, new.rsplit('.').next().unwrap_or(new));
+        }
+        Ok(text)
     }
 
     /// Checks the keys of a table and records their lines. `path` is its position (`instruments[0]`), `kind` its name among the
@@ -157,15 +194,15 @@ impl Layers {
         }
     }
 
-    /// Reads the variables of all settings. Returns warnings about unknown variables that begin with `ORION_`.
-    fn add_environment(&mut self, env: &Environment) -> Result<Vec<String>, ConfigError> {
+    /// Reads the variables of all settings. Warns of old names, and of unknown variables that begin with `ORION_`.
+    fn add_environment(&mut self, env: &Environment, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
         // An empty variable counts as unset: `NAME=` in an environment file, `${NAME:-}` in a compose file.
         let get = |name: &str| env.get(name).filter(|value| !value.trim().is_empty());
         let mut known = vec![CONFIG_FILE.to_owned()];
-        for key in names::keys().into_iter().filter(|key| names::fits_environment(key)) {
+        for key in names::keys(&self.providers).into_iter().filter(|key| names::fits_environment(key)) {
             let long = names::long(&key);
-            let short = names::short(&key).map_or_else(|| long.clone(), str::to_owned);
-            if names::is_secret(&key) {
+            let short = names::short(&key, &self.providers).unwrap_or_else(|| long.clone());
+            if names::is_secret(&key, &self.providers) {
                 let files = [names::file(&short), names::file(&long)];
                 self.add_secret_file(&key, &files, [&short, &long].into_iter().find(|name| get(name).is_some()), get)?;
                 known.extend(files);
@@ -177,6 +214,16 @@ impl Layers {
                 (Some(value), _) => Some((short.clone(), value.clone())),
                 (None, Some(value)) => Some((long.clone(), value.clone())),
                 (None, None) => None,
+            };
+            let old = renamed::old_variable(&key).and_then(|old| Some((get(&old)?.clone(), old)));
+            let used = match (used, old) {
+                (Some((current, _)), Some((_, old))) => return Err(two_names(old, &current)),
+                (None, Some((value, old))) => {
+                    warnings.push(old_name_warning(&old, &short));
+                    known.push(old.clone());
+                    Some((old, value))
+                }
+                (used, None) => used,
             };
             known.extend([short, long]);
             if let Some((name, value)) = used {
@@ -191,20 +238,22 @@ impl Layers {
             }
         }
         let unknown = env.keys().filter(|name| name.starts_with("ORION_") && !known.contains(name));
-        Ok(unknown
-            .map(|name| {
-                // Compared without the common prefix, which would make all names similar.
-                let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
-                let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
-                let suggestion = suggestion.map(|name| format!("ORION_{name}"));
-                format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
-            })
-            .collect())
+        warnings.extend(unknown.map(|name| {
+            // Compared without the common prefix, which would make all names similar.
+            let bare = |name: &String| name.strip_prefix("ORION_").map(str::to_owned);
+            let suggestion = bare(name).and_then(|name| names::nearest(&name, known.iter().filter_map(bare)));
+            let suggestion = suggestion.map(|name| format!("ORION_{name}"));
+            format!("unknown variable {}{} is ignored", one_line(name), hint(suggestion.as_deref()))
+        }));
+        Ok(())
     }
 
     /// Returns what is wrong with a value in quotes. A secret may contain quotes; `secret_warnings` covers it.
     fn quotes(&self, key: &str) -> Option<&'static str> {
-        self.env.get(key).filter(|_| !names::is_secret(key)).and_then(|(_, value)| paths::quotes(value))
+        self.env
+            .get(key)
+            .filter(|_| !names::is_secret(key, &self.providers))
+            .and_then(|(_, value)| paths::quotes(value))
     }
 
     /// Reads a secret from the file that one of these variables names, as container platforms provide secrets.
@@ -249,7 +298,7 @@ impl Layers {
         };
         // The crate writes `instruments[0]digits` without a dot.
         let key = key.replace(']', "].").trim_end_matches('.').to_owned();
-        let reason = if names::is_secret(&key) { "must be a text in quotes" } else { &reason };
+        let reason = if names::is_secret(&key, &self.providers) { "must be a text in quotes" } else { &reason };
         self.locate(Problem::new(key, reason.replace("unknown variant", "unknown value")))
     }
 
@@ -259,7 +308,7 @@ impl Layers {
             format!("{variable} ({key})")
         } else if let Some(line) = self.line_of(&key) {
             format!("{}:{line}: {key}", self.file)
-        } else if let Some(short) = names::short(&key) {
+        } else if let Some(short) = names::short(&key, &self.providers) {
             format!("{key} ({short})")
         } else {
             key
@@ -272,6 +321,15 @@ impl Layers {
         let table = || key.rsplit_once('.').filter(|(table, _)| table.ends_with(']'));
         self.lines.get(key).or_else(|| self.lines.get(table()?.0)).copied()
     }
+}
+
+fn old_name_warning(old: &str, new: &str) -> String {
+    format!("{old} is the old name of {new}; it works until the next release")
+}
+
+fn two_names(old: String, new: &str) -> ConfigError {
+    let reason = format!("is the old name of {new}, which is set as well; leave the old one out");
+    ConfigError::Setting { place: old, reason }
 }
 
 /// Whether a table of this kind contains settings.

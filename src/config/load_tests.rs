@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::*;
-use crate::config::{DEFAULT_CONFIG, ReplaySpeed, SourceKind};
+use crate::config::{ReplaySpeed, default_config};
 use crate::domain::{RecordingOptions, Spread, Timezone};
+use crate::sources::providers::tables;
 
 /// A folder with an `orion.toml`, and an environment.
 struct Fixture {
@@ -23,7 +26,7 @@ impl Fixture {
     }
 
     fn load(&self) -> Result<Loaded, ConfigError> {
-        Settings::load_with(&self.env, None, &self.folder.path().join("orion.toml"))
+        Settings::load_with(providers(), &self.env, None, &self.folder.path().join("orion.toml"))
     }
 
     /// Returns the line of the error, without the folder.
@@ -33,6 +36,14 @@ impl Fixture {
     }
 }
 
+fn providers() -> Providers {
+    Providers::new(tables())
+}
+
+fn defaults() -> Settings {
+    Settings { providers: providers(), ..Settings::default() }
+}
+
 fn settings(file: &str, env: &[(&str, &str)]) -> Settings {
     Fixture::new(file, env).load().unwrap().settings
 }
@@ -40,7 +51,7 @@ fn settings(file: &str, env: &[(&str, &str)]) -> Settings {
 #[test]
 fn without_a_file_the_defaults_apply() {
     let loaded = Fixture::new("", &[("PATH", "/bin"), ("HOME", "/root")]).load().unwrap();
-    assert_eq!(loaded, Loaded { settings: Settings::default(), warnings: vec![], file: None });
+    assert_eq!(loaded, Loaded { settings: defaults(), warnings: vec![], file: None });
 }
 
 #[test]
@@ -49,7 +60,7 @@ fn the_environment_overrides_file_and_defaults() {
     let given = settings(file, &[("ORION_SIGNAL_TTL", "30s"), ("PORT", "")]);
     assert_eq!(given.signals.ttl, Duration::from_secs(30));
     assert_eq!(given.signals.replay_window, Duration::from_mins(1));
-    assert_eq!((given.server.port, given.publish), (9000, Settings::default().publish));
+    assert_eq!((given.server.port, given.publish), (9000, defaults().publish));
 }
 
 #[test]
@@ -62,6 +73,53 @@ fn a_setting_has_long_and_short_variables() {
     assert_eq!(settings("", &[("PORT", "81"), ("ORION_SERVER__PORT", "81")]).server.port, 81);
 }
 
+/// In a file, in a file with dotted keys, and as a variable.
+#[test]
+fn old_names_work_with_a_warning() {
+    for (old, new) in renamed::RENAMED {
+        let (section, old_key) = old.split_once('.').unwrap();
+        let value = match old {
+            "alerts.after" => "7m",
+            "prices.divergence" => "0.7",
+            _ => "08:25-08:35",
+        };
+        let expected = settings(&format!("{new} = '{value}'"), &[]);
+        assert_ne!(expected, Settings::default(), "{new}");
+        for file in [format!("# é\n{old} = '{value}'"), format!("\n[{section}]\n'{old_key}' = '{value}'")] {
+            let given = Fixture::new(&file, &[]);
+            let loaded = given.load().unwrap();
+            assert_eq!(loaded.settings, expected);
+            let place = given.folder.path().join("orion.toml");
+            let line = file.lines().count();
+            let warning =
+                format!("{}:{line}: {old} is the old name of {new}; it works until the next release", place.display());
+            assert_eq!(loaded.warnings, [warning]);
+        }
+        let (old, new) = (names::long(old), names::long(new));
+        let loaded = Fixture::new("", &[(&old, value)]).load().unwrap();
+        assert_eq!(loaded.settings, expected);
+        assert_eq!(loaded.warnings, [format!("{old} is the old name of {new}; it works until the next release")]);
+    }
+}
+
+#[test]
+fn an_old_name_beside_its_new_one_is_refused() {
+    let file = "[alerts]\npending_for = '1m'\nafter = '2m'";
+    assert_eq!(
+        Fixture::new(file, &[]).error(),
+        "orion.toml:3: alerts.after: is the old name of alerts.pending_for, which is set as well; leave the old one out"
+    );
+    let env = [("ORION_SETUPS__QUIET", "08:25-08:35"), ("ORION_SETUPS__BLACKOUT_WINDOWS", "08:25-08:35")];
+    assert_eq!(
+        Fixture::new("", &env).error(),
+        "ORION_SETUPS__QUIET: is the old name of ORION_SETUPS__BLACKOUT_WINDOWS, which is set as well; leave the old one out"
+    );
+    let both = Fixture::new("[alerts]\nafter = '1m'", &[("ORION_ALERTS__PENDING_FOR", "2m")]).load().unwrap();
+    assert_eq!(both.settings.alerts.pending_for, Duration::from_mins(2), "a variable overrides the file");
+    let old = Fixture::new("[alerts]\nafter = '2h'", &[]).error();
+    assert!(old.starts_with("orion.toml:2: alerts.pending_for: "), "{old}");
+}
+
 #[test]
 fn the_flag_overrides_the_variable_for_the_file() {
     let given = Fixture::new("[server]\nport = 1", &[]);
@@ -70,7 +128,7 @@ fn the_flag_overrides_the_variable_for_the_file() {
     std::fs::write(path("variable.toml"), "[server]\nport = 3").unwrap();
     let env = Environment::from([("ORION_CONFIG".to_owned(), path("variable.toml").display().to_string())]);
     let port = |env: &Environment, flag: Option<&str>| {
-        let loaded = Settings::load_with(env, flag.map(path).as_deref(), &path("orion.toml")).unwrap();
+        let loaded = Settings::load_with(providers(), env, flag.map(path).as_deref(), &path("orion.toml")).unwrap();
         assert!(loaded.file.is_some());
         loaded.settings.server.port
     };
@@ -84,7 +142,7 @@ fn lists_and_speeds_are_parsed() {
     for file in ["[sources]\nenabled = 'none'", "[sources]\nenabled = []", "sources.enabled = ['none']"] {
         assert!(settings(file, &[]).sources.enabled.is_empty(), "{file}");
     }
-    assert_eq!(settings("", &[("ORION_SOURCES", "simulator, ")]).sources.enabled.to_vec(), [SourceKind::Simulator]);
+    assert_eq!(settings("", &[("ORION_SOURCES", "simulator, ")]).sources.enabled.to_vec(), ["simulator"]);
     for (text, speed) in [("60", ReplaySpeed::Times(60.0)), ("0.5", ReplaySpeed::Times(0.5)), ("max", ReplaySpeed::Max)]
     {
         assert_eq!(settings("", &[("ORION_REPLAY_SPEED", text)]).replay.speed, speed);
@@ -167,12 +225,17 @@ fn a_named_file_has_to_be_readable() {
     assert_eq!(given.error(), "/nowhere/orion.toml: cannot be read: No such file or directory (os error 2)");
     let given = Fixture::new("", &[]);
     let folder = given.folder.path();
-    let error = Settings::load_with(&given.env, Some(folder), &folder.join("orion.toml")).unwrap_err().to_string();
+    let error =
+        Settings::load_with(providers(), &given.env, Some(folder), &folder.join("orion.toml")).unwrap_err().to_string();
     assert!(error.ends_with(": cannot be read: Is a directory (os error 21)"), "{error}");
 }
 
 #[test]
 fn an_unusable_variable_is_refused_in_one_line() {
+    let unknown_source = format!(
+        "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `{}`",
+        providers().names().collect::<Vec<_>>().join("`, `")
+    );
     let expected = [
         ("PORT", "http", "PORT (server.port): invalid value: string \"http\", expected a whole number"),
         ("PORT", "-1", "PORT (server.port): invalid value: string \"-1\", expected a whole number"),
@@ -204,12 +267,7 @@ fn an_unusable_variable_is_refused_in_one_line() {
             "soon",
             "ORION_SIGNAL_TTL (signals.ttl): invalid value: string \"soon\", expected a duration such as 250ms, 10s, 5m or 30d",
         ),
-        (
-            "ORION_SOURCES",
-            "simulator,mt6",
-            "ORION_SOURCES (sources.enabled): unknown value `mt6`, expected one of `simulator`, `replay`, `oanda`, `massive`, \
-             `alpha_vantage`",
-        ),
+        ("ORION_SOURCES", "simulator,mt6", &*unknown_source),
         (
             "ORION_INSTRUMENTS",
             "forex",
@@ -513,21 +571,38 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+fn every_secret_is_one_by_its_type() {
+    let printed = |value: Value, key: &str| value.pointer(&format!("/{}", key.replace('.', "/"))).cloned();
+    for key in names::keys(&providers()).into_iter().filter(|key| names::fits_environment(key)) {
+        let layers = Config::builder().set_override(&*key, "probe").unwrap().build().unwrap();
+        let read = providers().read(&layers).and_then(|providers| {
+            Ok(serde_json::to_value(Settings { providers, ..layers.try_deserialize()? }).unwrap())
+        });
+        let is_masked = read.is_ok_and(|value| printed(value, &key) == Some("***".into()));
+        assert_eq!(is_masked, names::is_secret(&key, &providers()), "{key}");
+    }
+}
+
+#[test]
 fn effective_settings_are_printed_as_a_file_that_loads() {
-    let printed = toml::to_string(&Settings::default()).unwrap();
-    assert_eq!(settings(&printed, &[]), Settings::default(), "{printed}");
+    let printed = toml::to_string(&defaults()).unwrap();
+    assert_eq!(settings(&printed, &[]), defaults(), "{printed}");
 }
 
 /// Returns `default.toml` with its settings uncommented.
 fn uncommented() -> String {
     let setting = |line: &str| line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
-    DEFAULT_CONFIG.lines().map(|line| if setting(line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
+    default_config(tables())
+        .lines()
+        .map(|line| if setting(line) { &line[1..] } else { line })
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
 fn the_default_file_documents_every_setting() {
-    assert_eq!(settings(DEFAULT_CONFIG, &[]), Settings::default());
-    assert_eq!(settings(&uncommented(), &[]), Settings::default());
+    assert_eq!(settings(&default_config(tables()), &[]), defaults());
+    assert_eq!(settings(&uncommented(), &[]), defaults());
 
     let (mut section, mut comment, mut documented) = (String::new(), String::new(), Vec::new());
     for line in uncommented().lines() {
@@ -538,13 +613,14 @@ fn the_default_file_documents_every_setting() {
             continue;
         } else if let Some((name, _)) = line.split_once(" = ") {
             let key = names::join(&section, name);
-            let variable = names::short(&key).map_or_else(|| names::long(&key), str::to_owned);
+            let variable = names::short(&key, &providers()).unwrap_or_else(|| names::long(&key));
             assert!(comment.ends_with(&format!("({variable})")), "{key}: {comment}");
             documented.push(key);
         }
         comment.clear();
     }
-    let mut known: Vec<String> = names::keys().into_iter().filter(|key| names::fits_environment(key)).collect();
+    let mut known: Vec<String> =
+        names::keys(&providers()).into_iter().filter(|key| names::fits_environment(key)).collect();
     known.sort();
     documented.sort();
     assert_eq!(documented, known);
@@ -552,11 +628,13 @@ fn the_default_file_documents_every_setting() {
 
 #[test]
 fn the_example_of_an_instrument_is_complete() {
-    let example: Vec<&str> = DEFAULT_CONFIG.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+    let text = default_config(tables());
+    let example: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
     let example = example.join("\n");
     let catalogue = settings(&example, &[]).instruments().unwrap();
     assert_eq!(catalogue.resolve("btc/usd").unwrap().tick_size, 0.01);
-    for key in names::keys().iter().filter_map(|key| key.strip_prefix("instruments[].").map(str::to_owned)) {
+    for key in names::keys(&providers()).iter().filter_map(|key| key.strip_prefix("instruments[].").map(str::to_owned))
+    {
         assert!(example.contains(&format!("\n{key} = ")), "{key}");
     }
 }
@@ -570,10 +648,13 @@ fn the_environment_example_has_every_short_name() {
         .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
         .collect();
     let mut names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
-    let mut expected: Vec<&str> = names::SHORT.iter().map(|(name, _)| *name).chain([CONFIG_FILE]).collect();
+    let of_providers: Vec<String> = providers().short().map(|(name, _)| name).collect();
+    let of_providers = of_providers.iter().map(String::as_str);
+    let mut expected: Vec<&str> =
+        names::SHORT.iter().map(|(name, _)| *name).chain(of_providers).chain([CONFIG_FILE]).collect();
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
     let loaded = Fixture::new("", &pairs).load().unwrap();
-    assert_eq!((loaded.settings, loaded.warnings), (Settings::default(), vec![]));
+    assert_eq!((loaded.settings, loaded.warnings), (defaults(), vec![]));
 }

@@ -4,7 +4,8 @@
 //! change afterwards. `default.toml` documents them for operators; a test compares it with these structs.
 //!
 //! To add a setting: add a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` if not every
-//! value is usable. A short environment variable goes into `names.rs` and `.env.example`.
+//! value is usable. A short environment variable goes into `names.rs` and `.env.example`. Providers of market data declare
+//! their settings beside their code ([`ProviderSettings`]).
 
 mod alerts;
 mod auth;
@@ -21,13 +22,14 @@ mod paths;
 mod prices;
 mod providers;
 mod public_key;
+mod renamed;
 mod secret;
 mod server;
 mod settings;
 mod setups;
 mod sources;
 mod validate;
-mod value;
+pub mod value;
 mod weak;
 
 pub use alerts::Alerts;
@@ -41,7 +43,7 @@ pub use load::{Environment, Loaded, environment};
 pub use log::{LogFormat, LogSettings};
 pub use origins::AllowedOrigins;
 pub use prices::PriceSettings;
-pub use providers::{AlphaVantageSettings, MassiveSettings, OandaEnvironment, OandaSettings};
+pub use providers::{ProviderRules, ProviderSettings, ProviderTable, Providers};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, ServerSettings};
@@ -50,11 +52,16 @@ pub use settings::{
     SignalSettings, SocketioSettings,
 };
 pub use setups::SetupSettings;
-pub use sources::{
-    DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceKind, SourceSettings, TradingviewSettings,
-};
+pub use sources::{DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceSettings, TradingviewSettings};
 pub use value::List;
 pub use value::duration::{parse as parse_duration, text as duration_text};
 
-/// A TOML file with every setting, its default, its meaning and its environment variable.
-pub const DEFAULT_CONFIG: &str = include_str!("default.toml");
+/// Returns a TOML file with every setting, its default, its meaning and its environment variable.
+pub fn default_config(providers: impl IntoIterator<Item = ProviderTable>) -> String {
+    let (names, tables): (Vec<_>, Vec<_>) =
+        providers.into_iter().map(|provider| (provider.name, format!("{}\n", provider.documentation))).unzip();
+    // The last name begins a line, so that no line becomes too long.
+    let names = names.join(", ");
+    let names = names.rsplit_once(", ").map_or(names.clone(), |(first, last)| format!("{first},\n# {last}"));
+    include_str!("default.toml").replace("{provider names}", &names).replace("{provider tables}\n", &tables.concat())
+}

@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
-use super::{InstrumentEntry, Settings};
+use super::{InstrumentEntry, Providers, Settings};
 use crate::domain::InstrumentClass;
 
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
-/// Short environment variables and their settings. Every setting also has a long one, see [`long`].
-pub(super) const SHORT: [(&str, &str); 40] = [
+/// Short environment variables and their settings, apart from those of the providers. Every setting also has a long one,
+/// see [`long`].
+pub(super) const SHORT: [(&str, &str); 34] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -26,12 +27,6 @@ pub(super) const SHORT: [(&str, &str); 40] = [
     ("ORION_REPLAY_BAR_LABEL", "replay.bar_label"),
     ("ORION_REPLAY_COLUMNS", "replay.columns"),
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
-    ("ORION_OANDA_TOKEN", "oanda.token"),
-    ("ORION_OANDA_ACCOUNT", "oanda.account"),
-    ("ORION_OANDA_ENVIRONMENT", "oanda.environment"),
-    ("ORION_MASSIVE_KEY", "massive.key"),
-    ("ORION_MASSIVE_DELAYED", "massive.delayed"),
-    ("ORION_ALPHA_VANTAGE_KEY", "alpha_vantage.key"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
@@ -53,8 +48,9 @@ pub(super) const SHORT: [(&str, &str); 40] = [
 ];
 
 /// Returns the short environment variable of a setting, if it has one.
-pub(super) fn short(key: &str) -> Option<&'static str> {
-    SHORT.iter().find(|(_, of)| *of == key).map(|(name, _)| *name)
+pub(super) fn short(key: &str, providers: &Providers) -> Option<String> {
+    let own = SHORT.iter().find(|(_, of)| *of == key).map(|(name, _)| (*name).to_owned());
+    own.or_else(|| providers.short().find(|(_, of)| of == key).map(|(name, _)| name))
 }
 
 /// Returns the long environment variable of a setting: `ORION_SIGNALS__TTL` for `signals.ttl`.
@@ -68,7 +64,10 @@ pub(super) fn file(variable: &str) -> String {
 }
 
 /// Whether the value of a setting must never be shown.
-pub(super) fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str, providers: &Providers) -> bool {
+    if providers.names().any(|name| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))) {
+        return providers.secrets().any(|(secret, _)| secret == key);
+    }
     // A public key is not secret.
     !key.ends_with("public_key") && ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
 }
@@ -79,7 +78,7 @@ pub(super) fn fits_environment(key: &str) -> bool {
 }
 
 /// Returns the key of every setting, such as `server.port` and `instruments[].symbol`, derived from [`Settings`].
-pub(super) fn keys() -> Vec<String> {
+pub(super) fn keys(providers: &Providers) -> Vec<String> {
     let example = InstrumentEntry {
         symbol: String::new(),
         name: None,
@@ -89,7 +88,7 @@ pub(super) fn keys() -> Vec<String> {
         aliases: Vec::new(),
         session: None,
     };
-    let settings = Settings { instruments: vec![example], ..Settings::default() };
+    let settings = Settings { instruments: vec![example], providers: providers.clone(), ..Settings::default() };
     let mut keys = Vec::new();
     collect(&serde_json::to_value(settings).unwrap_or_default(), "", &mut keys);
     keys
@@ -121,25 +120,10 @@ pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) 
     let most = (name.len() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| (distance(name, &candidate), candidate))
+        .map(|candidate| (strsim::levenshtein(name, &candidate), candidate))
         .filter(|(edits, _)| *edits <= most)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
-}
-
-/// Returns the Levenshtein distance: the number of insertions, deletions and replacements.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, r) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -148,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_short_name_belongs_to_a_setting() {
-        let keys = keys();
+        let keys = keys(&Providers::default());
         for (name, key) in SHORT {
             assert!(keys.iter().any(|known| known == key), "{name} {key}");
         }
@@ -157,8 +141,7 @@ mod tests {
 
     #[test]
     fn misspellings_are_recognized() {
-        assert_eq!((distance("intervall", "interval"), distance("", "abc"), distance("kitten", "sitting")), (1, 3, 3));
-        assert_eq!(nearest("publish.intervall", keys()), Some("publish.interval".into()));
-        assert_eq!(nearest("colour", keys()), None);
+        assert_eq!(nearest("publish.intervall", keys(&Providers::default())), Some("publish.interval".into()));
+        assert_eq!(nearest("colour", keys(&Providers::default())), None);
     }
 }

@@ -30,7 +30,7 @@ pub struct PriceSettings {
     pub jump_limit: f64,
     /// A larger difference between sources, in percent, causes a warning. Default 0.3.
     #[serde(deserialize_with = "value::decimal")]
-    pub divergence: f64,
+    pub divergence_percent: f64,
 }
 
 impl Default for PriceSettings {
@@ -42,7 +42,7 @@ impl Default for PriceSettings {
             switch_after: Duration::from_secs(15),
             return_after: Duration::from_mins(1),
             jump_limit: 10.0,
-            divergence: 0.3,
+            divergence_percent: 0.3,
         }
     }
 }

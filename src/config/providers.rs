@@ -1,253 +1,251 @@
-//! Settings of the market data providers.
+//! Settings of the market data providers: what all of them have in common. Each provider declares its own beside its code.
 
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use config::{Config, ConfigError as LayerError, Value};
 use http::Uri;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
-use super::value;
-use super::{List, Problem, Secret, Settings, SourceKind};
+use super::{Problem, Secret, Settings, SourceSettings, names};
 
-/// OANDA's v20 pricing stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OandaSettings {
-    /// Personal access token. Needed by the source `oanda`. Default unset.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub token: Option<Secret>,
-    /// Account, such as `001-001-1234567-001`. Needed by the source `oanda`. Default unset.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub account: Option<String>,
-    /// The environment of the account. Default `practice`.
-    #[serde(deserialize_with = "value::choice")]
-    pub environment: OandaEnvironment,
-    /// Another address of the stream, such as a proxy's. Default: OANDA's own, by environment.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub url: Option<String>,
-    /// The subscribed instruments, by OANDA's names. Default: the seven of the ORION documents.
-    pub instruments: List<String>,
+/// The settings of a provider: a table of the file, with the provider's name.
+pub trait ProviderSettings:
+    Serialize + DeserializeOwned + Default + PartialEq + fmt::Debug + Send + Sync + 'static
+{
+    /// The name of the provider, of its source and of its table.
+    const NAME: &'static str;
+    /// The table in the file that documents all settings.
+    const DOCUMENTATION: &'static str;
+    /// The settings that also have a short environment variable: `ORION_OANDA_TOKEN` for `token`.
+    const SHORT: &'static [&'static str];
+    /// The schemes that its address can have, the encrypted one first.
+    const SCHEMES: &'static [&'static str];
+
+    /// Returns the secrets, each with its key in the table.
+    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)>;
+
+    /// Returns the address that replaces the provider's own, such as a proxy's.
+    fn url(&self) -> Option<&str>;
+
+    /// Checks what the types cannot express.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem>;
 }
 
-/// The environment of an OANDA account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OandaEnvironment {
-    /// A practice account.
-    #[default]
-    Practice,
-    /// A live account.
-    Live,
+/// [`ProviderSettings`] without their type.
+trait AnySettings: erased_serde::Serialize + fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn equals(&self, other: &dyn Any) -> bool;
+    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)>;
+    fn url(&self) -> Option<&str>;
+    fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem>;
 }
 
-impl Default for OandaSettings {
-    fn default() -> Self {
+erased_serde::serialize_trait_object!(AnySettings);
+
+impl<P: ProviderSettings> AnySettings for P {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref() == Some(self)
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)> {
+        P::secrets(self)
+    }
+
+    fn url(&self) -> Option<&str> {
+        P::url(self)
+    }
+
+    fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
+        P::check(self, rules)
+    }
+}
+
+/// What is known of a provider's settings before they are read.
+#[derive(Debug, Clone, Copy)]
+pub struct ProviderTable {
+    /// [`ProviderSettings::NAME`].
+    pub name: &'static str,
+    /// [`ProviderSettings::DOCUMENTATION`].
+    pub documentation: &'static str,
+    short: &'static [&'static str],
+    schemes: &'static [&'static str],
+    default: fn() -> Arc<dyn AnySettings>,
+    read: fn(&Config) -> Result<Arc<dyn AnySettings>, LayerError>,
+}
+
+impl ProviderTable {
+    /// Returns the table of a provider.
+    pub const fn of<P: ProviderSettings>() -> Self {
         Self {
-            token: None,
-            account: None,
-            environment: OandaEnvironment::default(),
-            url: None,
-            instruments: names(["EUR_USD", "GBP_USD", "USD_JPY", "XAU_USD", "US30_USD", "NAS100_USD", "SPX500_USD"]),
+            name: P::NAME,
+            documentation: P::DOCUMENTATION,
+            short: P::SHORT,
+            schemes: P::SCHEMES,
+            default: || Arc::new(P::default()),
+            read: |layers| {
+                let table = match layers.get::<Value>(P::NAME) {
+                    Err(LayerError::NotFound(_)) => return Ok(Arc::new(P::default())),
+                    table => table?,
+                };
+                // Read as part of a whole, so that an error has the path of its setting.
+                let whole = Config::builder().set_default(P::NAME, table)?.build()?;
+                let read = whole.try_deserialize::<BTreeMap<String, P>>()?.remove(P::NAME);
+                Ok(Arc::new(read.unwrap_or_default()))
+            },
         }
     }
 }
 
-impl OandaSettings {
-    /// Returns the address of the stream, without a trailing `/`.
-    pub fn address(&self) -> &str {
-        let own = match self.environment {
-            OandaEnvironment::Practice => "https://stream-fxpractice.oanda.com",
-            OandaEnvironment::Live => "https://stream-fxtrade.oanda.com",
-        };
-        address(self.url.as_deref(), own)
-    }
-}
+/// The settings of all providers.
+#[derive(Debug, Clone, Default)]
+pub struct Providers(Vec<(ProviderTable, Arc<dyn AnySettings>)>);
 
-/// Massive's (formerly Polygon's) WebSocket.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MassiveSettings {
-    /// API key. Needed by the source `massive`. Default unset.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub key: Option<Secret>,
-    /// Whether the prices of the plan are delayed. Default no.
-    #[serde(deserialize_with = "value::flag")]
-    pub delayed: bool,
-    /// Another address, such as a proxy's. Default: Massive's own.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub url: Option<String>,
-    /// Currency pairs and metals. Default: those of the ORION documents.
-    pub instruments: List<String>,
-    /// Cash indices, such as `I:SPX`. Default none: they are not the contracts of the same name.
-    pub indices: List<String>,
-}
-
-impl Default for MassiveSettings {
-    fn default() -> Self {
-        Self {
-            key: None,
-            delayed: false,
-            url: None,
-            instruments: names(["C:EURUSD", "C:GBPUSD", "C:USDJPY", "C:XAUUSD"]),
-            indices: names([]),
-        }
-    }
-}
-
-impl MassiveSettings {
-    /// Returns the address of the clusters, without a trailing `/`.
-    pub fn address(&self) -> &str {
-        address(
-            self.url.as_deref(),
-            if self.delayed { "wss://delayed.massive.com" } else { "wss://socket.massive.com" },
-        )
-    }
-}
-
-/// Alpha Vantage's REST service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AlphaVantageSettings {
-    /// API key. Needed by the source `alpha_vantage`. Default unset.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub key: Option<Secret>,
-    /// Requests per day; 1 to 100,000. Default 25.
-    #[serde(deserialize_with = "value::whole")]
-    pub daily_requests: u32,
-    /// Another address, such as a proxy's. Default: Alpha Vantage's own.
-    #[serde(deserialize_with = "value::unless_empty")]
-    pub url: Option<String>,
-    /// Pairs. Default: those of the ORION documents.
-    pub instruments: List<String>,
-}
-
-impl Default for AlphaVantageSettings {
-    fn default() -> Self {
-        Self { key: None, daily_requests: 25, url: None, instruments: names(["EURUSD", "GBPUSD", "USDJPY", "XAUUSD"]) }
-    }
-}
-
-impl AlphaVantageSettings {
-    /// Returns the address of the service, without a trailing `/`.
-    pub fn address(&self) -> &str {
-        address(self.url.as_deref(), "https://www.alphavantage.co")
-    }
-}
-
-fn names<const N: usize>(names: [&str; N]) -> List<String> {
-    names.map(str::to_owned).to_vec().into()
-}
-
-fn address<'a>(url: Option<&'a str>, own: &'a str) -> &'a str {
-    url.map_or(own, |url| url.trim().trim_end_matches('/'))
-}
-
-impl Settings {
-    /// Whether a source is enabled.
-    pub(super) fn uses(&self, kind: SourceKind) -> bool {
-        self.sources.enabled.contains(&kind)
+impl Providers {
+    /// Returns the defaults.
+    pub fn new(tables: impl IntoIterator<Item = ProviderTable>) -> Self {
+        Self(tables.into_iter().map(|table| (table, (table.default)())).collect())
     }
 
-    /// Checks the settings of the enabled providers.
-    pub(super) fn check_providers(&self) -> Result<(), Problem> {
-        check_mask("oanda.token", self.oanda.token.as_ref())?;
-        check_address("oanda.url", self.oanda.url.as_deref(), &["https", "http"])?;
-        if self.uses(SourceKind::Oanda) {
-            let OandaSettings { token, account, instruments, .. } = &self.oanda;
-            check_key("oanda", "oanda.token", token.as_ref())?;
-            match account {
-                None => return Err(needed("oanda", "oanda.account")),
-                Some(account) if !account.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-                    return Err(Problem::new("oanda.account", "is no account id, such as 001-001-1234567-001"));
-                }
-                Some(_) => {}
+    /// Reads the settings of the same providers from the layers.
+    pub(super) fn read(&self, layers: &Config) -> Result<Self, LayerError> {
+        self.0.iter().map(|(table, _)| Ok((*table, (table.read)(layers)?))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Returns the settings of one provider, if it is in the list.
+    pub fn get<P: ProviderSettings>(&self) -> Option<&P> {
+        self.0.iter().find_map(|(_, settings)| settings.as_any().downcast_ref())
+    }
+
+    /// Returns the names of the providers.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(table, _)| table.name)
+    }
+
+    /// Returns the short environment variables with their settings.
+    pub(super) fn short(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().flat_map(|(table, _)| {
+            table.short.iter().map(|key| {
+                let variable = format!("ORION_{}_{}", table.name, key).to_uppercase();
+                (variable, names::join(table.name, key))
+            })
+        })
+    }
+
+    /// Returns the secrets with their settings.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, Option<&Secret>)> {
+        self.0.iter().flat_map(|(table, settings)| {
+            settings.secrets().into_iter().map(|(key, secret)| (names::join(table.name, key), secret))
+        })
+    }
+
+    /// Checks the settings of every provider.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), Problem> {
+        for (table, own) in &self.0 {
+            for (key, secret) in own.secrets() {
+                check_mask(&names::join(table.name, key), secret)?;
             }
-            self.check_names("oanda.instruments", instruments)?;
-        }
-        check_mask("massive.key", self.massive.key.as_ref())?;
-        check_address("massive.url", self.massive.url.as_deref(), &["wss", "ws"])?;
-        if self.uses(SourceKind::Massive) {
-            let MassiveSettings { key, instruments, indices, .. } = &self.massive;
-            check_key("massive", "massive.key", key.as_ref())?;
-            if let Some(name) = indices.iter().find(|name| !name.starts_with("I:")) {
-                let reason = format!("{name:?} is no index of Massive's, such as I:SPX");
-                return Err(Problem::new("massive.indices", reason));
-            }
-            if !indices.is_empty() {
-                self.check_names("massive.indices", indices)?;
-            }
-            if indices.is_empty() || !instruments.is_empty() {
-                self.check_names("massive.instruments", instruments)?;
-            }
-        }
-        check_mask("alpha_vantage.key", self.alpha_vantage.key.as_ref())?;
-        check_address("alpha_vantage.url", self.alpha_vantage.url.as_deref(), &["https", "http"])?;
-        if !(1..=100_000).contains(&self.alpha_vantage.daily_requests) {
-            return Err(Problem::new("alpha_vantage.daily_requests", "must be 1 to 100000"));
-        }
-        if self.uses(SourceKind::AlphaVantage) {
-            let AlphaVantageSettings { key, instruments, .. } = &self.alpha_vantage;
-            check_key("alpha_vantage", "alpha_vantage.key", key.as_ref())?;
-            let plain = |key: &Secret| key.reveal().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-            // The key is part of a URL.
-            if !key.as_ref().is_some_and(plain) {
-                let reason = "has characters that no key has: only letters, digits, - and _";
-                return Err(Problem::new("alpha_vantage.key", reason));
-            }
-            self.check_names("alpha_vantage.instruments", instruments)?;
+            check_address(&names::join(table.name, "url"), own.url(), table.schemes)?;
+            own.check(&ProviderRules { name: table.name, settings })?;
         }
         Ok(())
     }
 
-    /// Returns warnings about the enabled providers.
-    pub(super) fn provider_warnings(&self) -> Vec<String> {
+    /// Returns warnings about the providers.
+    pub(super) fn warnings(&self, settings: &Settings) -> Vec<String> {
         let mut warnings = Vec::new();
-        for (kind, name, key, url) in [
-            (SourceKind::Oanda, "oanda", self.oanda.token.is_some(), self.oanda.url.as_deref()),
-            (SourceKind::Massive, "massive", self.massive.key.is_some(), self.massive.url.as_deref()),
-            (
-                SourceKind::AlphaVantage,
-                "alpha_vantage",
-                self.alpha_vantage.key.is_some(),
-                self.alpha_vantage.url.as_deref(),
-            ),
-        ] {
-            if !self.uses(kind) {
-                if key {
+        for (ProviderTable { name, schemes, .. }, own) in &self.0 {
+            if !settings.sources.runs(name) {
+                if own.secrets().iter().any(|(_, secret)| secret.is_some()) {
                     warnings.push(format!("a key for {name} is set, but ORION_SOURCES does not name {name}"));
                 }
                 continue;
             }
-            if self.uses(SourceKind::Simulator) {
+            if settings.sources.runs(SourceSettings::SIMULATOR) {
                 warnings.push(format!(
                     "the simulator runs beside {name}: symbols that {name} does not send stay simulated; leave simulator out \
                      of ORION_SOURCES for real prices only"
                 ));
             }
-            if url.is_some_and(|url| url.starts_with("http:") || url.starts_with("ws:")) {
+            let scheme = own.url().and_then(|url| Some(url.split_once(':')?.0));
+            if scheme.is_some_and(|scheme| schemes[1..].contains(&scheme)) {
                 warnings.push(format!("{name}.url is not encrypted: the key for {name} travels readable"));
             }
         }
         warnings
     }
+}
 
-    fn check_names(&self, key: &'static str, names: &[String]) -> Result<(), Problem> {
-        let plain = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:/.".contains(&b));
-        if let Some(name) = names.iter().find(|name| !plain(name) || name.len() > 32) {
-            return Err(Problem::new(key, format!("{name:?} is no instrument's name")));
-        }
-        let known = self.instruments().is_ok_and(|known| names.iter().any(|name| known.resolve(name).is_ok()));
-        if known { Ok(()) } else { Err(Problem::new(key, "none of them is an instrument of this server")) }
+impl PartialEq for Providers {
+    fn eq(&self, other: &Self) -> bool {
+        let pairs = || self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len() && pairs().all(|((_, own), (_, others))| own.equals(others.as_any()))
     }
 }
 
-fn needed(source: &str, key: &str) -> Problem {
-    Problem::new(key, format!("the source '{source}' needs it"))
+impl Serialize for Providers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(table, settings)| (table.name, settings.as_ref())))
+    }
 }
 
-fn check_key(source: &str, key: &str, secret: Option<&Secret>) -> Result<(), Problem> {
-    let secret = secret.ok_or_else(|| needed(source, key))?;
-    if secret.reveal().bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(())
-    } else {
-        Err(Problem::new(key, "has characters that no key has: white space, a line break or letters beyond ASCII"))
+/// What the settings of a provider are checked with.
+#[derive(Debug)]
+pub struct ProviderRules<'a> {
+    name: &'static str,
+    settings: &'a Settings,
+}
+
+impl ProviderRules<'_> {
+    /// Returns whether the provider is enabled; otherwise its settings may be incomplete.
+    pub fn is_enabled(&self) -> bool {
+        self.settings.sources.runs(self.name)
+    }
+
+    /// Returns the problem with a setting of the provider.
+    pub fn problem(&self, key: &str, reason: impl AsRef<str>) -> Problem {
+        Problem::new(names::join(self.name, key), reason)
+    }
+
+    /// Returns the problem that a setting is missing.
+    pub fn missing(&self, key: &str) -> Problem {
+        self.problem(key, format!("the source '{}' needs it", self.name))
+    }
+
+    /// Checks that a key is set and fits into a header.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_key(&self, key: &str, secret: Option<&Secret>) -> Result<(), Problem> {
+        let secret = secret.ok_or_else(|| self.missing(key))?;
+        if secret.reveal().bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(());
+        }
+        let reason = "has characters that no key has: white space, a line break or letters beyond ASCII";
+        Err(self.problem(key, reason))
+    }
+
+    /// Checks that names of instruments fit into an address, and that the catalogue has one of them.
+    ///
+    /// # Errors
+    /// When they do not, or it has none.
+    pub fn check_names(&self, key: &str, names: &[String]) -> Result<(), Problem> {
+        let plain = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:/.".contains(&b));
+        if let Some(name) = names.iter().find(|name| !plain(name) || name.len() > 32) {
+            return Err(self.problem(key, format!("{name:?} is no instrument's name")));
+        }
+        let known = self.settings.instruments().is_ok_and(|known| names.iter().any(|name| known.resolve(name).is_ok()));
+        if known { Ok(()) } else { Err(self.problem(key, "none of them is an instrument of this server")) }
     }
 }
 

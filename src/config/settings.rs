@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    Alerts, AlphaVantageSettings, Auth, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
-    MassiveSettings, OandaSettings, PriceSettings, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings,
-    SourceSettings, TradingviewSettings,
+    Alerts, Auth, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings, PriceSettings, Providers,
+    ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings, SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -17,7 +16,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// All settings of a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Settings {
     /// Built-in instruments: `default`, `futures`. Default both.
     pub instrument_sets: List<InstrumentSet>,
@@ -35,12 +34,10 @@ pub struct Settings {
     pub replay: ReplaySettings,
     /// TradingView's alert webhook.
     pub tradingview: TradingviewSettings,
-    /// OANDA's pricing stream.
-    pub oanda: OandaSettings,
-    /// Massive's WebSocket.
-    pub massive: MassiveSettings,
-    /// Alpha Vantage's REST service.
-    pub alpha_vantage: AlphaVantageSettings,
+    /// The providers of market data, each in a table of its own. They are read apart, because their types are declared
+    /// beside their code.
+    #[serde(flatten, skip_deserializing)]
+    pub providers: Providers,
     /// The demo desk.
     pub demo: DemoSettings,
     /// Authentication.
@@ -82,9 +79,7 @@ impl Default for Settings {
             simulator: SimulatorSettings::default(),
             replay: ReplaySettings::default(),
             tradingview: TradingviewSettings::default(),
-            oanda: OandaSettings::default(),
-            massive: MassiveSettings::default(),
-            alpha_vantage: AlphaVantageSettings::default(),
+            providers: Providers::default(),
             demo: DemoSettings::default(),
             auth: Auth::default(),
             prices: PriceSettings::default(),
@@ -288,6 +283,13 @@ pub struct SentioSettings {
     pub update_interval: Duration,
     /// Whether a `user_id` without a token opens the streams of that user. Default no.
     pub trust_user_id: bool,
+}
+
+impl Settings {
+    /// Whether a user id alone opens the user's streams.
+    pub fn trusts_user_ids(&self) -> bool {
+        self.sentio.trust_user_id
+    }
 }
 
 impl Default for SentioSettings {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{List, Problem};
-use crate::domain::{BarInterval, Killzone, QuietWindow, SetupKind, SetupRules, Target};
+use crate::domain::{BarInterval, BlackoutWindow, Killzone, SetupKind, SetupRules, Target};
 
 /// The setups that the server detects, and their requirements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct SetupSettings {
     /// Killzones in which setups are published. Default London, New York's morning and afternoon.
     pub killzones: List<Killzone>,
     /// Windows of New York time without setups, such as around news releases. Default none.
-    pub quiet: List<QuietWindow>,
+    pub blackout_windows: List<BlackoutWindow>,
     /// Time between two signals of one instrument; at most 24 h. Default 3 h.
     #[serde(with = "duration")]
     pub cool_down: Duration,
@@ -55,7 +55,7 @@ impl Default for SetupSettings {
             interval: rules.interval,
             swing: rules.swing,
             killzones: rules.killzones.into(),
-            quiet: rules.quiet.into(),
+            blackout_windows: rules.blackout_windows.into(),
             cool_down: rules.cool_down,
             min_risk_spreads: rules.min_spreads,
             min_risk_atr: rules.min_atr,
@@ -75,7 +75,7 @@ impl SetupSettings {
             interval: self.interval,
             swing: self.swing,
             killzones: self.killzones.to_vec(),
-            quiet: self.quiet.to_vec(),
+            blackout_windows: self.blackout_windows.to_vec(),
             cool_down: self.cool_down,
             min_spreads: self.min_risk_spreads,
             min_atr: self.min_risk_atr,

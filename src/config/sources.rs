@@ -9,43 +9,44 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
-use super::{List, Secret};
+use super::{List, Problem, Secret};
 use crate::domain::{BarLabel, ColumnNames, PriceSide, RecordingOptions, Spread, Timezone};
 
 /// The enabled sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceSettings {
-    /// `simulator`, `replay`, or providers; empty (or `none`) for push only. Default `simulator`.
-    pub enabled: List<SourceKind>,
+    /// `simulator`, `replay`, or names of providers; empty (or `none`) for push only. Default `simulator`.
+    pub enabled: List<String>,
 }
 
 impl Default for SourceSettings {
     fn default() -> Self {
-        Self { enabled: vec![SourceKind::Simulator].into() }
+        Self { enabled: vec![Self::SIMULATOR.to_owned()].into() }
     }
 }
 
-/// A source that the server runs by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// Invented prices and demo signals.
-    Simulator,
-    /// A recording.
-    Replay,
-    /// OANDA's pricing stream.
-    Oanda,
-    /// Massive's WebSocket.
-    Massive,
-    /// Alpha Vantage's REST service.
-    AlphaVantage,
-}
+impl SourceSettings {
+    /// The source of invented prices and demo signals.
+    pub const SIMULATOR: &'static str = "simulator";
+    /// The source that replays a recording.
+    pub const REPLAY: &'static str = "replay";
 
-impl SourceKind {
-    /// Returns the name of the source in the settings, which is also the source of its prices on the wire.
-    pub fn name(self) -> String {
-        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    /// Returns whether a source is enabled.
+    pub fn runs(&self, name: &str) -> bool {
+        self.enabled.iter().any(|enabled| enabled == name)
+    }
+
+    /// Checks that every enabled source exists.
+    pub(super) fn check<'a>(&self, providers: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+        let known: Vec<&str> = [Self::SIMULATOR, Self::REPLAY].into_iter().chain(providers).collect();
+        match self.enabled.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => {
+                let reason = format!("unknown value `{name}`, expected one of `{}`", known.join("`, `"));
+                Err(Problem::new("sources.enabled", reason))
+            }
+            None => Ok(()),
+        }
     }
 }
 

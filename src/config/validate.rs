@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::providers::check_mask;
 use super::value::duration;
-use super::{Problem, ReadAuth, Settings, SourceKind, TradingviewSettings, paths};
+use super::{Problem, ReadAuth, Settings, SourceSettings, TradingviewSettings, paths};
 use crate::domain::{Audience, Instruments, InstrumentsError};
 
 /// Each demo user receives own messages every few seconds, so their number is limited.
@@ -21,6 +21,7 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be used, or contradicts others.
     pub fn validate(&self) -> Result<(), Problem> {
+        self.sources.check(self.providers.names())?;
         self.check_durations()?;
         self.check_auth()?;
         let instruments = self.check_instruments()?;
@@ -28,7 +29,7 @@ impl Settings {
             paths::check("replay.file", file)?;
         }
         self.check_replay(&instruments)?;
-        self.check_providers()?;
+        self.providers.check(self)?;
         self.server.proxies()?;
         self.limits.check()?;
         if self.data.dir.as_os_str().is_empty() {
@@ -52,8 +53,8 @@ impl Settings {
 
     /// Returns warnings about settings that work, but probably not as intended.
     pub fn warnings(&self) -> Vec<String> {
-        let simulator = self.sources.enabled.contains(&SourceKind::Simulator);
-        let replay = self.sources.enabled.contains(&SourceKind::Replay);
+        let simulator = self.sources.runs(SourceSettings::SIMULATOR);
+        let replay = self.sources.runs(SourceSettings::REPLAY);
         let pushed = self.auth.ingest_token.is_some();
         let cases = [
             (
@@ -92,7 +93,7 @@ impl Settings {
             ),
         ];
         let cases = cases.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned());
-        cases.chain(self.provider_warnings()).chain(self.secret_warnings()).collect()
+        cases.chain(self.providers.warnings(self)).chain(self.secret_warnings()).collect()
     }
 
     fn check_prices(&self) -> Result<(), Problem> {
@@ -101,9 +102,10 @@ impl Settings {
             let reason = "must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet";
             return Err(Problem::new("prices.stale_after", reason));
         }
-        for (key, value, most) in
-            [("prices.jump_limit", prices.jump_limit, 1000.0), ("prices.divergence", prices.divergence, 100.0)]
-        {
+        for (key, value, most) in [
+            ("prices.jump_limit", prices.jump_limit, 1000.0),
+            ("prices.divergence_percent", prices.divergence_percent, 100.0),
+        ] {
             if !(0.0..=most).contains(&value) {
                 return Err(Problem::new(key, format!("must be 0 to {most}, not {value}")));
             }
@@ -201,7 +203,7 @@ impl Settings {
             ("heartbeat.protocol_ping", self.heartbeat.protocol_ping, SECOND, HOUR),
             ("heartbeat.peer_timeout", self.heartbeat.peer_timeout, SECOND, DAY),
             ("heartbeat.app_ping", self.heartbeat.app_ping, SECOND, HOUR),
-            ("alerts.after", self.alerts.after, Duration::ZERO, HOUR),
+            ("alerts.pending_for", self.alerts.pending_for, Duration::ZERO, HOUR),
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),
@@ -247,7 +249,7 @@ impl Settings {
     }
 
     fn check_replay(&self, instruments: &Instruments) -> Result<(), Problem> {
-        if !self.sources.enabled.contains(&SourceKind::Replay) {
+        if !self.sources.runs(SourceSettings::REPLAY) {
             return Ok(());
         }
         if self.sources.enabled.len() > 1 {

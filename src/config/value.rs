@@ -103,7 +103,7 @@ pub(super) fn text<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) 
 }
 
 /// Deserializes the name of an enum variant.
-pub(super) fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+pub fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     T::deserialize(StrDeserializer::new(PlainText::deserialize(deserializer)?.0.trim()))
 }
 
@@ -115,7 +115,7 @@ pub(super) fn optional_choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(
 }
 
 /// Deserializes a text; the empty text means unset, as in `ORION_INGEST_TOKEN=` of an environment file.
-pub(super) fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn unless_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = PlainText::deserialize(deserializer)?.0;
     Ok((!text.trim().is_empty()).then(|| text.into()))
 }
@@ -143,7 +143,7 @@ where
 }
 
 /// Deserializes a boolean; in text (as in the environment) also `1` and `0`.
-pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     struct FlagVisitor;
     impl Visitor<'_> for FlagVisitor {
         type Value = bool;
@@ -168,7 +168,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
 }
 
 /// Deserializes a whole number, also from text, as in the environment.
-pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
     struct WholeVisitor;
     impl Visitor<'_> for WholeVisitor {
         type Value = u64;

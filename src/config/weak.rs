@@ -79,51 +79,46 @@ impl Settings {
             ("auth.jwt_secret", &auth.jwt_secret),
             ("auth.jwt_previous_secret", &auth.jwt_previous_secret),
         ];
-        let guess_warning = tokens.into_iter().filter_map(|(key, secret)| guess_warning(key, secret.as_ref()?));
-        let keys = [
-            ("oanda.token", &self.oanda.token),
-            ("massive.key", &self.massive.key),
-            ("alpha_vantage.key", &self.alpha_vantage.key),
-            ("alerts.webhook_url", &self.alerts.webhook_url),
-        ];
-        let paste_warnings = tokens
+        let named = |key: &str| {
+            let variable = names::short(key, &self.providers).unwrap_or_else(|| names::long(key));
+            format!("{variable} ({key})")
+        };
+        let guess_warnings =
+            tokens.into_iter().filter_map(|(key, secret)| guess_warning(key, &named(key), secret.as_ref()?));
+        let own = tokens.map(|(key, secret)| (key.to_owned(), secret.as_ref()));
+        let webhook = ("alerts.webhook_url".to_owned(), self.alerts.webhook_url.as_ref());
+        let paste_warnings = own
             .into_iter()
-            .chain(keys)
-            .filter_map(|(key, secret)| secret.as_ref().map(|it| paste_warnings(key, it)));
-        guess_warning.chain(paste_warnings.flatten()).collect()
+            .chain(self.providers.secrets())
+            .chain([webhook])
+            .filter_map(|(key, secret)| Some(paste_warnings(&named(&key), secret?)));
+        guess_warnings.chain(paste_warnings.flatten()).collect()
     }
 }
 
-fn guess_warning(key: &str, secret: &Secret) -> Option<String> {
+fn guess_warning(key: &str, named: &str, secret: &Secret) -> Option<String> {
     let is_jwt = key.contains("jwt");
     let bytes = if is_jwt { secret.key_bytes()? } else { secret.expose().as_bytes().to_vec() };
     let short = is_jwt && bytes.len() < MIN_JWT_SECRET;
     let why = weakness(&bytes).or(short.then_some("is shorter than 32 bytes: it can be guessed from a single token"))?;
     // A token in a URL must not contain `/` and `+`.
     let make = if key == "tradingview.webhook_token" { "openssl rand -hex 32" } else { "openssl rand -base64 32" };
-    Some(format!("{} {why}; make one with: {make}", named(key)))
+    Some(format!("{named} {why}; make one with: {make}"))
 }
 
-fn paste_warnings(key: &str, secret: &Secret) -> Vec<String> {
+fn paste_warnings(named: &str, secret: &Secret) -> Vec<String> {
     let mut warnings = Vec::new();
     if secret.is_quoted() {
         warnings.push(format!(
-            "{} is in quotes, which count as a part of it: an env file of Docker takes quotes as they are; leave them out",
-            named(key)
+            "{named} is in quotes, which count as a part of it: an env file of Docker takes quotes as they are; leave them out"
         ));
     }
     if secret.was_padded() {
         warnings.push(format!(
-            "{} has white space or a line break at an end, which is left out: a header could not carry it",
-            named(key)
+            "{named} has white space or a line break at an end, which is left out: a header could not carry it"
         ));
     }
     warnings
-}
-
-/// Returns the variable and the setting.
-fn named(key: &str) -> String {
-    format!("{} ({key})", names::short(key).map_or_else(|| names::long(key), str::to_owned))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Tracks which messages have reached each user on the streams without a cursor: Sentio's notifications, and the bot
-//! platform's messages, whose pages are tracked in [`pages`](super::pages).
+//! Tracks which messages have reached each user on the streams without a cursor.
 //!
-//! A notification has reached its user when one of their connections has confirmed it; until then each of their new
+//! A message has reached its user when one of their connections has confirmed it; until then each of their new
 //! connections gets it. So nothing is lost when a connection breaks with a message on its way, and nothing arrives
 //! twice unless the confirmation is lost. The log keeps these marks with a short delay: after a `kill -9` the messages
 //! confirmed within the last [`PAUSE`] are sent again.
@@ -10,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::watched::Watched;
 use crate::domain::{Input, UserNote};
 use crate::pipeline::{Handle, SubmitError};
 
@@ -23,7 +22,7 @@ use crate::pipeline::{Handle, SubmitError};
 /// ago are forgotten, and get again what is retained for them.
 const MAX_USERS: usize = 100_000;
 /// Time between two commits of the marks. The first is made at once.
-pub const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Time until the next attempt while the log cannot be written. The streams continue meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How long a joining connection waits for messages on their way to the user's other connections, so that a page with
@@ -31,32 +30,27 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// connection has not ended yet.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The streams without a cursor. Each has marks of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Sentio's notifications.
-    Notifications,
-    /// The bot platform's messages.
-    Bots,
-}
+/// Between the name of a stream and the user in the log's marks. No login service creates such an id.
+const SEPARATOR: char = '\u{1f}';
 
-/// Prefix of the user in the log's marks of the bot platform's stream. No login service creates such an id.
-const BOTS: &str = "bots\u{1f}";
+/// The name of a stream in the log's marks. One stream has none; each of the others has marks of its own.
+#[derive(Debug, Clone, Copy)]
+struct StreamName(Option<&'static str>);
 
-impl Stream {
+impl StreamName {
     /// Returns the name under which the log keeps the mark of `user`; `None` where it would clash with another stream.
-    fn name_of(self, user: &Arc<str>) -> Option<Arc<str>> {
-        match self {
-            Self::Notifications => Some(user.clone()).filter(|user| !user.starts_with(BOTS)),
-            Self::Bots => Some(format!("{BOTS}{user}").into()),
+    fn mark_of(self, user: &Arc<str>) -> Option<Arc<str>> {
+        match self.0 {
+            None => Some(user.clone()).filter(|user| !user.contains(SEPARATOR)),
+            Some(stream) => Some(format!("{stream}{SEPARATOR}{user}").into()),
         }
     }
 
-    /// Returns the user whose mark the log keeps under `name`, if it belongs to this stream.
-    fn user_of(self, name: &Arc<str>) -> Option<Arc<str>> {
-        match self {
-            Self::Notifications => Some(name.clone()).filter(|name| !name.starts_with(BOTS)),
-            Self::Bots => name.strip_prefix(BOTS).map(Into::into),
+    /// Returns the user whose mark the log keeps under `mark`, if it belongs to this stream.
+    fn user_of(self, mark: &Arc<str>) -> Option<Arc<str>> {
+        match self.0 {
+            None => Some(mark.clone()).filter(|mark| !mark.contains(SEPARATOR)),
+            Some(stream) => mark.strip_prefix(stream)?.strip_prefix(SEPARATOR).map(Into::into),
         }
     }
 }
@@ -64,11 +58,10 @@ impl Stream {
 /// The last message that has reached each user.
 #[derive(Debug)]
 pub struct DeliveryTracker {
-    stream: Stream,
-    state: Mutex<DeliveryState>,
+    stream: StreamName,
+    /// Changes when a message was confirmed, or a connection has ended.
+    state: Watched<DeliveryState>,
     unsaved: Notify,
-    /// Notified when a message was confirmed, or a connection has ended.
-    settled: Notify,
     handle: Handle,
 }
 
@@ -123,13 +116,14 @@ impl DeliveryState {
 }
 
 impl DeliveryTracker {
-    /// Creates the tracker with the marks that the log has of `stream`, and saves changes through `handle`.
-    pub fn new(stream: Stream, handle: Handle, notes: &[UserNote]) -> Self {
-        let mut state = DeliveryState::default();
+    /// Creates the tracker with the marks that the log has of the stream with this name, and saves changes
+    /// through `handle`.
+    pub fn new(stream: Option<&'static str>, handle: Handle, notes: &[UserNote]) -> Self {
+        let (stream, mut state) = (StreamName(stream), DeliveryState::default());
         for (user, seen) in notes.iter().filter_map(|note| Some((stream.user_of(&note.user)?, note.seen?))) {
             state.reach(&user, seen, MAX_USERS);
         }
-        Self { stream, state: Mutex::new(state), unsaved: Notify::new(), settled: Notify::new(), handle }
+        Self { stream, state: Watched::new(state), unsaved: Notify::new(), handle }
     }
 
     /// Returns the last message that has reached each user.
@@ -140,17 +134,7 @@ impl DeliveryTracker {
     /// Registers a connection of `user`. Waits a moment while messages are on their way to the user's other
     /// connections; call [`reached`](Self::reached) afterwards.
     pub async fn join(self: &Arc<Self>, user: &Arc<str>) -> DeliveryConnection {
-        let settled = async {
-            loop {
-                let mut settled = std::pin::pin!(self.settled.notified());
-                settled.as_mut().enable();
-                if self.state.lock().is_settled(user) {
-                    return;
-                }
-                settled.await;
-            }
-        };
-        timeout(JOIN_TIMEOUT, settled).await.ok();
+        self.state.until(JOIN_TIMEOUT, |state| state.is_settled(user)).await;
         let mut state = self.state.lock();
         state.connections += 1;
         DeliveryConnection { id: state.connections, tracker: self.clone(), user: user.clone(), written: 0 }
@@ -168,7 +152,7 @@ impl DeliveryTracker {
             state.unsaved.insert(user.clone(), message);
             drop(state);
             self.unsaved.notify_one();
-            self.settled.notify_waiters();
+            self.state.changed();
         }
     }
 
@@ -182,7 +166,7 @@ impl DeliveryTracker {
             return Ok(());
         }
         let note = |(user, seen): (&Arc<str>, &u64)| {
-            Some(UserNote { user: self.stream.name_of(user)?, not_before: None, seen: Some(*seen) })
+            Some(UserNote { user: self.stream.mark_of(user)?, not_before: None, seen: Some(*seen) })
         };
         let notes = unsaved.iter().filter_map(note).collect();
         let saved = self.handle.submit(Input::Note(notes)).await;
@@ -249,7 +233,7 @@ impl Drop for DeliveryConnection {
             }
         }
         drop(state);
-        self.tracker.settled.notify_waiters();
+        self.tracker.state.changed();
     }
 }
 
@@ -263,7 +247,7 @@ mod tests {
 
     fn tracker(notes: &[UserNote]) -> (Arc<DeliveryTracker>, tokio::sync::mpsc::Receiver<Request>) {
         let (handle, requests) = Handle::channel();
-        (Arc::new(DeliveryTracker::new(Stream::Notifications, handle, notes)), requests)
+        (Arc::new(DeliveryTracker::new(None, handle, notes)), requests)
     }
 
     fn note(user: &str, seen: Option<u64>) -> UserNote {
@@ -291,13 +275,13 @@ mod tests {
             all.sort_unstable();
             all
         };
-        assert_eq!(marks(Stream::Notifications), [("a".into(), 7), ("b".into(), 3)]);
-        assert_eq!(marks(Stream::Bots), [("a".into(), 9)]);
-        for stream in [Stream::Notifications, Stream::Bots] {
-            let name = stream.name_of(&"a".into()).unwrap();
+        assert_eq!(marks(None), [("a".into(), 7), ("b".into(), 3)]);
+        assert_eq!(marks(Some("bots")), [("a".into(), 9)]);
+        for stream in [StreamName(None), StreamName(Some("bots"))] {
+            let name = stream.mark_of(&"a".into()).unwrap();
             assert_eq!(stream.user_of(&name).as_deref(), Some("a"));
         }
-        assert_eq!(Stream::Notifications.name_of(&"bots\u{1f}a".into()), None, "another stream's mark stays");
+        assert_eq!(StreamName(None).mark_of(&"bots\u{1f}a".into()), None, "another stream's mark stays");
     }
 
     /// A page closes its socket with a message on its way, and reconnects.

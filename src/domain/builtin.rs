@@ -3,7 +3,7 @@
 use super::Session;
 use super::instrument::{Instrument, InstrumentClass, Symbol};
 
-/// Returns the seven instruments of the ORION documents.
+/// Returns the seven instruments of the documents.
 pub(super) fn documented() -> Vec<Instrument> {
     use InstrumentClass::{Forex, Index, Metal};
     vec![
@@ -91,7 +91,7 @@ pub(super) fn documented() -> Vec<Instrument> {
     ]
 }
 
-/// Returns the four futures of ORION's price ticker.
+/// Returns the four futures of the price ticker.
 pub(super) fn futures() -> Vec<Instrument> {
     let future = |symbol, name| instrument(symbol, name, InstrumentClass::Future, (2, 0.25), Session::Globex, &[]);
     vec![
@@ -102,8 +102,8 @@ pub(super) fn futures() -> Vec<Instrument> {
     ]
 }
 
-/// Returns the instruments of the demo desk: the eight pairs of ARIA's watchlist, Sentio's stocks, and the coins of the
-/// bot platform. The stocks have no trading hours, because their prices are simulated at all times.
+/// Returns the instruments of the demo desk: the eight pairs, the stocks and the coins that pages show.
+/// The stocks have no trading hours, because their prices are simulated at all times.
 pub(super) fn demo_desk() -> Vec<Instrument> {
     use InstrumentClass::{Crypto, Forex, Stock};
     let pair = |symbol, name| instrument(symbol, name, Forex, (5, 0.00001), Session::Forex, &[]);

@@ -61,12 +61,12 @@ impl Instruments {
         Ok(catalogue)
     }
 
-    /// Returns the seven instruments of the ORION documents (`default` in the settings).
+    /// Returns the seven instruments of the documents (`default` in the settings).
     pub fn documented() -> Vec<Instrument> {
         builtin::documented()
     }
 
-    /// Returns the four futures of ORION's price ticker: MNQ NQ MES ES (`futures` in the settings).
+    /// Returns the four futures of the price ticker: MNQ NQ MES ES (`futures` in the settings).
     pub fn futures() -> Vec<Instrument> {
         builtin::futures()
     }

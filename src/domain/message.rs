@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Class;
 
-/// The types of relayed messages. The dialects decide which dashboard reads which, and in what shape.
+/// The types of relayed messages. The dashboards declare which of them they read, and in what shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are those of the messages")]
@@ -138,7 +138,7 @@ pub struct RelayedMessage {
     pub kind: MessageType,
     /// The receivers.
     pub audience: Audience,
-    /// The key of a state within its type, such as the bot or the platform; empty when the type has only one.
+    /// The key of a state within its type, such as the account or the platform; empty when the type has only one.
     pub key: Arc<str>,
     /// The encoded JSON object or list that is sent as `data`.
     pub data: Arc<str>,

@@ -24,6 +24,7 @@ mod signal_state;
 mod sizing;
 mod spelling;
 mod stats;
+mod tick_order;
 mod time;
 mod venue;
 
@@ -42,9 +43,10 @@ pub use recording::{
     UnknownTimezone, parse_offset,
 };
 pub use session::{Session, trading_day};
-pub use setup::{QuietWindow, SetupKind, SetupRules, Target};
+pub use setup::{BlackoutWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Fault, Signal, SignalDraft};
 pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};
 pub use stats::{Breakdown, BreakdownBuilder, FEW, RateEstimate, Stats};
-pub use time::{Now, iso, parse_epoch_millis, parse_time};
+pub use tick_order::{FilterReason, TickOrder};
+pub use time::{Now, WallClock, iso, parse_epoch_millis, parse_time};

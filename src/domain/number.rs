@@ -56,6 +56,8 @@ fn decimals(value: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -71,14 +73,50 @@ mod tests {
         }
     }
 
+    fn written(value: f64) -> String {
+        serde_json::to_string(&Number(value)).unwrap()
+    }
+
     #[test]
-    fn numbers_are_written_as_javascript_writes_them() {
-        for (value, text) in
-            [(5000.0, "5000"), (0.0, "0"), (-0.0, "0"), (1.0852, "1.0852"), (-0.5, "-0.5"), (1e-5, "0.00001")]
-        {
-            let written = serde_json::to_string(&Number(value)).unwrap();
-            assert_eq!(written.parse::<f64>().unwrap(), text.parse::<f64>().unwrap());
-            assert!(!written.ends_with(".0"), "{written}");
+    fn numbers_are_written_with_these_texts() {
+        for (value, text) in [
+            (5000.0, "5000"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0852, "1.0852"),
+            (-0.5, "-0.5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (123_456.789, "123456.789"),
+            (1e-5, "0.00001"),
+            (MAX_SAFE_INTEGER, "9007199254740991"),
+            (-MAX_SAFE_INTEGER, "-9007199254740991"),
+            // JavaScript writes these differently, with the same value: 0.000001 and 9007199254740992.
+            (1e-6, "1e-6"),
+            (MAX_SAFE_INTEGER + 1.0, "9007199254740992.0"),
+        ] {
+            assert_eq!(written(value), text);
+        }
+    }
+
+    fn written_by_javascript(value: f64) -> String {
+        ryu_js::Buffer::new().format_finite(value).to_owned()
+    }
+
+    proptest! {
+        /// In the range of every price, volume and sum.
+        #[test]
+        fn numbers_are_written_as_javascript_writes_them(value in 1e-5..MAX_SAFE_INTEGER, decimals in 0..10_usize, sign: bool) {
+            let rounded: f64 = format!("{value:.decimals$}").parse().unwrap();
+            for value in [value, rounded].map(|value| if sign { -value } else { value }) {
+                prop_assume!(value == 0.0 || value.abs() >= 1e-5);
+                prop_assert_eq!(written(value), written_by_javascript(value));
+            }
+        }
+
+        #[test]
+        fn small_numbers_are_written_as_javascript_writes_them(units in 1..1_000_000_000_u32, decimals in 0..=5) {
+            let value = f64::from(units) / 10_f64.powi(decimals);
+            prop_assert_eq!(written(value), written_by_javascript(value));
         }
     }
 }

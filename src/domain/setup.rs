@@ -62,14 +62,14 @@ impl SetupKind {
 /// A window of the New York day in which no setup is published, such as around a release of economic figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct QuietWindow {
+pub struct BlackoutWindow {
     /// The first minute of the window, counted from midnight.
     pub begins: u32,
     /// The first minute after the window.
     pub ends: u32,
 }
 
-impl QuietWindow {
+impl BlackoutWindow {
     /// Parses `08:25-08:35`. A window across midnight has to be written as two.
     pub fn parse(text: &str) -> Option<Self> {
         let minute = |text: &str| {
@@ -89,7 +89,7 @@ impl QuietWindow {
     }
 }
 
-impl TryFrom<String> for QuietWindow {
+impl TryFrom<String> for BlackoutWindow {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -97,8 +97,8 @@ impl TryFrom<String> for QuietWindow {
     }
 }
 
-impl From<QuietWindow> for String {
-    fn from(QuietWindow { begins, ends }: QuietWindow) -> Self {
+impl From<BlackoutWindow> for String {
+    fn from(BlackoutWindow { begins, ends }: BlackoutWindow) -> Self {
         format!("{:02}:{:02}-{:02}:{:02}", begins / 60, begins % 60, ends / 60, ends % 60)
     }
 }
@@ -152,7 +152,7 @@ pub struct SetupRules {
     /// The windows in which setups are published.
     pub killzones: Vec<Killzone>,
     /// The windows in which setups are not published.
-    pub quiet: Vec<QuietWindow>,
+    pub blackout_windows: Vec<BlackoutWindow>,
     /// The minimum time between two signals of one instrument.
     pub cool_down: Duration,
     /// The minimum risk in spreads.
@@ -175,7 +175,7 @@ impl Default for SetupRules {
             interval: BarInterval::FiveMinutes,
             swing: 5,
             killzones: vec![Killzone::London, Killzone::NyAm, Killzone::Pm],
-            quiet: Vec::new(),
+            blackout_windows: Vec::new(),
             cool_down: Duration::from_hours(3),
             min_spreads: 5.0,
             min_atr: 1.0,
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn quiet_windows_are_half_open() {
-        let window = QuietWindow::parse("08:25-08:35").unwrap();
+    fn blackout_windows_are_half_open() {
+        let window = BlackoutWindow::parse("08:25-08:35").unwrap();
         for (at, inside) in [("12:24", false), ("12:25", true), ("12:34", true), ("12:35", false)] {
             assert_eq!(window.contains(parse_time(&format!("2026-07-15T{at}:00Z")).unwrap()), inside, "{at}");
         }
         for text in ["", "8", "08:25", "08:35-08:25", "08:25-24:01", "08:61-09:00", "a-b"] {
-            assert_eq!(QuietWindow::parse(text), None, "{text}");
+            assert_eq!(BlackoutWindow::parse(text), None, "{text}");
         }
-        assert!(QuietWindow::parse("23:00-24:00").is_some());
+        assert!(BlackoutWindow::parse("23:00-24:00").is_some());
     }
 }

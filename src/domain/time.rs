@@ -1,10 +1,14 @@
 //! The two clocks of the server, and the formatting and parsing of times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 
 use super::printed_time::parse_printed;
+
+/// Returns the current wall-clock time; injected into everything that needs it.
+pub type WallClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// One reading of both clocks.
 ///

@@ -1,6 +1,6 @@
 //! The server's own messages: the objects of signals and prices over Socket.IO and HTTP, and the answers to commands.
 //!
-//! Field names and their order follow the ORION documents; the server's own fields come after them. Dashboards embed
+//! Field names and their order follow the documents; the server's own fields come after them. Dashboards embed
 //! these objects where they read the same.
 
 use std::sync::Arc;

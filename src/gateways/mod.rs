@@ -29,18 +29,15 @@ pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{AllowedOrigins, HeartbeatSettings, Limits, OrionSettings, SentioSettings};
-use crate::dashboards::aria::catch_up::CatchUp;
-use crate::dashboards::bots::feed::PriceFrames;
-use crate::dashboards::bots::pages::Pages;
-use crate::dashboards::delivery::DeliveryTracker;
+use crate::config::{AllowedOrigins, HeartbeatSettings, Limits};
 use crate::domain::Instruments;
 use crate::hub::{Clients, Hub};
+use crate::ingest::Push;
 use crate::pipeline::Handle;
-use crate::sources::push::Push;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use events::PublishedTypes;
 
 /// The dependencies that all transports share.
 #[derive(Debug)]
@@ -53,6 +50,8 @@ pub struct Gateway {
     pub log: Reader,
     /// Input for clients that push prices, signals and events.
     pub push: Push,
+    /// Types of messages that clients may push.
+    pub published: Arc<PublishedTypes>,
     /// Input of the pipeline, for what is remembered about users.
     pub handle: Handle,
     /// Reasons why the server is not ready.
@@ -63,10 +62,6 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// Decides which users' streams an id without a token opens.
     pub open_users: OpenUsers,
-    /// Tracks which of Sentio's notifications have reached each user.
-    pub deliveries: Arc<DeliveryTracker>,
-    /// Tracks the bot platform's pages and which messages have reached them.
-    pub pages: Arc<Pages>,
     /// Origins of pages that may connect.
     pub origins: AllowedOrigins,
     /// Ping intervals and timeouts.
@@ -75,14 +70,6 @@ pub struct Gateway {
     pub channels: Arc<ChannelCap>,
     /// Limits on what a single client may send.
     pub limits: Limits,
-    /// Settings of ORION's streams.
-    pub orion: OrionSettings,
-    /// Settings of Sentio's streams.
-    pub sentio: SentioSettings,
-    /// Finds the resume position of clients without a cursor: ARIA's panels.
-    pub catch_up: Arc<CatchUp>,
-    /// Shared price frames for all clients of the bot platform.
-    pub price_frames: PriceFrames,
     /// Metrics of connections and deliveries.
     pub metrics: Arc<Metrics>,
     /// Spawns the background work of connections.

@@ -20,8 +20,8 @@ use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, 
 use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
-/// Headers of dashboards for the token, besides `Authorization`.
-const OWN_HEADERS: [&str; 2] = ["x-aria-token", "x-admin-token"];
+/// The header for an admin token, besides `Authorization`.
+const ADMIN_HEADER: &str = "x-admin-token";
 
 /// Counts a wrong token.
 fn count(
@@ -70,12 +70,13 @@ impl Gateway {
 #[derive(Debug, Clone)]
 pub struct TokenLayer {
     gateway: Arc<Gateway>,
+    headers: Arc<[&'static str]>,
 }
 
 impl TokenLayer {
-    /// Creates the layer.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
+    /// Creates the layer. Pages also send tokens in `headers`.
+    pub fn new(gateway: Arc<Gateway>, headers: &[&'static str]) -> Self {
+        Self { gateway, headers: headers.iter().copied().chain([ADMIN_HEADER]).collect() }
     }
 }
 
@@ -83,7 +84,7 @@ impl<S> Layer<S> for TokenLayer {
     type Service = TokenService<S>;
 
     fn layer(&self, inner: S) -> TokenService<S> {
-        TokenService { inner, gateway: self.gateway.clone() }
+        TokenService { inner, gateway: self.gateway.clone(), headers: self.headers.clone() }
     }
 }
 
@@ -92,6 +93,7 @@ impl<S> Layer<S> for TokenLayer {
 pub struct TokenService<S> {
     inner: S,
     gateway: Arc<Gateway>,
+    headers: Arc<[&'static str]>,
 }
 
 impl<S, B> Service<Request<B>> for TokenService<S>
@@ -111,8 +113,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let address = request.extensions().get::<Peer>().map(|peer| peer.client);
         let gateway = self.gateway.clone();
-        let presented =
-            if gateway.tokens.key_set().is_some() { presented(request.headers(), request.uri()) } else { Vec::new() };
+        let presented = if gateway.tokens.key_set().is_some() {
+            presented(&self.headers, request.headers(), request.uri())
+        } else {
+            Vec::new()
+        };
         // Only the original service reported readiness, so the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -126,10 +131,10 @@ where
     }
 }
 
-/// Returns every token of a request, wherever it may stand. The query is searched undecoded, because one release of the
-/// bot platform's page begins it with an ampersand; a user token contains no encoded characters.
-fn presented(headers: &HeaderMap, uri: &Uri) -> Vec<String> {
-    let own = OWN_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+/// Returns every token of a request, wherever it may stand. The query is searched undecoded, because one page
+/// begins it with an ampersand; a user token contains no encoded characters.
+fn presented(own: &[&str], headers: &HeaderMap, uri: &Uri) -> Vec<String> {
+    let own = own.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
     let whole = uri.path_and_query().map_or("", |path| path.as_str());
     let queries = whole.split(['?', '&']).skip(1).filter_map(|pair| pair.strip_prefix("token="));
     bearer(headers).ok().flatten().into_iter().chain(own).chain(queries).map(str::to_owned).collect()

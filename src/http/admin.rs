@@ -12,9 +12,9 @@ use super::body::{JsonBody, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Fault, UserNote, iso, parse_time};
-use crate::sources::push::PushFault;
+use crate::ingest::PushError;
 
-/// The header in which some of Sentio's buttons send an admin token. It takes precedence over the bearer token, which
+/// The header in which some buttons of a page send an admin token. It takes precedence over the bearer token, which
 /// the page sends with every request and which belongs to the user.
 const OWN_HEADER: &str = "x-admin-token";
 
@@ -56,7 +56,7 @@ pub(super) async fn revoke(
     JsonBody(body): JsonBody<SMALL>,
 ) -> Result<Json<Value>, ApiError> {
     let now = (state.clock)();
-    let (user, not_before) = read(&body, now).map_err(PushFault::Invalid)?;
+    let (user, not_before) = read(&body, now).map_err(PushError::Invalid)?;
     let not_before = not_before.unwrap_or_else(|| state.tokens.revocation_time());
     let note = UserNote { user: user.as_str().into(), not_before: Some(not_before), seen: None };
     state.push.note(note.clone()).await?;

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::error::ApiError;
-use crate::sources::push::{MalformedBody, trimmed};
+use crate::ingest::{MalformedBody, trimmed};
 
 /// Size limit of an ordinary body, in bytes.
 pub(super) const SMALL: usize = 64 * 1024;

@@ -18,37 +18,46 @@ use tower::{Layer, Service};
 
 use crate::config::AllowedOrigins;
 
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, X-Admin-Token, X-ARIA-TOKEN, X-Request-Id");
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
-/// Path prefixes of ARIA's routes.
-const ARIA: [&str; 4] = ["/signals/", "/trading/", "/monitoring/", "/api/institutional-ai/"];
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// A layer that puts CORS around a service.
 #[derive(Debug, Clone)]
 pub struct CorsLayer {
-    origins: Arc<AllowedOrigins>,
+    rules: Arc<Rules>,
 }
 
-/// Returns the CORS layer for these origins.
-pub fn layer(origins: AllowedOrigins) -> CorsLayer {
-    CorsLayer { origins: Arc::new(origins) }
+#[derive(Debug)]
+struct Rules {
+    origins: AllowedOrigins,
+    /// The headers that a page may send.
+    headers: HeaderValue,
+    /// The beginnings of the paths that pages read with credentials.
+    credentialed: Vec<&'static str>,
+}
+
+/// Returns the CORS layer for these origins. Pages may also send a token in `token_headers`, and read the paths that
+/// begin with one of `credentialed` with credentials.
+pub fn layer(origins: AllowedOrigins, token_headers: &[&str], credentialed: Vec<&'static str>) -> CorsLayer {
+    let headers = [&["Authorization", "Content-Type", "X-Admin-Token"], token_headers, &["X-Request-Id"]].concat();
+    // Names of headers are ASCII.
+    let headers = HeaderValue::from_str(&headers.join(", ")).unwrap_or(ANY);
+    CorsLayer { rules: Arc::new(Rules { origins, headers, credentialed }) }
 }
 
 impl<S> Layer<S> for CorsLayer {
     type Service = Cors<S>;
 
     fn layer(&self, inner: S) -> Cors<S> {
-        Cors { origins: self.origins.clone(), inner }
+        Cors { rules: self.rules.clone(), inner }
     }
 }
 
 /// A service with CORS around it.
 #[derive(Debug, Clone)]
 pub struct Cors<S> {
-    origins: Arc<AllowedOrigins>,
+    rules: Arc<Rules>,
     inner: S,
 }
 
@@ -56,15 +65,15 @@ pub struct Cors<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
-    /// Reading by ARIA's page. The page sends credentials, and browsers reject `*` for such requests.
+    /// Reading by a page that sends credentials. Browsers reject `*` for such requests.
     ReadWithCredentials,
-    /// Socket.IO, whose long polling uses POST. Clients may send credentials (`withCredentials`), as ARIA's page does.
+    /// Socket.IO, whose long polling uses POST. Clients may send credentials (`withCredentials`).
     Stream,
     Write,
 }
 
 impl Access {
-    fn of<B>(request: &Request<B>) -> Self {
+    fn of<B>(request: &Request<B>, credentialed: &[&str]) -> Self {
         let path = request.uri().path();
         if path == "/socket.io"
             || path.starts_with("/socket.io/")
@@ -81,7 +90,7 @@ impl Access {
             ref method => method.as_str().as_bytes(),
         };
         match method {
-            b"GET" | b"HEAD" if ARIA.iter().any(|prefix| path.starts_with(prefix)) => Self::ReadWithCredentials,
+            b"GET" | b"HEAD" if credentialed.iter().any(|prefix| path.starts_with(prefix)) => Self::ReadWithCredentials,
             b"GET" | b"HEAD" => Self::Read,
             _ => Self::Write,
         }
@@ -127,8 +136,8 @@ where
     }
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
-        let access = Access::of(&request);
-        let allowed = allowed(&self.origins, access, request.headers().get(ORIGIN));
+        let access = Access::of(&request, &self.rules.credentialed);
+        let allowed = allowed(&self.rules.origins, access, request.headers().get(ORIGIN));
         // A cache must not give an answer that depends on the origin to another origin.
         let varies = allowed.as_ref().is_none_or(|origin| *origin != ANY);
         if request.method() == Method::OPTIONS {
@@ -136,7 +145,7 @@ where
             if allowed.is_some() {
                 let headers = response.headers_mut();
                 headers.insert(ACCESS_CONTROL_ALLOW_METHODS, access.methods());
-                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.rules.headers.clone());
                 headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
             }
             stamp(response.headers_mut(), access, allowed, varies);

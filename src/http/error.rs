@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::sources::push::{ErrorBody, MalformedBody, PushError, PushFault};
+use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
@@ -92,7 +92,8 @@ impl ApiError {
         }
     }
 
-    fn body(&self) -> ErrorBody {
+    /// Returns the body of the response.
+    pub(crate) fn body(&self) -> ErrorBody {
         let code = match self {
             Self::Push(error) => return error.body(),
             Self::Auth(error) | Self::Token(_, error) => error.code(),
@@ -120,8 +121,8 @@ impl ApiError {
 
 fn push_status(error: &PushError) -> StatusCode {
     match error {
-        PushError::Fault(PushFault::UnknownSymbol(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-        PushError::Fault(PushFault::Invalid(_)) => StatusCode::BAD_REQUEST,
+        PushError::UnknownSymbol(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        PushError::Invalid(_) => StatusCode::BAD_REQUEST,
         PushError::Terminal(_) | PushError::SourceReplaced(_) => StatusCode::CONFLICT,
         PushError::UnknownSignal => StatusCode::NOT_FOUND,
         PushError::NotStored(_)
@@ -129,12 +130,6 @@ fn push_status(error: &PushError) -> StatusCode {
         | PushError::Overloaded
         | PushError::Replaying
         | PushError::Draining => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-impl From<PushFault> for ApiError {
-    fn from(fault: PushFault) -> Self {
-        Self::Push(fault.into())
     }
 }
 
@@ -160,31 +155,6 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
-/// An error in the shape that Sentio's pages read: the sentence is also in `detail`.
-#[derive(Debug)]
-pub(crate) struct DetailedError(ApiError);
-
-impl<E: Into<ApiError>> From<E> for DetailedError {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-#[derive(Serialize)]
-struct DetailedBody {
-    #[serde(flatten)]
-    body: ErrorBody,
-    detail: String,
-}
-
-impl IntoResponse for DetailedError {
-    fn into_response(self) -> Response {
-        let body = self.0.body();
-        let body = DetailedBody { detail: body.error.clone(), body };
-        self.0.respond(body)
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = self.body();
@@ -193,7 +163,8 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
-    fn respond(self, body: impl Serialize) -> Response {
+    /// Builds the response with this body.
+    pub(crate) fn respond(self, body: impl Serialize) -> Response {
         if let Self::Unreadable(error) = &self
             && let Some(suppressed) = UNREADABLE_LOG.admit()
         {

@@ -10,9 +10,7 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
-use crate::gateways::events;
-use crate::sources::metatrader;
-use crate::sources::push::{Answered, EventsAnswer, PricesAnswer, SignalAnswer};
+use crate::ingest::{Answered, EventsAnswer, PricesAnswer, SignalAnswer, metatrader};
 
 /// Proof that the request has write access. As a handler argument it comes before the body, so that the body of an
 /// unauthorized request is not read.
@@ -99,7 +97,7 @@ pub(super) async fn events(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<BATCH>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
-    Ok(Json(state.push.events(|now| events::read(&body, now)).await?))
+    Ok(Json(state.push.events(|now| state.published.read(&body, now)).await?))
 }
 
 /// `POST /api/mt/ticks`: tick batches and signals of an Expert Advisor.

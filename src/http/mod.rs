@@ -28,20 +28,18 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::dashboards::bots::pages::Pages;
-use crate::domain::Instruments;
+use crate::domain::{Instruments, WallClock};
+use crate::gateways::events::PublishedTypes;
 use crate::hub::Hub;
+use crate::ingest::Push;
+use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::push::Push;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::Reader;
-use crate::telemetry::{Metrics, Readiness};
+use crate::telemetry::{Metrics, Readiness, SourceStates};
 
 pub(crate) use body::encoded;
 pub use error::ApiError;
-pub(crate) use error::DetailedError;
 pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
 pub use router::{checks, router};
@@ -73,8 +71,8 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
-    /// The connected pages of the bot platform.
-    pub pages: Arc<Pages>,
+    /// The types of messages that may be published.
+    pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::AppState;
 use super::error::ApiError;
+use super::params::ReadAccess;
 use crate::domain::iso;
 use crate::telemetry::{Condition, Phase};
 
@@ -48,6 +49,11 @@ pub(super) fn parts(conditions: &[Condition]) -> Map<String, Value> {
         ((*part).to_owned(), condition)
     };
     conditions.iter().map(object).collect()
+}
+
+/// `GET /metrics` on the listener for clients: where reading needs a token, this does too.
+pub(super) async fn public_metrics(_: ReadAccess, state: State<AppState>) -> Result<Response, ApiError> {
+    metrics(state).await
 }
 
 /// `GET /metrics`: Prometheus text.

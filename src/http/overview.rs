@@ -25,6 +25,7 @@ const MOST_SLOW: usize = 20;
 pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> Response {
     let metrics = &state.metrics;
     metrics.read_probes();
+    let usage = metrics.process.usage();
     let conditions = state.readiness.parts();
     let body = json!({
         "timestamp": iso((state.clock)()),
@@ -46,9 +47,9 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
             "disk_free_bytes": metrics.disk_free_bytes.get(),
         },
         "process": {
-            "resident_bytes": metrics.process_resident_bytes.get(),
-            "open_files": metrics.process_open_files.get(),
-            "cpu_ratio": metrics.process_cpu_ratio.get(),
+            "resident_bytes": usage.resident_bytes.unwrap_or_default(),
+            "open_files": usage.open_files.unwrap_or_default(),
+            "cpu_ratio": usage.cpu_percent.unwrap_or_default() / 100.0,
         },
         "logins": metrics.logins.get(),
         "refused": series(&metrics.refused_total, ["reason"], "count"),

@@ -8,7 +8,7 @@ use super::AppState;
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
 use crate::domain::{Fault, Instruments, Symbol};
-use crate::sources::push::PushFault;
+use crate::ingest::PushError;
 
 /// The query as it was sent, or the error of parsing it.
 pub(crate) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -85,8 +85,8 @@ impl Params {
     ///
     /// # Errors
     /// All faults that were found.
-    pub(crate) fn finish(self) -> Result<(), PushFault> {
-        PushFault::of(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
+    pub(crate) fn finish(self) -> Result<(), PushError> {
+        PushError::of_faults(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
     }
 
     /// Returns a parameter as it was sent.

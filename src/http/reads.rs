@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::AppState;
 use super::error::ApiError;
 use crate::telemetry::Metrics;
 
@@ -34,6 +36,11 @@ impl ReadLimit {
         Self { permits: Arc::new(Semaphore::new(concurrent)), slots: Arc::new(slots), metrics }
     }
 
+    /// Limits how many requests of an expensive route run at the same time.
+    pub(crate) fn limit(&self, handler: MethodRouter<AppState>) -> MethodRouter<AppState> {
+        handler.route_layer(middleware::from_fn_with_state(self.clone(), limited))
+    }
+
     /// Waits for a permit. Dropping the permit releases it. `route` is the metric label for a rejection.
     ///
     /// # Errors
@@ -51,11 +58,7 @@ impl ReadLimit {
 }
 
 /// Runs a request once it has a permit.
-pub(super) async fn limited(
-    State(limit): State<ReadLimit>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+async fn limited(State(limit): State<ReadLimit>, request: Request, next: Next) -> Result<Response, ApiError> {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let _permit = limit.acquire(route.as_ref().map_or("unmatched", MatchedPath::as_str)).await?;
     Ok(next.run(request).await)

@@ -11,7 +11,7 @@ use super::AppState;
 use super::params::ReadAccess;
 use crate::domain::{SourceName, iso};
 use crate::pipeline::LaneStatus;
-use crate::sources::{Budget, SourceState, SourceStatus};
+use crate::telemetry::{Budget, SourceState, SourceStatus};
 
 #[derive(Debug, Serialize)]
 struct SourcesObject {

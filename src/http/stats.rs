@@ -19,7 +19,7 @@ use crate::domain::{
     Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, PositionSize, PriceUpdate, Signal, SourceName, Symbol,
     TradeOutcome, parse_time,
 };
-use crate::sources::push::PushFault;
+use crate::ingest::PushError;
 use crate::store;
 use crate::telemetry::Metrics;
 
@@ -206,7 +206,7 @@ pub(super) fn risk_query(query: RawQuery) -> Result<Option<RiskQuery>, ApiError>
 /// Computes the position size for a signal.
 pub(super) fn position(state: &AppState, signal: &Signal, wanted: RiskQuery) -> Result<PositionObject, ApiError> {
     let fault = |field: &str, reason: String| -> ApiError {
-        let fault = PushFault::of(vec![Fault::new(field, reason)], 0);
+        let fault = PushError::of_faults(vec![Fault::new(field, reason)], 0);
         fault.map_or(ApiError::Internal, ApiError::from)
     };
     let (Some(entry), Some(stop)) = (signal.entry_price, signal.stop_loss) else {

@@ -14,17 +14,18 @@ use tower::{Layer, ServiceExt};
 
 use super::*;
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
-use crate::dashboards::delivery::{DeliveryTracker, Stream};
-use crate::domain::{Bar, Event, Now, Position, Symbol, parse_time};
+use crate::dashboards::aria::Aria;
+use crate::dashboards::{self, Dashboard};
+use crate::domain::{Bar, Event, Now, Position, Symbol, WallClock, parse_time};
 use crate::engine::Engine;
 use crate::hub::Envelope;
+use crate::ingest::metatrader::MetaTrader;
+use crate::ingest::tradingview::TradingView;
 use crate::listener::{Listener, ListenerConfig};
 use crate::pipeline::{self, Feeds, Handle};
-use crate::sources::metatrader::MetaTrader;
-use crate::sources::tradingview::TradingView;
-use crate::sources::{SourceStates, WallClock};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
+use crate::telemetry::SourceStates;
 
 mod events;
 mod stats;
@@ -66,7 +67,6 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
-        let marks = Arc::new(DeliveryTracker::new(Stream::Bots, handle.clone(), &[]));
         let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
         let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::TradingviewSettings::default());
@@ -83,7 +83,7 @@ impl Server {
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
             stats: Arc::new(StatsCache::new(metrics.clone())),
-            pages: Arc::new(Pages::new(marks, metrics.clone())),
+            published: Arc::new(crate::app::published_types()),
             metrics,
             instruments,
             hub,
@@ -93,7 +93,8 @@ impl Server {
             started: Instant::now(),
         };
         let streams = Router::new().route("/panic", get(async || -> &'static str { panic!("for the test") }));
-        Self { app: router(state.clone(), streams), state, store, _dir: dir }
+        let routes = dashboards::test_routes(&state.reads);
+        Self { app: router(state.clone(), routes, streams), state, store, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -314,7 +315,7 @@ async fn writing_needs_its_token() {
 
     let mut state = server.state.clone();
     state.tokens = Arc::new(Tokens::new(&Auth::default(), now));
-    let app = router(state, Router::new());
+    let app = router(state, Router::new(), Router::new());
     let request =
         request(Method::POST, "/api/prices").header("authorization", "Bearer in").body(Body::empty()).unwrap();
     let text = "Refused: the server has no token for this; its operator sets ORION_INGEST_TOKEN";
@@ -328,12 +329,12 @@ async fn reading_needs_a_token_only_where_required() {
         let request = request(Method::GET, path).header("authorization", format!("Bearer {token}"));
         server.send(request.body(Body::empty()).unwrap()).await.status()
     };
-    for path in ["/api/signals", "/api/signals/a", "/api/prices", "/api/bars", "/api/instruments"] {
+    for path in ["/api/signals", "/api/signals/a", "/api/prices", "/api/bars", "/api/instruments", "/metrics"] {
         assert_eq!(server.get(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
         assert_eq!(get(path, "in").await, StatusCode::UNAUTHORIZED, "{path}");
         assert_ne!(get(path, "out").await, StatusCode::UNAUTHORIZED, "{path}");
     }
-    for path in ["/health", "/metrics", "/"] {
+    for path in ["/health", "/"] {
         assert_eq!(server.get(path).await.0, StatusCode::OK, "{path}");
     }
 }
@@ -498,7 +499,11 @@ pub(crate) async fn through_cors(allowed: &str, request: Request<Body>) -> Respo
     let origins: AllowedOrigins = serde_json::from_value(json!(allowed)).unwrap();
     let inner =
         tower::service_fn(async |_: Request<Body>| Ok::<_, std::convert::Infallible>(Response::new(Body::empty())));
-    let response = super::cors::layer(origins).layer(inner).oneshot(request).await.unwrap();
+    let response = super::cors::layer(origins, Aria.token_headers(), Aria.credentialed_paths().to_vec())
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response
 }

@@ -17,8 +17,8 @@ use super::body::{RawBody, SMALL};
 use super::error::ApiError;
 use crate::auth::{TokenKind, WrongToken};
 use crate::config::{Secret, TradingviewSettings};
+use crate::ingest::tradingview::{AlertAnswer, TradingView};
 use crate::listener::Peer;
-use crate::sources::tradingview::{AlertAnswer, TradingView};
 
 /// The webhook for TradingView, with its secret and its allowed addresses.
 #[derive(Debug, Clone)]

@@ -120,7 +120,7 @@ impl Hub {
                 Event::RelayedMessage(published) => snapshot.messages.append(published, &publication),
                 Event::Signal(signal) => {
                     let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
-                    let last = &self.metrics.last_signal_seconds;
+                    let last = &self.metrics.last_signal_timestamp_seconds;
                     last.set(last.get().max(at));
                     snapshot.signals.restore(publication);
                 }
@@ -141,7 +141,7 @@ impl Hub {
         drop(snapshot);
         for publication in batch {
             if let Event::Signal(signal) = publication.event() {
-                self.metrics.last_signal_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
+                self.metrics.last_signal_timestamp_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
             self.metrics.publish_seconds.observe(publication.age().as_secs_f64());

@@ -19,7 +19,7 @@ use crate::telemetry::{Behind, Metrics, Queue};
 /// Maximum number of ordered frames in the queue: a snapshot, the end of a replay, and room for live events.
 const MAX_ORDERED: usize = 2048;
 
-/// Maximum number of states in the queue: all symbols, and more bots and balances than a page shows.
+/// Maximum number of states in the queue: all symbols, and more relayed states than a page shows.
 const MAX_STATES: usize = 1024;
 
 /// The queue between the hub and one client's write loop.
@@ -51,7 +51,7 @@ struct OutboxState {
 /// An ordered item to write.
 #[derive(Debug, Clone)]
 pub enum Ordered {
-    /// An event that is still to be encoded in the client's dialect.
+    /// An event that is still to be encoded in the client's wire format.
     Event(Arc<Envelope>),
     /// A frame for this client only, such as an answer.
     Frame(Utf8Bytes),

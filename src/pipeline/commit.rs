@@ -104,7 +104,7 @@ impl Pipeline {
         let mut batch = std::mem::take(&mut self.next_batch);
         if let Some(announce) = self.announce {
             let now = self.clock.now().wall;
-            batch.published.extend(batch.changes.iter().filter_map(|change| announce(&change.signal, now)));
+            batch.published.extend(batch.changes.iter().flat_map(|change| announce(&change.signal, now)));
         }
         let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
         let commit: Commit = if batch.has_nothing_to_store() {

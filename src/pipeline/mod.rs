@@ -44,8 +44,8 @@ const SAVE_BARS_EVERY: Duration = Duration::from_secs(5);
 /// An unchanged price is published again after this time.
 pub const MAX_QUIET: Duration = Duration::from_secs(5);
 
-/// Makes the message that is published in addition to a changed signal, in the same commit.
-pub type Announce = fn(&Signal, DateTime<Utc>) -> Option<RelayedMessage>;
+/// Makes the messages that are published in addition to a changed signal, in the same commit.
+pub type Announce = fn(&Signal, DateTime<Utc>) -> Vec<RelayedMessage>;
 
 /// The loop and everything that it owns.
 pub struct Pipeline {
@@ -107,7 +107,7 @@ impl Pipeline {
         }
     }
 
-    /// Also publishes the message that `announce` makes of each changed signal.
+    /// Also publishes the messages that `announce` makes of each changed signal.
     #[must_use]
     pub fn announcing(mut self, announce: Option<Announce>) -> Self {
         self.announce = announce;

@@ -1,38 +1,42 @@
-//! The sources of prices: the [`Source`] trait, the handle through which a source delivers, and the sources themselves.
+//! What the server fetches or simulates: the [`Source`] trait, the handle through which a source delivers, and the sources
+//! themselves.
 //!
 //! A source only handles *one* connection; [`supervise()`] reconnects with back-off and keeps the state that `/ready`
 //! and `/metrics` report.
 
 pub mod alpha_vantage;
 pub mod demo;
+mod launch;
 pub mod massive;
-pub mod metatrader;
 pub mod net;
 pub mod oanda;
-mod order;
-pub mod push;
-mod rate;
+pub mod providers;
 pub mod replay;
 pub mod simulator;
-mod states;
 mod supervise;
-pub mod tradingview;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::domain::{Feed, Instrument, Instruments, RelayedMessage, SignalDraft, SignalId, SourceName, Tick};
 use crate::pipeline::{Handle, Input, Stopped};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Budget, Metrics, SourceStates};
 
-pub use states::{Budget, SourceState, SourceStates, SourceStatus};
+use providers::ListedProvider;
+
+pub use launch::Launcher;
 pub use supervise::supervise;
 
-/// Returns the current wall-clock time; injected into every source.
-pub type WallClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+/// The providers of market data. To add one: a folder like its neighbours, its `pub mod` above, and a line here; in
+/// `tests/integration/providers/` it is played and held to the promises of every source.
+pub static PROVIDERS: [ListedProvider; 3] = [
+    ListedProvider::of::<oanda::OandaSettings>(),
+    ListedProvider::of::<massive::MassiveSettings>(),
+    ListedProvider::of::<alpha_vantage::AlphaVantageSettings>(),
+];
 
 /// A source of prices.
 pub trait Source: Send {
@@ -52,6 +56,9 @@ pub trait Source: Send {
 /// Invalid options of a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
+    /// A setting that the source needs.
+    #[error("{0} is missing")]
+    Missing(&'static str),
     /// None of the instruments exists.
     #[error("{0}.instruments: none of them is in the catalogue")]
     NoInstrument(&'static str),
@@ -93,6 +100,14 @@ pub enum SourceError {
     /// A later attempt may work.
     #[error("{0}")]
     Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// Too much was asked. A later attempt may work, but not before `pause` has passed.
+    #[error("{error}")]
+    Limited {
+        /// What the provider says.
+        error: Box<dyn std::error::Error + Send + Sync>,
+        /// The time in which nothing must be asked.
+        pause: Duration,
+    },
     /// The provider rejects the key, the account or the plan. The source is not started again, the process continues
     /// without it, and `/ready` reports it.
     #[error("{0}")]
@@ -109,6 +124,11 @@ impl SourceError {
     /// Returns an error that may not occur again.
     pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Transient(error.into())
+    }
+
+    /// Returns an error for too many requests.
+    pub fn limited(error: impl Into<Box<dyn std::error::Error + Send + Sync>>, pause: Duration) -> Self {
+        Self::Limited { error: error.into(), pause }
     }
 
     /// Returns an error for a rejection that only the operator can resolve.

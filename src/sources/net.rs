@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::SourceError;
 
@@ -146,9 +146,9 @@ impl Http {
     }
 }
 
-/// Returns the error for an unexpected status. A mistake of the operator is not retried, "too many requests" waits as
-/// long as the provider asks, and anything else is transient. `words` is the provider's text, see [`words`].
-pub(super) async fn classify_status(
+/// Returns the error for an unexpected status. A mistake of the operator is not retried, "too many requests" names the
+/// pause that the provider asks for, and anything else is transient. `words` is the provider's text, see [`words`].
+pub(super) fn classify_status(
     status: StatusCode,
     headers: &HeaderMap,
     now: DateTime<Utc>,
@@ -161,10 +161,7 @@ pub(super) async fn classify_status(
             SourceError::refused(format!("the provider answers {status}{said}: {advice}"))
         }
         StatusCode::TOO_MANY_REQUESTS => {
-            let pause = pause(headers, now);
-            tracing::warn!(seconds = pause.as_secs(), "the provider got too many requests; waiting");
-            sleep(pause).await;
-            SourceError::transient(format!("the provider answers {status}{said}"))
+            SourceError::limited(format!("the provider answers {status}{said}"), pause(headers, now))
         }
         _ => SourceError::transient(format!("the provider answers {status}{said}")),
     }
@@ -206,6 +203,19 @@ mod tests {
             assert_eq!(pause(&headers, now), Duration::from_secs(seconds), "{value}");
         }
         assert_eq!(pause(&HeaderMap::new(), now), DEFAULT_PAUSE);
+    }
+
+    #[test]
+    fn a_status_decides_whether_to_ask_again() {
+        let now = parse_time("2026-01-15T07:00:00Z").unwrap();
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+        let classified = |status| classify_status(status, &headers, now, "check the key", "no");
+        let error = classified(StatusCode::FORBIDDEN);
+        assert!(matches!(error, SourceError::Refused(_)));
+        assert_eq!(error.to_string(), "the provider answers 403 Forbidden (no): check the key");
+        let error = classified(StatusCode::TOO_MANY_REQUESTS);
+        assert!(matches!(error, SourceError::Limited { pause, .. } if pause == Duration::from_secs(7)));
+        assert!(matches!(classified(StatusCode::BAD_GATEWAY), SourceError::Transient(_)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Keeps one source running: reconnects with back-off after a loss, stops a source that the provider rejects, and ends
+//! Keeps one source running: reconnects with back-off after a loss, waits as long as the provider asks, stops a source that the provider rejects, and ends
 //! the process on a fatal error.
 
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::{Finished, Source, SourceError, SourceHandle, SourceState, SourceStates};
+use super::{Finished, Source, SourceError, SourceHandle};
 use crate::pipeline::Handle;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SourceState, SourceStates};
 
 /// After a connection of at least this length, the back-off starts again with the shortest delay.
 const STABLE: Duration = Duration::from_mins(1);
@@ -53,7 +53,7 @@ async fn connect_again<S: Source>(
     let SourceHandle { name, states, .. } = &out;
     let mut waits = BACK_OFF.build();
     loop {
-        match source.run(&out).await {
+        let (error, pause) = match source.run(&out).await {
             Ok(Finished) => {
                 states.set(name, SourceState::Finished);
                 tracing::info!(source = %name, "the source has finished; its last prices stay");
@@ -76,20 +76,20 @@ async fn connect_again<S: Source>(
                 stop.cancelled().await;
                 return Ok(());
             }
-            Err(SourceError::Transient(error)) => {
-                if states.connected_for(name).is_some_and(|lasted| lasted >= STABLE) {
-                    waits = BACK_OFF.build();
-                }
-                let retry_in = waits.next().unwrap_or(STABLE);
-                states.set(name, SourceState::Waiting { retry_in });
-                let retry_in_ms = retry_in.as_millis() as u64;
-                tracing::warn!(source = %name, %error, retry_in_ms, "the source lost its connection; it reconnects after a wait");
-                tokio::time::sleep(retry_in).await;
-                reconnecting();
-                states.set(name, SourceState::Connecting);
-                tracing::info!(source = %name, "the source reconnects");
-            }
+            Err(SourceError::Transient(error)) => (error, Duration::ZERO),
+            Err(SourceError::Limited { error, pause }) => (error, pause),
+        };
+        if states.connected_for(name).is_some_and(|lasted| lasted >= STABLE) {
+            waits = BACK_OFF.build();
         }
+        let retry_in = pause + waits.next().unwrap_or(STABLE);
+        states.set(name, SourceState::Waiting { retry_in });
+        let retry_in_ms = retry_in.as_millis() as u64;
+        tracing::warn!(source = %name, %error, retry_in_ms, "the source lost its connection; it reconnects after a wait");
+        tokio::time::sleep(retry_in).await;
+        reconnecting();
+        states.set(name, SourceState::Connecting);
+        tracing::info!(source = %name, "the source reconnects");
     }
 }
 
@@ -101,11 +101,12 @@ mod tests {
 
     use super::*;
     use crate::domain::{Feed, Quote, SourceName, Symbol, Tick, parse_time};
-    use crate::sources::SourceStatus;
+    use crate::telemetry::SourceStatus;
 
     /// One connection of the test source: how long it lasts, with a tick at its start, and how it ends.
     enum ScriptStep {
         Lost(Duration),
+        Limited(Duration),
         Refused,
         Broken,
         Over,
@@ -140,6 +141,7 @@ mod tests {
                     tokio::time::sleep(lasted).await;
                     Err(SourceError::transient("connection reset"))
                 }
+                Some(ScriptStep::Limited(pause)) => Err(SourceError::limited("too many requests", pause)),
                 Some(ScriptStep::Refused) => Err(SourceError::refused("the key is not known")),
                 Some(ScriptStep::Broken) => Err(SourceError::fatal("no such file")),
                 Some(ScriptStep::Over) | None => Ok(Finished),
@@ -187,6 +189,13 @@ mod tests {
         assert_eq!(gaps.len(), 20);
         assert!(gaps.iter().all(|gap| *gap <= 300.1), "{gaps:?}");
         assert!(gaps[19] >= 150.0, "{gaps:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limited_source_waits_as_long_as_asked() {
+        let limited = ScriptStep::Limited(Duration::from_secs(600));
+        let (_, gaps, ..) = live([limited, ScriptStep::Over]).await;
+        assert!(gaps.len() == 1 && (601.0..=602.1).contains(&gaps[0]), "{gaps:?}");
     }
 
     #[tokio::test(start_paused = true)]

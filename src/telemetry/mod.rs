@@ -1,6 +1,7 @@
-//! What operators see: the log, the metrics, the resources of the process, and its readiness.
+//! What operators see: the log, the metrics, the resources of the process, its readiness, and the states of the sources.
 
 mod connection;
+mod declare;
 mod disk;
 mod log_limit;
 pub mod logging;
@@ -9,8 +10,9 @@ mod process;
 mod queue;
 mod readiness;
 mod redact;
-mod register;
 mod rejects;
+mod source_states;
+mod tick_rate;
 
 pub use connection::{ConnectionId, ConnectionSpan};
 pub use disk::{Disk, Space};
@@ -20,3 +22,4 @@ pub use process::{Process, Usage};
 pub use queue::{Behind, Queue};
 pub use readiness::{Condition, DISK, Phase, Readiness, SOURCES, STORE};
 pub use rejects::{Reject, Rejects};
+pub use source_states::{Budget, SourceState, SourceStates, SourceStatus};

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 /// The age up to which a sample is reused, so that frequent calls cost nothing.
@@ -25,6 +26,8 @@ pub struct Process {
 pub struct Usage {
     /// Time since the start of the process.
     pub uptime: Duration,
+    /// Processor time since the start, in user and kernel mode, in seconds.
+    pub cpu_seconds: Option<f64>,
     /// Processor time since the previous sample, in percent of all processors that the process may use.
     pub cpu_percent: Option<f64>,
     /// Resident memory in bytes.
@@ -39,13 +42,13 @@ pub struct Usage {
     pub threads: Option<u64>,
     /// Open files and connections.
     pub open_files: Option<u64>,
+    /// The limit of open files and connections.
+    pub max_files: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct UsageSample {
     at: Instant,
-    /// Processor time since the start, in seconds.
-    cpu: Option<f64>,
     usage: Usage,
 }
 
@@ -65,11 +68,12 @@ impl Process {
             Some(sample) if now - sample.at < MAX_AGE => Usage { uptime, ..sample.usage },
             before => {
                 // Before the first sample, the processor time is 0 at the start.
-                let (since, used) = before.map_or((self.started, Some(0.0)), |sample| (sample.at, sample.cpu));
-                let cpu = cpu_seconds();
-                let cpu_percent = cpu.zip(used).and_then(|(cpu, used)| percent(cpu - used, now - since));
-                let usage = Usage { uptime, cpu_percent, ..read() };
-                *last = Some(UsageSample { at: now, cpu, usage });
+                let (since, used) =
+                    before.map_or((self.started, Some(0.0)), |sample| (sample.at, sample.usage.cpu_seconds));
+                let mut usage = Usage { uptime, ..read() };
+                let cpu = usage.cpu_seconds.zip(used);
+                usage.cpu_percent = cpu.and_then(|(cpu, used)| percent(cpu - used, now - since));
+                *last = Some(UsageSample { at: now, usage });
                 usage
             }
         }
@@ -90,12 +94,14 @@ fn read() -> Usage {
     let share = |part: u64, total: u64| 100.0 * part as f64 / total as f64;
     let available = field(&memory, "MemAvailable").zip(total);
     Usage {
+        cpu_seconds: cpu_seconds(),
         resident_bytes: kilobytes("VmRSS"),
         resident_percent: field(&status, "VmRSS").zip(total).map(|(held, total)| share(held, total)),
         virtual_bytes: kilobytes("VmSize"),
         available_percent: available.map(|(available, total)| share(available, total)),
         threads: field(&status, "Threads"),
         open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
+        max_files: getrlimit(Resource::Nofile).current,
         ..Usage::default()
     }
 }
@@ -144,6 +150,8 @@ mod tests {
         assert!(usage.virtual_bytes >= usage.resident_bytes, "{usage:?}");
         assert!(usage.threads.is_some_and(|threads| threads > 0), "{usage:?}");
         assert!(usage.open_files.is_some_and(|files| files > 0), "{usage:?}");
+        assert!(usage.max_files.is_none_or(|most| Some(most) >= usage.open_files), "{usage:?}");
+        assert!(usage.cpu_seconds.is_some_and(|seconds| seconds >= 0.0), "{usage:?}");
         assert!(usage.available_percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{usage:?}");
         assert!(usage.cpu_percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{usage:?}");
     }

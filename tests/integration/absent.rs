@@ -140,7 +140,7 @@ async fn publish(mut scene: watch::Receiver<Scene>, pause: Duration) -> Vec<(usi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_cut_at_random_ends_with_exactly_the_messages_published_across_restarts() {
+async fn random_disconnects_and_restarts_lose_no_message() {
     let seconds = times("ORION_CUT_SECONDS", 5);
     let pause = Duration::from_secs(seconds as u64) / REQUESTS as u32;
     let dir = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ async fn caught_up(addr: SocketAddr, way: Way, token: &str, since: &str, last: u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_missed_more_than_is_kept_is_told_so_and_gets_what_is_kept() {
+async fn a_gap_beyond_what_is_kept_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET)];
     let mut server = Server::start_on(&dir, &env).await;

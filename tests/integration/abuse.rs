@@ -73,7 +73,7 @@ async fn flood_native(addr: SocketAddr, path: &str, message: impl Fn() -> Messag
 }
 
 #[tokio::test]
-async fn a_flood_is_warned_once_and_then_cut_on_native_streams() {
+async fn a_native_flood_is_warned_then_disconnected() {
     let server = Server::start(&SLOW).await;
     for path in ["/ws/signals", "/ws", "/ws/trade-signals"] {
         let told = flood_native(server.addr, path, || Message::text(r#"{"type":"ping"}"#)).await;
@@ -91,7 +91,7 @@ async fn a_flood_is_warned_once_and_then_cut_on_native_streams() {
 }
 
 #[tokio::test]
-async fn a_flood_is_warned_once_and_then_cut_on_socketio() {
+async fn a_socketio_flood_is_warned_then_disconnected() {
     let server = Server::start(&SLOW).await;
     for (protocol, event) in [(Protocol::Eio4, "ping"), (Protocol::Eio4, "whatever"), (Protocol::Eio3, "subscribe")] {
         let stream = TcpStream::connect(server.addr).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_flood_is_warned_once_and_then_cut_on_socketio() {
 
 /// What the dashboards really do is far from any limit: a page pings every 5 s, opens a socket per panel, and churns.
 #[tokio::test]
-async fn pages_that_churn_and_talk_as_real_ones_do_are_never_limited() {
+async fn pages_that_behave_are_never_limited() {
     let server = Server::push_only().await;
     for _ in 0..10 {
         let mut page = Vec::new();
@@ -161,7 +161,7 @@ async fn pages_that_churn_and_talk_as_real_ones_do_are_never_limited() {
 }
 
 #[tokio::test]
-async fn pushes_beyond_the_rate_get_429_and_when_to_try_again() {
+async fn pushes_beyond_the_rate_get_429() {
     let limits = [("ORION_LIMITS__PUSHES_PER_SECOND", "1"), ("ORION_LIMITS__PUSHES_BURST", "5")];
     let server = Server::start(&limits).await;
     for number in 0..5 {
@@ -198,7 +198,7 @@ async fn pushes_beyond_the_rate_get_429_and_when_to_try_again() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_connections_and_others_theirs() {
+async fn connections_are_limited_per_user() {
     let settings = [("ORION_JWT_SECRET", SECRET), ("ORION_SERVER__MAX_CONNECTIONS_PER_USER", "2")];
     let server = Server::start(&settings).await;
     let (mine, his) = (token("a"), token("b"));
@@ -224,7 +224,7 @@ async fn a_user_has_so_many_connections_and_others_theirs() {
 }
 
 #[tokio::test]
-async fn a_channel_has_so_many_connections_and_the_others_theirs() {
+async fn connections_are_limited_per_channel() {
     let settings = [("ORION_JWT_SECRET", SECRET), ("ORION_SERVER__MAX_CONNECTIONS_PER_CHANNEL", "2")];
     let server = Server::start(&settings).await;
     let ana = token("ana");
@@ -281,7 +281,7 @@ async fn a_channel_has_so_many_connections_and_the_others_theirs() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_trusted_proxy_has_so_many_connections_and_a_forged_header_gives_no_more() {
+async fn connections_are_limited_per_client_behind_a_proxy() {
     let settings = [("ORION_SERVER__TRUSTED_PROXIES", "127.0.0.1"), ("ORION_SERVER__MAX_CONNECTIONS_PER_ADDRESS", "2")];
     let server = Server::start(&settings).await;
     let connect = async |from: &str| {
@@ -303,7 +303,7 @@ async fn a_client_of_a_trusted_proxy_has_so_many_connections_and_a_forged_header
 }
 
 #[tokio::test]
-async fn with_few_descriptors_the_limit_follows_and_checks_are_answered_at_it() {
+async fn checks_are_answered_when_few_descriptors_are_left() {
     let mut command = tokio::process::Command::new("sh");
     command.kill_on_drop(true).args(["-c", "ulimit -n 256 && exec \"$0\""]).arg(binary().as_std().get_program());
     command.env("ORION_LOG_FORMAT", "json").env("ORION_LOG", "info");
@@ -358,7 +358,7 @@ async fn with_few_descriptors_the_limit_follows_and_checks_are_answered_at_it() 
 const SLOWLORIS: usize = 2_000;
 
 #[tokio::test]
-async fn whoever_begins_requests_and_never_ends_them_is_cut_and_nobody_notices() {
+async fn requests_that_never_end_are_disconnected() {
     let wanted = times("ORION_SLOWLORIS", SLOWLORIS);
     // Other tests need descriptors at the same time.
     let count = wanted.min(descriptor_limit() / 4);
@@ -394,7 +394,7 @@ async fn whoever_begins_requests_and_never_ends_them_is_cut_and_nobody_notices()
 }
 
 #[tokio::test]
-async fn ten_thousand_namespaces_are_none_and_fill_no_memory() {
+async fn ten_thousand_unknown_namespaces_fill_no_memory() {
     let server = Server::push_only().await;
     let mut client = Socket::open(server.addr).await;
     client.say("40").await;

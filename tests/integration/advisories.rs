@@ -78,7 +78,7 @@ fn an_affected_version_is_noticed() {
 }
 
 #[test]
-fn every_advisory_is_described_and_concerns_a_known_crate() {
+fn every_advisory_is_described_for_a_known_crate() {
     let lock = toml::from_str::<Lock>(&file("Cargo.lock")).unwrap();
     let advisories = advisories();
     for Advisory { id, name, patched, why } in &advisories {

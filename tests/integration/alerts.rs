@@ -26,7 +26,7 @@ async fn posted(listener: &TcpListener) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn a_source_that_is_mute_is_told_of_once() {
+async fn a_mute_source_raises_one_alert() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = format!("http://{}/hook", listener.local_addr().unwrap());
     let server = Server::start(&[
@@ -37,7 +37,7 @@ async fn a_source_that_is_mute_is_told_of_once() {
         ("ORION_ALERT_WEBHOOK", &webhook),
         ("ORION_ALERT_SECRET", SECRET),
         ("ORION_ALERTS__ALLOW_PLAIN_LOOPBACK", "1"),
-        ("ORION_ALERTS__AFTER", "0s"),
+        ("ORION_ALERTS__PENDING_FOR", "0s"),
     ])
     .await;
     let (head, body) = soon("the webhook is called", posted(&listener)).await;
@@ -56,7 +56,7 @@ async fn a_source_that_is_mute_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_cannot_be_used_is_named_at_the_start_without_its_address() {
+async fn an_unusable_webhook_is_refused_without_its_address() {
     for (webhook, secret, code, says) in [
         ("http://127.0.0.1/hush", SECRET, 64, "(alerts.webhook_url): must begin with https://"),
         ("https://example.com/hush", "", 64, "alerts.webhook_secret"),

@@ -254,7 +254,7 @@ async fn a_cut_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_that_the_server_does_not_notice_doubles_nothing() {
+async fn an_unnoticed_disconnect_doubles_nothing() {
     cut_and_back(Network::Vanished).await;
 }
 
@@ -320,7 +320,7 @@ async fn rows_stay_single_over_many_cuts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_keeps_what_is_young_and_leaves_the_old() {
+async fn a_restart_repeats_only_young_events() {
     let data = tempfile::tempdir().unwrap();
     let settings = [("ORION_ARIA__CATCH_UP", "4s")];
     let server = Server::start_on(data.path(), &settings).await;

@@ -121,7 +121,7 @@ async fn a_backtest_finds_what_a_live_replay_finds() {
 }
 
 #[tokio::test]
-async fn on_recorded_bars_too_and_as_often_as_was_meant() {
+async fn recorded_bars_give_the_signals_of_a_server() {
     let file = |name: &str| format!("{RECORDED}/{name}_m1_oanda_201405.csv");
     if !Path::new(&file("eurusd")).exists() {
         eprintln!("skipped: {} is not there", file("eurusd"));
@@ -136,7 +136,7 @@ async fn on_recorded_bars_too_and_as_often_as_was_meant() {
 }
 
 #[tokio::test]
-async fn the_same_recording_gives_the_same_report_and_a_page() {
+async fn the_same_recording_gives_the_same_report() {
     let dir = tempfile::tempdir().unwrap();
     let (csv, page) = (dir.path().join("eurusd_walk.csv"), dir.path().join("report.html"));
     std::fs::write(&csv, walk(3)).unwrap();
@@ -151,7 +151,7 @@ async fn the_same_recording_gives_the_same_report_and_a_page() {
 }
 
 #[tokio::test]
-async fn statistics_are_those_that_a_script_computes_of_the_records() {
+async fn statistics_match_a_script_over_the_records() {
     let dir = tempfile::tempdir().unwrap();
     let csv = dir.path().join("eurusd_walk.csv");
     std::fs::write(&csv, walk(12)).unwrap();

@@ -32,7 +32,7 @@ fn alert(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_first_frames_are_the_connection_and_what_the_lamps_and_tiles_show() {
+async fn the_first_frames_fill_the_page() {
     let server = server(&[]).await;
     assert_eq!(server.post("/api/prices", &json!({ "symbol": "EURUSD", "bid": 1.085, "ask": 1.0852 })).await.0, 200);
     server.until("orion_events_published_total", "price", |count| count > 0.0).await;
@@ -82,7 +82,7 @@ async fn prices_are_told_again_every_few_seconds() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_with_its_own_number_and_ours_counts_what_is_not() {
+async fn pings_are_answered_and_missing_pongs_counted() {
     let server = server(&[("ORION_HEARTBEAT__APP_PING", "1s")]).await;
     let mut page = page(&server, "ana").await;
     for number in [json!(1_705_251_000_000_u64), json!(0.5), json!("2026-01-14T16:30:00Z")] {
@@ -112,7 +112,7 @@ async fn a_ping_is_answered_with_its_own_number_and_ours_counts_what_is_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_answered_with_an_error_and_the_connection_stays() {
+async fn invalid_frames_get_an_error_and_no_close() {
     let server = server(&[]).await;
     let mut page = page(&server, "ana").await;
     for (said, code, named) in [
@@ -144,7 +144,7 @@ async fn what_cannot_be_understood_is_answered_with_an_error_and_the_connection_
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_on_request_in_every_spelling_of_the_place() {
+async fn missed_messages_come_for_every_cursor_spelling() {
     let server = server(&[]).await;
     let mut page = page(&server, "ana").await;
     let mut places = Vec::new();
@@ -188,7 +188,7 @@ async fn what_was_missed_comes_on_request_in_every_spelling_of_the_place() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_cut_gets_the_rest_once() {
+async fn a_disconnected_page_gets_the_rest_once() {
     let server = server(&[]).await;
     for (user, path) in [("query", "/api/ws?"), ("path", "/api/ws&")] {
         let connect = async || {
@@ -231,7 +231,7 @@ async fn a_page_that_was_cut_gets_the_rest_once() {
 }
 
 #[tokio::test]
-async fn a_pushed_signal_is_a_decision_of_orion_in_the_same_stream() {
+async fn a_pushed_signal_becomes_a_decision() {
     let server = server(&[]).await;
     let ana = token("ana");
     let mut streams = Vec::new();
@@ -273,7 +273,7 @@ async fn a_pushed_signal_is_a_decision_of_orion_in_the_same_stream() {
 }
 
 #[tokio::test]
-async fn health_is_the_servers_own_with_what_only_the_platform_knows_and_each_user_his() {
+async fn health_merges_the_servers_and_the_platforms_state() {
     let server = server(&[]).await;
     let users = [("ana", token("ana")), ("ben", token("ben")), ("root", admin_token("root"))];
     let mut streams = Vec::new();
@@ -314,7 +314,7 @@ async fn health_is_the_servers_own_with_what_only_the_platform_knows_and_each_us
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_at_all_is_closed_and_one_that_answers_protocol_pings_is_not() {
+async fn only_peers_without_pongs_are_closed() {
     let server = server(&[("ORION_HEARTBEAT__PROTOCOL_PING", "1s"), ("ORION_HEARTBEAT__PEER_TIMEOUT", "2s")]).await;
     let mut listening = page(&server, "ana").await;
     let deaf = page(&server, "ben").await;

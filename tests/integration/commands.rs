@@ -38,7 +38,7 @@ fn exported(csv: &[u8]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn export_and_verify_work_beside_a_server_that_writes() {
+async fn export_and_verify_work_beside_a_running_server() {
     let dir = TempDir::new().unwrap();
     let server = Server::start_on(&dir, &[]).await;
     for id in 0..20 {
@@ -103,7 +103,7 @@ async fn an_export_into_a_closed_pipe_ends_quietly() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_live_database_serves_the_same_history_under_another_epoch() {
+async fn a_backup_serves_the_history_under_another_epoch() {
     let (dir, restored) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let original = Server::start_on(&dir, &[]).await;
     for id in 0..5 {
@@ -165,7 +165,7 @@ async fn verify_names_a_row_that_was_tampered_with() {
 }
 
 #[tokio::test]
-async fn commands_find_the_log_through_the_settings_and_tell_who_is_at_fault() {
+async fn commands_find_the_log_through_the_settings() {
     let dir = TempDir::new().unwrap();
     Server::start_on(&dir, &[]).await.kill().await;
     let failed = |output: &Output| (output.status.code(), text(&output.stdout).is_empty());

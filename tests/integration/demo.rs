@@ -2,7 +2,7 @@
 //! out. What it trades at is on the screen, and what it has made is still there after a restart.
 
 use chrono::TimeDelta;
-use orion_server::dashboards::published;
+use orion_server::app::published_types;
 use orion_server::domain::{Session, parse_time};
 use orion_server::pipeline::clock::wall;
 use orion_server::sources::demo::{Desk, Quoted};
@@ -14,16 +14,18 @@ use crate::support::{Native, Server, soon, until};
 const DESK: [(&str, &str); 2] = [("ORION_DEMO_DESK", "1"), ("ORION_JWT_SECRET", SECRET)];
 
 #[test]
-fn everything_that_the_demo_desk_says_has_the_shape_of_its_dialect() {
+fn the_demo_desk_publishes_documented_shapes() {
     let start = parse_time("2026-01-14T16:30:00Z").unwrap();
     let quoted: Vec<_> = Desk::symbols().map(|symbol| Quoted { symbol, bid: 100.25, ask: 100.5, digits: 2 }).collect();
+    let types = published_types();
     for seed in 0..3 {
         let mut desk = Desk::new(seed, ["demo".into(), "u2".into()]);
         for beat in 0..120 {
             let now = start + TimeDelta::seconds(beat);
             for message in desk.step(now, &quoted) {
                 let data: Value = serde_json::from_str(&message.data).unwrap();
-                let parsed = published::parse(message.kind, &data, now);
+                let declared = types.iter().find(|declared| declared.kind == message.kind).unwrap();
+                let parsed = declared.parse(&data, now);
                 let parsed = parsed.unwrap_or_else(|faults| panic!("{faults:?}: {message:?}")).remove(0);
                 let read: Value = serde_json::from_str(&parsed.data).unwrap();
                 assert_eq!((parsed.key.as_str(), &read), (&*message.key, &data), "{}", message.kind.name());

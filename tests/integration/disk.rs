@@ -97,9 +97,9 @@ async fn hears(client: &mut Client, price: f64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_signals_keeps_prices_and_heals_by_itself() {
+async fn a_full_disk_refuses_signals_until_it_heals() {
     let Some(disk) = SmallDisk::mount("size=4m") else { return };
-    let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__AFTER", "0s")];
+    let settings = [("ORION_SIGNAL_TTL", "3s"), ("ORION_ALERTS__PENDING_FOR", "0s")];
     let server = Server::start_on(disk.data(), &settings).await;
     let mut old = Client::connect(server.addr, Way::Query, None).await.unwrap();
     server.push(&signal("before")).await;
@@ -217,7 +217,7 @@ async fn refuses_in_a_line(dir: &Path, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_known_log_is_served_from_a_full_disk_and_none_is_begun_there() {
+async fn a_full_disk_serves_an_existing_log_only() {
     let Some(disk) = SmallDisk::mount("size=2m") else { return };
     let server = Server::start_on(disk.data(), &[]).await;
     server.push(&signal("one")).await;
@@ -316,7 +316,7 @@ async fn a_data_directory_has_one_owner() {
 const DUE: usize = 12_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_that_came_due_while_nothing_could_be_stored_all_end_afterwards() {
+async fn signals_due_during_a_full_disk_end_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());

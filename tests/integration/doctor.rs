@@ -43,7 +43,7 @@ async fn doctor(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn providers_are_asked_and_the_clock_is_compared_with_theirs() {
+async fn the_doctor_compares_clocks_with_the_providers() {
     let provider = somebody(TimeDelta::zero()).await;
     let (http, ws) = (format!("http://{provider}"), format!("ws://{provider}"));
     let env = [

@@ -17,7 +17,7 @@ async fn tick(server: &Server, source: &str, seq: u64, bid: f64) -> Value {
 }
 
 #[tokio::test]
-async fn the_second_source_takes_over_and_the_better_one_comes_back() {
+async fn the_better_source_comes_back_after_a_failover() {
     // Short enough for a test, and the same on a weekend; so long that nobody is silent because the machine is busy.
     let server = Server::start(&[
         ("ORION_PRICES__DELAYED_AFTER", "4s"),
@@ -79,7 +79,7 @@ async fn the_second_source_takes_over_and_the_better_one_comes_back() {
 }
 
 #[tokio::test]
-async fn a_price_that_cannot_be_is_answered_counted_and_not_shown() {
+async fn an_impossible_price_is_counted_and_not_shown() {
     let server = Server::push_only().await;
     tick(&server, "mt5", 1, 1.1).await;
     let answer = tick(&server, "mt5", 2, 11.0).await;

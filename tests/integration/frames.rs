@@ -125,7 +125,7 @@ fn ping_text(pad: usize) -> String {
 
 /// Sections 1 (framing), 5 (fragmentation) and 10 (automatic fragmentation).
 #[tokio::test]
-async fn messages_of_every_length_and_in_every_number_of_pieces_are_one_message() {
+async fn fragments_of_every_length_make_one_message() {
     let server = Server::push_only().await;
     let mut client = Raw::open(server.addr).await;
     for kind in [TEXT, BINARY] {
@@ -166,7 +166,7 @@ async fn messages_of_every_length_and_in_every_number_of_pieces_are_one_message(
 
 /// Section 2 (pings and pongs).
 #[tokio::test]
-async fn pings_are_answered_with_what_they_carry_and_pongs_are_not() {
+async fn pings_are_echoed_and_pongs_are_not() {
     let server = Server::push_only().await;
     let mut client = Raw::open(server.addr).await;
     for payload in [&b""[..], b"hello", &[0, 0xff, 0xfe], &[0xfe; 125]] {
@@ -190,7 +190,7 @@ async fn pings_are_answered_with_what_they_carry_and_pongs_are_not() {
 
 /// Sections 3 (reserved bits), 4 (opcodes) and what of 5 and 7 breaks the protocol.
 #[tokio::test]
-async fn what_the_protocol_does_not_allow_is_closed_with_1002() {
+async fn protocol_violations_are_closed_with_1002() {
     let server = Server::push_only().await;
     let hello = b"{}".as_slice();
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
@@ -228,7 +228,7 @@ async fn what_the_protocol_does_not_allow_is_closed_with_1002() {
 
 /// Section 6 (UTF-8).
 #[tokio::test]
-async fn a_text_that_is_no_utf8_is_closed_with_1007() {
+async fn invalid_utf8_is_closed_with_1007() {
     let server = Server::push_only().await;
     for bytes in [
         &[0xff][..],
@@ -268,7 +268,7 @@ async fn a_text_that_is_no_utf8_is_closed_with_1007() {
 
 /// Section 7 (closing).
 #[tokio::test]
-async fn a_close_is_answered_with_its_code_or_refused() {
+async fn a_close_is_echoed_or_refused() {
     let server = Server::push_only().await;
     let closing = |code: u16, reason: &[u8]| [&code.to_be_bytes()[..], reason].concat();
     for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
@@ -301,7 +301,7 @@ async fn a_close_is_answered_with_its_code_or_refused() {
 
 /// Section 9 (limits): ours are lower than the suite's, and say so.
 #[tokio::test]
-async fn a_message_that_is_too_large_is_closed_with_1009_before_it_has_come() {
+async fn large_messages_are_closed_with_1009_early() {
     let server = Server::push_only().await;
     let before = server.resident();
     let large = vec![b'x'; 64 * KIB + 1];

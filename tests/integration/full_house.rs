@@ -64,7 +64,14 @@ async fn begun_checks_keep_no_check_out() {
 
 #[tokio::test]
 async fn the_metrics_address_has_checks_and_nothing_else() {
-    let settings = [FULL, ("ORION_METRICS_ADDRESS", "127.0.0.1:0"), ("ORION_SERVER__ALLOWED_HOSTS", "example.com")];
+    let settings = [
+        FULL,
+        ("ORION_METRICS_ADDRESS", "127.0.0.1:0"),
+        ("ORION_SERVER__ALLOWED_HOSTS", "example.com"),
+        // Needs no token there.
+        ("ORION_READ_AUTH", "required"),
+        ("ORION_READ_TOKEN", "the-read-token"),
+    ];
     let server = Server::start(&settings).await;
     let said = server.logged("checks and metrics have their own listener").await;
     let addr = said["address"].as_str().unwrap().parse().unwrap();

@@ -20,7 +20,7 @@ use orion_server::gateways::messages::{
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
-use orion_server::sources::push::{PricesAnswer, PushError, PushFault, SignalAnswer};
+use orion_server::ingest::{PricesAnswer, PushError, SignalAnswer};
 use serde_json::{Value, json};
 
 const AT: &str = "2024-09-01T10:30:00.000Z";
@@ -245,15 +245,15 @@ fn answers_to_pushes() {
 #[tokio::test]
 async fn refusals() {
     let fault = |field: &str, reason: &str| Fault::new(field, reason);
-    let invalid = PushFault::Invalid(vec![
+    let invalid = PushError::Invalid(vec![
         fault("confidence", "must be a number from 0 to 100"),
         fault("direction", "is required for a new signal"),
         fault("direction", "must be long or short"),
     ]);
     let push = |error: PushError| ApiError::Push(error);
     let mut all = vec![
-        push(invalid.into()),
-        push(PushFault::UnknownSymbol(vec![fault("symbol", "unknown symbol 'AAPL'")]).into()),
+        push(invalid),
+        push(PushError::UnknownSymbol(vec![fault("symbol", "unknown symbol 'AAPL'")])),
         push(PushError::Terminal(SignalStatus::Confirmed)),
         push(PushError::UnknownSignal),
         push(PushError::SourceReplaced(Symbol::new("EURUSD"))),

@@ -36,7 +36,7 @@ async fn saying(status: &'static str, body: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_serves_is_healthy_and_one_that_is_gone_is_not() {
+async fn only_a_serving_server_is_healthy() {
     let server = Server::push_only().await;
     let port = server.addr.port().to_string();
     assert_eq!(outcome(&health(&port, &[]).await), (Some(0), "ok\n".into(), String::new()));
@@ -49,7 +49,7 @@ async fn a_server_that_serves_is_healthy_and_one_that_is_gone_is_not() {
 }
 
 #[tokio::test]
-async fn degraded_is_healthy_and_every_other_status_is_not() {
+async fn degraded_is_healthy_and_other_statuses_are_not() {
     let degraded = saying("200 OK", r#"{"status":"degraded","reasons":["disk nearly full"]}"#).await;
     let (code, said, _) = outcome(&health("0", &["--url", &format!("http://{degraded}")]).await);
     assert_eq!((code, said.as_str()), (Some(0), "degraded: disk nearly full\n"));
@@ -64,7 +64,7 @@ async fn degraded_is_healthy_and_every_other_status_is_not() {
 }
 
 #[tokio::test]
-async fn a_check_that_asks_nobody_says_what_to_do_and_shows_no_token() {
+async fn a_failed_check_says_why_without_tokens() {
     let (code, _, complaint) = outcome(&health("0", &[]).await);
     assert_eq!(code, Some(1));
     assert!(complaint.contains("--url"), "{complaint}");

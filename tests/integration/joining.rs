@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Ended, Native, PATIENCE, Packet, Polling, Protocol, Server, Socket, flood, seq, signal, soon};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_clients_that_subscribe_the_moment_they_are_connected_all_get_their_snapshot() {
+async fn five_hundred_simultaneous_clients_get_their_snapshot() {
     let server = Server::push_only().await;
     server.push(&signal("before")).await;
     server.post("/api/prices", &json!({"symbol": "EURUSD", "bid": 1.08510, "ask": 1.08516})).await;
@@ -48,7 +48,7 @@ async fn five_hundred_clients_that_subscribe_the_moment_they_are_connected_all_g
 
 /// No known client does this; the protocol wants it to wait for the answer, and the reference server closes it too.
 #[tokio::test]
-async fn a_client_that_speaks_before_it_is_connected_is_cut_instead_of_waiting_for_an_answer() {
+async fn events_before_the_connect_end_the_connection() {
     let server = Server::push_only().await;
     let mut client = Socket::open(server.addr).await;
     client.stream.feed(Message::text("40")).await.unwrap();
@@ -99,7 +99,7 @@ impl Told {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_joins_while_signals_are_published_misses_nothing_and_gets_nothing_twice() {
+async fn joining_during_publishing_misses_and_doubles_nothing() {
     let server = Server::push_only().await;
     let addr = server.addr;
     let enough = CancellationToken::new();
@@ -168,7 +168,7 @@ async fn whoever_joins_while_signals_are_published_misses_nothing_and_gets_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_subscribes_and_leaves_without_end_holds_nobody_up() {
+async fn endless_resubscribing_delays_no_other_client() {
     let server = Server::push_only().await;
     let addr = server.addr;
     flood(addr, "before", 400, 100).await;

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Packet, Polling, Protocol, Server, Socket, narrow, seq, signal, soon, times, upgrade_while_polling};
+use crate::support::{
+    Packet, Polling, Protocol, Server, Socket, narrow, seq, signal, soon, times, upgrade_while_polling,
+};
 
 const SYMBOLS: [&str; 3] = ["EURUSD", "GBPUSD", "USDJPY"];
 /// The price that comes last.
@@ -114,7 +116,8 @@ async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
         signals
     };
     let client = async |protocol, upgrades| {
-        let (socket, told) = if upgrades { upgraded(addr, protocol).await } else { over_websocket(addr, protocol).await };
+        let (socket, told) =
+            if upgrades { upgraded(addr, protocol).await } else { over_websocket(addr, protocol).await };
         let (mut socket, mut told, mut asked) = (socket, told, 0);
         loop {
             if !published.is_cancelled() && rand::random_bool(0.1) {
@@ -124,7 +127,9 @@ async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
             if rand::random_bool(0.02) {
                 sleep(Duration::from_millis(rand::random_range(0..60))).await;
             }
-            let Ok(packet) = tokio::time::timeout(Duration::from_secs(15), socket.next()).await else { panic!("{protocol:?} {upgrades} {asked} {told:?} {:?}", sender.borrow()) };
+            let Ok(packet) = tokio::time::timeout(Duration::from_secs(15), socket.next()).await else {
+                panic!("{protocol:?} {upgrades} {asked} {told:?} {:?}", sender.borrow())
+            };
             told.note(packet.unwrap());
             if published.is_cancelled() && told.is_complete(sender.borrow().as_u64().unwrap(), asked) {
                 return (told, asked);

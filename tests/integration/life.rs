@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::support::{Native, Server, signal};
 
 #[tokio::test]
-async fn a_pending_signal_ends_once_by_timeout_dated_at_its_expiry() {
+async fn a_pending_signal_times_out_once_at_expiry() {
     let server = Server::start(&[("ORION_SIGNAL_TTL", "2s")]).await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
     client.frame("subscribed").await;
@@ -28,7 +28,7 @@ async fn a_pending_signal_ends_once_by_timeout_dated_at_its_expiry() {
 }
 
 #[tokio::test]
-async fn without_configuration_demo_prices_and_signals_flow_and_say_so() {
+async fn without_configuration_marked_demo_data_flows() {
     let server = Server::start_with(BTreeMap::new()).await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
     let price = client.frame("price_update").await;

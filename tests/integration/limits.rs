@@ -25,7 +25,7 @@ async fn healthy(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_message_may_have_64_kib_and_not_more() {
+async fn messages_are_limited_to_64_kib() {
     let server = Server::push_only().await;
     let mut native = Native::connect(server.addr, "/ws/signals").await;
     native.say(padded(64 * KIB)).await;
@@ -62,7 +62,7 @@ async fn a_message_may_have_64_kib_and_not_more() {
 }
 
 #[tokio::test]
-async fn nesting_without_end_is_refused_and_nothing_falls_over() {
+async fn endless_nesting_is_refused() {
     let server = Server::push_only().await;
     let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     for path in ["/api/signals", "/api/prices"] {
@@ -105,7 +105,7 @@ async fn nesting_without_end_is_refused_and_nothing_falls_over() {
 }
 
 #[tokio::test]
-async fn binary_frames_and_floods_of_unknown_events_are_survived() {
+async fn binary_frames_and_unknown_events_are_survived() {
     // Nor is it the limit that saves it.
     let server = Server::start(&[("ORION_LIMITS__EVENTS_PER_SECOND", "0")]).await;
     let mut native = Native::connect(server.addr, "/ws/signals").await;
@@ -147,7 +147,7 @@ async fn binary_frames_and_floods_of_unknown_events_are_survived() {
 }
 
 #[tokio::test]
-async fn a_thousand_symbols_are_answered_with_what_was_taken() {
+async fn a_thousand_symbols_are_cut_to_the_limit() {
     let server = Server::push_only().await;
     let symbols: Vec<_> = std::iter::once("EURUSD".to_owned()).chain((1..1_000).map(|n| format!("NONE{n}"))).collect();
     let mut native = Native::connect(server.addr, "/ws/signals").await;
@@ -200,7 +200,7 @@ async fn what_is_no_websocket_handshake_opens_no_websocket() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_listed_cannot_connect_in_any_way() {
+async fn unlisted_origins_cannot_connect_over_any_transport() {
     let listed = "https://app.example";
     let server = Server::start(&[("ORION_ALLOWED_ORIGINS", listed)]).await;
     let own = format!("http://{}", server.addr);
@@ -229,7 +229,7 @@ async fn a_page_that_is_not_listed_cannot_connect_in_any_way() {
 }
 
 #[tokio::test]
-async fn reading_that_needs_a_token_needs_it_on_every_transport() {
+async fn required_read_tokens_hold_on_every_transport() {
     let server = Server::start(&[("ORION_READ_AUTH", "required"), ("ORION_READ_TOKEN", "read-me")]).await;
     let addr = server.addr;
     for (path, headers) in [
@@ -296,7 +296,7 @@ async fn bodies_are_json_and_have_a_limit() {
 }
 
 #[tokio::test]
-async fn pages_may_read_over_every_transport_and_write_only_when_listed() {
+async fn only_listed_origins_may_write() {
     let server = Server::push_only().await;
     let page = "https://page.example";
     let response = server.http.get(server.url(SIO_POLL)).header("origin", page).send().await.unwrap();

@@ -126,7 +126,7 @@ async fn complaint(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn published_keys_open_every_way_in_and_are_replaced() {
+async fn published_keys_are_accepted_everywhere_and_replaced() {
     let service = LoginService::open(None).await;
     service.publishes(&[jwk("ES256", "one"), jwk("RS256", "two")]);
     let url = service.url();
@@ -187,7 +187,7 @@ async fn a_server_starts_without_its_login_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_keys_come_over_https_from_a_trusted_host() {
+async fn published_keys_come_over_trusted_https() {
     let file = |name: &str| format!("{}/tests/keys/{name}", env!("CARGO_MANIFEST_DIR"));
     let chain = vec![CertificateDer::from_pem_file(file("localhost.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("localhost.private.pem")).unwrap();
@@ -278,7 +278,7 @@ async fn doctor_and_inspect_ask_the_login_service() {
 }
 
 #[tokio::test]
-async fn keys_and_addresses_that_cannot_be_meant_are_refused() {
+async fn implausible_keys_and_addresses_are_refused() {
     let private = format!("{}/tests/keys/p256.private.pem", env!("CARGO_MANIFEST_DIR"));
     for (setting, value, reason) in [
         ("ORION_AUTH__JWKS_URL", "http://login.example.com/keys", "must begin with https://"),

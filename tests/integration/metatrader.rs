@@ -201,7 +201,7 @@ async fn prices_of_a_terminal_reach_the_dashboards() {
 }
 
 #[tokio::test]
-async fn a_signal_of_a_terminal_is_durable_and_taken_once() {
+async fn a_terminals_signal_is_durable_and_accepted_once() {
     let server = Server::push_only().await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
     client.frame("subscribed").await;

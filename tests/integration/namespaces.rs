@@ -61,7 +61,7 @@ async fn a_version_2_namespace_keeps_its_query() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_version_2_token_in_the_namespace_is_judged() {
+async fn a_version_2_namespace_token_is_checked() {
     let required = [("ORION_READ_AUTH", "required"), ("ORION_READ_TOKEN", "reader")];
     let server = Server::start(&required).await;
     for (token, answer) in [("reader", "40/ws/signals"), ("wrong", "44/ws/signals,")] {
@@ -128,7 +128,7 @@ async fn a_subscription_names_symbols_that_nothing_feeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_without_a_host_are_let_in_by_name() {
+async fn pages_without_a_host_are_admitted_by_name() {
     let server = Server::start(&[("ORION_ALLOWED_ORIGINS", "null,file://")]).await;
     let addr = server.addr;
     for (origin, status) in [("null", 101), ("file://", 101), ("https://dash.example", 403)] {

@@ -212,7 +212,7 @@ async fn a_signal_without_targets_prints_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeated_price_does_not_make_the_page_blink() {
+async fn a_repeated_price_does_not_blink() {
     let server = Server::push_only().await;
     for price in [1.0850, 1.0852] {
         server.post("/api/prices", &json!({"symbol": "EURUSD", "price": price})).await;

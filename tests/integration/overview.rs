@@ -37,7 +37,7 @@ async fn only_administrators_see_it() {
 }
 
 #[tokio::test]
-async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
+async fn the_overview_lists_clients_queues_and_refusals() {
     let server = server().await;
     let mut native = Native::connect(server.addr, "/ws/signals").await;
     native.frame("subscribed").await;
@@ -85,7 +85,7 @@ async fn it_tells_who_is_there_what_waits_and_what_was_refused() {
 
 /// Whatever it speaks: the door sees that its writes wait, and the outbox of a native client what waits behind them.
 #[tokio::test]
-async fn clients_that_do_not_read_are_the_slowest_over_native_and_socketio_alike() {
+async fn clients_that_do_not_read_are_listed_slowest() {
     let server = server().await;
     let native = open(narrow(server.addr).await, server.addr, "/ws/signals", &[]).await.unwrap();
     let mut socket = Socket::over(narrow(server.addr).await, server.addr, Protocol::Eio4).await;

@@ -138,7 +138,7 @@ async fn nobody_gets_what_is_for_somebody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_gets_the_states_and_who_presents_a_cursor_what_he_missed() {
+async fn newcomers_get_states_and_cursors_get_the_rest() {
     let server = server(&[("ORION_DATA__MESSAGES_PER_USER", "4")]).await;
     let addr = server.addr;
     let auth = json!({ "token": token("ann") });
@@ -204,7 +204,7 @@ async fn a_newcomer_gets_the_states_and_who_presents_a_cursor_what_he_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_away_over_a_restart_gets_each_message_once() {
+async fn a_client_away_during_restarts_doubles_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET)];
     let auth = json!({ "token": token("ann") });
@@ -227,7 +227,7 @@ async fn a_client_that_is_away_over_a_restart_gets_each_message_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_larger_than_the_queue_comes_whole_and_whoever_is_cut_in_it_misses_nothing() {
+async fn a_snapshot_larger_than_the_queue_comes_whole() {
     let server = server(&[]).await;
     let addr = server.addr;
     let bots: Vec<_> = (0..6_000).map(|id| bot("ann", &id.to_string())).collect();
@@ -251,7 +251,7 @@ async fn a_snapshot_larger_than_the_queue_comes_whole_and_whoever_is_cut_in_it_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_cut_and_has_no_gap() {
+async fn a_disconnected_slow_reader_has_no_gap() {
     let server = server(&[]).await;
     let auth = json!({ "token": token("ann") });
     let mut lazy = Socket::asking(narrow(server.addr).await, server.addr, Protocol::Eio4, "", &[]).await;
@@ -287,7 +287,7 @@ async fn who_does_not_read_is_cut_and_has_no_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_user_token_the_channel_is_refused_and_the_rest_holds() {
+async fn the_personal_channel_needs_a_user_token() {
     let server = server(&[("ORION_READ_TOKEN", "reader")]).await;
     publish(&server, &[bot("ann", "b"), json!({ "type": "metrics", "data": { "total_pnl": 1 } })]).await;
     for auth in [json!({}), json!({ "token": "" }), json!({ "token": null }), json!({ "token": "reader" })] {
@@ -328,7 +328,7 @@ async fn end(client: &mut Socket) -> Ended {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_token_ends_the_connection_and_it_opens_none_any_more() {
+async fn an_expired_token_ends_and_opens_no_connection() {
     let server = server(&[]).await;
     let addr = server.addr;
     let refused = async |token: &str| {

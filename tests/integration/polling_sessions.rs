@@ -212,7 +212,7 @@ pub(crate) async fn flood(addr: SocketAddr, most: usize, until: Instant) -> usiz
 
 /// The abuse with larger snapshots and less memory, so that it takes seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_sessions_does_not_take_the_memory() {
+async fn a_flood_of_sessions_is_bounded_in_memory() {
     let mut server = Server::start_within(128, &[]).await;
     for number in 0..200 {
         let mut signal = signal(&format!("s{number}"));

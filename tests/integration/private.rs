@@ -245,7 +245,7 @@ async fn pinged(native: &mut Native, mut show: impl FnMut(&Value)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_messages_each_user_gets_his_own_and_what_is_for_all() {
+async fn users_get_their_own_and_public_messages_only() {
     let server = Server::start(&[("ORION_JWT_SECRET", SECRET), ("ORION_DATA__MESSAGES_PER_USER", "1000")]).await;
     let messages: Vec<_> = (0..MESSAGES).map(Message::new).collect();
     let users = [

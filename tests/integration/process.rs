@@ -20,7 +20,7 @@ fn line(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_is_one_line_that_names_the_setting_and_exit_64() {
+async fn a_bad_configuration_exits_64_with_one_line() {
     for (env, named) in [
         (("ORION_SIGNAL_TTL", "soon"), "ORION_SIGNAL_TTL"),
         (("PORT", "99999"), "PORT"),
@@ -40,7 +40,7 @@ async fn a_bad_configuration_is_one_line_that_names_the_setting_and_exit_64() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_in_the_file_is_named_with_its_line() {
+async fn an_unknown_key_is_named_with_its_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[server]\nprot = 9000\n").unwrap();
     let path = file.path().to_str().unwrap();
@@ -80,7 +80,7 @@ async fn a_wrong_command_line_exits_64() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_line_and_exit_1() {
+async fn a_used_port_exits_1_with_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = run(&[], &[("PORT", &port), ("ORION_HOST", "127.0.0.1")]).await;
@@ -90,7 +90,7 @@ async fn a_port_in_use_is_one_line_and_exit_1() {
 }
 
 #[tokio::test]
-async fn port_0_is_chosen_by_the_system_and_logged() {
+async fn port_0_is_chosen_and_logged() {
     let (one, other) = tokio::join!(Server::push_only(), Server::push_only());
     assert_ne!(one.addr.port(), 0);
     assert_ne!(one.addr, other.addr);

@@ -54,7 +54,7 @@ async fn zero_bytes_at_the_end_are_cut_everywhere() {
 
 /// Cases 30, 35 and 37.
 #[tokio::test]
-async fn a_body_that_is_not_json_gets_its_remedy() {
+async fn a_malformed_body_gets_its_remedy() {
     let server = server(&[]).await;
     let body = r#"{"id": "b1", "symbol": "EURUSD", "direction": "long", "entry_price": 1.16, "stop_loss": NaN, "take_profits": [1.165, Infinity], "confidence": -Infinity}"#;
     let (status, told) = send(&server, "/api/signals", "application/json", body).await;
@@ -86,7 +86,7 @@ async fn a_body_that_is_not_json_gets_its_remedy() {
 
 /// Case 31.
 #[tokio::test]
-async fn what_had_no_effect_is_named_in_the_answer() {
+async fn ignored_fields_are_named_in_the_answer() {
     let server = server(&[]).await;
     let signal = json!({"id": "b2", "ticker": "EURUSD", "side": "BUY", "entry": 1.16, "stopLoss": 1.157, "tp1": 1.163, "tp2": 1.166,
         "riskReward": 2, "leverage": 10});
@@ -177,7 +177,7 @@ async fn a_pasted_text_is_read_and_shown() {
 
 /// Cases 25 and 27.
 #[tokio::test]
-async fn a_repeated_alert_is_answered_with_what_it_repeats() {
+async fn a_repeated_alert_names_what_it_repeats() {
     let server = server(&[("ORION_TRADINGVIEW__REPEAT_WINDOW", "1s")]).await;
     let text = r#"{"ticker": "EURUSD", "action": "buy", "reason": "MA cross"}"#;
     let (_, first) = alert(&server, text).await;

@@ -214,7 +214,7 @@ async fn log_of(format: &str, filter: &str, tokens: &[String]) -> String {
         .env("ORION_PUBLISH_INTERVAL", "100ms")
         // A source that nobody answers is an alert, and its webhook has a token in its path and one in its query.
         .envs([("ORION_SOURCES", "oanda"), ("ORION_OANDA_ACCOUNT", "001"), ("ORION_OANDA__URL", "http://127.0.0.1:1")])
-        .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__AFTER", "0s")])
+        .envs([("ORION_OANDA_TOKEN", OANDA), ("ORION_ALERT_SECRET", ALERT_SECRET), ("ORION_ALERTS__PENDING_FOR", "0s")])
         .envs([("ORION_ALERT_WEBHOOK", webhook.as_str()), ("ORION_ALERTS__ALLOW_PLAIN_LOOPBACK", "true")])
         .stdout(file.try_clone().unwrap())
         .stderr(file);
@@ -286,7 +286,7 @@ async fn no_secret_is_in_a_log_for_people() {
 
 /// The libraries print packets and handshakes when an operator names them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_in_a_log_that_names_the_libraries() {
+async fn no_secret_is_in_a_verbose_log() {
     let libraries = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite", "hyper"];
     let filter = libraries.map(|library| format!("{library}=trace")).join(",");
     let log = nothing_shows("json", &format!("trace,{filter}")).await;

@@ -33,7 +33,7 @@ async fn socket(mut client: Socket) -> Vec<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_wants_fewer_prices_gets_fewer_and_always_the_last() {
+async fn slower_subscribers_always_get_the_last_price() {
     let server = Server::push_only().await;
     let subscribe = |max_hz: Value| json!({"type": "subscribe", "channels": ["prices"], "max_hz": max_hz});
     let natively = async |max_hz: Value| {
@@ -97,7 +97,7 @@ async fn whoever_wants_fewer_prices_gets_fewer_and_always_the_last() {
 }
 
 #[tokio::test]
-async fn a_rate_that_cannot_be_is_named_and_the_subscription_holds() {
+async fn an_invalid_rate_is_named_without_unsubscribing() {
     let server = Server::push_only().await;
     let mut client = Socket::open(server.addr).await;
     client.subscribe(&json!({"channels": ["prices"], "max_hz": 50})).await;

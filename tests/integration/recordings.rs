@@ -68,7 +68,7 @@ fn recorded(name: &str) -> Option<String> {
 }
 
 #[test]
-fn recorded_bars_give_the_same_signals_in_every_format() {
+fn recorded_bars_give_equal_signals_in_every_format() {
     for (name, symbol, decimals) in
         [("eurusd_m1_oanda_201405.csv", "EURUSD", 5), ("xauusd_m1_oanda_201405.csv", "XAUUSD", 3)]
     {
@@ -81,7 +81,7 @@ fn recorded_bars_give_the_same_signals_in_every_format() {
 }
 
 #[test]
-fn recorded_ticks_give_the_same_signals_in_every_format() {
+fn recorded_ticks_give_equal_signals_in_every_format() {
     let Some(text) = recorded("eurusd_ticks_oanda_20140508_1100_1500.csv") else { return };
     let (original, others) = Recorded::ticks(&text, TICKS).ticks_of_both_sides();
     same_signals(&original, &others, "EURUSD", 0);
@@ -130,7 +130,7 @@ async fn every_report_says_how_a_file_was_read() {
 }
 
 #[tokio::test]
-async fn what_has_two_meanings_is_refused_with_the_remedy() {
+async fn ambiguous_recordings_are_refused_with_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let csv = dir.path().join("EURUSD.csv");
     for (text, args, part) in [

@@ -57,7 +57,7 @@ async fn verified(data: &Path) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn records_go_on_over_a_restart_and_say_so() {
+async fn records_go_on_over_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let server = start(data.path()).await;
     for (id, symbol) in [("stopped", "EURUSD"), ("beyond", "GBPUSD"), ("open", "USDJPY")] {
@@ -100,7 +100,7 @@ async fn records_go_on_over_a_restart_and_say_so() {
 }
 
 #[tokio::test]
-async fn a_crash_takes_no_confirmed_signal_out_of_the_record() {
+async fn a_crash_loses_no_confirmed_record() {
     let data = tempfile::tempdir().unwrap();
     let server = start(data.path()).await;
     push(&server, "a", "EURUSD").await;

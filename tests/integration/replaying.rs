@@ -86,14 +86,14 @@ fn told_at(price: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn at_sixty_times_the_speed_prices_come_from_the_file_in_its_order() {
+async fn fast_replay_keeps_the_order_of_the_file() {
     // Ten minutes in ten seconds, published every tenth of one; the first of them pass before anybody listens.
     let different = replay(&written(), "60", "100ms").await;
     assert!((10..=120).contains(&different), "{different} different prices");
 }
 
 #[tokio::test]
-async fn at_full_speed_the_end_is_reached_at_once() {
+async fn full_speed_replay_ends_at_once() {
     soon("the end", replay(&written(), "max", "100ms")).await;
 }
 

@@ -165,7 +165,7 @@ fn routes() -> Vec<Route> {
         get(Ana, "/api/v1/dashboard/earnings", "/api/v1/dashboard/earnings?user_id=ana"),
         get(Introduced, "/ws/user/{id}", "/ws/user/ana"),
     ];
-    routes.extend(["/health", "/ready", "/metrics", "/", "/api/system/health"].map(same(Everybody)));
+    routes.extend(["/health", "/ready", "/", "/api/system/health"].map(same(Everybody)));
     routes.extend(
         [
             "/api/signals",
@@ -173,6 +173,7 @@ fn routes() -> Vec<Route> {
             "/api/sources",
             "/api/stats",
             "/api/instruments",
+            "/metrics",
             "/api/prices/live",
             "/signals/history",
             "/trading/positions",
@@ -423,7 +424,7 @@ fn is_unauthorized(said: &str, context: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
+async fn every_route_opens_only_to_its_audience() {
     let server = server().await;
     let mut told_to_those_who_may = String::new();
     for route in routes().iter().filter(|route| !route.open_for.is_websocket()) {
@@ -493,7 +494,7 @@ async fn told(client: &mut Native) -> (String, Option<u16>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stream_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
+async fn every_stream_opens_only_to_its_audience() {
     let server = server().await;
     let mut strangers = Vec::new();
     let streams: Vec<_> =
@@ -594,7 +595,7 @@ async fn every_stream_opens_to_whom_it_is_for_and_tells_the_others_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_socket_io_a_namespace_is_joined_by_a_token_and_by_nothing_else() {
+async fn only_a_token_joins_a_namespace() {
     let server = server().await;
     for (name, who, token) in tokens() {
         let expected = matches!(who, User | Administrator | Reader);

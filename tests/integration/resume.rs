@@ -161,7 +161,7 @@ async fn settled(server: &Server, signals: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
+async fn disconnected_dashboards_see_exactly_the_log() {
     let restarts = 4;
     let signals = times("ORION_DROP_SIGNALS", 400).next_multiple_of(restarts + 1);
     let dir = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ async fn dashboards_cut_at_random_see_exactly_the_log_across_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dashboard_thousands_behind_catches_up_while_publishing_goes_on() {
+async fn a_dashboard_catches_up_while_publishing_continues() {
     let dir = tempfile::tempdir().unwrap();
     // None ends by itself, however long this takes.
     let env = [("ORION_SIGNAL_TTL", "1h")];
@@ -276,7 +276,7 @@ async fn prune(dir: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
+async fn an_unknown_cursor_gets_a_marked_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_on(&dir, &[]).await;
     let start = server.cursor().await;
@@ -318,7 +318,7 @@ async fn a_cursor_that_leads_nowhere_gets_the_snapshot_and_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frame_with_a_cursor_brings_what_this_connection_has_not_had_and_only_once() {
+async fn a_cursor_frame_brings_missed_events_once() {
     // With no window the snapshot tells what is pending, and nothing of what has ended.
     let server = Server::start(&[("ORION_REPLAY_WINDOW", "0s")]).await;
     let start = server.cursor().await;

@@ -122,7 +122,7 @@ async fn notifications_of_one_page_never_arrive_together() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_away_gets_what_it_missed_once_in_order_and_across_a_restart() {
+async fn a_returning_page_gets_missed_notifications_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_on(&dir, &[JWT]).await;
     server.notify("u1", "before he ever came").await;
@@ -161,7 +161,7 @@ async fn a_page_that_was_away_gets_what_it_missed_once_in_order_and_across_a_res
 }
 
 #[tokio::test]
-async fn after_a_kill_nothing_is_missing_and_what_was_confirmed_long_ago_does_not_come_again() {
+async fn a_kill_loses_nothing_and_repeats_little() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_on(&dir, &[JWT, TRUST]).await;
     let mut page = server.join("/ws/notifications", &subscribe("u1")).await;
@@ -188,7 +188,7 @@ async fn after_a_kill_nothing_is_missing_and_what_was_confirmed_long_ago_does_no
 
 /// Sentio's page opens a new socket every few seconds and closes the one before, whatever is on its way to it.
 #[tokio::test]
-async fn a_page_that_changes_its_socket_all_the_time_gets_everything_once() {
+async fn constant_reconnects_deliver_everything_once() {
     const COUNT: usize = 400;
     let server = Server::start(&[JWT, TRUST]).await;
     // However slow the page is, it is never behind by more than is kept for it.
@@ -232,7 +232,7 @@ async fn a_page_that_changes_its_socket_all_the_time_gets_everything_once() {
 }
 
 #[tokio::test]
-async fn what_was_written_to_a_peer_that_hears_nothing_more_comes_to_the_next_connection_at_once() {
+async fn unconfirmed_notifications_come_on_the_next_connection() {
     let server = Server::start(&[JWT, TRUST]).await;
     let mut asleep = server.join("/ws/notifications", &subscribe("u1")).await;
     assert_eq!(due(&mut asleep).await, Vec::<Value>::new());
@@ -292,7 +292,7 @@ async fn nobody_gets_what_is_anothers() {
 }
 
 #[tokio::test]
-async fn who_cannot_show_who_he_is_gets_an_answer_and_nothing_else() {
+async fn unidentified_pages_get_only_an_answer() {
     let demo = [("ORION_DEMO_USERS", "demo"), ("ORION_DEMO_DESK", "0")];
     let server = Server::start(&[&[JWT][..], &demo].concat()).await;
     server.publish(earnings("u1", 7)).await;
@@ -334,7 +334,7 @@ async fn who_cannot_show_who_he_is_gets_an_answer_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
+async fn a_bad_token_is_refused_and_never_shown() {
     let server = Server::start(&[JWT, TRUST]).await;
     let auth = Auth { jwt_secret: Some(Secret::new("another secret, also of thirty-two bytes")), ..Auth::default() };
     let forged = mint(&auth, "u1", true, wall(), TimeDelta::hours(1)).unwrap();
@@ -370,7 +370,7 @@ async fn a_bad_token_is_refused_where_it_is_presented_and_never_told() {
 }
 
 #[tokio::test]
-async fn a_bare_id_is_enough_where_the_settings_say_so_and_for_whom_the_demo_desk_invents() {
+async fn bare_ids_work_where_allowed_or_simulated() {
     let server = Server::start(&[TRUST]).await;
     server.publish(earnings("u1", 7)).await;
     server.notify("u1", "hello").await;
@@ -399,7 +399,7 @@ async fn a_bare_id_is_enough_where_the_settings_say_so_and_for_whom_the_demo_des
 }
 
 #[tokio::test]
-async fn the_raw_stream_of_a_user_is_one_whole_object_after_each_change() {
+async fn the_raw_stream_sends_whole_objects() {
     let server = Server::start(&[TRUST]).await;
     let mut page = Native::connect(server.addr, "/ws/user/u%201").await;
     let nothing =
@@ -445,7 +445,7 @@ async fn a_connection_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn the_pages_requests_are_answered_in_their_shapes_to_whom_they_concern() {
+async fn rest_requests_are_answered_in_documented_shapes() {
     let server = Server::start(&[JWT, ("ORION_ADMIN_TOKEN", "the-admin-token")]).await;
     let bearer = |token: &str| format!("Bearer {token}");
     let (user, admin) = (bearer(&token("u1")), bearer(&admin_token("boss")));

@@ -271,7 +271,7 @@ async fn next_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_expires_ends_its_connections_within_ten_seconds() {
+async fn expired_tokens_end_connections_within_ten_seconds() {
     let server = Server::start(&[("ORION_JWT_SECRET", SECRET)]).await;
     let short = token_for("ana", false, TimeDelta::seconds(2));
     let ends = Instant::now() + Duration::from_secs(2);
@@ -290,7 +290,7 @@ async fn a_token_that_expires_ends_its_connections_within_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_tokens_end_at_once_and_stay_revoked_over_a_restart() {
+async fn revoked_tokens_stay_revoked_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let env = [("ORION_JWT_SECRET", SECRET), ("ORION_ADMIN_TOKEN", ADMIN), ("ORION_DRAIN_TIMEOUT", "2s")];
     let server = Server::start_on(&dir, &env).await;
@@ -439,7 +439,7 @@ async fn a_revocation_ends_every_token_of_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_secret_private_streams_are_refused_and_say_what_to_set() {
+async fn private_streams_need_a_configured_secret() {
     let server = Server::push_only().await;
     let token = token("ana");
     let mut tries = JoinSet::new();

@@ -53,7 +53,7 @@ fn templates() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_templates_of_the_readme_become_signals_and_prices() {
+async fn the_readme_templates_become_signals_and_prices() {
     let server = server(&[]).await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
     client.frame("subscribed").await;
@@ -80,7 +80,7 @@ async fn the_templates_of_the_readme_become_signals_and_prices() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_answered_and_delayed_prices_say_so() {
+async fn invalid_alerts_are_answered_and_delays_marked() {
     let server = server(&[]).await;
     let (status, told) = alert(&server, "{\"ticker\":\"DAX\",\"price\":1}").await;
     assert_eq!((status, &told["code"]), (422, &json!("unknown_symbol")));
@@ -98,7 +98,7 @@ async fn what_is_wrong_is_answered_and_delayed_prices_say_so() {
 }
 
 #[tokio::test]
-async fn without_the_secret_nothing_is_there_and_the_secret_is_nowhere() {
+async fn the_webhook_needs_its_secret_and_hides_it() {
     let server = server(&[]).await;
     let nothing = answer(server.http.post(server.url("/api/webhooks/tradingview")).body("{}")).await;
     assert_eq!(nothing.0, 404);
@@ -123,7 +123,7 @@ async fn without_the_secret_nothing_is_there_and_the_secret_is_nowhere() {
 }
 
 #[tokio::test]
-async fn only_listed_addresses_may_call_and_only_the_named_header_speaks_for_them() {
+async fn only_listed_addresses_may_call_the_webhook() {
     let call = async |server: &Server, headers: &[(&str, &str)]| {
         let post = server.http.post(server.url(&path(TOKEN)));
         let post = headers.iter().fold(post, |post, (name, value)| post.header(*name, *value));

@@ -38,7 +38,7 @@ async fn start(settings: &[(&str, &str)]) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_wrong_tokens_are_429_on_every_route() {
+async fn too_many_wrong_tokens_get_429_everywhere() {
     let server = start(&[]).await;
     let user = format!("Bearer {}", token("ana"));
     let forged = format!("Bearer {}x", token("ana"));

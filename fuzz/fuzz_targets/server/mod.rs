@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use orion_server::auth::mint;
 use orion_server::config::{Environment, Settings};
+use orion_server::sources::providers;
 use orion_server::{app, listener};
 
 /// The token for pushing and for administration.
@@ -32,7 +33,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
         ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
     ];
     let env = Environment::from(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    Settings::load(&env, None).unwrap().settings
+    Settings::load(providers::tables(), &env, None).unwrap().settings
 });
 
 fn start() -> SocketAddr {

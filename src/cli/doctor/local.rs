@@ -9,8 +9,9 @@ use chrono_tz::{America::New_York, IANA_TZDB_VERSION};
 
 use super::CheckResult;
 use super::CheckStatus::{Fail, Ok as Fine, Skip, Warn};
-use crate::config::{Loaded, Secret, Settings, SourceKind};
-use crate::sources::net;
+use crate::config::{Loaded, Settings};
+use crate::sources::providers::{KeyForm, provider};
+use crate::sources::{PROVIDERS, net};
 use crate::store::{self, Examined};
 
 const MIB: u64 = 1 << 20;
@@ -51,33 +52,19 @@ fn keys(settings: &Settings) -> Vec<CheckResult> {
         &settings.auth.jwt_secret,
         &settings.tradingview.webhook_token,
     ];
-    let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let oanda = |key: &str| key.split_once('-').is_some_and(|(one, other)| hex(one, 32) && hex(other, 32));
-    let massive = |key: &str| key.len() >= 20 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let alpha = |key: &str| key.len() == 16 && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    let account = |id: &str| {
-        let parts: Vec<&str> = id.split('-').collect();
-        parts.len() == 4 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let Settings { oanda: o, massive: m, alpha_vantage: a, .. } = settings;
-    let theirs: [(&str, Option<bool>, &str); 4] = [
-        ("ORION_OANDA_TOKEN", shape(o.token.as_ref(), oanda), "two times 32 hexadecimal digits with a - between them"),
-        ("ORION_OANDA_ACCOUNT", o.account.as_deref().map(account), "digits such as 001-001-1234567-001"),
-        ("ORION_MASSIVE_KEY", shape(m.key.as_ref(), massive), "32 letters and digits"),
-        ("ORION_ALPHA_VANTAGE_KEY", shape(a.key.as_ref(), alpha), "16 upper-case letters and digits"),
-    ];
+    let theirs = PROVIDERS.iter().flat_map(|provider| provider.key_forms(settings));
     let secrets = settings.secret_warnings();
     let mut odd: Vec<CheckResult> =
         secrets.into_iter().map(|warning| CheckResult::new(Warn, "keys", warning)).collect();
     let mut seen = ours.into_iter().flatten().count();
-    for (name, fits, form) in theirs {
+    for KeyForm { variable, fits, form } in theirs {
         let Some(fits) = fits else { continue };
         seen += 1;
         if !fits {
             odd.push(CheckResult::new(
                 Warn,
                 "keys",
-                format!("{name} does not look like one ({form}): was all of it copied?"),
+                format!("{variable} does not look like one ({form}): was all of it copied?"),
             ));
         }
     }
@@ -87,10 +74,6 @@ fn keys(settings: &Settings) -> Vec<CheckResult> {
         (1, _) => vec![CheckResult::new(Fine, "keys", "the one that is set looks as it should")],
         (seen, _) => vec![CheckResult::new(Fine, "keys", format!("the {seen} that are set look as they should"))],
     }
-}
-
-fn shape(secret: Option<&Secret>, fits: impl Fn(&str) -> bool) -> Option<bool> {
-    secret.map(|secret| fits(secret.reveal()))
 }
 
 /// Checks the age of the built-in time zones against the clock.
@@ -189,10 +172,9 @@ fn port(settings: &Settings) -> CheckResult {
 
 /// Checks the root certificates, which connections to providers, to the webhook of alerts and to the login service need.
 fn certificates(settings: &Settings) -> Option<CheckResult> {
-    let providers = [SourceKind::Oanda, SourceKind::Massive, SourceKind::AlphaVantage];
     let webhook = settings.alerts.webhook_url.is_some();
     let key_set = settings.auth.jwks_url.as_ref().is_some_and(|url| url.trim().starts_with("https"));
-    if !webhook && !key_set && !settings.sources.enabled.iter().any(|kind| providers.contains(kind)) {
+    if !webhook && !key_set && !settings.sources.enabled.iter().any(|name| provider(name).is_some()) {
         return None;
     }
     Some(match net::root_certificates() {

@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use super::CheckStatus::{Fail, Ok as Fine, Skip, Warn};
 use super::{CheckResult, DoctorCommand};
 use crate::auth::{KeySetContent, MAX_KEY_SET};
-use crate::config::{Settings, SourceKind};
+use crate::config::Settings;
 use crate::sources::net::Http;
+use crate::sources::providers::{ListedProvider, provider};
 
 /// Time-out of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,13 +89,9 @@ async fn login_keys(http: &Http, settings: &Settings) -> Option<CheckResult> {
 
 /// Returns the enabled providers with an address that answers plain HTTP requests.
 fn providers(settings: &Settings) -> Vec<(&'static str, Uri)> {
-    let enabled = settings.sources.enabled.iter().filter_map(|kind| match kind {
-        SourceKind::Simulator | SourceKind::Replay => None,
-        SourceKind::Oanda => Some(("oanda", settings.oanda.address().to_owned())),
-        SourceKind::Massive => Some(("massive", settings.massive.address().replacen("ws", "http", 1))),
-        SourceKind::AlphaVantage => Some(("alpha_vantage", settings.alpha_vantage.address().to_owned())),
-    });
-    enabled.filter_map(|(name, address)| Some((name, format!("{address}/").parse().ok()?))).collect()
+    let enabled = settings.sources.enabled.iter().filter_map(|name| provider(name));
+    let address = |provider: &ListedProvider| format!("{}/", provider.http_address(settings)?).parse().ok();
+    enabled.filter_map(|provider| Some((provider.table.name, address(provider)?))).collect()
 }
 
 fn host(address: &Uri) -> &str {

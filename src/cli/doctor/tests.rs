@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::{Environment, Settings};
 use crate::domain::parse_time;
+use crate::sources::providers;
 
 fn now() -> DateTime<Utc> {
     parse_time("2026-07-15T12:00:00Z").unwrap()
@@ -19,7 +20,7 @@ fn report(dir: &Path, env: &[(&str, &str)]) -> (u8, String) {
     let env: Environment = env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut out = Vec::new();
     let doctor = DoctorCommand { offline: true, ..DoctorCommand::default() };
-    let code = doctor.run(Settings::load(&env, Some(&file)), now, &mut out).unwrap();
+    let code = doctor.run(Settings::load(providers::tables(), &env, Some(&file)), now, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap().replace(&dir.display().to_string(), "<dir>"))
 }
 

@@ -5,7 +5,18 @@ use serde_json::Value;
 
 use crate::domain::number::difference;
 use crate::domain::{Fault, MessageType, iso};
+use crate::gateways::events::{PublishedType, as_published};
 use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
+
+/// The types.
+pub(super) const TYPES: [PublishedType; 6] = [
+    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(MessageType::OrderUpdate, parse) },
+    PublishedType::new(MessageType::Idea, parse),
+    PublishedType::new(MessageType::PreparedPayload, parse),
+    PublishedType::new(MessageType::Bar, parse),
+    PublishedType::new(MessageType::Tick, parse),
+    PublishedType::new(MessageType::Signal, parse),
+];
 
 /// Longest symbol, in characters. Any symbol is accepted: AAPL, BTC-ZAR.
 const MAX_SYMBOL: usize = 32;
@@ -16,7 +27,7 @@ const MAX_NAME: usize = 128;
 ///
 /// # Errors
 /// Returns all faults; also for a type that ARIA does not read.
-pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Parsed, Vec<Fault>> {
+pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     if kind == MessageType::OrderUpdate {
         // The page cuts off its last eight characters, so it has to be text.
@@ -42,7 +53,7 @@ pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Pars
         }
         _ => String::new(),
     };
-    Ok(Parsed { key, data: shape.finish()? })
+    Ok(vec![Parsed { key, data: shape.finish()? }])
 }
 
 /// The page crashes without bid, ask and spread; the back end's function names the first two.

@@ -1,21 +1,40 @@
 //! The HTTP routes of ARIA PRO's page. Where the server has no data, the answer is empty but has the shape that the
 //! page reads.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::wire::{PerformanceObject, SignalObject, Trades, UsageObject};
 use crate::domain::{Feed, Symbol};
-use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess};
+use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit};
 use crate::store::HistoryQuery;
 
 /// How many days the panels look back, by default and at most.
 const DEFAULT_DAYS: u32 = 30;
 const MAX_DAYS: u32 = 365;
+
+/// Returns the routes.
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| reads.limit(handler);
+    Router::new()
+        .route("/signals/history", limited(get(history)))
+        .route("/trading/positions", get(positions))
+        .route("/trading/account-info", get(account))
+        .route("/trading/risk-metrics", limited(get(risk)))
+        .route("/api/analytics/trading-heatmap", limited(get(heatmap)))
+        .route("/api/analytics/equity-curve", limited(get(equity_curve)))
+        .route("/api/analytics/performance-metrics", limited(get(performance_metrics)))
+        .route("/api/institutional-ai/market-regimes", get(regimes))
+        .route("/api/institutional-ai/model-performance", get(models))
+        .route("/api/institutional-ai/model-configs", get(models))
+        .route("/monitoring/metrics", get(usage))
+        .route("/monitoring/performance/metrics", get(performance))
+}
 
 #[derive(Debug, Serialize)]
 struct HistoryObject<'a> {
@@ -24,11 +43,7 @@ struct HistoryObject<'a> {
 
 /// `GET /signals/history`: newest first. The page offers symbols that are not in the catalogue; for these the list is
 /// empty.
-pub(crate) async fn history(
-    _: ReadAccess,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn history(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
     let limit = params.limit(50, 500);
     let spelling = params.get("symbol").map(str::to_owned);
@@ -45,40 +60,32 @@ pub(crate) async fn history(
 }
 
 /// `GET /trading/positions`: always empty, because no broker is connected.
-pub(crate) async fn positions(_: ReadAccess) -> Json<Value> {
+async fn positions(_: ReadAccess) -> Json<Value> {
     Json(json!({ "positions": [], "count": 0 }))
 }
 
 /// `GET /trading/account-info`: the page shows dashes for an unknown account.
-pub(crate) async fn account(_: ReadAccess) -> Json<Value> {
+async fn account(_: ReadAccess) -> Json<Value> {
     Json(json!({ "account": null, "risk_metrics": null }))
 }
 
 /// `GET /trading/risk-metrics`: computed from the trades of one year.
-pub(crate) async fn risk(_: ReadAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
+async fn risk(_: ReadAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(Json(trades(&state, MAX_DAYS, None).await?.risk()).into_response())
 }
 
 /// `GET /api/analytics/trading-heatmap`
-pub(crate) async fn heatmap(
-    _: ReadAccess,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn heatmap(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.heatmap()).into_response())
 }
 
 /// `GET /api/analytics/equity-curve`
-pub(crate) async fn equity_curve(
-    _: ReadAccess,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn equity_curve(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     Ok(Json(asked(&state, query).await?.equity_curve()).into_response())
 }
 
 /// `GET /api/analytics/performance-metrics`
-pub(crate) async fn performance_metrics(
+async fn performance_metrics(
     _: ReadAccess,
     State(state): State<AppState>,
     query: RawQuery,
@@ -116,21 +123,21 @@ async fn trades(state: &AppState, days: u32, symbol: Option<Symbol>) -> Result<T
 }
 
 /// `GET /api/institutional-ai/market-regimes`: always empty, because the server has no regime model.
-pub(crate) async fn regimes(_: ReadAccess) -> Json<Value> {
+async fn regimes(_: ReadAccess) -> Json<Value> {
     Json(json!({ "regimes": [] }))
 }
 
 /// `GET /api/institutional-ai/model-performance` and `…/model-configs`: always empty, because the server has no models.
-pub(crate) async fn models(_: ReadAccess) -> Json<Value> {
+async fn models(_: ReadAccess) -> Json<Value> {
     Json(json!({ "models": [] }))
 }
 
 /// `GET /monitoring/metrics`
-pub(crate) async fn usage(_: ReadAccess, State(state): State<AppState>) -> Json<UsageObject> {
+async fn usage(_: ReadAccess, State(state): State<AppState>) -> Json<UsageObject> {
     Json(state.metrics.process.usage().into())
 }
 
 /// `GET /monitoring/performance/metrics`
-pub(crate) async fn performance(_: ReadAccess, State(state): State<AppState>) -> Json<PerformanceObject> {
+async fn performance(_: ReadAccess, State(state): State<AppState>) -> Json<PerformanceObject> {
     Json(state.metrics.process.usage().into())
 }

@@ -3,19 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::ws::Utf8Bytes;
-use http::HeaderMap;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::catch_up::{Delivered, PingReceipt, TrackedConnection};
+use super::catch_up::{CatchUp, Delivered, PingReceipt, TrackedConnection};
 use super::wire::{self, ChannelSet};
 use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
 use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Protocol};
+use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::{Audiences, Envelope, Snapshot, Topics};
 use crate::pipeline::clock;
 
@@ -26,24 +33,78 @@ const PERFORMANCE: &str = "/monitoring/ws/performance";
 /// hook connects again.
 const FINAL_CODES: [u16; 2] = [1000, 1001];
 /// Name of ARIA's own header for the token.
-pub(crate) const TOKEN_HEADER: &str = "x-aria-token";
+pub(super) const TOKEN_HEADER: &str = "X-ARIA-TOKEN";
 /// Largest payload that `echo` returns, in bytes.
 const MAX_ECHO: usize = 4 * 1024;
 /// Time between two reports of the server's own state.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What the streams share.
+type StreamState = (Arc<Gateway>, Arc<CatchUp>);
+
+/// Routes of the streams.
+pub(super) fn routes(gateway: Arc<Gateway>, catch_up: Arc<CatchUp>) -> Router {
+    Router::new()
+        .route(DESK, get(trading_desk))
+        .route("/ws/", get(trading_desk))
+        .route(PERFORMANCE, get(performance))
+        .with_state((gateway, catch_up))
+}
+
+/// Query parameters of a panel's stream.
+#[derive(Debug, Default, Deserialize)]
+struct AriaQuery {
+    channels: Option<String>,
+}
+
+/// Serves `/ws`, where the token may also come in a header of its own.
+async fn trading_desk(
+    State((gateway, catch_up)): State<StreamState>,
+    Query(AriaQuery { channels }): Query<AriaQuery>,
+    headers: HeaderMap,
+    uri: Uri,
+    handshake: Handshake,
+) -> Response {
+    let login = match gateway.admit_reader(&headers, &uri, token(&headers)) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let address = handshake.address.map(|address| address.to_string());
+    let repeated = [USER_AGENT.as_str(), ORIGIN.as_str(), AUTHORIZATION.as_str(), TOKEN_HEADER];
+    let repeated = repeated.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+    let asked = uri.path_and_query().map(PathAndQuery::as_str);
+    let key = CatchUp::key([address.as_deref(), asked].into_iter().chain(repeated));
+    let protocol = AriaProtocol::new(gateway.clone(), catch_up, channels.as_deref(), key);
+    handshake.serve(gateway, login, protocol)
+}
+
+async fn performance(
+    State((gateway, _)): State<StreamState>,
+    headers: HeaderMap,
+    uri: Uri,
+    handshake: Handshake,
+) -> Response {
+    let login = match gateway.admit_reader(&headers, &uri, token(&headers)) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let protocol = PerformancePage::new(gateway.clone());
+    handshake.serve(gateway, login, protocol)
+}
+
 /// Returns the token of ARIA's own header.
-pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+fn token(headers: &HeaderMap) -> Option<&str> {
     headers.get(TOKEN_HEADER)?.to_str().ok()
 }
 
 /// One connection of an ARIA page, which opens one for each panel.
 #[derive(Debug)]
-pub(crate) struct AriaProtocol {
+struct AriaProtocol {
     gateway: Arc<Gateway>,
+    catch_up: Arc<CatchUp>,
     id: String,
     channels: ChannelSet,
-    /// Key that identifies the client by its handshake, see [`CatchUp`](super::catch_up::CatchUp).
+    /// Key that identifies the client by its handshake, see [`CatchUp`].
     key: u64,
     /// Record of what has reached the client; set when it is open.
     tracked: Option<TrackedConnection>,
@@ -51,9 +112,9 @@ pub(crate) struct AriaProtocol {
 
 impl AriaProtocol {
     /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
-    pub(crate) fn new(gateway: Arc<Gateway>, channels: Option<&str>, key: u64) -> Self {
+    fn new(gateway: Arc<Gateway>, catch_up: Arc<CatchUp>, channels: Option<&str>, key: u64) -> Self {
         let channels = channels.map(|list| ChannelSet::of(ChannelSet::listed(list))).unwrap_or_default();
-        Self { gateway, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
+        Self { gateway, catch_up, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
     }
 
     /// Handles a message about the connection or its channels, and returns the answer.
@@ -102,7 +163,7 @@ impl Protocol for AriaProtocol {
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([wire::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
-        let catch_up = &self.gateway.catch_up;
+        let catch_up = &self.catch_up;
         let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
         self.gateway.hub.with_snapshot(|snapshot| {
             client.outbox.put(snapshot.prices(|_| true));
@@ -199,12 +260,12 @@ fn missed(snapshot: &Snapshot, reached: Delivered, window: Duration) -> (Vec<Arc
 
 /// A performance page: gets reports of the server's own state, and nothing else.
 #[derive(Debug)]
-pub(crate) struct PerformancePage {
+struct PerformancePage {
     gateway: Arc<Gateway>,
 }
 
 impl PerformancePage {
-    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+    fn new(gateway: Arc<Gateway>) -> Self {
         Self { gateway }
     }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::pages::{Arrival, Browser};
+use super::pages::{Arrival, Browser, Pages};
 use super::wire::{self, Closing, Mode, ServerState};
 use crate::auth::Principal;
 use crate::domain::{Class, MessageType, Position};
@@ -30,7 +30,7 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Frames with all prices, encoded once for all clients that are due at about the same time.
 #[derive(Debug, Default)]
-pub struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
+struct PriceFrames(Mutex<Option<(Instant, [Utf8Bytes; 2])>>);
 
 impl PriceFrames {
     /// How long encoded frames are shared.
@@ -45,9 +45,34 @@ impl PriceFrames {
     }
 }
 
+/// What all streams share.
+#[derive(Debug)]
+pub(super) struct StreamState {
+    pub(super) gateway: Arc<Gateway>,
+    /// The pages, and which messages have reached them.
+    pages: Arc<Pages>,
+    price_frames: PriceFrames,
+}
+
+impl StreamState {
+    pub(super) fn new(gateway: Arc<Gateway>, pages: Arc<Pages>) -> Self {
+        Self { gateway, pages, price_frames: PriceFrames::default() }
+    }
+
+    /// Returns what the server knows about itself.
+    fn server_state(&self) -> ServerState {
+        let readiness = &self.gateway.readiness;
+        ServerState {
+            healthy: readiness.reasons().is_empty(),
+            database: !readiness.suffers(STORE),
+            usage: self.gateway.metrics.process.usage(),
+        }
+    }
+}
+
 /// Where a stream starts.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Start<'a> {
+pub(super) enum StreamStart<'a> {
     /// With live messages.
     Live,
     /// After the cursor that the client presents.
@@ -59,7 +84,7 @@ pub(super) enum Start<'a> {
 /// The stream of one user.
 #[derive(Debug)]
 pub(super) struct UserFeed {
-    gateway: Arc<Gateway>,
+    state: Arc<StreamState>,
     user: Arc<str>,
     audiences: Audiences,
     /// Log that the sequence numbers of messages refer to.
@@ -70,16 +95,16 @@ pub(super) struct UserFeed {
 }
 
 impl UserFeed {
-    pub(super) fn new(gateway: Arc<Gateway>, identity: &Principal, mode: Mode) -> Self {
+    pub(super) fn new(state: Arc<StreamState>, identity: &Principal, mode: Mode) -> Self {
         let audiences = Audiences::of_user(identity.user.clone(), identity.admin);
-        let (log, now) = (gateway.hub.position(), Instant::now());
-        Self { gateway, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
+        let (log, now) = (state.gateway.hub.position(), Instant::now());
+        Self { state, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
     }
 
     /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
     /// the number of the last message so far. Returns the frame that comes before all of these.
-    pub(super) fn join(&self, outbox: &Outbox, start: Start<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
-        let (begins, recovered) = self.gateway.hub.with_snapshot(|snapshot| {
+    pub(super) fn join(&self, outbox: &Outbox, start: StreamStart<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
+        let (begins, recovered) = self.state.gateway.hub.with_snapshot(|snapshot| {
             for audience in self.audiences.each() {
                 let states = wire::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
                 // The server's own state has a schedule of its own.
@@ -90,13 +115,13 @@ impl UserFeed {
             let mut begins = head(snapshot);
             begin(begins.seq);
             let missed = match start {
-                Start::Live => None,
-                Start::Cursor(since) => Some(self.missed(snapshot, since)),
-                Start::After(seq) => Some(self.messages_after(snapshot, seq)),
+                StreamStart::Live => None,
+                StreamStart::Cursor(since) => Some(self.missed(snapshot, since)),
+                StreamStart::After(seq) => Some(self.messages_after(snapshot, seq)),
             };
             // A page that presents no cursor and has missed nothing is not told about a recovery.
-            let missed =
-                missed.filter(|(missed, whole)| matches!(start, Start::Cursor(_)) || !missed.is_empty() || !whole);
+            let missed = missed
+                .filter(|(missed, whole)| matches!(start, StreamStart::Cursor(_)) || !missed.is_empty() || !whole);
             let recovered = missed.map(|(missed, whole)| {
                 // The cursor points before the missed messages, in case the client is disconnected in the middle of
                 // them.
@@ -113,7 +138,7 @@ impl UserFeed {
 
     /// Puts all retained messages after `since` into the outbox again, and the frame that ends the replay.
     pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
-        self.gateway.hub.with_snapshot(|snapshot| {
+        self.state.gateway.hub.with_snapshot(|snapshot| {
             let (missed, whole) = self.missed(snapshot, since);
             let count = missed.len();
             outbox.put(missed);
@@ -139,8 +164,9 @@ impl UserFeed {
 
     /// Registers a connection of this user without a cursor, and finds where it resumes.
     pub(super) async fn arrive(&self, browser: Browser) -> Arrival {
-        let misses = |seq| self.gateway.hub.with_snapshot(|snapshot| !self.messages_after(snapshot, seq).0.is_empty());
-        self.gateway.pages.arrive(&self.user, browser, misses).await
+        let misses =
+            |seq| self.state.gateway.hub.with_snapshot(|snapshot| !self.messages_after(snapshot, seq).0.is_empty());
+        self.state.pages.arrive(&self.user, browser, misses).await
     }
 
     /// Returns the current states of this user's bots.
@@ -148,7 +174,8 @@ impl UserFeed {
         let of = |snapshot: &Snapshot, audience| {
             snapshot.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>()
         };
-        self.gateway
+        self.state
+            .gateway
             .hub
             .with_snapshot(|snapshot| self.audiences.each().flat_map(|audience| of(snapshot, audience)).collect())
     }
@@ -160,7 +187,7 @@ impl UserFeed {
         if message.kind == MessageType::SystemHealth {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
-        let hub = &self.gateway.hub;
+        let hub = &self.state.gateway.hub;
         let history =
             || hub.with_snapshot(|snapshot| snapshot.messages_after(&Audiences::only(&message.audience), 0).0);
         let bot = || {
@@ -195,35 +222,24 @@ impl UserFeed {
     }
 
     fn prices(&self) -> [Utf8Bytes; 2] {
-        self.gateway.price_frames.get(|| {
-            let prices = self.gateway.hub.prices();
-            wire::prices(prices.iter().map(AsRef::as_ref), &self.gateway.instruments, clock::wall())
+        self.state.price_frames.get(|| {
+            let prices = self.state.gateway.hub.prices();
+            wire::prices(prices.iter().map(AsRef::as_ref), &self.state.gateway.instruments, clock::wall())
         })
     }
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
-        let published: Vec<_> = self.gateway.hub.with_snapshot(|snapshot| {
+        let published: Vec<_> = self.state.gateway.hub.with_snapshot(|snapshot| {
             let of = |audience| snapshot.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });
-        let state = self.gateway.server_state();
+        let state = self.state.server_state();
         wire::health_frame(&state, published.iter().filter_map(|publication| publication.published()), now)
     }
 
     /// Returns the last frame before the server closes the connection.
     pub(super) fn closing_frame(&self, close: Close) -> Utf8Bytes {
         wire::disconnected(self.mode, closing(close), clock::wall())
-    }
-}
-
-impl Gateway {
-    /// Returns what the server knows about itself.
-    fn server_state(&self) -> ServerState {
-        ServerState {
-            healthy: self.readiness.reasons().is_empty(),
-            database: !self.readiness.suffers(STORE),
-            usage: self.metrics.process.usage(),
-        }
     }
 }
 

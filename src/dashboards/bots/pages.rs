@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
-use crate::dashboards::delivery::DeliveryTracker;
+use crate::dashboards::DeliveryTracker;
+use crate::dashboards::watched::Watched;
 use crate::telemetry::Metrics;
 
 /// Largest number of pages of one user that are away. Beyond it the page that left first is forgotten.
@@ -51,7 +50,7 @@ const LOADED_WINDOW: Duration = Duration::from_secs(10);
 
 /// What a handshake shows of the client's browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Browser {
+pub(super) struct Browser {
     /// Hash of its `UserPages-Agent`. A client without one matches any browser.
     agent: Option<u64>,
     address: Option<IpAddr>,
@@ -61,7 +60,7 @@ pub struct Browser {
 
 impl Browser {
     /// Reads the headers of a request.
-    pub fn of(headers: &HeaderMap, address: Option<IpAddr>, in_path: bool) -> Self {
+    pub(super) fn of(headers: &HeaderMap, address: Option<IpAddr>, in_path: bool) -> Self {
         let agent = headers.get(USER_AGENT).map(|agent| {
             let mut hasher = DefaultHasher::new();
             agent.as_bytes().hash(&mut hasher);
@@ -71,7 +70,7 @@ impl Browser {
     }
 
     /// Whether the token stood in the path.
-    pub fn in_path(&self) -> bool {
+    pub(super) fn in_path(&self) -> bool {
         self.in_path
     }
 
@@ -86,10 +85,9 @@ impl Browser {
 
 /// The pages of all users.
 #[derive(Debug)]
-pub struct Pages {
-    state: Mutex<PagesState>,
-    /// Notified when a message was confirmed, or a page has left or is being loaded.
-    changed: Notify,
+pub(super) struct Pages {
+    /// Changes when a message was confirmed, or a page has left or is being loaded.
+    state: Watched<PagesState>,
     marks: Arc<DeliveryTracker>,
     metrics: Arc<Metrics>,
 }
@@ -238,19 +236,14 @@ impl PagesState {
 
 impl Pages {
     /// Creates the tracker with the `marks` that the log remembers.
-    pub fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(marks: Arc<DeliveryTracker>, metrics: Arc<Metrics>) -> Self {
         let restored = marks.all().into_iter().map(|(user, reached)| (user, Restored { reached, until: None }));
         let state = PagesState { restored: restored.collect(), ..PagesState::default() };
-        Self { state: Mutex::new(state), changed: Notify::new(), marks, metrics }
-    }
-
-    /// Returns the tracker of what has reached each user, which the log keeps.
-    pub fn marks(&self) -> &Arc<DeliveryTracker> {
-        &self.marks
+        Self { state: Watched::new(state), marks, metrics }
     }
 
     /// Notes that a page of `user` is being loaded.
-    pub fn loading(&self, user: &str, browser: &Browser) {
+    pub(super) fn loading(&self, user: &str, browser: &Browser) {
         let mut state = self.state.lock();
         // For users without pages there is nothing to distinguish.
         let restored = state.restored.get_key_value(user).map(|(user, _)| user.clone());
@@ -265,17 +258,21 @@ impl Pages {
         if known.joined.is_none_or(|at| at.elapsed() > LOAD_WAIT) {
             known.loading = Some((Instant::now(), *browser));
             drop(state);
-            self.changed.notify_waiters();
+            self.state.changed();
         }
     }
 
     /// Registers a connection of `user`. `misses` returns whether any message is retained after a number.
-    pub async fn arrive(self: &Arc<Self>, user: &Arc<str>, browser: Browser, misses: impl Fn(u64) -> bool) -> Arrival {
-        timeout(SETTLE_TIMEOUT, self.until(|state| !state.is_unsettled(user, &browser))).await.ok();
+    pub(super) async fn arrive(
+        self: &Arc<Self>,
+        user: &Arc<str>,
+        browser: Browser,
+        misses: impl Fn(u64) -> bool,
+    ) -> Arrival {
+        self.state.until(SETTLE_TIMEOUT, |state| !state.is_unsettled(user, &browser)).await;
         let predecessor = self.state.lock().predecessor(user, &browser);
         if predecessor.is_some_and(|(_, reached)| misses(reached)) {
-            let deadline = Instant::now() + LOAD_WAIT;
-            timeout_at(deadline, self.until(|state| state.is_loading(user, &browser))).await.ok();
+            self.state.until(LOAD_WAIT, |state| state.is_loading(user, &browser)).await;
         }
         let mut state = self.state.lock();
         let is_new = state.is_loading(user, &browser);
@@ -287,18 +284,6 @@ impl Pages {
         Arrival { pages: self.clone(), user: user.clone(), browser, after }
     }
 
-    /// Waits until `holds` returns true.
-    async fn until(&self, holds: impl Fn(&PagesState) -> bool) {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if holds(&self.state.lock()) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     fn gauge(&self, state: &PagesState) {
         self.metrics.pages_away.set(i64::try_from(state.away.len()).unwrap_or(i64::MAX));
     }
@@ -306,7 +291,7 @@ impl Pages {
 
 /// A connection that has not joined live events yet.
 #[derive(Debug)]
-pub struct Arrival {
+pub(super) struct Arrival {
     pages: Arc<Pages>,
     user: Arc<str>,
     browser: Browser,
@@ -315,12 +300,12 @@ pub struct Arrival {
 
 impl Arrival {
     /// Returns the last message that has reached the page; later ones are due. `None` for a new page.
-    pub fn after(&self) -> Option<u64> {
+    pub(super) fn after(&self) -> Option<u64> {
         self.after
     }
 
     /// Opens the page. A new page starts after message `last`.
-    pub fn open(self, last: u64) -> PageConnection {
+    pub(super) fn open(self, last: u64) -> PageConnection {
         let Self { pages, user, browser, after } = self;
         let reached = after.map_or(last, |after| after.min(last));
         let mut state = pages.state.lock();
@@ -338,7 +323,7 @@ impl Arrival {
 
 /// The connection of a page. When it is dropped, the page is away.
 #[derive(Debug)]
-pub struct PageConnection {
+pub(super) struct PageConnection {
     pages: Arc<Pages>,
     user: Arc<str>,
     id: u64,
@@ -352,7 +337,7 @@ impl PageConnection {
     }
 
     /// Notes that a message is being written.
-    pub fn write(&mut self, message: u64) {
+    pub(super) fn write(&mut self, message: u64) {
         self.with(|page| {
             page.written = page.written.max(message);
             if page.written > page.reached {
@@ -362,7 +347,7 @@ impl PageConnection {
     }
 
     /// Notes that the client has confirmed everything up to `message`. Unwritten messages cannot be confirmed.
-    pub fn confirm(&mut self, message: u64) {
+    pub(super) fn confirm(&mut self, message: u64) {
         let reached = self.with(|page| {
             page.reached = page.reached.max(message.min(page.written));
             page.unconfirmed = (page.written > page.reached).then(Instant::now);
@@ -370,12 +355,12 @@ impl PageConnection {
         });
         if let Some(reached) = reached {
             self.pages.marks.reach(&self.user, reached);
-            self.pages.changed.notify_waiters();
+            self.pages.state.changed();
         }
     }
 
     /// Notes that the user has left the page, which is then not continued.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.is_gone = true;
     }
 }
@@ -397,7 +382,7 @@ impl Drop for PageConnection {
         }
         self.pages.gauge(&state);
         drop(state);
-        self.pages.changed.notify_waiters();
+        self.pages.state.changed();
     }
 }
 

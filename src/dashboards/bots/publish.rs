@@ -7,10 +7,18 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::wire::{KINDS, spelled};
 use crate::domain::{Fault, MessageType, iso};
+use crate::gateways::events::{PublishedType, UserData};
 use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 
 use Need::{Optional, Required};
+
+/// Returns the types.
+pub(super) fn types() -> [PublishedType; KINDS.len()] {
+    let on_user_streams: UserData = |message| spelled(message, None);
+    KINDS.map(|kind| PublishedType { on_user_streams: Some(on_user_streams), ..PublishedType::new(kind, parse) })
+}
 
 /// Longest id, including the keys of states.
 const MAX_ID: usize = 128;
@@ -23,7 +31,7 @@ const MAX_SYMBOL: usize = 32;
 ///
 /// # Errors
 /// Returns all faults; also for a type that is not the bot platform's.
-pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     match kind {
         MessageType::Trades => trade(&mut shape, now),

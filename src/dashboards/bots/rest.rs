@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
-use axum::{Extension, Json};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
 use http::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::pages::Browser;
+use super::pages::{Browser, Pages};
 use super::wire::{lists, price_map};
 use crate::auth::{self, Principal, TokenKind};
 use crate::domain::{Audience, MessageType, iso};
-use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, encoded};
+use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit, encoded};
 use crate::hub::{Audiences, Envelope, Snapshot};
 use crate::listener::Peer;
 use crate::telemetry::STORE;
@@ -24,10 +25,25 @@ const DEFAULT_LIMIT: usize = 50;
 /// How many messages an answer can hold.
 const MAX_LIMIT: usize = 500;
 
+/// Returns the routes.
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| reads.limit(handler);
+    Router::new()
+        .route("/api/auth/me", get(me))
+        .route("/api/trades/recent", limited(get(trades)))
+        .route("/api/bots", limited(get(bots)))
+        .route("/api/wallet/balances", limited(get(wallet)))
+        .route("/api/portfolio/summary", limited(get(portfolio)))
+        .route("/api/system/health", get(system_health))
+        .route("/api/prices/live", get(prices))
+        .route("/api/advanced/decisions/recent", limited(get(decisions)))
+        .route("/api/advanced/whale/summary", limited(get(whales)))
+}
+
 /// The user of the request, identified by the bearer token. A token in the query is not accepted, because URLs end up
 /// in logs.
 #[derive(Debug)]
-pub(crate) struct BearerUser(Principal);
+struct BearerUser(Principal);
 
 impl FromRequestParts<AppState> for BearerUser {
     type Rejection = ApiError;
@@ -46,25 +62,21 @@ impl BearerUser {
 
 /// `GET /api/auth/me`: the user that the token names. On 401 the page opens its login. The page requests it only when
 /// it loads.
-pub(crate) async fn me(
+async fn me(
     BearerUser(identity): BearerUser,
-    State(state): State<AppState>,
+    Extension(pages): Extension<Arc<Pages>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Json<Value> {
     let address = peer.map(|Extension(peer)| peer.client);
-    state.pages.loading(&identity.user, &Browser::of(&headers, address, false));
+    pages.loading(&identity.user, &Browser::of(&headers, address, false));
     let Principal { user, admin, expires_at, .. } = identity;
     let role = if admin { "admin" } else { "user" };
     Json(json!({ "id": user, "user_id": user, "role": role, "is_admin": admin, "expires_at": iso(expires_at) }))
 }
 
 /// `GET /api/trades/recent`
-pub(crate) async fn trades(
-    user: BearerUser,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn trades(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, MessageType::Trades, query)?;
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     let bots = lists::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
@@ -72,23 +84,19 @@ pub(crate) async fn trades(
 }
 
 /// `GET /api/advanced/decisions/recent`
-pub(crate) async fn decisions(
-    user: BearerUser,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn decisions(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let newest_first = recent(&user, &state, MessageType::Decisions, query)?;
     Ok(encoded(lists::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
 /// `GET /api/bots`: a plain list.
-pub(crate) async fn bots(user: BearerUser, State(state): State<AppState>) -> Response {
+async fn bots(user: BearerUser, State(state): State<AppState>) -> Response {
     let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
     encoded(lists::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
-pub(crate) async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
+async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Balances));
     Json(lists::wallet(
         &user.0.user,
@@ -98,7 +106,7 @@ pub(crate) async fn wallet(user: BearerUser, State(state): State<AppState>) -> J
 }
 
 /// `GET /api/portfolio/summary`
-pub(crate) async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
+async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let audiences = user.audiences();
     let (balances, metrics, messages, whole) = state.hub.with_snapshot(|present| {
         let states = |kind| states(present, &audiences, kind);
@@ -116,13 +124,13 @@ pub(crate) async fn portfolio(user: BearerUser, State(state): State<AppState>) -
 }
 
 /// `GET /api/advanced/whale/summary`
-pub(crate) async fn whales(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
+async fn whales(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
     let (messages, _) = state.hub.with_snapshot(|present| present.messages_after(&user.audiences(), 0));
     Json(lists::whales(messages.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/system/health`: no token required.
-pub(crate) async fn system_health(State(state): State<AppState>) -> Json<Value> {
+async fn system_health(State(state): State<AppState>) -> Json<Value> {
     let healthy = state.readiness.reasons().is_empty();
     let database = if state.readiness.suffers(STORE) { "failing" } else { "connected" };
     let status = if healthy { "healthy" } else { "degraded" };
@@ -130,7 +138,7 @@ pub(crate) async fn system_health(State(state): State<AppState>) -> Json<Value> 
 }
 
 /// `GET /api/prices/live`: prices by symbol. Public, as all prices are.
-pub(crate) async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
+async fn prices(_: ReadAccess, State(state): State<AppState>) -> Response {
     let prices = state.hub.prices();
     encoded(price_map(prices.iter().map(AsRef::as_ref), &state.instruments))
 }

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::{Instrument, info};
 
-use super::feed::{Start, UserFeed, cursor_of_request};
+use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_request};
 use super::pages::Browser;
 use super::wire::Mode;
 use crate::auth::UserSession;
@@ -35,17 +35,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Route of the endpoint.
-pub fn routes(gateway: Arc<Gateway>) -> Router {
-    Router::new().route(ENDPOINT, get(events)).with_state(gateway)
+pub(super) fn routes(state: Arc<StreamState>) -> Router {
+    Router::new().route(ENDPOINT, get(events)).with_state(state)
 }
 
 async fn events(
-    State(gateway): State<Arc<Gateway>>,
+    State(state): State<Arc<StreamState>>,
     connection: Option<Extension<KillSwitch>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
+    let gateway = state.gateway.clone();
     let login = gateway.admit_connection(&headers, true).and_then(|()| gateway.admit_user(&headers, &uri));
     let login = match login {
         Ok(login) => login,
@@ -56,7 +57,7 @@ async fn events(
         Err(refusal) => return refusal.into_response(),
     };
     let address = peer.map(|Extension(peer)| peer.client);
-    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::ServerSentEvents);
+    let feed = UserFeed::new(state, login.identity(), Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
     // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
     // is not tracked: after this stream it polls, until its user reloads it.
@@ -65,9 +66,9 @@ async fn events(
         None => Some(feed.arrive(Browser::of(&headers, address, false)).await),
     };
     let start = match (&cursor, arrival.and_then(|arrival| arrival.after())) {
-        (Some(cursor), _) => Start::Cursor(cursor),
-        (None, Some(seq)) => Start::After(seq),
-        (None, None) => Start::Live,
+        (Some(cursor), _) => StreamStart::Cursor(cursor),
+        (None, Some(seq)) => StreamStart::After(seq),
+        (None, None) => StreamStart::Live,
     };
     let opening = Opening {
         transport: "sse",
@@ -123,7 +124,7 @@ impl EventStream {
     }
 
     /// Joins the client to live events, and returns the events that come before everything else.
-    fn join(&mut self, start: Start<'_>) -> Vec<Event> {
+    fn join(&mut self, start: StreamStart<'_>) -> Vec<Event> {
         let hello = self.feed.join(&self.outbox, start, |_| ());
         let frames = std::iter::once(hello).chain(self.feed.due());
         std::iter::once(Event::default().retry(RETRY)).chain(frames.map(|frame| event(&frame))).collect()

@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::Utf8Bytes;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
 use http::{HeaderMap, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::feed::{Start, UserFeed, cursor_of_frame, cursor_of_request};
+use super::STREAM;
+use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_frame, cursor_of_request};
 use super::pages::{Browser, PageConnection};
 use super::wire::{self, Mode};
 use crate::domain::Class;
@@ -21,7 +23,7 @@ use crate::gateways::close::Close;
 use crate::gateways::command::short;
 use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::Gone;
-use crate::gateways::socketio::QueryInPath;
+use crate::gateways::socketio::Rewritten;
 use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::Envelope;
 use crate::pipeline::clock;
@@ -34,19 +36,25 @@ const BUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// message has this number.
 const OPENING_PING: u64 = 0;
 
+/// Routes of the stream.
+pub(super) fn routes(state: Arc<StreamState>) -> Router {
+    Router::new().route(STREAM, get(handshake)).route("/api/ws/", get(handshake)).with_state(state)
+}
+
 /// Handles `GET /api/ws?token=`. A request for `/api/ws&token=` has been rewritten to this form before.
-pub(crate) async fn handshake(
-    State(gateway): State<Arc<Gateway>>,
-    in_path: Option<Extension<QueryInPath>>,
+async fn handshake(
+    State(state): State<Arc<StreamState>>,
+    in_path: Option<Extension<Rewritten>>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
 ) -> Response {
+    let gateway = state.gateway.clone();
     let login = match gateway.admit_user(&headers, &uri) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = UserFeed::new(gateway.clone(), login.identity(), Mode::WebSocket);
+    let feed = UserFeed::new(state, login.identity(), Mode::WebSocket);
     let browser = Browser::of(&headers, handshake.address, in_path.is_some());
     let reader = if in_path.is_some() { PageClient::Dashboard } else { PageClient::Unknown };
     let protocol = BotsProtocol::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);
@@ -171,16 +179,16 @@ fn number(publication: &Envelope) -> Option<u64> {
 
 impl Protocol for BotsProtocol {
     fn endpoint(&self) -> &'static str {
-        "/api/ws"
+        STREAM
     }
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         let (since, mut page) = (self.since.take(), None);
         let hello = match &since {
-            Some(since) => self.feed.join(&client.outbox, Start::Cursor(since), |_| ()),
+            Some(since) => self.feed.join(&client.outbox, StreamStart::Cursor(since), |_| ()),
             None => {
                 let arrival = self.feed.arrive(self.browser).await;
-                let start = arrival.after().map_or(Start::Live, Start::After);
+                let start = arrival.after().map_or(StreamStart::Live, StreamStart::After);
                 self.feed.join(&client.outbox, start, |last| page = Some(arrival.open(last)))
             }
         };

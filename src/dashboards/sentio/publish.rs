@@ -9,8 +9,29 @@ use serde_json::{Map, Value, json};
 
 use super::wire::MAX_SYMBOL;
 use crate::domain::{Audience, Fault, MessageType, iso};
+use crate::gateways::events::{Addressees, PublishedType, as_published};
 use crate::gateways::shape::Need::{Optional, Required};
 use crate::gateways::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
+
+/// The types.
+pub(super) const TYPES: [PublishedType; 7] = [
+    PublishedType::new(MessageType::TradeSignals, parse),
+    // Earnings that name their user are for that user, even if the sender does not name the user again.
+    PublishedType { addressees: Addressees::UserInData, ..personal(MessageType::Earnings) },
+    personal(MessageType::Notification),
+    administrative(MessageType::AdminUsers),
+    administrative(MessageType::AdminSubscribers),
+    administrative(MessageType::AdminRevenue),
+    administrative(MessageType::AdminUserAnalytics),
+];
+
+const fn personal(kind: MessageType) -> PublishedType {
+    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(kind, parse) }
+}
+
+const fn administrative(kind: MessageType) -> PublishedType {
+    PublishedType { addressees: Addressees::Admins, ..personal(kind) }
+}
 
 /// Largest number of signals in one message.
 const MAX_SIGNALS: usize = 256;
@@ -22,7 +43,7 @@ const MAX_WORD: usize = 64;
 ///
 /// # Errors
 /// Returns all faults at once.
-pub fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
+pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = match kind {
         MessageType::TradeSignals => return trade_signals(data, now),
         MessageType::Earnings => earnings(data, now)?,

@@ -3,10 +3,11 @@
 //! An unknown symbol is not an error here: the answer is empty, in the shape that the page reads. A user's data needs
 //! that user's token, or a bare id where the settings allow it; admin data needs an admin token.
 
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use http::HeaderMap;
 use serde::Serialize;
@@ -14,8 +15,10 @@ use serde::Serialize;
 use super::wire::{self, BarObject, Watchlist, array, json};
 use crate::auth::{self, TokenKind};
 use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
-use crate::http::{ApiError, AppState, DetailedError, Params, ReadAccess, admin, encoded};
+use crate::http::admin::admit;
+use crate::http::{ApiError, AppState, Params, ReadAccess, ReadLimit, encoded};
 use crate::hub::Envelope;
+use crate::ingest::ErrorBody;
 
 type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
@@ -23,6 +26,21 @@ type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 const MAX_BARS: usize = 1_000;
 /// The timeframe of a request that names none.
 const DEFAULT_TIMEFRAME: &str = "1day";
+
+/// Returns the routes.
+pub(in crate::dashboards) fn routes(reads: &ReadLimit) -> Router<AppState> {
+    let limited = |handler| reads.limit(handler);
+    Router::new()
+        .route("/api/v1/dashboard/trade-signals", limited(get(trade_signals)))
+        .route("/api/v1/dashboard/earnings", get(earnings))
+        .route("/api/v1/market/quote/{symbol}", get(quote))
+        .route("/api/v1/market/quotes", limited(get(quotes)))
+        .route("/api/v1/market/history/{symbol}", limited(get(history)))
+        .route("/api/v1/admin/users", limited(get(admin_users)))
+        .route("/api/v1/admin/subscribers", limited(get(admin_subscribers)))
+        .route("/api/v1/admin/analytics/revenue", limited(get(admin_revenue)))
+        .route("/api/v1/admin/analytics/users", limited(get(admin_user_analytics)))
+}
 
 #[derive(Debug, Serialize)]
 struct HistoryObject<'a> {
@@ -34,11 +52,7 @@ struct HistoryObject<'a> {
 }
 
 /// `GET /api/v1/dashboard/trade-signals`: the same list as on the stream. Without symbols it covers all of them.
-pub(crate) async fn trade_signals(
-    _: ReadAccess,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn trade_signals(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let watchlist = Some(&watchlist).filter(|watchlist| !watchlist.is_empty());
     let sources = state.hub.with_snapshot(|present| wire::signal_sources(present, watchlist));
@@ -48,7 +62,7 @@ pub(crate) async fn trade_signals(
 }
 
 /// `GET /api/v1/market/quote/{symbol}`: null when there is no price.
-pub(crate) async fn quote(
+async fn quote(
     _: ReadAccess,
     State(state): State<AppState>,
     symbol: Result<Path<String>, PathRejection>,
@@ -59,11 +73,7 @@ pub(crate) async fn quote(
 }
 
 /// `GET /api/v1/market/quotes?symbols=A,B`: quotes by symbol. Symbols without a price are absent.
-pub(crate) async fn quotes(
-    _: ReadAccess,
-    State(state): State<AppState>,
-    query: RawQuery,
-) -> Result<Response, ApiError> {
+async fn quotes(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let watchlist = Watchlist::of(symbols(&query?.0), &state.instruments);
     let quotes = quotes_of(&state, &watchlist);
     let (count, now) = (quotes.len(), iso((state.clock)()));
@@ -74,7 +84,7 @@ pub(crate) async fn quotes(
 
 /// `GET /api/v1/market/history/{symbol}`: bars of this server's own prices; empty for a timeframe that the server does
 /// not store.
-pub(crate) async fn history(
+async fn history(
     _: ReadAccess,
     State(state): State<AppState>,
     symbol: Result<Path<String>, PathRejection>,
@@ -104,7 +114,7 @@ pub(crate) async fn history(
 
 /// `GET /api/v1/dashboard/earnings`: the latest earnings published for the user, else null. The page hides the panel on
 /// null, but shows broken numbers for an object without them.
-pub(crate) async fn earnings(
+async fn earnings(
     State(state): State<AppState>,
     headers: HeaderMap,
     query: RawQuery,
@@ -118,17 +128,17 @@ pub(crate) async fn earnings(
 }
 
 /// `GET /api/v1/admin/users`
-pub(crate) async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, MessageType::AdminUsers, r#"{"users":[]}"#)
 }
 
 /// `GET /api/v1/admin/subscribers`
-pub(crate) async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, MessageType::AdminSubscribers, r#"{"subscribers":[]}"#)
 }
 
 /// `GET /api/v1/admin/analytics/revenue`
-pub(crate) async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
+async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(
         &state,
         &headers,
@@ -138,10 +148,7 @@ pub(crate) async fn admin_revenue(state: State<AppState>, headers: HeaderMap) ->
 }
 
 /// `GET /api/v1/admin/analytics/users`
-pub(crate) async fn admin_user_analytics(
-    state: State<AppState>,
-    headers: HeaderMap,
-) -> Result<Response, DetailedError> {
+async fn admin_user_analytics(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
     for_administrators(&state, &headers, MessageType::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
 }
 
@@ -153,7 +160,7 @@ fn for_administrators(
     kind: MessageType,
     nothing: &str,
 ) -> Result<Response, DetailedError> {
-    admin::admit(state, headers)?;
+    admit(state, headers)?;
     let latest = state.hub.with_snapshot(|present| present.states_of(&Audience::Admin, kind).last().cloned());
     Ok(as_published(latest.as_deref()).unwrap_or_else(|| encoded(nothing.to_owned())))
 }
@@ -226,4 +233,29 @@ fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
 fn symbols(query: &[(String, String)]) -> impl Iterator<Item = &str> {
     let named = query.iter().filter(|(name, _)| name == "symbols" || name.starts_with("symbols["));
     named.flat_map(|(_, symbols)| symbols.split(','))
+}
+
+/// An error in the shape that the pages read: the sentence is also in `detail`.
+#[derive(Debug)]
+struct DetailedError(ApiError);
+
+impl<E: Into<ApiError>> From<E> for DetailedError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+#[derive(Serialize)]
+struct DetailedBody {
+    #[serde(flatten)]
+    body: ErrorBody,
+    detail: String,
+}
+
+impl IntoResponse for DetailedError {
+    fn into_response(self) -> Response {
+        let body = self.0.body();
+        let body = DetailedBody { detail: body.error.clone(), body };
+        self.0.respond(body)
+    }
 }

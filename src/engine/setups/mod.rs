@@ -192,10 +192,10 @@ fn may_publish(
     let cooled = market.last_signal.is_none_or(|last| now.mono >= last + rules.cool_down.max(ttl));
     let fresh = now.wall - closed.ends_at() <= MAX_BAR_AGE;
     let in_killzone = Killzone::active_at(now.wall).is_some_and(|zone| rules.killzones.contains(&zone));
-    let quiet = rules.quiet.iter().any(|window| window.contains(now.wall));
+    let blackout = rules.blackout_windows.iter().any(|window| window.contains(now.wall));
     // The signal has to end before the market closes.
     let open = instrument.session.is_open(now.wall) && instrument.session.is_open(now.wall + ttl);
-    !market.armed.is_empty() && market.scanner.bars() >= MIN_BARS && cooled && fresh && in_killzone && !quiet && open
+    !market.armed.is_empty() && market.scanner.bars() >= MIN_BARS && cooled && fresh && in_killzone && !blackout && open
 }
 
 /// Makes the signal of a candidate, if price is near its entry and its levels are valid.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Change, Feed, Input, Instruments, Invalidation, QuietWindow, Quote, SetupKind, SignalState, SignalStatus, Tick,
+    BlackoutWindow, Change, Feed, Input, Instruments, Invalidation, Quote, SetupKind, SignalState, SignalStatus, Tick,
     parse_time,
 };
 use crate::engine::Engine;
@@ -128,9 +128,9 @@ fn only_enabled_setups_are_found() {
 }
 
 #[test]
-fn quiet_windows_stay_quiet() {
-    let all_day = QuietWindow::parse("00:00-24:00").unwrap();
-    let rules = SetupRules { quiet: vec![all_day], ..SetupRules::default() };
+fn no_setup_is_published_in_a_blackout_window() {
+    let all_day = BlackoutWindow::parse("00:00-24:00").unwrap();
+    let rules = SetupRules { blackout_windows: vec![all_day], ..SetupRules::default() };
     assert_eq!(run(&mut engine(rules), walk(2, Feed::Replayed)), []);
 }
 

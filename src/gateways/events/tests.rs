@@ -8,15 +8,24 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 
+fn types() -> PublishedTypes {
+    crate::app::published_types()
+}
+
 fn one(body: &Value) -> RelayedMessage {
-    match read(body, now()).unwrap() {
+    match types().read(body, now()).unwrap() {
         PushedEvents::One(_, mut messages) if messages.len() == 1 => messages.remove(0),
         other => panic!("{other:?}"),
     }
 }
 
 fn faults(body: &Value) -> Vec<String> {
-    read(body, now()).unwrap_err().into_iter().map(|fault| format!("{}: {}", fault.field, fault.reason)).collect()
+    types()
+        .read(body, now())
+        .unwrap_err()
+        .into_iter()
+        .map(|fault| format!("{}: {}", fault.field, fault.reason))
+        .collect()
 }
 
 fn wallet(user: &str) -> Value {
@@ -110,7 +119,9 @@ fn malformed_bodies_are_rejected() {
 #[test]
 fn a_batch_keeps_its_order() {
     let events: Vec<_> = (0..MAX_BATCH).map(|n| wallet(&n.to_string())).collect();
-    let PushedEvents::Batch(1000, messages) = read(&json!({"events": events}), now()).unwrap() else { panic!() };
+    let PushedEvents::Batch(1000, messages) = types().read(&json!({"events": events}), now()).unwrap() else {
+        panic!()
+    };
     for (n, message) in messages.iter().enumerate() {
         assert_eq!(message.audience, Audience::User(n.to_string().into()));
     }
@@ -163,4 +174,14 @@ fn documented_broadcasts_are_published_as_written() {
         faults,
         ["events[0].data[0].signal: is required", "events[1].data.type: must be one of success, warning, error, info"]
     );
+}
+
+#[test]
+fn numbers_print_clean_at_any_depth() {
+    let event: Value = serde_json::from_str(
+        r#"{"type":"wallet","data":{"event":"x","amount":1.0,"more":[5000.0,{"a":-0.0,"b":0.1,"c":12345678901234567890}]}}"#,
+    )
+    .unwrap();
+    let clean = r#"{"event":"x","amount":1,"more":[5000,{"a":0,"b":0.1,"c":12345678901234567890}]}"#;
+    assert_eq!(&*one(&event).data, clean);
 }

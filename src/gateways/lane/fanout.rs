@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Frames, Slot};
-use super::{Delivery, Lane, Tally};
+use super::{DeliveryOutcome, Lane, Tally};
 use crate::hub::{Envelope, Topics};
 use crate::tasks::Tasks;
 
@@ -109,7 +109,7 @@ impl Fanout {
             for slot in &slots {
                 // The task counts; what is delivered here is little.
                 let (frames, tally) = (self.frames(batch, *slot), &mut Tally::default());
-                if let Delivery::Later(when) = lane.deliver(*slot, &batch.batch, frames, Instant::now(), tally) {
+                if let DeliveryOutcome::Later(when) = lane.deliver(*slot, &batch.batch, frames, Instant::now(), tally) {
                     shard.inbox.lock().held.push((when, Arc::downgrade(lane)));
                     shard.wake.notify_one();
                 }
@@ -203,15 +203,15 @@ impl Fanout {
             until_yield -= 1;
             let delivery = match members[at].upgrade() {
                 Some(lane) => lane.deliver(slot, &batch.batch, frames, now, &mut tally),
-                None => Delivery::Gone,
+                None => DeliveryOutcome::Gone,
             };
             match delivery {
-                Delivery::Done => at += 1,
-                Delivery::Later(when) => {
+                DeliveryOutcome::Done => at += 1,
+                DeliveryOutcome::Later(when) => {
                     due.push(when, members[at].clone());
                     at += 1;
                 }
-                Delivery::Gone => {
+                DeliveryOutcome::Gone => {
                     members.swap_remove(at);
                 }
             }
@@ -270,7 +270,7 @@ impl Due {
     fn deliver(&mut self, now: Instant) {
         while self.next().is_some_and(|next| next <= now) {
             let Some(DueLane { lane, .. }) = self.0.pop() else { return };
-            if let Some(Delivery::Later(next)) = lane.upgrade().map(|lane| lane.deliver_due(now)) {
+            if let Some(DeliveryOutcome::Later(next)) = lane.upgrade().map(|lane| lane.deliver_due(now)) {
                 self.push(next, lane);
             }
         }

@@ -44,7 +44,7 @@ pub use batch::{Batch, Frames, Slot};
 pub use fanout::{Encode, Fanout};
 pub use frame::{ping, text};
 pub use marker::MARKER;
-pub use stream::{LaneStream, Opening};
+pub use stream::{LaneStream, SessionStart};
 
 use crate::hub::Topics;
 use crate::listener::{Reason, UpgradedSocket};
@@ -120,7 +120,7 @@ struct Subscription {
 
 /// What a delivery did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub enum DeliveryOutcome {
     /// The connection has ended.
     Gone,
     /// The frames are written, or they wait in the lane.
@@ -200,17 +200,17 @@ impl Lane {
     }
 
     /// Writes the states whose time has come.
-    pub fn deliver_due(self: &Arc<Self>, now: Instant) -> Delivery {
+    pub fn deliver_due(self: &Arc<Self>, now: Instant) -> DeliveryOutcome {
         let state = &mut *self.state.lock();
         if state.is_closed {
-            return Delivery::Gone;
+            return DeliveryOutcome::Gone;
         }
-        let Some(throttle) = &mut state.throttle else { return Delivery::Done };
+        let Some(throttle) = &mut state.throttle else { return DeliveryOutcome::Done };
         let due = throttle.take_due(now);
         let next = throttle.next();
         throttle.is_scheduled = next.is_some();
         self.put_states(state, due, now);
-        next.map_or(Delivery::Done, Delivery::Later)
+        next.map_or(DeliveryOutcome::Done, DeliveryOutcome::Later)
     }
 
     /// Writes one frame for this client only, in its place among the ordered ones.

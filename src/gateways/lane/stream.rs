@@ -35,7 +35,7 @@ pub struct LaneStream {
 
 /// How a stream begins.
 #[derive(Debug)]
-pub enum Opening {
+pub enum SessionStart {
     /// Nothing is special about the first packets.
     Plain,
     /// A session of Engine.IO 4: its ping at the start is answered here, and the client's first ping comes after the interval.
@@ -62,13 +62,13 @@ impl LaneStream {
     pub fn new(
         (socket, early): (UpgradedSocket, Bytes),
         shard: usize,
-        opening: Opening,
+        opening: SessionStart,
         on_overflow: OnOverflow,
     ) -> Self {
         let (holds_ping, upgraded) = match opening {
-            Opening::Plain => (false, None),
-            Opening::HoldPing => (true, None),
-            Opening::Upgrade(upgraded) => (false, Some(upgraded)),
+            SessionStart::Plain => (false, None),
+            SessionStart::HoldPing => (true, None),
+            SessionStart::Upgrade(upgraded) => (false, Some(upgraded)),
         };
         let first = (holds_ping || upgraded.is_some()).then(|| {
             Box::new(FirstPackets {

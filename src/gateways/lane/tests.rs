@@ -205,7 +205,7 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let mut stream = LaneStream::new(
         (raw(server, LONG, chop), Bytes::new()),
         0,
-        Opening::Plain,
+        SessionStart::Plain,
         OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
     );
     let lane = stream.lane();
@@ -385,13 +385,13 @@ fn raw(tcp: TcpStream, write_timeout: Duration, chop: bool) -> UpgradedSocket {
 async fn silent() -> (StrictClient, LaneStream, Arc<Lane>) {
     let (client, server) = pair(4096).await;
     let socket = raw(server, Duration::from_millis(300), false);
-    let stream = LaneStream::new((socket, Bytes::new()), 0, Opening::Plain, OnOverflow::Notify);
+    let stream = LaneStream::new((socket, Bytes::new()), 0, SessionStart::Plain, OnOverflow::Notify);
     let lane = stream.lane().upgrade().unwrap();
     lane.subscribe(SLOT, everything(), 0);
     (StrictClient { stream: client, stalls: false, buffer: Vec::new() }, stream, lane)
 }
 
-fn deliver(lane: &Arc<Lane>, events: &[Arc<Envelope>]) -> (Delivery, Tally) {
+fn deliver(lane: &Arc<Lane>, events: &[Arc<Envelope>]) -> (DeliveryOutcome, Tally) {
     let mut tally = Tally::default();
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let batch = Batch::new(NUMBER.fetch_add(events.len() as u64, Ordering::Relaxed), events);
@@ -405,7 +405,7 @@ fn fill(lane: &Arc<Lane>) -> u64 {
     let mut number = 0;
     while lane.behind().ordered < 100 {
         number += 1;
-        assert_eq!(deliver(lane, &[signal(number), price("A", number)]).0, Delivery::Done);
+        assert_eq!(deliver(lane, &[signal(number), price("A", number)]).0, DeliveryOutcome::Done);
     }
     number
 }
@@ -442,7 +442,7 @@ async fn a_client_that_reads_nothing_is_disconnected() {
     fill(&lane);
     let error = timeout(LONG, stream.read(&mut [0])).await.unwrap().unwrap_err();
     assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Reason::SlowReader));
-    assert_eq!(deliver(&lane, &[signal(1)]).0, Delivery::Gone);
+    assert_eq!(deliver(&lane, &[signal(1)]).0, DeliveryOutcome::Gone);
 }
 
 #[tokio::test]
@@ -475,17 +475,17 @@ async fn the_rate_of_states_is_limited() {
     let (mut client, _stream, lane) = silent().await;
     let interval = Duration::from_millis(200);
     lane.set_price_interval(SLOT, Some(interval));
-    let Delivery::Later(_) = deliver(&lane, &[price("A", 1), signal(1), price("A", 2), price("B", 3)]).0 else {
+    let DeliveryOutcome::Later(_) = deliver(&lane, &[price("A", 1), signal(1), price("A", 2), price("B", 3)]).0 else {
         panic!("a price is held")
     };
-    assert_eq!(deliver(&lane, &[price("A", 4)]).0, Delivery::Done, "it is scheduled already");
+    assert_eq!(deliver(&lane, &[price("A", 4)]).0, DeliveryOutcome::Done, "it is scheduled already");
     let mut seen = Vec::new();
     for _ in 0..3 {
         seen.push(client.message().await.unwrap());
     }
     assert!(seen[0].starts_with("P A 1") || seen[1].starts_with("P A 1"), "{seen:?}");
-    assert!(matches!(lane.deliver_due(Instant::now()), Delivery::Later(_)), "not due");
-    assert_eq!(lane.deliver_due(Instant::now() + interval), Delivery::Done);
+    assert!(matches!(lane.deliver_due(Instant::now()), DeliveryOutcome::Later(_)), "not due");
+    assert_eq!(lane.deliver_due(Instant::now() + interval), DeliveryOutcome::Done);
     assert!(client.message().await.unwrap().starts_with("P A 4"));
     // Without the limit, what is held goes out.
     deliver(&lane, &[price("A", 5)]);
@@ -497,7 +497,7 @@ async fn the_rate_of_states_is_limited() {
 async fn nothing_follows_the_last_word() {
     let (mut client, mut stream, lane) = silent().await;
     stream.write_all(&text(b"1")).await.unwrap();
-    assert_eq!(deliver(&lane, &[signal(1)]).0, Delivery::Gone);
+    assert_eq!(deliver(&lane, &[signal(1)]).0, DeliveryOutcome::Gone);
     lane.send(text(b"late"));
     drop((lane, stream));
     assert_eq!(client.message().await.as_deref(), Some("1"));
@@ -511,7 +511,7 @@ async fn the_first_ping_is_answered_for_the_client() {
     let mut stream = LaneStream::new(
         (socket, Bytes::new()),
         0,
-        Opening::HoldPing,
+        SessionStart::HoldPing,
         OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
     );
     let mut client = StrictClient { stream: client, stalls: false, buffer: Vec::new() };
@@ -540,7 +540,7 @@ async fn an_upgrade_is_told_when_it_is_complete() {
     let mut stream = LaneStream::new(
         (socket, early),
         0,
-        Opening::Upgrade(upgraded),
+        SessionStart::Upgrade(upgraded),
         OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
     );
     let mut bytes = [0; 19];

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::batch::{Batch, Frames, Part, Slot};
 use super::waiting::{Key, MAX_SLICES, Overflow};
-use super::{Delivery, GATE_TIMEOUT, Lane, LaneState, OnOverflow, Tally};
+use super::{DeliveryOutcome, GATE_TIMEOUT, Lane, LaneState, OnOverflow, Tally};
 use crate::listener::Reason;
 
 /// Whether everything that may be written now is written.
@@ -29,25 +29,25 @@ impl Lane {
         frames: &Frames,
         now: Instant,
         tally: &mut Tally,
-    ) -> Delivery {
+    ) -> DeliveryOutcome {
         let state = &mut *self.state.lock();
         if state.is_closed || self.socket.kill().killed().is_some() {
-            return Delivery::Gone;
+            return DeliveryOutcome::Gone;
         }
         let Some(index) = state.subscriptions.iter().position(|subscription| subscription.slot == slot) else {
-            return Delivery::Done;
+            return DeliveryOutcome::Done;
         };
         let subscription = &mut state.subscriptions[index];
         let delivered = subscription.delivered;
         subscription.delivered = delivered.max(batch.last());
         let topics = &state.subscriptions[index].topics;
         if state.has_overflowed {
-            return Delivery::Done;
+            return DeliveryOutcome::Done;
         }
         if state.gates > 0 && state.gate_closed.is_some_and(|closed| now > closed + GATE_TIMEOUT) {
             tracing::error!("a marker did not come out of the Socket.IO engine: the client has to resume");
             self.kill(Reason::Overloaded);
-            return Delivery::Gone;
+            return DeliveryOutcome::Gone;
         }
         let is_wanted = |part: &Part| {
             let (number, envelope) = &batch.0[part.event];
@@ -56,11 +56,11 @@ impl Lane {
         let mut written = 0;
         if state.is_free() && state.throttle.is_none() {
             match self.write_at_once(frames, is_wanted, tally) {
-                AtOnce::All => return Delivery::Done,
+                AtOnce::All => return DeliveryOutcome::Done,
                 AtOnce::Part(bytes) => written = bytes,
                 AtOnce::Broken => {
                     state.close();
-                    return Delivery::Gone;
+                    return DeliveryOutcome::Gone;
                 }
             }
         }
@@ -81,22 +81,22 @@ impl Lane {
                 written = 0;
             } else if state.put(key, frames.all.slice(range), now, tally).is_err() {
                 self.overflow(state);
-                return Delivery::Done;
+                return DeliveryOutcome::Done;
             }
         }
         self.flush_or_wait(state);
         if state.is_closed {
-            return Delivery::Gone;
+            return DeliveryOutcome::Gone;
         }
         match state.throttle.as_mut().filter(|throttle| !throttle.is_scheduled) {
             Some(throttle) => match throttle.next() {
                 Some(next) => {
                     throttle.is_scheduled = true;
-                    Delivery::Later(next)
+                    DeliveryOutcome::Later(next)
                 }
-                None => Delivery::Done,
+                None => DeliveryOutcome::Done,
             },
-            None => Delivery::Done,
+            None => DeliveryOutcome::Done,
         }
     }
 

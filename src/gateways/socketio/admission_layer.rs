@@ -28,14 +28,11 @@ const SECOND_PATH: &str = "/ws/signals";
 /// Label of the engine's connections, whichever path they used.
 pub(super) const ENGINE: &str = "/socket.io";
 
-/// Where a WebSocket on `/` is routed: Sentio's page opens its base address. Other requests for `/` get the console.
-const ROOT_STREAM: &str = "/ws/market-data";
-
 /// Routes without admission checks.
 const CHECKS: [&str; 3] = ["/health", "/ready", "/metrics"];
 
-/// Path of the bot platform's stream.
-const BOTS: &str = "/api/ws";
+/// Returns the URI that a request means, where a page spells it differently.
+pub type Rewrite = fn(&Uri, &HeaderMap) -> Option<Uri>;
 
 /// Puts an [`AdmissionService`] around a service.
 #[derive(Debug, Clone)]
@@ -43,12 +40,13 @@ pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
     websockets: WebSockets,
+    rewrite: Rewrite,
 }
 
 impl AdmissionLayer {
     /// Creates the layer.
-    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, websockets: WebSockets) -> Self {
-        Self { gateway, disconnector, websockets }
+    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, websockets: WebSockets, rewrite: Rewrite) -> Self {
+        Self { gateway, disconnector, websockets, rewrite }
     }
 }
 
@@ -56,8 +54,8 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> AdmissionService<S> {
-        let Self { gateway, disconnector, websockets } = self.clone();
-        AdmissionService { inner, gateway, disconnector, websockets }
+        let Self { gateway, disconnector, websockets, rewrite } = self.clone();
+        AdmissionService { inner, gateway, disconnector, websockets, rewrite }
     }
 }
 
@@ -68,6 +66,7 @@ pub struct AdmissionService<S> {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
     websockets: WebSockets,
+    rewrite: Rewrite,
 }
 
 impl<S, B, R> Service<Request<B>> for AdmissionService<S>
@@ -101,13 +100,11 @@ where
             None => None,
         };
         let opens = engine.clone().filter(is_over_websocket);
-        let misspelt = misspelt_query_uri(request.uri());
-        if misspelt.is_some() {
-            request.extensions_mut().insert(QueryInPath);
-        }
-        let native = || root_stream_uri(request.uri(), request.headers()).or(misspelt);
-        if let Some(uri) = engine.or_else(native) {
+        if let Some(uri) = engine {
             *request.uri_mut() = uri;
+        } else if let Some(uri) = (self.rewrite)(request.uri(), request.headers()) {
+            *request.uri_mut() = uri;
+            request.extensions_mut().insert(Rewritten);
         }
         if let Some(polling) = polling {
             let (inner, max_bytes) = (self.take_inner(), self.gateway.limits.message_bytes);
@@ -192,28 +189,9 @@ pub(super) fn is_over_websocket(uri: &Uri) -> bool {
     query_value(uri, "transport") == Some("websocket")
 }
 
-/// Returns the URI to which a WebSocket on `/` is routed.
-fn root_stream_uri(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
-    let protocol = headers.get(header::UPGRADE).filter(|_| uri.path() == "/")?;
-    if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
-        return None;
-    }
-    match uri.query() {
-        Some(query) => format!("{ROOT_STREAM}?{query}").parse().ok(),
-        None => Some(Uri::from_static(ROOT_STREAM)),
-    }
-}
-
-/// Marks a request whose query began with an ampersand.
+/// Marks a request that was rewritten.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct QueryInPath;
-
-/// Returns the URI that was meant by `/api/ws&token=…`: one release of the bot platform's page omits the question mark.
-fn misspelt_query_uri(uri: &Uri) -> Option<Uri> {
-    let query = uri.path().strip_prefix(BOTS)?.strip_prefix('&')?;
-    let rest = uri.query().map(|query| format!("&{query}")).unwrap_or_default();
-    format!("{BOTS}?{query}{rest}").parse().ok()
-}
+pub(crate) struct Rewritten;
 
 /// Returns the first value of a query parameter, parsed like the engine does: up to a second `=`.
 pub(super) fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
@@ -225,36 +203,6 @@ pub(super) fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_websocket_on_the_root_gets_market_data() {
-        let to = |uri: &str, upgrade: &'static str| {
-            let headers = [(header::UPGRADE, http::HeaderValue::from_static(upgrade))].into_iter().collect();
-            root_stream_uri(&uri.parse().unwrap(), &headers).map(|uri| uri.to_string())
-        };
-        assert_eq!(to("/", "websocket").as_deref(), Some("/ws/market-data"));
-        assert_eq!(to("/?token=a%2Bb", "WebSocket").as_deref(), Some("/ws/market-data?token=a%2Bb"));
-        assert_eq!(to("/", "h2c"), None);
-        assert_eq!(to("/ws/signals", "websocket"), None);
-        assert_eq!(root_stream_uri(&Uri::from_static("/"), &HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn only_the_bots_stream_accepts_a_misspelt_query() {
-        for (uri, expected) in [
-            ("/api/ws&token=a.b.c", Some("/api/ws?token=a.b.c")),
-            ("/api/ws&token=a?last_event_id=5", Some("/api/ws?token=a&last_event_id=5")),
-            ("/api/ws?token=a", None),
-            ("/api/wsx&token=a", None),
-            ("/ws&token=a", None),
-        ] {
-            assert_eq!(
-                misspelt_query_uri(&uri.parse().unwrap()).map(|uri| uri.to_string()).as_deref(),
-                expected,
-                "{uri}"
-            );
-        }
-    }
 
     #[test]
     fn the_engine_answers_on_both_paths() {

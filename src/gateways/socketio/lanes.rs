@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::NAMESPACES;
-use super::personal::{self, is_personal};
+use super::personal::MessageMeta;
 use crate::domain::{Event, Position};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::events::PublishedTypes;
 use crate::gateways::lane::{Encode, Slot};
 use crate::gateways::messages::{self, SignalMeta};
 use crate::hub::Envelope;
@@ -18,17 +19,18 @@ use crate::hub::Envelope;
 struct Packets {
     /// What stands before a packet's array: Engine.IO's message, Socket.IO's event, and the namespace.
     prefix: String,
+    types: Arc<PublishedTypes>,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
 }
 
 /// Returns the encoders of all namespaces, in the order of their slots.
-pub(super) fn encoders(log: &Position) -> Vec<Box<dyn Encode>> {
+pub(super) fn encoders(types: &Arc<PublishedTypes>, log: &Position) -> Vec<Box<dyn Encode>> {
     NAMESPACES
         .iter()
         .map(|namespace| {
             let prefix = if *namespace == "/" { "42".to_owned() } else { format!("42{namespace},") };
-            Box::new(Packets { prefix, log: log.clone() }) as Box<dyn Encode>
+            Box::new(Packets { prefix, types: types.clone(), log: log.clone() }) as Box<dyn Encode>
         })
         .collect()
 }
@@ -60,12 +62,10 @@ impl Encode for Packets {
                 let cursor = envelope.position().map(ToString::to_string).unwrap_or_default();
                 messages::object(envelope).and_then(|object| self.packet("signal", object, &SignalMeta { cursor }))
             }
-            Event::RelayedMessage(message) if is_personal(message.kind) => {
-                let cursor = MessageCursor::new(&self.log, message.seq);
-                let meta = personal::MessageMeta::new(message, &cursor);
-                self.packet(message.kind.name(), &personal::data(message), &meta)
-            }
-            Event::RelayedMessage(_) => None,
+            Event::RelayedMessage(message) => self.types.on_user_streams(message.kind).and_then(|data| {
+                let meta = MessageMeta::new(message, &MessageCursor::new(&self.log, message.seq));
+                self.packet(message.kind.name(), &data(message), &meta)
+            }),
         });
     }
 }

@@ -36,8 +36,8 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-pub(crate) use admission_layer::QueryInPath;
-pub use admission_layer::{AdmissionLayer, AdmissionService};
+pub(crate) use admission_layer::Rewritten;
+pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
 pub use disconnector::Disconnector;
 use headcount::Headcount;
 use polling::PollingSession;
@@ -93,7 +93,7 @@ pub fn build(
     let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
     let log = gateway.hub.position();
     let shards = tokio::runtime::Handle::current().metrics().num_workers();
-    let fanout = Fanout::new(shards, lanes::encoders(&log));
+    let fanout = Fanout::new(shards, lanes::encoders(&gateway.published, &log));
     for namespace in NAMESPACES {
         let (gateway, disconnector, headcount, rates) =
             (gateway.clone(), disconnector.clone(), headcount.clone(), (rates.clone(), fanout.clone()));
@@ -124,7 +124,8 @@ pub fn build(
     }
     let websockets = WebSockets::new(gateway, io.clone(), fanout.clone(), disconnector.clone());
     let output = (fanout, gateway.metrics.clone());
-    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), log, output);
+    let types = gateway.published.clone();
+    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, output);
     (layer, rooms, websockets)
 }
 

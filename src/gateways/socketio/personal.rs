@@ -1,6 +1,5 @@
 //! Users' streams: which published messages they contain, and which of the past a joining client gets.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,41 +8,11 @@ use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
 
 use super::rooms::{self, is_full};
-use crate::dashboards::bots::wire::spelled;
-use crate::domain::{Class, CursorError, Event, MessageType, RelayedMessage};
+use crate::domain::{Class, CursorError, Event, RelayedMessage};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::events::PublishedTypes;
 use crate::gateways::resume::NoRoom;
 use crate::hub::{Audiences, Envelope, Snapshot};
-
-/// Whether a message belongs to the users' streams. The other types are forms of the market data for single dashboards;
-/// over Socket.IO the market data has its own events, some of them under the same names.
-pub(super) const fn is_personal(kind: MessageType) -> bool {
-    match kind {
-        MessageType::Trades
-        | MessageType::Bots
-        | MessageType::Balances
-        | MessageType::Decisions
-        | MessageType::Metrics
-        | MessageType::Whale
-        | MessageType::Alerts
-        | MessageType::SystemHealth
-        | MessageType::Wallet
-        | MessageType::AiTasks
-        | MessageType::OrderUpdate
-        | MessageType::Earnings
-        | MessageType::Notification
-        | MessageType::AdminUsers
-        | MessageType::AdminSubscribers
-        | MessageType::AdminRevenue
-        | MessageType::AdminUserAnalytics => true,
-        MessageType::Signal
-        | MessageType::Tick
-        | MessageType::Bar
-        | MessageType::TradeSignals
-        | MessageType::Idea
-        | MessageType::PreparedPayload => false,
-    }
-}
 
 /// Emitted beside a message.
 #[derive(Debug, Serialize)]
@@ -60,18 +29,8 @@ impl MessageMeta {
     }
 }
 
-/// Returns the data of a message, as it is sent.
-pub(super) fn data(published: &RelayedMessage) -> Cow<'_, str> {
-    spelled(published, None)
-}
-
-/// Emits a message to one client, as an event with the name of its type.
-pub(super) fn emit(socket: &SocketRef, published: &RelayedMessage, cursor: &MessageCursor) -> Result<(), SendError> {
-    emit_data(socket, published, &data(published), cursor)
-}
-
-/// Emits a message like [`emit`], with its `data` encoded in both spellings.
-pub(super) fn emit_data(
+/// Emits a message to one client, as an event with the name of its type. `data` is the form of its users' streams.
+pub(super) fn emit(
     socket: &SocketRef,
     published: &RelayedMessage,
     data: &str,
@@ -89,6 +48,7 @@ pub(super) fn emit_data(
 /// disconnected and presents its last cursor has missed nothing, and gets no ordered message twice.
 #[derive(Debug)]
 pub(super) struct Backlog {
+    types: Arc<PublishedTypes>,
     audiences: Audiences,
     presented: Option<Result<MessageCursor, CursorError>>,
     /// Number after which ordered messages are due; set by the first call with a snapshot.
@@ -100,8 +60,12 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Creates the backlog of a user who may read `audiences` and has presented this cursor, if any.
-    pub(super) fn new(audiences: Audiences, presented: Option<Result<MessageCursor, CursorError>>) -> Self {
-        Self { audiences, presented, place: None, reached: 0, recovered: None }
+    pub(super) fn new(
+        types: Arc<PublishedTypes>,
+        audiences: Audiences,
+        presented: Option<Result<MessageCursor, CursorError>>,
+    ) -> Self {
+        Self { types, audiences, presented, place: None, reached: 0, recovered: None }
     }
 
     /// Returns the audiences whose messages these are.
@@ -123,8 +87,9 @@ impl Backlog {
         let mut reached = None;
         for publication in due {
             let Event::RelayedMessage(published) = publication.event() else { continue };
+            let Some(data) = self.types.on_user_streams(published.kind) else { continue };
             let cursor = MessageCursor::new(snapshot.position(), place.max(published.seq));
-            if is_full(&emit(socket, published, &cursor)) {
+            if is_full(&emit(socket, published, &data(published), &cursor)) {
                 return Err(NoRoom { reached });
             }
             self.reached = published.seq;
@@ -147,14 +112,13 @@ impl Backlog {
         if !whole {
             self.recovered = Some(false);
         }
-        due.retain(
-            |publication| matches!(publication.event(), Event::RelayedMessage(message) if is_personal(message.kind)),
-        );
-        let states =
-            MessageType::ALL.into_iter().filter(|(kind, _, class)| *class == Class::State && is_personal(*kind));
-        for (kind, ..) in states {
+        due.retain(|publication| {
+            publication.published().is_some_and(|message| self.types.on_user_streams(message.kind).is_some())
+        });
+        let on_streams = self.types.iter().filter(|declared| declared.on_user_streams.is_some());
+        for state in on_streams.filter(|declared| declared.kind.class() == Class::State) {
             for audience in self.audiences.each() {
-                let states = snapshot.states_of(&audience, kind);
+                let states = snapshot.states_of(&audience, state.kind);
                 due.extend(states.filter(|state| number(state) > self.reached).cloned());
             }
         }

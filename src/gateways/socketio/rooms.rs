@@ -11,13 +11,14 @@ use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
 use super::disconnector::Disconnector;
-use super::personal::{self, is_personal};
+use super::personal;
 use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
 use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::gateways::cursor::MessageCursor;
+use crate::gateways::events::{PublishedTypes, UserData};
 use crate::gateways::lane::{Fanout, Tally};
 use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
@@ -31,6 +32,8 @@ pub struct Rooms {
     headcount: Arc<Headcount>,
     rates: Arc<PriceThrottle>,
     disconnector: Disconnector,
+    /// Types of messages, some of which users get.
+    types: Arc<PublishedTypes>,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
     fanout: Fanout,
@@ -48,10 +51,11 @@ impl Rooms {
         io: SocketIo,
         (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
         disconnector: Disconnector,
+        types: Arc<PublishedTypes>,
         log: Position,
         (fanout, metrics): (Fanout, Arc<Metrics>),
     ) -> Self {
-        Self { io, headcount, rates, disconnector, log, fanout, metrics }
+        Self { io, headcount, rates, disconnector, types, log, fanout, metrics }
     }
 
     /// Spawns the tasks that write to the lanes.
@@ -97,15 +101,15 @@ impl Rooms {
 
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
-    fn emit_published(&self, namespace: &str, published: &RelayedMessage) {
+    fn emit_published(&self, namespace: &str, published: &RelayedMessage, data: UserData) {
         let kind = match published.kind.class() {
             Class::Ordered => "ordered",
             Class::State => "state",
         };
         let cursor = MessageCursor::new(&self.log, published.seq);
-        let data = personal::data(published);
+        let data = data(published);
         self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
-            personal::emit_data(socket, published, &data, &cursor)
+            personal::emit(socket, published, &data, &cursor)
         });
     }
 
@@ -156,10 +160,11 @@ impl Sink for Rooms {
                         let rooms = rooms_of("signals", &signal.symbol);
                         self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
                     }
-                    Event::RelayedMessage(published) if is_personal(published.kind) => {
-                        self.emit_published(namespace, published);
+                    Event::RelayedMessage(published) => {
+                        if let Some(data) = self.types.on_user_streams(published.kind) {
+                            self.emit_published(namespace, published, data);
+                        }
                     }
-                    Event::RelayedMessage(_) => {}
                 }
             }
         }

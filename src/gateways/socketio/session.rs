@@ -301,7 +301,7 @@ impl ClientSession {
         let missed = self.login.as_ref().filter(|_| joins_user).map(|login| {
             let who = login.identity();
             let last_event_id = request.last_event_id.take().or(state.presented.last_event_id.take());
-            Backlog::new(Audiences::of_user(who.user.clone(), who.admin), last_event_id)
+            Backlog::new(self.gateway.published.clone(), Audiences::of_user(who.user.clone(), who.admin), last_event_id)
         });
         drop(state);
         let from = since.as_deref().map(|since| resume::place(since, &head));

@@ -18,7 +18,7 @@ use super::disconnector::Disconnector;
 use super::polling::PollingSession;
 use super::session::ClientSession;
 use crate::gateways::Gateway;
-use crate::gateways::lane::{Fanout, Lane, LaneStream, OnOverflow, Opening};
+use crate::gateways::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart};
 use crate::listener::{KillSwitch, Peer, UpgradedSocket};
 
 /// Hands the engine a stream that has become a WebSocket, and the head of its request.
@@ -78,7 +78,7 @@ impl WebSockets {
     /// Opens a session over WebSocket.
     pub(super) fn open_session(&self, request: Request<Body>, version: u8) -> Response {
         // In Engine.IO 3 the client sends the pings.
-        let opening = if version == 4 { Opening::HoldPing } else { Opening::Plain };
+        let opening = if version == 4 { SessionStart::HoldPing } else { SessionStart::Plain };
         let mut head = head(&request);
         let this = self.clone();
         self.switch_protocols(request, move |upgraded| {
@@ -95,7 +95,7 @@ impl WebSockets {
         self.switch_protocols(request, move |upgraded| {
             let Some(upgraded) = upgraded else { return this.end_upgrade(&session, None) };
             let (completed, is_completed) = oneshot::channel();
-            let stream = this.stream(upgraded, Opening::Upgrade(completed));
+            let stream = this.stream(upgraded, SessionStart::Upgrade(completed));
             let lane = stream.lane();
             this.open(stream, head);
             let ended = this.clone();
@@ -128,7 +128,7 @@ impl WebSockets {
         }
     }
 
-    fn stream(&self, upgraded: (UpgradedSocket, Bytes), opening: Opening) -> LaneStream {
+    fn stream(&self, upgraded: (UpgradedSocket, Bytes), opening: SessionStart) -> LaneStream {
         let stream = LaneStream::new(
             upgraded,
             self.0.fanout.next_shard(),

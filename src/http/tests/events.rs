@@ -19,7 +19,7 @@ fn server(clock: Clock) -> Server {
         pipeline.run(requests, Duration::from_secs(1), CancellationToken::new()).await.unwrap();
     });
     state.push = Push::new(handle, state.instruments.clone(), Arc::new(now), state.metrics.clone());
-    server.app = router(state.clone(), Router::new());
+    server.app = router(state.clone(), Router::new(), Router::new());
     server
 }
 

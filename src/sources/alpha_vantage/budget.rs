@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::sources::Budget;
+use crate::telemetry::Budget;
 
 const DAY: Duration = Duration::from_hours(24);
 

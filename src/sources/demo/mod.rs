@@ -5,7 +5,7 @@
 //! (the field `account` of `bots` and `earnings`), and each fill is committed together with them: after a restart, even
 //! after `kill -9`, the desk continues from there.
 //!
-//! Its messages do not pass through the dialects' readers: a test of the gateways checks their shapes.
+//! Its messages do not pass through the dashboards' readers: a test checks their shapes.
 
 mod account;
 mod book;
@@ -22,8 +22,8 @@ use tokio::time::MissedTickBehavior;
 pub use desk::Desk;
 pub use quotes::Quoted;
 
-use super::{Finished, Source, SourceError, SourceHandle, WallClock};
-use crate::domain::{Feed, SourceName};
+use super::{Finished, Source, SourceError, SourceHandle};
+use crate::domain::{Feed, SourceName, WallClock};
 
 /// Time between two beats. Every type of message is published within [`Desk::ROUND`] beats.
 const BEAT: Duration = Duration::from_secs(1);

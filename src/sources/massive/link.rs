@@ -47,7 +47,7 @@ impl MassiveSocket {
             Ok((socket, _)) => Ok(Self { socket, ping_after, silence, heard: Instant::now(), pinged: None }),
             Err(Error::Http(answer)) => {
                 let advice = "check ORION_MASSIVE_KEY and massive.url";
-                Err(net::classify_status(answer.status(), answer.headers(), now, advice, "").await)
+                Err(net::classify_status(answer.status(), answer.headers(), now, advice, ""))
             }
             Err(error) => Err(lost(&error)),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::messages::{FrameElement, IndexValue, PairQuote};
+use super::messages::{FrameElement, IndexValue, PairQuote, StatusEvent};
 use crate::domain::{Feed, Instrument, Quote, SourceName, Symbol, Tick};
 
 /// The instruments that are subscribed to, by the names in Massive's events: `EUR/USD`, `I:SPX`.
@@ -18,9 +18,50 @@ pub(super) enum Element {
     /// A price.
     Tick(Tick),
     /// An answer or the state of the connection, with its explanation.
-    Status(String, String),
+    Status(Status, String),
     /// An event that is not used.
     Other,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// The connection is open.
+    Connected,
+    /// The key is accepted.
+    Authenticated,
+    /// The key is rejected, or is for another plan.
+    WrongKey,
+    /// The provider waited in vain for the key.
+    NoKey,
+    /// The key is in use elsewhere.
+    InUse,
+    /// An action is done.
+    Success,
+    /// An action is rejected.
+    Error {
+        /// Whether the explanation is about the key. There is no other sign of it.
+        about_key: bool,
+    },
+    /// Something else.
+    Other,
+}
+
+impl Status {
+    /// Parses a status. Some say only in their explanation what they are about.
+    fn parse(status: &str, message: &str) -> Self {
+        match status {
+            "connected" => Self::Connected,
+            "auth_success" => Self::Authenticated,
+            "auth_failed" => Self::WrongKey,
+            "auth_timeout" => Self::NoKey,
+            "max_connections" => Self::InUse,
+            "success" if message.trim().eq_ignore_ascii_case("authenticated") => Self::Authenticated,
+            "success" => Self::Success,
+            "error" => Self::Error { about_key: message.to_ascii_lowercase().contains("authenticat") },
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why an element is invalid.
@@ -54,7 +95,8 @@ pub(super) fn frame(
 fn read(element: &str, names: &Subscriptions, feed: Feed, source: &SourceName) -> Result<Element, MalformedElement> {
     let (symbol, quote, millis) = match serde_json::from_str(element).map_err(|_| MalformedElement::Event)? {
         FrameElement::Status(status) => {
-            return Ok(Element::Status(status.status.into_owned(), status.message.into_owned()));
+            let StatusEvent { status, message } = status;
+            return Ok(Element::Status(Status::parse(&status, &message), message.into_owned()));
         }
         FrameElement::Other => return Ok(Element::Other),
         FrameElement::Quote(PairQuote { p, a, b, t }) => {

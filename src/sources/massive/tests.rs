@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::parse::frame;
+use super::super::parse::frame;
 use super::*;
 use crate::domain::{Quote, iso, parse_time};
 
@@ -30,24 +30,24 @@ fn the_recorded_frames_are_read_unchanged() {
             Ok(Element::Tick(Tick { symbol, quote: Quote::BidAsk { bid, ask }, observed_at, .. })) => {
                 format!("{symbol} {bid} {ask} {}", iso(observed_at))
             }
-            Ok(Element::Status(status, message)) => format!("{status}: {message}"),
+            Ok(Element::Status(status, message)) => format!("{status:?}: {message}"),
             other => format!("{other:?}"),
         });
     }
     assert_eq!(
         seen,
         [
-            "connected: Connected Successfully",
-            "auth_success: authenticated",
-            "success: subscribed to: C.EUR/USD",
+            "Connected: Connected Successfully",
+            "Authenticated: authenticated",
+            "Success: subscribed to: C.EUR/USD",
             "EURUSD 1.12157 1.12171 2026-01-26T12:34:56.789Z",
             "XAUUSD 2650.245 2650.475 2026-01-26T12:34:56.790Z",
             "EURUSD 1.12158 1.12172 2026-01-26T12:34:56.790Z",
             "Ok(Other)",
             "Err(Unasked)",
             "EURUSD 1.12159 1.12173 2026-01-26T12:34:57.000Z",
-            "error: not authorized",
-            "max_connections: Maximum number of websocket connections exceeded.",
+            "Error { about_key: false }: not authorized",
+            "InUse: Maximum number of websocket connections exceeded.",
         ]
     );
 }

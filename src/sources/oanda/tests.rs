@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::parse::{LineContent, MalformedLine, Subscriptions, line};
+use super::super::parse::{LineContent, MalformedLine, Subscriptions, line};
+use super::{Lines, MAX_LINE};
 use crate::domain::{Feed, Instruments, Quote, SourceName, Tick, iso};
 
 fn names() -> Subscriptions {
     let catalogue = Instruments::new(Instruments::documented()).unwrap();
     let all = ["EUR_USD", "GBP_USD", "USD_JPY", "XAU_USD", "US30_USD", "NAS100_USD", "SPX500_USD"].map(str::to_owned);
-    super::subscriptions("oanda", &all, &catalogue).unwrap().into_iter().collect()
+    crate::sources::subscriptions("oanda", &all, &catalogue).unwrap().into_iter().collect()
 }
 
 fn read(text: &str) -> Result<LineContent, MalformedLine> {
@@ -104,6 +105,19 @@ fn an_untradeable_price_is_indicative() {
         );
         assert_eq!(tick(&line).feed, feed, "{flags}");
     }
+}
+
+#[test]
+fn an_endless_line_is_skipped_without_memory() {
+    let (long, mut lines, mut seen) = (vec![b'x'; MAX_LINE], Lines::default(), Vec::new());
+    for chunk in [b"one\n\r\n", &long[..], &long, &long, b"x\n\xff\nt", b"wo\n"] {
+        lines.push(chunk);
+        while let Some(line) = lines.next() {
+            seen.push(line.ok());
+        }
+        assert!(lines.buffer.len() <= MAX_LINE, "{}", lines.buffer.len());
+    }
+    assert_eq!(seen, [Some("one".to_owned()), None, None, Some("two".to_owned())]);
 }
 
 proptest! {

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::progress::ProgressLog;
-use super::{Finished, Source, SourceError, SourceHandle, WallClock};
-use crate::domain::{Feed, Instrument, Instruments, RecordingOptions, SourceName, UnknownSymbol};
+use super::{Finished, Source, SourceError, SourceHandle};
+use crate::domain::{Feed, Instrument, Instruments, RecordingOptions, SourceName, UnknownSymbol, WallClock};
 use crate::recordings::{self, ReadRequest, ReadSummary, RecordedTick, Recording, RecordingError};
 
 /// Largest number of ticks sent at once.

@@ -8,8 +8,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::domain::{Quote, Tick, parse_time};
 use crate::pipeline::{Handle, Input};
-use crate::sources::SourceStates;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SourceStates};
 
 /// The recorded ticks of 8 May 2014, where the machine has them. They are not part of the repository.
 const RECORDED: &str = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";

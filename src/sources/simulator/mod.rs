@@ -16,8 +16,8 @@ pub use desk::SignalDesk;
 pub use market::Market;
 use memory::{Memory, Saved};
 
-use super::{Finished, Source, SourceError, SourceHandle, WallClock};
-use crate::domain::{Feed, Instruments, SourceName};
+use super::{Finished, Source, SourceError, SourceHandle};
+use crate::domain::{Feed, Instruments, SourceName, WallClock};
 
 /// Shortest time between two writes of the file. With faster beats, not every beat is saved.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
@@ -133,8 +133,8 @@ mod tests {
     use super::*;
     use crate::domain::parse_time;
     use crate::pipeline::{Handle, Input};
-    use crate::sources::{SourceState, SourceStates, supervise};
-    use crate::telemetry::Metrics;
+    use crate::sources::supervise;
+    use crate::telemetry::{Metrics, SourceState, SourceStates};
 
     /// Returns what the pipeline receives within `lasting`.
     async fn inputs(options: Options, lasting: Duration) -> Vec<Input> {

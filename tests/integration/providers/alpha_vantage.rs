@@ -8,8 +8,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use orion_server::config::Secret;
 use orion_server::domain::Feed;
+use orion_server::sources::Source;
 use orion_server::sources::alpha_vantage::{AlphaVantage, Options};
-use orion_server::sources::{Source, SourceState};
+use orion_server::telemetry::SourceState;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -154,7 +155,7 @@ async fn asked_in_turn(instruments: &[&str], daily: u32, folder: &Path) -> (Stag
 }
 
 #[tokio::test]
-async fn the_instruments_have_their_turns_and_what_is_not_offered_is_left_out() {
+async fn instruments_take_turns_without_those_not_offered() {
     let folder = tempfile::tempdir().unwrap();
     let (_stage, mut rig) = asked_in_turn(&["EURUSD", "GBPUSD", "XAUUSD", "USDJPY"], 86_400_000, folder.path()).await;
     for number in 0..3 {
@@ -167,7 +168,7 @@ async fn the_instruments_have_their_turns_and_what_is_not_offered_is_left_out() 
 }
 
 #[tokio::test]
-async fn a_budget_that_is_spent_stays_spent_over_a_restart() {
+async fn a_spent_budget_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let pairs = ["EURUSD", "XAUUSD", "USDJPY"];
     let (stage, mut rig) = asked_in_turn(&pairs, 2, folder.path()).await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use orion_server::domain::{Input, Quote, Tick};
 use orion_server::pipeline::Handle;
-use orion_server::sources::{Source, SourceState};
+use orion_server::sources::Source;
+use orion_server::telemetry::SourceState;
 
 use super::Rig;
 use super::stage::{Act, Price, Stage};

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use orion_server::config::Secret;
 use orion_server::domain::{Feed, Quote};
+use orion_server::sources::Source;
 use orion_server::sources::massive::{Cluster, Massive, Options};
-use orion_server::sources::{Source, SourceState};
+use orion_server::telemetry::SourceState;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -172,7 +173,7 @@ where
 }
 
 #[tokio::test]
-async fn who_loses_the_connection_to_another_program_does_not_fight_for_it() {
+async fn a_connection_lost_to_another_program_stays_lost() {
     let stage = special(async |mut socket: Socket| {
         heard(&mut socket).await;
         let limit = "Maximum number of websocket connections exceeded.";
@@ -186,7 +187,7 @@ async fn who_loses_the_connection_to_another_program_does_not_fight_for_it() {
 }
 
 #[tokio::test]
-async fn a_plan_with_some_of_the_instruments_gives_those() {
+async fn a_plan_gives_the_instruments_it_includes() {
     let stage = special(async |mut socket: Socket| {
         // Unknown channels get no answer, forbidden ones one that names nothing.
         heard(&mut socket).await;
@@ -207,7 +208,7 @@ async fn a_plan_with_some_of_the_instruments_gives_those() {
 }
 
 #[tokio::test]
-async fn a_plan_with_none_of_the_instruments_is_not_asked_again() {
+async fn a_plan_without_instruments_is_not_retried() {
     let stage = special(async |mut socket: Socket| {
         while heard(&mut socket).await.is_some() {
             say(&mut socket, vec![status("error", "not authorized")]).await;
@@ -221,7 +222,7 @@ async fn a_plan_with_none_of_the_instruments_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn late_prices_say_so_and_indices_have_a_connection_of_their_own() {
+async fn late_prices_are_marked_and_indices_separate() {
     let stage = special(async |mut socket: Socket| {
         assert_eq!(heard(&mut socket).await.unwrap()["params"], "V.I:SPX");
         let value = json!({"ev": "V", "val": 5800.25, "T": "I:SPX", "t": 1_769_430_896_789_i64});
@@ -240,7 +241,7 @@ async fn late_prices_say_so_and_indices_have_a_connection_of_their_own() {
 
 /// Connected, pings answered, nothing comes: mute in trading hours, and in order on a Saturday.
 #[tokio::test]
-async fn a_mute_connection_is_noticed_in_trading_hours_only() {
+async fn a_mute_connection_matters_in_trading_hours_only() {
     let mute = async |mut socket: Socket| while heard(&mut socket).await.is_some() {};
     let thursday = || orion_server::domain::parse_time("2026-01-15T15:00:00Z").unwrap();
     let saturday = || orion_server::domain::parse_time("2026-01-17T15:00:00Z").unwrap();

@@ -15,10 +15,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use orion_server::config::LogSettings;
-use orion_server::domain::{Input, Instruments, Tick};
+use orion_server::domain::{Input, Instruments, Tick, WallClock};
 use orion_server::pipeline::{Handle, Request, clock};
-use orion_server::sources::{self, Source, SourceError, SourceState, SourceStates, WallClock};
-use orion_server::telemetry::{Metrics, logging};
+use orion_server::sources::{self, Source, SourceError};
+use orion_server::telemetry::{Metrics, SourceState, SourceStates, logging};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use orion_server::config::Secret;
 use orion_server::domain::{Feed, parse_time};
+use orion_server::sources::Source;
 use orion_server::sources::oanda::{Oanda, Options};
-use orion_server::sources::{Source, SourceState};
+use orion_server::telemetry::SourceState;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_server::domain::{Accepted, Input, Quote, parse_time};
+use orion_server::ingest::Push;
+use orion_server::ingest::metatrader::MetaTrader;
 use orion_server::pipeline::{Handle, Request, clock};
-use orion_server::sources::SourceStates;
-use orion_server::sources::metatrader::MetaTrader;
-use orion_server::sources::push::Push;
-use orion_server::telemetry::Metrics;
+use orion_server::telemetry::{Metrics, SourceStates};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -83,7 +82,7 @@ async fn says_no_key(server: &Server) {
 }
 
 #[tokio::test]
-async fn every_provider_gives_the_same_published_price_and_no_line_shows_a_key() {
+async fn every_provider_publishes_the_same_price_without_keys() {
     let mut published = Vec::new();
     for name in ["oanda", "massive", "alpha_vantage"] {
         let stage = play(name, vec![vec![Act::Price(price(0)), Act::Garbage, Act::Price(price(30))]]).await;
@@ -109,7 +108,7 @@ async fn every_provider_gives_the_same_published_price_and_no_line_shows_a_key()
 }
 
 #[tokio::test]
-async fn a_refused_key_stops_neither_the_server_nor_shows_up() {
+async fn a_refused_key_neither_stops_nor_shows() {
     for name in ["oanda", "massive", "alpha_vantage"] {
         let stage = play(name, Vec::new()).await;
         let server = start(&stage, name, WRONG_KEY).await;
@@ -128,7 +127,7 @@ fn now(bid: f64) -> Price {
 }
 
 #[tokio::test]
-async fn when_one_stream_falls_silent_the_other_takes_over() {
+async fn a_silent_stream_is_replaced_by_the_other() {
     let oanda = play("oanda", vec![vec![Act::Price(now(1.1)), Act::Mute]]).await;
     let (open, gate) = watch::channel(false);
     let massive = massive::special(move |mut socket: massive::Socket| {
@@ -204,7 +203,7 @@ async fn told_by_terminal(recording: &[Price]) -> Vec<(String, Quote, i64)> {
 }
 
 #[tokio::test]
-async fn a_real_recording_is_told_the_same_by_each_stream() {
+async fn each_stream_tells_a_real_recording_alike() {
     let file = "/work/shared/domain/data/eurusd_ticks_oanda_20140508_1100_1500.csv";
     let Ok(text) = std::fs::read_to_string(file) else {
         eprintln!("skipped: {file} is not here");

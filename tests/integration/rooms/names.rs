@@ -9,8 +9,8 @@ use syn::visit::{self, Visit};
 use super::uses::{attributes, is_test};
 
 /// Names that stand for the same kind of thing in each of their modules: what a dashboard is sent (`…Object`), the options of a
-/// source, the query of a route, how a transport resumes, a signal as a frozen migration reads it.
-const REPEATED: [&str; 10] = [
+/// source, the query of a route, what the streams of a dashboard share, how a transport resumes, a signal as a frozen migration reads it.
+const REPEATED: [&str; 11] = [
     "Alerts",
     "BarObject",
     "HistoryObject",
@@ -20,6 +20,7 @@ const REPEATED: [&str; 10] = [
     "Resumer",
     "Signal",
     "SignalObject",
+    "StreamState",
     "Subscriptions",
 ];
 
@@ -42,7 +43,8 @@ impl<'ast> Visit<'ast> for Types {
     }
 }
 
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Collects the sources in a folder, without tests.
+pub(super) fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();

@@ -55,7 +55,7 @@ fn every_planted_violation_is_found() {
 }
 
 #[test]
-fn what_is_no_use_of_another_room_is_not_reported() {
+fn allowed_uses_are_not_reported() {
     for a in [
         "use crate::c::Own;",
         "#[cfg(test)] mod tests { use crate::b::Thing; }",

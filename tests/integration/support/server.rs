@@ -101,6 +101,11 @@ impl Server {
         self.memory("VmRSS:")
     }
 
+    /// Resident memory without that of files, such as the program itself, in MB.
+    pub(crate) fn allocated(&self) -> f64 {
+        self.memory("RssAnon:")
+    }
+
     /// The most that was resident so far, in MB.
     pub(crate) fn peak(&self) -> f64 {
         self.memory("VmHWM:")

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use hmac::{Hmac, KeyInit, Mac};
 use orion_server::auth::mint;
@@ -43,7 +45,7 @@ pub(crate) fn token_of_audience(user: &str, audience: Option<&str>) -> String {
 /// A token with this algorithm in its header and these claims, signed as that algorithm does; `none` is not signed.
 pub(crate) fn signed(algorithm: &str, secret: &str, claims: &Value) -> String {
     let header = json!({ "alg": algorithm, "typ": "JWT" });
-    let body = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+    let body = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
     let signature = match algorithm {
         "HS512" => {
             let mac: Hmac<Sha512> = Hmac::new_from_slice(secret.as_bytes()).unwrap();
@@ -55,19 +57,7 @@ pub(crate) fn signed(algorithm: &str, secret: &str, claims: &Value) -> String {
         }
         _ => Vec::new(),
     };
-    format!("{body}.{}", base64url(&signature))
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(chunk.get(at).copied().unwrap_or_default()));
-        for at in 0..=chunk.len() {
-            text.push(char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]));
-        }
-    }
-    text
+    format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// How the stream reaches its user.

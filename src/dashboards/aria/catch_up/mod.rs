@@ -22,11 +22,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::dashboards::watched::Watched;
 use crate::hub::Outbox;
 use crate::telemetry::Metrics;
 
@@ -125,20 +124,19 @@ struct CatchUpState {
 
 /// The positions of all clients that are recognized by their handshake.
 #[derive(Debug)]
-pub struct CatchUp {
+pub(super) struct CatchUp {
     window: Duration,
     /// File that keeps the positions over a clean restart.
     file: Option<PathBuf>,
-    state: Mutex<CatchUpState>,
-    /// Notified when a probe was answered, or a connection has ended.
-    changed: Notify,
+    /// Changes when a probe was answered, or a connection has ended.
+    state: Watched<CatchUpState>,
     metrics: Arc<Metrics>,
 }
 
 impl CatchUp {
     /// Creates a tracker whose new clients get what is younger than `window`.
-    pub fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { window, file: None, state: Mutex::default(), changed: Notify::new(), metrics }
+    pub(super) fn new(window: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { window, file: None, state: Watched::default(), metrics }
     }
 
     /// Returns the maximum age of events that a new client gets.
@@ -147,7 +145,7 @@ impl CatchUp {
     }
 
     /// Returns the key of the clients whose handshakes have these traits. It is the same in every process.
-    pub(crate) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
+    pub(super) fn key<'a>(traits: impl IntoIterator<Item = Option<&'a str>>) -> u64 {
         let mut digest = Sha256::new();
         for each in traits {
             digest.update([u8::from(each.is_some())]);
@@ -165,17 +163,7 @@ impl CatchUp {
         outbox: &Arc<Outbox>,
     ) -> (TrackedConnection, Option<Delivered>) {
         let probed = self.state.lock().probe(key);
-        let answered = async {
-            loop {
-                let mut changed = std::pin::pin!(self.changed.notified());
-                changed.as_mut().enable();
-                if !self.state.lock().awaits(key, &probed) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        timeout(PROBE_TIMEOUT, answered).await.ok();
+        self.state.until(PROBE_TIMEOUT, |state| !state.awaits(key, &probed)).await;
         let mut state = self.state.lock();
         state.forget_before(Instant::now().checked_sub(self.window));
         let from = state.take_position(key, &probed);
@@ -305,7 +293,7 @@ impl TrackedConnection {
         }
         if let Some(PingReceipt::Probe(answered)) = PingReceipt::decode(number) {
             self.update(|known| (known.probe.1, known.is_taken) = (answered, false));
-            self.tracker.changed.notify_waiters();
+            self.tracker.state.changed();
             return;
         }
         let arrived = self.unanswered.iter().position(|written| *written == number).map_or(0, |at| at + 1);
@@ -356,7 +344,7 @@ impl Drop for TrackedConnection {
             state.remove(self.key, self.id);
         }
         drop(state);
-        self.tracker.changed.notify_waiters();
+        self.tracker.state.changed();
     }
 }
 

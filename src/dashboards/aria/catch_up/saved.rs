@@ -28,13 +28,13 @@ struct SavedPositions {
 
 impl CatchUp {
     /// Name of the file in the data directory.
-    pub const FILE: &'static str = "panels.json";
+    pub(crate) const FILE: &'static str = "panels.json";
 
     /// Saves the positions for the next process at shutdown.
     ///
     /// # Errors
     /// Fails when the file cannot be written.
-    pub fn save(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
+    pub(crate) fn save(&self, log: &Position, now: DateTime<Utc>) -> io::Result<()> {
         let positions = self.state.lock().positions();
         let Some(file) = self.file.as_ref().filter(|_| !positions.is_empty()) else { return Ok(()) };
         let saved = SavedPositions { at: now, epoch: log.epoch.to_string(), positions };
@@ -44,7 +44,7 @@ impl CatchUp {
     /// Restores the positions that the previous process has saved in `file`, unless they are older than the window or
     /// of another log. The file is removed.
     #[must_use]
-    pub fn restored(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
+    pub(crate) fn restored(self, file: PathBuf, log: &Position, now: DateTime<Utc>) -> Self {
         match read(&file) {
             Ok(saved) => {
                 let age = (now - saved.at).abs().to_std().unwrap_or_default();

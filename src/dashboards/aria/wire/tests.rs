@@ -60,7 +60,7 @@ fn instruments() -> Vec<Instrument> {
 }
 
 fn published(kind: MessageType, body: &Value) -> Event {
-    let Parsed { key, data } = parse(kind, body, now()).unwrap();
+    let Parsed { key, data } = parse(kind, body, now()).unwrap().remove(0);
     let (key, data) = (key.into(), data.into());
     Event::RelayedMessage(Arc::new(RelayedMessage { seq: 1, kind, audience: Audience::All, key, data, at: now() }))
 }
@@ -176,9 +176,9 @@ fn a_malformed_body_is_rejected_with_all_faults() {
 #[test]
 fn a_state_is_kept_for_each_symbol() {
     let bar = json!({"symbol": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1});
-    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().key, "AAPL");
+    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().remove(0).key, "AAPL");
     let idea = json!({"symbol": "AAPL"});
-    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().key, "");
+    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().remove(0).key, "");
 }
 
 #[test]
@@ -222,6 +222,7 @@ fn the_servers_state_is_complete_without_measurements() {
         available_percent: Some(73.04),
         threads: Some(5),
         open_files: Some(12),
+        ..Usage::default()
     };
     assert_snapshot!(system_metrics(usage, "2024-01-01T12:00:00.000Z").as_str(), @r#"{"type":"system_metrics","metrics":{"system":{"uptime_seconds":90061.2,"cpu_percent":1.3,"memory":{"rss_mb":28.6,"vms_mb":1430.5,"available_percent":73},"threads":5,"open_files":12},"models_tracked":0,"total_inferences":0},"timestamp":"2024-01-01T12:00:00.000Z"}"#);
     assert_snapshot!(encode(&PerformanceObject::from(Usage::default())).as_str(), @r#"{"system":{"system":{"uptime_seconds":0,"cpu_percent":null,"memory":{"rss_mb":null,"vms_mb":null,"available_percent":null},"threads":null,"open_files":null},"models_tracked":0,"total_inferences":0},"models":{},"symbols":{},"thresholds":{}}"#);

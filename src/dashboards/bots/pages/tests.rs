@@ -1,7 +1,6 @@
 use tokio::time::sleep;
 
 use super::*;
-use crate::dashboards::delivery::Stream;
 use crate::domain::UserNote;
 use crate::pipeline::Handle;
 
@@ -9,7 +8,7 @@ const HOME: Browser = Browser { agent: Some(1), address: None, in_path: false };
 
 fn pages_of(notes: &[UserNote]) -> Arc<Pages> {
     let (handle, _requests) = Handle::channel();
-    let marks = Arc::new(DeliveryTracker::new(Stream::Bots, handle, notes));
+    let marks = Arc::new(DeliveryTracker::new(Some("bots"), handle, notes));
     Arc::new(Pages::new(marks, Arc::new(Metrics::new().unwrap())))
 }
 

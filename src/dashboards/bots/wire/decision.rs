@@ -36,7 +36,7 @@ struct Stops {
 }
 
 /// Returns the decision for a signal that is new, or still pending and sent again; `None` for its end.
-pub fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<RelayedMessage> {
+pub(crate) fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<RelayedMessage> {
     if !signal.is_news() {
         return None;
     }

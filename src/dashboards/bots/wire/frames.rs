@@ -17,7 +17,7 @@ use crate::gateways::messages::{PriceObject, encode};
 use crate::hub::{Encoding, Envelope};
 
 /// The slot of the frames.
-pub const ENCODING: Encoding = Encoding::new(4);
+pub(crate) const ENCODING: Encoding = Encoding::new(4);
 
 /// Behind the data: the time, and for ordered messages the position in their order.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ struct MessagePosition {
 
 /// The transport, as the client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// WebSocket.
     WebSocket,
     /// Server-sent events.
@@ -50,7 +50,7 @@ impl Mode {
 
 /// Why a connection is closed, for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closing {
+pub(crate) struct Closing {
     /// Code in upper case.
     pub code: &'static str,
     /// Text for a person.
@@ -61,7 +61,7 @@ pub struct Closing {
 /// for both clients. A second frame is for the dashboard alone, which reads trades and bots in its own form. Sequence
 /// numbers refer to `log`. `history` returns the previous messages of the same audience, for the sums of `whale`; `bot`
 /// returns the bot of a trade.
-pub fn frames<'a>(
+pub(crate) fn frames<'a>(
     publication: &'a Arc<Envelope>,
     log: &Position,
     history: impl FnOnce() -> Vec<Arc<Envelope>>,
@@ -178,7 +178,7 @@ impl OwnFrame<'_> {
 ///
 /// `current_sequence` is the position after which messages follow; `recovered` says whether everything since the cursor
 /// follows.
-pub fn connected(
+pub(crate) fn connected(
     user: &str,
     mode: Mode,
     cursor: &MessageCursor,
@@ -191,30 +191,30 @@ pub fn connected(
 }
 
 /// Encodes the last frame before the server closes the connection.
-pub fn disconnected(mode: Mode, closing: Closing, now: DateTime<Utc>) -> Utf8Bytes {
+pub(crate) fn disconnected(mode: Mode, closing: Closing, now: DateTime<Utc>) -> Utf8Bytes {
     let Closing { code, message } = closing;
     let data = json!({ "status": "disconnected", "mode": mode.name(), "code": code, "reason": message });
     OwnFrame { status: Some("Disconnected"), ..OwnFrame::of("connection", data) }.at(now)
 }
 
 /// Encodes an error; `code` is in upper case.
-pub fn error(code: &str, message: &str, now: DateTime<Utc>) -> Utf8Bytes {
+pub(crate) fn error(code: &str, message: &str, now: DateTime<Utc>) -> Utf8Bytes {
     OwnFrame { message: Some(message), ..OwnFrame::of("error", json!({ "code": code, "message": message })) }.at(now)
 }
 
 /// Encodes a ping; the number is in milliseconds since 1970.
-pub fn ping(now: DateTime<Utc>) -> Utf8Bytes {
+pub(crate) fn ping(now: DateTime<Utc>) -> Utf8Bytes {
     encode(&json!({ "type": "ping", "timestamp": now.timestamp_millis() }))
 }
 
 /// Encodes the answer to a client's ping, with the client's own number, from which it computes the round trip.
-pub fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
+pub(crate) fn pong(timestamp: Option<&Value>, now: DateTime<Utc>) -> Utf8Bytes {
     let timestamp = timestamp.cloned().unwrap_or_else(|| now.timestamp_millis().into());
     encode(&json!({ "type": "pong", "timestamp": timestamp, "server_time": iso(now) }))
 }
 
 /// Encodes the server's state, see [`system_health`].
-pub fn health_frame<'a>(
+pub(crate) fn health_frame<'a>(
     state: &ServerState,
     published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,
@@ -223,7 +223,7 @@ pub fn health_frame<'a>(
 }
 
 /// Encodes the end of a requested replay.
-pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: DateTime<Utc>) -> Utf8Bytes {
+pub(crate) fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: DateTime<Utc>) -> Utf8Bytes {
     let head = StreamHead {
         user_id: None,
         current_sequence: cursor.seq,
@@ -234,7 +234,7 @@ pub fn replayed(count: usize, cursor: &MessageCursor, recovered: bool, now: Date
 }
 
 /// Encodes all prices, in the two forms that the pages read.
-pub fn prices<'a>(
+pub(crate) fn prices<'a>(
     updates: impl Iterator<Item = &'a PriceUpdate>,
     instruments: &Instruments,
     now: DateTime<Utc>,
@@ -248,7 +248,7 @@ pub fn prices<'a>(
 
 /// Encodes prices by symbol as JSON. Coins also appear under the name that the page looks for (`BTC/ZAR`), with the
 /// change in percent, which it prints with a percent sign.
-pub fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments: &Instruments) -> String {
+pub(crate) fn price_map<'a>(updates: impl Iterator<Item = &'a PriceUpdate>, instruments: &Instruments) -> String {
     let entries = updates.flat_map(|update| {
         let object = encode(&PriceObject::from(update));
         let pair = pair(&update.symbol, instruments);

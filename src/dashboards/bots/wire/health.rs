@@ -12,7 +12,7 @@ const OF_THE_PLATFORM: [&str; 5] = ["redis", "exchange_connections", "last_trade
 
 /// What the server knows about itself.
 #[derive(Debug, Clone, Copy)]
-pub struct ServerState {
+pub(crate) struct ServerState {
     /// Whether the server is fully working.
     pub healthy: bool,
     /// Whether signals can be stored.
@@ -23,7 +23,7 @@ pub struct ServerState {
 
 /// Returns the `data` of `system_health`: the server's own state, and the platform's fields of `published`. Later
 /// messages take precedence.
-pub fn system_health<'a>(
+pub(crate) fn system_health<'a>(
     state: &ServerState,
     published: impl Iterator<Item = &'a RelayedMessage>,
     now: DateTime<Utc>,

@@ -18,12 +18,12 @@ const ALL_PLATFORMS: &str = "all";
 const CURRENCY: &str = "ZAR";
 
 /// Returns the bots of one user by id, for the trades of an answer.
-pub fn bots_by_id<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> BTreeMap<&'a str, Bot> {
+pub(crate) fn bots_by_id<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> BTreeMap<&'a str, Bot> {
     bots.map(|bot| (&*bot.key, Bot::read(bot))).collect()
 }
 
 /// `{"trades":[…]}`, newest first.
-pub fn trades<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>, bots: &BTreeMap<&str, Bot>) -> String {
+pub(crate) fn trades<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>, bots: &BTreeMap<&str, Bot>) -> String {
     let unknown = Bot::default();
     let trade = |trade: &'a RelayedMessage| {
         let bot = bot_id(trade).and_then(|id| bots.get(id.as_str())).unwrap_or(&unknown);
@@ -33,13 +33,13 @@ pub fn trades<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>, bots: 
 }
 
 /// A bare list of bots, over which the page iterates.
-pub fn bots<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> String {
+pub(crate) fn bots<'a>(bots: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let bots: Vec<_> = bots.map(|bot| spelled(bot, None)).collect();
     format!("[{}]", bots.join(","))
 }
 
 /// `{"success","count","decisions":[…]}`, newest first.
-pub fn decisions<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>) -> String {
+pub(crate) fn decisions<'a>(newest_first: impl Iterator<Item = &'a RelayedMessage>) -> String {
     let decisions: Vec<_> = newest_first.collect();
     let count = decisions.len();
     format!(r#"{{"success":true,"count":{count},"decisions":{}}}"#, list(decisions.into_iter()))
@@ -51,7 +51,7 @@ fn list<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> String {
 }
 
 /// The holdings of one user per platform, and in total.
-pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>, now: DateTime<Utc>) -> Value {
+pub(crate) fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>, now: DateTime<Utc>) -> Value {
     let holdings = Holdings::of(balances);
     let mut master = Map::new();
     master.insert("total_zar".into(), json_number(holdings.total_zar));
@@ -68,7 +68,7 @@ pub fn wallet<'a>(user: &str, balances: impl Iterator<Item = &'a RelayedMessage>
 
 /// The portfolio of one user: equity from the balances, metrics, and the sums of trades, which are only known when all
 /// trades are retained.
-pub fn portfolio<'a>(
+pub(crate) fn portfolio<'a>(
     balances: impl Iterator<Item = &'a RelayedMessage>,
     metrics: Option<&RelayedMessage>,
     all_trades: Option<impl Iterator<Item = &'a RelayedMessage>>,
@@ -108,7 +108,7 @@ pub fn portfolio<'a>(
 
 /// The sums of whale movements, oldest first: in `data` beside a `status`, and at the top level, for the two pages that
 /// read them.
-pub fn whales<'a>(oldest_first: impl Iterator<Item = &'a RelayedMessage>) -> Value {
+pub(crate) fn whales<'a>(oldest_first: impl Iterator<Item = &'a RelayedMessage>) -> Value {
     let mut whales = serde_json::to_value(WhaleSums::of(oldest_first)).unwrap_or_default();
     whales["signals"] = json!([]);
     let data = whales.clone();

@@ -14,24 +14,24 @@
 mod decision;
 mod frames;
 mod health;
-pub mod lists;
+pub(super) mod lists;
 mod spelling;
 #[cfg(test)]
 mod tests;
 mod whale;
 
-pub use decision::decision_of;
-pub use frames::{
+pub(super) use decision::decision_of;
+pub(super) use frames::{
     Closing, ENCODING, Mode, connected, disconnected, error, frames, health_frame, ping, pong, price_map, prices,
     replayed,
 };
-pub use health::{ServerState, system_health};
-pub use spelling::{Bot, spelled};
+pub(super) use health::{ServerState, system_health};
+pub(super) use spelling::{Bot, spelled};
 
 use crate::domain::MessageType;
 
 /// The types of published messages that are read here.
-pub const KINDS: [MessageType; 10] = [
+pub(super) const KINDS: [MessageType; 10] = [
     MessageType::Trades,
     MessageType::Bots,
     MessageType::Balances,

@@ -15,7 +15,7 @@ const OF_BOTS: [(&str, &str); 3] = [("platform", "exchange"), ("capital", "curre
 
 /// What is known of the bot that a trade belongs to.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Bot {
+pub(crate) struct Bot {
     name: Option<Value>,
     capital: Option<Value>,
     profit: Option<Value>,
@@ -23,7 +23,7 @@ pub struct Bot {
 
 impl Bot {
     /// Parses a published bot.
-    pub fn read(published: &RelayedMessage) -> Self {
+    pub(crate) fn read(published: &RelayedMessage) -> Self {
         let mut fields: Map<String, Value> = serde_json::from_str(&published.data).unwrap_or_default();
         let mut known = |spellings: [&str; 2]| {
             let mut found = spellings.into_iter().filter_map(|name| fields.remove(name));
@@ -38,7 +38,7 @@ impl Bot {
 
     /// Returns the bot with this id among those for `audiences`. A user's own bot takes precedence over one for all
     /// users.
-    pub fn find(snapshot: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
+    pub(crate) fn find(snapshot: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
         let of = |audience: &Audience| {
             let mut bots = snapshot.states_of(audience, MessageType::Bots);
             bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
@@ -47,7 +47,7 @@ impl Bot {
     }
 
     /// Returns the bot of a trade that `audiences` may read.
-    pub fn of_trade(snapshot: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
+    pub(crate) fn of_trade(snapshot: &Snapshot, audiences: &Audiences, trade: &RelayedMessage) -> Option<Self> {
         Self::find(snapshot, audiences, &bot_id(trade)?)
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
 
 /// Returns the `data` of a message in both spellings; the documented fields keep their order. `bot` is the bot of a
 /// trade. Messages of other types are unchanged.
-pub fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, str> {
+pub(crate) fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, str> {
     let pairs = match published.kind {
         MessageType::Trades => &OF_TRADES[..],
         MessageType::Bots => &OF_BOTS[..],

@@ -82,9 +82,7 @@ impl OrionProtocol {
             // The snapshot is complete when it stands in for a gap that was not filled.
             (Some(_), _) => true,
             (None, Some(replay)) => signal.state.is_pending() || age <= replay,
-            (None, None) => {
-                self.has_joined || signal.state != SignalState::Confirmed || age <= self.gateway.orion.alarm_window
-            }
+            (None, None) => self.has_joined || signal.state != SignalState::Confirmed || age <= self.alarm_window,
         }
     }
 

@@ -6,7 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::ws::Utf8Bytes;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, Uri};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -17,14 +23,13 @@ use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::command::{SubscriptionRequest, fault, parse_replay, short};
 use crate::gateways::completeness::Completeness;
-use crate::gateways::events;
 use crate::gateways::messages::{ErrorObject, Pong, Typed, encode};
 use crate::gateways::pace::TOO_FAST;
 use crate::gateways::resume::{self, Gone};
-use crate::gateways::ws::{Client, Protocol};
+use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::Envelope;
+use crate::ingest::{MalformedBody, trimmed};
 use crate::pipeline::clock;
-use crate::sources::push::{MalformedBody, trimmed};
 
 const DASHBOARD: &str = "/ws/signals";
 const PUSHER: &str = "/api/websocket";
@@ -36,10 +41,64 @@ const MAX_SUBSCRIBE_WAIT: Duration = Duration::from_secs(3);
 /// The number in the opening ping.
 const OPENING_PING: u64 = 0;
 
+/// What the streams share, and for how long after its confirmation a signal belongs to the first snapshot.
+type StreamState = (Arc<Gateway>, Duration);
+
+/// Routes of the streams.
+pub(super) fn routes(gateway: Arc<Gateway>, alarm_window: Duration) -> Router {
+    Router::new()
+        .route(DASHBOARD, get(dashboard))
+        .route("/ws/signals/", get(dashboard))
+        .route(PUSHER, get(pusher))
+        .with_state((gateway, alarm_window))
+}
+
+/// Query parameters of the dashboard's stream.
+#[derive(Debug, Default, Deserialize)]
+struct OrionQuery {
+    since: Option<String>,
+    replay: Option<String>,
+}
+
+async fn dashboard(
+    State((gateway, alarm_window)): State<StreamState>,
+    Query(OrionQuery { since, replay }): Query<OrionQuery>,
+    headers: HeaderMap,
+    uri: Uri,
+    handshake: Handshake,
+) -> Response {
+    let login = match gateway.admit_reader(&headers, &uri, None) {
+        Ok(login) => login,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let may_push = gateway.may_push(&headers, &uri);
+    let protocol = OrionProtocol::dashboard(gateway.clone(), alarm_window, (since, replay), may_push);
+    handshake.serve(gateway, login, protocol)
+}
+
+async fn pusher(
+    State((gateway, alarm_window)): State<StreamState>,
+    headers: HeaderMap,
+    uri: Uri,
+    handshake: Handshake,
+) -> Response {
+    let may_push = gateway.may_push(&headers, &uri);
+    // A pusher may still send its token in a frame. A wrong token in the handshake is rejected at once.
+    if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
+        return refusal.into_response();
+    }
+    let login = gateway.admit_reader(&headers, &uri, None);
+    let may_read = may_push || login.is_ok();
+    let protocol = OrionProtocol::pusher(gateway.clone(), alarm_window, may_push, may_read);
+    handshake.serve(gateway, login.ok().flatten(), protocol)
+}
+
 /// The connection of one ORION dashboard or pusher.
 #[derive(Debug)]
-pub(crate) struct OrionProtocol {
+struct OrionProtocol {
     gateway: Arc<Gateway>,
+    /// How old a confirmed signal may be in the first snapshot.
+    alarm_window: Duration,
     endpoint: &'static str,
     since: Option<String>,
     /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
@@ -71,10 +130,10 @@ struct SubscribeWait {
 impl OrionProtocol {
     /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
     /// `replay` is the unparsed query parameter.
-    pub(crate) fn dashboard(
+    fn dashboard(
         gateway: Arc<Gateway>,
-        since: Option<String>,
-        replay: Option<String>,
+        alarm_window: Duration,
+        (since, replay): (Option<String>, Option<String>),
         may_push: bool,
     ) -> Self {
         let (replay, query_fault) = match replay.map(|replay| parse_replay(&replay.into())) {
@@ -82,17 +141,23 @@ impl OrionProtocol {
             Some(Err(fault)) => (None, Some(fault)),
             None => (None, None),
         };
-        Self { since, replay, query_fault, ..Self::new(gateway, DASHBOARD, may_push, true) }
+        Self { since, replay, query_fault, ..Self::new(gateway, alarm_window, DASHBOARD, (may_push, true)) }
     }
 
     /// Creates a pusher's connection: it gets nothing until it subscribes.
-    pub(crate) fn pusher(gateway: Arc<Gateway>, may_push: bool, may_read: bool) -> Self {
-        Self::new(gateway, PUSHER, may_push, may_read)
+    fn pusher(gateway: Arc<Gateway>, alarm_window: Duration, may_push: bool, may_read: bool) -> Self {
+        Self::new(gateway, alarm_window, PUSHER, (may_push, may_read))
     }
 
-    fn new(gateway: Arc<Gateway>, endpoint: &'static str, may_push: bool, may_read: bool) -> Self {
+    fn new(
+        gateway: Arc<Gateway>,
+        alarm_window: Duration,
+        endpoint: &'static str,
+        (may_push, may_read): (bool, bool),
+    ) -> Self {
         Self {
             gateway,
+            alarm_window,
             endpoint,
             since: None,
             replay: None,
@@ -181,7 +246,7 @@ impl OrionProtocol {
         let push = &self.gateway.push;
         let frame = match kind {
             "signal" => push.signal(data).await.map(|answer| encode(&answer)),
-            "event" => push.events(|now| events::read(data, now)).await.map(|answer| encode(&answer)),
+            "event" => push.events(|now| self.gateway.published.read(data, now)).await.map(|answer| encode(&answer)),
             _ => push.prices(data).await.map(|answer| encode(&answer)),
         };
         client.outbox.answer(frame.unwrap_or_else(|error| encode(&error.body())));

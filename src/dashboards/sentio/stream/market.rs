@@ -18,13 +18,15 @@ use crate::pipeline::clock;
 #[derive(Debug)]
 pub(super) struct MarketData {
     gateway: Arc<Gateway>,
+    /// Time between two lists of quotes.
+    interval: Duration,
     /// Subscribed symbols; `None` before the first frame.
     watchlist: Option<Watchlist>,
 }
 
 impl MarketData {
-    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, watchlist: None }
+    pub(super) fn new(gateway: Arc<Gateway>, interval: Duration) -> Self {
+        Self { gateway, interval, watchlist: None }
     }
 
     /// Sends the quotes of `watchlist`, if there are any. Unknown symbols have none.
@@ -53,7 +55,7 @@ impl Protocol for MarketData {
     fn encode(&mut self, _: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {}
 
     fn interval(&self) -> Option<Duration> {
-        Some(self.gateway.sentio.update_interval)
+        Some(self.interval)
     }
 
     fn on_interval(&mut self, client: &mut Client) {

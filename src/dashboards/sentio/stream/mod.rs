@@ -6,6 +6,7 @@ mod personal;
 mod signals;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -15,7 +16,8 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value};
 
-use crate::dashboards::sentio::wire;
+use super::wire;
+use crate::dashboards::DeliveryTracker;
 use crate::gateways::Gateway;
 use crate::gateways::command::{fault, short};
 use crate::gateways::ws::{Client, Handshake, Protocol};
@@ -25,8 +27,18 @@ use market::MarketData;
 use personal::{Earnings, Notifications, Panel, Personal, UserDashboard};
 use signals::TradeSignals;
 
-/// Routes of Sentio's endpoints. A WebSocket on `/` reaches `/ws/market-data` too.
-pub(crate) fn routes() -> Router<Arc<Gateway>> {
+/// What the streams share.
+#[derive(Debug, Clone)]
+pub(super) struct StreamState {
+    pub(super) gateway: Arc<Gateway>,
+    /// Which notifications have reached each user.
+    pub(super) notifications: Arc<DeliveryTracker>,
+    /// Time between two lists of quotes.
+    pub(super) update_interval: Duration,
+}
+
+/// Routes of the streams. A WebSocket on `/` reaches `/ws/market-data` too.
+pub(super) fn routes(state: StreamState) -> Router {
     Router::new()
         .route("/ws/trade-signals", get(signals))
         .route("/ws/market-data", get(market))
@@ -34,63 +46,66 @@ pub(crate) fn routes() -> Router<Arc<Gateway>> {
         .route("/ws/earnings", get(earnings))
         .route("/ws/notifications", get(notifications))
         .route("/ws/user/{id}", get(user))
+        .with_state(state)
 }
 
-async fn signals(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, TradeSignals::new)
+async fn signals(State(state): State<StreamState>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    public(state.gateway, &headers, &uri, handshake, TradeSignals::new)
 }
 
-async fn market(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    public(gateway, &headers, &uri, handshake, MarketData::new)
+async fn market(State(state): State<StreamState>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    let protocol = |gateway| MarketData::new(gateway, state.update_interval);
+    public(state.gateway, &headers, &uri, handshake, protocol)
 }
 
 /// Serves `/ws/admin`. The handshake needs no token, because administrators present it in the first frame.
-async fn admin(State(gateway): State<Arc<Gateway>>, handshake: Handshake) -> Response {
+async fn admin(State(StreamState { gateway, .. }): State<StreamState>, handshake: Handshake) -> Response {
     let protocol = Admin::new(gateway.clone());
     handshake.serve(gateway, None, protocol)
 }
 
-async fn earnings(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
-    personal::<Earnings>(gateway, &headers, &uri, handshake, None)
+async fn earnings(State(state): State<StreamState>, headers: HeaderMap, uri: Uri, handshake: Handshake) -> Response {
+    personal::<Earnings>(state, &headers, &uri, handshake, None)
 }
 
 async fn notifications(
-    State(gateway): State<Arc<Gateway>>,
+    State(state): State<StreamState>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
 ) -> Response {
-    personal::<Notifications>(gateway, &headers, &uri, handshake, None)
+    personal::<Notifications>(state, &headers, &uri, handshake, None)
 }
 
 async fn user(
-    State(gateway): State<Arc<Gateway>>,
+    State(state): State<StreamState>,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
 ) -> Response {
     match id {
-        Ok(Path(id)) => personal::<UserDashboard>(gateway, &headers, &uri, handshake, Some(id)),
+        Ok(Path(id)) => personal::<UserDashboard>(state, &headers, &uri, handshake, Some(id)),
         Err(rejection) => (StatusCode::BAD_REQUEST, Json(fault("bad_request", rejection.body_text()))).into_response(),
     }
 }
 
 /// Serves a personal stream. The handshake need not identify the user: a frame may do so later.
 fn personal<P: Panel + 'static>(
-    gateway: Arc<Gateway>,
+    state: StreamState,
     headers: &HeaderMap,
     uri: &Uri,
     handshake: Handshake,
     id: Option<String>,
 ) -> Response {
+    let gateway = state.gateway.clone();
     let login = match gateway.admit_visitor(headers, uri) {
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
     let identity = login.as_ref().map(|login| login.identity().clone());
     let may_read = gateway.may_read(headers, uri);
-    let protocol = Personal::<P>::new(gateway.clone(), identity, may_read, id);
+    let protocol = Personal::<P>::new(state, identity, may_read, id);
     handshake.serve(gateway, login, protocol)
 }
 

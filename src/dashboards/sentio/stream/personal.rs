@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 
-use super::ClientFrame;
+use super::{ClientFrame, StreamState};
 use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::dashboards::delivery::DeliveryConnection;
 use crate::dashboards::sentio::wire;
 use crate::domain::{Event, MessageType};
-use crate::gateways::Gateway;
 use crate::gateways::close::Close;
 use crate::gateways::resume::Gone;
 use crate::gateways::ws::{Client, Protocol};
-use crate::hub::{Audiences, Envelope, Outbox, Spacing, Topics};
+use crate::hub::{Audiences, Envelope, Hub, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
 
 /// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
@@ -32,7 +31,7 @@ pub(super) trait Panel: Send + Sized {
     const ENDPOINT: &'static str;
 
     /// Puts the user's initial messages into the client's outbox and joins it to live events.
-    fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
+    fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
 
     /// See [`Protocol::encode`].
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
@@ -52,7 +51,7 @@ pub(super) trait Panel: Send + Sized {
 /// One client of a personal stream.
 #[derive(Debug)]
 pub(super) struct Personal<P> {
-    gateway: Arc<Gateway>,
+    state: StreamState,
     /// User of the handshake's token.
     identity: Option<Principal>,
     /// Whether the client may read without a user token. Where reading needs a token, a bare id is not enough.
@@ -64,13 +63,8 @@ pub(super) struct Personal<P> {
 }
 
 impl<P: Panel> Personal<P> {
-    pub(super) fn new(
-        gateway: Arc<Gateway>,
-        identity: Option<Principal>,
-        may_read: bool,
-        path: Option<String>,
-    ) -> Self {
-        Self { gateway, identity, may_read, path, panel: None }
+    pub(super) fn new(state: StreamState, identity: Option<Principal>, may_read: bool, path: Option<String>) -> Self {
+        Self { state, identity, may_read, path, panel: None }
     }
 
     async fn register(
@@ -84,15 +78,15 @@ impl<P: Panel> Personal<P> {
         }
         let user = match (&self.path, named) {
             (Some(path), Some(named)) if path != named => return Err(UserAccessError::Other),
-            (path, named) => self.gateway.open_users.admit(identity, path.as_deref().or(named))?,
+            (path, named) => self.state.gateway.open_users.admit(identity, path.as_deref().or(named))?,
         };
-        self.panel = Some(P::join(&self.gateway, client, &user).await);
+        self.panel = Some(P::join(&self.state, client, &user).await);
         Ok(())
     }
 
     /// Handles a frame of a client whose user is not known yet.
     async fn identify(&mut self, client: &mut Client, frame: &ClientFrame) -> Result<(), Close> {
-        let tokens = &self.gateway.tokens;
+        let tokens = &self.state.gateway.tokens;
         if let Some(token) = frame.text("token") {
             tokens.fetch_key_of(token).await;
         }
@@ -111,7 +105,7 @@ impl<P: Panel> Personal<P> {
         match self.register(client, identity.as_ref(), named.as_deref()).await {
             Ok(()) => {
                 if let Some(identity) = proved {
-                    client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
+                    client.log_in(self.state.gateway.log_in(identity).map_err(|_| Close::TooMany)?);
                 }
             }
             Err(error) => refuse(client, error),
@@ -182,8 +176,8 @@ pub(super) struct Earnings;
 impl Panel for Earnings {
     const ENDPOINT: &'static str = "/ws/earnings";
 
-    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        gateway.hub.with_snapshot(|snapshot| {
+    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
+        state.gateway.hub.with_snapshot(|snapshot| {
             client.outbox.put(wire::earnings(snapshot, user));
             client.outbox.set_topics(topics(user));
         });
@@ -208,11 +202,11 @@ pub(super) struct Notifications {
 impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
-    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
-        let connection = gateway.deliveries.join(user).await;
+    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
+        let connection = state.notifications.join(user).await;
         client.outbox.set_spacing(SPACING);
-        gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(wire::missed_notifications(snapshot, user, gateway.deliveries.reached(user)));
+        state.gateway.hub.with_snapshot(|snapshot| {
+            client.outbox.put(wire::missed_notifications(snapshot, user, state.notifications.reached(user)));
             client.outbox.set_topics(topics(user));
         });
         Self { connection, outbox: client.outbox.clone(), last: 0 }
@@ -246,7 +240,7 @@ impl Panel for Notifications {
 /// One object with the user's whole state, sent again after each change.
 #[derive(Debug)]
 pub(super) struct UserDashboard {
-    gateway: Arc<Gateway>,
+    hub: Arc<Hub>,
     user: Arc<str>,
     /// The object that the client has.
     sent: Utf8Bytes,
@@ -255,7 +249,7 @@ pub(super) struct UserDashboard {
 
 impl UserDashboard {
     fn show(&mut self) -> Option<Utf8Bytes> {
-        let sources = self.gateway.hub.with_snapshot(|snapshot| wire::dashboard_sources(snapshot, &self.user));
+        let sources = self.hub.with_snapshot(|snapshot| wire::dashboard_sources(snapshot, &self.user));
         let dashboard = wire::dashboard(&sources);
         let is_new = dashboard != self.sent;
         self.sent = dashboard;
@@ -266,9 +260,9 @@ impl UserDashboard {
 impl Panel for UserDashboard {
     const ENDPOINT: &'static str = "/ws/user/{id}";
 
-    async fn join(gateway: &Arc<Gateway>, client: &mut Client, user: &Arc<str>) -> Self {
+    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
         let mut dashboard =
-            Self { gateway: gateway.clone(), user: user.clone(), sent: Utf8Bytes::default(), changed: false };
+            Self { hub: state.gateway.hub.clone(), user: user.clone(), sent: Utf8Bytes::default(), changed: false };
         client.outbox.set_topics(topics(user));
         if let Some(frame) = dashboard.show() {
             client.outbox.answer(frame);

@@ -1,0 +1,111 @@
+//! Signals, prices and events that are pushed to the server: over HTTP and WebSocket, by TradingView's alerts and by Expert
+//! Advisors.
+//!
+//! Parsing is pure ([`parse_signal`], [`parse_prices`]) and lenient: it accepts every documented spelling, and names
+//! all faults at once. [`Push`] sends the result to the pipeline and builds the answer.
+
+mod aliases;
+mod error;
+mod events;
+mod fields;
+mod loose;
+mod malformed;
+mod messages;
+pub mod metatrader;
+mod prices;
+mod shapes;
+mod signals;
+pub mod tradingview;
+mod values;
+mod words;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::domain::{Accepted, Input, Instruments, LevelLimits, SourceName, UserNote, WallClock};
+use crate::pipeline::Handle;
+use crate::telemetry::Metrics;
+
+pub use error::PushError;
+pub use events::PushedEvents;
+pub use malformed::{MalformedBody, trimmed};
+pub use messages::{Answered, ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
+pub use prices::{PushedPrices, parse_prices};
+pub use signals::parse::{PushedSignal, parse_end, parse_signal};
+
+use fields::SentNames;
+
+/// The name of this source on the wire.
+pub const SOURCE: &str = SourceName::PUSH;
+/// Time limit for the pipeline's answer.
+const PIPELINE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Receives pushes. Cheap to clone.
+#[derive(Clone)]
+pub struct Push {
+    handle: Handle,
+    instruments: Arc<Instruments>,
+    clock: WallClock,
+    /// Both clocks at the start.
+    began: (DateTime<Utc>, Instant),
+    metrics: Arc<Metrics>,
+    level_limits: LevelLimits,
+}
+
+impl std::fmt::Debug for Push {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Push").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl Push {
+    /// Creates a receiver that forwards to the pipeline behind `handle`.
+    pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
+        let began = (clock(), Instant::now());
+        Self { handle, instruments, clock, began, metrics, level_limits: LevelLimits::default() }
+    }
+
+    /// Sets the limits for the levels of a dry run. The pipeline has its own limits for all other pushes.
+    #[must_use]
+    pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
+        Self { level_limits, ..self }
+    }
+
+    /// Returns the later of the wall clock and the monotonic clock since the start: if the wall clock was set back,
+    /// senders with correct clocks are not in the future.
+    fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let (wall, began) = self.began;
+        now.max(wall + began.elapsed())
+    }
+
+    /// Stores a note about a user. `Ok` means that it is durable.
+    ///
+    /// # Errors
+    /// [`PushError`]; the note may not be stored then.
+    pub async fn note(&self, note: UserNote) -> Result<(), PushError> {
+        self.submit(Input::Note(vec![note]), &SentNames::default()).await.map(drop)
+    }
+
+    async fn submit(&self, input: Input, sent_names: &SentNames) -> Result<Accepted, PushError> {
+        match tokio::time::timeout(PIPELINE_TIMEOUT, self.handle.submit(input)).await {
+            Ok(answer) => answer.map_err(|error| PushError::submitting(error, sent_names)),
+            Err(_) => Err(PushError::TimedOut),
+        }
+    }
+
+    fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {
+        if let Err(error) = &result {
+            self.metrics.reject(kind, error.code());
+            tracing::debug!(kind, code = error.code(), "a push was rejected");
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod spelling_tests;
+#[cfg(test)]
+mod tests;

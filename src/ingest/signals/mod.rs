@@ -1,0 +1,122 @@
+//! Pushed signals: as JSON, and as text from a chat.
+
+pub(super) mod parse;
+pub(super) mod pasted;
+mod targets;
+
+use serde_json::Value;
+
+use super::fields::SentNames;
+use super::{Answered, Push, PushError, SOURCE, SignalAnswer};
+use crate::domain::{Accepted, Feed, Input, SignalDraft, SignalId, SignalStatus, SourceName, iso};
+
+use parse::{PushedSignal, parse_signal};
+
+impl Push {
+    /// Receives a signal: a new one, a change of a pending one, or an end. `Ok` means that it is durable and published,
+    /// except for a dry run, which is only validated.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn signal(&self, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+        self.noted("signal", self.accept_signal(value, &SourceName::new(SOURCE)).await)
+    }
+
+    /// Receives a signal as text from a chat, and answers how it was interpreted. Without an `id`, the id is derived
+    /// from the text and the day, so that the same text is one signal for that day.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn pasted(
+        &self,
+        text: &str,
+        id: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
+        self.noted("signal", self.accept_pasted(text, id, dry_run).await)
+    }
+
+    /// Receives a signal from another source, under the name of that source.
+    pub(super) async fn signal_from(
+        &self,
+        source: &SourceName,
+        value: &Value,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
+        self.noted("signal", self.accept_signal(value, source).await)
+    }
+
+    /// Ends a signal: `{"status":"confirmed"}` or `{"status":"invalidated","reason"?}`.
+    ///
+    /// # Errors
+    /// [`PushError`]; nothing was published then.
+    pub async fn update(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+        self.noted("signal", self.accept_end(id, value).await)
+    }
+
+    async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
+        let PushedSignal { id, draft, dry_run, ignored, sent_names } = parse_signal(value, &self.instruments)?;
+        if dry_run {
+            let faults = parse::level_faults(&draft, &self.instruments, self.level_limits);
+            if !faults.is_empty() {
+                return Err(PushError::named(faults, &sent_names));
+            }
+            let status = draft.status.unwrap_or(SignalStatus::Pending);
+            return Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored));
+        }
+        let status = self.submit_signal(&id, draft, source, &sent_names).await?;
+        Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
+    }
+
+    async fn accept_pasted(
+        &self,
+        text: &str,
+        id: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Answered<SignalAnswer>, PushError> {
+        let read = pasted::read(text, &self.instruments)?;
+        let id = match id {
+            Some(id) => id.to_owned(),
+            None => read.id_of_day((self.clock)()).to_string(),
+        };
+        let mut signal = read.signal();
+        signal["id"] = id.into();
+        signal["dry_run"] = dry_run.into();
+        let answered = self.accept_signal(&signal, &SourceName::new(SOURCE)).await?;
+        Ok(Answered { read_as: Some(read.described()), ignored: read.ignored, ..answered })
+    }
+
+    async fn accept_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
+        let (draft, ignored) = parse::parse_end_of(value)?;
+        let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
+        let source = SourceName::new(SOURCE);
+        let status = self.submit_signal(&id, draft, &source, &SentNames::default()).await?;
+        Ok(Answered::new(self.signal_answer(&id, status, false), ignored))
+    }
+
+    async fn submit_signal(
+        &self,
+        id: &SignalId,
+        draft: SignalDraft,
+        source: &SourceName,
+        sent_names: &SentNames,
+    ) -> Result<SignalStatus, PushError> {
+        let said = draft.status.unwrap_or(SignalStatus::Pending);
+        let input = Input::Signal { id: id.clone(), draft: Box::new(draft), source: source.clone(), feed: Feed::Live };
+        match self.submit(input, sent_names).await? {
+            Accepted::Signal(signal) => Ok(signal.state.status()),
+            Accepted::Ticks(_) | Accepted::RelayedMessage | Accepted::Noted => Ok(said),
+        }
+    }
+
+    fn signal_answer(&self, id: &SignalId, status: SignalStatus, dry_run: bool) -> SignalAnswer {
+        SignalAnswer {
+            success: true,
+            message: "Signal received successfully",
+            signal_id: id.to_string(),
+            status: status.name(),
+            dry_run,
+            line_sent: false,
+            timestamp: iso((self.clock)()),
+        }
+    }
+}
