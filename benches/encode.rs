@@ -14,8 +14,8 @@ use orion_server::domain::{
     SourceName, Tick,
 };
 use orion_server::engine::Engine;
-use orion_server::gateways::messages;
 use orion_server::hub::Envelope;
+use orion_server::transport::messages;
 
 /// Encodes an event in a dialect. The first call encodes; later calls return the shared frames.
 type Encode = fn(&Arc<Envelope>) -> &[Utf8Bytes];

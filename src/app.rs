@@ -9,7 +9,7 @@ mod gauges;
 mod login_keys;
 mod sources;
 
-pub use dashboards::published_types;
+pub use dashboards::{message_type, published_types};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,8 +33,6 @@ use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
-use crate::gateways::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
-use crate::gateways::{ChannelCap, Gateway, TokenLayer};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Clients, Envelope, Hub, Sink};
 use crate::ingest::Push;
@@ -46,6 +44,8 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
+use crate::transport::{ChannelCap, Gateway, TokenLayer};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);
@@ -155,12 +155,10 @@ impl App {
         };
         metrics.probe(move |metrics| gauge_sources.update(metrics));
         tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-        // This task only reports a failure of the store; `stop` closes the store after all other tasks.
-        let (closed, stopping) = (store.closed(), tasks.stopping());
-        tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
+        watch_store(&store, &tasks);
         let launcher = sources::launcher(&gateway, &states, &wall);
         sources::start(settings, &launcher)?;
-        desk::spawn(settings, &hub, &launcher)?;
+        desk::spawn(settings, &gateway, &launcher)?;
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -304,6 +302,12 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
     hub
 }
 
+/// Spawns the task that reports a failure of the store; [`App::stop`] closes the store after all other tasks.
+fn watch_store(store: &Store, tasks: &Tasks) {
+    let (closed, stopping) = (store.closed(), tasks.stopping());
+    tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
+}
+
 /// Spawns the tasks that watch the sources and end expired logins.
 fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
     let tasks = &gateway.tasks;
@@ -360,6 +364,7 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         messages_per_user: settings.data.messages_per_user.into(),
         message_retention: settings.data.message_retention,
         max_messages: settings.data.max_messages,
+        message_type: dashboards::message_type,
         clock: clock::wall,
     };
     let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;

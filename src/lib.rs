@@ -3,7 +3,7 @@
 //! # Data flow
 //!
 //! ```text
-//!  sources (fetched) ─┬─► pipeline ──► engine ──► store ──► hub ──► gateways + dashboards
+//!  sources (fetched) ─┬─► pipeline ──► engine ──► store ──► hub ──► transport + dashboards
 //!  ingest (pushed)   ─┘   (the only    (pure)     (commit   (fan-   (transports, and one
 //!                          writer)                 first)    out)    folder for each dashboard)
 //! ```
@@ -15,7 +15,7 @@
 //!    setups and the outcomes of signals.
 //! 4. The [`store`] commits signal events to a durable log before they are published.
 //! 5. The [`hub`] keeps the snapshot for new clients, and delivers events.
-//! 6. A [dashboard](dashboards) turns an event into its frames, once per wire format; the [`gateways`] deliver them.
+//! 6. A [dashboard](dashboards) turns an event into its frames, once per wire format, and [`transport`] delivers them.
 //!
 //! # The rooms and their dependencies
 //!
@@ -34,9 +34,9 @@
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
-//! | [`gateways`] | the transports | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
-//! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | gateways (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
-//! | [`http`] | routes, ingest, history, operations, the console | gateways (messages), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
+//! | [`transport`] | the transports | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
+//! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | transport (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
+//! | [`http`] | routes, ingest, history, operations, the console | transport (messages), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (the list of providers), store |
@@ -54,7 +54,7 @@
 //! - Prices are sent rounded to the grid of their instrument ([`domain::Instrument::round`]).
 //! - Every queue has a bound, a policy for when it is full, and a counter.
 //! - Simulated, replayed, delayed and stale prices are marked as such ([`domain::Quality`]).
-//! - The server never closes a WebSocket with code 1000 ([`gateways::close`]).
+//! - The server never closes a WebSocket with code 1000 ([`transport::close`]).
 //! - Durations are measured on the monotonic clock; times that are sent come from the wall clock ([`domain::Now`]).
 //! - A dashboard is named only in its folder, and in the one list in [`app`].
 //! - Secrets never appear in a log, an error or a URL ([`config::Secret`]).
@@ -68,7 +68,6 @@ pub mod config;
 pub mod dashboards;
 pub mod domain;
 pub mod engine;
-pub mod gateways;
 pub mod http;
 pub mod hub;
 pub mod ingest;
@@ -79,3 +78,4 @@ pub mod sources;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod transport;

@@ -28,7 +28,7 @@ pub enum TaskFailure {
 }
 
 /// What a task does. Boxed: otherwise the compiler makes a copy of tokio's task code for each of them.
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxedWork<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// All background tasks of a process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +62,7 @@ impl Tasks {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    fn spawn_boxed(&self, name: &'static str, work: Work<Result<(), String>>) {
+    fn spawn_boxed(&self, name: &'static str, work: BoxedWork<Result<(), String>>) {
         let (tasks, inner) = (self.clone(), tokio::spawn(work));
         self.essential.lock().spawn(async move {
             let failure = match inner.await {
@@ -84,7 +84,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let work: Work<()> = Box::pin(work);
+        let work: BoxedWork<()> = Box::pin(work);
         self.connections.spawn(work);
     }
 

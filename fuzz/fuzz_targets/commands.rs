@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use orion_server::domain::{Instruments, Position};
-use orion_server::gateways::command::SubscriptionRequest;
-use orion_server::gateways::cursor::MessageCursor;
+use orion_server::transport::command::SubscriptionRequest;
+use orion_server::transport::cursor::MessageCursor;
 
 static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());
 

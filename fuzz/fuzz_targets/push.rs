@@ -7,7 +7,7 @@ use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use orion_server::app::published_types;
 use orion_server::domain::Instruments;
-use orion_server::gateways::events::PublishedTypes;
+use orion_server::transport::events::PublishedTypes;
 use orion_server::ingest::{parse_end, parse_prices, parse_signal};
 
 static CATALOGUE: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(Instruments::documented()).unwrap());

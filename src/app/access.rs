@@ -8,10 +8,10 @@ use tracing::{info, warn};
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{ServerSettings, Settings};
 use crate::domain::UserNote;
-use crate::gateways::socketio::PollingLimits;
 use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
 use crate::store::Recovered;
+use crate::transport::socketio::PollingLimits;
 
 /// Returns the limits of the listener. The number of connections is never more than the file descriptors allow.
 pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<ListenerConfig> {

@@ -136,6 +136,7 @@ mod tests {
             messages_per_user: 1,
             message_retention: HOUR,
             max_messages: 1,
+            message_type: |_| None,
             clock: clock::wall,
         };
         let store = Arc::new(Store::open(&dir.path().join("data"), options, metrics.clone()).unwrap().0);

@@ -15,17 +15,23 @@ use crate::dashboards::bots::Bots;
 use crate::dashboards::orion::Orion;
 use crate::dashboards::sentio::Sentio;
 use crate::dashboards::{Dashboard, Running, Start};
-use crate::domain::{Position, RelayedMessage, Signal};
-use crate::gateways::events::PublishedTypes;
+use crate::domain::{MessageType, Position, RelayedMessage, Signal};
 use crate::http::AppState;
 use crate::tasks::Tasks;
+use crate::transport::events::PublishedTypes;
 
 /// All dashboards.
 const DASHBOARDS: [&dyn Dashboard; 4] = [&Orion, &Aria, &Sentio, &Bots];
 
 /// Returns the types of messages that may be published for any dashboard.
 pub fn published_types() -> PublishedTypes {
-    PublishedTypes::new(DASHBOARDS.iter().flat_map(|dashboard| dashboard.message_types()))
+    PublishedTypes::new(DASHBOARDS.iter().flat_map(|dashboard| dashboard.message_types()).copied())
+}
+
+/// Returns the type of messages with this name.
+pub fn message_type(name: &str) -> Option<MessageType> {
+    let mut kinds = DASHBOARDS.iter().flat_map(|dashboard| dashboard.message_types()).map(|declared| declared.kind);
+    kinds.find(|kind| kind.name() == name)
 }
 
 /// Returns the headers in which pages send a token, besides those of every page.
@@ -96,8 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_message_types_have_the_same_name() {
+        let mut names: Vec<_> = published_types().iter().map(|declared| declared.kind.name()).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+        assert!(names.iter().all(|name| message_type(name).is_some()));
+    }
+
+    #[test]
     fn every_dashboard_encodes_into_slots_of_its_own() {
-        let core = [crate::gateways::messages::OBJECT];
+        let core = [crate::transport::messages::OBJECT];
         let all = DASHBOARDS.iter().flat_map(|dashboard| dashboard.encodings()).chain(&core);
         let mut all: Vec<_> = all.map(|encoding| format!("{encoding:?}")).collect();
         all.sort_unstable();

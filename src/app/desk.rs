@@ -9,9 +9,10 @@ use crate::hub::{Audiences, Hub, Snapshot};
 use crate::sources::Launcher;
 use crate::sources::demo::{Demo, Desk, Quoted};
 use crate::sources::simulator::{self, Simulator};
+use crate::transport::Gateway;
 
 /// Spawns the desk if it is enabled, with a simulator for its own instruments unless the source `simulator` runs.
-pub(super) fn spawn(settings: &Settings, hub: &Arc<Hub>, launcher: &Launcher) -> anyhow::Result<()> {
+pub(super) fn spawn(settings: &Settings, gateway: &Gateway, launcher: &Launcher) -> anyhow::Result<()> {
     if !settings.desk_runs() {
         return Ok(());
     }
@@ -27,8 +28,9 @@ pub(super) fn spawn(settings: &Settings, hub: &Arc<Hub>, launcher: &Launcher) ->
         launcher.spawn("simulator", simulator);
     }
     let users = settings.demo.users.iter().map(|user| user.as_str().into());
-    let desk = Desk::new(settings.simulator.seed, users).resume(hub.with_snapshot(desk_messages));
-    let quotes = quotes(hub.clone(), &launcher.instruments);
+    let types = gateway.published.iter().map(|declared| declared.kind);
+    let desk = Desk::new(settings.simulator.seed, users, types).resume(gateway.hub.with_snapshot(desk_messages));
+    let quotes = quotes(gateway.hub.clone(), &launcher.instruments);
     let demo = Demo::new(desk, Box::new(quotes), wall.clone());
     launcher.spawn("demo desk", demo);
     Ok(())

@@ -8,7 +8,6 @@ use anyhow::Context;
 use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceSettings};
 use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
-use crate::gateways::Gateway;
 use crate::ingest::{self, metatrader, tradingview};
 use crate::pipeline::clock;
 use crate::sources::Launcher;
@@ -16,6 +15,7 @@ use crate::sources::providers::provider;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
 use crate::telemetry::SourceStates;
+use crate::transport::Gateway;
 
 /// Returns how long a source that follows markets may be without a price; `None` while all markets are closed.
 pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>) -> impl Fn() -> Option<Duration> {

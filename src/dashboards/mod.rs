@@ -19,16 +19,16 @@ pub use delivery::DeliveryTracker;
 
 use crate::config::Settings;
 use crate::domain::{Position, RelayedMessage, Signal, UserNote};
-use crate::gateways::Gateway;
-use crate::gateways::events::PublishedType;
 use crate::http::{AppState, ReadLimit};
 use crate::hub::Encoding;
+use crate::transport::Gateway;
+use crate::transport::events::PublishedType;
 
 /// A dashboard: what it declares, and how it starts.
 pub trait Dashboard: fmt::Debug + Sync {
     /// Returns the types of messages that may be published for it.
-    fn message_types(&self) -> Vec<PublishedType> {
-        Vec::new()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &[]
     }
 
     /// Returns the slots in which its encodings of an event are kept. No other dashboard may use them.

@@ -27,7 +27,7 @@ pub enum StateKey {
 }
 
 /// How an event is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Committed before it is acknowledged, delivered in order, replayable, never dropped.
     Ordered,

@@ -1,7 +1,6 @@
 //! Relayed messages: orders, trades, balances, notifications and others that the server only passes on.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,85 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use super::Class;
 
-/// The types of relayed messages. The dashboards declare which of them they read, and in what shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names are those of the messages")]
-pub enum MessageType {
-    OrderUpdate,
-    Idea,
-    PreparedPayload,
-    Bar,
-    Tick,
-    Signal,
-    TradeSignals,
-    Earnings,
-    Notification,
-    AdminUsers,
-    AdminSubscribers,
-    AdminRevenue,
-    AdminUserAnalytics,
-    Trades,
-    Bots,
-    Balances,
-    Decisions,
-    Metrics,
-    Whale,
-    Alerts,
-    SystemHealth,
-    Wallet,
-    AiTasks,
+/// A type of relayed messages: its name on the wire, and how its messages are delivered. The dashboards declare theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageType {
+    rank: u8,
+    name: &'static str,
+    class: Class,
 }
 
 impl MessageType {
-    /// Name and class of every type, in the order of the variants.
-    pub const ALL: [(Self, &'static str, Class); 23] = [
-        (Self::OrderUpdate, "order_update", Class::Ordered),
-        (Self::Idea, "idea", Class::Ordered),
-        (Self::PreparedPayload, "prepared_payload", Class::Ordered),
-        (Self::Bar, "bar", Class::State),
-        (Self::Tick, "tick", Class::State),
-        (Self::Signal, "signal", Class::Ordered),
-        (Self::TradeSignals, "trade_signals", Class::State),
-        (Self::Earnings, "earnings", Class::State),
-        (Self::Notification, "notification", Class::Ordered),
-        (Self::AdminUsers, "admin_users", Class::State),
-        (Self::AdminSubscribers, "admin_subscribers", Class::State),
-        (Self::AdminRevenue, "admin_revenue", Class::State),
-        (Self::AdminUserAnalytics, "admin_user_analytics", Class::State),
-        (Self::Trades, "trades", Class::Ordered),
-        (Self::Bots, "bots", Class::State),
-        (Self::Balances, "balances", Class::State),
-        (Self::Decisions, "decisions", Class::Ordered),
-        (Self::Metrics, "metrics", Class::State),
-        (Self::Whale, "whale", Class::Ordered),
-        (Self::Alerts, "alerts", Class::Ordered),
-        (Self::SystemHealth, "system_health", Class::State),
-        (Self::Wallet, "wallet", Class::Ordered),
-        (Self::AiTasks, "ai_tasks", Class::Ordered),
-    ];
+    /// Declares a type of ordered messages.
+    pub const fn ordered(name: &'static str) -> Self {
+        Self { rank: 0, name, class: Class::Ordered }
+    }
+
+    /// Declares a type of states. Of states that are due at once, those of a lower `rank` leave first.
+    pub const fn state(name: &'static str, rank: u8) -> Self {
+        Self { rank, name, class: Class::State }
+    }
 
     /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+        self.name
     }
 
     /// Returns the delivery class.
     pub const fn class(self) -> Class {
-        Self::ALL[self as usize].2
-    }
-}
-
-/// An unknown message type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no message type that can be published")]
-pub struct UnknownMessageType;
-
-impl FromStr for MessageType {
-    type Err = UnknownMessageType;
-
-    fn from_str(name: &str) -> Result<Self, UnknownMessageType> {
-        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(kind, ..)| *kind).ok_or(UnknownMessageType)
+        self.class
     }
 }
 
@@ -153,19 +100,4 @@ pub struct PrunedMessages {
     pub of: Vec<(Audience, u64)>,
     /// Every user may have lost messages up to this number; 0 when none was pruned.
     pub users: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_follows_the_order_of_types() {
-        for (index, (kind, name, _)) in MessageType::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, index, "{name}");
-            assert_eq!(name.parse(), Ok(kind));
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
-        }
-        assert_eq!("quotes".parse::<MessageType>(), Err(UnknownMessageType));
-    }
 }

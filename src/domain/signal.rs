@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
+    Direction, Fault, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
 };
 
 /// A complete trading signal. Prices are on the instrument's grid.
@@ -85,22 +85,6 @@ impl SignalDraft {
     }
 }
 
-/// A fault of one field of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The field as the sender spelled it; the documented name when it is missing.
-    pub field: String,
-    /// What is wrong, for the user.
-    pub reason: String,
-}
-
-impl Fault {
-    /// Makes a fault of `field`.
-    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
-    }
-}
-
 /// Why a draft cannot be applied to an existing signal.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Contradiction {
@@ -146,7 +130,7 @@ impl Signal {
         ttl: Duration,
     ) -> Result<Self, Vec<Fault>> {
         let Some(direction) = draft.direction else {
-            return Err(vec![Fault::new("direction", "is required for a new signal")]);
+            return Err(vec![Fault::required_for_signal("direction")]);
         };
         let entry_time = draft.entry_time.unwrap_or(now.wall);
         let blank = Self {

@@ -414,15 +414,9 @@ impl Engine {
 }
 
 fn missing(draft: &SignalDraft) -> Vec<Fault> {
-    let fault = |field: &str| Fault::new(field, "is required for a new signal");
-    let mut faults = Vec::new();
-    if draft.symbol.is_none() {
-        faults.push(fault("symbol"));
-    }
-    if draft.direction.is_none() {
-        faults.push(fault("direction"));
-    }
-    faults
+    let fields = [("symbol", draft.symbol.is_none()), ("direction", draft.direction.is_none())];
+    let missing = fields.into_iter().filter(|(_, is_missing)| *is_missing);
+    missing.map(|(field, _)| Fault::required_for_signal(field)).collect()
 }
 
 #[cfg(test)]

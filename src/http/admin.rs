@@ -71,11 +71,12 @@ pub(super) async fn revoke(
 /// Returns the user, and the time before which tokens are invalid; `None` means all tokens issued so far.
 fn read(body: &Value, now: DateTime<Utc>) -> Result<(String, Option<DateTime<Utc>>), Vec<Fault>> {
     let mut faults = Vec::new();
+    let wrong = |reason: &str| Err(Fault::new("user", reason));
     let user = match body.get("user").or_else(|| body.get("user_id")) {
-        None | Some(Value::Null) => Err("is required"),
+        None | Some(Value::Null) => Err(Fault::required("user")),
         Some(Value::String(user)) if (1..=Audience::MAX_USER).contains(&user.chars().count()) => Ok(user.clone()),
-        Some(Value::Number(_)) => Err("must be a text: write the number in quotes, whatever it is in the token"),
-        Some(_) => Err("must be a user's id, of at most 128 characters"),
+        Some(Value::Number(_)) => wrong("must be a text: write the number in quotes, whatever it is in the token"),
+        Some(_) => wrong("must be a user's id, of at most 128 characters"),
     };
     let not_before = match body.get("not_before") {
         None | Some(Value::Null) => Ok(None),
@@ -83,7 +84,7 @@ fn read(body: &Value, now: DateTime<Utc>) -> Result<(String, Option<DateTime<Utc
         Some(Value::Number(time)) => parse_time(&time.to_string()).filter(|time| *time <= now).map(Some).ok_or(()),
         Some(_) => Err(()),
     };
-    let user = user.map_err(|reason| faults.push(Fault::new("user", reason)));
+    let user = user.map_err(|fault| faults.push(fault));
     let not_before =
         not_before.map_err(|()| faults.push(Fault::new("not_before", "must be an ISO 8601 time that has come")));
     match (user, not_before) {

@@ -14,8 +14,8 @@ use crate::domain::number::number;
 use crate::domain::{
     Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, TradeOutcome, iso, parse_time,
 };
-use crate::gateways::messages::SignalObject;
 use crate::store::{HistoryQuery, Since};
+use crate::transport::messages::SignalObject;
 
 #[derive(Debug, Serialize)]
 struct SignalsObject<'a> {

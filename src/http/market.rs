@@ -9,7 +9,7 @@ use super::AppState;
 use super::params::ReadAccess;
 use crate::domain::number::number;
 use crate::domain::{Instrument, InstrumentClass};
-use crate::gateways::messages::PriceObject;
+use crate::transport::messages::PriceObject;
 
 #[derive(Debug, Serialize)]
 struct PricesObject<'a> {

@@ -29,7 +29,6 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::domain::{Instruments, WallClock};
-use crate::gateways::events::PublishedTypes;
 use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
@@ -37,6 +36,7 @@ use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::events::PublishedTypes;
 
 pub(crate) use body::encoded;
 pub use error::ApiError;

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use crate::auth::Tokens;
-use crate::gateways;
 use crate::listener::Peer;
 use crate::telemetry::Metrics;
+use crate::transport;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is accepted from a client.
@@ -62,7 +62,7 @@ pub(super) async fn throttle(
 ) -> Response {
     let address = request.extensions().get::<Peer>().map(|peer| peer.client);
     let response = next.run(request).await;
-    gateways::throttle(&tokens, &metrics, address, response)
+    transport::throttle(&tokens, &metrics, address, response)
 }
 
 /// Returns the client's request id if it is safe in a log line, else a new id.

@@ -38,12 +38,11 @@ impl FromRequestParts<AppState> for ReadAccess {
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     faults: Vec<Fault>,
-    unknown_symbols: usize,
 }
 
 impl Params {
     pub(crate) fn new(query: RawQuery) -> Result<Self, ApiError> {
-        Ok(Self { pairs: query?.0, faults: Vec::new(), unknown_symbols: 0 })
+        Ok(Self { pairs: query?.0, faults: Vec::new() })
     }
 
     /// Reads a parameter; `expected` describes a valid value for the error text.
@@ -67,8 +66,7 @@ impl Params {
         match instruments.resolve(self.get("symbol")?) {
             Ok(instrument) => Some(instrument.symbol.clone()),
             Err(unknown) => {
-                self.unknown_symbols += 1;
-                self.faults.push(Fault::new("symbol", unknown.to_string()));
+                self.faults.push(Fault::unknown_symbol("symbol", &unknown));
                 None
             }
         }
@@ -77,7 +75,7 @@ impl Params {
     /// Adds a fault if a required parameter is absent.
     pub(crate) fn require(&mut self, name: &str) {
         if self.get(name).is_none() {
-            self.faults.push(Fault::new(name, "is required"));
+            self.faults.push(Fault::required(name));
         }
     }
 
@@ -86,7 +84,7 @@ impl Params {
     /// # Errors
     /// All faults that were found.
     pub(crate) fn finish(self) -> Result<(), PushError> {
-        PushError::of_faults(self.faults, self.unknown_symbols).map_or(Ok(()), Err)
+        PushError::of_faults(self.faults).map_or(Ok(()), Err)
     }
 
     /// Returns a parameter as it was sent.

@@ -205,10 +205,7 @@ pub(super) fn risk_query(query: RawQuery) -> Result<Option<RiskQuery>, ApiError>
 
 /// Computes the position size for a signal.
 pub(super) fn position(state: &AppState, signal: &Signal, wanted: RiskQuery) -> Result<PositionObject, ApiError> {
-    let fault = |field: &str, reason: String| -> ApiError {
-        let fault = PushError::of_faults(vec![Fault::new(field, reason)], 0);
-        fault.map_or(ApiError::Internal, ApiError::from)
-    };
+    let fault = |field: &str, reason: String| ApiError::from(PushError::Invalid(vec![Fault::new(field, reason)]));
     let (Some(entry), Some(stop)) = (signal.entry_price, signal.stop_loss) else {
         return Err(fault("risk", "the signal has no entry or no stop".into()));
     };

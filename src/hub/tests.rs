@@ -199,7 +199,7 @@ fn selections_add_and_subtract() {
 }
 
 fn message(seq: u64, audience: Audience) -> Arc<Envelope> {
-    let (kind, data) = (MessageType::Wallet, "{}".into());
+    let (kind, data) = (MessageType::ordered("wallet"), "{}".into());
     let published = RelayedMessage { seq, kind, audience, key: "".into(), data, at: start() };
     Arc::new(Envelope::unplaced(Event::RelayedMessage(Arc::new(published))))
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{REQUIRED, SentNames};
+use super::fields::SentNames;
 use super::messages::ErrorBody;
-use crate::domain::{Contradiction, Fault, Rejection, SignalStatus, Symbol};
+use crate::domain::{Contradiction, Fault, FaultKind, Rejection, SignalStatus, Symbol};
 use crate::pipeline::SubmitError;
 
 /// How many names a sentence lists; the details contain all of them.
@@ -46,13 +46,11 @@ pub enum PushError {
 }
 
 impl PushError {
-    /// Creates the error from faults, of which `unknown_symbols` are only unknown symbols; `None` without faults.
-    pub fn of_faults(faults: Vec<Fault>, unknown_symbols: usize) -> Option<Self> {
-        match faults.len() {
-            0 => None,
-            all if all == unknown_symbols => Some(Self::UnknownSymbol(faults)),
-            _ => Some(Self::Invalid(faults)),
-        }
+    /// Creates the error from faults; `None` without faults.
+    pub fn of_faults(faults: Vec<Fault>) -> Option<Self> {
+        let only_unknown = faults.iter().all(|fault| fault.kind == FaultKind::UnknownSymbol);
+        let error = if only_unknown { Self::UnknownSymbol } else { Self::Invalid };
+        (!faults.is_empty()).then(|| error(faults))
     }
 
     /// Returns the error of a body that is invalid as a whole.
@@ -124,7 +122,7 @@ impl PushError {
 /// Returns the sentence about faults: what is missing, or what is invalid.
 fn sentence(faults: &[Fault], is_unknown_symbol: bool) -> String {
     let plural = if faults.len() == 1 { "" } else { "s" };
-    let missing = faults.iter().all(|fault| fault.reason.starts_with(REQUIRED));
+    let missing = faults.iter().all(|fault| fault.kind == FaultKind::Missing);
     match faults {
         _ if missing => format!("Missing required field{plural}: {}", names(faults)),
         [fault] if is_unknown_symbol => format!("U{}", fault.reason.trim_start_matches('u')),

@@ -7,7 +7,7 @@ use super::messages::EventsAnswer;
 use super::{Push, PushError, SOURCE};
 use crate::domain::{Fault, Input, MessageType, RelayedMessage, iso};
 
-/// Published messages, parsed by the gateways. One event can become several messages.
+/// Published messages, parsed by the dashboard that reads them. One event can become several messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushedEvents {
     /// A single event.

@@ -9,8 +9,6 @@ use super::loose;
 use super::values::FaultReason;
 use crate::domain::{Fault, Instrument, Instruments};
 
-/// The text for a missing field. It is a constant, so that [`PushError`] can recognize it.
-pub(super) const REQUIRED: &str = "is required";
 /// How many unread fields the answer names.
 const MAX_IGNORED: usize = 20;
 /// Longest name of an unread field in the answer, in characters.
@@ -23,7 +21,6 @@ pub(super) struct Fields<'a> {
     /// The prefix of field names in faults: `prices[3].` within a batch, else empty.
     prefix: String,
     faults: Vec<Fault>,
-    unknown_symbols: usize,
     sent_names: SentNames,
 }
 
@@ -44,7 +41,7 @@ impl SentNames {
     /// Renames a fault's field to the sender's spelling.
     pub(super) fn name(&self, fault: Fault) -> Fault {
         match self.0.iter().find(|(documented, _)| *documented == fault.field) {
-            Some((_, sent_names)) => Fault { field: sent_names.clone(), ..fault },
+            Some((_, sent_names)) => fault.renamed(|_| sent_names.clone()),
             None => fault,
         }
     }
@@ -56,7 +53,7 @@ impl<'a> Fields<'a> {
         let entries = entries
             .map(|(name, value)| FieldEntry { normalized: normalized(name), name, value, was_read: false })
             .collect();
-        Self { entries, prefix, faults: Vec::new(), unknown_symbols: 0, sent_names: SentNames::default() }
+        Self { entries, prefix, faults: Vec::new(), sent_names: SentNames::default() }
     }
 
     /// Returns whether the field is present in any spelling, and not null.
@@ -194,10 +191,7 @@ impl<'a> Fields<'a> {
                     self.fault(name, format!("contradicts {other}"));
                 }
                 (Ok(_), Some(_)) => {}
-                (Err(unknown), _) => {
-                    self.unknown_symbols += 1;
-                    self.fault(name, unknown.to_string());
-                }
+                (Err(unknown), _) => self.push(Fault::unknown_symbol(name, &unknown)),
             }
         }
         first.map(|(_, instrument)| instrument)
@@ -209,7 +203,12 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn fault(&mut self, field: impl std::fmt::Display, reason: impl Into<String>) {
-        self.faults.push(Fault::new(format!("{}{field}", self.prefix), reason));
+        self.push(Fault::new(field.to_string(), reason));
+    }
+
+    /// Adds a fault of a field of this object.
+    pub(super) fn push(&mut self, fault: Fault) {
+        self.faults.push(fault.renamed(|field| format!("{}{field}", self.prefix)));
     }
 
     /// Adds faults of the domain with the sender's spelling. A field that already has a fault is skipped.
@@ -231,12 +230,12 @@ impl<'a> Fields<'a> {
 
     /// Returns the sender's spellings if there are no faults.
     pub(super) fn finish(self) -> Result<SentNames, PushError> {
-        PushError::of_faults(self.faults, self.unknown_symbols).map_or(Ok(self.sent_names), Err)
+        PushError::of_faults(self.faults).map_or(Ok(self.sent_names), Err)
     }
 
-    /// Returns the faults, and how many of them are only unknown symbols.
-    pub(super) fn into_faults(self) -> (Vec<Fault>, usize) {
-        (self.faults, self.unknown_symbols)
+    /// Returns the faults.
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.faults
     }
 }
 

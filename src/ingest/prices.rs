@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::aliases::{ASK, BID, PRICE, PRICE_TIME, SYMBOL, VOLUME};
-use super::fields::{Fields, REQUIRED, SentNames};
+use super::fields::{Fields, SentNames};
 use super::{Answered, PricesAnswer, Push, PushError, SOURCE, shapes, values};
-use crate::domain::{Accepted, Feed, Input, Instruments, Quote, SourceName, Tick, TickFault, iso};
+use crate::domain::{Accepted, Fault, Feed, Input, Instruments, Quote, SourceName, Tick, TickFault, iso};
 
 /// Largest number of prices in a batch.
 const MAX_BATCH: usize = 1_000;
@@ -101,10 +101,10 @@ pub(super) fn read_prices(
     let entries = batch.as_array().filter(|entries| (1..=MAX_BATCH).contains(&entries.len()));
     let Some(entries) = entries else {
         outer.fault("prices", format!("must be a list of 1 to {MAX_BATCH} prices"));
-        return Err(PushError::Invalid(outer.into_faults().0));
+        return Err(PushError::Invalid(outer.into_faults()));
     };
     let mut ignored = outer.ignored();
-    let (mut ticks, mut faults, mut unknown_symbols) = (Vec::with_capacity(entries.len()), Vec::new(), 0);
+    let (mut ticks, mut faults) = (Vec::with_capacity(entries.len()), Vec::new());
     let nothing = Map::new();
     for (index, entry) in entries.iter().enumerate() {
         let mut fields = Fields::new(entry.as_object().unwrap_or(&nothing), format!("prices[{index}]."));
@@ -112,12 +112,10 @@ pub(super) fn read_prices(
         if ignored.len() < MAX_IGNORED {
             ignored.extend(fields.ignored());
         }
-        let (of_entry, unknown) = fields.into_faults();
-        faults.extend(of_entry);
-        unknown_symbols += unknown;
+        faults.extend(fields.into_faults());
     }
     ignored.truncate(MAX_IGNORED);
-    PushError::of_faults(faults, unknown_symbols).map_or(Ok((PushedPrices::Batch(ticks), ignored)), Err)
+    PushError::of_faults(faults).map_or(Ok((PushedPrices::Batch(ticks), ignored)), Err)
 }
 
 fn unwrap(value: &Value) -> Option<&Map<String, Value>> {
@@ -135,14 +133,14 @@ fn read_tick(
 ) -> Option<Tick> {
     let instrument = fields.instrument(instruments);
     if !fields.has(&SYMBOL) {
-        fields.fault("symbol", REQUIRED);
+        fields.push(Fault::required("symbol"));
     }
     let mut price = |field| fields.read(field, |value| values::price(value, instrument));
     let (last, bid, ask) = (price(&PRICE), price(&BID), price(&ASK));
     match (fields.has(&BID), fields.has(&ASK)) {
-        (true, false) => fields.fault("ask", "is required beside bid"),
-        (false, true) => fields.fault("bid", "is required beside ask"),
-        (false, false) if !fields.has(&PRICE) => fields.fault("price", "is required, or bid and ask"),
+        (true, false) => fields.push(Fault::required_when("ask", " beside bid")),
+        (false, true) => fields.push(Fault::required_when("bid", " beside ask")),
+        (false, false) if !fields.has(&PRICE) => fields.push(Fault::required_when("price", ", or bid and ask")),
         _ => {}
     }
     let quote = match (bid, ask) {

@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::domain::{
-    Contradiction, Fault, Feed, Now, Quote, Rejection, Signal, SignalDraft, SignalId, SignalStatus, Tick, parse_time,
+    Contradiction, Fault, FaultKind, Feed, Now, Quote, Rejection, Signal, SignalDraft, SignalId, SignalStatus, Tick,
+    parse_time,
 };
-use crate::gateways::messages::SignalObject;
 use crate::pipeline::{Request, SubmitError};
 use crate::tasks::Tasks;
+use crate::transport::messages::SignalObject;
 
 const TTL: Duration = Duration::from_mins(5);
 
@@ -501,7 +502,7 @@ fn any_word() -> impl Strategy<Value = String> {
 /// Returns whether a fault names a field of the body, or a required one.
 fn names_something(value: &Value, fault: &Fault) -> bool {
     let name = fault.field.rsplit('.').next().unwrap().split('[').next().unwrap();
-    let required = fault.reason.starts_with("is required");
+    let required = fault.kind == FaultKind::Missing;
     required || name == "body" || value.to_string().contains(&format!("\"{name}\":"))
 }
 

@@ -25,7 +25,7 @@ use crate::domain::{BarLabel, Candle, Feed, Instrument, Instruments, Quote, Reco
 const CHUNK: u64 = 256;
 /// After this many invalid rows at the start, the file is not read further.
 const MAX_BAD_START: u64 = 1000;
-/// Invalid rows with fewer valid ones between them form one burst, which gets one warning.
+/// Invalid rows with fewer lines between them form one burst, which gets one warning.
 const BURST_GAP: u64 = 1000;
 /// Widest spread of a row, as a share of its price.
 const WIDEST_SPREAD: f64 = 0.05;
@@ -95,6 +95,7 @@ pub(crate) struct Recording {
     pub(super) without_spread: u64,
     /// Whether some times have no timezone.
     pub(super) has_local_times: bool,
+    /// The line of the last invalid row. A reversal goes back to smaller ones.
     pub(super) last_fault: Option<u64>,
     pub(super) ended: bool,
 }
@@ -137,7 +138,8 @@ impl Recording {
                 Some(Err(fault)) => self.leave_out(self.line.number, &fault),
                 None => self.end()?,
             }
-            if self.last_at.is_none() && self.faults() >= MAX_BAD_START {
+            // Before a reversal the whole file was read, so its faults need not be at the start.
+            if self.last_at.is_none() && self.reversed.is_none() && self.faults() >= MAX_BAD_START {
                 return Err(self.no_good_row());
             }
         }
@@ -333,8 +335,7 @@ impl Recording {
         if fault.kind.is_expected() {
             return;
         }
-        let row = self.counts.rows;
-        if self.last_fault.replace(row).is_none_or(|last| row - last > BURST_GAP) {
+        if self.last_fault.replace(line).is_none_or(|last| line.abs_diff(last) > BURST_GAP) {
             tracing::warn!(source = %self.source, "a row is skipped, as are invalid ones near it: {}", fault.located(line));
         }
     }

@@ -76,7 +76,7 @@ pub use verify::{Verified, VerifiedRecords, verify};
 pub use write_queue::AppendReceipt;
 pub use writer::Health;
 
-use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
+use crate::domain::{Bar, MessageType, Progress, RelayedMessage, Signal, SignalId, TradeOutcome, UserNote};
 use crate::telemetry::{LogLimit, Metrics};
 use open::Watermarking;
 use transact::{CHECKPOINT_FRAMES, FileIdentity};
@@ -106,6 +106,8 @@ pub struct Options {
     pub message_retention: Duration,
     /// Maximum number of ordered messages for all users together; the oldest are removed first.
     pub max_messages: u64,
+    /// Finds the type of relayed messages with a name. Messages of an unknown type are skipped.
+    pub message_type: fn(&str) -> Option<MessageType>,
     /// The wall clock. It is used for retention only.
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -152,7 +154,7 @@ impl Store {
         metrics: Arc<Metrics>,
         watermarking: Watermarking,
     ) -> Result<(Self, Recovered), StoreError> {
-        let opened = open::open(dir, options.recent_since, watermarking)?;
+        let opened = open::open(dir, (options.recent_since, options.message_type), watermarking)?;
         metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
         let shared = Arc::new(WriterShared {
             queue: WriteQueue::default(),

@@ -10,6 +10,7 @@ use super::bars::{self, BarsRead};
 use super::chain::ChainLink;
 use super::error::StoreError;
 use super::inspect::{LogCondition, inspect, wal_file, watermark_file};
+use super::passing::FindMessageType;
 use super::wal::{self, Scan};
 use super::watermark::{Heads, Watermark, WatermarkFile, WatermarkPhase};
 use super::{
@@ -88,8 +89,11 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn load(connection: &Connection, recent_since: DateTime<Utc>) -> rusqlite::Result<Self> {
-        let (published, forgotten) = passing::all(connection)?;
+    pub(super) fn load(
+        connection: &Connection,
+        (recent_since, message_type): (DateTime<Utc>, FindMessageType),
+    ) -> rusqlite::Result<Self> {
+        let (published, forgotten) = passing::all(connection, message_type)?;
         Ok(Self {
             pending: queries::pending(connection)?,
             recent: queries::recent(connection, recent_since, MAX_RECENT)?,
@@ -104,12 +108,16 @@ impl Contents {
 }
 
 /// Opens the log in `dir`, creating both if necessary.
-pub(super) fn open(dir: &Path, recent_since: DateTime<Utc>, watermarking: Watermarking) -> Result<Opened, StoreError> {
+pub(super) fn open(
+    dir: &Path,
+    wanted: (DateTime<Utc>, FindMessageType),
+    watermarking: Watermarking,
+) -> Result<Opened, StoreError> {
     place::check_writable(dir)?;
     make_directory(dir)?;
     let lock = lock(dir)?;
     let file = dir.join(DATABASE_FILE);
-    let load = |connection: &Connection| Contents::load(connection, recent_since);
+    let load = |connection: &Connection| Contents::load(connection, wanted);
     let (condition, loaded) = inspect(&file, load)?;
     let on = watermarking == Watermarking::On;
     let mut watermark = if on { open_watermark(&file, &condition)? } else { None };

@@ -16,6 +16,9 @@ const MAX_STATES: u64 = 20_000;
 /// Maximum number of ordered messages that one transaction prunes.
 const MAX_PRUNED_AT_ONCE: usize = 250;
 
+/// Finds the type of messages with a name.
+pub(super) type FindMessageType = fn(&str) -> Option<MessageType>;
+
 /// The table.
 pub(super) const TABLE: &str = "published";
 /// The `meta` key for the number of the last pruned ordered message of any user.
@@ -157,19 +160,22 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<()> {
 const ALL: &str = "SELECT seq, at, kind, audience, key, data, checksum FROM published ORDER BY seq";
 
 /// Returns all kept messages, oldest first, and which ones have been removed.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<(Vec<RelayedMessage>, PrunedMessages)> {
+pub(super) fn all(
+    connection: &Connection,
+    message_type: FindMessageType,
+) -> rusqlite::Result<(Vec<RelayedMessage>, PrunedMessages)> {
     let mut statement = connection.prepare(ALL)?;
-    let rows = statement.query_map([], read)?;
-    // A message type of a newer version is skipped.
+    let rows = statement.query_map([], |row| read(row, message_type))?;
+    // A message type that no dashboard declares is skipped.
     let all: Vec<RelayedMessage> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let (forgotten, kept): (Vec<_>, _) = all.into_iter().partition(|message| message.data.is_empty());
     let of = forgotten.into_iter().map(|message| (message.audience, message.seq)).collect();
     Ok((kept, PrunedMessages { of, users: pruned(connection)? }))
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<RelayedMessage>> {
+fn read(row: &Row<'_>, message_type: FindMessageType) -> rusqlite::Result<Option<RelayedMessage>> {
     row::check(TABLE, row, 6)?;
-    let kind: Option<MessageType> = row.get_ref(2)?.as_str()?.parse().ok();
+    let kind = message_type(row.get_ref(2)?.as_str()?);
     let audience = match row.get_ref(3)?.as_str()? {
         "all" => Some(Audience::All),
         "admin" => Some(Audience::Admin),

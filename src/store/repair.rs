@@ -96,7 +96,7 @@ pub fn repair(dir: &Path, mode: RepairMode, now: DateTime<Utc>) -> Result<Option
 
 /// Returns what is wrong with the log.
 fn diagnose(file: &Path, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let (_, loaded) = inspect(file, |connection| Contents::load(connection, now))?;
+    let (_, loaded) = inspect(file, |connection| Contents::load(connection, (now, |_| None)))?;
     // The next start migrates a log of an earlier schema.
     if loaded.is_none() {
         return Ok(());

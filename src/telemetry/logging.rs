@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use chrono::DateTime;
-use tracing::Subscriber;
 use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
@@ -60,9 +60,20 @@ pub fn init_to<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<(), Loggin
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = layer(log.format, writer, ansi);
-    tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(may_be_logged)).with(layer).try_init()?;
+    dispatch(log, writer, ansi)?.try_init()?;
     Ok(())
+}
+
+/// Returns the log to `writer`, for a program that has several.
+///
+/// # Errors
+/// When the filter does not parse.
+pub fn dispatch<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<Dispatch, LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = layer(log.format, writer, ansi);
+    Ok(tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(may_be_logged)).with(layer).into())
 }
 
 fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -365,7 +365,7 @@ async fn requests_that_never_end_are_disconnected() {
     if count < wanted {
         eprintln!("`ulimit -n` leaves room for {count} connections instead of {wanted}");
     }
-    let server = Server::push_only().await;
+    let server = Server::process(&[]).await;
     let before = server.resident();
     let mut loris = Vec::new();
     for number in 0..count {
@@ -395,7 +395,7 @@ async fn requests_that_never_end_are_disconnected() {
 
 #[tokio::test]
 async fn ten_thousand_unknown_namespaces_fill_no_memory() {
-    let server = Server::push_only().await;
+    let server = Server::process(&[]).await;
     let mut client = Socket::open(server.addr).await;
     client.say("40").await;
     client.connected().await;

@@ -19,7 +19,7 @@ fn the_demo_desk_publishes_documented_shapes() {
     let quoted: Vec<_> = Desk::symbols().map(|symbol| Quoted { symbol, bid: 100.25, ask: 100.5, digits: 2 }).collect();
     let types = published_types();
     for seed in 0..3 {
-        let mut desk = Desk::new(seed, ["demo".into(), "u2".into()]);
+        let mut desk = Desk::new(seed, ["demo".into(), "u2".into()], types.iter().map(|declared| declared.kind));
         for beat in 0..120 {
             let now = start + TimeDelta::seconds(beat);
             for message in desk.step(now, &quoted) {

@@ -302,7 +302,7 @@ async fn a_close_is_echoed_or_refused() {
 /// Section 9 (limits): ours are lower than the suite's, and say so.
 #[tokio::test]
 async fn large_messages_are_closed_with_1009_early() {
-    let server = Server::push_only().await;
+    let server = Server::process(&[]).await;
     let before = server.resident();
     let large = vec![b'x'; 64 * KIB + 1];
     let header = |length: u64| [&[FIN | TEXT, FIN | 0x7f][..], &length.to_be_bytes(), &[0; 4]].concat();

@@ -14,13 +14,13 @@ use orion_server::domain::{
     Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, Position, PriceUpdate, Quality,
     Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
-use orion_server::gateways::close::Close;
-use orion_server::gateways::messages::{
-    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
-};
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
 use orion_server::ingest::{PricesAnswer, PushError, SignalAnswer};
+use orion_server::transport::close::Close;
+use orion_server::transport::messages::{
+    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
+};
 use serde_json::{Value, json};
 
 const AT: &str = "2024-09-01T10:30:00.000Z";

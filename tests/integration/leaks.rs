@@ -33,7 +33,7 @@ const SETTINGS: [(&str, &str); 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_any_abuse_nothing_is_left_behind() {
-    let server = Server::start(&SETTINGS).await;
+    let server = Server::process(&SETTINGS).await;
     for number in 0..100 {
         server.push(&signal(&format!("s{number}"))).await;
     }

@@ -91,7 +91,7 @@ async fn a_used_port_exits_1_with_one_line() {
 
 #[tokio::test]
 async fn port_0_is_chosen_and_logged() {
-    let (one, other) = tokio::join!(Server::push_only(), Server::push_only());
+    let (one, other) = tokio::join!(Server::process(&[]), Server::process(&[]));
     assert_ne!(one.addr.port(), 0);
     assert_ne!(one.addr, other.addr);
     assert_eq!(one.get("/ready").await.0, 200);
@@ -100,7 +100,7 @@ async fn port_0_is_chosen_and_logged() {
 
 #[tokio::test]
 async fn sigint_stops_as_cleanly_as_sigterm() {
-    let mut server = Server::push_only().await;
+    let mut server = Server::process(&[]).await;
     server.interrupt();
     assert_eq!(server.exit().await.code(), Some(0));
 }

@@ -126,7 +126,7 @@ async fn again(server: &Server, name: &str, since: &str) -> Client {
 async fn slow_clients_are_disconnected_without_hurting_others() {
     // Whoever does not read answers no pings either, and has no room for them: on a slow machine that would end it first.
     let pings = [("ORION_SOCKETIO__PING_INTERVAL", "10m"), ("ORION_SOCKETIO__PING_TIMEOUT", "10m")];
-    let server = Server::start(&pings).await;
+    let server = Server::process(&pings).await;
     server.push(&signal("first")).await;
     let (_, page) = server.get("/api/signals?limit=1").await;
     let start = page["cursor"].as_str().unwrap().to_owned();
@@ -214,7 +214,7 @@ async fn connected(server: &Server) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_without_reading_fills_no_memory() {
     // Nor is it the limit of what may be said that holds them back.
-    let server = Server::start(&[("ORION_LIMITS__EVENTS_PER_SECOND", "0")]).await;
+    let server = Server::process(&[("ORION_LIMITS__EVENTS_PER_SECOND", "0")]).await;
     let before = server.resident();
     let mut flooders = JoinSet::new();
     for number in 0..8 {

@@ -6,6 +6,7 @@ mod rest;
 #[cfg(test)]
 mod rest_tests;
 mod stream;
+mod types;
 pub mod wire;
 
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{AtStop, Dashboard, Running, Start};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
 use crate::pipeline::clock;
+use crate::transport::events::PublishedType;
 use catch_up::CatchUp;
 
 #[cfg(test)]
@@ -26,8 +27,8 @@ pub(super) use rest::routes as test_routes;
 pub struct Aria;
 
 impl Dashboard for Aria {
-    fn message_types(&self) -> Vec<PublishedType> {
-        publish::TYPES.to_vec()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &publish::TYPES
     }
 
     fn encodings(&self) -> &'static [Encoding] {

@@ -3,19 +3,20 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::dashboards::aria::types;
 use crate::domain::number::difference;
 use crate::domain::{Fault, MessageType, iso};
-use crate::gateways::events::{PublishedType, as_published};
-use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
+use crate::transport::events::{PublishedType, as_published};
+use crate::transport::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 6] = [
-    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(MessageType::OrderUpdate, parse) },
-    PublishedType::new(MessageType::Idea, parse),
-    PublishedType::new(MessageType::PreparedPayload, parse),
-    PublishedType::new(MessageType::Bar, parse),
-    PublishedType::new(MessageType::Tick, parse),
-    PublishedType::new(MessageType::Signal, parse),
+    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(types::ORDER_UPDATE, parse) },
+    PublishedType::new(types::IDEA, parse),
+    PublishedType::new(types::PREPARED_PAYLOAD, parse),
+    PublishedType::new(types::BAR, parse),
+    PublishedType::new(types::TICK, parse),
+    PublishedType::new(types::SIGNAL, parse),
 ];
 
 /// Longest symbol, in characters. Any symbol is accepted: AAPL, BTC-ZAR.
@@ -29,18 +30,18 @@ const MAX_NAME: usize = 128;
 /// Returns all faults; also for a type that ARIA does not read.
 pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
-    if kind == MessageType::OrderUpdate {
+    if kind == types::ORDER_UPDATE {
         // The page cuts off its last eight characters, so it has to be text.
         shape.text(&["order_id", "ticket"], Need::Required, MAX_NAME);
     }
     shape.text(&["symbol", "pair"], Need::Required, MAX_SYMBOL);
     match kind {
-        MessageType::Tick => tick(&mut shape),
-        MessageType::Signal => signal(&mut shape),
-        MessageType::OrderUpdate => order_update(&mut shape),
-        MessageType::Idea => idea(&mut shape),
-        MessageType::Bar => bar(&mut shape),
-        MessageType::PreparedPayload => prepared_payload(&mut shape),
+        types::TICK => tick(&mut shape),
+        types::SIGNAL => signal(&mut shape),
+        types::ORDER_UPDATE => order_update(&mut shape),
+        types::IDEA => idea(&mut shape),
+        types::BAR => bar(&mut shape),
+        types::PREPARED_PAYLOAD => prepared_payload(&mut shape),
         other => return Err(vec![Fault::new("type", format!("{} is not read by ARIA", other.name()))]),
     }
     shape.time(&["timestamp", "time"], Need::Optional);
@@ -48,9 +49,7 @@ pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Resu
         shape.put("timestamp", iso(now));
     }
     let key = match kind {
-        MessageType::Tick | MessageType::Bar => {
-            shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned()
-        }
+        types::TICK | types::BAR => shape.get("symbol").and_then(Value::as_str).unwrap_or_default().to_owned(),
         _ => String::new(),
     };
     Ok(vec![Parsed { key, data: shape.finish()? }])

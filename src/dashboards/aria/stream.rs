@@ -18,13 +18,13 @@ use uuid::Uuid;
 use super::catch_up::{CatchUp, Delivered, PingReceipt, TrackedConnection};
 use super::wire::{self, ChannelSet};
 use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::command::short;
-use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::{Audiences, Envelope, Snapshot, Topics};
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::command::short;
+use crate::transport::resume::Gone;
+use crate::transport::ws::{Client, Handshake, Protocol};
 
 const DESK: &str = "/ws";
 const PERFORMANCE: &str = "/monitoring/ws/performance";

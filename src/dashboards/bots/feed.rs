@@ -13,15 +13,17 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::pages::{Arrival, Browser, Pages};
+use super::publish;
 use super::wire::{self, Closing, Mode, ServerState};
 use crate::auth::Principal;
-use crate::domain::{Class, MessageType, Position};
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::cursor::MessageCursor;
+use crate::dashboards::bots::types;
+use crate::domain::{Class, Position};
 use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
 use crate::pipeline::clock;
 use crate::telemetry::STORE;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::cursor::MessageCursor;
 
 /// Time between two frames with all prices, the same as in the platform's own back end.
 const PRICES_INTERVAL: Duration = Duration::from_secs(5);
@@ -106,9 +108,10 @@ impl UserFeed {
     pub(super) fn join(&self, outbox: &Outbox, start: StreamStart<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
         let (begins, recovered) = self.state.gateway.hub.with_snapshot(|snapshot| {
             for audience in self.audiences.each() {
-                let states = wire::KINDS.into_iter().filter(|kind| kind.class() == Class::State);
+                let states =
+                    publish::TYPES.iter().map(|declared| declared.kind).filter(|kind| kind.class() == Class::State);
                 // The server's own state has a schedule of its own.
-                for kind in states.filter(|kind| *kind != MessageType::SystemHealth) {
+                for kind in states.filter(|kind| *kind != types::SYSTEM_HEALTH) {
                     outbox.put(snapshot.states_of(&audience, kind).cloned());
                 }
             }
@@ -158,7 +161,7 @@ impl UserFeed {
     /// Returns the retained ordered messages of this platform after `seq`, and whether these are all.
     fn messages_after(&self, snapshot: &Snapshot, seq: u64) -> (Vec<Arc<Envelope>>, bool) {
         let (mut messages, whole) = snapshot.messages_after(&self.audiences, seq);
-        messages.retain(|it| it.published().is_some_and(|message| wire::KINDS.contains(&message.kind)));
+        messages.retain(|it| it.published().is_some_and(|message| publish::is_read(message.kind)));
         (messages, whole)
     }
 
@@ -171,9 +174,8 @@ impl UserFeed {
 
     /// Returns the current states of this user's bots.
     pub(super) fn bots(&self) -> Vec<Arc<Envelope>> {
-        let of = |snapshot: &Snapshot, audience| {
-            snapshot.states_of(&audience, MessageType::Bots).cloned().collect::<Vec<_>>()
-        };
+        let of =
+            |snapshot: &Snapshot, audience| snapshot.states_of(&audience, types::BOTS).cloned().collect::<Vec<_>>();
         self.state
             .gateway
             .hub
@@ -184,7 +186,7 @@ impl UserFeed {
     /// dashboard's own socket.
     pub(super) fn frames<'a>(&self, publication: &'a Arc<Envelope>) -> Cow<'a, [Utf8Bytes]> {
         let Some(message) = publication.published() else { return Cow::Borrowed(&[]) };
-        if message.kind == MessageType::SystemHealth {
+        if message.kind == types::SYSTEM_HEALTH {
             return Cow::Owned(vec![self.health(clock::wall())]);
         }
         let hub = &self.state.gateway.hub;
@@ -230,7 +232,7 @@ impl UserFeed {
 
     fn health(&self, now: DateTime<Utc>) -> Utf8Bytes {
         let published: Vec<_> = self.state.gateway.hub.with_snapshot(|snapshot| {
-            let of = |audience| snapshot.states_of(&audience, MessageType::SystemHealth).cloned().collect::<Vec<_>>();
+            let of = |audience| snapshot.states_of(&audience, types::SYSTEM_HEALTH).cloned().collect::<Vec<_>>();
             self.audiences.each().flat_map(of).collect()
         });
         let state = self.state.server_state();

@@ -6,6 +6,7 @@ mod publish;
 mod rest;
 mod sse;
 mod stream;
+pub(super) mod types;
 mod wire;
 
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use http::{HeaderMap, Uri};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::domain::{RelayedMessage, Signal};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
+use crate::transport::events::PublishedType;
 use feed::StreamState;
 use pages::Pages;
 
@@ -32,8 +33,8 @@ const STREAM: &str = "/api/ws";
 pub struct Bots;
 
 impl Dashboard for Bots {
-    fn message_types(&self) -> Vec<PublishedType> {
-        publish::types().to_vec()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &publish::TYPES
     }
 
     fn encodings(&self) -> &'static [Encoding] {

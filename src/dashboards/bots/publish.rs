@@ -7,17 +7,35 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::wire::{KINDS, spelled};
+use super::wire::spelled;
+use crate::dashboards::bots::types;
 use crate::domain::{Fault, MessageType, iso};
-use crate::gateways::events::{PublishedType, UserData};
-use crate::gateways::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
+use crate::transport::events::PublishedType;
+use crate::transport::shape::{MAX_TEXT, Need, Parsed, Shape, json_number, number, text};
 
 use Need::{Optional, Required};
 
-/// Returns the types.
-pub(super) fn types() -> [PublishedType; KINDS.len()] {
-    let on_user_streams: UserData = |message| spelled(message, None);
-    KINDS.map(|kind| PublishedType { on_user_streams: Some(on_user_streams), ..PublishedType::new(kind, parse) })
+/// The types.
+pub(super) const TYPES: [PublishedType; 10] = [
+    of(types::TRADES),
+    of(types::BOTS),
+    of(types::BALANCES),
+    of(types::DECISIONS),
+    of(types::METRICS),
+    of(types::WHALE),
+    of(types::ALERTS),
+    of(types::SYSTEM_HEALTH),
+    of(types::WALLET),
+    of(types::AI_TASKS),
+];
+
+const fn of(kind: MessageType) -> PublishedType {
+    PublishedType { on_user_streams: Some(|message| spelled(message, None)), ..PublishedType::new(kind, parse) }
+}
+
+/// Whether messages of a type are read here.
+pub(super) fn is_read(kind: MessageType) -> bool {
+    TYPES.iter().any(|declared| declared.kind == kind)
 }
 
 /// Longest id, including the keys of states.
@@ -34,21 +52,21 @@ const MAX_SYMBOL: usize = 32;
 pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let mut shape = Shape::of(data)?;
     match kind {
-        MessageType::Trades => trade(&mut shape, now),
-        MessageType::Bots => bot(&mut shape),
-        MessageType::Balances => balances(&mut shape),
-        MessageType::Decisions => decision(&mut shape, now),
-        MessageType::Metrics => metrics(&mut shape),
-        MessageType::Whale => whale(&mut shape, now),
-        MessageType::Alerts => alert(&mut shape, now),
-        MessageType::SystemHealth => system_health(&mut shape),
-        MessageType::Wallet => wallet(&mut shape),
-        MessageType::AiTasks => ai_task(&mut shape),
+        types::TRADES => trade(&mut shape, now),
+        types::BOTS => bot(&mut shape),
+        types::BALANCES => balances(&mut shape),
+        types::DECISIONS => decision(&mut shape, now),
+        types::METRICS => metrics(&mut shape),
+        types::WHALE => whale(&mut shape, now),
+        types::ALERTS => alert(&mut shape, now),
+        types::SYSTEM_HEALTH => system_health(&mut shape),
+        types::WALLET => wallet(&mut shape),
+        types::AI_TASKS => ai_task(&mut shape),
         other => shape.fault("type", format!("{} is no message of the bot platform", other.name())),
     }
     let key = match kind {
-        MessageType::Bots => text_of(&shape, "id"),
-        MessageType::Balances => text_of(&shape, "platform"),
+        types::BOTS => text_of(&shape, "id"),
+        types::BALANCES => text_of(&shape, "platform"),
         _ => String::new(),
     };
     Ok(vec![Parsed { key, data: shape.finish()? }])
@@ -117,7 +135,7 @@ fn balances(shape: &mut Shape<'_>) {
             shape.put("balances", read);
         }
         Some(_) => shape.fault("balances", "must be an object of assets"),
-        None => shape.fault("balances", "is required"),
+        None => shape.push(Fault::required("balances")),
     }
     shape.number(&["total_value_zar"], Optional);
 }
@@ -136,7 +154,7 @@ fn balance(shape: &mut Shape<'_>, asset: &str, amounts: &Value) -> Value {
                 return Some(amount);
             }
             Some(Err(reason)) => shape.fault(format!("balances.{asset}.{name}"), reason),
-            None if name != "total" => shape.fault(format!("balances.{asset}.{name}"), "is required"),
+            None if name != "total" => shape.push(Fault::required(format!("balances.{asset}.{name}"))),
             None => {}
         }
         None

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::pages::{Browser, Pages};
 use super::wire::{lists, price_map};
 use crate::auth::{self, Principal, TokenKind};
+use crate::dashboards::bots::types;
 use crate::domain::{Audience, MessageType, iso};
 use crate::http::{ApiError, AppState, Params, RawQuery, ReadAccess, ReadLimit, encoded};
 use crate::hub::{Audiences, Envelope, Snapshot};
@@ -77,27 +78,27 @@ async fn me(
 
 /// `GET /api/trades/recent`
 async fn trades(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
-    let newest_first = recent(&user, &state, MessageType::Trades, query)?;
-    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
+    let newest_first = recent(&user, &state, types::TRADES, query)?;
+    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BOTS));
     let bots = lists::bots_by_id(bots.iter().filter_map(|publication| publication.published()));
     Ok(encoded(lists::trades(newest_first.iter().filter_map(|publication| publication.published()), &bots)))
 }
 
 /// `GET /api/advanced/decisions/recent`
 async fn decisions(user: BearerUser, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
-    let newest_first = recent(&user, &state, MessageType::Decisions, query)?;
+    let newest_first = recent(&user, &state, types::DECISIONS, query)?;
     Ok(encoded(lists::decisions(newest_first.iter().filter_map(|publication| publication.published()))))
 }
 
 /// `GET /api/bots`: a plain list.
 async fn bots(user: BearerUser, State(state): State<AppState>) -> Response {
-    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Bots));
+    let bots = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BOTS));
     encoded(lists::bots(bots.iter().filter_map(|publication| publication.published())))
 }
 
 /// `GET /api/wallet/balances`
 async fn wallet(user: BearerUser, State(state): State<AppState>) -> Json<Value> {
-    let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), MessageType::Balances));
+    let balances = state.hub.with_snapshot(|present| states(present, &user.audiences(), types::BALANCES));
     Json(lists::wallet(
         &user.0.user,
         balances.iter().filter_map(|publication| publication.published()),
@@ -112,12 +113,12 @@ async fn portfolio(user: BearerUser, State(state): State<AppState>) -> Json<Valu
         let states = |kind| states(present, &audiences, kind);
         let (messages, _) = present.messages_after(&audiences, 0);
         let whole = audiences.each().all(|audience| has_all_trades(present, &audience));
-        (states(MessageType::Balances), states(MessageType::Metrics), messages, whole)
+        (states(types::BALANCES), states(types::METRICS), messages, whole)
     });
     let trades = messages
         .iter()
         .filter_map(|publication| publication.published())
-        .filter(|message| message.kind == MessageType::Trades);
+        .filter(|message| message.kind == types::TRADES);
     let metrics = metrics.iter().filter_map(|publication| publication.published()).next_back();
     let balances = balances.iter().filter_map(|publication| publication.published());
     Json(lists::portfolio(balances, metrics, whole.then_some(trades), (state.clock)()))
@@ -164,10 +165,7 @@ fn has_all_trades(present: &Snapshot, audience: &Audience) -> bool {
     let (messages, whole) = present.messages_after(&Audiences::only(audience), 0);
     whole
         || (*audience == Audience::All
-            && !messages
-                .iter()
-                .filter_map(|publication| publication.published())
-                .any(|it| it.kind == MessageType::Trades))
+            && !messages.iter().filter_map(|publication| publication.published()).any(|it| it.kind == types::TRADES))
 }
 
 /// Returns the states of one type: the shared ones first, then the user's own.

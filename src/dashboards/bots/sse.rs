@@ -22,11 +22,11 @@ use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_request};
 use super::pages::Browser;
 use super::wire::Mode;
 use crate::auth::UserSession;
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxClosed};
 use crate::listener::{KillSwitch, Peer};
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 
 const ENDPOINT: &str = "/api/realtime/events";
 /// Idle time after which a comment is written, so that no proxy considers the connection dead.

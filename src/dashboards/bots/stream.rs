@@ -16,17 +16,18 @@ use tokio::time::Instant;
 use super::STREAM;
 use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_frame, cursor_of_request};
 use super::pages::{Browser, PageConnection};
+use super::publish;
 use super::wire::{self, Mode};
 use crate::domain::Class;
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::command::short;
-use crate::gateways::pace::TOO_FAST;
-use crate::gateways::resume::Gone;
-use crate::gateways::socketio::Rewritten;
-use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::hub::Envelope;
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::command::short;
+use crate::transport::pace::TOO_FAST;
+use crate::transport::resume::Gone;
+use crate::transport::socketio::Rewritten;
+use crate::transport::ws::{Client, Handshake, Protocol};
 
 /// Trades buffered until the reader is known: as many as the page shows.
 const MAX_BUFFERED: usize = 50;
@@ -174,7 +175,7 @@ impl BotsProtocol {
 /// Returns the number of an ordered message of this platform.
 fn number(publication: &Envelope) -> Option<u64> {
     let message = publication.published()?;
-    (message.kind.class() == Class::Ordered && wire::KINDS.contains(&message.kind)).then_some(message.seq)
+    (message.kind.class() == Class::Ordered && publish::is_read(message.kind)).then_some(message.seq)
 }
 
 impl Protocol for BotsProtocol {

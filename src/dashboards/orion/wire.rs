@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 
 use crate::domain::{Event, Position, Signal};
-use crate::gateways::messages::{SignalObject, encode, object};
 use crate::hub::{Encoding, Envelope};
+use crate::transport::messages::{SignalObject, encode, object};
 
 /// The slot of the frames.
 pub const ENCODING: Encoding = Encoding::new(1);

@@ -3,6 +3,7 @@
 mod publish;
 mod rest;
 mod stream;
+mod types;
 pub mod wire;
 
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri, header};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
-use crate::gateways::events::PublishedType;
 use crate::hub::Encoding;
+use crate::transport::events::PublishedType;
 use stream::StreamState;
 
 #[cfg(test)]
@@ -25,8 +26,8 @@ const ROOT_STREAM: &str = "/ws/market-data";
 pub struct Sentio;
 
 impl Dashboard for Sentio {
-    fn message_types(&self) -> Vec<PublishedType> {
-        publish::TYPES.to_vec()
+    fn message_types(&self) -> &'static [PublishedType] {
+        &publish::TYPES
     }
 
     fn encodings(&self) -> &'static [Encoding] {

@@ -8,21 +8,22 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::wire::MAX_SYMBOL;
+use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Fault, MessageType, iso};
-use crate::gateways::events::{Addressees, PublishedType, as_published};
-use crate::gateways::shape::Need::{Optional, Required};
-use crate::gateways::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
+use crate::transport::events::{Addressees, PublishedType, as_published};
+use crate::transport::shape::Need::{Optional, Required};
+use crate::transport::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 7] = [
-    PublishedType::new(MessageType::TradeSignals, parse),
+    PublishedType::new(types::TRADE_SIGNALS, parse),
     // Earnings that name their user are for that user, even if the sender does not name the user again.
-    PublishedType { addressees: Addressees::UserInData, ..personal(MessageType::Earnings) },
-    personal(MessageType::Notification),
-    administrative(MessageType::AdminUsers),
-    administrative(MessageType::AdminSubscribers),
-    administrative(MessageType::AdminRevenue),
-    administrative(MessageType::AdminUserAnalytics),
+    PublishedType { addressees: Addressees::UserInData, ..personal(types::EARNINGS) },
+    personal(types::NOTIFICATION),
+    administrative(types::ADMIN_USERS),
+    administrative(types::ADMIN_SUBSCRIBERS),
+    administrative(types::ADMIN_REVENUE),
+    administrative(types::ADMIN_USER_ANALYTICS),
 ];
 
 const fn personal(kind: MessageType) -> PublishedType {
@@ -45,13 +46,13 @@ const MAX_WORD: usize = 64;
 /// Returns all faults at once.
 pub(super) fn parse(kind: MessageType, data: &Value, now: DateTime<Utc>) -> Result<Vec<Parsed>, Vec<Fault>> {
     let data = match kind {
-        MessageType::TradeSignals => return trade_signals(data, now),
-        MessageType::Earnings => earnings(data, now)?,
-        MessageType::Notification => notification(data)?,
-        MessageType::AdminUsers => admin_users(data)?,
-        MessageType::AdminSubscribers => admin_subscribers(data)?,
-        MessageType::AdminRevenue => admin_revenue(data)?,
-        MessageType::AdminUserAnalytics => admin_user_analytics(data)?,
+        types::TRADE_SIGNALS => return trade_signals(data, now),
+        types::EARNINGS => earnings(data, now)?,
+        types::NOTIFICATION => notification(data)?,
+        types::ADMIN_USERS => admin_users(data)?,
+        types::ADMIN_SUBSCRIBERS => admin_subscribers(data)?,
+        types::ADMIN_REVENUE => admin_revenue(data)?,
+        types::ADMIN_USER_ANALYTICS => admin_user_analytics(data)?,
         _ => return Err(vec![Fault::new("type", "is no message of Sentio's")]),
     };
     Ok(vec![Parsed { key: String::new(), data }])
@@ -232,7 +233,7 @@ fn nested(shape: &mut Shape<'_>, name: &'static str, read: impl Fn(&Value) -> Re
     let Some(value) = shape.consume(&[name]) else { return };
     match read(value) {
         Ok(object) => shape.put(name, reparse(&object)),
-        Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+        Err(faults) => within(name, faults).into_iter().for_each(|fault| shape.push(fault)),
     }
 }
 
@@ -245,10 +246,10 @@ fn rows(
 ) {
     match shape.consume(&[name]) {
         None if may_be_missing => shape.put(name, Vec::<Value>::new()),
-        None => shape.fault(name, "is required"),
+        None => shape.push(Fault::required(name)),
         Some(Value::Array(list)) => match each(list, name, read) {
             Ok(rows) => shape.put(name, rows.iter().map(|row| reparse(row)).collect::<Vec<_>>()),
-            Err(faults) => faults.into_iter().for_each(|fault| shape.fault(fault.field, fault.reason)),
+            Err(faults) => faults.into_iter().for_each(|fault| shape.push(fault)),
         },
         Some(_) => shape.fault(name, "must be a list"),
     }
@@ -268,11 +269,8 @@ fn each<T>(list: &[Value], name: &str, read: impl Fn(&Value) -> Result<T, Vec<Fa
 
 /// Prefixes faults with their place. A shape calls itself `data`.
 fn within(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
-    let name = |fault: Fault| match fault.field.as_str() {
-        "data" => Fault::new(place, fault.reason),
-        field => Fault::new(format!("{place}.{field}"), fault.reason),
-    };
-    faults.into_iter().map(name).collect()
+    let name = |field: &str| if field == "data" { place.to_owned() } else { format!("{place}.{field}") };
+    faults.into_iter().map(|fault| fault.renamed(name)).collect()
 }
 
 /// Parses an encoded object, to embed it in another.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::wire::{self, BarObject, Watchlist, array, json};
 use crate::auth::{self, TokenKind};
+use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
 use crate::http::admin::admit;
 use crate::http::{ApiError, AppState, Params, ReadAccess, ReadLimit, encoded};
@@ -129,27 +130,22 @@ async fn earnings(
 
 /// `GET /api/v1/admin/users`
 async fn admin_users(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, MessageType::AdminUsers, r#"{"users":[]}"#)
+    for_administrators(&state, &headers, types::ADMIN_USERS, r#"{"users":[]}"#)
 }
 
 /// `GET /api/v1/admin/subscribers`
 async fn admin_subscribers(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, MessageType::AdminSubscribers, r#"{"subscribers":[]}"#)
+    for_administrators(&state, &headers, types::ADMIN_SUBSCRIBERS, r#"{"subscribers":[]}"#)
 }
 
 /// `GET /api/v1/admin/analytics/revenue`
 async fn admin_revenue(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(
-        &state,
-        &headers,
-        MessageType::AdminRevenue,
-        r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#,
-    )
+    for_administrators(&state, &headers, types::ADMIN_REVENUE, r#"{"revenue_by_tier":{},"subscribers_by_tier":{}}"#)
 }
 
 /// `GET /api/v1/admin/analytics/users`
 async fn admin_user_analytics(state: State<AppState>, headers: HeaderMap) -> Result<Response, DetailedError> {
-    for_administrators(&state, &headers, MessageType::AdminUserAnalytics, r#"{"by_status":{},"by_tier":{}}"#)
+    for_administrators(&state, &headers, types::ADMIN_USER_ANALYTICS, r#"{"by_status":{},"by_tier":{}}"#)
 }
 
 /// Returns the latest published message, else `nothing`, which has the page's shape without data. The token comes as a

@@ -1,7 +1,6 @@
 //! `POST /api/events` over the real pipeline: acknowledged events are stored, in order, and survive a restart.
 
 use super::*;
-use crate::domain::MessageType;
 use crate::hub::Audiences;
 use crate::pipeline::Pipeline;
 use crate::pipeline::clock::Clock;
@@ -49,7 +48,7 @@ async fn published_events_keep_their_order_across_a_restart() {
 
     let user = Audiences { user: Some("u".into()), ..Audiences::default() };
     let (messages, states) = server.state.hub.with_snapshot(|present| {
-        (present.messages_after(&user, 0).0, present.states(|message| message.kind == MessageType::Bots))
+        (present.messages_after(&user, 0).0, present.states(|message| message.kind.name() == "bots"))
     });
     let data = |publications: Vec<Arc<Envelope>>| -> Vec<String> {
         let data = publications.iter().map(|publication| match publication.event() {
@@ -76,6 +75,7 @@ async fn published_events_keep_their_order_across_a_restart() {
         messages_per_user: 50,
         message_retention: year,
         max_messages: 1_000_000,
+        message_type: crate::app::message_type,
         clock: now,
     };
     let (_store, recovered) = Store::open(dir.path(), options, metrics).unwrap();

@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::messages::Refused;
-use crate::domain::{Feed, Instruments, Quote, SourceName, Tick};
+use crate::domain::{Fault, Feed, Instruments, Quote, SourceName, Tick};
 use crate::ingest::aliases::{FieldAliases, STOP_LOSS, TAKE_PROFITS, normalized, target_number};
-use crate::ingest::fields::{Fields, REQUIRED};
+use crate::ingest::fields::Fields;
 use crate::ingest::{PushError, values};
 
 /// Largest number of ticks in a batch.
@@ -101,7 +101,7 @@ fn read_batch(
     });
     for field in ["seq", "ticks"] {
         if !head.has(&FieldAliases::plain(field)) {
-            head.fault(field, REQUIRED);
+            head.push(Fault::required(field));
         }
     }
     head.finish()?;

@@ -15,7 +15,7 @@ use crate::ingest::aliases::{
     INVALIDATION, KILLZONE, MARKET_POSITION, MAX_TARGETS, MODEL, REASON, RR_TARGET, STATUS, STOP_LOSS, SYMBOL,
     TP_MODES,
 };
-use crate::ingest::fields::{Fields, REQUIRED, SentNames};
+use crate::ingest::fields::{Fields, SentNames};
 use crate::ingest::words::{self, TradeWord, trade_word};
 use crate::ingest::{PushError, shapes, values};
 
@@ -58,7 +58,7 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
     let outer = envelope.and_then(|envelope| {
         let mut outer = Fields::new(envelope, String::new());
         let dry_run = outer.read(&DRY_RUN, values::flag);
-        fields.add(outer.into_faults().0);
+        fields.add(outer.into_faults());
         dry_run
     });
     let dry_run = dry_run.unwrap_or(false) || outer.unwrap_or(false);
@@ -101,7 +101,7 @@ pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec
         fields.fault("reason", ENDING_ONLY);
     }
     if !fields.has(&STATUS) {
-        fields.fault("status", REQUIRED);
+        fields.push(Fault::required("status"));
     }
     fields.disregard(&[ID.name]);
     let ignored = fields.ignored();
@@ -211,7 +211,7 @@ fn unless_blank(text: &str) -> Option<String> {
 /// Adds a fault for each field that a new signal needs, unless the body only ends a known one.
 fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
     if !fields.has(&ID) {
-        fields.fault("id", REQUIRED);
+        fields.push(Fault::required("id"));
     }
     let has_direction = fields.has(&DIRECTION) || draft.direction.is_some();
     let describes = fields.has(&SYMBOL) || has_direction;
@@ -224,10 +224,10 @@ fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
         return;
     }
     if !fields.has(&SYMBOL) {
-        fields.fault("symbol", format!("{REQUIRED} for a new signal"));
+        fields.push(Fault::required_for_signal("symbol"));
     }
     if !has_direction {
-        fields.fault("direction", format!("{REQUIRED} for a new signal"));
+        fields.push(Fault::required_for_signal("direction"));
     }
 }
 

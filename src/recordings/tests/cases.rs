@@ -259,6 +259,23 @@ fn alpha_vantage_is_reversed() {
 }
 
 #[test]
+fn invalid_rows_do_not_stop_a_reversal() {
+    let text = "time,open,high,low,close,volume\n1760000000,1.1,1.2,1.0,1.1\n1796000000,1.1,1.2,1.0,1.1\n\
+                1700000000,1.1,1.2,1.0,1.1\n0,1.1,1.2\n";
+    let read = file("recording.csv", text).with("timezone", "UTC").with("bar-label", "start").good();
+    assert_eq!(read.rows, ["2023-11-14T22:13:20Z 1.1 1.2 1 1.1", "2025-10-09T08:53:20Z 1.1 1.2 1 1.1"]);
+    assert_eq!(read.left_out(), [("unreadable", 1), ("time_out_of_range", 1)]);
+
+    let bad = "x,1.1,1.2\n".repeat(1000);
+    let text = format!(
+        "time,bid,ask\n2026-01-15T07:00:01Z,1.2,1.3\n2026-01-15T07:00:00Z,1.1,1.2\n{bad}1971-01-15T07:00:00Z,1.1,1.2\n"
+    );
+    let read = file("recording.csv", &text).good();
+    assert_eq!(read.rows, ["2026-01-15T07:00Z 1.1/1.2", "2026-01-15T07:00:01Z 1.2/1.3"]);
+    assert_eq!(read.left_out(), [("unreadable", 1000), ("time_out_of_range", 1)]);
+}
+
+#[test]
 fn sierra_chart_closes_with_last() {
     let text = "Date, Time, Open, High, Low, Last, Volume, NumberOfTrades, BidVolume, AskVolume\n\
                 2026/1/15, 09:30:00, 25400.00, 25412.25, 25396.50, 25410.00, 821, 647, 405, 416\n\

@@ -22,7 +22,7 @@ pub struct AlphaVantageSettings {
     /// Another address, such as a proxy's. Default: Alpha Vantage's own.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// Pairs. Default: those of the ORION documents.
+    /// Pairs. Default: the documented ones.
     pub instruments: List<String>,
 }
 

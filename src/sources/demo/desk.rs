@@ -28,29 +28,31 @@ pub struct Desk {
     beats: usize,
     /// Number of messages so far, for their ids.
     made: u64,
+    /// The types that somebody reads. The desk is silent about the others.
+    types: Vec<MessageType>,
     /// An order that is not filled yet.
     order: Option<Value>,
 }
 
-/// Message type, audience, key and content.
-type DemoMessage = (MessageType, Audience, String, Value);
+/// Name of the type, audience, key and content.
+type DemoMessage = (&'static str, Audience, String, Value);
 
 /// The messages for all users or for administrators, in the order of the schedule.
-const IN_TURN: [MessageType; 14] = [
-    MessageType::OrderUpdate,
-    MessageType::Idea,
-    MessageType::PreparedPayload,
-    MessageType::Signal,
-    MessageType::Bar,
-    MessageType::TradeSignals,
-    MessageType::AdminUsers,
-    MessageType::AdminSubscribers,
-    MessageType::AdminRevenue,
-    MessageType::AdminUserAnalytics,
-    MessageType::Whale,
-    MessageType::SystemHealth,
-    MessageType::Alerts,
-    MessageType::AiTasks,
+const IN_TURN: [&str; 14] = [
+    "order_update",
+    "idea",
+    "prepared_payload",
+    "signal",
+    "bar",
+    "trade_signals",
+    "admin_users",
+    "admin_subscribers",
+    "admin_revenue",
+    "admin_user_analytics",
+    "whale",
+    "system_health",
+    "alerts",
+    "ai_tasks",
 ];
 /// Rands per dollar, for amounts in dollars. Invented.
 const RANDS: f64 = 18.5;
@@ -63,9 +65,14 @@ impl Desk {
     /// How many beats the desk waits for the first price of each symbol in its accounts.
     const MAX_WAIT: u32 = 5;
 
-    /// Creates a desk that publishes for `users` and for everyone, starting with the first prices.
-    pub fn new(seed: u64, users: impl IntoIterator<Item = Arc<str>>) -> Self {
+    /// Creates a desk that publishes messages of `types` for `users` and for everyone, starting with the first prices.
+    pub fn new(
+        seed: u64,
+        users: impl IntoIterator<Item = Arc<str>>,
+        types: impl IntoIterator<Item = MessageType>,
+    ) -> Self {
         Self {
+            types: types.into_iter().collect(),
             rng: StdRng::seed_from_u64(seed),
             quotes: Quotes::default(),
             users: users.into_iter().collect(),
@@ -85,7 +92,7 @@ impl Desk {
 
     /// Returns whether a message holds state that the desk needs after a restart.
     pub fn keeps(message: &RelayedMessage) -> bool {
-        matches!(message.kind, MessageType::Bots | MessageType::Earnings | MessageType::OrderUpdate)
+        matches!(message.kind.name(), "bots" | "earnings" | "order_update")
             && message.data.contains("\"simulated\":true")
     }
 
@@ -94,7 +101,7 @@ impl Desk {
     #[must_use]
     pub fn resume(mut self, messages: impl IntoIterator<Item = RelayedMessage>) -> Self {
         for message in messages.into_iter().filter(Self::keeps) {
-            if message.kind == MessageType::OrderUpdate {
+            if message.kind.name() == "order_update" {
                 let order = serde_json::from_str(&message.data).ok();
                 self.order = order.filter(|order: &Value| order["status"] == "pending" && symbol_of(order).is_some());
             } else {
@@ -124,7 +131,11 @@ impl Desk {
                 self.scheduled_message(kind, now, &mut made);
             }
         }
-        made.into_iter().map(|(kind, audience, key, data)| message(kind, audience, &key, data, now)).collect()
+        let messages = made.into_iter().filter_map(|(name, audience, key, data)| {
+            let kind = *self.types.iter().find(|kind| kind.name() == name)?;
+            Some(message(kind, audience, &key, data, now))
+        });
+        messages.collect()
     }
 
     /// Opens the accounts once every price has arrived, or the wait for the missing ones is over.
@@ -137,15 +148,15 @@ impl Desk {
         let kept = std::mem::take(&mut self.kept);
         let restored = |user: &Arc<str>, kind, venue| {
             let own = Audience::User(user.clone());
-            let is_own = |message: &&RelayedMessage| message.kind == kind && message.audience == own;
+            let is_own = |message: &&RelayedMessage| message.kind.name() == kind && message.audience == own;
             let data: Value = serde_json::from_str(&kept.iter().rfind(is_own)?.data).ok()?;
             DemoAccount::restore(venue, &data["account"])
         };
         for user in &self.users {
             let fresh = Account::new(user.clone(), now);
             self.accounts.push(Account {
-                coins: restored(user, MessageType::Bots, &LUNO).unwrap_or(fresh.coins),
-                stocks: restored(user, MessageType::Earnings, &BROKER).unwrap_or(fresh.stocks),
+                coins: restored(user, "bots", &LUNO).unwrap_or(fresh.coins),
+                stocks: restored(user, "earnings", &BROKER).unwrap_or(fresh.stocks),
                 user: fresh.user,
             });
         }
@@ -162,18 +173,18 @@ impl Desk {
                 made.push((kind, Audience::User(account.user.clone()), key.to_owned(), data));
             };
             if let Some(fill) = account.coins.trade(quotes, now) {
-                say(MessageType::Trades, "", Account::trade(&trade, &fill, now));
+                say("trades", "", Account::trade(&trade, &fill, now));
                 if let Some(quote) = quotes.current(fill.symbol) {
-                    say(MessageType::Decisions, "", Account::decision(&decision, &fill, &quote, &mut self.rng, now));
+                    say("decisions", "", Account::decision(&decision, &fill, &quote, &mut self.rng, now));
                 }
                 if account.coins.begin_again(quotes, now) {
-                    say(MessageType::Alerts, "", Account::fresh_start_alert(&alert, now));
+                    say("alerts", "", Account::fresh_start_alert(&alert, now));
                 }
             }
-            say(MessageType::Bots, Account::BOT, account.bot(quotes));
-            say(MessageType::Balances, LUNO.name, account.balances(quotes));
-            say(MessageType::Metrics, "", account.metrics(quotes));
-            say(MessageType::Wallet, "", account.wallet());
+            say("bots", Account::BOT, account.bot(quotes));
+            say("balances", LUNO.name, account.balances(quotes));
+            say("metrics", "", account.metrics(quotes));
+            say("wallet", "", account.wallet());
         }
     }
 
@@ -183,39 +194,34 @@ impl Desk {
         for account in &mut self.accounts {
             let mut say = |kind, data| made.push((kind, Audience::User(account.user.clone()), String::new(), data));
             if let Some(fill) = account.stocks.trade(quotes, now) {
-                say(MessageType::Notification, Account::executed(&fill, now));
+                say("notification", Account::executed(&fill, now));
                 if account.stocks.begin_again(quotes, now) {
-                    say(MessageType::Notification, Account::fresh_start(now));
+                    say("notification", Account::fresh_start(now));
                 }
             }
-            say(MessageType::Earnings, account.earnings(quotes, now));
+            say("earnings", account.earnings(quotes, now));
         }
     }
 
     /// Returns the scheduled message; nothing without a price for it.
-    fn scheduled_message(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
+    fn scheduled_message(&mut self, kind: &'static str, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         let data = match kind {
-            MessageType::Bar => return self.bars(now, made),
-            MessageType::TradeSignals => return self.trade_signals(now, made),
-            MessageType::Alerts | MessageType::AiTasks => return self.personal(kind, now, made),
-            MessageType::OrderUpdate => self.order_update(now),
-            MessageType::Idea => self.idea(now),
-            MessageType::PreparedPayload => self.prepared_payload(now),
-            MessageType::Signal => self.signal(now),
-            MessageType::AdminUsers => Some(json!({ "users": self.people() })),
-            MessageType::AdminSubscribers => Some(json!({ "subscribers": self.people() })),
-            MessageType::AdminRevenue => Some(revenue()),
-            MessageType::AdminUserAnalytics => Some(self.analytics()),
-            MessageType::Whale => Some(self.whale(now)),
+            "bar" => return self.bars(now, made),
+            "trade_signals" => return self.trade_signals(now, made),
+            "alerts" | "ai_tasks" => return self.personal(kind, now, made),
+            "order_update" => self.order_update(now),
+            "idea" => self.idea(now),
+            "prepared_payload" => self.prepared_payload(now),
+            "signal" => self.signal(now),
+            "admin_users" => Some(json!({ "users": self.people() })),
+            "admin_subscribers" => Some(json!({ "subscribers": self.people() })),
+            "admin_revenue" => Some(revenue()),
+            "admin_user_analytics" => Some(self.analytics()),
+            "whale" => Some(self.whale(now)),
             _ => Some(self.system_health()),
         };
-        let is_administrative = matches!(
-            kind,
-            MessageType::AdminUsers
-                | MessageType::AdminSubscribers
-                | MessageType::AdminRevenue
-                | MessageType::AdminUserAnalytics
-        );
+        let is_administrative =
+            matches!(kind, "admin_users" | "admin_subscribers" | "admin_revenue" | "admin_user_analytics");
         let audience = if is_administrative { Audience::Admin } else { Audience::All };
         made.extend(data.map(|data| (kind, audience, String::new(), data)));
     }
@@ -226,12 +232,12 @@ impl Desk {
     }
 
     /// Returns one message of a type for each user.
-    fn personal(&mut self, kind: MessageType, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
+    fn personal(&mut self, kind: &'static str, now: DateTime<Utc>, made: &mut Vec<DemoMessage>) {
         for index in 0..self.accounts.len() {
-            let id = self.id(kind.name(), now);
+            let id = self.id(kind, now);
             let account = &self.accounts[index];
             let data = match kind {
-                MessageType::Alerts => account.exposure_alert(&id, &self.quotes, now),
+                "alerts" => account.exposure_alert(&id, &self.quotes, now),
                 _ => Account::ai_task(&id, now),
             };
             made.push((kind, Audience::User(account.user.clone()), String::new(), data));
@@ -303,7 +309,7 @@ impl Desk {
                 "symbol": pair.symbol, "open": pair.print(bar.open), "high": pair.print(bar.high),
                 "low": pair.print(bar.low), "close": pair.print(bar.close), "volume": 120, "timestamp": iso(now)
             });
-            made.push((MessageType::Bar, Audience::All, pair.symbol.to_owned(), data));
+            made.push(("bar", Audience::All, pair.symbol.to_owned(), data));
         }
     }
 
@@ -315,7 +321,7 @@ impl Desk {
                 "symbol": symbol, "signal": signal, "confidence": number(self.rng.random_range(0.5..0.95), 2),
                 "consensus_strength": number(self.rng.random_range(0.5..0.95), 2), "timestamp": iso(now)
             });
-            made.push((MessageType::TradeSignals, Audience::All, symbol.to_owned(), data));
+            made.push(("trade_signals", Audience::All, symbol.to_owned(), data));
         }
     }
 

@@ -39,7 +39,7 @@ impl Stage {
         };
         let names = Desk::symbols().map(name).collect();
         let market = Market::new(&instruments, seed, SourceName::new("simulator"));
-        let desk = Desk::new(seed, users);
+        let desk = Desk::new(seed, users, types());
         let now = parse_time("2026-01-14T00:00:00Z").unwrap();
         Self { names, market, desk, quoted: BTreeMap::new(), now }
     }
@@ -63,6 +63,10 @@ impl Stage {
     }
 }
 
+fn types() -> Vec<MessageType> {
+    crate::app::published_types().iter().map(|declared| declared.kind).collect()
+}
+
 fn data(message: &RelayedMessage) -> Value {
     serde_json::from_str(&message.data).unwrap()
 }
@@ -76,7 +80,7 @@ fn published(seed: u64, beats: usize) -> Vec<RelayedMessage> {
 #[derive(Debug, Default)]
 struct Day {
     /// Lowest and highest worth of each account, in rands and in dollars.
-    worths: BTreeMap<MessageType, (f64, f64)>,
+    worths: BTreeMap<&'static str, (f64, f64)>,
     wins: u32,
     losses: u32,
     fills: u32,
@@ -86,28 +90,22 @@ fn a_day(seed: u64) -> Day {
     let (mut stage, mut day) = (Stage::new(seed, ["demo".into()]), Day::default());
     for _ in 0..86_400 {
         for message in stage.step() {
-            let of_account = [
-                MessageType::Trades,
-                MessageType::Notification,
-                MessageType::OrderUpdate,
-                MessageType::Balances,
-                MessageType::Earnings,
-            ];
-            if !of_account.contains(&message.kind) {
+            let of_account = ["trades", "notification", "order_update", "balances", "earnings"];
+            if !of_account.contains(&message.kind.name()) {
                 continue;
             }
             let data = data(&message);
-            match message.kind {
-                MessageType::Balances | MessageType::Earnings => {
+            match message.kind.name() {
+                "balances" | "earnings" => {
                     let worth =
                         [&data["total_value_zar"], &data["portfolio_value"]].into_iter().find_map(Value::as_f64);
                     let worth = worth.unwrap();
-                    let (low, high) = day.worths.entry(message.kind).or_insert((worth, worth));
+                    let (low, high) = day.worths.entry(message.kind.name()).or_insert((worth, worth));
                     (*low, *high) = (low.min(worth), high.max(worth));
                 }
                 _ if data["status"] == "pending" => {}
                 kind => {
-                    let fill = if kind == MessageType::Notification { &data["data"] } else { &data };
+                    let fill = if kind == "notification" { &data["data"] } else { &data };
                     let quote = stage.quoted[fill["symbol"].as_str().unwrap()];
                     let price = if fill["side"] == "buy" { quote.ask } else { quote.bid };
                     assert_eq!(fill["price"].as_f64(), Some(price), "seed {seed}: {data}");
@@ -146,20 +144,17 @@ fn a_restart_continues_the_trading() {
     for stopped_at in [3, 40, 777] {
         let mut stage = Stage::new(7, users());
         let published: Vec<_> = (0..stopped_at).flat_map(|_| stage.step()).collect();
-        let mut again = Desk::new(99, users()).resume(published.into_iter().filter(Desk::keeps));
+        let mut again = Desk::new(99, users(), types()).resume(published.into_iter().filter(Desk::keeps));
         let mut trades = [Vec::new(), Vec::new()];
         let only = |message: &RelayedMessage| {
-            let is_of_account = matches!(
-                message.kind,
-                MessageType::Trades | MessageType::Notification | MessageType::Bots | MessageType::Earnings
-            );
+            let is_of_account = matches!(message.kind.name(), "trades" | "notification" | "bots" | "earnings");
             is_of_account.then(|| {
                 let mut data = data(message);
                 // The schedule starts again, so that times differ.
                 for field in ["id", "timestamp", "last_trade"] {
                     data.as_object_mut().unwrap().remove(field);
                 }
-                (message.kind, message.audience.clone(), data)
+                (message.kind.name(), message.audience.clone(), data)
             })
         };
         // The same prices for both, so that only the times differ.
@@ -169,10 +164,10 @@ fn a_restart_continues_the_trading() {
             trades[0].extend(stage.desk.step(now, &quoted).iter().filter_map(only));
             trades[1].extend(again.step(now, &quoted).iter().filter_map(only));
         }
-        let fills = |messages: &[(MessageType, Audience, Value)], kind| -> Vec<_> {
+        let fills = |messages: &[(&str, Audience, Value)], kind| -> Vec<_> {
             messages.iter().filter(|it| it.0 == kind).map(|it| (it.1.clone(), it.2.clone())).collect()
         };
-        for kind in [MessageType::Trades, MessageType::Notification] {
+        for kind in ["trades", "notification"] {
             let (went_on, began) = (fills(&trades[0], kind), fills(&trades[1], kind));
             let most = went_on.len().min(began.len());
             assert!(most > 40);
@@ -185,9 +180,9 @@ fn a_restart_continues_the_trading() {
 fn saved_accounts_are_validated() {
     let fresh = |kept: Vec<RelayedMessage>| {
         let mut stage = Stage::new(1, ["demo".into()]);
-        stage.desk = Desk::new(1, ["demo".into()]).resume(kept);
+        stage.desk = Desk::new(1, ["demo".into()], types()).resume(kept);
         let published = stage.step();
-        let bot = published.iter().find(|message| message.kind == MessageType::Bots).unwrap();
+        let bot = published.iter().find(|message| message.kind.name() == "bots").unwrap();
         data(bot)["trades_count"].as_u64().unwrap()
     };
     let mut stage = Stage::new(1, users());
@@ -214,24 +209,22 @@ fn an_account_below_its_floor_is_reset_visibly() {
         .into_iter()
         .map(|quote| Quoted { bid: quote.bid * coins(quote), ask: quote.ask * coins(quote), ..quote })
         .collect();
-    let mut desk = Desk::new(3, ["demo".into()]);
+    let mut desk = Desk::new(3, ["demo".into()], types());
     let start = parse_time("2026-01-14T00:00:00Z").unwrap();
     let published: Vec<_> = (0..3_000).flat_map(|beat| desk.step(start + TimeDelta::seconds(beat), &quoted)).collect();
-    for (kind, account) in
-        [(MessageType::Alerts, MessageType::Bots), (MessageType::Notification, MessageType::Earnings)]
-    {
+    for (kind, account) in [("alerts", "bots"), ("notification", "earnings")] {
         let at = published.iter().position(|message| {
             let data = data(message);
-            message.kind == kind
+            message.kind.name() == kind
                 && data["title"] == "Simulated: fresh start"
                 && data["message"].as_str().unwrap().contains("begins again")
         });
         let at = at.unwrap_or_else(|| panic!("{kind:?} does not say it"));
-        let after = data(published[at..].iter().find(|message| message.kind == account).unwrap());
+        let after = data(published[at..].iter().find(|message| message.kind.name() == account).unwrap());
         let book = &after["account"];
         assert_eq!(
             (&book["cash"], &book["trades"], &book["positions"]["AAPL"]["lots"]),
-            (&50_000.into(), &0.into(), &if account == MessageType::Earnings { 0.into() } else { Value::Null })
+            (&50_000.into(), &0.into(), &if account == "earnings" { 0.into() } else { Value::Null })
         );
     }
 }
@@ -248,7 +241,8 @@ fn every_type_is_published_within_ten_seconds() {
         assert!(gaps.clone().all(|(next, before)| next - before <= 10), "{kind:?} {audience}: {times:?}");
     }
     // Ticks come from the simulator: a second price of one symbol would make a dashboard jump.
-    for (kind, name, _) in MessageType::ALL.into_iter().filter(|(kind, ..)| *kind != MessageType::Tick) {
+    for kind in types().into_iter().filter(|kind| kind.name() != "tick") {
+        let name = kind.name();
         let audiences: Vec<_> = last.keys().filter(|(of, _)| *of == kind).map(|(_, audience)| audience).collect();
         match audiences[..] {
             [Audience::Admin] => assert!(name.starts_with("admin_")),
@@ -277,15 +271,8 @@ fn without_a_price_nothing_is_traded() {
     assert!((0..5).all(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[]).is_empty()));
     let published: Vec<_> =
         (5..200).flat_map(|beat| stage.desk.step(stage.now + TimeDelta::seconds(beat), &[])).collect();
-    let priced = [
-        MessageType::Trades,
-        MessageType::Notification,
-        MessageType::OrderUpdate,
-        MessageType::Idea,
-        MessageType::Signal,
-        MessageType::Bar,
-    ];
-    assert!(!published.is_empty() && published.iter().all(|message| !priced.contains(&message.kind)));
+    let priced = ["trades", "notification", "order_update", "idea", "signal", "bar"];
+    assert!(!published.is_empty() && published.iter().all(|message| !priced.contains(&message.kind.name())));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct MassiveSettings {
     /// Another address, such as a proxy's. Default: Massive's own.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// Currency pairs and metals. Default: those of the ORION documents.
+    /// Currency pairs and metals. Default: the documented ones.
     pub instruments: List<String>,
     /// Cash indices, such as `I:SPX`. Default none: they are not the contracts of the same name.
     pub indices: List<String>,

@@ -23,7 +23,7 @@ pub struct OandaSettings {
     /// Another address of the stream, such as a proxy's. Default: OANDA's own, by environment.
     #[serde(deserialize_with = "value::unless_empty")]
     pub url: Option<String>,
-    /// The subscribed instruments, by OANDA's names. Default: the seven of the ORION documents.
+    /// The subscribed instruments, by OANDA's names. Default: the seven documented ones.
     pub instruments: List<String>,
 }
 

@@ -67,7 +67,7 @@ impl Content {
 }
 
 fn open_image(dir: &Path) -> Result<Opened, StoreError> {
-    open::open(dir, start(), Watermarking::On)
+    open::open(dir, (start(), message_type), Watermarking::On)
 }
 
 /// Returns a log at different moments with its acknowledged content, oldest first.
@@ -78,8 +78,8 @@ async fn push(store: &Store, from: usize, count: usize) {
         let id = format!("s{number}");
         let user = || Audience::User(format!("u{}", number % 3).into());
         let messages = vec![
-            message(MessageType::Alerts, user(), "", "{\"text\":\"filled\"}"),
-            message(MessageType::Balances, user(), "luno", &format!("{{\"total\":{number}234567.25}}")),
+            message(ALERTS, user(), "", "{\"text\":\"filled\"}"),
+            message(BALANCES, user(), "luno", &format!("{{\"total\":{number}234567.25}}")),
         ];
         let note =
             UserNote { user: format!("u{}", number % 5).into(), not_before: Some(start()), seen: Some(number as u64) };

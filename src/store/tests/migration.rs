@@ -26,7 +26,8 @@ fn fixture(version: usize) -> TempDir {
 /// Opens the log with a clock of the fixture's day, so that nothing is old enough to be pruned.
 fn upgraded(dir: &Path) -> (Store, Recovered) {
     let clock = || parse_time("2026-11-28T10:52:00Z").unwrap();
-    open_with(dir, Options { recent_since: clock() - DAY, clock, ..options() }).unwrap()
+    open_with(dir, Options { recent_since: clock() - DAY, message_type: crate::app::message_type, clock, ..options() })
+        .unwrap()
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn killed() -> (TempDir, Image) {
 async fn fill(store: &Store, numbers: std::ops::Range<u64>) {
     for number in numbers {
         let user: Arc<str> = format!("u{number}").into();
-        let alert = message(MessageType::Alerts, Audience::User(user.clone()), "", "{}");
+        let alert = message(ALERTS, Audience::User(user.clone()), "", "{}");
         let note = UserNote { user, not_before: Some(start()), seen: Some(number) };
         store.append(vec![confirmed(&number.to_string())], vec![alert], vec![note]).await.unwrap();
     }
@@ -74,7 +74,7 @@ async fn repair_names_lost_events_and_keeps_others() {
     assert!((20..25).contains(&kept), "{kept}");
     assert_eq!(recovered.users.len() as u64, kept);
     assert_eq!(recovered.forgotten.users, 30, "users are told that they may have missed some");
-    let next = store.append(Vec::new(), vec![message(MessageType::Alerts, Audience::Admin, "", "x")], Vec::new()).await;
+    let next = store.append(Vec::new(), vec![message(ALERTS, Audience::Admin, "", "x")], Vec::new()).await;
     assert_eq!(next.map(|receipt| receipt.first_published), Ok(31), "numbers are never given twice");
     drop(store);
     assert_eq!(verified(dir.path()), (kept, 1, kept, 0));

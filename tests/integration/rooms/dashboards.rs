@@ -2,28 +2,24 @@
 
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
 use super::names::sources;
 use super::uses::{attributes, is_test};
 
-/// The names of the dashboards, as words.
-const NAMES: [&str; 4] = ["aria", "sentio", "bot", "bots"];
-
 /// The dashboard that has the product's name. It is the product where it goes on like this.
 const PRODUCT: (&str, [char; 3]) = ("orion", ['-', '_', '.']);
 
 /// Files and folders that may name a dashboard.
-const ALLOWED: [(&str, &str); 9] = [
+const ALLOWED: [(&str, &str); 8] = [
     ("dashboards/", "their own room"),
     ("app/dashboards.rs", "the list"),
     ("config/mod.rs", "the groups of settings have the names that operators write"),
     ("config/settings.rs", "the same"),
     ("config/names.rs", "the same"),
     ("config/validate.rs", "the same"),
-    ("domain/message.rs", "one type of messages is called `bots` on the wire"),
     ("sources/demo/", "the demo desk stands in for those who publish for the dashboards"),
     ("telemetry/metrics.rs", "the help texts of two metrics, and the prefix of all"),
 ];
@@ -65,33 +61,44 @@ fn words(line: &str) -> Vec<(String, Option<char>)> {
     words
 }
 
+/// Returns the names of the dashboards: those of their folders, in the singular too.
+fn names() -> Vec<String> {
+    let folders = fs::read_dir(root().join("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = folders.filter(|path| path.is_dir()).map(|path| path.file_name().unwrap().display().to_string());
+    folders.flat_map(|name| [name.trim_end_matches('s').to_owned(), name]).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
 /// Returns the names of dashboards in a line.
-fn named(line: &str) -> Vec<String> {
-    let is_name = |(word, after): &(String, Option<char>)| {
-        NAMES.contains(&word.as_str()) || (word == PRODUCT.0 && !after.is_some_and(|after| PRODUCT.1.contains(&after)))
-    };
+fn named(line: &str, names: &[String]) -> Vec<String> {
+    let is_product = |after: &Option<char>| after.is_some_and(|after| PRODUCT.1.contains(&after));
+    let is_name =
+        |(word, after): &(String, Option<char>)| names.contains(word) && !(word == PRODUCT.0 && is_product(after));
     words(line).into_iter().filter(is_name).map(|(word, _)| word).collect()
 }
 
 /// Returns the lines of a source outside of tests that name a dashboard.
-fn naming_lines(source: &str) -> Vec<(usize, String)> {
+fn naming_lines(source: &str, names: &[String]) -> Vec<(usize, String)> {
     let mut tests = TestLines::default();
     tests.visit_file(&syn::parse_file(source).expect("a source parses"));
     let lines = source.lines().enumerate().map(|(index, line)| (index + 1, line));
     let outside = lines.filter(|(number, _)| !tests.0.iter().any(|test| test.contains(number)));
-    outside.filter(|(_, line)| !named(line).is_empty()).map(|(number, line)| (number, line.to_owned())).collect()
+    outside.filter(|(_, line)| !named(line, names).is_empty()).map(|(number, line)| (number, line.to_owned())).collect()
 }
 
 #[test]
 fn only_its_folder_and_the_list_name_a_dashboard() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (root, names) = (root(), names());
     let mut wrong = Vec::new();
     let mut needed = [false; ALLOWED.len()];
     let mut files = Vec::new();
     sources(&root, &mut files);
     for path in files {
         let name = path.strip_prefix(&root).unwrap().display().to_string();
-        let found = naming_lines(&fs::read_to_string(&path).unwrap());
+        let found = naming_lines(&fs::read_to_string(&path).unwrap(), &names);
         match ALLOWED.iter().position(|(allowed, _)| name.starts_with(allowed)) {
             Some(index) => needed[index] |= !found.is_empty(),
             None => wrong.extend(found.into_iter().map(|(number, line)| format!("{name}:{number}: {}", line.trim()))),
@@ -105,6 +112,7 @@ fn only_its_folder_and_the_list_name_a_dashboard() {
 
 #[test]
 fn every_spelling_of_a_dashboard_is_found() {
+    let names = names();
     for line in [
         "use crate::dashboards::aria::wire;",
         "struct AriaStream;",
@@ -116,7 +124,7 @@ fn every_spelling_of_a_dashboard_is_found() {
         "struct OrionFrame;",
         "use crate::orion::wire;",
     ] {
-        assert!(!named(line).is_empty(), "{line}");
+        assert!(!named(line, &names).is_empty(), "{line}");
     }
     for line in [
         "use orion_server::app;",
@@ -125,8 +133,8 @@ fn every_spelling_of_a_dashboard_is_found() {
         "env(\"ORION_PORT\")",
         "let variants = robots(both, variable);",
     ] {
-        assert_eq!(named(line), [] as [String; 0], "{line}");
+        assert_eq!(named(line, &names), [] as [String; 0], "{line}");
     }
     let tests = "fn f() {}\n#[cfg(test)]\nmod tests {\n    fn aria() {}\n}\nfn bots() {}\n";
-    assert_eq!(naming_lines(tests), [(6, "fn bots() {}".to_owned())]);
+    assert_eq!(naming_lines(tests, &names), [(6, "fn bots() {}".to_owned())]);
 }

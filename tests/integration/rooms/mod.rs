@@ -4,6 +4,7 @@ mod dashboards;
 mod names;
 mod uses;
 mod violations;
+mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -46,7 +47,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     (
-        "gateways",
+        "transport",
         &[
             (
                 "auth",
@@ -65,7 +66,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("ingest", "Push PushedEvents"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
-            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness STORE Usage"),
+            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness"),
         ],
     ),
     (
@@ -75,9 +76,9 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("config", "Settings duration_text"),
             ("domain", "*"),
             (
-                "gateways",
-                "Gateway channels::ChannelSlot close::Close command completeness::Completeness cursor::MessageCursor \
-             events::Addressees events::PublishedType events::UserData events::as_published messages pace::TOO_FAST \
+                "transport",
+                "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
+             events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
              resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),
             ("http", "ApiError AppState Params RawQuery ReadAccess ReadLimit admin::admit encoded"),
@@ -100,7 +101,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
             ("engine", "LaneStatus"),
-            ("gateways", "events messages::PriceObject messages::SignalObject throttle"),
+            ("transport", "events messages::PriceObject messages::SignalObject throttle"),
             ("hub", "Channels Hub"),
             ("pipeline", "Feeds LaneStatus"),
             (

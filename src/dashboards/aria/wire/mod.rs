@@ -15,10 +15,11 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::dashboards::aria::types;
 use crate::domain::number::{number, optional};
-use crate::domain::{Direction, Event, MessageType, PriceUpdate, Signal, iso};
-use crate::gateways::messages::encode;
+use crate::domain::{Direction, Event, PriceUpdate, Signal, iso};
 use crate::hub::{Encoding, Envelope};
+use crate::transport::messages::encode;
 
 pub use analytics::Trades;
 pub use channels::ChannelSet;
@@ -205,13 +206,13 @@ fn kinds(event: &Event) -> &'static [&'static str] {
         // ARIA has no message for the end of a signal.
         Event::Signal(_) => &[],
         Event::RelayedMessage(published) => match published.kind {
-            MessageType::OrderUpdate => &["order_update"],
+            types::ORDER_UPDATE => &["order_update"],
             // One page listens to one name, one to the other.
-            MessageType::Idea => &["idea", "smc_idea"],
-            MessageType::PreparedPayload => &["prepared_payload"],
-            MessageType::Bar => &["bar"],
-            MessageType::Tick => &["tick"],
-            MessageType::Signal => &["signal"],
+            types::IDEA => &["idea", "smc_idea"],
+            types::PREPARED_PAYLOAD => &["prepared_payload"],
+            types::BAR => &["bar"],
+            types::TICK => &["tick"],
+            types::SIGNAL => &["signal"],
             _ => &[],
         },
     }

@@ -8,13 +8,15 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dashboards::aria::publish::parse;
+use crate::dashboards::aria::publish::{TYPES, parse};
+use crate::dashboards::aria::types;
+use crate::dashboards::bots::types::TRADES;
 use crate::domain::{
-    Audience, Instrument, Instruments, Now, Quality, RelayedMessage, SignalDraft, SignalId, SignalState, SourceName,
-    Symbol, parse_time,
+    Audience, Instrument, Instruments, MessageType, Now, Quality, RelayedMessage, SignalDraft, SignalId, SignalState,
+    SourceName, Symbol, parse_time,
 };
-use crate::gateways::shape::Parsed;
 use crate::telemetry::Usage;
+use crate::transport::shape::Parsed;
 
 fn now() -> DateTime<Utc> {
     parse_time("2024-01-01T12:00:00.000Z").unwrap()
@@ -115,18 +117,18 @@ fn only_a_signals_immediate_end_is_sent() {
 #[test]
 fn seed_bodies_are_converted_for_the_page() {
     let tick = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503});
-    assert_snapshot!(written(published(MessageType::Tick, &tick)), @r#"{"type":"tick","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","bid":1.085,"ask":1.08503,"spread":0.00003,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::TICK, &tick)), @r#"{"type":"tick","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","bid":1.085,"ask":1.08503,"spread":0.00003,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let documented = json!({"symbol": "EURUSD", "bid": 1.08500, "ask": 1.08503, "spread": 0.00003});
-    assert_eq!(written(published(MessageType::Tick, &documented)), written(published(MessageType::Tick, &tick)));
+    assert_eq!(written(published(types::TICK, &documented)), written(published(types::TICK, &tick)));
     let signal = json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5});
-    assert_snapshot!(written(published(MessageType::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::SIGNAL, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let signal = json!({"symbol": "EURUSD", "side": "buy", "strength": 0.85, "confidence": 87.5, "model": "LSTM"});
-    assert_snapshot!(written(published(MessageType::Signal, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::SIGNAL, &signal)), @r#"{"type":"signal","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"buy","strength":0.85,"confidence":87.5,"model":"LSTM","timestamp":"2024-01-01T12:00:00.000Z"}}"#);
     let order = json!({
         "order_id": "ORD_1704110400_1234", "symbol": "EURUSD", "side": "buy", "status": "filled", "volume": 0.1,
         "price": 1.08500,
     });
-    assert_snapshot!(written(published(MessageType::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"ORD_1704110400_1234","symbol":"EURUSD","side":"buy","status":"filled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::ORDER_UPDATE, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"ORD_1704110400_1234","symbol":"EURUSD","side":"buy","status":"filled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -136,17 +138,17 @@ fn the_other_types_are_unchanged() {
         "stop_loss": 188, "take_profit": 195, "reasoning": "SMC analysis suggests bullish momentum",
         "timestamp": "2024-01-01T11:59:59.123456",
     });
-    assert_snapshot!(written(published(MessageType::Idea, &idea)), @r#"
+    assert_snapshot!(written(published(types::IDEA, &idea)), @r#"
     {"type":"idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"AAPL","type":"breakout","timeframe":"H1","confidence":72.5,"entry_price":190.5,"stop_loss":188,"take_profit":195,"reasoning":"SMC analysis suggests bullish momentum","timestamp":"2024-01-01T11:59:59.123Z"}}
     {"type":"smc_idea","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"AAPL","type":"breakout","timeframe":"H1","confidence":72.5,"entry_price":190.5,"stop_loss":188,"take_profit":195,"reasoning":"SMC analysis suggests bullish momentum","timestamp":"2024-01-01T11:59:59.123Z"}}
     "#);
     let bar = json!({"symbol": "BTC-ZAR", "open": 1, "high": 3.5, "low": 0.5, "close": 2, "volume": 10, "ts": 1});
-    assert_snapshot!(written(published(MessageType::Bar, &bar)), @r#"{"type":"bar","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"BTC-ZAR","open":1,"high":3.5,"low":0.5,"close":2,"volume":10,"timestamp":"2024-01-01T12:00:00.000Z","ts":1}}"#);
+    assert_snapshot!(written(published(types::BAR, &bar)), @r#"{"type":"bar","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"BTC-ZAR","open":1,"high":3.5,"low":0.5,"close":2,"volume":10,"timestamp":"2024-01-01T12:00:00.000Z","ts":1}}"#);
     let payload = json!({
         "symbol": "EURUSD", "side": "sell", "volume": 0.1, "entry_price": 1.085, "stop_loss": 1.09,
         "take_profit": 1.08, "risk_percent": 1.5, "risk_reward_ratio": 2, "execution_ready": true,
     });
-    assert_snapshot!(written(published(MessageType::PreparedPayload, &payload)), @r#"{"type":"prepared_payload","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","volume":0.1,"entry_price":1.085,"stop_loss":1.09,"take_profit":1.08,"risk_percent":1.5,"risk_reward_ratio":2,"execution_ready":true,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::PREPARED_PAYLOAD, &payload)), @r#"{"type":"prepared_payload","timestamp":"2024-01-01T12:00:00.000Z","data":{"symbol":"EURUSD","side":"sell","volume":0.1,"entry_price":1.085,"stop_loss":1.09,"take_profit":1.08,"risk_percent":1.5,"risk_reward_ratio":2,"execution_ready":true,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -154,7 +156,7 @@ fn an_orders_spelling_is_normalized() {
     let order = json!({
         "ticket": 12_345_678, "pair": "EURUSD", "side": "SHORT", "status": "Canceled", "volume": "0.1", "price": 1.085,
     });
-    assert_snapshot!(written(published(MessageType::OrderUpdate, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"12345678","symbol":"EURUSD","side":"sell","status":"cancelled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
+    assert_snapshot!(written(published(types::ORDER_UPDATE, &order)), @r#"{"type":"order_update","timestamp":"2024-01-01T12:00:00.000Z","data":{"order_id":"12345678","symbol":"EURUSD","side":"sell","status":"cancelled","volume":0.1,"price":1.085,"timestamp":"2024-01-01T12:00:00.000Z"}}"#);
 }
 
 #[test]
@@ -164,21 +166,21 @@ fn a_malformed_body_is_rejected_with_all_faults() {
         faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>()
     };
     let order = json!({"symbol": "", "side": "up", "status": "lost", "price": null});
-    assert_eq!(fields(MessageType::OrderUpdate, &order), ["order_id", "symbol", "side", "status", "volume", "price"]);
-    assert_eq!(fields(MessageType::Tick, &json!({"symbol": "EURUSD", "bid": "x"})), ["bid", "ask"]);
+    assert_eq!(fields(types::ORDER_UPDATE, &order), ["order_id", "symbol", "side", "status", "volume", "price"]);
+    assert_eq!(fields(types::TICK, &json!({"symbol": "EURUSD", "bid": "x"})), ["bid", "ask"]);
     let signal = json!({"symbol": "x".repeat(33), "side": "buy", "strength": 85, "confidence": 101});
-    assert_eq!(fields(MessageType::Signal, &signal), ["symbol", "strength", "confidence"]);
-    assert_eq!(fields(MessageType::Bar, &json!({"symbol": "A"})), ["open", "high", "low", "close"]);
-    assert_eq!(fields(MessageType::Tick, &json!([])), ["data"]);
-    assert_eq!(fields(MessageType::Trades, &json!({"symbol": "A"})), ["type"]);
+    assert_eq!(fields(types::SIGNAL, &signal), ["symbol", "strength", "confidence"]);
+    assert_eq!(fields(types::BAR, &json!({"symbol": "A"})), ["open", "high", "low", "close"]);
+    assert_eq!(fields(types::TICK, &json!([])), ["data"]);
+    assert_eq!(fields(TRADES, &json!({"symbol": "A"})), ["type"]);
 }
 
 #[test]
 fn a_state_is_kept_for_each_symbol() {
     let bar = json!({"symbol": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1});
-    assert_eq!(parse(MessageType::Bar, &bar, now()).unwrap().remove(0).key, "AAPL");
+    assert_eq!(parse(types::BAR, &bar, now()).unwrap().remove(0).key, "AAPL");
     let idea = json!({"symbol": "AAPL"});
-    assert_eq!(parse(MessageType::Idea, &idea, now()).unwrap().remove(0).key, "");
+    assert_eq!(parse(types::IDEA, &idea, now()).unwrap().remove(0).key, "");
 }
 
 #[test]
@@ -231,7 +233,7 @@ fn the_servers_state_is_complete_without_measurements() {
 
 #[test]
 fn the_symbol_of_every_event_is_known() {
-    let idea = published(MessageType::Idea, &json!({"symbol": "BTC-\"ZAR"}));
+    let idea = published(types::IDEA, &json!({"symbol": "BTC-\"ZAR"}));
     assert_eq!(symbol(&idea).as_deref(), Some("BTC-\"ZAR"));
     assert_eq!(symbol(&Event::Price(Arc::new(price(None)))).as_deref(), Some("EURUSD"));
     assert_eq!(symbol(&Event::Signal(Arc::new(signal(&draft())))).as_deref(), Some("EURUSD"));
@@ -307,16 +309,16 @@ proptest! {
     fn published_ticks_print_clean(bid in 0u32..2_000_000, spread in 0u32..1_000, digits in 0i32..6) {
         let scale = 10f64.powi(digits);
         let (bid, ask) = (f64::from(bid) / scale, f64::from(bid + spread) / scale);
-        let tick = data(&written(published(MessageType::Tick, &json!({"symbol": "X", "bid": bid, "ask": ask}))));
+        let tick = data(&written(published(types::TICK, &json!({"symbol": "X", "bid": bid, "ask": ask}))));
         prop_assert!(decimals(&tick["spread"]) <= digits as usize, "{tick}");
     }
 
     /// No published message causes a panic.
     #[test]
-    fn no_published_message_panics(text in "\\PC{0,40}", number in any::<f64>(), at in 0usize..23) {
+    fn no_published_message_panics(text in "\\PC{0,40}", number in any::<f64>(), at in 0..TYPES.len()) {
         for value in [json!(text), json!(number), json!([text]), json!(null)] {
             let body = json!({"symbol": text, "bid": value, "ask": value, "side": value, "timestamp": value});
-            parse(MessageType::ALL[at].0, &body, now()).ok();
+            parse(TYPES[at].kind, &body, now()).ok();
         }
     }
 }

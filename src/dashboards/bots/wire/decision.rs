@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::dashboards::bots::types;
 use crate::domain::number::{number, optional};
-use crate::domain::{Audience, Direction, MessageType, RelayedMessage, Signal, iso};
+use crate::domain::{Audience, Direction, RelayedMessage, Signal, iso};
 
 /// Bot and platform of these decisions.
 const ORION: &str = "orion";
@@ -57,6 +58,6 @@ pub(crate) fn decision_of(signal: &Signal, now: DateTime<Utc>) -> Option<Relayed
         timestamp: iso(signal.entry_time),
     };
     let data = serde_json::to_string(&object).ok()?;
-    let (kind, audience) = (MessageType::Decisions, Audience::All);
+    let (kind, audience) = (types::DECISIONS, Audience::All);
     Some(RelayedMessage { seq: 0, kind, audience, key: "".into(), data: data.into(), at: now })
 }

@@ -8,13 +8,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::spelling::{Bot, executed, spelled};
-use super::{KINDS, ServerState, system_health, whale};
-use crate::domain::{
-    Class, Event, InstrumentClass, Instruments, MessageType, Position, PriceUpdate, RelayedMessage, Symbol, iso,
-};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::messages::{PriceObject, encode};
+use super::{ServerState, system_health, whale};
+use crate::dashboards::bots::publish::is_read;
+use crate::dashboards::bots::types;
+use crate::domain::{Class, Event, InstrumentClass, Instruments, Position, PriceUpdate, RelayedMessage, Symbol, iso};
 use crate::hub::{Encoding, Envelope};
+use crate::transport::cursor::MessageCursor;
+use crate::transport::messages::{PriceObject, encode};
 
 /// The slot of the frames.
 pub(crate) const ENCODING: Encoding = Encoding::new(4);
@@ -68,7 +68,7 @@ pub(crate) fn frames<'a>(
     bot: impl FnOnce() -> Option<Bot>,
 ) -> &'a [Utf8Bytes] {
     let Event::RelayedMessage(published) = publication.event() else { return &[] };
-    if !KINDS.contains(&published.kind) {
+    if !is_read(published.kind) {
         return &[];
     }
     publication.encoded(ENCODING, |_| encode_published(published, log, history, bot))
@@ -93,7 +93,7 @@ fn encode_published(
     let name = published.kind.name();
     let frame = |data: &str| format!(r#"{{"type":"{name}","data":{data},{place}"#).into();
     match published.kind {
-        MessageType::Trades => {
+        types::TRADES => {
             let bot = bot().unwrap_or_default();
             let trade = spelled(published, Some(&bot));
             let executed = executed(&trade, Some(&bot));
@@ -102,16 +102,16 @@ fn encode_published(
             let executed = format!(r#"{{"type":"trade_executed",{fields},{place}"#);
             vec![frame(&trade), executed.into()]
         }
-        MessageType::Bots => {
+        types::BOTS => {
             let (bot, id) = (spelled(published, None), Value::from(&*published.key));
             let updated = format!(r#"{{"type":"bot_updated","bot_id":{id},"changes":{bot},{place}"#);
             vec![frame(&bot), updated.into()]
         }
-        MessageType::Metrics => {
+        types::METRICS => {
             let (data, tiles) = (&published.data, tiles(&published.data));
             vec![format!(r#"{{"type":"{name}","data":{data},"payload":{tiles},{place}"#).into()]
         }
-        MessageType::Whale => vec![frame(&whale::with_sums(published, &history()))],
+        types::WHALE => vec![frame(&whale::with_sums(published, &history()))],
         _ => vec![frame(&published.data)],
     }
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::domain::{RelayedMessage, iso};
-use crate::gateways::shape::json_number;
 use crate::telemetry::Usage;
+use crate::transport::shape::json_number;
 
 /// Fields that only the platform can provide.
 const OF_THE_PLATFORM: [&str; 5] = ["redis", "exchange_connections", "last_trade", "disk_percent", "error_rate"];

@@ -10,7 +10,7 @@ use super::spelling::{Bot, bot_id, spelled};
 use super::whale::WhaleSums;
 use crate::dashboards::bots::publish::decimals;
 use crate::domain::{RelayedMessage, iso};
-use crate::gateways::shape::json_number;
+use crate::transport::shape::json_number;
 
 /// The platform name under which a sum over all platforms is published.
 const ALL_PLATFORMS: &str = "all";

@@ -27,19 +27,3 @@ pub(super) use frames::{
 };
 pub(super) use health::{ServerState, system_health};
 pub(super) use spelling::{Bot, spelled};
-
-use crate::domain::MessageType;
-
-/// The types of published messages that are read here.
-pub(super) const KINDS: [MessageType; 10] = [
-    MessageType::Trades,
-    MessageType::Bots,
-    MessageType::Balances,
-    MessageType::Decisions,
-    MessageType::Metrics,
-    MessageType::Whale,
-    MessageType::Alerts,
-    MessageType::SystemHealth,
-    MessageType::Wallet,
-    MessageType::AiTasks,
-];

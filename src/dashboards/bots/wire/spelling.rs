@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Audience, MessageType, RelayedMessage};
+use crate::dashboards::bots::types;
+use crate::domain::{Audience, RelayedMessage};
 use crate::hub::{Audiences, Snapshot};
 
 /// Fields of a trade: documented, and the dashboard's.
@@ -40,7 +41,7 @@ impl Bot {
     /// users.
     pub(crate) fn find(snapshot: &Snapshot, audiences: &Audiences, id: &str) -> Option<Self> {
         let of = |audience: &Audience| {
-            let mut bots = snapshot.states_of(audience, MessageType::Bots);
+            let mut bots = snapshot.states_of(audience, types::BOTS);
             bots.find_map(|bot| bot.published().filter(|bot| &*bot.key == id).map(Self::read))
         };
         audiences.each().collect::<Vec<_>>().iter().rev().find_map(of)
@@ -54,7 +55,7 @@ impl Bot {
 
 /// Returns the id of the bot that a trade names.
 pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
-    if trade.kind != MessageType::Trades {
+    if trade.kind != types::TRADES {
         return None;
     }
     let trade: Map<String, Value> = serde_json::from_str(&trade.data).ok()?;
@@ -65,8 +66,8 @@ pub(super) fn bot_id(trade: &RelayedMessage) -> Option<String> {
 /// trade. Messages of other types are unchanged.
 pub(crate) fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> Cow<'a, str> {
     let pairs = match published.kind {
-        MessageType::Trades => &OF_TRADES[..],
-        MessageType::Bots => &OF_BOTS[..],
+        types::TRADES => &OF_TRADES[..],
+        types::BOTS => &OF_BOTS[..],
         _ => return Cow::Borrowed(&published.data),
     };
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(&published.data) else {
@@ -80,7 +81,7 @@ pub(crate) fn spelled<'a>(published: &'a RelayedMessage, bot: Option<&Bot>) -> C
             }
         }
     }
-    if published.kind == MessageType::Trades {
+    if published.kind == types::TRADES {
         let profit = fields.get("pnl").or_else(|| fields.get("profit_loss"));
         if let (Some(profit), None) = (profit, fields.get("is_profitable")) {
             let is_profitable = profit.as_f64().map_or(Value::Null, |profit| (profit > 0.0).into());
@@ -132,6 +133,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::MessageType;
 
     fn published(kind: MessageType, data: &str) -> RelayedMessage {
         let at = DateTime::UNIX_EPOCH;
@@ -139,12 +141,12 @@ mod tests {
     }
 
     fn spelled_trade(data: &str, bot: Option<&Bot>) -> String {
-        spelled(&published(MessageType::Trades, data), bot).into_owned()
+        spelled(&published(types::TRADES, data), bot).into_owned()
     }
 
     #[test]
     fn a_trade_has_what_each_page_reads() {
-        let bot = Bot::read(&published(MessageType::Bots, r#"{"id":"b","name":"Scalper","capital":5000,"pnl":-1.5}"#));
+        let bot = Bot::read(&published(types::BOTS, r#"{"id":"b","name":"Scalper","capital":5000,"pnl":-1.5}"#));
         assert_eq!(
             spelled_trade(r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5}"#, Some(&bot)),
             r#"{"id":"t","bot_id":"b","platform":"luno","pnl":12.5,"exchange":"luno","profit_loss":12.5,"is_profitable":true,"bot_name":"Scalper"}"#
@@ -164,24 +166,21 @@ mod tests {
 
     #[test]
     fn a_bot_has_what_each_page_reads() {
-        let bot =
-            published(MessageType::Bots, r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0}"#);
+        let bot = published(types::BOTS, r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0}"#);
         assert_eq!(
             spelled(&bot, None),
             r#"{"id":"b","platform":"luno","status":"running","capital":5000,"pnl":0,"exchange":"luno","current_capital":5000,"total_profit":0}"#
         );
-        let bare = published(MessageType::Bots, r#"{"id":"b","status":"running","current_capital":5}"#);
+        let bare = published(types::BOTS, r#"{"id":"b","status":"running","current_capital":5}"#);
         assert_eq!(spelled(&bare, None), r#"{"id":"b","status":"running","current_capital":5,"capital":5}"#);
-        let alert = published(MessageType::Alerts, r#"{"platform":"luno"}"#);
+        let alert = published(types::ALERTS, r#"{"platform":"luno"}"#);
         assert_eq!(spelled(&alert, None), r#"{"platform":"luno"}"#);
     }
 
     #[test]
     fn an_executed_trade_updates_the_pages_bot() {
-        let bot = Bot::read(&published(
-            MessageType::Bots,
-            r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#,
-        ));
+        let bot =
+            Bot::read(&published(types::BOTS, r#"{"id":"b","name":"Scalper","capital":5000,"total_profit":150.5}"#));
         let top = |trade: &str, bot: Option<&Bot>| serde_json::from_str::<Value>(&executed(trade, bot)).unwrap();
         let trade = r#"{"id":"t","bot_id":"b","bot_name":"Scalper"}"#;
         assert_eq!(

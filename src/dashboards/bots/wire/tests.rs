@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dashboards::bots::publish;
+use crate::dashboards::bots::types;
 use crate::domain::{
-    Audience, Direction, Event, Instruments, Now, Position, RelayedMessage, Signal, SignalDraft, SignalId, SignalState,
-    SourceName, parse_time,
+    Audience, Direction, Event, Instruments, MessageType, Now, Position, RelayedMessage, Signal, SignalDraft, SignalId,
+    SignalState, SourceName, parse_time,
 };
-use crate::gateways::cursor::MessageCursor;
 use crate::hub::Envelope;
 use crate::telemetry::Usage;
+use crate::transport::cursor::MessageCursor;
 
 fn now() -> DateTime<Utc> {
     parse_time("2026-01-14T16:30:00Z").unwrap()
@@ -42,11 +43,10 @@ fn written_for_the_dashboard(message: RelayedMessage, bot: Option<Bot>) -> Strin
 
 #[test]
 fn a_trade_is_executed_for_the_dashboard() {
-    let bot =
-        published(1, MessageType::Bots, &json!({"id": "b", "status": "running", "name": "Scalper", "total_profit": 7}));
+    let bot = published(1, types::BOTS, &json!({"id": "b", "status": "running", "name": "Scalper", "total_profit": 7}));
     let trade = json!({"id": "t", "bot_id": "b", "exchange": "luno", "symbol": "BTC-ZAR", "side": "sell", "quantity": 1,
         "price": 2, "status": "filled", "profit_loss": 1.5});
-    let frame = written_for_the_dashboard(published(7, MessageType::Trades, &trade), Some(Bot::read(&bot)));
+    let frame = written_for_the_dashboard(published(7, types::TRADES, &trade), Some(Bot::read(&bot)));
     assert_eq!(
         frame,
         concat!(
@@ -59,7 +59,7 @@ fn a_trade_is_executed_for_the_dashboard() {
     );
     let bare = json!({"id": "t", "platform": "luno", "symbol": "S", "side": "buy", "quantity": 1, "price": 2, "status": "failed",
         "more": {"deep": {}}});
-    let frame: Value = written_for_the_dashboard(published(7, MessageType::Trades, &bare), None).parse().unwrap();
+    let frame: Value = written_for_the_dashboard(published(7, types::TRADES, &bare), None).parse().unwrap();
     assert_eq!((&frame["trade"]["more"], &frame["sequence"]), (&json!({"deep": {}}), &json!(7)));
     assert_eq!(
         written_for_the_dashboard(bot, None),
@@ -72,12 +72,12 @@ fn a_trade_is_executed_for_the_dashboard() {
 
 #[test]
 fn only_ordered_messages_have_a_sequence() {
-    let wallet = published(7, MessageType::Wallet, &json!({"event": "balance_update"}));
+    let wallet = published(7, types::WALLET, &json!({"event": "balance_update"}));
     assert_eq!(
         written(wallet, &[]),
         r#"{"type":"wallet","data":{"event":"balance_update"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z","sequence":7,"cursor":"e:m7"}"#
     );
-    let bot = published(8, MessageType::Bots, &json!({"id": "b", "status": "running"}));
+    let bot = published(8, types::BOTS, &json!({"id": "b", "status": "running"}));
     assert_eq!(
         written(bot, &[]),
         r#"{"type":"bots","data":{"id":"b","status":"running"},"ts":"2026-01-14T16:30:00.000Z","timestamp":"2026-01-14T16:30:00.000Z"}"#
@@ -88,11 +88,11 @@ fn only_ordered_messages_have_a_sequence() {
 fn metrics_have_the_texts_of_the_tiles() {
     let metrics =
         json!({"total_pnl": 1250.5, "active_bots": 5, "exposure": 0.45, "risk_level": "moderate", "win_rate": 0.68});
-    let frame: Value = serde_json::from_str(&written(published(1, MessageType::Metrics, &metrics), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(1, types::METRICS, &metrics), &[])).unwrap();
     assert_eq!(frame["data"], metrics);
     let tiles = json!({"totalProfit": "R1250.50", "activeBots": "5", "exposure": "45.00%", "riskLevel": "moderate"});
     assert_eq!(frame["payload"], tiles);
-    let frame: Value = serde_json::from_str(&written(published(1, MessageType::Metrics, &json!({})), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(1, types::METRICS, &json!({})), &[])).unwrap();
     assert_eq!(frame["payload"], json!({}));
 }
 
@@ -112,7 +112,7 @@ fn prices_in_rand_have_the_dashboards_names() {
 fn a_whale_includes_the_sums_so_far() {
     let movement = |seq, flow: &str, amount: f64| {
         let data = json!({"coin": "BTC", "platform": "binance", "flow_type": flow, "amount": amount});
-        published(seq, MessageType::Whale, &data)
+        published(seq, types::WHALE, &data)
     };
     let history = [movement(1, "inflow", 0.1), movement(2, "inflow", 0.2), movement(4, "outflow", 9.0)];
     let frame: Value = serde_json::from_str(&written(movement(3, "outflow", 0.1), &history)).unwrap();
@@ -125,7 +125,7 @@ fn a_whale_includes_the_sums_so_far() {
     assert_eq!((&frame["data"]["coin"], &frame["data"]["amount"]), (&json!("BTC"), &json!(0.1)));
 
     let sums = json!({"exchanges": {"luno": {"BTC": {"inflow": 5, "outflow": 1}}}, "summary": {}});
-    let history = [movement(1, "inflow", 0.1), published(2, MessageType::Whale, &sums), movement(3, "inflow", 1.0)];
+    let history = [movement(1, "inflow", 0.1), published(2, types::WHALE, &sums), movement(3, "inflow", 1.0)];
     let all = lists::whales(history.iter());
     let flow = |inflow: u32, outflow: u32| json!({"inflow": inflow, "outflow": outflow, "net_flow": inflow - outflow});
     let exchanges = json!({"binance": {"BTC": flow(1, 0)}, "luno": {"BTC": flow(5, 1)}});
@@ -136,7 +136,7 @@ fn a_whale_includes_the_sums_so_far() {
         assert!(!all[name].is_null() && all["data"][name] == all[name], "{name}: {all}");
     }
     // The derived fields of published sums are filled in.
-    let frame: Value = serde_json::from_str(&written(published(2, MessageType::Whale, &sums), &[])).unwrap();
+    let frame: Value = serde_json::from_str(&written(published(2, types::WHALE, &sums), &[])).unwrap();
     assert_eq!(frame["data"]["exchanges"], json!({"luno": {"BTC": flow(5, 1)}}));
     assert_eq!(frame["data"]["summary"]["BTC"]["net_flow"], 4);
 }
@@ -174,10 +174,10 @@ fn the_platforms_state_is_merged_in() {
     let state = ServerState { healthy: false, database: true, usage };
     let platform = published(
         1,
-        MessageType::SystemHealth,
+        types::SYSTEM_HEALTH,
         &json!({"status": "healthy", "uptime": 5, "redis": "connected", "exchange_connections": {"luno": "connected"}}),
     );
-    let later = published(2, MessageType::SystemHealth, &json!({"redis": "lost"}));
+    let later = published(2, types::SYSTEM_HEALTH, &json!({"redis": "lost"}));
     let health = system_health(&state, [&platform, &later].into_iter(), now());
     assert_eq!(
         Value::from(health),
@@ -203,7 +203,7 @@ fn only_a_new_signal_becomes_a_decision() {
     let id = SignalId::new("s1").unwrap();
     let signal = Signal::create(id, &draft, &instrument, SourceName::new("push"), at, ttl).unwrap();
     let decision = decision_of(&signal, now()).unwrap();
-    assert_eq!((decision.kind, &decision.audience), (MessageType::Decisions, &Audience::All));
+    assert_eq!((decision.kind, &decision.audience), (types::DECISIONS, &Audience::All));
     let data: Value = serde_json::from_str(&decision.data).unwrap();
     assert_eq!(
         data,
@@ -214,7 +214,7 @@ fn only_a_new_signal_becomes_a_decision() {
         })
     );
     // The frame is a valid published message.
-    assert!(publish::parse(MessageType::Decisions, &data, now()).is_ok());
+    assert!(publish::parse(types::DECISIONS, &data, now()).is_ok());
     let later = now() + ttl;
     let ended = Signal { state: SignalState::Confirmed, updated_at: later, ..signal };
     assert!(decision_of(&ended, later).is_none());
@@ -227,7 +227,7 @@ fn a_published_sum_replaces_the_wallets_total() {
         json!({"platform": "luno", "balances": {"ZAR": amounts(100.0), "BTC": amounts(0.1)}, "total_value_zar": 900});
     let valr = json!({"platform": "valr", "balances": {"ZAR": amounts(50.5), "BTC": amounts(0.2)}});
     let all = json!({"platform": "all", "balances": {}, "total_value_zar": 1000});
-    let [luno, valr, all] = [luno, valr, all].map(|data| published(1, MessageType::Balances, &data));
+    let [luno, valr, all] = [luno, valr, all].map(|data| published(1, types::BALANCES, &data));
     let wallet = lists::wallet("demo", [&luno, &valr].into_iter(), now());
     let master = json!({"total_zar": 950.5, "zar_balance": 150.5, "btc_balance": 0.3});
     assert_eq!((&wallet["user_id"], &wallet["master_wallet"]), (&json!("demo"), &master));
@@ -235,11 +235,11 @@ fn a_published_sum_replaces_the_wallets_total() {
     let wallet = lists::wallet("demo", [&luno, &valr, &all].into_iter(), now());
     assert_eq!(wallet["master_wallet"]["total_zar"], 1000);
 
-    let metrics = published(2, MessageType::Metrics, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
+    let metrics = published(2, types::METRICS, &json!({"total_pnl": 12.5, "win_rate": 0.5}));
     let trade = |pnl: Value| {
         let trade = json!({"id": "t", "platform": "luno", "symbol": "BTC-ZAR", "side": "buy", "quantity": 1, "price": 2,
             "fee": 0.1, "status": "filled", "pnl": pnl});
-        published(3, MessageType::Trades, &trade)
+        published(3, types::TRADES, &trade)
     };
     let trades = [trade(json!(null)), trade(json!(2.5))];
     let summary = lists::portfolio([&luno].into_iter(), Some(&metrics), Some(trades.iter()), now());

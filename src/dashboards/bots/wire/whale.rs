@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::dashboards::bots::publish::decimals;
+use crate::dashboards::bots::types;
 use crate::domain::number::number;
-use crate::domain::{Event, MessageType, RelayedMessage, iso};
-use crate::gateways::shape::json_number;
+use crate::domain::{Event, RelayedMessage, iso};
 use crate::hub::Envelope;
+use crate::transport::shape::json_number;
 
 /// Inflow and outflow of one exchange.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ impl WhaleSums {
     /// Sums up published messages, oldest first. Published sums replace all previous ones.
     pub(super) fn of<'a>(messages: impl Iterator<Item = &'a RelayedMessage>) -> Self {
         let mut sums = Self::default();
-        for message in messages.filter(|message| message.kind == MessageType::Whale) {
+        for message in messages.filter(|message| message.kind == types::WHALE) {
             let Ok(data) = serde_json::from_str::<Map<String, Value>>(&message.data) else { continue };
             if data.contains_key("exchanges") {
                 sums = serde_json::from_value(data.into()).unwrap_or_default();

@@ -9,12 +9,12 @@ use super::super::wire;
 use super::{MAX_SUBSCRIBE_WAIT, OPENING_PING, OrionProtocol, SubscribeWait};
 use crate::config::duration_text;
 use crate::domain::{Event, Position, Signal, SignalState};
-use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::{Subscribed, Typed, encode};
-use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
-use crate::gateways::ws::Client;
 use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
 use crate::store::SignalChange;
+use crate::transport::command::SubscriptionRequest;
+use crate::transport::messages::{Subscribed, Typed, encode};
+use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
+use crate::transport::ws::Client;
 
 /// Signals of snapshots that are remembered per connection. Beyond this number a later cursor is not filled in.
 const MAX_SNAPSHOT_STATES: usize = 4096;

@@ -13,13 +13,13 @@ use super::ClientFrame;
 use crate::auth::TokenKind;
 use crate::dashboards::sentio::wire::{self, ServerStatus, StatusFrame};
 use crate::domain::{Audience, iso};
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::messages::encode;
-use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Protocol};
 use crate::hub::{Audiences, Envelope, Topics};
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::messages::encode;
+use crate::transport::resume::Gone;
+use crate::transport::ws::{Client, Protocol};
 
 /// Time between two reports of the server's state.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);

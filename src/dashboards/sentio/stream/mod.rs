@@ -18,10 +18,10 @@ use serde_json::{Map, Value};
 
 use super::wire;
 use crate::dashboards::DeliveryTracker;
-use crate::gateways::Gateway;
-use crate::gateways::command::{fault, short};
-use crate::gateways::ws::{Client, Handshake, Protocol};
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::command::{fault, short};
+use crate::transport::ws::{Client, Handshake, Protocol};
 use admin::Admin;
 use market::MarketData;
 use personal::{Earnings, Notifications, Panel, Personal, UserDashboard};

@@ -11,14 +11,16 @@ use axum::extract::ws::Utf8Bytes;
 
 use super::{ClientFrame, StreamState};
 use crate::auth::{Principal, TokenKind, UserAccessError};
+use crate::dashboards::bots::types::TRADES;
 use crate::dashboards::delivery::DeliveryConnection;
+use crate::dashboards::sentio::types;
 use crate::dashboards::sentio::wire;
-use crate::domain::{Event, MessageType};
-use crate::gateways::close::Close;
-use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Protocol};
+use crate::domain::Event;
 use crate::hub::{Audiences, Envelope, Hub, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
+use crate::transport::close::Close;
+use crate::transport::resume::Gone;
+use crate::transport::ws::{Client, Protocol};
 
 /// Time between two notifications on one connection. The page uses `Date.now()` on arrival as the key of a row, so rows
 /// of the same millisecond stay on the screen and repeat. Until the previous notification is confirmed, the next one
@@ -185,7 +187,7 @@ impl Panel for Earnings {
     }
 
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(wire::personal_frames(publication, MessageType::Earnings));
+        frames.extend_from_slice(wire::personal_frames(publication, types::EARNINGS));
     }
 }
 
@@ -216,13 +218,13 @@ impl Panel for Notifications {
         if let Some(number) = self.delivery_probe(publication) {
             self.connection.write(number);
             self.last = number;
-            frames.extend_from_slice(wire::personal_frames(publication, MessageType::Notification));
+            frames.extend_from_slice(wire::personal_frames(publication, types::NOTIFICATION));
         }
     }
 
     fn delivery_probe(&self, publication: &Envelope) -> Option<u64> {
         match publication.event() {
-            Event::RelayedMessage(published) if wire::is_personal(publication, MessageType::Notification) => {
+            Event::RelayedMessage(published) if wire::is_personal(publication, types::NOTIFICATION) => {
                 Some(published.seq)
             }
             Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
@@ -271,7 +273,7 @@ impl Panel for UserDashboard {
     }
 
     fn encode(&mut self, publication: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {
-        let shown = [MessageType::Earnings, MessageType::Notification, MessageType::Trades];
+        let shown = [types::EARNINGS, types::NOTIFICATION, TRADES];
         self.changed |= shown.into_iter().any(|kind| wire::is_personal(publication, kind));
     }
 

@@ -7,12 +7,12 @@ use axum::extract::ws::Utf8Bytes;
 use super::ClientFrame;
 use crate::dashboards::sentio::wire::{self, Watchlist};
 use crate::domain::Instruments;
-use crate::gateways::Gateway;
-use crate::gateways::close::Close;
-use crate::gateways::resume::Gone;
-use crate::gateways::ws::{Client, Protocol};
 use crate::hub::{Audiences, Envelope, Selection, Topics};
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::close::Close;
+use crate::transport::resume::Gone;
+use crate::transport::ws::{Client, Protocol};
 
 /// One panel of trade signals.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::dashboards::sentio::types;
 use crate::domain::number::{number, optional};
 use crate::domain::{Audience, Bar, Direction, Event, Instruments, MessageType, PriceUpdate, Signal, SignalState, iso};
 use crate::hub::{Encoding, Envelope, Snapshot};
@@ -187,13 +188,7 @@ pub fn admin_frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
 
 /// Whether the type is read on the admin channel.
 pub fn is_administrative(kind: MessageType) -> bool {
-    matches!(
-        kind,
-        MessageType::AdminUsers
-            | MessageType::AdminSubscribers
-            | MessageType::AdminRevenue
-            | MessageType::AdminUserAnalytics
-    )
+    matches!(kind, types::ADMIN_USERS | types::ADMIN_SUBSCRIBERS | types::ADMIN_REVENUE | types::ADMIN_USER_ANALYTICS)
 }
 
 /// Whether an event may change the list of current signals.
@@ -201,7 +196,7 @@ pub fn concerns_signals(event: &Event) -> bool {
     match event {
         Event::Signal(_) => true,
         Event::RelayedMessage(published) => {
-            published.kind == MessageType::TradeSignals && published.audience == Audience::All
+            published.kind == types::TRADE_SIGNALS && published.audience == Audience::All
         }
         Event::Price(_) => false,
     }
@@ -211,7 +206,7 @@ pub fn concerns_signals(event: &Event) -> bool {
 /// alone. A `watchlist` narrows it; `None` is everything.
 pub fn signal_sources(snapshot: &Snapshot, watchlist: Option<&Watchlist>) -> Vec<Arc<Envelope>> {
     let mut sources = snapshot.signals(|symbol| watchlist.is_none_or(|watched| watched.contains(symbol.as_str())));
-    sources.extend(snapshot.states_of(&Audience::All, MessageType::TradeSignals).cloned());
+    sources.extend(snapshot.states_of(&Audience::All, types::TRADE_SIGNALS).cloned());
     sources
 }
 

@@ -8,9 +8,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{ENCODING, frame};
+use crate::dashboards::bots::types::TRADES;
+use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Event, MessageType, RelayedMessage};
-use crate::gateways::messages::encode;
 use crate::hub::{Audiences, Envelope, Snapshot};
+use crate::transport::messages::encode;
 
 /// Largest number of notifications that a joining client gets, and of entries in a list: as many as the page keeps.
 const MAX_ENTRIES: usize = 50;
@@ -59,13 +61,13 @@ fn personal(publication: &Envelope, kind: MessageType) -> Option<&RelayedMessage
 /// Returns the current earnings of a user: the user's own or those of all users, whichever were published last.
 pub fn earnings(snapshot: &Snapshot, user: &Arc<str>) -> Option<Arc<Envelope>> {
     let (own, all) = (Audience::User(user.clone()), Audience::All);
-    let states = snapshot.states_of(&own, MessageType::Earnings).chain(snapshot.states_of(&all, MessageType::Earnings));
-    states.max_by_key(|state| personal(state, MessageType::Earnings).map(|published| published.seq)).cloned()
+    let states = snapshot.states_of(&own, types::EARNINGS).chain(snapshot.states_of(&all, types::EARNINGS));
+    states.max_by_key(|state| personal(state, types::EARNINGS).map(|published| published.seq)).cloned()
 }
 
 /// Returns the retained notifications for a user after message number `seq`, oldest first: the last 50.
 pub fn missed_notifications(snapshot: &Snapshot, user: &Arc<str>, seq: u64) -> Vec<Arc<Envelope>> {
-    last(snapshot, user, seq, MessageType::Notification)
+    last(snapshot, user, seq, types::NOTIFICATION)
 }
 
 fn last(snapshot: &Snapshot, user: &Arc<str>, seq: u64, kind: MessageType) -> Vec<Arc<Envelope>> {
@@ -87,8 +89,8 @@ pub struct DashboardSources {
 pub fn dashboard_sources(snapshot: &Snapshot, user: &Arc<str>) -> DashboardSources {
     DashboardSources {
         earnings: earnings(snapshot, user),
-        notifications: last(snapshot, user, 0, MessageType::Notification),
-        trades: last(snapshot, user, 0, MessageType::Trades),
+        notifications: last(snapshot, user, 0, types::NOTIFICATION),
+        trades: last(snapshot, user, 0, TRADES),
     }
 }
 
@@ -96,7 +98,7 @@ pub fn dashboard_sources(snapshot: &Snapshot, user: &Arc<str>) -> DashboardSourc
 /// fields of the user's earnings. `notifications` and `trades` hold the published messages, the latest first, at most
 /// 50 each. `portfolioStocks` is always empty, because no message contains it.
 pub fn dashboard(sources: &DashboardSources) -> Utf8Bytes {
-    let earnings = sources.earnings.as_deref().and_then(|state| personal(state, MessageType::Earnings));
+    let earnings = sources.earnings.as_deref().and_then(|state| personal(state, types::EARNINGS));
     let earnings: Map<String, Value> =
         earnings.and_then(|earnings| serde_json::from_str(&earnings.data).ok()).unwrap_or_default();
     let fields = |names: &[&str]| {

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dashboards::bots::types::BOTS;
 use crate::dashboards::sentio::publish::parse;
+use crate::dashboards::sentio::types;
 use crate::domain::{
     DayRange, Fault, Instrument, Invalidation, Now, Quality, RelayedMessage, SignalDraft, SignalId, SourceName, Symbol,
     parse_time,
@@ -36,7 +38,7 @@ fn signal(symbol: &str, second: i64, direction: Direction, state: SignalState) -
 
 fn published(kind: MessageType, audience: &Audience, second: i64, data: &Value) -> Vec<Arc<Envelope>> {
     let parsed = parse(kind, data, at(second)).unwrap();
-    let message = |parsed: crate::gateways::shape::Parsed| RelayedMessage {
+    let message = |parsed: crate::transport::shape::Parsed| RelayedMessage {
         seq: 1,
         kind,
         audience: audience.clone(),
@@ -115,27 +117,26 @@ fn fields_printed_unchecked_are_always_present() {
         json!({"portfolio_value":7}),
         json!({"portfolio_value":7,"win_rate":null,"total_trades":null,"profit_sharing":null}),
     ] {
-        let earnings = read(MessageType::Earnings, data);
+        let earnings = read(types::EARNINGS, data);
         for name in ["total_return", "total_return_pct", "daily_pnl", "total_trades", "win_rate"] {
             assert_eq!(earnings[name], 0, "{name}");
         }
         assert_eq!(earnings["profit_sharing"], sharing);
     }
-    let partial =
-        read(MessageType::Earnings, json!({"portfolio_value":7,"win_rate":0.5,"profit_sharing":{"enabled":true}}));
+    let partial = read(types::EARNINGS, json!({"portfolio_value":7,"win_rate":0.5,"profit_sharing":{"enabled":true}}));
     assert_eq!(
         (&partial["win_rate"], &partial["profit_sharing"]),
         (&json!(0.5), &json!({"total_shared":0,"rate":0,"enabled":true}))
     );
-    let signal = read(MessageType::TradeSignals, json!({"symbol":"AAPL","signal":"buy","confidence":0.7}));
+    let signal = read(types::TRADE_SIGNALS, json!({"symbol":"AAPL","signal":"buy","confidence":0.7}));
     assert_eq!(signal["consensus_strength"], 0.7);
-    let users = read(MessageType::AdminUsers, json!({"users":[{"user_id":"u"}]}));
+    let users = read(types::ADMIN_USERS, json!({"users":[{"user_id":"u"}]}));
     assert_eq!(
         (&users["users"][0]["profit_sharing_balance"], &users["users"][0]["total_profits_shared"]),
         (&json!(0), &json!(0))
     );
     assert_eq!(
-        read(MessageType::AdminSubscribers, json!({"subscribers":[{"user_id":"u"}]}))["subscribers"][0]["features"],
+        read(types::ADMIN_SUBSCRIBERS, json!({"subscribers":[{"user_id":"u"}]}))["subscribers"][0]["features"],
         json!({})
     );
 }
@@ -158,14 +159,14 @@ fn the_other_frames_are_encoded() {
 #[test]
 fn messages_for_administrators_use_their_channel_only() {
     let revenue = json!({"revenue_by_tier":{"pro":"99.5","basic":10},"monthly_recurring_revenue":109.5});
-    let message = published(MessageType::AdminRevenue, &Audience::Admin, 0, &revenue);
+    let message = published(types::ADMIN_REVENUE, &Audience::Admin, 0, &revenue);
     let golden = concat!(
         r#"{"type":"admin_revenue","data":{"monthly_recurring_revenue":109.5,"#,
         r#""revenue_by_tier":{"basic":10,"pro":99.5}},"timestamp":"2026-01-15T10:30:00.000Z"}"#
     );
     assert_eq!(admin_frames(&message[0]).first().map(Utf8Bytes::as_str), Some(golden));
-    assert!(admin_frames(&published(MessageType::AdminRevenue, &Audience::All, 0, &revenue)[0]).is_empty());
-    let other = published(MessageType::Notification, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
+    assert!(admin_frames(&published(types::ADMIN_REVENUE, &Audience::All, 0, &revenue)[0]).is_empty());
+    let other = published(types::NOTIFICATION, &Audience::Admin, 0, &json!({"type":"info","message":"hello"}));
     assert!(admin_frames(&other[0]).is_empty());
 }
 
@@ -189,7 +190,7 @@ fn the_list_has_each_symbols_latest_live_signal() {
 fn the_symbol_of_an_entry_may_come_later() {
     let entry = RelayedMessage {
         seq: 1,
-        kind: MessageType::TradeSignals,
+        kind: types::TRADE_SIGNALS,
         audience: Audience::All,
         key: "AAPL".into(),
         data: r#"{"confidence":0.5,"signal":"hold","simulated":true,"symbol":"AAPL","timestamp":"t"}"#.into(),
@@ -207,15 +208,15 @@ fn the_symbol_of_an_entry_may_come_later() {
 fn the_newer_of_signal_and_publication_wins() {
     let entry = |symbol, signal| json!([{"symbol":symbol,"signal":signal,"confidence":0.5}]);
     let mut sources = vec![signal("EURUSD", 10, Direction::Long, SignalState::Pending)];
-    sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("EUR/USD", "hold")));
-    sources.extend(published(MessageType::TradeSignals, &Audience::All, 5, &entry("aapl", "sell")));
+    sources.extend(published(types::TRADE_SIGNALS, &Audience::All, 5, &entry("EUR/USD", "hold")));
+    sources.extend(published(types::TRADE_SIGNALS, &Audience::All, 5, &entry("aapl", "sell")));
     let words = |sources: &[Arc<Envelope>], names: Option<&[&str]>| {
         let list: Vec<Value> = serde_json::from_str(&list(sources, names)).unwrap();
         let words: Vec<_> = list.iter().map(|entry| format!("{} {}", entry["symbol"], entry["signal"])).collect();
         words.join(", ").replace('"', "")
     };
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD buy");
-    sources.extend(published(MessageType::TradeSignals, &Audience::All, 11, &entry("EUR/USD", "hold")));
+    sources.extend(published(types::TRADE_SIGNALS, &Audience::All, 11, &entry("EUR/USD", "hold")));
     assert_eq!(words(&sources, None), "AAPL sell, EURUSD hold");
     assert_eq!(words(&sources, Some(&["eurusd", "EUR/USD"])), "EUR/USD hold, EURUSD hold", "by the client's names");
     assert_eq!(words(&sources, Some(&["Aapl", "MSFT"])), "AAPL sell");
@@ -239,7 +240,7 @@ fn a_watchlist_is_canonical_and_bounded() {
 fn documented_bodies_are_accepted() {
     let cases = [
         (
-            MessageType::TradeSignals,
+            types::TRADE_SIGNALS,
             json!([{"symbol":"AAPL","signal":"buy","confidence":0.85,"timestamp":"2024-10-05T10:30:00.123456"}]),
             concat!(
                 r#"{"symbol":"AAPL","signal":"buy","confidence":0.85,"consensus_strength":0.85,"#,
@@ -247,7 +248,7 @@ fn documented_bodies_are_accepted() {
             ),
         ),
         (
-            MessageType::Earnings,
+            types::EARNINGS,
             json!({"portfolio_value":100_000.00,"total_return":5000.00,"daily_pnl":250.00,"win_rate":0.65}),
             concat!(
                 r#"{"portfolio_value":100000,"total_return":5000,"total_return_pct":0,"daily_pnl":250,"total_trades":0,"#,
@@ -255,7 +256,7 @@ fn documented_bodies_are_accepted() {
             ),
         ),
         (
-            MessageType::Notification,
+            types::NOTIFICATION,
             json!({
                 "type":"success","title":"Trade Executed","message":"Your AAPL buy order has been executed",
                 "timestamp":"2024-10-05T10:30:00",
@@ -266,17 +267,17 @@ fn documented_bodies_are_accepted() {
             ),
         ),
         (
-            MessageType::AdminUsers,
+            types::ADMIN_USERS,
             json!({"total_users":150,"active_subscriptions":120,"monthly_revenue":15000.00}),
             r#"{"users":[],"total_users":150,"active_subscriptions":120,"monthly_revenue":15000}"#,
         ),
         (
-            MessageType::AdminSubscribers,
+            types::ADMIN_SUBSCRIBERS,
             json!({"subscribers":[{"user_id":7,"tier":"pro","features":{"max_strategies":"3","day_trading":true}}]}),
             r#"{"subscribers":[{"features":{"day_trading":true,"max_strategies":3},"tier":"pro","user_id":"7"}]}"#,
         ),
         (
-            MessageType::AdminUserAnalytics,
+            types::ADMIN_USER_ANALYTICS,
             json!({"total_users":3,"by_status":{"active":"2"},"by_tier":{"pro":1}}),
             r#"{"total_users":3,"by_status":{"active":2},"by_tier":{"pro":1}}"#,
         ),
@@ -293,13 +294,13 @@ fn listed_signals_become_states_of_their_symbols() {
         {"symbol":" btc-zar ","signal":"HOLD","confidence":"0.4","consensus_strength":1},
         {"symbol":"AAPL","signal":"error","error":"no data"},
     ]);
-    let parsed = parse(MessageType::TradeSignals, &body, at(0)).unwrap();
+    let parsed = parse(types::TRADE_SIGNALS, &body, at(0)).unwrap();
     assert_eq!(parsed.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["BTC-ZAR", "AAPL"]);
     assert_eq!(
         parsed[1].data,
         r#"{"symbol":"AAPL","signal":"error","confidence":0,"consensus_strength":0,"timestamp":"2026-01-15T10:30:00.000Z","error":"no data"}"#
     );
-    let one = parse(MessageType::TradeSignals, &body[0], at(0)).unwrap();
+    let one = parse(types::TRADE_SIGNALS, &body[0], at(0)).unwrap();
     assert_eq!(one, parsed[..1]);
 }
 
@@ -310,28 +311,28 @@ fn fields_that_would_crash_pages_are_rejected() {
     };
     let signals = json!([{"symbol":"AAPL","signal":"buy","confidence":0.5}, {"signal":"up","confidence":"NaN"}, 7]);
     assert_eq!(
-        fields(MessageType::TradeSignals, signals),
+        fields(types::TRADE_SIGNALS, signals),
         ["data[1].symbol", "data[1].signal", "data[1].confidence", "data[2]"]
     );
-    assert_eq!(fields(MessageType::TradeSignals, json!({"symbol":"A","signal":"buy"})), ["confidence"]);
-    assert_eq!(fields(MessageType::TradeSignals, json!([])), ["data"]);
+    assert_eq!(fields(types::TRADE_SIGNALS, json!({"symbol":"A","signal":"buy"})), ["confidence"]);
+    assert_eq!(fields(types::TRADE_SIGNALS, json!([])), ["data"]);
     assert_eq!(
-        fields(MessageType::Earnings, json!({"portfolio_value":"much","win_rate":65,"profit_sharing":{"rate":2}})),
+        fields(types::EARNINGS, json!({"portfolio_value":"much","win_rate":65,"profit_sharing":{"rate":2}})),
         ["portfolio_value", "win_rate", "profit_sharing.rate"]
     );
-    assert_eq!(fields(MessageType::Notification, json!({"type":"fatal"})), ["type", "message"]);
-    assert_eq!(fields(MessageType::AdminUsers, json!({})), ["users"]);
+    assert_eq!(fields(types::NOTIFICATION, json!({"type":"fatal"})), ["type", "message"]);
+    assert_eq!(fields(types::ADMIN_USERS, json!({})), ["users"]);
     assert_eq!(
-        fields(MessageType::AdminUsers, json!({"users":[{"user_id":"u","profit_sharing_balance":"x"}, {}]})),
+        fields(types::ADMIN_USERS, json!({"users":[{"user_id":"u","profit_sharing_balance":"x"}, {}]})),
         ["users[0].profit_sharing_balance", "users[1].user_id"]
     );
-    assert_eq!(fields(MessageType::AdminSubscribers, json!({"subscribers":{}})), ["subscribers"]);
+    assert_eq!(fields(types::ADMIN_SUBSCRIBERS, json!({"subscribers":{}})), ["subscribers"]);
     assert_eq!(
-        fields(MessageType::AdminRevenue, json!({"monthly_recurring_revenue":1,"revenue_by_tier":{"pro":null}})),
+        fields(types::ADMIN_REVENUE, json!({"monthly_recurring_revenue":1,"revenue_by_tier":{"pro":null}})),
         ["revenue_by_tier"]
     );
-    assert_eq!(fields(MessageType::AdminUserAnalytics, json!({"by_tier":[]})), ["total_users", "by_tier"]);
-    assert_eq!(fields(MessageType::Bots, json!({})), ["type"]);
+    assert_eq!(fields(types::ADMIN_USER_ANALYTICS, json!({"by_tier":[]})), ["total_users", "by_tier"]);
+    assert_eq!(fields(BOTS, json!({})), ["type"]);
 }
 
 /// Whether no number in `text` has more digits than its instrument, and no number that the page needs is missing.
@@ -367,15 +368,15 @@ proptest! {
     #[test]
     fn no_published_message_panics_or_keeps_text_numbers(text in "\\PC{0,40}", number in any::<f64>()) {
         for value in [json!(text), json!(number), json!(number.to_string()), json!([text]), json!({text.clone(): number})] {
-            for (kind, _, _) in MessageType::ALL {
+            for kind in crate::app::published_types().iter().map(|declared| declared.kind) {
                 parse(kind, &value, at(0)).ok();
             }
             for (kind, data, name) in [
-                (MessageType::TradeSignals, json!({"symbol":"A","signal":"buy","confidence":value}), "confidence"),
-                (MessageType::Earnings, json!({"portfolio_value":value}), "portfolio_value"),
-                (MessageType::AdminUsers, json!({"total_users":value}), "total_users"),
-                (MessageType::AdminRevenue, json!({"monthly_revenue":value}), "monthly_recurring_revenue"),
-                (MessageType::AdminUserAnalytics, json!({"total_users":value}), "total_users"),
+                (types::TRADE_SIGNALS, json!({"symbol":"A","signal":"buy","confidence":value}), "confidence"),
+                (types::EARNINGS, json!({"portfolio_value":value}), "portfolio_value"),
+                (types::ADMIN_USERS, json!({"total_users":value}), "total_users"),
+                (types::ADMIN_REVENUE, json!({"monthly_revenue":value}), "monthly_recurring_revenue"),
+                (types::ADMIN_USER_ANALYTICS, json!({"total_users":value}), "total_users"),
             ] {
                 for parsed in parse(kind, &data, at(0)).unwrap_or_default() {
                     let data: Value = serde_json::from_str(&parsed.data).unwrap();

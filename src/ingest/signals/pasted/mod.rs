@@ -56,22 +56,18 @@ pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<P
     }
     let walk = Walk::over(text, instruments);
     let mut faults = walk.faults.clone();
-    let mut fault = |field: &str, reason: &str| faults.push(Fault::new(field, reason));
     if walk.direction.is_none() && walk.instrument.is_none() && walk.unknown.is_none() {
         return Err(PushError::whole(WANTED));
     }
-    let mut unknown_symbols = 0;
     if walk.instrument.is_none() {
-        match &walk.unknown {
-            Some(name) => {
-                unknown_symbols = 1;
-                fault("symbol", &format!("unknown symbol '{name}'"));
-            }
-            None => fault("symbol", "is required for a new signal"),
-        }
+        faults.push(match &walk.unknown {
+            Some(unknown) => Fault::unknown_symbol("symbol", unknown),
+            None => Fault::required_for_signal("symbol"),
+        });
     }
     if walk.direction.is_none() && !walk.is_faulty("direction") {
-        fault("direction", "is required for a new signal: the text has to say buy, sell, long or short");
+        let when = " for a new signal: the text has to say buy, sell, long or short";
+        faults.push(Fault::required_when("direction", when));
     }
     let mut prices = PriceReader { instrument: walk.instrument, faults: Vec::new() };
     let mut entry = prices.all("entry_price", &walk.entries);
@@ -102,7 +98,7 @@ pub(in crate::ingest) fn read(text: &str, instruments: &Instruments) -> Result<P
     }
     faults.extend(prices.faults);
     let ignored = ignored(text, &walk);
-    match (PushError::of_faults(faults, unknown_symbols), walk.instrument, walk.direction) {
+    match (PushError::of_faults(faults), walk.instrument, walk.direction) {
         (None, Some(instrument), Some(direction)) => Ok(Pasted {
             symbol: instrument.symbol.to_string(),
             direction,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::tokens::{Token, tokens};
-use crate::domain::{Direction, Fault, Instrument, Instruments};
+use crate::domain::{Direction, Fault, Instrument, Instruments, UnknownSymbol};
 use crate::ingest::words::{PENDING_ORDER, TradeWord, trade_word};
 
 /// Adjacent numbers without a word between them.
@@ -31,7 +31,7 @@ pub(super) struct Walk<'t, 'i> {
     pub direction: Option<Direction>,
     pub instrument: Option<&'i Instrument>,
     /// A word that looks like a symbol but is not in the catalogue.
-    pub unknown: Option<String>,
+    pub unknown: Option<UnknownSymbol>,
     pub entries: Vec<&'t str>,
     pub stops: Vec<&'t str>,
     pub targets: Vec<&'t str>,
@@ -233,7 +233,7 @@ impl<'t, 'i> Walk<'t, 'i> {
         }
         let letters = word.chars().filter(|c| *c != '/').count();
         if letters == 6 && word.chars().all(|c| c.is_ascii_uppercase() || c == '/') {
-            self.unknown.get_or_insert_with(|| word.to_owned());
+            self.unknown.get_or_insert_with(|| UnknownSymbol(word.to_owned()));
         }
         self.set(Label::Other);
         false

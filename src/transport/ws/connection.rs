@@ -13,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info};
 
 use crate::auth::{AuthError, TokenKind, UserSession};
-use crate::gateways::Gateway;
-use crate::gateways::channels::ChannelSlot;
-use crate::gateways::close::Close;
-use crate::gateways::command::fault;
-use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
-use crate::gateways::messages::{self, ErrorObject};
-use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
-use crate::gateways::resume::Gone;
 use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
 use crate::listener::KillSwitch;
+use crate::transport::Gateway;
+use crate::transport::channels::ChannelSlot;
+use crate::transport::close::Close;
+use crate::transport::command::fault;
+use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
+use crate::transport::messages::{self, ErrorObject};
+use crate::transport::pace::{MessageRate, RateVerdict, TOO_FAST};
+use crate::transport::resume::Gone;
 
 /// How long the server waits for the peer's half of the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -23,9 +23,9 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::auth::UserSession;
-use crate::gateways::lane::Lane;
 use crate::listener::KillSwitch;
 use crate::telemetry::ConnectionSpan;
+use crate::transport::lane::Lane;
 use rest::Delivery;
 pub(super) use rest::{AnswerSource, EnginePoll, Leftover, PollAnswer};
 

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::bounded;
 use crate::config::Limits;
-use crate::gateways::close::Close;
+use crate::transport::close::Close;
 
 /// Completes a handshake and echoes until the peer closes or violates the protocol. A violation is answered with its
 /// close code.

@@ -17,13 +17,13 @@ use super::rates::{PriceRate, PriceThrottle};
 use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::events::{PublishedTypes, UserData};
-use crate::gateways::lane::{Fanout, Tally};
-use crate::gateways::messages::{self, SignalMeta, SignalObject};
 use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::transport::cursor::MessageCursor;
+use crate::transport::events::{PublishedTypes, UserData};
+use crate::transport::lane::{Fanout, Tally};
+use crate::transport::messages::{self, SignalMeta, SignalObject};
 
 /// Delivers to all Socket.IO clients: through lanes, and through rooms to those that poll.
 #[derive(Clone)]

@@ -9,10 +9,10 @@ use socketioxide::extract::SocketRef;
 
 use super::rooms::{self, is_full};
 use crate::domain::{Class, CursorError, Event, RelayedMessage};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::events::PublishedTypes;
-use crate::gateways::resume::NoRoom;
 use crate::hub::{Audiences, Envelope, Snapshot};
+use crate::transport::cursor::MessageCursor;
+use crate::transport::events::PublishedTypes;
+use crate::transport::resume::NoRoom;
 
 /// Emitted beside a message.
 #[derive(Debug, Serialize)]

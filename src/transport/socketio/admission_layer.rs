@@ -17,10 +17,10 @@ use super::namespace_query::ConnectFilter;
 use super::polling_requests::PollingRequest;
 use super::upgrade::UpgradeHandshake;
 use super::websocket::{self, WebSockets};
-use crate::gateways::Gateway;
-use crate::gateways::admission::AdmissionError;
-use crate::gateways::handshake::judge_handshake;
 use crate::listener::{KillSwitch, OverLimit};
+use crate::transport::Gateway;
+use crate::transport::admission::AdmissionError;
+use crate::transport::handshake::judge_handshake;
 
 /// The native endpoint that also accepts Socket.IO, for clients that set `path`.
 const SECOND_PATH: &str = "/ws/signals";

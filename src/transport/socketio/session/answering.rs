@@ -6,22 +6,24 @@ use socketioxide::extract::SocketRef;
 use tracing::debug;
 
 use super::{Caller, ClientSession};
-use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::{ErrorObject, Typed};
-use crate::gateways::socketio::rooms;
+use crate::transport::command::SubscriptionRequest;
+use crate::transport::messages::{ErrorObject, Typed};
+use crate::transport::socketio::rooms;
 
-impl ClientSession {
-    pub(super) fn send_faults(&self, socket: &SocketRef, caller: &Caller, request: &SubscriptionRequest) {
-        for fault in &request.faults {
-            self.send_answer(socket, caller, "error", fault);
+impl Caller {
+    /// Acknowledges the command, if the client asked for it.
+    pub(super) fn acknowledge<T: Serialize>(&mut self, socket: &SocketRef, answer: &T) {
+        let Some(ack) = self.ack.take() else { return };
+        rooms::count_acknowledged(socket);
+        if let Err(error) = ack.send(answer) {
+            debug!(%error, "an acknowledgement was not sent");
         }
     }
 
     /// Acknowledges a request with its answer and its first fault: the valid part of the request is in effect.
     pub(super) fn acknowledge_with<T: Serialize>(
-        &self,
+        &mut self,
         socket: &SocketRef,
-        caller: &mut Caller,
         answer: &T,
         request: &SubscriptionRequest,
     ) {
@@ -32,14 +34,14 @@ impl ClientSession {
             #[serde(flatten)]
             fault: Option<&'a ErrorObject>,
         }
-        self.acknowledge(socket, caller, &Both { answer, fault: request.faults.first() });
+        self.acknowledge(socket, &Both { answer, fault: request.faults.first() });
     }
+}
 
-    pub(super) fn acknowledge<T: Serialize>(&self, socket: &SocketRef, caller: &mut Caller, answer: &T) {
-        let Some(ack) = caller.ack.take() else { return };
-        rooms::count_acknowledged(socket);
-        if let Err(error) = ack.send(answer) {
-            debug!(%error, "an acknowledgement was not sent");
+impl ClientSession {
+    pub(super) fn send_faults(&self, socket: &SocketRef, caller: &Caller, request: &SubscriptionRequest) {
+        for fault in &request.faults {
+            self.send_answer(socket, caller, "error", fault);
         }
     }
 

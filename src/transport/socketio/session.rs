@@ -22,17 +22,17 @@ use super::rates::PriceThrottle;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
-use crate::gateways::Gateway;
-use crate::gateways::command::{SubscriptionRequest, fault, short};
-use crate::gateways::completeness::Completeness;
-use crate::gateways::connection_guard::{ConnectionEnd, ConnectionGuard};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::lane::Fanout;
-use crate::gateways::messages::{ErrorObject, Pong};
-use crate::gateways::pace::{MessageRate, RateVerdict, TOO_FAST};
-use crate::gateways::resume;
 use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
+use crate::transport::Gateway;
+use crate::transport::command::{SubscriptionRequest, fault, short};
+use crate::transport::completeness::Completeness;
+use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard};
+use crate::transport::cursor::MessageCursor;
+use crate::transport::lane::Fanout;
+use crate::transport::messages::{ErrorObject, Pong};
+use crate::transport::pace::{MessageRate, RateVerdict, TOO_FAST};
+use crate::transport::resume;
 use joining::PendingSubscription;
 use queue::CommandQueue;
 
@@ -245,7 +245,7 @@ impl ClientSession {
             ClientCommand::Ping => {
                 let timestamp = data.get("timestamp").cloned();
                 let pong = Pong { timestamp, server_time: iso(clock::wall()) };
-                self.acknowledge(socket, &mut caller, &pong);
+                caller.acknowledge(socket, &pong);
                 self.send_answer(socket, &caller, "pong", &pong);
             }
             ClientCommand::Unsubscribe => {
@@ -262,7 +262,7 @@ impl ClientSession {
                 self.gateway.hub.with_snapshot(|_| self.leave_live(socket));
                 self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
-                self.acknowledge_with(socket, &mut caller, &answer, &request);
+                caller.acknowledge_with(socket, &answer, &request);
                 self.send_answer(socket, &caller, "unsubscribed", &answer);
             }
             ClientCommand::Subscribe => return self.subscribe(socket, &data, caller),

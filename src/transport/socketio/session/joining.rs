@@ -10,12 +10,12 @@ use super::live::granted_rate;
 use super::{Caller, ClientSession};
 use crate::config::duration_text;
 use crate::domain::{Position, Signal};
-use crate::gateways::command::SubscriptionRequest;
-use crate::gateways::messages::Subscribed;
-use crate::gateways::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
-use crate::gateways::socketio::personal::Backlog;
-use crate::gateways::socketio::rooms::{emit_price, emit_replayed, emit_signal, is_full};
 use crate::hub::{Envelope, Snapshot};
+use crate::transport::command::SubscriptionRequest;
+use crate::transport::messages::Subscribed;
+use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
+use crate::transport::socketio::personal::Backlog;
+use crate::transport::socketio::rooms::{emit_price, emit_replayed, emit_signal, is_full};
 
 /// A client that catches up and reads nothing for this long is disconnected.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,7 +165,7 @@ impl ClientSession {
             max_hz: granted_rate(socket, request.max_hz),
             last_event_id: request.user.then(|| snapshot.last_message()),
         };
-        self.acknowledge_with(socket, &mut caller, &answer, request);
+        caller.acknowledge_with(socket, &answer, request);
         self.send_answer(socket, &caller, "subscribed", &answer);
         Ok(())
     }

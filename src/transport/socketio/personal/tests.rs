@@ -13,6 +13,10 @@ fn hub() -> Hub {
     Hub::new(Position { epoch: "e".into(), seq: 0 }, Duration::from_secs(600), 3, metrics)
 }
 
+fn kind(name: &str) -> MessageType {
+    crate::app::message_type(name).unwrap()
+}
+
 fn publish(hub: &Hub, messages: &[(u64, MessageType, Audience, &str)]) {
     for (seq, kind, audience, key) in messages {
         let message = RelayedMessage {
@@ -46,19 +50,19 @@ fn some_of_everything(hub: &Hub) {
     publish(
         hub,
         &[
-            (1, MessageType::Trades, user("ann"), ""),
-            (2, MessageType::Bots, user("ann"), "b1"),
-            (3, MessageType::Bots, user("bob"), "b1"),
-            (4, MessageType::Trades, user("bob"), ""),
-            (5, MessageType::Metrics, Audience::All, ""),
-            (6, MessageType::Signal, Audience::All, ""),
-            (7, MessageType::Tick, Audience::All, "EURUSD"),
-            (8, MessageType::AdminUsers, Audience::Admin, ""),
-            (9, MessageType::Bots, user("ann"), "b2"),
-            (10, MessageType::Notification, user("ann"), ""),
-            (11, MessageType::Bots, user("ann"), "b1"),
-            (12, MessageType::Alerts, Audience::Admin, ""),
-            (13, MessageType::Whale, Audience::All, ""),
+            (1, kind("trades"), user("ann"), ""),
+            (2, kind("bots"), user("ann"), "b1"),
+            (3, kind("bots"), user("bob"), "b1"),
+            (4, kind("trades"), user("bob"), ""),
+            (5, kind("metrics"), Audience::All, ""),
+            (6, kind("signal"), Audience::All, ""),
+            (7, kind("tick"), Audience::All, "EURUSD"),
+            (8, kind("admin_users"), Audience::Admin, ""),
+            (9, kind("bots"), user("ann"), "b2"),
+            (10, kind("notification"), user("ann"), ""),
+            (11, kind("bots"), user("ann"), "b1"),
+            (12, kind("alerts"), Audience::Admin, ""),
+            (13, kind("whale"), Audience::All, ""),
         ],
     );
 }
@@ -96,7 +100,7 @@ fn a_cursor_of_another_log_replays_retained_messages() {
 fn an_outdated_cursor_is_reported_as_unrecovered() {
     let hub = hub();
     for seq in 1..=5 {
-        publish(&hub, &[(seq, MessageType::Trades, user("ann"), "")]);
+        publish(&hub, &[(seq, kind("trades"), user("ann"), "")]);
     }
     assert_eq!(due(&mut missed(false, Some("1")), &hub), (1, vec![3, 4, 5], Some(false)));
     assert_eq!(due(&mut missed(false, Some("2")), &hub), (2, vec![3, 4, 5], Some(true)));
@@ -110,12 +114,12 @@ fn a_full_queue_is_continued_where_it_stopped() {
     due(&mut ann, &hub);
     ann.reached = 10;
     assert_eq!(due(&mut ann, &hub), (1, vec![11, 13], Some(true)));
-    publish(&hub, &[(14, MessageType::Bots, user("ann"), "b1"), (15, MessageType::Trades, user("ann"), "")]);
+    publish(&hub, &[(14, kind("bots"), user("ann"), "b1"), (15, kind("trades"), user("ann"), "")]);
     assert_eq!(due(&mut ann, &hub), (1, vec![13, 14, 15], Some(true)), "of a state the latest only");
 
     let mut backlog = missed(false, None);
     assert_eq!(due(&mut backlog, &hub), (15, vec![5, 9, 14], None));
-    publish(&hub, &[(16, MessageType::Trades, user("ann"), "")]);
+    publish(&hub, &[(16, kind("trades"), user("ann"), "")]);
     backlog.reached = 9;
     assert_eq!(due(&mut backlog, &hub), (15, vec![14, 16], None), "what comes while it waits is its first");
 }

@@ -9,7 +9,7 @@ use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
 use super::{ClientSession, ReceivedCommand};
-use crate::gateways::socketio::polling::PollingSession;
+use crate::transport::socketio::polling::PollingSession;
 
 /// Largest number of queued commands.
 const MAX_COMMANDS: usize = 32;
@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::gateways::socketio::session::{Caller, ClientCommand};
+    use crate::transport::socketio::session::{Caller, ClientCommand};
 
     fn received(data: Value) -> ReceivedCommand {
         ReceivedCommand { command: ClientCommand::Subscribe, data, caller: Caller { as_message: false, ack: None } }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Poll, PollingSession, PollingState};
-use crate::gateways::socketio::payload;
+use crate::transport::socketio::payload;
 
 /// How long a client may take to poll what is held before an upgrade.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,16 +54,16 @@ struct HeldAnswer {
 
 /// An answer to a poll, or a part of one.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) struct PollAnswer {
+pub(in crate::transport::socketio) struct PollAnswer {
     /// Packets in the encoding of the client's protocol.
-    pub(in crate::gateways::socketio) body: Bytes,
+    pub(in crate::transport::socketio) body: Bytes,
     /// Whether the packets are in the binary form of Engine.IO 3.
-    pub(in crate::gateways::socketio) is_binary: bool,
+    pub(in crate::transport::socketio) is_binary: bool,
 }
 
 /// Where the answer to a poll comes from.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) enum AnswerSource {
+pub(in crate::transport::socketio) enum AnswerSource {
     /// The rest of a previous answer.
     Held(PollAnswer),
     /// The engine.
@@ -74,14 +74,14 @@ pub(in crate::gateways::socketio) enum AnswerSource {
 
 /// A poll that the engine answers.
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct EnginePoll {
+pub(in crate::transport::socketio) struct EnginePoll {
     session: Arc<PollingSession>,
     is_parked: bool,
 }
 
 /// What the engine holds before an upgrade.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::gateways::socketio) enum Leftover {
+pub(in crate::transport::socketio) enum Leftover {
     /// No packets.
     Nothing,
     /// An answer, which the client has to poll first.
@@ -90,14 +90,14 @@ pub(in crate::gateways::socketio) enum Leftover {
 
 /// An upgrade in progress. When it is dropped, polls reach the engine again, unless it is [done](Self::done).
 #[derive(Debug)]
-pub(in crate::gateways::socketio) struct UpgradeGate {
+pub(in crate::transport::socketio) struct UpgradeGate {
     session: Arc<PollingSession>,
     is_done: bool,
 }
 
 impl Poll {
     /// Decides where the answer to this poll comes from.
-    pub(in crate::gateways::socketio) fn answer_source(&self) -> AnswerSource {
+    pub(in crate::transport::socketio) fn answer_source(&self) -> AnswerSource {
         let session = &self.0;
         let mut state = session.state.lock();
         if let Some(answer) = session.next_part(&mut state) {
@@ -111,14 +111,14 @@ impl Poll {
     }
 
     /// Returns an answer with one no-op packet.
-    pub(in crate::gateways::socketio) fn empty_answer(&self) -> PollAnswer {
+    pub(in crate::transport::socketio) fn empty_answer(&self) -> PollAnswer {
         let body = if self.0.version == 3 { "1:6" } else { "6" };
         PollAnswer { body: body.into(), is_binary: false }
     }
 
     /// Splits an answer of the engine, of at most `max_bytes` bytes, into the part that the client accepts at once and
     /// the rest, which is held.
-    pub(in crate::gateways::socketio) fn split_answer(
+    pub(in crate::transport::socketio) fn split_answer(
         &self,
         asking: EnginePoll,
         answer: PollAnswer,
@@ -138,7 +138,7 @@ impl Poll {
 
 impl EnginePoll {
     /// Notes that the engine has no packets for this poll yet.
-    pub(in crate::gateways::socketio) fn park(&mut self) {
+    pub(in crate::transport::socketio) fn park(&mut self) {
         self.is_parked = true;
         let delivery = &mut self.session.state.lock().delivery;
         delivery.asking -= 1;
@@ -164,7 +164,7 @@ impl Drop for EnginePoll {
 impl PollingSession {
     /// Waits until the client has polled everything that is held, and keeps further polls from the engine. `look` asks
     /// the engine for its packets, as a poll would. Returns `None` when the client has not polled in time.
-    pub(in crate::gateways::socketio) async fn prepare_upgrade<F: Future<Output = Leftover>>(
+    pub(in crate::transport::socketio) async fn prepare_upgrade<F: Future<Output = Leftover>>(
         self: &Arc<Self>,
         mut look: impl FnMut() -> F,
     ) -> Option<UpgradeGate> {
@@ -227,7 +227,7 @@ impl PollingSession {
 
 impl UpgradeGate {
     /// Completes the upgrade: polls no longer reach the engine.
-    pub(in crate::gateways::socketio) fn done(mut self) {
+    pub(in crate::transport::socketio) fn done(mut self) {
         self.is_done = true;
     }
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::NAMESPACES;
 use super::personal::MessageMeta;
 use crate::domain::{Event, Position};
-use crate::gateways::cursor::MessageCursor;
-use crate::gateways::events::PublishedTypes;
-use crate::gateways::lane::{Encode, Slot};
-use crate::gateways::messages::{self, SignalMeta};
 use crate::hub::Envelope;
+use crate::transport::cursor::MessageCursor;
+use crate::transport::events::PublishedTypes;
+use crate::transport::lane::{Encode, Slot};
+use crate::transport::messages::{self, SignalMeta};
 
 /// Encodes events as packets of one namespace, with the bytes that the engine would write.
 #[derive(Debug)]

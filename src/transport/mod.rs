@@ -1,7 +1,7 @@
-//! Gateways: the transports that all dashboards share.
+//! The transports that all dashboards share.
 //!
-//! A gateway reads from the hub, which delivers every event to it, and writes to the pipeline for clients that push. It
-//! never accesses the engine.
+//! A transport reads from the hub, which delivers every event to it, and writes to the pipeline for clients that push. It
+//! never accesses the engine, and knows no dashboard.
 
 mod admission;
 pub(crate) mod channels;

@@ -14,8 +14,8 @@ use super::admission_layer::{is_over_websocket, query_value};
 use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
 use super::polling_requests::ready_now;
 use super::websocket::WebSockets;
-use crate::gateways::command::fault;
 use crate::listener::KillSwitch;
+use crate::transport::command::fault;
 
 /// A WebSocket handshake that upgrades a long-polling session.
 #[derive(Debug)]

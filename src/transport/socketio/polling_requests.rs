@@ -19,10 +19,10 @@ use tower::{BoxError, Service};
 use super::admission_layer::query_value;
 use super::namespace_query;
 use super::polling::{AnswerSource, EnginePoll, Poll, PollAnswer, PollingSession, PollingSessions, SessionLimit};
-use crate::gateways::Gateway;
-use crate::gateways::admission::AdmissionError;
-use crate::gateways::command::fault;
 use crate::listener::ClientAddress;
+use crate::transport::Gateway;
+use crate::transport::admission::AdmissionError;
+use crate::transport::command::fault;
 
 /// Longest answer to a handshake, in bytes.
 const MAX_OPEN_BYTES: u64 = 4096;

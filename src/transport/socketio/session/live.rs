@@ -3,10 +3,10 @@
 use socketioxide::extract::SocketRef;
 
 use super::ClientSession;
-use crate::gateways::lane::MARKER;
-use crate::gateways::resume::NoRoom;
-use crate::gateways::socketio::rates::PriceRate;
-use crate::gateways::socketio::{lanes, rooms, websocket};
+use crate::transport::lane::MARKER;
+use crate::transport::resume::NoRoom;
+use crate::transport::socketio::rates::PriceRate;
+use crate::transport::socketio::{lanes, rooms, websocket};
 
 /// Returns the rate of prices that a client gets: what it asked for, or the next lower rate that has a room.
 pub(super) fn granted_rate(socket: &SocketRef, max_hz: Option<f64>) -> Option<f64> {
@@ -64,7 +64,7 @@ impl ClientSession {
     }
 
     /// Goes over from the rooms to the lane of the WebSocket that the client has upgraded to. Call it under the hub's lock.
-    pub(in crate::gateways::socketio) fn move_to_lane(&self, socket: &SocketRef) {
+    pub(in crate::transport::socketio) fn move_to_lane(&self, socket: &SocketRef) {
         self.hold_live(socket);
         // What was emitted into the rooms goes out before the marker.
         socket.leave_all();

@@ -80,7 +80,12 @@ impl<'a> Shape<'a> {
 
     /// Adds a fault.
     pub fn fault(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.faults.push(Fault::new(field, reason));
+        self.push(Fault::new(field, reason));
+    }
+
+    /// Adds a fault of any kind.
+    pub fn push(&mut self, fault: Fault) {
+        self.faults.push(fault);
     }
 
     /// Reads a field (`spellings[0]` is its documented name), checks it with `read`, and writes the result.
@@ -97,7 +102,7 @@ impl<'a> Shape<'a> {
                 Ok(value) => self.put(name, value),
                 Err(reason) => self.fault(name, reason),
             },
-            (None, Need::Required) => self.fault(name, "is required"),
+            (None, Need::Required) => self.push(Fault::required(name)),
             (None, Need::Optional) if was_null => self.put(name, Value::Null),
             (None, Need::Optional) => {}
         }
@@ -228,7 +233,7 @@ mod tests {
         assert_eq!(
             shape.finish().unwrap_err(),
             [
-                Fault::new("id", "is required"),
+                Fault::required("id"),
                 Fault::new("side", "must be one of buy, sell"),
                 Fault::new("price", "must be a number"),
             ]

@@ -99,20 +99,15 @@ impl PublishedTypes {
             return Err(vec![Fault::new(prefix.trim_end_matches('.'), "must be an object {type, data}")]);
         };
         let mut faults = Vec::new();
-        let mut fault = |field: &str, reason: String| faults.push(Fault::new(format!("{prefix}{field}"), reason));
-        let declared = self.declared(event).map_err(|reason| fault("type", reason)).ok();
+        let mut add = |fault: Fault| faults.push(fault.renamed(|field| format!("{prefix}{field}")));
+        let declared = self.declared(event).map_err(&mut add).ok();
         let parsed = match (declared, event.get("data").filter(|data| !data.is_null())) {
             (Some(declared), Some(data)) => declared.parse(data, now),
-            (_, None) => Err(vec![Fault::new("data", "is required")]),
+            (_, None) => Err(vec![Fault::required("data")]),
             (None, _) => Err(Vec::new()),
         };
-        let parsed = parsed.map_err(|within| {
-            for Fault { field, reason } in within {
-                fault(&within_data(&field), reason);
-            }
-        });
-        let audience = audience(event, declared.map(|declared| declared.addressees))
-            .map_err(|(field, reason)| fault(field, reason));
+        let parsed = parsed.map_err(|within| within.into_iter().for_each(|fault| add(fault.renamed(within_data))));
+        let audience = audience(event, declared.map(|declared| declared.addressees)).map_err(add);
         match (declared.map(|declared| declared.kind), parsed, audience) {
             (Some(kind), Ok(parsed), Ok(audience)) => {
                 let message = |parsed: shape::Parsed| RelayedMessage {
@@ -129,18 +124,18 @@ impl PublishedTypes {
         }
     }
 
-    fn declared(&self, event: &Map<String, Value>) -> Result<&PublishedType, String> {
+    fn declared(&self, event: &Map<String, Value>) -> Result<&PublishedType, Fault> {
         match event.get("type") {
-            None | Some(Value::Null) => Err("is required".to_owned()),
+            None | Some(Value::Null) => Err(Fault::required("type")),
             Some(Value::String(name)) => {
                 let found = self.0.iter().find(|declared| declared.kind.name() == name.trim());
                 found.ok_or_else(|| {
                     let known: Vec<_> = self.0.iter().map(|declared| declared.kind.name()).collect();
                     let name: String = name.chars().take(40).collect();
-                    format!("'{name}' is no message type; the types are {}", known.join(", "))
+                    Fault::new("type", format!("'{name}' is no message type; the types are {}", known.join(", ")))
                 })
             }
-            Some(_) => Err("must be the name of a message type".to_owned()),
+            Some(_) => Err(Fault::new("type", "must be the name of a message type")),
         }
     }
 }
@@ -185,36 +180,36 @@ fn within_data(field: &str) -> String {
     }
 }
 
-/// Returns the audience of the event, or the field that is wrong about it. Administrators' messages never go to anybody
-/// else.
-fn audience(event: &Map<String, Value>, addressees: Option<Addressees>) -> Result<Audience, (&'static str, String)> {
-    let one = |field, reason: &str| (field, reason.to_owned());
+/// Returns the audience of the event, or what is wrong about it. Administrators' messages never go to anybody else.
+fn audience(event: &Map<String, Value>, addressees: Option<Addressees>) -> Result<Audience, Fault> {
+    let wrong = |field: &str, reason: &str| Err(Fault::new(field, reason));
     let given = |name: &str| event.get(name).filter(|value| !value.is_null());
-    let user = given("user").map(|user| shape::text(user, Audience::MAX_USER).map_err(|reason| one("user", &reason)));
+    let user =
+        given("user").map(|user| shape::text(user, Audience::MAX_USER).map_err(|reason| Fault::new("user", reason)));
     let user = user.transpose()?;
     let word = match given("audience") {
         None => None,
         Some(Value::String(word)) => Some(word.trim().to_ascii_lowercase()),
-        Some(_) => return Err(one("audience", "must be all, user or admin")),
+        Some(_) => return wrong("audience", "must be all, user or admin"),
     };
     if addressees == Some(Addressees::Admins) {
         return match (word.as_deref(), user) {
             (None | Some("admin"), None) => Ok(Audience::Admin),
-            (_, Some(_)) => Err(one("user", "must be absent: administrators' messages go to all of them")),
-            (Some(_), None) => Err(one("audience", "must be admin for administrators' messages")),
+            (_, Some(_)) => wrong("user", "must be absent: administrators' messages go to all of them"),
+            (Some(_), None) => wrong("audience", "must be admin for administrators' messages"),
         };
     }
     let named = || event.get("data")?.get("user_id").and_then(|id| shape::text(id, Audience::MAX_USER).ok());
     match (word.as_deref(), user) {
         (None | Some("user"), Some(user)) => Ok(Audience::User(user.into())),
-        (Some("all" | "admin"), Some(_)) => Err(one("user", "must be absent beside an audience of all or admin")),
-        (Some("user"), None) => Err(one("user", "is required for the audience user")),
+        (Some("all" | "admin"), Some(_)) => wrong("user", "must be absent beside an audience of all or admin"),
+        (Some("user"), None) => Err(Fault::required_when("user", " for the audience user")),
         (None, None) if addressees == Some(Addressees::UserInData) => {
             Ok(named().map_or(Audience::All, |user| Audience::User(user.into())))
         }
         (None | Some("all"), None) => Ok(Audience::All),
         (Some("admin"), None) => Ok(Audience::Admin),
-        (Some(_), _) => Err(one("audience", "must be all, user or admin")),
+        (Some(_), _) => wrong("audience", "must be all, user or admin"),
     }
 }
 

@@ -17,9 +17,9 @@ use super::admission_layer::{ENGINE, query_value};
 use super::disconnector::Disconnector;
 use super::polling::PollingSession;
 use super::session::ClientSession;
-use crate::gateways::Gateway;
-use crate::gateways::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart};
 use crate::listener::{KillSwitch, Peer, UpgradedSocket};
+use crate::transport::Gateway;
+use crate::transport::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart};
 
 /// Hands the engine a stream that has become a WebSocket, and the head of its request.
 type OpenStream = Box<dyn Fn(LaneStream, Request<()>) + Send + Sync>;
