@@ -286,8 +286,10 @@ fn routes_of_the_source() -> BTreeSet<(String, String)> {
                     continue;
                 }
                 None => {
-                    let (_, constant) = text.split_once(&format!("const {}: &str = \"", path.trim())).unwrap();
-                    constant.split_once('"').unwrap().0.to_owned()
+                    // In this file, or in the one that it is imported from.
+                    let declared = format!("const {}: &str = \"", path.trim());
+                    let of_file = |text: &str| Some(text.split_once(&declared)?.1.split_once('"')?.0.to_owned());
+                    of_file(text).or_else(|| files.iter().find_map(|text| of_file(text))).unwrap()
                 }
             };
             let handlers = handlers.lines().next().unwrap();
