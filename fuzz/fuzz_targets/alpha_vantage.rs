@@ -20,7 +20,7 @@ static SOURCE: LazyLock<AlphaVantage> = LazyLock::new(|| {
         file: Options::FILE.into(),
         gap: Duration::ZERO,
         pause: Options::PAUSE,
-        patience: Options::PATIENCE,
+        response_timeout: Options::RESPONSE_TIMEOUT,
     };
     AlphaVantage::new(options, &catalogue, Arc::new(|| DateTime::UNIX_EPOCH)).unwrap()
 });

@@ -89,7 +89,7 @@ async fn events(
     (unbuffered, response(stream::iter(first).chain(events.into_stream()))).into_response()
 }
 
-/// Returns the response with these events, and a comment whenever there is none for a while.
+/// Returns the response with these events, and a comment after each interval without an event.
 fn response(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
     Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here"))
 }

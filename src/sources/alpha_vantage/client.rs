@@ -37,7 +37,7 @@ pub struct Options {
     /// Pause after a "too many calls" response.
     pub pause: Duration,
     /// Time limit for the response head, and again for the body.
-    pub patience: Duration,
+    pub response_timeout: Duration,
 }
 
 impl Options {
@@ -48,7 +48,7 @@ impl Options {
     /// The plans count calls per minute.
     pub const PAUSE: Duration = Duration::from_mins(1);
     /// Ten seconds.
-    pub const PATIENCE: Duration = Duration::from_secs(10);
+    pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
 /// The source `alpha_vantage`.
@@ -103,7 +103,7 @@ impl AlphaVantage {
         if pairs.is_empty() {
             return Err(OptionsError::NoInstrument(Self::NAME));
         }
-        let http = Http::new(options.patience);
+        let http = Http::new(options.response_timeout);
         let source = SourceName::new(Self::NAME);
         let this = Self { options, http, pairs, budget: None, order: TickOrder::default(), wall, source };
         this.address(&this.pairs[0]).map(|_| this).ok_or(OptionsError::Address("alpha_vantage.url"))

@@ -79,7 +79,7 @@ impl Provider for AlphaVantageSettings {
             // A plan with more calls a day has more calls a minute.
             gap: (Duration::from_hours(24) / self.daily_requests).clamp(Duration::from_secs(1), Options::GAP),
             pause: Options::PAUSE,
-            patience: Options::PATIENCE,
+            response_timeout: Options::RESPONSE_TIMEOUT,
         };
         launcher.spawn(Self::NAME, AlphaVantage::new(options, &launcher.instruments, launcher.wall.clone())?);
         Ok(())

@@ -49,7 +49,7 @@ impl Provider for Played {
     fn source(stage: &Stage, key: &str, silence: Duration) -> impl Source + 'static {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(stage, key, folder.path());
-        options.patience = silence / 2;
+        options.response_timeout = silence / 2;
         Kept(AlphaVantage::new(options, &super::catalogue(), super::wall()).unwrap(), folder)
     }
 }
@@ -84,7 +84,7 @@ fn options(stage: &Stage, key: &str, folder: &Path) -> Options {
         file: folder.join(Options::FILE),
         gap: Duration::ZERO,
         pause: Duration::from_millis(5),
-        patience: Options::PATIENCE,
+        response_timeout: Options::RESPONSE_TIMEOUT,
     }
 }
 
