@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, info};
 
 use super::MAX_QUEUED_PACKETS;
 use super::polling::{Overdue, PollingSession, PollingSessions};
+use super::polling_requests::engine_request;
 use super::session::ClientSession;
 use crate::listener::{KillSwitch, Reason};
 use crate::tasks::Tasks;
@@ -134,12 +135,7 @@ impl Disconnector {
         let Some(engine) = self.0.engine.get().cloned() else { return };
         // Engine.IO 3, used by Socket.IO 2 clients, puts the length before the packet.
         let packet = if version == 3 { "1:1" } else { "1" };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
-            .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
-            .body(Body::from(packet));
-        let Ok(request) = request else { return };
+        let Some(request) = engine_request(Method::POST, version, sid, packet) else { return };
         let ending = async move {
             engine.oneshot(request).await.ok();
         };

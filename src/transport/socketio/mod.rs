@@ -21,6 +21,7 @@ mod polling_requests;
 mod rates;
 mod rooms;
 mod session;
+mod session_layer;
 mod upgrade;
 mod websocket;
 
@@ -45,6 +46,7 @@ pub use polling::{PollingLimits, PollingSessions};
 use rates::PriceThrottle;
 pub use rooms::Rooms;
 use session::{ClientCommand, ClientSession, ResumeCursors};
+pub use session_layer::{SessionLayer, SessionService};
 pub use websocket::WebSockets;
 
 use super::Gateway;
@@ -122,7 +124,13 @@ pub fn build(
         };
         io.ns(namespace, connected.with(admit));
     }
-    let websockets = WebSockets::new(gateway, io.clone(), fanout.clone(), disconnector.clone());
+    let websockets = WebSockets::with_delivery(
+        gateway.tasks.clone(),
+        gateway.metrics.clone(),
+        fanout.clone(),
+        disconnector.clone(),
+        Some((gateway.hub.clone(), io.clone())),
+    );
     let output = (fanout, gateway.metrics.clone());
     let types = gateway.published.clone();
     let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, output);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::admission_layer::{is_over_websocket, query_value};
 use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
-use super::polling_requests::ready_now;
+use super::polling_requests::{engine_request, ready_now};
+use super::session_layer::{is_over_websocket, query_value};
 use super::websocket::WebSockets;
 use crate::listener::KillSwitch;
 use crate::transport::command::fault;
@@ -65,8 +65,9 @@ where
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", session.version(), session.id());
-    let Ok(request) = Request::get(uri).body(Body::empty()) else { return Leftover::Nothing };
+    let Some(request) = engine_request(Method::GET, session.version(), session.id(), "") else {
+        return Leftover::Nothing;
+    };
     let Some(Ok(response)) = ready_now(pin!(engine.oneshot(request))).await else { return Leftover::Nothing };
     PollAnswer::read(response.map(Body::new)).await.map_or(Leftover::Nothing, Leftover::Answer)
 }

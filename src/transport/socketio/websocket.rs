@@ -13,12 +13,15 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::NAMESPACES;
-use super::admission_layer::{ENGINE, query_value};
+use super::admission_layer::ENGINE;
 use super::disconnector::Disconnector;
 use super::polling::PollingSession;
 use super::session::ClientSession;
+use super::session_layer::query_value;
+use crate::hub::Hub;
 use crate::listener::{KillSwitch, Peer, UpgradedSocket};
-use crate::transport::Gateway;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 use crate::transport::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart};
 
 /// Hands the engine a stream that has become a WebSocket, and the head of its request.
@@ -51,10 +54,12 @@ pub(super) fn version(uri: &Uri) -> Option<u8> {
 pub struct WebSockets(Arc<WebSocketsState>);
 
 struct WebSocketsState {
-    gateway: Arc<Gateway>,
-    io: SocketIo,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
     fanout: Fanout,
     disconnector: Disconnector,
+    /// What is delivered to clients that have upgraded, if anything is.
+    delivery: Option<(Arc<Hub>, SocketIo)>,
     engine: OnceLock<OpenStream>,
 }
 
@@ -65,9 +70,20 @@ impl std::fmt::Debug for WebSockets {
 }
 
 impl WebSockets {
-    pub(super) fn new(gateway: &Arc<Gateway>, io: SocketIo, fanout: Fanout, disconnector: Disconnector) -> Self {
-        let gateway = gateway.clone();
-        Self(Arc::new(WebSocketsState { gateway, io, fanout, disconnector, engine: OnceLock::new() }))
+    /// Creates the handshakes of an engine whose clients are on the lanes of `fanout`.
+    pub fn new(tasks: Tasks, metrics: Arc<Metrics>, fanout: Fanout, disconnector: Disconnector) -> Self {
+        Self::with_delivery(tasks, metrics, fanout, disconnector, None)
+    }
+
+    /// Creates the handshakes of an engine, and moves the clients of `io` to their lanes when they have upgraded.
+    pub(super) fn with_delivery(
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+        fanout: Fanout,
+        disconnector: Disconnector,
+        delivery: Option<(Arc<Hub>, SocketIo)>,
+    ) -> Self {
+        Self(Arc::new(WebSocketsState { tasks, metrics, fanout, disconnector, delivery, engine: OnceLock::new() }))
     }
 
     /// Sets the engine, once it is built.
@@ -100,17 +116,18 @@ impl WebSockets {
             this.open(stream, head);
             let ended = this.clone();
             let wait = async move { ended.end_upgrade(&session, is_completed.await.is_ok().then_some(lane)) };
-            this.0.gateway.tasks.spawn_connection(wait);
+            this.0.tasks.spawn_connection(wait);
         })
     }
 
     /// Moves the clients of a session to the lane of the WebSocket that it has become. Without a lane the upgrade came to
     /// nothing: the engine would leave the session between two transports for good.
     fn end_upgrade(&self, session: &PollingSession, lane: Option<Weak<Lane>>) {
-        let WebSocketsState { gateway, io, disconnector, .. } = &*self.0;
+        let WebSocketsState { delivery, disconnector, .. } = &*self.0;
         let Some(lane) = lane else { return disconnector.close_polling(session.id(), session.version()) };
         let Ok(sid) = session.id().parse::<Sid>() else { return };
-        gateway.hub.with_snapshot(|_| {
+        let Some((hub, io)) = delivery else { return session.set_lane(lane) };
+        hub.with_snapshot(|_| {
             session.set_lane(lane);
             for namespace in NAMESPACES.into_iter().filter_map(|namespace| io.of(namespace)) {
                 if let Some(socket) = namespace.get_socket(sid)
@@ -129,12 +146,8 @@ impl WebSockets {
     }
 
     fn stream(&self, upgraded: (UpgradedSocket, Bytes), opening: SessionStart) -> LaneStream {
-        let stream = LaneStream::new(
-            upgraded,
-            self.0.fanout.next_shard(),
-            opening,
-            OnOverflow::Kill(self.0.gateway.metrics.clone()),
-        );
+        let stream =
+            LaneStream::new(upgraded, self.0.fanout.next_shard(), opening, OnOverflow::Kill(self.0.metrics.clone()));
         stream.serves(ENGINE);
         stream
     }
@@ -150,7 +163,7 @@ impl WebSockets {
             return StatusCode::BAD_REQUEST.into_response();
         };
         let upgrade = hyper::upgrade::on(&mut request);
-        self.0.gateway.tasks.spawn_connection(async move {
+        self.0.tasks.spawn_connection(async move {
             let upgraded = match upgrade.await {
                 Ok(upgraded) => UpgradedSocket::take(upgraded).ok(),
                 Err(_) => None,
