@@ -27,12 +27,13 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Lingering {
     permits: Arc<Semaphore>,
     tasks: Tasks,
-    metrics: Metrics,
+    /// Shared, because every connection has a copy of this.
+    metrics: Arc<Metrics>,
 }
 
 impl Lingering {
     pub(super) fn new(tasks: Tasks, metrics: Metrics) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics }
+        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics: Arc::new(metrics) }
     }
 
     /// Ends a connection: sends `last_bytes`, shuts the sending side down, and discards what the peer sends until it closes too.

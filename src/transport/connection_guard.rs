@@ -120,14 +120,14 @@ impl ConnectionGuard {
         Self { opening, span, metrics, stream: None, since: Instant::now(), end: OnceLock::new(), _slot: slot }
     }
 
-    /// Returns the connection's span, to enter it around whatever happens on the connection.
-    pub(crate) fn span(&self) -> &Span {
+    /// Returns a span, to enter it around a step of work on the connection.
+    pub(crate) fn span(&self) -> Span {
         self.span.span()
     }
 
     /// Returns what names the connection in the lines of other rooms.
-    pub(crate) fn identity(&self) -> &ConnectionSpan {
-        &self.span
+    pub(crate) fn identity(&self) -> ConnectionSpan {
+        self.span
     }
 
     /// Returns the client's address.
@@ -139,7 +139,7 @@ impl ConnectionGuard {
     /// the stream is how the connection ended.
     pub(crate) fn serve_on(&mut self, stream: KillSwitch, outbox: &Arc<Outbox>) {
         stream.serves(self.opening.endpoint, Some(Arc::<Outbox>::downgrade(outbox)));
-        stream.identify(self.span.clone());
+        stream.identify(self.span);
         self.stream = Some(stream);
     }
 

@@ -16,7 +16,7 @@ use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tracing::{Instrument, info};
+use tracing::info;
 
 use super::feed::{StreamStart, StreamState, UserFeed, cursor_of_request};
 use super::pages::Browser;
@@ -131,9 +131,9 @@ impl EventStream {
     }
 
     fn into_stream(self) -> impl Stream<Item = Event> + Send {
-        let span = self.guard.span().clone();
+        let span = self.guard.identity();
         let batches = stream::unfold(self, move |mut events| {
-            async move { Some((stream::iter(events.next().await?), events)) }.instrument(span.clone())
+            span.run(async move { Some((stream::iter(events.next().await?), events)) })
         });
         batches.flatten()
     }

@@ -4,6 +4,7 @@ use std::cmp;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ use super::{DeliveryOutcome, Lane, Tally};
 use crate::hub::{Envelope, Topics};
 use crate::tasks::Tasks;
 
+/// Time between two searches for lanes that are closed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Deliveries between two yields, so that the other tasks of the worker go on.
 const STRIDE: usize = 32;
 /// Batches that may wait for one task. Beyond it they become one batch, with the newest of each state.
@@ -157,14 +160,16 @@ impl Fanout {
     async fn run(&self, index: usize, report: impl Fn(Slot, Tally)) {
         let shard = &self.0.shards[index];
         let mut members: Vec<Vec<Weak<Lane>>> = self.0.encoders.iter().map(|_| Vec::new()).collect();
-        let mut due = Due::default();
+        let (mut due, mut swept) = (Due::default(), Instant::now());
         loop {
-            match due.next() {
-                Some(next) => tokio::select! {
-                    () = shard.wake.notified() => {}
-                    () = sleep_until(next) => {}
-                },
-                None => shard.wake.notified().await,
+            let sweep = swept + SWEEP_INTERVAL;
+            tokio::select! {
+                () = shard.wake.notified() => {}
+                () = sleep_until(due.next().map_or(sweep, |next| next.min(sweep))) => {}
+            }
+            if sweep <= Instant::now() {
+                members.iter_mut().for_each(remove_closed);
+                swept = Instant::now();
             }
             loop {
                 let next = {
@@ -245,6 +250,12 @@ impl EncodedBatch {
     fn new(batch: Batch, encodings: usize) -> Self {
         Self { batch, frames: (0..encodings).map(|_| OnceLock::new()).collect() }
     }
+}
+
+/// Removes the lanes that are closed, and so gives back their memory: without a delivery nothing else would.
+fn remove_closed(members: &mut Vec<Weak<Lane>>) {
+    members.retain(|lane| lane.strong_count() > 0);
+    members.shrink_to(2 * members.len());
 }
 
 /// The lanes that hold states back, by the time of the next one.

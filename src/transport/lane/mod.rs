@@ -156,6 +156,8 @@ impl Lane {
                 false
             }
             None => {
+                // Nearly every client has one; a plain push would make room for four.
+                state.subscriptions.reserve_exact(1);
                 state.subscriptions.push(Subscription { slot, topics, delivered: published });
                 true
             }

@@ -27,9 +27,8 @@ const CLOSE_PACKET: &[u8] = &[0x81, 1, b'1'];
 #[derive(Debug)]
 pub struct LaneStream {
     lane: Arc<Lane>,
-    /// Bytes that were read together with the handshake.
-    early: Bytes,
-    /// Watches the first packets; `None` once there is nothing to watch.
+    /// Watches the first packets; `None` once there is nothing to watch. Boxed, because the engine's task holds the stream
+    /// several times.
     first: Option<Box<FirstPackets>>,
 }
 
@@ -46,6 +45,8 @@ pub enum SessionStart {
 
 #[derive(Debug)]
 struct FirstPackets {
+    /// Bytes that were read together with the handshake.
+    early: Bytes,
     inbound: InboundFrames,
     /// Whether the engine's first ping is still to come.
     holds_ping: bool,
@@ -70,8 +71,9 @@ impl LaneStream {
             SessionStart::HoldPing => (true, None),
             SessionStart::Upgrade(upgraded) => (false, Some(upgraded)),
         };
-        let first = (holds_ping || upgraded.is_some()).then(|| {
+        let first = (holds_ping || upgraded.is_some() || !early.is_empty()).then(|| {
             Box::new(FirstPackets {
+                early,
                 inbound: InboundFrames::default(),
                 holds_ping,
                 owes_pong: false,
@@ -79,7 +81,7 @@ impl LaneStream {
                 upgraded,
             })
         });
-        Self { lane: Arc::new(Lane::new(socket, shard, on_overflow)), early, first }
+        Self { lane: Arc::new(Lane::new(socket, shard, on_overflow)), first }
     }
 
     /// Returns the lane. It has to be held weakly, or it would keep the socket open.
@@ -100,8 +102,16 @@ impl LaneStream {
             && let Some(upgraded) = first.upgraded.take()
         {
             upgraded.send(()).ok();
-            self.first = None;
         }
+        self.forget_first_packets();
+    }
+
+    /// Frees what watches the first packets, unless something is still to come.
+    fn forget_first_packets(&mut self) {
+        let is_over = |first: &mut Box<FirstPackets>| {
+            first.early.is_empty() && !first.holds_ping && !first.owes_pong && first.upgraded.is_none()
+        };
+        self.first.take_if(is_over);
     }
 
     /// Fails when the connection was killed, and ends the lane then.
@@ -132,16 +142,13 @@ impl AsyncRead for LaneStream {
             && buf.remaining() >= PONG.len()
         {
             buf.put_slice(PONG);
-            this.first = None;
+            first.owes_pong = false;
+            this.forget_first_packets();
             return Poll::Ready(Ok(()));
         }
-        if !this.early.is_empty() {
-            let bytes = this.early.split_to(this.early.len().min(buf.remaining()));
+        if let Some(first) = this.first.as_mut().filter(|first| !first.early.is_empty()) {
+            let bytes = first.early.split_to(first.early.len().min(buf.remaining()));
             buf.put_slice(&bytes);
-            if this.early.is_empty() {
-                // Frees the buffer.
-                this.early = Bytes::new();
-            }
             this.follow(&bytes);
             return Poll::Ready(Ok(()));
         }

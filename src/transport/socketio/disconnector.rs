@@ -88,7 +88,7 @@ impl Disconnector {
     /// names what had no room.
     pub(super) fn disconnect_slow(&self, socket: &SocketRef, missed: &str) {
         let session = ClientSession::of(socket);
-        let _entered = session.as_ref().map(|session| session.span().enter());
+        let _entered = session.as_ref().map(|session| session.span().entered());
         let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socketioxide::ParserConfig;
-use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
@@ -64,7 +64,7 @@ pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
 /// idle.
 const MAX_QUEUED_PACKETS: usize = 4096;
 /// Read buffer of a WebSocket, in bytes. Clients send little.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 /// A session that has not connected to a namespace by then is dropped.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -176,7 +176,7 @@ fn admit(
     let guard = ConnectionGuard::new(gateway.metrics.clone(), gateway.enter("socketio", channel)?, opening);
     match (PollingSession::of(socket), handshake.extensions.get::<KillSwitch>()) {
         (Some(session), _) => session.identify(guard.identity()),
-        (None, Some(connection)) => connection.identify(guard.identity().clone()),
+        (None, Some(connection)) => connection.identify(guard.identity()),
         (None, None) => {}
     }
     let session = Arc::new(ClientSession::open(
@@ -189,21 +189,16 @@ fn admit(
     ));
     socket.extensions.insert(session.clone());
 
-    // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other.
-    let on = |event: &'static str, command: ClientCommand| {
-        let session = session.clone();
-        socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
-            session.span().in_scope(|| session.on_command(&socket, command, data.unwrap_or(Value::Null), ack));
-            std::future::ready(())
-        });
-    };
-    on("subscribe", ClientCommand::Subscribe);
-    on("unsubscribe", ClientCommand::Unsubscribe);
-    on("ping", ClientCommand::Ping);
-    on("message", ClientCommand::Message);
+    // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other. One
+    // handler for all events, because the engine's table of handlers would take half a kilobyte of every client.
     let listening = session.clone();
-    socket.on_fallback(move |socket: SocketRef| {
-        listening.span().in_scope(|| listening.is_within_rate(&socket));
+    socket.on_fallback(move |socket: SocketRef, Event(event), TryData::<Value>(data), ack: AckSender| {
+        listening.span().in_scope(|| match ClientCommand::named(&event) {
+            Some(command) => listening.on_command(&socket, command, data.unwrap_or(Value::Null), ack),
+            None => {
+                listening.is_within_rate(&socket);
+            }
+        });
         std::future::ready(())
     });
     socket.on_disconnect(move |reason: DisconnectReason| {

@@ -113,9 +113,9 @@ impl PollingSession {
     }
 
     /// Records the client, for the log lines about its session and its connection. The first namespace names it.
-    pub(super) fn identify(&self, client: &ConnectionSpan) {
+    pub(super) fn identify(&self, client: ConnectionSpan) {
         let mut state = self.state.lock();
-        let client = state.client.get_or_insert_with(|| client.clone()).clone();
+        let client = *state.client.get_or_insert(client);
         if let Some(connection) = &state.connection {
             connection.identify(client);
         }
@@ -123,7 +123,7 @@ impl PollingSession {
 
     /// Returns the span of the client; a disabled one until it has joined a namespace.
     pub(super) fn span(&self) -> Span {
-        self.state.lock().client.as_ref().map_or_else(Span::none, |client| client.span().clone())
+        self.state.lock().client.as_ref().map_or_else(Span::none, |client| client.span())
     }
 
     /// Registers a poll that waits for its answer.
@@ -187,8 +187,8 @@ impl PollingSession {
         if state.connection.as_ref().is_some_and(|connection| !connection.is_orphaned()) {
             return;
         }
-        if let Some(client) = &state.client {
-            connection.identify(client.clone());
+        if let Some(client) = state.client {
+            connection.identify(client);
         }
         state.connection = Some(connection);
         self.count_received(usize::MAX);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, debug, info};
+use tracing::{Span, debug, info};
 
 use super::disconnector::Disconnector;
 use super::headcount::Seat;
@@ -44,6 +44,19 @@ pub(super) enum ClientCommand {
     Ping,
     /// Any of the above as `{"type":…}`; the answers are emitted as `message` too.
     Message,
+}
+
+impl ClientCommand {
+    /// Returns the command of an event.
+    pub(super) fn named(event: &str) -> Option<Self> {
+        match event {
+            "subscribe" => Some(Self::Subscribe),
+            "unsubscribe" => Some(Self::Unsubscribe),
+            "ping" => Some(Self::Ping),
+            "message" => Some(Self::Message),
+            _ => None,
+        }
+    }
 }
 
 /// What a command has started.
@@ -140,13 +153,13 @@ impl ClientSession {
     }
 
     /// Returns the span of the client's connection.
-    pub(super) fn span(&self) -> &Span {
+    pub(super) fn span(&self) -> Span {
         self.guard.span()
     }
 
     /// Spawns work for the client.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.gateway.tasks.spawn_connection(work.instrument(self.span().clone()));
+        self.gateway.tasks.spawn_connection(self.guard.identity().run(work));
     }
 
     /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
@@ -373,14 +386,10 @@ fn unwrap_message(command: ClientCommand, data: Value) -> Option<(ClientCommand,
         Value::String(text) => serde_json::from_str(&text).ok()?,
         other => other,
     };
-    let command = match data.get("type").and_then(Value::as_str)? {
-        "subscribe" => ClientCommand::Subscribe,
-        "unsubscribe" => ClientCommand::Unsubscribe,
-        "ping" => ClientCommand::Ping,
-        other => {
-            debug!(kind = short(other), "a message of an unknown type");
-            return None;
-        }
-    };
-    Some((command, data))
+    let kind = data.get("type").and_then(Value::as_str)?;
+    let command = ClientCommand::named(kind).filter(|command| *command != ClientCommand::Message);
+    if command.is_none() {
+        debug!(kind = short(kind), "a message of an unknown type");
+    }
+    Some((command?, data))
 }

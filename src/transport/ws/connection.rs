@@ -10,7 +10,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info};
+use tracing::info;
 
 use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
@@ -204,9 +204,9 @@ pub(super) async fn serve<C: Protocol>(
     let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
     let _membership = gateway.clients.join(outbox.clone());
     guard.serve_on(connection, &outbox);
-    let span = guard.span().clone();
+    let span = guard.identity();
     let client = Client { outbox, gateway, guard, sink, login, unanswered: 0 };
-    run_and_close(client, stream, protocol).instrument(span).await;
+    span.run(run_and_close(client, stream, protocol)).await;
 }
 
 async fn run_and_close<C: Protocol>(mut client: Client, mut stream: SplitStream<WebSocket>, mut protocol: C) {
