@@ -18,8 +18,9 @@ use orion_server::dashboards::{aria::wire as aria, sentio::wire as sentio};
 use orion_server::domain::{
     Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
 };
-use orion_server::hub::{Audiences, Clients, Envelope, Hub, Membership, Outbox, Selection, Topics};
+use orion_server::hub::{Audiences, Envelope, Hub, Outbox, Selection, Topics};
 use orion_server::telemetry::Metrics;
+use orion_server::transport::lane::Fanout;
 use tokio::time::Instant;
 
 const CLIENTS: [usize; 3] = [1, 100, 1_000];
@@ -48,13 +49,14 @@ fn fanout(criterion: &mut Criterion) {
         let metrics = Arc::new(Metrics::new().unwrap());
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
         let hub = Hub::new(position, Duration::from_mins(10), 50, metrics.clone());
-        let everybody = Arc::new(Clients::default());
-        hub.add_sink(everybody.clone());
+        let everybody = Fanout::new(1, Vec::new(), metrics.clone());
+        hub.add_sink(Arc::new(everybody.clone()));
         let outboxes: Vec<_> = (0..clients)
             .map(|_| {
                 let outbox = Arc::new(Outbox::new(metrics.clone()));
                 outbox.set_topics(Topics::market());
-                (everybody.join(outbox.clone()), outbox)
+                everybody.join(&outbox);
+                outbox
             })
             .collect();
         group.throughput(Throughput::Elements((clients * events) as u64));
@@ -63,7 +65,7 @@ fn fanout(criterion: &mut Criterion) {
                 tick,
                 |batch| {
                     hub.publish(&batch);
-                    for (_, outbox) in &outboxes {
+                    for outbox in &outboxes {
                         for publication in outbox.drain().unwrap().states {
                             black_box(orion::frames(&publication));
                         }
@@ -130,14 +132,11 @@ fn signal() -> Arc<Signal> {
     Arc::new(Signal::create(id, &draft, &instrument, SourceName::new("push"), now, Duration::from_mins(5)).unwrap())
 }
 
-/// A client: its membership in the hub, and its outbox.
-type Joined = (Membership, Arc<Outbox>);
-
 /// The hub with clients of every dialect, and the next sequence number.
 struct Bench {
     hub: Hub,
     instruments: Instruments,
-    queues: Vec<(Queue, Vec<Joined>)>,
+    queues: Vec<(Queue, Vec<Arc<Outbox>>)>,
     seq: u64,
 }
 
@@ -146,12 +145,13 @@ impl Bench {
         let metrics = Arc::new(Metrics::new().unwrap());
         let position = Position { epoch: "k3x9a1b2c3".into(), seq: 0 };
         let hub = Hub::new(position, Duration::from_mins(10), 50, metrics.clone());
-        let everybody = Arc::new(Clients::default());
-        hub.add_sink(everybody.clone());
+        let everybody = Fanout::new(1, Vec::new(), metrics.clone());
+        hub.add_sink(Arc::new(everybody.clone()));
         let join = |topics: &Topics| {
             let outbox = Arc::new(Outbox::new(metrics.clone()));
             outbox.set_topics(topics.clone());
-            (everybody.join(outbox.clone()), outbox)
+            everybody.join(&outbox);
+            outbox
         };
         let queues = conversations().map(|(_, topics, queue)| (queue, (0..clients).map(|_| join(&topics)).collect()));
         let all = Instruments::documented().into_iter().chain(Instruments::futures());
@@ -168,7 +168,7 @@ impl Bench {
         self.hub.publish(&batch);
         for client in 0..self.queues[0].1.len() {
             for ((queue, outboxes), last) in self.queues.iter().zip(&mut last) {
-                let due = outboxes[client].1.drain().unwrap();
+                let due = outboxes[client].drain().unwrap();
                 assert_eq!(due.ordered.len(), 1, "every client is told, once");
                 black_box(queue(&self.hub, &self.instruments, &batch[0]));
                 *last = published.elapsed();

@@ -37,7 +37,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::get;
 use bytes::Bytes;
 use engineioxide::config::EngineIoConfig;
@@ -81,11 +80,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_timeout(PING_TIMEOUT)
         .max_payload(MAX_PAYLOAD as u64)
         .build();
-    let native = Limits { message_bytes: MAX_MESSAGE, ..Limits::default() };
-    let router =
-        Router::new().route("/ws/echo", get(async move |upgrade: WebSocketUpgrade| ws::echo(upgrade, &native)));
+    let (tasks, native) = (Tasks::new(), Limits { message_bytes: MAX_MESSAGE, ..Limits::default() });
+    let echoing = tasks.clone();
+    let router = Router::new()
+        .route("/ws/echo", get(async move |handshake: ws::Handshake| ws::echo(handshake, &echoing, &native)));
     let service = socketio.layer(EngineIoLayer::from_config(Arc::new(EngineEcho), config).layer(router));
-    listener::serve(listener, service, ListenerConfig::default(), Tasks::new(), Metrics::new()?, Stop::default()).await;
+    listener::serve(listener, service, ListenerConfig::default(), tasks, Metrics::new()?, Stop::default()).await;
     Ok(())
 }
 

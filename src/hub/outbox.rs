@@ -46,6 +46,8 @@ struct OutboxState {
     /// When the oldest queued item was queued.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
+    /// States that a newer one has replaced.
+    conflated: u64,
 }
 
 /// An ordered item to write.
@@ -224,7 +226,7 @@ impl Queue for Outbox {
     fn behind(&self) -> Behind {
         let state = self.state.lock();
         let by = state.since.filter(|_| !state.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
-        Behind { ordered: state.ordered.len(), states: state.states.len(), by }
+        Behind { ordered: state.ordered.len(), states: state.states.len(), by, conflated: state.conflated }
     }
 }
 
@@ -297,6 +299,7 @@ impl OutboxState {
         }
         self.since.get_or_insert_with(Instant::now);
         if self.states.insert(key, publication.clone()).is_some() {
+            self.conflated += 1;
             metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
         }
         while self.states.len() > MAX_STATES {

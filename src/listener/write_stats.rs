@@ -134,7 +134,7 @@ mod tests {
 
     impl Queue for Three {
         fn behind(&self) -> Behind {
-            Behind { ordered: 1, states: 2, by: SECOND }
+            Behind { ordered: 1, states: 2, by: SECOND, conflated: 3 }
         }
     }
 

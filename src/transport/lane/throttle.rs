@@ -10,7 +10,7 @@ use super::batch::Slot;
 use super::waiting::Key;
 use crate::domain::StateKey;
 
-/// Maximum number of states whose last time is remembered: all symbols, and more bots and balances than a page shows.
+/// Maximum number of states whose last time is remembered: all symbols, and more relayed states than a page shows.
 const MAX_STATES: usize = 1024;
 
 /// The rate limits of one peer.

@@ -40,6 +40,7 @@ pub(crate) use admission_layer::Rewritten;
 pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
 pub use disconnector::Disconnector;
 use headcount::Headcount;
+pub use lanes::encoders;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
 use rates::PriceThrottle;
@@ -51,7 +52,6 @@ use super::Gateway;
 use super::admission::AdmissionError;
 use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
-use super::lane::Fanout;
 use crate::config;
 use crate::listener::{KillSwitch, Peer};
 
@@ -92,11 +92,9 @@ pub fn build(
         .build_layer();
     let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
     let log = gateway.hub.position();
-    let shards = tokio::runtime::Handle::current().metrics().num_workers();
-    let fanout = Fanout::new(shards, lanes::encoders(&gateway.published, &log));
     for namespace in NAMESPACES {
         let (gateway, disconnector, headcount, rates) =
-            (gateway.clone(), disconnector.clone(), headcount.clone(), (rates.clone(), fanout.clone()));
+            (gateway.clone(), disconnector.clone(), headcount.clone(), rates.clone());
         // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
         // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
@@ -122,17 +120,16 @@ pub fn build(
         };
         io.ns(namespace, connected.with(admit));
     }
-    let websockets = WebSockets::new(gateway, io.clone(), fanout.clone(), disconnector.clone());
-    let output = (fanout, gateway.metrics.clone());
+    let websockets = WebSockets::new(gateway, io.clone(), disconnector.clone());
     let types = gateway.published.clone();
-    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, output);
+    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, gateway.metrics.clone());
     (layer, rooms, websockets)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-    (headcount, live): (&Arc<Headcount>, &(Arc<PriceThrottle>, Fanout)),
+    (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
     namespace: &'static str,
     socket: &SocketRef,
     auth: Option<&Value>,
@@ -174,7 +171,7 @@ fn admit(
     let session = Arc::new(ClientSession::open(
         gateway.clone(),
         disconnector.clone(),
-        live.clone(),
+        rates.clone(),
         (seat, guard),
         login,
         presented,

@@ -14,18 +14,15 @@ use super::disconnector::Disconnector;
 use super::personal;
 use super::polling::PollingSession;
 use super::rates::{PriceRate, PriceThrottle};
-use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
-use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
-use crate::tasks::Tasks;
+use crate::hub::{Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 use crate::transport::cursor::MessageCursor;
 use crate::transport::events::{PublishedTypes, UserData};
-use crate::transport::lane::{Fanout, Tally};
 use crate::transport::messages::{self, SignalMeta, SignalObject};
 
-/// Delivers to all Socket.IO clients: through lanes, and through rooms to those that poll.
+/// Delivers to the Socket.IO clients that poll.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
@@ -36,7 +33,6 @@ pub struct Rooms {
     types: Arc<PublishedTypes>,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
-    fanout: Fanout,
     metrics: Arc<Metrics>,
 }
 
@@ -53,19 +49,9 @@ impl Rooms {
         disconnector: Disconnector,
         types: Arc<PublishedTypes>,
         log: Position,
-        (fanout, metrics): (Fanout, Arc<Metrics>),
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, rates, disconnector, types, log, fanout, metrics }
-    }
-
-    /// Spawns the tasks that write to the lanes.
-    pub fn spawn_fanout(&self, tasks: &Tasks) {
-        let metrics = self.metrics.clone();
-        self.fanout.spawn(tasks, &tasks.stopping(), move |_, Tally { ordered, states, conflated }| {
-            metrics.deliveries_total.with_label_values(&["ordered", "socketio"]).inc_by(ordered);
-            metrics.deliveries_total.with_label_values(&["state", "socketio"]).inc_by(states);
-            metrics.dropped_total.with_label_values(&["socketio"]).inc_by(conflated);
-        });
+        Self { io, headcount, rates, disconnector, types, log, metrics }
     }
 
     /// Emits prices at reduced rates until `stop`.
@@ -126,22 +112,7 @@ impl Rooms {
 }
 
 impl Sink for Rooms {
-    fn clients(&self) -> usize {
-        self.headcount.total()
-    }
-
-    fn channels(&self) -> Channels {
-        let mut channels = Channels::of("socketio");
-        for namespace in NAMESPACES.into_iter().filter_map(|namespace| self.io.of(namespace)) {
-            for session in namespace.sockets().iter().filter_map(ClientSession::of) {
-                channels.count(&session.topics());
-            }
-        }
-        channels
-    }
-
     fn deliver(&self, batch: &[Arc<Envelope>]) {
-        self.fanout.publish(batch);
         if NAMESPACES.iter().all(|namespace| self.headcount.is_empty(namespace)) {
             return;
         }

@@ -22,14 +22,13 @@ use super::rates::PriceThrottle;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
-use crate::hub::{Audiences, Topics};
+use crate::hub::{Audiences, Membership, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::command::{SubscriptionRequest, fault, short};
 use crate::transport::completeness::Completeness;
 use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard};
 use crate::transport::cursor::MessageCursor;
-use crate::transport::lane::Fanout;
 use crate::transport::messages::{ErrorObject, Pong};
 use crate::transport::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::transport::resume;
@@ -95,22 +94,22 @@ pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
     rates: Arc<PriceThrottle>,
-    fanout: Fanout,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
     state: Mutex<SessionState>,
     pace: Mutex<MessageRate>,
     guard: ConnectionGuard,
-    /// Its place in the number of clients of its namespace.
+    /// Its place among the clients that are in rooms.
     seat: Seat,
+    membership: Membership,
 }
 
 impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
-        (rates, fanout): (Arc<PriceThrottle>, Fanout),
+        rates: Arc<PriceThrottle>,
         (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
@@ -120,10 +119,10 @@ impl ClientSession {
             closed: CancellationToken::new(),
             pace: Mutex::new(MessageRate::new(&gateway.limits)),
             state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
+            membership: gateway.hub.join("socketio"),
             gateway,
             disconnector,
             rates,
-            fanout,
             guard,
             seat,
         }
@@ -132,11 +131,6 @@ impl ClientSession {
     /// Returns the session of a client that has been admitted.
     pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
         socket.extensions.get()
-    }
-
-    /// Returns the client's subscription.
-    pub(super) fn topics(&self) -> Topics {
-        self.state.lock().topics.clone()
     }
 
     /// Returns the span of the client's connection.

@@ -21,7 +21,7 @@ impl ClientSession {
     /// under the hub's lock.
     pub(super) fn hold_live(&self, socket: &SocketRef) {
         let Some(lane) = websocket::lane(socket) else { return };
-        self.fanout.settle(&lane);
+        self.gateway.fanout.settle(&lane);
         if !std::mem::replace(&mut self.state.lock().owes_marker, true) {
             lane.close_gate();
         }
@@ -33,6 +33,7 @@ impl ClientSession {
     /// Fails when the client's queue is full. Live events are held back until the next call.
     pub(super) fn join_live(&self, socket: &SocketRef) -> Result<(), NoRoom> {
         let mut state = self.state.lock();
+        self.membership.set(&state.topics);
         let Some(lane) = websocket::lane(socket) else {
             let rate = PriceRate::at_most(state.max_hz);
             if let Some(rate) = rate {
@@ -49,7 +50,7 @@ impl ClientSession {
         }
         let slot = lanes::slot(socket.ns());
         lane.set_price_interval(slot, state.max_hz.map(lanes::interval));
-        self.fanout.subscribe(&lane, slot, state.topics.clone());
+        self.gateway.fanout.subscribe(&lane, slot, state.topics.clone());
         self.seat.leave_rooms();
         Ok(())
     }
@@ -57,8 +58,9 @@ impl ClientSession {
     /// Leaves the live events that are no longer subscribed. Call it under the hub's lock.
     pub(super) fn leave_live(&self, socket: &SocketRef) {
         let state = self.state.lock();
+        self.membership.set(&state.topics);
         match websocket::lane(socket) {
-            Some(lane) => self.fanout.subscribe(&lane, lanes::slot(socket.ns()), state.topics.clone()),
+            Some(lane) => self.gateway.fanout.subscribe(&lane, lanes::slot(socket.ns()), state.topics.clone()),
             None => rooms::join(socket, &state.topics, PriceRate::at_most(state.max_hz)),
         }
     }
