@@ -219,13 +219,7 @@ impl App {
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        let rooms = Arc::new(rooms);
-        self.gateway.hub.add_sink(rooms.clone());
-        let pace = rooms.run_rates(self.tasks.stopping());
-        self.tasks.spawn("price rates", async move {
-            pace.await;
-            Ok::<_, std::convert::Infallible>(())
-        });
+        self.gateway.hub.add_sink(Arc::new(rooms));
         let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;

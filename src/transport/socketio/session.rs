@@ -18,11 +18,10 @@ use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::PriceThrottle;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
-use crate::hub::{Audiences, Membership, Topics};
+use crate::hub::{Audiences, Membership, Outbox, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::command::{SubscriptionRequest, fault, short};
@@ -81,6 +80,8 @@ struct SessionState {
     completeness: Completeness,
     /// Maximum number of prices per second and symbol; `None` for all prices.
     max_hz: Option<f64>,
+    /// The prices of a client that polls and has set `max_hz`; the others get them through rooms.
+    limited: Option<Arc<Outbox>>,
     /// Whether the gate of the client's lane is closed, and its marker is not emitted yet.
     owes_marker: bool,
     presented: ResumeCursors,
@@ -93,7 +94,6 @@ struct SessionState {
 pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
-    rates: Arc<PriceThrottle>,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
@@ -109,7 +109,6 @@ impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
-        rates: Arc<PriceThrottle>,
         (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
@@ -122,7 +121,6 @@ impl ClientSession {
             membership: gateway.hub.join("socketio"),
             gateway,
             disconnector,
-            rates,
             guard,
             seat,
         }
