@@ -185,7 +185,7 @@ impl ToldNatively {
             "tick" => self.price(&frame["data"]["symbol"], &frame["data"]["bid"]),
             "echo" => {
                 self.pongs += 1;
-                assert_eq!(frame["data"], self.pongs, "{frame}");
+                assert_eq!(frame["payload"], self.pongs, "{frame}");
             }
             _ => {}
         }

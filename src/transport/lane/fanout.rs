@@ -146,7 +146,12 @@ impl Fanout {
 
     /// Adds a client whose task encodes its events itself, until the outbox is dropped.
     pub fn join(&self, outbox: &Arc<Outbox>) {
-        push(&mut self.0.outboxes.lock(), Arc::downgrade(outbox));
+        let mut outboxes = self.0.outboxes.lock();
+        if outboxes.len() == outboxes.capacity() {
+            // The list gets no longer for clients that are gone.
+            outboxes.retain(|outbox| outbox.strong_count() > 0);
+        }
+        outboxes.push(Arc::downgrade(outbox));
     }
 
     /// Sends events to one client, whatever it has subscribed to: a snapshot or a replay. Call it under the lock that
@@ -207,7 +212,7 @@ impl Fanout {
                 let next = {
                     let mut inbox = shard.inbox.lock();
                     for (lane, slot) in inbox.joined.drain(..) {
-                        push(&mut members[usize::from(slot.0)], lane);
+                        members[usize::from(slot.0)].push(lane);
                     }
                     inbox.held.drain(..).for_each(|(when, lane)| due.push(when, lane));
                     inbox.batches.front().cloned()
@@ -255,14 +260,6 @@ impl Fanout {
         }
         tally
     }
-}
-
-/// Adds an entry. The list gets no longer for those that are gone.
-fn push<T>(list: &mut Vec<Weak<T>>, entry: Weak<T>) {
-    if list.len() == list.capacity() {
-        list.retain(|entry| entry.strong_count() > 0);
-    }
-    list.push(entry);
 }
 
 impl Sink for Fanout {

@@ -23,7 +23,7 @@ pub(super) const MAX_SLICES: usize = 32;
 
 /// Identifies a state of one peer. The same state in another encoding is another one, because it goes to another
 /// namespace.
-pub(super) type Key = (Slot, StateKey);
+pub(super) type LaneKey = (Slot, StateKey);
 
 /// Frames that the socket has not accepted yet.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(super) struct Waiting {
     ordered: VecDeque<(Instant, Bytes)>,
     /// The size of all frames that wait in order.
     in_order_bytes: usize,
-    states: VecDeque<(Key, Instant, Bytes)>,
+    states: VecDeque<(LaneKey, Instant, Bytes)>,
 }
 
 /// More ordered frames wait than a peer may have.
@@ -72,7 +72,7 @@ impl Waiting {
     }
 
     /// Puts in the newest frame of a state. Returns whether it has replaced an older one.
-    pub(super) fn put_state(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
+    pub(super) fn put_state(&mut self, key: LaneKey, frame: Bytes, now: Instant) -> bool {
         match self.states.iter_mut().find(|(other, ..)| *other == key) {
             // The older one has waited since then.
             Some((_, _, old)) => {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::batch::{Batch, EncodedFrames, Part, Slot};
-use super::waiting::{Key, MAX_SLICES, Overflow};
+use super::waiting::{LaneKey, MAX_SLICES, Overflow};
 use super::{DeliveryOutcome, GATE_TIMEOUT, Lane, LaneState, OnOverflow, Tally};
 use crate::listener::Reason;
 
@@ -138,7 +138,7 @@ impl Lane {
     }
 
     /// Puts states in line, and writes what may be written.
-    pub(super) fn put_states(self: &Arc<Self>, state: &mut LaneState, states: Vec<(Key, Bytes)>, now: Instant) {
+    pub(super) fn put_states(self: &Arc<Self>, state: &mut LaneState, states: Vec<(LaneKey, Bytes)>, now: Instant) {
         if states.is_empty() || state.overflow.is_some() {
             return;
         }
@@ -261,7 +261,7 @@ impl Tally {
 
 impl LaneState {
     /// Puts a frame in line: at its place among the ordered ones, or in place of an older one of its state.
-    fn put(&mut self, key: Option<Key>, frame: Bytes, now: Instant, tally: &mut Tally) -> Result<(), Overflow> {
+    fn put(&mut self, key: Option<LaneKey>, frame: Bytes, now: Instant, tally: &mut Tally) -> Result<(), Overflow> {
         let is_gated = self.gates > 0;
         let (mut key, mut frame) = (key, frame);
         if let (Some(of), Some(throttle)) = (&key, &mut self.throttle) {
