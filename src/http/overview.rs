@@ -82,8 +82,8 @@ fn presence(channels: Channels) -> Value {
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
 }
 
-/// Returns a slow client as JSON. The queue in front of the connection is `null` where it is not visible: Socket.IO
-/// keeps it inside its library.
+/// Returns a slow client as JSON. The queue in front of the connection is `null` where there is none: requests, and
+/// Socket.IO over long polling, which keeps its queue inside its library.
 fn slow(slow: &SlowConnection) -> Value {
     let SlowConnection { endpoint, connection, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;

@@ -189,6 +189,12 @@ impl Fanout {
         batch.frames[index].get_or_init(|| EncodedFrames::of(&batch.batch, self.0.encoders[index].as_ref()))
     }
 
+    /// Returns how many outboxes are filled.
+    #[cfg(test)]
+    pub(super) fn outboxes(&self) -> usize {
+        self.0.outboxes.lock().len()
+    }
+
     /// Returns how many batches wait, and their events.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> (usize, usize) {

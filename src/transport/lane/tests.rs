@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -18,7 +19,7 @@ use crate::domain::{
     Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
     Symbol, parse_time,
 };
-use crate::hub::{Envelope, Selection};
+use crate::hub::{Envelope, Outbox, Selection};
 use crate::listener::{KillSwitch, UpgradedSocket};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -438,7 +439,8 @@ async fn a_slow_client_gets_every_signal_and_the_last_price() {
             _ => panic!("{message}"),
         }
     }
-    assert_eq!(lane.behind(), Behind { conflated, ..Behind::default() });
+    assert!(lane.behind().conflated >= conflated);
+    assert_eq!(Behind { conflated: 0, ..lane.behind() }, Behind::default());
 }
 
 #[tokio::test]
@@ -553,4 +555,68 @@ async fn batches_that_wait_become_one() {
     let (waiting, events) = fanout.waiting();
     assert!(waiting < 300, "{waiting}");
     assert!((1000..1600).contains(&events), "every signal, and few prices: {events}");
+}
+
+#[tokio::test]
+async fn a_writer_waits_until_its_frames_are_out() {
+    let (mut client, _stream, lane) = silent().await;
+    fill(&lane);
+    assert!(lane.waits(16));
+    assert!(lane.written(16).now_or_never().is_none() && lane.emptied().now_or_never().is_none());
+    let read = async { while client.message().await.is_some() {} };
+    let written = async {
+        lane.written(16).await.unwrap();
+        assert!(!lane.waits(16));
+        lane.emptied().await.unwrap();
+        assert_eq!((lane.behind().ordered, lane.behind().states), (0, 0));
+    };
+    timeout(LONG, async {
+        tokio::select! { () = read => panic!("it goes on"), () = written => {} }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_gets_only_what_it_may() {
+    for keeps in [true, false] {
+        let (mut client, mut stream, lane) = silent().await;
+        let full = fill(&lane);
+        assert_eq!(lane.topics(SLOT), everything());
+        lane.leave(keeps);
+        assert_eq!(lane.topics(SLOT), Topics::default());
+        deliver(&lane, &[signal(full + 1)]);
+        let goodbye = async {
+            lane.emptied().await.unwrap();
+            stream.write_all(&text(b"E 1 ")).await.unwrap();
+            drop((stream, lane));
+        };
+        let read = async {
+            let (mut signals, mut last) = (0, String::new());
+            while let Some(message) = client.message().await {
+                signals += u64::from(message.starts_with('S'));
+                last = message;
+            }
+            (signals, last)
+        };
+        let ((), (signals, last)) = timeout(LONG, async { tokio::join!(goodbye, read) }).await.unwrap();
+        assert_eq!(last, "E 1 ");
+        assert_eq!(signals == full, keeps, "{signals} of {full}");
+    }
+}
+
+#[tokio::test]
+async fn an_outbox_is_filled_until_it_is_dropped() {
+    let fanout = Fanout::new(1, Vec::new(), metrics());
+    let outboxes = [(); 2].map(|()| Arc::new(Outbox::new(metrics())));
+    for outbox in &outboxes {
+        outbox.set_topics(everything());
+        fanout.join(outbox);
+    }
+    let [one, two] = outboxes;
+    drop(two);
+    fanout.publish(&[price("A", 1), signal(2), price("A", 3)]);
+    let batch = one.drain().unwrap();
+    assert_eq!((batch.states.len(), batch.ordered.len(), one.behind().conflated), (1, 1, 1));
+    assert_eq!(fanout.outboxes(), 1);
 }

@@ -108,7 +108,7 @@ impl Sink for Rooms {
                     }
                     Event::Signal(signal) => {
                         let rooms = rooms_of("signals", &signal.symbol);
-                        self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
+                        self.emit_to_each(namespace, "ordered", rooms, |socket| emit_signal(socket, publication));
                     }
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
