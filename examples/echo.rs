@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::get;
 use bytes::Bytes;
 use engineioxide::config::EngineIoConfig;
@@ -73,19 +72,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_timeout(PING_TIMEOUT)
         .max_payload(MAX_PAYLOAD as u64)
         .build();
-    let native = Limits { message_bytes: MAX_MESSAGE, ..Limits::default() };
-    let router =
-        Router::new().route("/ws/echo", get(async move |upgrade: WebSocketUpgrade| ws::echo(upgrade, &native)));
+    let (tasks, native) = (Tasks::new(), Limits { message_bytes: MAX_MESSAGE, ..Limits::default() });
+    let echoing = tasks.clone();
+    let router = Router::new()
+        .route("/ws/echo", get(async move |handshake: ws::Handshake| ws::echo(handshake, &echoing, &native)));
     let engineio = EngineIoLayer::from_config(Arc::new(EngineEcho), config);
     tokio::try_join!(
-        serve(port, socketio.layer(router.clone())),
-        serve(if port == 0 { 0 } else { port.saturating_add(1) }, engineio.layer(router)),
+        serve(port, &tasks, socketio.layer(router.clone())),
+        serve(if port == 0 { 0 } else { port.saturating_add(1) }, &tasks, engineio.layer(router)),
     )?;
     Ok(())
 }
 
 /// Serves an engine as the server does.
-async fn serve<S, R>(port: u16, engine: S) -> Result<(), Box<dyn std::error::Error>>
+async fn serve<S, R>(port: u16, tasks: &Tasks, engine: S) -> Result<(), Box<dyn std::error::Error>>
 where
     S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + Send + Sync + 'static,
     S: hyper::service::Service<(LaneStream, Request<()>)>,
@@ -93,7 +93,7 @@ where
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new()?));
+    let metrics = Arc::new(Metrics::new()?);
     let limits = PollingLimits {
         sessions: 1_000,
         per_address: 1_000,
@@ -104,7 +104,12 @@ where
     let polls =
         ServiceExt::<Request<Body>>::map_response(engine.clone(), |response: Response<R>| response.map(Body::new));
     disconnector.set_engine(BoxCloneSyncService::new(polls));
-    let websockets = WebSockets::new(tasks.clone(), metrics.clone(), Fanout::new(1, Vec::new()), disconnector.clone());
+    let websockets = WebSockets::new(
+        tasks.clone(),
+        metrics.clone(),
+        Fanout::new(1, Vec::new(), metrics.clone()),
+        disconnector.clone(),
+    );
     let streams = engine.clone();
     // The engine has spawned its task when the call returns.
     websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
@@ -114,7 +119,8 @@ where
         .service(engine);
     let tcp = listener::listen(([0, 0, 0, 0], port).into())?;
     println!("listening on {}", tcp.local_addr()?);
-    listener::serve(tcp, service, ListenerConfig::default(), tasks, metrics.as_ref().clone(), Stop::default()).await;
+    listener::serve(tcp, service, ListenerConfig::default(), tasks.clone(), metrics.as_ref().clone(), Stop::default())
+        .await;
     Ok(())
 }
 

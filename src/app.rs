@@ -34,7 +34,7 @@ use crate::dashboards::Start;
 use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::hub::{Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
@@ -44,6 +44,7 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::transport::{ChannelCap, Gateway, TokenLayer};
 
@@ -106,8 +107,6 @@ impl App {
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = live_hub(settings, &recovered, &metrics);
 
-        let clients = Arc::new(Clients::default());
-        hub.add_sink(clients.clone());
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
@@ -121,9 +120,15 @@ impl App {
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
         let published = Arc::new(dashboards::published_types());
+        let mut encoders = socketio::encoders(&published, &hub.position());
+        encoders.extend(dashboards::encoders());
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
+        let fanout = Fanout::new(workers, encoders, metrics.clone());
+        fanout.spawn(&tasks);
+        hub.add_sink(Arc::new(fanout.clone()));
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
-            clients,
+            fanout,
             log: store.reader(),
             push: push.clone(),
             published: published.clone(),
@@ -145,7 +150,6 @@ impl App {
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let gauge_sources = gauges::GaugeSources {
             handle: handle.clone(),
-            clients: gateway.clients.clone(),
             connections: listener.registry(),
             tokens: tokens.clone(),
             states: states.clone(),
@@ -215,14 +219,7 @@ impl App {
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        let rooms = Arc::new(rooms);
-        rooms.spawn_fanout(&self.tasks);
-        self.gateway.hub.add_sink(rooms.clone());
-        let pace = rooms.run_rates(self.tasks.stopping());
-        self.tasks.spawn("price rates", async move {
-            pace.await;
-            Ok::<_, std::convert::Infallible>(())
-        });
+        self.gateway.hub.add_sink(Arc::new(rooms));
         let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;
@@ -268,7 +265,7 @@ impl App {
         self.gateway.draining.cancel();
         self.listener_stop.stop_accepting.cancel();
         let natives = async {
-            while self.gateway.clients.clients() > 0 {
+            while self.gateway.hub.clients_of("native") > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
         };

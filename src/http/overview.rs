@@ -34,7 +34,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
         "parts": parts(&conditions),
         "alerts": series(&metrics.alerts_firing, ["alert"], "raised"),
         "connections": connections(metrics),
-        "presence": state.hub.channels().iter().map(presence).collect::<Vec<_>>(),
+        "presence": state.hub.channels().into_iter().map(presence).collect::<Vec<_>>(),
         "slowest": state.connections.slowest(MOST_SLOW).iter().map(slow).collect::<Vec<_>>(),
         "slow_clients_cut": series(&metrics.slow_clients_total, ["transport"], "count"),
         "sources": sources::objects(state.states.list(), state.feeds.list()),
@@ -77,13 +77,13 @@ fn connections(metrics: &Metrics) -> Vec<Value> {
     connections
 }
 
-fn presence(channels: &Channels) -> Value {
+fn presence(channels: Channels) -> Value {
     let Channels { transport, clients, prices, signals, messages } = channels;
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
 }
 
-/// Returns a slow client as JSON. The queue in front of the connection is `null` where it is not visible: Socket.IO
-/// keeps it inside its library.
+/// Returns a slow client as JSON. The queue in front of the connection is `null` where there is none: requests, and
+/// Socket.IO over long polling, which keeps its queue inside its library.
 fn slow(slow: &SlowConnection) -> Value {
     let SlowConnection { endpoint, connection, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;
@@ -92,6 +92,7 @@ fn slow(slow: &SlowConnection) -> Value {
         "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),
         "behind_ms": behind.map(|behind| ms(behind.by)), "ordered": behind.map(|behind| behind.ordered),
         "states": behind.map(|behind| behind.states),
+        "conflated": behind.map(|behind| behind.conflated),
     })
 }
 

@@ -21,55 +21,19 @@ use crate::domain::{
     Audience, Event, MessageType, Now, Position, PriceUpdate, PrunedMessages, Quality, RelayedMessage, Signal, Symbol,
 };
 use crate::telemetry::Metrics;
-pub use clients::{Clients, Membership};
+use clients::Clients;
+pub use clients::{Channels, Membership};
 pub use envelope::{Encoding, Envelope};
 use message_cache::MessageCache;
 pub use outbox::{Ordered, Outbox, OutboxBatch, OutboxClosed, Spacing};
 use signal_cache::SignalCache;
 pub use topics::{Audiences, Selection, Topics};
 
-/// A transport with its own clients, to which the hub delivers published events.
+/// What delivers published events to the clients of a transport.
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Queues a batch for every subscribed client. The hub calls it in publishing order, one call at a time; it must
     /// not block.
     fn deliver(&self, batch: &[Arc<Envelope>]);
-
-    /// Returns how many clients are connected.
-    fn clients(&self) -> usize;
-
-    /// Counts the clients by what they subscribed to.
-    fn channels(&self) -> Channels;
-}
-
-/// How many clients of a transport are subscribed to what. A client may have several channels, or only some symbols of
-/// one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Channels {
-    /// The transport.
-    pub transport: &'static str,
-    /// All clients of the transport.
-    pub clients: usize,
-    /// Clients that get prices.
-    pub prices: usize,
-    /// Clients that get signals.
-    pub signals: usize,
-    /// Clients that get relayed messages.
-    pub messages: usize,
-}
-
-impl Channels {
-    /// Returns zero counts for `transport`.
-    pub fn of(transport: &'static str) -> Self {
-        Self { transport, clients: 0, prices: 0, signals: 0, messages: 0 }
-    }
-
-    /// Counts a client with this subscription.
-    pub fn count(&mut self, topics: &Topics) {
-        self.clients += 1;
-        self.prices += usize::from(!topics.prices.is_none());
-        self.signals += usize::from(!topics.signals.is_none());
-        self.messages += usize::from(topics.published.each().next().is_some());
-    }
 }
 
 /// Delivers published events to all sinks, and keeps the snapshot for new clients.
@@ -77,6 +41,7 @@ impl Channels {
 pub struct Hub {
     snapshot: Mutex<Snapshot>,
     sinks: RwLock<Vec<Arc<dyn Sink>>>,
+    clients: Clients,
     metrics: Arc<Metrics>,
 }
 
@@ -102,7 +67,12 @@ impl Hub {
             signals: SignalCache::new(replay_window),
             messages: MessageCache::new(messages_per_user),
         };
-        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), metrics }
+        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), clients: Clients::default(), metrics }
+    }
+
+    /// Counts a client of a transport, until the membership is dropped.
+    pub fn join(&self, transport: &'static str) -> Membership {
+        self.clients.join(transport)
     }
 
     /// Registers a sink for all later events.
@@ -160,12 +130,18 @@ impl Hub {
 
     /// Returns how many clients are connected over all transports.
     pub fn clients(&self) -> usize {
-        self.sinks.read().iter().map(|sink| sink.clients()).sum()
+        self.clients.channels().iter().map(|channels| channels.clients).sum()
+    }
+
+    /// Returns how many clients of a transport are connected.
+    pub fn clients_of(&self, transport: &str) -> usize {
+        let all = self.clients.channels();
+        all.iter().filter(|channels| channels.transport == transport).map(|channels| channels.clients).sum()
     }
 
     /// Returns the counts of clients by transport.
-    pub fn channels(&self) -> Vec<Channels> {
-        self.sinks.read().iter().map(|sink| sink.channels()).collect()
+    pub fn channels(&self) -> impl IntoIterator<Item = Channels> {
+        self.clients.channels()
     }
 
     /// Returns the last published price of every symbol.

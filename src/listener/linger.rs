@@ -105,7 +105,7 @@ impl Drop for LingeringStream {
             tracing::debug!(%error, "cannot discard the unsent bytes of a connection");
         }
         if self.kill.killed() == Some(Reason::SlowReader) {
-            self.lingering.metrics.cut_slow("write", self.kill.blocked().unwrap_or_default());
+            self.lingering.metrics.cut_slow("write", self.kill.write_stats().longest());
         }
         // Lingering spawns a task, which needs the runtime.
         if !self.peer_closed.load(Ordering::Relaxed)

@@ -72,7 +72,7 @@ metrics! {
     duplicates_total: IntCounterVec["kind", "source"],
     /// Events published
     events_published_total: IntCounterVec["kind"],
-    /// Events queued for a client
+    /// Events written to a client, or waiting for it
     deliveries_total: IntCounterVec["kind", "transport"],
     /// Deliveries replaced by newer ones or lost with a slow client
     dropped_total: IntCounterVec["queue"],

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use socketioxide::ProtocolVersion;
 use socketioxide::socket::{DisconnectReason, Sid};
@@ -11,9 +11,8 @@ use tracing::{Span, field, info};
 
 use super::channels::ChannelSlot;
 use super::close::Close;
-use crate::hub::Outbox;
 use crate::listener::{KillSwitch, Reason};
-use crate::telemetry::{ConnectionSpan, Metrics};
+use crate::telemetry::{ConnectionSpan, Metrics, Queue};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
@@ -137,8 +136,8 @@ impl ConnectionGuard {
 
     /// Records on `stream` which client it serves, and the client's queue. From now on the listener's reason for ending
     /// the stream is how the connection ended.
-    pub(crate) fn serve_on(&mut self, stream: KillSwitch, outbox: &Arc<Outbox>) {
-        stream.serves(self.opening.endpoint, Some(Arc::<Outbox>::downgrade(outbox)));
+    pub(crate) fn serve_on(&mut self, stream: KillSwitch, queue: Weak<dyn Queue>) {
+        stream.serves(self.opening.endpoint, Some(queue));
         stream.identify(self.span);
         self.stream = Some(stream);
     }

@@ -1,5 +1,5 @@
-//! Shared frames between the frames of the Socket.IO engine: clients that stall, ask and upgrade meanwhile get every signal
-//! once and in order, the answer to all they asked, and the last price of every symbol.
+//! Shared frames between what is written for one client alone: clients that stall, ask and upgrade meanwhile get every
+//! signal once and in order, the answer to all they asked, and the last price of every symbol.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    Packet, Polling, Protocol, Server, Socket, narrow, seq, signal, soon, times, upgrade_while_polling,
+    Native, Packet, Polling, Protocol, Server, Socket, narrow, open, seq, signal, soon, times, upgrade_while_polling,
 };
 
 const SYMBOLS: [&str; 3] = ["EURUSD", "GBPUSD", "USDJPY"];
@@ -150,6 +150,101 @@ async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
     for (told, asked) in [one, two, three, four, five] {
         assert_eq!(told.signals, (1..=signals).collect::<Vec<_>>());
         assert_eq!(told.pongs as u64, asked);
+    }
+    assert!(signals > 10, "{signals}");
+    server.stop().await;
+}
+
+/// What a native client has been told.
+#[derive(Debug, Default)]
+struct ToldNatively {
+    signals: Vec<u64>,
+    prices: BTreeMap<String, f64>,
+    pongs: u64,
+}
+
+impl ToldNatively {
+    /// Notes a frame of ORION. Every answer comes where it belongs between the signals.
+    fn note(&mut self, frame: &Value) {
+        match frame["type"].as_str().unwrap() {
+            "signal" => self.signals.push(seq(&frame["cursor"])),
+            "price_update" => self.price(&frame["payload"]["symbol"], &frame["payload"]["price"]),
+            "subscribed" => assert_eq!(self.signals.last().copied().unwrap_or(0), seq(&frame["cursor"]), "{self:?}"),
+            "pong" => {
+                self.pongs += 1;
+                assert_eq!(frame["timestamp"], self.pongs);
+            }
+            other => panic!("{other}: {frame}"),
+        }
+    }
+
+    /// Notes a frame of ARIA.
+    fn note_aria(&mut self, frame: &Value) {
+        match frame["type"].as_str().unwrap() {
+            "signal" => self.signals.push(frame["data"]["id"].as_str().unwrap()[1..].parse().unwrap()),
+            "tick" => self.price(&frame["data"]["symbol"], &frame["data"]["bid"]),
+            "echo" => {
+                self.pongs += 1;
+                assert_eq!(frame["payload"], self.pongs, "{frame}");
+            }
+            _ => {}
+        }
+    }
+
+    fn price(&mut self, symbol: &Value, price: &Value) {
+        self.prices.insert(symbol.as_str().unwrap().to_owned(), price.as_f64().unwrap());
+    }
+
+    fn is_complete(&self, signals: u64, asked: u64) -> bool {
+        self.signals.last() == Some(&signals)
+            && self.pongs == asked
+            && SYMBOLS.iter().all(|symbol| self.prices.get(*symbol) == Some(&LAST))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn native_clients_get_every_signal_once_in_order() {
+    let seconds = times("ORION_LANE_SECONDS", 10) as u64;
+    let server = Server::push_only().await;
+    let (addr, published) = (server.addr, CancellationToken::new());
+    let (sender, _) = tokio::sync::watch::channel(0);
+    let publishing = async {
+        let signals = publish(&server, Duration::from_secs(seconds)).await;
+        sender.send_replace(signals);
+        published.cancel();
+        signals
+    };
+    let client = async |path: &'static str, ask: fn(u64) -> Value, note: fn(&mut ToldNatively, &Value)| {
+        let mut client = Native(open(narrow(addr).await, addr, path, &[]).await.unwrap());
+        let (mut told, mut asked) = (ToldNatively::default(), 0);
+        loop {
+            if !published.is_cancelled() && rand::random_bool(0.1) {
+                asked += 1;
+                client.send(&ask(asked)).await;
+            }
+            if path == "/ws/signals" && !published.is_cancelled() && rand::random_bool(0.02) {
+                client.send(&json!({"type": "subscribe"})).await;
+            }
+            if rand::random_bool(0.02) {
+                sleep(Duration::from_millis(rand::random_range(0..60))).await;
+            }
+            let Ok(frame) = tokio::time::timeout(Duration::from_secs(15), client.next()).await else {
+                panic!("{path} {asked} {told:?} {:?}", sender.borrow())
+            };
+            note(&mut told, &frame.unwrap());
+            if published.is_cancelled() && told.is_complete(*sender.borrow(), asked) {
+                return (told, asked);
+            }
+        }
+    };
+    let orion = || client("/ws/signals", |asked| json!({"type": "ping", "timestamp": asked}), ToldNatively::note);
+    let aria = || client("/ws", |asked| json!({"type": "echo", "payload": asked}), ToldNatively::note_aria);
+    let clients = async { tokio::join!(Box::pin(orion()), Box::pin(orion()), Box::pin(aria()), Box::pin(aria())) };
+    let (signals, clients) = soon("everything", async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
+    let (one, two, three, four) = clients;
+    for (told, asked) in [one, two, three, four] {
+        assert_eq!(told.signals, (1..=signals).collect::<Vec<_>>());
+        assert_eq!(told.pongs, asked);
     }
     assert!(signals > 10, "{signals}");
     server.stop().await;

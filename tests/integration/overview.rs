@@ -115,6 +115,18 @@ async fn clients_that_do_not_read_are_listed_slowest() {
     assert!(of(&slowest, "endpoint", "/socket.io")["behind_ms"].is_u64(), "{slowest}");
     assert!(of(&slowest, "endpoint", "/ws/signals")["behind_ms"].is_u64(), "{slowest}");
     assert!(server.metric("orion_queue_depth", "outbox_ordered").await > 0.0);
+    for price in [1.1, 1.2, 1.3] {
+        server.post("/api/prices", &json!({"symbol": "EURUSD", "price": price})).await;
+    }
+    soon("prices are replaced", async {
+        loop {
+            let (_, body) = get_as(server.addr, ADMIN, PATH).await;
+            if of(&body["slowest"], "endpoint", "/ws/signals")["conflated"].as_u64() >= Some(1) {
+                return;
+            }
+        }
+    })
+    .await;
     assert_eq!(server.metric("orion_blocked_connections", "").await, 2.0);
     assert!(server.metric("orion_blocked_seconds", "").await > 0.0);
     // Both are cut in the end, and told of with how far behind they were.

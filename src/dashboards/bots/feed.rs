@@ -103,6 +103,11 @@ impl UserFeed {
         Self { state, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
     }
 
+    /// Returns what the user gets.
+    pub(super) fn topics(&self) -> Topics {
+        Topics { published: self.audiences.clone(), ..Topics::default() }
+    }
+
     /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
     /// the number of the last message so far. Returns the frame that comes before all of these.
     pub(super) fn join(&self, outbox: &Outbox, start: StreamStart<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
@@ -133,7 +138,7 @@ impl UserFeed {
                 outbox.put(missed);
                 whole
             });
-            outbox.set_topics(Topics { published: self.audiences.clone(), ..Topics::default() });
+            outbox.set_topics(self.topics());
             (begins, recovered)
         });
         wire::connected(&self.user, self.mode, &begins, recovered, clock::wall())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::fanout::Encode;
 use super::frame;
 use crate::domain::Class;
 use crate::hub::Envelope;
@@ -12,6 +13,16 @@ use crate::hub::Envelope;
 /// An encoding of the events, by its place in the list of encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u8);
+
+impl Slot {
+    /// Number of slots in front of those of native endpoints: one for each namespace of Socket.IO.
+    pub const SOCKETIO: u8 = 3;
+
+    /// Returns a slot of a native endpoint.
+    pub const fn native(index: u8) -> Self {
+        Self(Self::SOCKETIO + index)
+    }
+}
 
 /// Events that were published together, each with its number in the order of publishing.
 #[derive(Debug, Default)]
@@ -31,7 +42,7 @@ impl Batch {
 
 /// The frames of a batch in one encoding, one behind the other. Every client of the encoding shares them.
 #[derive(Debug, Default)]
-pub struct Frames {
+pub struct EncodedFrames {
     pub(super) all: Bytes,
     parts: Vec<Part>,
     /// How many of the frames are states.
@@ -48,18 +59,17 @@ pub(super) struct Part {
     pub(super) is_state: bool,
 }
 
-impl Frames {
-    /// Encodes a batch. `encode` appends the messages of an event; an event may have none, or several.
-    pub fn of<T: AsRef<str>>(batch: &Batch, mut encode: impl FnMut(&Arc<Envelope>, &mut Vec<T>)) -> Self {
-        let (mut all, mut parts, mut messages, mut states) = (Vec::new(), Vec::new(), Vec::new(), 0);
+impl EncodedFrames {
+    /// Encodes a batch.
+    pub fn of(batch: &Batch, encoder: &dyn Encode) -> Self {
+        let (mut all, mut parts, mut states) = (Vec::new(), Vec::new(), 0);
         for (event, (_, envelope)) in batch.0.iter().enumerate() {
-            encode(envelope, &mut messages);
             let is_state = envelope.event().class() == Class::State;
-            for message in messages.drain(..) {
-                frame::append_text(message.as_ref().as_bytes(), &mut all);
+            encoder.encode(envelope, &mut |message| {
+                frame::append_text(message.as_bytes(), &mut all);
                 states += u64::from(is_state);
                 parts.push(Part { end: all.len(), event, is_state });
-            }
+            });
         }
         Self { all: all.into(), parts, states }
     }

@@ -1,21 +1,22 @@
 //! The fan-out: one task per worker thread, each over its share of the lanes.
 
-use std::cmp;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
+use std::{cmp, fmt};
 
+use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Frames, Slot};
+use super::batch::{Batch, EncodedFrames, Slot};
 use super::{DeliveryOutcome, Lane, Tally};
-use crate::hub::{Envelope, Topics};
+use crate::hub::{Envelope, Outbox, Sink, Topics};
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 /// Time between two searches for lanes that are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -24,10 +25,26 @@ const STRIDE: usize = 32;
 /// Batches that may wait for one task. Beyond it they become one batch, with the newest of each state.
 const MAX_BATCHES: usize = 256;
 
-/// Encodes an event in one encoding: appends its messages, none, one or several.
-pub trait Encode: Send + Sync + std::fmt::Debug {
-    /// Appends the messages of the event.
-    fn encode(&self, envelope: &Arc<Envelope>, messages: &mut Vec<String>);
+/// Encodes events for all clients of one encoding.
+pub trait Encode: Send + Sync + fmt::Debug {
+    /// Passes each message of an event to `message`: none, one or several.
+    fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str));
+
+    /// Returns the transport, a metric label, and the label of the states that a newer one has replaced.
+    fn labels(&self) -> (&'static str, &'static str);
+}
+
+/// The encoding of a native endpoint.
+pub type NativeEncoding = fn(&Arc<Envelope>) -> &[Utf8Bytes];
+
+impl Encode for NativeEncoding {
+    fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
+        self(envelope).iter().for_each(|text| message(text.as_str()));
+    }
+
+    fn labels(&self) -> (&'static str, &'static str) {
+        ("native", "outbox_states")
+    }
 }
 
 /// Delivers batches to lanes.
@@ -38,6 +55,9 @@ pub struct Fanout(Arc<Shards>);
 struct Shards {
     shards: Box<[Shard]>,
     encoders: Box<[Box<dyn Encode>]>,
+    /// The clients whose tasks encode their events themselves.
+    outboxes: Mutex<Vec<Weak<Outbox>>>,
+    metrics: Arc<Metrics>,
     /// The shard that gets the next lane.
     next: AtomicUsize,
     /// The number of the last published event.
@@ -63,32 +83,29 @@ struct Inbox {
 #[derive(Debug)]
 struct EncodedBatch {
     batch: Batch,
-    frames: Box<[OnceLock<Frames>]>,
+    frames: Box<[OnceLock<EncodedFrames>]>,
 }
 
 impl Fanout {
     /// Returns a fan-out of this many tasks, with the encoders of all slots.
-    pub fn new(shards: usize, encoders: Vec<Box<dyn Encode>>) -> Self {
+    pub fn new(shards: usize, encoders: Vec<Box<dyn Encode>>, metrics: Arc<Metrics>) -> Self {
         let shards = (0..shards.max(1)).map(|_| Shard::default()).collect();
         Self(Arc::new(Shards {
             shards,
             encoders: encoders.into(),
+            outboxes: Mutex::default(),
+            metrics,
             next: AtomicUsize::new(0),
             published: AtomicU64::new(0),
         }))
     }
 
-    /// Spawns the tasks. They end with `stop`. `report` gets what was delivered by each batch.
-    pub fn spawn(
-        &self,
-        tasks: &Tasks,
-        stop: &CancellationToken,
-        report: impl Fn(Slot, Tally) + Clone + Send + 'static,
-    ) {
+    /// Spawns the tasks. They end when the tasks stop.
+    pub fn spawn(&self, tasks: &Tasks) {
         for index in 0..self.0.shards.len() {
-            let (fanout, stop, report) = (self.clone(), stop.clone(), report.clone());
+            let (fanout, stop) = (self.clone(), tasks.stopping());
             tasks.spawn("fan-out", async move {
-                stop.run_until_cancelled(fanout.run(index, report)).await;
+                stop.run_until_cancelled(fanout.run(index)).await;
                 Ok::<_, std::convert::Infallible>(())
             });
         }
@@ -130,6 +147,35 @@ impl Fanout {
         }
     }
 
+    /// Adds a client whose task encodes its events itself, until the outbox is dropped.
+    pub fn join(&self, outbox: &Arc<Outbox>) {
+        let mut outboxes = self.0.outboxes.lock();
+        if outboxes.len() == outboxes.capacity() {
+            // The list gets no longer for clients that are gone.
+            outboxes.retain(|outbox| outbox.strong_count() > 0);
+        }
+        outboxes.push(Arc::downgrade(outbox));
+    }
+
+    /// Sends events to one client, whatever it has subscribed to: a snapshot or a replay. Call it under the lock that
+    /// excludes publishing, after [`settle`](Self::settle).
+    pub fn put(&self, lane: &Arc<Lane>, slot: Slot, events: &[Arc<Envelope>]) {
+        lane.seal();
+        let encoder = &self.0.encoders[usize::from(slot.0)];
+        let frames = EncodedFrames::of(&Batch::new(0, events), encoder.as_ref());
+        lane.send(frames.parts().map(|(range, _)| frames.all.slice(range)));
+        let ordered = frames.len() as u64 - frames.states;
+        self.count(slot, Tally { ordered, states: frames.states, conflated: 0 });
+    }
+
+    fn count(&self, slot: Slot, Tally { ordered, states, conflated }: Tally) {
+        let (transport, queue) = self.0.encoders[usize::from(slot.0)].labels();
+        let metrics = &self.0.metrics;
+        metrics.deliveries_total.with_label_values(&["ordered", transport]).inc_by(ordered);
+        metrics.deliveries_total.with_label_values(&["state", transport]).inc_by(states);
+        metrics.dropped_total.with_label_values(&[queue]).inc_by(conflated);
+    }
+
     /// Hands a batch to all tasks. Does not wait. Calls must not overlap.
     pub fn publish(&self, events: &[Arc<Envelope>]) {
         let before = self.0.published.fetch_add(events.len() as u64, Ordering::AcqRel);
@@ -138,16 +184,18 @@ impl Fanout {
             shard.inbox.lock().push(batch.clone());
             shard.wake.notify_one();
         }
+        self.0.outboxes.lock().retain(|outbox| outbox.upgrade().inspect(|outbox| outbox.offer(events)).is_some());
     }
 
-    fn frames<'a>(&self, batch: &'a EncodedBatch, slot: Slot) -> &'a Frames {
+    fn frames<'a>(&self, batch: &'a EncodedBatch, slot: Slot) -> &'a EncodedFrames {
         let index = usize::from(slot.0);
-        batch.frames[index].get_or_init(|| {
-            let encode = |envelope: &Arc<Envelope>, messages: &mut Vec<String>| {
-                self.0.encoders[index].encode(envelope, messages);
-            };
-            Frames::of(&batch.batch, encode)
-        })
+        batch.frames[index].get_or_init(|| EncodedFrames::of(&batch.batch, self.0.encoders[index].as_ref()))
+    }
+
+    /// Returns how many outboxes are filled.
+    #[cfg(test)]
+    pub(super) fn outboxes(&self) -> usize {
+        self.0.outboxes.lock().len()
     }
 
     /// Returns how many batches wait, and their events.
@@ -157,7 +205,7 @@ impl Fanout {
         (inbox.batches.len(), inbox.batches.iter().map(|batch| batch.batch.0.len()).sum())
     }
 
-    async fn run(&self, index: usize, report: impl Fn(Slot, Tally)) {
+    async fn run(&self, index: usize) {
         let shard = &self.0.shards[index];
         let mut members: Vec<Vec<Weak<Lane>>> = self.0.encoders.iter().map(|_| Vec::new()).collect();
         let (mut due, mut swept) = (Due::default(), Instant::now());
@@ -184,7 +232,7 @@ impl Fanout {
                 for (slot, members) in (0..).map(Slot).zip(&mut members) {
                     if !members.is_empty() {
                         let tally = self.deliver(&batch, slot, members, &mut due).await;
-                        report(slot, tally);
+                        self.count(slot, tally);
                     }
                 }
                 shard.inbox.lock().batches.pop_front();
@@ -222,6 +270,12 @@ impl Fanout {
             }
         }
         tally
+    }
+}
+
+impl Sink for Fanout {
+    fn deliver(&self, batch: &[Arc<Envelope>]) {
+        self.publish(batch);
     }
 }
 

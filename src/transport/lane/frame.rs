@@ -13,7 +13,9 @@ pub(super) const CLOSE: u8 = 8;
 /// First byte of a text message that is not fragmented.
 const WHOLE_TEXT: u8 = 0x81;
 /// First byte of a ping.
-const PING: u8 = 0x89;
+const WHOLE_PING: u8 = 0x89;
+/// A ping without a payload.
+pub const PING: Bytes = Bytes::from_static(&[WHOLE_PING, 0]);
 
 /// Appends a text message to `out`.
 pub(super) fn append_text(payload: &[u8], out: &mut Vec<u8>) {
@@ -31,7 +33,7 @@ pub fn text(payload: &[u8]) -> Bytes {
 
 /// Returns a ping with this number as its payload.
 pub fn ping(number: u64) -> Bytes {
-    let mut frame = vec![PING, 8];
+    let mut frame = vec![WHOLE_PING, 8];
     frame.extend_from_slice(&number.to_be_bytes());
     frame.into()
 }

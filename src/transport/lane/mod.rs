@@ -40,15 +40,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use batch::{Batch, Frames, Slot};
-pub use fanout::{Encode, Fanout};
-pub use frame::{ping, text};
+pub use batch::{Batch, EncodedFrames, Slot};
+pub use fanout::{Encode, Fanout, NativeEncoding};
+pub use frame::{PING, ping, text};
 pub use marker::MARKER;
 pub use stream::{LaneStream, SessionStart};
 
 use crate::hub::Topics;
-use crate::listener::{Reason, UpgradedSocket};
+use crate::listener::{KillSwitch, Reason, UpgradedSocket};
 use crate::telemetry::{Behind, Metrics, Queue};
+use crate::transport::resume::Gone;
 use throttle::Throttle;
 use waiting::Waiting;
 
@@ -63,8 +64,8 @@ pub struct Lane {
     shard: usize,
     state: Mutex<LaneState>,
     on_overflow: OnOverflow,
-    /// Notified when the client fell too far behind.
-    overflowed: Notify,
+    /// Notified when what waits becomes less, when the client fell too far behind, and at the end.
+    changed: Notify,
 }
 
 /// What happens when more ordered frames wait than a client may have.
@@ -85,12 +86,15 @@ struct LaneState {
     gate_closed: Option<Instant>,
     /// Whether the last frame of the connection is out, or the socket is broken.
     is_closed: bool,
-    has_overflowed: bool,
+    /// Set when the client fell too far behind: how far. From then on nothing more is accepted.
+    overflow: Option<Behind>,
     /// Whether a flusher waits until the socket accepts more.
     is_flushing: bool,
     subscriptions: Vec<Subscription>,
     throttle: Option<Box<Throttle>>,
     waiting: Option<Box<Waiting>>,
+    /// Frames of states that a newer one has replaced, since the connection was opened.
+    conflated: u64,
 }
 
 /// Where the engine is in what it writes.
@@ -134,15 +138,15 @@ pub enum DeliveryOutcome {
 pub struct Tally {
     /// Ordered frames, written or waiting.
     pub ordered: u64,
-    /// Frames of states, written or waiting.
+    /// EncodedFrames of states, written or waiting.
     pub states: u64,
-    /// Frames of states that a newer one has replaced.
+    /// EncodedFrames of states that a newer one has replaced.
     pub conflated: u64,
 }
 
 impl Lane {
     fn new(socket: UpgradedSocket, shard: usize, on_overflow: OnOverflow) -> Self {
-        Self { socket, shard, state: Mutex::default(), on_overflow, overflowed: Notify::new() }
+        Self { socket, shard, state: Mutex::default(), on_overflow, changed: Notify::new() }
     }
 
     /// Sets what the client gets in an encoding. Returns whether the encoding is new to the lane; the client then gets only
@@ -215,21 +219,82 @@ impl Lane {
         next.map_or(DeliveryOutcome::Done, DeliveryOutcome::Later)
     }
 
-    /// Writes one frame for this client only, in its place among the ordered ones.
-    pub fn send(self: &Arc<Self>, frame: Bytes) {
-        let state = &mut *self.state.lock();
-        if state.is_closed || state.has_overflowed {
+    /// Writes frames for this client only, in their place among the ordered ones.
+    pub fn send(self: &Arc<Self>, frames: impl IntoIterator<Item = Bytes>) {
+        let (state, now) = (&mut *self.state.lock(), Instant::now());
+        if state.is_closed || state.overflow.is_some() {
             return;
         }
-        match state.waiting.get_or_insert_default().push_ordered(frame, Instant::now()) {
-            Ok(()) => self.flush_or_wait(state),
-            Err(_) => self.overflow(state),
+        for frame in frames {
+            if state.waiting.get_or_insert_default().push_ordered(frame, now).is_err() {
+                return self.overflow(state);
+            }
+        }
+        self.flush_or_wait(state);
+    }
+
+    /// Ends all subscriptions. With `keeps` false, what waits is dropped too, but for the rest of a half-written frame.
+    pub fn leave(self: &Arc<Self>, keeps: bool) {
+        let state = &mut *self.state.lock();
+        state.subscriptions = Vec::new();
+        state.throttle = None;
+        if let Some(waiting) = state.waiting.as_mut().filter(|_| !keeps) {
+            waiting.drop_whole();
+        }
+        self.flush_or_wait(state);
+    }
+
+    /// Returns what the client gets in an encoding.
+    pub fn topics(&self, slot: Slot) -> Topics {
+        let state = self.state.lock();
+        let subscription = state.subscriptions.iter().find(|subscription| subscription.slot == slot);
+        subscription.map(|subscription| subscription.topics.clone()).unwrap_or_default()
+    }
+
+    /// Waits until the client fell too far behind, and returns how far.
+    pub async fn overflowed(&self) -> Behind {
+        self.until(|state| state.overflow).await
+    }
+
+    /// Waits until at most `most` ordered frames wait.
+    ///
+    /// # Errors
+    /// Returns [`Gone`] when the lane has ended, or the client fell too far behind.
+    pub(crate) async fn written(&self, most: usize) -> Result<(), Gone> {
+        self.until(|state| {
+            let waits = || state.waiting.as_ref().is_some_and(|waiting| waiting.in_order() > most);
+            state.outcome(|| !waits())
+        })
+        .await
+    }
+
+    /// Waits until nothing waits.
+    ///
+    /// # Errors
+    /// The same as [`written`](Self::written).
+    pub(crate) async fn emptied(&self) -> Result<(), Gone> {
+        self.until(|state| state.outcome(|| state.waiting.is_none())).await
+    }
+
+    /// Whether more than `most` ordered frames wait.
+    pub fn waits(&self, most: usize) -> bool {
+        self.state.lock().waiting.as_ref().is_some_and(|waiting| waiting.in_order() > most)
+    }
+
+    async fn until<R>(&self, holds: impl Fn(&LaneState) -> Option<R>) -> R {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(result) = holds(&self.state.lock()) {
+                return result;
+            }
+            changed.await;
         }
     }
 
-    /// Waits until the client fell too far behind.
-    pub async fn overflowed(&self) {
-        self.overflowed.notified().await;
+    /// Returns the switch that ends the connection.
+    pub fn kill_switch(&self) -> &KillSwitch {
+        self.socket.kill()
     }
 
     /// Ends the connection.
@@ -241,7 +306,7 @@ impl Lane {
 impl Queue for Lane {
     fn behind(&self) -> Behind {
         let state = self.state.lock();
-        state.waiting.as_ref().map(|waiting| waiting.behind(Instant::now())).unwrap_or_default()
+        state.behind(Instant::now())
     }
 }
 
@@ -253,6 +318,16 @@ impl LaneState {
         self.throttle = None;
         self.subscriptions = Vec::new();
         self.engine.resume_reading();
+    }
+
+    fn behind(&self, now: Instant) -> Behind {
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.behind(now)).unwrap_or_default();
+        Behind { conflated: self.conflated, ..waiting }
+    }
+
+    /// Returns that the lane has ended, or that `is_done`, if one is the case.
+    fn outcome(&self, is_done: impl FnOnce() -> bool) -> Option<Result<(), Gone>> {
+        if self.is_closed || self.overflow.is_some() { Some(Err(Gone)) } else { is_done().then_some(Ok(())) }
     }
 
     /// Whether a frame may be written now, before anything that waits.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -18,7 +19,7 @@ use crate::domain::{
     Direction, Event, Instruments, Now, Position, PriceUpdate, Quality, Signal, SignalDraft, SignalId, SourceName,
     Symbol, parse_time,
 };
-use crate::hub::{Envelope, Selection};
+use crate::hub::{Envelope, Outbox, Selection};
 use crate::listener::{KillSwitch, UpgradedSocket};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -30,14 +31,22 @@ const SLOT: Slot = Slot(0);
 struct Plain;
 
 impl Encode for Plain {
-    fn encode(&self, envelope: &Arc<Envelope>, messages: &mut Vec<String>) {
+    fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
         let padding = "x".repeat(rand::random_range(0..300));
-        messages.push(match envelope.event() {
+        message(&match envelope.event() {
             Event::Price(update) => format!("P {} {} {padding}", update.symbol, update.price),
             Event::Signal(signal) => format!("S {} {padding}", signal.id),
             Event::RelayedMessage(_) => return,
         });
     }
+
+    fn labels(&self) -> (&'static str, &'static str) {
+        ("test", "test")
+    }
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
 }
 
 async fn pair(send_buffer: u32) -> (TcpStream, TcpStream) {
@@ -118,7 +127,7 @@ impl StrictClient {
     }
 }
 
-/// Frames that an engine writes.
+/// EncodedFrames that an engine writes.
 fn fragment(opcode: u8, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = text(payload).to_vec();
     frame[0] = opcode | if is_final { 0x80 } else { 0 };
@@ -187,26 +196,16 @@ impl Publisher {
 
 async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let (client, server) = pair(4096).await;
-    let fanout = Fanout::new(2, vec![Box::new(Plain)]);
-    let stop = tokio_util::sync::CancellationToken::new();
-    let tallies = Arc::new(Mutex::new(Tally::default()));
-    let report = {
-        let tallies = tallies.clone();
-        move |_: Slot, tally: Tally| {
-            let mut all = tallies.lock();
-            all.ordered += tally.ordered;
-            all.states += tally.states;
-            all.conflated += tally.conflated;
-        }
-    };
+    let metrics = metrics();
+    let fanout = Fanout::new(2, vec![Box::new(Plain)], metrics.clone());
     let tasks = Tasks::new();
-    fanout.spawn(&tasks, &stop, report);
+    fanout.spawn(&tasks);
     let publisher = Arc::new(Publisher { fanout, published: Mutex::new(0) });
     let mut stream = LaneStream::new(
         (raw(server, LONG, chop), Bytes::new()),
         0,
         SessionStart::Plain,
-        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
+        OnOverflow::Kill(metrics.clone()),
     );
     let lane = stream.lane();
     let (ask, mut asked) = mpsc::unbounded_channel();
@@ -324,8 +323,15 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let symbols = if topics.prices == Selection::All { 7 } else { 2 };
     assert_eq!(prices.len(), symbols);
     assert!(prices.values().all(|price| *price == total), "{prices:?} of {total}");
-    stop.cancel();
-    eprintln!("{total} batches, {snapshots} snapshots, {engine_number} of the engine, {:?}", *tallies.lock());
+    tasks.drain(LONG).await;
+    let count = |kind| metrics.deliveries_total.with_label_values(&[kind, "test"]).get();
+    eprintln!("{total} batches, {snapshots} snapshots, {engine_number} of the engine");
+    eprintln!(
+        "{} ordered, {} states, {}",
+        count("ordered"),
+        count("state"),
+        metrics.dropped_total.with_label_values(&["test"]).get()
+    );
 }
 
 fn lane_waits(stream: &LaneStream) -> bool {
@@ -395,7 +401,7 @@ fn deliver(lane: &Arc<Lane>, events: &[Arc<Envelope>]) -> (DeliveryOutcome, Tall
     let mut tally = Tally::default();
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let batch = Batch::new(NUMBER.fetch_add(events.len() as u64, Ordering::Relaxed), events);
-    let frames = Frames::of(&batch, |envelope, messages: &mut Vec<String>| Plain.encode(envelope, messages));
+    let frames = EncodedFrames::of(&batch, &Plain);
     let delivery = lane.deliver(SLOT, &batch, &frames, Instant::now(), &mut tally);
     (delivery, tally)
 }
@@ -433,7 +439,8 @@ async fn a_slow_client_gets_every_signal_and_the_last_price() {
             _ => panic!("{message}"),
         }
     }
-    assert_eq!(lane.behind(), Behind::default());
+    assert!(lane.behind().conflated >= conflated);
+    assert_eq!(Behind { conflated: 0, ..lane.behind() }, Behind::default());
 }
 
 #[tokio::test]
@@ -498,7 +505,7 @@ async fn nothing_follows_the_last_word() {
     let (mut client, mut stream, lane) = silent().await;
     stream.write_all(&text(b"1")).await.unwrap();
     assert_eq!(deliver(&lane, &[signal(1)]).0, DeliveryOutcome::Gone);
-    lane.send(text(b"late"));
+    lane.send([text(b"late")]);
     drop((lane, stream));
     assert_eq!(client.message().await.as_deref(), Some("1"));
     assert_eq!(client.message().await, None);
@@ -508,12 +515,7 @@ async fn nothing_follows_the_last_word() {
 async fn the_first_ping_is_answered_for_the_client() {
     let (client, server) = pair(4096).await;
     let socket = raw(server, LONG, false);
-    let mut stream = LaneStream::new(
-        (socket, Bytes::new()),
-        0,
-        SessionStart::HoldPing,
-        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
-    );
+    let mut stream = LaneStream::new((socket, Bytes::new()), 0, SessionStart::HoldPing, OnOverflow::Kill(metrics()));
     let mut client = StrictClient { stream: client, stalls: false, buffer: Vec::new() };
     stream.write_all(&text(b"0{\"sid\":\"x\"}")).await.unwrap();
     // Half a frame of the client is there before the ping.
@@ -537,12 +539,7 @@ async fn an_upgrade_is_told_when_it_is_complete() {
     let (upgraded, mut told) = tokio::sync::oneshot::channel();
     let socket = raw(server, LONG, false);
     let early = Bytes::from_static(&[0x81, 0x86, 0, 0, 0, 0, b'2', b'p', b'r', b'o', b'b']);
-    let mut stream = LaneStream::new(
-        (socket, early),
-        0,
-        SessionStart::Upgrade(upgraded),
-        OnOverflow::Kill(Arc::new(Metrics::new().unwrap())),
-    );
+    let mut stream = LaneStream::new((socket, early), 0, SessionStart::Upgrade(upgraded), OnOverflow::Kill(metrics()));
     let mut bytes = [0; 19];
     client.write_all(&[b'e', 0x81, 0x81, 1, 2, 3, 4, b'5' ^ 1]).await.unwrap();
     stream.read_exact(&mut bytes).await.unwrap();
@@ -551,11 +548,75 @@ async fn an_upgrade_is_told_when_it_is_complete() {
 
 #[tokio::test]
 async fn batches_that_wait_become_one() {
-    let fanout = Fanout::new(1, vec![Box::new(Plain)]);
+    let fanout = Fanout::new(1, vec![Box::new(Plain)], metrics());
     for number in 1..=1000 {
         fanout.publish(&[price("A", number), signal(number), price("B", number)]);
     }
     let (waiting, events) = fanout.waiting();
     assert!(waiting < 300, "{waiting}");
     assert!((1000..1600).contains(&events), "every signal, and few prices: {events}");
+}
+
+#[tokio::test]
+async fn a_writer_waits_until_its_frames_are_out() {
+    let (mut client, _stream, lane) = silent().await;
+    fill(&lane);
+    assert!(lane.waits(16));
+    assert!(lane.written(16).now_or_never().is_none() && lane.emptied().now_or_never().is_none());
+    let read = async { while client.message().await.is_some() {} };
+    let written = async {
+        lane.written(16).await.unwrap();
+        assert!(!lane.waits(16));
+        lane.emptied().await.unwrap();
+        assert_eq!((lane.behind().ordered, lane.behind().states), (0, 0));
+    };
+    timeout(LONG, async {
+        tokio::select! { () = read => panic!("it goes on"), () = written => {} }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_gets_only_what_it_may() {
+    for keeps in [true, false] {
+        let (mut client, mut stream, lane) = silent().await;
+        let full = fill(&lane);
+        assert_eq!(lane.topics(SLOT), everything());
+        lane.leave(keeps);
+        assert_eq!(lane.topics(SLOT), Topics::default());
+        deliver(&lane, &[signal(full + 1)]);
+        let goodbye = async {
+            lane.emptied().await.unwrap();
+            stream.write_all(&text(b"E 1 ")).await.unwrap();
+            drop((stream, lane));
+        };
+        let read = async {
+            let (mut signals, mut last) = (0, String::new());
+            while let Some(message) = client.message().await {
+                signals += u64::from(message.starts_with('S'));
+                last = message;
+            }
+            (signals, last)
+        };
+        let ((), (signals, last)) = timeout(LONG, async { tokio::join!(goodbye, read) }).await.unwrap();
+        assert_eq!(last, "E 1 ");
+        assert_eq!(signals == full, keeps, "{signals} of {full}");
+    }
+}
+
+#[tokio::test]
+async fn an_outbox_is_filled_until_it_is_dropped() {
+    let fanout = Fanout::new(1, Vec::new(), metrics());
+    let outboxes = [(); 2].map(|()| Arc::new(Outbox::new(metrics())));
+    for outbox in &outboxes {
+        outbox.set_topics(everything());
+        fanout.join(outbox);
+    }
+    let [one, two] = outboxes;
+    drop(two);
+    fanout.publish(&[price("A", 1), signal(2), price("A", 3)]);
+    let batch = one.drain().unwrap();
+    assert_eq!((batch.states.len(), batch.ordered.len(), one.behind().conflated), (1, 1, 1));
+    assert_eq!(fanout.outboxes(), 1);
 }

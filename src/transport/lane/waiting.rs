@@ -23,7 +23,7 @@ pub(super) const MAX_SLICES: usize = 32;
 
 /// Identifies a state of one peer. The same state in another encoding is another one, because it goes to another
 /// namespace.
-pub(super) type Key = (Slot, StateKey);
+pub(super) type LaneKey = (Slot, StateKey);
 
 /// Frames that the socket has not accepted yet.
 #[derive(Debug, Default)]
@@ -31,13 +31,13 @@ pub(super) struct Waiting {
     /// The rest of a frame that is half written. It goes before everything else.
     rest: Bytes,
     /// What goes next, even before the engine's frames.
-    sealed: VecDeque<Bytes>,
+    sealed: VecDeque<(Instant, Bytes)>,
     /// What goes out behind the next markers but before the last one: the part for each of them.
-    behind_markers: VecDeque<VecDeque<Bytes>>,
+    behind_markers: VecDeque<VecDeque<(Instant, Bytes)>>,
     ordered: VecDeque<(Instant, Bytes)>,
     /// The size of all frames that wait in order.
     in_order_bytes: usize,
-    states: VecDeque<(Key, Instant, Bytes)>,
+    states: VecDeque<(LaneKey, Instant, Bytes)>,
 }
 
 /// More ordered frames wait than a peer may have.
@@ -60,7 +60,7 @@ impl Waiting {
     }
 
     /// Returns how many frames wait in order.
-    fn in_order(&self) -> usize {
+    pub(super) fn in_order(&self) -> usize {
         self.ordered.len() + self.sealed.len() + self.behind_markers.iter().map(VecDeque::len).sum::<usize>()
     }
 
@@ -72,7 +72,7 @@ impl Waiting {
     }
 
     /// Puts in the newest frame of a state. Returns whether it has replaced an older one.
-    pub(super) fn put_state(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
+    pub(super) fn put_state(&mut self, key: LaneKey, frame: Bytes, now: Instant) -> bool {
         match self.states.iter_mut().find(|(other, ..)| *other == key) {
             // The older one has waited since then.
             Some((_, _, old)) => {
@@ -103,10 +103,9 @@ impl Waiting {
         self.sealed.extend(self.behind_markers.pop_front().unwrap_or_default());
     }
 
-    fn take_open(&mut self) -> VecDeque<Bytes> {
+    fn take_open(&mut self) -> VecDeque<(Instant, Bytes)> {
         self.in_order_bytes += self.states.iter().map(|(_, _, frame)| frame.len()).sum::<usize>();
-        let ordered = self.ordered.drain(..).map(|(_, frame)| frame);
-        ordered.chain(self.states.drain(..).map(|(_, _, frame)| frame)).collect()
+        self.ordered.drain(..).chain(self.states.drain(..).map(|(_, since, frame)| (since, frame))).collect()
     }
 
     /// Puts in the rest of the only frame that is half written.
@@ -129,11 +128,12 @@ impl Waiting {
     /// before the engine's frames.
     pub(super) fn slices<'a>(&'a self, only_sealed: bool, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let rest = (!self.rest.is_empty()).then_some(&self.rest);
+        let sealed = self.sealed.iter().map(|(_, frame)| frame);
         let ordered = self.ordered.iter().map(|(_, frame)| frame);
         let states = self.states.iter().map(|(_, _, frame)| frame);
         let open = ordered.chain(states).take(if only_sealed { 0 } else { MAX_SLICES });
         let mut count = 0;
-        for (slice, frame) in slices.iter_mut().zip(rest.into_iter().chain(&self.sealed).chain(open)) {
+        for (slice, frame) in slices.iter_mut().zip(rest.into_iter().chain(sealed).chain(open)) {
             *slice = IoSlice::new(frame);
             count += 1;
         }
@@ -156,19 +156,20 @@ impl Waiting {
     }
 
     fn pop(&mut self) -> Option<Bytes> {
-        let ordered = |waiting: &mut Self| waiting.ordered.pop_front().map(|(_, frame)| frame);
-        let state = |waiting: &mut Self| waiting.states.pop_front().map(|(_, _, frame)| frame);
-        if let Some(frame) = self.sealed.pop_front().or_else(|| ordered(self)) {
+        if let Some((_, frame)) = self.sealed.pop_front().or_else(|| self.ordered.pop_front()) {
             self.in_order_bytes -= frame.len();
             return Some(frame);
         }
-        state(self)
+        self.states.pop_front().map(|(_, _, frame)| frame)
     }
 
     /// Returns the backlog.
     pub(super) fn behind(&self, now: Instant) -> Behind {
-        let oldest = [self.ordered.front().map(|(since, _)| *since), self.states.front().map(|(_, since, _)| *since)];
-        let by = oldest.into_iter().flatten().min().map(|since| now.saturating_duration_since(since));
-        Behind { ordered: self.in_order(), states: self.states.len(), by: by.unwrap_or_default() }
+        let marked = self.behind_markers.front().and_then(VecDeque::front);
+        let in_order =
+            [self.sealed.front(), marked, self.ordered.front()].into_iter().flatten().map(|(since, _)| *since);
+        let oldest = in_order.chain(self.states.front().map(|(_, since, _)| *since)).min();
+        let by = oldest.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        Behind { ordered: self.in_order(), states: self.states.len(), by, conflated: 0 }
     }
 }

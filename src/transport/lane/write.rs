@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
-use super::batch::{Batch, Frames, Part, Slot};
-use super::waiting::{Key, MAX_SLICES, Overflow};
+use super::batch::{Batch, EncodedFrames, Part, Slot};
+use super::waiting::{LaneKey, MAX_SLICES, Overflow};
 use super::{DeliveryOutcome, GATE_TIMEOUT, Lane, LaneState, OnOverflow, Tally};
 use crate::listener::Reason;
 
@@ -26,7 +26,7 @@ impl Lane {
         self: &Arc<Self>,
         slot: Slot,
         batch: &Batch,
-        frames: &Frames,
+        frames: &EncodedFrames,
         now: Instant,
         tally: &mut Tally,
     ) -> DeliveryOutcome {
@@ -41,7 +41,7 @@ impl Lane {
         let delivered = subscription.delivered;
         subscription.delivered = delivered.max(batch.last());
         let topics = &state.subscriptions[index].topics;
-        if state.has_overflowed {
+        if state.overflow.is_some() {
             return DeliveryOutcome::Done;
         }
         if state.gates > 0 && state.gate_closed.is_some_and(|closed| now > closed + GATE_TIMEOUT) {
@@ -59,7 +59,7 @@ impl Lane {
                 AtOnce::All => return DeliveryOutcome::Done,
                 AtOnce::Part(bytes) => written = bytes,
                 AtOnce::Broken => {
-                    state.close();
+                    self.end(state);
                     return DeliveryOutcome::Gone;
                 }
             }
@@ -101,7 +101,7 @@ impl Lane {
     }
 
     /// Writes the wanted frames with one system call.
-    fn write_at_once(&self, frames: &Frames, is_wanted: impl Fn(&Part) -> bool, tally: &mut Tally) -> AtOnce {
+    fn write_at_once(&self, frames: &EncodedFrames, is_wanted: impl Fn(&Part) -> bool, tally: &mut Tally) -> AtOnce {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (mut count, mut bytes) = (0, 0);
         for (range, _) in frames.parts().filter(|(_, part)| is_wanted(part)) {
@@ -138,13 +138,13 @@ impl Lane {
     }
 
     /// Puts states in line, and writes what may be written.
-    pub(super) fn put_states(self: &Arc<Self>, state: &mut LaneState, states: Vec<(Key, Bytes)>, now: Instant) {
-        if states.is_empty() || state.has_overflowed {
+    pub(super) fn put_states(self: &Arc<Self>, state: &mut LaneState, states: Vec<(LaneKey, Bytes)>, now: Instant) {
+        if states.is_empty() || state.overflow.is_some() {
             return;
         }
         let waiting = state.waiting.get_or_insert_default();
         for (key, frame) in states {
-            waiting.put_state(key, frame, now);
+            state.conflated += u64::from(waiting.put_state(key, frame, now));
         }
         self.flush_or_wait(state);
     }
@@ -152,9 +152,9 @@ impl Lane {
     /// Drops what waits, because the client fell too far behind: it has to reconnect and resume. The rest of a half-written
     /// frame still goes out, so that the engine can close the connection.
     pub(super) fn overflow(&self, state: &mut LaneState) {
-        state.has_overflowed = true;
+        let behind = state.behind(Instant::now());
+        state.overflow = Some(behind);
         state.throttle = None;
-        let behind = state.waiting.as_ref().map(|waiting| waiting.behind(Instant::now())).unwrap_or_default();
         if let Some(waiting) = &mut state.waiting {
             waiting.drop_whole();
         }
@@ -168,7 +168,7 @@ impl Lane {
                 );
                 self.kill(Reason::Overloaded);
             }
-            OnOverflow::Notify => self.overflowed.notify_one(),
+            OnOverflow::Notify => self.changed.notify_waiters(),
         }
     }
 
@@ -183,6 +183,7 @@ impl Lane {
         while let Some(waiting) = &mut state.waiting {
             if waiting.is_empty() {
                 state.waiting = None;
+                self.changed.notify_waiters();
                 break;
             }
             if !state.engine.is_between() {
@@ -195,12 +196,20 @@ impl Lane {
                 break;
             }
             match self.socket.try_write_vectored(&slices[..count]) {
-                Ok(written) => waiting.advance(written),
+                Ok(written) => {
+                    waiting.advance(written);
+                    self.changed.notify_waiters();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Full,
-                Err(_) => state.close(),
+                Err(_) => self.end(state),
             }
         }
         Flushed::Idle
+    }
+
+    fn end(&self, state: &mut LaneState) {
+        state.close();
+        self.changed.notify_waiters();
     }
 
     /// Starts the task that goes on when the socket accepts more, and ends the connection when it does not.
@@ -218,7 +227,7 @@ impl Lane {
             let writable = timeout(self.socket.write_timeout(), self.socket.writable()).await;
             if writable.is_err() && !self.state.lock().is_closed {
                 self.socket.kill_slow_reader();
-                self.state.lock().close();
+                self.end(&mut self.state.lock());
             }
             self.socket.unblock();
             let state = &mut *self.state.lock();
@@ -252,13 +261,14 @@ impl Tally {
 
 impl LaneState {
     /// Puts a frame in line: at its place among the ordered ones, or in place of an older one of its state.
-    fn put(&mut self, key: Option<Key>, frame: Bytes, now: Instant, tally: &mut Tally) -> Result<(), Overflow> {
+    fn put(&mut self, key: Option<LaneKey>, frame: Bytes, now: Instant, tally: &mut Tally) -> Result<(), Overflow> {
         let is_gated = self.gates > 0;
         let (mut key, mut frame) = (key, frame);
         if let (Some(of), Some(throttle)) = (&key, &mut self.throttle) {
             let mut replaced = false;
             let admitted = throttle.admit(of, frame, now, &mut replaced);
             tally.conflated += u64::from(replaced);
+            self.conflated += u64::from(replaced);
             match admitted {
                 Some(admitted) => frame = admitted,
                 None => return Ok(()),
@@ -270,7 +280,9 @@ impl LaneState {
         match key {
             None => waiting.push_ordered(frame, now),
             Some(key) => {
-                tally.conflated += u64::from(waiting.put_state(key, frame, now));
+                let replaced = u64::from(waiting.put_state(key, frame, now));
+                tally.conflated += replaced;
+                self.conflated += replaced;
                 Ok(())
             }
         }

@@ -1,17 +1,14 @@
-//! Number of clients in each namespace. Nothing is encoded for an empty namespace.
+//! Number of clients in the rooms of each namespace. Nothing is emitted into an empty one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::NAMESPACES;
 
-/// Clients of each namespace, from before they can join a room until they are gone.
+/// Clients of each namespace that get events through rooms, because they have no lane: from before they can join a room
+/// until they have a lane or are gone.
 #[derive(Debug, Default)]
-pub(super) struct Headcount {
-    all: [AtomicUsize; NAMESPACES.len()],
-    /// Those without a lane, which get events through rooms.
-    in_rooms: [AtomicUsize; NAMESPACES.len()],
-}
+pub(super) struct Headcount([AtomicUsize; NAMESPACES.len()]);
 
 /// A counted client. It leaves the count when this is dropped.
 #[derive(Debug)]
@@ -26,21 +23,15 @@ impl Headcount {
     pub(super) fn enter(self: &Arc<Self>, namespace: &str) -> Seat {
         let namespace = NAMESPACES.iter().position(|name| *name == namespace);
         if let Some(index) = namespace {
-            self.all[index].fetch_add(1, Ordering::SeqCst);
-            self.in_rooms[index].fetch_add(1, Ordering::SeqCst);
+            self.0[index].fetch_add(1, Ordering::SeqCst);
         }
         Seat { headcount: self.clone(), namespace, in_rooms: AtomicBool::new(true) }
     }
 
     /// Whether no client of a namespace can be in a room.
     pub(super) fn is_empty(&self, namespace: &str) -> bool {
-        let clients = NAMESPACES.iter().zip(&self.in_rooms).find(|(name, _)| **name == namespace);
+        let clients = NAMESPACES.iter().zip(&self.0).find(|(name, _)| **name == namespace);
         clients.is_none_or(|(_, clients)| clients.load(Ordering::SeqCst) == 0)
-    }
-
-    /// Returns the number of clients in all namespaces.
-    pub(super) fn total(&self) -> usize {
-        self.all.iter().map(|clients| clients.load(Ordering::SeqCst)).sum()
     }
 }
 
@@ -50,7 +41,7 @@ impl Seat {
         if self.in_rooms.swap(false, Ordering::SeqCst)
             && let Some(index) = self.namespace
         {
-            self.headcount.in_rooms[index].fetch_sub(1, Ordering::SeqCst);
+            self.headcount.0[index].fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -58,9 +49,6 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.leave_rooms();
-        if let Some(index) = self.namespace {
-            self.headcount.all[index].fetch_sub(1, Ordering::SeqCst);
-        }
     }
 }
 
@@ -74,13 +62,10 @@ mod tests {
         assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
         let seats = [headcount.enter("/"), headcount.enter("/"), headcount.enter("/ws/signals")];
         assert_eq!(NAMESPACES.map(|namespace| headcount.is_empty(namespace)), [false, false, true]);
-        assert_eq!(headcount.total(), 3);
         seats[2].leave_rooms();
         seats[2].leave_rooms();
         assert!(headcount.is_empty("/ws/signals"));
-        assert_eq!(headcount.total(), 3);
         drop(seats);
         assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
-        assert_eq!(headcount.total(), 0);
     }
 }

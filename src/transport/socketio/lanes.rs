@@ -25,7 +25,7 @@ struct Packets {
 }
 
 /// Returns the encoders of all namespaces, in the order of their slots.
-pub(super) fn encoders(types: &Arc<PublishedTypes>, log: &Position) -> Vec<Box<dyn Encode>> {
+pub fn encoders(types: &Arc<PublishedTypes>, log: &Position) -> Vec<Box<dyn Encode>> {
     NAMESPACES
         .iter()
         .map(|namespace| {
@@ -53,8 +53,8 @@ impl Packets {
 }
 
 impl Encode for Packets {
-    fn encode(&self, envelope: &Arc<Envelope>, messages: &mut Vec<String>) {
-        messages.extend(match envelope.event() {
+    fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
+        let packet = match envelope.event() {
             Event::Price(_) => {
                 messages::object(envelope).map(|object| format!("{}[\"price_update\",{object}]", self.prefix))
             }
@@ -66,6 +66,13 @@ impl Encode for Packets {
                 let meta = MessageMeta::new(message, &MessageCursor::new(&self.log, message.seq));
                 self.packet(message.kind.name(), &data(message), &meta)
             }),
-        });
+        };
+        if let Some(packet) = packet {
+            message(&packet);
+        }
+    }
+
+    fn labels(&self) -> (&'static str, &'static str) {
+        ("socketio", "socketio")
     }
 }

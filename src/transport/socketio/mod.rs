@@ -3,7 +3,6 @@
 //! | room | what is emitted into it |
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
-//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, limited per second and symbol |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
 //! | `user:<id>` | what is published for one user: an event with the name of its type |
 //! | `users` | what is published for all users, likewise |
@@ -18,7 +17,6 @@ mod payload;
 mod personal;
 mod polling;
 mod polling_requests;
-mod rates;
 mod rooms;
 mod session;
 mod session_layer;
@@ -41,9 +39,9 @@ pub(crate) use admission_layer::Rewritten;
 pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
 pub use disconnector::Disconnector;
 use headcount::Headcount;
+pub use lanes::encoders;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
-use rates::PriceThrottle;
 pub use rooms::Rooms;
 use session::{ClientCommand, ClientSession, ResumeCursors};
 pub use session_layer::{SessionLayer, SessionService};
@@ -53,7 +51,6 @@ use super::Gateway;
 use super::admission::AdmissionError;
 use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
-use super::lane::Fanout;
 use crate::config;
 use crate::listener::{KillSwitch, Peer};
 
@@ -92,25 +89,22 @@ pub fn build(
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
-    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
+    let headcount = Arc::new(Headcount::default());
     let log = gateway.hub.position();
-    let shards = tokio::runtime::Handle::current().metrics().num_workers();
-    let fanout = Fanout::new(shards, lanes::encoders(&gateway.published, &log));
     for namespace in NAMESPACES {
-        let (gateway, disconnector, headcount, rates) =
-            (gateway.clone(), disconnector.clone(), headcount.clone(), (rates.clone(), fanout.clone()));
+        let (gateway, disconnector, headcount) = (gateway.clone(), disconnector.clone(), headcount.clone());
         // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
         // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
             let (gateway, disconnector) = (gateway.clone(), disconnector.clone());
-            let (headcount, rates) = (headcount.clone(), rates.clone());
+            let headcount = headcount.clone();
             async move {
                 let auth = auth.ok();
                 if let Some(token) = auth.as_ref().and_then(|auth| auth.get("token")?.as_str()) {
                     gateway.tokens.fetch_key_of(token).await;
                 }
                 let address = address(&socket);
-                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), namespace, &socket, auth.as_ref());
+                let admitted = admit(&gateway, &disconnector, &headcount, namespace, &socket, auth.as_ref());
                 admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
@@ -127,20 +121,19 @@ pub fn build(
     let websockets = WebSockets::with_delivery(
         gateway.tasks.clone(),
         gateway.metrics.clone(),
-        fanout.clone(),
+        gateway.fanout.clone(),
         disconnector.clone(),
         Some((gateway.hub.clone(), io.clone())),
     );
-    let output = (fanout, gateway.metrics.clone());
     let types = gateway.published.clone();
-    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, output);
+    let rooms = Rooms::new(io, headcount, disconnector.clone(), types, log, gateway.metrics.clone());
     (layer, rooms, websockets)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-    (headcount, live): (&Arc<Headcount>, &(Arc<PriceThrottle>, Fanout)),
+    headcount: &Arc<Headcount>,
     namespace: &'static str,
     socket: &SocketRef,
     auth: Option<&Value>,
@@ -179,14 +172,7 @@ fn admit(
         (None, Some(connection)) => connection.identify(guard.identity()),
         (None, None) => {}
     }
-    let session = Arc::new(ClientSession::open(
-        gateway.clone(),
-        disconnector.clone(),
-        live.clone(),
-        (seat, guard),
-        login,
-        presented,
-    ));
+    let session = Arc::new(ClientSession::open(gateway.clone(), disconnector.clone(), (seat, guard), login, presented));
     socket.extensions.insert(session.clone());
 
     // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other. One

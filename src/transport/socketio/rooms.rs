@@ -8,35 +8,28 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
-use tokio_util::sync::CancellationToken;
 
 use super::disconnector::Disconnector;
 use super::personal;
 use super::polling::PollingSession;
-use super::rates::{PriceRate, PriceThrottle};
-use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
-use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
-use crate::tasks::Tasks;
+use crate::hub::{Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 use crate::transport::cursor::MessageCursor;
 use crate::transport::events::{PublishedTypes, UserData};
-use crate::transport::lane::{Fanout, Tally};
 use crate::transport::messages::{self, SignalMeta, SignalObject};
 
-/// Delivers to all Socket.IO clients: through lanes, and through rooms to those that poll.
+/// Delivers to the Socket.IO clients that poll.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
-    rates: Arc<PriceThrottle>,
     disconnector: Disconnector,
     /// Types of messages, some of which users get.
     types: Arc<PublishedTypes>,
     /// Log that the sequence numbers of messages refer to.
     log: Position,
-    fanout: Fanout,
     metrics: Arc<Metrics>,
 }
 
@@ -49,35 +42,13 @@ impl std::fmt::Debug for Rooms {
 impl Rooms {
     pub(super) fn new(
         io: SocketIo,
-        (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
+        headcount: Arc<Headcount>,
         disconnector: Disconnector,
         types: Arc<PublishedTypes>,
         log: Position,
-        (fanout, metrics): (Fanout, Arc<Metrics>),
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, rates, disconnector, types, log, fanout, metrics }
-    }
-
-    /// Spawns the tasks that write to the lanes.
-    pub fn spawn_fanout(&self, tasks: &Tasks) {
-        let metrics = self.metrics.clone();
-        self.fanout.spawn(tasks, &tasks.stopping(), move |_, Tally { ordered, states, conflated }| {
-            metrics.deliveries_total.with_label_values(&["ordered", "socketio"]).inc_by(ordered);
-            metrics.deliveries_total.with_label_values(&["state", "socketio"]).inc_by(states);
-            metrics.dropped_total.with_label_values(&["socketio"]).inc_by(conflated);
-        });
-    }
-
-    /// Emits prices at reduced rates until `stop`.
-    pub async fn run_rates(self: Arc<Self>, stop: CancellationToken) {
-        stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
-    }
-
-    fn broadcast_at(&self, rate: PriceRate, publication: &Arc<Envelope>) {
-        let (Event::Price(update), Some(object)) = (publication.event(), raw(publication)) else { return };
-        for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
-            self.broadcast_price(namespace, object, rooms_of(rate.room(), &update.symbol));
-        }
+        Self { io, headcount, disconnector, types, log, metrics }
     }
 
     /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `kind`
@@ -126,28 +97,7 @@ impl Rooms {
 }
 
 impl Sink for Rooms {
-    fn clients(&self) -> usize {
-        self.headcount.total()
-    }
-
-    fn channels(&self) -> Channels {
-        let mut channels = Channels::of("socketio");
-        for namespace in NAMESPACES.into_iter().filter_map(|namespace| self.io.of(namespace)) {
-            for session in namespace.sockets().iter().filter_map(ClientSession::of) {
-                channels.count(&session.topics());
-            }
-        }
-        channels
-    }
-
     fn deliver(&self, batch: &[Arc<Envelope>]) {
-        self.fanout.publish(batch);
-        if NAMESPACES.iter().all(|namespace| self.headcount.is_empty(namespace)) {
-            return;
-        }
-        for publication in batch {
-            self.rates.publish(publication, |rate, price| self.broadcast_at(rate, price));
-        }
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             for publication in batch {
                 match publication.event() {
@@ -158,7 +108,7 @@ impl Sink for Rooms {
                     }
                     Event::Signal(signal) => {
                         let rooms = rooms_of("signals", &signal.symbol);
-                        self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
+                        self.emit_to_each(namespace, "ordered", rooms, |socket| emit_signal(socket, publication));
                     }
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
@@ -180,20 +130,17 @@ fn room_of(audience: &Audience) -> Cow<'static, str> {
     }
 }
 
-fn rooms_of(channel: impl Into<Cow<'static, str>>, symbol: &Symbol) -> Vec<Cow<'static, str>> {
-    let channel = channel.into();
-    let narrowed = Cow::Owned(format!("{channel}:{symbol}"));
-    vec![channel, narrowed]
+fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
+    vec![Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))]
 }
 
-fn names(topics: &Topics, rate: Option<PriceRate>) -> Vec<Cow<'static, str>> {
-    let prices = rate.map_or(Cow::Borrowed("prices"), |rate| Cow::Owned(rate.room()));
-    let channels = [(prices, &topics.prices), (Cow::Borrowed("signals"), &topics.signals)];
+fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
+    let channels = [("prices", &topics.prices), ("signals", &topics.signals)];
     let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}
-            Selection::All => names.push(channel),
+            Selection::All => names.push(Cow::Borrowed(channel)),
             Selection::Only(symbols) => {
                 names.extend(symbols.iter().map(|symbol| Cow::Owned(format!("{channel}:{symbol}"))));
             }
@@ -204,8 +151,8 @@ fn names(topics: &Topics, rate: Option<PriceRate>) -> Vec<Cow<'static, str>> {
 
 /// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
 /// symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<PriceRate>) {
-    let wanted = names(topics, rate);
+pub(super) fn join(socket: &SocketRef, topics: &Topics) {
+    let wanted = names(topics);
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);

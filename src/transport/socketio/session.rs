@@ -18,18 +18,16 @@ use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::PriceThrottle;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
-use crate::hub::{Audiences, Topics};
+use crate::hub::{Audiences, Membership, Outbox, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::command::{SubscriptionRequest, fault, short};
 use crate::transport::completeness::Completeness;
 use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard};
 use crate::transport::cursor::MessageCursor;
-use crate::transport::lane::Fanout;
 use crate::transport::messages::{ErrorObject, Pong};
 use crate::transport::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::transport::resume;
@@ -95,6 +93,8 @@ struct SessionState {
     completeness: Completeness,
     /// Maximum number of prices per second and symbol; `None` for all prices.
     max_hz: Option<f64>,
+    /// The prices of a client that polls and has set `max_hz`; the others get them through rooms.
+    limited: Option<Arc<Outbox>>,
     /// Whether the gate of the client's lane is closed, and its marker is not emitted yet.
     owes_marker: bool,
     presented: ResumeCursors,
@@ -107,23 +107,21 @@ struct SessionState {
 pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
-    rates: Arc<PriceThrottle>,
-    fanout: Fanout,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
     state: Mutex<SessionState>,
     pace: Mutex<MessageRate>,
     guard: ConnectionGuard,
-    /// Its place in the number of clients of its namespace.
+    /// Its place among the clients that are in rooms.
     seat: Seat,
+    membership: Membership,
 }
 
 impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
-        (rates, fanout): (Arc<PriceThrottle>, Fanout),
         (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
@@ -133,10 +131,9 @@ impl ClientSession {
             closed: CancellationToken::new(),
             pace: Mutex::new(MessageRate::new(&gateway.limits)),
             state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
+            membership: gateway.hub.join("socketio"),
             gateway,
             disconnector,
-            rates,
-            fanout,
             guard,
             seat,
         }
@@ -145,11 +142,6 @@ impl ClientSession {
     /// Returns the session of a client that has been admitted.
     pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
         socket.extensions.get()
-    }
-
-    /// Returns the client's subscription.
-    pub(super) fn topics(&self) -> Topics {
-        self.state.lock().topics.clone()
     }
 
     /// Returns the span of the client's connection.

@@ -3,14 +3,13 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderValue, Request, StatusCode, Uri};
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Uri};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::NAMESPACES;
 use super::admission_layer::ENGINE;
@@ -22,6 +21,7 @@ use crate::hub::Hub;
 use crate::listener::{KillSwitch, Peer, UpgradedSocket};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::transport::handshake::switch_protocols;
 use crate::transport::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart};
 
 /// Hands the engine a stream that has become a WebSocket, and the head of its request.
@@ -97,7 +97,7 @@ impl WebSockets {
         let opening = if version == 4 { SessionStart::HoldPing } else { SessionStart::Plain };
         let mut head = head(&request);
         let this = self.clone();
-        self.switch_protocols(request, move |upgraded| {
+        self.switch_protocols(request, async move |upgraded| {
             let Some(upgraded) = upgraded else { return };
             let stream = this.stream(upgraded, opening);
             head.extensions_mut().insert(SessionLane(stream.lane()));
@@ -108,15 +108,13 @@ impl WebSockets {
     /// Continues a long-polling session over WebSocket.
     pub(super) fn upgrade_session(&self, request: Request<Body>, session: Arc<PollingSession>) -> Response {
         let (head, this) = (head(&request), self.clone());
-        self.switch_protocols(request, move |upgraded| {
+        self.switch_protocols(request, async move |upgraded| {
             let Some(upgraded) = upgraded else { return this.end_upgrade(&session, None) };
             let (completed, is_completed) = oneshot::channel();
             let stream = this.stream(upgraded, SessionStart::Upgrade(completed));
             let lane = stream.lane();
             this.open(stream, head);
-            let ended = this.clone();
-            let wait = async move { ended.end_upgrade(&session, is_completed.await.is_ok().then_some(lane)) };
-            this.0.tasks.spawn_connection(wait);
+            this.end_upgrade(&session, is_completed.await.is_ok().then_some(lane));
         })
     }
 
@@ -152,30 +150,16 @@ impl WebSockets {
         stream
     }
 
-    /// Answers a handshake, and passes on the socket when hyper has let go of it; `None` when the client has left before.
-    fn switch_protocols(
+    fn switch_protocols<F>(
         &self,
         mut request: Request<Body>,
-        then: impl FnOnce(Option<(UpgradedSocket, Bytes)>) + Send + 'static,
-    ) -> Response {
-        let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes().trim_ascii()));
-        let Some(Ok(accept)) = key.map(HeaderValue::try_from) else {
-            return StatusCode::BAD_REQUEST.into_response();
-        };
+        then: impl FnOnce(Option<(UpgradedSocket, Bytes)>) -> F + Send + 'static,
+    ) -> Response
+    where
+        F: Future<Output = ()> + Send,
+    {
         let upgrade = hyper::upgrade::on(&mut request);
-        self.0.tasks.spawn_connection(async move {
-            let upgraded = match upgrade.await {
-                Ok(upgraded) => UpgradedSocket::take(upgraded).ok(),
-                Err(_) => None,
-            };
-            then(upgraded);
-        });
-        let headers = [
-            (UPGRADE, HeaderValue::from_static("websocket")),
-            (CONNECTION, HeaderValue::from_static("Upgrade")),
-            (SEC_WEBSOCKET_ACCEPT, accept),
-        ];
-        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+        switch_protocols(&self.0.tasks, request.headers(), upgrade, then)
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
-use super::live::granted_rate;
 use super::{Caller, ClientSession};
 use crate::config::duration_text;
 use crate::domain::{Position, Signal};
@@ -69,7 +68,7 @@ impl ClientSession {
             for signal in &signals {
                 self.disconnect_if_full(socket, emit_signal(socket, signal));
             }
-            self.join_market(socket, &pending.request, snapshot.position().seq);
+            self.join_market(&pending.request, snapshot.position().seq);
             let is_finished = self.finish(socket, snapshot, &mut pending).is_ok();
             // With a full queue it joins when the rest of the snapshot is emitted.
             if self.join_live(socket).is_err() && is_finished {
@@ -129,13 +128,13 @@ impl ClientSession {
     }
 
     /// Joins prices and signals. The newly joined signals have been emitted from `seq` on.
-    fn join_market(&self, socket: &SocketRef, request: &SubscriptionRequest, seq: u64) {
+    fn join_market(&self, request: &SubscriptionRequest, seq: u64) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
         let signals = state.topics.signals.clone();
         state.completeness.set(&signals, seq);
         if !request.topics.prices.is_none() {
-            state.max_hz = granted_rate(socket, request.max_hz);
+            state.max_hz = request.max_hz;
         }
     }
 
@@ -162,7 +161,7 @@ impl ClientSession {
             cursor: snapshot.position().to_string(),
             recovered: pending.recovered(),
             replay: request.granted_replay(snapshot).map(duration_text),
-            max_hz: granted_rate(socket, request.max_hz),
+            max_hz: request.max_hz,
             last_event_id: request.user.then(|| snapshot.last_message()),
         };
         caller.acknowledge_with(socket, &answer, request);
@@ -212,7 +211,7 @@ impl ResumeRequest for Resumer<'_> {
                 return Err(NoRoom { reached });
             }
         }
-        session.join_market(socket, &self.pending.request, self.from);
+        session.join_market(&self.pending.request, self.from);
         // If the user's messages do not fit, the caller continues with them afterwards.
         session.finish(socket, snapshot, &mut self.pending).ok();
         session.join_live(socket).map_err(|_| NoRoom { reached })
