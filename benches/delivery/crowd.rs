@@ -30,14 +30,20 @@ struct Records {
     round: AtomicU32,
     /// Messages of one publication.
     size: AtomicU32,
+    /// All messages, also prices that are repeated while signals are published.
     messages: AtomicU64,
+    /// Those that are measured.
+    wanted: AtomicU64,
     /// The number of the publication, and when its last message arrived at a client.
     arrivals: Mutex<Vec<(u32, Instant)>>,
 }
 
 /// The messages of one measurement.
 pub struct Arrived {
+    /// All messages, also prices that are repeated while signals are published.
     pub messages: u64,
+    /// Those that were to arrive.
+    pub wanted: u64,
     /// How long after the first client the others got a publication.
     pub spread: Spread,
 }
@@ -64,18 +70,19 @@ impl Crowd {
     pub fn begin(&self, size: u32) {
         self.records.size.store(size, Ordering::SeqCst);
         self.records.messages.store(0, Ordering::SeqCst);
+        self.records.wanted.store(0, Ordering::SeqCst);
         self.records.arrivals.lock().clear();
         self.records.round.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Waits until `publications` have arrived everywhere, or nothing has for a while.
     pub async fn finish(&self, publications: u32) -> Arrived {
-        let messages = || self.records.messages.load(Ordering::SeqCst);
+        let arrived = || self.records.wanted.load(Ordering::SeqCst);
         let wanted = u64::from(publications) * u64::from(self.records.size.load(Ordering::SeqCst)) * self.count as u64;
-        let (mut last, mut changed) = (messages(), Instant::now());
+        let (mut last, mut changed) = (arrived(), Instant::now());
         while last < wanted && changed.elapsed() < Duration::from_secs(3) {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let now = messages();
+            let now = arrived();
             if now != last {
                 (last, changed) = (now, Instant::now());
             }
@@ -86,7 +93,7 @@ impl Crowd {
         for one in arrivals.chunk_by(|a, b| a.0 == b.0) {
             delays.extend(one.iter().map(|(_, at)| *at - one[0].1));
         }
-        Arrived { messages: last, spread: Spread::of(delays) }
+        Arrived { messages: self.records.messages.load(Ordering::SeqCst), wanted: last, spread: Spread::of(delays) }
     }
 }
 
@@ -109,7 +116,13 @@ fn has(message: &[u8], name: &[u8]) -> bool {
 async fn record(mut client: Client, records: Arc<Records>) {
     let (mut round, mut count) = (0, 0);
     while let Ok(message) = client.next().await {
-        if !has(&message, b"\"price_update\"") && !has(&message, b"\"signal\"") {
+        let (is_price, is_signal) = (has(&message, b"\"price_update\""), has(&message, b"\"signal\""));
+        if !is_price && !is_signal {
+            continue;
+        }
+        records.messages.fetch_add(1, Ordering::Relaxed);
+        let size = records.size.load(Ordering::Relaxed).max(1);
+        if is_signal != (size == 1) {
             continue;
         }
         let current = records.round.load(Ordering::Relaxed);
@@ -117,8 +130,7 @@ async fn record(mut client: Client, records: Arc<Records>) {
             (round, count) = (current, 0);
         }
         count += 1;
-        records.messages.fetch_add(1, Ordering::Relaxed);
-        let size = records.size.load(Ordering::Relaxed).max(1);
+        records.wanted.fetch_add(1, Ordering::Relaxed);
         if count % size == 0 {
             records.arrivals.lock().push((count / size, Instant::now()));
         }

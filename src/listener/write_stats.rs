@@ -76,7 +76,7 @@ impl WriteStats {
 
     /// Returns the span of the client that is served; a disabled one when only requests are served.
     pub(super) fn span(&self) -> Span {
-        self.client.get().map_or_else(Span::none, |client| client.span())
+        self.client.get().map_or_else(Span::none, ConnectionSpan::span)
     }
 
     /// Records that a write begins to wait.

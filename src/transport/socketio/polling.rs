@@ -123,7 +123,7 @@ impl PollingSession {
 
     /// Returns the span of the client; a disabled one until it has joined a namespace.
     pub(super) fn span(&self) -> Span {
-        self.state.lock().client.as_ref().map_or_else(Span::none, |client| client.span())
+        self.state.lock().client.as_ref().map_or_else(Span::none, ConnectionSpan::span)
     }
 
     /// Registers a poll that waits for its answer.
