@@ -36,7 +36,9 @@ pub type NativeEncoding = fn(&Arc<Envelope>) -> &[Utf8Bytes];
 
 impl Encode for NativeEncoding {
     fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
-        self(envelope).iter().for_each(|text| message(text.as_str()));
+        for text in self(envelope) {
+            message(text.as_str());
+        }
     }
 
     fn labels(&self) -> (&'static str, &'static str) {
@@ -46,10 +48,10 @@ impl Encode for NativeEncoding {
 
 /// Delivers batches to lanes.
 #[derive(Debug, Clone)]
-pub struct Fanout(Arc<Shards>);
+pub struct Fanout(Arc<FanoutState>);
 
 #[derive(Debug)]
-struct Shards {
+struct FanoutState {
     shards: Box<[Shard]>,
     encoders: Box<[Box<dyn Encode>]>,
     /// The clients whose tasks encode their events themselves.
@@ -87,7 +89,7 @@ impl Fanout {
     /// Returns a fan-out of this many tasks, with the encoders of all slots.
     pub fn new(shards: usize, encoders: Vec<Box<dyn Encode>>, metrics: Arc<Metrics>) -> Self {
         let shards = (0..shards.max(1)).map(|_| Shard::default()).collect();
-        Self(Arc::new(Shards {
+        Self(Arc::new(FanoutState {
             shards,
             encoders: encoders.into(),
             outboxes: Mutex::default(),
@@ -231,6 +233,9 @@ impl Fanout {
                     }
                 }
                 shard.inbox.lock().batches.pop_front();
+                if let Some((_, newest)) = batch.batch.0.last() {
+                    self.0.metrics.publish_seconds.observe(newest.age().as_secs_f64());
+                }
                 due.deliver(Instant::now());
             }
             due.deliver(Instant::now());

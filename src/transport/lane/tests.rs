@@ -127,7 +127,7 @@ impl StrictClient {
     }
 }
 
-/// EncodedFrames that an engine writes.
+/// Frames that an engine writes.
 fn fragment(opcode: u8, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = text(payload).to_vec();
     frame[0] = opcode | if is_final { 0x80 } else { 0 };
@@ -194,6 +194,7 @@ impl Publisher {
     }
 }
 
+#[expect(clippy::too_many_lines, clippy::disallowed_methods, reason = "one conversation, of tasks that end with it")]
 async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let (client, server) = pair(4096).await;
     let metrics = metrics();
@@ -291,7 +292,9 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
                     assert!(signal <= seq && seq < signal.max(1) + 3, "signal {signal} before the snapshot at {seq}");
                 }
                 assert!(prices.values().all(|price| *price <= seq), "a price later than the snapshot at {seq}");
-                prices.values_mut().for_each(|price| *price = seq);
+                for price in prices.values_mut() {
+                    *price = seq;
+                }
                 signal = Some(if seq == 0 { 0 } else { (seq - 1) / 3 * 3 + 1 });
                 snapshots += 1;
             }
@@ -306,7 +309,7 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
                 let before = prices.insert(symbol.to_owned(), number).unwrap_or(0);
                 assert!(number > before, "{symbol} went from {before} to {number}");
             }
-            ["E", number, _] | ["452-[\"E", number, _] => {
+            ["E" | "452-[\"E", number, _] => {
                 engine_number += 1;
                 assert_eq!(number.parse(), Ok(engine_number));
             }
@@ -324,14 +327,7 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     assert_eq!(prices.len(), symbols);
     assert!(prices.values().all(|price| *price == total), "{prices:?} of {total}");
     tasks.drain(LONG).await;
-    let count = |kind| metrics.deliveries_total.with_label_values(&[kind, "test"]).get();
-    eprintln!("{total} batches, {snapshots} snapshots, {engine_number} of the engine");
-    eprintln!(
-        "{} ordered, {} states, {}",
-        count("ordered"),
-        count("state"),
-        metrics.dropped_total.with_label_values(&["test"]).get()
-    );
+    assert!(metrics.deliveries_total.with_label_values(&["ordered", "test"]).get() >= total / 3);
 }
 
 fn lane_waits(stream: &LaneStream) -> bool {
@@ -398,8 +394,8 @@ async fn silent() -> (StrictClient, LaneStream, Arc<Lane>) {
 }
 
 fn deliver(lane: &Arc<Lane>, events: &[Arc<Envelope>]) -> (DeliveryOutcome, Tally) {
-    let mut tally = Tally::default();
     static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let mut tally = Tally::default();
     let batch = Batch::new(NUMBER.fetch_add(events.len() as u64, Ordering::Relaxed), events);
     let frames = EncodedFrames::of(&batch, &Plain);
     let delivery = lane.deliver(SLOT, &batch, &frames, Instant::now(), &mut tally);

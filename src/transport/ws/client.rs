@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::Protocol;
 use crate::auth::{AuthError, TokenKind, UserSession};
 use crate::domain::Event;
-use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxBatch, Topics};
+use crate::hub::{Envelope, Membership, Ordered, Outbox, OutboxBatch, Selection, Topics};
 use crate::telemetry::Queue;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
@@ -113,7 +113,7 @@ impl Client {
             (Some(slot), None) => self.subscribe(slot, topics),
             (Some(slot), Some(outbox)) => {
                 self.subscribe(slot, Topics { prices: topics.prices.clone(), ..Topics::default() });
-                outbox.set_topics(Topics { prices: Default::default(), ..topics });
+                outbox.set_topics(Topics { prices: Selection::None, ..topics });
             }
             (None, Some(outbox)) => outbox.set_topics(topics),
             (None, None) => {}
