@@ -54,8 +54,6 @@ pub struct Fanout(Arc<FanoutState>);
 struct FanoutState {
     shards: Box<[Shard]>,
     encoders: Box<[Box<dyn Encode>]>,
-    /// The clients whose tasks encode their events themselves.
-    outboxes: Mutex<Vec<Weak<Outbox>>>,
     metrics: Arc<Metrics>,
     /// The shard that gets the next lane.
     next: AtomicUsize,
@@ -72,6 +70,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Inbox {
     joined: Vec<(Weak<Lane>, Slot)>,
+    /// Clients whose tasks encode their events themselves.
+    outboxes: Vec<Weak<Outbox>>,
     /// Lanes that hold states back until then.
     held: Vec<(Instant, Weak<Lane>)>,
     /// The batches that are not delivered to all lanes yet. The task delivers the first one, and removes it afterwards.
@@ -92,7 +92,6 @@ impl Fanout {
         Self(Arc::new(FanoutState {
             shards,
             encoders: encoders.into(),
-            outboxes: Mutex::default(),
             metrics,
             next: AtomicUsize::new(0),
             published: AtomicU64::new(0),
@@ -126,9 +125,10 @@ impl Fanout {
         let batches = shard.inbox.lock().batches.clone();
         for batch in &batches {
             for slot in &slots {
-                // The task counts; what is delivered here is little.
-                let (frames, tally) = (self.frames(batch, *slot), &mut Tally::default());
-                if let DeliveryOutcome::Later(when) = lane.deliver(*slot, &batch.batch, frames, Instant::now(), tally) {
+                let (frames, mut tally) = (self.frames(batch, *slot), Tally::default());
+                let outcome = lane.deliver(*slot, &batch.batch, frames, Instant::now(), &mut tally);
+                self.count(*slot, tally);
+                if let DeliveryOutcome::Later(when) = outcome {
                     shard.inbox.lock().held.push((when, Arc::downgrade(lane)));
                     shard.wake.notify_one();
                 }
@@ -148,12 +148,24 @@ impl Fanout {
 
     /// Adds a client whose task encodes its events itself, until the outbox is dropped.
     pub fn join(&self, outbox: &Arc<Outbox>) {
-        let mut outboxes = self.0.outboxes.lock();
-        if outboxes.len() == outboxes.capacity() {
-            // The list gets no longer for clients that are gone.
-            outboxes.retain(|outbox| outbox.strong_count() > 0);
+        let shard = self.shard_of(outbox);
+        shard.inbox.lock().outboxes.push(Arc::downgrade(outbox));
+        shard.wake.notify_one();
+    }
+
+    /// Offers an outbox what its task has not offered yet, like [`settle`](Self::settle). Call it before something is put
+    /// into the outbox, and before its topics change.
+    pub fn settle_outbox(&self, outbox: &Arc<Outbox>) {
+        let batches = self.shard_of(outbox).inbox.lock().batches.clone();
+        for batch in &batches {
+            outbox.offer(&batch.batch.0);
         }
-        outboxes.push(Arc::downgrade(outbox));
+    }
+
+    /// Returns the task that fills an outbox.
+    fn shard_of(&self, outbox: &Arc<Outbox>) -> &Shard {
+        // Allocations are aligned.
+        &self.0.shards[(Arc::as_ptr(outbox).addr() >> 6) % self.0.shards.len()]
     }
 
     /// Sends events to one client, whatever it has subscribed to: a snapshot or a replay. Call it under the lock that
@@ -183,18 +195,11 @@ impl Fanout {
             shard.inbox.lock().push(batch.clone());
             shard.wake.notify_one();
         }
-        self.0.outboxes.lock().retain(|outbox| outbox.upgrade().inspect(|outbox| outbox.offer(events)).is_some());
     }
 
     fn frames<'a>(&self, batch: &'a EncodedBatch, slot: Slot) -> &'a EncodedFrames {
         let index = usize::from(slot.0);
         batch.frames[index].get_or_init(|| EncodedFrames::of(&batch.batch, self.0.encoders[index].as_ref()))
-    }
-
-    /// Returns how many outboxes are filled.
-    #[cfg(test)]
-    pub(super) fn outboxes(&self) -> usize {
-        self.0.outboxes.lock().len()
     }
 
     /// Returns how many batches wait, and their events.
@@ -207,7 +212,7 @@ impl Fanout {
     async fn run(&self, index: usize) {
         let shard = &self.0.shards[index];
         let mut members: Vec<Vec<Weak<Lane>>> = self.0.encoders.iter().map(|_| Vec::new()).collect();
-        let mut due = Due::default();
+        let (mut outboxes, mut due) = (Vec::new(), Due::default());
         loop {
             match due.next() {
                 Some(next) => tokio::select! {
@@ -222,10 +227,12 @@ impl Fanout {
                     for (lane, slot) in inbox.joined.drain(..) {
                         members[usize::from(slot.0)].push(lane);
                     }
+                    outboxes.append(&mut inbox.outboxes);
                     inbox.held.drain(..).for_each(|(when, lane)| due.push(when, lane));
                     inbox.batches.front().cloned()
                 };
                 let Some(batch) = next else { break };
+                offer(&batch.batch, &mut outboxes).await;
                 for (slot, members) in (0..).map(Slot).zip(&mut members) {
                     if !members.is_empty() {
                         let tally = self.deliver(&batch, slot, members, &mut due).await;
@@ -270,6 +277,25 @@ impl Fanout {
             }
         }
         tally
+    }
+}
+
+/// Offers a batch to the outboxes, and removes those that are dropped.
+async fn offer(batch: &Batch, outboxes: &mut Vec<Weak<Outbox>>) {
+    let mut at = 0;
+    while at < outboxes.len() {
+        if at % STRIDE == STRIDE - 1 {
+            yield_now().await;
+        }
+        match outboxes[at].upgrade() {
+            Some(outbox) => {
+                outbox.offer(&batch.0);
+                at += 1;
+            }
+            None => {
+                outboxes.swap_remove(at);
+            }
+        }
     }
 }
 

@@ -343,7 +343,10 @@ async fn close_connection<C: Protocol>(client: &mut Client, socket: &mut Socket,
         // cursor past them.
         client.gateway.fanout.settle(&client.lane);
         client.lane.leave(is_welcome);
-        let due = client.outbox.as_ref().and_then(|outbox| outbox.drain().ok()).filter(|_| is_welcome);
+        let due = client.outbox.as_ref().filter(|_| is_welcome).and_then(|outbox| {
+            client.gateway.fanout.settle_outbox(outbox);
+            outbox.drain().ok()
+        });
         if let Some(batch) = due {
             client.write_batch(batch, protocol).await?;
         }
