@@ -44,6 +44,7 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::transport::{ChannelCap, Gateway, TokenLayer};
@@ -120,15 +121,9 @@ impl App {
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
         let published = Arc::new(dashboards::published_types());
-        let mut encoders = socketio::encoders(&published, &hub.position());
-        encoders.extend(dashboards::encoders());
-        let workers = tokio::runtime::Handle::current().metrics().num_workers();
-        let fanout = Fanout::new(workers, encoders, metrics.clone());
-        fanout.spawn(&tasks);
-        hub.add_sink(Arc::new(fanout.clone()));
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
-            fanout,
+            fanout: start_fanout(&hub, &published, &metrics, &tasks),
             log: store.reader(),
             push: push.clone(),
             published: published.clone(),
@@ -370,6 +365,17 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         "signal log opened"
     );
     Ok((Arc::new(store), recovered))
+}
+
+/// Starts the tasks that write to the clients, one for each worker thread.
+fn start_fanout(hub: &Hub, published: &Arc<PublishedTypes>, metrics: &Arc<Metrics>, tasks: &Tasks) -> Fanout {
+    let mut encoders = socketio::encoders(published, &hub.position());
+    encoders.extend(dashboards::encoders());
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    let fanout = Fanout::new(workers, encoders, metrics.clone());
+    fanout.spawn(tasks);
+    hub.add_sink(Arc::new(fanout.clone()));
+    fanout
 }
 
 /// Restores the snapshot for new clients from what the log has recovered.

@@ -114,7 +114,6 @@ impl Hub {
                 self.metrics.last_signal_timestamp_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
-            self.metrics.publish_seconds.observe(publication.age().as_secs_f64());
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct OutboxState {
     topics: Topics,
+    /// The number of the last event that was offered.
+    offered: u64,
     states: BTreeMap<StateKey, Arc<Envelope>>,
     ordered: VecDeque<Ordered>,
     /// The minimum time between two prices of a symbol.
@@ -143,11 +145,13 @@ impl Outbox {
         self.state.lock().topics.clone()
     }
 
-    /// Queues the events that the client subscribed to, and wakes its write loop once.
-    pub fn offer(&self, batch: &[Arc<Envelope>]) {
+    /// Queues the events that the client subscribed to, and wakes its write loop once. Events that were offered before are
+    /// left out, by their numbers in the order of publishing.
+    pub fn offer(&self, batch: &[(u64, Arc<Envelope>)]) {
         let mut state = self.state.lock();
-        let mut queued = false;
-        for publication in batch {
+        let (mut queued, offered) = (false, state.offered);
+        state.offered = offered.max(batch.last().map_or(0, |(number, _)| *number));
+        for (_, publication) in batch.iter().filter(|(number, _)| *number > offered) {
             if state.topics.contain(publication.event()) {
                 state.push(publication, &self.metrics);
                 queued = true;

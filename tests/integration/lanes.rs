@@ -74,7 +74,9 @@ async fn upgraded(addr: SocketAddr, protocol: Protocol) -> (Socket, Told) {
     sleep(Duration::from_millis(rand::random_range(0..300))).await;
     let (polled, socket) = upgrade_while_polling(polling, addr).await;
     let mut told = Told::default();
-    polled.into_iter().for_each(|packet| told.note(packet));
+    for packet in polled {
+        told.note(packet);
+    }
     (socket, told)
 }
 

@@ -39,7 +39,9 @@ pub type NativeEncoding = fn(&Arc<Envelope>) -> &[Utf8Bytes];
 
 impl Encode for NativeEncoding {
     fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
-        self(envelope).iter().for_each(|text| message(text.as_str()));
+        for text in self(envelope) {
+            message(text.as_str());
+        }
     }
 
     fn labels(&self) -> (&'static str, &'static str) {
@@ -49,14 +51,12 @@ impl Encode for NativeEncoding {
 
 /// Delivers batches to lanes.
 #[derive(Debug, Clone)]
-pub struct Fanout(Arc<Shards>);
+pub struct Fanout(Arc<FanoutState>);
 
 #[derive(Debug)]
-struct Shards {
+struct FanoutState {
     shards: Box<[Shard]>,
     encoders: Box<[Box<dyn Encode>]>,
-    /// The clients whose tasks encode their events themselves.
-    outboxes: Mutex<Vec<Weak<Outbox>>>,
     metrics: Arc<Metrics>,
     /// The shard that gets the next lane.
     next: AtomicUsize,
@@ -73,6 +73,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Inbox {
     joined: Vec<(Weak<Lane>, Slot)>,
+    /// Clients whose tasks encode their events themselves.
+    outboxes: Vec<Weak<Outbox>>,
     /// Lanes that hold states back until then.
     held: Vec<(Instant, Weak<Lane>)>,
     /// The batches that are not delivered to all lanes yet. The task delivers the first one, and removes it afterwards.
@@ -90,10 +92,9 @@ impl Fanout {
     /// Returns a fan-out of this many tasks, with the encoders of all slots.
     pub fn new(shards: usize, encoders: Vec<Box<dyn Encode>>, metrics: Arc<Metrics>) -> Self {
         let shards = (0..shards.max(1)).map(|_| Shard::default()).collect();
-        Self(Arc::new(Shards {
+        Self(Arc::new(FanoutState {
             shards,
             encoders: encoders.into(),
-            outboxes: Mutex::default(),
             metrics,
             next: AtomicUsize::new(0),
             published: AtomicU64::new(0),
@@ -127,9 +128,10 @@ impl Fanout {
         let batches = shard.inbox.lock().batches.clone();
         for batch in &batches {
             for slot in &slots {
-                // The task counts; what is delivered here is little.
-                let (frames, tally) = (self.frames(batch, *slot), &mut Tally::default());
-                if let DeliveryOutcome::Later(when) = lane.deliver(*slot, &batch.batch, frames, Instant::now(), tally) {
+                let (frames, mut tally) = (self.frames(batch, *slot), Tally::default());
+                let outcome = lane.deliver(*slot, &batch.batch, frames, Instant::now(), &mut tally);
+                self.count(*slot, tally);
+                if let DeliveryOutcome::Later(when) = outcome {
                     shard.inbox.lock().held.push((when, Arc::downgrade(lane)));
                     shard.wake.notify_one();
                 }
@@ -149,12 +151,24 @@ impl Fanout {
 
     /// Adds a client whose task encodes its events itself, until the outbox is dropped.
     pub fn join(&self, outbox: &Arc<Outbox>) {
-        let mut outboxes = self.0.outboxes.lock();
-        if outboxes.len() == outboxes.capacity() {
-            // The list gets no longer for clients that are gone.
-            outboxes.retain(|outbox| outbox.strong_count() > 0);
+        let shard = self.shard_of(outbox);
+        shard.inbox.lock().outboxes.push(Arc::downgrade(outbox));
+        shard.wake.notify_one();
+    }
+
+    /// Offers an outbox what its task has not offered yet, like [`settle`](Self::settle). Call it before something is put
+    /// into the outbox, and before its topics change.
+    pub fn settle_outbox(&self, outbox: &Arc<Outbox>) {
+        let batches = self.shard_of(outbox).inbox.lock().batches.clone();
+        for batch in &batches {
+            outbox.offer(&batch.batch.0);
         }
-        outboxes.push(Arc::downgrade(outbox));
+    }
+
+    /// Returns the task that fills an outbox.
+    fn shard_of(&self, outbox: &Arc<Outbox>) -> &Shard {
+        // Allocations are aligned.
+        &self.0.shards[(Arc::as_ptr(outbox).addr() >> 6) % self.0.shards.len()]
     }
 
     /// Sends events to one client, whatever it has subscribed to: a snapshot or a replay. Call it under the lock that
@@ -184,18 +198,11 @@ impl Fanout {
             shard.inbox.lock().push(batch.clone());
             shard.wake.notify_one();
         }
-        self.0.outboxes.lock().retain(|outbox| outbox.upgrade().inspect(|outbox| outbox.offer(events)).is_some());
     }
 
     fn frames<'a>(&self, batch: &'a EncodedBatch, slot: Slot) -> &'a EncodedFrames {
         let index = usize::from(slot.0);
         batch.frames[index].get_or_init(|| EncodedFrames::of(&batch.batch, self.0.encoders[index].as_ref()))
-    }
-
-    /// Returns how many outboxes are filled.
-    #[cfg(test)]
-    pub(super) fn outboxes(&self) -> usize {
-        self.0.outboxes.lock().len()
     }
 
     /// Returns how many batches wait, and their events.
@@ -208,7 +215,7 @@ impl Fanout {
     async fn run(&self, index: usize) {
         let shard = &self.0.shards[index];
         let mut members: Vec<Vec<Weak<Lane>>> = self.0.encoders.iter().map(|_| Vec::new()).collect();
-        let (mut due, mut swept) = (Due::default(), Instant::now());
+        let (mut outboxes, mut due, mut swept) = (Vec::new(), Due::default(), Instant::now());
         loop {
             let sweep = swept + SWEEP_INTERVAL;
             tokio::select! {
@@ -225,10 +232,12 @@ impl Fanout {
                     for (lane, slot) in inbox.joined.drain(..) {
                         members[usize::from(slot.0)].push(lane);
                     }
+                    outboxes.append(&mut inbox.outboxes);
                     inbox.held.drain(..).for_each(|(when, lane)| due.push(when, lane));
                     inbox.batches.front().cloned()
                 };
                 let Some(batch) = next else { break };
+                offer(&batch.batch, &mut outboxes).await;
                 for (slot, members) in (0..).map(Slot).zip(&mut members) {
                     if !members.is_empty() {
                         let tally = self.deliver(&batch, slot, members, &mut due).await;
@@ -236,6 +245,9 @@ impl Fanout {
                     }
                 }
                 shard.inbox.lock().batches.pop_front();
+                if let Some((_, newest)) = batch.batch.0.last() {
+                    self.0.metrics.publish_seconds.observe(newest.age().as_secs_f64());
+                }
                 due.deliver(Instant::now());
             }
             due.deliver(Instant::now());
@@ -270,6 +282,25 @@ impl Fanout {
             }
         }
         tally
+    }
+}
+
+/// Offers a batch to the outboxes, and removes those that are dropped.
+async fn offer(batch: &Batch, outboxes: &mut Vec<Weak<Outbox>>) {
+    let mut at = 0;
+    while at < outboxes.len() {
+        if at % STRIDE == STRIDE - 1 {
+            yield_now().await;
+        }
+        match outboxes[at].upgrade() {
+            Some(outbox) => {
+                outbox.offer(&batch.0);
+                at += 1;
+            }
+            None => {
+                outboxes.swap_remove(at);
+            }
+        }
     }
 }
 

@@ -65,11 +65,9 @@ impl FrameHeader {
     /// Reads the header at the front of `bytes`; `None` when it is incomplete, or the frame does not come from a server.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (length, payload) = match *bytes {
-            [_, short @ 0..126, ..] => (2, usize::from(short)),
+            [_, short @ 0..=125, ..] => (2, usize::from(short)),
             [_, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
-            [_, 127, a, b, c, d, e, f, g, h, ..] => {
-                (10, usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).ok()?)
-            }
+            [_, 127, ref rest @ ..] => (10, usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?),
             _ => return None,
         };
         let total = payload.checked_add(length)?;

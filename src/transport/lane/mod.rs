@@ -138,9 +138,9 @@ pub enum DeliveryOutcome {
 pub struct Tally {
     /// Ordered frames, written or waiting.
     pub ordered: u64,
-    /// EncodedFrames of states, written or waiting.
+    /// Frames of states, written or waiting.
     pub states: u64,
-    /// EncodedFrames of states that a newer one has replaced.
+    /// Frames of states that a newer one has replaced.
     pub conflated: u64,
 }
 

@@ -127,7 +127,7 @@ impl StrictClient {
     }
 }
 
-/// EncodedFrames that an engine writes.
+/// Frames that an engine writes.
 fn fragment(opcode: u8, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = text(payload).to_vec();
     frame[0] = opcode | if is_final { 0x80 } else { 0 };
@@ -194,6 +194,7 @@ impl Publisher {
     }
 }
 
+#[expect(clippy::too_many_lines, clippy::disallowed_methods, reason = "one conversation, of tasks that end with it")]
 async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     let (client, server) = pair(4096).await;
     let metrics = metrics();
@@ -291,7 +292,9 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
                     assert!(signal <= seq && seq < signal.max(1) + 3, "signal {signal} before the snapshot at {seq}");
                 }
                 assert!(prices.values().all(|price| *price <= seq), "a price later than the snapshot at {seq}");
-                prices.values_mut().for_each(|price| *price = seq);
+                for price in prices.values_mut() {
+                    *price = seq;
+                }
                 signal = Some(if seq == 0 { 0 } else { (seq - 1) / 3 * 3 + 1 });
                 snapshots += 1;
             }
@@ -306,7 +309,7 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
                 let before = prices.insert(symbol.to_owned(), number).unwrap_or(0);
                 assert!(number > before, "{symbol} went from {before} to {number}");
             }
-            ["E", number, _] | ["452-[\"E", number, _] => {
+            ["E" | "452-[\"E", number, _] => {
                 engine_number += 1;
                 assert_eq!(number.parse(), Ok(engine_number));
             }
@@ -324,14 +327,7 @@ async fn strict(rounds: u64, chop: bool, stalls: bool, topics: Topics) {
     assert_eq!(prices.len(), symbols);
     assert!(prices.values().all(|price| *price == total), "{prices:?} of {total}");
     tasks.drain(LONG).await;
-    let count = |kind| metrics.deliveries_total.with_label_values(&[kind, "test"]).get();
-    eprintln!("{total} batches, {snapshots} snapshots, {engine_number} of the engine");
-    eprintln!(
-        "{} ordered, {} states, {}",
-        count("ordered"),
-        count("state"),
-        metrics.dropped_total.with_label_values(&["test"]).get()
-    );
+    assert!(metrics.deliveries_total.with_label_values(&["ordered", "test"]).get() >= total / 3);
 }
 
 fn lane_waits(stream: &LaneStream) -> bool {
@@ -398,8 +394,8 @@ async fn silent() -> (StrictClient, LaneStream, Arc<Lane>) {
 }
 
 fn deliver(lane: &Arc<Lane>, events: &[Arc<Envelope>]) -> (DeliveryOutcome, Tally) {
-    let mut tally = Tally::default();
     static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let mut tally = Tally::default();
     let batch = Batch::new(NUMBER.fetch_add(events.len() as u64, Ordering::Relaxed), events);
     let frames = EncodedFrames::of(&batch, &Plain);
     let delivery = lane.deliver(SLOT, &batch, &frames, Instant::now(), &mut tally);
@@ -606,17 +602,27 @@ async fn a_client_that_leaves_gets_only_what_it_may() {
 }
 
 #[tokio::test]
-async fn an_outbox_is_filled_until_it_is_dropped() {
-    let fanout = Fanout::new(1, Vec::new(), metrics());
-    let outboxes = [(); 2].map(|()| Arc::new(Outbox::new(metrics())));
-    for outbox in &outboxes {
-        outbox.set_topics(everything());
-        fanout.join(outbox);
-    }
-    let [one, two] = outboxes;
-    drop(two);
+async fn an_outbox_gets_every_event_once() {
+    let (fanout, tasks) = (Fanout::new(2, Vec::new(), metrics()), Tasks::new());
+    let outbox = Arc::new(Outbox::new(metrics()));
+    fanout.join(&outbox);
+    fanout.publish(&[signal(1)]);
+    fanout.settle_outbox(&outbox);
+    outbox.set_topics(everything());
     fanout.publish(&[price("A", 1), signal(2), price("A", 3)]);
-    let batch = one.drain().unwrap();
-    assert_eq!((batch.states.len(), batch.ordered.len(), one.behind().conflated), (1, 1, 1));
-    assert_eq!(fanout.outboxes(), 1);
+    fanout.settle_outbox(&outbox);
+    fanout.spawn(&tasks);
+    fanout.publish(&[signal(3)]);
+    let (mut states, mut ordered) = (0, 0);
+    while ordered < 2 {
+        let batch = timeout(LONG, outbox.due()).await.unwrap().unwrap();
+        (states, ordered) = (states + batch.states.len(), ordered + batch.ordered.len());
+    }
+    tasks.drain(LONG).await;
+    assert!(outbox.drain().unwrap().is_empty());
+    assert_eq!(
+        (states, ordered, outbox.behind().conflated),
+        (1, 2, 1),
+        "what was published before it had topics is not due"
+    );
 }

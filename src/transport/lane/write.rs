@@ -68,11 +68,11 @@ impl Lane {
         let wanted: Vec<_> = frames.parts().filter(|(_, part)| is_wanted(part)).collect();
         for (range, part) in wanted {
             let length = range.len();
+            tally.count(part);
             if written >= length {
                 written -= length;
                 continue;
             }
-            tally.count(part);
             let key = batch.0[part.event].1.event().state_key().map(|key| (slot, key));
             if written > 0 {
                 // Only the first frame that is kept can be half written, and nothing waited before it.

@@ -51,12 +51,12 @@ impl Rooms {
         Self { io, headcount, disconnector, types, log, metrics }
     }
 
-    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `kind`
-    /// is the metric label.
+    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `missed`
+    /// says in the log what that client misses.
     fn emit_to_each(
         &self,
         namespace: &str,
-        kind: &str,
+        (missed, class): (&str, Class),
         rooms: Vec<Cow<'static, str>>,
         emit: impl Fn(&SocketRef) -> Result<(), SendError>,
     ) {
@@ -64,22 +64,19 @@ impl Rooms {
         let sockets = namespace.to(rooms).sockets();
         for socket in &sockets {
             if is_full(&emit(socket)) {
-                self.disconnector.disconnect_slow(socket, kind);
+                self.disconnector.disconnect_slow(socket, missed);
             }
         }
-        self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);
+        self.metrics.deliveries_total.with_label_values(&[class_label(class), "socketio"]).inc_by(sockets.len() as u64);
     }
 
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
     fn emit_published(&self, namespace: &str, published: &RelayedMessage, data: UserData) {
-        let kind = match published.kind.class() {
-            Class::Ordered => "ordered",
-            Class::State => "state",
-        };
+        let class = published.kind.class();
         let cursor = MessageCursor::new(&self.log, published.seq);
         let data = data(published);
-        self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
+        self.emit_to_each(namespace, (class_label(class), class), vec![room_of(&published.audience)], |socket| {
             personal::emit(socket, published, &data, &cursor)
         });
     }
@@ -108,7 +105,9 @@ impl Sink for Rooms {
                     }
                     Event::Signal(signal) => {
                         let rooms = rooms_of("signals", &signal.symbol);
-                        self.emit_to_each(namespace, "ordered", rooms, |socket| emit_signal(socket, publication));
+                        self.emit_to_each(namespace, ("signal", Class::Ordered), rooms, |socket| {
+                            emit_signal(socket, publication)
+                        });
                     }
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
@@ -118,6 +117,13 @@ impl Sink for Rooms {
                 }
             }
         }
+    }
+}
+
+fn class_label(class: Class) -> &'static str {
+    match class {
+        Class::Ordered => "ordered",
+        Class::State => "state",
     }
 }
 

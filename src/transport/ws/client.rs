@@ -79,7 +79,10 @@ impl Client {
     /// Sends a frame to this client only, behind everything that was published.
     pub(crate) fn answer(&self, frame: Utf8Bytes) {
         match &self.outbox {
-            Some(outbox) => outbox.answer(frame),
+            Some(outbox) => {
+                self.gateway.fanout.settle_outbox(outbox);
+                outbox.answer(frame);
+            }
             None => {
                 self.gateway.fanout.settle(&self.lane);
                 self.lane.send([lane::text(frame.as_bytes())]);
@@ -96,6 +99,7 @@ impl Client {
             self.gateway.fanout.put(&self.lane, slot, &shared);
         }
         if let Some(outbox) = &self.outbox {
+            self.gateway.fanout.settle_outbox(outbox);
             outbox.put(own);
         }
     }
@@ -109,15 +113,19 @@ impl Client {
     /// reading the snapshot.
     pub(crate) fn set_topics(&self, topics: Topics) {
         self.membership.set(&topics);
-        match (self.encoding, &self.outbox) {
-            (Some(slot), None) => self.subscribe(slot, topics),
-            (Some(slot), Some(outbox)) => {
-                self.subscribe(slot, Topics { prices: topics.prices.clone(), ..Topics::default() });
-                outbox.set_topics(Topics { prices: Default::default(), ..topics });
+        let Some(outbox) = &self.outbox else {
+            if let Some(slot) = self.encoding {
+                self.subscribe(slot, topics);
             }
-            (None, Some(outbox)) => outbox.set_topics(topics),
-            (None, None) => {}
+            return;
+        };
+        let mut own = topics;
+        if let Some(slot) = self.encoding {
+            let prices = std::mem::take(&mut own.prices);
+            self.subscribe(slot, Topics { prices, ..Topics::default() });
         }
+        self.gateway.fanout.settle_outbox(outbox);
+        outbox.set_topics(own);
     }
 
     /// Gets all events through the outbox from now on. Call it inside

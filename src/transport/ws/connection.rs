@@ -172,7 +172,7 @@ async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &m
         let message = tokio::select! {
             () = gateway.draining.cancelled() => return Err(Close::Restart),
             () = login_ended(login_end.as_ref()) => return Err(client.login_end()),
-            behind = lane.overflowed() => return Err(too_slow(client, protocol, behind)),
+            behind = lane.overflowed() => return Err(overflowed(client, protocol, behind)),
             due = due(outbox.as_deref()) => {
                 let batch = match due {
                     Ok(batch) => batch,
@@ -258,8 +258,14 @@ async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &m
 
 /// Returns what a write that failed means: the client is gone, or fell too far behind.
 fn ended(client: &Client, protocol: &impl Protocol) -> Result<(), Close> {
-    let overflowed = client.lane.overflowed().now_or_never();
-    overflowed.map_or(Ok(()), |behind| Err(too_slow(client, protocol, behind)))
+    let behind = client.lane.overflowed().now_or_never();
+    behind.map_or(Ok(()), |behind| Err(overflowed(client, protocol, behind)))
+}
+
+fn overflowed(client: &Client, protocol: &impl Protocol, behind: Behind) -> Close {
+    let dropped = &client.gateway.metrics.dropped_total;
+    dropped.with_label_values(&["outbox_ordered"]).inc_by(behind.ordered as u64);
+    too_slow(client, protocol, behind)
 }
 
 fn too_slow(client: &Client, protocol: &impl Protocol, behind: Behind) -> Close {
@@ -343,7 +349,10 @@ async fn close_connection<C: Protocol>(client: &mut Client, socket: &mut Socket,
         // cursor past them.
         client.gateway.fanout.settle(&client.lane);
         client.lane.leave(is_welcome);
-        let due = client.outbox.as_ref().and_then(|outbox| outbox.drain().ok()).filter(|_| is_welcome);
+        let due = client.outbox.as_ref().filter(|_| is_welcome).and_then(|outbox| {
+            client.gateway.fanout.settle_outbox(outbox);
+            outbox.drain().ok()
+        });
         if let Some(batch) = due {
             client.write_batch(batch, protocol).await?;
         }

@@ -33,6 +33,7 @@ impl ClientSession {
             return Ok(());
         };
         if let Some(limited) = state.limited.take() {
+            self.gateway.fanout.settle_outbox(&limited);
             limited.set_price_interval(None);
             emit_due(socket, &limited);
         }
@@ -69,6 +70,7 @@ impl ClientSession {
             state.limited = Some(limited);
         }
         let Some(limited) = &state.limited else { return rooms::join(socket, &state.topics) };
+        self.gateway.fanout.settle_outbox(limited);
         limited.set_price_interval(state.max_hz.map(lanes::interval));
         limited.set_topics(Topics { prices: state.topics.prices.clone(), ..Topics::default() });
         rooms::join(socket, &Topics { prices: Selection::None, ..state.topics.clone() });
