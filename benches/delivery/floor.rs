@@ -57,14 +57,14 @@ async fn answer(mut stream: TcpStream, clients: Clients) -> io::Result<()> {
         if request.len() < total {
             continue;
         }
-        publish(&serde_json::from_slice(&request[body..total])?, &clients.lock());
+        publish(&serde_json::from_slice::<Vec<_>>(&request[body..total])?, &clients.lock());
         stream.write_all(DONE).await?;
         request.clear();
     }
 }
 
 /// Writes events to all clients. The socket of a client that reads accepts everything at once.
-fn publish(events: &Vec<(String, Box<RawValue>)>, clients: &[TcpStream]) {
+fn publish(events: &[(String, Box<RawValue>)], clients: &[TcpStream]) {
     let frames: Vec<_> = events.iter().map(|(event, object)| frame(&format!("42[\"{event}\",{object}]"))).collect();
     let writes = if std::env::var_os(EACH).is_some() { frames } else { vec![frames.concat()] };
     for client in clients {
