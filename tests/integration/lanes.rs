@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    Native, Packet, Polling, Protocol, Server, Socket, narrow, open, seq, signal, soon, times, upgrade_while_polling,
+    Native, PATIENCE, Packet, Polling, Protocol, Server, Socket, narrow, open, seq, signal, times,
+    upgrade_while_polling,
 };
 
 const SYMBOLS: [&str; 3] = ["EURUSD", "GBPUSD", "USDJPY"];
@@ -105,6 +106,11 @@ async fn push_prices(server: &Server, price: f64) {
     }
 }
 
+/// Waits for everything that is published within this many seconds.
+async fn within<T>(seconds: u64, everything: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds) + PATIENCE, everything).await.expect("everything arrives")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
     let seconds = times("ORION_LANE_SECONDS", 10) as u64;
@@ -120,11 +126,16 @@ async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
     let client = async |protocol, upgrades| {
         let (socket, told) =
             if upgrades { upgraded(addr, protocol).await } else { over_websocket(addr, protocol).await };
-        let (mut socket, mut told, mut asked) = (socket, told, 0);
+        let (mut socket, mut told, mut asked, mut pinged) = (socket, told, 0, Instant::now());
         loop {
             if !published.is_cancelled() && rand::random_bool(0.1) {
                 asked += 1;
                 socket.say(format!("42{asked}[\"ping\",{{\"timestamp\":{asked}}}]")).await;
+            }
+            if protocol == Protocol::Eio3 && pinged.elapsed() > Duration::from_secs(10) {
+                // In Engine.IO 3 the client sends the pings.
+                pinged = Instant::now();
+                socket.say("2").await;
             }
             if rand::random_bool(0.02) {
                 sleep(Duration::from_millis(rand::random_range(0..60))).await;
@@ -147,7 +158,7 @@ async fn no_signal_is_lost_or_doubled_between_engine_and_lane() {
             Box::pin(client(Protocol::Eio4, true)),
         )
     };
-    let (signals, clients) = soon("everything", async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
+    let (signals, clients) = within(seconds, async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
     let (one, two, three, four, five) = clients;
     for (told, asked) in [one, two, three, four, five] {
         assert_eq!(told.signals, (1..=signals).collect::<Vec<_>>());
@@ -242,7 +253,7 @@ async fn native_clients_get_every_signal_once_in_order() {
     let orion = || client("/ws/signals", |asked| json!({"type": "ping", "timestamp": asked}), ToldNatively::note);
     let aria = || client("/ws", |asked| json!({"type": "echo", "payload": asked}), ToldNatively::note_aria);
     let clients = async { tokio::join!(Box::pin(orion()), Box::pin(orion()), Box::pin(aria()), Box::pin(aria())) };
-    let (signals, clients) = soon("everything", async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
+    let (signals, clients) = within(seconds, async { tokio::join!(Box::pin(publishing), Box::pin(clients)) }).await;
     let (one, two, three, four) = clients;
     for (told, asked) in [one, two, three, four] {
         assert_eq!(told.signals, (1..=signals).collect::<Vec<_>>());
