@@ -57,7 +57,7 @@ page:
 ## Checking
 
 .PHONY: test
-test: need-rust need-node client lint test-rust test-client test-browser ## Everything that CI runs
+test: need-rust need-node client lint test-rust test-protocol test-client test-browser ## Everything that CI runs
 
 .PHONY: lint
 lint: need-rust ## Format, clippy and documentation
@@ -73,6 +73,12 @@ test-rust: export RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/nul
 test-rust: need-rust need-faketime ## Unit and integration tests; every benchmark once
 	cargo test --doc --locked
 	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
+
+# After `test-rust` the example is built already.
+.PHONY: test-protocol
+test-protocol: client need-rust ## The documented cases of Engine.IO and Socket.IO against examples/echo.rs
+	cargo build --locked --example echo
+	cd $(CLIENT) && ORION_ECHO=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/examples/echo npm run test:protocol
 
 # What the suites drive.
 test-client test-browser: export ORION_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/orion-server

@@ -41,6 +41,10 @@ const SYMBOLS: [&str; 11] =
     ["EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "US30", "NAS100", "SPX500", "MNQ", "NQ", "MES", "ES"];
 /// The number of signals in a snapshot.
 const SIGNALS: usize = 10;
+/// From this number of clients on, it is judged what memory is given back: for fewer, the code that is loaded weighs more.
+const MANY: usize = 1_000;
+/// The largest ratio of memory a minute after all clients have left, against the start.
+const MAX_KEPT: f64 = 1.2;
 /// The largest ratio of memory with all clients connected, at the end against the first time. The allocator keeps some freed
 /// memory; leaked clients would double it.
 const MAX_DRIFT: f64 = 1.5;
@@ -112,6 +116,10 @@ async fn rounds(kind: ServerKind, count: usize, promises: &mut Promises) -> Vec<
         crowd.expect_present(kind, promises);
         crowd.leave().await;
         let left = prepared.returned(&server, kind).await;
+        if kind == ServerKind::Orion && round == 0 && count >= MANY {
+            let kept = prepared.memory_kept(&server).await;
+            promises.check(kept <= MAX_KEPT, format!("a minute later memory is {kept:.2} times that of the start"));
+        }
         let (full, empty) = (full[round], server.resident());
         println!("  all have left: {left}; memory {full:.1} → {empty:.1} MB (at the start {:.1})", prepared.memory);
         if kind == ServerKind::Orion {
@@ -170,6 +178,18 @@ impl std::fmt::Display for Left {
 }
 
 impl Prepared {
+    /// Waits a minute at most until memory is given back. Returns the ratio of memory against the start.
+    async fn memory_kept(&self, server: &Server) -> f64 {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let kept = server.resident() / self.memory;
+            if kept <= MAX_KEPT || Instant::now() > deadline {
+                return kept;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Waits, with a limit, until the resources are released.
     async fn returned(&self, server: &Server, kind: ServerKind) -> Left {
         let patience = Instant::now() + Duration::from_secs(30);

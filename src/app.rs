@@ -34,7 +34,7 @@ use crate::dashboards::Start;
 use crate::domain::{Event, Instruments, Position, WallClock};
 use crate::engine::Engine;
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Clients, Envelope, Hub, Sink};
+use crate::hub::{Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
@@ -44,6 +44,8 @@ use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::events::PublishedTypes;
+use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
 use crate::transport::{ChannelCap, Gateway, TokenLayer};
 
@@ -106,8 +108,6 @@ impl App {
         let (store, recovered) = open_store(settings, &metrics)?;
         let hub = live_hub(settings, &recovered, &metrics);
 
-        let clients = Arc::new(Clients::default());
-        hub.add_sink(clients.clone());
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
@@ -123,7 +123,7 @@ impl App {
         let published = Arc::new(dashboards::published_types());
         let gateway = Arc::new(Gateway {
             hub: hub.clone(),
-            clients,
+            fanout: start_fanout(&hub, &published, &metrics, &tasks),
             log: store.reader(),
             push: push.clone(),
             published: published.clone(),
@@ -145,7 +145,6 @@ impl App {
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         let gauge_sources = gauges::GaugeSources {
             handle: handle.clone(),
-            clients: gateway.clients.clone(),
             connections: listener.registry(),
             tokens: tokens.clone(),
             states: states.clone(),
@@ -214,14 +213,8 @@ impl App {
         let limits = access::polling_limits(settings, self.listener.max_connections());
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
-        let (engine, rooms) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        let rooms = Arc::new(rooms);
-        self.gateway.hub.add_sink(rooms.clone());
-        let pace = rooms.run_rates(self.tasks.stopping());
-        self.tasks.spawn("price rates", async move {
-            pace.await;
-            Ok::<_, std::convert::Infallible>(())
-        });
+        let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
+        self.gateway.hub.add_sink(Arc::new(rooms));
         let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;
@@ -231,6 +224,9 @@ impl App {
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));
+        let streams = engine.clone();
+        // The engine has spawned its task when the call returns.
+        websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
         let service = ServiceBuilder::new()
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(
@@ -240,7 +236,7 @@ impl App {
             ))
             .layer(http::protocol::layer(self.gateway.metrics.clone()))
             .layer(TokenLayer::new(self.gateway.clone(), &dashboards::token_headers()))
-            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, dashboards::rewrite))
+            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, websockets, dashboards::rewrite))
             .layer(CompactHead)
             .service(engine);
         let (listener, listener_stop, stopping) =
@@ -265,7 +261,7 @@ impl App {
         self.gateway.draining.cancel();
         self.listener_stop.stop_accepting.cancel();
         let natives = async {
-            while self.gateway.clients.clients() > 0 {
+            while self.gateway.hub.clients_of("native") > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -370,6 +366,17 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         "signal log opened"
     );
     Ok((Arc::new(store), recovered))
+}
+
+/// Starts the tasks that write to the clients, one for each worker thread.
+fn start_fanout(hub: &Hub, published: &Arc<PublishedTypes>, metrics: &Arc<Metrics>, tasks: &Tasks) -> Fanout {
+    let mut encoders = socketio::encoders(published, &hub.position());
+    encoders.extend(dashboards::encoders());
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    let fanout = Fanout::new(workers, encoders, metrics.clone());
+    fanout.spawn(tasks);
+    hub.add_sink(Arc::new(fanout.clone()));
+    fanout
 }
 
 /// Restores the snapshot for new clients from what the log has recovered.

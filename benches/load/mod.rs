@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// The argument with which a program starts itself as the bare server.
-const BARE: &str = "--bare";
+pub const BARE: &str = "--bare";
 
 /// How a program was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

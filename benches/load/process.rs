@@ -22,6 +22,10 @@ pub enum ServerKind {
     Orion,
     /// socketioxide on `axum::serve`.
     Bare,
+    /// A program that only writes finished frames, with one write for all that is published together.
+    Floor,
+    /// The same with one write for each frame.
+    FloorEach,
 }
 
 impl ServerKind {
@@ -29,6 +33,8 @@ impl ServerKind {
         match self {
             Self::Orion => "orion-server",
             Self::Bare => "bare socketioxide",
+            Self::Floor => "floor",
+            Self::FloorEach => "floor, one write for each frame",
         }
     }
 }
@@ -67,9 +73,9 @@ impl Server {
         assert_eq!(listening(&self.dir).await, self.addr);
     }
 
-    /// Pushes a list of prices, then the signals one by one, as a source does. The bare server receives the events to emit.
+    /// Pushes a list of prices, then the signals one by one, as a source does. Other servers receive the events to emit.
     pub async fn push(&self, prices: &[Value], signals: &[Value]) {
-        if self.kind == ServerKind::Bare {
+        if self.kind != ServerKind::Orion {
             let as_emitted = |event: &'static str| move |body: &Value| json!([event, emitted(event, body)]);
             let events: Vec<_> =
                 prices.iter().map(as_emitted("price_update")).chain(signals.iter().map(as_emitted("signal"))).collect();
@@ -103,9 +109,14 @@ impl Server {
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
+    /// Returns the id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the resident memory, in MB.
     pub fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
@@ -143,17 +154,24 @@ fn log_path(dir: &TempDir) -> std::path::PathBuf {
     dir.path().join("log")
 }
 
+/// Returns the command that starts this program as another server.
+fn itself(argument: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(argument);
+    command
+}
+
 fn spawn(kind: ServerKind, port: u16, dir: &TempDir) -> Child {
     let mut command = match kind {
         ServerKind::Orion => Command::new(env!("CARGO_BIN_EXE_orion-server")),
-        ServerKind::Bare => {
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.arg(BARE);
-            command
-        }
+        ServerKind::Bare => itself(BARE),
+        ServerKind::Floor | ServerKind::FloorEach => itself("--floor"),
     };
+    command.env_clear();
+    if kind == ServerKind::FloorEach {
+        command.env("FLOOR_WRITES_EACH", "1");
+    }
     command
-        .env_clear()
         .env("PORT", port.to_string())
         .env("ORION_HOST", "127.0.0.1")
         .env("ORION_LOG_FORMAT", "json")

@@ -194,7 +194,7 @@ export interface Overview {
   alerts: { alert: string; raised: number }[];
   connections: { transport: string; endpoint: string; open: number }[];
   presence: { transport: string; clients: number; prices: number; signals: number; messages: number }[];
-  /** Queue fields are null where the queue is not visible: Socket.IO keeps it inside its library. */
+  /** Queue fields are null where nothing is queued: requests, and Socket.IO over long polling, which keeps its queue inside its library. */
   slowest: {
     endpoint: string;
     /** Id of the client's connection in the log; null when the connection only serves requests. */
@@ -205,6 +205,8 @@ export interface Overview {
     behind_ms: number | null;
     ordered: number | null;
     states: number | null;
+    /** Prices and other states that a newer one has replaced, since the connection was opened. */
+    conflated: number | null;
   }[];
   slow_clients_cut: { transport: string; count: number }[];
   sources: SourceStatus[];

@@ -1,5 +1,6 @@
 //! The dashboards. No other place outside of [`dashboards`](crate::dashboards) names them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +21,7 @@ use crate::domain::{MessageType, Position, RelayedMessage, Signal};
 use crate::http::AppState;
 use crate::tasks::Tasks;
 use crate::transport::events::PublishedTypes;
+use crate::transport::lane::Encode;
 
 /// All dashboards.
 const DASHBOARDS: [&dyn Dashboard; 4] = [&Orion, &Aria, &Sentio, &Bots];
@@ -33,6 +35,13 @@ pub fn published_types() -> PublishedTypes {
 pub fn message_type(name: &str) -> Option<MessageType> {
     let mut kinds = DASHBOARDS.iter().flat_map(|dashboard| dashboard.message_types()).map(|declared| declared.kind);
     kinds.find(|kind| kind.name() == name)
+}
+
+/// Returns the encodings that clients of the streams share, in the order of their slots.
+pub(super) fn encoders() -> Vec<Box<dyn Encode>> {
+    let shared = DASHBOARDS.iter().flat_map(|dashboard| dashboard.shared());
+    let shared: BTreeMap<_, _> = shared.copied().collect();
+    shared.into_values().map(|encoding| Box::new(encoding) as Box<dyn Encode>).collect()
 }
 
 /// Returns the headers in which pages send a token, besides those of every page.
@@ -101,6 +110,7 @@ impl Dashboards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::lane::Slot;
 
     #[test]
     fn no_two_message_types_have_the_same_name() {
@@ -110,6 +120,15 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count, "{names:?}");
         assert!(names.iter().all(|name| message_type(name).is_some()));
+    }
+
+    #[test]
+    fn shared_encodings_have_their_slots() {
+        let mut slots: Vec<_> =
+            DASHBOARDS.iter().flat_map(|dashboard| dashboard.shared()).map(|(slot, _)| *slot).collect();
+        slots.sort_unstable();
+        let numbered: Vec<_> = (0..slots.len() as u8).map(Slot::native).collect();
+        assert_eq!(slots, numbered, "each once, and none left out");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::sources::market_is_open;
 use crate::auth::Tokens;
 use crate::domain::Instruments;
-use crate::hub::Clients;
 use crate::listener::ConnectionRegistry;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Health, Store};
@@ -35,7 +34,6 @@ pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceSta
 /// The sources of the gauges that are read at each scrape.
 pub(super) struct GaugeSources {
     pub(super) handle: Handle,
-    pub(super) clients: Arc<Clients>,
     pub(super) connections: Arc<ConnectionRegistry>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) states: SourceStates,
@@ -46,7 +44,7 @@ pub(super) struct GaugeSources {
 
 impl GaugeSources {
     pub(super) fn update(&self, metrics: &Metrics) {
-        let waiting = self.clients.waiting();
+        let waiting = self.connections.waiting();
         let queues =
             [("pipeline", self.handle.depth()), ("outbox_ordered", waiting.ordered), ("outbox_states", waiting.states)];
         for (queue, depth) in queues {

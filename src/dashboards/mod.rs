@@ -24,6 +24,7 @@ use crate::http::{AppState, ReadLimit};
 use crate::hub::Encoding;
 use crate::transport::Gateway;
 use crate::transport::events::PublishedType;
+use crate::transport::lane::{NativeEncoding, Slot};
 
 /// A dashboard: what it declares, and how it starts.
 pub trait Dashboard: fmt::Debug + Sync {
@@ -34,6 +35,12 @@ pub trait Dashboard: fmt::Debug + Sync {
 
     /// Returns the slots in which its encodings of an event are kept. No other dashboard may use them.
     fn encodings(&self) -> &'static [Encoding];
+
+    /// Returns the encodings in which its streams get events that their clients share, by their slots. No other
+    /// dashboard may use them.
+    fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
+        &[]
+    }
 
     /// Returns the headers in which its pages send a token, besides `Authorization`.
     fn token_headers(&self) -> &'static [&'static str] {

@@ -103,7 +103,7 @@ pub(super) enum Offered {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct FailoverSource {
     gate: Gate,
     feed: Feed,
     price: f64,
@@ -121,7 +121,7 @@ struct Lane {
 /// All sources of one symbol.
 #[derive(Debug)]
 pub(super) struct SourceFailover {
-    by_source: BTreeMap<SourceName, Lane>,
+    by_source: BTreeMap<SourceName, FailoverSource>,
     in_force: Option<SourceName>,
     switched_at: Option<Duration>,
 }
@@ -146,7 +146,7 @@ impl SourceFailover {
         // Simulated, recorded and pushed prices may jump.
         let is_market =
             matches!(tick.feed, Feed::Live | Feed::Delayed | Feed::Indicative) && source.as_str() != SourceName::PUSH;
-        let lane = self.by_source.entry(source.clone()).or_insert_with(|| Lane::new(tick.feed, now));
+        let lane = self.by_source.entry(source.clone()).or_insert_with(|| FailoverSource::new(tick.feed, now));
         if let Err(fault) = lane.gate.judge(tick.quote, now, if is_market { rules.jump_limit } else { 0.0 }) {
             lane.refused += 1;
             notices.push(EngineEvent::Refused { source: source.clone(), symbol: tick.symbol.clone(), fault });
@@ -194,7 +194,7 @@ impl SourceFailover {
         if silence > max_silence && new.in_a_row >= MIN_TICKS_TO_SWITCH {
             return Some(true);
         }
-        let rank = |lane: &Lane, name| (lane.feed != Feed::Live, rules.rank(name));
+        let rank = |lane: &FailoverSource, name| (lane.feed != Feed::Live, rules.rank(name));
         let rested = self.switched_at.is_none_or(|at| now.saturating_sub(at) >= rules.return_after);
         let steady = now.saturating_sub(new.steady_since) >= rules.return_after && new.in_a_row > MIN_TICKS_TO_SWITCH;
         (rank(new, source) < rank(old, in_force) && rested && steady).then_some(false)
@@ -247,7 +247,7 @@ impl SourceFailover {
     }
 }
 
-impl Lane {
+impl FailoverSource {
     fn new(feed: Feed, now: Duration) -> Self {
         Self {
             gate: Gate::default(),

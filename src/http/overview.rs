@@ -91,7 +91,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
         }),
         logins: metrics.logins.get(),
         parts: parts(&conditions),
-        presence: state.hub.channels().iter().map(presence).collect(),
+        presence: state.hub.channels().into_iter().map(presence).collect(),
         process: json!({
             "resident_bytes": usage.resident_bytes.unwrap_or_default(),
             "open_files": usage.open_files.unwrap_or_default(),
@@ -128,13 +128,13 @@ fn connections(metrics: &Metrics) -> Vec<Value> {
     connections
 }
 
-fn presence(channels: &Channels) -> Value {
+fn presence(channels: Channels) -> Value {
     let Channels { transport, clients, prices, signals, messages } = channels;
     json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
 }
 
-/// Returns a slow client as JSON. The queue in front of the connection is `null` where it is not visible: Socket.IO
-/// keeps it inside its library.
+/// Returns a slow client as JSON. The queue in front of the connection is `null` where there is none: requests, and
+/// Socket.IO over long polling, which keeps its queue inside its library.
 fn slow(slow: &SlowConnection) -> Value {
     let SlowConnection { endpoint, connection, connected, blocked, longest, behind } = slow;
     let ms = |span: Duration| span.as_millis() as u64;
@@ -143,6 +143,7 @@ fn slow(slow: &SlowConnection) -> Value {
         "connected_ms": ms(*connected), "blocked_ms": blocked.map(ms), "longest_ms": ms(*longest),
         "behind_ms": behind.map(|behind| ms(behind.by)), "ordered": behind.map(|behind| behind.ordered),
         "states": behind.map(|behind| behind.states),
+        "conflated": behind.map(|behind| behind.conflated),
     })
 }
 

@@ -1,101 +1,111 @@
-//! The connected native WebSocket clients, with one outbox each.
+//! How many clients of each transport are connected, by what they subscribed to.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
-use super::{Channels, Envelope, Outbox, Sink};
-use crate::telemetry::{Behind, Queue as _};
+use super::Topics;
 
-/// All outboxes. As a sink it delivers to each client what the client subscribed to.
-#[derive(Debug, Default)]
-pub struct Clients {
-    members: RwLock<HashMap<u64, Arc<Outbox>>>,
-    next: AtomicU64,
+/// The transports whose clients are counted.
+const TRANSPORTS: [&str; 2] = ["native", "socketio"];
+
+/// How many clients of a transport are subscribed to what. A client may have several channels, or only some symbols of
+/// one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// The transport.
+    pub transport: &'static str,
+    /// All clients of the transport.
+    pub clients: usize,
+    /// Clients that get prices.
+    pub prices: usize,
+    /// Clients that get signals.
+    pub signals: usize,
+    /// Clients that get relayed messages.
+    pub messages: usize,
 }
 
-/// Keeps a client registered; dropping it removes the client.
+/// The connected clients.
+#[derive(Debug, Clone)]
+pub(super) struct Clients(Arc<Mutex<[Channels; TRANSPORTS.len()]>>);
+
+/// Counts a client until it is dropped.
 #[derive(Debug)]
 pub struct Membership {
-    clients: Arc<Clients>,
-    id: u64,
+    clients: Clients,
+    transport: usize,
+    /// Whether it gets prices, signals and relayed messages.
+    gets: Mutex<[bool; 3]>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        let none = |transport| Channels { transport, clients: 0, prices: 0, signals: 0, messages: 0 };
+        Self(Arc::new(Mutex::new(TRANSPORTS.map(none))))
+    }
 }
 
 impl Clients {
-    /// Registers a client. Its topics decide which events it gets.
-    pub fn join(self: &Arc<Self>, outbox: Arc<Outbox>) -> Membership {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.members.write().insert(id, outbox);
-        Membership { clients: self.clone(), id }
+    /// Counts a client that is not subscribed to anything yet.
+    pub(super) fn join(&self, transport: &str) -> Membership {
+        let transport = TRANSPORTS.iter().position(|name| *name == transport).unwrap_or_default();
+        self.0.lock()[transport].clients += 1;
+        Membership { clients: self.clone(), transport, gets: Mutex::default() }
     }
 
-    /// Returns the backlog of all clients together.
-    pub fn waiting(&self) -> Behind {
-        self.members.read().values().map(|outbox| outbox.behind()).fold(Behind::default(), |all, one| Behind {
-            ordered: all.ordered + one.ordered,
-            states: all.states + one.states,
-            by: all.by.max(one.by),
-        })
+    /// Returns the counts of each transport.
+    pub(super) fn channels(&self) -> [Channels; TRANSPORTS.len()] {
+        *self.0.lock()
     }
 }
 
-impl Sink for Clients {
-    fn clients(&self) -> usize {
-        self.members.read().len()
+impl Membership {
+    /// Notes what the client is subscribed to.
+    pub fn set(&self, topics: &Topics) {
+        let messages = topics.published.each().next().is_some();
+        self.count([!topics.prices.is_none(), !topics.signals.is_none(), messages]);
     }
 
-    fn channels(&self) -> Channels {
-        let mut channels = Channels::of("native");
-        for outbox in self.members.read().values() {
-            let topics = outbox.topics();
-            channels.clients += 1;
-            channels.prices += usize::from(!topics.prices.is_none());
-            channels.signals += usize::from(!topics.signals.is_none());
-            channels.messages += usize::from(topics.published.each().next().is_some());
-        }
-        channels
-    }
-
-    fn deliver(&self, batch: &[Arc<Envelope>]) {
-        for outbox in self.members.read().values() {
-            outbox.offer(batch);
+    fn count(&self, gets: [bool; 3]) {
+        let before = std::mem::replace(&mut *self.gets.lock(), gets);
+        let channels = &mut self.clients.0.lock()[self.transport];
+        let counts = [&mut channels.prices, &mut channels.signals, &mut channels.messages];
+        for (count, (before, now)) in counts.into_iter().zip(before.into_iter().zip(gets)) {
+            *count = *count + usize::from(now) - usize::from(before);
         }
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.clients.members.write().remove(&self.id);
+        self.count([false; 3]);
+        self.clients.0.lock()[self.transport].clients -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::hub::{Selection, Topics};
-    use crate::telemetry::Metrics;
+    use crate::hub::Selection;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_backlog_counts_until_clients_read_it() {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let clients = Arc::new(Clients::default());
-        let outboxes: Vec<_> = (0..3).map(|_| Arc::new(Outbox::new(metrics.clone()))).collect();
-        let _members: Vec<_> = outboxes.iter().map(|outbox| clients.join(outbox.clone())).collect();
-        assert_eq!(clients.waiting(), Behind::default());
-        outboxes[1].answer("a".into());
-        tokio::time::advance(Duration::from_secs(3)).await;
-        outboxes[0].answer("a".into());
-        outboxes[0].answer("b".into());
-        assert_eq!(clients.waiting(), Behind { ordered: 3, states: 0, by: Duration::from_secs(3) });
-        outboxes[1].drain().unwrap();
-        assert_eq!(clients.waiting(), Behind { ordered: 2, states: 0, by: Duration::ZERO });
-
-        outboxes[2].set_topics(Topics { prices: Selection::All, ..Topics::default() });
-        let Channels { clients, prices, signals, messages, .. } = clients.channels();
-        assert_eq!((clients, prices, signals, messages), (3, 1, 0, 0));
+    #[test]
+    fn clients_are_counted_by_what_they_get() {
+        let clients = Clients::default();
+        let [one, two] = ["native", "native"].map(|transport| clients.join(transport));
+        let native = || {
+            let Channels { clients, prices, signals, messages, .. } = clients.channels()[0];
+            [clients, prices, signals, messages]
+        };
+        assert_eq!(native(), [2, 0, 0, 0]);
+        one.set(&Topics::market());
+        two.set(&Topics { prices: Selection::All, ..Topics::public() });
+        assert_eq!(native(), [2, 2, 2, 1]);
+        one.set(&Topics { signals: Selection::All, ..Topics::default() });
+        assert_eq!(native(), [2, 1, 2, 1]);
+        drop(two);
+        assert_eq!(native(), [1, 0, 1, 0]);
+        drop(one);
+        assert_eq!(native(), [0; 4]);
+        assert_eq!(clients.channels()[1].transport, "socketio");
     }
 }

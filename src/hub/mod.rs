@@ -21,47 +21,19 @@ use crate::domain::{
     Audience, Event, MessageType, Now, Position, PriceUpdate, PrunedMessages, Quality, RelayedMessage, Signal, Symbol,
 };
 use crate::telemetry::Metrics;
-pub use clients::{Clients, Membership};
+use clients::Clients;
+pub use clients::{Channels, Membership};
 pub use envelope::{Encoding, Envelope};
 use message_cache::MessageCache;
 pub use outbox::{Ordered, Outbox, OutboxBatch, OutboxClosed, Spacing};
 use signal_cache::SignalCache;
 pub use topics::{Audiences, Selection, Topics};
 
-/// A transport with its own clients, to which the hub delivers published events.
+/// What delivers published events to the clients of a transport.
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Queues a batch for every subscribed client. The hub calls it in publishing order, one call at a time; it must
     /// not block.
     fn deliver(&self, batch: &[Arc<Envelope>]);
-
-    /// Returns how many clients are connected.
-    fn clients(&self) -> usize;
-
-    /// Counts the clients by what they subscribed to.
-    fn channels(&self) -> Channels;
-}
-
-/// How many clients of a transport are subscribed to what. A client may have several channels, or only some symbols of
-/// one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Channels {
-    /// The transport.
-    pub transport: &'static str,
-    /// All clients of the transport.
-    pub clients: usize,
-    /// Clients that get prices.
-    pub prices: usize,
-    /// Clients that get signals.
-    pub signals: usize,
-    /// Clients that get relayed messages.
-    pub messages: usize,
-}
-
-impl Channels {
-    /// Returns zero counts for `transport`.
-    pub fn of(transport: &'static str) -> Self {
-        Self { transport, clients: 0, prices: 0, signals: 0, messages: 0 }
-    }
 }
 
 /// Delivers published events to all sinks, and keeps the snapshot for new clients.
@@ -69,6 +41,7 @@ impl Channels {
 pub struct Hub {
     snapshot: Mutex<Snapshot>,
     sinks: RwLock<Vec<Arc<dyn Sink>>>,
+    clients: Clients,
     metrics: Arc<Metrics>,
 }
 
@@ -94,7 +67,12 @@ impl Hub {
             signals: SignalCache::new(replay_window),
             messages: MessageCache::new(messages_per_user),
         };
-        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), metrics }
+        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), clients: Clients::default(), metrics }
+    }
+
+    /// Counts a client of a transport, until the membership is dropped.
+    pub fn join(&self, transport: &'static str) -> Membership {
+        self.clients.join(transport)
     }
 
     /// Registers a sink for all later events.
@@ -136,7 +114,6 @@ impl Hub {
                 self.metrics.last_signal_timestamp_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
-            self.metrics.publish_seconds.observe(publication.age().as_secs_f64());
         }
     }
 
@@ -152,12 +129,18 @@ impl Hub {
 
     /// Returns how many clients are connected over all transports.
     pub fn clients(&self) -> usize {
-        self.sinks.read().iter().map(|sink| sink.clients()).sum()
+        self.clients.channels().iter().map(|channels| channels.clients).sum()
+    }
+
+    /// Returns how many clients of a transport are connected.
+    pub fn clients_of(&self, transport: &str) -> usize {
+        let all = self.clients.channels();
+        all.iter().filter(|channels| channels.transport == transport).map(|channels| channels.clients).sum()
     }
 
     /// Returns the counts of clients by transport.
-    pub fn channels(&self) -> Vec<Channels> {
-        self.sinks.read().iter().map(|sink| sink.channels()).collect()
+    pub fn channels(&self) -> impl IntoIterator<Item = Channels> {
+        self.clients.channels()
     }
 
     /// Returns the last published price of every symbol.

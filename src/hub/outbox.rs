@@ -33,6 +33,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct OutboxState {
     topics: Topics,
+    /// The number of the last event that was offered.
+    offered: u64,
     states: BTreeMap<StateKey, Arc<Envelope>>,
     ordered: VecDeque<Ordered>,
     /// The minimum time between two prices of a symbol.
@@ -46,6 +48,8 @@ struct OutboxState {
     /// When the oldest queued item was queued.
     since: Option<Instant>,
     closed: Option<OutboxClosed>,
+    /// States that a newer one has replaced.
+    conflated: u64,
 }
 
 /// An ordered item to write.
@@ -141,11 +145,13 @@ impl Outbox {
         self.state.lock().topics.clone()
     }
 
-    /// Queues the events that the client subscribed to, and wakes its write loop once.
-    pub fn offer(&self, batch: &[Arc<Envelope>]) {
+    /// Queues the events that the client subscribed to, and wakes its write loop once. Events that were offered before are
+    /// left out, by their numbers in the order of publishing.
+    pub fn offer(&self, batch: &[(u64, Arc<Envelope>)]) {
         let mut state = self.state.lock();
-        let mut queued = false;
-        for publication in batch {
+        let (mut queued, offered) = (false, state.offered);
+        state.offered = offered.max(batch.last().map_or(0, |(number, _)| *number));
+        for (_, publication) in batch.iter().filter(|(number, _)| *number > offered) {
             if state.topics.contain(publication.event()) {
                 state.push(publication, &self.metrics);
                 queued = true;
@@ -189,13 +195,21 @@ impl Outbox {
     /// [`OutboxClosed`] when the client fell too far behind; the queue has been dropped.
     pub async fn due(&self) -> Result<OutboxBatch, OutboxClosed> {
         loop {
+            self.ready().await;
             let batch = self.drain()?;
             if !batch.is_empty() {
                 return Ok(batch);
             }
+        }
+    }
+
+    /// Waits until something is due.
+    pub async fn ready(&self) {
+        loop {
             let next = self.state.lock().next();
             match next {
                 None => self.wake.notified().await,
+                Some(next) if next <= Instant::now() => return,
                 Some(next) => tokio::select! {
                     () = self.wake.notified() => {}
                     () = sleep_until(next) => {}
@@ -224,7 +238,7 @@ impl Queue for Outbox {
     fn behind(&self) -> Behind {
         let state = self.state.lock();
         let by = state.since.filter(|_| !state.is_empty()).map(|since| since.elapsed()).unwrap_or_default();
-        Behind { ordered: state.ordered.len(), states: state.states.len(), by }
+        Behind { ordered: state.ordered.len(), states: state.states.len(), by, conflated: state.conflated }
     }
 }
 
@@ -278,14 +292,14 @@ impl OutboxState {
 
     /// Returns when the next queued item is due.
     fn next(&self) -> Option<Instant> {
-        let ordered = self.next_ordered.filter(|_| !self.ordered.is_empty());
-        [self.next_price(), ordered].into_iter().flatten().min()
-    }
-
-    /// Returns when the next queued price is due.
-    fn next_price(&self) -> Option<Instant> {
-        let interval = self.price_interval?;
-        self.states.keys().filter_map(|key| self.last_sent.get(key).map(|last| *last + interval)).min()
+        let now = Instant::now();
+        let ordered = self.ordered.front().map(|first| match first {
+            Ordered::Event(_) => self.next_ordered.unwrap_or(now),
+            Ordered::Frame(_) | Ordered::Ping(_) => now,
+        });
+        let after = |key| self.price_interval.and_then(|interval| Some(*self.last_sent.get(key)? + interval));
+        let states = self.states.keys().map(|key| after(key).unwrap_or(now));
+        states.chain(ordered).chain(self.closed.map(|_| now)).min()
     }
 
     fn push(&mut self, publication: &Arc<Envelope>, metrics: &Metrics) {
@@ -297,6 +311,7 @@ impl OutboxState {
         }
         self.since.get_or_insert_with(Instant::now);
         if self.states.insert(key, publication.clone()).is_some() {
+            self.conflated += 1;
             metrics.dropped_total.with_label_values(&["outbox_states"]).inc();
         }
         while self.states.len() > MAX_STATES {

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
@@ -46,6 +48,12 @@ fn signal(id: &str, seq: u64, state: SignalState) -> Arc<Envelope> {
         Signal::create(SignalId::new(id).unwrap(), &draft, &instrument, source, now, Duration::from_secs(300)).unwrap();
     let signal = Signal { state, ..signal };
     Arc::new(Envelope::placed(Event::Signal(Arc::new(signal)), Position { epoch: "e".into(), seq }))
+}
+
+fn offer(outbox: &Outbox, events: &[Arc<Envelope>]) {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let first = NUMBER.fetch_add(events.len() as u64, Ordering::Relaxed);
+    outbox.offer(&(first..).zip(events.iter().cloned()).collect::<Vec<_>>());
 }
 
 fn seqs(publications: &[Arc<Envelope>]) -> Vec<u64> {
@@ -150,9 +158,9 @@ fn a_slow_client_loses_only_outdated_prices() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     for value in [1.0, 2.0, 3.0] {
-        outbox.offer(&[price("EURUSD", value), price("GBPUSD", value)]);
+        offer(&outbox, &[price("EURUSD", value), price("GBPUSD", value)]);
     }
-    outbox.offer(&[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
+    offer(&outbox, &[signal("a", 1, SignalState::Pending), signal("a", 2, SignalState::Confirmed)]);
     let batch = outbox.drain().unwrap();
     let prices: Vec<_> = batch
         .states
@@ -171,7 +179,7 @@ fn a_client_too_slow_for_signals_is_closed() {
     let outbox = Outbox::new(metrics());
     outbox.set_topics(Topics::market());
     for seq in 1..5000 {
-        outbox.offer(&[signal("a", seq, SignalState::Pending)]);
+        offer(&outbox, &[signal("a", seq, SignalState::Pending)]);
     }
     assert_eq!(outbox.drain().unwrap_err().waiting, 2048);
 }
@@ -181,9 +189,9 @@ fn a_client_gets_only_what_it_subscribed_to() {
     let outbox = Outbox::new(metrics());
     let only = Selection::Only([Symbol::new("GBPUSD")].into());
     outbox.set_topics(Topics { prices: only, signals: Selection::None, ..Topics::default() });
-    outbox.offer(&[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
+    offer(&outbox, &[price("EURUSD", 1.0), signal("a", 1, SignalState::Pending)]);
     assert!(outbox.drain().unwrap().is_empty());
-    outbox.offer(&[price("GBPUSD", 1.0)]);
+    offer(&outbox, &[price("GBPUSD", 1.0)]);
     assert_eq!(outbox.drain().unwrap().states.len(), 1);
 }
 
@@ -258,9 +266,9 @@ async fn a_price_interval_delivers_the_newest_price() {
     let begin = tokio::time::Instant::now();
     let publish = async {
         for number in 1..=25_u32 {
-            outbox.offer(&[price("EURUSD", number.into())]);
+            offer(&outbox, &[price("EURUSD", number.into())]);
             if number == 3 {
-                outbox.offer(&[price("US30", 7.0), signal("s", 1, SignalState::Pending)]);
+                offer(&outbox, &[price("US30", 7.0), signal("s", 1, SignalState::Pending)]);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -306,8 +314,8 @@ async fn spaced_events_leave_one_by_one() {
         let at = begin.elapsed();
         if told.len() == 20 {
             // Live events arrive meanwhile, and other items do not wait for them.
-            outbox.offer(&(51..=100).map(|seq| signal("s", seq, SignalState::Pending)).collect::<Vec<_>>());
-            outbox.offer(&[price("EURUSD", 1.0)]);
+            offer(&outbox, &(51..=100).map(|seq| signal("s", seq, SignalState::Pending)).collect::<Vec<_>>());
+            offer(&outbox, &[price("EURUSD", 1.0)]);
             let prices = outbox.due().await.unwrap();
             assert_eq!((prices.states.len(), prices.ordered.len(), begin.elapsed()), (1, 0, at));
         }

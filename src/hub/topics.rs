@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{Audience, Event, Symbol};
+use crate::domain::{Audience, Event, StateKey, Symbol};
 
 /// The selected symbols of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -132,6 +132,14 @@ impl Topics {
             Event::Price(update) => self.prices.contains(&update.symbol),
             Event::Signal(signal) => self.signals.contains(&signal.symbol),
             Event::RelayedMessage(published) => self.published.contain(&published.audience),
+        }
+    }
+
+    /// Whether the client gets the state with this key.
+    pub fn contain_key(&self, key: &StateKey) -> bool {
+        match key {
+            StateKey::Price(symbol) => self.prices.contains(symbol),
+            StateKey::RelayedMessage(audience, ..) => self.published.contain(audience),
         }
     }
 

@@ -95,10 +95,10 @@ where
 }
 
 fn spawn(listener: &Listener, running: impl Future<Output = Option<Reason>> + Send + 'static) {
-    let metrics = listener.metrics.clone();
+    let refused = listener.metrics.refused_total.clone();
     listener.tasks.spawn_connection(async move {
         if let Some(reason @ Reason::NoRequest) = running.await {
-            metrics.refused_total.with_label_values(&[reason.label()]).inc();
+            refused.with_label_values(&[reason.label()]).inc();
         }
     });
 }

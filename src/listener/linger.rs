@@ -3,7 +3,8 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -11,12 +12,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::kill::{KillSwitch, Reason};
-use super::stream::Socket;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// Connections that linger at a time; further ones are closed at once.
 const MAX_LINGERING: usize = 64;
+/// Maximum number of bytes that are read at a time from a stream that other tasks write to.
+const READ_CHUNK: usize = 16 * 1024;
 /// How long a peer has to read the last bytes and close its side.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -25,12 +27,13 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Lingering {
     permits: Arc<Semaphore>,
     tasks: Tasks,
-    metrics: Metrics,
+    /// Shared, because every connection has a copy of this.
+    metrics: Arc<Metrics>,
 }
 
 impl Lingering {
     pub(super) fn new(tasks: Tasks, metrics: Metrics) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics }
+        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics: Arc::new(metrics) }
     }
 
     /// Ends a connection: sends `last_bytes`, shuts the sending side down, and discards what the peer sends until it closes too.
@@ -64,12 +67,28 @@ pub(super) struct LingeringStream {
     inner: Option<TcpStream>,
     lingering: Lingering,
     kill: KillSwitch,
-    peer_closed: bool,
+    peer_closed: AtomicBool,
 }
 
 impl LingeringStream {
     pub(super) fn new(inner: TcpStream, lingering: Lingering, kill: KillSwitch) -> Self {
-        Self { inner: Some(inner), lingering, kill, peer_closed: false }
+        Self { inner: Some(inner), lingering, kill, peer_closed: AtomicBool::new(false) }
+    }
+
+    /// Returns the socket.
+    pub(super) fn tcp(&self) -> io::Result<&TcpStream> {
+        self.inner.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Returns where the tasks of the connection are spawned.
+    pub(super) fn tasks(&self) -> Tasks {
+        self.lingering.tasks.clone()
+    }
+
+    /// Notes whether a read has found the end.
+    fn note_read(&self, read: &io::Result<()>, buf: &ReadBuf<'_>, before: usize) {
+        let is_end = read.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+        self.peer_closed.store(is_end, Ordering::Relaxed);
     }
 
     fn inner(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -80,20 +99,20 @@ impl LingeringStream {
 impl Drop for LingeringStream {
     fn drop(&mut self) {
         let Some(stream) = self.inner.take() else { return };
+        if self.kill.killed().is_some_and(Reason::discards_output)
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "cannot discard the unsent bytes of a connection");
+        }
         if self.kill.killed() == Some(Reason::SlowReader) {
-            self.lingering.metrics.cut_slow("write", self.kill.blocked().unwrap_or_default());
+            self.lingering.metrics.cut_slow("write", self.kill.write_stats().longest());
         }
         // Lingering spawns a task, which needs the runtime.
-        if !self.peer_closed && self.kill.killed().is_none() && tokio::runtime::Handle::try_current().is_ok() {
+        if !self.peer_closed.load(Ordering::Relaxed)
+            && self.kill.killed().is_none()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
             self.lingering.close(stream, b"").ok();
-        }
-    }
-}
-
-impl Socket for LingeringStream {
-    fn discard_unsent(&self) {
-        if let Some(stream) = &self.inner {
-            stream.discard_unsent();
         }
     }
 }
@@ -103,9 +122,27 @@ impl AsyncRead for LingeringStream {
         let before = buf.filled().len();
         let outcome = self.inner()?.poll_read(cx, buf);
         if let Poll::Ready(read) = &outcome {
-            self.peer_closed = read.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+            self.note_read(read, buf, before);
         }
         outcome
+    }
+}
+
+/// Reads from a stream that other tasks write to.
+impl AsyncRead for &LingeringStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (tcp, before) = (self.tcp()?, buf.filled().len());
+        loop {
+            ready!(tcp.poll_read_ready(cx))?;
+            // Bounded, because the buffer has to be initialized.
+            let wanted = buf.remaining().min(READ_CHUNK);
+            let read = match tcp.try_read(buf.initialize_unfilled_to(wanted)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                read => read.map(|count| buf.advance(count)),
+            };
+            self.note_read(&read, buf, before);
+            return Poll::Ready(read);
+        }
     }
 }
 

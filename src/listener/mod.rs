@@ -24,6 +24,7 @@ mod registry;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upgraded;
 mod write_stats;
 
 use std::io;
@@ -44,7 +45,8 @@ pub use kill::{KillSwitch, Reason};
 pub use memory::memory_limit;
 pub use proxies::Proxies;
 pub use registry::ConnectionRegistry;
-pub use stream::{GuardedStream, Socket};
+pub use stream::GuardedStream;
+pub use upgraded::UpgradedSocket;
 pub use write_stats::SlowConnection;
 
 use crate::tasks::Tasks;

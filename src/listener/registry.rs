@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::kill::{KillSwitch, Reason};
 use super::proxies::network;
 use super::write_stats::SlowConnection;
+use crate::telemetry::Behind;
 
 /// At the limit, a connection that has been silent for this long is evicted for a new one.
 const MIN_SILENCE: Duration = Duration::from_secs(1);
@@ -181,6 +182,17 @@ impl ConnectionRegistry {
         slowest.sort_by_key(|slow| Reverse((now(slow), slow.longest, slow.connected)));
         slowest.truncate(most);
         slowest
+    }
+
+    /// Returns what waits in the queues of all connections together, and the longest wait.
+    pub fn waiting(&self) -> Behind {
+        let behind = self.switches().into_iter().filter_map(|switch| switch.write_stats().behind());
+        behind.fold(Behind::default(), |all, one| Behind {
+            ordered: all.ordered + one.ordered,
+            states: all.states + one.states,
+            by: all.by.max(one.by),
+            conflated: all.conflated + one.conflated,
+        })
     }
 
     /// Returns how many connections have a waiting write, and the longest of these waits.

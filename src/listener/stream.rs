@@ -7,26 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::kill::{KillSwitch, Reason};
 use super::registry::ConnectionSlot;
 use super::write_stats::WriteStats;
-
-/// What a [`GuardedStream`] guards.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// Makes closing discard the bytes that the peer has not read yet.
-    fn discard_unsent(&self);
-}
-
-impl Socket for TcpStream {
-    fn discard_unsent(&self) {
-        if let Err(error) = self.set_zero_linger() {
-            tracing::debug!(%error, "cannot discard the unsent bytes of a connection");
-        }
-    }
-}
 
 /// Guards a socket in three ways.
 ///
@@ -39,7 +24,7 @@ impl Socket for TcpStream {
 /// A caller that abandons a waiting write has to write again, shut down or drop the stream: reading is paused until then,
 /// at most for `write_timeout`.
 #[derive(Debug)]
-pub struct GuardedStream<S: Socket> {
+pub struct GuardedStream<S> {
     inner: S,
     kill: KillSwitch,
     write_timeout: Duration,
@@ -47,6 +32,7 @@ pub struct GuardedStream<S: Socket> {
     blocked: Option<(BlockedOperation, Pin<Box<Sleep>>)>,
     /// Keeps the connection in the registry while its stream exists, also after an upgrade.
     slot: Option<ConnectionSlot>,
+    _wakers: ForgetWakers,
 }
 
 /// An operation that waits for the peer.
@@ -56,16 +42,21 @@ enum BlockedOperation {
     Flush,
 }
 
-impl<S: Socket> GuardedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     /// Guards `inner`, which `kill` ends.
     pub fn new(inner: S, kill: KillSwitch, write_timeout: Duration) -> Self {
-        Self { inner, kill, write_timeout, blocked: None, slot: None }
+        Self { inner, _wakers: ForgetWakers(kill.clone()), kill, write_timeout, blocked: None, slot: None }
     }
 
     /// Holds the connection's slot in the registry until the stream is dropped.
     pub(super) fn with_slot(mut self, slot: ConnectionSlot) -> Self {
         self.slot = Some(slot);
         self
+    }
+
+    /// Takes the guard off: returns the socket, its switch, its write time-out and its slot.
+    pub(super) fn into_parts(self) -> (S, KillSwitch, Duration, Option<ConnectionSlot>) {
+        (self.inner, self.kill, self.write_timeout, self.slot)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -116,7 +107,7 @@ impl<S: Socket> GuardedStream<S> {
 }
 
 /// Logs that a client was disconnected, and how far behind it was.
-fn report(write_stats: &WriteStats) {
+pub(super) fn report(write_stats: &WriteStats) {
     let (endpoint, seconds_blocked) = (write_stats.endpoint(), write_stats.blocked().unwrap_or_default().as_secs_f64());
     let waiting = write_stats.behind().map(|behind| behind.ordered + behind.states);
     write_stats.span().in_scope(|| {
@@ -124,7 +115,7 @@ fn report(write_stats: &WriteStats) {
     });
 }
 
-impl<S: Socket> AsyncRead for GuardedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check()?;
         if self.blocked.is_none() {
@@ -142,7 +133,7 @@ impl<S: Socket> AsyncRead for GuardedStream<S> {
     }
 }
 
-impl<S: Socket> AsyncWrite for GuardedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
@@ -179,12 +170,13 @@ impl<S: Socket> AsyncWrite for GuardedStream<S> {
     }
 }
 
-impl<S: Socket> Drop for GuardedStream<S> {
+/// Drops the wakers of a switch when its stream ends.
+#[derive(Debug)]
+struct ForgetWakers(KillSwitch);
+
+impl Drop for ForgetWakers {
     fn drop(&mut self) {
-        self.kill.forget_wakers();
-        if self.kill.killed().is_some_and(Reason::discards_output) {
-            self.inner.discard_unsent();
-        }
+        self.0.forget_wakers();
     }
 }
 
@@ -194,10 +186,13 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
+    use crate::listener::linger::{Lingering, LingeringStream};
+    use crate::tasks::Tasks;
+    use crate::telemetry::Metrics;
 
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(20);
@@ -208,12 +203,6 @@ mod tests {
         inner: TcpStream,
         write_waits: bool,
         read_meanwhile: Arc<AtomicBool>,
-    }
-
-    impl Socket for RecordingSocket {
-        fn discard_unsent(&self) {
-            self.inner.discard_unsent();
-        }
     }
 
     impl AsyncRead for RecordingSocket {
@@ -296,7 +285,10 @@ mod tests {
     #[tokio::test]
     async fn closing_a_slow_reader_discards_unsent_bytes() {
         let (mut client, server) = pair().await;
-        write_for_ever(GuardedStream::new(server, KillSwitch::new(), SHORT)).await;
+        let kill = KillSwitch::new();
+        let lingering = Lingering::new(Tasks::new(), Metrics::new().unwrap());
+        let server = LingeringStream::new(server, lingering, kill.clone());
+        write_for_ever(GuardedStream::new(server, kill, SHORT)).await;
         let mut taken = Vec::new();
         let error = client.read_to_end(&mut taken).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);

@@ -76,7 +76,7 @@ impl WriteStats {
 
     /// Returns the span of the client that is served; a disabled one when only requests are served.
     pub(super) fn span(&self) -> Span {
-        self.client.get().map_or_else(Span::none, |client| client.span().clone())
+        self.client.get().map_or_else(Span::none, ConnectionSpan::span)
     }
 
     /// Records that a write begins to wait.
@@ -98,6 +98,11 @@ impl WriteStats {
         Some(self.opened.elapsed().saturating_sub(Duration::from_millis(since)))
     }
 
+    /// Returns the longest wait of any write, the current one included.
+    pub(super) fn longest(&self) -> Duration {
+        Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(self.blocked().unwrap_or_default())
+    }
+
     pub(super) fn endpoint(&self) -> &'static str {
         self.served.get().map_or(PLAIN, |served| served.endpoint)
     }
@@ -109,7 +114,7 @@ impl WriteStats {
     /// Returns how slow the peer is; `None` when it is not slow.
     pub(super) fn slow(&self) -> Option<SlowConnection> {
         let (blocked, behind) = (self.blocked(), self.behind());
-        let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed)).max(blocked.unwrap_or_default());
+        let longest = self.longest();
         (longest.max(behind.unwrap_or_default().by) >= Self::SLOW_FROM).then(|| SlowConnection {
             endpoint: self.endpoint(),
             connection: self.client.get().map(ConnectionSpan::id),
@@ -134,7 +139,7 @@ mod tests {
 
     impl Queue for Three {
         fn behind(&self) -> Behind {
-            Behind { ordered: 1, states: 2, by: SECOND }
+            Behind { ordered: 1, states: 2, by: SECOND, conflated: 3 }
         }
     }
 

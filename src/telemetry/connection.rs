@@ -1,6 +1,8 @@
 //! Names a client's connection in the log.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::Span;
@@ -30,11 +32,13 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// The span of a connection: every line that is logged within it has the field `connection`.
-#[derive(Debug, Clone)]
+/// Names a connection in the log: every line that is logged within its span has the field `connection`.
+///
+/// The span itself exists only while something happens on the connection. The log's registry never gives back the memory of a
+/// span, and after a storm of clients each of these small pieces would keep a page of memory from being given back.
+#[derive(Debug, Clone, Copy)]
 pub struct ConnectionSpan {
     id: ConnectionId,
-    span: Span,
 }
 
 impl Default for ConnectionSpan {
@@ -44,12 +48,9 @@ impl Default for ConnectionSpan {
 }
 
 impl ConnectionSpan {
-    /// Returns the span of a new connection.
+    /// Names a new connection.
     pub fn new() -> Self {
-        let id = ConnectionId::next();
-        // At the level of errors, so that no filter takes the id from the lines that it lets through. Without a parent,
-        // because the request that began the connection ends before it.
-        Self { id, span: tracing::error_span!(parent: None, "client", connection = %id) }
+        Self { id: ConnectionId::next() }
     }
 
     /// Returns the connection's id.
@@ -57,9 +58,17 @@ impl ConnectionSpan {
         self.id
     }
 
-    /// Returns the span, for the tasks that serve the connection.
-    pub fn span(&self) -> &Span {
-        &self.span
+    /// Returns a span, for a step of work. It must not be kept for as long as the connection.
+    pub fn span(&self) -> Span {
+        // At the level of errors, so that no filter takes the id from the lines that it lets through. Without a parent,
+        // because the request that began the connection ends before it.
+        tracing::error_span!(parent: None, "client", connection = %self.id)
+    }
+
+    /// Runs a task that serves the connection, with a span around each of its steps.
+    pub async fn run<F: Future>(self, task: F) -> F::Output {
+        let mut task = pin!(task);
+        poll_fn(|cx| self.span().in_scope(|| task.as_mut().poll(cx))).await
     }
 }
 

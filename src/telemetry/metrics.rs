@@ -72,7 +72,7 @@ metrics! {
     duplicates_total: IntCounterVec["kind", "source"],
     /// Events published
     events_published_total: IntCounterVec["kind"],
-    /// Events queued for a client
+    /// Events written to a client, or waiting for it
     deliveries_total: IntCounterVec["kind", "transport"],
     /// Deliveries replaced by newer ones or lost with a slow client
     dropped_total: IntCounterVec["queue"],
@@ -104,7 +104,7 @@ metrics! {
     rate_limited_total: IntCounterVec["what"],
     /// Entries waiting in a queue
     queue_depth: IntGaugeVec["queue"],
-    /// Time from an event's creation to its last client's queue
+    /// Time from an event's creation until a fan-out task has written it to its share of the clients, or left it waiting for them
     publish_seconds: Histogram[LATENCY],
     /// Signals that have not ended
     signals_pending: IntGauge,

@@ -12,6 +12,8 @@ pub struct Behind {
     pub states: usize,
     /// How long the oldest item has waited.
     pub by: Duration,
+    /// How many states a newer one has replaced before they were written, since the connection was opened.
+    pub conflated: u64,
 }
 
 /// A queue in front of one client.

@@ -3,7 +3,9 @@
 //! Codes from 4000 on are those of a dashboard's own back end. 1000 is never used: after it the dashboards do not
 //! reconnect.
 
-use axum::extract::ws::CloseFrame;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::auth::AuthError;
 
@@ -78,10 +80,8 @@ impl Close {
     }
 
     /// Returns how to close after a message that could not be read; `None` when the connection itself is broken.
-    pub fn of_error(error: axum::Error) -> Option<Self> {
-        use tokio_tungstenite::tungstenite::Error;
-        use tokio_tungstenite::tungstenite::error::ProtocolError;
-        match *error.into_inner().downcast::<Error>().ok()? {
+    pub fn of_error(error: &Error) -> Option<Self> {
+        match error {
             Error::Capacity(_) => Some(Self::TooLarge),
             Error::Utf8(_) => Some(Self::NoText),
             // The peer is gone, so there is no violation to report.
@@ -103,7 +103,7 @@ impl Close {
 
     /// Returns the close frame.
     pub fn frame(self) -> CloseFrame {
-        CloseFrame { code: self.code(), reason: self.reason().into() }
+        CloseFrame { code: self.code().into(), reason: self.reason().into() }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::hub::{Selection, Snapshot, Topics};
 /// Entries of a list that are read. A longer list gets one error for the rest.
 const MAX_ENTRIES: usize = 256;
 /// Range of `max_hz`, in prices per second and symbol.
-const MAX_HZ: std::ops::RangeInclusive<f64> = 0.2..=10.0;
+const MAX_HZ: std::ops::RangeInclusive<f64> = 0.1..=20.0;
 /// The channel of the messages that are published for one user.
 const USER: &str = "user";
 
@@ -272,11 +272,11 @@ mod tests {
             let request = parse(&json!({"channels": ["prices"], "max_hz": max_hz}));
             (request.max_hz, request.faults.len())
         };
-        for hz in [0.2, 1.0, 10.0] {
+        for hz in [0.1, 0.2, 1.0, 20.0] {
             assert_eq!(read(json!(hz)), (Some(hz), 0));
         }
         assert_eq!((read(json!(1)), read(json!(null))), ((Some(1.0), 0), (None, 0)));
-        for wrong in [json!(0), json!(0.1), json!(10.1), json!(-1), json!("1"), json!([1])] {
+        for wrong in [json!(0), json!(0.09), json!(20.1), json!(-1), json!("1"), json!([1])] {
             assert_eq!(read(wrong.clone()), (None, 1), "{wrong}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use socketioxide::ProtocolVersion;
 use socketioxide::socket::{DisconnectReason, Sid};
@@ -11,9 +11,8 @@ use tracing::{Span, field, info};
 
 use super::channels::ChannelSlot;
 use super::close::Close;
-use crate::hub::Outbox;
 use crate::listener::{KillSwitch, Reason};
-use crate::telemetry::{ConnectionSpan, Metrics};
+use crate::telemetry::{ConnectionSpan, Metrics, Queue};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
@@ -120,14 +119,14 @@ impl ConnectionGuard {
         Self { opening, span, metrics, stream: None, since: Instant::now(), end: OnceLock::new(), _slot: slot }
     }
 
-    /// Returns the connection's span, to enter it around whatever happens on the connection.
-    pub(crate) fn span(&self) -> &Span {
+    /// Returns a span, to enter it around a step of work on the connection.
+    pub(crate) fn span(&self) -> Span {
         self.span.span()
     }
 
     /// Returns what names the connection in the lines of other rooms.
-    pub(crate) fn identity(&self) -> &ConnectionSpan {
-        &self.span
+    pub(crate) fn identity(&self) -> ConnectionSpan {
+        self.span
     }
 
     /// Returns the client's address.
@@ -137,9 +136,9 @@ impl ConnectionGuard {
 
     /// Records on `stream` which client it serves, and the client's queue. From now on the listener's reason for ending
     /// the stream is how the connection ended.
-    pub(crate) fn serve_on(&mut self, stream: KillSwitch, outbox: &Arc<Outbox>) {
-        stream.serves(self.opening.endpoint, Some(Arc::<Outbox>::downgrade(outbox)));
-        stream.identify(self.span.clone());
+    pub(crate) fn serve_on(&mut self, stream: KillSwitch, queue: Weak<dyn Queue>) {
+        stream.serves(self.opening.endpoint, Some(queue));
+        stream.identify(self.span);
         self.stream = Some(stream);
     }
 

@@ -1,13 +1,18 @@
 //! Validation of WebSocket handshakes, whichever library answers them.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::command::fault;
+use crate::listener::UpgradedSocket;
+use crate::tasks::Tasks;
 
 /// Length of a handshake's key in bytes (RFC 6455 section 4.1).
 const KEY_BYTES: usize = 16;
@@ -68,6 +73,31 @@ pub(super) fn judge_key(headers: &HeaderMap) -> Result<(), HandshakeFault> {
         return Ok(());
     }
     Err(HandshakeFault::Key)
+}
+
+/// Answers a handshake, and passes the socket on when hyper has let go of it, with what was read behind the handshake;
+/// `None` when the client has left before.
+pub(super) fn switch_protocols<F>(
+    tasks: &Tasks,
+    headers: &HeaderMap,
+    upgrade: OnUpgrade,
+    then: impl FnOnce(Option<(UpgradedSocket, Bytes)>) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes().trim_ascii()));
+    let Some(Ok(accept)) = key.map(HeaderValue::try_from) else { return HandshakeFault::Key.into_response() };
+    tasks.spawn_connection(async move {
+        let upgraded = upgrade.await.ok().and_then(|upgraded| UpgradedSocket::take(upgraded).ok());
+        then(upgraded).await;
+    });
+    let headers = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub(crate) mod connection_guard;
 pub mod cursor;
 pub mod events;
 mod handshake;
+pub mod lane;
 pub mod messages;
 pub(crate) mod pace;
 pub(crate) mod resume;
@@ -30,21 +31,22 @@ pub use tokens::{TokenLayer, throttle};
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, HeartbeatSettings, Limits};
 use crate::domain::Instruments;
-use crate::hub::{Clients, Hub};
+use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::pipeline::Handle;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
 use events::PublishedTypes;
+use lane::Fanout;
 
 /// The dependencies that all transports share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Current state, and delivery of every event.
+    /// Current state, from which clients get a snapshot.
     pub hub: Arc<Hub>,
-    /// Outboxes of the connected native clients.
-    pub clients: Arc<Clients>,
+    /// Delivery of every event to the clients.
+    pub fanout: Fanout,
     /// Signal log, from which returning clients are caught up.
     pub log: Reader,
     /// Input for clients that push prices, signals and events.

@@ -33,6 +33,7 @@ mod health;
 mod hostile;
 mod hosts;
 mod joining;
+mod lanes;
 mod leaks;
 mod life;
 mod limits;

@@ -172,6 +172,39 @@ async fn a_session_that_is_not_polled_is_ended() {
 }
 
 #[tokio::test]
+async fn the_first_ping_comes_after_the_interval() {
+    let server = Server::start(&[("ORION_SOCKETIO__PING_INTERVAL", "1s")]).await;
+    let mut wire = Wire::connect(server.addr).await;
+    let sid = opened(&mut wire, OPEN, "").await;
+    let opened = Instant::now();
+    assert_eq!(wire.get(&session(&sid), "").await.unwrap().body, "2");
+    assert!(opened.elapsed() > Duration::from_millis(900), "{:?}", opened.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_poll_given_up_ends_its_session() {
+    let server = Server::push_only().await;
+    for path in [OPEN, "/socket.io/?EIO=3&transport=polling"] {
+        let mut wire = Wire::connect(server.addr).await;
+        let sid = opened(&mut wire, path, "").await;
+        let path = format!("{path}&sid={sid}");
+        // Clients of version 3 have joined already.
+        if path.contains("EIO=3") {
+            assert!(wire.get(&path, "").await.unwrap().body.contains("40"));
+        }
+        server.until("orion_polling_sessions", "", |sessions| sessions == 1.0).await;
+        let poll = wire.get(&path, "");
+        assert!(tokio::time::timeout(Duration::from_millis(100), poll).await.is_err(), "nothing waits");
+        drop(wire);
+        server.until("orion_polling_sessions", "", |sessions| sessions == 0.0).await;
+        let mut wire = Wire::connect(server.addr).await;
+        assert_eq!(wire.get(&path, "").await.unwrap().status, 400);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn namespaces_are_asked_for_sparingly() {
     let server = Server::push_only().await;
     let mut wire = Wire::connect(server.addr).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Native, Packet, Server, Socket, soon};
+use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, soon};
 
 const LAST: f64 = 1.2;
 
@@ -28,6 +28,10 @@ async fn native(mut client: Native) -> Vec<f64> {
     prices(async || client.frame("price_update").await["payload"].clone()).await
 }
 
+async fn polled(mut client: Polling) -> Vec<f64> {
+    prices(async || client.event("price_update").await.remove(0)).await
+}
+
 async fn socket(mut client: Socket) -> Vec<f64> {
     prices(async || client.event("price_update").await.remove(0)).await
 }
@@ -51,12 +55,15 @@ async fn slower_subscribers_always_get_the_last_price() {
     };
     let all = [natively(Value::Null).await, natively(json!(10.0)).await];
     let few = [natively(json!(1.0)).await, natively(json!(0.5)).await];
-    let all_socketio = [over_socketio(Value::Null, Value::Null).await, over_socketio(json!(10), Value::Null).await];
+    let all_socketio = [over_socketio(Value::Null, Value::Null).await, over_socketio(json!(20), json!(20.0)).await];
     let few_socketio = [
-        over_socketio(json!(1.5), json!(1.0)).await,
+        over_socketio(json!(1.5), json!(1.5)).await,
         over_socketio(json!({"a": 1}), Value::Null).await,
-        over_socketio(json!(0.3), json!(0.2)).await,
+        over_socketio(json!(0.3), json!(0.3)).await,
     ];
+    let mut polling = Polling::open(server.addr, Protocol::Eio4).await;
+    polling.subscribe(&subscribe(json!(0.7))).await;
+    assert_eq!(polling.event("subscribed").await[0]["max_hz"], 0.7);
     let push = async {
         let mut price = 1.1;
         loop {
@@ -74,7 +81,7 @@ async fn slower_subscribers_always_get_the_last_price() {
     let [three, four] = few;
     let [five, six] = all_socketio;
     let [seven, eight, nine] = few_socketio;
-    let ((), one, two, three, four, five, six, seven, eight, nine) = tokio::join!(
+    let ((), one, two, three, four, five, six, seven, eight, nine, ten) = tokio::join!(
         push,
         native(one),
         native(two),
@@ -84,10 +91,11 @@ async fn slower_subscribers_always_get_the_last_price() {
         socket(six),
         socket(seven),
         socket(eight),
-        socket(nine)
+        socket(nine),
+        polled(polling)
     );
     for whole in [&one, &two, &five, &six, &eight] {
-        for part in [&three, &four, &seven, &nine] {
+        for part in [&three, &four, &seven, &nine, &ten] {
             assert!(part.len() * 2 < whole.len(), "{} of {}", part.len(), whole.len());
             assert!(part.is_sorted(), "{part:?}");
         }
@@ -97,14 +105,31 @@ async fn slower_subscribers_always_get_the_last_price() {
 }
 
 #[tokio::test]
+async fn a_polling_client_may_change_its_rate() {
+    let server = Server::push_only().await;
+    let mut client = Polling::open(server.addr, Protocol::Eio4).await;
+    client.subscribe(&json!({"channels": ["prices"], "max_hz": 0.1})).await;
+    client.event("subscribed").await;
+    for max_hz in [Value::Null, json!(20)] {
+        client.emit("subscribe", &json!({"channels": ["prices"], "max_hz": max_hz})).await;
+        client.event("subscribed").await;
+        for price in [1.1, 1.2, 1.3] {
+            server.post("/api/prices", &json!({"symbol": "EURUSD", "price": price})).await;
+            assert_eq!(client.event("price_update").await[0]["price"], price);
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_invalid_rate_is_named_without_unsubscribing() {
     let server = Server::push_only().await;
     let mut client = Socket::open(server.addr).await;
     client.subscribe(&json!({"channels": ["prices"], "max_hz": 50})).await;
     let fault = client.event("error").await.remove(0);
-    assert!(fault["error"].as_str().unwrap().contains("max_hz must be a number from 0.2 to 10"), "{fault}");
+    assert!(fault["error"].as_str().unwrap().contains("max_hz must be a number from 0.1 to 20"), "{fault}");
     assert_eq!(client.event("subscribed").await[0]["channels"], json!(["prices"]));
-    // From few prices back to all of them, in the same rooms.
+    // From few prices back to all of them.
     client.emit("subscribe", &json!({"channels": ["prices"], "max_hz": 0.2})).await;
     client.event("subscribed").await;
     client.emit("subscribe", &json!({"channels": ["prices"]})).await;

@@ -97,7 +97,7 @@ function show(overview: Overview): void {
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
   table(
     "slowest",
-    ["Endpoint", "Connection", "Blocked", "Longest", "Behind", "Events", "States", "Connected"],
+    ["Endpoint", "Connection", "Blocked", "Longest", "Behind", "Events", "States", "Replaced", "Connected"],
     slowest.map((one) => [
       one.endpoint,
       one.connection ?? "–",
@@ -106,6 +106,7 @@ function show(overview: Overview): void {
       orDash(one.behind_ms, span),
       orDash(one.ordered, String),
       orDash(one.states, String),
+      orDash(one.conflated, String),
       span(one.connected_ms),
     ]),
     "Everybody reads what is written",

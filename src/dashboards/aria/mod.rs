@@ -17,10 +17,14 @@ use super::{AtStop, Dashboard, Running, Start};
 use crate::hub::Encoding;
 use crate::pipeline::clock;
 use crate::transport::events::PublishedType;
+use crate::transport::lane::{NativeEncoding, Slot};
 use catch_up::CatchUp;
 
 #[cfg(test)]
 pub(super) use rest::routes as test_routes;
+
+/// The prices of the panels with all channels.
+const PRICES: Slot = Slot::native(1);
 
 /// ARIA PRO.
 #[derive(Debug)]
@@ -33,6 +37,10 @@ impl Dashboard for Aria {
 
     fn encodings(&self) -> &'static [Encoding] {
         &[wire::ENCODING]
+    }
+
+    fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
+        &[(PRICES, wire::frames)]
     }
 
     fn token_headers(&self) -> &'static [&'static str] {

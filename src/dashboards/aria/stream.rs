@@ -15,14 +15,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::PRICES;
 use super::catch_up::{CatchUp, Delivered, PingReceipt, TrackedConnection};
 use super::wire::{self, ChannelSet};
 use crate::domain::{Audience, Class, Event, RelayedMessage, iso};
-use crate::hub::{Audiences, Envelope, Snapshot, Topics};
+use crate::hub::{Audiences, Envelope, Outbox, Snapshot, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
 use crate::transport::command::short;
+use crate::transport::lane::Slot;
 use crate::transport::resume::Gone;
 use crate::transport::ws::{Client, Handshake, Protocol};
 
@@ -108,13 +110,15 @@ struct AriaProtocol {
     key: u64,
     /// Record of what has reached the client; set when it is open.
     tracked: Option<TrackedConnection>,
+    outbox: Arc<Outbox>,
 }
 
 impl AriaProtocol {
     /// Creates a client of all channels, or of those in its query. `key` identifies it by its handshake.
     fn new(gateway: Arc<Gateway>, catch_up: Arc<CatchUp>, channels: Option<&str>, key: u64) -> Self {
         let channels = channels.map(|list| ChannelSet::of(ChannelSet::listed(list))).unwrap_or_default();
-        Self { gateway, catch_up, id: Uuid::new_v4().to_string(), channels, key, tracked: None }
+        let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
+        Self { gateway, catch_up, id: Uuid::new_v4().to_string(), channels, key, tracked: None, outbox }
     }
 
     /// Handles a message about the connection or its channels, and returns the answer.
@@ -158,19 +162,28 @@ impl Protocol for AriaProtocol {
         DESK
     }
 
+    /// A client of all channels shares the prices. What has to be confirmed comes through its outbox.
+    fn encoding(&self) -> Option<Slot> {
+        self.channels.is_all().then_some(PRICES)
+    }
+
+    fn outbox(&self) -> Option<&Arc<Outbox>> {
+        Some(&self.outbox)
+    }
+
     /// Sends the welcome, the current states, and what is younger than `aria.catch_up` and has not reached this client;
     /// then live events. Pages cannot ask for missed events, and the panels show everything they get as new.
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         client.write([wire::welcome(&self.id, &self.channels, clock::wall())]).await?;
         let for_all = |published: &RelayedMessage| published.audience == Audience::All;
         let catch_up = &self.catch_up;
-        let (tracked, reached) = catch_up.join(self.key, &client.outbox).await;
+        let (tracked, reached) = catch_up.join(self.key, &self.outbox).await;
         self.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(snapshot.prices(|_| true));
-            client.outbox.put(snapshot.states(for_all));
+            client.put(snapshot.prices(|_| true));
+            client.put(snapshot.states(for_all));
             let (missed, delivered) = missed(snapshot, reached.unwrap_or_default(), catch_up.window());
-            client.outbox.put(missed);
-            client.outbox.set_topics(Topics::public());
+            client.put(missed);
+            client.set_topics(Topics::public());
             tracked.start_at(delivered);
         });
         self.tracked = Some(tracked);
@@ -219,12 +232,16 @@ impl Protocol for AriaProtocol {
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
+        let had_all = self.channels.is_all();
         let answer = match serde_json::from_str::<Value>(text) {
             Ok(frame) => self.answer(frame.get("type").and_then(Value::as_str), &frame),
             Err(_) => Some(wire::error("invalid_json", "a frame is one JSON object", clock::wall())),
         };
+        if had_all && !self.channels.is_all() {
+            self.gateway.hub.with_snapshot(|_| client.stop_sharing(Topics::public()));
+        }
         if let Some(answer) = answer {
-            client.outbox.answer(answer);
+            client.answer(answer);
         }
         Ok(())
     }
@@ -234,7 +251,7 @@ impl Protocol for AriaProtocol {
     }
 
     fn on_interval(&mut self, client: &mut Client) {
-        client.outbox.answer(wire::ping(clock::wall()));
+        client.answer(wire::ping(clock::wall()));
     }
 }
 
@@ -280,17 +297,15 @@ impl Protocol for PerformancePage {
     }
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
-        client.outbox.answer(self.report());
+        client.answer(self.report());
         Ok(())
     }
-
-    fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// The page's hook also sends pings here.
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let frame = serde_json::from_str::<Value>(text).unwrap_or_default();
         if frame.get("type").and_then(Value::as_str) == Some("ping") {
-            client.outbox.answer(wire::pong(clock::wall()));
+            client.answer(wire::pong(clock::wall()));
         }
         Ok(())
     }
@@ -300,6 +315,6 @@ impl Protocol for PerformancePage {
     }
 
     fn on_interval(&mut self, client: &mut Client) {
-        client.outbox.answer(self.report());
+        client.answer(self.report());
     }
 }

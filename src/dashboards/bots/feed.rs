@@ -103,10 +103,16 @@ impl UserFeed {
         Self { state, user: identity.user.clone(), audiences, log, mode, prices_due: now, health_due: now }
     }
 
+    /// Returns what the user gets.
+    pub(super) fn topics(&self) -> Topics {
+        Topics { published: self.audiences.clone(), ..Topics::default() }
+    }
+
     /// Puts the current states and the missed messages into the outbox, and joins it to live events. Calls `begin` with
     /// the number of the last message so far. Returns the frame that comes before all of these.
-    pub(super) fn join(&self, outbox: &Outbox, start: StreamStart<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
+    pub(super) fn join(&self, outbox: &Arc<Outbox>, start: StreamStart<'_>, begin: impl FnOnce(u64)) -> Utf8Bytes {
         let (begins, recovered) = self.state.gateway.hub.with_snapshot(|snapshot| {
+            self.state.gateway.fanout.settle_outbox(outbox);
             for audience in self.audiences.each() {
                 let states =
                     publish::TYPES.iter().map(|declared| declared.kind).filter(|kind| kind.class() == Class::State);
@@ -133,15 +139,16 @@ impl UserFeed {
                 outbox.put(missed);
                 whole
             });
-            outbox.set_topics(Topics { published: self.audiences.clone(), ..Topics::default() });
+            outbox.set_topics(self.topics());
             (begins, recovered)
         });
         wire::connected(&self.user, self.mode, &begins, recovered, clock::wall())
     }
 
     /// Puts all retained messages after `since` into the outbox again, and the frame that ends the replay.
-    pub(super) fn replay(&self, outbox: &Outbox, since: &str) {
+    pub(super) fn replay(&self, outbox: &Arc<Outbox>, since: &str) {
         self.state.gateway.hub.with_snapshot(|snapshot| {
+            self.state.gateway.fanout.settle_outbox(outbox);
             let (missed, whole) = self.missed(snapshot, since);
             let count = missed.len();
             outbox.put(missed);

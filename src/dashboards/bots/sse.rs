@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tracing::{Instrument, info};
+use tracing::info;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -99,7 +99,7 @@ async fn events(
     let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
     let mut events = EventStream::new(gateway, login, guard, feed);
     if let Some(Extension(connection)) = connection {
-        events.guard.serve_on(connection, &events.outbox);
+        events.guard.serve_on(connection, Arc::<Outbox>::downgrade(&events.outbox));
     }
     let first = events.join(start);
     // Tells proxies to pass on each event at once.
@@ -119,7 +119,7 @@ struct EventStream {
     feed: UserFeed,
     login: UserSession,
     outbox: Arc<Outbox>,
-    _membership: Membership,
+    membership: Membership,
     interval: Interval,
     has_ended: bool,
 }
@@ -127,31 +127,24 @@ struct EventStream {
 impl EventStream {
     fn new(gateway: Arc<Gateway>, login: UserSession, guard: ConnectionGuard, feed: UserFeed) -> Self {
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
+        gateway.fanout.join(&outbox);
         let mut interval = interval_at(Instant::now() + UserFeed::INTERVAL, UserFeed::INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            interval,
-            guard,
-            feed,
-            login,
-            _membership: gateway.clients.join(outbox.clone()),
-            outbox,
-            gateway,
-            has_ended: false,
-        }
+        Self { interval, guard, feed, login, membership: gateway.hub.join("native"), outbox, gateway, has_ended: false }
     }
 
     /// Joins the client to live events, and returns the events that come before everything else.
     fn join(&mut self, start: StreamStart<'_>) -> Vec<Event> {
         let hello = self.feed.join(&self.outbox, start, |_| ());
+        self.membership.set(&self.feed.topics());
         let frames = std::iter::once(hello).chain(self.feed.due());
         std::iter::once(Event::default().retry(RETRY)).chain(frames.map(|frame| event(&frame))).collect()
     }
 
     fn into_stream(self) -> impl Stream<Item = Event> + Send {
-        let span = self.guard.span().clone();
+        let span = self.guard.identity();
         let batches = stream::unfold(self, move |mut events| {
-            async move { Some((stream::iter(events.next().await?), events)) }.instrument(span.clone())
+            span.run(async move { Some((stream::iter(events.next().await?), events)) })
         });
         batches.flatten()
     }

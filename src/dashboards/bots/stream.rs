@@ -19,7 +19,7 @@ use super::pages::{Browser, PageConnection};
 use super::publish;
 use super::wire::{self, Mode};
 use crate::domain::Class;
-use crate::hub::Envelope;
+use crate::hub::{Envelope, Outbox};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
@@ -80,6 +80,7 @@ enum PageClient {
 struct BotsProtocol {
     gateway: Arc<Gateway>,
     feed: UserFeed,
+    outbox: Arc<Outbox>,
     since: Option<String>,
     browser: Browser,
     /// For a client without a cursor: tracks what has reached its page.
@@ -111,6 +112,7 @@ impl BotsProtocol {
         Self {
             gateway: gateway.clone(),
             feed,
+            outbox: Arc::new(Outbox::new(gateway.metrics.clone())),
             since,
             browser,
             page: None,
@@ -134,7 +136,7 @@ impl BotsProtocol {
         if std::mem::replace(&mut self.unanswered, true) {
             self.gateway.metrics.pongs_missing_total.inc();
         }
-        client.outbox.answer(wire::ping(clock::wall()));
+        client.answer(wire::ping(clock::wall()));
     }
 
     /// Marks the client as the event bus, and drops what was buffered for the dashboard.
@@ -149,7 +151,7 @@ impl BotsProtocol {
         self.reader = PageClient::Dashboard;
         let buffered = std::mem::take(&mut self.buffered);
         self.released.extend(buffered.iter().filter_map(|publication| number(publication)));
-        client.outbox.put(buffered.into_iter().chain(self.feed.bots()));
+        client.put(buffered.into_iter().chain(self.feed.bots()));
     }
 
     /// Buffers the second form of a trade until the reader is known.
@@ -183,17 +185,22 @@ impl Protocol for BotsProtocol {
         STREAM
     }
 
+    fn outbox(&self) -> Option<&Arc<Outbox>> {
+        Some(&self.outbox)
+    }
+
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
         let (since, mut page) = (self.since.take(), None);
         let hello = match &since {
-            Some(since) => self.feed.join(&client.outbox, StreamStart::Cursor(since), |_| ()),
+            Some(since) => self.feed.join(&self.outbox, StreamStart::Cursor(since), |_| ()),
             None => {
                 let arrival = self.feed.arrive(self.browser).await;
                 let start = arrival.after().map_or(StreamStart::Live, StreamStart::After);
-                self.feed.join(&client.outbox, start, |last| page = Some(arrival.open(last)))
+                self.feed.join(&self.outbox, start, |last| page = Some(arrival.open(last)))
             }
         };
         self.page = page;
+        client.count(&self.feed.topics());
         // The answer shows which client is connected.
         let ping = (self.reader == PageClient::Unknown).then(|| wire::ping(clock::wall()));
         self.opened = Instant::now();
@@ -255,7 +262,7 @@ impl Protocol for BotsProtocol {
 
     fn on_interval(&mut self, client: &mut Client) {
         for frame in self.feed.due() {
-            client.outbox.answer(frame);
+            client.answer(frame);
         }
         self.ping(client);
     }
@@ -271,12 +278,12 @@ impl Protocol for BotsProtocol {
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
         let now = clock::wall();
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
-            client.outbox.answer(wire::error("INVALID_JSON", "a frame is one JSON object", now));
+            client.answer(wire::error("INVALID_JSON", "a frame is one JSON object", now));
             return Ok(());
         };
         match frame.get("type").and_then(Value::as_str) {
             Some("ping") => {
-                client.outbox.answer(wire::pong(frame.get("timestamp"), now));
+                client.answer(wire::pong(frame.get("timestamp"), now));
                 if self.reader == PageClient::Unknown && self.ping_arrived {
                     self.set_dashboard(client);
                 }
@@ -288,18 +295,18 @@ impl Protocol for BotsProtocol {
                 }
             }
             Some("request_replay") => match cursor_of_frame(&frame) {
-                Some(since) => self.feed.replay(&client.outbox, &since),
+                Some(since) => self.feed.replay(&self.outbox, &since),
                 None => {
                     let wanted = "last_sequence must be a number, or the cursor of a message";
-                    client.outbox.answer(wire::error("INVALID_REQUEST", wanted, now));
+                    client.answer(wire::error("INVALID_REQUEST", wanted, now));
                 }
             },
             Some(other) => {
                 let message = format!("unknown type '{}'", short(other));
-                client.outbox.answer(wire::error("UNKNOWN_TYPE", &message, now));
+                client.answer(wire::error("UNKNOWN_TYPE", &message, now));
             }
             None => {
-                client.outbox.answer(wire::error("INVALID_MESSAGE", "a frame is an object with a type", now));
+                client.answer(wire::error("INVALID_MESSAGE", "a frame is an object with a type", now));
             }
         }
         Ok(())

@@ -5,6 +5,10 @@ pub mod wire;
 
 use super::{Dashboard, Running, Start};
 use crate::hub::Encoding;
+use crate::transport::lane::{NativeEncoding, Slot};
+
+/// The events of all streams.
+const EVENTS: Slot = Slot::native(0);
 
 /// ORION.
 #[derive(Debug)]
@@ -13,6 +17,10 @@ pub struct Orion;
 impl Dashboard for Orion {
     fn encodings(&self) -> &'static [Encoding] {
         &[wire::ENCODING]
+    }
+
+    fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
+        &[(EVENTS, wire::frames)]
     }
 
     fn start(&self, start: &Start<'_>) -> Running {

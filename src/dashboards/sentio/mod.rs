@@ -13,6 +13,7 @@ use http::{HeaderMap, Uri, header};
 use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::hub::Encoding;
 use crate::transport::events::PublishedType;
+use crate::transport::lane::{NativeEncoding, Slot};
 use stream::StreamState;
 
 #[cfg(test)]
@@ -20,6 +21,11 @@ pub(super) use rest::routes as test_routes;
 
 /// Where a WebSocket on `/` is routed: the page opens its base address. Other requests for `/` get the console.
 const ROOT_STREAM: &str = "/ws/market-data";
+
+/// What administrators get.
+const ADMIN: Slot = Slot::native(2);
+/// The earnings of users.
+const EARNINGS: Slot = Slot::native(3);
 
 /// Sentio.
 #[derive(Debug)]
@@ -32,6 +38,10 @@ impl Dashboard for Sentio {
 
     fn encodings(&self) -> &'static [Encoding] {
         &[wire::ENCODING]
+    }
+
+    fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
+        &[(ADMIN, wire::admin_frames), (EARNINGS, |publication| wire::personal_frames(publication, types::EARNINGS))]
     }
 
     fn rewrite(&self, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {

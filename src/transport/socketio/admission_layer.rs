@@ -14,8 +14,8 @@ use tower::{BoxError, Layer, Service};
 
 use super::disconnector::Disconnector;
 use super::namespace_query::ConnectFilter;
-use super::polling_requests::PollingRequest;
-use super::upgrade::UpgradeHandshake;
+use super::session_layer::{SessionLayer, SessionService, is_for_engine, is_over_websocket, query_value, respond};
+use super::websocket::WebSockets;
 use crate::listener::{KillSwitch, OverLimit};
 use crate::transport::Gateway;
 use crate::transport::admission::AdmissionError;
@@ -25,7 +25,7 @@ use crate::transport::handshake::judge_handshake;
 const SECOND_PATH: &str = "/ws/signals";
 
 /// Label of the engine's connections, whichever path they used.
-const ENGINE: &str = "/socket.io";
+pub(super) const ENGINE: &str = "/socket.io";
 
 /// Routes without admission checks.
 const CHECKS: [&str; 3] = ["/health", "/ready", "/metrics"];
@@ -37,14 +37,15 @@ pub type Rewrite = fn(&Uri, &HeaderMap) -> Option<Uri>;
 #[derive(Debug, Clone)]
 pub struct AdmissionLayer {
     gateway: Arc<Gateway>,
-    disconnector: Disconnector,
+    sessions: SessionLayer,
     rewrite: Rewrite,
 }
 
 impl AdmissionLayer {
     /// Creates the layer.
-    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, rewrite: Rewrite) -> Self {
-        Self { gateway, disconnector, rewrite }
+    pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, websockets: WebSockets, rewrite: Rewrite) -> Self {
+        let sessions = SessionLayer::new(disconnector, websockets, gateway.limits.message_bytes);
+        Self { sessions: sessions.with_admission(gateway.clone()), gateway, rewrite }
     }
 }
 
@@ -52,17 +53,15 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = AdmissionService<S>;
 
     fn layer(&self, inner: S) -> AdmissionService<S> {
-        let Self { gateway, disconnector, rewrite } = self.clone();
-        AdmissionService { inner, gateway, disconnector, rewrite }
+        AdmissionService { inner: self.sessions.layer(inner), gateway: self.gateway.clone(), rewrite: self.rewrite }
     }
 }
 
 /// The first service that handles a request.
 #[derive(Debug, Clone)]
 pub struct AdmissionService<S> {
-    inner: S,
+    inner: SessionService<S>,
     gateway: Arc<Gateway>,
-    disconnector: Disconnector,
     rewrite: Rewrite,
 }
 
@@ -85,45 +84,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
-        let engine = match self.admit(&request) {
-            Ok(engine) => engine,
+        match self.admit(&request) {
+            Ok(Some(engine)) => *request.uri_mut() = engine,
+            Ok(None) => {
+                if let Some(uri) = (self.rewrite)(request.uri(), request.headers()) {
+                    *request.uri_mut() = uri;
+                    request.extensions_mut().insert(Rewritten);
+                }
+            }
             Err(refusal) => return respond(*refusal),
-        };
-        let polling = match engine.as_ref().filter(|uri| !is_over_websocket(uri)) {
-            Some(uri) => match PollingRequest::of(&self.gateway, self.disconnector.sessions(), &mut request, uri) {
-                Ok(step) => step,
-                Err(refusal) => return respond(*refusal),
-            },
-            None => None,
-        };
-        if let Some(uri) = engine {
-            *request.uri_mut() = uri;
-        } else if let Some(uri) = (self.rewrite)(request.uri(), request.headers()) {
-            *request.uri_mut() = uri;
-            request.extensions_mut().insert(Rewritten);
         }
-        if let Some(polling) = polling {
-            let (inner, max_bytes) = (self.take_inner(), self.gateway.limits.message_bytes);
-            return Box::pin(async move { Ok(polling.serve(inner, request, max_bytes).await) });
-        }
-        if let Some(upgrade) = UpgradeHandshake::of(self.disconnector.sessions(), &request) {
-            let inner = self.take_inner();
-            return Box::pin(async move { Ok(upgrade.serve(inner, request).await) });
-        }
-        let answer = self.inner.call(request);
-        Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
-    }
-}
-
-fn respond(response: Response) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
-    Box::pin(std::future::ready(Ok(response)))
-}
-
-impl<S: Clone> AdmissionService<S> {
-    /// Takes the inner service that reported readiness, for a request that is passed on later.
-    fn take_inner(&mut self) -> S {
-        let fresh = self.inner.clone();
-        std::mem::replace(&mut self.inner, fresh)
+        self.inner.call(request)
     }
 }
 
@@ -153,7 +124,9 @@ impl<S> AdmissionService<S> {
             judged.map_err(|fault| Box::new(fault.into_response()))?;
         }
         if let Some(connection) = request.extensions().get::<KillSwitch>() {
-            connection.serves(ENGINE, None);
+            if !is_over_websocket(uri) {
+                connection.serves(ENGINE, None);
+            }
             if upgrade && query_value(uri, "EIO") == Some("3") {
                 connection.filter_inbound(ConnectFilter::default());
             }
@@ -164,7 +137,7 @@ impl<S> AdmissionService<S> {
 
 /// Returns the URI under which the engine handles the request, if it belongs to the engine.
 fn engine_uri(uri: &Uri) -> Option<Uri> {
-    if uri.path().starts_with("/socket.io") {
+    if is_for_engine(uri) {
         return Some(uri.clone());
     }
     let second = uri.path().strip_prefix(SECOND_PATH).is_some_and(|rest| rest.is_empty() || rest == "/");
@@ -172,21 +145,9 @@ fn engine_uri(uri: &Uri) -> Option<Uri> {
     format!("/socket.io/?{query}").parse().ok()
 }
 
-/// Whether the engine treats a request as one of a WebSocket.
-pub(super) fn is_over_websocket(uri: &Uri) -> bool {
-    query_value(uri, "transport") == Some("websocket")
-}
-
 /// Marks a request that was rewritten.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rewritten;
-
-/// Returns the first value of a query parameter, parsed like the engine does: up to a second `=`.
-pub(super) fn query_value<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
-    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    value.split('=').next()
-}
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, info};
 
 use super::MAX_QUEUED_PACKETS;
 use super::polling::{Overdue, PollingSession, PollingSessions};
+use super::polling_requests::engine_request;
 use super::session::ClientSession;
 use crate::listener::{KillSwitch, Reason};
 use crate::tasks::Tasks;
@@ -87,7 +88,7 @@ impl Disconnector {
     /// names what had no room.
     pub(super) fn disconnect_slow(&self, socket: &SocketRef, missed: &str) {
         let session = ClientSession::of(socket);
-        let _entered = session.as_ref().map(|session| session.span().enter());
+        let _entered = session.as_ref().map(|session| session.span().entered());
         let connection = Self::connection(socket);
         if connection.as_ref().is_some_and(|connection| connection.killed().is_some()) {
             return;
@@ -130,16 +131,11 @@ impl Disconnector {
     }
 
     /// Sends the engine the packet with which a polling client closes its session.
-    fn close_polling(&self, sid: &str, version: u8) {
+    pub(super) fn close_polling(&self, sid: &str, version: u8) {
         let Some(engine) = self.0.engine.get().cloned() else { return };
         // Engine.IO 3, used by Socket.IO 2 clients, puts the length before the packet.
         let packet = if version == 3 { "1:1" } else { "1" };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
-            .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
-            .body(Body::from(packet));
-        let Ok(request) = request else { return };
+        let Some(request) = engine_request(Method::POST, version, sid, packet) else { return };
         let ending = async move {
             engine.oneshot(request).await.ok();
         };

@@ -1,11 +1,12 @@
-//! Number of clients in each namespace. Nothing is encoded for an empty namespace.
+//! Number of clients in the rooms of each namespace. Nothing is emitted into an empty one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::NAMESPACES;
 
-/// Clients of each namespace, from before they can join a room until they are gone.
+/// Clients of each namespace that get events through rooms, because they have no lane: from before they can join a room
+/// until they have a lane or are gone.
 #[derive(Debug, Default)]
 pub(super) struct Headcount([AtomicUsize; NAMESPACES.len()]);
 
@@ -14,6 +15,7 @@ pub(super) struct Headcount([AtomicUsize; NAMESPACES.len()]);
 pub(super) struct Seat {
     headcount: Arc<Headcount>,
     namespace: Option<usize>,
+    in_rooms: AtomicBool,
 }
 
 impl Headcount {
@@ -23,26 +25,30 @@ impl Headcount {
         if let Some(index) = namespace {
             self.0[index].fetch_add(1, Ordering::SeqCst);
         }
-        Seat { headcount: self.clone(), namespace }
+        Seat { headcount: self.clone(), namespace, in_rooms: AtomicBool::new(true) }
     }
 
-    /// Whether a namespace has no client.
+    /// Whether no client of a namespace can be in a room.
     pub(super) fn is_empty(&self, namespace: &str) -> bool {
         let clients = NAMESPACES.iter().zip(&self.0).find(|(name, _)| **name == namespace);
         clients.is_none_or(|(_, clients)| clients.load(Ordering::SeqCst) == 0)
     }
+}
 
-    /// Returns the number of clients in all namespaces.
-    pub(super) fn total(&self) -> usize {
-        self.0.iter().map(|clients| clients.load(Ordering::SeqCst)).sum()
+impl Seat {
+    /// Notes that the client has a lane, and joins no room any more.
+    pub(super) fn leave_rooms(&self) {
+        if self.in_rooms.swap(false, Ordering::SeqCst)
+            && let Some(index) = self.namespace
+        {
+            self.headcount.0[index].fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(index) = self.namespace {
-            self.headcount.0[index].fetch_sub(1, Ordering::SeqCst);
-        }
+        self.leave_rooms();
     }
 }
 
@@ -56,9 +62,10 @@ mod tests {
         assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
         let seats = [headcount.enter("/"), headcount.enter("/"), headcount.enter("/ws/signals")];
         assert_eq!(NAMESPACES.map(|namespace| headcount.is_empty(namespace)), [false, false, true]);
-        assert_eq!(headcount.total(), 3);
+        seats[2].leave_rooms();
+        seats[2].leave_rooms();
+        assert!(headcount.is_empty("/ws/signals"));
         drop(seats);
         assert!(NAMESPACES.iter().all(|namespace| headcount.is_empty(namespace)));
-        assert_eq!(headcount.total(), 0);
     }
 }

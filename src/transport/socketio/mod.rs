@@ -3,7 +3,6 @@
 //! | room | what is emitted into it |
 //! |---|---|
 //! | `prices`, `prices:<SYMBOL>` | `price_update` |
-//! | `prices@1`, `prices@1:<SYMBOL>`, and so for 0.2, 2 and 5 | `price_update`, limited per second and symbol |
 //! | `signals`, `signals:<SYMBOL>` | `signal` |
 //! | `user:<id>` | what is published for one user: an event with the name of its type |
 //! | `users` | what is published for all users, likewise |
@@ -12,15 +11,17 @@
 mod admission_layer;
 mod disconnector;
 mod headcount;
+mod lanes;
 mod namespace_query;
 mod payload;
 mod personal;
 mod polling;
 mod polling_requests;
-mod rates;
 mod rooms;
 mod session;
+mod session_layer;
 mod upgrade;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socketioxide::ParserConfig;
-use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::DisconnectReason;
@@ -38,11 +39,13 @@ pub(crate) use admission_layer::Rewritten;
 pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
 pub use disconnector::Disconnector;
 use headcount::Headcount;
+pub use lanes::encoders;
 use polling::PollingSession;
 pub use polling::{PollingLimits, PollingSessions};
-use rates::PriceThrottle;
 pub use rooms::Rooms;
 use session::{ClientCommand, ClientSession, ResumeCursors};
+pub use session_layer::{SessionLayer, SessionService};
+pub use websocket::WebSockets;
 
 use super::Gateway;
 use super::admission::AdmissionError;
@@ -58,7 +61,7 @@ pub const NAMESPACES: [&str; 3] = ["/", "/ws/signals", "/ws/signals/"];
 /// idle.
 const MAX_QUEUED_PACKETS: usize = 4096;
 /// Read buffer of a WebSocket, in bytes. Clients send little.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 /// A session that has not connected to a namespace by then is dropped.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -80,28 +83,28 @@ pub fn build(
     settings: &config::SocketioSettings,
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-) -> (SocketIoLayer, Rooms) {
+) -> (SocketIoLayer, Rooms, WebSockets) {
     let (layer, io) = engine(&gateway.limits)
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)
         .build_layer();
-    let (headcount, rates) = (Arc::new(Headcount::default()), Arc::new(PriceThrottle::default()));
+    let headcount = Arc::new(Headcount::default());
+    let log = gateway.hub.position();
     for namespace in NAMESPACES {
-        let (gateway, disconnector, headcount, rates) =
-            (gateway.clone(), disconnector.clone(), headcount.clone(), rates.clone());
+        let (gateway, disconnector, headcount) = (gateway.clone(), disconnector.clone(), headcount.clone());
         // Handlers are registered before the client learns that it is connected. An event sent at once would be lost
         // otherwise.
         let admit = move |socket: SocketRef, TryData::<Value>(auth)| {
             let (gateway, disconnector) = (gateway.clone(), disconnector.clone());
-            let (headcount, rates) = (headcount.clone(), rates.clone());
+            let headcount = headcount.clone();
             async move {
                 let auth = auth.ok();
                 if let Some(token) = auth.as_ref().and_then(|auth| auth.get("token")?.as_str()) {
                     gateway.tokens.fetch_key_of(token).await;
                 }
                 let address = address(&socket);
-                let admitted = admit(&gateway, &disconnector, (&headcount, &rates), namespace, &socket, auth.as_ref());
+                let admitted = admit(&gateway, &disconnector, &headcount, namespace, &socket, auth.as_ref());
                 admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
@@ -115,16 +118,22 @@ pub fn build(
         };
         io.ns(namespace, connected.with(admit));
     }
+    let websockets = WebSockets::with_delivery(
+        gateway.tasks.clone(),
+        gateway.metrics.clone(),
+        gateway.fanout.clone(),
+        disconnector.clone(),
+        Some((gateway.hub.clone(), io.clone())),
+    );
     let types = gateway.published.clone();
-    let log = gateway.hub.position();
-    let rooms = Rooms::new(io, (headcount, rates), disconnector.clone(), types, log, gateway.metrics.clone());
-    (layer, rooms)
+    let rooms = Rooms::new(io, headcount, disconnector.clone(), types, log, gateway.metrics.clone());
+    (layer, rooms, websockets)
 }
 
 fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
-    (headcount, rates): (&Arc<Headcount>, &Arc<PriceThrottle>),
+    headcount: &Arc<Headcount>,
     namespace: &'static str,
     socket: &SocketRef,
     auth: Option<&Value>,
@@ -160,34 +169,22 @@ fn admit(
     let guard = ConnectionGuard::new(gateway.metrics.clone(), gateway.enter("socketio", channel)?, opening);
     match (PollingSession::of(socket), handshake.extensions.get::<KillSwitch>()) {
         (Some(session), _) => session.identify(guard.identity()),
-        (None, Some(connection)) => connection.identify(guard.identity().clone()),
+        (None, Some(connection)) => connection.identify(guard.identity()),
         (None, None) => {}
     }
-    let session = Arc::new(ClientSession::open(
-        gateway.clone(),
-        disconnector.clone(),
-        rates.clone(),
-        (seat, guard),
-        login,
-        presented,
-    ));
+    let session = Arc::new(ClientSession::open(gateway.clone(), disconnector.clone(), (seat, guard), login, presented));
     socket.extensions.insert(session.clone());
 
-    // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other.
-    let on = |event: &'static str, command: ClientCommand| {
-        let session = session.clone();
-        socket.on(event, move |socket: SocketRef, TryData::<Value>(data), ack: AckSender| {
-            session.span().in_scope(|| session.on_command(&socket, command, data.unwrap_or(Value::Null), ack));
-            std::future::ready(())
-        });
-    };
-    on("subscribe", ClientCommand::Subscribe);
-    on("unsubscribe", ClientCommand::Unsubscribe);
-    on("ping", ClientCommand::Ping);
-    on("message", ClientCommand::Message);
+    // The work is done in the closure's body, not in its future: otherwise a client's events could overtake each other. One
+    // handler for all events, because the engine's table of handlers would take half a kilobyte of every client.
     let listening = session.clone();
-    socket.on_fallback(move |socket: SocketRef| {
-        listening.span().in_scope(|| listening.is_within_rate(&socket));
+    socket.on_fallback(move |socket: SocketRef, Event(event), TryData::<Value>(data), ack: AckSender| {
+        listening.span().in_scope(|| match ClientCommand::named(&event) {
+            Some(command) => listening.on_command(&socket, command, data.unwrap_or(Value::Null), ack),
+            None => {
+                listening.is_within_rate(&socket);
+            }
+        });
         std::future::ready(())
     });
     socket.on_disconnect(move |reason: DisconnectReason| {

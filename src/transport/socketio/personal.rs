@@ -16,11 +16,17 @@ use crate::transport::resume::NoRoom;
 
 /// Emitted beside a message.
 #[derive(Debug, Serialize)]
-struct MessageMeta {
+pub(super) struct MessageMeta {
     /// Sequence number of the message.
     sequence: u64,
     /// Cursor that resumes after the message.
     cursor: String,
+}
+
+impl MessageMeta {
+    pub(super) fn new(published: &RelayedMessage, cursor: &MessageCursor) -> Self {
+        Self { sequence: published.seq, cursor: cursor.to_string() }
+    }
 }
 
 /// Emits a message to one client, as an event with the name of its type. `data` is the form of its users' streams.
@@ -32,7 +38,7 @@ pub(super) fn emit(
 ) -> Result<(), SendError> {
     // The data was encoded here, so it is embedded without a check.
     let Ok(data) = serde_json::from_str::<&RawValue>(data) else { return Ok(()) };
-    let meta = MessageMeta { sequence: published.seq, cursor: cursor.to_string() };
+    let meta = MessageMeta::new(published, cursor);
     rooms::emit(socket, published.kind.name(), &(data, meta), data.get().len())
 }
 

@@ -8,13 +8,12 @@
 //! client that does not poll is disconnected after the time in which it would have to answer a ping. When too much
 //! waits for all sessions together, those that have not polled for a moment are ended, the most expensive first.
 
+mod registry;
 mod rest;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
@@ -25,6 +24,10 @@ use tracing::Span;
 use crate::auth::UserSession;
 use crate::listener::KillSwitch;
 use crate::telemetry::ConnectionSpan;
+use crate::transport::lane::Lane;
+use registry::Registry;
+pub(super) use registry::{Overdue, SessionLimit};
+pub use registry::{PollingLimits, PollingSessions};
 use rest::Delivery;
 pub(super) use rest::{AnswerSource, EnginePoll, Leftover, PollAnswer};
 
@@ -36,66 +39,6 @@ const PACKET_BYTES: usize = 192;
 /// Namespaces that a client may ask for between two polls. The engine answers each of these requests by itself, whether
 /// the namespace exists or not. There are three namespaces.
 const MAX_CONNECTS: usize = 16;
-/// A session that has polled within this time is not ended for its memory.
-const RECENT_POLL: Duration = Duration::from_secs(1);
-/// Ending a session with less waiting data than this would free no memory worth mentioning.
-const MIN_EVICTED_BYTES: usize = 4 * 1024;
-
-/// Limits on the sessions of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PollingLimits {
-    /// Largest number of sessions.
-    pub sessions: usize,
-    /// Largest number of sessions per address (for IPv6, per /64).
-    pub per_address: usize,
-    /// Data that may wait for all sessions together, in bytes.
-    pub waiting_bytes: usize,
-    /// How long a client may go without polling.
-    pub poll_timeout: Duration,
-}
-
-/// The limit that a new session would exceed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SessionLimit {
-    /// [`PollingLimits::sessions`].
-    Sessions,
-    /// [`PollingLimits::per_address`].
-    Address,
-}
-
-/// All long-polling sessions. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct PollingSessions(Arc<Registry>);
-
-#[derive(Debug)]
-struct Registry {
-    limits: PollingLimits,
-    counts: Mutex<PollingCounts>,
-    open: Mutex<HashMap<String, Weak<PollingSession>>>,
-    /// Data that waits for all sessions together, in bytes, without broadcasts.
-    waiting: AtomicUsize,
-    /// Number of broadcast packets so far. Each may wait for every session.
-    broadcasts: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct PollingCounts {
-    sessions: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl PollingCounts {
-    fn remove(&mut self, address: Option<IpAddr>) {
-        self.sessions -= 1;
-        let Some(address) = address else { return };
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
-        }
-    }
-}
 
 /// A session that began with long polling. It is counted until it is dropped, or becomes a WebSocket.
 #[derive(Debug)]
@@ -121,6 +64,8 @@ struct PollingState {
     client: Option<ConnectionSpan>,
     /// The connection that the session was upgraded to.
     connection: Option<KillSwitch>,
+    /// The lane of that connection, once the client has completed the upgrade.
+    lane: Weak<Lane>,
     /// Number of polls that wait for an answer.
     polls: usize,
     /// When the last poll ended, or the session began.
@@ -135,134 +80,9 @@ struct PollingState {
     delivery: Delivery,
 }
 
-/// A session that has to end.
-#[derive(Debug)]
-pub(super) struct Overdue {
-    pub(super) session: Arc<PollingSession>,
-    /// Reason as a metric label: `idle`, `memory` or `upgrade`.
-    pub(super) reason: &'static str,
-}
-
 /// A poll that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Poll(Arc<PollingSession>);
-
-impl PollingSessions {
-    /// Creates an empty registry.
-    pub fn new(limits: PollingLimits) -> Self {
-        Self(Arc::new(Registry {
-            limits,
-            counts: Mutex::default(),
-            open: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            broadcasts: AtomicU64::new(0),
-        }))
-    }
-
-    /// Counts a session that is about to be opened, for `address` if it is known.
-    ///
-    /// # Errors
-    /// Fails when a limit is reached.
-    pub(super) fn open(
-        &self,
-        address: Option<IpAddr>,
-        version: u8,
-        login: Option<UserSession>,
-    ) -> Result<Arc<PollingSession>, SessionLimit> {
-        let limits = self.0.limits;
-        let mut counts = self.0.counts.lock();
-        if counts.sessions >= limits.sessions {
-            return Err(SessionLimit::Sessions);
-        }
-        if let Some(address) = address {
-            let count = counts.by_address.entry(address).or_default();
-            if *count >= limits.per_address {
-                return Err(SessionLimit::Address);
-            }
-            *count += 1;
-        }
-        counts.sessions += 1;
-        drop(counts);
-        Ok(Arc::new(PollingSession {
-            registry: self.0.clone(),
-            address,
-            version,
-            id: OnceLock::new(),
-            waiting: AtomicUsize::new(0),
-            state: Mutex::new(PollingState {
-                is_counted: true,
-                login,
-                client: None,
-                connection: None,
-                polls: 0,
-                last_poll: Instant::now(),
-                broadcasts: self.0.broadcasts.load(Ordering::Relaxed),
-                connects: 0,
-                is_ending: false,
-                delivery: Delivery::default(),
-            }),
-            delivery_changed: Notify::new(),
-        }))
-    }
-
-    /// Returns the open session with this id, unless it began as a WebSocket.
-    pub(super) fn find(&self, id: &str) -> Option<Arc<PollingSession>> {
-        self.0.open.lock().get(id)?.upgrade()
-    }
-
-    /// Returns the number of counted sessions.
-    pub(super) fn count(&self) -> usize {
-        self.0.counts.lock().sessions
-    }
-
-    /// Counts a packet that was sent to whole rooms.
-    pub(super) fn count_broadcast(&self) {
-        self.0.broadcasts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the bytes that wait for all sessions together, and the sessions that have to end now.
-    pub(super) fn overdue(&self) -> (usize, Vec<Overdue>) {
-        let sessions: Vec<_> = self.0.open.lock().values().filter_map(Weak::upgrade).collect();
-        let (mut overdue, mut costs, mut total) = (Vec::new(), Vec::new(), 0);
-        for session in &sessions {
-            let ends = |reason| Overdue { session: session.clone(), reason };
-            let mut state = session.state.lock();
-            if state.is_ending {
-                continue;
-            }
-            if let Some(connection) = &state.connection {
-                if connection.is_orphaned() {
-                    // The connection of its upgrade was never used.
-                    state.is_ending = true;
-                    overdue.push(ends("upgrade"));
-                }
-                continue;
-            }
-            let idle = if state.polls > 0 { Duration::ZERO } else { state.last_poll.elapsed() };
-            let cost = session.cost(&state);
-            total += cost;
-            if idle >= self.0.limits.poll_timeout {
-                state.is_ending = true;
-                overdue.push(ends("idle"));
-            } else if idle >= RECENT_POLL && cost >= MIN_EVICTED_BYTES {
-                costs.push((cost, session, ends("memory")));
-            }
-        }
-        if total > self.0.limits.waiting_bytes {
-            let mut excess = total - self.0.limits.waiting_bytes / 2;
-            costs.sort_unstable_by_key(|(cost, ..)| std::cmp::Reverse(*cost));
-            for (cost, session, evicted) in costs {
-                session.state.lock().is_ending = true;
-                overdue.push(evicted);
-                excess = excess.saturating_sub(cost);
-                if excess == 0 {
-                    break;
-                }
-            }
-        }
-        (total, overdue)
-    }
-}
 
 impl PollingSession {
     /// Returns the session of a client that began with long polling.
@@ -293,9 +113,9 @@ impl PollingSession {
     }
 
     /// Records the client, for the log lines about its session and its connection. The first namespace names it.
-    pub(super) fn identify(&self, client: &ConnectionSpan) {
+    pub(super) fn identify(&self, client: ConnectionSpan) {
         let mut state = self.state.lock();
-        let client = state.client.get_or_insert_with(|| client.clone()).clone();
+        let client = *state.client.get_or_insert(client);
         if let Some(connection) = &state.connection {
             connection.identify(client);
         }
@@ -303,7 +123,7 @@ impl PollingSession {
 
     /// Returns the span of the client; a disabled one until it has joined a namespace.
     pub(super) fn span(&self) -> Span {
-        self.state.lock().client.as_ref().map_or_else(Span::none, |client| client.span().clone())
+        self.state.lock().client.as_ref().map_or_else(Span::none, ConnectionSpan::span)
     }
 
     /// Registers a poll that waits for its answer.
@@ -367,8 +187,8 @@ impl PollingSession {
         if state.connection.as_ref().is_some_and(|connection| !connection.is_orphaned()) {
             return;
         }
-        if let Some(client) = &state.client {
-            connection.identify(client.clone());
+        if let Some(client) = state.client {
+            connection.identify(client);
         }
         state.connection = Some(connection);
         self.count_received(usize::MAX);
@@ -378,6 +198,18 @@ impl PollingSession {
     /// Returns the connection that the session was upgraded to.
     pub(super) fn connection(&self) -> Option<KillSwitch> {
         self.state.lock().connection.clone()
+    }
+
+    /// Sets the lane of the connection that the session was upgraded to. From now on the engine rejects polls.
+    pub(super) fn set_lane(&self, lane: Weak<Lane>) {
+        let mut state = self.state.lock();
+        state.lane = lane;
+        state.delivery.open_gate();
+    }
+
+    /// Returns the lane, if the client has completed the upgrade and is connected.
+    pub(super) fn lane(&self) -> Option<Arc<Lane>> {
+        self.state.lock().lane.upgrade()
     }
 
     /// Whether the session is a WebSocket, or about to become one.

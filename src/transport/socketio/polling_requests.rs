@@ -9,16 +9,18 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
-use tokio::time::sleep;
-use tower::{BoxError, Service};
+use tokio::time::{sleep, timeout};
+use tower::{BoxError, Service, ServiceExt};
+use tracing::debug;
 
-use super::admission_layer::query_value;
+use super::disconnector::Disconnector;
 use super::namespace_query;
 use super::polling::{AnswerSource, EnginePoll, Poll, PollAnswer, PollingSession, PollingSessions, SessionLimit};
+use super::session_layer::query_value;
 use crate::listener::ClientAddress;
 use crate::transport::Gateway;
 use crate::transport::admission::AdmissionError;
@@ -32,6 +34,8 @@ const SEPARATOR: u8 = 0x1e;
 const BINARY: &str = "application/octet-stream";
 /// How long a poll is held before it gets an empty answer during an upgrade.
 const EMPTY_ANSWER_DELAY: Duration = Duration::from_millis(50);
+/// How long the engine may take to send the first ping of a session.
+const FIRST_PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// Start of a packet that asks for a namespace.
 const CONNECT: &[u8] = b"40";
 
@@ -53,11 +57,11 @@ impl PollingRequest {
     /// # Errors
     /// Returns the answer to the request when no further session is allowed.
     pub(super) fn of(
-        gateway: &Gateway,
+        gateway: Option<&Gateway>,
         sessions: &PollingSessions,
         request: &mut Request<Body>,
-        uri: &Uri,
     ) -> Result<Option<Self>, Box<Response>> {
+        let uri = request.uri();
         if let Some(id) = query_value(uri, "sid") {
             let session = sessions.find(id);
             return Ok(session.and_then(|session| match *request.method() {
@@ -68,14 +72,21 @@ impl PollingRequest {
         }
         let ClientAddress(address) = request.extensions().get().copied().unwrap_or_default();
         let version = if query_value(uri, "EIO") == Some("3") { 3 } else { 4 };
-        let login = gateway.admit_session(request.headers(), request.uri());
-        let login = login.map_err(|refusal| Box::new(refusal.into_response()))?;
+        let login = match gateway {
+            Some(gateway) => {
+                gateway.admit_session(request.headers(), uri).map_err(|refusal| Box::new(refusal.into_response()))?
+            }
+            None => None,
+        };
         let session = sessions.open(address, version, login).map_err(|over| {
             let refusal = match over {
                 SessionLimit::Sessions => AdmissionError::Sessions,
                 SessionLimit::Address => AdmissionError::Address,
             };
-            Box::new(gateway.refused(refusal).into_response())
+            Box::new(match gateway {
+                Some(gateway) => gateway.refused(refusal).into_response(),
+                None => refusal.into_response(),
+            })
         })?;
         // The engine keeps the request's extensions as long as the session.
         request.extensions_mut().insert(session.clone());
@@ -83,27 +94,45 @@ impl PollingRequest {
     }
 
     /// Answers the request. `max_bytes` is the largest body, in bytes.
-    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>, max_bytes: usize) -> Response
+    pub(super) async fn serve<S, R>(
+        self,
+        mut inner: S,
+        request: Request<Body>,
+        disconnector: &Disconnector,
+        max_bytes: usize,
+    ) -> Response
     where
-        S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
+        S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
         match self {
             Self::Open(session) => {
                 let Ok(response) = inner.call(request).await;
-                register_id(&session, response.map(Body::new)).await
+                let response = register_id(&session, response.map(Body::new)).await;
+                if session.version() == 4 && !session.id().is_empty() {
+                    answer_first_ping(&session, inner).await;
+                }
+                response
             }
-            Self::Poll(poll) => match poll.answer_source() {
-                AnswerSource::Held(answer) => answer.into_response(),
-                AnswerSource::Engine(engine_poll) => {
-                    poll_engine(&poll, engine_poll, inner.call(request), max_bytes).await
-                }
-                AnswerSource::Nothing => {
+            Self::Poll(poll) => {
+                let mut source = poll.answer_source();
+                if let AnswerSource::Nothing = source {
                     sleep(EMPTY_ANSWER_DELAY).await;
-                    poll.empty_answer().into_response()
+                    // Once the upgrade is complete, the engine rejects the poll.
+                    source = poll.answer_source();
                 }
-            },
+                match source {
+                    AnswerSource::Held(answer) => answer.into_response(),
+                    AnswerSource::Engine(engine_poll) => {
+                        let abandoned = AbandonedPoll { poll: &poll, disconnector, is_answered: false };
+                        let answer = poll_engine(&poll, engine_poll, inner.call(request), max_bytes).await;
+                        abandoned.answered();
+                        answer
+                    }
+                    AnswerSource::Nothing => poll.empty_answer().into_response(),
+                }
+            }
             Self::Post(session) => match checked_body(&session, request, max_bytes).await {
                 Ok(request) => {
                     let Ok(response) = inner.call(request).await;
@@ -113,6 +142,62 @@ impl PollingRequest {
             },
         }
     }
+}
+
+/// A poll that the engine is answering. Its session ends when the client leaves before, as in the original server: what the
+/// engine had taken out of its queue for this poll would be lost.
+#[derive(Debug)]
+struct AbandonedPoll<'a> {
+    poll: &'a Poll,
+    disconnector: &'a Disconnector,
+    is_answered: bool,
+}
+
+impl AbandonedPoll<'_> {
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for AbandonedPoll<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let session = self.poll.session();
+            debug!("a client has left in the middle of a poll: its session ends");
+            self.disconnector.close_polling(session.id(), session.version());
+        }
+    }
+}
+
+/// Answers the ping that the engine of Engine.IO 4 sends at once: the client's first ping comes after the interval. Only this
+/// server knows the session so far, so nothing else can wait for it.
+async fn answer_first_ping<S, R>(session: &Arc<PollingSession>, engine: S)
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let Some(poll) = engine_request(Method::GET, session.version(), session.id(), "") else { return };
+    let Ok(Ok(polled)) = timeout(FIRST_PING_TIMEOUT, engine.clone().oneshot(poll)).await else { return };
+    match PollAnswer::read(polled.map(Body::new)).await {
+        Ok(answer) if answer.body == "2" => {
+            if let Some(pong) = engine_request(Method::POST, session.version(), session.id(), "3") {
+                engine.oneshot(pong).await.ok();
+            }
+        }
+        Ok(answer) => session.hold(answer),
+        Err(_) => {}
+    }
+}
+
+/// Returns a request of this server's own to a session over long polling.
+pub(super) fn engine_request(method: Method, version: u8, sid: &str, body: &'static str) -> Option<Request<Body>> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
+        .header(header::CONTENT_TYPE, "text/plain;charset=UTF-8")
+        .body(Body::from(body));
+    request.ok()
 }
 
 /// Lets the engine answer a poll, and splits the answer if the client would reject it.

@@ -1,4 +1,4 @@
-//! Socket.IO rooms, and what is emitted to them.
+//! Socket.IO rooms, and what is emitted to them. Clients over long polling are in rooms; the others have lanes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,26 +8,23 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError, SocketIo};
-use tokio_util::sync::CancellationToken;
 
 use super::disconnector::Disconnector;
 use super::personal;
 use super::polling::PollingSession;
-use super::rates::{PriceRate, PriceThrottle};
 use super::{Headcount, NAMESPACES};
 use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
-use crate::hub::{Channels, Envelope, Selection, Sink, Topics};
+use crate::hub::{Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 use crate::transport::cursor::MessageCursor;
 use crate::transport::events::{PublishedTypes, UserData};
 use crate::transport::messages::{self, SignalMeta, SignalObject};
 
-/// The rooms of all Socket.IO clients.
+/// Delivers to the Socket.IO clients that poll.
 #[derive(Clone)]
 pub struct Rooms {
     io: SocketIo,
     headcount: Arc<Headcount>,
-    rates: Arc<PriceThrottle>,
     disconnector: Disconnector,
     /// Types of messages, some of which users get.
     types: Arc<PublishedTypes>,
@@ -45,33 +42,21 @@ impl std::fmt::Debug for Rooms {
 impl Rooms {
     pub(super) fn new(
         io: SocketIo,
-        (headcount, rates): (Arc<Headcount>, Arc<PriceThrottle>),
+        headcount: Arc<Headcount>,
         disconnector: Disconnector,
         types: Arc<PublishedTypes>,
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, rates, disconnector, types, log, metrics }
+        Self { io, headcount, disconnector, types, log, metrics }
     }
 
-    /// Emits prices at reduced rates until `stop`.
-    pub async fn run_rates(self: Arc<Self>, stop: CancellationToken) {
-        stop.run_until_cancelled(self.rates.run(|rate, price| self.broadcast_at(rate, price))).await;
-    }
-
-    fn broadcast_at(&self, rate: PriceRate, publication: &Arc<Envelope>) {
-        let (Event::Price(update), Some(object)) = (publication.event(), raw(publication)) else { return };
-        for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
-            self.broadcast_price(namespace, object, rooms_of(rate.room(), &update.symbol));
-        }
-    }
-
-    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `kind`
-    /// is the metric label.
+    /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `missed`
+    /// says in the log what that client misses.
     fn emit_to_each(
         &self,
         namespace: &str,
-        kind: &str,
+        (missed, class): (&str, Class),
         rooms: Vec<Cow<'static, str>>,
         emit: impl Fn(&SocketRef) -> Result<(), SendError>,
     ) {
@@ -79,22 +64,19 @@ impl Rooms {
         let sockets = namespace.to(rooms).sockets();
         for socket in &sockets {
             if is_full(&emit(socket)) {
-                self.disconnector.disconnect_slow(socket, kind);
+                self.disconnector.disconnect_slow(socket, missed);
             }
         }
-        self.metrics.deliveries_total.with_label_values(&[kind, "socketio"]).inc_by(sockets.len() as u64);
+        self.metrics.deliveries_total.with_label_values(&[class_label(class), "socketio"]).inc_by(sockets.len() as u64);
     }
 
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
     fn emit_published(&self, namespace: &str, published: &RelayedMessage, data: UserData) {
-        let kind = match published.kind.class() {
-            Class::Ordered => "ordered",
-            Class::State => "state",
-        };
+        let class = published.kind.class();
         let cursor = MessageCursor::new(&self.log, published.seq);
         let data = data(published);
-        self.emit_to_each(namespace, kind, vec![room_of(&published.audience)], |socket| {
+        self.emit_to_each(namespace, (class_label(class), class), vec![room_of(&published.audience)], |socket| {
             personal::emit(socket, published, &data, &cursor)
         });
     }
@@ -112,34 +94,7 @@ impl Rooms {
 }
 
 impl Sink for Rooms {
-    fn clients(&self) -> usize {
-        self.headcount.total()
-    }
-
-    fn channels(&self) -> Channels {
-        let mut channels = Channels::of("socketio");
-        for namespace in NAMESPACES.into_iter().filter_map(|namespace| self.io.of(namespace)) {
-            for socket in namespace.sockets() {
-                let rooms = socket.rooms();
-                let is_in = |channel: &str| {
-                    let has = |room: &str| {
-                        room.strip_prefix(channel).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
-                    };
-                    usize::from(rooms.iter().any(|room| has(room)))
-                };
-                channels.clients += 1;
-                channels.prices += is_in("prices");
-                channels.signals += is_in("signals");
-                channels.messages += is_in("users").max(is_in("user")).max(is_in("admin"));
-            }
-        }
-        channels
-    }
-
     fn deliver(&self, batch: &[Arc<Envelope>]) {
-        for publication in batch {
-            self.rates.publish(publication, |rate, price| self.broadcast_at(rate, price));
-        }
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             for publication in batch {
                 match publication.event() {
@@ -150,7 +105,9 @@ impl Sink for Rooms {
                     }
                     Event::Signal(signal) => {
                         let rooms = rooms_of("signals", &signal.symbol);
-                        self.emit_to_each(namespace, "signal", rooms, |socket| emit_signal(socket, publication));
+                        self.emit_to_each(namespace, ("signal", Class::Ordered), rooms, |socket| {
+                            emit_signal(socket, publication)
+                        });
                     }
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
@@ -163,6 +120,13 @@ impl Sink for Rooms {
     }
 }
 
+fn class_label(class: Class) -> &'static str {
+    match class {
+        Class::Ordered => "ordered",
+        Class::State => "state",
+    }
+}
+
 /// Returns the room of the users who may read messages for `audience`. Every user id has its own room.
 fn room_of(audience: &Audience) -> Cow<'static, str> {
     match audience {
@@ -172,20 +136,17 @@ fn room_of(audience: &Audience) -> Cow<'static, str> {
     }
 }
 
-fn rooms_of(channel: impl Into<Cow<'static, str>>, symbol: &Symbol) -> Vec<Cow<'static, str>> {
-    let channel = channel.into();
-    let narrowed = Cow::Owned(format!("{channel}:{symbol}"));
-    vec![channel, narrowed]
+fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
+    vec![Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))]
 }
 
-fn names(topics: &Topics, rate: Option<PriceRate>) -> Vec<Cow<'static, str>> {
-    let prices = rate.map_or(Cow::Borrowed("prices"), |rate| Cow::Owned(rate.room()));
-    let channels = [(prices, &topics.prices), (Cow::Borrowed("signals"), &topics.signals)];
+fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
+    let channels = [("prices", &topics.prices), ("signals", &topics.signals)];
     let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}
-            Selection::All => names.push(channel),
+            Selection::All => names.push(Cow::Borrowed(channel)),
             Selection::Only(symbols) => {
                 names.extend(symbols.iter().map(|symbol| Cow::Owned(format!("{channel}:{symbol}"))));
             }
@@ -196,8 +157,8 @@ fn names(topics: &Topics, rate: Option<PriceRate>) -> Vec<Cow<'static, str>> {
 
 /// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
 /// symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<PriceRate>) {
-    let wanted = names(topics, rate);
+pub(super) fn join(socket: &SocketRef, topics: &Topics) {
+    let wanted = names(topics);
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
@@ -205,13 +166,6 @@ pub(super) fn join(socket: &SocketRef, topics: &Topics, rate: Option<PriceRate>)
     if !socket.connected() {
         socket.leave_all();
     }
-}
-
-/// Takes the client out of the rooms of `before` that are not in `rest`.
-pub(super) fn leave(socket: &SocketRef, before: &Topics, rest: &Topics, rate: Option<PriceRate>) {
-    let kept = names(rest, rate);
-    let old: Vec<_> = names(before, rate).into_iter().filter(|room| !kept.contains(room)).collect();
-    socket.leave(old);
 }
 
 /// Whether an event was lost because the client's queue was full.

@@ -2,6 +2,7 @@
 
 mod answering;
 mod joining;
+mod live;
 mod queue;
 
 use std::sync::Arc;
@@ -11,17 +12,16 @@ use serde_json::Value;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, debug, info};
+use tracing::{Span, debug, info};
 
 use super::disconnector::Disconnector;
 use super::headcount::Seat;
 use super::personal::Backlog;
 use super::polling::PollingSession;
-use super::rates::{PriceRate, PriceThrottle};
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
 use crate::domain::{CursorError, iso};
-use crate::hub::{Audiences, Topics};
+use crate::hub::{Audiences, Membership, Outbox, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::command::{SubscriptionRequest, fault, short};
@@ -42,6 +42,19 @@ pub(super) enum ClientCommand {
     Ping,
     /// Any of the above as `{"type":…}`; the answers are emitted as `message` too.
     Message,
+}
+
+impl ClientCommand {
+    /// Returns the command of an event.
+    pub(super) fn named(event: &str) -> Option<Self> {
+        match event {
+            "subscribe" => Some(Self::Subscribe),
+            "unsubscribe" => Some(Self::Unsubscribe),
+            "ping" => Some(Self::Ping),
+            "message" => Some(Self::Message),
+            _ => None,
+        }
+    }
 }
 
 /// What a command has started.
@@ -78,8 +91,12 @@ struct SessionState {
     topics: Topics,
     /// Which signal events have been emitted, or will be.
     completeness: Completeness,
-    /// Limit on the rate of prices; `None` for all prices.
-    rate: Option<PriceRate>,
+    /// Maximum number of prices per second and symbol; `None` for all prices.
+    max_hz: Option<f64>,
+    /// The prices of a client that polls and has set `max_hz`; the others get them through rooms.
+    limited: Option<Arc<Outbox>>,
+    /// Whether the gate of the client's lane is closed, and its marker is not emitted yet.
+    owes_marker: bool,
     presented: ResumeCursors,
     /// New commands are queued: the client has not joined its namespace yet, or it is catching up.
     busy: bool,
@@ -90,22 +107,21 @@ struct SessionState {
 pub(super) struct ClientSession {
     gateway: Arc<Gateway>,
     disconnector: Disconnector,
-    rates: Arc<PriceThrottle>,
     login: Option<UserSession>,
     /// Cancelled when the client has disconnected.
     closed: CancellationToken,
     state: Mutex<SessionState>,
     pace: Mutex<MessageRate>,
     guard: ConnectionGuard,
-    /// Its place in the number of clients of its namespace.
-    _seat: Seat,
+    /// Its place among the clients that are in rooms.
+    seat: Seat,
+    membership: Membership,
 }
 
 impl ClientSession {
     pub(super) fn open(
         gateway: Arc<Gateway>,
         disconnector: Disconnector,
-        rates: Arc<PriceThrottle>,
         (seat, guard): (Seat, ConnectionGuard),
         login: Option<UserSession>,
         presented: ResumeCursors,
@@ -115,11 +131,11 @@ impl ClientSession {
             closed: CancellationToken::new(),
             pace: Mutex::new(MessageRate::new(&gateway.limits)),
             state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
+            membership: gateway.hub.join("socketio"),
             gateway,
             disconnector,
-            rates,
             guard,
-            _seat: seat,
+            seat,
         }
     }
 
@@ -129,13 +145,13 @@ impl ClientSession {
     }
 
     /// Returns the span of the client's connection.
-    pub(super) fn span(&self) -> &Span {
+    pub(super) fn span(&self) -> Span {
         self.guard.span()
     }
 
     /// Spawns work for the client.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.gateway.tasks.spawn_connection(work.instrument(self.span().clone()));
+        self.gateway.tasks.spawn_connection(self.guard.identity().run(work));
     }
 
     /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
@@ -246,10 +262,9 @@ impl ClientSession {
                 }
                 // No symbols are added, so the sequence number is not used.
                 state.completeness.set(&rest.signals, 0);
-                let before = std::mem::replace(&mut state.topics, rest.clone());
-                let rate = state.rate;
+                state.topics = rest;
                 drop(state);
-                self.gateway.hub.with_snapshot(|_| rooms::leave(socket, &before, &rest, rate));
+                self.gateway.hub.with_snapshot(|_| self.leave_live(socket));
                 self.send_faults(socket, &caller, &request);
                 let answer = request.unsubscribed();
                 caller.acknowledge_with(socket, &answer, &request);
@@ -363,14 +378,10 @@ fn unwrap_message(command: ClientCommand, data: Value) -> Option<(ClientCommand,
         Value::String(text) => serde_json::from_str(&text).ok()?,
         other => other,
     };
-    let command = match data.get("type").and_then(Value::as_str)? {
-        "subscribe" => ClientCommand::Subscribe,
-        "unsubscribe" => ClientCommand::Unsubscribe,
-        "ping" => ClientCommand::Ping,
-        other => {
-            debug!(kind = short(other), "a message of an unknown type");
-            return None;
-        }
-    };
-    Some((command, data))
+    let kind = data.get("type").and_then(Value::as_str)?;
+    let command = ClientCommand::named(kind).filter(|command| *command != ClientCommand::Message);
+    if command.is_none() {
+        debug!(kind = short(kind), "a message of an unknown type");
+    }
+    Some((command?, data))
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::admission_layer::{is_over_websocket, query_value};
 use super::polling::{Leftover, PollAnswer, PollingSession, PollingSessions};
-use super::polling_requests::ready_now;
+use super::polling_requests::{engine_request, ready_now};
+use super::session_layer::{is_over_websocket, query_value};
+use super::websocket::WebSockets;
 use crate::listener::KillSwitch;
 use crate::transport::command::fault;
 
@@ -34,7 +35,7 @@ impl UpgradeHandshake {
     }
 
     /// Lets the engine answer as soon as the client has polled everything that the upgrade would lose.
-    pub(super) async fn serve<S, R>(self, mut inner: S, request: Request<Body>) -> Response
+    pub(super) async fn serve<S, R>(self, inner: S, request: Request<Body>, websockets: &WebSockets) -> Response
     where
         S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone,
         R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -52,11 +53,8 @@ impl UpgradeHandshake {
         if let Some(connection) = connection {
             session.upgrade(connection);
         }
-        let Ok(response) = inner.call(request).await;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            upgrade.done();
-        }
-        response.map(Body::new)
+        upgrade.done();
+        websockets.upgrade_session(request, session)
     }
 }
 
@@ -67,8 +65,9 @@ where
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", session.version(), session.id());
-    let Ok(request) = Request::get(uri).body(Body::empty()) else { return Leftover::Nothing };
+    let Some(request) = engine_request(Method::GET, session.version(), session.id(), "") else {
+        return Leftover::Nothing;
+    };
     let Some(Ok(response)) = ready_now(pin!(engine.oneshot(request))).await else { return Leftover::Nothing };
     PollAnswer::read(response.map(Body::new)).await.map_or(Leftover::Nothing, Leftover::Answer)
 }

@@ -1,42 +1,62 @@
 //! The loop of one native connection: it writes what is due, reads what the client sends, and detects silent peers.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
-use futures_util::stream::{SplitSink, SplitStream};
+use axum::extract::ws::Utf8Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info};
+use tracing::info;
 
-use crate::auth::{AuthError, TokenKind, UserSession};
-use crate::hub::{Envelope, Ordered, Outbox, OutboxBatch, OutboxClosed};
-use crate::listener::KillSwitch;
+use super::Client;
+use crate::auth::UserSession;
+use crate::hub::{Envelope, Outbox, OutboxBatch, OutboxClosed};
+use crate::telemetry::Behind;
 use crate::transport::Gateway;
 use crate::transport::channels::ChannelSlot;
 use crate::transport::close::Close;
 use crate::transport::command::fault;
 use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
-use crate::transport::messages::{self, ErrorObject};
+use crate::transport::lane::{self, Lane, LaneStream, Slot};
+use crate::transport::messages;
 use crate::transport::pace::{MessageRate, RateVerdict, TOO_FAST};
 use crate::transport::resume::Gone;
 
 /// How long the server waits for the peer's half of the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// While more ordered frames than this wait for a client, it is not read: one that asks without reading the answers is
+/// slowed down by TCP.
+const MAX_UNREAD: usize = 16;
+
+/// What the server reads from.
+type Socket = WebSocketStream<LaneStream>;
 
 /// The protocol of one dashboard: what a new client gets, how events are encoded, and which messages it may send.
 pub(crate) trait Protocol: Send {
     /// Path of the endpoint: a label of metrics and logs.
     fn endpoint(&self) -> &'static str;
 
-    /// Puts the initial messages into the client's outbox and joins it to live events.
+    /// Returns the encoding of the events that its clients share. The client gets all of its subscription in it; if it
+    /// has an outbox as well, only the prices.
+    fn encoding(&self) -> Option<Slot> {
+        None
+    }
+
+    /// Returns the outbox of a client whose events are encoded by its own task, because they depend on what the client
+    /// has got or confirmed.
+    fn outbox(&self) -> Option<&Arc<Outbox>> {
+        None
+    }
+
+    /// Sends the initial messages, and joins the client to live events.
     fn open(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// Appends the frames of an event for this client: none, one, or several.
-    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
+    /// Appends the frames of an event from the outbox: none, one, or several.
+    fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// Returns a number for an event whose arrival has to be confirmed. A ping with this number is written in front of
     /// the event's frames: they leave together, so a client that reads the frames and then disconnects has already
@@ -63,7 +83,7 @@ pub(crate) trait Protocol: Send {
     /// Appends the frames that follow from a batch as a whole, after the frames of its events.
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
 
-    /// Handles a text message of the client. Answers go into its outbox; an error ends the connection.
+    /// Handles a text message of the client. An error ends the connection.
     fn on_text(&mut self, client: &mut Client, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
 
     /// Whether the client has presented a token that may push. Pushes have a limit of their own.
@@ -81,7 +101,7 @@ pub(crate) trait Protocol: Send {
         None
     }
 
-    /// Puts what is due at regular intervals into the client's outbox.
+    /// Sends what is due at regular intervals.
     fn on_interval(&mut self, _client: &mut Client) {}
 
     /// The last frame before the server closes the connection.
@@ -90,106 +110,14 @@ pub(crate) trait Protocol: Send {
     }
 }
 
-/// The writing side of a connection.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// Queue of what is to be written.
-    pub(crate) outbox: Arc<Outbox>,
-    gateway: Arc<Gateway>,
-    guard: ConnectionGuard,
-    sink: SplitSink<WebSocket, Message>,
-    login: Option<UserSession>,
-    /// Number of pings with a receipt that have not been answered.
-    unanswered: usize,
-}
-
-impl Client {
-    /// Ties the connection to this user token: it ends with the token.
-    pub(crate) fn log_in(&mut self, login: UserSession) {
-        self.guard.log_in(login.identity().user.clone());
-        self.login = Some(login);
-    }
-
-    /// Returns the error for a token that was rejected: the reason, or that the client's address has presented too many
-    /// wrong tokens.
-    pub(crate) fn token_fault(&self, kind: TokenKind, error: AuthError) -> ErrorObject {
-        self.gateway.token_fault(kind, error, self.guard.peer())
-    }
-
-    /// Returns why the connection's user token has ended.
-    fn login_end(&self) -> Close {
-        Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
-    }
-
-    /// Writes frames at once and waits until they are flushed. Replays use this, because they must not fill the outbox.
-    pub(crate) async fn write(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), Gone> {
-        for frame in frames {
-            self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
-        }
-        self.sink.flush().await.map_err(|_| Gone)
-    }
-
-    /// Writes a protocol ping. Its answer calls [`received`](Protocol::on_receipt) with this number.
-    pub(crate) async fn ping(&mut self, receipt: u64) -> Result<(), Gone> {
-        self.feed_ping(receipt).await?;
-        self.sink.flush().await.map_err(|_| Gone)
-    }
-
-    async fn feed_ping(&mut self, receipt: u64) -> Result<(), Gone> {
-        self.unanswered += 1;
-        let ping = Message::Ping(receipt.to_be_bytes().to_vec().into());
-        self.sink.feed(ping).await.map_err(|_| Gone)
-    }
-
-    /// Writes a batch with one flush.
-    async fn write_batch<C: Protocol>(&mut self, batch: OutboxBatch, protocol: &mut C) -> Result<(), Gone> {
-        let (mut frames, mut receipts) = (Vec::new(), VecDeque::new());
-        for publication in &batch.states {
-            protocol.encode(publication, &mut frames);
-        }
-        let states = frames.len() as u64;
-        let mut answers = 0;
-        for ordered in batch.ordered {
-            match ordered {
-                Ordered::Event(publication) => {
-                    receipts.extend(protocol.delivery_probe(&publication).map(|receipt| (frames.len(), receipt)));
-                    protocol.encode(&publication, &mut frames);
-                }
-                Ordered::Frame(frame) => {
-                    answers += 1;
-                    frames.push(frame);
-                }
-                Ordered::Ping(number) => receipts.push_back((frames.len(), number)),
-            }
-        }
-        protocol.batch_end(&mut frames);
-        let ordered = frames.len() as u64 - states - answers;
-        for (index, frame) in frames.into_iter().enumerate() {
-            while let Some((_, receipt)) = receipts.pop_front_if(|(before, _)| *before == index) {
-                self.feed_ping(receipt).await?;
-            }
-            self.sink.feed(Message::Text(frame)).await.map_err(|_| Gone)?;
-        }
-        for (_, receipt) in receipts {
-            self.feed_ping(receipt).await?;
-        }
-        self.sink.flush().await.map_err(|_| Gone)?;
-        self.outbox.wrote();
-        let delivered = &self.gateway.metrics.deliveries_total;
-        delivered.with_label_values(&["state", "native"]).inc_by(states);
-        delivered.with_label_values(&["ordered", "native"]).inc_by(ordered);
-        Ok(())
-    }
-}
-
 /// Serves one connection until it ends.
 pub(super) async fn serve<C: Protocol>(
-    socket: WebSocket,
-    (connection, address): (KillSwitch, Option<IpAddr>),
-    slot: ChannelSlot,
+    lane: Arc<Lane>,
+    mut socket: Socket,
+    (slot, address): (ChannelSlot, Option<IpAddr>),
     gateway: Arc<Gateway>,
     login: Option<UserSession>,
-    protocol: C,
+    mut protocol: C,
 ) {
     let opening = Opening {
         transport: "native",
@@ -199,25 +127,24 @@ pub(super) async fn serve<C: Protocol>(
         socketio: None,
         unless_noted: ConnectionEnd::Aborted,
     };
-    let mut guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
-    let (sink, stream) = socket.split();
-    let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
-    let _membership = gateway.clients.join(outbox.clone());
-    guard.serve_on(connection, &outbox);
-    let span = guard.span().clone();
-    let client = Client { outbox, gateway, guard, sink, login, unanswered: 0 };
-    run_and_close(client, stream, protocol).instrument(span).await;
+    let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
+    let span = guard.identity();
+    let connection = lane.kill_switch().clone();
+    let mut client = Client::new(lane, gateway, guard, login, &protocol);
+    let queue = client.queue();
+    client.guard.serve_on(connection, queue);
+    span.run(run_and_close(&mut client, &mut socket, &mut protocol)).await;
 }
 
-async fn run_and_close<C: Protocol>(mut client: Client, mut stream: SplitStream<WebSocket>, mut protocol: C) {
-    let end = match run(&mut client, &mut stream, &mut protocol).await {
+async fn run_and_close<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) {
+    let end = match run(client, socket, protocol).await {
         Err(close) => {
-            close_connection(&mut client, &mut stream, &mut protocol, close).await;
+            close_connection(client, socket, protocol, close).await;
             ConnectionEnd::Closed(close)
         }
         // The client may have confirmed events before it disconnected, even if a later write failed.
         Ok(()) => {
-            timeout(CLOSE_TIMEOUT, read_to_end(&mut stream, &mut protocol, None)).await.ok();
+            timeout(CLOSE_TIMEOUT, read_to_end(socket, protocol, None)).await.ok();
             ConnectionEnd::Peer
         }
     };
@@ -228,69 +155,64 @@ async fn run_and_close<C: Protocol>(mut client: Client, mut stream: SplitStream<
 ///
 /// # Errors
 /// Returns why the server has to close it.
-async fn run<C: Protocol>(
-    client: &mut Client,
-    stream: &mut SplitStream<WebSocket>,
-    protocol: &mut C,
-) -> Result<(), Close> {
+async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) -> Result<(), Close> {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
     if protocol.open(client).await.is_err() {
-        return Ok(());
+        return ended(client, protocol);
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interval = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
     let mut last_received = Instant::now();
     let mut pace = MessageRate::new(&gateway.limits);
-    let outbox = client.outbox.clone();
+    let (lane, outbox) = (client.lane.clone(), client.outbox.clone());
     loop {
         let login_end = client.login.as_ref().map(|login| login.end().clone());
-        // Nothing is read while a write is blocked, so a peer that does not read cannot fill memory with its messages.
         let message = tokio::select! {
             () = gateway.draining.cancelled() => return Err(Close::Restart),
             () = login_ended(login_end.as_ref()) => return Err(client.login_end()),
-            due = outbox.due() => {
+            behind = lane.overflowed() => return Err(overflowed(client, protocol, behind)),
+            due = due(outbox.as_deref()) => {
                 let batch = match due {
                     Ok(batch) => batch,
                     Err(OutboxClosed { waiting, behind }) => {
-                        let (endpoint, seconds_behind) = (protocol.endpoint(), behind.as_secs_f64());
-                        info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
-                        gateway.metrics.cut_slow("native", behind);
-                        return Err(Close::TooSlow);
+                        let behind = Behind { ordered: waiting, by: behind, ..Behind::default() };
+                        return Err(too_slow(client, protocol, behind));
                     }
                 };
                 if client.write_batch(batch, protocol).await.is_err() {
-                    return Ok(());
+                    return ended(client, protocol);
                 }
                 continue;
             }
             _ = ping.tick() => {
-                if last_received.elapsed() > heartbeat.peer_timeout {
+                if lane.waits(MAX_UNREAD) {
+                    // It is not read meanwhile.
+                    last_received = Instant::now();
+                } else if last_received.elapsed() > heartbeat.peer_timeout {
                     return Err(Close::Silent);
                 }
-                if client.sink.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
-                    return Ok(());
-                }
+                lane.send([lane::PING]);
                 continue;
             }
             () = tick(interval.as_mut()) => {
                 protocol.on_interval(client);
                 continue;
             }
-            () = deadline_reached(protocol.deadline()) => match stream.next().now_or_never() {
+            () = deadline_reached(protocol.deadline()) => match socket.next().now_or_never() {
                 Some(frame) => frame,
                 None => {
                     protocol.on_deadline(client);
                     continue;
                 }
             },
-            frame = stream.next() => frame,
+            frame = next(&lane, socket) => frame,
         };
         last_received = Instant::now();
         let message = match message {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Close::of_error(error).map_or(Ok(()), Err),
+            Some(Err(error)) => return Close::of_error(&error).map_or(Ok(()), Err),
             None => return Ok(()),
         };
         // Answers to the server's own pings do not count against the client's rate limit.
@@ -307,7 +229,7 @@ async fn run<C: Protocol>(
             match pace.check(&gateway.metrics) {
                 RateVerdict::Accept => {}
                 RateVerdict::Warn => {
-                    client.outbox.answer(protocol.rate_warning());
+                    client.answer(protocol.rate_warning());
                     continue;
                 }
                 RateVerdict::Ignore => continue,
@@ -321,26 +243,62 @@ async fn run<C: Protocol>(
             // The library writes the reply to a ping or a close with the next flush. The stream ends after a close.
             Message::Ping(_) | Message::Close(_) => {
                 if let Message::Close(frame) = &message {
-                    protocol.on_close(frame.as_ref().map(|frame| frame.code));
+                    protocol.on_close(frame.as_ref().map(|frame| frame.code.into()));
                 }
-                if client.sink.flush().await.is_err() {
+                if socket.flush().await.is_err() {
                     return Ok(());
                 }
                 continue;
             }
-            Message::Pong(_) => continue,
+            Message::Pong(_) | Message::Frame(_) => continue,
         };
         protocol.on_text(client, text).await?;
     }
 }
 
+/// Returns what a write that failed means: the client is gone, or fell too far behind.
+fn ended(client: &Client, protocol: &impl Protocol) -> Result<(), Close> {
+    let behind = client.lane.overflowed().now_or_never();
+    behind.map_or(Ok(()), |behind| Err(overflowed(client, protocol, behind)))
+}
+
+fn overflowed(client: &Client, protocol: &impl Protocol, behind: Behind) -> Close {
+    let dropped = &client.gateway.metrics.dropped_total;
+    dropped.with_label_values(&["outbox_ordered"]).inc_by(behind.ordered as u64);
+    too_slow(client, protocol, behind)
+}
+
+fn too_slow(client: &Client, protocol: &impl Protocol, behind: Behind) -> Close {
+    let (endpoint, waiting, seconds_behind) = (protocol.endpoint(), behind.ordered, behind.by.as_secs_f64());
+    info!(endpoint, waiting, seconds_behind, "a WebSocket client is too slow: cut, to come back and catch up");
+    client.gateway.metrics.cut_slow("native", behind.by);
+    Close::TooSlow
+}
+
+async fn due(outbox: Option<&Outbox>) -> Result<OutboxBatch, OutboxClosed> {
+    match outbox {
+        Some(outbox) => outbox.due().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the next message, once few enough answers wait.
+async fn next(lane: &Lane, socket: &mut Socket) -> Option<Result<Message, tokio_tungstenite::tungstenite::Error>> {
+    tokio::select! {
+        // A lane that has ended is read to its end.
+        _ = lane.written(MAX_UNREAD) => {}
+        _ = lane.kill_switch().wait() => {}
+    }
+    socket.next().await
+}
+
 /// Reads until the stream ends, and reports confirmed pings. A close frame is reported only if the peer closed first.
-async fn read_to_end<C: Protocol>(stream: &mut SplitStream<WebSocket>, protocol: &mut C, ours: Option<Close>) {
-    while let Some(Ok(message)) = stream.next().await {
+async fn read_to_end<C: Protocol>(socket: &mut Socket, protocol: &mut C, ours: Option<Close>) {
+    while let Some(Ok(message)) = socket.next().await {
         match message {
             Message::Pong(payload) => report_receipt(protocol, &payload),
             Message::Close(frame) if ours.is_none() => {
-                protocol.on_close(frame.map(|frame| frame.code));
+                protocol.on_close(frame.map(|frame| frame.code.into()));
             }
             _ => {}
         }
@@ -382,25 +340,32 @@ async fn tick(interval: Option<&mut Interval>) {
 }
 
 /// Writes what is still due and the close frame, and waits for the peer's close frame.
-async fn close_connection<C: Protocol>(
-    client: &mut Client,
-    stream: &mut SplitStream<WebSocket>,
-    protocol: &mut C,
-    close: Close,
-) {
+async fn close_connection<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C, close: Close) {
     let closing_frame = protocol.closing_frame(close);
+    // A client whose token has ended gets nothing more.
+    let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
     let closing = async {
-        // The whole batch is written in order: an answer without the events before it would move the client's cursor
-        // past them. A client whose token has ended gets nothing more.
-        let is_welcome = !matches!(close, Close::Expired | Close::Revoked);
-        if let Some(batch) = client.outbox.drain().ok().filter(|_| is_welcome) {
+        // Everything that waits is written in order: an answer without the events before it would move the client's
+        // cursor past them.
+        client.gateway.fanout.settle(&client.lane);
+        client.lane.leave(is_welcome);
+        let due = client.outbox.as_ref().filter(|_| is_welcome).and_then(|outbox| {
+            client.gateway.fanout.settle_outbox(outbox);
+            outbox.drain().ok()
+        });
+        if let Some(batch) = due {
             client.write_batch(batch, protocol).await?;
         }
-        client.write(closing_frame).await?;
-        client.sink.send(Message::Close(Some(close.frame()))).await.map_err(|_| Gone)?;
+        if close != Close::TooSlow {
+            client.lane.emptied().await?;
+        }
+        let frames = closing_frame.map(|frame| Message::Text(frame.as_str().into()));
+        for frame in frames.into_iter().chain([Message::Close(Some(close.frame()))]) {
+            socket.send(frame).await.map_err(|_| Gone)?;
+        }
         // After an invalid frame the library reads nothing more; the listener discards what still arrives.
         if !close.is_about_frames() {
-            read_to_end(stream, protocol, Some(close)).await;
+            read_to_end(socket, protocol, Some(close)).await;
         }
         Ok::<_, Gone>(())
     };

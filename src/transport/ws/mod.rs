@@ -1,5 +1,6 @@
 //! Native WebSocket: the connection loop that all dashboards share.
 
+mod client;
 mod connection;
 mod echo;
 
@@ -7,32 +8,34 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_KEY;
 use http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::Gateway;
-use super::handshake::{HandshakeFault, judge_key};
+use super::handshake::{HandshakeFault, judge_handshake, judge_key, switch_protocols};
+use super::lane::{LaneStream, OnOverflow, SessionStart};
 use crate::auth::UserSession;
 use crate::config::Limits;
-use crate::listener::{KillSwitch, Peer};
+use crate::listener::{Peer, UpgradedSocket};
+pub(crate) use client::Client;
+pub(crate) use connection::Protocol;
 use connection::serve;
-pub(crate) use connection::{Client, Protocol};
 pub use echo::echo;
 
 /// Read buffer in bytes. Clients send little.
-const READ_BUFFER: usize = 1024;
-/// Output is buffered up to this many bytes before it is written to the socket. Each batch ends with a flush.
-const WRITE_BUFFER: usize = 16 * 1024;
-/// Output that may wait behind a blocked socket, in bytes, before the connection is closed.
-const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+const READ_BUFFER: usize = 512;
 
-/// A WebSocket handshake and the connection that it arrived on.
+/// A WebSocket handshake, and the connection that it arrived on.
 #[derive(Debug)]
-pub(crate) struct Handshake {
-    upgrade: WebSocketUpgrade,
-    connection: KillSwitch,
+pub struct Handshake {
+    headers: HeaderMap,
+    upgrade: OnUpgrade,
     /// Address of the client.
     pub(crate) address: Option<IpAddr>,
 }
@@ -40,21 +43,20 @@ pub(crate) struct Handshake {
 impl<S: Send + Sync> FromRequestParts<S> for Handshake {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let connection = parts.extensions.get().cloned().unwrap_or_default();
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         if parts.headers.contains_key(SEC_WEBSOCKET_KEY) {
             judge_key(&parts.headers).map_err(IntoResponse::into_response)?;
         }
+        judge_handshake(&parts.method, &parts.headers).map_err(IntoResponse::into_response)?;
+        let upgrade =
+            parts.extensions.remove::<OnUpgrade>().ok_or_else(|| HandshakeFault::NoUpgrade.into_response())?;
         let address = parts.extensions.get::<Peer>().map(|peer| peer.client);
-        match WebSocketUpgrade::from_request_parts(parts, state).await {
-            Ok(upgrade) => Ok(Self { upgrade, connection, address }),
-            Err(_) => Err(HandshakeFault::NoUpgrade.into_response()),
-        }
+        Ok(Self { headers: parts.headers.clone(), upgrade, address })
     }
 }
 
 impl Handshake {
-    /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`bounded`] apply.
+    /// Completes the handshake and serves the protocol, unless the channel is full. The limits of [`open`] apply.
     pub(crate) fn serve<C: Protocol + 'static>(
         self,
         gateway: Arc<Gateway>,
@@ -65,19 +67,29 @@ impl Handshake {
             Ok(slot) => slot,
             Err(refusal) => return refusal.into_response(),
         };
-        let Self { upgrade, connection, address } = self;
-        bounded(upgrade, &gateway.limits).on_upgrade(async move |socket| {
-            serve(socket, (connection, address), slot, gateway, login, protocol).await;
+        let Self { headers, upgrade, address } = self;
+        let tasks = gateway.tasks.clone();
+        switch_protocols(&tasks, &headers, upgrade, async move |upgraded| {
+            let Some(upgraded) = upgraded else { return };
+            let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits).await;
+            let Some(lane) = lane.upgrade() else { return };
+            serve(lane, socket, (slot, address), gateway, login, protocol).await;
         })
     }
 }
 
-/// Applies the size limits that every native endpoint has.
-fn bounded(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
-    upgrade
+/// Opens a connection with the size limits that every native endpoint has. The library only reads, and answers control
+/// frames.
+async fn open(
+    upgraded: (UpgradedSocket, Bytes),
+    shard: usize,
+    limits: &Limits,
+) -> (std::sync::Weak<super::lane::Lane>, WebSocketStream<LaneStream>) {
+    let stream = LaneStream::new(upgraded, shard, SessionStart::Plain, OnOverflow::Notify);
+    let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER.max(2 * limits.message_bytes))
-        .max_message_size(limits.message_bytes)
-        .max_frame_size(limits.message_bytes)
+        .write_buffer_size(0)
+        .max_message_size(Some(limits.message_bytes))
+        .max_frame_size(Some(limits.message_bytes));
+    (stream.lane(), WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
 }

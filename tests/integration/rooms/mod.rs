@@ -56,17 +56,17 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ),
             ("config", "AllowedOrigins HeartbeatSettings Limits SocketioSettings duration_text parse_duration"),
             ("domain", "*"),
-            ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason"),
+            ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason UpgradedSocket"),
             (
                 "hub",
-                "Audiences OutboxBatch Channels Clients Encoding Hub Ordered Outbox OutboxClosed \
+                "Audiences OutboxBatch Encoding Hub Membership Ordered Outbox OutboxClosed \
              Snapshot Envelope Selection Sink Topics",
             ),
             ("pipeline", "Handle clock"),
             ("ingest", "Push PushedEvents"),
             ("store", "SignalChange Reader StoreError"),
             ("tasks", "Tasks"),
-            ("telemetry", "ConnectionSpan LogLimit Metrics Readiness"),
+            ("telemetry", "Behind ConnectionSpan LogLimit Metrics Queue Readiness"),
         ],
     ),
     (
@@ -78,8 +78,8 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             (
                 "transport",
                 "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
-             events::Addressees events::PublishedType events::as_published messages pace::TOO_FAST \
-             resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
+             events::Addressees events::PublishedType events::as_published lane::NativeEncoding \
+             lane::Slot messages pace::TOO_FAST resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),
             (
                 "http",

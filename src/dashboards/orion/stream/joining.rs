@@ -9,7 +9,7 @@ use super::super::wire;
 use super::{MAX_SUBSCRIBE_WAIT, OPENING_PING, OrionProtocol, SubscribeWait};
 use crate::config::duration_text;
 use crate::domain::{Event, PROTOCOL, Position, Signal, SignalState};
-use crate::hub::{Envelope, Outbox, Selection, Snapshot, Topics};
+use crate::hub::{Envelope, Selection, Snapshot, Topics};
 use crate::store::SignalChange;
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::messages::{Subscribed, Typed, encode};
@@ -23,8 +23,8 @@ impl OrionProtocol {
     /// Sends prices, which carry no cursor, and waits for the client's first `subscribe`.
     pub(super) async fn wait_for_subscribe(&mut self, client: &mut Client) -> Result<(), Gone> {
         self.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(snapshot.prices(|_| true));
-            client.outbox.set_topics(Topics { prices: Selection::All, ..Topics::default() });
+            client.put(snapshot.prices(|_| true));
+            client.set_topics(Topics { prices: Selection::All, ..Topics::default() });
         });
         self.waiting = Some(SubscribeWait { until: Instant::now() + MAX_SUBSCRIBE_WAIT });
         client.ping(OPENING_PING).await
@@ -51,7 +51,7 @@ impl OrionProtocol {
     ) {
         let gateway = self.gateway.clone();
         gateway.hub.with_snapshot(|snapshot| {
-            let before = client.outbox.topics();
+            let before = client.topics();
             let wanted = &request.topics;
             let mut signals = snapshot.signals_by_age(|signal, age| {
                 let is_new = !before.signals.contains(&signal.symbol);
@@ -66,11 +66,9 @@ impl OrionProtocol {
                 Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
                 Event::Price(_) | Event::RelayedMessage(_) => None,
             }));
-            client
-                .outbox
-                .put(snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
-            client.outbox.put(signals);
-            join(&client.outbox, snapshot, request, recovered);
+            client.put(snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
+            client.put(signals);
+            join(client, snapshot, request, recovered);
         });
     }
 
@@ -186,20 +184,20 @@ impl ResumeRequest for Resumer<'_> {
     }
 
     fn join(&mut self, snapshot: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
-        // The previous pages were not queued in the outbox, so it has room for the rest of the log.
-        let (outbox, wanted) = (&self.client.outbox, &self.request.topics);
-        let before = outbox.topics();
-        outbox.put(snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
-        outbox.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
-        join(outbox, snapshot, self.request, Some(true));
+        // The previous pages are written, so there is room for the rest of the log.
+        let (client, wanted) = (&self.client, &self.request.topics);
+        let before = client.topics();
+        client.put(snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
+        client.put(rest.into_iter().filter(|publication| wanted.contain(publication.event())));
+        join(client, snapshot, self.request, Some(true));
         Ok(())
     }
 }
 
 /// Sets the subscription to exactly what the request names, and answers it.
-fn join(outbox: &Outbox, snapshot: &Snapshot, request: &SubscriptionRequest, recovered: Option<bool>) {
-    outbox.set_topics(request.topics.clone());
-    outbox.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
+fn join(client: &Client, snapshot: &Snapshot, request: &SubscriptionRequest, recovered: Option<bool>) {
+    client.set_topics(request.topics.clone());
+    client.set_price_interval(request.max_hz.map(|hz| Duration::from_secs_f64(1.0 / hz)));
     let subscribed = Subscribed {
         channels: request.channels(),
         symbols: request.symbol_list(),
@@ -211,5 +209,5 @@ fn join(outbox: &Outbox, snapshot: &Snapshot, request: &SubscriptionRequest, rec
         max_hz: request.max_hz,
         last_event_id: None,
     };
-    outbox.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
+    client.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
 }

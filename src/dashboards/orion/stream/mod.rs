@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::Utf8Bytes;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,16 +15,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::wire;
+use super::EVENTS;
 use crate::auth::TokenKind;
 use crate::domain::{SignalId, iso};
-use crate::hub::Envelope;
 use crate::ingest::{MalformedBody, trimmed};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
 use crate::transport::command::{SubscriptionRequest, fault, parse_replay, short};
 use crate::transport::completeness::Completeness;
+use crate::transport::lane::Slot;
 use crate::transport::messages::{ErrorObject, Pong, Typed, encode};
 use crate::transport::pace::TOO_FAST;
 use crate::transport::resume::{self, Gone};
@@ -188,7 +187,7 @@ impl OrionProtocol {
             self.join_with_snapshot(client, &request, Some(false));
             return Ok(());
         };
-        let before = client.outbox.topics().signals;
+        let before = client.topics().signals;
         if before.is_none() {
             return self.catch_up(client, seq, &request).await;
         }
@@ -207,9 +206,9 @@ impl OrionProtocol {
         }
         let gateway = self.gateway.clone();
         gateway.hub.with_snapshot(|snapshot| {
-            let rest = client.outbox.topics().without(&request.topics);
+            let rest = client.topics().without(&request.topics);
             self.set_signals(&rest.signals, snapshot.position().seq);
-            client.outbox.set_topics(rest);
+            client.set_topics(rest);
         });
         answer(client, "unsubscribed", &request.unsubscribed());
     }
@@ -219,12 +218,12 @@ impl OrionProtocol {
         match self.gateway.tokens.ingest(Some(token)) {
             Ok(()) => {
                 (self.may_push, self.may_read) = (true, true);
-                client.outbox.answer(encode(&serde_json::json!({ "success": true, "message": "Authenticated" })));
+                client.answer(encode(&serde_json::json!({ "success": true, "message": "Authenticated" })));
                 Ok(())
             }
             Err(error) => {
                 self.gateway.metrics.reject("push", "unauthorized");
-                client.outbox.answer(encode(&client.token_fault(TokenKind::Ingest, error)));
+                client.answer(encode(&client.token_fault(TokenKind::Ingest, error)));
                 Err(Close::Policy)
             }
         }
@@ -235,12 +234,12 @@ impl OrionProtocol {
         if !self.may_push {
             let refusal =
                 fault("unauthorized", "send {\"type\":\"auth\",\"token\":\"…\"} with ORION_INGEST_TOKEN first");
-            client.outbox.answer(encode(&refusal));
+            client.answer(encode(&refusal));
             return;
         }
         if let Err(refused) = self.gateway.tokens.count_push() {
             self.gateway.metrics.reject_too_fast();
-            client.outbox.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
+            client.answer(encode(&fault(TOO_FAST.0, refused.to_string())));
             return;
         }
         let push = &self.gateway.push;
@@ -249,7 +248,7 @@ impl OrionProtocol {
             "event" => push.events(|now| self.gateway.published.read(data, now)).await.map(|answer| encode(&answer)),
             _ => push.prices(data).await.map(|answer| encode(&answer)),
         };
-        client.outbox.answer(frame.unwrap_or_else(|error| encode(&error.body())));
+        client.answer(frame.unwrap_or_else(|error| encode(&error.body())));
     }
 }
 
@@ -276,8 +275,8 @@ impl Protocol for OrionProtocol {
         Ok(())
     }
 
-    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(wire::frames(publication));
+    fn encoding(&self) -> Option<Slot> {
+        Some(EVENTS)
     }
 
     fn may_push(&self) -> bool {
@@ -345,5 +344,5 @@ fn malformed(text: &str) -> String {
 }
 
 fn answer<T: serde::Serialize>(client: &Client, kind: &'static str, fields: &T) {
-    client.outbox.answer(encode(&Typed { kind, fields }));
+    client.answer(encode(&Typed { kind, fields }));
 }

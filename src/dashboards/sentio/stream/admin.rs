@@ -7,16 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
-
 use super::ClientFrame;
 use crate::auth::TokenKind;
+use crate::dashboards::sentio::ADMIN;
 use crate::dashboards::sentio::wire::{self, ServerStatus, StatusFrame};
 use crate::domain::{Audience, iso};
-use crate::hub::{Audiences, Envelope, Topics};
+use crate::hub::{Audiences, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
+use crate::transport::lane::Slot;
 use crate::transport::messages::encode;
 use crate::transport::resume::Gone;
 use crate::transport::ws::{Client, Protocol};
@@ -53,18 +53,18 @@ impl Admin {
             Ok(Some(identity)) => client.log_in(self.gateway.log_in(identity).map_err(|_| Close::TooMany)?),
             Err(refusal) => {
                 let fault = client.token_fault(TokenKind::Admin, refusal);
-                client.outbox.answer(wire::error(&fault.error, clock::wall()));
+                client.answer(wire::error(&fault.error, clock::wall()));
                 return Err(Close::AdminToken);
             }
         }
         self.form = AdminStream::Messages;
         self.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(
+            client.put(
                 snapshot.states(|published| {
                     published.audience == Audience::Admin && wire::is_administrative(published.kind)
                 }),
             );
-            client.outbox.set_topics(Topics {
+            client.set_topics(Topics {
                 published: Audiences { admin: true, ..Audiences::default() },
                 ..Topics::default()
             });
@@ -101,7 +101,7 @@ impl Admin {
             active_users: self.gateway.hub.clients(),
             timestamp: iso(clock::wall()),
         };
-        client.outbox.answer(encode(&StatusFrame { status, logs: Vec::new() }));
+        client.answer(encode(&StatusFrame { status, logs: Vec::new() }));
     }
 }
 
@@ -114,8 +114,8 @@ impl Protocol for Admin {
         Ok(())
     }
 
-    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(wire::admin_frames(publication));
+    fn encoding(&self) -> Option<Slot> {
+        Some(ADMIN)
     }
 
     fn interval(&self) -> Option<Duration> {

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
-
 use super::ClientFrame;
 use crate::dashboards::sentio::wire::{self, Watchlist};
-use crate::hub::Envelope;
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
@@ -38,7 +35,7 @@ impl MarketData {
             self.gateway.hub.with_snapshot(|snapshot| snapshot.prices(|symbol| watchlist.contains(symbol.as_str())));
         let quotes = wire::quote_list(&prices, watchlist);
         if !quotes.is_empty() {
-            client.outbox.answer(wire::frame(kind, &wire::array(&quotes), clock::wall()));
+            client.answer(wire::frame(kind, &wire::array(&quotes), clock::wall()));
         }
     }
 }
@@ -51,8 +48,6 @@ impl Protocol for MarketData {
     async fn open(&mut self, _: &mut Client) -> Result<(), Gone> {
         Ok(())
     }
-
-    fn encode(&mut self, _: &Arc<Envelope>, _: &mut Vec<Utf8Bytes>) {}
 
     fn interval(&self) -> Option<Duration> {
         Some(self.interval)

@@ -133,7 +133,7 @@ impl ClientFrame {
     fn read(client: &Client, text: &str) -> Option<Self> {
         let frame = serde_json::from_str(text).ok().map(Self);
         if frame.is_none() {
-            client.outbox.answer(wire::error("Invalid JSON: a frame is one JSON object", clock::wall()));
+            client.answer(wire::error("Invalid JSON: a frame is one JSON object", clock::wall()));
         }
         frame
     }
@@ -173,7 +173,7 @@ impl ClientFrame {
             Some("ping") => wire::pong(now),
             action => wire::error(&format!("Unknown action: {}", short(action.unwrap_or("none"))), now),
         };
-        client.outbox.answer(answer);
+        client.answer(answer);
     }
 
     /// Answers a ping that was the first frame.

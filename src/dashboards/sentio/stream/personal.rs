@@ -13,12 +13,13 @@ use super::{ClientFrame, StreamState};
 use crate::auth::{Principal, TokenKind, UserAccessError};
 use crate::dashboards::bots::types::TRADES;
 use crate::dashboards::delivery::DeliveryConnection;
-use crate::dashboards::sentio::types;
 use crate::dashboards::sentio::wire;
+use crate::dashboards::sentio::{EARNINGS, types};
 use crate::domain::Event;
 use crate::hub::{Audiences, Envelope, Hub, Outbox, Spacing, Topics};
 use crate::pipeline::clock;
 use crate::transport::close::Close;
+use crate::transport::lane::Slot;
 use crate::transport::resume::Gone;
 use crate::transport::ws::{Client, Protocol};
 
@@ -31,12 +32,19 @@ const SPACING: Spacing = Spacing { confirmed: Duration::from_millis(5), unconfir
 pub(super) trait Panel: Send + Sized {
     /// Path of the endpoint.
     const ENDPOINT: &'static str;
+    /// The encoding that its clients share; `None` when their events are encoded for each of them.
+    const ENCODING: Option<Slot> = None;
 
-    /// Puts the user's initial messages into the client's outbox and joins it to live events.
-    fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> impl Future<Output = Self> + Send;
+    /// Sends the user's initial messages and joins the client to live events.
+    fn join(
+        state: &StreamState,
+        client: &mut Client,
+        outbox: &Arc<Outbox>,
+        user: &Arc<str>,
+    ) -> impl Future<Output = Self> + Send;
 
     /// See [`Protocol::encode`].
-    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>);
+    fn encode(&mut self, _publication: &Arc<Envelope>, _frames: &mut Vec<Utf8Bytes>) {}
 
     /// See [`Protocol::batch_end`].
     fn batch_end(&mut self, _frames: &mut Vec<Utf8Bytes>) {}
@@ -60,13 +68,15 @@ pub(super) struct Personal<P> {
     may_read: bool,
     /// User id in the path. A client with one need not send anything.
     path: Option<String>,
+    outbox: Arc<Outbox>,
     /// Set when the user is known.
     panel: Option<P>,
 }
 
 impl<P: Panel> Personal<P> {
     pub(super) fn new(state: StreamState, identity: Option<Principal>, may_read: bool, path: Option<String>) -> Self {
-        Self { state, identity, may_read, path, panel: None }
+        let outbox = Arc::new(Outbox::new(state.gateway.metrics.clone()));
+        Self { state, identity, may_read, path, outbox, panel: None }
     }
 
     async fn register(
@@ -82,7 +92,7 @@ impl<P: Panel> Personal<P> {
             (Some(path), Some(named)) if path != named => return Err(UserAccessError::Other),
             (path, named) => self.state.gateway.open_users.admit(identity, path.as_deref().or(named))?,
         };
-        self.panel = Some(P::join(&self.state, client, &user).await);
+        self.panel = Some(P::join(&self.state, client, &self.outbox, &user).await);
         Ok(())
     }
 
@@ -94,7 +104,7 @@ impl<P: Panel> Personal<P> {
         }
         let proved = frame.text("token").map(|token| tokens.user(Some(token))).transpose().map_err(|refusal| {
             let fault = client.token_fault(TokenKind::User, refusal);
-            client.outbox.answer(wire::error(&fault.error, clock::wall()));
+            client.answer(wire::error(&fault.error, clock::wall()));
             Close::Policy
         })?;
         let (identity, named) = (proved.clone().or_else(|| self.identity.clone()), frame.user_id());
@@ -118,12 +128,20 @@ impl<P: Panel> Personal<P> {
 }
 
 fn refuse(client: &Client, error: UserAccessError) {
-    client.outbox.answer(wire::error(&error.to_string(), clock::wall()));
+    client.answer(wire::error(&error.to_string(), clock::wall()));
 }
 
 impl<P: Panel> Protocol for Personal<P> {
     fn endpoint(&self) -> &'static str {
         P::ENDPOINT
+    }
+
+    fn encoding(&self) -> Option<Slot> {
+        P::ENCODING
+    }
+
+    fn outbox(&self) -> Option<&Arc<Outbox>> {
+        P::ENCODING.is_none().then_some(&self.outbox)
     }
 
     async fn open(&mut self, client: &mut Client) -> Result<(), Gone> {
@@ -177,17 +195,14 @@ pub(super) struct Earnings;
 
 impl Panel for Earnings {
     const ENDPOINT: &'static str = "/ws/earnings";
+    const ENCODING: Option<Slot> = Some(EARNINGS);
 
-    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
+    async fn join(state: &StreamState, client: &mut Client, _: &Arc<Outbox>, user: &Arc<str>) -> Self {
         state.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(wire::earnings(snapshot, user));
-            client.outbox.set_topics(topics(user));
+            client.put(wire::earnings(snapshot, user));
+            client.set_topics(topics(user));
         });
         Self
-    }
-
-    fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
-        frames.extend_from_slice(wire::personal_frames(publication, types::EARNINGS));
     }
 }
 
@@ -204,14 +219,14 @@ pub(super) struct Notifications {
 impl Panel for Notifications {
     const ENDPOINT: &'static str = "/ws/notifications";
 
-    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
+    async fn join(state: &StreamState, client: &mut Client, outbox: &Arc<Outbox>, user: &Arc<str>) -> Self {
         let connection = state.notifications.join(user).await;
-        client.outbox.set_spacing(SPACING);
+        outbox.set_spacing(SPACING);
         state.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.put(wire::missed_notifications(snapshot, user, state.notifications.reached(user)));
-            client.outbox.set_topics(topics(user));
+            client.put(wire::missed_notifications(snapshot, user, state.notifications.reached(user)));
+            client.set_topics(topics(user));
         });
-        Self { connection, outbox: client.outbox.clone(), last: 0 }
+        Self { connection, outbox: outbox.clone(), last: 0 }
     }
 
     fn encode(&mut self, publication: &Arc<Envelope>, frames: &mut Vec<Utf8Bytes>) {
@@ -262,12 +277,12 @@ impl UserDashboard {
 impl Panel for UserDashboard {
     const ENDPOINT: &'static str = "/ws/user/{id}";
 
-    async fn join(state: &StreamState, client: &mut Client, user: &Arc<str>) -> Self {
+    async fn join(state: &StreamState, client: &mut Client, _: &Arc<Outbox>, user: &Arc<str>) -> Self {
         let mut dashboard =
             Self { hub: state.gateway.hub.clone(), user: user.clone(), sent: Utf8Bytes::default(), changed: false };
-        client.outbox.set_topics(topics(user));
+        client.set_topics(topics(user));
         if let Some(frame) = dashboard.show() {
-            client.outbox.answer(frame);
+            client.answer(frame);
         }
         dashboard
     }

@@ -7,7 +7,7 @@ use axum::extract::ws::Utf8Bytes;
 use super::ClientFrame;
 use crate::dashboards::sentio::wire::{self, Watchlist};
 use crate::domain::Instruments;
-use crate::hub::{Audiences, Envelope, Selection, Topics};
+use crate::hub::{Audiences, Envelope, Outbox, Selection, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
@@ -18,6 +18,7 @@ use crate::transport::ws::{Client, Protocol};
 #[derive(Debug)]
 pub(super) struct TradeSignals {
     gateway: Arc<Gateway>,
+    outbox: Arc<Outbox>,
     wanted: SignalSubscription,
     /// The list that the client has.
     sent: String,
@@ -73,19 +74,20 @@ impl SignalSubscription {
 
 impl TradeSignals {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, wanted: SignalSubscription::Nothing, sent: String::new(), changed: false }
+        let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
+        Self { gateway, outbox, wanted: SignalSubscription::Nothing, sent: String::new(), changed: false }
     }
 
     /// Joins the client to its subscription and sends the current list.
     fn show(&mut self, client: &Client) {
         let topics = self.wanted.topics();
         let sources = self.gateway.hub.with_snapshot(|snapshot| {
-            client.outbox.set_topics(topics);
+            client.set_topics(topics);
             wire::signal_sources(snapshot, self.wanted.watchlist())
         });
         self.sent.clear();
         if let Some(frame) = self.list(&sources) {
-            client.outbox.answer(frame);
+            client.answer(frame);
         }
     }
 
@@ -105,6 +107,10 @@ impl TradeSignals {
 impl Protocol for TradeSignals {
     fn endpoint(&self) -> &'static str {
         "/ws/trade-signals"
+    }
+
+    fn outbox(&self) -> Option<&Arc<Outbox>> {
+        Some(&self.outbox)
     }
 
     async fn open(&mut self, _: &mut Client) -> Result<(), Gone> {

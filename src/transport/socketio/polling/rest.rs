@@ -41,6 +41,11 @@ impl Delivery {
     pub(super) fn has_parked_poll(&self) -> bool {
         self.parked > 0
     }
+
+    /// Lets polls reach the engine again.
+    pub(super) fn open_gate(&mut self) {
+        self.is_gated = false;
+    }
 }
 
 /// The rest of an answer.
@@ -96,6 +101,11 @@ pub(in crate::transport::socketio) struct UpgradeGate {
 }
 
 impl Poll {
+    /// Returns the session.
+    pub(in crate::transport::socketio) fn session(&self) -> &Arc<PollingSession> {
+        &self.0
+    }
+
     /// Decides where the answer to this poll comes from.
     pub(in crate::transport::socketio) fn answer_source(&self) -> AnswerSource {
         let session = &self.0;
@@ -201,6 +211,11 @@ impl PollingSession {
         }
     }
 
+    /// Holds packets that were taken from the engine for the next poll.
+    pub(in crate::transport::socketio) fn hold(&self, answer: PollAnswer) {
+        self.store_rest(&mut self.state.lock(), answer);
+    }
+
     fn store_rest(&self, state: &mut PollingState, PollAnswer { body, is_binary }: PollAnswer) {
         if body.is_empty() {
             return;
@@ -235,7 +250,7 @@ impl UpgradeGate {
 impl Drop for UpgradeGate {
     fn drop(&mut self) {
         if !self.is_done {
-            self.session.state.lock().delivery.is_gated = false;
+            self.session.state.lock().delivery.open_gate();
             self.session.delivery_changed.notify_waiters();
         }
     }

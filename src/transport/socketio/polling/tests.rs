@@ -1,8 +1,10 @@
 use std::future::ready;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::poll;
 
+use super::registry::RECENT_POLL;
 use super::*;
 
 const LIMITS: PollingLimits =

@@ -14,8 +14,7 @@ use crate::transport::command::SubscriptionRequest;
 use crate::transport::messages::Subscribed;
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::transport::socketio::personal::Backlog;
-use crate::transport::socketio::rates::PriceRate;
-use crate::transport::socketio::rooms::{self, emit_price, emit_replayed, emit_signal, is_full};
+use crate::transport::socketio::rooms::{emit_price, emit_replayed, emit_signal, is_full};
 
 /// A client that catches up and reads nothing for this long is disconnected.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +52,7 @@ impl ClientSession {
         mut pending: PendingSubscription,
     ) -> Option<PendingSubscription> {
         self.gateway.hub.with_snapshot(|snapshot| {
+            self.hold_live(socket);
             let (wanted, before) = (&pending.request.topics, self.state.lock().topics.clone());
             for price in snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
                 self.disconnect_if_full(socket, emit_price(socket, &price));
@@ -68,8 +68,13 @@ impl ClientSession {
             for signal in &signals {
                 self.disconnect_if_full(socket, emit_signal(socket, signal));
             }
-            self.join_market(socket, &pending.request, snapshot.position().seq);
-            self.finish(socket, snapshot, &mut pending).is_err().then_some(pending)
+            self.join_market(&pending.request, snapshot.position().seq);
+            let is_finished = self.finish(socket, snapshot, &mut pending).is_ok();
+            // With a full queue it joins when the rest of the snapshot is emitted.
+            if self.join_live(socket).is_err() && is_finished {
+                self.disconnector.disconnect_slow(socket, "answer");
+            }
+            (!is_finished).then_some(pending)
         })
     }
 
@@ -81,9 +86,13 @@ impl ClientSession {
         };
         let Some(mut pending) = unfinished else { return };
         let mut deadline = Instant::now() + CATCH_UP_TIMEOUT;
-        while let Err(NoRoom { reached }) =
-            self.gateway.hub.with_snapshot(|snapshot| self.finish(socket, snapshot, &mut pending))
-        {
+        let mut finish = || {
+            self.gateway.hub.with_snapshot(|snapshot| {
+                self.hold_live(socket);
+                self.finish(socket, snapshot, &mut pending).and_then(|()| self.join_live(socket))
+            })
+        };
+        while let Err(NoRoom { reached }) = finish() {
             if reached.is_some() {
                 deadline = Instant::now() + CATCH_UP_TIMEOUT;
             } else if Instant::now() > deadline {
@@ -119,18 +128,14 @@ impl ClientSession {
     }
 
     /// Joins prices and signals. The newly joined signals have been emitted from `seq` on.
-    fn join_market(&self, socket: &SocketRef, request: &SubscriptionRequest, seq: u64) {
+    fn join_market(&self, request: &SubscriptionRequest, seq: u64) {
         let mut state = self.state.lock();
         state.topics = state.topics.with(&request.topics);
         let signals = state.topics.signals.clone();
         state.completeness.set(&signals, seq);
         if !request.topics.prices.is_none() {
-            state.rate = PriceRate::at_most(request.max_hz);
-            if let Some(rate) = state.rate {
-                self.rates.enable(rate);
-            }
+            state.max_hz = request.max_hz;
         }
-        rooms::join(socket, &state.topics, state.rate);
     }
 
     /// Joins the user's streams, if they are new to the client, and answers the subscription.
@@ -145,9 +150,7 @@ impl ClientSession {
                 return Ok(());
             }
             missed.emit_to(socket, snapshot)?;
-            let mut state = self.state.lock();
-            state.topics.published = missed.audiences().clone();
-            rooms::join(socket, &state.topics, state.rate);
+            self.state.lock().topics.published = missed.audiences().clone();
         }
         let Some(mut caller) = pending.caller.take() else { return Ok(()) };
         let request = &pending.request;
@@ -159,7 +162,7 @@ impl ClientSession {
             recovered: pending.recovered(),
             protocol: PROTOCOL,
             replay: request.granted_replay(snapshot).map(duration_text),
-            max_hz: PriceRate::at_most(request.max_hz).map(PriceRate::hz),
+            max_hz: request.max_hz,
             last_event_id: request.user.then(|| snapshot.last_message()),
         };
         caller.acknowledge_with(socket, &answer, request);
@@ -195,6 +198,7 @@ impl ResumeRequest for Resumer<'_> {
 
     fn join(&mut self, snapshot: &Snapshot, rest: Vec<Arc<Envelope>>) -> Result<(), NoRoom> {
         let (session, socket, wanted) = (self.session, self.socket, &self.pending.request.topics);
+        session.hold_live(socket);
         let mut reached = None;
         for publication in &rest {
             if wanted.contain(publication.event()) && is_full(&emit_signal(socket, publication)) {
@@ -208,9 +212,9 @@ impl ResumeRequest for Resumer<'_> {
                 return Err(NoRoom { reached });
             }
         }
-        session.join_market(socket, &self.pending.request, self.from);
+        session.join_market(&self.pending.request, self.from);
         // If the user's messages do not fit, the caller continues with them afterwards.
         session.finish(socket, snapshot, &mut self.pending).ok();
-        Ok(())
+        session.join_live(socket).map_err(|_| NoRoom { reached })
     }
 }
