@@ -30,7 +30,7 @@
 //! | [`engine`] | the rules for prices, bars and signals | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
-//! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
+//! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |

@@ -348,7 +348,7 @@ mod tests {
         let (tracker, mut requests) = tracker(&[]);
         let mut saved = async |tracker: &DeliveryTracker, answer| {
             let notes = async {
-                let Request { input, answer: to } = requests.recv().await.unwrap();
+                let Request { input, answer: to, .. } = requests.recv().await.unwrap();
                 tracker.reach(&"a".into(), 9);
                 to.unwrap().send(answer).unwrap();
                 let Input::Note(notes) = input else { panic!("{input:?}") };

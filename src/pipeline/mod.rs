@@ -24,7 +24,7 @@ pub use crate::domain::{Accepted, Input, Rejection};
 use crate::domain::{Change, Event, Feed, Now, RelayedMessage, Signal, SourceName, Tick, TradeOutcome};
 use crate::engine::{Engine, PersistScope, Processed};
 use crate::hub::{Envelope, Hub};
-use crate::store::{Store, StoreError};
+use crate::store::{EventLog, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
 use commit::{Commit, CommitBatch, PendingReply, committed, records_stored, reply};
@@ -51,7 +51,7 @@ pub type Announce = fn(&Signal, DateTime<Utc>) -> Vec<RelayedMessage>;
 pub struct Pipeline {
     engine: Engine,
     clock: Clock,
-    store: Arc<Store>,
+    log: Arc<dyn EventLog>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     reporter: Reporter,
@@ -81,7 +81,7 @@ impl Pipeline {
     pub fn new(
         mut engine: Engine,
         clock: Clock,
-        store: Arc<Store>,
+        log: Arc<dyn EventLog>,
         hub: Arc<Hub>,
         metrics: Arc<Metrics>,
         pending: Vec<Signal>,
@@ -91,7 +91,7 @@ impl Pipeline {
         Self {
             engine,
             clock,
-            store,
+            log,
             hub,
             reporter: Reporter::new(metrics.clone()),
             metrics,
@@ -165,7 +165,7 @@ impl Pipeline {
     /// Whether the next batch has room. Changes that are not committed yet must not exceed what the engine keeps in
     /// memory.
     fn has_room(&self) -> bool {
-        self.next_batch.replies.len().max(self.next_batch.changes.len()) < MAX_WAITING
+        self.next_batch.replies.len().max(self.next_batch.changes.len()) < MAX_WAITING.min(self.log.max_gathered())
     }
 
     /// Returns when the next pending signal expires.
@@ -176,12 +176,15 @@ impl Pipeline {
 
     async fn process_requests(&mut self, requests: &mut Vec<Request>) {
         let load_error = self.load_referenced_signals(requests).await;
-        for Request { input, answer } in requests.drain(..) {
+        for Request { input, id, answer } in requests.drain(..) {
             if let (Err(error), Input::Signal { .. }) = (&load_error, &input) {
                 reply(answer, Err(SubmitError::NotStored(error.clone())));
                 continue;
             }
             self.process_request(input, answer).await;
+            if !self.next_batch.has_nothing_to_store() {
+                self.next_batch.requests.extend(id);
+            }
         }
     }
 
@@ -240,7 +243,7 @@ impl Pipeline {
         if found.is_empty() {
             return changes;
         }
-        let known = match self.store.reader().find(&found).await {
+        let known = match self.log.reader().find(&found).await {
             Ok(known) => known,
             Err(error) => {
                 warn!(%error, "the log cannot be read; the setups that were just found are dropped");
@@ -277,7 +280,7 @@ impl Pipeline {
             return Ok(());
         }
         let ids: Vec<_> = unknown.into_iter().collect();
-        let found = self.store.reader().find(&ids).await.map_err(|error| error.to_string())?;
+        let found = self.log.reader().find(&ids).await.map_err(|error| error.to_string())?;
         self.engine.restore(found.into_values(), self.clock.now());
         Ok(())
     }
@@ -317,7 +320,7 @@ impl Pipeline {
     fn save_bars(&mut self) {
         let bars = self.engine.changed_bars();
         if !bars.is_empty() {
-            self.store.save_bars(bars);
+            self.log.save_bars(bars);
         }
     }
 }

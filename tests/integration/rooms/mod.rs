@@ -29,7 +29,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("domain", "*"),
             ("engine", "Engine LaneStatus EngineEvent Processed PersistScope"),
             ("hub", "Hub Envelope"),
-            ("store", "AppendReceipt Store StoreError"),
+            ("store", "AppendReceipt Appending EventLog LogEntries Publisher RequestId StoreError"),
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
