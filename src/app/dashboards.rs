@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::run_forever;
+use crate::cluster::ClusterHandle;
 use crate::dashboards::aria::Aria;
 use crate::dashboards::bots::Bots;
 use crate::dashboards::orion::Orion;
@@ -79,6 +80,13 @@ impl Dashboards {
     pub(super) fn spawn(&self, tasks: &Tasks) {
         for (name, marks) in self.0.iter().filter_map(|running| running.marks.as_ref()) {
             tasks.spawn(name, run_forever(marks.clone().save_changes(tasks.stopping())));
+        }
+    }
+
+    /// Lets the dashboards know what has reached their users on other nodes of a cluster.
+    pub(super) fn follow(&self, cluster: &ClusterHandle) {
+        for (_, marks) in self.0.iter().filter_map(|running| running.marks.clone()) {
+            cluster.on_notes(move |notes| marks.learn(notes));
         }
     }
 

@@ -156,6 +156,19 @@ impl DeliveryTracker {
         }
     }
 
+    /// Takes marks that another node of a cluster has saved.
+    pub fn learn(&self, notes: &[UserNote]) {
+        let mut state = self.state.lock();
+        let mut has_changed = false;
+        for (user, seen) in notes.iter().filter_map(|note| Some((self.stream.user_of(&note.user)?, note.seen?))) {
+            has_changed |= state.reach(&user, seen, MAX_USERS);
+        }
+        drop(state);
+        if has_changed {
+            self.state.changed();
+        }
+    }
+
     /// Saves the changed marks in the log.
     ///
     /// # Errors

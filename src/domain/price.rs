@@ -58,7 +58,7 @@ pub enum Feed {
 }
 
 /// The reliability of a published price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Quality {
     /// A fresh price from a market.
     Live,
@@ -89,7 +89,7 @@ impl Quality {
 }
 
 /// A price as its source quotes it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Quote {
     /// Both sides of the book.
     BidAsk {
@@ -113,7 +113,7 @@ impl Quote {
 }
 
 /// One observation of one instrument's price. All numbers are finite and positive; sources reject others.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tick {
     /// The instrument.
     pub symbol: Symbol,
@@ -130,7 +130,7 @@ pub struct Tick {
 }
 
 /// Why a tick is rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 pub enum TickFault {
     /// A price is zero, negative or not finite.
     #[error("a price must be a positive number")]
@@ -155,7 +155,7 @@ impl TickFault {
 }
 
 /// The range of an instrument's current day.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DayRange {
     /// The highest price, a mid on the instrument's grid.
     pub high: f64,
@@ -178,7 +178,7 @@ impl DayRange {
 }
 
 /// A published price: rounded, with its change from the previous update and its quality.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PriceUpdate {
     /// The instrument.
     pub symbol: Symbol,

@@ -31,6 +31,10 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
         Phase::Starting => unavailable("starting"),
         Phase::Draining => unavailable("draining"),
         Phase::Serving => {
+            if let Some((part, reason)) = state.readiness.missing() {
+                let body = json!({ "status": "unavailable", "part": part, "reasons": [reason] });
+                return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+            }
             let conditions = state.readiness.parts();
             let reasons: Vec<_> = conditions.iter().filter_map(|(_, reason)| reason.as_deref()).collect();
             let status = if reasons.is_empty() { "ok" } else { "degraded" };

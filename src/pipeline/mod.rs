@@ -93,7 +93,7 @@ impl Pipeline {
             clock,
             log,
             hub,
-            reporter: Reporter::new(metrics.clone()),
+            reporter: Reporter::new(metrics.clone(), Feeds::default()),
             metrics,
             epoch,
             announce: None,
@@ -111,6 +111,13 @@ impl Pipeline {
     #[must_use]
     pub fn announcing(mut self, announce: Option<Announce>) -> Self {
         self.announce = announce;
+        self
+    }
+
+    /// Updates `feeds` instead of a list of its own.
+    #[must_use]
+    pub fn reporting_to(mut self, feeds: Feeds) -> Self {
+        self.reporter = Reporter::new(self.metrics.clone(), feeds);
         self
     }
 

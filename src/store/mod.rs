@@ -182,7 +182,7 @@ impl Store {
             ended: watch::Sender::new(false),
         });
         let records_version = Arc::new(AtomicU64::new(0));
-        let reader = Reader::new(&opened.file, &metrics, records_version.clone());
+        let reader = Reader::new(&opened.file, &metrics, records_version.clone(), replicated.is_some());
         let writer = Writer {
             shared: Arc::clone(&shared),
             metrics: Arc::clone(&metrics),

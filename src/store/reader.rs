@@ -30,12 +30,18 @@ pub struct Reader {
     /// The pipeline's own pool, so that pushes never wait for history queries.
     lookups: Arc<ReaderPool>,
     records_version: Arc<AtomicU64>,
+    is_copy: bool,
 }
 
 impl Reader {
-    pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>, is_copy: bool) -> Self {
         let pool = |connections| Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics)));
-        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version }
+        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version, is_copy }
+    }
+
+    /// Whether the log is this node's copy of a replicated one.
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Returns the events after `seq`, ascending; at most `limit` and 1,000. When the first one is not `seq + 1`, those

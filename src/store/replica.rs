@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::event_log::RequestId;
 use super::row::DamagedRow;
 use super::watermark::Heads;
-use super::{LOCK_FILE, bars, compare, meta, offline, open, schema};
+use super::{LOCK_FILE, bars, compare, inspect, meta, offline, open, schema};
 use crate::domain::{Bar, Position};
 
 /// The `meta` key of the place in the stream, JSON.
@@ -200,6 +200,16 @@ impl LocalLog {
             })
         };
         read().map(Some).map_err(|error| StoreError::sqlite(&file, &error))
+    }
+
+    /// Whether a server runs on the log in `dir`.
+    pub fn is_in_use(dir: &Path) -> bool {
+        inspect::is_owned(dir)
+    }
+
+    /// Returns a name for a new log.
+    pub fn new_epoch() -> String {
+        schema::new_epoch()
     }
 
     /// Moves the files of the log in `dir` into a new directory beside them, and returns its name.
