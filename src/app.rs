@@ -41,7 +41,7 @@ use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
-use crate::pipeline::clock::{self, Clock};
+use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
@@ -155,17 +155,7 @@ impl App {
 
         let listener =
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
-        let gauge_sources = gauges::GaugeSources {
-            handle: handle.clone(),
-            clients: gateway.clients.clone(),
-            connections: listener.registry(),
-            tokens: tokens.clone(),
-            states: states.clone(),
-            instruments: instruments.clone(),
-            readiness: readiness.clone(),
-            disk: disk.clone(),
-        };
-        metrics.probe(move |metrics| gauge_sources.update(metrics));
+        gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
         let writer = WriterSide {
             settings: settings.clone(),
@@ -176,12 +166,7 @@ impl App {
         };
         let cluster = match joined {
             Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
-            None => {
-                let pipeline = writer.pipeline(store.clone(), Clock::system(), recovered);
-                tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
-                writer.start_sources(handle.clone(), tasks.clone())?;
-                None
-            }
+            None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
         };
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
@@ -210,15 +195,13 @@ impl App {
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
+            cluster: cluster.clone(),
             clock: wall,
             started: Instant::now(),
         };
         let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
         let mut dashboards = Dashboards::start(&start);
-        dashboards.spawn(&tasks);
-        if let Some(cluster) = &cluster {
-            dashboards.follow(cluster);
-        }
+        dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;

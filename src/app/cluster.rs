@@ -74,6 +74,19 @@ impl WriterSide {
             .reporting_to(self.feeds.clone())
     }
 
+    /// Starts the pipeline and the sources of a process that writes a log of its own.
+    pub(super) fn start_alone(
+        &self,
+        store: Arc<Store>,
+        recovered: Recovered,
+        requests: mpsc::Receiver<Request>,
+    ) -> anyhow::Result<()> {
+        let tasks = &self.gateway.tasks;
+        let pipeline = self.pipeline(store, Clock::system(), recovered);
+        tasks.spawn("pipeline", pipeline.run(requests, self.settings.publish.interval, tasks.stopping()));
+        self.start_sources(self.gateway.handle.clone(), tasks.clone())
+    }
+
     /// Starts the sources that the settings enable, and the demo desk. They deliver to `handle`.
     pub(super) fn start_sources(&self, handle: Handle, tasks: Tasks) -> anyhow::Result<()> {
         let launcher = sources::launcher(&self.gateway, (handle, tasks), &self.states, &self.wall);

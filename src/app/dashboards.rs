@@ -76,17 +76,15 @@ impl Dashboards {
         })
     }
 
-    /// Spawns the tasks that save what has reached users.
-    pub(super) fn spawn(&self, tasks: &Tasks) {
+    /// Spawns the tasks that save what has reached users. In a cluster the dashboards also learn what has reached them on
+    /// other nodes.
+    pub(super) fn spawn(&self, tasks: &Tasks, cluster: Option<&ClusterHandle>) {
         for (name, marks) in self.0.iter().filter_map(|running| running.marks.as_ref()) {
+            if let Some(cluster) = cluster {
+                let learner = marks.clone();
+                cluster.on_notes(move |notes| learner.learn(notes));
+            }
             tasks.spawn(name, run_forever(marks.clone().save_changes(tasks.stopping())));
-        }
-    }
-
-    /// Lets the dashboards know what has reached their users on other nodes of a cluster.
-    pub(super) fn follow(&self, cluster: &ClusterHandle) {
-        for (_, marks) in self.0.iter().filter_map(|running| running.marks.clone()) {
-            cluster.on_notes(move |notes| marks.learn(notes));
         }
     }
 

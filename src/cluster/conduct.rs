@@ -131,6 +131,6 @@ impl Conductor {
 /// Waits until this node is to hand over.
 async fn begun(handover: &mut watch::Receiver<Handover>) {
     if handover.wait_for(|handover| *handover == Handover::Begun).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -48,12 +48,11 @@ pub(super) fn judge(place: &ReplicaPlace, seq: u64, message: &Message) -> Result
         MessageContent::Genesis(_) if seq == 1 => Ok(Verdict::Genesis),
         MessageContent::Genesis(_) => damage("begins the log, and is not its first one".to_owned()),
         MessageContent::Term if message.term > place.term => Ok(Verdict::Term),
-        MessageContent::Term => Ok(Verdict::Void),
         MessageContent::Batch(_) if message.term > place.term => {
             damage(format!("is of term {}, which has not begun", message.term))
         }
         MessageContent::Batch(_) if message.term == place.term && message.node == place.writer => Ok(Verdict::Entries),
-        MessageContent::Batch(_) => Ok(Verdict::Void),
+        MessageContent::Term | MessageContent::Batch(_) => Ok(Verdict::Void),
     }
 }
 

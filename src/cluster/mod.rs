@@ -24,6 +24,7 @@ mod init;
 mod join;
 mod judge;
 mod lease;
+mod listen;
 mod log;
 mod message;
 mod node;
@@ -214,6 +215,8 @@ impl ClusterHandle {
             end: 0,
             behind_since: None,
             caught_up: false,
+            evict_at: Duration::ZERO,
+            no_log_since: None,
             damage: None,
             store,
             hub: hub.clone(),

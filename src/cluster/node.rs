@@ -5,28 +5,29 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Subscriber;
-use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::append::{Appended, PlacedMessage};
+use super::append::{Appended, GIVE_UP_AFTER, PlacedMessage};
 use super::apply::Trouble;
 use super::lease::Lease;
 use super::log::QueuedAppend;
 use super::message::{Message, MessageContent, VERSION};
 use super::wire::Beat;
 use super::{BEAT, Handover, NodeState, Shared};
+use crate::domain::Now;
 use crate::hub::Hub;
+use crate::pipeline::clock;
 use crate::store::{Health, ReplicaPlace, Store};
 
 /// How often the node looks at its lease and at the watchdog.
 const TICK: Duration = Duration::from_millis(50);
+/// How often ended signals leave the snapshot for new clients.
+const EVICT_EVERY: Duration = Duration::from_millis(500);
 /// The writer may be this long ahead before the node reads the stream anew.
 const WATCHDOG: Duration = Duration::from_secs(1);
 /// The same damage has to be found for this long before the node stops.
@@ -35,10 +36,6 @@ const DAMAGE_CONFIRMED: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How long a candidate tries to begin a term.
 const CANDIDACY: Duration = Duration::from_secs(10);
-/// Longest pull of the consumer: a server that dies is noticed after it.
-const MAX_EXPIRES: Duration = Duration::from_secs(4);
-/// Maximum number of messages that share a transaction.
-const MAX_TOGETHER: usize = 256;
 
 /// Why the node stops reading the stream from where it does.
 #[derive(Debug)]
@@ -69,6 +66,10 @@ pub(super) struct Node {
     pub(super) behind_since: Option<Instant>,
     /// Whether everything that the stream had when this node began to read has been applied.
     pub(super) caught_up: bool,
+    /// When ended signals leave the snapshot for new clients next.
+    pub(super) evict_at: Duration,
+    /// Since when the log cannot be read.
+    pub(super) no_log_since: Option<Instant>,
     /// What seems to be damaged, and since when.
     pub(super) damage: Option<(String, Instant)>,
 }
@@ -83,6 +84,10 @@ impl Node {
                     if let Some(reason) = self.confirmed(&trouble) {
                         self.stop_following(reason, &stop).await;
                         return Ok(());
+                    }
+                    if let Trouble::Damage(what) = &trouble {
+                        self.step_down();
+                        self.show(NodeState::NoLog(what.clone()));
                     }
                     if trouble != Trouble::Silent {
                         self.shared.metrics.cluster_rereads_total.inc();
@@ -136,11 +141,18 @@ impl Node {
             () = stop.cancelled() => return Interruption::Stopping,
         };
         let (mut log, mut beats) = match opened {
-            Ok(opened) => opened,
+            Ok(opened) => {
+                self.no_log_since = None;
+                opened
+            }
             Err(trouble) => {
                 if let Trouble::NoLog(why) = &trouble {
-                    self.step_down();
-                    self.show(NodeState::NoLog(why.clone()));
+                    let since = *self.no_log_since.get_or_insert_with(Instant::now);
+                    // After an election of the NATS servers the same writer can go on at once.
+                    if self.writing.is_none() || since.elapsed() >= GIVE_UP_AFTER {
+                        self.step_down();
+                        self.show(NodeState::NoLog(why.clone()));
+                    }
                 }
                 return Interruption::Again(trouble);
             }
@@ -166,7 +178,7 @@ impl Node {
                 _ = tick.tick() => self.watch().await,
                 count = self.appends.recv_many(&mut gathered, 64) => {
                     if count == 0 { return Interruption::Stopping; }
-                    self.write(gathered.drain(..).collect()).await
+                    self.write(std::mem::take(&mut gathered)).await
                 }
             };
             if let Err(trouble) = outcome {
@@ -175,94 +187,7 @@ impl Node {
         }
     }
 
-    /// Opens the stream after the copy's place.
-    async fn open(&mut self) -> Result<(pull::Ordered, Subscriber), Trouble> {
-        let no_log = |error: &dyn std::fmt::Display| Trouble::NoLog(error.to_string());
-        let limit = super::connection::REQUEST_TIMEOUT;
-        let found = timeout(limit, super::connection::stream(&self.shared.context)).await;
-        let (stream, epoch) = found.map_err(|_| Trouble::NoLog("no answer".into()))?.map_err(|error| no_log(&error))?;
-        self.compare(&stream, &epoch).await?;
-        let config = pull::OrderedConfig {
-            deliver_policy: async_nats::jetstream::consumer::DeliverPolicy::ByStartSequence {
-                start_sequence: self.place.stream_seq + 1,
-            },
-            max_expires: MAX_EXPIRES,
-            ..pull::OrderedConfig::default()
-        };
-        let opening = async {
-            let consumer = stream.create_consumer(config).await.map_err(|error| no_log(&error))?;
-            let log = consumer.messages().await.map_err(|error| no_log(&error))?;
-            let beats = self.shared.client.subscribe(BEAT).await.map_err(|error| no_log(&error))?;
-            Ok((log, beats))
-        };
-        timeout(limit, opening).await.unwrap_or_else(|_| Err(Trouble::NoLog("no answer".into())))
-    }
-
-    /// Compares the stream with the copy.
-    async fn compare(&mut self, stream: &Stream, epoch: &str) -> Result<(), Trouble> {
-        let place = &self.place;
-        if epoch != place.epoch {
-            return Err(Trouble::Damage(format!(
-                "the stream has the log {epoch}, and this copy is of {}; after a restart this node follows the new one",
-                place.epoch
-            )));
-        }
-        let state = &stream.cached_info().state;
-        let (first, last) = (state.first_sequence, state.last_sequence);
-        if last < place.stream_seq {
-            return Err(Trouble::Damage(format!(
-                "the stream ends at message {last}, and this copy has {}: the NATS servers have lost acknowledged messages",
-                place.stream_seq
-            )));
-        }
-        if first > place.stream_seq + 1 {
-            return Err(Trouble::Damage(format!(
-                "the stream begins at message {first}, and this copy ends at {}: restore another node's backup",
-                place.stream_seq
-            )));
-        }
-        if place.stream_seq > 0 {
-            let there = stream.get_raw_message(place.stream_seq).await;
-            let there = there.map_err(|error| Trouble::NoLog(error.to_string()))?;
-            if super::message::digest(&there.payload) != place.digest {
-                return Err(Trouble::Damage(format!(
-                    "message {} of the stream is not the one that this copy has applied",
-                    place.stream_seq
-                )));
-            }
-        }
-        self.caught_up = last <= self.place.stream_seq;
-        self.heard_of(last);
-        Ok(())
-    }
-
-    /// Takes the next messages of the stream: the one that has come, and those that are there already.
-    async fn take(
-        &mut self,
-        first: Option<Result<async_nats::jetstream::Message, pull::OrderedError>>,
-        log: &mut pull::Ordered,
-    ) -> Result<(), Trouble> {
-        let mut messages = Vec::new();
-        let mut next = Some(first);
-        let mut broken = None;
-        while let Some(message) = next.take() {
-            match message {
-                Some(Ok(message)) => {
-                    let info = message.info().map_err(|error| Trouble::NoLog(error.to_string()))?;
-                    messages.push((info.stream_sequence, message.payload.clone()));
-                }
-                Some(Err(error)) => broken = Some(Trouble::NoLog(error.to_string())),
-                None => broken = Some(Trouble::Silent),
-            }
-            if broken.is_none() && messages.len() < MAX_TOGETHER {
-                next = log.next().now_or_never();
-            }
-        }
-        self.apply(messages).await?;
-        broken.map_or(Ok(()), Err)
-    }
-
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -270,33 +195,12 @@ impl Node {
         self.lease.renew(self.now());
     }
 
-    /// Hears a beat of the writer.
-    fn hear(&mut self, payload: &[u8]) {
-        let Ok(beat) = serde_json::from_slice::<Beat>(payload) else { return };
-        if beat.epoch != self.place.epoch || beat.term < self.place.term || beat.node == *self.shared.name {
-            return;
-        }
-        if beat.leaving {
-            self.lease.release(self.now());
-        } else {
-            self.renew_lease();
-        }
-        self.heard_of(beat.stream_seq);
-    }
-
-    /// Notes that the stream has at least this message.
-    pub(super) fn heard_of(&mut self, stream_seq: u64) {
-        self.end = self.end.max(stream_seq);
-        if self.end <= self.place.stream_seq {
-            self.behind_since = None;
-            self.caught_up = true;
-        } else {
-            self.behind_since.get_or_insert_with(Instant::now);
-        }
-    }
-
     /// Looks at the watchdog and at the lease.
     async fn watch(&mut self) -> Result<(), Trouble> {
+        if self.now() >= self.evict_at {
+            self.evict_at = self.now() + EVICT_EVERY;
+            self.hub.evict_expired(Now { wall: clock::wall(), mono: self.now() });
+        }
         if self.behind_since.is_some_and(|since| since.elapsed() > WATCHDOG) {
             self.behind_since = None;
             self.shared.metrics.cluster_rereads_total.inc();
@@ -326,7 +230,7 @@ impl Node {
             }
             Appended::Fenced => debug!(term, "another node was faster"),
             Appended::Unknown(why) => {
-                warn!(term, why, "this node could not become the writer: the log does not answer")
+                warn!(term, why, "this node could not become the writer: the log does not answer");
             }
         }
         Ok(())

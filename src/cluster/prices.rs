@@ -55,7 +55,7 @@ impl PriceFanOut {
                 }
                 for (symbol, price) in waiting {
                     let number = self.number.fetch_add(1, Ordering::Relaxed);
-                    self.shared.publish(subject(&symbol), &Prices { term, number, prices: vec![price] }).await;
+                    self.shared.publish(subject(&symbol), &Prices { term, number, updates: vec![price] }).await;
                 }
             }
         };
@@ -119,7 +119,7 @@ pub(super) async fn receive(shared: Arc<Shared>, hub: Arc<Hub>, stop: Cancellati
 }
 
 fn publish(shared: &Shared, hub: &Hub, received: Prices, newest: &mut BTreeMap<Symbol, (u64, u64)>) {
-    let Prices { term, number, prices } = received;
+    let Prices { term, number, updates } = received;
     let view = shared.view.borrow().clone();
     if view.is_writer() || term < view.term {
         return;
@@ -135,7 +135,7 @@ fn publish(shared: &Shared, hub: &Hub, received: Prices, newest: &mut BTreeMap<S
             true
         }
     };
-    let fresh = prices.into_iter().filter(is_newer).map(|update| Arc::new(Envelope::unplaced(Event::Price(update))));
+    let fresh = updates.into_iter().filter(is_newer).map(|update| Arc::new(Envelope::unplaced(Event::Price(update))));
     let fresh: Vec<_> = fresh.collect();
     if !fresh.is_empty() {
         hub.publish(&fresh);
@@ -152,8 +152,8 @@ async fn ask_for_snapshot(shared: &Shared, hub: &Hub) {
         Ok(message) => {
             // What has come meanwhile is newer.
             let known: Vec<_> = hub.prices().iter().map(|update| update.symbol.clone()).collect();
-            let Ok(Prices { prices, .. }) = serde_json::from_slice(&message.payload) else { return };
-            let missing = prices.into_iter().filter(|update| !known.contains(&update.symbol));
+            let Ok(Prices { updates, .. }) = serde_json::from_slice(&message.payload) else { return };
+            let missing = updates.into_iter().filter(|update| !known.contains(&update.symbol));
             let missing: Vec<_> = missing.map(|update| Arc::new(Envelope::unplaced(Event::Price(update)))).collect();
             hub.publish(&missing);
         }
@@ -168,8 +168,8 @@ pub(super) async fn serve_snapshot(shared: Arc<Shared>, hub: Arc<Hub>, stop: Can
             if let Ok(mut asked) = shared.client.subscribe(SNAPSHOT).await {
                 while let Some(message) = asked.next().await {
                     let (Some(to), Some(term)) = (message.reply, shared.view.borrow().writing()) else { continue };
-                    let prices = hub.prices().into_iter().take(SNAPSHOT_PRICES).collect();
-                    shared.publish(to.as_str(), &Prices { term, number: 0, prices }).await;
+                    let updates = hub.prices().into_iter().take(SNAPSHOT_PRICES).collect();
+                    shared.publish(to.as_str(), &Prices { term, number: 0, updates }).await;
                 }
             }
             sleep(RETRY_PAUSE).await;

@@ -167,5 +167,5 @@ pub(super) struct Prices {
     pub(super) term: u64,
     /// Counts the messages of a writer, so that an older one is not taken for a newer one.
     pub(super) number: u64,
-    pub(super) prices: Vec<Arc<PriceUpdate>>,
+    pub(super) updates: Vec<Arc<PriceUpdate>>,
 }

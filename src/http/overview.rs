@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::admin::AdminAccess;
+use super::error::ApiError;
 use super::ops::parts;
 use super::sources;
+use crate::cluster::ClusterHandle;
 use crate::domain::iso;
 use crate::hub::Channels;
 use crate::listener::SlowConnection;
@@ -27,7 +29,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
     metrics.read_probes();
     let usage = metrics.process.usage();
     let conditions = state.readiness.parts();
-    let body = json!({
+    let mut body = json!({
         "timestamp": iso((state.clock)()),
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": state.started.elapsed().as_secs(),
@@ -56,7 +58,34 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
         "duplicates": series(&metrics.duplicates_total, ["kind", "source"], "count"),
         "rejects": metrics.rejects.list().iter().map(reject).collect::<Vec<_>>(),
     });
+    if let Some(cluster) = &state.cluster {
+        body["cluster"] = json!(this_node(cluster));
+    }
     Json(body).into_response()
+}
+
+/// `GET /api/admin/cluster`: all nodes that answer, and the stream; 404 outside of a cluster.
+pub(super) async fn cluster(_: AdminAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
+    let cluster = state.cluster.as_ref().ok_or(ApiError::NotFound)?;
+    let status = cluster.status().await;
+    let mut body = json!({ "node": this_node(cluster) });
+    match status {
+        Ok(status) => {
+            body["nodes"] = json!(status.nodes);
+            body["stream"] = json!(status.stream);
+        }
+        Err(error) => body["error"] = json!(error.to_string()),
+    }
+    Ok(Json(body).into_response())
+}
+
+fn this_node(cluster: &ClusterHandle) -> Value {
+    let view = cluster.view();
+    let mut node = json!(view);
+    node["node"] = json!(cluster.node());
+    node["lag"] = json!(view.lag());
+    node["unready"] = json!(cluster.unready());
+    node
 }
 
 /// Returns the series of a metric as objects. `labels` are in alphabetical order, as the library sorts them.

@@ -24,6 +24,7 @@ pub fn router(state: AppState, dashboards: Router<AppState>, streams: Router) ->
         .route("/api/stats", get(stats::stats))
         .route("/api/instruments", get(market::instruments))
         .route("/api/admin/overview", limited(get(overview::overview)))
+        .route("/api/admin/cluster", limited(get(overview::cluster)))
         .route("/api/admin/revoke", post(admin::revoke))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))

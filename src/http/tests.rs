@@ -90,6 +90,7 @@ impl Server {
             hub,
             history: store.reader(),
             readiness: Arc::default(),
+            cluster: None,
             clock: Arc::new(now),
             started: Instant::now(),
         };

@@ -24,7 +24,7 @@ pub use crate::domain::{Accepted, Input, Rejection};
 use crate::domain::{Change, Event, Feed, Now, RelayedMessage, Signal, SourceName, Tick, TradeOutcome};
 use crate::engine::{Engine, PersistScope, Processed};
 use crate::hub::{Envelope, Hub};
-use crate::store::{EventLog, StoreError};
+use crate::store::{EventLog, Publisher, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
 use commit::{Commit, CommitBatch, PendingReply, committed, records_stored, reply};
@@ -138,7 +138,8 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         let mut publish_tick = skipping_interval(publish_interval);
         let mut save_bars = skipping_interval(SAVE_BARS_EVERY);
-        let mut received = Vec::with_capacity(MAX_REQUESTS_AT_ONCE);
+        let most = MAX_REQUESTS_AT_ONCE.min(self.log.max_gathered());
+        let mut received = Vec::with_capacity(most);
         while !(requests.is_closed() && requests.is_empty() && self.is_settled()) {
             let deadline = self.deadline();
             tokio::select! {
@@ -153,7 +154,7 @@ impl Pipeline {
                     self.save_bars();
                     self.store_records(PersistScope::Minutes);
                 }
-                count = requests.recv_many(&mut received, MAX_REQUESTS_AT_ONCE), if self.has_room() => {
+                count = requests.recv_many(&mut received, most), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
                         self.process_requests(&mut received).await;
@@ -314,7 +315,10 @@ impl Pipeline {
         if self.reporter.is_due() {
             self.reporter.update_status(self.engine.lanes(now));
         }
-        self.hub.evict_expired(now);
+        // A log that publishes has the hub's clock, too: it outlives this pipeline.
+        if self.log.publisher() == Publisher::Caller {
+            self.hub.evict_expired(now);
+        }
     }
 
     async fn publish(&mut self, publications: &[Arc<Envelope>]) {

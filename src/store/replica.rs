@@ -218,10 +218,9 @@ impl LocalLog {
     /// [`StoreError::InUse`] when a server runs on them; otherwise an error of the disk.
     pub fn set_aside(dir: &Path, epoch: &str) -> Result<String, StoreError> {
         let lock = open::lock(dir)?;
-        let name = (0..)
-            .map(|number| format!("set-aside-{epoch}-{number}"))
-            .find(|name| !dir.join(name).exists())
-            .unwrap_or_default();
+        let names = (0..1_000).map(|number| format!("set-aside-{epoch}-{number}"));
+        let free = names.into_iter().find(|name| !dir.join(name).exists());
+        let name = free.ok_or_else(|| StoreError::Exists(dir.join(format!("set-aside-{epoch}-999"))))?;
         let to = dir.join(&name);
         let io = |error| StoreError::io(&to, &error);
         std::fs::create_dir(&to).map_err(io)?;

@@ -155,11 +155,15 @@ async fn a_rolling_restart_delays_no_push_and_doubles_nothing() {
     let head = quiet(&cluster).await;
     scene.send_modify(|scene| scene.head = Some(head));
     let dashboards = timeout(PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
+    let (append, commit) = cluster.pace().await;
     assert_eq!(cluster.equal_copies().await.events, head);
     compare(&dashboards, &read_log(cluster.nodes[2].data()).await);
     let (count, longest) = pushed
         .iter()
         .fold((0, Duration::ZERO), |(count, longest), (pushed, took)| (count + pushed, longest.max(*took)));
-    eprintln!("rolling restart: {count} pushes, the longest took {:.2} s; {head} events", longest.as_secs_f64());
+    eprintln!(
+        "rolling restart: {count} pushes, the longest took {:.2} s; {head} events; append {append:.1} ms, commit {commit:.1} ms",
+        longest.as_secs_f64()
+    );
     assert!(longest < Duration::from_secs(3), "a push took {longest:?}");
 }

@@ -31,7 +31,7 @@ async fn a_new_node_has_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_continues_a_log_of_one_machine() {
-    let Some(nats) = Nats::start(1) else { return };
+    let Some(nats) = Nats::start_in_memory(1) else { return };
     let mut nodes = Vec::new();
     for name in ["a", "b"] {
         nodes.push(Node::new(name, &nats, &[]).await);
@@ -73,7 +73,7 @@ async fn a_cluster_continues_a_log_of_one_machine() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_the_beginning_says_what_to_do() {
-    let Some(nats) = Nats::start(1) else { return };
+    let Some(nats) = Nats::start_in_memory(1) else { return };
     let (mut first, other) = (Node::new("a", &nats, &[]).await, Node::new("b", &nats, &[]).await);
     let alone = Server::start_on(first.data(), &[]).await;
     alone.push(&signal("s")).await;
@@ -100,7 +100,7 @@ async fn a_log_of_a_new_epoch_replaces_the_copy() {
     for node in &mut cluster.nodes {
         node.stop().await;
     }
-    cluster.nats = Nats::start(1).unwrap();
+    cluster.nats = Nats::start_in_memory(1).unwrap();
     let mut again = Vec::new();
     for (name, node) in ["a", "b", "c"].into_iter().zip(&cluster.nodes) {
         let data = node.data();
@@ -128,7 +128,8 @@ async fn a_log_of_a_new_epoch_replaces_the_copy() {
 async fn a_message_of_a_newer_version_stops_the_nodes() {
     let Some(cluster) = TestCluster::start(1, &[]).await else { return };
     cluster.nodes[0].running().push(&signal("s")).await;
-    let client = async_nats::connect(cluster.nats.urls()).await.unwrap();
+    let options = async_nats::ConnectOptions::with_user_and_password("orion".into(), "secret".into());
+    let client = options.custom_inbox_prefix("_INBOX.orion-node").connect(cluster.nats.urls().as_str()).await.unwrap();
     let context = async_nats::jetstream::new(client);
     context.publish("orion.log", r#"{"v":2}"#.into()).await.unwrap().await.unwrap();
     for node in &cluster.nodes {

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::nodes::{TestCluster, push};
-use crate::support::{read_log, signal, times, until};
+use crate::absent::message;
+use crate::support::{TOKEN, read_log, signal, times, until};
 
 /// Pushers of the load.
 const PUSHERS: usize = 4;
@@ -45,10 +46,18 @@ const FAULTS: [Fault; 7] = [
     Fault::AllNatsKilled,
 ];
 
+/// What was acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged {
+    signals: BTreeSet<String>,
+    /// The users who were sent a message, each one, and never a second time.
+    users: BTreeSet<String>,
+}
+
 /// Pushes through whichever node answers, until it is stopped.
 pub(super) struct Load {
     addresses: Arc<Mutex<Vec<Option<SocketAddr>>>>,
-    acknowledged: Arc<Mutex<BTreeSet<String>>>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
     stop: watch::Sender<bool>,
     pushers: JoinSet<()>,
 }
@@ -79,14 +88,26 @@ impl Load {
                             sleep(Duration::from_millis(5)).await;
                             continue;
                         };
+                        if number % 4 == 0 {
+                            // Nobody asks twice: what a node repeats has to count once.
+                            let user = format!("u{id}");
+                            let sent = http.post(format!("http://{address}/api/events")).bearer_auth(TOKEN);
+                            let answer = sent.json(&message(0, Some(&user))).send().await;
+                            if answer.is_ok_and(|answer| answer.status() == 200) {
+                                acknowledged.lock().users.insert(user);
+                            }
+                            break;
+                        }
                         match push(&http, address, &signal(&id)).await {
                             // Its time may have been up before the answer arrived.
-                            Some(200 | 409) => break,
+                            Some(200 | 409) => {
+                                acknowledged.lock().signals.insert(id);
+                                break;
+                            }
                             Some(503) | None => sleep(Duration::from_millis(20)).await,
                             Some(status) => panic!("{status} for {id}"),
                         }
                     }
-                    acknowledged.lock().insert(id);
                     sleep(PACE).await;
                 }
             });
@@ -114,17 +135,16 @@ impl Load {
             false
         })
         .await;
-        self.acknowledged.lock().insert(name.to_owned());
+        self.acknowledged.lock().signals.insert(name.to_owned());
         began.elapsed()
     }
 
-    pub(super) async fn end(mut self) -> BTreeSet<String> {
+    pub(super) async fn end(mut self) -> Acknowledged {
         self.stop.send_replace(true);
         while let Some(ended) = self.pushers.join_next().await {
             ended.unwrap();
         }
-        let acknowledged = self.acknowledged.lock().clone();
-        acknowledged
+        std::mem::take(&mut *self.acknowledged.lock())
     }
 }
 
@@ -199,7 +219,7 @@ async fn healed(cluster: &TestCluster) {
 
 /// Waits until every signal has ended, stops the nodes, and checks that their copies are equal and have everything that was
 /// acknowledged, each signal with one life. Returns the number of events.
-pub(super) async fn each_once(cluster: &mut TestCluster, acknowledged: &BTreeSet<String>) -> u64 {
+pub(super) async fn each_once(cluster: &mut TestCluster, acknowledged: &Acknowledged) -> u64 {
     until("every signal has ended", async || {
         cluster.nodes[0].running().get("/api/signals?status=pending").await.1["signals"] == json!([])
     })
@@ -211,11 +231,19 @@ pub(super) async fn each_once(cluster: &mut TestCluster, acknowledged: &BTreeSet
     for (_, id, status) in &log {
         lives.entry(id).or_default().push(status);
     }
-    for id in acknowledged {
+    for id in &acknowledged.signals {
         assert!(lives.contains_key(&**id), "{id} was acknowledged and is not in the log");
     }
     for (id, life) in &lives {
         assert_eq!(*life, ["pending", "invalidated"], "{id}");
+    }
+    let database = rusqlite::Connection::open(cluster.nodes[1].data().join("orion.db")).unwrap();
+    let mut sent = database.prepare("SELECT audience, count(*) FROM published GROUP BY audience").unwrap();
+    let sent = sent.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))).unwrap();
+    let sent: BTreeMap<String, u64> = sent.map(Result::unwrap).collect();
+    assert!(sent.values().all(|count| *count == 1), "messages were sent again: {sent:?}");
+    for user in &acknowledged.users {
+        assert!(sent.contains_key(&format!("user:{user}")), "the message for {user} was acknowledged and is lost");
     }
     verified.events
 }
@@ -264,5 +292,6 @@ async fn nothing_is_lost_or_doubled_through_faults() {
         let [median, most] = [took[took.len() / 2], took[took.len() - 1]].map(|took| took.as_secs_f64());
         eprintln!("{fault:?}: nothing acknowledged for {median:.2} s, at most {most:.2} s ({} rounds)", took.len());
     }
-    eprintln!("{} acknowledged, {events} events", acknowledged.len());
+    let Acknowledged { signals, users } = &acknowledged;
+    eprintln!("{} signals and {} messages acknowledged, {events} events", signals.len(), users.len());
 }

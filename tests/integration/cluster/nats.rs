@@ -4,6 +4,7 @@ use std::net::TcpListener as Bound;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,6 +37,9 @@ pub(super) fn program() -> Option<PathBuf> {
     }
     PROGRAM.clone()
 }
+
+/// What the servers accept.
+pub(super) const CREDENTIALS: &str = "orion:secret";
 
 /// One NATS server.
 pub(super) struct NatsServer {
@@ -76,10 +80,22 @@ impl Drop for Nats {
 }
 
 impl Nats {
-    /// Starts so many servers; `None` where there is no program.
+    /// Starts so many servers, on the disk; `None` where there is no program.
+    #[allow(dead_code, reason = "for the benchmark")]
     pub(super) fn start(count: usize) -> Option<Self> {
+        Self::start_in(tempfile::tempdir().unwrap(), count)
+    }
+
+    /// Starts so many servers that keep their files in memory, where there is such a file system: a killed process loses
+    /// nothing of it.
+    pub(super) fn start_in_memory(count: usize) -> Option<Self> {
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self::start_in(dir.unwrap(), count)
+    }
+
+    fn start_in(dir: tempfile::TempDir, count: usize) -> Option<Self> {
         let program = program()?;
-        let dir = tempfile::tempdir().unwrap();
         let ports: Vec<u16> = {
             // All are bound before the first is released.
             let bound: Vec<_> = (0..2 * count).map(|_| Bound::bind("127.0.0.1:0").unwrap()).collect();
@@ -95,9 +111,13 @@ impl Nats {
                 format!("cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n", urls.join(", "))
             };
             let config = dir.path().join(format!("nats{number}.conf"));
+            // The rights that docs/cluster.md gives, and no others.
+            let rights = "authorization { users: [ { user: orion, password: secret, permissions: { \
+                          publish: [\"orion.>\", \"$JS.API.>\", \"$JS.ACK.>\", \"_INBOX.orion-node.>\"], \
+                          subscribe: [\"orion.>\", \"_INBOX.orion-node.>\"] } } ] }";
             let text = format!(
                 "server_name: nats{number}\nlisten: \"127.0.0.1:{port}\"\n{cluster}\
-                 jetstream {{ store_dir: \"{}\", sync_interval: always, max_file: 1GB, max_mem: 16MB }}\n",
+                 jetstream {{ store_dir: \"{}\", sync_interval: always, max_file: 1GB, max_mem: 16MB }}\n{rights}\n",
                 store.display()
             );
             std::fs::write(&config, text).unwrap();
@@ -111,6 +131,18 @@ impl Nats {
 
     pub(super) fn urls(&self) -> String {
         urls(self.servers.iter().map(|server| server.port))
+    }
+
+    /// The processor time that the servers have used.
+    #[allow(dead_code, reason = "for the benchmark")]
+    pub(super) fn processor_time(&self) -> Duration {
+        let pids = self.servers.iter().filter_map(|server| server.child.as_ref().map(Child::id));
+        let ticks = pids.map(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+        });
+        Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
     pub(super) fn by_name(&mut self, name: &str) -> &mut NatsServer {

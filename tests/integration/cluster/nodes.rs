@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use orion_server::cluster::{self, ClusterStatus};
-use orion_server::config::{ClusterSettings, Settings};
+use orion_server::config::{ClusterSettings, Secret, Settings};
 use orion_server::store::{Verified, verify};
 use serde_json::Value;
 
@@ -29,6 +29,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let mut all = vec![
             ("ORION_CLUSTER__URLS", nats::urls(wires.iter().map(|wire| wire.port))),
+            ("ORION_CLUSTER__CREDENTIALS", nats::CREDENTIALS.to_owned()),
             ("ORION_CLUSTER__NODE", name.to_owned()),
             ("ORION_CLUSTER__LEASE", "1s".to_owned()),
             ("ORION_DATA_DIR", dir.path().join("data").display().to_string()),
@@ -107,7 +108,7 @@ impl TestCluster {
 
     /// The same with nodes that do not run yet.
     pub(super) async fn prepare(servers: usize, settings: &[(&str, &str)]) -> Option<Self> {
-        let nats = Nats::start(servers)?;
+        let nats = Nats::start_in_memory(servers)?;
         let mut nodes = Vec::new();
         for name in ["a", "b", "c"] {
             nodes.push(Node::new(name, &nats, settings).await);
@@ -169,10 +170,20 @@ impl TestCluster {
     pub(super) async fn status(&self) -> Option<ClusterStatus> {
         let settings = ClusterSettings {
             urls: self.nats.urls().split(',').map(str::to_owned).collect::<Vec<_>>().into(),
+            credentials: Some(Secret::new(nats::CREDENTIALS)),
             node: Some("test".into()),
             ..Settings::default().cluster
         };
         cluster::status(&settings).await.ok()
+    }
+
+    /// The mean time of an append to the stream, and of a commit to a copy, in milliseconds, since the nodes started.
+    pub(super) async fn pace(&self) -> (f64, f64) {
+        let append = self.metric("orion_cluster_append_seconds_sum").await
+            / self.metric("orion_cluster_append_seconds_count").await;
+        let commit =
+            self.metric("orion_store_commit_seconds_sum").await / self.metric("orion_store_commit_seconds_count").await;
+        (append * 1e3, commit * 1e3)
     }
 
     /// Waits until every node has applied everything.

@@ -97,6 +97,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         "http",
         &[
             ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
+            ("cluster", "ClusterHandle"),
             ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
