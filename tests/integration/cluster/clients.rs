@@ -64,6 +64,42 @@ async fn keep_pushing(name: String, addresses: Addresses, pace: Duration, end: I
     (number, longest)
 }
 
+/// The simulator, the deadlines and the prices are the writer's: every node shows the same, and another one takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_run_on_the_writer_only() {
+    let settings =
+        [("ORION_SOURCES", "simulator"), ("ORION_SIMULATOR__SIGNAL_INTERVAL", "1s"), ("ORION_SIGNAL_TTL", "2s")];
+    let Some(mut cluster) = TestCluster::start(1, &settings).await else { return };
+    let lists_simulator = async |cluster: &TestCluster, at: usize| {
+        let node = cluster.nodes[at].running();
+        node.get("/api/sources").await.1.to_string().contains("\"simulator\"")
+    };
+    let price = async |cluster: &TestCluster, at: usize| {
+        let (_, prices) = cluster.nodes[at].running().get("/api/prices").await;
+        prices["prices"].as_array().and_then(|prices| prices.first().map(ToString::to_string)).unwrap_or_default()
+    };
+    let mut head = 0;
+    for _ in 0..2 {
+        let writer = cluster.writer().await;
+        until("the writer's source is listed", async || lists_simulator(&cluster, writer).await).await;
+        for at in 0..3 {
+            if cluster.nodes[at].server.is_none() {
+                continue;
+            }
+            assert_eq!(lists_simulator(&cluster, at).await, at == writer, "node {at}");
+            let before = price(&cluster, at).await;
+            until("prices arrive", async || price(&cluster, at).await != before).await;
+        }
+        let before = head;
+        until("signals begin and end", async || {
+            head = seq(&cluster.nodes[writer].running().cursor().await);
+            head > before + 2
+        })
+        .await;
+        cluster.nodes[writer].stop().await;
+    }
+}
+
 /// Waits until the last event is the same on every node and nothing is pending, and returns its number.
 async fn quiet(cluster: &TestCluster) -> u64 {
     let mut head = 0;

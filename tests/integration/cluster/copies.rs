@@ -15,7 +15,7 @@ async fn a_new_node_has_everything() {
     let price = json!({"symbol": "EURUSD", "price": 1.0871});
     assert_eq!(cluster.nodes[0].running().post("/api/prices", &price).await.0, 200);
     cluster.nodes[2].stop().await;
-    let mut fresh = Node::new("d", &cluster.nats, &[]).await;
+    let mut fresh = Node::new("d", &cluster.nats, &[]);
     fresh.start().await;
     fresh.ready().await;
     assert_eq!(seq(&fresh.running().cursor().await), 20);
@@ -34,7 +34,7 @@ async fn a_cluster_continues_a_log_of_one_machine() {
     let Some(nats) = Nats::start_in_memory(1) else { return };
     let mut nodes = Vec::new();
     for name in ["a", "b"] {
-        nodes.push(Node::new(name, &nats, &[]).await);
+        nodes.push(Node::new(name, &nats, &[]));
     }
     let alone = Server::start_on(nodes[0].data(), &[]).await;
     for number in 0..5 {
@@ -74,7 +74,7 @@ async fn a_cluster_continues_a_log_of_one_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_the_beginning_says_what_to_do() {
     let Some(nats) = Nats::start_in_memory(1) else { return };
-    let (mut first, other) = (Node::new("a", &nats, &[]).await, Node::new("b", &nats, &[]).await);
+    let (mut first, other) = (Node::new("a", &nats, &[]), Node::new("b", &nats, &[]));
     let alone = Server::start_on(first.data(), &[]).await;
     alone.push(&signal("s")).await;
     alone.stop().await;
@@ -104,10 +104,10 @@ async fn a_log_of_a_new_epoch_replaces_the_copy() {
     let mut again = Vec::new();
     for (name, node) in ["a", "b", "c"].into_iter().zip(&cluster.nodes) {
         let data = node.data();
-        again.push(Node::new(name, &cluster.nats, &[("ORION_DATA_DIR", data.to_str().unwrap())]).await);
+        again.push(Node::new(name, &cluster.nats, &[("ORION_DATA_DIR", data.to_str().unwrap())]));
     }
     // The log is made from an empty directory, as after the loss of all NATS servers.
-    let fresh = Node::new("z", &cluster.nats, &[]).await;
+    let fresh = Node::new("z", &cluster.nats, &[]);
     let before = std::mem::replace(&mut cluster.nodes, vec![fresh]);
     assert_eq!(cluster.command(&["cluster", "init"]).await.0, Some(0));
     cluster.nodes = again;

