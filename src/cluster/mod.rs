@@ -6,13 +6,13 @@
 //! ```
 //!
 //! - The stream is the authority: one message is one batch of entries, with the numbers, times and hashes that its
-//!   writer gave them ([`message`]). Every node applies it to its copy, in the transaction that moves its place
-//!   ([`apply`]), and publishes it.
+//!   writer gave them (`message`). Every node applies it to its copy, in the transaction that moves its place
+//!   (`apply`), and publishes it.
 //! - One node writes. It beats on `orion.beat`; after a time without a beat another one appends the next term
-//!   ([`lease`]). The server takes a message only at the place that it was meant for ([`append`]), and every reader
-//!   holds a message of a replaced writer void ([`judge`]).
-//! - The pipeline, the sources and the deadlines run on the writer only ([`conduct`]). The other nodes forward their
-//!   pushes to it ([`forward`]) and get its prices ([`prices`]).
+//!   (`lease`). The server takes a message only at the place that it was meant for (`append`), and every reader
+//!   holds a message of a replaced writer void (`judge`).
+//! - The pipeline, the sources and the deadlines run on the writer only (`conduct`). The other nodes forward their
+//!   pushes to it (`forward`) and get its prices (`prices`).
 
 mod append;
 mod apply;
@@ -136,7 +136,7 @@ impl Shared {
 
 /// What a node is started with.
 pub struct NodeStart {
-    /// What [`join`] returned.
+    /// What [`join()`] returned.
     pub joined: Joined,
     /// This node's copy of the log.
     pub store: Arc<Store>,

@@ -273,7 +273,7 @@ async fn replaced_writers_are_void_without_the_servers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_through_faults() {
-    let rounds = times("ORION_CLUSTER_ROUNDS", 2);
+    let rounds = times("ORION_CLUSTER_ROUNDS", 3);
     let Some(mut cluster) = TestCluster::start(3, &[("ORION_SIGNAL_TTL", "2s")]).await else { return };
     let load = Load::start(&cluster);
     let mut outages: BTreeMap<Fault, Vec<Duration>> = BTreeMap::new();
