@@ -216,6 +216,8 @@ impl ClusterHandle {
             behind_since: None,
             caught_up: false,
             evict_at: Duration::ZERO,
+            has_probed: false,
+            watched_at: Duration::ZERO,
             no_log_since: None,
             damage: None,
             store,

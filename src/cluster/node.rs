@@ -34,6 +34,8 @@ const WATCHDOG: Duration = Duration::from_secs(1);
 const DAMAGE_CONFIRMED: Duration = Duration::from_secs(30);
 /// Pause before the stream is read again after a trouble.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How long the log may take to answer before this node stands.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a candidate tries to begin a term.
 const CANDIDACY: Duration = Duration::from_secs(10);
 
@@ -68,6 +70,10 @@ pub(super) struct Node {
     pub(super) caught_up: bool,
     /// When ended signals leave the snapshot for new clients next.
     pub(super) evict_at: Duration,
+    /// Whether the log has answered since the lease is over.
+    pub(super) has_probed: bool,
+    /// When this node last looked at its lease.
+    pub(super) watched_at: Duration,
     /// Since when the log cannot be read.
     pub(super) no_log_since: Option<Instant>,
     /// What seems to be damaged, and since when.
@@ -107,9 +113,9 @@ impl Node {
         let what = match trouble {
             Trouble::Undecodable(..) => return Some(trouble.to_string()),
             Trouble::Damage(what) => what.clone(),
-            Trouble::Silent | Trouble::Gap | Trouble::Disk(_) | Trouble::NoLog(_) => {
-                return None;
-            }
+            // Once it is a consumer that was made anew.
+            Trouble::Gap => format!("message {} of the stream is missing", self.place.stream_seq + 1),
+            Trouble::Silent | Trouble::Disk(_) | Trouble::NoLog(_) => return None,
         };
         match &self.damage {
             Some((known, since)) if *known == what => (since.elapsed() >= DAMAGE_CONFIRMED).then_some(what),
@@ -129,6 +135,7 @@ impl Node {
              `orion-server verify`, and begin this one's copy anew from another node's backup (docs/cluster.md)"
         );
         self.step_down();
+        self.has_left = true;
         self.appends.close();
         self.show(NodeState::Damaged(reason));
         stop.cancelled().await;
@@ -192,6 +199,7 @@ impl Node {
     }
 
     pub(super) fn renew_lease(&mut self) {
+        self.has_probed = false;
         self.lease.renew(self.now());
     }
 
@@ -206,11 +214,32 @@ impl Node {
             self.shared.metrics.cluster_rereads_total.inc();
             return Err(Trouble::Silent);
         }
+        // Whoever was cut off or stood still has heard no beats: the lease begins anew.
+        let stood_still = self.now().saturating_sub(self.watched_at) > self.shared.lease / 2;
+        if stood_still || !self.shared.is_connected() {
+            self.renew_lease();
+        }
+        self.watched_at = self.now();
         let may_write = !self.has_left && self.store.health() == Health::Ok && self.shared.is_connected();
         if self.writing.is_none() && self.caught_up && may_write && self.lease.is_over(self.now()) {
-            self.stand().await?;
+            if self.has_probed {
+                self.stand().await?;
+            } else {
+                self.probe().await;
+            }
         }
         Ok(())
+    }
+
+    /// Finds out whether the log answers, before this node stands: the silence may be its own connection's. Beats that
+    /// come with the answer renew the lease.
+    async fn probe(&mut self) {
+        let found = timeout(PROBE_TIMEOUT, super::connection::stream(&self.shared.context)).await;
+        if matches!(found, Ok(Ok(_))) {
+            self.has_probed = true;
+        } else {
+            self.renew_lease();
+        }
     }
 
     /// Tries to begin the next term.

@@ -1,10 +1,16 @@
 //! Copies of the log: how a node gets one, and when it stops rather than serve another.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::nats::Nats;
 use super::nodes::{Node, TestCluster};
 use crate::support::{Server, read_log, seq, signal, soon, until};
+
+/// Longer than the lease.
+const PAUSE: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_node_has_everything() {
@@ -170,4 +176,26 @@ async fn the_status_shows_nodes_and_stream() {
     assert_eq!(states.iter().filter(|state| **state == "writer").count(), 1, "{says}");
     assert_eq!(states.iter().filter(|state| **state == "follower").count(), 2, "{says}");
     assert_eq!((&status["stream"]["replicas"], &status["stream"]["server"]), (&json!(3), &json!("2.15.1")));
+}
+
+/// It has heard no beats, and the log stands at the same place: nothing but its own doubt keeps it from taking over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_stood_still_replaces_nobody() {
+    let Some(cluster) = TestCluster::start(1, &[]).await else { return };
+    let at = cluster.follower().await;
+    let node = &cluster.nodes[at];
+    for round in 0..3 {
+        if round % 2 == 0 {
+            node.running().signal("-STOP");
+            sleep(PAUSE).await;
+            node.running().signal("-CONT");
+        } else {
+            node.cut(true);
+            sleep(PAUSE).await;
+            node.cut(false);
+        }
+        node.ready().await;
+        node.running().push(&signal(&format!("s{round}"))).await;
+    }
+    assert_eq!(cluster.metric("orion_cluster_takeovers_total").await, 1.0);
 }
