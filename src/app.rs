@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod checks;
+mod cluster;
 mod dashboards;
 mod desk;
 mod gauges;
@@ -27,20 +28,21 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
+use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
 use crate::alerts::Alerts;
-use crate::config::{Settings, SourceSettings};
+use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
+use crate::config::Settings;
 use crate::dashboards::Start;
-use crate::domain::{Event, Instruments, Position, WallClock};
-use crate::engine::Engine;
+use crate::domain::{Event, Position, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
-use crate::pipeline::clock::{self, Clock};
-use crate::pipeline::{Announce, Handle, MAX_QUIET, Pipeline};
+use crate::pipeline::clock;
+use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
@@ -79,7 +81,15 @@ pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
 /// # Errors
 /// When the server cannot start, or an essential task has failed.
 pub async fn run(tcp: TcpListener, settings: &Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let app = App::start(tcp, settings)?;
+    tokio::pin!(shutdown);
+    let mut joined = None;
+    if settings.cluster.is_on() {
+        joined = tokio::select! {
+            joined = crate::cluster::join(&settings.cluster, &settings.data.dir) => Some(joined?),
+            () = &mut shutdown => return Ok(()),
+        };
+    }
+    let app = App::start(tcp, settings, joined)?;
     let failure = tokio::select! {
         () = shutdown => None,
         failure = app.tasks.failure() => Some(failure),
@@ -97,26 +107,28 @@ struct App {
     listener: Listener,
     listener_stop: Stop,
     store: Arc<Store>,
+    cluster: Option<ClusterHandle>,
 }
 
 impl App {
-    fn start(tcp: TcpListener, settings: &Settings) -> anyhow::Result<Self> {
+    fn start(tcp: TcpListener, settings: &Settings, joined: Option<Joined>) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let metrics = Arc::new(Metrics::new()?);
         metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
-        let (store, recovered) = open_store(settings, &metrics)?;
+        let epoch = joined.as_ref().map(|joined| &*joined.epoch);
+        let (store, recovered) = open_store(settings, &metrics, epoch)?;
         let hub = live_hub(settings, &recovered, &metrics);
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
             .with_level_limits(settings.signals.level_limits());
+        let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
         let users = recovered.users.clone();
-        let pipeline = pipeline(settings, &instruments, &store, &hub, &metrics, recovered);
-        let feeds = pipeline.feeds();
+        let feeds = Feeds::default();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
@@ -143,21 +155,19 @@ impl App {
 
         let listener =
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
-        let gauge_sources = gauges::GaugeSources {
-            handle: handle.clone(),
-            connections: listener.registry(),
-            tokens: tokens.clone(),
-            states: states.clone(),
-            instruments: instruments.clone(),
-            readiness: readiness.clone(),
-            disk: disk.clone(),
-        };
-        metrics.probe(move |metrics| gauge_sources.update(metrics));
-        tasks.spawn("pipeline", pipeline.run(requests, settings.publish.interval, tasks.stopping()));
+        gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
-        let launcher = sources::launcher(&gateway, &states, &wall);
-        sources::start(settings, &launcher)?;
-        desk::spawn(settings, &gateway, &launcher)?;
+        let writer = WriterSide {
+            settings: settings.clone(),
+            gateway: gateway.clone(),
+            states: states.clone(),
+            feeds: feeds.clone(),
+            wall: wall.clone(),
+        };
+        let cluster = match joined {
+            Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
+            None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
+        };
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -185,16 +195,17 @@ impl App {
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
+            cluster: cluster.clone(),
             clock: wall,
             started: Instant::now(),
         };
         let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
         let mut dashboards = Dashboards::start(&start);
-        dashboards.spawn(&tasks);
+        dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store };
+        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
@@ -257,6 +268,9 @@ impl App {
     async fn stop(self, drain_timeout: Duration) {
         let deadline = Instant::now() + drain_timeout;
         self.readiness.set(Phase::Draining);
+        if let Some(cluster) = &self.cluster {
+            cluster.hand_over().await;
+        }
         sleep(READINESS_NOTICE.min(drain_timeout / 4)).await;
         self.gateway.draining.cancel();
         self.listener_stop.stop_accepting.cancel();
@@ -349,7 +363,12 @@ where
     response.map(Body::new)
 }
 
-fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Arc<Store>, Recovered)> {
+/// Opens the log: that of this process, or the copy of the replicated log with this epoch.
+fn open_store(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    epoch: Option<&str>,
+) -> anyhow::Result<(Arc<Store>, Recovered)> {
     let options = Options {
         signal_retention: settings.data.signal_retention,
         bar_retention: settings.data.bar_retention,
@@ -360,7 +379,11 @@ fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<(Ar
         message_type: dashboards::message_type,
         clock: clock::wall,
     };
-    let (store, recovered) = Store::open(&settings.data.dir, options, metrics.clone())?;
+    let dir = &settings.data.dir;
+    let (store, recovered) = match epoch {
+        Some(epoch) => Store::open_replica(dir, options, metrics.clone(), epoch)?,
+        None => Store::open(dir, options, metrics.clone())?,
+    };
     info!(
         dir = %settings.data.dir.display(), position = %recovered.position, pending = recovered.pending.len(),
         "signal log opened"
@@ -393,30 +416,4 @@ fn restore_hub(hub: &Hub, recovered: &Recovered) {
         .iter()
         .map(|message| Envelope::unplaced(Event::RelayedMessage(Arc::new(message.clone()))).aged(age(message.at)));
     hub.restore(signals.chain(published), &recovered.forgotten);
-}
-
-fn pipeline(
-    settings: &Settings,
-    instruments: &Arc<Instruments>,
-    store: &Arc<Store>,
-    hub: &Arc<Hub>,
-    metrics: &Arc<Metrics>,
-    recovered: Recovered,
-) -> Pipeline {
-    let replaying = settings.sources.runs(SourceSettings::REPLAY);
-    let clock = if replaying { Clock::recording() } else { Clock::system() };
-    let quiet_beats = (MAX_QUIET.as_millis() / settings.publish.interval.as_millis().max(1)).max(1);
-    let mut engine = Engine::new(instruments.clone(), settings.signals.ttl, quiet_beats as u32)
-        .with_rules(sources::price_rules(settings))
-        .with_level_limits(settings.signals.level_limits())
-        .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
-    // A recording is from another time: the recovered state does not fit to it.
-    if !replaying {
-        engine.warm_up(recovered.minutes);
-        engine.recall_day(recovered.day);
-        engine.resume_records(recovered.open_records);
-    }
-    // Only users read derived messages, and they need a key for their tokens.
-    let announce = settings.auth.takes_user_tokens().then_some(dashboards::derive as Announce);
-    Pipeline::new(engine, clock, store.clone(), hub.clone(), metrics.clone(), recovered.pending).announcing(announce)
 }

@@ -30,16 +30,17 @@
 //! | [`engine`] | the rules for prices, bars and signals | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
-//! | [`pipeline`] | the single writer | domain, engine, hub, store, telemetry |
+//! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
+//! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
 //! | [`transport`] | the transports | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
 //! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | transport (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
-//! | [`http`] | routes and their description, ingest, history, operations, the console | transport (messages), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
+//! | [`http`] | routes and their description, ingest, history, operations, the console | transport (messages), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, config, domain, recordings (their summary), sources (the list of providers), store |
+//! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, recordings (their summary), sources (the list of providers), store |
 //! | [`app`] | builds and connects the rooms | all |
 //!
 //! `tests/integration/rooms/` checks these dependencies, item by item.
@@ -64,6 +65,7 @@ pub mod app;
 pub mod auth;
 pub mod backtest;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod dashboards;
 pub mod domain;

@@ -43,6 +43,7 @@ fn run(cli: &Cli) -> Result<u8, u8> {
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),
             }
         }
+        Command::Cluster(command) => command.run(&load()?.settings, &mut io::stdout().lock()).map_err(failed),
         Command::Log(command) => {
             let location = match command.location() {
                 Some(location) => location.to_owned(),

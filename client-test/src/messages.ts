@@ -213,6 +213,8 @@ export interface Overview {
   queues: { queue: string; depth: number }[];
   log: { position: string; events: number; bytes: number; pending: number; disk_free_bytes: number };
   process: { resident_bytes: number; open_files: number; cpu_ratio: number };
+  /** Only on a node of a cluster. */
+  cluster?: { node: string; state: string; term: number; writer: string; stream_seq: number; lag: number; unready: string | null };
   logins: number;
   refused: { reason: string; count: number }[];
   /** Repeated alerts and batches, which were ignored. */

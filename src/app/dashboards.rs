@@ -12,6 +12,7 @@ use tracing::warn;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::run_forever;
+use crate::cluster::ClusterHandle;
 use crate::dashboards::aria::Aria;
 use crate::dashboards::bots::Bots;
 use crate::dashboards::orion::Orion;
@@ -85,9 +86,14 @@ impl Dashboards {
         })
     }
 
-    /// Spawns the tasks that save what has reached users.
-    pub(super) fn spawn(&self, tasks: &Tasks) {
+    /// Spawns the tasks that save what has reached users. In a cluster the dashboards also learn what has reached them on
+    /// other nodes.
+    pub(super) fn spawn(&self, tasks: &Tasks, cluster: Option<&ClusterHandle>) {
         for (name, marks) in self.0.iter().filter_map(|running| running.marks.as_ref()) {
+            if let Some(cluster) = cluster {
+                let learner = marks.clone();
+                cluster.on_notes(move |notes| learner.learn(notes));
+            }
             tasks.spawn(name, run_forever(marks.clone().save_changes(tasks.stopping())));
         }
     }

@@ -9,6 +9,7 @@ use crate::listener::ConnectionRegistry;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Health, Store};
 use crate::telemetry::{DISK, Disk, Metrics, Readiness, SOURCES, STORE, SourceStates};
+use crate::transport::Gateway;
 
 /// Builds the parts of `/ready`: the log, the free space of the disk, the sources and the feeds.
 pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceStates, feeds: &Feeds) -> Arc<Readiness> {
@@ -32,18 +33,32 @@ pub(super) fn readiness(store: &Arc<Store>, disk: &Arc<Disk>, states: &SourceSta
 }
 
 /// The sources of the gauges that are read at each scrape.
-pub(super) struct GaugeSources {
-    pub(super) handle: Handle,
-    pub(super) connections: Arc<ConnectionRegistry>,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) states: SourceStates,
-    pub(super) instruments: Arc<Instruments>,
-    pub(super) readiness: Arc<Readiness>,
-    pub(super) disk: Arc<Disk>,
+struct GaugeSources {
+    handle: Handle,
+    connections: Arc<ConnectionRegistry>,
+    tokens: Arc<Tokens>,
+    states: SourceStates,
+    instruments: Arc<Instruments>,
+    readiness: Arc<Readiness>,
+    disk: Arc<Disk>,
+}
+
+/// Sets the gauges whenever the metrics are read.
+pub(super) fn probe(gateway: &Gateway, connections: Arc<ConnectionRegistry>, states: &SourceStates, disk: &Arc<Disk>) {
+    let sources = GaugeSources {
+        handle: gateway.handle.clone(),
+        connections,
+        tokens: gateway.tokens.clone(),
+        states: states.clone(),
+        instruments: gateway.instruments.clone(),
+        readiness: gateway.readiness.clone(),
+        disk: disk.clone(),
+    };
+    gateway.metrics.probe(move |metrics| sources.update(metrics));
 }
 
 impl GaugeSources {
-    pub(super) fn update(&self, metrics: &Metrics) {
+    fn update(&self, metrics: &Metrics) {
         let waiting = self.connections.waiting();
         let queues =
             [("pipeline", self.handle.depth()), ("outbox_ordered", waiting.ordered), ("outbox_states", waiting.states)];

@@ -9,11 +9,12 @@ use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceSettings};
 use crate::domain::{Instruments, Session, SourceName, WallClock};
 use crate::engine::PriceRules;
 use crate::ingest::{self, metatrader, tradingview};
-use crate::pipeline::clock;
+use crate::pipeline::{Handle, clock};
 use crate::sources::Launcher;
 use crate::sources::providers::provider;
 use crate::sources::replay::{self, Replay};
 use crate::sources::simulator::{self, Simulator};
+use crate::tasks::Tasks;
 use crate::telemetry::SourceStates;
 use crate::transport::Gateway;
 
@@ -64,15 +65,20 @@ pub(super) fn price_rules(settings: &Settings) -> PriceRules {
     }
 }
 
-/// Returns what sources are started with.
-pub(super) fn launcher(gateway: &Gateway, states: &SourceStates, wall: &WallClock) -> Launcher {
+/// Returns what sources are started with: where they deliver, and where they run.
+pub(super) fn launcher(
+    gateway: &Gateway,
+    (handle, tasks): (Handle, Tasks),
+    states: &SourceStates,
+    wall: &WallClock,
+) -> Launcher {
     Launcher {
         instruments: gateway.instruments.clone(),
         wall: wall.clone(),
-        handle: gateway.handle.clone(),
+        handle,
         metrics: gateway.metrics.clone(),
         states: states.clone(),
-        tasks: gateway.tasks.clone(),
+        tasks,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: parses it, loads the settings, and runs the commands other than `serve`.
 
 mod backtest;
+mod cluster;
 mod doctor;
 mod health;
 mod log;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use http::Uri;
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
+pub use cluster::{ClusterCommand, ClusterCommandError};
 pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
@@ -98,6 +100,9 @@ pub enum Command {
     /// with 1 when it starts, drains or does not answer within 4 s.
     #[command(after_help = health::EXAMPLE)]
     Health(HealthCommand),
+    /// Make the log of a cluster, or show the state of its nodes
+    #[command(subcommand, after_help = cluster::EXAMPLE)]
+    Cluster(ClusterCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

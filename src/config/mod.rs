@@ -10,6 +10,7 @@
 mod alerts;
 mod auth;
 mod claim_path;
+mod cluster;
 mod error;
 mod hosts;
 mod instruments;
@@ -35,6 +36,7 @@ mod weak;
 pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
 pub use claim_path::{ClaimPath, ClaimPathError};
+pub use cluster::ClusterSettings;
 pub use error::{ConfigError, Problem};
 pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};

@@ -68,8 +68,10 @@ pub(super) fn is_secret(key: &str, providers: &Providers) -> bool {
     if providers.names().any(|name| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))) {
         return providers.secrets().any(|(secret, _)| secret == key);
     }
-    // A public key is not secret.
-    !key.ends_with("public_key") && ["token", "secret", "key", "webhook_url"].iter().any(|name| key.ends_with(name))
+    // A public key is not secret, nor is the path of a key.
+    let is_other = ["public_key", "tls_key"].iter().any(|name| key.ends_with(name));
+    let secrets = ["token", "secret", "key", "webhook_url", "credentials"];
+    !is_other && secrets.iter().any(|name| key.ends_with(name))
 }
 
 /// Whether a setting can come from the environment; a list of tables cannot.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    Alerts, Auth, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings, PriceSettings, Providers,
-    ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings, SourceSettings, TradingviewSettings,
+    Alerts, Auth, ClusterSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
+    PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings, SourceSettings,
+    TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -62,6 +63,8 @@ pub struct Settings {
     pub sentio: SentioSettings,
     /// Alerts to the operator.
     pub alerts: Alerts,
+    /// A cluster of several nodes.
+    pub cluster: ClusterSettings,
     /// The log.
     pub log: LogSettings,
     /// More instruments, or other definitions of the built-in ones. Default none.
@@ -92,6 +95,7 @@ impl Default for Settings {
             aria: AriaSettings::default(),
             sentio: SentioSettings::default(),
             alerts: Alerts::default(),
+            cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             instruments: Vec::new(),
         }

@@ -48,6 +48,11 @@ impl Settings {
         self.check_demo()?;
         self.setups.check()?;
         self.alerts.check()?;
+        self.cluster.check()?;
+        if self.cluster.is_on() && self.sources.runs(SourceSettings::REPLAY) {
+            let reason = "'replay' has the clock of its recording, and the nodes of a cluster (cluster.urls) share one";
+            return Err(Problem::new("sources.enabled", reason));
+        }
         self.check_log()
     }
 
@@ -163,6 +168,7 @@ impl Settings {
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
             ("alerts.webhook_url", &self.alerts.webhook_url),
             ("alerts.webhook_secret", &self.alerts.webhook_secret),
+            ("cluster.credentials", &self.cluster.credentials),
         ];
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
@@ -206,6 +212,7 @@ impl Settings {
             ("alerts.pending_for", self.alerts.pending_for, Duration::ZERO, HOUR),
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
+            ("cluster.lease", self.cluster.lease, 500 * MS, 60 * SECOND),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),
             ("aria.catch_up", self.aria.catch_up, SECOND, 600 * SECOND),
             ("sentio.update_interval", self.sentio.update_interval, 100 * MS, 60 * SECOND),

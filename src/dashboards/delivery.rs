@@ -156,6 +156,19 @@ impl DeliveryTracker {
         }
     }
 
+    /// Takes marks that another node of a cluster has saved.
+    pub fn learn(&self, notes: &[UserNote]) {
+        let mut state = self.state.lock();
+        let mut has_changed = false;
+        for (user, seen) in notes.iter().filter_map(|note| Some((self.stream.user_of(&note.user)?, note.seen?))) {
+            has_changed |= state.reach(&user, seen, MAX_USERS);
+        }
+        drop(state);
+        if has_changed {
+            self.state.changed();
+        }
+    }
+
     /// Saves the changed marks in the log.
     ///
     /// # Errors
@@ -348,7 +361,7 @@ mod tests {
         let (tracker, mut requests) = tracker(&[]);
         let mut saved = async |tracker: &DeliveryTracker, answer| {
             let notes = async {
-                let Request { input, answer: to } = requests.recv().await.unwrap();
+                let Request { input, answer: to, .. } = requests.recv().await.unwrap();
                 tracker.reach(&"a".into(), 9);
                 to.unwrap().send(answer).unwrap();
                 let Input::Note(notes) = input else { panic!("{input:?}") };

@@ -43,7 +43,7 @@ impl Candle {
 }
 
 /// One bar of one instrument; prices are mids on the instrument's grid.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// The instrument.
     pub symbol: Symbol,

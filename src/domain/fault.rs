@@ -1,9 +1,11 @@
 //! What is wrong with an input, field by field.
 
+use serde::{Deserialize, Serialize};
+
 use super::UnknownSymbol;
 
 /// A fault of one field of an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The field as the sender spelled it; the documented name when it is missing.
     pub field: String,
@@ -14,7 +16,7 @@ pub struct Fault {
 }
 
 /// The kind of a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultKind {
     /// A required field is missing.
     Missing,

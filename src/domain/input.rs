@@ -1,5 +1,7 @@
 //! The inputs of the pipeline, and its answers.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use super::{
@@ -43,7 +45,7 @@ pub enum Accepted {
 }
 
 /// Why an input was rejected. It changed nothing.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// The new signal is incomplete, or its levels contradict each other.
     #[error("{} invalid field(s)", .0.len())]

@@ -66,7 +66,7 @@ impl fmt::Display for Audience {
 }
 
 /// A note about a user. Absent values stay unchanged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserNote {
     /// The user's id.
     pub user: Arc<str>,

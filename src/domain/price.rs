@@ -60,7 +60,7 @@ pub enum Feed {
 }
 
 /// The reliability of a published price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum Quality {
     /// A fresh price from a market.
@@ -92,7 +92,7 @@ impl Quality {
 }
 
 /// A price as its source quotes it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Quote {
     /// Both sides of the book.
     BidAsk {
@@ -116,7 +116,7 @@ impl Quote {
 }
 
 /// One observation of one instrument's price. All numbers are finite and positive; sources reject others.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tick {
     /// The instrument.
     pub symbol: Symbol,
@@ -133,7 +133,7 @@ pub struct Tick {
 }
 
 /// Why a tick is rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 pub enum TickFault {
     /// A price is zero, negative or not finite.
     #[error("a price must be a positive number")]
@@ -158,7 +158,7 @@ impl TickFault {
 }
 
 /// The range of an instrument's current day.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DayRange {
     /// The highest price, a mid on the instrument's grid.
     pub high: f64,
@@ -181,7 +181,7 @@ impl DayRange {
 }
 
 /// A published price: rounded, with its change from the previous update and its quality.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PriceUpdate {
     /// The instrument.
     pub symbol: Symbol,

@@ -54,7 +54,7 @@ pub struct Signal {
 }
 
 /// A sender's input for a signal: a new one, new content for a pending one, or its end. Absent fields stay unchanged.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of `Signal`")]
 pub struct SignalDraft {
     pub status: Option<SignalStatus>,
@@ -86,7 +86,7 @@ impl SignalDraft {
 }
 
 /// Why a draft cannot be applied to an existing signal.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub enum Contradiction {
     /// The signal has ended, and the draft would change it.
     #[error("signal '{id}' is {} and cannot change any more", .status.name())]

@@ -4,6 +4,7 @@
 
 pub(crate) mod admin;
 mod body;
+mod cluster;
 mod compress;
 mod console;
 pub mod cors;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
+use crate::cluster::ClusterHandle;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -89,6 +91,8 @@ pub struct AppState {
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The cluster that this process is a node of.
+    pub cluster: Option<ClusterHandle>,
     /// The wall clock.
     pub clock: WallClock,
     /// The start of the process, for its uptime.

@@ -43,7 +43,13 @@ struct ReadyObject<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Unready)]
 struct UnreadyObject {
-    /// `starting` or `draining`.
+    /// The part that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'static str>,
+    /// Why it is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+    /// `starting`, `draining`, or `unavailable` when a part is missing.
     status: &'static str,
 }
 
@@ -83,14 +89,20 @@ pub(super) async fn health(State(state): State<AppState>) -> Response {
     get,
     path = "/ready",
     operation_id = "get_readiness",
-    responses((status = 200, body = ReadyObject, description = "The server serves"), (status = 503, body = UnreadyObject, description = "The server starts or stops")),
+    responses((status = 200, body = ReadyObject, description = "The server serves"), (status = 503, body = UnreadyObject, description = "The server starts or stops, or this node of a cluster cannot serve")),
 )]
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let unavailable = |status| (StatusCode::SERVICE_UNAVAILABLE, Json(UnreadyObject { status })).into_response();
+    let unavailable = |status, missing: Option<(&'static str, String)>| {
+        let (part, reasons) = missing.map_or((None, Vec::new()), |(part, reason)| (Some(part), vec![reason]));
+        (StatusCode::SERVICE_UNAVAILABLE, Json(UnreadyObject { part, reasons, status })).into_response()
+    };
     match state.readiness.phase() {
-        Phase::Starting => unavailable("starting"),
-        Phase::Draining => unavailable("draining"),
+        Phase::Starting => unavailable("starting", None),
+        Phase::Draining => unavailable("draining", None),
         Phase::Serving => {
+            if let Some(missing) = state.readiness.missing() {
+                return unavailable("unavailable", Some(missing));
+            }
             let conditions = state.readiness.parts();
             let reasons: Vec<_> = conditions.iter().filter_map(|(_, reason)| reason.as_deref()).collect();
             let status = if reasons.is_empty() { "ok" } else { "degraded" };

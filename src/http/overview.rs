@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::admin::AdminAccess;
+use super::cluster::this_node;
 use super::ops::{PartObject, parts};
 use super::sources::{self, SourceObject};
 use crate::domain::iso;
@@ -29,6 +30,10 @@ const MOST_SLOW: usize = 20;
 struct OverviewObject {
     #[schema(value_type = Vec<Object>)]
     alerts: Vec<Value>,
+    /// What this node knows of its cluster, if it belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    cluster: Option<Value>,
     #[schema(value_type = Vec<Object>)]
     connections: Vec<Value>,
     #[schema(value_type = Vec<Object>)]
@@ -80,6 +85,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
     let conditions = state.readiness.parts();
     let body = OverviewObject {
         alerts: series(&metrics.alerts_firing, ["alert"], "raised"),
+        cluster: state.cluster.as_ref().map(this_node),
         connections: connections(metrics),
         duplicates: series(&metrics.duplicates_total, ["kind", "source"], "count"),
         log: json!({

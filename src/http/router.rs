@@ -10,8 +10,8 @@ use super::compress::compressed;
 use super::describe::{Group, grouped};
 use super::error::ApiError;
 use super::{
-    AppState, admin, console, document, history, ingest, killzones, market, observe, ops, overview, sources, stats,
-    webhooks,
+    AppState, admin, cluster, console, document, history, ingest, killzones, market, observe, ops, overview, sources,
+    stats, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -53,6 +53,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(killzones::killzones));
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
+        .routes(limited(routes!(cluster::cluster)))
         .routes(routes!(admin::revoke))
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))

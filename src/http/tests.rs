@@ -91,6 +91,7 @@ impl Server {
             hub,
             history: store.reader(),
             readiness: Arc::default(),
+            cluster: None,
             clock: Arc::new(now),
             started: Instant::now(),
         };
@@ -122,7 +123,7 @@ fn pipeline(instruments: Arc<Instruments>, store: Arc<Store>, hub: Arc<Hub>) -> 
     let (handle, mut requests) = Handle::channel();
     Tasks::new().spawn_connection(async move {
         let mut engine = Engine::new(instruments, TTL, 5);
-        while let Some(pipeline::Request { input, answer }) = requests.recv().await {
+        while let Some(pipeline::Request { input, answer, .. }) = requests.recv().await {
             let outcome = engine.process(input, Now { wall: now(), mono: Duration::ZERO });
             let signals: Vec<_> = outcome.changes.iter().map(|change| change.signal.clone()).collect();
             if !signals.is_empty() {

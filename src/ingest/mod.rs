@@ -53,6 +53,7 @@ pub struct Push {
     began: (DateTime<Utc>, Instant),
     metrics: Arc<Metrics>,
     level_limits: LevelLimits,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for Push {
@@ -65,13 +66,20 @@ impl Push {
     /// Creates a receiver that forwards to the pipeline behind `handle`.
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
-        Self { handle, instruments, clock, began, metrics, level_limits: LevelLimits::default() }
+        let (level_limits, timeout) = (LevelLimits::default(), PIPELINE_TIMEOUT);
+        Self { handle, instruments, clock, began, metrics, level_limits, timeout }
     }
 
     /// Sets the limits for the levels of a dry run. The pipeline has its own limits for all other pushes.
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
+    }
+
+    /// Sets how long a push may take to be stored; by default 5 s.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Returns the later of the wall clock and the monotonic clock since the start: if the wall clock was set back,
@@ -90,7 +98,7 @@ impl Push {
     }
 
     async fn submit(&self, input: Input, sent_names: &SentNames) -> Result<Accepted, PushError> {
-        match tokio::time::timeout(PIPELINE_TIMEOUT, self.handle.submit(input)).await {
+        match tokio::time::timeout(self.timeout, self.handle.submit(input)).await {
             Ok(answer) => answer.map_err(|error| PushError::submitting(error, sent_names)),
             Err(_) => Err(PushError::TimedOut),
         }

@@ -353,7 +353,7 @@ fn push_to(
     let (handle, mut requests) = Handle::channel();
     let (seen, inputs) = mpsc::channel(16);
     Tasks::new().spawn_connection(async move {
-        while let Some(Request { input, answer: Some(to) }) = requests.recv().await {
+        while let Some(Request { input, answer: Some(to), .. }) = requests.recv().await {
             // Some tests do not read the inputs.
             seen.try_send(input.clone()).ok();
             to.send(answer(input)).unwrap();

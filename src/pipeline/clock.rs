@@ -21,6 +21,8 @@ pub enum Clock {
     System {
         /// The zero of the monotonic clock.
         started: Instant,
+        /// The wall clock never shows less: the last time in the log, which another machine may have given.
+        not_before: DateTime<Utc>,
     },
     /// The times of a recording: both clocks show the time of its last tick.
     Recording {
@@ -32,7 +34,12 @@ pub enum Clock {
 impl Clock {
     /// Returns the clocks of the system; the monotonic one begins now.
     pub fn system() -> Self {
-        Self::System { started: Instant::now() }
+        Self::system_after(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// Returns the clocks of the system, of which the wall clock begins at `not_before` or later.
+    pub fn system_after(not_before: DateTime<Utc>) -> Self {
+        Self::System { started: Instant::now(), not_before }
     }
 
     /// Returns a clock that a recording advances.
@@ -43,7 +50,7 @@ impl Clock {
     /// Reads both clocks.
     pub fn now(&self) -> Now {
         match self {
-            Self::System { started } => Now { wall: wall(), mono: started.elapsed() },
+            Self::System { started, not_before } => Now { wall: wall().max(*not_before), mono: started.elapsed() },
             Self::Recording { span: None } => Now { wall: wall(), mono: Duration::ZERO },
             Self::Recording { span: Some((first, last)) } => {
                 Now { wall: *last, mono: (*last - *first).to_std().unwrap_or_default() }
@@ -62,7 +69,7 @@ impl Clock {
     /// Returns the instant at which the monotonic clock shows `due`; `None` when a recording advances the clock.
     pub fn instant(&self, due: Duration) -> Option<Instant> {
         match self {
-            Self::System { started } => Some(*started + due),
+            Self::System { started, .. } => Some(*started + due),
             Self::Recording { .. } => None,
         }
     }

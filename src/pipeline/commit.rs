@@ -1,8 +1,6 @@
 //! Commit, then publish, then acknowledge: a batch of changes is committed as a whole before it is published and
 //! answered.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +12,12 @@ use super::{Accepted, Pipeline, Rejection, SubmitError};
 use crate::domain::{Change, Event, Position, RelayedMessage, Signal, TradeOutcome, UserNote};
 use crate::engine::PersistScope;
 use crate::hub::Envelope;
-use crate::store::{AppendReceipt, StoreError};
+use crate::store::{AppendReceipt, Appending, LogEntries, Publisher, RequestId, StoreError};
 
 /// After a failed commit, deadlines of signals are not processed for this long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) type Commit = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
+pub(super) type Commit = Appending;
 
 /// Changes that are committed together, and the replies that wait for the commit.
 #[derive(Default)]
@@ -28,6 +26,7 @@ pub(super) struct CommitBatch {
     pub(super) published: Vec<RelayedMessage>,
     pub(super) notes: Vec<UserNote>,
     pub(super) replies: Vec<PendingReply>,
+    pub(super) requests: Vec<RequestId>,
 }
 
 pub(super) struct PendingReply {
@@ -55,7 +54,8 @@ impl Pipeline {
         }
         let (records, open) = (self.engine.ended_records(), self.engine.open_records(open));
         if !(records.is_empty() && open.is_empty()) {
-            let commit: Commit = Box::pin(self.store.append_outcomes(records.clone(), open));
+            let entries = LogEntries { outcomes: records.clone(), open, ..LogEntries::default() };
+            let commit = self.log.append(entries, Vec::new());
             self.storing_records = Some((records, commit));
         }
     }
@@ -106,11 +106,16 @@ impl Pipeline {
             let now = self.clock.now().wall;
             batch.published.extend(batch.changes.iter().flat_map(|change| announce(&change.signal, now)));
         }
-        let signals: Vec<_> = batch.changes.iter().map(|change| change.signal.clone()).collect();
         let commit: Commit = if batch.has_nothing_to_store() {
             Box::pin(std::future::ready(Ok(AppendReceipt { first_signal: 0, first_published: 0 })))
         } else {
-            Box::pin(self.store.append(signals, batch.published.clone(), batch.notes.clone()))
+            let entries = LogEntries {
+                signals: batch.changes.iter().map(|change| change.signal.clone()).collect(),
+                published: batch.published.clone(),
+                notes: batch.notes.clone(),
+                ..LogEntries::default()
+            };
+            self.log.append(entries, std::mem::take(&mut batch.requests))
         };
         self.committing = Some((batch, commit));
     }
@@ -124,8 +129,10 @@ impl Pipeline {
                 {
                     info!(suppressed, "signals are stored again");
                 }
-                self.publish_changes(&batch.changes, first.first_signal).await;
-                self.publish_messages(batch.published, first.first_published).await;
+                if self.log.publisher() == Publisher::Caller {
+                    self.publish_changes(&batch.changes, first.first_signal).await;
+                    self.publish_messages(batch.published, first.first_published).await;
+                }
                 for PendingReply { to, is } in batch.replies {
                     reply(Some(to), is.map_err(SubmitError::Rejected));
                 }

@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Accepted, Input, Rejection};
+use crate::store::RequestId;
 
 /// Why a submitted input got no [`Accepted`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -31,6 +32,8 @@ pub struct Stopped;
 pub struct Request {
     /// The input.
     pub input: Input,
+    /// Identifies the request when it is sent again; `None` where requests are not repeated.
+    pub id: Option<RequestId>,
     /// Receives the answer; `None` for sources, which do not wait for it.
     pub answer: Option<oneshot::Sender<Result<Accepted, SubmitError>>>,
 }
@@ -56,7 +59,7 @@ impl Handle {
     /// # Errors
     /// [`Stopped`] when the pipeline has ended.
     pub async fn send(&self, input: Input) -> Result<(), Stopped> {
-        self.requests.send(Request { input, answer: None }).await.map_err(|_| Stopped)
+        self.requests.send(Request { input, id: None, answer: None }).await.map_err(|_| Stopped)
     }
 
     /// Sends an input, and waits until it is committed and published.
@@ -65,8 +68,16 @@ impl Handle {
     /// [`SubmitError`]. When the channel is full it returns `Overloaded` at once, because the sender of a push can
     /// retry.
     pub async fn submit(&self, input: Input) -> Result<Accepted, SubmitError> {
+        self.submit_request(input, None).await
+    }
+
+    /// Sends an input with the id of its request, and waits as [`submit`](Self::submit) does.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_request(&self, input: Input, id: Option<RequestId>) -> Result<Accepted, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request { input, answer: Some(answer) }).map_err(|error| match error {
+        self.requests.try_send(Request { input, id, answer: Some(answer) }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
         })?;

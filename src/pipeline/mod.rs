@@ -24,7 +24,7 @@ pub use crate::domain::{Accepted, Input, Rejection};
 use crate::domain::{Change, Event, Feed, Now, RelayedMessage, Signal, SourceName, Tick, TradeOutcome};
 use crate::engine::{Engine, PersistScope, Processed};
 use crate::hub::{Envelope, Hub};
-use crate::store::{Store, StoreError};
+use crate::store::{EventLog, Publisher, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
 use clock::Clock;
 use commit::{Commit, CommitBatch, PendingReply, committed, records_stored, reply};
@@ -51,7 +51,7 @@ pub type Announce = fn(&Signal, DateTime<Utc>) -> Vec<RelayedMessage>;
 pub struct Pipeline {
     engine: Engine,
     clock: Clock,
-    store: Arc<Store>,
+    log: Arc<dyn EventLog>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     reporter: Reporter,
@@ -81,7 +81,7 @@ impl Pipeline {
     pub fn new(
         mut engine: Engine,
         clock: Clock,
-        store: Arc<Store>,
+        log: Arc<dyn EventLog>,
         hub: Arc<Hub>,
         metrics: Arc<Metrics>,
         pending: Vec<Signal>,
@@ -91,9 +91,9 @@ impl Pipeline {
         Self {
             engine,
             clock,
-            store,
+            log,
             hub,
-            reporter: Reporter::new(metrics.clone()),
+            reporter: Reporter::new(metrics.clone(), Feeds::default()),
             metrics,
             epoch,
             announce: None,
@@ -114,6 +114,13 @@ impl Pipeline {
         self
     }
 
+    /// Updates `feeds` instead of a list of its own.
+    #[must_use]
+    pub fn reporting_to(mut self, feeds: Feeds) -> Self {
+        self.reporter = Reporter::new(self.metrics.clone(), feeds);
+        self
+    }
+
     /// Returns the status of all sources, which the running pipeline updates.
     pub fn feeds(&self) -> Feeds {
         self.reporter.feeds()
@@ -131,7 +138,8 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         let mut publish_tick = skipping_interval(publish_interval);
         let mut save_bars = skipping_interval(SAVE_BARS_EVERY);
-        let mut received = Vec::with_capacity(MAX_REQUESTS_AT_ONCE);
+        let most = MAX_REQUESTS_AT_ONCE.min(self.log.max_gathered());
+        let mut received = Vec::with_capacity(most);
         while !(requests.is_closed() && requests.is_empty() && self.is_settled()) {
             let deadline = self.deadline();
             tokio::select! {
@@ -146,7 +154,7 @@ impl Pipeline {
                     self.save_bars();
                     self.store_records(PersistScope::Minutes);
                 }
-                count = requests.recv_many(&mut received, MAX_REQUESTS_AT_ONCE), if self.has_room() => {
+                count = requests.recv_many(&mut received, most), if self.has_room() => {
                     if count > 0 {
                         self.metrics.queue_depth.with_label_values(&["pipeline"]).set(requests.len() as i64);
                         self.process_requests(&mut received).await;
@@ -165,7 +173,7 @@ impl Pipeline {
     /// Whether the next batch has room. Changes that are not committed yet must not exceed what the engine keeps in
     /// memory.
     fn has_room(&self) -> bool {
-        self.next_batch.replies.len().max(self.next_batch.changes.len()) < MAX_WAITING
+        self.next_batch.replies.len().max(self.next_batch.changes.len()) < MAX_WAITING.min(self.log.max_gathered())
     }
 
     /// Returns when the next pending signal expires.
@@ -176,12 +184,15 @@ impl Pipeline {
 
     async fn process_requests(&mut self, requests: &mut Vec<Request>) {
         let load_error = self.load_referenced_signals(requests).await;
-        for Request { input, answer } in requests.drain(..) {
+        for Request { input, id, answer } in requests.drain(..) {
             if let (Err(error), Input::Signal { .. }) = (&load_error, &input) {
                 reply(answer, Err(SubmitError::NotStored(error.clone())));
                 continue;
             }
             self.process_request(input, answer).await;
+            if !self.next_batch.has_nothing_to_store() {
+                self.next_batch.requests.extend(id);
+            }
         }
     }
 
@@ -240,7 +251,7 @@ impl Pipeline {
         if found.is_empty() {
             return changes;
         }
-        let known = match self.store.reader().find(&found).await {
+        let known = match self.log.reader().find(&found).await {
             Ok(known) => known,
             Err(error) => {
                 warn!(%error, "the log cannot be read; the setups that were just found are dropped");
@@ -277,7 +288,7 @@ impl Pipeline {
             return Ok(());
         }
         let ids: Vec<_> = unknown.into_iter().collect();
-        let found = self.store.reader().find(&ids).await.map_err(|error| error.to_string())?;
+        let found = self.log.reader().find(&ids).await.map_err(|error| error.to_string())?;
         self.engine.restore(found.into_values(), self.clock.now());
         Ok(())
     }
@@ -304,7 +315,10 @@ impl Pipeline {
         if self.reporter.is_due() {
             self.reporter.update_status(self.engine.lanes(now));
         }
-        self.hub.evict_expired(now);
+        // A log that publishes has the hub's clock, too: it outlives this pipeline.
+        if self.log.publisher() == Publisher::Caller {
+            self.hub.evict_expired(now);
+        }
     }
 
     async fn publish(&mut self, publications: &[Arc<Envelope>]) {
@@ -317,7 +331,7 @@ impl Pipeline {
     fn save_bars(&mut self) {
         let bars = self.engine.changed_bars();
         if !bars.is_empty() {
-            self.store.save_bars(bars);
+            self.log.save_bars(bars);
         }
     }
 }

@@ -58,8 +58,8 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, feeds: Feeds::default(), updated_at: None, wall_offset: None, log_limits: BTreeMap::new() }
+    pub(super) fn new(metrics: Arc<Metrics>, feeds: Feeds) -> Self {
+        Self { metrics, feeds, updated_at: None, wall_offset: None, log_limits: BTreeMap::new() }
     }
 
     pub(super) fn feeds(&self) -> Feeds {
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_problem_is_logged_once_a_minute() {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let mut reporter = Reporter::new(metrics.clone());
+        let mut reporter = Reporter::new(metrics.clone(), Feeds::default());
         let source = || SourceName::new("mt5");
         assert_eq!(reporter.admit_log_line(source(), "jump"), Some(0));
         assert_eq!(reporter.admit_log_line(source(), "crossed"), Some(0));
@@ -180,7 +180,7 @@ mod tests {
             apart,
             diverged,
         };
-        let mut reporter = Reporter::new(Arc::new(Metrics::new().unwrap()));
+        let mut reporter = Reporter::new(Arc::new(Metrics::new().unwrap()), Feeds::default());
         reporter.update_status(vec![lane("mt5", None, false), lane("oanda", Some(0.0001), false)]);
         assert_eq!(reporter.feeds().complaint(), None);
         reporter.update_status(vec![lane("mt5", None, false), lane("massive", Some(-0.0041), true)]);

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 /// The hash of a row and of all rows before it.
-pub(super) type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// The previous hash of the first row.
 pub(super) const GENESIS: Hash = [0; 32];
@@ -106,15 +106,16 @@ fn hash<'a>(
 
 /// A row of a chain as the link to the next one: the head, or the last pruned row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ChainLink {
-    /// 0 before the first row.
-    pub(super) seq: u64,
-    pub(super) hash: Hash,
+pub struct ChainLink {
+    /// The sequence number; 0 before the first row.
+    pub seq: u64,
+    /// The hash of the row and of all rows before it.
+    pub hash: Hash,
 }
 
 impl ChainLink {
     /// The link before the first row.
-    pub(super) const START: Self = Self { seq: 0, hash: GENESIS };
+    pub const START: Self = Self { seq: 0, hash: GENESIS };
 
     /// Returns the link of the next row.
     ///

@@ -99,6 +99,9 @@ pub enum StoreError {
     /// The output of an export cannot be written.
     #[error("the export cannot be written: {0}")]
     Output(io::ErrorKind),
+    /// The replicated log did not take it: another node writes now, or it could not be reached.
+    #[error("the cluster's log did not take it: {0}")]
+    NotReplicated(String),
     /// The store is closed.
     #[error("the signal log is closed")]
     Closed,

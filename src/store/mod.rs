@@ -22,6 +22,7 @@ mod checked;
 mod commit;
 mod compare;
 mod error;
+mod event_log;
 mod export;
 mod faults;
 mod inspect;
@@ -35,6 +36,7 @@ mod place;
 mod queries;
 mod reader;
 mod repair;
+mod replica;
 mod row;
 mod salvage;
 mod schema;
@@ -51,7 +53,6 @@ mod writer;
 
 use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -62,7 +63,9 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 pub use backup::backup;
+pub use chain::{ChainLink, Hash};
 pub use error::StoreError;
+pub use event_log::{Appending, EventLog, LogEntries, Publisher, RequestId};
 pub use export::{ExportFormat, export, export_outcomes, hex};
 #[doc(hidden)]
 pub use faults::DiskFault;
@@ -72,6 +75,7 @@ pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning
 pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
+pub use replica::{LocalLog, LogHeads, ReplicaPlace, Replicated, ReplicatedBatch};
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use write_queue::AppendReceipt;
 pub use writer::Health;
@@ -112,15 +116,14 @@ pub struct Options {
     pub clock: fn() -> DateTime<Utc>,
 }
 
-/// The future of a queued append.
-type Queued = Pin<Box<dyn Future<Output = Result<AppendReceipt, StoreError>> + Send>>;
-
 /// The log of this process; the only way to write it. Dropping it closes the log.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<WriterShared>,
     metrics: Arc<Metrics>,
     reader: Reader,
+    /// Where the copy stood when it was opened; `None` of a log of this process alone.
+    place: Option<ReplicaPlace>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -132,7 +135,7 @@ impl Store {
     /// [`StoreError::Lost`] when the files belong to a newer version or another program, are damaged, or lack
     /// acknowledged entries; the files are then unchanged. Otherwise an error of the disk.
     pub fn open(dir: &Path, options: Options, metrics: Arc<Metrics>) -> Result<(Self, Recovered), StoreError> {
-        Self::start(dir, options, metrics, Watermarking::On)
+        Self::start(dir, options, metrics, Watermarking::On, None)
     }
 
     /// Opens the log without a watermark, to measure its cost. A later [`open`](Self::open) rejects that log.
@@ -145,7 +148,21 @@ impl Store {
         options: Options,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Recovered), StoreError> {
-        Self::start(dir, options, metrics, Watermarking::Off)
+        Self::start(dir, options, metrics, Watermarking::Off, None)
+    }
+
+    /// Opens the log in `dir` as this node's copy of the replicated log with this epoch, creating it if necessary. A
+    /// backup of a copy becomes a copy again.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_replica(
+        dir: &Path,
+        options: Options,
+        metrics: Arc<Metrics>,
+        epoch: &str,
+    ) -> Result<(Self, Recovered), StoreError> {
+        Self::start(dir, options, metrics, Watermarking::On, Some(epoch))
     }
 
     fn start(
@@ -153,23 +170,26 @@ impl Store {
         options: Options,
         metrics: Arc<Metrics>,
         watermarking: Watermarking,
+        replicated: Option<&str>,
     ) -> Result<(Self, Recovered), StoreError> {
-        let opened = open::open(dir, (options.recent_since, options.message_type), watermarking)?;
+        let opened = open::open(dir, (options.recent_since, options.message_type), watermarking, replicated)?;
         metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
         let shared = Arc::new(WriterShared {
             queue: WriteQueue::default(),
             health: Mutex::new(Health::Ok),
             faults: faults::Faults::default(),
+            heads: Mutex::new(opened.heads.into()),
             ended: watch::Sender::new(false),
         });
         let records_version = Arc::new(AtomicU64::new(0));
-        let reader = Reader::new(&opened.file, &metrics, records_version.clone());
+        let reader = Reader::new(&opened.file, &metrics, records_version.clone(), replicated.is_some());
         let writer = Writer {
             shared: Arc::clone(&shared),
             metrics: Arc::clone(&metrics),
             options,
             epoch: Arc::clone(&opened.recovered.position.epoch),
             heads: opened.heads,
+            place: opened.place.clone(),
             records_version,
             pruned: opened.anchor.seq,
             is_half_checkpointed: opened
@@ -193,7 +213,7 @@ impl Store {
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(dir, &error))?;
         let thread = Mutex::new(Some(thread));
-        Ok((Self { shared, metrics, reader, thread }, opened.recovered))
+        Ok((Self { shared, metrics, reader, place: opened.place, thread }, opened.recovered))
     }
 
     /// Appends changes of signals and relayed messages, and stores notes about users, all or none. Returns the numbers
@@ -211,7 +231,7 @@ impl Store {
         published: Vec<RelayedMessage>,
         notes: Vec<UserNote>,
     ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
-        self.queue(|answer| Append { signals, published, notes, outcomes: Vec::new(), open: Vec::new(), answer })
+        self.append_entries(LogEntries { signals, published, notes, ..LogEntries::default() })
     }
 
     /// Appends records of confirmed signals, and stores the progress of open ones, all or none. A signal has one
@@ -224,11 +244,37 @@ impl Store {
         outcomes: Vec<TradeOutcome>,
         open: Vec<(SignalId, Progress)>,
     ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
-        let (signals, published, notes) = (Vec::new(), Vec::new(), Vec::new());
-        self.queue(|answer| Append { signals, published, notes, outcomes, open, answer })
+        self.append_entries(LogEntries { outcomes, open, ..LogEntries::default() })
     }
 
-    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<AppendReceipt, StoreError>>) -> Append) -> Queued {
+    fn append_entries(&self, entries: LogEntries) -> Appending {
+        self.queue(|answer| Append { entries, replicated: None, answer })
+    }
+
+    /// Applies a message of the replicated log to this copy: its entries, and the new place, in one transaction. Calls
+    /// that wait at the same time share a transaction and its result.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and [`StoreError::Damaged`] when the entries do not continue the log.
+    pub fn apply(
+        &self,
+        entries: LogEntries,
+        replicated: Replicated,
+    ) -> impl Future<Output = Result<AppendReceipt, StoreError>> + Send + 'static + use<> {
+        self.queue(|answer| Append { entries, replicated: Some(replicated), answer })
+    }
+
+    /// Returns the last entries that were committed.
+    pub fn heads(&self) -> LogHeads {
+        *self.shared.heads.lock()
+    }
+
+    /// Returns where this copy of a replicated log stood when it was opened.
+    pub fn place(&self) -> Option<&ReplicaPlace> {
+        self.place.as_ref()
+    }
+
+    fn queue(&self, append: impl FnOnce(oneshot::Sender<Result<AppendReceipt, StoreError>>) -> Append) -> Appending {
         let (answer, answered) = oneshot::channel();
         let queued = self.shared.queue.append(append(answer));
         let shared = Arc::clone(&self.shared);

@@ -11,10 +11,11 @@ use super::chain::ChainLink;
 use super::error::StoreError;
 use super::inspect::{LogCondition, inspect, wal_file, watermark_file};
 use super::passing::FindMessageType;
+use super::replica::ReplicaPlace;
 use super::wal::{self, Scan};
 use super::watermark::{Heads, Watermark, WatermarkFile, WatermarkPhase};
 use super::{
-    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, schema, users,
+    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, replica, schema, users,
 };
 use crate::domain::{Bar, Position, Progress, PrunedMessages, RelayedMessage, Signal, UserNote};
 
@@ -65,6 +66,8 @@ pub(super) struct Opened {
     /// The number of damaged bars, which were skipped.
     pub(super) damaged_bars: u64,
     pub(super) recovered: Recovered,
+    /// Where a copy of a replicated log stands.
+    pub(super) place: Option<ReplicaPlace>,
 }
 
 /// Whether a watermark is written.
@@ -105,6 +108,22 @@ impl Contents {
             users: users::all(connection)?,
         })
     }
+
+    /// Returns the contents of the log that ends at `position`.
+    fn at(self, position: Position) -> Recovered {
+        let Self { pending, recent, published, forgotten, open_records, minutes, day, users } = self;
+        let BarsRead { bars: minutes, .. } = minutes;
+        Recovered { position, pending, recent, published, open_records, minutes, day, forgotten, users }
+    }
+
+    /// Loads the contents of a log that is being written.
+    pub(super) fn recover(
+        connection: &Connection,
+        wanted: (DateTime<Utc>, FindMessageType),
+    ) -> rusqlite::Result<Recovered> {
+        let (epoch, seq) = (schema::epoch(connection)?.unwrap_or_default(), schema::head(connection)?.seq);
+        Ok(Self::load(connection, wanted)?.at(Position { epoch: epoch.into(), seq }))
+    }
 }
 
 /// Opens the log in `dir`, creating both if necessary.
@@ -112,6 +131,7 @@ pub(super) fn open(
     dir: &Path,
     wanted: (DateTime<Utc>, FindMessageType),
     watermarking: Watermarking,
+    replicated: Option<&str>,
 ) -> Result<Opened, StoreError> {
     place::check_writable(dir)?;
     make_directory(dir)?;
@@ -124,21 +144,24 @@ pub(super) fn open(
     let sqlite = |error| StoreError::sqlite(&file, &error);
     let mut connection = schema::open_writer(&file, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     schema::migrate(&mut connection, &file)?;
+    if let Some(epoch) = replicated {
+        replica::begin(&connection, epoch).map_err(sqlite)?;
+    }
     let epoch = schema::epoch(&connection).map_err(sqlite)?.unwrap_or_default();
     let heads = compare::heads(&connection).map_err(sqlite)?;
     if on {
         watermark = Some(start_watermark(&file, watermark, &epoch, heads)?);
     }
     let anchor = schema::anchor(&connection).map_err(sqlite)?;
-    let Contents { pending, recent, published, forgotten, open_records, minutes, day, users } = match loaded {
+    let contents = match loaded {
         Some(loaded) => loaded,
         None => load(&connection).map_err(sqlite)?,
     };
-    let position = Position { epoch: epoch.into(), seq: heads.events.seq };
-    let BarsRead { bars: minutes, damaged: damaged_bars } = minutes;
-    let recovered = Recovered { position, pending, recent, published, open_records, minutes, day, forgotten, users };
+    let damaged_bars = contents.minutes.damaged;
+    let recovered = contents.at(Position { epoch: epoch.into(), seq: heads.events.seq });
     let is_marked_closed = meta::is_closed(&connection).map_err(sqlite)?;
-    Ok(Opened { file, lock, connection, heads, anchor, watermark, is_marked_closed, damaged_bars, recovered })
+    let place = if replicated.is_some() { replica::place(&connection).map_err(sqlite)? } else { None };
+    Ok(Opened { file, lock, connection, heads, anchor, watermark, is_marked_closed, damaged_bars, recovered, place })
 }
 
 /// Opens the watermark of the log before the log is changed, and logs what the operator should know.

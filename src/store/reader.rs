@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
+use super::event_log::RequestId;
+use super::open::{Contents, Recovered};
 use super::queries::{self, HistoryPage, HistoryQuery, SignalChange, StateRow};
-use super::{bars, outcomes, row, schema};
-use crate::domain::{Bar, BarInterval, Signal, SignalId, SourceName, Symbol, TradeOutcome};
+use super::{bars, outcomes, replica, row, schema};
+use crate::domain::{Bar, BarInterval, MessageType, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 use crate::telemetry::Metrics;
 
 /// Maximum number of queries that run at the same time.
@@ -27,12 +30,18 @@ pub struct Reader {
     /// The pipeline's own pool, so that pushes never wait for history queries.
     lookups: Arc<ReaderPool>,
     records_version: Arc<AtomicU64>,
+    is_copy: bool,
 }
 
 impl Reader {
-    pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>, is_copy: bool) -> Self {
         let pool = |connections| Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics)));
-        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version }
+        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version, is_copy }
+    }
+
+    /// Whether the log is this node's copy of a replicated one.
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Returns the events after `seq`, ascending; at most `limit` and 1,000. When the first one is not `seq + 1`, those
@@ -68,6 +77,27 @@ impl Reader {
     pub async fn find(&self, ids: &[SignalId]) -> Result<HashMap<SignalId, Signal>, StoreError> {
         let ids = ids.to_vec();
         self.lookups.query(move |connection| queries::find(connection, &ids)).await
+    }
+
+    /// Whether the log has the result of the request with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read, or is not a copy of a replicated one.
+    pub async fn has_request(&self, id: &RequestId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.lookups.query(move |connection| replica::has_request(connection, &id)).await
+    }
+
+    /// Loads what a pipeline begins with, as [`Store::open`](super::Store::open) does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn recover(
+        &self,
+        recent_since: DateTime<Utc>,
+        message_type: fn(&str) -> Option<MessageType>,
+    ) -> Result<Recovered, StoreError> {
+        self.pool.query(move |connection| Contents::recover(connection, (recent_since, message_type))).await
     }
 
     /// Returns one page of the history. Pages do not shift when new signals arrive.

@@ -103,11 +103,13 @@ pub(super) fn epoch_before_checksums(connection: &Connection) -> Option<String> 
 
 /// Gives the log a new epoch, so that earlier cursors are no longer valid.
 pub(super) fn set_epoch(connection: &Connection) -> rusqlite::Result<()> {
-    let name: String = std::iter::repeat_with(|| ALPHABET[rand::random_range(0..ALPHABET.len())])
-        .map(char::from)
-        .take(EPOCH_LENGTH)
-        .collect();
-    meta::set(connection, "epoch", name)
+    meta::set(connection, "epoch", new_epoch())
+}
+
+/// Returns a new epoch.
+pub(super) fn new_epoch() -> String {
+    let letters = std::iter::repeat_with(|| ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    letters.map(char::from).take(EPOCH_LENGTH).collect()
 }
 
 const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";

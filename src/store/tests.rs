@@ -21,6 +21,7 @@ mod damage;
 mod migration;
 mod records;
 mod repairs;
+mod replica;
 
 const DAY: Duration = Duration::from_hours(24);
 

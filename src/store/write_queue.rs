@@ -1,14 +1,15 @@
 //! The queue to the writer: appends, and bars, which are written when no append waits. Both are bounded.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use crate::domain::{Bar, Progress, RelayedMessage, Signal, SignalId, Symbol, TradeOutcome, UserNote};
+use super::event_log::LogEntries;
+use super::replica::Replicated;
+use crate::domain::{Bar, Symbol};
 
 /// Maximum number of queued appends; further ones are rejected. The pipeline has one in flight.
 const MAX_APPENDS: usize = 1_024;
@@ -32,11 +33,9 @@ pub struct AppendReceipt {
 /// Changes that are committed together or not at all.
 #[derive(Debug)]
 pub(super) struct Append {
-    pub(super) signals: Vec<Arc<Signal>>,
-    pub(super) published: Vec<RelayedMessage>,
-    pub(super) notes: Vec<UserNote>,
-    pub(super) outcomes: Vec<TradeOutcome>,
-    pub(super) open: Vec<(SignalId, Progress)>,
+    pub(super) entries: LogEntries,
+    /// How a replicated log has placed the entries; `None` for those of this process alone.
+    pub(super) replicated: Option<Replicated>,
     pub(super) answer: oneshot::Sender<Result<AppendReceipt, StoreError>>,
 }
 
@@ -210,8 +209,7 @@ impl QueueState {
         let mut events = 0;
         let together = self.appends.iter().take_while(|append| {
             let first = events == 0;
-            let Append { signals, published, notes, outcomes, open, .. } = append;
-            events += signals.len() + published.len() + notes.len() + outcomes.len() + open.len();
+            events += append.entries.len();
             first || events <= MAX_EVENTS_AT_ONCE
         });
         let count = together.count();

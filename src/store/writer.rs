@@ -15,6 +15,7 @@ use super::commit::{self, ProbeStep};
 use super::error::StoreError;
 use super::faults::Faults;
 use super::inspect::{self, wal_file};
+use super::replica::{LogHeads, ReplicaPlace, Replicated};
 use super::transact::FileIdentity;
 use super::wal::WalFollower;
 use super::watermark::{Heads, WatermarkFile};
@@ -50,6 +51,8 @@ pub(super) struct WriterShared {
     pub(super) queue: WriteQueue,
     pub(super) health: Mutex<Health>,
     pub(super) faults: Faults,
+    /// The heads of what was committed, for readers of other threads.
+    pub(super) heads: Mutex<LogHeads>,
     /// Becomes `true` when the writer has ended.
     pub(super) ended: watch::Sender<bool>,
 }
@@ -63,6 +66,8 @@ pub(super) struct Writer {
     pub(super) epoch: Arc<str>,
     /// The heads of what was committed. New numbers continue from here, so that a failed transaction leaves no gap.
     pub(super) heads: Heads,
+    /// Where a copy of a replicated log stands; `None` of a log of this process alone.
+    pub(super) place: Option<ReplicaPlace>,
     /// See [`Reader::records_version`](super::Reader::records_version).
     pub(super) records_version: Arc<AtomicU64>,
     /// The total number of events that were pruned from the front.
@@ -137,17 +142,20 @@ impl Writer {
         let kept = self.options.messages_per_user;
         let timer = self.metrics.store_commit_seconds.start_timer();
         let committed = self.transact(|transaction, heads| {
-            let signals = appends.iter().flat_map(|append| &append.signals);
-            heads.events = commit::append(transaction, heads.events, signals, stored_at)?;
-            if appends.iter().any(|append| !append.notes.is_empty()) {
-                users::upsert_notes(transaction, appends.iter().flat_map(|append| &append.notes))?;
-                heads.notes = users::last_note(transaction)?;
+            for Append { entries, replicated, .. } in &appends {
+                let stored_at = replicated.as_ref().and_then(Replicated::stored_at).unwrap_or(stored_at);
+                if let Some(replicated) = replicated {
+                    replicated.store(transaction, heads)?;
+                }
+                heads.events = commit::append(transaction, heads.events, entries.signals.iter(), stored_at)?;
+                if !entries.notes.is_empty() {
+                    users::upsert_notes(transaction, entries.notes.iter())?;
+                    heads.notes = users::last_note(transaction)?;
+                }
+                heads.records = outcomes::append(transaction, heads.records, entries.outcomes.iter(), stored_at)?;
+                outcomes::update_open(transaction, entries.open.iter())?;
+                heads.published = passing::append(transaction, heads.published, entries.published.iter(), kept)?;
             }
-            let ended = appends.iter().flat_map(|append| &append.outcomes);
-            heads.records = outcomes::append(transaction, heads.records, ended, stored_at)?;
-            outcomes::update_open(transaction, appends.iter().flat_map(|append| &append.open))?;
-            let messages = appends.iter().flat_map(|append| &append.published);
-            heads.published = passing::append(transaction, heads.published, messages, kept)?;
             Ok(())
         });
         match committed {
@@ -158,18 +166,22 @@ impl Writer {
                 self.metrics.store_batch_size.observe((events + messages) as f64);
                 let confirmed = |signal: &Arc<Signal>| signal.state == SignalState::Confirmed;
                 if self.heads.records != before.records
-                    || appends.iter().flat_map(|append| &append.signals).any(confirmed)
+                    || appends.iter().flat_map(|append| &append.entries.signals).any(confirmed)
                 {
                     self.records_version.fetch_add(1, Ordering::Release);
                 }
                 self.measure();
+                *self.shared.heads.lock() = self.heads.into();
+                if let Some(replicated) = appends.iter().rev().find_map(|append| append.replicated.as_ref()) {
+                    self.place = Some(replicated.place.clone());
+                }
                 let mut receipt =
                     AppendReceipt { first_signal: before.events.seq + 1, first_published: before.published + 1 };
                 for append in appends {
                     // The caller may have stopped waiting.
                     append.answer.send(Ok(receipt)).ok();
-                    receipt.first_signal += append.signals.len() as u64;
-                    receipt.first_published += append.published.len() as u64;
+                    receipt.first_signal += append.entries.signals.len() as u64;
+                    receipt.first_published += append.entries.published.len() as u64;
                 }
             }
             Err(error) => {

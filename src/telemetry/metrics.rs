@@ -160,6 +160,26 @@ metrics! {
     disk_size_bytes: IntGauge,
     /// Whether a part is degraded (1) or not (0), as in /ready
     degraded: IntGaugeVec["part"],
+    /// The current term of the cluster
+    cluster_term: IntGauge,
+    /// Whether this node writes the cluster's log (1) or follows (0)
+    cluster_writer: IntGauge,
+    /// Messages of the cluster's log that this node has not applied yet
+    cluster_lag: IntGauge,
+    /// Whether the cluster's log keeps this node from being ready (1) or not (0)
+    cluster_unready: IntGauge,
+    /// Times this node became the writer
+    cluster_takeovers_total: IntCounter,
+    /// Times this node was replaced while it wrote
+    cluster_fenced_total: IntCounter,
+    /// Messages of replaced writers that did not count
+    cluster_void_batches_total: IntCounter,
+    /// Times the cluster's log was read anew from this node's place
+    cluster_rereads_total: IntCounter,
+    /// Time from sending a message to the cluster's log to its acknowledgement
+    cluster_append_seconds: Histogram[LATENCY],
+    /// Pushes that this node forwarded to the writer, by outcome
+    cluster_forwarded_total: IntCounterVec["outcome"],
     /// Whether an alert is raised (1) or not (0)
     alerts_firing: IntGaugeVec["alert"],
     /// Attempts to deliver an alert to the webhook

@@ -32,11 +32,13 @@ pub const SOURCES: &str = "sources";
 pub struct Readiness {
     phase: RwLock<Phase>,
     checks: RwLock<Vec<(&'static str, Check)>>,
+    /// The checks of parts without which no clients should come.
+    required: RwLock<Vec<(&'static str, Check)>>,
 }
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { phase: RwLock::new(Phase::Starting), checks: RwLock::default() }
+        Self { phase: RwLock::new(Phase::Starting), checks: RwLock::default(), required: RwLock::default() }
     }
 }
 
@@ -50,6 +52,16 @@ impl Readiness {
     /// Adds the check of a part. It returns `None` for healthy or a short reason such as `disk full`, and must not block.
     pub fn add_check(&self, part: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
         self.checks.write().push((part, Box::new(check)));
+    }
+
+    /// Adds the check of a part without which no new clients should come, as [`add_check`](Self::add_check).
+    pub fn require(&self, part: &'static str, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.required.write().push((part, Box::new(check)));
+    }
+
+    /// Returns the first required part that is not healthy, and why.
+    pub fn missing(&self) -> Option<(&'static str, String)> {
+        self.required.read().iter().find_map(|(part, check)| Some((*part, check()?)))
     }
 
     /// Whether a part is degraded now.
@@ -69,7 +81,10 @@ impl Readiness {
 
     /// Returns the condition of every part.
     pub fn parts(&self) -> Vec<Condition> {
-        self.checks.read().iter().map(|(part, check)| (*part, check())).collect()
+        let conditions = |checks: &RwLock<Vec<(&'static str, Check)>>| -> Vec<Condition> {
+            checks.read().iter().map(|(part, check)| (*part, check())).collect()
+        };
+        [conditions(&self.required), conditions(&self.checks)].concat()
     }
 
     /// Returns the reasons of all degraded parts.

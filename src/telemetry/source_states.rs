@@ -291,6 +291,11 @@ impl SourceStates {
         }
     }
 
+    /// Removes the sources that this process has fetched or simulated itself, because it does so no longer.
+    pub fn forget_fetched(&self) {
+        self.entries.write().retain(|_, entry| entry.called.is_some() || entry.state == SourceState::Off);
+    }
+
     /// Returns how long the current connection has lasted; `None` without one.
     pub fn connected_for(&self, name: &SourceName) -> Option<Duration> {
         self.entries.read().get(name)?.connected.map(|at| at.elapsed())

@@ -31,6 +31,8 @@ const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that reads nothing for this long while it should join counts as gone.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client waits for events that another node of a cluster has published.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two attempts to join.
 const JOIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -74,7 +76,28 @@ pub(crate) fn place(cursor: &str, head: &Position) -> Option<u64> {
     (position.epoch == head.epoch && position.seq <= head.seq).then_some(position.seq)
 }
 
-/// Sends a client everything after `seq` and joins it to live events.
+/// Returns the sequence number of a cursor of this log, even if it is ahead: another node of a cluster may have given it
+/// a moment ago. [`resume`] waits for it.
+pub(crate) fn reachable(cursor: &str, head: &Position) -> Option<u64> {
+    let position: Position = cursor.parse().ok()?;
+    (position.epoch == head.epoch).then_some(position.seq)
+}
+
+/// Waits until everything up to `seq` is published here. Returns whether it is; a log of this process alone never has
+/// more than it has published.
+async fn is_published(hub: &Hub, log: &Reader, seq: u64) -> bool {
+    let until = Instant::now() + if log.is_copy() { AHEAD_TIMEOUT } else { Duration::ZERO };
+    while hub.position().seq < seq {
+        if Instant::now() >= until {
+            return false;
+        }
+        sleep(JOIN_PAUSE).await;
+    }
+    true
+}
+
+/// Sends a client everything after `seq` and joins it to live events. In a cluster it first waits for what another node
+/// has published already.
 ///
 /// # Errors
 /// Fails when the log cannot be read; the client has not joined.
@@ -84,6 +107,9 @@ pub(crate) async fn resume(
     mut seq: u64,
     client: &mut impl ResumeRequest,
 ) -> Result<Resumed, StoreError> {
+    if !is_published(hub, log, seq).await {
+        return Ok(Resumed::Impossible);
+    }
     let mut deadline = Instant::now() + JOIN_TIMEOUT;
     loop {
         let (head, joined) = hub.with_snapshot(|snapshot| {
@@ -163,5 +189,7 @@ mod tests {
         for cursor in ["abc:11", "abd:5", "nonsense", "", "abc:-1"] {
             assert_eq!(place(cursor, &head), None, "{cursor}");
         }
+        assert_eq!(reachable("abc:11", &head), Some(11));
+        assert_eq!(reachable("abd:5", &head), None);
     }
 }

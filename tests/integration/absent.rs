@@ -17,7 +17,7 @@ const PAGES: usize = 6;
 const REQUESTS: usize = 300;
 const KINDS: [&str; 3] = ["trades", "alerts", "wallet"];
 
-fn message(number: usize, user: Option<&str>) -> Value {
+pub(crate) fn message(number: usize, user: Option<&str>) -> Value {
     let id = number.to_string();
     let data = match KINDS[number % KINDS.len()] {
         "trades" => json!({ "id": id, "platform": "luno", "symbol": "BTC-ZAR", "side": "buy", "quantity": 1,

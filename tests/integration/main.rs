@@ -14,6 +14,7 @@ mod below_a_path;
 mod bots;
 mod client_logs;
 mod clocks;
+mod cluster;
 mod commands;
 mod compressed;
 mod damage;

@@ -23,11 +23,11 @@ const PUSHERS: usize = 4;
 
 /// What is known about the process under test at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Scene {
+pub(crate) struct Scene {
     /// Where it listens; `None` while it is away.
-    address: Option<SocketAddr>,
+    pub(crate) address: Option<SocketAddr>,
     /// The last event, once nothing more will be published.
-    head: Option<u64>,
+    pub(crate) head: Option<u64>,
 }
 
 /// Pushes signals until `left` is used up, two of three with an end; the same again after every lost answer.
@@ -60,16 +60,16 @@ async fn push(name: String, left: Arc<AtomicUsize>, mut scene: watch::Receiver<S
 
 /// A dashboard that keeps its cursor, as the adapter does.
 #[derive(Debug)]
-struct Dashboard {
+pub(crate) struct Dashboard {
     name: String,
     way: Way,
     cursor: Value,
     seen: Vec<Event>,
-    connections: usize,
+    pub(crate) connections: usize,
 }
 
 impl Dashboard {
-    fn new(number: usize, way: Way, cursor: &Value) -> Self {
+    pub(crate) fn new(number: usize, way: Way, cursor: &Value) -> Self {
         Self { name: format!("{way:?}-{number}"), way, cursor: cursor.clone(), seen: Vec::new(), connections: 0 }
     }
 
@@ -90,12 +90,12 @@ impl Dashboard {
         }
     }
 
-    fn has_all(&self, scene: &watch::Receiver<Scene>) -> bool {
+    pub(crate) fn has_all(&self, scene: &watch::Receiver<Scene>) -> bool {
         scene.borrow().head == Some(seq(&self.cursor))
     }
 
     /// Listens until it has everything, until it is cut, or for `spell`.
-    async fn listen(&mut self, address: SocketAddr, spell: Duration, scene: &mut watch::Receiver<Scene>) {
+    pub(crate) async fn listen(&mut self, address: SocketAddr, spell: Duration, scene: &mut watch::Receiver<Scene>) {
         let Ok(mut client) = Client::connect(address, self.way, self.cursor.as_str()).await else { return };
         self.connections += 1;
         let end = Instant::now() + spell;
@@ -132,7 +132,7 @@ impl Dashboard {
 }
 
 /// Every dashboard saw the log, and nothing else.
-fn compare(dashboards: &[Dashboard], log: &[Event]) {
+pub(crate) fn compare(dashboards: &[Dashboard], log: &[Event]) {
     for Dashboard { name, seen, .. } in dashboards {
         if let Some(at) = (0..seen.len().max(log.len())).find(|at| seen.get(*at) != log.get(*at)) {
             let around =
@@ -142,7 +142,7 @@ fn compare(dashboards: &[Dashboard], log: &[Event]) {
     }
 }
 
-async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
+pub(crate) async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
     let mut results = Vec::new();
     while let Some(result) = tasks.join_next().await {
         results.push(result.unwrap());

@@ -63,6 +63,16 @@ function orDash(value: number | null, print: (value: number) => string): string 
   return value === null ? "–" : print(value);
 }
 
+/** What this node says of its cluster; `orion-server cluster status` shows all nodes. */
+function clusterRows(cluster: Overview["cluster"]): Cell[][] {
+  if (!cluster) return [];
+  return [
+    ["Node of the cluster", { text: `${cluster.node}: ${format.words(cluster.state)}`, state: cluster.unready ? "stalled" : "live" }],
+    ["Term and its writer", `${cluster.term}, ${cluster.writer || "–"}`],
+    ["Message of the log", cluster.lag > 0 ? `${cluster.stream_seq}, ${cluster.lag} behind` : String(cluster.stream_seq)],
+  ];
+}
+
 function show(overview: Overview): void {
   const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, duplicates, rejects } = overview;
   setText(must("[data-field='version']"), `${overview.version}, up ${format.age(overview.uptime_seconds * 1000)}`);
@@ -84,6 +94,7 @@ function show(overview: Overview): void {
     ["Memory", bytes(process.resident_bytes)],
     ["Open files", String(process.open_files)],
     ["Processors", `${(100 * process.cpu_ratio).toFixed(1)} %`],
+    ...clusterRows(overview.cluster),
   ], "");
   const open = connections.filter((kind) => kind.open > 0).sort((a, b) => b.open - a.open);
   setText(must("[data-field='connections']"), String(open.reduce((sum, kind) => sum + kind.open, 0)));

@@ -1,5 +1,6 @@
 //! The command `doctor`: checks whether the server has what it needs, and says how to fix the rest. It changes nothing.
 
+mod cluster;
 mod local;
 mod network;
 
@@ -103,7 +104,12 @@ impl DoctorCommand {
             return worst.end(out);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for finding in runtime.block_on(network::check(self, &loaded.settings, wall)) {
+        let findings = runtime.block_on(async {
+            let mut findings = network::check(self, &loaded.settings, wall).await;
+            findings.extend(cluster::check(&loaded.settings).await);
+            findings
+        });
+        for finding in findings {
             worst.write(&finding, out)?;
         }
         worst.end(out)

@@ -153,7 +153,7 @@ impl Bridge {
         let refuse = Arc::new(AtomicBool::new(false));
         let refusing = refuse.clone();
         Tasks::new().spawn_connection(async move {
-            while let Some(Request { input, answer }) = requests.recv().await {
+            while let Some(Request { input, answer, .. }) = requests.recv().await {
                 let answer = answer.unwrap();
                 if refusing.load(Ordering::Relaxed) {
                     answer.send(Err(Rejection::Replaying.into())).unwrap();

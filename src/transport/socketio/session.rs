@@ -309,7 +309,7 @@ impl ClientSession {
             Backlog::new(self.gateway.published.clone(), Audiences::of_user(who.user.clone(), who.admin), last_event_id)
         });
         drop(state);
-        let from = since.as_deref().map(|since| resume::place(since, &head));
+        let from = since.as_deref().map(|since| resume::reachable(since, &head));
         let recovered = from.map(|place| place.is_some()).or(late);
         let pending = PendingSubscription { request, caller: Some(caller), recovered, missed };
         match from.flatten() {

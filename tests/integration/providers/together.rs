@@ -183,7 +183,7 @@ async fn told_by_terminal(recording: &[Price]) -> Vec<(String, Quote, i64)> {
     let terminal = MetaTrader::new(push, instruments, wall(), metrics, states);
     let taking = tokio::spawn(async move {
         let mut taken = Vec::new();
-        while let Some(Request { input, answer }) = requests.recv().await {
+        while let Some(Request { input, answer, .. }) = requests.recv().await {
             let Input::Ticks(ticks) = input else { panic!("{input:?}") };
             taken.extend(ticks.into_iter().map(|t| (t.symbol.to_string(), t.quote, t.observed_at.timestamp_millis())));
             answer.unwrap().send(Ok(Accepted::Ticks(Vec::new()))).unwrap();

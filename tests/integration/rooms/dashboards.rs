@@ -13,9 +13,10 @@ use super::uses::{attributes, is_test};
 const PRODUCT: (&str, [char; 3]) = ("orion", ['-', '_', '.']);
 
 /// Files and folders that may name a dashboard.
-const ALLOWED: [(&str, &str); 8] = [
+const ALLOWED: [(&str, &str); 9] = [
     ("dashboards/", "their own room"),
     ("app/dashboards.rs", "the list"),
+    ("cluster/mod.rs", "the stream of the cluster has the product's name"),
     ("config/mod.rs", "the groups of settings have the names that operators write"),
     ("config/settings.rs", "the same"),
     ("config/names.rs", "the same"),

@@ -13,7 +13,7 @@ use uses::{Crate, Use};
 
 /// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
 /// them. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
+const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
@@ -29,7 +29,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
             ("domain", "*"),
             ("engine", "Engine LaneStatus EngineEvent Processed PersistScope"),
             ("hub", "Hub Envelope"),
-            ("store", "AppendReceipt Store StoreError"),
+            ("store", "AppendReceipt Appending EventLog LogEntries Publisher RequestId StoreError"),
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
@@ -100,6 +100,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
         "http",
         &[
             ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
+            ("cluster", "ClusterHandle"),
             ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
@@ -129,8 +130,25 @@ const MAY_USE: [(&str, &[(&str, &str)]); 19] = [
         ],
     ),
     (
+        "cluster",
+        &[
+            ("config", "ClusterSettings"),
+            ("domain", "*"),
+            ("hub", "Channels Envelope Hub Sink"),
+            ("pipeline", "Handle Request SubmitError clock"),
+            (
+                "store",
+                "AppendReceipt Appending ChainLink EventLog Health LocalLog LogEntries LogHeads Publisher Reader \
+             Recovered ReplicaPlace Replicated ReplicatedBatch RequestId Store StoreError hex",
+            ),
+            ("tasks", "Tasks"),
+            ("telemetry", "Metrics"),
+        ],
+    ),
+    (
         "cli",
         &[
+            ("cluster", "ClusterError ClusterStatus init status"),
             (
                 "auth",
                 "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint \

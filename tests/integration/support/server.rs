@@ -66,6 +66,11 @@ impl Server {
     /// A server in this process, with a runtime and a log of its own and these settings on top: push only unless they say
     /// otherwise.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_changed(settings, |_| ()).await
+    }
+
+    /// The same, with a change that no setting can make.
+    pub(crate) async fn start_changed(settings: &[(&str, &str)], change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data").display().to_string();
         let mut env = Self::pushes();
@@ -79,8 +84,9 @@ impl Server {
         ]);
         env.extend(settings.iter().copied());
         let env: BTreeMap<_, _> = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let Loaded { settings, warnings, .. } =
+        let Loaded { mut settings, warnings, .. } =
             Settings::load(orion_server::sources::providers::tables(), &env, None).unwrap();
+        change(&mut settings);
         let (reader, writer) = std::io::pipe().unwrap();
         let log = Log::of(pipe::Receiver::from_owned_fd(reader.into()).unwrap());
         let dispatch = logging::dispatch(&settings.log, Arc::new(writer), false).unwrap();
@@ -232,7 +238,7 @@ impl Server {
         child.kill().await.unwrap();
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child().id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }

@@ -183,11 +183,12 @@ impl OrionProtocol {
             self.join_with_snapshot(client, &request, None);
             return Ok(());
         };
-        let Some(seq) = resume::place(since, &self.gateway.hub.position()) else {
+        let (before, head) = (client.topics().signals, self.gateway.hub.position());
+        let seq = if before.is_none() { resume::reachable(since, &head) } else { resume::place(since, &head) };
+        let Some(seq) = seq else {
             self.join_with_snapshot(client, &request, Some(false));
             return Ok(());
         };
-        let before = client.topics().signals;
         if before.is_none() {
             return self.catch_up(client, seq, &request).await;
         }
@@ -267,7 +268,7 @@ impl Protocol for OrionProtocol {
         let request = self.everything();
         match self.since.take() {
             None => return self.wait_for_subscribe(client).await,
-            Some(since) => match resume::place(&since, &self.gateway.hub.position()) {
+            Some(since) => match resume::reachable(&since, &self.gateway.hub.position()) {
                 Some(seq) => return self.catch_up(client, seq, &request).await,
                 None => self.join_with_snapshot(client, &request, Some(false)),
             },
