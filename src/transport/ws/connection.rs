@@ -110,41 +110,55 @@ pub(crate) trait Protocol: Send {
     }
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve<C: Protocol>(
-    lane: Arc<Lane>,
-    mut socket: Socket,
-    (slot, address): (ChannelSlot, Option<IpAddr>),
-    gateway: Arc<Gateway>,
-    login: Option<UserSession>,
-    mut protocol: C,
-) {
-    let opening = Opening {
-        transport: "native",
-        endpoint: protocol.endpoint(),
-        peer: address,
-        user: login.as_ref().map(|login| login.identity().user.clone()),
-        socketio: None,
-        unless_noted: ConnectionEnd::Aborted,
-    };
-    let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
-    let span = guard.identity();
-    let connection = lane.kill_switch().clone();
-    let mut client = Client::new(lane, gateway, guard, login, &protocol);
-    let queue = client.queue();
-    client.guard.serve_on(connection, queue);
-    span.run(run_and_close(&mut client, &mut socket, &mut protocol)).await;
+/// One connection, from the handshake to its end.
+pub(super) struct Connection<C> {
+    client: Client,
+    socket: Socket,
+    protocol: C,
 }
 
+impl<C: Protocol> Connection<C> {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        socket: Socket,
+        (slot, address): (ChannelSlot, Option<IpAddr>),
+        gateway: Arc<Gateway>,
+        login: Option<UserSession>,
+        protocol: C,
+    ) -> Self {
+        let opening = Opening {
+            transport: "native",
+            endpoint: protocol.endpoint(),
+            peer: address,
+            user: login.as_ref().map(|login| login.identity().user.clone()),
+            socketio: None,
+            unless_noted: ConnectionEnd::Aborted,
+        };
+        let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
+        let connection = lane.kill_switch().clone();
+        let mut client = Client::new(lane, gateway, guard, login, &protocol);
+        let queue = client.queue();
+        client.guard.serve_on(connection, queue);
+        Self { client, socket, protocol }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn serve(mut self: Box<Self>) {
+        let Self { client, socket, protocol } = &mut *self;
+        client.guard.identity().run(run_and_close(client, socket, protocol)).await;
+    }
+}
+
+/// The steps that take room are boxed: an idle connection keeps only what it waits for.
 async fn run_and_close<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) {
     let end = match run(client, socket, protocol).await {
         Err(close) => {
-            close_connection(client, socket, protocol, close).await;
+            Box::pin(close_connection(client, socket, protocol, close)).await;
             ConnectionEnd::Closed(close)
         }
         // The client may have confirmed events before it disconnected, even if a later write failed.
         Ok(()) => {
-            timeout(CLOSE_TIMEOUT, read_to_end(socket, protocol, None)).await.ok();
+            timeout(CLOSE_TIMEOUT, Box::pin(read_to_end(socket, protocol, None))).await.ok();
             ConnectionEnd::Peer
         }
     };
@@ -158,7 +172,7 @@ async fn run_and_close<C: Protocol>(client: &mut Client, socket: &mut Socket, pr
 async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) -> Result<(), Close> {
     let gateway = client.gateway.clone();
     let heartbeat = gateway.heartbeat.clone();
-    if protocol.open(client).await.is_err() {
+    if Box::pin(protocol.open(client)).await.is_err() {
         return ended(client, protocol);
     }
     let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
@@ -181,7 +195,7 @@ async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &m
                         return Err(too_slow(client, protocol, behind));
                     }
                 };
-                if client.write_batch(batch, protocol).await.is_err() {
+                if Box::pin(client.write_batch(batch, protocol)).await.is_err() {
                     return ended(client, protocol);
                 }
                 continue;
@@ -252,7 +266,7 @@ async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &m
             }
             Message::Pong(_) | Message::Frame(_) => continue,
         };
-        protocol.on_text(client, text).await?;
+        Box::pin(protocol.on_text(client, text)).await?;
     }
 }
 
