@@ -25,7 +25,7 @@ use crate::auth::UserSession;
 use crate::config::Limits;
 use crate::listener::{Peer, UpgradedSocket};
 pub(crate) use client::Client;
-use connection::Connection;
+use connection::NativeConnection;
 pub(crate) use connection::Protocol;
 pub use echo::echo;
 
@@ -76,7 +76,14 @@ impl Handshake {
             let (slot, gateway, login, protocol) = *opening;
             let connection = upgraded.and_then(|upgraded| {
                 let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits)?;
-                Some(Box::new(Connection::new(lane.upgrade()?, socket, (slot, address), gateway, login, protocol)))
+                Some(Box::new(NativeConnection::new(
+                    lane.upgrade()?,
+                    socket,
+                    (slot, address),
+                    gateway,
+                    login,
+                    protocol,
+                )))
             });
             async move {
                 if let Some(connection) = connection {
