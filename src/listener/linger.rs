@@ -22,18 +22,20 @@ const READ_CHUNK: usize = 16 * 1024;
 /// How long a peer has to read the last bytes and close its side.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Closes ended connections after a short wait for their peers.
+/// Closes ended connections after a short wait for their peers. Every connection has a clone.
 #[derive(Debug, Clone)]
-pub(super) struct Lingering {
+pub(super) struct Lingering(Arc<LingeringState>);
+
+#[derive(Debug)]
+struct LingeringState {
     permits: Arc<Semaphore>,
     tasks: Tasks,
-    /// Shared, because every connection has a copy of this.
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
 }
 
 impl Lingering {
     pub(super) fn new(tasks: Tasks, metrics: Metrics) -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics: Arc::new(metrics) }
+        Self(Arc::new(LingeringState { permits: Arc::new(Semaphore::new(MAX_LINGERING)), tasks, metrics }))
     }
 
     /// Ends a connection: sends `last_bytes`, shuts the sending side down, and discards what the peer sends until it closes too.
@@ -44,8 +46,8 @@ impl Lingering {
     /// # Errors
     /// Returns the stream when too many connections linger already.
     pub(super) fn close(&self, mut stream: TcpStream, last_bytes: &'static [u8]) -> Result<(), TcpStream> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Err(stream) };
-        self.tasks.spawn_connection(async move {
+        let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() else { return Err(stream) };
+        self.0.tasks.spawn_connection(async move {
             let farewell = async {
                 stream.write_all(last_bytes).await?;
                 stream.shutdown().await?;
@@ -81,8 +83,8 @@ impl LingeringStream {
     }
 
     /// Returns where the tasks of the connection are spawned.
-    pub(super) fn tasks(&self) -> Tasks {
-        self.lingering.tasks.clone()
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.lingering.0.tasks
     }
 
     /// Notes whether a read has found the end.
@@ -105,7 +107,7 @@ impl Drop for LingeringStream {
             tracing::debug!(%error, "cannot discard the unsent bytes of a connection");
         }
         if self.kill.killed() == Some(Reason::SlowReader) {
-            self.lingering.metrics.cut_slow("write", self.kill.write_stats().longest());
+            self.lingering.0.metrics.cut_slow("write", self.kill.write_stats().longest());
         }
         // Lingering spawns a task, which needs the runtime.
         if !self.peer_closed.load(Ordering::Relaxed)

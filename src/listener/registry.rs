@@ -17,6 +17,8 @@ use crate::telemetry::Behind;
 
 /// At the limit, a connection that has been silent for this long is evicted for a new one.
 const MIN_SILENCE: Duration = Duration::from_secs(1);
+/// Connections for which the registry has room in any case.
+const KEPT_ROOM: usize = 256;
 
 /// Why a connection was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,10 @@ impl Slots {
         self.silent.remove(&id);
         let open = self.open.remove(&id)?;
         self.uncount(open.address);
+        // After a storm the table would keep its room.
+        if self.open.capacity() > 4 * self.open.len().max(KEPT_ROOM) {
+            self.open.shrink_to(2 * self.open.len().max(KEPT_ROOM));
+        }
         Some(open)
     }
 

@@ -29,7 +29,6 @@ use crate::telemetry::Metrics;
 pub struct UpgradedSocket {
     stream: LingeringStream,
     kill: KillSwitch,
-    tasks: Tasks,
     write_timeout: Duration,
     /// Counts the connection while its socket exists.
     _slot: Option<ConnectionSlot>,
@@ -46,13 +45,11 @@ impl UpgradedSocket {
     pub fn take(upgraded: Upgraded) -> Result<(Self, Bytes), Upgraded> {
         let parts = upgraded.downcast::<TokioIo<GuardedStream<LingeringStream>>>()?;
         let (stream, kill, write_timeout, slot) = parts.io.into_inner().into_parts();
-        let tasks = stream.tasks();
         // A copy, because hyper's whole buffer would stay in memory otherwise.
         let early = Bytes::copy_from_slice(&parts.read_buf);
         let socket = Self {
             stream,
             kill,
-            tasks,
             write_timeout,
             _slot: slot,
             #[cfg(test)]
@@ -68,7 +65,7 @@ impl UpgradedSocket {
 
     /// Returns where the tasks of the connection are spawned.
     pub fn tasks(&self) -> &Tasks {
-        &self.tasks
+        self.stream.tasks()
     }
 
     /// Returns how long the peer may accept nothing.
@@ -189,12 +186,10 @@ impl UpgradedSocket {
     /// part.
     #[cfg(test)]
     pub(crate) fn of(tcp: TcpStream, kill: KillSwitch, write_timeout: Duration, is_chopped: bool) -> Self {
-        let tasks = Tasks::new();
-        let lingering = Lingering::new(tasks.clone(), Metrics::new().unwrap());
+        let lingering = Lingering::new(Tasks::new(), Metrics::new().unwrap());
         Self {
             stream: LingeringStream::new(tcp, lingering, kill.clone()),
             kill,
-            tasks,
             write_timeout,
             _slot: None,
             is_chopped,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::Span;
@@ -66,9 +65,10 @@ impl ConnectionSpan {
     }
 
     /// Runs a task that serves the connection, with a span around each of its steps.
-    pub async fn run<F: Future>(self, task: F) -> F::Output {
-        let mut task = pin!(task);
-        poll_fn(|cx| self.span().in_scope(|| task.as_mut().poll(cx))).await
+    pub fn run<F: Future>(self, task: F) -> impl Future<Output = F::Output> {
+        // Boxed, because the compiler would keep room for it twice: as the argument and in its pinned place.
+        let mut task = Box::pin(task);
+        poll_fn(move |cx| self.span().in_scope(|| task.as_mut().poll(cx)))
     }
 }
 

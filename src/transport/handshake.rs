@@ -89,8 +89,12 @@ where
     let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes().trim_ascii()));
     let Some(Ok(accept)) = key.map(HeaderValue::try_from) else { return HandshakeFault::Key.into_response() };
     tasks.spawn_connection(async move {
-        let upgraded = upgrade.await.ok().and_then(|upgraded| UpgradedSocket::take(upgraded).ok());
-        then(upgraded).await;
+        // Boxed, so that the task has no room for both the socket and what is done with it.
+        let work = {
+            let upgraded = upgrade.await.ok().and_then(|upgraded| UpgradedSocket::take(upgraded).ok());
+            Box::pin(then(upgraded))
+        };
+        work.await;
     });
     let headers = [
         (CONNECTION, HeaderValue::from_static("upgrade")),

@@ -175,11 +175,19 @@ impl Fanout {
     /// excludes publishing, after [`settle`](Self::settle).
     pub fn put(&self, lane: &Arc<Lane>, slot: Slot, events: &[Arc<Envelope>]) {
         lane.seal();
+        let tally = self.put_behind_gate(lane, slot, events);
+        self.count(slot, tally);
+    }
+
+    /// Sends events to one client behind the marker that is under way, in place of the engine: nothing is encoded for this
+    /// client alone, and the engine's buffers stay small. Call it under the lock that excludes publishing, after
+    /// [`Lane::close_gate`].
+    pub fn put_behind_gate(&self, lane: &Arc<Lane>, slot: Slot, events: &[Arc<Envelope>]) -> Tally {
         let encoder = &self.0.encoders[usize::from(slot.0)];
         let frames = EncodedFrames::of(&Batch::new(0, events), encoder.as_ref());
         lane.send(frames.parts().map(|(range, _)| frames.all.slice(range)));
         let ordered = frames.len() as u64 - frames.states;
-        self.count(slot, Tally { ordered, states: frames.states, conflated: 0 });
+        Tally { ordered, states: frames.states, conflated: 0 }
     }
 
     fn count(&self, slot: Slot, Tally { ordered, states, conflated }: Tally) {

@@ -29,7 +29,8 @@ pub(crate) struct Client {
     pub(super) outbox: Option<Arc<Outbox>>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) guard: ConnectionGuard,
-    pub(super) login: Option<UserSession>,
+    /// Boxed, because most clients have none.
+    pub(super) login: Option<Box<UserSession>>,
     membership: Membership,
     /// Number of pings with a receipt that have not been answered.
     pub(super) unanswered: usize,
@@ -48,7 +49,16 @@ impl Client {
             gateway.fanout.join(outbox);
         }
         let membership = gateway.hub.join("native");
-        Self { lane, encoding: protocol.encoding(), outbox, gateway, guard, login, membership, unanswered: 0 }
+        Self {
+            lane,
+            encoding: protocol.encoding(),
+            outbox,
+            gateway,
+            guard,
+            login: login.map(Box::new),
+            membership,
+            unanswered: 0,
+        }
     }
 
     /// Returns what waits for the client, for the statistics.
@@ -62,7 +72,7 @@ impl Client {
     /// Ties the connection to this user token: it ends with the token.
     pub(crate) fn log_in(&mut self, login: UserSession) {
         self.guard.log_in(login.identity().user.clone());
-        self.login = Some(login);
+        self.login = Some(Box::new(login));
     }
 
     /// Returns the error for a token that was rejected: the reason, or that the client's address has presented too many

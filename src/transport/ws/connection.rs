@@ -1,6 +1,7 @@
 //! The loop of one native connection: it writes what is due, reads what the client sends, and detects silent peers.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,41 +111,55 @@ pub(crate) trait Protocol: Send {
     }
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve<C: Protocol>(
-    lane: Arc<Lane>,
-    mut socket: Socket,
-    (slot, address): (ChannelSlot, Option<IpAddr>),
-    gateway: Arc<Gateway>,
-    login: Option<UserSession>,
-    mut protocol: C,
-) {
-    let opening = Opening {
-        transport: "native",
-        endpoint: protocol.endpoint(),
-        peer: address,
-        user: login.as_ref().map(|login| login.identity().user.clone()),
-        socketio: None,
-        unless_noted: ConnectionEnd::Aborted,
-    };
-    let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
-    let span = guard.identity();
-    let connection = lane.kill_switch().clone();
-    let mut client = Client::new(lane, gateway, guard, login, &protocol);
-    let queue = client.queue();
-    client.guard.serve_on(connection, queue);
-    span.run(run_and_close(&mut client, &mut socket, &mut protocol)).await;
+/// One connection, from the handshake to its end.
+pub(super) struct NativeConnection<C> {
+    client: Client,
+    socket: Socket,
+    protocol: C,
 }
 
+impl<C: Protocol> NativeConnection<C> {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        socket: Socket,
+        (slot, address): (ChannelSlot, Option<IpAddr>),
+        gateway: Arc<Gateway>,
+        login: Option<UserSession>,
+        protocol: C,
+    ) -> Self {
+        let opening = Opening {
+            transport: "native",
+            endpoint: protocol.endpoint(),
+            peer: address,
+            user: login.as_ref().map(|login| login.identity().user.clone()),
+            socketio: None,
+            unless_noted: ConnectionEnd::Aborted,
+        };
+        let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
+        let connection = lane.kill_switch().clone();
+        let mut client = Client::new(lane, gateway, guard, login, &protocol);
+        let queue = client.queue();
+        client.guard.serve_on(connection, queue);
+        Self { client, socket, protocol }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn serve(mut self: Box<Self>) {
+        let Self { client, socket, protocol } = &mut *self;
+        client.guard.identity().run(run_and_close(client, socket, protocol)).await;
+    }
+}
+
+/// The steps that take room are boxed: an idle connection keeps only what it waits for.
 async fn run_and_close<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) {
     let end = match run(client, socket, protocol).await {
         Err(close) => {
-            close_connection(client, socket, protocol, close).await;
+            Box::pin(close_connection(client, socket, protocol, close)).await;
             ConnectionEnd::Closed(close)
         }
         // The client may have confirmed events before it disconnected, even if a later write failed.
         Ok(()) => {
-            timeout(CLOSE_TIMEOUT, read_to_end(socket, protocol, None)).await.ok();
+            timeout(CLOSE_TIMEOUT, Box::pin(read_to_end(socket, protocol, None))).await.ok();
             ConnectionEnd::Peer
         }
     };
@@ -156,103 +171,156 @@ async fn run_and_close<C: Protocol>(client: &mut Client, socket: &mut Socket, pr
 /// # Errors
 /// Returns why the server has to close it.
 async fn run<C: Protocol>(client: &mut Client, socket: &mut Socket, protocol: &mut C) -> Result<(), Close> {
-    let gateway = client.gateway.clone();
-    let heartbeat = gateway.heartbeat.clone();
-    if protocol.open(client).await.is_err() {
+    if Box::pin(protocol.open(client)).await.is_err() {
         return ended(client, protocol);
     }
-    let mut ping = interval_at(Instant::now() + heartbeat.protocol_ping, heartbeat.protocol_ping);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut interval = protocol.interval().map(|period| interval_at(Instant::now() + period, period));
-    let mut last_received = Instant::now();
-    let mut pace = MessageRate::new(&gateway.limits);
-    let (lane, outbox) = (client.lane.clone(), client.outbox.clone());
+    let mut rhythm = Rhythm::new(client, protocol);
     loop {
-        let login_end = client.login.as_ref().map(|login| login.end().clone());
-        let message = tokio::select! {
-            () = gateway.draining.cancelled() => return Err(Close::Restart),
-            () = login_ended(login_end.as_ref()) => return Err(client.login_end()),
-            behind = lane.overflowed() => return Err(overflowed(client, protocol, behind)),
-            due = due(outbox.as_deref()) => {
-                let batch = match due {
-                    Ok(batch) => batch,
-                    Err(OutboxClosed { waiting, behind }) => {
-                        let behind = Behind { ordered: waiting, by: behind, ..Behind::default() };
-                        return Err(too_slow(client, protocol, behind));
-                    }
-                };
-                if client.write_batch(batch, protocol).await.is_err() {
-                    return ended(client, protocol);
-                }
-                continue;
-            }
-            _ = ping.tick() => {
-                if lane.waits(MAX_UNREAD) {
-                    // It is not read meanwhile.
-                    last_received = Instant::now();
-                } else if last_received.elapsed() > heartbeat.peer_timeout {
-                    return Err(Close::Silent);
-                }
-                lane.send([lane::PING]);
-                continue;
-            }
-            () = tick(interval.as_mut()) => {
-                protocol.on_interval(client);
-                continue;
-            }
-            () = deadline_reached(protocol.deadline()) => match socket.next().now_or_never() {
-                Some(frame) => frame,
-                None => {
-                    protocol.on_deadline(client);
-                    continue;
-                }
-            },
-            frame = next(&lane, socket) => frame,
+        // What has happened is moved into its handling: there is no room for it while the connection is idle.
+        let handling = {
+            let happened = next_step(client, socket, protocol, &mut rhythm).await;
+            Box::pin(handle(client, socket, protocol, &mut rhythm, happened))
         };
-        last_received = Instant::now();
-        let message = match message {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Close::of_error(&error).map_or(Ok(()), Err),
-            None => return Ok(()),
-        };
-        // Answers to the server's own pings do not count against the client's rate limit.
-        if let Message::Pong(payload) = &message
-            && let Some(receipt) = receipt_of(payload)
-            && client.unanswered > 0
-        {
-            client.unanswered -= 1;
-            protocol.on_receipt(receipt);
-            continue;
+        if let ControlFlow::Break(end) = handling.await {
+            return end;
         }
-        // Control frames count as well, because they cost as much. A close frame is the last one in any case.
-        if !protocol.may_push() && !matches!(message, Message::Close(_)) {
-            match pace.check(&gateway.metrics) {
-                RateVerdict::Accept => {}
-                RateVerdict::Warn => {
-                    client.answer(protocol.rate_warning());
-                    continue;
-                }
-                RateVerdict::Ignore => continue,
-                RateVerdict::Disconnect => return Err(Close::TooFast),
+    }
+}
+
+/// The clocks of a connection, and how fast its client sends.
+struct Rhythm {
+    ping: Interval,
+    interval: Option<Interval>,
+    last_received: Instant,
+    pace: MessageRate,
+}
+
+impl Rhythm {
+    fn new(client: &Client, protocol: &impl Protocol) -> Self {
+        let (now, every) = (Instant::now(), client.gateway.heartbeat.protocol_ping);
+        let mut ping = interval_at(now + every, every);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interval = protocol.interval().map(|period| interval_at(now + period, period));
+        Self { ping, interval, last_received: now, pace: MessageRate::new(&client.gateway.limits) }
+    }
+}
+
+/// What a connection has to do next.
+enum Step {
+    Close(Close),
+    Write(OutboxBatch),
+    Ping,
+    Interval,
+    Deadline,
+    Receive(Option<Result<Message, tokio_tungstenite::tungstenite::Error>>),
+}
+
+/// Waits for what is to be done next.
+async fn next_step<C: Protocol>(client: &Client, socket: &mut Socket, protocol: &mut C, rhythm: &mut Rhythm) -> Step {
+    tokio::select! {
+        () = client.gateway.draining.cancelled() => Step::Close(Close::Restart),
+        () = login_ended(client.login.as_ref().map(|login| login.end())) => Step::Close(client.login_end()),
+        behind = client.lane.overflowed() => Step::Close(overflowed(client, protocol, behind)),
+        due = due(client.outbox.as_deref()) => match due {
+            Ok(batch) => Step::Write(batch),
+            Err(OutboxClosed { waiting, behind }) => {
+                let behind = Behind { ordered: waiting, by: behind, ..Behind::default() };
+                Step::Close(too_slow(client, protocol, behind))
             }
+        },
+        _ = rhythm.ping.tick() => Step::Ping,
+        () = tick(rhythm.interval.as_mut()) => Step::Interval,
+        () = deadline_reached(protocol.deadline()) => match socket.next().now_or_never() {
+            Some(frame) => Step::Receive(frame),
+            None => Step::Deadline,
+        },
+        frame = next(&client.lane, socket) => Step::Receive(frame),
+    }
+}
+
+/// Does what is due. Breaks with the end of the connection: `Ok` when the client has left or the connection broke, or why
+/// the server has to close it.
+async fn handle<C: Protocol>(
+    client: &mut Client,
+    socket: &mut Socket,
+    protocol: &mut C,
+    rhythm: &mut Rhythm,
+    step: Step,
+) -> ControlFlow<Result<(), Close>> {
+    let received = match step {
+        Step::Close(close) => return ControlFlow::Break(Err(close)),
+        Step::Write(batch) => {
+            return match client.write_batch(batch, protocol).await {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(Gone) => ControlFlow::Break(ended(client, protocol)),
+            };
         }
-        let text = match &message {
-            Message::Text(text) => text.as_str(),
-            // Invalid UTF-8 becomes an empty text, which the protocol rejects as invalid JSON.
-            Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-            // The library writes the reply to a ping or a close with the next flush. The stream ends after a close.
-            Message::Ping(_) | Message::Close(_) => {
-                if let Message::Close(frame) = &message {
-                    protocol.on_close(frame.as_ref().map(|frame| frame.code.into()));
-                }
-                if socket.flush().await.is_err() {
-                    return Ok(());
-                }
-                continue;
+        Step::Ping => {
+            if client.lane.waits(MAX_UNREAD) {
+                // It is not read meanwhile.
+                rhythm.last_received = Instant::now();
+            } else if rhythm.last_received.elapsed() > client.gateway.heartbeat.peer_timeout {
+                return ControlFlow::Break(Err(Close::Silent));
             }
-            Message::Pong(_) | Message::Frame(_) => continue,
-        };
-        protocol.on_text(client, text).await?;
+            client.lane.send([lane::PING]);
+            return ControlFlow::Continue(());
+        }
+        Step::Interval => {
+            protocol.on_interval(client);
+            return ControlFlow::Continue(());
+        }
+        Step::Deadline => {
+            protocol.on_deadline(client);
+            return ControlFlow::Continue(());
+        }
+        Step::Receive(received) => received,
+    };
+    rhythm.last_received = Instant::now();
+    let message = match received {
+        Some(Ok(message)) => message,
+        Some(Err(error)) => return ControlFlow::Break(Close::of_error(&error).map_or(Ok(()), Err)),
+        None => return ControlFlow::Break(Ok(())),
+    };
+    // Answers to the server's own pings do not count against the client's rate limit.
+    if let Message::Pong(payload) = &message
+        && let Some(receipt) = receipt_of(payload)
+        && client.unanswered > 0
+    {
+        client.unanswered -= 1;
+        protocol.on_receipt(receipt);
+        return ControlFlow::Continue(());
+    }
+    // Control frames count as well, because they cost as much. A close frame is the last one in any case.
+    if !protocol.may_push() && !matches!(message, Message::Close(_)) {
+        match rhythm.pace.check(&client.gateway.metrics) {
+            RateVerdict::Accept => {}
+            RateVerdict::Warn => {
+                client.answer(protocol.rate_warning());
+                return ControlFlow::Continue(());
+            }
+            RateVerdict::Ignore => return ControlFlow::Continue(()),
+            RateVerdict::Disconnect => return ControlFlow::Break(Err(Close::TooFast)),
+        }
+    }
+    let text = match &message {
+        Message::Text(text) => text.as_str(),
+        // Invalid UTF-8 becomes an empty text, which the protocol rejects as invalid JSON.
+        Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+        // The library writes the reply to a ping or a close with the next flush. The stream ends after a close.
+        Message::Ping(_) | Message::Close(_) => {
+            if let Message::Close(frame) = &message {
+                protocol.on_close(frame.as_ref().map(|frame| frame.code.into()));
+            }
+            return match socket.flush().await {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(Ok(())),
+            };
+        }
+        Message::Pong(_) | Message::Frame(_) => return ControlFlow::Continue(()),
+    };
+    match protocol.on_text(client, text).await {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(close) => ControlFlow::Break(Err(close)),
     }
 }
 
@@ -277,17 +345,23 @@ fn too_slow(client: &Client, protocol: &impl Protocol, behind: Behind) -> Close 
 
 async fn due(outbox: Option<&Outbox>) -> Result<OutboxBatch, OutboxClosed> {
     match outbox {
-        Some(outbox) => outbox.due().await,
+        // Boxed: most connections have none.
+        Some(outbox) => Box::pin(outbox.due()).await,
         None => std::future::pending().await,
     }
 }
 
 /// Reads the next message, once few enough answers wait.
 async fn next(lane: &Lane, socket: &mut Socket) -> Option<Result<Message, tokio_tungstenite::tungstenite::Error>> {
-    tokio::select! {
-        // A lane that has ended is read to its end.
-        _ = lane.written(MAX_UNREAD) => {}
-        _ = lane.kill_switch().wait() => {}
+    if lane.waits(MAX_UNREAD) {
+        Box::pin(async {
+            tokio::select! {
+                // A lane that has ended is read to its end.
+                _ = lane.written(MAX_UNREAD) => {}
+                _ = lane.kill_switch().wait() => {}
+            }
+        })
+        .await;
     }
     socket.next().await
 }
@@ -318,14 +392,16 @@ fn receipt_of(pong: &[u8]) -> Option<u64> {
 
 async fn login_ended(login: Option<&CancellationToken>) {
     match login {
-        Some(end) => end.cancelled().await,
+        // Boxed: most connections have none.
+        Some(end) => Box::pin(end.cancelled()).await,
         None => std::future::pending().await,
     }
 }
 
 async fn deadline_reached(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+        // Boxed: most connections have none, and a timer is large.
+        Some(deadline) => Box::pin(sleep_until(deadline)).await,
         None => std::future::pending().await,
     }
 }

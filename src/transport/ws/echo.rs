@@ -15,8 +15,7 @@ use crate::transport::handshake::switch_protocols;
 pub fn echo(handshake: Handshake, tasks: &Tasks, limits: &Limits) -> Response {
     let (Handshake { headers, upgrade, .. }, limits) = (handshake, limits.clone());
     switch_protocols(tasks, &headers, upgrade, async move |upgraded| {
-        let Some(upgraded) = upgraded else { return };
-        let (_, mut socket) = open(upgraded, 0, &limits).await;
+        let Some((_, mut socket)) = upgraded.and_then(|upgraded| open(upgraded, 0, &limits)) else { return };
         while let Some(read) = socket.next().await {
             let reply = match read {
                 Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_KEY;
 use http::request::Parts;
@@ -24,8 +25,8 @@ use crate::auth::UserSession;
 use crate::config::Limits;
 use crate::listener::{Peer, UpgradedSocket};
 pub(crate) use client::Client;
+use connection::NativeConnection;
 pub(crate) use connection::Protocol;
-use connection::serve;
 pub use echo::echo;
 
 /// Read buffer in bytes. Clients send little.
@@ -69,27 +70,43 @@ impl Handshake {
         };
         let Self { headers, upgrade, address } = self;
         let tasks = gateway.tasks.clone();
-        switch_protocols(&tasks, &headers, upgrade, async move |upgraded| {
-            let Some(upgraded) = upgraded else { return };
-            let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits).await;
-            let Some(lane) = lane.upgrade() else { return };
-            serve(lane, socket, (slot, address), gateway, login, protocol).await;
+        // Boxed, because its place stays in memory as long as the connection exists.
+        let opening = Box::new((slot, gateway, login, protocol));
+        switch_protocols(&tasks, &headers, upgrade, move |upgraded| {
+            let (slot, gateway, login, protocol) = *opening;
+            let connection = upgraded.and_then(|upgraded| {
+                let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits)?;
+                Some(Box::new(NativeConnection::new(
+                    lane.upgrade()?,
+                    socket,
+                    (slot, address),
+                    gateway,
+                    login,
+                    protocol,
+                )))
+            });
+            async move {
+                if let Some(connection) = connection {
+                    connection.serve().await;
+                }
+            }
         })
     }
 }
 
 /// Opens a connection with the size limits that every native endpoint has. The library only reads, and answers control
-/// frames.
-async fn open(
+/// frames; it needs to wait for nothing.
+fn open(
     upgraded: (UpgradedSocket, Bytes),
     shard: usize,
     limits: &Limits,
-) -> (std::sync::Weak<super::lane::Lane>, WebSocketStream<LaneStream>) {
+) -> Option<(std::sync::Weak<super::lane::Lane>, WebSocketStream<LaneStream>)> {
     let stream = LaneStream::new(upgraded, shard, SessionStart::Plain, OnOverflow::Notify);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
-    (stream.lane(), WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+    let lane = stream.lane();
+    Some((lane, WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).now_or_never()?))
 }

@@ -102,8 +102,8 @@ struct OrionProtocol {
     since: Option<String>,
     /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
     replay: Option<Duration>,
-    /// The error in the handshake's query, until it is sent.
-    query_fault: Option<ErrorObject>,
+    /// The error in the handshake's query, until it is sent. Boxed, because it is rare.
+    query_fault: Option<Box<ErrorObject>>,
     may_push: bool,
     may_read: bool,
     /// Set while the connection waits for the client's first `subscribe`.
@@ -137,7 +137,7 @@ impl OrionProtocol {
     ) -> Self {
         let (replay, query_fault) = match replay.map(|replay| parse_replay(&replay.into())) {
             Some(Ok(replay)) => (Some(replay), None),
-            Some(Err(fault)) => (None, Some(fault)),
+            Some(Err(fault)) => (None, Some(Box::new(fault))),
             None => (None, None),
         };
         Self { since, replay, query_fault, ..Self::new(gateway, alarm_window, DASHBOARD, (may_push, true)) }

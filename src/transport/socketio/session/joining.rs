@@ -54,9 +54,7 @@ impl ClientSession {
         self.gateway.hub.with_snapshot(|snapshot| {
             self.hold_live(socket);
             let (wanted, before) = (&pending.request.topics, self.state.lock().topics.clone());
-            for price in snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)) {
-                self.disconnect_if_full(socket, emit_price(socket, &price));
-            }
+            let prices = snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol));
             // If the gap since the cursor was not filled, the snapshot is complete, whatever the client has had.
             let whole = pending.recovered == Some(false);
             let replay = pending.request.replay.filter(|_| !whole);
@@ -65,9 +63,7 @@ impl ClientSession {
                     wanted.signals.contains(&signal.symbol) && (whole || !before.signals.contains(&signal.symbol));
                 is_new && (signal.state.is_pending() || replay.is_none_or(|replay| age <= replay))
             });
-            for signal in &signals {
-                self.disconnect_if_full(socket, emit_signal(socket, signal));
-            }
+            self.send_snapshot(socket, prices, signals);
             self.join_market(&pending.request, snapshot.position().seq);
             let is_finished = self.finish(socket, snapshot, &mut pending).is_ok();
             // With a full queue it joins when the rest of the snapshot is emitted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use socketioxide::extract::SocketRef;
 
 use super::{ClientSession, SessionState};
-use crate::hub::{Outbox, Selection, Topics};
+use crate::hub::{Envelope, Outbox, Selection, Topics};
 use crate::transport::lane::MARKER;
 use crate::transport::resume::NoRoom;
 use crate::transport::socketio::{lanes, rooms, websocket};
@@ -19,6 +19,29 @@ impl ClientSession {
         if !std::mem::replace(&mut self.state.lock().owes_marker, true) {
             lane.close_gate();
         }
+    }
+
+    /// Sends a snapshot behind everything that was emitted, and before everything that follows. On a lane it waits behind a
+    /// marker of its own: through the engine it would leave a buffer of its size with every client. Call it under the hub's
+    /// lock, after [`hold_live`](Self::hold_live).
+    pub(super) fn send_snapshot(&self, socket: &SocketRef, prices: Vec<Arc<Envelope>>, signals: Vec<Arc<Envelope>>) {
+        let Some(lane) = websocket::lane(socket).filter(|_| !prices.is_empty() || !signals.is_empty()) else {
+            for price in &prices {
+                self.disconnect_if_full(socket, rooms::emit_price(socket, price));
+            }
+            for signal in &signals {
+                self.disconnect_if_full(socket, rooms::emit_signal(socket, signal));
+            }
+            return;
+        };
+        let sent = socket.emit(MARKER.as_str(), &());
+        if sent.is_ok() {
+            self.state.lock().owes_marker = false;
+            let events = [prices, signals].concat();
+            self.gateway.fanout.put_behind_gate(&lane, lanes::slot(socket.ns()), &events);
+            self.hold_live(socket);
+        }
+        self.disconnect_if_full(socket, sent);
     }
 
     /// Joins the live events of the current subscription, behind everything that was emitted. Call it under the hub's lock.
