@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use super::judge::{self, Verdict};
-use super::message::{Batch, Message, MessageContent, Undecodable, digest};
+use super::message::{LogBatch, Message, MessageContent, Undecodable, digest};
 use super::node::Node;
 use super::wire::FindType;
 use crate::domain::{Event, Position, RelayedMessage};
@@ -40,7 +40,7 @@ pub(super) enum Trouble {
 }
 
 /// A message that was handed to the copy.
-struct Step {
+struct JudgedMessage {
     place: ReplicaPlace,
     verdict: Verdict,
     entries: LogEntries,
@@ -60,7 +60,7 @@ impl Node {
                 Ok(None) => {}
                 Ok(Some((verdict, replicated, entries))) => {
                     place = replicated.place.clone();
-                    steps.push(Step { place: place.clone(), verdict, entries: entries.clone() });
+                    steps.push(JudgedMessage { place: place.clone(), verdict, entries: entries.clone() });
                     writes.push(self.store.apply(entries, replicated));
                 }
                 Err(found) => {
@@ -79,8 +79,8 @@ impl Node {
         trouble.map_or(Ok(()), Err)
     }
 
-    async fn applied(&mut self, step: Step, receipt: AppendReceipt) {
-        let Step { place, verdict, entries } = step;
+    async fn applied(&mut self, step: JudgedMessage, receipt: AppendReceipt) {
+        let JudgedMessage { place, verdict, entries } = step;
         self.place = place;
         self.damage = None;
         self.behind_since = None;
@@ -128,7 +128,7 @@ fn prepare(place: &ReplicaPlace, seq: u64, payload: &[u8], find: FindType) -> Re
     Ok(Some((verdict, Replicated { place: next, batch }, entries)))
 }
 
-fn continuation(seq: u64, batch: &Batch) -> Result<ReplicatedBatch, Trouble> {
+fn continuation(seq: u64, batch: &LogBatch) -> Result<ReplicatedBatch, Trouble> {
     let after =
         batch.after.read().ok_or_else(|| Trouble::Damage(format!("message {seq} of the stream has no valid hash")))?;
     let (stored_at, requests, bars) = (batch.stored_at(), batch.requests.clone(), batch.bars.clone());

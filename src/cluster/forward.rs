@@ -98,7 +98,7 @@ impl Router {
     }
 
     /// Routes the pushes of this node's clients until `stop`; then answers what is left.
-    pub(super) async fn route(self: Arc<Self>, mut requests: mpsc::Receiver<Request>, stop: CancellationToken) {
+    pub(super) async fn run(self: Arc<Self>, mut requests: mpsc::Receiver<Request>, stop: CancellationToken) {
         loop {
             let request = tokio::select! {
                 biased;

@@ -86,7 +86,7 @@ pub(super) fn base(message: &Message) -> Option<&WireHeads> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Batch, VERSION};
+    use super::super::message::{LogBatch, VERSION};
     use super::*;
     use crate::store::LogHeads;
 
@@ -101,7 +101,7 @@ mod tests {
     fn batch() -> MessageContent {
         let empty = r#"{"after":HEADS,"stored_at":7}"#;
         let heads = serde_json::to_string(&WireHeads::from(LogHeads::START)).unwrap();
-        MessageContent::Batch(Box::new(serde_json::from_str::<Batch>(&empty.replace("HEADS", &heads)).unwrap()))
+        MessageContent::Batch(Box::new(serde_json::from_str::<LogBatch>(&empty.replace("HEADS", &heads)).unwrap()))
     }
 
     #[test]

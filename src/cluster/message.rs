@@ -53,12 +53,12 @@ pub(super) enum MessageContent {
     /// The node is the writer from here on.
     Term,
     /// Entries.
-    Batch(Box<Batch>),
+    Batch(Box<LogBatch>),
 }
 
 /// Entries, as their writer has numbered and stamped them. No other node computes any of it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Batch {
+pub(super) struct LogBatch {
     /// What the entries follow.
     pub(super) after: WireHeads,
     /// When the writer stored them; Unix milliseconds.
@@ -187,7 +187,7 @@ pub(super) fn digest(payload: &[u8]) -> String {
     hex(&Sha256::digest(payload))
 }
 
-impl Batch {
+impl LogBatch {
     /// Returns the entries, the relayed ones without their numbers.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_message_survives_a_round_trip() {
         let request: RequestId = "r".repeat(DEFLATED_FROM).into();
-        let batch = |requests| Batch {
+        let batch = |requests| LogBatch {
             after: LogHeads::START.into(),
             stored_at: 5,
             signals: Vec::new(),

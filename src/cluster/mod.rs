@@ -226,7 +226,7 @@ impl ClusterHandle {
         };
         tasks.spawn("cluster node", node.run(tasks.stopping()));
         tasks.spawn("cluster beats", forever(beats::beat(shared.clone(), tasks.stopping())));
-        tasks.spawn("cluster pushes", forever(router.clone().route(requests, tasks.stopping())));
+        tasks.spawn("cluster pushes", forever(router.clone().run(requests, tasks.stopping())));
         tasks.spawn("cluster inbox", forever(router.clone().serve_inbox(tasks.stopping())));
         tasks.spawn("cluster prices out", forever(prices.clone().send(tasks.stopping())));
         tasks.spawn("cluster prices in", forever(prices::receive(shared.clone(), hub.clone(), tasks.stopping())));

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::append::{Appended, GIVE_UP_AFTER};
 use super::apply::Trouble;
 use super::log::{MAX_ENTRIES, QueuedAppend};
-use super::message::{Batch, MessageContent};
+use super::message::{LogBatch, MessageContent};
 use super::node::Node;
 use crate::pipeline::clock;
 use crate::store::{AppendReceipt, Health, LogEntries, StoreError};
@@ -96,7 +96,7 @@ impl Node {
     }
 
     fn encode(&self, term: u64, together: &[QueuedAppend]) -> Result<Bytes, String> {
-        let mut batch = Batch {
+        let mut batch = LogBatch {
             after: self.store.heads().into(),
             stored_at: clock::wall().timestamp_millis().max(self.place.stored_at),
             signals: Vec::new(),

@@ -9,16 +9,15 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::admin::AdminAccess;
-use super::error::ApiError;
 use crate::cluster::ClusterHandle;
 
-/// A cluster; without `nodes` and `stream` while the log cannot be asked.
+/// A cluster; without `nodes` and `stream` while the log cannot be asked, and outside of a cluster.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cluster)]
 struct ClusterObject {
-    /// What this node knows: its state, term, writer, and how far it is behind.
-    #[schema(value_type = Object)]
-    node: Value,
+    /// What this node knows: its state, term, writer, and how far it is behind; null outside of a cluster.
+    #[schema(value_type = Option<Object>)]
+    node: Option<Value>,
     /// The nodes that have answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
@@ -32,7 +31,7 @@ struct ClusterObject {
     error: Option<String>,
 }
 
-/// Returns all nodes of the cluster that answer, and the state of its stream; 404 outside of a cluster.
+/// Returns all nodes of the cluster that answer, and the state of its stream; `node` is null outside of a cluster.
 #[utoipa::path(
     get,
     path = "/api/admin/cluster",
@@ -40,17 +39,16 @@ struct ClusterObject {
     security(("admin" = [])),
     responses((status = 200, body = ClusterObject, description = "The nodes and the stream")),
 )]
-pub(super) async fn cluster(_: AdminAccess, State(state): State<AppState>) -> Result<Response, ApiError> {
-    let cluster = state.cluster.as_ref().ok_or(ApiError::NotFound)?;
-    let node = this_node(cluster);
-    let body = match cluster.status().await {
-        Ok(status) => {
-            let (nodes, stream) = (Some(json!(status.nodes)), Some(json!(status.stream)));
-            ClusterObject { node, nodes, stream, error: None }
+pub(super) async fn cluster(_: AdminAccess, State(state): State<AppState>) -> Response {
+    let mut body =
+        ClusterObject { node: state.cluster.as_ref().map(this_node), nodes: None, stream: None, error: None };
+    if let Some(cluster) = &state.cluster {
+        match cluster.status().await {
+            Ok(status) => (body.nodes, body.stream) = (Some(json!(status.nodes)), Some(json!(status.stream))),
+            Err(error) => body.error = Some(error.to_string()),
         }
-        Err(error) => ClusterObject { node, nodes: None, stream: None, error: Some(error.to_string()) },
-    };
-    Ok(Json(body).into_response())
+    }
+    Json(body).into_response()
 }
 
 /// Returns what this node knows of its cluster.

@@ -211,6 +211,7 @@ fn routes() -> Vec<Route> {
     routes.extend(
         [
             "/api/admin/overview",
+            "/api/admin/cluster",
             "/api/v1/admin/users",
             "/api/v1/admin/subscribers",
             "/api/v1/admin/analytics/revenue",

@@ -115,7 +115,8 @@ async fn a_log_of_a_new_epoch_replaces_the_copy() {
     // The log is made from an empty directory, as after the loss of all NATS servers.
     let fresh = Node::new("z", &cluster.nats, &[]);
     let before = std::mem::replace(&mut cluster.nodes, vec![fresh]);
-    assert_eq!(cluster.command(&["cluster", "init"]).await.0, Some(0));
+    let (code, says) = cluster.command(&["cluster", "init"]).await;
+    assert_eq!(code, Some(0), "{says}");
     cluster.nodes = again;
     for node in &mut cluster.nodes {
         node.start().await;

@@ -134,7 +134,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         &[
             ("config", "ClusterSettings"),
             ("domain", "*"),
-            ("hub", "Channels Envelope Hub Sink"),
+            ("hub", "Envelope Hub Sink"),
             ("pipeline", "Handle Request SubmitError clock"),
             (
                 "store",
