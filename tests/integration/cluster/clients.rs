@@ -201,5 +201,6 @@ async fn a_rolling_restart_delays_no_push_and_doubles_nothing() {
         "rolling restart: {count} pushes, the longest took {:.2} s; {head} events; append {append:.1} ms, commit {commit:.1} ms",
         longest.as_secs_f64()
     );
-    assert!(longest < Duration::from_secs(3), "a push took {longest:?}");
+    // How long a handover takes is the benchmark's to say; no push may run into the time at which a node gives up.
+    assert!(longest < Duration::from_secs(15), "a push took {longest:?}");
 }

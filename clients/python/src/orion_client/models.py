@@ -126,6 +126,18 @@ class Budget(TypedDict):
     limit: int
     resets_at: str
 
+
+class Cluster(TypedDict):
+    """A cluster; without `nodes` and `stream` while the log cannot be asked, and outside of a cluster."""
+    node: NotRequired[dict[str, Any] | None]
+    """What this node knows: its state, term, writer, and how far it is behind; null outside of a cluster."""
+    nodes: NotRequired[list[dict[str, Any]] | None]
+    """The nodes that have answered."""
+    stream: NotRequired[dict[str, Any] | None]
+    """The stream that has the log."""
+    error: NotRequired[str | None]
+    """Why the log could not be asked."""
+
 Direction: TypeAlias = 'Literal["long", "short"]'
 """The direction of a signal."""
 
@@ -269,6 +281,8 @@ OutcomeClass: TypeAlias = 'Literal["targets", "stop", "ambiguous", "expired", "n
 class Overview(TypedDict):
     """The state of the server; the lists are those of the metrics with the same names."""
     alerts: list[dict[str, Any]]
+    cluster: NotRequired[dict[str, Any] | None]
+    """What this node knows of its cluster, if it belongs to one."""
     connections: list[dict[str, Any]]
     duplicates: list[dict[str, Any]]
     log: dict[str, Any]
@@ -656,5 +670,9 @@ TradeOutcome = TypedDict("TradeOutcome", {
 
 
 class Unready(TypedDict):
+    part: NotRequired[str | None]
+    """The part that is missing."""
+    reasons: NotRequired[list[str]]
+    """Why it is missing."""
     status: str
-    """`starting` or `draining`."""
+    """`starting`, `draining`, or `unavailable` when a part is missing."""
