@@ -385,7 +385,12 @@ fn raw(tcp: TcpStream, write_timeout: Duration, chop: bool) -> UpgradedSocket {
 
 /// A lane whose engine is silent.
 async fn silent() -> (StrictClient, LaneStream, Arc<Lane>) {
-    let (client, server) = pair(4096).await;
+    silent_behind(4096).await
+}
+
+/// The same with this send buffer in bytes.
+async fn silent_behind(send_buffer: u32) -> (StrictClient, LaneStream, Arc<Lane>) {
+    let (client, server) = pair(send_buffer).await;
     let socket = raw(server, Duration::from_millis(300), false);
     let stream = LaneStream::new((socket, Bytes::new()), 0, SessionStart::Plain, OnOverflow::Notify);
     let lane = stream.lane().upgrade().unwrap();
@@ -437,6 +442,23 @@ async fn a_slow_client_gets_every_signal_and_the_last_price() {
     }
     assert!(lane.behind().conflated >= conflated);
     assert_eq!(Behind { conflated: 0, ..lane.behind() }, Behind::default());
+}
+
+/// Also when it has more frames than one system call takes.
+#[tokio::test]
+async fn a_selection_keeps_the_order_of_its_batch() {
+    let (mut client, _stream, lane) = silent_behind(1 << 20).await;
+    lane.subscribe(SLOT, some(), 0);
+    let events: Vec<_> =
+        (1..=100).flat_map(|number| [price("B", number), price("A", number), signal(number)]).collect();
+    let (delivery, tally) = deliver(&lane, &events);
+    assert_eq!((delivery, tally.ordered, tally.states), (DeliveryOutcome::Done, 100, 100));
+    for number in 1..=100 {
+        for wanted in [format!("P B {number} "), format!("S {number} ")] {
+            let message = timeout(LONG, client.message()).await.unwrap().unwrap();
+            assert!(message.starts_with(&wanted), "{message} instead of {wanted}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Writing from the fan-out, and what happens when the socket accepts no more.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -100,40 +100,41 @@ impl Lane {
         }
     }
 
-    /// Writes the wanted frames with one system call.
+    /// Writes the wanted frames: all of a batch with one system call, a selection with one for every few frames.
     fn write_at_once(&self, frames: &EncodedFrames, is_wanted: impl Fn(&Part) -> bool, tally: &mut Tally) -> AtOnce {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let (mut count, mut bytes) = (0, 0);
-        for (range, _) in frames.parts().filter(|(_, part)| is_wanted(part)) {
-            bytes += range.len();
-            if let Some(slice) = slices.get_mut(count) {
-                *slice = IoSlice::new(&frames.all[range]);
-            }
-            count += 1;
-        }
-        if count == 0 {
-            return AtOnce::All;
-        }
-        let written = if count == frames.len() {
-            self.socket.try_write(&frames.all)
-        } else if count <= MAX_SLICES {
-            self.socket.try_write_vectored(&slices[..count])
+        let wanted = || frames.parts().filter(|(_, part)| is_wanted(part));
+        let wants_all = frames.parts().all(|(_, part)| is_wanted(&part));
+        let outcome = if wants_all {
+            let of = frames.all.len();
+            AtOnce::of(self.socket.try_write(&frames.all), of, 0)
         } else {
-            Ok(0)
+            self.write_slices(wanted().map(|(range, _)| &frames.all[range]))
         };
-        match written {
-            Ok(written) if written == bytes => {
-                if count == frames.len() {
-                    tally.states += frames.states;
-                    tally.ordered += count as u64 - frames.states;
-                } else {
-                    frames.parts().filter(|(_, part)| is_wanted(part)).for_each(|(_, part)| tally.count(part));
-                }
-                AtOnce::All
+        if outcome == AtOnce::All && wants_all {
+            tally.states += frames.states;
+            tally.ordered += frames.len() as u64 - frames.states;
+        } else if outcome == AtOnce::All {
+            wanted().for_each(|(_, part)| tally.count(part));
+        }
+        outcome
+    }
+
+    fn write_slices<'a>(&self, mut frames: impl Iterator<Item = &'a [u8]>) -> AtOnce {
+        let mut before = 0;
+        loop {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let (mut count, mut bytes) = (0, 0);
+            for (slice, frame) in slices.iter_mut().zip(&mut frames) {
+                *slice = IoSlice::new(frame);
+                (count, bytes) = (count + 1, bytes + frame.len());
             }
-            Ok(written) => AtOnce::Part(written),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => AtOnce::Part(0),
-            Err(_) => AtOnce::Broken,
+            if count == 0 {
+                return AtOnce::All;
+            }
+            match AtOnce::of(self.socket.try_write_vectored(&slices[..count]), bytes, before) {
+                AtOnce::All => before += bytes,
+                other => return other,
+            }
         }
     }
 
@@ -240,6 +241,7 @@ impl Lane {
 }
 
 /// What became of a write that was tried at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AtOnce {
     /// Everything wanted is written.
     All,
@@ -247,6 +249,18 @@ enum AtOnce {
     Part(usize),
     /// The socket is broken.
     Broken,
+}
+
+impl AtOnce {
+    /// Returns what a write of `bytes` means, after `before` bytes that were accepted.
+    fn of(written: io::Result<usize>, bytes: usize, before: usize) -> Self {
+        match written {
+            Ok(written) if written == bytes => Self::All,
+            Ok(written) => Self::Part(before + written),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Self::Part(before),
+            Err(_) => Self::Broken,
+        }
+    }
 }
 
 impl Tally {
