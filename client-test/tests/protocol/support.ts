@@ -101,7 +101,8 @@ export class Socket {
     const began = performance.now();
     await this.closed();
     assert.ok(performance.now() - began < PING_INTERVAL, "closed for another reason");
-    assert.deepEqual(this.#messages, []);
+    // At most the packet that says so comes before.
+    assert.deepEqual(this.#messages.filter((message) => message !== "1"), []);
   }
 
   send(...messages: (string | Uint8Array)[]): void {
