@@ -127,7 +127,7 @@ export function engineCases({ version, address, echoes }: Engine): void {
   describe("close", () => {
     test("the client closes over long polling", async () => {
       const sid = await open();
-      const [polled] = await Promise.all([poll(sid), post(sid, payload("1"))]);
+      const [polled] = await Promise.all([poll(sid), sleep(50).then(() => post(sid, payload("1")))]);
       assert.deepEqual(polled, OK(payload("6")));
       assert.equal((await poll(sid)).status, 400);
     });
