@@ -13,7 +13,7 @@ import { startServer, TOKEN, type OrionServer } from "./support/server.ts";
 
 const CLIENT = fileURLToPath(new URL("../../clients/python", import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), "orion-python-"));
-const PATIENCE = 120_000;
+const SUITE_TIMEOUT = 120_000;
 
 let server: OrionServer;
 let python: Python | string;
@@ -31,7 +31,7 @@ after(async () => {
 });
 
 function options(env: Record<string, string> = {}) {
-  return { cwd: CLIENT, timeout: PATIENCE, path: [dir], env };
+  return { cwd: CLIENT, timeout: SUITE_TIMEOUT, path: [dir], env };
 }
 
 /** Runs Python against the server. */

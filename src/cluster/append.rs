@@ -44,9 +44,9 @@ pub(super) struct PlacedMessage<'a> {
 }
 
 impl PlacedMessage<'_> {
-    /// Sends the message until it is known what became of it, at most for `patience`.
-    pub(super) async fn send(&self, context: &jetstream::Context, patience: Duration) -> Appended {
-        let until = Instant::now() + patience;
+    /// Sends the message until it is known what became of it, at most for `time_limit`.
+    pub(super) async fn send(&self, context: &jetstream::Context, time_limit: Duration) -> Appended {
+        let until = Instant::now() + time_limit;
         loop {
             let (why, pause) = match timeout(ACK_TIMEOUT, self.attempt(context)).await {
                 Ok(Ok(sequence)) if sequence == self.after + 1 => return Appended::Done,

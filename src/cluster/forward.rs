@@ -21,7 +21,7 @@ use crate::pipeline::{Handle, Request, SubmitError};
 use crate::store::{Reader, RequestId};
 
 /// How long a push may wait for a writer and its answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one attempt waits for the writer's answer.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// Pause before the next attempt, unless the view of the cluster changes earlier.
@@ -29,7 +29,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The same after the writer could not store it.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 /// How long this node's copy may take to reach an answer of the writer.
-const COPY_PATIENCE: Duration = Duration::from_secs(5);
+const COPY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of pushes that this node has forwarded at a time; further ones are rejected.
 const MAX_FORWARDED: usize = 256;
 /// Maximum number of pushes of this node's clients, and of other nodes, that are processed at a time.
@@ -129,7 +129,7 @@ impl Router {
     /// Hands one push to the writer until it is answered.
     async fn submit(&self, input: Input) -> Result<Accepted, SubmitError> {
         let id: RequestId = format!("{}{}", self.prefix, self.number.fetch_add(1, Ordering::Relaxed)).into();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + FORWARD_TIMEOUT;
         let mut view = self.shared.view.subscribe();
         let mut forwarded = None;
         let mut again = false;
@@ -201,7 +201,7 @@ impl Router {
         };
         // The client reads its own write on this node.
         let reached = view::wait(view, |view| view.stream_seq >= stream_seq);
-        if timeout(COPY_PATIENCE, reached).await.is_err() {
+        if timeout(COPY_TIMEOUT, reached).await.is_err() {
             return WireAnswer::Failed("this node's copy does not follow the log".to_owned());
         }
         answer

@@ -13,7 +13,7 @@ use crate::config::ClusterSettings;
 use crate::store::{LocalLog, LogHeads};
 
 /// How long the NATS servers may take until they are ready.
-const PATIENCE: Duration = Duration::from_secs(20);
+const INIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -50,7 +50,7 @@ pub async fn init(
     let replicas = replicas.unwrap_or(if settings.urls.iter().count() >= 3 { 3 } else { 1 });
     let client = connection::connect(settings).await?;
     let context = connection::jetstream(&client);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + INIT_TIMEOUT;
     let epoch = loop {
         let refused = match connection::stream(&context).await {
             Ok((stream, found)) if stream.cached_info().state.last_sequence == 0 => {

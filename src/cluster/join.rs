@@ -14,9 +14,9 @@ use crate::config::ClusterSettings;
 use crate::store::{LocalLog, LogHeads, StoreError};
 
 /// How long a node without a copy waits for the log.
-const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_FIND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node with a copy waits before it serves what it has.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -44,8 +44,8 @@ pub async fn join(settings: &ClusterSettings, dir: &Path) -> Result<Joined, Clus
     let client = connection::connect(settings).await?;
     let local = read(dir)?;
     let place = local.as_ref().and_then(|local| local.place.as_ref());
-    let patience = if place.is_some() { PATIENCE } else { FIRST_PATIENCE };
-    match (find(&client, patience).await, place) {
+    let time_limit = if place.is_some() { FIND_TIMEOUT } else { FIRST_FIND_TIMEOUT };
+    match (find(&client, time_limit).await, place) {
         (Ok(found), _) => {
             let epoch = found.epoch.clone();
             match fit(local.as_ref(), &found) {
@@ -76,8 +76,8 @@ fn read(dir: &Path) -> Result<Option<LocalLog>, ClusterError> {
     LocalLog::read(dir).map_err(|error| stored(&error))
 }
 
-async fn find(client: &Client, patience: Duration) -> Result<Found, ClusterError> {
-    let until = Instant::now() + patience;
+async fn find(client: &Client, time_limit: Duration) -> Result<Found, ClusterError> {
+    let until = Instant::now() + time_limit;
     let context = connection::jetstream(client);
     loop {
         let attempt = async {

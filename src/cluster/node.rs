@@ -271,12 +271,12 @@ impl Node {
     }
 
     /// Appends a message after the copy's place.
-    pub(super) async fn send(&self, term: u64, payload: Bytes, patience: Duration) -> Appended {
+    pub(super) async fn send(&self, term: u64, payload: Bytes, time_limit: Duration) -> Appended {
         let after = self.place.stream_seq;
         let id = format!("{}.{term}.{}.{}", self.place.epoch, self.shared.name, after + 1);
         let fenced = !self.shared.unfenced;
         let timer = self.shared.metrics.cluster_append_seconds.start_timer();
-        let outcome = PlacedMessage { id: &id, payload, after, fenced }.send(&self.shared.context, patience).await;
+        let outcome = PlacedMessage { id: &id, payload, after, fenced }.send(&self.shared.context, time_limit).await;
         match &outcome {
             Appended::Done => timer.observe_duration(),
             Appended::Fenced | Appended::Unknown(_) => drop(timer.stop_and_discard()),

@@ -83,10 +83,10 @@ pub async fn status(settings: &ClusterSettings) -> Result<ClusterStatus, Cluster
 pub(super) async fn collect(
     client: &Client,
     context: &jetstream::Context,
-    patience: Duration,
+    time_limit: Duration,
 ) -> Result<ClusterStatus, ClusterError> {
     let unreachable = |error: &dyn std::fmt::Display| ClusterError::Unreachable(error.to_string());
-    let found = timeout(patience.max(connection::REQUEST_TIMEOUT), connection::stream(context)).await;
+    let found = timeout(time_limit.max(connection::REQUEST_TIMEOUT), connection::stream(context)).await;
     let (stream, epoch) = found.map_err(|_| unreachable(&"no answer"))??;
     let info = stream.cached_info();
     let followers = info.cluster.iter().flat_map(|cluster| &cluster.replicas);

@@ -11,7 +11,7 @@ export const PING_TIMEOUT = 200;
 export const MAX_PAYLOAD = 1_000_000;
 
 /** A WebSocket must answer within this time. */
-const PATIENCE = 5_000;
+const PACKET_TIMEOUT = 5_000;
 
 export interface Echo {
   /** `host:port` of Socket.IO, and of Engine.IO alone. */
@@ -62,11 +62,11 @@ export class Socket {
 
   /** Waits until `find` finds something. */
   async #until<T>(what: string, find: () => T | undefined): Promise<T> {
-    const deadline = Date.now() + PATIENCE;
+    const deadline = Date.now() + PACKET_TIMEOUT;
     for (;;) {
       const found = find();
       if (found !== undefined) return found;
-      assert.ok(Date.now() < deadline, `no ${what} within ${PATIENCE} ms`);
+      assert.ok(Date.now() < deadline, `no ${what} within ${PACKET_TIMEOUT} ms`);
       await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), sleep(100)]);
     }
   }
