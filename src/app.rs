@@ -231,7 +231,8 @@ impl App {
             sessions.await;
             Ok::<_, Infallible>(())
         });
-        let router = http::router(state, routes, streams);
+        let descriptions = dashboards::descriptions(settings, &state.published);
+        let router = http::router(state, routes, streams, &descriptions);
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));

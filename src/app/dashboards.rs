@@ -13,16 +13,18 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::run_forever;
 use crate::cluster::ClusterHandle;
+use crate::config::Settings;
 use crate::dashboards::aria::Aria;
 use crate::dashboards::bots::Bots;
 use crate::dashboards::orion::Orion;
 use crate::dashboards::sentio::Sentio;
 use crate::dashboards::{Dashboard, Running, Start};
 use crate::domain::{MessageType, Position, RelayedMessage, Signal};
-use crate::http::AppState;
+use crate::http::{AppState, StreamDescriptions};
 use crate::tasks::Tasks;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Encode;
+use crate::transport::socketio;
 
 /// All dashboards.
 const DASHBOARDS: [&dyn Dashboard; 4] = [&Orion, &Aria, &Sentio, &Bots];
@@ -63,6 +65,13 @@ pub(super) fn rewrite(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
 /// Returns the messages that dashboards read in place of a changed signal.
 pub(super) fn derive(signal: &Signal, now: DateTime<Utc>) -> Vec<RelayedMessage> {
     DASHBOARDS.iter().filter_map(|dashboard| dashboard.derive(signal, now)).collect()
+}
+
+/// Returns what the description of the streams is written from.
+pub(super) fn descriptions(settings: &Settings, published: &PublishedTypes) -> StreamDescriptions {
+    let streams = DASHBOARDS.iter().flat_map(|dashboard| dashboard.streams());
+    let streams = streams.chain(socketio::streams(published)).collect();
+    StreamDescriptions { streams, limits: settings.limits.clone(), heartbeat: settings.heartbeat.clone() }
 }
 
 /// Routes, and streams with their own state.

@@ -23,6 +23,7 @@ use crate::domain::{Position, RelayedMessage, Signal, UserNote};
 use crate::http::{AppState, ReadLimit};
 use crate::hub::Encoding;
 use crate::transport::Gateway;
+use crate::transport::describe::StreamDescription;
 use crate::transport::events::PublishedType;
 use crate::transport::lane::{NativeEncoding, Slot};
 
@@ -41,6 +42,9 @@ pub trait Dashboard: fmt::Debug + Sync {
     fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
         &[]
     }
+
+    /// Describes its streams, all of them.
+    fn streams(&self) -> Vec<StreamDescription>;
 
     /// Returns the headers in which its pages send a token, besides `Authorization`.
     fn token_headers(&self) -> &'static [&'static str] {

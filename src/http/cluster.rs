@@ -16,18 +16,19 @@ use crate::cluster::ClusterHandle;
 #[schema(as = Cluster)]
 struct ClusterObject {
     /// What this node knows: its state, term, writer, and how far it is behind; null outside of a cluster.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required, value_type = Option<Object>)]
     node: Option<Value>,
     /// The nodes that have answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Vec<Object>)]
     nodes: Option<Value>,
     /// The stream that has the log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Object)]
     stream: Option<Value>,
     /// Why the log could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 

@@ -15,8 +15,9 @@ use super::etag::unless_known;
 struct Page;
 
 const INDEX: &str = "index.html";
-/// The page that shows the description of the HTTP interface.
+/// The pages that show the descriptions of the HTTP interface and of the streams.
 const DOCS: &str = "docs/index.html";
+const STREAMS: &str = "docs/streams.html";
 
 /// The page loads no external resources, runs no inline scripts, and cannot be framed.
 const POLICY: (HeaderName, &str) = (
@@ -30,10 +31,10 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <p>To build it: <code>cd client-test &amp;&amp; npm ci &amp;&amp; npm run build</code>, then build the server again. \
     <code>make run</code> does both.\n";
 
-/// Returns the routes: `/` and one for each file of the page.
+/// Returns the routes: `/`, the pages of the descriptions, and one for each file.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = |name: &'static str| get(move |headers: HeaderMap| async move { file(name, &headers) });
-    let pages = Router::new().route("/", page(INDEX)).route("/docs", page(DOCS));
+    let pages = Router::new().route("/", page(INDEX)).route("/docs", page(DOCS)).route("/docs/streams", page(STREAMS));
     Page::iter().fold(pages, |routes, name| {
         let path = format!("/{name}");
         routes.route(&path, get(move |headers: HeaderMap| async move { file(&name, &headers) }))

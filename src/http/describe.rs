@@ -32,6 +32,10 @@ pub(super) const INGEST: &str = "ingest";
 /// The token of a user.
 pub(super) const USER: &str = "user";
 
+pub(super) const READER_TEXT: &str = "`ORION_READ_TOKEN` or a user's token; only where `ORION_READ_AUTH=required`.";
+pub(super) const INGEST_TEXT: &str = "`ORION_INGEST_TOKEN`: gives write access.";
+pub(super) const USER_TEXT: &str = "The token of a user, signed by your login service.";
+
 /// Answers that any request can get.
 const ALWAYS: [u16; 3] = [400, 421, 500];
 /// Answers where a token is asked for: it is missing or wrong, presented too often, or cannot be verified now.
@@ -135,7 +139,7 @@ fn requirement(name: &str) -> SecurityRequirement {
 fn introduction() -> String {
     format!(
         "Live prices and trading signals, and everything that is published for the dashboards, over plain HTTP. The \
-         streams, over WebSocket and Socket.IO, are not part of this document.\n\n\
+         streams, over WebSocket and Socket.IO, are in `/asyncapi.json`: [streams](docs/streams).\n\n\
          **Limits.** A body has at most {} KiB, a batch {} KiB, and a batch has at most 1,000 entries; it is accepted or \
          rejected as a whole. At most 16 expensive reads run at the same time; beyond that the answer is 503 `overloaded` \
          with `Retry-After`. An address that presents more than 20 wrong tokens within a minute gets 429.\n\n\
@@ -154,9 +158,9 @@ fn schemes() -> [(&'static str, SecurityScheme); 5] {
     };
     let header = "The token of administrators, in a header of its own; it takes precedence over a bearer token.";
     [
-        (READER, bearer("`ORION_READ_TOKEN` or a user's token; only where `ORION_READ_AUTH=required`.", false)),
-        (INGEST, bearer("`ORION_INGEST_TOKEN`: gives write access.", false)),
-        (USER, bearer("The token of a user, signed by your login service.", true)),
+        (READER, bearer(READER_TEXT, false)),
+        (INGEST, bearer(INGEST_TEXT, false)),
+        (USER, bearer(USER_TEXT, true)),
         (ADMIN, bearer("`ORION_ADMIN_TOKEN`, or the token of a user who is an administrator.", false)),
         (ADMIN_HEADER, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-Admin-Token", header)))),
     ]

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the description of the HTTP interface, encoded once.
+//! `GET /openapi.json` and `GET /asyncapi.json`: the descriptions of the routes and of the streams, encoded once.
 
 use axum::Router;
 use axum::routing::get;
@@ -7,15 +7,20 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use utoipa::openapi::OpenApi;
 
+use super::asyncapi::{self, StreamDescriptions};
 use super::body::JSON;
 use super::describe;
 use super::etag::unless_known;
 
-/// Returns the route of the description of `api`.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(api: OpenApi) -> Router<S> {
+/// Returns the routes of the descriptions of `api` and of the streams.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(api: OpenApi, streams: &StreamDescriptions) -> Router<S> {
     // The document has string keys only, so encoding cannot fail.
-    let document = Bytes::from(serde_json::to_vec(&describe::complete(api)).unwrap_or_default());
-    let hash = Sha256::digest(&document).into();
-    let answer = move |headers: HeaderMap| async move { unless_known(&headers, &hash, JSON, document) };
-    Router::new().route("/openapi.json", get(answer))
+    let openapi = serde_json::to_vec(&describe::complete(api)).unwrap_or_default();
+    let document = |document: Vec<u8>| {
+        let (hash, document) = (Sha256::digest(&document).into(), Bytes::from(document));
+        get(move |headers: HeaderMap| async move { unless_known(&headers, &hash, JSON, document) })
+    };
+    Router::new()
+        .route("/openapi.json", document(openapi))
+        .route("/asyncapi.json", document(asyncapi::encoded(streams)))
 }

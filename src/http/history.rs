@@ -40,8 +40,10 @@ struct LifeObject<'a> {
     history: Vec<StateObject<'a>>,
     /// The outcome of the trade, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     outcome: Option<TradeOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     position: Option<PositionObject>,
 }
 

@@ -3,6 +3,7 @@
 //! [`router()`] lists every route; [`ApiError`] turns errors into responses; [`cors`] wraps the whole stack.
 
 pub(crate) mod admin;
+mod asyncapi;
 mod body;
 mod cluster;
 mod compress;
@@ -20,6 +21,7 @@ mod market;
 mod observe;
 mod ops;
 mod overview;
+mod overview_lists;
 mod params;
 pub mod protocol;
 mod reads;
@@ -47,11 +49,13 @@ use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
 use crate::transport::events::PublishedTypes;
 
+pub use asyncapi::StreamDescriptions;
 pub(crate) use body::encoded;
 pub(crate) use describe::{Group, Refuses, grouped};
 pub use error::ApiError;
 pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
+pub(crate) use requests::{EventsRequest, PricesRequest, SignalRequest};
 pub use router::{checks, router};
 pub use stats::StatsCache;
 pub use webhooks::Webhook;

@@ -45,6 +45,7 @@ struct ReadyObject<'a> {
 struct UnreadyObject {
     /// The part that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     part: Option<&'static str>,
     /// Why it is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +59,7 @@ struct UnreadyObject {
 #[schema(as = Part)]
 pub(super) struct PartObject {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     /// `ok` or `degraded`.
     status: &'static str,

@@ -15,6 +15,10 @@ use super::AppState;
 use super::admin::AdminAccess;
 use super::cluster::this_node;
 use super::ops::{PartObject, parts};
+use super::overview_lists::{
+    AlertState, ConnectionCount, CutCount, DuplicateCount, LogState, NodeEntry, PresenceCount, ProcessState,
+    QueueDepth, RefusedCount, RejectEntry, SlowClient,
+};
 use super::sources::{self, SourceObject};
 use crate::domain::iso;
 use crate::hub::Channels;
@@ -28,35 +32,34 @@ const MOST_SLOW: usize = 20;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Overview)]
 struct OverviewObject {
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<AlertState>)]
     alerts: Vec<Value>,
     /// What this node knows of its cluster, if it belongs to one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = NodeEntry)]
     cluster: Option<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<ConnectionCount>)]
     connections: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<DuplicateCount>)]
     duplicates: Vec<Value>,
-    /// The position of the log, its size, pending signals, and the free space on the disk.
-    #[schema(value_type = Object)]
+    #[schema(value_type = LogState)]
     log: Value,
     logins: i64,
     #[schema(value_type = BTreeMap<String, PartObject>)]
     parts: BTreeMap<&'static str, PartObject>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<PresenceCount>)]
     presence: Vec<Value>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = ProcessState)]
     process: Value,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<QueueDepth>)]
     queues: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<RefusedCount>)]
     refused: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<RejectEntry>)]
     rejects: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<CutCount>)]
     slow_clients_cut: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<SlowClient>)]
     slowest: Vec<Value>,
     #[schema(value_type = Vec<SourceObject>)]
     sources: Value,

@@ -14,7 +14,7 @@ use crate::domain::{Direction, Killzone, SignalStatus};
     "id": "model_001", "symbol": "EURUSD", "direction": "long", "entry_price": 1.16, "stop_loss": 1.157,
     "take_profits": [1.163, 1.166], "confidence": 0.8, "reason": "MSS with a fair value gap", "killzone": "london"
 }))]
-pub(super) struct SignalRequest {
+pub(crate) struct SignalRequest {
     /// Yours; the same id is the same signal. Without one the server makes one.
     #[schema(min_length = 1, max_length = 128)]
     id: Option<String>,
@@ -64,7 +64,7 @@ pub(super) struct EndRequest {
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"prices": [{"symbol": "EURUSD", "bid": 1.16, "ask": 1.1601}, {"symbol": "GOLD", "price": 4045.1}]}))]
 #[serde(untagged)]
-pub(super) enum PricesRequest {
+pub(crate) enum PricesRequest {
     One(PriceRequest),
     Batch {
         #[schema(min_items = 1, max_items = 1000)]
@@ -74,7 +74,7 @@ pub(super) enum PricesRequest {
 
 /// A price: `price`, or `bid` and `ask`.
 #[derive(Debug, ToSchema)]
-pub(super) struct PriceRequest {
+pub(crate) struct PriceRequest {
     /// Instrument, in any spelling.
     symbol: String,
     price: Option<f64>,
@@ -93,7 +93,7 @@ pub(super) struct PriceRequest {
     "data": {"type": "success", "title": "Trade Executed", "message": "Your AAPL buy order has been executed"}
 }))]
 #[serde(untagged)]
-pub(super) enum EventsRequest {
+pub(crate) enum EventsRequest {
     One(EventRequest),
     Batch {
         #[schema(min_items = 1, max_items = 1000)]
@@ -103,7 +103,7 @@ pub(super) enum EventsRequest {
 
 /// A message: without `user` and `audience` it goes to all subscribers of its type.
 #[derive(Debug, ToSchema)]
-pub(super) struct EventRequest {
+pub(crate) struct EventRequest {
     /// The type, which says what `data` must have.
     #[schema(rename = "type")]
     kind: String,

@@ -97,7 +97,7 @@ impl Server {
         };
         let streams = Router::new().route("/panic", get(async || -> &'static str { panic!("for the test") }));
         let routes = dashboards::test_routes(&state.reads);
-        Self { app: router(state.clone(), routes, streams), state, store, _dir: dir }
+        Self { app: router(state.clone(), routes, streams, &StreamDescriptions::default()), state, store, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -339,7 +339,7 @@ async fn writing_needs_its_token() {
 
     let mut state = server.state.clone();
     state.tokens = Arc::new(Tokens::new(&Auth::default(), now));
-    let app = router(state, OpenApiRouter::new(), Router::new());
+    let app = router(state, OpenApiRouter::new(), Router::new(), &StreamDescriptions::default());
     let request =
         request(Method::POST, "/api/prices").header("authorization", "Bearer in").body(Body::empty()).unwrap();
     let text = "Refused: the server has no token for this; its operator sets ORION_INGEST_TOKEN";

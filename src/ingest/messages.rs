@@ -31,7 +31,7 @@ pub struct Answered<T> {
     pub answer: T,
     /// How a text was interpreted; absent for JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Object)]
     pub read_as: Option<Value>,
     /// Names of the fields, or the lines of a text, that had no effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +91,6 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// Further details, such as `fields`: each invalid field with its fault.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Object)]
     pub details: Option<Value>,
 }

@@ -11,11 +11,11 @@ use crate::auth::AuthError;
 
 /// Declares the closes with their codes and texts, so that none can lack one.
 macro_rules! closes {
-    ($($(#[$doc:meta])+ $close:ident => $code:literal, $label:literal, $reason:literal;)+) => {
+    ($(#[doc = $doc:literal] $close:ident => $code:literal, $label:literal, $reason:literal;)+) => {
         /// Why the server closes a connection.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Close {
-            $($(#[$doc])+ $close,)+
+            $(#[doc = $doc] $close,)+
         }
 
         impl Close {
@@ -26,6 +26,13 @@ macro_rules! closes {
             const fn texts(self) -> (u16, &'static str, &'static str) {
                 match self {
                     $(Self::$close => ($code, $label, $reason),)+
+                }
+            }
+
+            /// Returns why the connection is closed, as a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$close => $doc.trim_ascii(),)+
                 }
             }
         }
@@ -64,6 +71,20 @@ closes! {
 }
 
 impl Close {
+    /// The closes of every native stream.
+    pub const OF_EVERY_STREAM: [Self; 8] = [
+        Self::Silent,
+        Self::Protocol,
+        Self::NoText,
+        Self::TooFast,
+        Self::TooLarge,
+        Self::Restart,
+        Self::TooMany,
+        Self::TooSlow,
+    ];
+    /// The closes of a stream that a user may open with a token.
+    pub const OF_USERS: [Self; 2] = [Self::Expired, Self::Revoked];
+
     /// Returns the close code, by RFC 6455 and its registry.
     pub const fn code(self) -> u16 {
         self.texts().0

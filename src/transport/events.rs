@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::describe::{CollectSchema, schema_of};
 use super::shape::{self, Parsed, json_number};
 use crate::domain::{Audience, Fault, MessageType, RelayedMessage};
 use crate::ingest::PushedEvents;
@@ -38,6 +40,8 @@ pub struct PublishedType {
     pub kind: MessageType,
     /// Checks its data.
     pub parse: ParseData,
+    /// The schema of its data, as it is sent.
+    pub data: CollectSchema,
     /// Whom it may be addressed to.
     pub addressees: Addressees,
     /// Its form on the users' streams over Socket.IO. `None` for a form of the market data that a single dashboard
@@ -141,9 +145,9 @@ impl PublishedTypes {
 }
 
 impl PublishedType {
-    /// Returns a type that may be addressed to anyone and is not on the users' streams.
-    pub const fn new(kind: MessageType, parse: ParseData) -> Self {
-        Self { kind, parse, addressees: Addressees::Any, on_user_streams: None }
+    /// Returns a type that may be addressed to anyone and is not on the users' streams. `T` describes its data.
+    pub const fn new<T: ToSchema>(kind: MessageType, parse: ParseData) -> Self {
+        Self { kind, parse, data: schema_of::<T>, addressees: Addressees::Any, on_user_streams: None }
     }
 
     /// Checks the data of a message, see [`ParseData`].

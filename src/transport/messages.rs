@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::requests::ChannelName;
 use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{Direction, Event, Killzone, PriceUpdate, Quality, Signal, SignalState, SignalStatus, Symbol, iso};
 use crate::hub::{Encoding, Envelope};
@@ -35,7 +36,7 @@ pub struct SignalObject<'a> {
     #[serde(serialize_with = "optional")]
     #[schema(required)]
     stop_loss: Option<f64>,
-    #[schema(required, value_type = Option<Vec<f64>>)]
+    #[schema(value_type = Vec<f64>)]
     take_profits: Option<Numbers<'a>>,
     tp_modes: &'a [String],
     reason: &'a str,
@@ -110,10 +111,13 @@ pub struct PriceObject<'a> {
     #[serde(serialize_with = "number")]
     change_percent: f64,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     volume: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     bid: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     ask: Option<f64>,
     #[schema(value_type = Quality)]
     quality: &'static str,
@@ -154,18 +158,20 @@ pub fn encode<T: Serialize>(value: &T) -> Utf8Bytes {
 }
 
 /// Emitted to Socket.IO clients beside a signal: its position in the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SignalMeta {
     /// Cursor of the event.
     pub cursor: String,
 }
 
 /// The answer to `subscribe`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Subscribed {
     /// Requested channels that exist.
+    #[schema(value_type = Vec<ChannelName>)]
     pub channels: Vec<&'static str>,
     /// Symbols to which they are narrowed; null for all.
+    #[schema(required)]
     pub symbols: Option<Vec<Symbol>>,
     /// Those of the symbols that no source feeds now; absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -173,41 +179,49 @@ pub struct Subscribed {
     /// Cursor after which live events begin.
     pub cursor: String,
     /// Whether the gap since the presented cursors was filled; null when none was presented.
+    #[schema(required)]
     pub recovered: Option<bool>,
     /// Version of the interface.
     pub protocol: u32,
     /// How far back the snapshot of ended signals reaches, if the client asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub replay: Option<String>,
     /// Limit on the prices per second of each symbol, if the client asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub max_hz: Option<f64>,
     /// With the channel `user`: number of the last published message, after which live messages begin.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_event_id: Option<u64>,
 }
 
 /// The answer to `unsubscribe`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Unsubscribed {
     /// Named channels that exist.
+    #[schema(value_type = Vec<ChannelName>)]
     pub channels: Vec<&'static str>,
     /// Named symbols; null for all.
+    #[schema(required)]
     pub symbols: Option<Vec<Symbol>>,
 }
 
 /// The answer to `ping`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Pong {
     /// The client's own time, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Value>,
     /// The server's time.
+    #[schema(format = DateTime)]
     pub server_time: String,
 }
 
 /// An error: a client's message could not be handled.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ServerError)]
 pub struct ErrorObject {
     /// A sentence for a person.
     pub error: String,

@@ -1,5 +1,6 @@
 //! `/openapi.json`: the server answers as the document says, and the document says what the server answers.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -186,6 +187,46 @@ async fn every_route_asks_for_its_described_token() {
             assert_ne!(described_answer(operation, &document, by_admin).await.0, 403, "{context}");
         }
     }
+}
+
+/// The fields of answers that the document lets be null and be absent.
+fn doubtful(document: &Value, schema: &Value, place: &str, found: &mut BTreeSet<String>) {
+    let schema = resolved(document, schema);
+    if schema.is_null() {
+        return;
+    }
+    let required = schema["required"].as_array().into_iter().flatten().collect::<Vec<_>>();
+    let may_be_null = |field: &Value| {
+        let kinds = field["type"].as_array().into_iter().flatten();
+        let variants = field["oneOf"].as_array().into_iter().flatten().map(|variant| &variant["type"]);
+        kinds.chain(variants).any(|kind| kind == "null")
+    };
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        if may_be_null(field) && !required.contains(&&Value::from(name.as_str())) {
+            found.insert(format!("{place}.{name}"));
+        }
+        doubtful(document, field, &format!("{place}.{name}"), found);
+    }
+    for keyword in ["allOf", "oneOf"] {
+        schema[keyword].as_array().into_iter().flatten().for_each(|part| doubtful(document, part, place, found));
+    }
+    for keyword in ["items", "additionalProperties"] {
+        doubtful(document, &schema[keyword], place, found);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_is_null_or_absent() {
+    let (_server, document) = server().await;
+    let mut found = BTreeSet::new();
+    for operation in operations(&document) {
+        for answer in operation.described["responses"].as_object().unwrap().values() {
+            let content = resolved(&document, answer)["content"].as_object().into_iter().flatten();
+            content.for_each(|(_, body)| doubtful(&document, &body["schema"], operation.path, &mut found));
+        }
+    }
+    let message = "what is always sent is `#[schema(required)]`, what may be left out `#[schema(nullable = false)]`";
+    assert!(found.is_empty(), "{message}: {found:#?}");
 }
 
 /// The table of routes, as it stands in the docs.

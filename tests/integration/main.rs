@@ -21,6 +21,7 @@ mod damage;
 mod demo;
 mod deploy;
 mod described;
+mod described_streams;
 mod disk;
 mod doctor;
 mod draining;

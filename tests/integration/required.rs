@@ -67,7 +67,7 @@ fn tokens() -> Vec<(&'static str, Who, Option<String>)> {
 }
 
 /// Routes that serve pages and descriptions rather than data.
-const PAGES: [&str; 3] = ["/", "/docs", "/openapi.json"];
+const PAGES: [&str; 5] = ["/", "/docs", "/docs/streams", "/openapi.json", "/asyncapi.json"];
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,6 +331,22 @@ fn every_route_has_a_description() {
         .filter(|path| !(PAGES.contains(&path.as_str()) || is_stream(path) || is_described(path)))
         .collect();
     assert!(missing.is_empty(), "add them by `routes!`, with a description: {missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_has_a_description() {
+    let server = Server::start(&[]).await;
+    let document = server.get("/asyncapi.json").await.1;
+    let channels = document["channels"].as_object().unwrap().values();
+    let native = channels.filter(|channel| channel["servers"][0]["$ref"] == "#/servers/native");
+    let described: BTreeSet<_> = native
+        .flat_map(|channel| channel["x-aliases"].as_array().into_iter().flatten().chain([&channel["address"]]))
+        .map(|path| path.as_str().unwrap())
+        .collect();
+    let routes = routes();
+    let streams = routes.iter().filter(|route| route.open_for.is_websocket()).map(|route| route.path);
+    // A WebSocket on the console's address reaches one of them.
+    assert_eq!(described, streams.chain(["/"]).collect(), "describe it in `Dashboard::streams`");
 }
 
 /// A server on which somebody has published, so that there is something to leak. An id would be enough for a user's streams,

@@ -1,6 +1,7 @@
 //! ARIA PRO: the streams of its panels, its performance page, and the routes that they read.
 
 mod catch_up;
+mod describe;
 mod publish;
 mod rest;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use tracing::warn;
 use super::{AtStop, Dashboard, Running, Start};
 use crate::hub::Encoding;
 use crate::pipeline::clock;
+use crate::transport::describe::StreamDescription;
 use crate::transport::events::PublishedType;
 use crate::transport::lane::{NativeEncoding, Slot};
 use catch_up::CatchUp;
@@ -41,6 +43,10 @@ impl Dashboard for Aria {
 
     fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
         &[(PRICES, wire::frames)]
+    }
+
+    fn streams(&self) -> Vec<StreamDescription> {
+        describe::streams()
     }
 
     fn token_headers(&self) -> &'static [&'static str] {

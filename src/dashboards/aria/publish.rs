@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::describe::{BarData, IdeaData, OrderData, PayloadData, SignalData, TickData};
 use crate::dashboards::aria::types;
 use crate::domain::number::difference;
 use crate::domain::{Fault, MessageType, iso};
@@ -11,12 +12,15 @@ use crate::transport::shape::{MAX_TEXT, Need, Parsed, Shape, json_number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 6] = [
-    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(types::ORDER_UPDATE, parse) },
-    PublishedType::new(types::IDEA, parse),
-    PublishedType::new(types::PREPARED_PAYLOAD, parse),
-    PublishedType::new(types::BAR, parse),
-    PublishedType::new(types::TICK, parse),
-    PublishedType::new(types::SIGNAL, parse),
+    PublishedType {
+        on_user_streams: Some(as_published),
+        ..PublishedType::new::<OrderData>(types::ORDER_UPDATE, parse)
+    },
+    PublishedType::new::<IdeaData>(types::IDEA, parse),
+    PublishedType::new::<PayloadData>(types::PREPARED_PAYLOAD, parse),
+    PublishedType::new::<BarData>(types::BAR, parse),
+    PublishedType::new::<TickData>(types::TICK, parse),
+    PublishedType::new::<SignalData>(types::SIGNAL, parse),
 ];
 
 /// Longest symbol, in characters. Any symbol is accepted: AAPL, BTC-ZAR.

@@ -28,8 +28,8 @@ use crate::transport::lane::Slot;
 use crate::transport::resume::Gone;
 use crate::transport::ws::{Client, Handshake, Protocol};
 
-const DESK: &str = "/ws";
-const PERFORMANCE: &str = "/monitoring/ws/performance";
+pub(super) const DESK: &str = "/ws";
+pub(super) const PERFORMANCE: &str = "/monitoring/ws/performance";
 
 /// Close codes of a client that does not reconnect: a panel was removed, or the page was left. After any other code its
 /// hook connects again.

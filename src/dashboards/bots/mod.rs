@@ -1,5 +1,6 @@
 //! The bot platform: a user's stream over WebSocket and as server-sent events, and the routes that its pages poll.
 
+mod describe;
 mod feed;
 mod pages;
 mod publish;
@@ -19,6 +20,7 @@ use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::domain::{RelayedMessage, Signal};
 use crate::http::Group;
 use crate::hub::Encoding;
+use crate::transport::describe::StreamDescription;
 use crate::transport::events::PublishedType;
 use feed::StreamState;
 use pages::Pages;
@@ -43,6 +45,10 @@ impl Dashboard for Bots {
 
     fn encodings(&self) -> &'static [Encoding] {
         &[wire::ENCODING]
+    }
+
+    fn streams(&self) -> Vec<StreamDescription> {
+        describe::streams()
     }
 
     /// Returns the URI that was meant by `/api/ws&token=…`: one release of the page omits the question mark.

@@ -6,7 +6,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
+use super::describe::{
+    AlertData, BalancesData, BotData, DecisionData, HealthData, MetricsData, TaskData, TradeData, WalletData, WhaleData,
+};
 use super::wire::spelled;
 use crate::dashboards::bots::types;
 use crate::domain::{Fault, MessageType, iso};
@@ -17,20 +21,20 @@ use Need::{Optional, Required};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 10] = [
-    of(types::TRADES),
-    of(types::BOTS),
-    of(types::BALANCES),
-    of(types::DECISIONS),
-    of(types::METRICS),
-    of(types::WHALE),
-    of(types::ALERTS),
-    of(types::SYSTEM_HEALTH),
-    of(types::WALLET),
-    of(types::AI_TASKS),
+    of::<TradeData>(types::TRADES),
+    of::<BotData>(types::BOTS),
+    of::<BalancesData>(types::BALANCES),
+    of::<DecisionData>(types::DECISIONS),
+    of::<MetricsData>(types::METRICS),
+    of::<WhaleData>(types::WHALE),
+    of::<AlertData>(types::ALERTS),
+    of::<HealthData>(types::SYSTEM_HEALTH),
+    of::<WalletData>(types::WALLET),
+    of::<TaskData>(types::AI_TASKS),
 ];
 
-const fn of(kind: MessageType) -> PublishedType {
-    PublishedType { on_user_streams: Some(|message| spelled(message, None)), ..PublishedType::new(kind, parse) }
+const fn of<T: ToSchema>(kind: MessageType) -> PublishedType {
+    PublishedType { on_user_streams: Some(|message| spelled(message, None)), ..PublishedType::new::<T>(kind, parse) }
 }
 
 /// Whether messages of a type are read here.

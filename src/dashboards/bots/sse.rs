@@ -31,7 +31,7 @@ use crate::transport::Gateway;
 use crate::transport::close::Close;
 use crate::transport::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 
-const ENDPOINT: &str = "/api/realtime/events";
+pub(super) const ENDPOINT: &str = "/api/realtime/events";
 /// Idle time after which a comment is written, so that no proxy considers the connection dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long the browser waits before it reconnects.

@@ -1,10 +1,12 @@
 //! ORION: the dashboard's stream on `/ws/signals`, and the pushers' on `/api/websocket`. Its page reads the core routes.
 
+mod describe;
 mod stream;
 pub mod wire;
 
 use super::{Dashboard, Running, Start};
 use crate::hub::Encoding;
+use crate::transport::describe::StreamDescription;
 use crate::transport::lane::{NativeEncoding, Slot};
 
 /// The events of all streams.
@@ -21,6 +23,10 @@ impl Dashboard for Orion {
 
     fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
         &[(EVENTS, wire::frames)]
+    }
+
+    fn streams(&self) -> Vec<StreamDescription> {
+        describe::streams()
     }
 
     fn start(&self, start: &Start<'_>) -> Running {

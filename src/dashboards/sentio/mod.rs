@@ -1,5 +1,6 @@
 //! Sentio 2.0: the streams of its panels, of its users and of its administrators, and the routes that they poll.
 
+mod describe;
 mod publish;
 mod rest;
 mod stream;
@@ -12,6 +13,7 @@ use http::{HeaderMap, Uri, header};
 
 use super::{Dashboard, DeliveryTracker, Running, Start};
 use crate::hub::Encoding;
+use crate::transport::describe::StreamDescription;
 use crate::transport::events::PublishedType;
 use crate::transport::lane::{NativeEncoding, Slot};
 use stream::StreamState;
@@ -42,6 +44,10 @@ impl Dashboard for Sentio {
 
     fn shared(&self) -> &'static [(Slot, NativeEncoding)] {
         &[(ADMIN, wire::admin_frames), (EARNINGS, |publication| wire::personal_frames(publication, types::EARNINGS))]
+    }
+
+    fn streams(&self) -> Vec<StreamDescription> {
+        describe::streams()
     }
 
     fn rewrite(&self, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {

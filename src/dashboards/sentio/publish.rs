@@ -6,7 +6,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
+use super::describe::{
+    AnalyticsData, EarningsData, NotificationData, RevenueData, SubscribersData, TradeSignalData, UsersData,
+};
 use super::wire::MAX_SYMBOL;
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Fault, MessageType, iso};
@@ -16,22 +20,22 @@ use crate::transport::shape::{MAX_TEXT, Parsed, Shape, json_number, number};
 
 /// The types.
 pub(super) const TYPES: [PublishedType; 7] = [
-    PublishedType::new(types::TRADE_SIGNALS, parse),
+    PublishedType::new::<TradeSignalData>(types::TRADE_SIGNALS, parse),
     // Earnings that name their user are for that user, even if the sender does not name the user again.
-    PublishedType { addressees: Addressees::UserInData, ..personal(types::EARNINGS) },
-    personal(types::NOTIFICATION),
-    administrative(types::ADMIN_USERS),
-    administrative(types::ADMIN_SUBSCRIBERS),
-    administrative(types::ADMIN_REVENUE),
-    administrative(types::ADMIN_USER_ANALYTICS),
+    PublishedType { addressees: Addressees::UserInData, ..personal::<EarningsData>(types::EARNINGS) },
+    personal::<NotificationData>(types::NOTIFICATION),
+    administrative::<UsersData>(types::ADMIN_USERS),
+    administrative::<SubscribersData>(types::ADMIN_SUBSCRIBERS),
+    administrative::<RevenueData>(types::ADMIN_REVENUE),
+    administrative::<AnalyticsData>(types::ADMIN_USER_ANALYTICS),
 ];
 
-const fn personal(kind: MessageType) -> PublishedType {
-    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new(kind, parse) }
+const fn personal<T: ToSchema>(kind: MessageType) -> PublishedType {
+    PublishedType { on_user_streams: Some(as_published), ..PublishedType::new::<T>(kind, parse) }
 }
 
-const fn administrative(kind: MessageType) -> PublishedType {
-    PublishedType { addressees: Addressees::Admins, ..personal(kind) }
+const fn administrative<T: ToSchema>(kind: MessageType) -> PublishedType {
+    PublishedType { addressees: Addressees::Admins, ..personal::<T>(kind) }
 }
 
 /// Largest number of signals in one message.

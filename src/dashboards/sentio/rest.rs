@@ -67,6 +67,7 @@ struct TradeSignalsObject {
 #[expect(dead_code, reason = "describes encoded text")]
 struct OneQuoteObject {
     status: String,
+    #[schema(required)]
     quote: Option<wire::QuoteObject>,
 }
 

@@ -83,6 +83,7 @@ pub enum AlertAnswer {
         timestamp: String,
         /// Why it counts as a price although it looks like a signal.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         message: Option<String>,
     },
     /// The alert was received before.

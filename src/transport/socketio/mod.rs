@@ -9,6 +9,7 @@
 //! | `admin` | what is published for administrators, likewise |
 
 mod admission_layer;
+mod describe;
 mod disconnector;
 mod headcount;
 mod lanes;
@@ -37,6 +38,7 @@ use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
 pub(crate) use admission_layer::Rewritten;
 pub use admission_layer::{AdmissionLayer, AdmissionService, Rewrite};
+pub use describe::streams;
 pub use disconnector::Disconnector;
 use headcount::Headcount;
 pub use lanes::encoders;

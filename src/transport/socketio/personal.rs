@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use socketioxide::SendError;
 use socketioxide::extract::SocketRef;
+use utoipa::ToSchema;
 
 use super::rooms::{self, is_full};
 use crate::domain::{Class, CursorError, Event, RelayedMessage};
@@ -15,7 +16,7 @@ use crate::transport::events::PublishedTypes;
 use crate::transport::resume::NoRoom;
 
 /// Emitted beside a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MessageMeta {
     /// Sequence number of the message.
     sequence: u64,

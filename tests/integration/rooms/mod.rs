@@ -78,12 +78,13 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             (
                 "transport",
                 "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
-             events::Addressees events::PublishedType events::as_published lane::NativeEncoding \
-             lane::Slot messages pace::TOO_FAST resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
+             describe events::Addressees events::PublishedType events::as_published lane::NativeEncoding \
+             lane::Slot messages pace::TOO_FAST requests resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
             ),
             (
                 "http",
-                "ApiError AppState Group Params RawQuery ReadAccess ReadLimit Refuses admin::admit encoded grouped",
+                "ApiError AppState EventsRequest Group Params PricesRequest RawQuery ReadAccess ReadLimit Refuses SignalRequest \
+             admin::admit encoded grouped",
             ),
             (
                 "hub",
@@ -91,7 +92,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
-            ("ingest", "ErrorBody MalformedBody trimmed"),
+            ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer trimmed"),
             ("store", "HistoryQuery SignalChange"),
             ("telemetry", "Metrics STORE Usage"),
         ],
@@ -101,11 +102,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         &[
             ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
             ("cluster", "ClusterHandle"),
-            ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
+            ("config", "AllowedOrigins HeartbeatSettings HostPattern Limits List Secret TradingviewSettings"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
             ("engine", "LaneStatus"),
-            ("transport", "events messages::PriceObject messages::SignalObject throttle"),
+            ("transport", "close::Close describe events messages::PriceObject messages::SignalObject throttle"),
             ("hub", "Channels Hub"),
             ("pipeline", "Feeds LaneStatus"),
             (

@@ -22,7 +22,7 @@ class AlertAnswer2(TypedDict):
     symbol: str
     delayed: bool
     timestamp: str
-    message: NotRequired[str | None]
+    message: NotRequired[str]
     """Why it counts as a price although it looks like a signal."""
     kind: Literal["price"]
 
@@ -59,7 +59,7 @@ AlertAnswer: TypeAlias = "AlertAnswer1 | AlertAnswer2 | AlertAnswer3 | AlertAnsw
 
 class AnsweredPricesAnswer(TypedDict):
     """An answer, with further information for the sender."""
-    read_as: NotRequired[dict[str, Any] | None]
+    read_as: NotRequired[dict[str, Any]]
     """How a text was interpreted; absent for JSON."""
     ignored: NotRequired[list[str]]
     """Names of the fields, or the lines of a text, that had no effect."""
@@ -73,7 +73,7 @@ class AnsweredPricesAnswer(TypedDict):
 
 class AnsweredSignalAnswer(TypedDict):
     """An answer, with further information for the sender."""
-    read_as: NotRequired[dict[str, Any] | None]
+    read_as: NotRequired[dict[str, Any]]
     """How a text was interpreted; absent for JSON."""
     ignored: NotRequired[list[str]]
     """Names of the fields, or the lines of a text, that had no effect."""
@@ -129,13 +129,13 @@ class Budget(TypedDict):
 
 class Cluster(TypedDict):
     """A cluster; without `nodes` and `stream` while the log cannot be asked, and outside of a cluster."""
-    node: NotRequired[dict[str, Any] | None]
+    node: dict[str, Any] | None
     """What this node knows: its state, term, writer, and how far it is behind; null outside of a cluster."""
-    nodes: NotRequired[list[dict[str, Any]] | None]
+    nodes: NotRequired[list[dict[str, Any]]]
     """The nodes that have answered."""
-    stream: NotRequired[dict[str, Any] | None]
+    stream: NotRequired[dict[str, Any]]
     """The stream that has the log."""
-    error: NotRequired[str | None]
+    error: NotRequired[str]
     """Why the log could not be asked."""
 
 Direction: TypeAlias = 'Literal["long", "short"]'
@@ -156,7 +156,7 @@ class ErrorBody(TypedDict):
     """A sentence for people."""
     code: ErrorCode
     """The error code for programs."""
-    details: NotRequired[dict[str, Any] | None]
+    details: NotRequired[dict[str, Any]]
     """Further details, such as `fields`: each invalid field with its fault."""
 
 ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "channel_full", "unavailable", "token_keys_unavailable"]'
@@ -280,31 +280,137 @@ OutcomeClass: TypeAlias = 'Literal["targets", "stop", "ambiguous", "expired", "n
 
 class Overview(TypedDict):
     """The state of the server; the lists are those of the metrics with the same names."""
-    alerts: list[dict[str, Any]]
-    cluster: NotRequired[dict[str, Any] | None]
+    alerts: list[OverviewAlert]
+    cluster: NotRequired[OverviewNode]
     """What this node knows of its cluster, if it belongs to one."""
-    connections: list[dict[str, Any]]
-    duplicates: list[dict[str, Any]]
-    log: dict[str, Any]
-    """The position of the log, its size, pending signals, and the free space on the disk."""
+    connections: list[OverviewConnections]
+    duplicates: list[OverviewDuplicates]
+    log: OverviewLog
     logins: int
     parts: dict[str, Part]
-    presence: list[dict[str, Any]]
-    process: dict[str, Any]
-    queues: list[dict[str, Any]]
-    refused: list[dict[str, Any]]
-    rejects: list[dict[str, Any]]
-    slow_clients_cut: list[dict[str, Any]]
-    slowest: list[dict[str, Any]]
+    presence: list[OverviewPresence]
+    process: OverviewProcess
+    queues: list[OverviewQueue]
+    refused: list[OverviewRefused]
+    rejects: list[OverviewReject]
+    slow_clients_cut: list[OverviewCut]
+    slowest: list[OverviewSlow]
     sources: list[Source]
     timestamp: str
     uptime_seconds: int
     version: str
 
 
+class OverviewAlert(TypedDict):
+    """Whether an alert is raised: 1, else 0."""
+    alert: str
+    raised: int
+
+
+class OverviewConnections(TypedDict):
+    """The open connections of a transport to an endpoint."""
+    endpoint: str
+    namespace: str
+    """The former name of `endpoint`."""
+    transport: str
+    open: int
+
+
+class OverviewCut(TypedDict):
+    """Clients that were disconnected because they were too slow."""
+    transport: str
+    count: int
+
+
+class OverviewDuplicates(TypedDict):
+    """Repeated alerts or batches of a source, which were ignored."""
+    kind: str
+    source: str
+    count: int
+
+
+class OverviewLog(TypedDict):
+    """The log."""
+    position: str
+    """The cursor of the last event."""
+    events: int
+    bytes: int
+    pending: int
+    """Pending signals."""
+    disk_free_bytes: int
+
+
+class OverviewNode(TypedDict):
+    """What this node knows of its cluster."""
+    node: str
+    state: str
+    term: int
+    writer: str
+    """The writer of the term; empty before the first one."""
+    stream_seq: int
+    """The last message of the stream that this node has applied and published."""
+    stream_end: int
+    """The last message of the stream that this node has heard of."""
+    lag: int
+    unready: str | None
+    """Why the node does not serve."""
+
+
+class OverviewPresence(TypedDict):
+    """The clients of a transport, and how many of them get what."""
+    transport: str
+    clients: int
+    prices: int
+    signals: int
+    messages: int
+
+
+class OverviewProcess(TypedDict):
+    """What the process uses."""
+    resident_bytes: int
+    open_files: int
+    cpu_ratio: float
+    """Its share of all processors, 0 to 1."""
+
+
+class OverviewQueue(TypedDict):
+    """What waits in a queue."""
+    queue: str
+    depth: int
+
+
+class OverviewRefused(TypedDict):
+    """Refused requests and connections."""
+    reason: str
+    count: int
+
+
+class OverviewReject(TypedDict):
+    """A rejected push, connection or request, with its repetitions."""
+    at: str
+    kind: str
+    reason: str
+    times: int
+
+
+class OverviewSlow(TypedDict):
+    """A connection whose peer reads slowly. What is queued is null where nothing is: requests, and Socket.IO over long polling, which keeps its queue inside its library."""
+    endpoint: str
+    connection: str | None
+    """Id of the client's connection in the log; null when the connection only serves requests."""
+    connected_ms: int
+    blocked_ms: int | None
+    longest_ms: int
+    behind_ms: int | None
+    ordered: int | None
+    states: int | None
+    conflated: int | None
+    """Prices and other states that a newer one has replaced, since the connection was opened."""
+
+
 class Part(TypedDict):
     """The condition of a part of the server."""
-    reason: NotRequired[str | None]
+    reason: NotRequired[str]
     status: str
     """`ok` or `degraded`."""
 
@@ -348,9 +454,9 @@ class Price(TypedDict):
     timestamp: str
     change: float
     change_percent: float
-    volume: NotRequired[float | None]
-    bid: NotRequired[float | None]
-    ask: NotRequired[float | None]
+    volume: NotRequired[float]
+    bid: NotRequired[float]
+    ask: NotRequired[float]
     quality: Quality
     source: str
 
@@ -442,7 +548,7 @@ class Signal(TypedDict):
     entry_time: str
     entry_price: float | None
     stop_loss: float | None
-    take_profits: list[float] | None
+    take_profits: list[float]
     tp_modes: list[str]
     reason: str
     confidence: float
@@ -463,8 +569,9 @@ SignalId: TypeAlias = "str"
 class SignalLife(TypedDict):
     signal: Signal
     history: list[SignalStateChange]
-    outcome: NotRequired[TradeOutcome | None]
-    position: NotRequired[Position | None]
+    outcome: NotRequired[TradeOutcome]
+    """The outcome of the trade, once it is known."""
+    position: NotRequired[Position]
 
 
 class SignalRequest(TypedDict):
@@ -670,7 +777,7 @@ TradeOutcome = TypedDict("TradeOutcome", {
 
 
 class Unready(TypedDict):
-    part: NotRequired[str | None]
+    part: NotRequired[str]
     """The part that is missing."""
     reasons: NotRequired[list[str]]
     """Why it is missing."""

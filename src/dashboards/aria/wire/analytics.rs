@@ -46,6 +46,7 @@ pub struct Analysis<T> {
     ok: bool,
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<&'static str>,
     note: &'static str,
 }

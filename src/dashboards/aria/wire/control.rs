@@ -6,20 +6,31 @@ use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{ChannelSet, encode};
 use crate::domain::iso;
 
-#[derive(Debug, Serialize)]
+/// A message about the connection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::ConnectionMessage)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum ConnectionMessage<'a> {
+pub(in crate::dashboards::aria) enum ConnectionMessage<'a> {
+    /// The first frame.
     Connection { message: &'static str, client_id: &'a str, subscriptions: &'a BTreeSet<String>, timestamp: String },
+    /// The server's heartbeat, every 30 s; needs no answer.
     Ping { timestamp: String },
+    /// The answer to `ping`.
     Pong { timestamp: String },
+    /// The answer to `subscribe`.
     SubscriptionConfirmed { channels: &'a BTreeSet<String>, timestamp: String },
+    /// The answer to `unsubscribe` and `set_subscriptions`.
     SubscriptionUpdated { channels: &'a BTreeSet<String>, timestamp: String },
+    /// The answer to `whoami`.
     Identity { client_id: &'a str, subscriptions: &'a BTreeSet<String>, server_time: String, timestamp: String },
+    /// The answer to `echo`.
     Echo { payload: &'a Value, server_time: String, timestamp: String },
+    /// A frame was invalid; the connection stays open.
     Error { error: &'a str, code: &'static str, timestamp: String },
 }
 

@@ -24,7 +24,9 @@ use crate::transport::messages::encode;
 
 pub use analytics::{Analysis, EquityPoint, HeatmapCell, PerformanceStats, Risk, Trades};
 pub use channels::ChannelSet;
+pub(super) use control::ConnectionMessage;
 pub use control::{echo, error, identity, ping, pong, subscription_confirmed, subscription_updated, welcome};
+pub(super) use system::SystemMetricsFrame;
 pub use system::{MetricsObject, PerformanceObject, UsageObject, system_metrics};
 
 /// The slot of the frames.
@@ -156,11 +158,14 @@ impl<'a> From<&'a Signal> for IdeaObject<'a> {
 #[schema(as = aria::Levels)]
 struct LevelFields {
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     entry_price: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     stop_loss: Option<f64>,
     /// The first target.
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     take_profit: Option<f64>,
 }
 

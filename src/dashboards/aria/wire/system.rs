@@ -110,9 +110,12 @@ impl From<Usage> for PerformanceObject {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// What the performance page gets.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = aria::PerformanceFrame)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum SystemMetricsFrame<'a> {
+pub(in crate::dashboards::aria) enum SystemMetricsFrame<'a> {
+    /// The load of this process.
     SystemMetrics { metrics: &'a MetricsObject, timestamp: &'a str },
 }
 

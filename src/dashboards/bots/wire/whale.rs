@@ -21,10 +21,13 @@ use crate::transport::shape::json_number;
 #[schema(as = bots::ExchangeFlow)]
 struct ExchangeFlow {
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     inflow: f64,
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     outflow: f64,
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     net_flow: f64,
 }
 
@@ -34,10 +37,13 @@ struct ExchangeFlow {
 #[schema(as = bots::FlowTotal)]
 struct FlowTotal {
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     total_inflow: f64,
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     total_outflow: f64,
     #[serde(serialize_with = "number")]
+    #[schema(required)]
     net_flow: f64,
 }
 
@@ -46,9 +52,12 @@ struct FlowTotal {
 #[serde(default)]
 #[schema(as = bots::WhaleFlows)]
 pub(super) struct WhaleSums {
+    #[schema(required)]
     exchanges: BTreeMap<String, BTreeMap<String, ExchangeFlow>>,
+    #[schema(required)]
     summary: BTreeMap<String, FlowTotal>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_update: Option<String>,
 }
 

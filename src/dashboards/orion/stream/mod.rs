@@ -30,8 +30,8 @@ use crate::transport::pace::TOO_FAST;
 use crate::transport::resume::{self, Gone};
 use crate::transport::ws::{Client, Handshake, Protocol};
 
-const DASHBOARD: &str = "/ws/signals";
-const PUSHER: &str = "/api/websocket";
+pub(super) const DASHBOARD: &str = "/ws/signals";
+pub(super) const PUSHER: &str = "/api/websocket";
 
 /// How long a dashboard that has answered the opening ping has for its first `subscribe`, before it gets everything.
 const FIRST_SUBSCRIBE_WAIT: Duration = Duration::from_millis(500);

@@ -33,6 +33,7 @@ use crate::domain::{
 };
 use crate::hub::{Encoding, Envelope, Snapshot};
 
+pub(super) use personal::DashboardObject;
 pub use personal::{
     DashboardSources, dashboard, dashboard_sources, earnings, is_personal, missed_notifications, personal_frames,
 };
@@ -104,10 +105,13 @@ struct QuoteFields {
     #[serde(serialize_with = "number")]
     ask: f64,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     high: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     low: Option<f64>,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     volume: Option<f64>,
     #[serde(serialize_with = "number")]
     change: f64,
@@ -170,7 +174,8 @@ impl From<&Bar> for BarObject {
 }
 
 /// The server's own state, for the raw stream of administrators.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::Status)]
 pub struct StatusFrame {
     /// The state itself.
     pub status: ServerStatus,
@@ -179,15 +184,18 @@ pub struct StatusFrame {
 }
 
 /// The server's state. Measurements that the machine does not provide are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::ServerStatus)]
 pub struct ServerStatus {
     /// `running` or `stopping`.
     pub status: &'static str,
     /// The process's share of the machine's processors, in percent.
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub cpu: Option<f64>,
     /// The process's share of the machine's memory, in percent.
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub memory: Option<f64>,
     /// Number of connected clients of all dashboards.
     pub active_users: usize,

@@ -6,9 +6,11 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{ENCODING, frame};
 use crate::dashboards::bots::types::TRADES;
+use crate::dashboards::sentio::describe::NotificationData;
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Event, MessageType, RelayedMessage};
 use crate::hub::{Audiences, Envelope, Snapshot};
@@ -24,13 +26,21 @@ const PERFORMANCE: [&str; 7] =
     ["total_return", "total_return_pct", "daily_pnl", "win_rate", "total_trades", "timestamp", "simulated"];
 
 /// The complete object that a user's raw stream sends.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = sentio::Dashboard)]
 #[serde(rename_all = "camelCase")]
-struct DashboardObject<'a> {
+pub(in crate::dashboards::sentio) struct DashboardObject<'a> {
+    #[schema(value_type = Object)]
     portfolio: Map<String, Value>,
+    #[schema(value_type = Object)]
     performance: Map<String, Value>,
+    /// The latest first, at most 50.
+    #[schema(value_type = Vec<NotificationData>)]
     notifications: Vec<&'a RawValue>,
+    /// As published, the latest first, at most 50.
+    #[schema(value_type = Vec<Object>)]
     trades: Vec<&'a RawValue>,
+    #[schema(value_type = Vec<Object>)]
     portfolio_stocks: [(); 0],
 }
 
