@@ -27,5 +27,8 @@ await Promise.all([
   copyFile(at("src/console/icon.svg"), at("dist/icon.svg")),
   build({ ...common, entryPoints: [at("src/docs/http.ts")], outfile: at("dist/docs/http.js") }),
   copyFile(at("src/docs/index.html"), at("dist/docs/index.html")),
+  build({ ...common, entryPoints: [at("src/docs/streams.ts")], outfile: at("dist/docs/streams.js") }),
+  build({ ...common, entryPoints: [at("src/docs/streams.css")], outfile: at("dist/docs/streams.css") }),
+  copyFile(at("src/docs/streams.html"), at("dist/docs/streams.html")),
   ...["swagger-ui-bundle.js", "swagger-ui.css"].map((name) => copyFile(swagger(name), at(`dist/docs/${name}`))),
 ]);
