@@ -15,7 +15,7 @@
 
 import { io, type Socket } from "socket.io-client";
 import { Emitter } from "./emitter.ts";
-import type { Message, Pong, PriceUpdate, Selection, ServerError, Signal, Subscribed } from "./messages.ts";
+import type { Channel, Pong, Price, ServerError, Signal, Subscribed } from "./messages.ts";
 
 /**
  * `connecting` until the first connection, `reconnecting` after a loss, `refused`
@@ -23,6 +23,17 @@ import type { Message, Pong, PriceUpdate, Selection, ServerError, Signal, Subscr
  * `disconnected` before `connect()` and after `close()`.
  */
 export type ConnectionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "refused";
+
+/** What a client subscribes to. Without `symbols`: all symbols. */
+export interface Selection {
+  readonly channels: readonly Exclude<Channel, "user">[];
+  readonly symbols?: readonly string[] | undefined;
+}
+
+/** The messages of a dashboard written for `{type, payload}`. */
+export type Message =
+  | { readonly type: "signal"; readonly payload: Signal; readonly cursor: string }
+  | { readonly type: "price_update"; readonly payload: Price };
 
 export interface OrionOptions extends Partial<Selection> {
   /** Sent in the handshake; a function is called again on every attempt. */
@@ -51,7 +62,7 @@ export interface Resync {
 interface Events {
   message: [message: Message];
   signal: [signal: Signal, cursor: string];
-  price_update: [price: PriceUpdate];
+  price_update: [price: Price];
   subscribed: [answer: Subscribed];
   resync: [resync: Resync];
   pong: [pong: Pong];
@@ -178,7 +189,7 @@ export class OrionAdapter extends Emitter<Events> {
     socket.on("disconnect", (reason) => this.#lost(reason));
     socket.on("connect_error", (error) => this.#failed(error));
     socket.on("signal", (signal: Signal, meta: { cursor: string }) => this.#signal(signal, meta.cursor));
-    socket.on("price_update", (price: PriceUpdate) => {
+    socket.on("price_update", (price: Price) => {
       this.emit("price_update", price);
       this.emit("message", { type: "price_update", payload: price });
     });

@@ -36,8 +36,7 @@
  * because a dashboard sounds an alarm for each confirmed one (`replay` extends it).
  */
 
-import type { Channel, Selection } from "./messages.ts";
-import type { ConnectionState, OrionOptions } from "./orion-adapter.ts";
+import type { ConnectionState, OrionOptions, Selection } from "./orion-adapter.ts";
 import { SharedConnection } from "./shared-connection.ts";
 
 const ALL: Selection = { channels: ["signals", "prices"] };
@@ -218,7 +217,7 @@ function parseFrame(data: string): Record<string, unknown> | null {
 
 /** Keeps unknown channel names: the server names them in its error. */
 function toSelection(frame: Record<string, unknown>): Selection {
-  const channels = listOrNothing(frame["channels"]) as Channel[] | undefined;
+  const channels = listOrNothing(frame["channels"]) as Selection["channels"] | undefined;
   return { channels: channels ?? ALL.channels, symbols: listOrNothing(frame["symbols"]) };
 }
 

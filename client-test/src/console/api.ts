@@ -1,6 +1,6 @@
 /** The reading routes of the server. URLs are relative to the page, because a proxy may serve it below a path. */
 
-import type { Instrument, SignalHistory, SignalPage, SourceStatus, TrackRecord } from "../messages.ts";
+import type { Instrument, SignalLife, Signals, Source, Statistics } from "../messages.ts";
 
 /** The token from `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
@@ -16,19 +16,19 @@ export async function instruments(): Promise<readonly Instrument[]> {
   return "instruments" in body ? body.instruments : body;
 }
 
-export async function sources(): Promise<readonly SourceStatus[]> {
-  return (await get<{ sources: readonly SourceStatus[] }>("api/sources")).sources;
+export async function sources(): Promise<readonly Source[]> {
+  return (await get<{ sources: readonly Source[] }>("api/sources")).sources;
 }
 
-export function signals(query: Record<string, string>, signal: AbortSignal): Promise<SignalPage> {
+export function signals(query: Record<string, string>, signal: AbortSignal): Promise<Signals> {
   return get(`api/signals?${new URLSearchParams(query)}`, signal);
 }
 
-export function signalHistory(id: string): Promise<SignalHistory> {
+export function signalHistory(id: string): Promise<SignalLife> {
   return get(`api/signals/${encodeURIComponent(id)}`);
 }
 
-export function stats(query: Record<string, string>, signal: AbortSignal): Promise<TrackRecord> {
+export function stats(query: Record<string, string>, signal: AbortSignal): Promise<Statistics> {
   return get(`api/stats?${new URLSearchParams(query)}`, signal);
 }
 

@@ -1,6 +1,6 @@
 /** The list of past signals, page by page, and the dialog with the states of one. */
 
-import type { HistoryEntry, Signal, SignalPage } from "../messages.ts";
+import type { SignalStateChange, Signal, Signals } from "../messages.ts";
 import * as api from "./api.ts";
 import { serverNow } from "./clock.ts";
 import { el, must, setHidden, setText } from "./dom.ts";
@@ -77,7 +77,7 @@ export class History {
     void this.load();
   }
 
-  #show(page: SignalPage): void {
+  #show(page: Signals): void {
     this.#shown = page.signals;
     this.#next = page.next;
     setText(this.#page, String(this.#trail.length));
@@ -167,7 +167,7 @@ function facts(signal: Signal): HTMLElement[] {
   return rows.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value)));
 }
 
-function state({ status, at, reason, source }: HistoryEntry): HTMLElement {
+function state({ status, at, reason, source }: SignalStateChange): HTMLElement {
   const what = [reason === null || reason === undefined ? "" : format.words(reason), source ? `by ${source}` : ""];
   return el(
     "li",

@@ -1,6 +1,6 @@
 /** The table of prices: one row per symbol, updated in place. */
 
-import type { PriceUpdate, Quality } from "../messages.ts";
+import type { Price, Quality } from "../messages.ts";
 import { serverNow } from "./clock.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
@@ -32,7 +32,7 @@ class PriceRow {
   readonly #age = cell("num", "age");
   readonly #quality = el("span", { class: "badge", "data-field": "quality" });
 
-  constructor(public last: PriceUpdate) {
+  constructor(public last: Price) {
     const symbol = el("th", { scope: "row" }, el("span", { class: "symbol" }, last.symbol), this.#name);
     const trend = el("td", { class: "trend" });
     trend.append(this.#sparkline.node);
@@ -44,7 +44,7 @@ class PriceRow {
     this.update(last);
   }
 
-  update(update: PriceUpdate): void {
+  update(update: Price): void {
     const moved = update.price !== this.last.price;
     this.last = update;
     this.#sparkline.push(update.price);
@@ -88,7 +88,7 @@ export class PriceTable {
   readonly #count = must("[data-field='price-count']");
   readonly #empty = must("[data-empty='prices']");
 
-  update(update: PriceUpdate): void {
+  update(update: Price): void {
     const row = this.#rows.get(update.symbol);
     if (row === undefined) this.#add(update);
     else row.update(update);
@@ -110,7 +110,7 @@ export class PriceTable {
     for (const row of this.#rows.values()) row.tick();
   }
 
-  #add(update: PriceUpdate): void {
+  #add(update: Price): void {
     const row = new PriceRow(update);
     this.#rows.set(update.symbol, row);
     this.#place(row);

@@ -1,6 +1,6 @@
 /** The table of sources: the state of each, and the symbols for which it is active. */
 
-import type { SourceStatus } from "../messages.ts";
+import type { Source } from "../messages.ts";
 import * as api from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
@@ -35,7 +35,7 @@ class SourceRow {
     this.node.append(this.#age, this.#rate, this.#rejected, this.#budget);
   }
 
-  update(source: SourceStatus): void {
+  update(source: Source): void {
     const { state, retry_in, last_tick_age, ticks_per_minute, rejected, budget, symbols } = source;
     const label = retry_in === null ? state : `${state} ${format.age(retry_in)}`;
     setText(this.#badge, label);
@@ -59,7 +59,7 @@ export class SourceTable {
   readonly #empty = must("[data-empty='sources']");
 
   async load(): Promise<void> {
-    let sources: readonly SourceStatus[];
+    let sources: readonly Source[];
     try {
       sources = await api.sources();
     } catch {
@@ -90,8 +90,8 @@ export class SourceTable {
 }
 
 /** Symbols with the difference from the active source, where there is one. */
-function names(symbols: SourceStatus["symbols"]): string {
-  const name = ({ symbol, diverged, apart }: SourceStatus["symbols"][number]) =>
+function names(symbols: Source["symbols"]): string {
+  const name = ({ symbol, diverged, apart }: Source["symbols"][number]) =>
     diverged && apart !== null ? `${symbol} (${format.percent(apart)})` : symbol;
   return symbols.length === 0 ? "–" : symbols.map(name).join(" ");
 }
