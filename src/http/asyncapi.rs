@@ -61,7 +61,9 @@ struct MessageObject<'a> {
 pub(super) fn encoded(described: &StreamDescriptions) -> Vec<u8> {
     let streams = &described.streams;
     let mut schemas = Schemas::new();
-    streams.iter().for_each(|stream| schemas.extend(stream.messages.schemas().clone()));
+    for stream in streams {
+        schemas.extend(stream.messages.schemas().clone());
+    }
     let messages = streams.iter().flat_map(|stream| stream.messages.iter());
     let messages = messages.map(|message| (message.id.as_str(), MessageObject::from(message))).collect();
     let document = Document {

@@ -38,23 +38,29 @@ pub struct SignalObject<'a> {
     stop_loss: Option<f64>,
     #[schema(value_type = Vec<f64>)]
     take_profits: Option<Numbers<'a>>,
+    /// One label for each target, such as `TP1 30%`; may be empty.
     tp_modes: &'a [String],
     reason: &'a str,
+    /// 0 to 1.
     #[serde(serialize_with = "number")]
     confidence: f64,
     #[serde(serialize_with = "number")]
     rr_target: f64,
     #[schema(value_type = Killzone)]
     killzone: &'static str,
+    /// False if `killzone` is the previous window, because none is active.
     killzone_active: bool,
     /// The same as `entry_price`, for older clients.
     #[serde(serialize_with = "optional")]
     #[schema(required)]
     price: Option<f64>,
+    /// Time of the last change.
     #[schema(format = DateTime)]
     updated_at: String,
+    /// When the server ends the signal if it is still pending.
     #[schema(format = DateTime)]
     expires_at: String,
+    /// Why it was invalidated: `timeout`, `stop_touched`, `manual` and others.
     #[schema(required)]
     invalidation: Option<&'a str>,
     source: &'a str,
@@ -102,12 +108,16 @@ impl SignalObject<'_> {
 #[schema(as = Price)]
 pub struct PriceObject<'a> {
     symbol: &'a str,
+    /// The middle of bid and ask, or the last price where they are missing.
     #[serde(serialize_with = "number")]
     price: f64,
+    /// When the price was observed.
     #[schema(format = DateTime)]
     timestamp: String,
+    /// Relative to the previously published price.
     #[serde(serialize_with = "number")]
     change: f64,
+    /// In percent: 0.02 is 0.02 %.
     #[serde(serialize_with = "number")]
     change_percent: f64,
     #[serde(serialize_with = "optional", skip_serializing_if = "Option::is_none")]
