@@ -192,7 +192,7 @@ export interface ErrorBody {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_stored" | "overloaded" | "replaying" | "draining" | "channel_full" | "unavailable" | "token_keys_unavailable";
+export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "delayed_token" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_stored" | "overloaded" | "replaying" | "draining" | "too_many_delays" | "channel_full" | "unavailable" | "token_keys_unavailable";
 
 /** A message: without `user` and `audience` it goes to all subscribers of its type. */
 export interface EventRequest {
@@ -532,9 +532,13 @@ export interface RefusedTick {
 /** A price. */
 export interface Price {
   readonly symbol: string;
+  /** The middle of bid and ask, or the last price where they are missing. */
   readonly price: number;
+  /** When the price was observed. */
   readonly timestamp: string;
+  /** Relative to the previously published price. */
   readonly change: number;
+  /** In percent: 0.02 is 0.02 %. */
   readonly change_percent: number;
   readonly volume?: number;
   readonly bid?: number;
@@ -604,16 +608,22 @@ export interface Signal {
   readonly entry_price: number | null;
   readonly stop_loss: number | null;
   readonly take_profits: readonly number[];
+  /** One label for each target, such as `TP1 30%`; may be empty. */
   readonly tp_modes: readonly string[];
   readonly reason: string;
+  /** 0 to 1. */
   readonly confidence: number;
   readonly rr_target: number;
   readonly killzone: Killzone;
+  /** False if `killzone` is the previous window, because none is active. */
   readonly killzone_active: boolean;
   /** The same as `entry_price`, for older clients. */
   readonly price: number | null;
+  /** Time of the last change. */
   readonly updated_at: string;
+  /** When the server ends the signal if it is still pending. */
   readonly expires_at: string;
+  /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
 }
@@ -783,16 +793,22 @@ export interface OrionSignal {
   readonly entry_price: number | null;
   readonly stop_loss: number | null;
   readonly take_profits: readonly number[] | null;
+  /** One label for each target, such as `TP1 30%`; may be empty. */
   readonly tp_modes: readonly string[];
   readonly reason: string;
+  /** 0 to 1. */
   readonly confidence: number;
   readonly rr_target: number;
   readonly killzone: Killzone;
+  /** False if `killzone` is the previous window, because none is active. */
   readonly killzone_active: boolean;
   /** The same as `entry_price`, for older clients. */
   readonly price: number | null;
+  /** Time of the last change. */
   readonly updated_at: string;
+  /** When the server ends the signal if it is still pending. */
   readonly expires_at: string;
+  /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
 }

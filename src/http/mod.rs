@@ -87,6 +87,8 @@ pub struct AppState {
     pub hub: Arc<Hub>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
+    /// What is said of the streams.
+    pub streams: Arc<StreamDescriptions>,
     /// Reads past signals and bars.
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.

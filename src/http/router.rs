@@ -6,7 +6,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use super::asyncapi::StreamDescriptions;
 use super::compress::compressed;
 use super::describe::{Group, grouped};
 use super::error::ApiError;
@@ -18,17 +17,11 @@ use super::{
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
 const OPERATIONS: Group = ("Operations", "For the operator, load balancers and monitoring.");
 
-/// Returns all routes. `dashboards` are the routes that exist only for them; `streams` have their own state, and
-/// `descriptions` describe them.
-pub fn router(
-    state: AppState,
-    dashboards: OpenApiRouter<AppState>,
-    streams: Router,
-    descriptions: &StreamDescriptions,
-) -> Router {
+/// Returns all routes. `dashboards` are the routes that exist only for them; `streams` have their own state.
+pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let (routes, api) = described(&state).merge(dashboards).split_for_parts();
-    compressed(routes.merge(document::routes(api, descriptions)).merge(console::routes()))
+    compressed(routes.merge(document::routes(api, &state.streams)).merge(console::routes()))
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)

@@ -86,6 +86,7 @@ impl Server {
             reads: ReadLimit::new(16, metrics.clone()),
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),
+            streams: Arc::default(),
             metrics,
             instruments,
             hub,
@@ -97,7 +98,7 @@ impl Server {
         };
         let streams = Router::new().route("/panic", get(async || -> &'static str { panic!("for the test") }));
         let routes = dashboards::test_routes(&state.reads);
-        Self { app: router(state.clone(), routes, streams, &StreamDescriptions::default()), state, store, _dir: dir }
+        Self { app: router(state.clone(), routes, streams), state, store, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -339,7 +340,7 @@ async fn writing_needs_its_token() {
 
     let mut state = server.state.clone();
     state.tokens = Arc::new(Tokens::new(&Auth::default(), now));
-    let app = router(state, OpenApiRouter::new(), Router::new(), &StreamDescriptions::default());
+    let app = router(state, OpenApiRouter::new(), Router::new());
     let request =
         request(Method::POST, "/api/prices").header("authorization", "Bearer in").body(Body::empty()).unwrap();
     let text = "Refused: the server has no token for this; its operator sets ORION_INGEST_TOKEN";

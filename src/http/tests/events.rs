@@ -18,7 +18,7 @@ fn server(clock: Clock) -> Server {
         pipeline.run(requests, Duration::from_secs(1), CancellationToken::new()).await.unwrap();
     });
     state.push = Push::new(handle, state.instruments.clone(), Arc::new(now), state.metrics.clone());
-    server.app = router(state.clone(), OpenApiRouter::new(), Router::new(), &StreamDescriptions::default());
+    server.app = router(state.clone(), OpenApiRouter::new(), Router::new());
     server
 }
 

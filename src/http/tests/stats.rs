@@ -88,12 +88,7 @@ async fn expensive_reads_wait_for_a_permit() {
     let mut server = Server::new();
     let reads = ReadLimit::new(1, server.state.metrics.clone());
     let routes = dashboards::test_routes(&reads);
-    server.app = router(
-        AppState { reads: reads.clone(), ..server.state.clone() },
-        routes,
-        Router::new(),
-        &StreamDescriptions::default(),
-    );
+    server.app = router(AppState { reads: reads.clone(), ..server.state.clone() }, routes, Router::new());
     let permit = reads.acquire("test").await.unwrap();
     let routes = [
         "/api/signals",

@@ -159,7 +159,7 @@ class ErrorBody(TypedDict):
     details: NotRequired[dict[str, Any]]
     """Further details, such as `fields`: each invalid field with its fault."""
 
-ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "channel_full", "unavailable", "token_keys_unavailable"]'
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
 
 
 class EventRequest(TypedDict):
@@ -451,9 +451,13 @@ class Price(TypedDict):
     """A price."""
     symbol: str
     price: float
+    """The middle of bid and ask, or the last price where they are missing."""
     timestamp: str
+    """When the price was observed."""
     change: float
+    """Relative to the previously published price."""
     change_percent: float
+    """In percent: 0.02 is 0.02 %."""
     volume: NotRequired[float]
     bid: NotRequired[float]
     ask: NotRequired[float]
@@ -550,16 +554,22 @@ class Signal(TypedDict):
     stop_loss: float | None
     take_profits: list[float]
     tp_modes: list[str]
+    """One label for each target, such as `TP1 30%`; may be empty."""
     reason: str
     confidence: float
+    """0 to 1."""
     rr_target: float
     killzone: Killzone
     killzone_active: bool
+    """False if `killzone` is the previous window, because none is active."""
     price: float | None
     """The same as `entry_price`, for older clients."""
     updated_at: str
+    """Time of the last change."""
     expires_at: str
+    """When the server ends the signal if it is still pending."""
     invalidation: str | None
+    """Why it was invalidated: `timeout`, `stop_touched`, `manual` and others."""
     source: str
 
 SignalId: TypeAlias = "str"
