@@ -12,7 +12,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use serde_json::{Map, Value, json};
 
 use crate::support::users::{SECRET, token};
-use crate::support::{Native, Server, Socket, signal, soon};
+use crate::support::{Native, Server, Socket, signal, soon, until};
 
 const ADMIN: &str = "the-shared-admin-token";
 
@@ -367,6 +367,8 @@ async fn every_sent_message_is_described() {
         assert_eq!(status, 200, "{answer}");
     };
     publish("a").await;
+    // A price is answered before it is published.
+    until("the price is known", async || server.get("/api/prices").await.1.to_string().contains("EURUSD")).await;
     let text = |frames: &[Value]| frames.iter().map(Value::to_string).collect::<Vec<_>>();
     let nonsense = json!({"type": "nonsense", "action": "nonsense"});
     let ana = format!("?token={}", token("ana"));
