@@ -72,7 +72,7 @@ impl Sink for PriceFanOut {
     fn deliver(&self, batch: &[Arc<Envelope>]) {
         let prices = batch.iter().filter_map(|envelope| match envelope.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::RelayedMessage(_) => None,
+            _ => None,
         });
         let mut prices = prices.peekable();
         if prices.peek().is_none() || !self.shared.view.borrow().is_writer() {

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::domain::{ErrorCode, PROTOCOL};
+use crate::domain::{ErrorCode, Fault, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -97,6 +97,11 @@ impl ApiError {
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Internal => ErrorCode::Internal,
         }
+    }
+
+    /// Returns the error of invalid parameters.
+    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
+        PushError::of_faults(faults).map_or(Self::Internal, Self::Push)
     }
 
     /// Returns the body of the response.

@@ -11,7 +11,7 @@ use super::describe::{Group, grouped};
 use super::error::ApiError;
 use super::{
     AppState, admin, cluster, console, document, history, ingest, killzones, market, observe, ops, overview, sources,
-    stats, webhooks,
+    stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -37,7 +37,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
     // Other methods than POST get the answer of a route that does not exist, as a wrong token does.
     let tradingview = routes!(webhooks::tradingview).map(|_| any(webhooks::tradingview));
     let market = OpenApiRouter::new()
-        .routes(limited(routes!(history::signals)))
+        .routes(routes!(history::signals))
         .routes(routes!(ingest::signal))
         .routes(limited(routes!(history::signal)))
         .routes(routes!(ingest::update))
@@ -50,7 +50,8 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(stats::stats))
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
-        .routes(routes!(killzones::killzones));
+        .routes(routes!(killzones::killzones))
+        .routes(routes!(stream::stream));
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
         .routes(limited(routes!(cluster::cluster)))

@@ -177,6 +177,7 @@ fn routes() -> Vec<Route> {
             "/api/stats",
             "/api/instruments",
             "/api/killzones",
+            "/api/stream",
             "/metrics",
             "/api/prices/live",
             "/signals/history",
@@ -400,7 +401,7 @@ async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, Stri
     }
     let response = soon(route.asked, request.send()).await.unwrap();
     let status = response.status().as_u16();
-    let goes_on = status == 200 && route.asked == "/api/realtime/events";
+    let goes_on = status == 200 && ["/api/realtime/events", "/api/stream"].contains(&route.asked);
     (status, if goes_on { String::new() } else { response.text().await.unwrap() })
 }
 
