@@ -28,6 +28,7 @@ use crate::store::{self, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::SourceStates;
 use crate::transport::ChannelCap;
+use crate::transport::delayed::Delays;
 use crate::transport::lane::Fanout;
 
 mod events;
@@ -95,6 +96,8 @@ impl Server {
             metrics: metrics.clone(),
             tasks: Tasks::new(),
             draining: Default::default(),
+            delay: crate::domain::Delay::NONE,
+            delays: Arc::new(Delays::new(now, crate::app::message_type)),
         });
         let state = AppState {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
