@@ -22,6 +22,7 @@ use crate::domain::{
 };
 use crate::store::{HistoryQuery, Since};
 use crate::transport::messages::SignalObject;
+use crate::transport::resume;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Signals)]
@@ -116,7 +117,7 @@ pub(super) async fn signals(
     query: RawQuery,
 ) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
-    let head = state.hub.position();
+    let mut head = state.hub.position();
     let query = HistoryQuery {
         status: params.read("status", "pending, confirmed or invalidated", status),
         symbol: params.symbol(&state.instruments),
@@ -126,6 +127,12 @@ pub(super) async fn signals(
         limit: params.limit(50, 500),
     };
     params.finish()?;
+    // Another node of a cluster may have given this cursor a moment ago.
+    if let Some(Since::Seq(seq)) = query.since
+        && resume::reached(&state.hub, &state.history, seq).await
+    {
+        head = state.hub.position();
+    }
     let page = state.history.history(query).await?;
     let signals = page.signals.iter().map(SignalObject::from).collect();
     let next = page.next.map(|next| next.to_string());
