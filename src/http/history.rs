@@ -1,5 +1,8 @@
 //! The history: signals with their states, and bars.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -7,8 +10,6 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
-use std::time::Duration;
 use utoipa::ToSchema;
 
 use super::AppState;
@@ -28,6 +29,7 @@ use crate::hub::{Selection, Topics};
 use crate::store::{HistoryQuery, Since};
 use crate::transport::messages::SignalObject;
 use crate::transport::poll::{MissedSignals, PollRequest};
+use crate::transport::resume;
 
 const SIGNALS: &str = "/api/signals";
 /// The longest time that a poll waits.
@@ -146,7 +148,7 @@ pub(super) async fn signals(
     if params.get("wait").is_some() {
         return long_poll(&state, params).await;
     }
-    let head = state.hub.position();
+    let mut head = state.hub.position();
     let query = HistoryQuery {
         status: params.read("status", "pending, confirmed or invalidated", status),
         symbol: params.symbol(&state.instruments),
@@ -157,6 +159,12 @@ pub(super) async fn signals(
         limit: params.limit(50, 500),
     };
     params.finish()?;
+    // Another node of a cluster may have given this cursor a moment ago.
+    if let Some(Since::Seq(seq)) = query.since
+        && resume::reached(&state.hub, &state.history, seq).await
+    {
+        head = state.hub.position();
+    }
     let permit = state.reads.acquire(SIGNALS).await?;
     let page = state.history.history(query).await?;
     drop(permit);

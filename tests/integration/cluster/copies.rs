@@ -168,6 +168,23 @@ async fn a_node_that_is_cut_off_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_history_waits_for_another_nodes_cursor() {
+    let Some(cluster) = TestCluster::start(1, &[]).await else { return };
+    let writer = cluster.writer().await;
+    let behind = &cluster.nodes[(writer + 1) % 3];
+    behind.cut(true);
+    cluster.nodes[writer].running().push(&signal("s")).await;
+    let cursor = cluster.nodes[writer].running().cursor().await;
+    let path = format!("/api/signals?since={}", cursor.as_str().unwrap());
+    let asked = behind.running().get(&path);
+    tokio::pin!(asked);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "it has not waited");
+    behind.cut(false);
+    let (status, answer) = soon("an answer", asked).await;
+    assert_eq!((status, &answer["cursor"]), (200, &cursor));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_shows_nodes_and_stream() {
     let Some(cluster) = TestCluster::start(3, &[]).await else { return };
     let (code, says) = cluster.command(&["cluster", "status", "--json"]).await;

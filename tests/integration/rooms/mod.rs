@@ -102,7 +102,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
             ("engine", "LaneStatus"),
-            ("transport", "Gateway command events messages poll sse throttle"),
+            ("transport", "Gateway command events messages poll resume sse throttle"),
             ("hub", "Channels Hub Selection Topics"),
             ("pipeline", "Feeds LaneStatus"),
             (
