@@ -9,7 +9,7 @@ use super::AppState;
 use super::describe::Refuses;
 use super::error::ApiError;
 use super::params::RawQuery;
-use crate::domain::{Direction, Killzone, SetupKind, SignalStatus};
+use crate::domain::{Direction, Instruments, Killzone, SetupKind, SignalStatus};
 use crate::listener::{KillSwitch, Peer};
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::sse::{self, MarketStream, SseConnection};
@@ -72,10 +72,11 @@ pub(super) async fn stream(
 fn request(
     headers: &HeaderMap,
     mut query: Vec<(String, String)>,
-    instruments: &crate::domain::Instruments,
+    instruments: &Instruments,
 ) -> Result<SubscriptionRequest, ApiError> {
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let named = query.extract_if(.., |(name, _)| LAST_EVENT_ID.contains(&name.as_str())).map(|(_, id)| id);
+    let named: Vec<_> = query.extract_if(.., |(name, _)| LAST_EVENT_ID.contains(&name.as_str())).collect();
+    let named = named.into_iter().map(|(_, id)| id);
     let last = header.into_iter().chain(named).find(|id| !id.is_empty());
     let request = SubscriptionRequest::of_query(&query, instruments).without_user();
     let faults = request.field_faults();
@@ -83,4 +84,26 @@ fn request(
         return Err(ApiError::of_faults(faults));
     }
     Ok(SubscriptionRequest { since: last.or(request.since), last_event_id: None, ..request })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_cursor_of_a_request_counts() {
+        let instruments = Instruments::new(Instruments::documented()).unwrap();
+        for (header, query, since) in [
+            ("e:3", "since=e:1&last_event_id=e:2&lastEventId=e:2", Some("e:3")),
+            ("", "since=e:1&last_event_id=e:2", Some("e:2")),
+            ("", "since=e:1&lastEventId=", Some("e:1")),
+            ("", "channels=signals", None),
+        ] {
+            let headers = [(http::HeaderName::from_static("last-event-id"), header.parse().unwrap())];
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let request = request(&headers.into_iter().collect(), pairs, &instruments).unwrap();
+            assert_eq!(request.since.as_deref(), since, "{header} {query}");
+        }
+    }
 }

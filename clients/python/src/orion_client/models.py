@@ -159,7 +159,7 @@ class ErrorBody(TypedDict):
     details: NotRequired[dict[str, Any] | None]
     """Further details, such as `fields`: each invalid field with its fault."""
 
-ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "channel_full", "unavailable", "token_keys_unavailable"]'
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
 
 
 class EventRequest(TypedDict):
@@ -270,6 +270,7 @@ class MarketHours(TypedDict):
 
 
 class NextKillzone(TypedDict):
+    """The window that begins next."""
     killzone: Killzone
     begins_at: str
     seconds: int
@@ -510,6 +511,10 @@ class Signals(TypedDict):
     cursor: str
     """The log's position before the page was read: a client that resumes from it misses nothing."""
     next: str | None
+    cursors: NotRequired[list[str] | None]
+    """With `wait`: the position of each of the signals."""
+    recovered: NotRequired[bool | None]
+    """With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals."""
 
 
 class Source(TypedDict):
