@@ -148,6 +148,8 @@ class EndRequest(TypedDict):
     """`confirmed` or `invalidated`."""
     reason: NotRequired[str | None]
     """Why it is invalidated: `manual` if absent."""
+    dry_run: NotRequired[bool | None]
+    """Only validate: nothing is published."""
 
 
 class ErrorBody(TypedDict):
